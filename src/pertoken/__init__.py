@@ -1,0 +1,1 @@
+"""pertoken: language-model traffic into exact money."""

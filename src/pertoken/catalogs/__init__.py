@@ -1,0 +1,1 @@
+"""Price lists and model sizes as others publish them, read into our own rows."""

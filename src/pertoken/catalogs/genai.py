@@ -1,0 +1,137 @@
+"""The price list of the installed genai-prices package, read into price rows.
+
+genai-prices (MIT) states current prices and, for some models, dated steps; it is seed data and a cross-check, not the
+engine that rates. Its semantics: of several conditional prices the last active one wins whole; a tier's price holds for
+the whole request when total input is strictly greater than its start; a variant replaces only the units it names.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib.metadata import version
+from typing import Any
+
+from pertoken.core.money import parse_amount
+from pertoken.core.periods import FOREVER_US, to_us
+from pertoken.core.prices import UTC_TIME, Clause, Match, PriceRow, Source, price_id
+
+# genai-prices' field -> our unit, and how many of it the price is for
+UNITS: Mapping[str, tuple[str, int]] = {
+    "input_mtok": ("input_tokens", 10**6),
+    "cache_read_mtok": ("cache_read_tokens", 10**6),
+    "cache_write_mtok": ("cache_write_tokens", 10**6),
+    "cache_write_1h_mtok": ("cache_write_1h_tokens", 10**6),
+    "input_audio_mtok": ("input_audio_tokens", 10**6),
+    "input_image_mtok": ("input_image_tokens", 10**6),
+    "input_video_mtok": ("input_video_tokens", 10**6),
+    "cache_audio_read_mtok": ("cache_read_audio_tokens", 10**6),
+    "cache_image_read_mtok": ("cache_read_image_tokens", 10**6),
+    "output_mtok": ("output_tokens", 10**6),
+    "output_reasoning_mtok": ("reasoning_tokens", 10**6),
+    "output_audio_mtok": ("output_audio_tokens", 10**6),
+    "output_image_mtok": ("output_image_tokens", 10**6),
+    "web_searches_kcount": ("web_searches", 1_000),
+    "storage_searches_kcount": ("file_searches", 1_000),
+    "requests_kcount": ("requests", 1_000),
+    "audio_hours": ("seconds", 3_600),
+    "input_audio_hours": ("seconds", 3_600),
+    "input_mchars": ("characters", 10**6),
+    "input_document_kpages": ("pages", 1_000),
+}
+
+_VARIANT_KEYS = {"service_tier": "service_tier", "speed": "speed", "processing": "batch"}
+
+
+def read(recorded_at_us: int) -> list[PriceRow]:
+    """Return every price of the installed package as rows recorded at `recorded_at_us`."""
+    from genai_prices.data import providers  # noqa: PLC0415 - 0.4 s of import, needed once per installation
+
+    evidence = f"genai-prices {version('genai-prices')}"
+    rows = []
+    for provider in providers:
+        for model in provider.models:
+            for row in _model_rows(model):
+                full = row._replace(provider=provider.id, recorded_at_us=recorded_at_us, evidence=evidence)
+                rows.append(full._replace(price_id=price_id(full)))
+    return rows
+
+
+def context_windows() -> dict[tuple[str, str], int]:
+    """Return the context window in tokens of each (provider, model) that the package states one for."""
+    from genai_prices.data import providers  # noqa: PLC0415 - see read
+
+    return {(p.id, m.id): m.context_window for p in providers for m in p.models if m.context_window}
+
+
+def _model_rows(model: Any) -> Iterator[PriceRow]:
+    template = PriceRow(
+        "", "", model.id, Match.RULE, "", 0, 1, "USD", 0, FOREVER_US, 0, Source.GENAI, "", rule=_clause(model.match)
+    )
+    stated = model.prices if isinstance(model.prices, list) else None
+    if stated is None:
+        yield from _price_rows(template, model.prices)
+    else:
+        dated = [price for price in stated if not _is_time_window(price.constraint)]
+        starts = [_start_us(price.constraint) for price in dated]
+        for at, price in enumerate(dated):
+            end_us = starts[at + 1] if at + 1 < len(starts) else FOREVER_US
+            if starts[at] < end_us:
+                yield from _price_rows(template._replace(valid_from_us=starts[at], valid_to_us=end_us), price.prices)
+        for price in stated:
+            if _is_time_window(price.constraint):
+                yield from _price_rows(template._replace(conditions=(_time_condition(price.constraint),)), price.prices)
+    for variant in model.price_variants or ():
+        conditions = tuple(sorted(_condition(key, value) for key, value in variant.when.items()))
+        start_us = _start_us(variant.constraint)
+        yield from _price_rows(template._replace(conditions=conditions, valid_from_us=start_us), variant.prices)
+
+
+def _price_rows(template: PriceRow, prices: Any) -> Iterator[PriceRow]:
+    for field, price in vars(prices).items():
+        if price is None or field not in UNITS:
+            continue
+        unit, per = UNITS[field]
+        row = template._replace(unit=unit, per=per)
+        if isinstance(price, Decimal):
+            yield row._replace(amount_picos=parse_amount(str(price)))
+        else:
+            yield row._replace(amount_picos=parse_amount(str(price.base)))
+            for tier in price.tiers:
+                yield row._replace(amount_picos=parse_amount(str(tier.price)), input_above=tier.start)
+
+
+def _clause(match: Any) -> Clause:
+    """Return our clause of a match: the last part of the type's name is the operator."""
+    kind = type(match).__name__.removeprefix("Clause")
+    if kind in ("Or", "And"):
+        parts = match.or_ if kind == "Or" else match.and_
+        return Clause(kind.lower(), parts=tuple(_clause(part) for part in parts))
+    op = {
+        "Equals": "equals",
+        "StartsWith": "starts_with",
+        "EndsWith": "ends_with",
+        "Contains": "contains",
+        "Regex": "regex",
+    }[kind]
+    text = getattr(match, op)
+    return Clause(op, text if op == "regex" else text.lower())
+
+
+def _condition(key: str, value: str) -> tuple[str, str]:
+    if key == "processing" and value == "batch":
+        return "batch", "true"
+    return _VARIANT_KEYS.get(key, key), value.lower()
+
+
+def _is_time_window(constraint: Any) -> bool:
+    return hasattr(constraint, "start_time")
+
+
+def _time_condition(constraint: Any) -> tuple[str, str]:
+    return UTC_TIME, f"{constraint.start_time:%H:%M}-{constraint.end_time:%H:%M}"
+
+
+def _start_us(constraint: Any) -> int:
+    if constraint is None:
+        return 0
+    return to_us(datetime.combine(constraint.start_date, datetime.min.time(), UTC))

@@ -1,0 +1,126 @@
+"""Budgets: limits that are enforced, per scope, axis and window; and which counters a call touches."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+from pertoken.core import periods
+from pertoken.core.periods import Window
+
+TAG_PREFIX = "tag:"
+DIMENSIONS = ("key", "team", "customer", "user", "provider", "model", "conversation")
+
+
+class Axis(StrEnum):
+    """What a budget counts."""
+
+    MONEY = "money"
+    TOKENS = "tokens"
+    REQUESTS = "requests"
+    CONCURRENT = "concurrent"
+
+
+class Mode(StrEnum):
+    """Whether a budget refuses or only counts."""
+
+    HARD = "hard"
+    SOFT = "soft"
+
+
+class Attribution(NamedTuple):
+    """Who and what a call belongs to: every dimension that a budget or a report can select by."""
+
+    key: str | None = None
+    team: str | None = None
+    customer: str | None = None
+    user: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    tags: tuple[tuple[str, str], ...] = ()  # sorted by name
+    conversation: str | None = None
+
+    def value(self, dimension: str) -> str | None:
+        """Return this call's value of a dimension ("team", "tag:feature"), None when it has none."""
+        if dimension.startswith(TAG_PREFIX):
+            wanted = dimension[len(TAG_PREFIX) :]
+            return next((value for name, value in self.tags if name == wanted), None)
+        value = getattr(self, dimension)
+        assert value is None or isinstance(value, str), dimension
+        return value
+
+
+def is_dimension(name: str) -> bool:
+    """Tell whether `name` is a dimension that a budget or a report can select by."""
+    return name in DIMENSIONS or (name.startswith(TAG_PREFIX) and len(name) > len(TAG_PREFIX))
+
+
+class Budget(NamedTuple):
+    """One limit. `limit` is in picos of `currency` for money, else a count."""
+
+    budget_id: str
+    name: str
+    axis: Axis
+    limit: int
+    window: Window
+    zone: str = "UTC"
+    scope: tuple[tuple[str, str], ...] = ()  # every pair must be the call's
+    each: str | None = None  # one limit for every value of this dimension
+    mode: Mode = Mode.HARD
+    currency: str = "USD"
+
+
+class CounterKey(NamedTuple):
+    """One counter: a budget, the value it counts for (with `each`), and the start of its window."""
+
+    budget_id: str
+    each: str
+    window_start_us: int
+
+
+class Touch(NamedTuple):
+    """One counter that a call touches, with the budget that owns it."""
+
+    key: CounterKey
+    budget: Budget
+    window_end_us: int
+
+
+class BudgetIndex:
+    """Finds the budgets a call touches without looking at all of them."""
+
+    def __init__(self, budgets: Iterable[Budget]) -> None:
+        self.budgets = {budget.budget_id: budget for budget in budgets}
+        self._by_selector: dict[tuple[str, str] | None, list[Budget]] = {}
+        for budget in self.budgets.values():
+            selector = min(budget.scope, key=_selectivity, default=None)
+            self._by_selector.setdefault(selector, []).append(budget)
+
+    def touched(self, attribution: Attribution, opened_at_us: int) -> list[Touch]:
+        """Return the counters of every budget whose scope the call is in, in the window of `opened_at_us`."""
+        found: list[Touch] = []
+        for selector in _selectors(attribution):
+            for budget in self._by_selector.get(selector, ()):
+                if len(budget.scope) > 1 and any(attribution.value(name) != value for name, value in budget.scope):
+                    continue
+                each = "" if budget.each is None else attribution.value(budget.each)
+                if each is None:
+                    continue
+                start, end = periods.bounds(budget.window, opened_at_us, budget.zone)
+                found.append(Touch(CounterKey(budget.budget_id, each, start), budget, end))
+        return found
+
+
+def _selectivity(selector: tuple[str, str]) -> int:
+    """Rank a scope pair by how few calls it usually selects: a key before a customer before a model."""
+    order = ("key", "conversation", "user", "customer", "team", "model", "provider")
+    return order.index(selector[0]) if selector[0] in order else len(order)
+
+
+def _selectors(attribution: Attribution) -> list[tuple[str, str] | None]:
+    selectors: list[tuple[str, str] | None] = [None]
+    for name in DIMENSIONS:
+        value = getattr(attribution, name)
+        if value is not None:
+            selectors.append((name, value))
+    selectors.extend((TAG_PREFIX + name, value) for name, value in attribution.tags)
+    return selectors

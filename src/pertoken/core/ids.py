@@ -1,0 +1,27 @@
+"""Identifiers: sortable by time, unguessable by chance that the caller brings."""
+
+_ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32, lower case: no i, l, o, u
+RANDOM_BITS = 80
+
+
+def new_id(prefix: str, now_us: int, random_bits: int) -> str:
+    """Return `prefix_` + 10 characters of milliseconds + 16 characters of chance, as in a ULID.
+
+    `random_bits` is a non-negative integer below 2**80. Ids of later milliseconds sort later.
+    """
+    assert 0 <= random_bits < 1 << RANDOM_BITS, random_bits
+    return f"{prefix}_{_base32(now_us // 1000, 10)}{_base32(random_bits, 16)}"
+
+
+def new_secret(random_bits: int, bits: int) -> str:
+    """Return a virtual key's secret made of `bits` random bits. "sk-" tells secret scanners and people what it is."""
+    assert 0 <= random_bits < 1 << bits, bits
+    return f"sk-pt-{_base32(random_bits, -(-bits // 5))}"
+
+
+def _base32(number: int, width: int) -> str:
+    characters = []
+    for _ in range(width):
+        characters.append(_ALPHABET[number & 31])
+        number >>= 5
+    return "".join(reversed(characters))

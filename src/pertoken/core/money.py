@@ -1,0 +1,80 @@
+"""Exact money: integer counts of a currency's smallest stored unit.
+
+An amount is an integer count of 10^-(10 + minor digits) of the currency's major unit. For US dollars that is a
+pico-dollar, 10^-12, so a list price of 0.15 USD per million tokens is exactly 150,000 picos a token. Nothing here
+knows a float; the one function that rounds is `divide_half_even`.
+"""
+
+from decimal import Decimal, InvalidOperation
+
+PICO_DIGITS_BEYOND_MINOR = 10
+
+# ISO 4217 minor digits where they differ from 2 (ISO 4217 list one, amendment 176).
+_MINOR_DIGITS = {
+    "BHD": 3, "CLP": 0, "ISK": 0, "IQD": 3, "JOD": 3, "JPY": 0, "KRW": 0, "KWD": 3, "LYD": 3, "OMR": 3,
+    "PYG": 0, "TND": 3, "UGX": 0, "VND": 0, "XAF": 0, "XOF": 0, "XPF": 0,
+}  # fmt: skip
+
+AMOUNT_PICOS_MAX = 2**63 - 1  # what one SQLite integer holds: 9.2 million USD
+
+
+class NotAnAmount(ValueError):
+    """A text that should be an exact decimal amount is not one."""
+
+
+def pico_digits(currency: str) -> int:
+    """Return how many decimal digits of `currency` are stored: 12 for USD, 10 for JPY."""
+    return PICO_DIGITS_BEYOND_MINOR + _MINOR_DIGITS.get(currency, 2)
+
+
+def parse_amount(text: str, currency: str = "USD") -> int:
+    """Return the picos of a decimal text in the major unit ("0.15").
+
+    Raises NotAnAmount when the text is no plain finite decimal, or finer than the currency stores.
+    """
+    try:
+        value = Decimal(text)
+    except InvalidOperation as error:
+        raise NotAnAmount(f"not a decimal amount: {text!r}") from error
+    if not value.is_finite():
+        raise NotAnAmount(f"not a finite amount: {text!r}")
+    sign, digits, exponent = value.as_tuple()
+    assert isinstance(exponent, int)
+    shift = pico_digits(currency) + exponent
+    whole = int("".join(map(str, digits)))
+    if len(digits) + shift > 60:
+        raise NotAnAmount(f"amount too large: {text!r}")
+    if shift >= 0:
+        picos = whole * int(10**shift)
+    else:
+        picos, rest = divmod(whole, int(10**-shift))
+        if rest:
+            raise NotAnAmount(f"finer than {currency} is stored (10^-{pico_digits(currency)}): {text!r}")
+    return -picos if sign else picos
+
+
+def format_amount(picos: int, currency: str = "USD") -> str:
+    """Return the exact decimal text in the major unit, without exponent or trailing zeros ("0.0096")."""
+    digits = pico_digits(currency)
+    whole, rest = divmod(abs(picos), 10**digits)
+    text = f"{whole}.{rest:0{digits}d}".rstrip("0").rstrip(".")
+    return f"-{text}" if picos < 0 else text
+
+
+def divide_half_even(numerator: int, denominator: int) -> int:
+    """Return numerator / denominator rounded half to even: the only rounding in pertoken.
+
+    `denominator` must be positive.
+    """
+    assert denominator > 0, denominator
+    quotient, rest = divmod(numerator, denominator)
+    twice = 2 * rest
+    if twice > denominator or (twice == denominator and quotient & 1):
+        quotient += 1
+    return quotient
+
+
+def divide_up(numerator: int, denominator: int) -> int:
+    """Return the least integer not below numerator / denominator: for holds, which must never be too small."""
+    assert denominator > 0, denominator
+    return -(-numerator // denominator)

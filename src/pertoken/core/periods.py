@@ -1,0 +1,105 @@
+"""Calendar windows in a time zone, on microseconds since the epoch."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+US_PER_SECOND = 1_000_000
+FOREVER_US = 253_402_300_799_000_000  # 9999-12-31T23:59:59Z, the last instant a datetime can say in whole seconds
+
+
+class Window(StrEnum):
+    """How long a budget counts before it starts again."""
+
+    MINUTE = "minute"
+    HOUR = "hour"
+    DAY = "day"
+    WEEK = "week"
+    MONTH = "month"
+    TOTAL = "total"
+
+
+class NotATime(ValueError):
+    """A text that should be an RFC 3339 time, or a time zone's name, is not one."""
+
+
+def bounds(window: Window, at_us: int, zone: str) -> tuple[int, int]:
+    """Return start (inclusive) and end (exclusive), in microseconds, of the `window` that holds `at_us` in `zone`.
+
+    Weeks start on Monday (ISO 8601). Minutes and hours are real ones, also when clocks are put back.
+    """
+    if window is Window.TOTAL:
+        return 0, FOREVER_US
+    if window is Window.MINUTE:
+        start = at_us - at_us % (60 * US_PER_SECOND)
+        return start, start + 60 * US_PER_SECOND
+    return _cached_bounds(window, at_us // (900 * US_PER_SECOND), zone)
+
+
+@lru_cache(maxsize=4096)
+def _cached_bounds(window: Window, quarter: int, zone: str) -> tuple[int, int]:
+    # Every zone in use changes day, and offset, on a quarter of an hour: one answer serves the whole quarter.
+    local = datetime.fromtimestamp(quarter * 900, UTC).astimezone(load_zone(zone))
+    if window is Window.HOUR:
+        past_the_hour_s = local.minute * 60
+        start_s = quarter * 900 - past_the_hour_s
+        return start_s * US_PER_SECOND, (start_s + 3600) * US_PER_SECOND
+    start = local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    if window is Window.WEEK:
+        start -= timedelta(days=start.weekday())
+        end = start + timedelta(days=7)
+    elif window is Window.MONTH:
+        start = start.replace(day=1)
+        end = (start + timedelta(days=32)).replace(day=1)
+    else:
+        end = start + timedelta(days=1)
+    return to_us(start), to_us(end)
+
+
+@lru_cache(maxsize=1024)
+def load_zone(name: str) -> ZoneInfo:
+    """Return the named zone. Raises NotATime when there is none of that name."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise NotATime(f"unknown time zone: {name!r}; use a name such as Europe/Berlin or UTC") from error
+
+
+def to_us(moment: datetime) -> int:
+    """Return microseconds since the epoch of an aware `moment`, exactly."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def parse_time(text: str, zone: str = "UTC") -> int:
+    """Return microseconds of an RFC 3339 time; a plain date, or a time without offset, is read in `zone`.
+
+    Raises NotATime when the text is neither.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise NotATime(f"not a time: {text!r}; use 2026-11-23 or 2026-11-23T10:00:00Z") from error
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=load_zone(zone))
+    return to_us(moment)
+
+
+def format_time(at_us: int) -> str:
+    """Return the RFC 3339 text in UTC, with as many decimals as it needs."""
+    seconds, micros = divmod(at_us, US_PER_SECOND)
+    text = (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    return f"{text}.{micros:06d}".rstrip("0") + "Z" if micros else f"{text}Z"
+
+
+def days(start_us: int, end_us: int, zone: str) -> Iterator[tuple[int, int]]:
+    """Yield the calendar days of `zone` that touch [start, end), each as (start, end) in microseconds."""
+    at = start_us
+    while at < end_us:
+        start, end = bounds(Window.DAY, at, zone)
+        yield start, end
+        at = end
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

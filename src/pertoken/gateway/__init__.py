@@ -1,0 +1,1 @@
+"""The data plane: sockets in, `services.serve` behind."""

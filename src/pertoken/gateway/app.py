@@ -1,0 +1,81 @@
+"""Everything of the gateway that is not a call: health, the list of models, and clear answers elsewhere."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+
+from pertoken.core.errors import Code, Refusal
+from pertoken.services.call.identify import hash_secret
+from pertoken.services.models import list_models
+from pertoken.services.world import World
+from pertoken.wire import routes
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+def create_app(world: World) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """Return the ASGI application for every path that is not a call."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            status, body = _answer(world, scope)
+            await _send(send, status, body)
+
+    return app
+
+
+def _answer(world: World, scope: Scope) -> tuple[int, bytes]:
+    method, path = scope["method"], scope["path"]
+    if method in ("GET", "HEAD"):
+        if path == "/health/live":
+            return 200, b'{"status":"live"}'
+        if path == "/health/ready":
+            return _readiness(world)
+        if path in ("/v1/models", "/v1beta/models"):
+            return _models(world, scope, path)
+    if routes.find(path) is not None:
+        refusal = Refusal(Code.INVALID_REQUEST, f"{path} takes POST, not {method}")
+    else:
+        refusal = Refusal(Code.NOT_FOUND, f"no such path: {method} {path}")
+    return refusal.status, routes.format_for_errors(path).error(refusal)
+
+
+def _readiness(world: World) -> tuple[int, bytes]:
+    failure = world.ledger.failure
+    if failure is None:
+        return 200, b'{"status":"ready"}'
+    return 503, msgspec.json.encode({"status": "not ready", "reason": failure})
+
+
+def _models(world: World, scope: Scope, path: str) -> tuple[int, bytes]:
+    headers = dict(scope["headers"])
+    bearer = headers.get(b"authorization", b"")
+    secret = (
+        bearer[7:]
+        if bearer[:7].lower() == b"bearer "
+        else headers.get(b"x-api-key", headers.get(b"x-goog-api-key", b""))
+    )
+    if world.ledger.directory.identify(hash_secret(secret)) is None:
+        refusal = Refusal(Code.UNKNOWN_KEY, "unknown or revoked key")
+        return refusal.status, routes.format_for_errors(path).error(refusal)
+    anthropic = b"anthropic-version" in headers
+    return 200, msgspec.json.encode(list_models(world, gemini=path.startswith("/v1beta"), anthropic=anthropic))
+
+
+async def _send(send: Send, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

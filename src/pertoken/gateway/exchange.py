@@ -1,0 +1,125 @@
+"""One call on one client connection: its request as it was read, and the writing of its answer."""
+
+import asyncio
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from pertoken.ports import HeaderList
+from pertoken.wire.routes import Endpoint
+
+if TYPE_CHECKING:
+    from pertoken.gateway.protocol import CallProtocol
+
+STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+class HotExchange:
+    """Speaks for one request. It has the attributes that uvicorn's protocol expects of its current cycle."""
+
+    __slots__ = (
+        "_protocol", "_started", "body", "disconnected", "endpoint", "headers", "keep_alive", "message_event",
+        "more_body", "parts", "path", "query", "response_complete", "size", "turn",
+    )  # fmt: skip
+
+    def __init__(
+        self, protocol: "CallProtocol", endpoint: Endpoint, path: str, query: bytes, *, keep_alive: bool
+    ) -> None:
+        self._protocol = protocol
+        self._started = False
+        self.endpoint = endpoint
+        self.path = path
+        self.query = query
+        self.headers: list[tuple[bytes, bytes]] = protocol.headers
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.body = b""
+        self.turn = False
+        self.keep_alive = keep_alive
+        # What uvicorn's protocol looks at on its current cycle:
+        self.disconnected = False
+        self.response_complete = False
+        self.more_body = True
+        self.message_event = _NO_EVENT
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client hung up."""
+        return self.disconnected
+
+    def answer(self, status: int, headers: HeaderList, body: bytes) -> None:
+        """Send a whole answer."""
+        parts = self._head(status, headers)
+        parts.append(b"content-length: %d\r\n\r\n" % len(body))
+        parts.append(body)
+        self._send(parts)
+        self._complete()
+
+    def start(self, status: int, headers: HeaderList) -> None:
+        """Send the head of a streamed answer."""
+        self._started = True
+        parts = self._head(status, headers)
+        parts.append(b"transfer-encoding: chunked\r\n\r\n")
+        self._send(parts)
+
+    def write(self, chunk: bytes) -> None:
+        """Send a piece of a streamed answer."""
+        self._send((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was written."""
+        flow = self._protocol.flow
+        if flow.write_paused and not self.disconnected:
+            await flow.drain()
+
+    def finish(self, chunk: bytes = b"") -> None:
+        """Send the last piece and end the streamed answer."""
+        if chunk:
+            self._send((b"%x\r\n" % len(chunk), chunk, b"\r\n0\r\n\r\n"))
+        else:
+            self._send((b"0\r\n\r\n",))
+        self._complete()
+
+    def abort(self) -> None:
+        """Close the connection without an end: the client must not take what it has for the whole."""
+        self.keep_alive = False
+        self._complete()
+
+    @property
+    def started(self) -> bool:
+        """Whether the head of a streamed answer was sent."""
+        return self._started
+
+    def _head(self, status: int, headers: HeaderList) -> list[bytes]:
+        parts = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]  # type: ignore[call-overload]
+        for name, value in self._protocol.server_state.default_headers:
+            parts += (name, b": ", value, b"\r\n")
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+        if not self.keep_alive:
+            parts.append(b"connection: close\r\n")
+        return parts
+
+    def _send(self, parts: list[bytes] | tuple[bytes, ...]) -> None:
+        if not self.disconnected:
+            self._protocol.transport.write(b"".join(parts))
+
+    def _complete(self) -> None:
+        self.response_complete = True
+        if self.disconnected:
+            return
+        if not self.keep_alive:
+            self._protocol.transport.close()
+        self._protocol.on_response_complete()
+
+
+class _NoEvent(asyncio.Event):
+    """Stands where uvicorn sets an event that nothing here waits for."""
+
+    def __init__(self) -> None:
+        pass
+
+    def set(self) -> None:
+        """Do nothing."""
+
+
+_NO_EVENT = _NoEvent()

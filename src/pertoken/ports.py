@@ -1,0 +1,216 @@
+"""What services need from the world, as protocols; wiring brings the concrete ones."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from pertoken.core.bounds import Counted, Family, Limits
+from pertoken.core.budgets import Budget, CounterKey
+from pertoken.core.directory import Directory, Key
+from pertoken.core.ledger import Command, Event, Hold, Result
+from pertoken.core.prices import PriceBook, PriceRow
+from pertoken.core.reporting import Rollup
+from pertoken.wire.format import Content
+
+HeaderList = Sequence[tuple[bytes, bytes]]
+
+
+class StoreUnavailable(Exception):
+    """The store cannot be relied on now; nothing of the command was done."""
+
+
+class ProviderFailed(Exception):
+    """The provider could not be reached, took too long, or broke off."""
+
+    def __init__(self, message: str, *, timed_out: bool = False) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out
+
+
+class Ledger(Protocol):
+    """Durable commands, and the directory and prices they are decided on."""
+
+    @property
+    def directory(self) -> Directory:
+        """Keys and budgets at their newest known revision."""
+
+    @property
+    def prices(self) -> PriceBook:
+        """The price book at the same revision."""
+
+    @property
+    def failure(self) -> str | None:
+        """Why the store does not work now, None when it does."""
+
+    def submit(self, command: Command) -> "asyncio.Future[Result]":
+        """Return a future of the result, resolved when the command is on disk. Fails with StoreUnavailable."""
+
+
+class Clock(Protocol):
+    """Time and chance, so that tests and simulations can bring their own."""
+
+    def now_us(self) -> int:
+        """Return microseconds since the epoch."""
+
+    def random_bits(self, bits: int) -> int:
+        """Return a number below 2**bits that nobody can guess."""
+
+
+class Tokenizers(Protocol):
+    """Counts tokens for a family of models."""
+
+    def count_text(self, family: Family, text: str) -> Counted:
+        """Return the tokens of plain text."""
+
+    def count_content(self, family: Family, content: Content) -> int:
+        """Return the raw count of all texts of a request, for `bounds.counted_bound`."""
+
+
+class ModelLimits(Protocol):
+    """What is known of each model's size."""
+
+    def find(self, provider: str, model: str) -> Limits:
+        """Return the limits of a model, unknown ones as None."""
+
+
+class Answer(Protocol):
+    """One answer of a provider: its head is read, its body still comes."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def headers(self) -> HeaderList:
+        """The header fields, names in lower case."""
+
+    async def read(self) -> bytes:
+        """Return the whole body. Raises ProviderFailed."""
+
+    async def next_chunk(self) -> bytes:
+        """Return the next piece of the body as it arrives, b"" at its end. Raises ProviderFailed."""
+
+    async def aclose(self) -> None:
+        """End early."""
+
+
+class Provider(Protocol):
+    """One provider as configured."""
+
+    @property
+    def name(self) -> str:
+        """Its name in configuration and price book."""
+
+    @property
+    def wire(self) -> str:
+        """The family of formats it speaks: openai, anthropic, gemini."""
+
+    @property
+    def stream_usage(self) -> bool:
+        """Whether its streams take OpenAI's include_usage option."""
+
+    async def send(self, path: str, headers: HeaderList, body: bytes) -> Answer:
+        """Send a POST with the provider's own key. Raises ProviderFailed."""
+
+
+class Exchange(Protocol):
+    """One call as the gateway received it, and the way back to its client."""
+
+    @property
+    def query(self) -> bytes:
+        """The query string of the request target."""
+
+    @property
+    def headers(self) -> HeaderList:
+        """The header fields, names in lower case."""
+
+    @property
+    def body(self) -> bytes:
+        """The whole body."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client hung up."""
+
+    def start(self, status: int, headers: HeaderList) -> None:
+        """Send the head of a streamed answer."""
+
+    def write(self, chunk: bytes) -> None:
+        """Send a piece of a streamed answer."""
+
+    async def drain(self) -> None:
+        """Wait until the client has taken enough of what was written."""
+
+    def finish(self, chunk: bytes = b"") -> None:
+        """Send the last piece and end the streamed answer."""
+
+    def answer(self, status: int, headers: HeaderList, body: bytes) -> None:
+        """Send a whole answer."""
+
+
+class Archive(Protocol):
+    """One consistent view of everything stored."""
+
+    def keys(self) -> list[Key]:
+        """Return every virtual key, revoked ones too."""
+
+    def budgets(self) -> list[Budget]:
+        """Return the budgets in force."""
+
+    def prices(self) -> list[PriceRow]:
+        """Return every price row, also those that newer rows replaced."""
+
+    def rollups(self, since_us: int, until_us: int) -> Iterator[Rollup]:
+        """Yield the hourly sums whose hour starts in [since, until)."""
+
+    def events(self, since_us: int = 0, until_us: int | None = None) -> Iterator[Event]:
+        """Yield the events that occurred in [since, until), in the order they were posted."""
+
+    def conversation_events(self, since_us: int, until_us: int) -> Iterator[Event]:
+        """Yield the events of [since, until) that belong to a conversation."""
+
+    def call_events(self, call_id: str) -> list[Event]:
+        """Return the events of one call."""
+
+    def hold(self, hold_id: str) -> Hold | None:
+        """Return one hold in whatever state it is."""
+
+    def open_holds(self) -> list[Hold]:
+        """Return the holds that have not ended."""
+
+    def counters(self) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of every counter."""
+
+    def entry_sums(self) -> dict[int, int]:
+        """Return what the events of each entry cost together, by entry id."""
+
+    def postings(self) -> Iterator[tuple[int, str, str, int]]:
+        """Yield (entry id, currency, account, amount in picos) of every posting."""
+
+    def balances(self) -> dict[tuple[str, str], int]:
+        """Return the balance in picos of each (account, currency)."""
+
+
+class Administration(Protocol):
+    """Changes to keys and budgets, in one transaction."""
+
+    def list_keys(self) -> list[Key]:
+        """Return every virtual key, revoked ones too."""
+
+    def add_key(self, key: Key) -> None:
+        """Store a new key."""
+
+    def revoke_key(self, key_id: str, at_us: int) -> bool:
+        """Revoke a live key; tell whether there was one."""
+
+    def budgets(self) -> list[Budget]:
+        """Return the budgets in force."""
+
+    def add_budget(self, budget: Budget, at_us: int) -> None:
+        """Store a new budget, its counters filled with what its current windows hold and spent already."""
+
+    def change_budget(self, budget: Budget) -> None:
+        """Change limit and mode of a budget; its counters stay."""
+
+    def remove_budget(self, budget_id: str, at_us: int) -> None:
+        """Take a budget out of force."""

@@ -1,0 +1,119 @@
+"""Setting budgets, and saying how they stand."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pertoken.core import periods
+from pertoken.core.budgets import Axis, Budget, BudgetIndex, CounterKey, Mode, Touch, is_dimension
+from pertoken.core.ids import RANDOM_BITS, new_id
+from pertoken.core.money import NotAnAmount, format_amount, parse_amount
+from pertoken.core.periods import NotATime, Window, format_time
+from pertoken.ports import Administration, Archive, Clock
+from pertoken.services.explain import budget_fields
+
+
+class BadBudget(Exception):
+    """A budget cannot be as asked."""
+
+
+class Wish(NamedTuple):
+    """A budget as a person states it."""
+
+    name: str
+    limit: str
+    axis: str = "money"
+    window: str = "month"
+    scope: Mapping[str, str] = {}
+    each: str | None = None
+    mode: str = "hard"
+    zone: str = "UTC"
+    currency: str = "USD"
+
+
+def parse_rate(text: str) -> tuple[str, str]:
+    """Return limit and window of "5/day". Raises BadBudget."""
+    limit, separator, window = text.partition("/")
+    if not separator or window not in {str(one) for one in Window}:
+        windows = ", ".join(Window)
+        raise BadBudget(f"not a budget: {text!r}; write LIMIT/WINDOW, such as 5/day; windows: {windows}")
+    return limit, window
+
+
+def set_budget(administration: Administration, clock: Clock, wish: Wish) -> Budget:
+    """Store the budget, or change limit and mode of the one that has this name. Raises BadBudget.
+
+    When anything else differs (scope, axis, window, ...) the old budget is taken out of force and a new one, filled
+    from the events of its current window, takes its place.
+    """
+    now_us = clock.now_us()
+    budget = to_budget(wish, new_id("budget", now_us, clock.random_bits(RANDOM_BITS)))
+    old = next((one for one in administration.budgets() if one.name == wish.name), None)
+    if old is not None:
+        changed = old._replace(limit=budget.limit, mode=budget.mode)
+        if changed == budget._replace(budget_id=old.budget_id):
+            administration.change_budget(changed)
+            return changed
+        administration.remove_budget(old.budget_id, now_us)
+    administration.add_budget(budget, now_us)
+    return budget
+
+
+def to_budget(wish: Wish, budget_id: str) -> Budget:
+    """Return the budget that `wish` describes. Raises BadBudget naming what is wrong."""
+    for dimension in (*wish.scope, *([wish.each] if wish.each else [])):
+        if not is_dimension(dimension):
+            raise BadBudget(
+                f"unknown dimension: {dimension!r}; use key, team, customer, user, model, provider, tag:NAME"
+            )
+    try:
+        axis, window, mode = Axis(wish.axis), Window(wish.window), Mode(wish.mode)
+        periods.load_zone(wish.zone)
+    except (ValueError, NotATime) as error:
+        raise BadBudget(f"not a budget: {error}") from error
+    limit = _limit(wish, axis)
+    return Budget(
+        budget_id, wish.name, axis, limit, window, wish.zone, tuple(sorted(wish.scope.items())), wish.each, mode,
+        wish.currency,
+    )  # fmt: skip
+
+
+def status(archive: Archive, now_us: int) -> dict[str, Any]:
+    """Return every budget in its current window: spent, held, remaining, and the open holds behind `held`."""
+    counters = archive.counters()
+    budgets = archive.budgets()
+    index = BudgetIndex(budgets)
+    open_holds: dict[CounterKey, list[dict[str, Any]]] = {}
+    for hold in archive.open_holds():
+        for touch in index.touched(hold.attribution, hold.opened_at_us):
+            fields = {
+                "call_id": hold.hold_id,
+                "held": format_amount(hold.amount_picos),
+                "tokens": hold.tokens,
+                "opened_at": format_time(hold.opened_at_us),
+                "expires_at": format_time(hold.expires_at_us),
+                "key": hold.attribution.key,
+                "model": hold.attribution.model,
+                "owner": hold.owner,
+            }
+            open_holds.setdefault(touch.key, []).append(fields)
+    rows = []
+    for budget in budgets:
+        start_us, end_us = periods.bounds(budget.window, now_us, budget.zone)
+        of_budget = [key for key in counters if key.budget_id == budget.budget_id and key.window_start_us == start_us]
+        if budget.each is None and not of_budget:
+            of_budget = [CounterKey(budget.budget_id, "", start_us)]
+        for key in sorted(of_budget):
+            held, spent = counters.get(key, (0, 0))
+            fields = budget_fields(Touch(key, budget, end_us), held, spent)
+            rows.append({**fields, "open_holds": open_holds.get(key, [])})
+    return {"budgets": rows}
+
+
+def _limit(wish: Wish, axis: Axis) -> int:
+    try:
+        limit = parse_amount(wish.limit, wish.currency) if axis is Axis.MONEY else int(wish.limit)
+    except (NotAnAmount, ValueError) as error:
+        raise BadBudget(f"not a limit on {axis}: {wish.limit!r}") from error
+    if not 0 <= limit <= 2**62:
+        raise BadBudget(f"a limit must be between 0 and what 62 bits hold: {wish.limit!r}")
+    return limit

@@ -1,0 +1,96 @@
+"""Step 8: send the call to its provider, changed only where policy says so."""
+
+import logging
+
+from pertoken.core.errors import Code, Refusal
+from pertoken.core.ledger import Void
+from pertoken.ports import Answer, Exchange, HeaderList, ProviderFailed, StoreUnavailable
+from pertoken.services.call.hold import Holding
+from pertoken.services.call.understand import Request
+from pertoken.services.world import World
+from pertoken.wire.format import Change
+
+log = logging.getLogger("pertoken.call")
+
+# Ours, the client's secret, and what belongs to one connection only (RFC 9110, 7.6.1): none of it goes on.
+_KEPT_BACK = frozenset(
+    {
+        b"authorization", b"x-api-key", b"x-goog-api-key", b"host", b"content-length", b"connection", b"keep-alive",
+        b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect",
+        b"accept-encoding", b"cookie",
+    }
+)  # fmt: skip
+_KEPT_BACK_PREFIXES = (b"x-pertoken-", b"helicone-", b"x-litellm-")
+_KEPT_BACK_ANSWERED = frozenset(
+    {b"connection", b"keep-alive", b"proxy-authenticate", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+     b"content-length", b"set-cookie", b"alt-svc"}
+)  # fmt: skip
+
+
+async def forward(exchange: Exchange, request: Request, change: Change, call_id: str) -> Answer | Refusal:
+    """Return the provider's answer, its head read, or why there is none."""
+    body = request.body if change == Change() else request.format.rewrite(request.body, change)
+    try:
+        return await request.provider.send(_path(exchange, request), request_headers(exchange.headers), body)
+    except ProviderFailed as failure:
+        log.warning("%s: %s: %s", call_id, request.provider.name, failure)
+        return provider_refusal(request, failure)
+
+
+def changes(request: Request, holding: Holding | None) -> Change:
+    """Return what policy writes into the request."""
+    renamed = request.model != request.facts.model and request.endpoint.model is None
+    needs_usage = request.facts.stream and not request.facts.wants_usage and request.provider.stream_usage
+    return Change(
+        model=request.model if renamed else None,
+        output_max=None if holding is None else holding.output_cap,
+        include_usage=needs_usage,
+    )
+
+
+def describe(change: Change) -> str | None:
+    """Return what was altered, as the x-pertoken-changed header says it; usage in a stream is put back, so not said."""
+    said = []
+    if change.model is not None:
+        said.append(f"model={change.model}")
+    if change.output_max is not None:
+        said.append(f"output_max={change.output_max}")
+    return ", ".join(said) or None
+
+
+def provider_refusal(request: Request, failure: ProviderFailed) -> Refusal:
+    """Return what the client is told of a provider that failed."""
+    code = Code.PROVIDER_TIMEOUT if failure.timed_out else Code.PROVIDER_UNREACHABLE
+    return Refusal(code, f"provider {request.provider.name} failed: {failure}")
+
+
+async def let_go(request: Request, holding: Holding, world: World) -> None:
+    """Void the hold of a call that its provider did no work for."""
+    try:
+        await world.ledger.submit(Void(holding.hold.hold_id, request.attribution, request.opened_at_us))
+    except StoreUnavailable as error:  # the store keeps the void and tries again; the hold expires at worst
+        log.error("%s: hold not yet voided: %s", holding.hold.hold_id, error)  # noqa: TRY400 - the reason says it all
+
+
+def request_headers(headers: HeaderList) -> list[tuple[bytes, bytes]]:
+    """Return the client's headers that go on to the provider."""
+    return [
+        (name, value) for name, value in headers if name not in _KEPT_BACK and not name.startswith(_KEPT_BACK_PREFIXES)
+    ]
+
+
+def answer_headers(headers: HeaderList) -> list[tuple[bytes, bytes]]:
+    """Return the provider's headers that go back to the client."""
+    return [
+        (name, value)
+        for name, value in headers
+        if name not in _KEPT_BACK_ANSWERED and not name.startswith(_KEPT_BACK_PREFIXES)
+    ]
+
+
+def _path(exchange: Exchange, request: Request) -> str:
+    path = request.endpoint.upstream_path
+    if request.endpoint.model is not None and request.model != request.endpoint.model:
+        path = path.replace(f"/{request.endpoint.model}:", f"/{request.model}:", 1)
+    pairs = [pair for pair in exchange.query.decode("latin-1").split("&") if pair and not pair.startswith("key=")]
+    return f"{path}?{'&'.join(pairs)}" if pairs else path

@@ -1,0 +1,227 @@
+"""Steps 5 to 7: bound what the call can cost, quote it, and hold that much, durably, before anything is sent."""
+
+import asyncio
+from typing import NamedTuple
+
+from pertoken.core import bounds, rating
+from pertoken.core.bounds import MediaItem
+from pertoken.core.budgets import Axis, Budget
+from pertoken.core.errors import Code, Refusal
+from pertoken.core.ledger import Held, Hold, OpenHold, Refused, Remaining, Stale
+from pertoken.core.money import format_amount
+from pertoken.core.periods import FOREVER_US, US_PER_SECOND, format_time
+from pertoken.core.rating import Unpriced
+from pertoken.core.units import DIMENSIONS
+from pertoken.ports import StoreUnavailable
+from pertoken.services.call.understand import Request
+from pertoken.services.world import World
+from pertoken.wire.format import BadRequest, Content
+
+OUTPUT_TOKENS_MIN = 16  # a shorter cap than this is a refusal, not an answer
+OUTPUT_TOKENS_DEFAULT = 131_072  # of a model whose own limit is not known: as much as any model in the book makes
+ATTEMPTS_MAX = 4  # of fitting a call into what others leave; each but the first is smaller
+COUNT_IN_THREAD_BYTES = 64 * 1024  # counting takes 0.1 ms a kilobyte: longer texts must not stop the event loop
+
+
+class Bound(NamedTuple):
+    """The most a call can use: tokens by unit, and the cap it needs on the output."""
+
+    quantities: dict[str, int]
+    output_max: int  # per choice
+    counted: bool  # False: from the body's length alone
+
+
+class Holding(NamedTuple):
+    """An open hold, and what it changed in the request."""
+
+    hold: Hold
+    remaining: tuple[Remaining, ...]
+    output_cap: int | None  # to write into the request, None: leave it
+
+
+async def open_hold(request: Request, call_id: str, world: World) -> Holding | Refusal | Stale:
+    """Hold the call's bound against every budget it touches. Stale means: keys or budgets changed, begin again."""
+    try:
+        bound = first_bound(request)
+        if isinstance(bound, Refusal):
+            return bound
+        for attempts_left in reversed(range(ATTEMPTS_MAX)):
+            amount = _quote(request, bound)
+            if isinstance(amount, Refusal):
+                return amount
+            hold = _hold(request, call_id, bound, amount, world)
+            result = await world.ledger.submit(OpenHold(hold, world.ledger.directory.revision))
+            match result:
+                case Held(remaining=remaining):
+                    return Holding(hold, remaining, _cap_to_write(request, bound))
+                case Refused(blocker=blocker):
+                    smaller = await _shrink(request, bound, blocker, world) if attempts_left else None
+                    if smaller is None:
+                        return explain_refusal(result, request.opened_at_us)
+                    bound = smaller
+                case _:
+                    return Stale()
+        raise AssertionError("the last attempt ends in a hold or a refusal")
+    except StoreUnavailable as error:
+        return Refusal(Code.STORE_UNAVAILABLE, f"the ledger cannot be written, so no call is served: {error}")
+
+
+def first_bound(request: Request) -> Bound | Refusal:
+    """Return the bound that costs nothing: the body's bytes, and the sizes of its media."""
+    facts, family = request.facts, request.family
+    context = request.limits.context_tokens or bounds.CONTEXT_TOKENS_DEFAULT
+    quantities: dict[str, int] = {}
+    if facts.has_media:
+        content = _content(request)
+        if isinstance(content, Refusal):
+            return content
+        text_bytes = sum(len(text.encode()) for text in content.texts) + sum(map(len, content.tools_json))
+        quantities = bounds.media_bound(_media(content), family, context)
+        text_max = (
+            bounds.byte_bound(text_bytes, family, tools=facts.has_tools) + family.message_tokens * content.messages
+        )
+    else:
+        text_max = bounds.byte_bound(len(request.body), family, tools=facts.has_tools)
+    if facts.hidden_input is not None:
+        text_max = max(text_max, context)
+    quantities["input_tokens"] = quantities.get("input_tokens", 0) + text_max
+    output_max = _output_limit(request) if facts.output_max is None else facts.output_max
+    return _with_output(request, Bound(quantities, output_max, counted=False), output_max)
+
+
+def explain_refusal(refused: Refused, now_us: int) -> Refusal:
+    """Say which budget decided, its limit, what is spent and held, when it starts again, and how to look further."""
+    blocker = refused.blocker
+    budget = blocker.touch.budget
+    who = f" for {budget.each} {blocker.touch.key.each!r}" if budget.each else ""
+    until = blocker.touch.window_end_us
+    resets = "it never resets" if until >= FOREVER_US else f"it resets at {format_time(until)}"
+    message = (
+        f"budget {budget.name!r}{who} of {_amount(budget, budget.limit)} a {budget.window} is exceeded: "
+        f"{_amount(budget, blocker.spent)} spent, {_amount(budget, blocker.held)} held, "
+        f"this call needs up to {_amount(budget, refused.needed)}; {resets}; see: pertoken budget status"
+    )
+    if budget.window == "total":
+        message = message.replace(" a total ", " in total ")
+    if budget.axis is Axis.MONEY:
+        return Refusal(Code.BUDGET_EXCEEDED, message)
+    wait_s = 1 if budget.axis is Axis.CONCURRENT else max(1, -(-(until - now_us) // US_PER_SECOND))
+    return Refusal(Code.RATE_LIMITED, message, retry_after_s=wait_s)
+
+
+async def _shrink(request: Request, bound: Bound, blocker: Remaining, world: World) -> Bound | None:
+    """Return a closer or smaller bound that may fit what `blocker` leaves, None when there is none."""
+    if blocker.touch.budget.axis not in (Axis.MONEY, Axis.TOKENS):
+        return None
+    was_loose = not bound.counted
+    if was_loose:
+        counted = await _count(request, bound, world)
+        if counted is not None:
+            bound = counted
+    if request.facts.output_max is not None:
+        return bound if was_loose else None
+    affordable = _affordable(request, bound, blocker)
+    if affordable < min(OUTPUT_TOKENS_MIN, bound.output_max):
+        return None
+    return _with_output(request, bound, min(bound.output_max, affordable))
+
+
+async def _count(request: Request, bound: Bound, world: World) -> Bound | None:
+    """Return the bound by counting tokens, where that is closer than the byte bound."""
+    content = _content(request)
+    if isinstance(content, Refusal) or request.facts.hidden_input is not None:
+        return bound._replace(counted=True)
+    family = request.family
+    if len(request.body) > COUNT_IN_THREAD_BYTES:
+        tokens = await asyncio.to_thread(world.tokenizers.count_content, family, content)
+    else:
+        tokens = world.tokenizers.count_content(family, content)
+    text_max = bounds.counted_bound(
+        tokens, family, messages=content.messages, names=content.names, tools=request.facts.has_tools
+    )
+    media = bounds.media_bound(_media(content), family, request.limits.context_tokens or bounds.CONTEXT_TOKENS_DEFAULT)
+    linked = media.get("input_tokens", 0)
+    quantities = {**bound.quantities, "input_tokens": min(bound.quantities["input_tokens"], text_max + linked)}
+    return bound._replace(quantities=quantities, counted=True)
+
+
+def _affordable(request: Request, bound: Bound, blocker: Remaining) -> int:
+    inputs = {unit: quantity for unit, quantity in bound.quantities.items() if "output" not in DIMENSIONS[unit]}
+    choices = max(1, request.facts.choices)
+    if blocker.touch.budget.axis is Axis.TOKENS:
+        return max(0, blocker.left - _tokens(inputs)) // choices
+    amounts = [(rating.quote(inputs, rates), rating.quote({"output_tokens": 10**6}, rates)) for rates in request.rates]
+    affordable = []
+    for input_picos, million_picos in amounts:
+        assert isinstance(input_picos, int)
+        assert isinstance(million_picos, int)
+        left = max(0, blocker.left - input_picos)
+        affordable.append(left * 10**6 // million_picos // choices if million_picos else bound.output_max)
+    return min(affordable)
+
+
+def _with_output(request: Request, bound: Bound, output_max: int) -> Bound:
+    facts = request.facts
+    quantities = {**bound.quantities, "output_tokens": output_max * facts.choices}
+    for modality in facts.output_modalities & {"audio", "image"}:
+        quantities[f"output_{modality}_tokens"] = output_max * facts.choices
+    if facts.web_searches_max:
+        quantities["web_searches"] = facts.web_searches_max
+    return bound._replace(quantities=quantities, output_max=output_max)
+
+
+def _quote(request: Request, bound: Bound) -> int | Refusal:
+    impossible = frozenset() if request.facts.long_cache else frozenset({"cache_write_1h_tokens"})
+    dearest = 0
+    for rates in request.rates:
+        amount = rating.quote(bound.quantities, rates, impossible)
+        if isinstance(amount, Unpriced):
+            return Refusal(Code.PRICE_UNKNOWN, f"{amount.reason}; see: pertoken price show {request.model}", "model")
+        dearest = max(dearest, amount)
+    return dearest
+
+
+def _hold(request: Request, call_id: str, bound: Bound, amount_picos: int, world: World) -> Hold:
+    return Hold(
+        call_id,
+        request.attribution,
+        amount_picos,
+        _tokens(bound.quantities),
+        request.opened_at_us,
+        request.opened_at_us + world.hold_ttl_us,
+        world.owner,
+    )
+
+
+def _cap_to_write(request: Request, bound: Bound) -> int | None:
+    """Return the cap that makes the bound true, where less is held than the model could make."""
+    if request.facts.output_max is not None or bound.output_max >= _output_limit(request):
+        return None
+    return bound.output_max
+
+
+def _output_limit(request: Request) -> int:
+    """Return the most tokens one answer of the model can have."""
+    limits = request.limits
+    return limits.output_tokens_max or min(limits.context_tokens or OUTPUT_TOKENS_DEFAULT, OUTPUT_TOKENS_DEFAULT)
+
+
+def _tokens(quantities: dict[str, int]) -> int:
+    return sum(quantity for unit, quantity in quantities.items() if DIMENSIONS[unit] & {"input", "output"})
+
+
+def _content(request: Request) -> Content | Refusal:
+    try:
+        return request.format.read_content(request.body)
+    except BadRequest as error:
+        return Refusal(Code.INVALID_REQUEST, error.message, error.param)
+
+
+def _media(content: Content) -> tuple[MediaItem, ...]:
+    return tuple(MediaItem(item.kind, item.data_bytes) for item in content.media)
+
+
+def _amount(budget: Budget, amount: int) -> str:
+    if budget.axis is Axis.MONEY:
+        return f"{format_amount(amount, budget.currency)} {budget.currency}"
+    return f"{amount} {budget.axis if budget.axis is not Axis.CONCURRENT else 'concurrent calls'}"

@@ -1,0 +1,107 @@
+"""Step 1: from the secret a client shows to a key, and to everything its call is attributed to."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import parse_qs
+
+from pertoken.core.budgets import Attribution
+from pertoken.core.directory import Directory, Key
+from pertoken.core.errors import Code, Refusal
+from pertoken.ports import Exchange
+from pertoken.wire.format import RequestFacts
+
+VALUE_CHARACTERS_MAX = 256  # of one attribution value; longer ones are cut
+TAGS_MAX = 20
+_HELICONE_PROPERTY = b"helicone-property-"
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Caller(NamedTuple):
+    """Who calls: the key, and the headers' say on customer, user, conversation and tags."""
+
+    key: Key
+    headers: Mapping[bytes, bytes]
+
+
+def identify(exchange: Exchange, directory: Directory) -> Caller | Refusal:
+    """Return who calls. Keys come as each SDK sends them: bearer, x-api-key, x-goog-api-key, ?key=."""
+    headers = dict(exchange.headers)
+    secret = _secret(headers, exchange.query)
+    if secret is None:
+        message = "no key: send a pertoken key as a bearer token, x-api-key or x-goog-api-key"
+        return Refusal(Code.UNKNOWN_KEY, message)
+    key = directory.identify(hash_secret(secret))
+    if key is None:
+        return Refusal(Code.UNKNOWN_KEY, f"unknown or revoked key ending in ...{_hint(secret)}; see: pertoken key list")
+    return Caller(key, headers)
+
+
+def attribute(caller: Caller, facts: RequestFacts, provider: str) -> Attribution:
+    """Return what the call is attributed to. What the key says wins over what the client says."""
+    key, headers = caller
+    customer = key.customer or _first(
+        headers, b"x-pertoken-customer", b"x-litellm-end-user-id", b"x-litellm-customer-id"
+    )
+    user = _first(headers, b"x-pertoken-user", b"helicone-user-id") or _clean(facts.user or "")
+    conversation = _first(headers, b"x-pertoken-conversation", b"helicone-session-id")
+    tags = _tags(headers)
+    tags.update(key.tags)
+    return Attribution(
+        key=key.key_id,
+        team=key.team,
+        customer=customer,
+        user=user,
+        provider=provider,
+        model=facts.model,
+        tags=tuple(sorted(tags.items())[:TAGS_MAX]),
+        conversation=conversation,
+    )
+
+
+def hash_secret(secret: bytes) -> bytes:
+    """Return what is stored in place of a secret. Secrets carry 160 random bits, so one fast hash is enough."""
+    return hashlib.sha256(secret).digest()
+
+
+def _secret(headers: Mapping[bytes, bytes], query: bytes) -> bytes | None:
+    authorization = headers.get(b"authorization", b"")
+    if authorization[:7].lower() == b"bearer ":
+        return authorization[7:].strip()
+    for name in (b"x-api-key", b"x-goog-api-key"):
+        if headers.get(name):
+            return headers[name]
+    if b"key=" in query:
+        values = parse_qs(query.decode("latin-1")).get("key")
+        return values[0].encode("latin-1", "replace") if values else None
+    return None
+
+
+def _hint(secret: bytes) -> str:
+    """Return the last four characters, enough to recognise a key by and no help to guess it."""
+    return _CONTROL.sub("", secret[-4:].decode("ascii", "replace")) if len(secret) > 8 else ""
+
+
+def _first(headers: Mapping[bytes, bytes], *names: bytes) -> str | None:
+    return next(
+        (value for name in names if name in headers and (value := _clean(headers[name].decode("utf-8", "replace")))),
+        None,
+    )
+
+
+def _tags(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for pair in headers.get(b"x-pertoken-tags", b"").decode("utf-8", "replace").split(","):
+        name, separator, value = pair.partition("=")
+        if separator and (cleaned := _clean(name)):
+            tags[cleaned] = _clean(value) or ""
+    for header, text in headers.items():
+        if header.startswith(_HELICONE_PROPERTY):
+            tags[header[len(_HELICONE_PROPERTY) :].decode("latin-1")] = _clean(text.decode("utf-8", "replace")) or ""
+    return tags
+
+
+def _clean(text: str) -> str | None:
+    """Return a value that is safe to store and to print; None when nothing is left."""
+    return _CONTROL.sub("", text).strip()[:VALUE_CHARACTERS_MAX] or None

@@ -1,0 +1,55 @@
+"""Answering: our own headers, and refusals in the client's own wire format."""
+
+from pertoken.core.budgets import Axis
+from pertoken.core.errors import Refusal
+from pertoken.core.ledger import Remaining, Settled
+from pertoken.core.money import format_amount
+from pertoken.ports import Exchange
+from pertoken.services.call.hold import Holding
+from pertoken.wire.format import Format
+
+JSON = (b"content-type", b"application/json")
+
+
+def refuse(exchange: Exchange, wire_format: Format, refusal: Refusal, call_id: str) -> None:
+    """Answer with a refusal. Official SDKs raise their own exception for it, and do not retry what cannot succeed."""
+    headers = [JSON, (b"x-pertoken-call-id", call_id.encode()), (b"x-pertoken-refused", str(refusal.code).encode())]
+    if refusal.retry_after_s is not None:
+        headers.append((b"retry-after", str(refusal.retry_after_s).encode()))
+    elif refusal.status in (402, 503):
+        headers.append((b"x-should-retry", b"false"))
+    exchange.answer(refusal.status, headers, wire_format.error(refusal))
+
+
+def held_headers(call_id: str, model: str, holding: Holding, changed: str | None) -> list[tuple[bytes, bytes]]:
+    """Return what is known before the answer: call id, model, hold, what was changed."""
+    headers = [
+        (b"x-pertoken-call-id", call_id.encode()),
+        (b"x-pertoken-model", _header_text(model)),
+        (b"x-pertoken-held", format_amount(holding.hold.amount_picos).encode()),
+        (b"x-pertoken-cache", b"miss"),
+    ]
+    if changed is not None:
+        headers.append((b"x-pertoken-changed", _header_text(changed)))
+    return headers
+
+
+def settled_headers(settled: Settled) -> list[tuple[bytes, bytes]]:
+    """Return what is known once the call is settled: its cost, and what that leaves."""
+    cost = format_amount(settled.event.cost_picos, settled.event.currency)
+    return [(b"x-pertoken-cost", cost.encode()), *remaining_header(settled.remaining)]
+
+
+def remaining_header(remaining: tuple[Remaining, ...]) -> list[tuple[bytes, bytes]]:
+    """Return what is left of the tightest money budget the call touches; nothing when it touches none."""
+    money = [one for one in remaining if one.touch.budget.axis is Axis.MONEY]
+    if not money:
+        return []
+    tightest = min(money, key=lambda one: one.left)
+    text = format_amount(tightest.left, tightest.touch.budget.currency)
+    return [(b"x-pertoken-budget-remaining", text.encode())]
+
+
+def _header_text(text: str) -> bytes:
+    """Return text that came from outside as a header value: nothing in it can end the line."""
+    return "".join(character if " " <= character <= "~" else "?" for character in text).encode()

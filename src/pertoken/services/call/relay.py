@@ -1,0 +1,83 @@
+"""Step 9: pass the answer through to the client, and read from it what was used."""
+
+import logging
+import zlib
+from typing import NamedTuple
+
+from pertoken.core.usage import Completeness, Reading
+from pertoken.ports import Answer, Exchange, ProviderFailed
+from pertoken.services.call.understand import Request
+from pertoken.services.world import Drains
+
+log = logging.getLogger("pertoken.call")
+
+
+class Relayed(NamedTuple):
+    """What came back: the reading, the output text where no usage came, and how it ended."""
+
+    reading: Reading
+    text: str | None  # output text to count, None where the reading is enough
+    last: bytes  # body (unary) or the kept-back end (streamed) that waits for the settlement
+    failure: ProviderFailed | None = None
+
+
+async def relay_whole(request: Request, answer: Answer) -> Relayed:
+    """Read a whole answer."""
+    try:
+        body = await answer.read()
+    except ProviderFailed as failure:
+        return Relayed(Reading(None, Completeness.MISSING), "", b"", failure)
+    plain = decoded(answer, body)
+    reading = request.format.read_answer(plain)
+    return Relayed(reading, None if _is_enough(reading) else request.format.answer_text(plain), body)
+
+
+async def relay_stream(exchange: Exchange, request: Request, answer: Answer, drains: Drains) -> Relayed:
+    """Pass a streamed answer through as it comes.
+
+    When the client hangs up, the provider is read to its end all the same, so that the call is settled on real usage;
+    `drains` bounds how many such answers are read at once.
+    """
+    reader = request.format.stream_reader(request.facts)
+    failure = None
+    draining = False
+    try:
+        while chunk := await answer.next_chunk():
+            piece = reader.feed(chunk)
+            if not exchange.gone:
+                if piece:
+                    exchange.write(piece)
+                    await exchange.drain()
+            elif not draining:
+                draining = drains.enter()
+                if not draining:
+                    await answer.aclose()
+                    failure = ProviderFailed("the client hung up and too many answers are being drained")
+                    break
+    except ProviderFailed as error:
+        failure = error
+    finally:
+        if draining:
+            drains.leave()
+    reading = reader.reading()
+    if failure is None and not reader.complete and not _is_enough(reading):
+        failure = ProviderFailed("the stream ended before its answer did")
+    return Relayed(reading, None if _is_enough(reading) else reader.text(), reader.end(), failure)
+
+
+def decoded(answer: Answer, body: bytes) -> bytes:
+    """Return a copy of `body` that can be read. Providers are asked for plain bodies; some compress all the same."""
+    encoding = next((value for name, value in answer.headers if name == b"content-encoding"), b"")
+    if encoding in (b"gzip", b"deflate"):
+        try:
+            return zlib.decompressobj(wbits=47).decompress(body, BODY_BYTES_MAX)
+        except zlib.error:
+            return b""
+    return body
+
+
+BODY_BYTES_MAX = 256 * 1024 * 1024
+
+
+def _is_enough(reading: Reading) -> bool:
+    return reading.completeness is Completeness.FINAL and reading.contradiction is None

@@ -1,0 +1,105 @@
+"""Steps 10 and 11: from usage to exact lines, and from a hold to a posted event, once."""
+
+from collections.abc import Mapping
+
+from pertoken.core import bounds, prices, rating
+from pertoken.core.ledger import Event, EventStatus, Settle, Settled
+from pertoken.core.prices import Rates
+from pertoken.core.rating import Rated
+from pertoken.core.usage import Completeness, Reading
+from pertoken.ports import StoreUnavailable
+from pertoken.services.call.hold import Holding
+from pertoken.services.call.relay import Relayed
+from pertoken.services.call.understand import Request
+from pertoken.services.world import World
+from pertoken.wire.format import BadRequest
+
+SOURCE = "gateway"
+
+
+async def settle(
+    request: Request, holding: Holding, relayed: Relayed, changed: str | None, world: World
+) -> Settled | StoreUnavailable:
+    """Post the call's event and end its hold, durably. A store that fails keeps the event and tries again."""
+    event = to_event(request, holding, relayed, changed, world)
+    try:
+        result = await world.ledger.submit(Settle(holding.hold.hold_id, event))
+    except StoreUnavailable as error:
+        return error
+    return result if isinstance(result, Settled) else Settled(event, ())
+
+
+def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str | None, world: World) -> Event:
+    """Return the event of a call: priced at the prices in force when the call began."""
+    reading, reason = relayed.reading, None
+    quantities: Mapping[str, int] | None = reading.quantities
+    completeness = reading.completeness
+    if relayed.text is not None or quantities is None:
+        quantities = _estimate(request, holding, relayed, world)
+        completeness = Completeness.ESTIMATED
+        reason = reading.contradiction or (str(relayed.failure) if relayed.failure else "the answer carried no usage")
+    rates, note = _rates(request, reading, world)
+    rated = rating.rate(quantities, rates) if isinstance(rates, Rates) else None
+    lines = (
+        tuple((line.unit, line.quantity, line.row.price_id, line.amount_picos) for line in rated.lines)
+        if isinstance(rated, Rated)
+        else ()
+    )
+    if rated is None:
+        reason = rates.reason if not isinstance(rates, Rates) else None
+    elif not isinstance(rated, Rated):
+        reason = rated.reason
+    return Event(
+        source=SOURCE,
+        event_id=holding.hold.hold_id,
+        attribution=request.attribution,
+        occurred_at_us=request.opened_at_us,
+        recorded_at_us=world.clock.now_us(),
+        opened_at_us=request.opened_at_us,
+        status=EventStatus.PRICED if isinstance(rated, Rated) else EventStatus.UNPRICED,
+        completeness=completeness,
+        quantities=quantities,
+        currency=rates.currency if isinstance(rates, Rates) else "USD",
+        cost_picos=rated.cost_picos if isinstance(rated, Rated) else 0,
+        price_picos=0,
+        lines=lines,
+        model_served=reading.model,
+        service_tier=reading.service_tier,
+        response_id=reading.response_id,
+        raw=reading.raw,
+        reason=reason or note,
+        changed=changed,
+    )
+
+
+def _rates(request: Request, reading: Reading, world: World) -> tuple[Rates | prices.NoPrice, str | None]:
+    """Return the prices of the model and tier as served; a served name that no price knows keeps the asked one's."""
+    context = prices.context(reading.service_tier or request.facts.service_tier, speed=request.facts.speed)
+    book, provider = world.ledger.prices, request.provider.name
+    if reading.model and reading.model != request.model:
+        served = book.resolve(provider, reading.model, request.opened_at_us, context)
+        if isinstance(served, Rates):
+            return served, None
+        asked = book.resolve(provider, request.model, request.opened_at_us, context)
+        return asked, f"served as {reading.model!r}, which has no price; rated as {request.model!r}"
+    return book.resolve(provider, request.model, request.opened_at_us, context), None
+
+
+def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World) -> dict[str, int]:
+    """Count what the provider did not say: never free. A reported input side is kept, the rest is counted."""
+    reported = dict(relayed.reading.quantities or {})
+    if "input_tokens" not in reported:
+        reported = {"input_tokens": _count_input(request, holding, world)}
+    counted = world.tokenizers.count_text(request.family, relayed.text or "").tokens
+    return {**reported, "output_tokens": max(counted, reported.get("output_tokens", 0))}
+
+
+def _count_input(request: Request, holding: Holding, world: World) -> int:
+    try:
+        content = request.format.read_content(request.body)
+    except BadRequest:
+        return bounds.byte_bound(len(request.body), request.family, tools=request.facts.has_tools)
+    tokens = world.tokenizers.count_content(request.family, content)
+    exact = request.family._replace(frame_tokens=3, message_tokens=3) if request.family.exact else request.family
+    text = bounds.counted_bound(tokens, exact, messages=content.messages, names=content.names, tools=False)
+    return min(text, holding.hold.tokens) if not content.media else holding.hold.tokens

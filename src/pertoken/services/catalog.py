@@ -1,0 +1,66 @@
+"""Keeping the price book: imports that add what is new, and never reprice the past."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pertoken.core.prices import PriceRow, price_id
+
+
+class Merge(NamedTuple):
+    """What an import would do: rows to add, and rows that they take the place of."""
+
+    added: tuple[PriceRow, ...]
+    superseded: tuple[PriceRow, ...]
+    unchanged: int
+
+
+def merge(known: Sequence[PriceRow], offered: Sequence[PriceRow], now_us: int) -> Merge:
+    """Return how `offered` rows of one source join the `known` rows of that source.
+
+    A row that states another amount for the same slot and start says that the price changed in place: the old row is
+    closed now, the new one starts now, and what was rated before stays as it was. A row that the source no longer
+    states stays in force.
+    """
+    by_slot: dict[tuple[object, ...], list[PriceRow]] = {}
+    for row in known:
+        by_slot.setdefault(_slot(row), []).append(row)
+    added: list[PriceRow] = []
+    superseded: list[PriceRow] = []
+    unchanged = 0
+    for row in offered:
+        probe_us = min(max(now_us, row.valid_from_us), row.valid_to_us - 1)  # an instant at which the offer holds
+        old = _in_force(by_slot.get(_slot(row), []), probe_us)
+        if old is None:
+            added.append(row)
+        elif _costs_the_same(old, row):
+            if old.valid_to_us == row.valid_to_us or row.valid_to_us <= now_us:
+                unchanged += 1
+            else:  # only its end is stated differently now
+                superseded.append(old)
+                added.append(_renamed(old._replace(valid_to_us=row.valid_to_us, recorded_at_us=now_us)))
+        elif row.valid_from_us > old.valid_from_us:
+            added.append(row)  # a dated step: it wins over the older row from its start on
+        elif probe_us == now_us:
+            superseded.append(old)
+            added += [_renamed(old._replace(valid_to_us=now_us)), _renamed(row._replace(valid_from_us=now_us))]
+        else:
+            superseded.append(old)  # a price of another time than now is stated differently: the newer word holds
+            added.append(row)
+    return Merge(tuple(added), tuple(superseded), unchanged)
+
+
+def _slot(row: PriceRow) -> tuple[object, ...]:
+    return (row.provider, row.model, row.match, row.unit, row.input_above, row.conditions)
+
+
+def _in_force(rows: Sequence[PriceRow], at_us: int) -> PriceRow | None:
+    live = [row for row in rows if row.valid_from_us <= at_us < row.valid_to_us]
+    return max(live, key=lambda row: (row.valid_from_us, row.recorded_at_us), default=None)
+
+
+def _costs_the_same(old: PriceRow, new: PriceRow) -> bool:
+    return old.currency == new.currency and old.amount_picos * new.per == new.amount_picos * old.per
+
+
+def _renamed(row: PriceRow) -> PriceRow:
+    return row._replace(price_id=price_id(row))

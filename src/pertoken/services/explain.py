@@ -1,0 +1,141 @@
+"""Explaining one call: quantity x price = amount, line by line, with the price's source, the hold and the budgets."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pertoken.core.budgets import Axis, BudgetIndex, Touch
+from pertoken.core.ledger import Event, Hold
+from pertoken.core.money import divide_half_even, format_amount
+from pertoken.core.periods import FOREVER_US, format_time
+from pertoken.core.prices import PriceRow
+from pertoken.core.units import CONTAINERS
+from pertoken.ports import Archive
+
+
+def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
+    """Return all that is known of a call, None when there is no such call."""
+    events = archive.call_events(call_id)
+    hold = archive.hold(call_id)
+    if not events and hold is None:
+        return None
+    prices = {row.price_id: row for row in archive.prices()}
+    lines = [line for event in events for line in _lines(event, prices)]
+    currency = events[0].currency if events else "USD"
+    return {
+        "call_id": call_id,
+        "cost": format_amount(sum(event.cost_picos for event in events), currency),
+        "currency": currency,
+        "status": str(events[0].status) if events else str(hold.state) if hold else "unknown",
+        "lines": lines,
+        "attempts": [_attempt(event) for event in events],
+        "attribution": _attribution(events, hold),
+        "hold": None if hold is None else _hold(hold, events),
+        "budgets": list(_budgets(archive, events, hold)),
+        "policy": [event.changed for event in events if event.changed],
+    }
+
+
+def line_fields(unit: str, quantity: int, amount_picos: int, row: PriceRow) -> dict[str, Any]:
+    """Return one rated line as commands print it: quantity x price = amount, and where the price comes from."""
+    per_million = row.amount_picos * 10**6
+    fields: dict[str, Any] = {
+        "unit": unit,
+        "quantity": quantity,
+        "unit_price_per_million": format_amount(divide_half_even(per_million, row.per), row.currency),
+        "amount": format_amount(amount_picos, row.currency),
+        "price_id": row.price_id,
+    }
+    if row.unit != unit:
+        fields["priced_as"] = row.unit
+    if row.input_above is not None:
+        fields["tier"] = f"input above {row.input_above}"
+    if row.conditions:
+        fields["conditions"] = dict(row.conditions)
+    return fields
+
+
+def _lines(event: Event, prices: dict[str, PriceRow]) -> Iterator[dict[str, Any]]:
+    for unit, quantity, price_id, amount_picos in event.lines:
+        row = prices[price_id]
+        assert row.unit == unit or row.unit in CONTAINERS[unit], (row, unit)
+        since = "since ever" if row.valid_from_us == 0 else format_time(row.valid_from_us)
+        yield {
+            **line_fields(unit, quantity, amount_picos, row),
+            "price_source": row.evidence,
+            "price_valid_from": since,
+            "price_valid_to": None if row.valid_to_us >= FOREVER_US else format_time(row.valid_to_us),
+        }
+
+
+def _attempt(event: Event) -> dict[str, Any]:
+    return {
+        "event_id": event.event_id,
+        "source": event.source,
+        "at": format_time(event.occurred_at_us),
+        "recorded_at": format_time(event.recorded_at_us),
+        "provider": event.attribution.provider,
+        "model": event.attribution.model,
+        "model_served": event.model_served,
+        "service_tier": event.service_tier,
+        "status": str(event.status),
+        "completeness": str(event.completeness),
+        "reason": event.reason,
+        "usage": dict(event.quantities),
+        "provider_usage": event.raw.decode("utf-8", "replace") or None,
+        "response_id": event.response_id,
+        "late": event.late,
+    }
+
+
+def _attribution(events: list[Event], hold: Hold | None) -> dict[str, Any]:
+    attribution = events[0].attribution if events else hold.attribution if hold else None
+    assert attribution is not None
+    return {**attribution._asdict(), "tags": dict(attribution.tags)}
+
+
+def _hold(hold: Hold, events: list[Event]) -> dict[str, Any]:
+    return {
+        "held": format_amount(hold.amount_picos),
+        "tokens": hold.tokens,
+        "state": str(hold.state),
+        "opened_at": format_time(hold.opened_at_us),
+        "expires_at": format_time(hold.expires_at_us),
+        "overrun": format_amount(sum(event.overrun_picos for event in events)),
+    }
+
+
+def _budgets(archive: Archive, events: list[Event], hold: Hold | None) -> Iterator[dict[str, Any]]:
+    if events:
+        attribution, opened_at_us = events[0].attribution, events[0].opened_at_us
+    else:
+        assert hold is not None
+        attribution, opened_at_us = hold.attribution, hold.opened_at_us
+    counters = archive.counters()
+    for touch in BudgetIndex(archive.budgets()).touched(attribution, opened_at_us):
+        held, spent = counters.get(touch.key, (0, 0))
+        yield budget_fields(touch, held, spent)
+
+
+def budget_fields(touch: Touch, held: int, spent: int) -> dict[str, Any]:
+    """Return one counter of a budget as commands print it."""
+    budget, key = touch.budget, touch.key
+
+    def amount(value: int) -> str | int:
+        return format_amount(value, budget.currency) if budget.axis is Axis.MONEY else value
+
+    return {
+        "name": budget.name,
+        "axis": str(budget.axis),
+        "limit": amount(budget.limit),
+        "spent": amount(spent),
+        "held": amount(held),
+        "remaining": amount(max(0, budget.limit - spent - held)),
+        "window": str(budget.window),
+        "window_start": None if key.window_start_us == 0 else format_time(key.window_start_us),
+        "window_end": None if touch.window_end_us >= FOREVER_US else format_time(touch.window_end_us),
+        "timezone": budget.zone,
+        "scope": dict(budget.scope),
+        "each": budget.each,
+        "value": key.each or None,
+        "mode": str(budget.mode),
+    }

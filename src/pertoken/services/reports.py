@@ -1,0 +1,78 @@
+"""Usage reports: who used what, when, and what it cost."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pertoken.core.ledger import Event
+from pertoken.core.money import format_amount
+from pertoken.core.periods import Window, bounds, format_time
+from pertoken.core.reporting import SUMS, TIME_DIMENSIONS, Group, Rollup, event_sums, group, is_whole_hour_zone
+from pertoken.ports import Archive
+
+HOUR_US = 3_600_000_000
+
+
+def usage(archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str) -> dict[str, Any]:
+    """Return the usage of [since, until) by the dimensions of `by`, with a total per currency.
+
+    Reads hourly roll-ups where the range and the zone's days begin on whole hours, else the events themselves.
+    """
+    timed = any(dimension in TIME_DIMENSIONS for dimension in by)
+    hourly = since_us % HOUR_US == 0 and until_us % HOUR_US == 0
+    if hourly and (not timed or is_whole_hour_zone(zone, until_us)):
+        rollups = list(archive.rollups(since_us, until_us))
+    else:
+        rollups = [_as_rollup(event) for event in archive.events(since_us, until_us)]
+    rows = group(rollups, by, zone)
+    totals = group(rollups, (), zone)
+    return {
+        "rows": [_fields(row, by) for row in rows],
+        "total": _fields(totals[0] if totals else Group((), "USD", (0,) * len(SUMS)), ()),
+        "totals": [_fields(total, ()) for total in totals],
+        "timezone": zone,
+        "since": format_time(since_us),
+        "until": format_time(until_us),
+    }
+
+
+def sessions(archive: Archive, since_us: int, until_us: int, zone: str) -> dict[str, Any]:
+    """Return the usage of [since, until) by conversation, the dearest first."""
+    by_conversation: dict[tuple[str, str], list[int]] = {}
+    times: dict[str, tuple[int, int]] = {}
+    for event in archive.conversation_events(since_us, until_us):
+        name = event.attribution.conversation or ""
+        row = by_conversation.setdefault((name, event.currency), [0] * len(SUMS))
+        for at, amount in enumerate(event_sums(event)):
+            row[at] += amount
+        first, last = times.get(name, (event.occurred_at_us, event.occurred_at_us))
+        times[name] = (min(first, event.occurred_at_us), max(last, event.occurred_at_us))
+    groups = [Group((name,), currency, tuple(sums)) for (name, currency), sums in by_conversation.items()]
+    rows = []
+    for one in sorted(groups, key=lambda group: (-group.sums[7], group.values)):
+        first, last = times[one.values[0]]
+        rows.append({**_fields(one, ("conversation",)), "first": format_time(first), "last": format_time(last)})
+    total = tuple(sum(column) for column in zip(*(one.sums for one in groups), strict=True)) or (0,) * len(SUMS)
+    currency = groups[0].currency if groups else "USD"
+    return {"rows": rows, "total": _fields(Group((), currency, total), ()), "timezone": zone}
+
+
+def default_range(now_us: int, zone: str, days: int = 7) -> tuple[int, int]:
+    """Return today and the `days` before it, in `zone`: the start of the first day and the end of today."""
+    start, end = bounds(Window.DAY, now_us, zone)
+    for _ in range(days):
+        start, _ = bounds(Window.DAY, start - 1, zone)
+    return start, end
+
+
+def _as_rollup(event: Event) -> Rollup:
+    return Rollup(event.occurred_at_us, event.attribution, event.currency, event_sums(event))
+
+
+def _fields(row: Group, by: Sequence[str]) -> dict[str, Any]:
+    sums = dict(zip(SUMS, row.sums, strict=True))
+    fields: dict[str, Any] = dict(zip(by, row.values, strict=True))
+    fields.update((name, sums[name]) for name in SUMS if not name.endswith("_picos"))
+    fields["cost"] = format_amount(sums["cost_picos"], row.currency)
+    fields["price"] = format_amount(sums["price_picos"], row.currency)
+    fields["currency"] = row.currency
+    return fields

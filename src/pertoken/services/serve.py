@@ -1,0 +1,117 @@
+"""One call, top to bottom: from a client's request to a settled charge.
+
+The body of `serve` is the story; each step is a module in `services.call`. A step that cannot go on returns a Refusal,
+and the client reads it in its own wire format.
+"""
+
+import logging
+
+from pertoken.core.errors import Code, Refusal
+from pertoken.core.ids import RANDOM_BITS, new_id
+from pertoken.core.ledger import Settled, Stale
+from pertoken.ports import Answer, Exchange, StoreUnavailable
+from pertoken.services.call.forward import answer_headers, changes, describe, forward, let_go, provider_refusal
+from pertoken.services.call.hold import Holding, open_hold
+from pertoken.services.call.identify import identify
+from pertoken.services.call.refuse import held_headers, refuse, remaining_header, settled_headers
+from pertoken.services.call.relay import Relayed, relay_stream, relay_whole
+from pertoken.services.call.settle import settle
+from pertoken.services.call.understand import Request, understand
+from pertoken.services.world import World
+from pertoken.wire.routes import Endpoint
+
+log = logging.getLogger("pertoken.call")
+
+STALE_MAX = 5  # times that keys or budgets may change while one call is being admitted
+
+
+async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
+    """Serve one call. Always answers; its hold ends settled or voided, or expires if this process dies."""
+    now_us = world.clock.now_us()
+    call_id = new_id("call", now_us, world.clock.random_bits(RANDOM_BITS))
+
+    admitted = await admit(exchange, endpoint, world, call_id, now_us)
+    if isinstance(admitted, Refusal):
+        refuse(exchange, endpoint.format, admitted, call_id)
+        return
+    request, holding = admitted
+
+    change = changes(request, holding)
+    answer = await forward(exchange, request, change, call_id)
+    if isinstance(answer, Refusal):
+        await _void(request, holding, world)
+        refuse(exchange, endpoint.format, answer, call_id)
+        return
+    if holding is None or answer.status >= 400:
+        await _void(request, holding, world)
+        await pass_on(exchange, request, answer, call_id)
+        return
+
+    changed = describe(change)
+    known = held_headers(call_id, request.model, holding, changed) + answer_headers(answer.headers)
+    if request.facts.stream:
+        exchange.start(answer.status, known + remaining_header(holding.remaining))
+        relayed = await relay_stream(exchange, request, answer, world.drains)
+    else:
+        relayed = await relay_whole(request, answer)
+
+    settled = await settle(request, holding, relayed, changed, world)
+    refusal = refusal_at_the_end(request, relayed, settled, call_id)
+    if request.facts.stream:
+        exchange.finish(relayed.last if refusal is None else relayed.last + request.format.stream_error(refusal))
+    elif refusal is not None or isinstance(settled, StoreUnavailable):
+        assert refusal is not None
+        refuse(exchange, request.format, refusal, call_id)
+    else:
+        exchange.answer(answer.status, known + settled_headers(settled), relayed.last)
+
+
+async def admit(
+    exchange: Exchange, endpoint: Endpoint, world: World, call_id: str, now_us: int
+) -> tuple[Request, Holding | None] | Refusal:
+    """Identify, understand and hold. Decided again when keys, budgets or prices change meanwhile."""
+    for _ in range(STALE_MAX):
+        caller = identify(exchange, world.ledger.directory)
+        if isinstance(caller, Refusal):
+            return caller
+        request = understand(exchange, endpoint, caller, world, now_us)
+        if isinstance(request, Refusal):
+            return request
+        if not request.facts.bills:
+            return request, None
+        holding = await open_hold(request, call_id, world)
+        if isinstance(holding, Refusal):
+            return holding
+        if not isinstance(holding, Stale):
+            return request, holding
+    raise AssertionError("the directory changes faster than one call can be admitted")
+
+
+async def pass_on(exchange: Exchange, request: Request, answer: Answer, call_id: str) -> None:
+    """Hand the provider's own error, or a free answer, to the client as it is."""
+    relayed = await relay_whole(request, answer)
+    if relayed.failure is not None:
+        refuse(exchange, request.format, provider_refusal(request, relayed.failure), call_id)
+        return
+    headers = [(b"x-pertoken-call-id", call_id.encode()), *answer_headers(answer.headers)]
+    exchange.answer(answer.status, headers, relayed.last)
+
+
+def refusal_at_the_end(
+    request: Request, relayed: Relayed, settled: Settled | StoreUnavailable, call_id: str
+) -> Refusal | None:
+    """Return why the client must not take the answer for a good one, None when it may."""
+    if isinstance(settled, StoreUnavailable):
+        log.error("%s: settlement not on disk: %s", call_id, settled)
+        return Refusal(Code.STORE_UNAVAILABLE, f"the call was served but its cost could not be recorded yet: {settled}")
+    if relayed.failure is not None:
+        log.warning(
+            "%s: %s: %s; settled as %s", call_id, request.provider.name, relayed.failure, settled.event.completeness
+        )
+        return provider_refusal(request, relayed.failure)
+    return None
+
+
+async def _void(request: Request, holding: Holding | None, world: World) -> None:
+    if holding is not None:
+        await let_go(request, holding, world)

@@ -1,0 +1,46 @@
+"""All that a call needs from outside, in one value."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pertoken.ports import Clock, Ledger, ModelLimits, Provider, Tokenizers
+
+
+class Route(NamedTuple):
+    """Where calls for one configured model name go."""
+
+    provider: str
+    model: str
+
+
+class Drains:
+    """Counts the answers that are read to their end for clients that hung up, so that they stay bounded."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self.now = 0
+
+    def enter(self) -> bool:
+        """Take a place; tell whether there was one."""
+        if self.now >= self._most:
+            return False
+        self.now += 1
+        return True
+
+    def leave(self) -> None:
+        """Give the place back."""
+        self.now -= 1
+
+
+class World(NamedTuple):
+    """The ports, wired, and the settings that serving a call reads."""
+
+    ledger: Ledger
+    clock: Clock
+    tokenizers: Tokenizers
+    limits: ModelLimits
+    providers: Mapping[str, Provider]
+    routes: Mapping[str, Route]
+    owner: str  # names this process on its holds
+    drains: Drains
+    hold_ttl_us: int

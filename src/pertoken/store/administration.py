@@ -1,0 +1,55 @@
+"""Changes to keys and budgets; a new budget starts with what its windows have already seen."""
+
+import sqlalchemy as sa
+
+from pertoken.core import periods
+from pertoken.core.budgets import Budget, BudgetIndex
+from pertoken.core.directory import Key
+from pertoken.core.verification import derive_counters
+from pertoken.store import directory
+from pertoken.store.archive import Archive
+from pertoken.store.ledger import put_counters
+
+
+class Administration:
+    """Works on one connection, inside the caller's transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def list_keys(self) -> list[Key]:
+        """Return every virtual key, revoked ones too."""
+        return directory.read_keys(self._connection)
+
+    def add_key(self, key: Key) -> None:
+        """Store a new key."""
+        directory.add_key(self._connection, key)
+
+    def revoke_key(self, key_id: str, at_us: int) -> bool:
+        """Revoke a live key; tell whether there was one."""
+        return directory.revoke_key(self._connection, key_id, at_us)
+
+    def budgets(self) -> list[Budget]:
+        """Return the budgets in force."""
+        return directory.read_budgets(self._connection)
+
+    def add_budget(self, budget: Budget, at_us: int) -> None:
+        """Store a new budget, its counters filled with what its windows hold and spent already.
+
+        Events of the current window count; so do those opened before it that are still to be settled.
+        """
+        directory.add_budget(self._connection, budget, at_us)
+        archive = Archive(self._connection)
+        start_us, _ = periods.bounds(budget.window, at_us, budget.zone)
+        holds = archive.open_holds()
+        since_us = min([start_us, *(hold.opened_at_us for hold in holds)])
+        derived = derive_counters(BudgetIndex([budget]), archive.events(since_us), holds)
+        put_counters(self._connection, derived)
+
+    def change_budget(self, budget: Budget) -> None:
+        """Change limit and mode of a budget; its counters stay."""
+        directory.change_budget(self._connection, budget)
+
+    def remove_budget(self, budget_id: str, at_us: int) -> None:
+        """Take a budget out of force."""
+        directory.remove_budget(self._connection, budget_id, at_us)

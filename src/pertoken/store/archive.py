@@ -1,0 +1,131 @@
+"""Reading what was stored: events, holds, counters, roll-ups, postings. Never writes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from pertoken.core.budgets import Budget, CounterKey
+from pertoken.core.directory import Key
+from pertoken.core.ledger import Event, EventStatus, Hold
+from pertoken.core.prices import PriceRow
+from pertoken.core.reporting import SUMS, Rollup
+from pertoken.core.usage import Completeness
+from pertoken.store import catalog, codec, directory
+from pertoken.store.ledger import read_attribution, read_hold
+from pertoken.store.schema import Row, accounts, counters, entries, events, holds, postings, rollups, series
+
+FETCH = 2_000
+
+_read_lines = msgspec.json.Decoder(tuple[tuple[str, int, str, int], ...])
+
+
+class Archive:
+    """One connection's view of everything stored; consistent as long as its transaction is."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def keys(self) -> list[Key]:
+        """Return every virtual key, revoked ones too."""
+        return directory.read_keys(self._connection)
+
+    def budgets(self) -> list[Budget]:
+        """Return the budgets in force."""
+        return directory.read_budgets(self._connection)
+
+    def prices(self) -> list[PriceRow]:
+        """Return every price row, also those that newer rows replaced."""
+        return catalog.read_rows(self._connection, superseded=True)
+
+    def rollups(self, since_us: int, until_us: int) -> Iterator[Rollup]:
+        """Yield the hourly sums whose hour starts in [since, until)."""
+        query = sa.select(rollups, series).join(series, series.c.series_id == rollups.c.series_id)
+        for row in self._stream(query.where(rollups.c.hour_us >= since_us, rollups.c.hour_us < until_us)):
+            yield Rollup(
+                row.hour_us, read_attribution(row, None), row.currency, tuple(getattr(row, name) for name in SUMS)
+            )
+
+    def events(self, since_us: int = 0, until_us: int | None = None) -> Iterator[Event]:
+        """Yield the events that occurred in [since, until), in the order they were posted."""
+        query = _EVENTS.where(events.c.occurred_at_us >= since_us).order_by(events.c.id)
+        if until_us is not None:
+            query = query.where(events.c.occurred_at_us < until_us)
+        for row in self._stream(query):
+            yield _event(row)
+
+    def conversation_events(self, since_us: int, until_us: int) -> Iterator[Event]:
+        """Yield the events of [since, until) that belong to a conversation."""
+        query = _EVENTS.where(events.c.conversation.is_not(None))
+        for row in self._stream(query.where(events.c.occurred_at_us >= since_us, events.c.occurred_at_us < until_us)):
+            yield _event(row)
+
+    def call_events(self, call_id: str) -> list[Event]:
+        """Return the events of one call: its attempts have the call's id and a suffix."""
+        same = sa.or_(events.c.event_id == call_id, events.c.event_id.startswith(f"{call_id}.", autoescape=True))
+        return [_event(row) for row in self._connection.execute(_EVENTS.where(same).order_by(events.c.id))]
+
+    def hold(self, hold_id: str) -> Hold | None:
+        """Return one hold in whatever state it is."""
+        row = self._connection.execute(_HOLDS.where(holds.c.hold_id == hold_id)).first()
+        return None if row is None else read_hold(row)
+
+    def open_holds(self) -> list[Hold]:
+        """Return the holds that have not ended."""
+        return [read_hold(row) for row in self._connection.execute(_HOLDS.where(holds.c.state == "open"))]
+
+    def counters(self) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of every counter."""
+        rows = self._connection.execute(sa.select(counters))
+        return {CounterKey(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
+
+    def entry_sums(self) -> dict[int, int]:
+        """Return what the events of each entry cost together, by entry id."""
+        query = sa.select(events.c.entry_id, sa.func.sum(events.c.cost_picos)).where(events.c.entry_id.is_not(None))
+        return {row[0]: row[1] for row in self._connection.execute(query.group_by(events.c.entry_id))}
+
+    def postings(self) -> Iterator[tuple[int, str, str, int]]:
+        """Yield (entry id, currency, account, amount in picos) of every posting."""
+        query = sa.select(postings.c.entry_id, entries.c.currency, postings.c.account, postings.c.amount_picos)
+        for row in self._stream(query.join(entries, entries.c.entry_id == postings.c.entry_id)):
+            yield row[0], row[1], row[2], row[3]
+
+    def balances(self) -> dict[tuple[str, str], int]:
+        """Return the balance in picos of each (account, currency)."""
+        return {(row[0], row[1]): row[2] for row in self._connection.execute(sa.select(accounts))}
+
+    def _stream(self, query: sa.Select[Any]) -> Iterator[Row]:
+        yield from self._connection.execution_options(yield_per=FETCH).execute(query)
+
+
+_EVENTS = sa.select(events, series).join(series, series.c.series_id == events.c.series_id)
+_HOLDS = sa.select(holds, series).join(series, series.c.series_id == holds.c.series_id)
+
+
+def _event(row: Row) -> Event:
+    return Event(
+        row.source,
+        row.event_id,
+        read_attribution(row, row.conversation),
+        row.occurred_at_us,
+        row.recorded_at_us,
+        row.opened_at_us,
+        EventStatus(row.status),
+        Completeness(row.completeness),
+        codec.decode(row.quantities),
+        row.currency,
+        row.cost_picos,
+        row.price_picos,
+        _read_lines.decode(row.lines),
+        row.model_served,
+        row.service_tier,
+        row.response_id,
+        row.raw,
+        row.reason,
+        row.changed,
+        row.body_hash,
+        row.held_picos,
+        row.overrun_picos,
+        row.late,
+    )

@@ -1,0 +1,90 @@
+"""The price book's rows in the database: read into a `PriceBook`, added, superseded; never changed."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from pertoken.core.prices import Clause, Match, PriceBook, PriceRow, Source
+from pertoken.store import codec
+from pertoken.store.directory import bump_revision
+from pertoken.store.schema import Row, prices
+
+
+def read_book(connection: sa.Connection) -> PriceBook:
+    """Return the book of all rows in use."""
+    return PriceBook(read_rows(connection))
+
+
+def read_rows(connection: sa.Connection, *, source: Source | None = None, superseded: bool = False) -> list[PriceRow]:
+    """Return all rows in use, of one `source` if given; with `superseded` also those that a newer row replaced."""
+    query = sa.select(prices)
+    if source is not None:
+        query = query.where(prices.c.source == source)
+    if not superseded:
+        query = query.where(prices.c.superseded_at_us.is_(None))
+    rules: dict[str, Clause] = {}
+    return [_read(row, rules) for row in connection.execute(query)]
+
+
+def add_rows(connection: sa.Connection, rows: Sequence[PriceRow]) -> int:
+    """Add the rows that are not there yet, by their id; return how many were new."""
+    known = set(connection.execute(sa.select(prices.c.price_id)).scalars())
+    new = [_write(row) for row in rows if row.price_id not in known]
+    if new:
+        connection.execute(sa.insert(prices), new)
+        bump_revision(connection)
+    return len(new)
+
+
+def supersede(connection: sa.Connection, price_ids: Iterable[str], at_us: int) -> None:
+    """Take rows out of use; they stay for the events that were rated by them."""
+    ids = [{"b_id": price_id} for price_id in price_ids]
+    if ids:
+        by_id = sa.update(prices).where(prices.c.price_id == sa.bindparam("b_id"))
+        connection.execute(by_id.values(superseded_at_us=at_us), ids)
+        bump_revision(connection)
+
+
+def is_empty(connection: sa.Connection) -> bool:
+    """Tell whether no price was ever imported."""
+    return connection.execute(sa.select(prices.c.price_id).limit(1)).first() is None
+
+
+def _read(row: Row, rules: dict[str, Clause]) -> PriceRow:
+    rule = None
+    if row.rule is not None:
+        rule = rules.get(row.rule)
+        if rule is None:
+            rule = rules[row.rule] = _read_clause(codec.decode(row.rule))
+    return PriceRow(
+        row.price_id,
+        row.provider,
+        row.model,
+        Match(row.match),
+        row.unit,
+        row.amount_picos,
+        row.per,
+        row.currency,
+        row.valid_from_us,
+        row.valid_to_us,
+        row.recorded_at_us,
+        Source(row.source),
+        row.evidence,
+        row.input_above,
+        tuple(sorted(codec.decode(row.conditions).items())) if row.conditions != "{}" else (),
+        rule,
+    )
+
+
+def _write(row: PriceRow) -> dict[str, Any]:
+    return {
+        **row._asdict(),
+        "conditions": codec.encode(dict(row.conditions)),
+        "rule": None if row.rule is None else codec.encode(row.rule),
+    }
+
+
+def _read_clause(value: list[Any]) -> Clause:
+    op, text, parts = value
+    return Clause(op, text, tuple(_read_clause(part) for part in parts))

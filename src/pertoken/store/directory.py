@@ -1,0 +1,128 @@
+"""Keys and budgets in the database; every change adds one to the directory's revision."""
+
+import sqlalchemy as sa
+
+from pertoken.core.budgets import Axis, Budget, Mode
+from pertoken.core.directory import Directory, Key
+from pertoken.core.periods import Window
+from pertoken.store import codec
+from pertoken.store.schema import Row, budgets, keys, revision
+
+
+def read_revision(connection: sa.Connection) -> int:
+    """Return the directory's revision."""
+    value: int = connection.execute(_READ_REVISION).scalar_one()
+    return value
+
+
+def bump_revision(connection: sa.Connection) -> None:
+    """Say that keys, budgets or prices changed: every worker reads them anew before its next decision."""
+    connection.execute(sa.update(revision).values(value=revision.c.value + 1))
+
+
+def read(connection: sa.Connection) -> Directory:
+    """Return all live keys and budgets."""
+    live = [_key(row) for row in connection.execute(sa.select(keys).where(keys.c.revoked_at_us.is_(None)))]
+    return Directory(read_revision(connection), live, read_budgets(connection))
+
+
+def read_keys(connection: sa.Connection) -> list[Key]:
+    """Return every key, revoked ones too, in the order of their creation."""
+    return [_key(row) for row in connection.execute(sa.select(keys).order_by(keys.c.created_at_us, keys.c.key_id))]
+
+
+def read_budgets(connection: sa.Connection) -> list[Budget]:
+    """Return the budgets in force, by name."""
+    live = sa.select(budgets).where(budgets.c.removed_at_us.is_(None)).order_by(budgets.c.name)
+    return [_budget(row) for row in connection.execute(live)]
+
+
+def add_key(connection: sa.Connection, key: Key) -> None:
+    """Store a new key. The caller has made sure that its name is free."""
+    connection.execute(
+        sa.insert(keys).values(
+            key_id=key.key_id,
+            name=key.name,
+            secret_hash=key.secret_hash,
+            secret_hint=key.secret_hint,
+            team=key.team,
+            customer=key.customer,
+            tags=codec.encode_tags(key.tags),
+            created_at_us=key.created_at_us,
+        )
+    )
+    bump_revision(connection)
+
+
+def revoke_key(connection: sa.Connection, key_id: str, at_us: int) -> bool:
+    """Revoke a live key; tell whether there was one."""
+    live = sa.and_(keys.c.key_id == key_id, keys.c.revoked_at_us.is_(None))
+    found = connection.execute(sa.update(keys).where(live).values(revoked_at_us=at_us)).rowcount > 0
+    if found:
+        bump_revision(connection)
+    return found
+
+
+def add_budget(connection: sa.Connection, budget: Budget, at_us: int) -> None:
+    """Store a new budget. The caller has removed the one that had its name."""
+    connection.execute(
+        sa.insert(budgets).values(
+            budget_id=budget.budget_id,
+            name=budget.name,
+            axis=budget.axis,
+            limit_amount=budget.limit,
+            period=budget.window,
+            zone=budget.zone,
+            scope=codec.encode(dict(budget.scope)),
+            each_dimension=budget.each,
+            mode=budget.mode,
+            currency=budget.currency,
+            created_at_us=at_us,
+        )
+    )
+    bump_revision(connection)
+
+
+def change_budget(connection: sa.Connection, budget: Budget) -> None:
+    """Change limit and mode of a budget whose counters stay as they are."""
+    row = budgets.c.budget_id == budget.budget_id
+    connection.execute(sa.update(budgets).where(row).values(limit_amount=budget.limit, mode=budget.mode))
+    bump_revision(connection)
+
+
+def remove_budget(connection: sa.Connection, budget_id: str, at_us: int) -> None:
+    """Take a budget out of force; its counters stay for the record."""
+    connection.execute(sa.update(budgets).where(budgets.c.budget_id == budget_id).values(removed_at_us=at_us))
+    bump_revision(connection)
+
+
+_READ_REVISION = sa.select(revision.c.value)
+
+
+def _key(row: Row) -> Key:
+    return Key(
+        row.key_id,
+        row.name,
+        row.secret_hash,
+        row.secret_hint,
+        row.team,
+        row.customer,
+        codec.decode_tags(row.tags),
+        row.created_at_us,
+        row.revoked_at_us,
+    )
+
+
+def _budget(row: Row) -> Budget:
+    return Budget(
+        row.budget_id,
+        row.name,
+        Axis(row.axis),
+        row.limit_amount,
+        Window(row.period),
+        row.zone,
+        tuple(sorted(codec.decode(row.scope).items())),
+        row.each_dimension,
+        Mode(row.mode),
+        row.currency,
+    )

@@ -1,0 +1,232 @@
+"""Every table, once. Migrations bring a database here; nothing else creates tables.
+
+Amounts are integer picos. SQLite keeps them in 64 bits, so a CHECK on every balance refuses what would not fit, loudly.
+"""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+Row = sa.Row[*tuple[Any, ...]]
+
+metadata = sa.MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s"})
+
+Picos = sa.BigInteger
+Instant = sa.BigInteger  # microseconds since the epoch, UTC
+_Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself there
+
+AMOUNT_PICOS_MAX = 2**62  # half of 64 bits: two of them still add up without overflow
+
+
+def _fits(*columns: str) -> sa.CheckConstraint:
+    terms = " AND ".join(f"{column} BETWEEN {-AMOUNT_PICOS_MAX} AND {AMOUNT_PICOS_MAX}" for column in columns)
+    return sa.CheckConstraint(terms, name=f"fits_{columns[0]}")
+
+
+# One row: the directory's revision. Whatever changes keys, budgets, prices or models adds one.
+revision = sa.Table(
+    "revision",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)
+
+keys = sa.Table(
+    "keys",
+    metadata,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("secret_hash", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("secret_hint", sa.Text, nullable=False),  # the last four characters, to recognise it by
+    sa.Column("team", sa.Text),
+    sa.Column("customer", sa.Text),
+    sa.Column("tags", sa.Text, nullable=False),  # JSON object
+    sa.Column("created_at_us", Instant, nullable=False),
+    sa.Column("revoked_at_us", Instant),
+)
+
+budgets = sa.Table(
+    "budgets",
+    metadata,
+    sa.Column("budget_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("axis", sa.Text, nullable=False),
+    sa.Column("limit_amount", Picos, nullable=False),
+    sa.Column("period", sa.Text, nullable=False),
+    sa.Column("zone", sa.Text, nullable=False),
+    sa.Column("scope", sa.Text, nullable=False),  # JSON object
+    sa.Column("each_dimension", sa.Text),
+    sa.Column("mode", sa.Text, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("created_at_us", Instant, nullable=False),
+    sa.Column("removed_at_us", Instant),
+    _fits("limit_amount"),
+)
+sa.Index(
+    "ix_budgets_name_live",
+    budgets.c.name,
+    unique=True,
+    sqlite_where=budgets.c.removed_at_us.is_(None),
+    postgresql_where=budgets.c.removed_at_us.is_(None),
+)
+
+counters = sa.Table(
+    "counters",
+    metadata,
+    sa.Column("budget_id", sa.Text, primary_key=True),
+    sa.Column("each_value", sa.Text, primary_key=True),
+    sa.Column("window_start_us", Instant, primary_key=True),
+    sa.Column("held", Picos, nullable=False),
+    sa.Column("spent", Picos, nullable=False),
+    _fits("held", "spent"),
+    sa.CheckConstraint("held >= 0", name="held_not_negative"),
+    sqlite_with_rowid=False,
+)
+
+# One row for each distinct attribution: events, holds and roll-ups point here instead of repeating seven texts.
+series = sa.Table(
+    "series",
+    metadata,
+    sa.Column("series_id", _Id, primary_key=True),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("team", sa.Text, nullable=False),
+    sa.Column("customer", sa.Text, nullable=False),
+    sa.Column("user_name", sa.Text, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("tags", sa.Text, nullable=False),  # JSON object, names sorted; "" where absent, so that UNIQUE sees it
+    sa.UniqueConstraint("key_id", "team", "customer", "user_name", "provider", "model", "tags", name="uq_series_all"),
+)
+
+holds = sa.Table(
+    "holds",
+    metadata,
+    sa.Column("hold_id", sa.Text, primary_key=True),
+    sa.Column("series_id", _Id, nullable=False),
+    sa.Column("conversation", sa.Text),
+    sa.Column("amount_picos", Picos, nullable=False),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+    sa.Column("opened_at_us", Instant, nullable=False),
+    sa.Column("expires_at_us", Instant, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    _fits("amount_picos"),
+    sqlite_with_rowid=False,
+)
+sa.Index(
+    "ix_holds_open",
+    holds.c.expires_at_us,
+    sqlite_where=holds.c.state == "open",
+    postgresql_where=holds.c.state == "open",
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("id", _Id, primary_key=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("event_id", sa.Text, nullable=False),
+    sa.Column("series_id", _Id, nullable=False),
+    sa.Column("conversation", sa.Text),
+    sa.Column("occurred_at_us", Instant, nullable=False),
+    sa.Column("recorded_at_us", Instant, nullable=False),
+    sa.Column("opened_at_us", Instant, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("completeness", sa.Text, nullable=False),
+    sa.Column("quantities", sa.Text, nullable=False),  # JSON object: unit -> inclusive quantity
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("cost_picos", Picos, nullable=False),
+    sa.Column("price_picos", Picos, nullable=False),
+    sa.Column("lines", sa.Text, nullable=False),  # JSON: [[unit, quantity, price id, amount picos], ...]
+    sa.Column("model_served", sa.Text),
+    sa.Column("service_tier", sa.Text),
+    sa.Column("response_id", sa.Text),
+    sa.Column("raw", sa.LargeBinary, nullable=False),  # the provider's own usage object
+    sa.Column("reason", sa.Text),
+    sa.Column("changed", sa.Text),
+    sa.Column("body_hash", sa.LargeBinary, nullable=False),
+    sa.Column("held_picos", Picos, nullable=False),
+    sa.Column("overrun_picos", Picos, nullable=False),
+    sa.Column("late", sa.Boolean, nullable=False),
+    sa.Column("entry_id", _Id),
+    sa.UniqueConstraint("source", "event_id", name="uq_events_identity"),
+    _fits("cost_picos", "price_picos"),
+)
+sa.Index("ix_events_occurred_at_us", events.c.occurred_at_us)
+sa.Index(
+    "ix_events_conversation",
+    events.c.conversation,
+    sqlite_where=events.c.conversation.is_not(None),
+    postgresql_where=events.c.conversation.is_not(None),
+)
+
+entries = sa.Table(
+    "entries",
+    metadata,
+    sa.Column("entry_id", _Id, primary_key=True),
+    sa.Column("posted_at_us", Instant, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+)
+
+postings = sa.Table(
+    "postings",
+    metadata,
+    sa.Column("entry_id", _Id, primary_key=True),
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("amount_picos", Picos, nullable=False),  # debit positive, credit negative
+    _fits("amount_picos"),
+    sqlite_with_rowid=False,
+)
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    sa.Column("account", sa.Text, primary_key=True),
+    sa.Column("currency", sa.Text, primary_key=True),
+    sa.Column("balance_picos", Picos, nullable=False),
+    _fits("balance_picos"),
+)
+
+rollups = sa.Table(
+    "rollups",
+    metadata,
+    sa.Column("hour_us", Instant, primary_key=True),  # the start of the hour in UTC
+    sa.Column("series_id", _Id, primary_key=True),
+    sa.Column("currency", sa.Text, primary_key=True),
+    sa.Column("calls", sa.BigInteger, nullable=False),
+    sa.Column("unpriced_calls", sa.BigInteger, nullable=False),
+    sa.Column("input_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cache_write_tokens", sa.BigInteger, nullable=False),
+    sa.Column("output_tokens", sa.BigInteger, nullable=False),
+    sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
+    sa.Column("cost_picos", Picos, nullable=False),
+    sa.Column("price_picos", Picos, nullable=False),
+    _fits("cost_picos", "price_picos"),
+    sqlite_with_rowid=False,
+)
+
+prices = sa.Table(
+    "prices",
+    metadata,
+    sa.Column("price_id", sa.Text, primary_key=True),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("match", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text),  # JSON tree of clauses
+    sa.Column("unit", sa.Text, nullable=False),
+    sa.Column("amount_picos", Picos, nullable=False),
+    sa.Column("per", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("valid_from_us", Instant, nullable=False),
+    sa.Column("valid_to_us", Instant, nullable=False),
+    sa.Column("recorded_at_us", Instant, nullable=False),
+    sa.Column("superseded_at_us", Instant),  # when a newer row took its place; a superseded row is kept, not used
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False),
+    sa.Column("input_above", sa.BigInteger),
+    sa.Column("conditions", sa.Text, nullable=False),  # JSON object, all must hold
+    _fits("amount_picos"),
+)
+sa.Index("ix_prices_provider", prices.c.provider, prices.c.model)

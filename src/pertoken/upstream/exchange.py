@@ -1,0 +1,162 @@
+"""One request and its answer, as the connection that carries it fills it in; it knows nothing of HTTP or of pools."""
+
+import asyncio
+from collections import deque
+from typing import Protocol
+
+from pertoken.upstream.errors import BodyTooLarge, ClientClosed, UpstreamError
+
+_HIGH_BYTES = 256 * 1024  # unread memory at which reading from the socket pauses
+_LOW_BYTES = 64 * 1024  # and at which it resumes
+_PIECE_BYTES = 64  # what a piece costs beyond its content: a flood of tiny chunks fills memory, too
+_PIECES_MAX = 1024  # small pieces of a body read whole are joined at this count, for the same reason
+
+
+class Carrier(Protocol):
+    """What an exchange asks of the connection below it."""
+
+    def fail(self, error: UpstreamError) -> None:
+        """End the exchange in flight with this error and close the connection."""
+
+    def pause(self) -> None:
+        """Stop reading from the socket."""
+
+    def resume(self) -> None:
+        """Read on."""
+
+
+class Exchange:
+    """What is known between `send` and the last byte: no status, then a status and pieces, then complete or an error.
+
+    At most one task waits on it at a time; a task cancelled while it waits closes the connection.
+    """
+
+    __slots__ = (
+        "_blocks",
+        "_carrier",
+        "_loop",
+        "_paused",
+        "_unread_bytes",
+        "_waiter",
+        "_whole_max",
+        "complete",
+        "error",
+        "headers",
+        "pieces",
+        "started_at",
+        "status",
+    )
+
+    def __init__(self, carrier: Carrier, loop: asyncio.AbstractEventLoop, started_at: float) -> None:
+        self._carrier = carrier
+        self._loop = loop
+        self._waiter: asyncio.Future[None] | None = None
+        self._paused = False
+        self._unread_bytes = 0
+        self._whole_max = 0
+        self._blocks: list[bytes] | None = None
+        self.started_at = started_at  # loop time, seconds
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.pieces: deque[bytes] = deque()
+        self.complete = False
+        self.error: UpstreamError | None = None
+
+    @property
+    def paused(self) -> bool:
+        """Whether it is the reader who keeps the provider waiting, not the other way round."""
+        return self._paused
+
+    async def wait(self) -> None:
+        """Return after the next event: head, piece, end, error, or room to write."""
+        assert self._waiter is None, "one task at a time waits for an answer"
+        self._waiter = waiter = self._loop.create_future()
+        try:
+            await waiter
+        except (asyncio.CancelledError, GeneratorExit):
+            self.abandon()
+            raise
+        finally:
+            self._waiter = None
+
+    def wake(self) -> None:
+        """Let the waiting task, if any, look again."""
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    def feed(self, piece: bytes) -> None:
+        """Take one piece of the body from the connection."""
+        self.pieces.append(piece)
+        if self._blocks is None:
+            self._unread_bytes += len(piece) + _PIECE_BYTES
+            if self._unread_bytes > _HIGH_BYTES and not self._paused:
+                self._paused = True
+                self._carrier.pause()
+            self.wake()
+            return
+        self._unread_bytes += len(piece)
+        if self._unread_bytes > self._whole_max:
+            self._carrier.fail(_too_large(self._whole_max))
+        elif len(self.pieces) >= _PIECES_MAX:
+            self._blocks.append(b"".join(self.pieces))
+            self.pieces.clear()
+
+    def take(self) -> bytes:
+        """Hand the oldest unread piece to the reader; there must be one."""
+        piece = self.pieces.popleft()
+        self._unread_bytes -= len(piece) + _PIECE_BYTES
+        if self._paused and self._unread_bytes < _LOW_BYTES:
+            self._resume()
+        return piece
+
+    async def read_whole(self, bytes_max: int) -> bytes:
+        """Return all that is left of the body. Raises BodyTooLarge above `bytes_max`, or what ended the exchange."""
+        pieces = self.pieces
+        unread_bytes = sum(map(len, pieces))
+        if unread_bytes > bytes_max:
+            pieces.clear()
+            error = _too_large(bytes_max)
+            self._carrier_fail(error)
+            raise error
+        if not self.complete and self.error is None:
+            self._unread_bytes, self._whole_max, self._blocks = unread_bytes, bytes_max, []
+            self._resume()
+            while not self.complete and self.error is None:
+                await self.wait()
+        blocks, self._blocks = self._blocks or [], None
+        self._unread_bytes = 0
+        body = pieces[0] if len(pieces) == 1 and not blocks else b"".join((*blocks, *pieces))
+        pieces.clear()
+        if self.error is not None:
+            raise self.error
+        return body
+
+    def finish(self) -> None:
+        """Note that the connection has seen the last byte of the answer."""
+        self._resume()  # the connection is about to serve others, who must not find it paused
+        self.complete = True
+        self.wake()
+
+    def end(self, error: UpstreamError) -> None:
+        """Note that the connection cannot go on; pieces that came before stay readable."""
+        self.error = error
+        self.wake()
+
+    def abandon(self) -> None:
+        """Whoever asked does not want the rest: an unfinished answer costs its connection."""
+        self._carrier_fail(ClientClosed("the answer was given up before it was complete", sent=True))
+
+    def _carrier_fail(self, error: UpstreamError) -> None:
+        if not self.complete and self.error is None:
+            self._carrier.fail(error)
+
+    def _resume(self) -> None:
+        if self._paused:
+            self._paused = False
+            if not self.complete and self.error is None:
+                self._carrier.resume()
+
+
+def _too_large(bytes_max: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the body is larger than the limit in bytes: {bytes_max}", sent=True)

@@ -1,0 +1,91 @@
+"""Providers as configured: base URL, auth style, wire; each sends with its own key over the shared client."""
+
+from typing import NamedTuple
+
+from pertoken.ports import HeaderList, ProviderFailed
+from pertoken.upstream.errors import (
+    ConnectTimeout,
+    FirstByteTimeout,
+    IdleTimeout,
+    TotalTimeout,
+    UpstreamError,
+)
+from pertoken.upstream.http import Client
+from pertoken.upstream.origin import Origin, parse_origin
+from pertoken.upstream.response import Response
+
+_AUTH = {
+    "openai": (b"authorization", b"Bearer "),
+    "anthropic": (b"x-api-key", b""),
+    "gemini": (b"x-goog-api-key", b""),
+}
+
+
+class HttpProvider(NamedTuple):
+    """A provider reached over HTTP."""
+
+    name: str
+    wire: str
+    stream_usage: bool
+    client: Client
+    origin: Origin
+    prefix: str
+    auth: tuple[bytes, bytes] | None
+
+    async def send(self, path: str, headers: HeaderList, body: bytes) -> "HttpAnswer":
+        """Send a POST with the provider's own key. Raises ProviderFailed."""
+        sent = [(b"accept-encoding", b"identity"), *headers]
+        if self.auth is not None:
+            sent.append(self.auth)
+        target = f"{self.prefix}{path}".encode("ascii", "replace")
+        try:
+            return HttpAnswer(await self.client.send(self.origin, b"POST", target, sent, body))
+        except UpstreamError as error:
+            raise _failed(error) from error
+
+
+class HttpAnswer:
+    """An answer whose failures speak the port's language."""
+
+    __slots__ = ("_pieces", "_response", "headers", "status")
+
+    def __init__(self, response: Response) -> None:
+        self._response = response
+        self._pieces = response.__aiter__()
+        self.status = response.status
+        self.headers = response.headers
+
+    async def read(self) -> bytes:
+        """Return the whole body. Raises ProviderFailed."""
+        try:
+            return await self._response.read()
+        except UpstreamError as error:
+            raise _failed(error) from error
+
+    async def next_chunk(self) -> bytes:
+        """Return the next piece of the body, b"" at its end. Raises ProviderFailed."""
+        try:
+            return await self._pieces.__anext__()
+        except StopAsyncIteration:
+            return b""
+        except UpstreamError as error:
+            raise _failed(error) from error
+
+    async def aclose(self) -> None:
+        """End early."""
+        await self._response.aclose()
+
+
+def http_provider(
+    name: str, *, wire: str, base_url: str, api_key: str | None, stream_usage: bool, client: Client
+) -> HttpProvider:
+    """Return a provider from its settings. Raises ValueError when the base URL is none."""
+    origin, prefix = parse_origin(base_url)
+    header, scheme = _AUTH[wire]
+    auth = None if api_key is None else (header, scheme + api_key.encode())
+    return HttpProvider(name, wire, stream_usage, client, origin, prefix.rstrip("/"), auth)
+
+
+def _failed(error: UpstreamError) -> ProviderFailed:
+    timed_out = isinstance(error, ConnectTimeout | FirstByteTimeout | IdleTimeout | TotalTimeout)
+    return ProviderFailed(str(error), timed_out=timed_out)

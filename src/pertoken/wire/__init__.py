@@ -1,0 +1,1 @@
+"""The providers' formats: bytes to values and back. No sockets, no clock, no decisions about money."""

@@ -1,0 +1,88 @@
+"""JSON request bodies: decoding with clear errors, and replacing a few fields without touching the others."""
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+
+from pertoken.wire.format import BadRequest
+
+DEPTH_MAX = 200  # deeper nesting is an attack, not a prompt
+COUNT_MAX = 2**53
+
+_T = TypeVar("_T", bound=msgspec.Struct)
+_object = msgspec.json.Decoder(dict[str, Any])
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_encode = msgspec.json.encode
+
+
+def decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
+    """Return the struct that `decoder` reads from a request body. Raises BadRequest with what is wrong and where."""
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise BadRequest(*_where(str(error))) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the request body is not valid json: {error}") from error
+
+
+def decode_object(body: bytes) -> dict[str, Any]:
+    """Return a request body as a plain object. Raises BadRequest when it is none."""
+    try:
+        return _object.decode(body)
+    except msgspec.ValidationError as error:
+        raise BadRequest("the request body must be a json object") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"the request body is not valid json: {error}") from error
+
+
+def replace_fields(body: bytes, replacements: Mapping[str, object]) -> bytes:
+    """Return `body` with top-level fields set anew; every other value keeps its bytes.
+
+    Raises BadRequest when the body is no JSON object.
+    """
+    if not replacements:
+        return body
+    try:
+        fields = _fields.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the request body is not a json object: {error}") from error
+    for key, value in replacements.items():
+        fields[key] = msgspec.Raw(_encode(value))
+    return _encode(fields)
+
+
+def raw_field(body: bytes, key: str) -> bytes | None:
+    """Return the bytes of one top-level field, None when it is absent or null."""
+    raw = bytes(_fields.decode(body).get(key, b""))
+    return raw if raw and raw != b"null" else None
+
+
+def optional_count(value: object, param: str) -> int | None:
+    """Return a non-negative whole number or None. Raises BadRequest naming `param` when it is neither."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNT_MAX:
+        raise BadRequest(f"{param} must be a non-negative whole number, not {value!r:.80}", param)
+    return value
+
+
+def text_map(value: object) -> dict[str, str]:
+    """Return the text and number entries of a metadata object; anything else has none."""
+    if not isinstance(value, dict):
+        return {}
+    return {key: str(entry) for key, entry in value.items() if isinstance(entry, str | int)}
+
+
+def optional_text(value: object) -> str | None:
+    """Return a non-empty text or None."""
+    return value if isinstance(value, str) and value else None
+
+
+def _where(message: str) -> tuple[str, str | None]:
+    """Turn msgspec's "... - at `$.max_tokens`" into a message and the field at fault."""
+    text, _, path = message.partition(" - at `$")
+    param = path.strip("`.") or None
+    if param is None:
+        return f"the request body has the wrong shape: {text[:1].lower()}{text[1:]}", None
+    return f"{param}: {text[:1].lower()}{text[1:]}", param

@@ -1,0 +1,123 @@
+"""What every wire format can do, and the values it speaks in.
+
+A format is a module-sized object that knows one API: it reads from a request what a bound needs, rewrites the few
+fields that policy may change, reads usage from a whole answer or from a stream, and writes errors as the provider's
+own SDK expects them. Everything it does not name passes through untouched.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple, Protocol
+
+from pertoken.core.errors import Refusal
+from pertoken.core.usage import Reading
+
+
+class BadRequest(Exception):
+    """The request body cannot be read as this API's request."""
+
+    def __init__(self, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+
+class RequestFacts(NamedTuple):
+    """What a request says about its own cost."""
+
+    model: str
+    stream: bool = False
+    output_max: int | None = None  # the client's own cap on output tokens, per choice
+    choices: int = 1
+    wants_usage: bool = True  # False: usage was not asked for and must be stripped from the stream
+    has_media: bool = False  # images, audio, video or files: the byte bound alone cannot say what they cost
+    has_tools: bool = False
+    hidden_input: str | None = None  # why input may exceed what the body shows (stored conversations, server tools)
+    web_searches_max: int = 0
+    output_modalities: frozenset[str] = frozenset()  # "audio", "image": beyond text
+    service_tier: str | None = None
+    speed: str | None = None
+    long_cache: bool = False  # may write to the one-hour cache
+    user: str | None = None
+    metadata: Mapping[str, str] = {}
+    bills: bool = True  # False: a free helper call, such as counting tokens
+
+
+class Media(NamedTuple):
+    """One image, sound, video or file in a request."""
+
+    kind: str  # image, audio, video, file
+    data_bytes: int | None = None  # of the decoded content, None when it is only linked
+    width: int | None = None
+    height: int | None = None
+    detail: str | None = None
+
+
+class Content(NamedTuple):
+    """All that a model reads of a request, for a closer bound than the body's length."""
+
+    texts: tuple[str, ...]
+    messages: int = 0
+    names: int = 0
+    tools_json: tuple[bytes, ...] = ()
+    media: tuple[Media, ...] = ()
+
+
+class Change(NamedTuple):
+    """What policy writes into a request; None leaves a field alone."""
+
+    model: str | None = None
+    output_max: int | None = None
+    include_usage: bool = False
+
+
+class StreamReader(Protocol):
+    """Watches one streamed answer go by."""
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take bytes as they arrive; return those that may go to the client now.
+
+        Bytes that end the answer are kept back, so that a client never sees the end before the settlement.
+        """
+
+    def end(self) -> bytes:
+        """Return what was kept back, once the settlement is on disk."""
+
+    def reading(self) -> Reading:
+        """Return what the stream has said about usage so far."""
+
+    def text(self) -> str:
+        """Return the output text seen so far, for counting where no usage came."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the answer's own end marker was seen."""
+
+
+class Format(Protocol):
+    """One API of one family of providers."""
+
+    name: str
+
+    def read_request(self, body: bytes, path_model: str | None) -> RequestFacts:
+        """Return the facts of a request. Raises BadRequest when it is none."""
+
+    def read_content(self, body: bytes) -> Content:
+        """Return everything the model will read. Raises BadRequest when its shape is wrong."""
+
+    def rewrite(self, body: bytes, change: Change) -> bytes:
+        """Return `body` with only the fields of `change` written anew; all other bytes keep their values."""
+
+    def read_answer(self, body: bytes) -> Reading:
+        """Return what a whole answer says about usage."""
+
+    def answer_text(self, body: bytes) -> str:
+        """Return the output text of a whole answer, for counting where no usage came."""
+
+    def stream_reader(self, facts: RequestFacts) -> StreamReader:
+        """Return a reader for one streamed answer."""
+
+    def error(self, refusal: Refusal) -> bytes:
+        """Return the body that this API's SDKs turn into their own exception."""
+
+    def stream_error(self, refusal: Refusal) -> bytes:
+        """Return the in-band error event that ends a stream which can no longer be answered."""

@@ -1,0 +1,35 @@
+"""Errors as OpenAI's SDKs read them: {"error": {"message", "type", "param", "code"}}."""
+
+import msgspec
+
+from pertoken.core.errors import Code, Refusal
+
+_TYPES = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "insufficient_quota",
+    408: "timeout",
+    404: "invalid_request_error",
+    413: "invalid_request_error",
+    429: "rate_limit_exceeded",
+    500: "server_error",
+    502: "server_error",
+    503: "server_error",
+    504: "server_error",
+}
+
+
+def error(refusal: Refusal) -> bytes:
+    """Return the body of an error answer."""
+    return msgspec.json.encode({"error": _fields(refusal)})
+
+
+def stream_error(refusal: Refusal) -> bytes:
+    """Return the event that the SDKs raise from inside a chat stream."""
+    return b"data: " + msgspec.json.encode({"error": _fields(refusal)}) + b"\n\n"
+
+
+def _fields(refusal: Refusal) -> dict[str, str | None]:
+    code = "model_not_found" if refusal.code is Code.UNKNOWN_MODEL else str(refusal.code)
+    kind = _TYPES[refusal.status]
+    return {"message": refusal.message, "type": kind, "param": refusal.param, "code": code}

@@ -1,0 +1,71 @@
+"""Which path speaks which format: the data plane's table."""
+
+import re
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from pertoken.wire import (
+    anthropic_count_tokens,
+    anthropic_messages,
+    gemini_count_tokens,
+    gemini_embed,
+    gemini_generate,
+    openai_chat,
+    openai_embeddings,
+    openai_responses,
+)
+from pertoken.wire.format import Format
+
+
+class Endpoint(NamedTuple):
+    """One path of the data plane."""
+
+    format: Format
+    wire: str  # the family of providers that speak it
+    upstream_path: str  # below the provider's base URL
+    model: str | None = None  # where the path names it
+    stream: bool | None = None  # where the path decides it
+
+
+_FIXED: dict[str, Endpoint] = {
+    "/v1/chat/completions": Endpoint(openai_chat, "openai", "/chat/completions"),
+    "/v1/responses": Endpoint(openai_responses, "openai", "/responses"),
+    "/v1/embeddings": Endpoint(openai_embeddings, "openai", "/embeddings"),
+    "/v1/messages": Endpoint(anthropic_messages, "anthropic", "/v1/messages"),
+    "/v1/messages/count_tokens": Endpoint(anthropic_count_tokens, "anthropic", "/v1/messages/count_tokens"),
+}
+_GEMINI: dict[str, tuple[Format, bool | None]] = {
+    "generateContent": (gemini_generate, False),
+    "streamGenerateContent": (gemini_generate, True),
+    "countTokens": (gemini_count_tokens, None),
+    "embedContent": (gemini_embed, None),
+    "batchEmbedContents": (gemini_embed, None),
+}
+_GEMINI_PATH = re.compile(r"/v1beta/models/([^/:?]+(?:%2F[^/:?]+)?):([A-Za-z]+)")
+
+
+def find(path: str) -> Endpoint | None:
+    """Return the endpoint of a path, None where there is none."""
+    fixed = _FIXED.get(path)
+    if fixed is not None:
+        return fixed
+    match = _GEMINI_PATH.fullmatch(path)
+    if match is None or match[2] not in _GEMINI:
+        return None
+    wire_format, stream = _GEMINI[match[2]]
+    return Endpoint(wire_format, "gemini", path, unquote(match[1]), stream)
+
+
+def is_hot(path: bytes) -> bool:
+    """Tell whether a path may belong to the data plane."""
+    return path.startswith((b"/v1/", b"/v1beta/"))
+
+
+def format_for_errors(path: str) -> Format:
+    """Return the format whose errors a client of `path` most likely reads."""
+    endpoint = find(path)
+    if endpoint is not None:
+        return endpoint.format
+    if path.startswith("/v1beta/"):
+        return gemini_generate
+    return anthropic_messages if path.startswith("/v1/messages") else openai_chat

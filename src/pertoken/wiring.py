@@ -1,0 +1,140 @@
+"""The only file that names concrete stores and clients: it joins them into the world that services see."""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pertoken.catalogs import genai, history
+from pertoken.catalogs.limits import ModelLimits
+from pertoken.core.money import parse_amount
+from pertoken.core.periods import FOREVER_US
+from pertoken.core.prices import Match, PriceRow, Source, price_id
+from pertoken.counting.tokenizers import Tokenizers
+from pertoken.services.catalog import merge
+from pertoken.services.world import Drains, Route, World
+from pertoken.settings import Settings
+from pertoken.store import catalog
+from pertoken.store.committer import Committer
+from pertoken.store.database import Database
+from pertoken.upstream.http import Client
+from pertoken.upstream.limits import Limits
+from pertoken.upstream.proxy import Proxies
+from pertoken.upstream.registry import HttpProvider, http_provider
+
+
+class SystemClock:
+    """The machine's clock and chance."""
+
+    def now_us(self) -> int:
+        """Return microseconds since the epoch."""
+        return time.time_ns() // 1_000
+
+    def random_bits(self, bits: int) -> int:
+        """Return a number below 2**bits that nobody can guess."""
+        return secrets.randbits(bits)
+
+
+@contextmanager
+def open_database(settings: Settings) -> Iterator[Database]:
+    """Yield the database, at the newest schema and with a price book in it. Raises StoreFailed."""
+    database = Database(settings.database_url)
+    try:
+        database.migrate()
+        fill_price_book(database, settings)
+        yield database
+    finally:
+        database.close()
+
+
+def fill_price_book(database: Database, settings: Settings) -> None:
+    """Import the shipped prices once, and the prices that the configuration states whenever they change."""
+    now_us = SystemClock().now_us()
+    configured = list(_configured_prices(settings, now_us))
+    with database.read() as connection:
+        empty = catalog.is_empty(connection)
+        known = catalog.read_rows(connection, source=Source.OPERATOR) if configured else []
+    if empty:
+        with database.write() as connection:
+            if catalog.is_empty(connection):
+                catalog.add_rows(connection, [*genai.read(now_us), *history.read(now_us)])
+    change = merge(known, configured, now_us)
+    if change.added:
+        with database.write() as connection:
+            catalog.supersede(connection, [row.price_id for row in change.superseded], now_us)
+            catalog.add_rows(connection, change.added)
+
+
+def make_world(settings: Settings, committer: Committer, client: Client) -> World:
+    """Return the world of one serving process."""
+    limits = settings.limits
+    return World(
+        ledger=committer,
+        clock=SystemClock(),
+        tokenizers=Tokenizers(),
+        limits=ModelLimits(),
+        providers=_providers(settings, client),
+        routes={name: Route(model.provider, model.model) for name, model in settings.models.items()},
+        owner=f"{socket.gethostname()}:{os.getpid()}",
+        drains=Drains(limits.drain_calls_max),
+        hold_ttl_us=limits.hold_s * 1_000_000,
+    )
+
+
+def make_client(settings: Settings) -> Client:
+    """Return the HTTP client to all providers; proxies come from the usual environment variables."""
+    limits = settings.limits
+    return Client(
+        Limits(
+            connect_ms=limits.connect_ms,
+            first_byte_ms=limits.first_byte_ms,
+            idle_ms=limits.idle_ms,
+            total_ms=limits.total_ms,
+            body_bytes=limits.answer_bytes_max,
+            connections_per_origin=limits.connections_max,
+        ),
+        proxies=Proxies.from_environ(os.environ),
+    )
+
+
+def start_committer(database: Database) -> Committer:
+    """Return a running committer that answers on the running event loop."""
+    committer = Committer(database, SystemClock().now_us)
+    committer.start(asyncio.get_running_loop())
+    return committer
+
+
+def _providers(settings: Settings, client: Client) -> dict[str, HttpProvider]:
+    return {
+        name: http_provider(
+            name,
+            wire=provider.wire,
+            base_url=provider.base_url,
+            api_key=provider.api_key,
+            stream_usage=provider.stream_usage,
+            client=client,
+        )
+        for name, provider in settings.providers.items()
+    }
+
+
+def _configured_prices(settings: Settings, now_us: int) -> Iterator[PriceRow]:
+    for provider, setting in settings.providers.items():
+        for model, price in setting.prices.items():
+            stated = {
+                "input_tokens": price.input,
+                "output_tokens": price.output,
+                "cache_read_tokens": price.cache_read,
+                "cache_write_tokens": price.cache_write,
+            }
+            for unit, amount in stated.items():
+                if amount is not None:
+                    picos = parse_amount(amount, price.currency)
+                    row = PriceRow(
+                        "", provider, model, Match.SNAPSHOT, unit, picos, 10**6, price.currency, 0, FOREVER_US, now_us,
+                        Source.OPERATOR, "configuration",
+                    )  # fmt: skip
+                    yield row._replace(price_id=price_id(row))

@@ -1,0 +1,32 @@
+"""The tree of errors says what the docstring says it does."""
+
+import inspect
+import re
+
+from pertoken.upstream import errors
+
+
+def test_the_tree_is_drawn_as_it_is() -> None:
+    """Every error stands in the drawing, below its parent, and has a sentence on when it happens."""
+    drawn: dict[str, str] = {}
+    parents = ["UpstreamError"]
+    for indent, name in re.findall(r"^    ([| ]*)\+-- (\w+)", errors.__doc__ or "", re.MULTILINE):
+        depth = len(indent) // 4 + 1
+        drawn[name] = parents[depth - 1]
+        parents[depth:] = [name]
+    real = {
+        name: kind.__mro__[1].__name__
+        for name, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.UpstreamError) and kind is not errors.UpstreamError
+    }
+
+    assert drawn == real
+    assert all((getattr(errors, name).__doc__ or "").endswith(".") for name in real)
+
+
+def test_what_an_error_carries() -> None:
+    """An error tells whether anything was sent, and keeps what caused it for the traceback, too."""
+    cause = OSError("reset")
+    error = errors.ConnectionCut("cut", sent=True, before_head=False, cause=cause)
+
+    assert (error.sent, error.before_head, error.cause, error.__cause__) == (True, False, cause, cause)
