@@ -155,13 +155,13 @@ class Certificate(NamedTuple):
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """A certificate for localhost and 127.0.0.1."""
+    """Make a certificate for localhost and 127.0.0.1."""
     return _certificate(tmp_path_factory.mktemp("tls"), "DNS:localhost,IP:127.0.0.1")
 
 
 @pytest.fixture(scope="session")
 def misnamed(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """A certificate for another host than the one it is served by."""
+    """Make a certificate for another host than the one it is served by."""
     return _certificate(tmp_path_factory.mktemp("tls"), "DNS:other.test")
 
 

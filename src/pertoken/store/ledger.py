@@ -1,10 +1,11 @@
 """The ledger's tables: loads the rows that a batch of commands touches, writes what `core.ledger` changed."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
 
 from pertoken.core import ledger
@@ -15,9 +16,9 @@ from pertoken.core.periods import US_PER_SECOND
 from pertoken.core.reporting import SUMS, event_sums
 from pertoken.store import codec
 from pertoken.store.schema import Row, accounts, counters, entries, events, holds, postings, rollups, series
+from pertoken.store.statement import Lookup, Statement
 
 HOUR_US = 3600 * US_PER_SECOND
-CHUNK = 400  # values in one IN list
 SERIES_MEMORY_MAX = 50_000
 
 
@@ -31,35 +32,41 @@ class LedgerTables:
         """Return books with every row that `commands` touch."""
         books = Books(directory.budgets, directory.revision)
         keys: set[CounterKey] = set()
-        hold_ids: set[str] = set()
+        hold_owners: dict[str, Attribution] = {}
         identities: set[tuple[str, str]] = set()
         for command in commands:
             keys.update(touch.key for touch in books.touched(command))
             match command:
                 case ledger.OpenHold(hold=hold):
-                    hold_ids.add(hold.hold_id)
-                case ledger.Settle(hold_id=hold_id):
-                    hold_ids.add(hold_id)
+                    hold_owners[hold.hold_id] = hold.attribution
+                case ledger.Settle(hold_id=hold_id, event=event):
+                    hold_owners[hold_id] = event.attribution
                 case ledger.Record(event=event):
                     identities.add((event.source, event.event_id))
                 case _:
-                    hold_ids.add(command.hold_id)
-        self._load_counters(connection, books, sorted(keys))
-        self._load_holds(connection, books, sorted(hold_ids))
-        self._load_events(connection, books, identities)
+                    hold_owners[command.hold_id] = command.attribution
+        if keys:
+            for row in _COUNTERS.rows(connection, list(keys)):
+                books.counters[CounterKey(row[0], row[1], row[2])] = Counter(row[3], row[4])
+        if hold_owners:
+            for row in _HOLDS.rows(connection, [(hold_id,) for hold_id in hold_owners]):
+                books.holds[row[0]] = self._read_hold(connection, row, hold_owners[row[0]])
+        if identities:
+            for source, event_id, body_hash in _IDENTITIES.rows(connection, list(identities)):
+                books.events[source, event_id] = body_hash
         return books
 
     def save(self, connection: sa.Connection, books: Books, posted_at_us: int) -> None:
         """Write everything that changed: holds, events with their entry, counters, balances, roll-ups."""
         if books.opened_holds:
-            connection.execute(_INSERT_HOLD, [self._hold_row(connection, hold) for hold in books.opened_holds.values()])
+            _INSERT_HOLD.run(connection, [self._hold_row(connection, hold) for hold in books.opened_holds.values()])
         if books.ended_holds:
-            ended = [{"b_id": hold_id, "b_state": state} for hold_id, state in books.ended_holds.items()]
-            connection.execute(_END_HOLD, ended)
+            _END_HOLD.run(connection, [(state.value, hold_id) for hold_id, state in books.ended_holds.items()])
         if books.new_events:
             self._save_events(connection, books.new_events, posted_at_us)
         if books.changed_counters:
-            connection.execute(_PUT_COUNTER, [_counter_row(key, books.counters[key]) for key in books.changed_counters])
+            changed = [(*key, books.counters[key].held, books.counters[key].spent) for key in books.changed_counters]
+            _PUT_COUNTER.run(connection, changed)
 
     def forget(self) -> None:
         """Forget remembered ids: a transaction that wrote some of them failed."""
@@ -67,7 +74,7 @@ class LedgerTables:
 
     def series_id(self, connection: sa.Connection, attribution: Attribution) -> int:
         """Return the id of an attribution without its conversation, making it if it is new."""
-        key = attribution._replace(conversation=None)
+        key = attribution if attribution.conversation is None else attribution._replace(conversation=None)
         known = self._series.get(key)
         if known is not None:
             return known
@@ -80,37 +87,24 @@ class LedgerTables:
         self._series[key] = series_id
         return series_id
 
-    def _load_counters(self, connection: sa.Connection, books: Books, keys: Sequence[CounterKey]) -> None:
-        for some in _chunks(keys):
-            for row in connection.execute(_READ_COUNTERS, {"keys": [tuple(key) for key in some]}):
-                books.counters[CounterKey(row[0], row[1], row[2])] = Counter(row[3], row[4])
+    def _read_hold(self, connection: sa.Connection, row: Row, owner: Attribution) -> Hold:
+        hold_id, series_id, conversation, amount_picos, tokens, opened_at_us, expires_at_us, process, state = row
+        assert series_id == self.series_id(connection, owner), (hold_id, owner)
+        assert conversation == owner.conversation, (hold_id, owner)
+        return Hold(hold_id, owner, amount_picos, tokens, opened_at_us, expires_at_us, process, HoldState(state))
 
-    def _load_holds(self, connection: sa.Connection, books: Books, hold_ids: Sequence[str]) -> None:
-        for some in _chunks(hold_ids):
-            for row in connection.execute(_READ_HOLDS, {"ids": some}):
-                books.holds[row.hold_id] = read_hold(row)
-
-    def _load_events(self, connection: sa.Connection, books: Books, identities: Iterable[tuple[str, str]]) -> None:
-        by_source: dict[str, list[str]] = defaultdict(list)
-        for source, event_id in sorted(identities):
-            by_source[source].append(event_id)
-        for source, event_ids in by_source.items():
-            for some in _chunks(event_ids):
-                for row in connection.execute(_READ_IDENTITIES, {"source": source, "ids": some}):
-                    books.events[source, row.event_id] = row.body_hash
-
-    def _hold_row(self, connection: sa.Connection, hold: Hold) -> dict[str, Any]:
-        return {
-            "hold_id": hold.hold_id,
-            "series_id": self.series_id(connection, hold.attribution),
-            "conversation": hold.attribution.conversation,
-            "amount_picos": hold.amount_picos,
-            "tokens": hold.tokens,
-            "opened_at_us": hold.opened_at_us,
-            "expires_at_us": hold.expires_at_us,
-            "owner": hold.owner,
-            "state": hold.state,
-        }
+    def _hold_row(self, connection: sa.Connection, hold: Hold) -> tuple[Any, ...]:
+        return (
+            hold.hold_id,
+            self.series_id(connection, hold.attribution),
+            hold.attribution.conversation,
+            hold.amount_picos,
+            hold.tokens,
+            hold.opened_at_us,
+            hold.expires_at_us,
+            hold.owner,
+            hold.state.value,
+        )
 
     def _save_events(self, connection: sa.Connection, new_events: Sequence[Event], posted_at_us: int) -> None:
         entry_ids = _post(connection, new_events, posted_at_us)
@@ -121,14 +115,14 @@ class LedgerTables:
             pair = (event.attribution.provider or "", event.currency)
             rows.append(_event_row(event, series_id, entry_ids.get(pair) if event.cost_picos else None))
             add_to_rollup(sums, series_id, event)
-        connection.execute(_INSERT_EVENT, rows)
-        connection.execute(_ADD_ROLLUP, [rollup_row(slot, amounts) for slot, amounts in sums.items()])
+        _INSERT_EVENT.run(connection, rows)
+        _ADD_ROLLUP.run(connection, [(*slot, *amounts) for slot, amounts in sums.items()])
 
 
 def put_counters(connection: sa.Connection, derived: Mapping[CounterKey, tuple[int, int]]) -> None:
     """Set counters to (held, spent)."""
     if derived:
-        connection.execute(_PUT_COUNTER, [_counter_row(key, Counter(*amounts)) for key, amounts in derived.items()])
+        _PUT_COUNTER.run(connection, [(*key, *amounts) for key, amounts in derived.items()])
 
 
 def _post(connection: sa.Connection, new_events: Sequence[Event], posted_at_us: int) -> dict[tuple[str, str], int]:
@@ -144,10 +138,8 @@ def _post(connection: sa.Connection, new_events: Sequence[Event], posted_at_us: 
         assert made is not None
         entry_id = ids[provider, currency] = made[0]
         pair = ((f"provider_cost:{provider}", amount), (f"provider_payable:{provider}", -amount))
-        rows = [{"entry_id": entry_id, "account": account, "amount_picos": picos} for account, picos in pair]
-        connection.execute(_INSERT_POSTING, rows)
-        balances = [{"account": account, "currency": currency, "balance_picos": picos} for account, picos in pair]
-        connection.execute(_ADD_BALANCE, balances)
+        _INSERT_POSTING.run(connection, [(entry_id, account, picos) for account, picos in pair])
+        _ADD_BALANCE.run(connection, [(account, currency, picos) for account, picos in pair])
     return ids
 
 
@@ -159,16 +151,6 @@ def add_to_rollup(sums: dict[tuple[int, int, str], list[int]], series_id: int, e
         row = sums[slot] = [0] * len(SUMS)
     for at, amount in enumerate(event_sums(event)):
         row[at] += amount
-
-
-def rollup_row(slot: tuple[int, int, str], amounts: Sequence[int]) -> dict[str, Any]:
-    """Return the roll-up row of one slot."""
-    return {
-        "hour_us": slot[0],
-        "series_id": slot[1],
-        "currency": slot[2],
-        **dict(zip(SUMS, amounts, strict=True)),
-    }
 
 
 def read_hold(row: Row) -> Hold:
@@ -211,77 +193,69 @@ def _series_row(attribution: Attribution) -> dict[str, str]:
     }
 
 
-def _counter_row(key: CounterKey, counter: Counter) -> dict[str, Any]:
-    return {
-        "budget_id": key.budget_id,
-        "each_value": key.each,
-        "window_start_us": key.window_start_us,
-        "held": counter.held,
-        "spent": counter.spent,
-    }
+def _event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, ...]:
+    return (
+        event.source,
+        event.event_id,
+        series_id,
+        event.attribution.conversation,
+        event.occurred_at_us,
+        event.recorded_at_us,
+        event.opened_at_us,
+        event.status.value,
+        event.completeness.value,
+        codec.encode(event.quantities),
+        event.currency,
+        event.cost_picos,
+        event.price_picos,
+        codec.encode(event.lines),
+        event.model_served,
+        event.service_tier,
+        event.response_id,
+        event.raw,
+        event.reason,
+        event.changed,
+        event.body_hash,
+        event.held_picos,
+        event.overrun_picos,
+        event.late,
+        entry_id,
+    )
 
 
-def _event_row(event: Event, series_id: int, entry_id: int | None) -> dict[str, Any]:
-    return {
-        "source": event.source,
-        "event_id": event.event_id,
-        "series_id": series_id,
-        "conversation": event.attribution.conversation,
-        "occurred_at_us": event.occurred_at_us,
-        "recorded_at_us": event.recorded_at_us,
-        "opened_at_us": event.opened_at_us,
-        "status": event.status,
-        "completeness": event.completeness,
-        "quantities": codec.encode(event.quantities),
-        "currency": event.currency,
-        "cost_picos": event.cost_picos,
-        "price_picos": event.price_picos,
-        "lines": codec.encode(event.lines),
-        "model_served": event.model_served,
-        "service_tier": event.service_tier,
-        "response_id": event.response_id,
-        "raw": event.raw,
-        "reason": event.reason,
-        "changed": event.changed,
-        "body_hash": event.body_hash,
-        "held_picos": event.held_picos,
-        "overrun_picos": event.overrun_picos,
-        "late": event.late,
-        "entry_id": entry_id,
-    }
+def _names(table: sa.Table) -> list[str]:
+    """Return the columns that a new row brings: all but an id that counts up by itself."""
+    return [column.name for column in table.columns if column is not table.autoincrement_column]
 
 
-def _chunks(values: Sequence[Any]) -> Iterable[Sequence[Any]]:
-    return (values[at : at + CHUNK] for at in range(0, len(values), CHUNK))
+def _add_to(table: sa.Table, key: Sequence[str], sums: Sequence[str]) -> Statement:
+    """Return a statement that adds to the sums of a row, making it if it is not there."""
+    new = insert(table)
+    added = {name: table.c[name] + new.excluded[name] for name in sums}
+    return Statement(new.on_conflict_do_update(index_elements=key, set_=added), _names(table), _DIALECT)
 
 
-_counter_key = sa.tuple_(counters.c.budget_id, counters.c.each_value, counters.c.window_start_us)
-_READ_COUNTERS = sa.select(counters).where(_counter_key.in_(sa.bindparam("keys", expanding=True)))
-_READ_HOLDS = (
-    sa.select(holds, series)
-    .join(series, series.c.series_id == holds.c.series_id)
-    .where(holds.c.hold_id.in_(sa.bindparam("ids", expanding=True)))
+_DIALECT = sqlite.dialect(paramstyle="qmark")
+_COUNTERS = Lookup(list(counters.c), list(counters.primary_key))
+_HOLDS = Lookup(list(holds.c), [holds.c.hold_id])
+_IDENTITIES = Lookup([events.c.source, events.c.event_id, events.c.body_hash], [events.c.source, events.c.event_id])
+_INSERT_HOLD = Statement(sa.insert(holds), _names(holds), _DIALECT)
+_END_HOLD = Statement(
+    sa.update(holds).where(holds.c.hold_id == sa.bindparam("b_id")).values(state=sa.bindparam("b_state")),
+    ["b_state", "b_id"],
+    _DIALECT,
 )
-_READ_IDENTITIES = sa.select(events.c.event_id, events.c.body_hash).where(
-    events.c.source == sa.bindparam("source"), events.c.event_id.in_(sa.bindparam("ids", expanding=True))
-)
-_INSERT_HOLD = sa.insert(holds)
-_END_HOLD = sa.update(holds).where(holds.c.hold_id == sa.bindparam("b_id")).values(state=sa.bindparam("b_state"))
-_INSERT_EVENT = sa.insert(events)
+_INSERT_EVENT = Statement(sa.insert(events), _names(events), _DIALECT)
+_INSERT_POSTING = Statement(sa.insert(postings), _names(postings), _DIALECT)
 _INSERT_ENTRY = sa.insert(entries)
-_INSERT_POSTING = sa.insert(postings)
 _put_counter = insert(counters)
-_PUT_COUNTER = _put_counter.on_conflict_do_update(
-    index_elements=["budget_id", "each_value", "window_start_us"],
-    set_={"held": _put_counter.excluded.held, "spent": _put_counter.excluded.spent},
+_PUT_COUNTER = Statement(
+    _put_counter.on_conflict_do_update(
+        index_elements=list(counters.primary_key),
+        set_={"held": _put_counter.excluded.held, "spent": _put_counter.excluded.spent},
+    ),
+    _names(counters),
+    _DIALECT,
 )
-_add_balance = insert(accounts)
-_ADD_BALANCE = _add_balance.on_conflict_do_update(
-    index_elements=["account", "currency"],
-    set_={"balance_picos": accounts.c.balance_picos + _add_balance.excluded.balance_picos},
-)
-_add_rollup = insert(rollups)
-_ADD_ROLLUP = _add_rollup.on_conflict_do_update(
-    index_elements=["hour_us", "series_id", "currency"],
-    set_={name: rollups.c[name] + _add_rollup.excluded[name] for name in SUMS},
-)
+_ADD_BALANCE = _add_to(accounts, ["account", "currency"], ["balance_picos"])
+_ADD_ROLLUP = _add_to(rollups, ["hour_us", "series_id", "currency"], SUMS)

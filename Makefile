@@ -1,0 +1,41 @@
+# Everything runs in .venv, made from the lock file. Needs Python 3.11 or newer and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.made-from-lock
+
+.PHONY: demo run test check bench format lock clean
+
+demo: $(STAMP)  ## the main job, end to end, then exit
+	$(BIN)/pertoken demo
+
+run: $(STAMP)  ## the demo's gateway and provider, kept up
+	$(BIN)/pertoken demo --keep
+
+test: $(STAMP) check  ## every check and every test
+	$(BIN)/pytest -n 2
+
+check: $(STAMP)  ## style, types, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(STAMP)  ## measurements of this machine, as a table
+	$(BIN)/python bench/run.py
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
+	uv pip compile pyproject.toml --all-extras --generate-hashes --universal --python-version 3.11 \
+		--no-emit-index-url --no-header --upgrade -o requirements.lock
+
+clean:
+	rm -rf .venv dist
+
+$(STAMP): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(STAMP)

@@ -1,0 +1,266 @@
+"""`pertoken demo`: the main job end to end, with real processes, the official SDKs and a simulated provider.
+
+Every step runs the command that a person would type, and prints it first.
+"""
+
+import contextlib
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+START_S = 30
+OPENAI_MODELS = ("gpt-4o-mini", "gpt-4.1", "gpt-5-mini")
+CLAUDE = "claude-sonnet-4-5"
+GEMINI = "gemini-2.5-flash"
+
+
+@click.command()
+@click.option("--calls", default=60, show_default=True, help="How many ordinary calls to make.")
+@click.option("--seed", default=7, show_default=True, help="Chooses which calls are made.")
+@click.option("--keep", is_flag=True, help="Keep gateway and provider running until Ctrl-C.")
+def demo(calls: int, seed: int, *, keep: bool) -> None:
+    """Run gateway and a simulated provider, make calls with the official SDKs, and show where the money went."""
+    try:
+        import anthropic  # noqa: F401, PLC0415 - the SDKs are an extra that only the demo needs
+        import google.genai  # noqa: F401, PLC0415
+        import openai  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise click.ClickException(
+            f"the demo drives the official SDKs: pip install 'pertoken[demo]' ({error})"
+        ) from error
+    with tempfile.TemporaryDirectory(prefix="pertoken-demo-") as folder, contextlib.ExitStack() as stack:
+        scene = Scene(Path(folder), stack)
+        scene.play(calls, random.Random(seed))  # noqa: S311 - a demo's dice
+        if keep:
+            scene.keep()
+
+
+class Scene:
+    """One run of the demo: its folder, its two processes, and its keys."""
+
+    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+        self.folder = folder
+        self.environ = {**os.environ, "PERTOKEN_DATABASE_URL": f"sqlite:///{folder}/pertoken.db"}
+        say("starting a simulated provider and the gateway")
+        self.provider = stack.enter_context(self._process("pertoken.simulator", "--port", "0"))
+        self.environ.update(
+            PERTOKEN_PROVIDERS__OPENAI__BASE_URL=f"{self.provider}/v1",
+            PERTOKEN_PROVIDERS__ANTHROPIC__BASE_URL=self.provider,
+            PERTOKEN_PROVIDERS__GOOGLE__BASE_URL=self.provider,
+            OPENAI_API_KEY="simulated",
+            ANTHROPIC_API_KEY="simulated",
+            GEMINI_API_KEY="simulated",
+            NO_PROXY="127.0.0.1",
+        )
+        self.gateway = stack.enter_context(self._process("pertoken", "serve", "--port", "0"))
+        click.echo(f"provider {self.provider}   gateway {self.gateway}")
+
+    def play(self, calls: int, dice: random.Random) -> None:
+        """Make keys, calls, a refusal and a hang-up; then show usage, one explained call and the verification."""
+        say("keys stand for provider keys; a budget is a limit that holds")
+        acme = self.key("acme-app", "--team", "growth", "--customer", "acme", "--budget", "5/day")
+        intern = self.key("intern", "--team", "research", "--budget", "0.0001/day")
+        self.command("budget", "set", "growth-monthly", "--limit", "100", "--window", "month", "--scope", "team=growth")
+        self.command("budget", "set", "per-customer", "--limit", "20", "--window", "month", "--each", "customer")
+
+        say(f"{calls} calls with the official SDKs: chat, messages, generateContent; whole and streamed")
+        for _ in range(calls):
+            one_call(self.gateway, acme, dice)
+        click.echo(f"{calls} answered")
+
+        say("a call that does not fit its budget is refused before it is sent")
+        click.echo(refused_call(self.gateway, intern))
+
+        say("a client that hangs up in the middle of a stream still pays for what the provider made")
+        call_id = hang_up(self.gateway, acme)
+        self.wait_for(call_id)
+
+        say("where the money went")
+        self.command("usage", "--by", "model")
+        self.command("budget", "status")
+        say("the hung-up call, explained line by line")
+        self.command("explain", call_id)
+        say("the books, proven from first entries")
+        self.command("verify")
+        self.compare_with_the_provider()
+        click.echo(f"
+in an application: OPENAI_BASE_URL={self.gateway}/v1 ANTHROPIC_BASE_URL={self.gateway}")
+
+    def keep(self) -> None:
+        """Stay up until interrupted."""
+        click.echo("running until Ctrl-C")
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)
+
+    def command(self, *arguments: str) -> None:
+        """Print a command and run it."""
+        click.secho(f"$ pertoken {' '.join(arguments)}", fg="cyan")
+        self._run(*arguments)
+
+    def key(self, *arguments: str) -> str:
+        """Print the command that makes a key, run it, and return the secret."""
+        click.secho(f"$ pertoken key create {' '.join(arguments)}", fg="cyan")
+        made = json.loads(self._run("key", "create", *arguments, "--json", capture=True))
+        secret: str = made["secret"]
+        click.echo(f"{made['name']}: {secret[:6]}...{secret[-4:]}")
+        return secret
+
+    def wait_for(self, call_id: str) -> None:
+        """Wait until a call is settled: its provider is being read to the end."""
+        for _ in range(100):
+            found = self._run("explain", call_id, "--json", capture=True, check=False)
+            if found and json.loads(found).get("attempts"):
+                return
+            time.sleep(0.1)
+        raise click.ClickException(f"{call_id} was not settled within 10 s")
+
+    def compare_with_the_provider(self) -> None:
+        """Hold our count against the provider's own."""
+        with urllib.request.urlopen(f"{self.provider}/sim/ledger", timeout=10) as answer:  # noqa: S310 - our own address
+            served = json.load(answer)
+        theirs = {name: sum(row[name] for row in served["by"]) for name in ("input_tokens", "output_tokens")}
+        total = json.loads(self._run("usage", "--json", capture=True))["total"]
+        ours = {name: total[name] for name in theirs}
+        same = ours == theirs and total["calls"] == served["calls"]
+        verdict = "the same as we do" if same else f"but we count {ours}"
+        click.echo(f"the provider counts {served['calls']} calls, {theirs}: {verdict}")
+        if not same:
+            raise click.ClickException("our count differs from the provider's")
+
+    def _run(self, *arguments: str, capture: bool = False, check: bool = True) -> str:
+        command = [sys.executable, "-m", "pertoken", *arguments]
+        done = subprocess.run(  # noqa: S603 - this program
+            command, env=self.environ, check=False, stdout=subprocess.PIPE if capture else None, text=True
+        )
+        if check and done.returncode:
+            raise click.ClickException(f"pertoken {' '.join(arguments)} ended with {done.returncode}")
+        return done.stdout or ""
+
+    @contextlib.contextmanager
+    def _process(self, module: str, *arguments: str) -> Iterator[str]:
+        log = self.folder / f"{module}.log"
+        with log.open("wb") as sink:
+            command = [sys.executable, "-m", module, *arguments]
+            process = subprocess.Popen(command, env=self.environ, stdout=sink, stderr=sink)  # noqa: S603 - this program
+        try:
+            yield wait_until_listening(process, log)
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+def say(text: str) -> None:
+    """Print a heading."""
+    click.secho(f"\n{text}", bold=True)
+
+
+def wait_until_listening(process: "subprocess.Popen[bytes]", log: Path) -> str:
+    """Return the address that a process says it listens on."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline and process.poll() is None:
+        found = re.search(r"listening on (http://\S+)", log.read_text())
+        if found:
+            return found[1]
+        time.sleep(0.02)
+    raise click.ClickException(f"it did not start: {log.read_text()}")
+
+
+def one_call(gateway: str, secret: str, dice: random.Random) -> None:
+    """Make one call of a kind that the dice choose."""
+    kind = dice.choice((chat, chat, chat_stream, messages, generate))
+    kind(gateway, secret, dice)
+
+
+def chat(gateway: str, secret: str, dice: random.Random) -> None:
+    """Make a chat completion."""
+    _openai(gateway, secret).chat.completions.create(
+        model=dice.choice(OPENAI_MODELS),
+        messages=[{"role": "user", "content": question(dice)}],
+        max_completion_tokens=200,
+        extra_headers={"x-pertoken-conversation": f"conversation-{dice.randrange(8)}"},
+    )
+
+
+def chat_stream(gateway: str, secret: str, dice: random.Random) -> None:
+    """Make a streamed chat completion and read it to its end."""
+    stream = _openai(gateway, secret).chat.completions.create(
+        model=dice.choice(OPENAI_MODELS), messages=[{"role": "user", "content": question(dice)}], stream=True
+    )
+    for _ in stream:
+        pass
+
+
+def messages(gateway: str, secret: str, dice: random.Random) -> None:
+    """Make an Anthropic message."""
+    from anthropic import Anthropic  # noqa: PLC0415 - see demo
+
+    client = Anthropic(base_url=gateway, api_key=secret)
+    client.messages.create(model=CLAUDE, max_tokens=300, messages=[{"role": "user", "content": question(dice)}])
+
+
+def generate(gateway: str, secret: str, dice: random.Random) -> None:
+    """Make a Gemini call, whole or streamed."""
+    from google import genai  # noqa: PLC0415 - see demo
+
+    client = genai.Client(api_key=secret, http_options={"base_url": gateway})
+    if dice.random() < 0.5:
+        client.models.generate_content(model=GEMINI, contents=question(dice))
+    else:
+        for _ in client.models.generate_content_stream(model=GEMINI, contents=question(dice)):
+            pass
+
+
+def refused_call(gateway: str, secret: str) -> str:
+    """Return what the SDK raises for a call that does not fit."""
+    from openai import APIStatusError  # noqa: PLC0415 - see demo
+
+    try:
+        _openai(gateway, secret).chat.completions.create(
+            model="gpt-4.1", messages=[{"role": "user", "content": "write a long story"}], max_completion_tokens=2_000
+        )
+    except APIStatusError as error:
+        return f"{type(error).__name__} {error.status_code}: {error.message}"
+    raise click.ClickException("the call was not refused")
+
+
+def hang_up(gateway: str, secret: str) -> str:
+    """Stop reading a stream after a few chunks and return the call's id."""
+    stream = _openai(gateway, secret).chat.completions.create(
+        model="gpt-4.1",
+        messages=[{"role": "user", "content": "count to one hundred"}],
+        stream=True,
+        extra_headers={"x-sim-output-tokens": "100", "x-sim-chunk-ms": "10"},
+    )
+    call_id = stream.response.headers["x-pertoken-call-id"]
+    for _, _chunk in zip(range(5), stream, strict=False):
+        pass
+    stream.close()
+    click.echo(f"{call_id}: read 5 chunks of 100, then hung up")
+    return call_id
+
+
+def question(dice: random.Random) -> str:
+    """Return a prompt of some length."""
+    words = ("summarise", "the", "quarterly", "report", "of", "our", "largest", "customer", "in", "plain", "words")
+    return " ".join(dice.choice(words) for _ in range(dice.randrange(5, 200)))
+
+
+def _openai(gateway: str, secret: str) -> "OpenAI":
+    from openai import OpenAI  # noqa: PLC0415 - see demo
+
+    return OpenAI(base_url=f"{gateway}/v1", api_key=secret, max_retries=0)
