@@ -56,9 +56,6 @@ class _Recorder:
     def resume_reading(self) -> None:
         self.reading = True
 
-    def opened(self, _connection: Connection) -> None:
-        self.log.append("opened")
-
     def idle(self, _connection: Connection, _now: float) -> None:
         self.log.append("idle")
 
@@ -285,7 +282,7 @@ def test_unasked_answer() -> None:
     loop.close()
 
     assert recorder.closing
-    assert recorder.log == ["opened", "spent"]
+    assert recorder.log == ["spent"]
 
 
 @pytest.mark.parametrize(
@@ -329,6 +326,7 @@ def test_slow_reader_is_no_idle_provider() -> None:
     assert not recorder.reading
     connection.check(loop.time() + 10)
     assert exchange.error is None
+    connection._heard_at = loop.time() - 100
     exchange.take()
     assert recorder.reading
     connection.check(loop.time() + 4)
@@ -349,7 +347,7 @@ def test_a_pause_does_not_outlive_its_exchange() -> None:
     connection.data_received(OK + b"Content-Length: 300000\r\n\r\n" + b"x" * 300_000)
     loop.close()
 
-    assert recorder.log == ["opened", "idle"]
+    assert recorder.log == ["idle"]
     assert recorder.reading
 
 

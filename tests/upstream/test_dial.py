@@ -220,6 +220,50 @@ def test_refused_tunnels(run: Run, certificate: Any, answer: bytes) -> None:
     run(story())
 
 
+def test_a_refused_tunnel_is_left(run: Run, certificate: Any) -> None:
+    """A proxy that refuses and keeps the connection open sees it closed by us."""
+    left = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 403 Forbidden\r\n\r\n")
+        await reader.read()
+        writer.close()
+        left.set()
+
+    async def story() -> None:
+        server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+        proxies = Proxies(https=Proxy("127.0.0.1", server.sockets[0].getsockname()[1]))
+        client = Client(Limits(), ssl_context=certificate.trusting, proxies=proxies)
+        with pytest.raises(ProxyRefused, match="403 Forbidden"):
+            await fetch(client, Origin("https", "provider.test", 443))
+        async with asyncio.timeout(1):
+            await left.wait()
+        await client.close()
+        server.close()
+
+    run(story())
+
+
+def test_a_socket_that_fails_at_once_is_left(run: Run, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that opens and then refuses its settings is closed, and counts no more."""
+
+    def fail(_transport: asyncio.BaseTransport) -> None:
+        raise OSError(22, "invalid argument")
+
+    async def story() -> None:
+        monkeypatch.setattr("pertoken.upstream.dial._keep_alive", fail)
+        async with serve(HELLO) as provider:
+            client = Client(Limits())
+            with pytest.raises(ConnectFailed, match="invalid argument"):
+                await fetch(client, provider.origin)
+            await provider.until_closed()
+            assert client._pools[provider.origin].connections == 0
+            await client.close()
+
+    run(story())
+
+
 def test_proxy_is_down(run: Run, certificate: Any, unused_port: int) -> None:
     """A proxy that nobody runs is named in the error."""
 

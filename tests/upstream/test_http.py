@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from pertoken.upstream.connection import Connection
+from pertoken.upstream.dial import dial
 from pertoken.upstream.encoding import decoder
 from pertoken.upstream.errors import (
     BodyTooLarge,
@@ -436,6 +438,27 @@ def test_cancelling_closes(run: Run, serve: Serve, phase: str) -> None:
     run(story())
 
 
+def test_cancelling_while_connecting(run: Run, serve: Serve) -> None:
+    """A call cancelled in any turn of the loop while its connection opens leaves nothing open and nothing counted."""
+
+    async def story() -> None:
+        async with serve(HELLO) as provider:
+            client = new_client()
+            for turns in range(40):
+                task = asyncio.create_task(post(client, provider.origin))
+                for _ in range(turns // 2):
+                    await asyncio.sleep(0)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await asyncio.sleep(0.002)
+                for pool in client._pools.values():
+                    assert pool.connections == len(pool._idle), turns
+            await client.close()
+            await provider.until_closed(provider.opened)
+
+    run(story())
+
+
 def test_a_late_cancel_spares_the_next_call(run: Run, serve: Serve) -> None:
     """A task cancelled when its answer is already complete does not close the connection under whoever has it now."""
 
@@ -612,9 +635,32 @@ def test_closing_while_connecting(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
         task = asyncio.create_task(post(client, Origin("http", "127.0.0.1", 9)))
         await asyncio.sleep(0.01)
         await client.close()
-        with pytest.raises(ClientClosed) as caught:
-            await task
+        async with asyncio.timeout(1):
+            with pytest.raises(ClientClosed) as caught:
+                await task
         assert not caught.value.sent
+
+    run(story())
+
+
+def test_closing_in_the_moment_of_connecting(run: Run, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that opens in the very turn in which the client closes is closed again, unused."""
+
+    async def story() -> None:
+        async with serve(HELLO) as provider:
+            client = new_client()
+
+            async def dial_and_close(*arguments: Any) -> Connection:
+                connection = await dial(*arguments)
+                client._closed = True
+                return connection
+
+            monkeypatch.setattr("pertoken.upstream.http.dial", dial_and_close)
+            with pytest.raises(ClientClosed) as caught:
+                await post(client, provider.origin)
+            assert not caught.value.sent
+            await provider.until_closed()
+            await client.close()
 
     run(story())
 
@@ -644,6 +690,7 @@ def test_nothing_stays_behind(run: Run, serve: Serve) -> None:
             await (await post(client, provider.origin)).read()
             await (await post(client, provider.origin)).aclose()
             pool = client._pools[provider.origin]
+            assert (pool.connections, pool.busy, len(pool._idle)) == (1, 0, 1)
             await client.close()
             assert (pool.connections, pool.busy, len(pool._idle)) == (0, 0, 0)
             await provider.until_closed()

@@ -39,6 +39,7 @@ UNITS: Mapping[str, tuple[str, int]] = {
     "input_document_kpages": ("pages", 1_000),
 }
 
+_PICO = Decimal(10) ** -12
 _VARIANT_KEYS = {"service_tier": "service_tier", "speed": "speed", "processing": "batch"}
 
 
@@ -93,11 +94,16 @@ def _price_rows(template: PriceRow, prices: Any) -> Iterator[PriceRow]:
         unit, per = UNITS[field]
         row = template._replace(unit=unit, per=per)
         if isinstance(price, Decimal):
-            yield row._replace(amount_picos=parse_amount(str(price)))
+            yield row._replace(amount_picos=_amount(price))
         else:
-            yield row._replace(amount_picos=parse_amount(str(price.base)))
+            yield row._replace(amount_picos=_amount(price.base))
             for tier in price.tiers:
-                yield row._replace(amount_picos=parse_amount(str(tier.price)), input_above=tier.start)
+                yield row._replace(amount_picos=_amount(tier.price), input_above=tier.start)
+
+
+def _amount(price: Decimal) -> int:
+    """Return the picos of a price; the list holds a few leftovers of float arithmetic (0.18000000000000002)."""
+    return parse_amount(str(price.quantize(_PICO)))
 
 
 def _clause(match: Any) -> Clause:

@@ -97,8 +97,7 @@ class Scene:
         say("the books, proven from first entries")
         self.command("verify")
         self.compare_with_the_provider()
-        click.echo(f"
-in an application: OPENAI_BASE_URL={self.gateway}/v1 ANTHROPIC_BASE_URL={self.gateway}")
+        click.echo(f"\nin an application: OPENAI_BASE_URL={self.gateway}/v1 ANTHROPIC_BASE_URL={self.gateway}")
 
     def keep(self) -> None:
         """Stay up until interrupted."""

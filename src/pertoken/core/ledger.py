@@ -110,7 +110,11 @@ class Record(NamedTuple):
     event: Event
 
 
-Command = OpenHold | Settle | Void | Expire | Record
+class Look(NamedTuple):
+    """Command: change nothing. Its result comes from the newest directory, which every transaction reads first."""
+
+
+Command = OpenHold | Settle | Void | Expire | Record | Look
 
 
 class Remaining(NamedTuple):
@@ -166,7 +170,11 @@ class Stale(NamedTuple):
     """The caller decided on an older directory; nothing changed, decide again."""
 
 
-Result = Held | Refused | Settled | Recorded | Voided | Duplicate | Conflict | Stale
+class Looked(NamedTuple):
+    """The directory is as new as the database."""
+
+
+Result = Looked | Held | Refused | Settled | Recorded | Voided | Duplicate | Conflict | Stale
 
 
 class Counter:
@@ -200,6 +208,8 @@ class Books:
                 return self.index.touched(hold.attribution, hold.opened_at_us)
             case Settle(event=event) | Record(event=event):
                 return self.index.touched(event.attribution, event.opened_at_us)
+            case Look():
+                return []
             case _:
                 return self.index.touched(command.attribution, command.opened_at_us)
 
@@ -216,6 +226,8 @@ class Books:
                 return self._let_go(command, HoldState.EXPIRED)
             case Record():
                 return self._record(command)
+            case Look():
+                return Looked()
 
     def _open(self, command: OpenHold) -> Result:
         hold = command.hold

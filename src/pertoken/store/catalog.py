@@ -30,9 +30,9 @@ def read_rows(connection: sa.Connection, *, source: Source | None = None, supers
 def add_rows(connection: sa.Connection, rows: Sequence[PriceRow]) -> int:
     """Add the rows that are not there yet, by their id; return how many were new."""
     known = set(connection.execute(sa.select(prices.c.price_id)).scalars())
-    new = [_write(row) for row in rows if row.price_id not in known]
+    new = {row.price_id: _write(row) for row in rows if row.price_id not in known}
     if new:
-        connection.execute(sa.insert(prices), new)
+        connection.execute(sa.insert(prices), list(new.values()))
         bump_revision(connection)
     return len(new)
 

@@ -20,6 +20,7 @@ from pertoken.store.statement import Lookup, Statement
 
 HOUR_US = 3600 * US_PER_SECOND
 SERIES_MEMORY_MAX = 50_000
+NOBODY = Attribution()
 
 
 class LedgerTables:
@@ -31,29 +32,17 @@ class LedgerTables:
     def load(self, connection: sa.Connection, directory: Directory, commands: Sequence[Command]) -> Books:
         """Return books with every row that `commands` touch."""
         books = Books(directory.budgets, directory.revision)
-        keys: set[CounterKey] = set()
-        hold_owners: dict[str, Attribution] = {}
-        identities: set[tuple[str, str]] = set()
-        for command in commands:
-            keys.update(touch.key for touch in books.touched(command))
-            match command:
-                case ledger.OpenHold(hold=hold):
-                    hold_owners[hold.hold_id] = hold.attribution
-                case ledger.Settle(hold_id=hold_id, event=event):
-                    hold_owners[hold_id] = event.attribution
-                case ledger.Record(event=event):
-                    identities.add((event.source, event.event_id))
-                case _:
-                    hold_owners[command.hold_id] = command.attribution
-        if keys:
-            for row in _COUNTERS.rows(connection, list(keys)):
-                books.counters[CounterKey(row[0], row[1], row[2])] = Counter(row[3], row[4])
-        if hold_owners:
-            for row in _HOLDS.rows(connection, [(hold_id,) for hold_id in hold_owners]):
-                books.holds[row[0]] = self._read_hold(connection, row, hold_owners[row[0]])
-        if identities:
-            for source, event_id, body_hash in _IDENTITIES.rows(connection, list(identities)):
-                books.events[source, event_id] = body_hash
+        keys = {touch.key for command in commands for touch in books.touched(command)}
+        owners = {hold_id: owner for hold_id, owner in map(_hold_of, commands) if hold_id is not None}
+        records = {
+            (command.event.source, command.event.event_id) for command in commands if type(command) is ledger.Record
+        }
+        for row in _COUNTERS.rows(connection, list(keys)):
+            books.counters[CounterKey(row[0], row[1], row[2])] = Counter(row[3], row[4])
+        for row in _HOLDS.rows(connection, [(hold_id,) for hold_id in owners]):
+            books.holds[row[0]] = self._read_hold(connection, row, owners[row[0]])
+        for source, event_id, body_hash in _IDENTITIES.rows(connection, list(records)):
+            books.events[source, event_id] = body_hash
         return books
 
     def save(self, connection: sa.Connection, books: Books, posted_at_us: int) -> None:
@@ -117,6 +106,18 @@ class LedgerTables:
             add_to_rollup(sums, series_id, event)
         _INSERT_EVENT.run(connection, rows)
         _ADD_ROLLUP.run(connection, [(*slot, *amounts) for slot, amounts in sums.items()])
+
+
+def _hold_of(command: Command) -> tuple[str | None, Attribution]:
+    """Return the hold that a command is about, and whom it belongs to."""
+    match command:
+        case ledger.OpenHold(hold=hold):
+            return hold.hold_id, hold.attribution
+        case ledger.Settle(hold_id=hold_id, event=event):
+            return hold_id, event.attribution
+        case ledger.Void() | ledger.Expire():
+            return command.hold_id, command.attribution
+    return None, NOBODY
 
 
 def put_counters(connection: sa.Connection, derived: Mapping[CounterKey, tuple[int, int]]) -> None:

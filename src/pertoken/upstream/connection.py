@@ -32,9 +32,6 @@ _SLICE_BYTES = 256 * 1024
 class Owner(Protocol):
     """What a connection tells the pool that owns it."""
 
-    def opened(self, connection: "Connection") -> None:
-        """Count a connection that holds a socket from now on."""
-
     def idle(self, connection: "Connection", now: float) -> None:
         """Take back a connection that can carry another exchange."""
 
@@ -153,7 +150,6 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport; behind a tunnel this is called by hand once TLS stands."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its base class
-        self._owner.opened(self)
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; hand the connection back once the answer is complete."""

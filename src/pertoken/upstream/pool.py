@@ -61,7 +61,12 @@ class Pool:
         self._opening -= 1
 
     def check_out(self, connection: Connection) -> None:
-        """Mark a connection just opened as in use."""
+        """Count a connection just opened, and in use.
+
+        Not earlier, when it learns of its socket: uvloop closes a connection whose opening is cancelled in the turn in
+        which it succeeds without ever telling it.
+        """
+        self._open.add(connection)
         self._busy.add(connection)
 
     def check(self, now: float) -> None:
@@ -81,10 +86,6 @@ class Pool:
         return leaving
 
     # -- what connections tell their pool ------------------------------------------------------------------------------
-
-    def opened(self, connection: Connection) -> None:
-        """Count a connection that holds a socket from now on."""
-        self._open.add(connection)
 
     def idle(self, connection: Connection, now: float) -> None:
         """Take back a connection that can carry another exchange."""

@@ -7,9 +7,10 @@ from typing import NamedTuple
 from urllib.parse import parse_qs
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.directory import Directory, Key
+from pertoken.core.directory import Key
 from pertoken.core.errors import Code, Refusal
-from pertoken.ports import Exchange
+from pertoken.core.ledger import Look
+from pertoken.ports import Exchange, Ledger, StoreUnavailable
 from pertoken.wire.format import RequestFacts
 
 VALUE_CHARACTERS_MAX = 256  # of one attribution value; longer ones are cut
@@ -25,14 +26,24 @@ class Caller(NamedTuple):
     headers: Mapping[bytes, bytes]
 
 
-def identify(exchange: Exchange, directory: Directory) -> Caller | Refusal:
-    """Return who calls. Keys come as each SDK sends them: bearer, x-api-key, x-goog-api-key, ?key=."""
+async def identify(exchange: Exchange, ledger: Ledger) -> Caller | Refusal:
+    """Return who calls. Keys come as each SDK sends them: bearer, x-api-key, x-goog-api-key, ?key=.
+
+    A key that is not known is looked for once more in the database itself: it may have been made a moment ago.
+    """
     headers = dict(exchange.headers)
     secret = _secret(headers, exchange.query)
     if secret is None:
         message = "no key: send a pertoken key as a bearer token, x-api-key or x-goog-api-key"
         return Refusal(Code.UNKNOWN_KEY, message)
-    key = directory.identify(hash_secret(secret))
+    secret_hash = hash_secret(secret)
+    key = ledger.directory.identify(secret_hash)
+    if key is None:
+        try:
+            await ledger.submit(Look())
+        except StoreUnavailable as error:
+            return Refusal(Code.STORE_UNAVAILABLE, f"keys cannot be looked up: {error}")
+        key = ledger.directory.identify(secret_hash)
     if key is None:
         return Refusal(Code.UNKNOWN_KEY, f"unknown or revoked key ending in ...{_hint(secret)}; see: pertoken key list")
     return Caller(key, headers)
