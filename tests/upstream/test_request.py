@@ -21,8 +21,8 @@ def test_what_is_written() -> None:
     ]
 
     assert request_head(ROUTE, b"POST", b"/v1/messages?beta=true", fields, 12) == (
-        b"POST /v1/messages?beta=true HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer x\r\n"
-        b"x-b: \xe4 \t,\r\nx-b: \r\nanthropic-version: 2023-06-01\r\nContent-Length: 12\r\n\r\n"
+        b"POST /v1/messages?beta=true HTTP/1.1\r\nHost: api.test\r\nContent-Length: 12\r\n"
+        b"Authorization: Bearer x\r\nx-b: \xe4 \t,\r\nx-b: \r\nanthropic-version: 2023-06-01\r\n\r\n"
     )
 
 

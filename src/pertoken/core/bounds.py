@@ -9,6 +9,7 @@ image sizes follow the providers' published rules.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from pertoken.core.money import divide_up
@@ -44,6 +45,7 @@ _CL100K = ("gpt-4-", "gpt-3.5", "text-embedding", "davinci-002", "babbage-002")
 _O200K = ("gpt-", "o1", "o3", "o4", "chatgpt", "codex", "omni")
 
 
+@lru_cache(maxsize=1024)
 def family_of(model: str) -> Family:
     """Return the tokenizer family of a model's name, the widest when it is unknown."""
     name = model.lower().rpartition("/")[2].removeprefix("ft:")

@@ -6,6 +6,7 @@ knows a float; the one function that rounds is `divide_half_even`.
 """
 
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 
 PICO_DIGITS_BEYOND_MINOR = 10
 
@@ -22,6 +23,7 @@ class NotAnAmount(ValueError):
     """A text that should be an exact decimal amount is not one."""
 
 
+@lru_cache(maxsize=256)
 def pico_digits(currency: str) -> int:
     """Return how many decimal digits of `currency` are stored: 12 for USD, 10 for JPY."""
     return PICO_DIGITS_BEYOND_MINOR + _MINOR_DIGITS.get(currency, 2)

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from pertoken.core.periods import FOREVER_US, US_PER_SECOND
@@ -120,6 +121,7 @@ class Context(NamedTuple):
 STANDARD = Context()
 
 
+@lru_cache(maxsize=1024)
 def context(service_tier: str | None, *, batch: bool = False, speed: str | None = None) -> Context:
     """Return the context of a call; every provider's word for its standard tier becomes None."""
     tier = service_tier.lower() if service_tier else ""

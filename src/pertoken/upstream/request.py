@@ -57,23 +57,31 @@ def request_head(route: Route, method: bytes, target: bytes, fields: Fields, bod
         _refuse("a target starts with a slash and is printable ascii without blank or '#'", target)
     if not method or method.translate(None, _TOKEN):
         _refuse("a method is one token", method)
-    names = [name for name, _ in fields]
+    names = [name.lower() for name, _ in fields]
     if not all(names) or b"".join(names).translate(None, _TOKEN):
-        _refuse("a header name is one token", next(name for name in names if not name or name.translate(None, _TOKEN)))
+        _refuse("a header name is one token", next(n for n, _ in fields if not n or n.translate(None, _TOKEN)))
     if b"".join([value for _, value in fields]).translate(None, _VALUE):
         # The value stays out of the message: it may be a key.
         _refuse("a header value holds no control character", next(n for n, v in fields if v.translate(None, _VALUE)))
-    lines = [b"%b: %b\r\n" % field for field in _end_to_end(fields)]
+    kept = fields if _DROPPED.isdisjoint(names) else _end_to_end(fields)
+    lines = b"\r\n".join(map(b": ".join, kept))  # the fastest way by half: no Python runs for a field
+    end = b"\r\n\r\n" if kept else b"\r\n"
     if body_bytes or method in _BODY_EXPECTED:
-        lines.append(b"Content-Length: %d\r\n" % body_bytes)
-    return b"%b %b%b%b%b\r\n" % (method, route.target_prefix, target, route.rest, b"".join(lines))
+        return b"%b %b%b%bContent-Length: %d\r\n%b%b" % (
+            method,
+            route.target_prefix,
+            target,
+            route.rest,
+            body_bytes,
+            lines,
+            end,
+        )
+    return b"%b %b%b%b%b%b" % (method, route.target_prefix, target, route.rest, lines, end)
 
 
 def _end_to_end(fields: Fields) -> Fields:
     """Leave out what is ours to write or is about the caller's own hop."""
     kept = [field for field in fields if field[0].lower() not in _DROPPED]
-    if len(kept) == len(fields):
-        return kept
     named = {  # a connection field names further fields that end at this hop
         token.strip().lower() for name, value in fields if name.lower() == b"connection" for token in value.split(b",")
     }

@@ -3,6 +3,7 @@
 https://platform.openai.com/docs/api-reference/chat, as read on 2026-11-23.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -31,7 +32,7 @@ stream_error = openai_errors.stream_error
 
 WEB_SEARCHES_MAX = 1  # a search model or web_search_options searches at most once a request
 
-_MEDIA_MARKS = (b'"image_url"', b'"input_audio"', b'"file"', b'"video_url"')
+_MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url)"')
 
 
 class _Request(msgspec.Struct):
@@ -85,7 +86,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         output_max=old_cap if cap is None else cap,
         choices=1 if choices is None else choices,
         wants_usage=options.get("include_usage") is True,
-        has_media=any(mark in body for mark in _MEDIA_MARKS),
+        has_media=_MEDIA.search(body) is not None,
         has_tools=bool(request.tools or request.functions),
         web_searches_max=0 if request.web_search_options is None else WEB_SEARCHES_MAX,
         output_modalities=frozenset(request.modalities or ()) - {"text"},

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import parse_qs
 
@@ -16,6 +17,9 @@ from pertoken.wire.format import RequestFacts
 VALUE_CHARACTERS_MAX = 256  # of one attribution value; longer ones are cut
 TAGS_MAX = 20
 _HELICONE_PROPERTY = b"helicone-property-"
+_CUSTOMER = (b"x-pertoken-customer", b"x-litellm-end-user-id", b"x-litellm-customer-id")
+_USER = (b"x-pertoken-user", b"helicone-user-id")
+_CONVERSATION = (b"x-pertoken-conversation", b"helicone-session-id")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -52,23 +56,16 @@ async def identify(exchange: Exchange, ledger: Ledger) -> Caller | Refusal:
 def attribute(caller: Caller, facts: RequestFacts, provider: str) -> Attribution:
     """Return what the call is attributed to. What the key says wins over what the client says."""
     key, headers = caller
-    customer = key.customer or _first(
-        headers, b"x-pertoken-customer", b"x-litellm-end-user-id", b"x-litellm-customer-id"
-    )
-    user = _first(headers, b"x-pertoken-user", b"helicone-user-id") or _clean(facts.user or "")
-    conversation = _first(headers, b"x-pertoken-conversation", b"helicone-session-id")
-    tags = _tags(headers)
-    tags.update(key.tags)
-    return Attribution(
-        key=key.key_id,
-        team=key.team,
-        customer=customer,
-        user=user,
-        provider=provider,
-        model=facts.model,
-        tags=tuple(sorted(tags.items())[:TAGS_MAX]),
-        conversation=conversation,
-    )
+    customer = key.customer
+    user = _clean(facts.user) if facts.user else None
+    conversation = None
+    tags = key.tags
+    if any(map(_is_ours, headers)):  # most calls carry none of our headers
+        customer = customer or _first(headers, _CUSTOMER)
+        user = _first(headers, _USER) or user
+        conversation = _first(headers, _CONVERSATION)
+        tags = tuple(sorted({**_tags(headers), **dict(tags)}.items())[:TAGS_MAX])
+    return Attribution(key.key_id, key.team, customer, user, provider, facts.model, tags, conversation)
 
 
 def hash_secret(secret: bytes) -> bytes:
@@ -94,7 +91,12 @@ def _hint(secret: bytes) -> str:
     return _CONTROL.sub("", secret[-4:].decode("ascii", "replace")) if len(secret) > 8 else ""
 
 
-def _first(headers: Mapping[bytes, bytes], *names: bytes) -> str | None:
+@lru_cache(maxsize=1024)
+def _is_ours(name: bytes) -> bool:
+    return name.startswith((b"x-pertoken-", b"helicone-", b"x-litellm-"))
+
+
+def _first(headers: Mapping[bytes, bytes], names: tuple[bytes, ...]) -> str | None:
     return next(
         (value for name in names if name in headers and (value := _clean(headers[name].decode("utf-8", "replace")))),
         None,

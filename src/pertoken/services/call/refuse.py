@@ -52,4 +52,6 @@ def remaining_header(remaining: tuple[Remaining, ...]) -> list[tuple[bytes, byte
 
 def _header_text(text: str) -> bytes:
     """Return text that came from outside as a header value: nothing in it can end the line."""
+    if text.isascii() and text.isprintable():
+        return text.encode()
     return "".join(character if " " <= character <= "~" else "?" for character in text).encode()

@@ -6,7 +6,7 @@ from pertoken.core import prices
 from pertoken.core.bounds import Family, Limits, family_of
 from pertoken.core.budgets import Attribution
 from pertoken.core.errors import Code, Refusal
-from pertoken.core.prices import Context, Rates
+from pertoken.core.prices import STANDARD, Rates
 from pertoken.ports import Exchange, Provider
 from pertoken.services.call.identify import Caller, attribute
 from pertoken.services.world import Route, World
@@ -79,7 +79,7 @@ def _rates(route: Route, facts: RequestFacts, world: World, now_us: int) -> tupl
     """Return the standard prices and those of the service tier that was asked for: the answer may come at either."""
     asked = prices.context(facts.service_tier, speed=facts.speed)
     found = []
-    for context in dict.fromkeys((Context(), asked)):
+    for context in (STANDARD,) if asked == STANDARD else (STANDARD, asked):
         rates = world.ledger.prices.resolve(route.provider, route.model, now_us, context)
         if not isinstance(rates, Rates):
             hint = f"see: pertoken price show {route.model}, or add one: pertoken price add"

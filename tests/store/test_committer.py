@@ -1,0 +1,288 @@
+"""Group commit: durable, in order, honest about failure."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pertoken.core.budgets import Attribution
+from pertoken.core.ledger import (
+    Conflict,
+    Duplicate,
+    Event,
+    EventStatus,
+    Held,
+    Hold,
+    Look,
+    OpenHold,
+    Record,
+    Recorded,
+    Refused,
+    Settle,
+    Settled,
+    Stale,
+    Void,
+    Voided,
+)
+from pertoken.core.usage import Completeness
+from pertoken.ports import StoreUnavailable
+from pertoken.services.budgets import Wish, set_budget
+from pertoken.services.verify import verify
+from pertoken.store.administration import Administration
+from pertoken.store.archive import Archive
+from pertoken.store.committer import Committer
+from pertoken.store.database import Database, StoreFailed
+from pertoken.wiring import SystemClock
+
+CLOCK = SystemClock()
+WHO = Attribution(key="key_1", team="growth", provider="openai", model="gpt-4o-mini", tags=(("env", "test"),))
+CENT = 10**10
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    """Return a fresh database."""
+    database = Database(f"sqlite:///{tmp_path}/ledger.db")
+    database.migrate()
+    return database
+
+
+def run(database: Database, story: Callable[[Committer], Coroutine[Any, Any, None]]) -> None:
+    """Run a story with a committer, then assert that the books verify."""
+
+    async def scene() -> None:
+        committer = Committer(database, CLOCK.now_us)
+        committer.start(asyncio.get_running_loop())
+        try:
+            await story(committer)
+        finally:
+            await asyncio.to_thread(committer.close)
+
+    asyncio.run(scene())
+    with database.read() as connection:
+        verdict = verify(Archive(connection), CLOCK.now_us())
+    assert verdict.differences == []
+
+
+def budget(database: Database, limit: str, **wish: Any) -> None:
+    """Set a budget on the test's key."""
+    with database.write() as connection:
+        set_budget(Administration(connection), CLOCK, Wish("b", limit, scope={"key": "key_1"}, **wish))
+
+
+def hold(name: str, picos: int = CENT, **fields: Any) -> Hold:
+    """Return a hold opened now."""
+    now = CLOCK.now_us()
+    return Hold(name, WHO, picos, 100, now, now + 60_000_000, "test")._replace(**fields)
+
+
+def event(of: Hold, picos: int = CENT // 2, **fields: Any) -> Event:
+    """Return the event that settles a hold."""
+    return Event(
+        "gateway", of.hold_id, of.attribution, of.opened_at_us, of.opened_at_us + 1, of.opened_at_us,
+        EventStatus.PRICED, Completeness.FINAL, {"input_tokens": 10, "output_tokens": 5}, "USD", picos, 0,
+        (("input_tokens", 10, "pr_1", picos),),
+    )._replace(**fields)  # fmt: skip
+
+
+def test_hold_and_settle_are_on_disk_when_their_futures_resolve(database: Database) -> None:
+    """What a resolved future says can be read by another connection at once."""
+
+    async def story(committer: Committer) -> None:
+        budget(database, "1")
+        await committer.submit(Look())
+        opened = hold("call_1")
+        held = await committer.submit(OpenHold(opened, committer.directory.revision))
+
+        assert isinstance(held, Held)
+        assert held.remaining[0].held == CENT
+        with database.read() as connection:
+            assert Archive(connection).open_holds() == [opened]
+
+        settled = await committer.submit(Settle("call_1", event(opened)))
+
+        assert isinstance(settled, Settled)
+        assert (settled.remaining[0].held, settled.remaining[0].spent) == (0, CENT // 2)
+        with database.read() as connection:
+            archive = Archive(connection)
+            assert archive.open_holds() == []
+            assert [one.cost_picos for one in archive.call_events("call_1")] == [CENT // 2]
+
+    run(database, story)
+
+
+def test_a_budget_holds_under_concurrency(database: Database) -> None:
+    """Of 200 holds of a cent submitted at once against a dollar, exactly 100 open."""
+
+    async def story(committer: Committer) -> None:
+        budget(database, "1")
+        await committer.submit(Look())
+        revision = committer.directory.revision
+        results = await asyncio.gather(
+            *(committer.submit(OpenHold(hold(f"call_{n}"), revision)) for n in range(200))
+        )
+
+        assert sum(isinstance(result, Held) for result in results) == 100
+        assert sum(isinstance(result, Refused) for result in results) == 100
+
+    run(database, story)
+
+
+def test_two_committers_share_one_budget(database: Database) -> None:
+    """Two processes' worth of committers on one file admit no more than the budget together."""
+
+    async def story(committer: Committer) -> None:
+        budget(database, "0.5")
+        other = Committer(database, CLOCK.now_us)
+        other.start(asyncio.get_running_loop())
+        await asyncio.gather(committer.submit(Look()), other.submit(Look()))
+        revision = committer.directory.revision
+        results = await asyncio.gather(
+            *((committer if n % 2 else other).submit(OpenHold(hold(f"call_{n}"), revision)) for n in range(100))
+        )
+        await asyncio.to_thread(other.close)
+
+        assert sum(isinstance(result, Held) for result in results) == 50
+
+    run(database, story)
+
+
+def test_a_hold_decided_on_an_old_directory_is_sent_back(database: Database) -> None:
+    """A budget set by another process counts from the very next hold."""
+
+    async def story(committer: Committer) -> None:
+        revision = committer.directory.revision
+        budget(database, "0.001")
+
+        assert await committer.submit(OpenHold(hold("call_1"), revision)) == Stale()
+        again = await committer.submit(OpenHold(hold("call_1"), committer.directory.revision))
+        assert isinstance(again, Refused)
+
+    run(database, story)
+
+
+def test_commands_are_idempotent(database: Database) -> None:
+    """Settling or voiding twice changes nothing; recording other content under one id is a conflict."""
+
+    async def story(committer: Committer) -> None:
+        revision = committer.directory.revision
+        one, two = hold("call_1"), hold("call_2")
+        await committer.submit(OpenHold(one, revision))
+        await committer.submit(OpenHold(two, revision))
+        assert isinstance(await committer.submit(Settle("call_1", event(one))), Settled)
+        assert await committer.submit(Settle("call_1", event(one))) == Duplicate()
+        assert await committer.submit(Void("call_2", WHO, two.opened_at_us)) == Voided()
+        assert await committer.submit(Void("call_2", WHO, two.opened_at_us)) == Duplicate()
+
+        reported = event(hold("report_1"), source="files", body_hash=b"one")
+        assert await committer.submit(Record(reported)) == Recorded()
+        assert await committer.submit(Record(reported)) == Duplicate()
+        assert await committer.submit(Record(reported._replace(body_hash=b"two"))) == Conflict()
+
+    run(database, story)
+
+
+def test_a_budget_set_while_calls_run_counts_them(database: Database) -> None:
+    """Open holds and the window's events fill a new budget, and settling releases from it."""
+
+    async def story(committer: Committer) -> None:
+        revision = committer.directory.revision
+        one, two = hold("call_1"), hold("call_2")
+        await committer.submit(OpenHold(one, revision))
+        await committer.submit(OpenHold(two, revision))
+        await committer.submit(Settle("call_1", event(one)))
+        budget(database, "1")
+
+        settled = await committer.submit(Settle("call_2", event(two)))
+
+        assert isinstance(settled, Settled)
+        assert (settled.remaining[0].held, settled.remaining[0].spent) == (0, CENT)
+
+    run(database, story)
+
+
+def test_expired_holds_are_let_go_and_a_late_settlement_still_posts(database: Database) -> None:
+    """An expired hold frees its budget within two seconds; the service delivered is charged all the same."""
+
+    async def story(committer: Committer) -> None:
+        budget(database, "1")
+        await committer.submit(Look())
+        gone = hold("call_1", expires_at_us=CLOCK.now_us() + 1)
+        await committer.submit(OpenHold(gone, committer.directory.revision))
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with database.read() as connection:
+                if not Archive(connection).open_holds():
+                    break
+            await asyncio.sleep(0.05)
+
+        settled = await committer.submit(Settle("call_1", event(gone)))
+
+        assert isinstance(settled, Settled)
+        assert settled.event.late
+        assert (settled.remaining[0].held, settled.remaining[0].spent) == (0, CENT // 2)
+
+    run(database, story)
+
+
+def test_overrun_is_recorded(database: Database) -> None:
+    """A settlement above its hold posts the real cost and says by how much it exceeded."""
+
+    async def story(committer: Committer) -> None:
+        opened = hold("call_1")
+        await committer.submit(OpenHold(opened, committer.directory.revision))
+        settled = await committer.submit(Settle("call_1", event(opened, picos=3 * CENT)))
+
+        assert isinstance(settled, Settled)
+        assert (settled.event.held_picos, settled.event.overrun_picos) == (CENT, 2 * CENT)
+
+    run(database, story)
+
+
+def test_a_command_that_does_not_fit_fails_alone(database: Database) -> None:
+    """A cost beyond 62 bits is refused loudly by the database; its neighbours in the batch are served."""
+
+    async def story(committer: Committer) -> None:
+        revision = committer.directory.revision
+        good, bad = hold("call_1"), hold("call_2", picos=2**62 + 1)
+        results = await asyncio.gather(
+            committer.submit(OpenHold(good, revision)), committer.submit(OpenHold(bad, revision)), return_exceptions=True
+        )
+
+        assert isinstance(results[0], Held)
+        assert isinstance(results[1], StoreUnavailable)
+
+    run(database, story)
+
+
+def test_a_failing_store_answers_unavailable_and_pays_what_it_owes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A settlement whose commit fails is kept and written once the store works again, exactly once."""
+
+    async def story(committer: Committer) -> None:
+        opened = hold("call_1")
+        await committer.submit(OpenHold(opened, committer.directory.revision))
+        bookkeeper = committer._bookkeeper
+        works = bookkeeper.transact
+
+        def fails(commands: Any) -> Any:
+            raise StoreFailed("the disk is full")
+
+        monkeypatch.setattr(bookkeeper, "transact", fails)
+        with pytest.raises(StoreUnavailable):
+            await committer.submit(Settle("call_1", event(opened)))
+        assert committer.failure is not None
+        monkeypatch.setattr(bookkeeper, "transact", works)
+        deadline = time.monotonic() + 10
+        while committer.failure is not None and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+
+        with database.read() as connection:
+            assert len(Archive(connection).call_events("call_1")) == 1
+            assert Archive(connection).open_holds() == []
+
+    run(database, story)
