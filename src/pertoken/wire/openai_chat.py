@@ -11,6 +11,7 @@ import msgspec
 from pertoken.core.usage import Completeness, Contradiction, Reading
 from pertoken.wire import openai_errors, sse, usage_table
 from pertoken.wire.body import decode, decode_object, optional_count, optional_text, replace_fields, text_map
+from pertoken.wire.content import base64_bytes, collect_text, encoded, inline_bytes, parse, parse_events
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 
 name = "openai.chat"
@@ -113,11 +114,11 @@ def read_content(body: bytes) -> Content:
             if key == "content" and isinstance(value, list):
                 _read_parts(value, texts, media)
             elif key != "role":
-                _collect_text(value, texts)
-    tools = [msgspec.json.encode(tool) for key in ("tools", "functions") for tool in request.get(key) or ()]
+                collect_text(value, texts)
+    tools = encoded(request.get("tools")) + encoded(request.get("functions"))
     if request.get("response_format") is not None:
-        tools.append(msgspec.json.encode(request["response_format"]))
-    return Content(tuple(texts), len(messages), names, tuple(tools), tuple(media))
+        tools += encoded([request["response_format"]])
+    return Content(tuple(texts), len(messages), names, tools, tuple(media))
 
 
 def rewrite(body: bytes, change: Change) -> bytes:
@@ -166,11 +167,8 @@ def read_usage(answer: _Answer | _Chunk, completeness: Completeness) -> Reading:
 
 def answer_text(body: bytes) -> str:
     """Return the output text of a whole answer."""
-    try:
-        answer = _any.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return body.decode("utf-8", "replace")
-    return _choices_text(answer, "message")
+    answer = parse(body)
+    return body.decode("utf-8", "replace") if answer is None else _choices_text(answer, "message")
 
 
 def stream_reader(facts: RequestFacts) -> "ChatStream":
@@ -256,43 +254,15 @@ def _read_parts(parts: list[Any], texts: list[str], media: list[Media]) -> None:
         elif kind == "input_audio":
             audio = part.get("input_audio")
             data = audio.get("data") if isinstance(audio, dict) else None
-            media.append(Media("audio", len(data) * 3 // 4 if isinstance(data, str) else None))
+            media.append(Media("audio", base64_bytes(data)))
         elif kind in ("file", "video_url"):
             media.append(Media("file" if kind == "file" else "video"))
         else:
-            _collect_text(part, texts)
-
-
-def inline_bytes(url: object) -> int | None:
-    """Return how many bytes a data URL carries, None for a link."""
-    if isinstance(url, str) and url.startswith("data:"):
-        return (len(url) - url.find(",") - 1) * 3 // 4
-    return None
-
-
-def _collect_text(value: object, texts: list[str]) -> None:
-    """Gather every text inside a value: tool calls, refusals, names, whatever a model may read."""
-    if isinstance(value, str):
-        texts.append(value)
-    elif isinstance(value, list):
-        for entry in value:
-            _collect_text(entry, texts)
-    elif isinstance(value, dict):
-        for entry in value.values():
-            _collect_text(entry, texts)
+            collect_text(part, texts)
 
 
 def _events_text(events: bytes) -> str:
-    texts = []
-    for event in sse.split(events):
-        data = sse.data(event)
-        if not data.startswith(b"{"):
-            continue
-        try:
-            texts.append(_choices_text(_any.decode(data), "delta"))
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            texts.append(data.decode("utf-8", "replace"))  # unreadable is counted whole, never as nothing
-    return "".join(texts)
+    return "".join(event if isinstance(event, str) else _choices_text(event, "delta") for event in parse_events(events))
 
 
 def _choices_text(answer: object, part: str) -> str:
@@ -302,5 +272,5 @@ def _choices_text(answer: object, part: str) -> str:
     for choice in choices if isinstance(choices, list) else ():
         message = choice.get(part) if isinstance(choice, dict) else None
         if isinstance(message, dict):
-            _collect_text({key: value for key, value in message.items() if key != "role"}, texts)
+            collect_text({key: value for key, value in message.items() if key != "role"}, texts)
     return "".join(texts)

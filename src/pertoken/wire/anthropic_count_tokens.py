@@ -1,0 +1,25 @@
+"""Anthropic's token counting: a free helper call, passed through."""
+
+from pertoken.core.usage import Reading
+from pertoken.wire import anthropic_errors, anthropic_messages, usage_table
+from pertoken.wire.format import RequestFacts
+
+name = "anthropic.count_tokens"
+
+read_content = anthropic_messages.read_content
+rewrite = anthropic_messages.rewrite
+error = anthropic_errors.error
+stream_error = anthropic_errors.stream_error
+answer_text = anthropic_messages.answer_text
+stream_reader = anthropic_messages.stream_reader
+
+
+def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
+    """Return the facts of a request; it costs nothing. Raises BadRequest when it is none."""
+    facts = anthropic_messages.read_request(body, path_model)
+    return facts._replace(bills=False, stream=False)
+
+
+def read_answer(body: bytes) -> Reading:  # noqa: ARG001 - nothing is used
+    """Return that nothing was used."""
+    return usage_table.missing()

@@ -1,0 +1,30 @@
+"""Gemini's token counting: a free helper call, passed through."""
+
+from pertoken.core.usage import Reading
+from pertoken.wire import gemini_errors, gemini_generate, usage_table
+from pertoken.wire.body import decode_object
+from pertoken.wire.format import Change, RequestFacts
+
+name = "gemini.count_tokens"
+
+read_content = gemini_generate.read_content
+error = gemini_errors.error
+stream_error = gemini_errors.stream_error
+answer_text = gemini_generate.answer_text
+stream_reader = gemini_generate.stream_reader
+
+
+def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
+    """Return the facts of a request; it costs nothing. Raises BadRequest when it is none."""
+    decode_object(body)
+    return RequestFacts(model=path_model or "", bills=False)
+
+
+def rewrite(body: bytes, change: Change) -> bytes:  # noqa: ARG001 - nothing can be changed
+    """Return `body` as it is."""
+    return body
+
+
+def read_answer(body: bytes) -> Reading:  # noqa: ARG001 - nothing is used
+    """Return that nothing was used."""
+    return usage_table.missing()
