@@ -41,7 +41,7 @@ _GEMINI: dict[str, tuple[Format, bool | None]] = {
     "embedContent": (gemini_embed, None),
     "batchEmbedContents": (gemini_embed, None),
 }
-_GEMINI_PATH = re.compile(r"/v1beta/models/([^/:?]+(?:%2F[^/:?]+)?):([A-Za-z]+)")
+_GEMINI_PATH = re.compile(r"/v1(?:beta)?/models/([^/:?]+(?:%2F[^/:?]+)?):([A-Za-z]+)")
 
 
 def find(path: str) -> Endpoint | None:

@@ -1,0 +1,117 @@
+"""What every format's answer is made of: deterministic words, counts, and JSON that fits a schema."""
+
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from pertoken.simulator.behaviour import Behaviour
+from pertoken.simulator.ledger import Used
+
+WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "juniper", "kelp", "larch")
+GARBAGE = {"prompt_tokens": -5, "input_tokens": -5, "promptTokenCount": -5, "completion_tokens": "many"}
+
+
+class Piece(NamedTuple):
+    """One piece of a streamed answer, and how many output tokens it brings."""
+
+    data: bytes
+    tokens: int = 0
+
+
+class Reply(NamedTuple):
+    """A whole answer: as one body, as a stream, and what it uses."""
+
+    model: str
+    used: Used
+    body: bytes
+    pieces: tuple[Piece, ...] = ()
+    content_type: bytes = b"text/event-stream"
+
+
+class Draft(NamedTuple):
+    """What is decided before a format writes it down."""
+
+    model: str
+    ident: str
+    words: tuple[str, ...]
+    input_tokens: int
+    cached_tokens: int
+    reasoning_tokens: int
+    capped: bool
+
+    @property
+    def text(self) -> str:
+        """The whole text."""
+        return "".join(self.words)
+
+    @property
+    def output_tokens(self) -> int:
+        """All output, reasoning included."""
+        return len(self.words) + self.reasoning_tokens
+
+
+def draft(
+    model: str, body: bytes, texts: Sequence[str], behaviour: Behaviour, *, cap: int | None, reasons: bool
+) -> Draft:
+    """Decide an answer from the request's hash: the same request gets the same answer.
+
+    Input tokens are a quarter of the text's bytes and 4 for each text, never more than the body has bytes.
+    """
+    seed = zlib.crc32(body)
+    size = sum(len(text.encode()) for text in texts)
+    input_tokens = min(len(body), -(-size // 4) + 4 * len(texts) + 3)
+    wanted = 10 + seed % 50 if behaviour.output_tokens is None else behaviour.output_tokens
+    if behaviour.fault == "exceed_max_tokens" and cap is not None:
+        output, capped = 2 * cap, False
+    else:
+        output = wanted if cap is None else min(wanted, cap)
+        capped = output < wanted
+    reasoning = output // 3 if reasons else 0
+    words = tuple(WORDS[(seed + at * 7) % len(WORDS)] + " " for at in range(output - reasoning))
+    served = "some-other-model" if behaviour.fault == "wrong_model" else model
+    return Draft(
+        served, f"{seed:08x}", words, input_tokens, min(behaviour.cached_tokens, input_tokens), reasoning, capped
+    )
+
+
+def with_words(made: Draft, text: str) -> Draft:
+    """Return the draft saying `text` instead, one token for each three characters."""
+    words = tuple(text[at : at + 3] for at in range(0, len(text), 3))
+    return made._replace(words=words, capped=False)
+
+
+def gather(value: object, texts: list[str]) -> list[str]:
+    """Gather every text inside a value."""
+    if isinstance(value, str):
+        texts.append(value)
+    elif isinstance(value, list):
+        for entry in value:
+            gather(entry, texts)
+    elif isinstance(value, dict):
+        for entry in value.values():
+            gather(entry, texts)
+    return texts
+
+
+def fit(schema: Any, depth: int = 0) -> Any:
+    """Return a value that fits a JSON schema's required properties."""
+    if not isinstance(schema, dict) or depth > 8:
+        return "amber"
+    if "enum" in schema:
+        return schema["enum"][0]
+    for key in ("anyOf", "oneOf", "allOf"):
+        if schema.get(key):
+            return fit(schema[key][0], depth + 1)
+    kind = str(schema.get("type", "object" if "properties" in schema else "string")).lower()
+    match kind:
+        case "object":
+            return {name: fit(inner, depth + 1) for name, inner in (schema.get("properties") or {}).items()}
+        case "array":
+            return [fit(schema.get("items"), depth + 1)]
+        case "integer" | "number":
+            return 7
+        case "boolean":
+            return True
+        case "null":
+            return None
+    return "amber"

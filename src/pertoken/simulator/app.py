@@ -1,0 +1,213 @@
+"""The provider as an ASGI application: routing, faults, and the sending of answers."""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import msgspec
+
+from pertoken.simulator import anthropic_messages, behaviour, gemini, openai_chat, openai_embeddings, openai_responses
+from pertoken.simulator.answers import Reply
+from pertoken.simulator.behaviour import BadBehaviour, Behaviour
+from pertoken.simulator.ledger import Ledger
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+STALL_S = 600
+SLOW_FIRST_BYTE_MS = 1_000
+SECRETS = ("authorization", "x-api-key", "x-goog-api-key")
+TRANSPORT = "pertoken.transport"  # where the server leaves the connection, for faults that cut it
+
+_GEMINI = re.compile(r"/v1(?:beta)?/models/(.+):(\w+)")
+_POSTS = {
+    "/v1/chat/completions": openai_chat.reply,
+    "/v1/responses": openai_responses.reply,
+    "/v1/embeddings": openai_embeddings.reply,
+    "/v1/messages": anthropic_messages.reply,
+}
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.encode
+
+
+class Simulator:
+    """One provider with its own ledger."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self._failed: dict[bytes, int] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "lifespan":
+            while True:
+                message = await receive()
+                await send({"type": f"{message['type']}.complete"})
+                if message["type"] == "lifespan.shutdown":
+                    return
+        body = await _read(receive)
+        path: str = scope["path"]
+        if path.startswith("/sim/") or scope["method"] == "GET":
+            await self._own(scope["method"], path, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        error = _error_of(path)
+        api_key = _api_key(headers, scope["query_string"])
+        if not api_key:
+            await _answer(send, 401, error(401, "no api key"))
+            return
+        try:
+            request = _decode(body)
+            asked = behaviour.read(headers)
+        except (msgspec.DecodeError, BadBehaviour) as problem:
+            await _answer(send, 400, error(400, str(problem)))
+            return
+        shown = {name: value for name, value in headers.items() if name not in SECRETS}
+        self.ledger.arrived({"path": path, "headers": shown, "body_bytes": len(body), "body": request})
+        fault = self._fault(asked, api_key.encode() + body)
+        asked = asked._replace(fault=fault)
+        await _wait(asked)
+        if fault in ("http_500", "http_429"):
+            await _answer(send, int(fault[5:]), error(int(fault[5:]), f"simulated {fault}"), [(b"retry-after", b"1")])
+        elif fault == "close_before_headers":
+            scope[TRANSPORT].close()
+        else:
+            await self._serve(scope, request, body, asked, api_key, send)
+
+    async def _serve(  # noqa: PLR0917 - one call site
+        self, scope: Scope, request: dict[str, Any], body: bytes, asked: Behaviour, api_key: str, send: Send
+    ) -> None:
+        path = scope["path"]
+        free, reply, streams = _decide(path, scope["query_string"], request, body, asked)
+        if free is not None:
+            await _answer(send, 200, free)
+        elif reply is None:
+            await _answer(send, 404, _error_of(path)(404, f"no such path: {path}"))
+        elif streams:
+            await self._stream(scope, reply, asked, api_key, send)
+        elif asked.fault == "stall":
+            await asyncio.sleep(STALL_S)
+        elif asked.fault == "cut_midstream":
+            self.ledger.serve(api_key, reply.model, reply.used, aborted=True)
+            await _head(send, b"application/json", length=len(reply.body))
+            await send({"type": "http.response.body", "body": reply.body[: len(reply.body) // 2], "more_body": True})
+            scope[TRANSPORT].close()
+        else:
+            self.ledger.serve(api_key, reply.model, reply.used)
+            await _answer(send, 200, reply.body)
+
+    async def _stream(self, scope: Scope, reply: Reply, asked: Behaviour, api_key: str, send: Send) -> None:
+        """Send a stream. What was generated is billed, also when the client has gone: it is made to the end."""
+        stop = {"stall": 3, "cut_midstream": len(reply.pieces) // 2}.get(asked.fault or "")
+        sent = reply.pieces[:stop]
+        made = sum(piece.tokens for piece in sent)
+        used = reply.used
+        if stop is not None:
+            reasoned = min(used.reasoning_tokens, made)
+            used = used._replace(output_tokens=made, reasoning_tokens=reasoned)
+        self.ledger.serve(api_key, reply.model, used, aborted=stop is not None)
+        await _head(send, reply.content_type)
+        for piece in sent:
+            await send({"type": "http.response.body", "body": piece.data, "more_body": True})
+            if asked.chunk_ms:
+                await asyncio.sleep(asked.chunk_ms / 1000)
+        if asked.fault == "stall":
+            await asyncio.sleep(STALL_S)
+        elif asked.fault == "cut_midstream":
+            scope[TRANSPORT].close()
+        else:
+            await send({"type": "http.response.body", "body": b""})
+
+    def _fault(self, asked: Behaviour, call: bytes) -> str | None:
+        """Return the fault of this call; one with a count fails only so many times for the same body and key."""
+        if asked.fault is None or asked.fault_times is None:
+            return asked.fault
+        failed = self._failed.get(call, 0)
+        self._failed[call] = failed + 1
+        return asked.fault if failed < asked.fault_times else None
+
+    async def _own(self, method: str, path: str, send: Send) -> None:
+        if method == "POST" and path == "/sim/reset":
+            self.ledger.reset()
+            self._failed.clear()
+            await _answer(send, 200, b'{"reset":true}')
+        elif path == "/sim/ledger":
+            await _answer(send, 200, _encode(self.ledger.invoice()))
+        elif path == "/sim/calls":
+            await _answer(send, 200, _encode({"calls": self.ledger.calls()}))
+        elif path == "/v1/models":
+            await _answer(send, 200, b'{"object":"list","data":[]}')
+        else:
+            await _answer(send, 404, b'{"error":{"message":"no such path"}}')
+
+
+def create_app() -> Simulator:
+    """Return a provider that has served nothing yet."""
+    return Simulator()
+
+
+def _decide(
+    path: str, query: bytes, request: dict[str, Any], body: bytes, asked: Behaviour
+) -> tuple[bytes | None, Reply | None, bool]:
+    """Return a free answer, or a billed one and whether it streams."""
+    if path in _POSTS:
+        return None, _POSTS[path](request, body, asked), bool(request.get("stream"))
+    if path == "/v1/messages/count_tokens":
+        return anthropic_messages.count_tokens(request, body, asked), None, False
+    match = _GEMINI.fullmatch(path)
+    if match is None:
+        return None, None, False
+    model, verb = unquote(match[1]), match[2]
+    if verb == "countTokens":
+        return gemini.count_tokens(model, request, body, asked), None, False
+    if verb in ("embedContent", "batchEmbedContents"):
+        return None, gemini.embed(model, request, body, asked), False
+    if verb in ("generateContent", "streamGenerateContent"):
+        reply = gemini.reply(model, request, body, asked, events=b"alt=sse" in query)
+        return None, reply, verb == "streamGenerateContent"
+    return None, None, False
+
+
+def _error_of(path: str) -> Callable[[int, str], bytes]:
+    if path.startswith("/v1/messages"):
+        return anthropic_messages.error
+    return gemini.error if _GEMINI.fullmatch(path) else openai_chat.error
+
+
+def _api_key(headers: dict[str, str], query: bytes) -> str:
+    bearer = headers.get("authorization", "").removeprefix("Bearer ")
+    given = bearer or headers.get("x-api-key") or headers.get("x-goog-api-key")
+    return given or parse_qs(query.decode("latin-1")).get("key", [""])[0]
+
+
+async def _wait(asked: Behaviour) -> None:
+    if asked.fault == "slow_first_byte":
+        await asyncio.sleep((asked.latency_ms or SLOW_FIRST_BYTE_MS) / 1000)
+    elif asked.latency_ms:
+        await asyncio.sleep(asked.latency_ms / 1000)
+
+
+async def _read(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message.get("body", b"")
+    parts = [body]
+    while message.get("more_body"):
+        message = await receive()
+        parts.append(message.get("body", b""))
+    return b"".join(parts) if len(parts) > 1 else body
+
+
+async def _head(send: Send, content_type: bytes, *, status: int = 200, length: int | None = None) -> None:
+    headers = [(b"content-type", content_type), (b"x-request-id", b"req_simulated")]
+    if length is not None:
+        headers.append((b"content-length", str(length).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def _answer(send: Send, status: int, body: bytes, more: list[tuple[bytes, bytes]] | None = None) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), *(more or [])]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,57 @@
+"""How one answer is to behave, as the request's headers ask."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+FAULTS = (
+    "http_500", "http_429", "stall", "cut_midstream", "no_usage", "garbage_usage", "wrong_model", "double_usage",
+    "exceed_max_tokens", "slow_first_byte", "close_before_headers",
+)  # fmt: skip
+TOKENS_MAX = 1_000_000
+
+
+class Behaviour(NamedTuple):
+    """What the headers ask for; `fault_times` bounds a fault to the first calls of one body ("http_500*2")."""
+
+    latency_ms: int = 0
+    chunk_ms: int = 0
+    output_tokens: int | None = None
+    cached_tokens: int = 0
+    service_tier: str | None = None
+    fault: str | None = None
+    fault_times: int | None = None
+
+
+class BadBehaviour(ValueError):
+    """A header asks for something the simulator does not know."""
+
+
+def read(headers: Mapping[str, str]) -> Behaviour:
+    """Return the behaviour that `headers` ask for. Raises BadBehaviour."""
+    if not any(name.startswith("x-sim-") for name in headers):
+        return _PLAIN
+    fault, _, times = headers.get("x-sim-fault", "").partition("*")
+    if fault and fault not in FAULTS:
+        raise BadBehaviour(f"unknown fault {fault!r}; known: {', '.join(FAULTS)}")
+    output = headers.get("x-sim-output-tokens")
+    return Behaviour(
+        _count(headers, "x-sim-latency-ms") or 0,
+        _count(headers, "x-sim-chunk-ms") or 0,
+        None if output is None else _count(headers, "x-sim-output-tokens"),
+        _count(headers, "x-sim-cached-tokens") or 0,
+        headers.get("x-sim-service-tier"),
+        fault or None,
+        int(times) if times.isdigit() else None,
+    )
+
+
+def _count(headers: Mapping[str, str], name: str) -> int | None:
+    text = headers.get(name)
+    if text is None:
+        return None
+    if not text.isdigit() or int(text) > TOKENS_MAX:
+        raise BadBehaviour(f"{name} must be a whole number up to {TOKENS_MAX}: {text!r}")
+    return int(text)
+
+
+_PLAIN = Behaviour()

@@ -1,0 +1,54 @@
+"""What the provider served and would bill for, by API key and model, and the last calls as they arrived."""
+
+from collections import deque
+from typing import Any, NamedTuple
+
+CALLS_KEPT = 1_000
+
+
+class Used(NamedTuple):
+    """What one answer used; totals are inclusive."""
+
+    input_tokens: int = 0
+    cache_read_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    web_searches: int = 0
+
+
+class Ledger:
+    """The provider's own count."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything."""
+        self._sums: dict[tuple[str, str], list[int]] = {}
+        self._calls: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
+
+    def arrived(self, call: dict[str, Any]) -> None:
+        """Remember a call as it arrived."""
+        self._calls.appendleft(call)
+
+    def serve(self, api_key: str, model: str, used: Used, *, aborted: bool = False) -> None:
+        """Count one answer that would be billed."""
+        row = self._sums.setdefault((api_key, model), [0] * (len(Used._fields) + 2))
+        row[0] += 1
+        row[1] += aborted
+        for at, quantity in enumerate(used, start=2):
+            row[at] += quantity
+
+    def invoice(self) -> dict[str, Any]:
+        """Return all that was served."""
+        names = ("calls", "aborted", *Used._fields)
+        rows = [
+            {"api_key": api_key, "model": model, **dict(zip(names, sums, strict=True))}
+            for (api_key, model), sums in sorted(self._sums.items())
+        ]
+        return {"calls": sum(row["calls"] for row in rows), "by": rows}
+
+    def calls(self) -> list[dict[str, Any]]:
+        """Return the last calls as they arrived, the newest first."""
+        return list(self._calls)

@@ -1,0 +1,39 @@
+"""Embeddings as OpenAI answers them."""
+
+import base64
+import struct
+import zlib
+from typing import Any
+
+import msgspec
+
+from pertoken.simulator.answers import GARBAGE, Reply, draft, gather
+from pertoken.simulator.behaviour import Behaviour
+from pertoken.simulator.ledger import Used
+
+DIMENSIONS = 16
+
+
+def reply(request: dict[str, Any], body: bytes, behaviour: Behaviour) -> Reply:
+    """Return a vector for each input."""
+    given = request.get("input")
+    inputs = given if isinstance(given, list) and not all(isinstance(one, int) for one in given) else [given]
+    made = draft(str(request.get("model")), body, gather(given, []), behaviour, cap=None, reasons=False)
+    size = request.get("dimensions") or DIMENSIONS
+    packed = request.get("encoding_format") == "base64"
+    vectors = [vector(repr(one), size, packed=packed) for one in inputs]
+    data = [{"object": "embedding", "index": at, "embedding": one} for at, one in enumerate(vectors)]
+    used = Used(made.input_tokens)
+    answer: dict[str, Any] = {"object": "list", "model": made.model, "data": data}
+    if behaviour.fault == "garbage_usage":
+        answer["usage"] = dict(GARBAGE)
+    elif behaviour.fault != "no_usage":
+        answer["usage"] = {"prompt_tokens": used.input_tokens, "total_tokens": used.input_tokens}
+    return Reply(made.model, used, msgspec.json.encode(answer))
+
+
+def vector(text: str, size: int, *, packed: bool = False) -> list[float] | str:
+    """Return a vector that the text decides, as numbers or as base64 of 32-bit floats."""
+    seed = zlib.crc32(text.encode())
+    numbers = [((seed >> (at % 24)) % 1000) / 1000 for at in range(size)]
+    return base64.b64encode(struct.pack(f"<{size}f", *numbers)).decode() if packed else numbers

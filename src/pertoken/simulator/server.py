@@ -1,0 +1,41 @@
+"""Running the simulator over HTTP."""
+
+import asyncio
+import socket
+import sys
+from typing import Any
+
+import uvicorn
+import uvloop
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pertoken.simulator.app import TRANSPORT, create_app
+
+
+def run(host: str, port: int) -> None:
+    """Serve until interrupted; port 0 takes a free one. Says where it listens on stderr."""
+    config = uvicorn.Config(
+        create_app(), host=host, port=port, http=_Protocol, log_level="critical", access_log=False, ws="none",
+        proxy_headers=False, timeout_graceful_shutdown=1,
+    )  # fmt: skip
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_Server(config).serve())
+
+
+class _Protocol(HttpToolsProtocol):
+    """Hands its connection to the application, which may cut it as a fault."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        scope: Any = self.scope
+        scope[TRANSPORT] = self.transport
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            print(f"simulator listening on http://{host}:{port}", file=sys.stderr, flush=True)  # noqa: T201
