@@ -1,0 +1,137 @@
+"""`pertoken budget`: limits that hold."""
+
+from typing import Any
+
+import click
+
+from pertoken.cli.session import Refused, administration, archive, db_option, json_option, now_us, pairs, print_json
+from pertoken.cli.tables import print_table, say_empty
+
+
+@click.group()
+def budget() -> None:
+    """Set budgets and see how they stand."""
+
+
+@budget.command("set")
+@click.argument("name")
+@click.option("--limit", required=True, help="In the currency for money, else a count.")
+@click.option(
+    "--axis", type=click.Choice(["money", "tokens", "requests", "concurrent"]), default="money", show_default=True
+)
+@click.option(
+    "--window",
+    type=click.Choice(["minute", "hour", "day", "week", "month", "total"]),
+    default="month",
+    show_default=True,
+)
+@click.option(
+    "--scope", multiple=True, metavar="DIMENSION=VALUE", help="Which calls count, such as team=growth; all must hold."
+)
+@click.option("--each", metavar="DIMENSION", help="One such limit for every value of a dimension, such as customer.")
+@click.option(
+    "--mode", type=click.Choice(["hard", "soft"]), default="hard", show_default=True, help="soft only counts."
+)
+@click.option("--tz", "zone", default="UTC", show_default=True, help="Whose calendar the window follows.")
+@db_option
+@json_option
+def set_(  # noqa: PLR0917 - click passes each option by name
+    name: str,
+    limit: str,
+    axis: str,
+    window: str,
+    scope: tuple[str, ...],
+    each: str | None,
+    mode: str,
+    zone: str,
+    db: str | None,
+    as_json: bool,
+) -> None:
+    """Set a budget, or change the one of this name. It counts from its current window's start."""
+    from pertoken.services.budgets import BadBudget, Wish, set_budget  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.keys import find_key  # noqa: PLC0415
+    from pertoken.wiring import SystemClock  # noqa: PLC0415
+
+    chosen = pairs(scope, "--scope")
+    with administration(db) as admin:
+        if "key" in chosen:
+            found = find_key(admin, chosen["key"])
+            if found is None:
+                raise Refused(f"no key {chosen['key']!r}; see: pertoken key list")
+            chosen["key"] = found.key_id
+        try:
+            wish = Wish(name, limit, axis=axis, window=window, scope=chosen, each=each, mode=mode, zone=zone)
+            made = set_budget(admin, SystemClock(), wish)
+        except BadBudget as error:
+            raise Refused(str(error)) from error
+    if as_json:
+        print_json(
+            {"id": made.budget_id, "name": made.name, "limit": limit, "axis": axis, "window": window, "scope": chosen}
+        )
+    else:
+        click.echo(f"budget {name}: {limit} {axis} a {window}, {mode}; see: pertoken budget status")
+
+
+@budget.command()
+@db_option
+@json_option
+def status(db: str | None, as_json: bool) -> None:
+    """Show every budget in its current window: spent, held, remaining, and the open holds behind `held`."""
+    from pertoken.services import budgets  # noqa: PLC0415 - keeps --help fast
+
+    with archive(db) as stored:
+        standing = budgets.status(stored, now_us())
+    if as_json:
+        print_json(standing)
+        return
+    rows = [_row(row) for row in standing["budgets"]]
+    if not rows:
+        say_empty("no budgets yet", "pertoken budget set monthly --limit 100 --window month")
+        return
+    columns = {
+        "name": "budget",
+        "limit": "limit",
+        "spent": "spent",
+        "held": "held",
+        "remaining": "remaining",
+        "used": "used",
+        "until": "until",
+    }
+    print_table("budgets", columns, rows, caption="money in USD")
+    for row in standing["budgets"]:
+        for hold in row["open_holds"]:
+            click.echo(
+                f"  {row['name']}: {hold['held']} held by {hold['call_id']} ({hold['model']}) since {hold['opened_at']}"
+            )
+
+
+@budget.command()
+@click.argument("name")
+@db_option
+@json_option
+def remove(name: str, db: str | None, as_json: bool) -> None:
+    """Take a budget out of force. What it counted stays on record."""
+    with administration(db) as admin:
+        found = next((one for one in admin.budgets() if one.name == name), None)
+        if found is None:
+            raise Refused(f"no budget {name!r}; see: pertoken budget status")
+        admin.remove_budget(found.budget_id, now_us())
+    if as_json:
+        print_json({"name": name, "removed": True})
+    else:
+        click.echo(f"removed {name}")
+
+
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    limit = float(row["limit"])
+    share = (float(row["spent"]) + float(row["held"])) / limit if limit else 1.0
+    name = f"{row['name']} ({row['each']} {row['value']})" if row["each"] else row["name"]
+    unit = "" if row["axis"] == "money" else f" {row['axis']}"
+    soft = " soft" if row["mode"] == "soft" else ""
+    until = (row["window_end"] or "never").replace(":00Z", "Z")
+    return {**row, "name": f"{name}{unit}{soft}", "used": f"{_bar(share)} {share:4.0%}", "until": until}
+
+
+def _bar(share: float) -> str:
+    full = min(10, round(share * 10))
+    return "█" * full + "░" * (10 - full)

@@ -1,0 +1,56 @@
+"""The group of all commands. Their modules load when they run, so that `--help` answers at once."""
+
+import importlib
+from collections.abc import Mapping
+from importlib.metadata import version
+
+import click
+
+# command -> where it lives, and what it does (said here, so that --help loads nothing)
+COMMANDS: Mapping[str, tuple[str, str]] = {
+    "serve": ("pertoken.cli.serve:serve", "Run the gateway."),
+    "simulate": ("pertoken.cli.serve:simulate", "Run a simulated provider."),
+    "demo": ("pertoken.cli.demo:demo", "Show the main job, end to end."),
+    "key": ("pertoken.cli.key:key", "Make, list and revoke virtual keys."),
+    "budget": ("pertoken.cli.budget:budget", "Set budgets and see how they stand."),
+    "usage": ("pertoken.cli.usage:usage", "Who used what, and what it cost."),
+    "daily": ("pertoken.cli.usage:daily", "Usage by day."),
+    "weekly": ("pertoken.cli.usage:weekly", "Usage by week."),
+    "monthly": ("pertoken.cli.usage:monthly", "Usage by month."),
+    "session": ("pertoken.cli.usage:session", "Usage by conversation."),
+    "explain": ("pertoken.cli.explain:explain", "Why one call cost what it cost."),
+    "verify": ("pertoken.cli.verify:verify", "Prove every balance from first entries."),
+    "price": ("pertoken.cli.price:price", "Look into the price book, import and add prices."),
+    "count": ("pertoken.cli.count:count", "Count the tokens of a text."),
+    "extract": ("pertoken.cli.lines:extract", "Read usage from provider answers: JSON lines in, JSON lines out."),
+    "rate": ("pertoken.cli.lines:rate", "Price usage: JSON lines in, JSON lines out."),
+    "ingest": ("pertoken.cli.ingest:ingest", "Take in usage that others report."),
+    "doctor": ("pertoken.cli.doctor:doctor", "Find what is wrong with this installation."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands by name and loads one when it runs."""
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        """Return the commands in the order people meet them."""
+        return list(COMMANDS)
+
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        """Load one command."""
+        if name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(version("pertoken"), prog_name="pertoken")
+def cli() -> None:
+    """Turn language-model traffic into exact money."""

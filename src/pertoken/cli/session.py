@@ -1,0 +1,100 @@
+"""What commands share: options, the database, JSON and the errors that end a command."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+import msgspec
+
+if TYPE_CHECKING:
+    from pertoken.settings import Settings
+    from pertoken.store.administration import Administration
+    from pertoken.store.archive import Archive
+    from pertoken.store.database import Database
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+db_option = click.option("--db", metavar="URL", help="Database, such as sqlite:///pertoken.db. [PERTOKEN_DATABASE_URL]")
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+class Refused(click.ClickException):
+    """A command that was refused, or a check that failed: exit 1."""
+
+
+def load_settings(db: str | None) -> "Settings":
+    """Return the settings, the database replaced if `--db` names one."""
+    from pertoken import settings  # noqa: PLC0415 - keeps --help fast
+
+    try:
+        loaded = settings.load()
+    except settings.BadSettings as error:
+        raise Refused(str(error)) from error
+    return loaded if db is None else msgspec.structs.replace(loaded, database_url=db)
+
+
+@contextlib.contextmanager
+def database(db: str | None) -> Iterator["Database"]:
+    """Yield the database; what is wrong with it ends the command with one line."""
+    from pertoken import wiring  # noqa: PLC0415 - keeps --help fast
+    from pertoken.store.database import StoreFailed  # noqa: PLC0415
+
+    try:
+        with wiring.open_database(load_settings(db)) as opened:
+            yield opened
+    except StoreFailed as error:
+        raise Refused(f"{error}; see: pertoken doctor") from error
+
+
+@contextlib.contextmanager
+def archive(db: str | None) -> Iterator["Archive"]:
+    """Yield one consistent view of everything stored."""
+    from pertoken.store.archive import Archive  # noqa: PLC0415 - keeps --help fast
+
+    with database(db) as opened, opened.read() as connection:
+        yield Archive(connection)
+
+
+@contextlib.contextmanager
+def administration(db: str | None) -> Iterator["Administration"]:
+    """Yield changes to keys and budgets, in one transaction."""
+    from pertoken.store.administration import Administration  # noqa: PLC0415 - keeps --help fast
+
+    with database(db) as opened, opened.write() as connection:
+        yield Administration(connection)
+
+
+def now_us() -> int:
+    """Return the time."""
+    from pertoken.wiring import SystemClock  # noqa: PLC0415 - keeps --help fast
+
+    return SystemClock().now_us()
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document, indented for people, on stdout."""
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
+    """Return name=value options as a mapping. Ends the command with exit 2 when one is none."""
+    found = {}
+    for text in values:
+        name, separator, value = text.partition("=")
+        if not separator or not name:
+            raise click.BadParameter(f"write NAME=VALUE, not {text!r}", param_hint=option)
+        found[name] = value
+    return found
+
+
+def parse_time(text: str, zone: str, option: str) -> int:
+    """Return an instant. Ends the command with exit 2 when the text is none."""
+    from pertoken.core.periods import NotATime, parse_time  # noqa: PLC0415 - keeps --help fast
+
+    try:
+        return parse_time(text, zone)
+    except NotATime as error:
+        raise click.BadParameter(str(error), param_hint=option) from error

@@ -1,0 +1,27 @@
+"""`pertoken verify`: the books, proven."""
+
+import click
+
+from pertoken.cli.session import archive, db_option, json_option, now_us, print_json
+
+
+@click.command()
+@db_option
+@json_option
+def verify(db: str | None, as_json: bool) -> None:
+    """Re-derive every balance, budget window and roll-up from first entries; exit 1 with the differences."""
+    from pertoken.services.verify import verify as verify_books  # noqa: PLC0415 - keeps --help fast
+
+    with archive(db) as stored:
+        verdict = verify_books(stored, now_us())
+    if as_json:
+        print_json({"ok": verdict.ok, "checked": verdict.checked, "differences": verdict.differences})
+    else:
+        click.echo(
+            "checked " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in verdict.checked.items())
+        )
+        for difference in verdict.differences:
+            click.echo(f"DIFFERENCE {difference}")
+        click.echo("no difference" if verdict.ok else f"{len(verdict.differences)} differences")
+    if not verdict.ok:
+        raise SystemExit(1)
