@@ -151,7 +151,7 @@ class Exchange(Protocol):
 class Archive(Protocol):
     """One consistent view of everything stored."""
 
-    def keys(self) -> list[Key]:
+    def list_keys(self) -> list[Key]:
         """Return every virtual key, revoked ones too."""
 
     def budgets(self) -> list[Budget]:

@@ -7,6 +7,18 @@ import click
 from pertoken.cli.session import Refused, administration, archive, db_option, json_option, now_us, pairs, print_json
 from pertoken.cli.tables import print_table, say_empty
 
+AXES = ["money", "tokens", "requests", "concurrent"]
+WINDOWS = ["minute", "hour", "day", "week", "month", "total"]
+COLUMNS = {
+    "name": "budget",
+    "limit": "limit",
+    "spent": "spent",
+    "held": "held",
+    "remaining": "remaining",
+    "used": "used",
+    "until": "until",
+}
+
 
 @click.group()
 def budget() -> None:
@@ -16,21 +28,17 @@ def budget() -> None:
 @budget.command("set")
 @click.argument("name")
 @click.option("--limit", required=True, help="In the currency for money, else a count.")
-@click.option(
-    "--axis", type=click.Choice(["money", "tokens", "requests", "concurrent"]), default="money", show_default=True
-)
+@click.option("--axis", type=click.Choice(AXES), default="money", show_default=True)
 @click.option(
     "--window",
     type=click.Choice(["minute", "hour", "day", "week", "month", "total"]),
     default="month",
     show_default=True,
 )
-@click.option(
-    "--scope", multiple=True, metavar="DIMENSION=VALUE", help="Which calls count, such as team=growth; all must hold."
-)
+@click.option("--scope", multiple=True, metavar="DIMENSION=VALUE", help="Which calls count: team=growth; may repeat.")
 @click.option("--each", metavar="DIMENSION", help="One such limit for every value of a dimension, such as customer.")
 @click.option(
-    "--mode", type=click.Choice(["hard", "soft"]), default="hard", show_default=True, help="soft only counts."
+    "--mode", type=click.Choice(["hard", "soft"]), default="hard", show_default=True
 )
 @click.option("--tz", "zone", default="UTC", show_default=True, help="Whose calendar the window follows.")
 @db_option
@@ -65,9 +73,8 @@ def set_(  # noqa: PLR0917 - click passes each option by name
         except BadBudget as error:
             raise Refused(str(error)) from error
     if as_json:
-        print_json(
-            {"id": made.budget_id, "name": made.name, "limit": limit, "axis": axis, "window": window, "scope": chosen}
-        )
+        said = {"limit": limit, "axis": axis, "window": window, "scope": chosen}
+        print_json({"id": made.budget_id, "name": made.name, **said})
     else:
         click.echo(f"budget {name}: {limit} {axis} a {window}, {mode}; see: pertoken budget status")
 
@@ -88,21 +95,11 @@ def status(db: str | None, as_json: bool) -> None:
     if not rows:
         say_empty("no budgets yet", "pertoken budget set monthly --limit 100 --window month")
         return
-    columns = {
-        "name": "budget",
-        "limit": "limit",
-        "spent": "spent",
-        "held": "held",
-        "remaining": "remaining",
-        "used": "used",
-        "until": "until",
-    }
-    print_table("budgets", columns, rows, caption="money in USD")
+    print_table("budgets", COLUMNS, rows, caption="money in USD")
     for row in standing["budgets"]:
         for hold in row["open_holds"]:
-            click.echo(
-                f"  {row['name']}: {hold['held']} held by {hold['call_id']} ({hold['model']}) since {hold['opened_at']}"
-            )
+            what = f"{hold['held']} held by {hold['call_id']} ({hold['model']})"
+            click.echo(f"  {row['name']}: {what} since {hold['opened_at']}")
 
 
 @budget.command()

@@ -7,6 +7,14 @@ import click
 from pertoken.cli.session import Refused, archive, db_option, json_option, print_json
 from pertoken.cli.tables import print_table
 
+COLUMNS = {
+    "unit": "unit",
+    "quantity": "quantity",
+    "unit_price_per_million": "USD per million",
+    "amount": "amount USD",
+    "source": "price from",
+}
+
 
 @click.command()
 @click.argument("call_id")
@@ -25,24 +33,15 @@ def explain(call_id: str, db: str | None, as_json: bool) -> None:
         return
     for attempt in found["attempts"]:
         _print_attempt(attempt)
-    columns = {
-        "unit": "unit",
-        "quantity": "quantity",
-        "unit_price_per_million": "USD per million",
-        "amount": "amount USD",
-        "source": "price from",
-    }
     rows = [{**line, "source": _source(line)} for line in found["lines"]]
-    print_table("quantity x price / 1,000,000 = amount", columns, rows, total={"unit": "cost", "amount": found["cost"]})
+    print_table("quantity x price / 1,000,000 = amount", COLUMNS, rows, total={"unit": "cost", "amount": found["cost"]})
     if found["hold"]:
         hold = found["hold"]
-        click.echo(
-            f"hold     {hold['held']} USD for up to {hold['tokens']:,} tokens, {hold['state']}; overrun {hold['overrun']}"
-        )
+        state = f"{hold['state']}; overrun {hold['overrun']}"
+        click.echo(f"hold     {hold['held']} USD for up to {hold['tokens']:,} tokens, {state}")
     for one in found["budgets"]:
-        click.echo(
-            f"budget   {one['name']}: {one['spent']} of {one['limit']} {one['axis']} spent, {one['remaining']} left"
-        )
+        standing = f"{one['spent']} of {one['limit']} {one['axis']} spent, {one['remaining']} left"
+        click.echo(f"budget   {one['name']}: {standing}")
     for change in found["policy"]:
         click.echo(f"policy   {change}")
 
@@ -51,10 +50,8 @@ def _print_attempt(attempt: dict[str, Any]) -> None:
     served = f", served as {attempt['model_served']}" if attempt["model_served"] not in (None, attempt["model"]) else ""
     click.echo(f"call     {attempt['event_id']} at {attempt['at']}")
     click.echo(f"model    {attempt['provider']} {attempt['model']}{served}")
-    click.echo(
-        f"usage    {attempt['completeness']}: "
-        + ", ".join(f"{unit} {count:,}" for unit, count in attempt["usage"].items())
-    )
+    counts = ", ".join(f"{unit} {count:,}" for unit, count in attempt["usage"].items())
+    click.echo(f"usage    {attempt['completeness']}: {counts}")
     if attempt["reason"]:
         click.echo(f"because  {attempt['reason']}")
 

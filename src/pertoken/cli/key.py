@@ -5,6 +5,15 @@ import click
 from pertoken.cli.session import Refused, administration, db_option, json_option, pairs, print_json
 from pertoken.cli.tables import print_table, say_empty
 
+COLUMNS = {
+    "name": "name",
+    "id": "id",
+    "secret_ends_in": "ends in",
+    "team": "team",
+    "customer": "customer",
+    "status": "status",
+}
+
 
 @click.group()
 def key() -> None:
@@ -79,15 +88,7 @@ def list_(db: str | None, as_json: bool) -> None:
         say_empty("no keys yet", "pertoken key create my-app --budget 5/day")
     else:
         shown = [{**row, "status": "revoked" if row["revoked_at"] else "live"} for row in rows]
-        columns = {
-            "name": "name",
-            "id": "id",
-            "secret_ends_in": "ends in",
-            "team": "team",
-            "customer": "customer",
-            "status": "status",
-        }
-        print_table("virtual keys", columns, shown)
+        print_table("virtual keys", COLUMNS, shown)
 
 
 @key.command()

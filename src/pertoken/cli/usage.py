@@ -76,13 +76,8 @@ def session(since: str | None, until: str | None, zone: str | None, db: str | No
         say_empty("no conversations in this time", "send the header x-pertoken-conversation with your calls")
     else:
         columns = {"conversation": "conversation", "first": "first", "last": "last", **_COUNTS}
-        print_table(
-            "usage by conversation",
-            columns,
-            report["rows"],
-            total=report["total"],
-            caption=f"times in UTC, {chosen} days",
-        )
+        caption = f"times in UTC, days in {chosen}"
+        print_table("usage by conversation", columns, report["rows"], total=report["total"], caption=caption)
 
 
 def _report(
@@ -100,15 +95,13 @@ def _report(
 
     for dimension in by:
         if not is_report_dimension(dimension):
-            raise click.BadParameter(
-                f"unknown dimension {dimension!r}; use model, provider, key, team, customer, user, tag:NAME, hour, day, week, month",
-                param_hint="--by",
-            )
+            known = "model, provider, key, team, customer, user, tag:NAME, hour, day, week, month"
+            raise click.BadParameter(f"unknown dimension {dimension!r}; use {known}", param_hint="--by")
     chosen, start_us, end_us = _range(since, until, zone, db, days)
     with archive(db) as stored:
         report = reports.usage(stored, start_us, end_us, by, chosen)
         if "key" in by:
-            names = {key.key_id: key.name for key in stored.keys()}
+            names = {key.key_id: key.name for key in stored.list_keys()}
             for row in report["rows"]:
                 row["key_name"] = names.get(row["key"])
     if as_json:

@@ -17,9 +17,8 @@ def verify(db: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"ok": verdict.ok, "checked": verdict.checked, "differences": verdict.differences})
     else:
-        click.echo(
-            "checked " + ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in verdict.checked.items())
-        )
+        counts = (f"{count:,} {name.replace('_', ' ')}" for name, count in verdict.checked.items())
+        click.echo(f"checked {', '.join(counts)}")
         for difference in verdict.differences:
             click.echo(f"DIFFERENCE {difference}")
         click.echo("no difference" if verdict.ok else f"{len(verdict.differences)} differences")

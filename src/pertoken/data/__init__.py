@@ -1,0 +1,1 @@
+"""Reviewed data with source and date; read by `pertoken.catalogs`."""

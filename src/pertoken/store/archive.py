@@ -27,7 +27,7 @@ class Archive:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    def keys(self) -> list[Key]:
+    def list_keys(self) -> list[Key]:
         """Return every virtual key, revoked ones too."""
         return directory.read_keys(self._connection)
 
