@@ -5,16 +5,16 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from pertoken.catalogs import genai, history
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import FOREVER_US
-from pertoken.core.prices import Match, PriceRow, Source, price_id
+from pertoken.core.prices import Match, PriceBook, PriceRow, Source, price_id
 from pertoken.counting.tokenizers import Tokenizers
-from pertoken.services.catalog import merge
+from pertoken.services.catalog import Merge, merge
 from pertoken.services.world import Drains, Route, World
 from pertoken.settings import Settings
 from pertoken.store import catalog
@@ -61,11 +61,8 @@ def fill_price_book(database: Database, settings: Settings) -> None:
         with database.write() as connection:
             if catalog.is_empty(connection):
                 catalog.add_rows(connection, [*genai.read(now_us), *history.read(now_us)])
-    change = merge(known, configured, now_us)
-    if change.added:
-        with database.write() as connection:
-            catalog.supersede(connection, [row.price_id for row in change.superseded], now_us)
-            catalog.add_rows(connection, change.added)
+    if merge(known, configured, now_us).added:
+        import_prices(database, configured, now_us)
 
 
 def make_world(settings: Settings, committer: Committer, client: Client) -> World:
@@ -138,3 +135,30 @@ def _configured_prices(settings: Settings, now_us: int) -> Iterator[PriceRow]:
                         Source.OPERATOR, "configuration",
                     )  # fmt: skip
                     yield row._replace(price_id=price_id(row))
+
+
+def read_price_book(database: Database) -> PriceBook:
+    """Return the price book of a database."""
+    with database.read() as connection:
+        return catalog.read_book(connection)
+
+
+def shipped_price_book(settings: Settings, now_us: int) -> PriceBook:
+    """Return the price book that a new database would begin with."""
+    return PriceBook([*genai.read(now_us), *history.read(now_us), *_configured_prices(settings, now_us)])
+
+
+def import_prices(database: Database, offered: Sequence[PriceRow], now_us: int) -> Merge:
+    """Merge a source's rows into the book in one transaction; return what changed."""
+    with database.write() as connection:
+        known = catalog.read_rows(connection, source=offered[0].source) if offered else []
+        change = merge(known, offered, now_us)
+        catalog.supersede(connection, [row.price_id for row in change.superseded], now_us)
+        catalog.add_rows(connection, change.added)
+    return change
+
+
+def add_prices(database: Database, rows: Sequence[PriceRow]) -> None:
+    """Add rows to the book in one transaction."""
+    with database.write() as connection:
+        catalog.add_rows(connection, rows)

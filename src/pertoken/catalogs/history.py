@@ -15,7 +15,6 @@ def read(recorded_at_us: int) -> list[PriceRow]:
 
 
 def _row(point: dict[str, str], recorded_at_us: int) -> PriceRow:
-    sure = "not later than" if point["not_later_than"] == "true" else "from"
     row = PriceRow(
         "",
         point["provider"],
@@ -29,7 +28,7 @@ def _row(point: dict[str, str], recorded_at_us: int) -> PriceRow:
         parse_time(point["valid_to"]) if point["valid_to"] else FOREVER_US,
         recorded_at_us,
         Source.HISTORY,
-        f"{point['source']} ({point['evidence']}, {sure} {point['valid_from'][:10]})",
+        f"{point['source']} ({point['evidence']}{', or earlier' if point['not_later_than'] == 'true' else ''})",
         int(point["input_above"]) if point["input_above"] else None,
     )
     return row._replace(price_id=price_id(row))

@@ -37,9 +37,7 @@ def budget() -> None:
 )
 @click.option("--scope", multiple=True, metavar="DIMENSION=VALUE", help="Which calls count: team=growth; may repeat.")
 @click.option("--each", metavar="DIMENSION", help="One such limit for every value of a dimension, such as customer.")
-@click.option(
-    "--mode", type=click.Choice(["hard", "soft"]), default="hard", show_default=True
-)
+@click.option("--mode", type=click.Choice(["hard", "soft"]), default="hard", show_default=True)
 @click.option("--tz", "zone", default="UTC", show_default=True, help="Whose calendar the window follows.")
 @db_option
 @json_option
@@ -125,7 +123,7 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     name = f"{row['name']} ({row['each']} {row['value']})" if row["each"] else row["name"]
     unit = "" if row["axis"] == "money" else f" {row['axis']}"
     soft = " soft" if row["mode"] == "soft" else ""
-    until = (row["window_end"] or "never").replace(":00Z", "Z")
+    until = (row["window_end"] or "never").replace("T00:00:00Z", "").replace(":00Z", "Z")
     return {**row, "name": f"{name}{unit}{soft}", "used": f"{_bar(share)} {share:4.0%}", "until": until}
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+WIDTH_OF_A_FILE = 160  # what is piped is not cut to a terminal's width
+
 Rows = Sequence[Mapping[str, Any]]
 
 
@@ -23,14 +25,17 @@ def print_table(
     for field, heading in columns.items():
         numeric = bool(rows) and all(_is_number(row.get(field)) for row in rows)
         footer = "" if total is None else _text(total.get(field))
-        table.add_column(heading, justify="right" if numeric else "left", footer=footer, no_wrap=numeric)
+        table.add_column(heading, justify="right" if numeric else "left", footer=footer, no_wrap=True)
     places = {field: _places(rows, field, total) for field in columns}
     for row in rows:
         table.add_row(*(_text(row.get(field), places[field]) for field in columns))
     if total is not None:
         for column, field in zip(table.columns, columns, strict=True):
             column.footer = _text(total.get(field), places[field])
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH_OF_A_FILE)
+    console.print(table)
 
 
 def say_empty(text: str, next_command: str) -> None:

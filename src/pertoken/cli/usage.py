@@ -7,7 +7,7 @@ import click
 from pertoken.cli.session import archive, db_option, json_option, load_settings, now_us, parse_time, print_json
 from pertoken.cli.tables import print_table, say_empty
 
-_COUNTS = {
+COUNTS = {
     "calls": "calls",
     "input_tokens": "input",
     "cache_read_tokens": "cache read",
@@ -75,7 +75,7 @@ def session(since: str | None, until: str | None, zone: str | None, db: str | No
     elif not report["rows"]:
         say_empty("no conversations in this time", "send the header x-pertoken-conversation with your calls")
     else:
-        columns = {"conversation": "conversation", "first": "first", "last": "last", **_COUNTS}
+        columns = {"conversation": "conversation", "first": "first", "last": "last", **_counts(report["total"])}
         caption = f"times in UTC, days in {chosen}"
         print_table("usage by conversation", columns, report["rows"], total=report["total"], caption=caption)
 
@@ -114,7 +114,15 @@ def _report(
         unpriced = report["total"]["unpriced_calls"]
         caption += f"; {unpriced} calls are unpriced, see: pertoken price show" if unpriced else ""
         title = f"usage by {', '.join(by)}" if by else "usage"
-        print_table(title, {**columns, **_COUNTS}, report["rows"], total=report["total"], caption=caption)
+        print_table(
+            title, {**columns, **_counts(report["total"])}, report["rows"], total=report["total"], caption=caption
+        )
+
+
+def _counts(total: dict[str, Any]) -> dict[str, str]:
+    """Return the columns that say something: a kind of token that nobody used is left out."""
+    always = ("calls", "input_tokens", "output_tokens", "cost")
+    return {field: heading for field, heading in COUNTS.items() if field in always or total[field]}
 
 
 def _range(since: str | None, until: str | None, zone: str | None, db: str | None, days: int) -> tuple[str, int, int]:

@@ -202,6 +202,11 @@ class PriceBook:
                 found += [(2, row) for row in rows]
         return found
 
+    @property
+    def providers(self) -> list[str]:
+        """All providers that any row names, sorted."""
+        return sorted({provider for provider, _ in self._named} | set(self._patterns))
+
     def models_of(self, provider: str, at_us: int) -> list[str]:
         """Return the names of the models of `provider` that have a price at `at_us`, sorted."""
         named = (row for (owner, _), rows in self._named.items() if owner == provider for row in rows)

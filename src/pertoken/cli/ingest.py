@@ -1,0 +1,68 @@
+"""`pertoken ingest`: usage that others report."""
+
+from pathlib import Path
+
+import click
+
+from pertoken.cli.session import Refused, database, db_option, json_option, now_us, print_json
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option("--format", "form", type=click.Choice(["events", "azure-trace"]), default="events", show_default=True)
+@click.option("--provider", help="Where a line names none.")
+@click.option("--model", help="Where a line names none.")
+@click.option("--customer", help="Whom the usage belongs to, where a line names none.")
+@click.option("--team", help="Where a line names none.")
+@click.option("--key", help="The id of the key it belongs to, where a line names none.")
+@db_option
+@json_option
+def ingest(  # noqa: PLR0917 - click passes each option by name
+    file: Path,
+    form: str,
+    provider: str | None,
+    model: str | None,
+    customer: str | None,
+    team: str | None,
+    key: str | None,
+    db: str | None,
+    as_json: bool,
+) -> None:
+    """Take in the usage of FILE (.gz too), each event once: a second run adds nothing."""
+    from pertoken.cli.usage_logs import FORMATS, open_log  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.ingest import NotAnEvent  # noqa: PLC0415
+    from pertoken.services.ingest import ingest as ingest_records  # noqa: PLC0415
+    from pertoken.store.bookkeeper import Bookkeeper  # noqa: PLC0415
+    from pertoken.wiring import SystemClock  # noqa: PLC0415
+
+    said = {"provider": provider, "model": model, "customer": customer, "team": team, "key": key}
+    defaults = {name: value for name, value in said.items() if value is not None}
+    try:
+        with database(db) as opened, open_log(file) as log:
+            books = Bookkeeper(opened, SystemClock().now_us)
+            books.refresh()
+            tally = ingest_records(FORMATS[form](log, file.name, defaults), books, now_us())
+    except (NotAnEvent, OSError, EOFError) as error:
+        raise Refused(f"{file.name}: {error}") from error
+    if as_json:
+        rejected = [problem._asdict() for problem in tally.rejected]
+        print_json(
+            {
+                "accepted": tally.accepted,
+                "duplicate": tally.duplicate,
+                "conflicting": len(tally.conflicting),
+                "conflicting_lines": list(tally.conflicting),
+                "rejected": rejected,
+            }
+        )
+    else:
+        counts = (
+            f"{tally.duplicate:,} duplicate, {len(tally.conflicting):,} conflicting, {len(tally.rejected):,} rejected"
+        )
+        click.echo(f"{tally.accepted:,} accepted, {counts}")
+        for line in tally.conflicting:
+            click.echo(f"line {line}: conflict: this id exists with other content", err=True)
+        for problem in tally.rejected:
+            click.echo(f"line {problem.line}: {problem.code}: {problem.message}", err=True)
+    if tally.rejected or tally.conflicting:
+        raise SystemExit(1)

@@ -1,0 +1,181 @@
+"""Taking in usage that others report: rated at the prices in force when it occurred, each event exactly once."""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from pertoken.core import prices, rating
+from pertoken.core.budgets import Attribution
+from pertoken.core.ledger import Command, Conflict, Duplicate, Event, EventStatus, Record, Result
+from pertoken.core.periods import NotATime, parse_time
+from pertoken.core.prices import PriceBook, Rates
+from pertoken.core.rating import Rated
+from pertoken.core.units import DIMENSIONS
+from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Quantities
+
+BATCH = 1_000
+
+
+class Books(Protocol):
+    """What ingestion writes to."""
+
+    @property
+    def prices(self) -> PriceBook:
+        """The price book."""
+
+    def transact(self, commands: list[Command]) -> list[Result]:
+        """Decide and write commands in one durable transaction."""
+
+
+class Reported(NamedTuple):
+    """One usage record as someone else states it."""
+
+    line: int
+    source: str
+    event_id: str
+    occurred_at_us: int
+    attribution: Attribution
+    quantities: Quantities
+    service_tier: str | None = None
+    batch: bool = False
+
+
+class Problem(NamedTuple):
+    """Why a line was not taken in."""
+
+    line: int
+    code: str
+    message: str
+
+
+class Tally(NamedTuple):
+    """What became of all lines."""
+
+    accepted: int
+    duplicate: int
+    conflicting: tuple[int, ...]  # line numbers
+    rejected: tuple[Problem, ...]
+
+
+class NotAnEvent(ValueError):
+    """A record cannot be read as an event."""
+
+
+def ingest(records: Iterable[Reported | Problem], books: Books, now_us: int) -> Tally:
+    """Record every event once, in batches that are each durable before the next; return what became of them."""
+    accepted = duplicate = 0
+    conflicting: list[int] = []
+    rejected: list[Problem] = []
+    for batch in _batches(records):
+        events: list[tuple[int, Event]] = []
+        for record in batch:
+            if isinstance(record, Problem):
+                rejected.append(record)
+                continue
+            try:
+                events.append((record.line, to_event(record, books.prices, now_us)))
+            except Contradiction as contradiction:
+                rejected.append(Problem(record.line, "contradictory_usage", str(contradiction)))
+        results = books.transact([Record(event) for _, event in events])
+        for (line, _), result in zip(events, results, strict=True):
+            if isinstance(result, Duplicate):
+                duplicate += 1
+            elif isinstance(result, Conflict):
+                conflicting.append(line)
+            else:
+                accepted += 1
+    return Tally(accepted, duplicate, tuple(conflicting), tuple(rejected))
+
+
+def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
+    """Return the event of a record, priced where the book knows how. Raises Contradiction."""
+    context = prices.context(record.service_tier, batch=record.batch)
+    attribution = record.attribution
+    rates = book.resolve(attribution.provider or "", attribution.model or "", record.occurred_at_us, context)
+    rated = rating.rate(record.quantities, rates) if isinstance(rates, Rates) else rates
+    priced = isinstance(rated, Rated)
+    content = msgspec.json.encode([record[2:], record.quantities], order="sorted")
+    return Event(
+        record.source,
+        record.event_id,
+        attribution,
+        record.occurred_at_us,
+        now_us,
+        record.occurred_at_us,
+        EventStatus.PRICED if priced else EventStatus.UNPRICED,
+        Completeness.FINAL,
+        record.quantities,
+        rates.currency if isinstance(rates, Rates) else "USD",
+        rated.cost_picos if isinstance(rated, Rated) else 0,
+        0,
+        tuple((line.unit, line.quantity, line.row.price_id, line.amount_picos) for line in rated.lines)
+        if isinstance(rated, Rated)
+        else (),
+        service_tier=record.service_tier,
+        reason=None if isinstance(rated, Rated) else rated.reason,
+        body_hash=hashlib.blake2b(content, digest_size=16).digest(),
+    )
+
+
+def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]) -> Reported:
+    """Return the record of one JSON line; `defaults` fill what it does not say. Raises NotAnEvent."""
+    event_id = fields.get("id")
+    if not isinstance(event_id, str | int) or event_id == "":
+        raise NotAnEvent("id is missing: an event without identity could be counted twice")
+    at = fields.get("at")
+    if not isinstance(at, str):
+        raise NotAnEvent("at is missing: write the time it occurred, such as 2026-11-23T10:00:00Z")
+    try:
+        occurred_at_us = parse_time(at)
+    except NotATime as error:
+        raise NotAnEvent(str(error)) from error
+    said = {**defaults, **{key: value for key, value in fields.items() if value is not None}}
+    provider, model = said.get("provider"), said.get("model")
+    if not isinstance(provider, str) or not isinstance(model, str):
+        raise NotAnEvent("provider and model are needed, in the line or as options")
+    tags = said.get("tags") or {}
+    if not isinstance(tags, dict):
+        raise NotAnEvent("tags must be an object of names and values")
+    texts = {name: None if said.get(name) is None else str(said[name]) for name in _ATTRIBUTION}
+    pairs = tuple(sorted((str(key), str(value)) for key, value in tags.items()))
+    attribution = Attribution(**texts, provider=provider, model=model, tags=pairs)
+    source, tier = str(said.get("source", "events")), said.get("service_tier")
+    quantities = read_quantities(said.get("usage"))
+    tier = None if tier is None else str(tier)
+    return Reported(
+        line, source, str(event_id), occurred_at_us, attribution, quantities, tier, said.get("batch") is True
+    )
+
+
+def read_quantities(usage: object) -> dict[str, int]:
+    """Return a usage object's known units. Raises NotAnEvent where it is none, or a quantity is no count."""
+    if not isinstance(usage, dict):
+        raise NotAnEvent("usage must be an object of units and counts")
+    quantities: dict[str, int] = {}
+    for unit, quantity in usage.items():
+        if unit == "reported_cost" or quantity is None:
+            continue
+        if unit not in DIMENSIONS:
+            raise NotAnEvent(f"unknown unit {unit!r}; known: {', '.join(DIMENSIONS)}")
+        if isinstance(quantity, float) and quantity.is_integer():
+            quantity = int(quantity)  # noqa: PLW2901 - 12.0 is how some tools write 12
+        if isinstance(quantity, bool) or not isinstance(quantity, int) or not 0 <= quantity <= QUANTITY_MAX:
+            raise NotAnEvent(f"{unit} is no count: {quantity!r}")
+        quantities[unit] = quantity
+    return quantities
+
+
+_ATTRIBUTION = ("key", "team", "customer", "user", "conversation")
+
+
+def _batches(records: Iterable[Reported | Problem]) -> Iterator[list[Reported | Problem]]:
+    batch: list[Reported | Problem] = []
+    for record in records:
+        batch.append(record)
+        if len(batch) >= BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

@@ -1,0 +1,48 @@
+"""Pricing one stated usage, as `pertoken rate` answers it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pertoken.core import prices, rating
+from pertoken.core.money import format_amount
+from pertoken.core.periods import NotATime, parse_time
+from pertoken.core.prices import PriceBook, Rates
+from pertoken.core.rating import Rated
+from pertoken.services.explain import line_fields
+from pertoken.services.ingest import NotAnEvent, read_quantities
+
+
+def rate_usage(fields: Mapping[str, Any], book: PriceBook, now_us: int) -> dict[str, Any]:
+    """Return status, cost and lines of a usage at its time (now, where it names none).
+
+    Raises NotAnEvent where the line is not well formed, Contradiction where its usage contradicts itself.
+    """
+    provider, model = fields.get("provider"), fields.get("model")
+    if not isinstance(provider, str) or not isinstance(model, str):
+        raise NotAnEvent("provider and model must be texts")
+    quantities = read_quantities(fields.get("usage"))
+    rates = book.resolve(provider, model, _at_us(fields.get("at"), now_us), _context(fields))
+    rated = rating.rate(quantities, rates) if isinstance(rates, Rates) else rates
+    if not isinstance(rated, Rated):
+        return {"status": "unpriced", "reason": rated.reason}
+    lines = [line_fields(line.unit, line.quantity, line.amount_picos, line.row) for line in rated.lines]
+    cost = format_amount(rated.cost_picos, rated.currency)
+    return {"status": "priced", "currency": rated.currency, "cost": cost, "lines": lines}
+
+
+def _context(fields: Mapping[str, Any]) -> prices.Context:
+    for name in ("service_tier", "speed", "region"):
+        if not isinstance(fields.get(name), str | None):
+            raise NotAnEvent(f"{name} must be a text")
+    return prices.context(fields.get("service_tier"), batch=fields.get("batch") is True, speed=fields.get("speed"))
+
+
+def _at_us(at: object, now_us: int) -> int:
+    if at is None:
+        return now_us
+    if not isinstance(at, str):
+        raise NotAnEvent("at must be a time, such as 2026-11-23T10:00:00Z")
+    try:
+        return parse_time(at)
+    except NotATime as error:
+        raise NotAnEvent(str(error)) from error
