@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from pertoken.core.errors import Code, Refusal
-from pertoken.services.call.identify import hash_secret
+from pertoken.services.call.identify import identify
 from pertoken.services.models import list_models
 from pertoken.services.world import World
 from pertoken.wire import routes
@@ -23,13 +23,13 @@ def create_app(world: World) -> Callable[[Scope, Receive, Send], Awaitable[None]
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
-            status, body = _answer(world, scope)
+            status, body = await _answer(world, scope)
             await _send(send, status, body)
 
     return app
 
 
-def _answer(world: World, scope: Scope) -> tuple[int, bytes]:
+async def _answer(world: World, scope: Scope) -> tuple[int, bytes]:
     method, path = scope["method"], scope["path"]
     if method in ("GET", "HEAD"):
         if path == "/health/live":
@@ -37,7 +37,7 @@ def _answer(world: World, scope: Scope) -> tuple[int, bytes]:
         if path == "/health/ready":
             return _readiness(world)
         if path in ("/v1/models", "/v1beta/models"):
-            return _models(world, scope, path)
+            return await _models(world, scope, path)
     if routes.find(path) is not None:
         refusal = Refusal(Code.INVALID_REQUEST, f"{path} takes POST, not {method}")
     else:
@@ -52,18 +52,11 @@ def _readiness(world: World) -> tuple[int, bytes]:
     return 503, msgspec.json.encode({"status": "not ready", "reason": failure})
 
 
-def _models(world: World, scope: Scope, path: str) -> tuple[int, bytes]:
-    headers = dict(scope["headers"])
-    bearer = headers.get(b"authorization", b"")
-    secret = (
-        bearer[7:]
-        if bearer[:7].lower() == b"bearer "
-        else headers.get(b"x-api-key", headers.get(b"x-goog-api-key", b""))
-    )
-    if world.ledger.directory.identify(hash_secret(secret)) is None:
-        refusal = Refusal(Code.UNKNOWN_KEY, "unknown or revoked key")
-        return refusal.status, routes.format_for_errors(path).error(refusal)
-    anthropic = b"anthropic-version" in headers
+async def _models(world: World, scope: Scope, path: str) -> tuple[int, bytes]:
+    caller = await identify(scope["headers"], scope["query_string"], world.ledger)
+    if isinstance(caller, Refusal):
+        return caller.status, routes.format_for_errors(path).error(caller)
+    anthropic = b"anthropic-version" in caller.headers
     return 200, msgspec.json.encode(list_models(world, gemini=path.startswith("/v1beta"), anthropic=anthropic))
 
 

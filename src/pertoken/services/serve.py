@@ -71,7 +71,7 @@ async def admit(
 ) -> tuple[Request, Holding | None] | Refusal:
     """Identify, understand and hold. Decided again when keys, budgets or prices change meanwhile."""
     for _ in range(STALE_MAX):
-        caller = await identify(exchange, world.ledger)
+        caller = await identify(exchange.headers, exchange.query, world.ledger)
         if isinstance(caller, Refusal):
             return caller
         request = understand(exchange, endpoint, caller, world, now_us)

@@ -62,7 +62,8 @@ def error(status: int, message: str) -> bytes:
 def _parts(request: dict[str, Any], config: dict[str, Any], made: Draft) -> tuple[Draft, list[dict[str, Any]]]:
     functions = [function for tool in request.get("tools") or () for function in tool.get("functionDeclarations") or ()]
     if functions and b'"functionResponse"' not in _encode(request.get("contents")):
-        schema = functions[0].get("parameters") or functions[0].get("parametersJsonSchema")
+        names = ("parameters", "parametersJsonSchema", "parameters_json_schema")
+        schema = next((functions[0][name] for name in names if functions[0].get(name)), {"type": "object"})
         filled = fit(schema)
         made = with_words(made, _encode(filled).decode())
         return made, [{"functionCall": {"name": functions[0]["name"], "args": filled}}]

@@ -11,7 +11,7 @@ from pertoken.core.budgets import Attribution
 from pertoken.core.directory import Key
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ledger import Look
-from pertoken.ports import Exchange, Ledger, StoreUnavailable
+from pertoken.ports import HeaderList, Ledger, StoreUnavailable
 from pertoken.wire.format import RequestFacts
 
 VALUE_CHARACTERS_MAX = 256  # of one attribution value; longer ones are cut
@@ -30,13 +30,13 @@ class Caller(NamedTuple):
     headers: Mapping[bytes, bytes]
 
 
-async def identify(exchange: Exchange, ledger: Ledger) -> Caller | Refusal:
+async def identify(fields: HeaderList, query: bytes, ledger: Ledger) -> Caller | Refusal:
     """Return who calls. Keys come as each SDK sends them: bearer, x-api-key, x-goog-api-key, ?key=.
 
     A key that is not known is looked for once more in the database itself: it may have been made a moment ago.
     """
-    headers = dict(exchange.headers)
-    secret = _secret(headers, exchange.query)
+    headers = dict(fields)
+    secret = _secret(headers, query)
     if secret is None:
         message = "no key: send a pertoken key as a bearer token, x-api-key or x-goog-api-key"
         return Refusal(Code.UNKNOWN_KEY, message)

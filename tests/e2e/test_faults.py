@@ -1,0 +1,152 @@
+"""Providers that stall, cut, lie and send garbage; clients that break off: nothing leaks, nothing is lost."""
+
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from anthropic import Anthropic
+from openai import OpenAI
+from tests.e2e.conftest import SUMS, Stack
+
+MODEL = "gpt-4o-mini"
+HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]
+
+
+def client(stack: Stack) -> OpenAI:
+    """Return the SDK pointed at the gateway."""
+    return OpenAI(base_url=f"{stack.gateway.url}/v1", api_key=stack.secret, max_retries=0)
+
+
+def ask(stack: Stack, fault: str, *, stream: bool = False, **more: Any) -> Any:
+    """Make one chat call with a fault; read a stream to its end."""
+    made = client(stack).chat.completions.create(
+        model=MODEL, messages=HELLO, stream=stream, extra_headers={"x-sim-fault": fault}, **more
+    )
+    return list(made) if stream else made
+
+
+def test_a_provider_that_closes_before_it_answers(stack: Stack) -> None:
+    """502 in the client's format, the hold is voided, nothing is charged, the log names the call."""
+    with pytest.raises(openai.InternalServerError) as raised:
+        ask(stack, "close_before_headers")
+
+    assert raised.value.status_code == 502
+    assert raised.value.code == "provider_unreachable"
+    assert stack.settled(0) == []
+    assert raised.value.response.headers["x-pertoken-call-id"] in stack.log()
+
+
+def test_a_provider_that_stalls_before_it_answers(stack: Stack) -> None:
+    """504 after the time limit; the hold is voided."""
+    with pytest.raises(openai.InternalServerError) as raised:
+        ask(stack, "stall")
+
+    assert raised.value.status_code == 504
+    assert stack.settled(0) == []
+
+
+def test_a_provider_that_stalls_in_a_stream(stack: Stack) -> None:
+    """The stream ends with an error event; what was made is charged as an estimate."""
+    with pytest.raises(openai.APIError, match="provider openai failed"):
+        ask(stack, "stall", stream=True)
+
+    [event] = stack.settled(1)
+    assert event.completeness == "estimated"
+    assert event.cost_picos > 0
+    assert event.reason
+
+
+def test_a_provider_that_cuts_a_stream(stack: Stack) -> None:
+    """The SDK raises; the charge is counted from the text that came, close to what the provider made."""
+    with pytest.raises(openai.APIError):
+        ask(stack, "cut_midstream", stream=True)
+
+    [event] = stack.settled(1)
+    served = stack.served()
+    assert event.completeness == "estimated"
+    assert 0.5 * served["output_tokens"] <= event.quantities["output_tokens"] <= 3 * served["output_tokens"]
+    assert stack.differences() == []
+
+
+def test_a_provider_that_cuts_a_whole_answer(stack: Stack) -> None:
+    """Half a body is no answer: 502, and the input is charged, because the provider worked."""
+    with pytest.raises(openai.InternalServerError):
+        ask(stack, "cut_midstream")
+
+    [event] = stack.settled(1)
+    assert event.completeness == "estimated"
+    assert event.cost_picos > 0
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("fault", ["no_usage", "garbage_usage"])
+def test_a_provider_without_believable_usage(stack: Stack, fault: str, stream: bool) -> None:
+    """The answer passes; the charge is counted here and marked estimated, never free."""
+    ask(stack, fault, stream=stream)
+
+    [event] = stack.settled(1)
+    assert event.completeness == "estimated"
+    assert event.cost_picos > 0
+    assert event.quantities["output_tokens"] >= stack.served()["output_tokens"] // 2
+    if fault == "garbage_usage":
+        assert event.raw
+        assert event.reason
+        assert "no count" in event.reason
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_usage_said_twice_is_charged_once(stack: Stack, stream: bool) -> None:
+    """The last usage object counts; a client that asked for none sees none."""
+    chunks = ask(stack, "double_usage", stream=stream)
+
+    stack.agrees(1)
+    if stream:
+        assert all(chunk.usage is None for chunk in chunks)
+
+
+def test_an_unknown_model_name_in_the_answer(stack: Stack) -> None:
+    """An answer served under a name without price is rated as the model that was asked for, and says so."""
+    ask(stack, "wrong_model")
+
+    [event] = stack.settled(1)
+    assert event.model_served == "some-other-model"
+    assert event.reason
+    assert "some-other-model" in event.reason
+    assert event.cost_picos > 0
+
+
+def test_a_provider_that_ignores_the_cap(stack: Stack) -> None:
+    """The real cost is posted; what exceeds the hold is recorded as an overrun."""
+    ask(stack, "exceed_max_tokens", max_tokens=400)
+
+    stack.agrees(1)
+    [event] = stack.events()
+    assert event.quantities["output_tokens"] == 800
+    assert event.overrun_picos == max(0, event.cost_picos - event.held_picos) > 0
+
+
+def test_a_slow_first_byte_is_waited_for(stack: Stack) -> None:
+    """A provider slower than usual, within the limit, is no failure."""
+    ask(stack, "slow_first_byte", extra_query=None)
+
+    stack.agrees(1)
+
+
+def test_anthropic_streams_without_usage_keep_their_input(stack: Stack) -> None:
+    """A message stream that is cut after message_start keeps the reported input; the output is counted."""
+    sdk = Anthropic(base_url=stack.gateway.url, api_key=stack.secret, max_retries=0)
+    with (
+        pytest.raises(anthropic.APIError),
+        sdk.messages.stream(
+            model="claude-opus-4-8", max_tokens=200, messages=HELLO, extra_headers={"x-sim-fault": "cut_midstream"}
+        ) as stream,
+    ):
+        for _ in stream:
+            pass
+
+    [event] = stack.settled(1)
+    assert event.completeness == "estimated"
+    assert event.quantities["input_tokens"] == stack.served()["input_tokens"]
+    assert event.quantities["output_tokens"] > 0
+    assert set(event.quantities) >= {SUMS[0], "output_tokens"}
