@@ -16,7 +16,8 @@ def reply(model: str, request: dict[str, Any], body: bytes, behaviour: Behaviour
     """Return the answer to generateContent; `events` says whether a stream is SSE or one JSON array."""
     texts = gather([request.get("contents"), request.get("systemInstruction"), request.get("tools")], [])
     config = request.get("generationConfig") or {}
-    thinks = (config.get("thinkingConfig") or {}).get("thinkingBudget", 0) != 0
+    thinking = config.get("thinkingConfig") or {}
+    thinks = thinking.get("thinkingBudget", thinking.get("thinking_budget", 0)) != 0
     made = draft(model, body, texts, behaviour, cap=config.get("maxOutputTokens"), reasons=thinks)
     made, parts = _parts(request, config, made)
     used = Used(made.input_tokens, made.cached_tokens, 0, made.output_tokens, made.reasoning_tokens)
