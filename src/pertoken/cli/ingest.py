@@ -42,6 +42,7 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
             books = Bookkeeper(opened, SystemClock().now_us)
             books.refresh()
             tally = ingest_records(FORMATS[form](log, file.name, defaults), books, now_us())
+            books.close()
     except (NotAnEvent, OSError, EOFError) as error:
         raise Refused(f"{file.name}: {error}") from error
     if as_json:

@@ -19,11 +19,15 @@ class Bookkeeper:
     """Keeps the books of one process. Used by one thread at a time."""
 
     def __init__(self, database: Database, now_us: Callable[[], int]) -> None:
-        self._database = database
+        self._database = database.fork()  # a write connection of its own, so that every other writer is noticed
         self._now_us = now_us
         self._tables = LedgerTables()
         self.directory = Directory(0, (), ())
         self.prices = PriceBook(())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._database.close()
 
     def refresh(self) -> None:
         """Read keys, budgets and prices if they changed. Raises StoreFailed."""
@@ -34,10 +38,13 @@ class Bookkeeper:
         """Decide and write `commands` in one durable transaction. Raises StoreFailed; then nothing was done."""
         try:
             with self._database.write() as connection:
-                self._read_if_changed(connection)
+                if self._database.changed_by_others(connection):
+                    self._tables.forget_rows()
+                    self._read_if_changed(connection)
                 books = self._tables.load(connection, self.directory, commands)
                 results = [books.apply(command) for command in commands]
                 self._tables.save(connection, books, self._now_us())
+            self._tables.keep(books)
             return results
         except StoreFailed:
             self._tables.forget()

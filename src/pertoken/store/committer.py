@@ -87,6 +87,7 @@ class Committer:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
+        self._bookkeeper.close()
 
     def _run(self) -> None:
         while True:

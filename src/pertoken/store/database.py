@@ -28,7 +28,12 @@ class Database:
             raise StoreFailed("the ledger needs a file, not memory; use sqlite:///PATH")
         self.path = Path(self.url.database)
         self._writer = _engine(self.url, "BEGIN IMMEDIATE")
+        self._seen: tuple[int, int] | None = None
         self._reader = _engine(self.url, "BEGIN")
+
+    def fork(self) -> "Database":
+        """Return the same database with connections of its own."""
+        return Database(self.url.render_as_string(hide_password=False))
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -38,6 +43,17 @@ class Database:
                 yield connection
         except sa.exc.DBAPIError as error:
             raise StoreFailed(_reason(error, self.path)) from error
+
+    def changed_by_others(self, connection: sa.Connection) -> bool:
+        """Tell whether another connection may have written since this was last asked on a write connection.
+
+        SQLite counts the commits of others for each connection (PRAGMA data_version), so that inside a write
+        transaction "no" is certain: rows remembered from the last one are the rows on disk.
+        """
+        version = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
+        seen = (id(connection.connection.dbapi_connection), version)
+        changed, self._seen = seen != self._seen, seen
+        return changed
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:

@@ -16,50 +16,67 @@ from pertoken.core.periods import US_PER_SECOND
 from pertoken.core.reporting import SUMS, event_sums
 from pertoken.store import codec
 from pertoken.store.schema import Row, accounts, counters, entries, events, holds, postings, rollups, series
-from pertoken.store.statement import Lookup, Statement
+from pertoken.store.statement import Insert, Keyed, select
 
 HOUR_US = 3600 * US_PER_SECOND
 SERIES_MEMORY_MAX = 50_000
+ROWS_MEMORY_MAX = 100_000
 NOBODY = Attribution()
 
 
 class LedgerTables:
-    """Loads and saves `Books` on a connection. Owned by one thread: it remembers the ids of series."""
+    """Loads and saves `Books` on a connection. Owned by one thread.
+
+    It remembers the ids of series, and the rows of its last transactions for as long as nobody else writes.
+    """
 
     def __init__(self) -> None:
         self._series: dict[Attribution, int] = {}
+        self._counters: dict[CounterKey, Counter] = {}
+        self._holds: dict[str, Hold] = {}  # open ones
 
     def load(self, connection: sa.Connection, directory: Directory, commands: Sequence[Command]) -> Books:
         """Return books with every row that `commands` touch."""
         books = Books(directory.budgets, directory.revision)
         keys = {touch.key for command in commands for touch in books.touched(command)}
         owners = {hold_id: owner for hold_id, owner in map(_hold_of, commands) if hold_id is not None}
-        records = {
-            (command.event.source, command.event.event_id) for command in commands if type(command) is ledger.Record
-        }
-        for row in _COUNTERS.rows(connection, list(keys)):
-            books.counters[CounterKey(row[0], row[1], row[2])] = Counter(row[3], row[4])
-        for row in _HOLDS.rows(connection, [(hold_id,) for hold_id in owners]):
-            books.holds[row[0]] = self._read_hold(connection, row, owners[row[0]])
-        for source, event_id, body_hash in _IDENTITIES.rows(connection, list(records)):
+        records = {(one.event.source, one.event.event_id) for one in commands if type(one) is ledger.Record}
+        self._load_counters(connection, books, keys)
+        self._load_holds(connection, books, owners)
+        for source, event_id, body_hash in _IDENTITIES.run(connection, list(records)):
             books.events[source, event_id] = body_hash
         return books
 
     def save(self, connection: sa.Connection, books: Books, posted_at_us: int) -> None:
         """Write everything that changed: holds, events with their entry, counters, balances, roll-ups."""
-        if books.opened_holds:
-            _INSERT_HOLD.run(connection, [self._hold_row(connection, hold) for hold in books.opened_holds.values()])
-        if books.ended_holds:
-            _END_HOLD.run(connection, [(state.value, hold_id) for hold_id, state in books.ended_holds.items()])
+        _INSERT_HOLD.run(connection, [self._hold_row(connection, hold) for hold in books.opened_holds.values()])
+        for state in set(books.ended_holds.values()):
+            ended = [(hold_id,) for hold_id, found in books.ended_holds.items() if found is state]
+            _END_HOLD.run(connection, ended, state.value)
         if books.new_events:
             self._save_events(connection, books.new_events, posted_at_us)
-        if books.changed_counters:
-            changed = [(*key, books.counters[key].held, books.counters[key].spent) for key in books.changed_counters]
-            _PUT_COUNTER.run(connection, changed)
+        changed = [(*key, books.counters[key].held, books.counters[key].spent) for key in books.changed_counters]
+        _PUT_COUNTER.run(connection, changed)
+
+    def keep(self, books: Books) -> None:
+        """Remember the rows that a committed transaction left, for the next one on the same connection."""
+        if len(self._counters) + len(self._holds) > ROWS_MEMORY_MAX:
+            self.forget_rows()
+        self._counters.update(books.counters)
+        for hold in books.opened_holds.values():
+            self._holds[hold.hold_id] = hold
+        for hold_id in books.ended_holds:
+            self._holds.pop(hold_id, None)
+
+    def forget_rows(self) -> None:
+        """Forget remembered rows: another connection has written."""
+        self._counters.clear()
+        self._holds.clear()
 
     def forget(self) -> None:
-        """Forget remembered ids: a transaction that wrote some of them failed."""
+        """Forget everything remembered: a transaction that wrote some of it failed."""
         self._series.clear()
+        self.forget_rows()
 
     def series_id(self, connection: sa.Connection, attribution: Attribution) -> int:
         """Return the id of an attribution without its conversation, making it if it is new."""
@@ -75,6 +92,28 @@ class LedgerTables:
         series_id: int = connection.execute(found).scalar_one()
         self._series[key] = series_id
         return series_id
+
+    def _load_counters(self, connection: sa.Connection, books: Books, keys: set[CounterKey]) -> None:
+        unknown = []
+        for key in keys:
+            known = self._counters.get(key)
+            if known is None:
+                unknown.append(key)
+            else:
+                books.counters[key] = Counter(known.held, known.spent)
+        for row in _COUNTERS.run(connection, unknown):
+            books.counters[CounterKey(row[0], row[1], row[2])] = Counter(row[3], row[4])
+
+    def _load_holds(self, connection: sa.Connection, books: Books, owners: dict[str, Attribution]) -> None:
+        unknown = []
+        for hold_id in owners:
+            known = self._holds.get(hold_id)
+            if known is None:
+                unknown.append((hold_id,))
+            else:
+                books.holds[hold_id] = known
+        for row in _HOLDS.run(connection, unknown):
+            books.holds[row[0]] = self._read_hold(connection, row, owners[row[0]])
 
     def _read_hold(self, connection: sa.Connection, row: Row, owner: Attribution) -> Hold:
         hold_id, series_id, conversation, amount_picos, tokens, opened_at_us, expires_at_us, process, state = row
@@ -122,8 +161,7 @@ def _hold_of(command: Command) -> tuple[str | None, Attribution]:
 
 def put_counters(connection: sa.Connection, derived: Mapping[CounterKey, tuple[int, int]]) -> None:
     """Set counters to (held, spent)."""
-    if derived:
-        _PUT_COUNTER.run(connection, [(*key, *amounts) for key, amounts in derived.items()])
+    _PUT_COUNTER.run(connection, [(*key, *amounts) for key, amounts in derived.items()])
 
 
 def _post(connection: sa.Connection, new_events: Sequence[Event], posted_at_us: int) -> dict[tuple[str, str], int]:
@@ -229,28 +267,24 @@ def _names(table: sa.Table) -> list[str]:
     return [column.name for column in table.columns if column is not table.autoincrement_column]
 
 
-def _add_to(table: sa.Table, key: Sequence[str], sums: Sequence[str]) -> Statement:
+def _add_to(table: sa.Table, key: Sequence[str], sums: Sequence[str]) -> Insert:
     """Return a statement that adds to the sums of a row, making it if it is not there."""
     new = insert(table)
     added = {name: table.c[name] + new.excluded[name] for name in sums}
-    return Statement(new.on_conflict_do_update(index_elements=key, set_=added), _names(table), _DIALECT)
+    return Insert(new.on_conflict_do_update(index_elements=key, set_=added), _names(table), _DIALECT)
 
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
-_COUNTERS = Lookup(list(counters.c), list(counters.primary_key))
-_HOLDS = Lookup(list(holds.c), [holds.c.hold_id])
-_IDENTITIES = Lookup([events.c.source, events.c.event_id, events.c.body_hash], [events.c.source, events.c.event_id])
-_INSERT_HOLD = Statement(sa.insert(holds), _names(holds), _DIALECT)
-_END_HOLD = Statement(
-    sa.update(holds).where(holds.c.hold_id == sa.bindparam("b_id")).values(state=sa.bindparam("b_state")),
-    ["b_state", "b_id"],
-    _DIALECT,
-)
-_INSERT_EVENT = Statement(sa.insert(events), _names(events), _DIALECT)
-_INSERT_POSTING = Statement(sa.insert(postings), _names(postings), _DIALECT)
+_COUNTERS = select(list(counters.c), list(counters.primary_key))
+_HOLDS = select(list(holds.c), [holds.c.hold_id])
+_IDENTITIES = select([events.c.source, events.c.event_id, events.c.body_hash], [events.c.source, events.c.event_id])
+_INSERT_HOLD = Insert(sa.insert(holds), _names(holds), _DIALECT)
+_END_HOLD = Keyed(f"UPDATE {holds.name} SET state = ?", [holds.c.hold_id])  # noqa: S608 - a name of our own
+_INSERT_EVENT = Insert(sa.insert(events), _names(events), _DIALECT)
+_INSERT_POSTING = Insert(sa.insert(postings), _names(postings), _DIALECT)
 _INSERT_ENTRY = sa.insert(entries)
 _put_counter = insert(counters)
-_PUT_COUNTER = Statement(
+_PUT_COUNTER = Insert(
     _put_counter.on_conflict_do_update(
         index_elements=list(counters.primary_key),
         set_={"held": _put_counter.excluded.held, "spent": _put_counter.excluded.spent},

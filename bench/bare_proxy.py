@@ -1,0 +1,76 @@
+"""The floor to measure against: forwards every POST to the provider on uvloop and httptools, and accounts for nothing.
+
+No keys, no limits, no errors, no streaming: as little as a Python proxy can do.
+"""
+
+import asyncio
+import sys
+from urllib.parse import urlsplit
+
+import httptools
+import uvloop
+
+POOL: list["Upstream"] = []
+
+
+class Upstream(asyncio.Protocol):
+    """One connection to the provider."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+
+    def ask(self, data: bytes) -> "asyncio.Future[bytes]":
+        """Send a request; the future gets its whole answer."""
+        self.parser = httptools.HttpResponseParser(self)
+        self.parts: list[bytes] = []
+        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.transport.write(data)
+        return self.answer
+
+    def data_received(self, data: bytes) -> None:
+        self.parts.append(data)
+        self.parser.feed_data(data)
+
+    def on_message_complete(self) -> None:
+        POOL.append(self)
+        self.answer.set_result(b"".join(self.parts))
+
+
+class Client(asyncio.Protocol):
+    """One connection of the load generator."""
+
+    address: tuple[str, int]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.parser = httptools.HttpRequestParser(self)
+        self.parts: list[bytes] = []
+
+    def data_received(self, data: bytes) -> None:
+        self.parts.append(data)
+        self.parser.feed_data(data)
+
+    def on_message_complete(self) -> None:
+        data = b"".join(self.parts)
+        self.parts.clear()
+        self.task = asyncio.ensure_future(self.forward(data))
+
+    async def forward(self, data: bytes) -> None:
+        upstream = (
+            POOL.pop() if POOL else (await asyncio.get_running_loop().create_connection(Upstream, *self.address))[1]
+        )
+        self.transport.write(await upstream.ask(data))
+
+
+async def main(provider: str) -> None:
+    """Serve on a free port and say which."""
+    parts = urlsplit(provider)
+    Client.address = (parts.hostname or "", parts.port or 0)
+    server = await asyncio.get_running_loop().create_server(Client, "127.0.0.1", 0)
+    print(f"listening on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", file=sys.stderr, flush=True)
+    await server.serve_forever()
+
+
+if __name__ == "__main__":
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main(sys.argv[1]))
