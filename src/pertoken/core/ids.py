@@ -1,6 +1,7 @@
 """Identifiers: sortable by time, unguessable by chance that the caller brings."""
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32, lower case: no i, l, o, u
+_PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 RANDOM_BITS = 80
 
 
@@ -20,8 +21,9 @@ def new_secret(random_bits: int, bits: int) -> str:
 
 
 def _base32(number: int, width: int) -> str:
-    characters = []
-    for _ in range(width):
-        characters.append(_ALPHABET[number & 31])
-        number >>= 5
-    return "".join(reversed(characters))
+    pairs = []
+    for _ in range(0, width, 2):
+        pairs.append(_PAIRS[number & 1023])
+        number >>= 10
+    pairs.reverse()
+    return "".join(pairs)[-width:]

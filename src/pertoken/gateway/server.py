@@ -1,9 +1,13 @@
 """Running the gateway: one process, one event loop, one committer."""
 
 import asyncio
+import contextlib
+import gc
 import logging
+import signal
 import socket
 import sys
+from collections.abc import Iterator
 
 import uvicorn
 import uvloop
@@ -29,6 +33,7 @@ async def _serve(settings: Settings, database: Database, host: str, port: int) -
     committer = wiring.start_committer(database)
     client = wiring.make_client(settings)
     world = wiring.make_world(settings, committer, client)
+    _tame_the_collector()
     config = uvicorn.Config(
         create_app(world),
         host=host,
@@ -49,8 +54,27 @@ async def _serve(settings: Settings, database: Database, host: str, port: int) -
         await asyncio.to_thread(committer.close)
 
 
+def _tame_the_collector() -> None:
+    """Keep the garbage collector from walking the price book again and again: 10 % of a call's CPU."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
+
+
 class _Server(uvicorn.Server):
-    """uvicorn's server that says where it listens, once it does."""
+    """uvicorn's server that says where it listens, and leaves the process to end by itself."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Begin to shut down on SIGINT or SIGTERM. uvicorn would raise the signal again before we can settle."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, then print the address: what waits for this line can call at once."""

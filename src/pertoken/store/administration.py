@@ -44,7 +44,7 @@ class Administration:
         holds = archive.open_holds()
         since_us = min([start_us, *(hold.opened_at_us for hold in holds)])
         derived = derive_counters(BudgetIndex([budget]), archive.events(since_us), holds)
-        put_counters(self._connection, derived)
+        put_counters(self._connection.connection.cursor(), derived)
 
     def change_budget(self, budget: Budget) -> None:
         """Change limit and mode of a budget; its counters stay."""

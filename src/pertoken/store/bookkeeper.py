@@ -37,18 +37,18 @@ class Bookkeeper:
     def transact(self, commands: Sequence[Command]) -> list[Result]:
         """Decide and write `commands` in one durable transaction. Raises StoreFailed; then nothing was done."""
         try:
-            with self._database.write() as connection:
-                if self._database.changed_by_others(connection):
+            with self._database.hot_write() as (cursor, changed_by_others):
+                if changed_by_others:
                     self._tables.forget_rows()
-                    self._read_if_changed(connection)
-                books = self._tables.load(connection, self.directory, commands)
+                    self.refresh()  # nobody can commit while we hold the lock: what is read is what holds
+                books = self._tables.load(cursor, self.directory, commands)
                 results = [books.apply(command) for command in commands]
-                self._tables.save(connection, books, self._now_us())
-            self._tables.keep(books)
-            return results
+                self._tables.save(cursor, books, self._now_us())
         except StoreFailed:
             self._tables.forget()
             raise
+        self._tables.keep(books)
+        return results
 
     def expired_holds(self, now_us: int) -> list[Hold]:
         """Return open holds whose time is over, the oldest first. Raises StoreFailed."""

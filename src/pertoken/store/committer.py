@@ -16,8 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-import sqlalchemy as sa
-
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Command, Expire, Result, Settle, Void
 from pertoken.core.prices import PriceBook
@@ -118,7 +116,7 @@ class Committer:
 
     def _fail(self, batch: Sequence[_Waiting], failure: StoreFailed) -> None:
         """Answer each command of a failed batch: alone if it can be, else unavailable; what is owed is kept."""
-        if len(batch) > 1 and isinstance(failure.__cause__, sa.exc.IntegrityError):
+        if len(batch) > 1 and failure.is_one_row:
             for one in batch:  # one command does not fit its row: the others must not suffer
                 self._commit([one])
             return

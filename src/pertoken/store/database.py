@@ -1,6 +1,7 @@
 """Opening the database: engine, pragmas, transactions, migrations, and its failures by name."""
 
 import contextlib
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,12 +10,20 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 BUSY_MS_MAX = 10_000  # how long a writer waits for another process' transaction
 
 
 class StoreFailed(Exception):
-    """The database could not do what was asked: full, read-only, locked, damaged or gone."""
+    """The database could not do what was asked: full, read-only, locked, damaged or gone.
+
+    `is_one_row`: a single row broke a rule; the other commands of its batch would have been fine.
+    """
+
+    def __init__(self, message: str, *, is_one_row: bool = False) -> None:
+        super().__init__(message)
+        self.is_one_row = is_one_row
 
 
 class Database:
@@ -28,7 +37,8 @@ class Database:
             raise StoreFailed("the ledger needs a file, not memory; use sqlite:///PATH")
         self.path = Path(self.url.database)
         self._writer = _engine(self.url, "BEGIN IMMEDIATE")
-        self._seen: tuple[int, int] | None = None
+        self._hot: sa.PoolProxiedConnection | None = None
+        self._hot_version: int | None = None
         self._reader = _engine(self.url, "BEGIN")
 
     def fork(self) -> "Database":
@@ -42,18 +52,41 @@ class Database:
             with self._writer.begin() as connection:
                 yield connection
         except sa.exc.DBAPIError as error:
-            raise StoreFailed(_reason(error, self.path)) from error
+            raise StoreFailed(_reason(str(error.orig), self.path)) from error
 
-    def changed_by_others(self, connection: sa.Connection) -> bool:
-        """Tell whether another connection may have written since this was last asked on a write connection.
+    @contextlib.contextmanager
+    def hot_write(self) -> Iterator[tuple[Cursor, bool]]:
+        """Yield the driver's cursor in one durable transaction on a connection kept for this alone.
 
-        SQLite counts the commits of others for each connection (PRAGMA data_version), so that inside a write
-        transaction "no" is certain: rows remembered from the last one are the rows on disk.
+        Also yields whether another connection has committed since the last hot write. SQLite counts the commits of
+        others for each connection (PRAGMA data_version), so that inside a write transaction "no" is certain: rows
+        remembered from the last one are the rows on disk. Raises StoreFailed; nothing is half done then.
         """
-        version = connection.exec_driver_sql("PRAGMA data_version").scalar_one()
-        seen = (id(connection.connection.dbapi_connection), version)
-        changed, self._seen = seen != self._seen, seen
-        return changed
+        try:
+            if self._hot is None:
+                self._hot = self._writer.raw_connection()
+            cursor = self._hot.cursor()
+            cursor.execute("BEGIN IMMEDIATE")
+            try:
+                cursor.execute("PRAGMA data_version")
+                version = cursor.fetchall()[0][0]
+                yield cursor, version != self._hot_version
+                cursor.execute("COMMIT")
+                self._hot_version = version
+            except BaseException:
+                cursor.execute("ROLLBACK")
+                raise
+        except sqlite3.Error as error:
+            self._drop_hot()
+            raise StoreFailed(
+                _reason(str(error), self.path), is_one_row=isinstance(error, sqlite3.IntegrityError)
+            ) from error
+
+    def _drop_hot(self) -> None:
+        self._hot_version = None
+        if self._hot is not None:
+            self._hot.invalidate()
+            self._hot = None
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -62,7 +95,7 @@ class Database:
             with self._reader.begin() as connection:
                 yield connection
         except sa.exc.DBAPIError as error:
-            raise StoreFailed(_reason(error, self.path)) from error
+            raise StoreFailed(_reason(str(error.orig), self.path)) from error
 
     def migrate(self) -> None:
         """Bring the database to the newest schema, creating it if it is not there. Raises StoreFailed."""
@@ -82,6 +115,7 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        self._drop_hot()
         self._writer.dispose()
         self._reader.dispose()
 
@@ -104,8 +138,7 @@ def _engine(url: sa.URL, begin: str) -> sa.Engine:
     return engine
 
 
-def _reason(error: sa.exc.DBAPIError, path: Path) -> str:
-    text = str(error.orig)
+def _reason(text: str, path: Path) -> str:
     if "readonly" in text:
         return f"the database is read-only: {path}"
     if "full" in text:

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 from pertoken.core import ledger
 from pertoken.core.budgets import Attribution, CounterKey
@@ -35,28 +36,28 @@ class LedgerTables:
         self._counters: dict[CounterKey, Counter] = {}
         self._holds: dict[str, Hold] = {}  # open ones
 
-    def load(self, connection: sa.Connection, directory: Directory, commands: Sequence[Command]) -> Books:
+    def load(self, cursor: Cursor, directory: Directory, commands: Sequence[Command]) -> Books:
         """Return books with every row that `commands` touch."""
         books = Books(directory.budgets, directory.revision)
         keys = {touch.key for command in commands for touch in books.touched(command)}
         owners = {hold_id: owner for hold_id, owner in map(_hold_of, commands) if hold_id is not None}
         records = {(one.event.source, one.event.event_id) for one in commands if type(one) is ledger.Record}
-        self._load_counters(connection, books, keys)
-        self._load_holds(connection, books, owners)
-        for source, event_id, body_hash in _IDENTITIES.run(connection, list(records)):
+        self._load_counters(cursor, books, keys)
+        self._load_holds(cursor, books, owners)
+        for source, event_id, body_hash in _IDENTITIES.run(cursor, list(records)):
             books.events[source, event_id] = body_hash
         return books
 
-    def save(self, connection: sa.Connection, books: Books, posted_at_us: int) -> None:
+    def save(self, cursor: Cursor, books: Books, posted_at_us: int) -> None:
         """Write everything that changed: holds, events with their entry, counters, balances, roll-ups."""
-        _INSERT_HOLD.run(connection, [self._hold_row(connection, hold) for hold in books.opened_holds.values()])
+        _INSERT_HOLD.run(cursor, [self._hold_row(cursor, hold) for hold in books.opened_holds.values()])
         for state in set(books.ended_holds.values()):
             ended = [(hold_id,) for hold_id, found in books.ended_holds.items() if found is state]
-            _END_HOLD.run(connection, ended, state.value)
+            _END_HOLD.run(cursor, ended, state.value)
         if books.new_events:
-            self._save_events(connection, books.new_events, posted_at_us)
+            self._save_events(cursor, books.new_events, posted_at_us)
         changed = [(*key, books.counters[key].held, books.counters[key].spent) for key in books.changed_counters]
-        _PUT_COUNTER.run(connection, changed)
+        _PUT_COUNTER.run(cursor, changed)
 
     def keep(self, books: Books) -> None:
         """Remember the rows that a committed transaction left, for the next one on the same connection."""
@@ -78,22 +79,21 @@ class LedgerTables:
         self._series.clear()
         self.forget_rows()
 
-    def series_id(self, connection: sa.Connection, attribution: Attribution) -> int:
+    def series_id(self, cursor: Cursor, attribution: Attribution) -> int:
         """Return the id of an attribution without its conversation, making it if it is new."""
         key = attribution if attribution.conversation is None else attribution._replace(conversation=None)
         known = self._series.get(key)
         if known is not None:
             return known
-        values = _series_row(key)
-        connection.execute(insert(series).values(**values).on_conflict_do_nothing())
-        found = sa.select(series.c.series_id).where(*(series.c[name] == value for name, value in values.items()))
+        row = _series_row(key)
+        _INSERT_SERIES.run(cursor, [row])
         if len(self._series) >= SERIES_MEMORY_MAX:
             self._series.clear()
-        series_id: int = connection.execute(found).scalar_one()
+        [(series_id,)] = _SERIES.run(cursor, [row])
         self._series[key] = series_id
-        return series_id
+        return int(series_id)
 
-    def _load_counters(self, connection: sa.Connection, books: Books, keys: set[CounterKey]) -> None:
+    def _load_counters(self, cursor: Cursor, books: Books, keys: set[CounterKey]) -> None:
         unknown = []
         for key in keys:
             known = self._counters.get(key)
@@ -101,10 +101,10 @@ class LedgerTables:
                 unknown.append(key)
             else:
                 books.counters[key] = Counter(known.held, known.spent)
-        for row in _COUNTERS.run(connection, unknown):
+        for row in _COUNTERS.run(cursor, unknown):
             books.counters[CounterKey(row[0], row[1], row[2])] = Counter(row[3], row[4])
 
-    def _load_holds(self, connection: sa.Connection, books: Books, owners: dict[str, Attribution]) -> None:
+    def _load_holds(self, cursor: Cursor, books: Books, owners: dict[str, Attribution]) -> None:
         unknown = []
         for hold_id in owners:
             known = self._holds.get(hold_id)
@@ -112,19 +112,19 @@ class LedgerTables:
                 unknown.append((hold_id,))
             else:
                 books.holds[hold_id] = known
-        for row in _HOLDS.run(connection, unknown):
-            books.holds[row[0]] = self._read_hold(connection, row, owners[row[0]])
+        for row in _HOLDS.run(cursor, unknown):
+            books.holds[row[0]] = self._read_hold(cursor, row, owners[row[0]])
 
-    def _read_hold(self, connection: sa.Connection, row: Row, owner: Attribution) -> Hold:
+    def _read_hold(self, cursor: Cursor, row: tuple[Any, ...], owner: Attribution) -> Hold:
         hold_id, series_id, conversation, amount_picos, tokens, opened_at_us, expires_at_us, process, state = row
-        assert series_id == self.series_id(connection, owner), (hold_id, owner)
+        assert series_id == self.series_id(cursor, owner), (hold_id, owner)
         assert conversation == owner.conversation, (hold_id, owner)
         return Hold(hold_id, owner, amount_picos, tokens, opened_at_us, expires_at_us, process, HoldState(state))
 
-    def _hold_row(self, connection: sa.Connection, hold: Hold) -> tuple[Any, ...]:
+    def _hold_row(self, cursor: Cursor, hold: Hold) -> tuple[Any, ...]:
         return (
             hold.hold_id,
-            self.series_id(connection, hold.attribution),
+            self.series_id(cursor, hold.attribution),
             hold.attribution.conversation,
             hold.amount_picos,
             hold.tokens,
@@ -134,17 +134,17 @@ class LedgerTables:
             hold.state.value,
         )
 
-    def _save_events(self, connection: sa.Connection, new_events: Sequence[Event], posted_at_us: int) -> None:
-        entry_ids = _post(connection, new_events, posted_at_us)
+    def _save_events(self, cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> None:
+        entry_ids = _post(cursor, new_events, posted_at_us)
         sums: dict[tuple[int, int, str], list[int]] = {}
         rows = []
         for event in new_events:
-            series_id = self.series_id(connection, event.attribution)
+            series_id = self.series_id(cursor, event.attribution)
             pair = (event.attribution.provider or "", event.currency)
             rows.append(_event_row(event, series_id, entry_ids.get(pair) if event.cost_picos else None))
             add_to_rollup(sums, series_id, event)
-        _INSERT_EVENT.run(connection, rows)
-        _ADD_ROLLUP.run(connection, [(*slot, *amounts) for slot, amounts in sums.items()])
+        _INSERT_EVENT.run(cursor, rows)
+        _ADD_ROLLUP.run(cursor, [(*slot, *amounts) for slot, amounts in sums.items()])
 
 
 def _hold_of(command: Command) -> tuple[str | None, Attribution]:
@@ -159,12 +159,12 @@ def _hold_of(command: Command) -> tuple[str | None, Attribution]:
     return None, NOBODY
 
 
-def put_counters(connection: sa.Connection, derived: Mapping[CounterKey, tuple[int, int]]) -> None:
+def put_counters(cursor: Cursor, derived: Mapping[CounterKey, tuple[int, int]]) -> None:
     """Set counters to (held, spent)."""
-    _PUT_COUNTER.run(connection, [(*key, *amounts) for key, amounts in derived.items()])
+    _PUT_COUNTER.run(cursor, [(*key, *amounts) for key, amounts in derived.items()])
 
 
-def _post(connection: sa.Connection, new_events: Sequence[Event], posted_at_us: int) -> dict[tuple[str, str], int]:
+def _post(cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> dict[tuple[str, str], int]:
     """Post one balanced entry for each provider and currency of `new_events`; return the entries' ids."""
     sums: dict[tuple[str, str], int] = defaultdict(int)
     for event in new_events:
@@ -172,13 +172,11 @@ def _post(connection: sa.Connection, new_events: Sequence[Event], posted_at_us: 
             sums[event.attribution.provider or "", event.currency] += event.cost_picos
     ids = {}
     for (provider, currency), amount in sums.items():
-        entry = {"posted_at_us": posted_at_us, "kind": "usage", "currency": currency}
-        made = connection.execute(_INSERT_ENTRY, entry).inserted_primary_key
-        assert made is not None
-        entry_id = ids[provider, currency] = made[0]
+        _INSERT_ENTRY.run(cursor, [(posted_at_us, "usage", currency)])
+        entry_id = ids[provider, currency] = cursor.fetchall()[0][0]
         pair = ((f"provider_cost:{provider}", amount), (f"provider_payable:{provider}", -amount))
-        _INSERT_POSTING.run(connection, [(entry_id, account, picos) for account, picos in pair])
-        _ADD_BALANCE.run(connection, [(account, currency, picos) for account, picos in pair])
+        _INSERT_POSTING.run(cursor, [(entry_id, account, picos) for account, picos in pair])
+        _ADD_BALANCE.run(cursor, [(account, currency, picos) for account, picos in pair])
     return ids
 
 
@@ -220,16 +218,16 @@ def read_attribution(row: Row, conversation: str | None) -> Attribution:
     )
 
 
-def _series_row(attribution: Attribution) -> dict[str, str]:
-    return {
-        "key_id": attribution.key or "",
-        "team": attribution.team or "",
-        "customer": attribution.customer or "",
-        "user_name": attribution.user or "",
-        "provider": attribution.provider or "",
-        "model": attribution.model or "",
-        "tags": codec.encode_tags(attribution.tags),
-    }
+def _series_row(attribution: Attribution) -> tuple[str, ...]:
+    return (
+        attribution.key or "",
+        attribution.team or "",
+        attribution.customer or "",
+        attribution.user or "",
+        attribution.provider or "",
+        attribution.model or "",
+        codec.encode_tags(attribution.tags),
+    )
 
 
 def _event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, ...]:
@@ -282,7 +280,9 @@ _INSERT_HOLD = Insert(sa.insert(holds), _names(holds), _DIALECT)
 _END_HOLD = Keyed(f"UPDATE {holds.name} SET state = ?", [holds.c.hold_id])  # noqa: S608 - a name of our own
 _INSERT_EVENT = Insert(sa.insert(events), _names(events), _DIALECT)
 _INSERT_POSTING = Insert(sa.insert(postings), _names(postings), _DIALECT)
-_INSERT_ENTRY = sa.insert(entries)
+_INSERT_ENTRY = Insert(sa.insert(entries).returning(entries.c.entry_id), _names(entries), _DIALECT)
+_INSERT_SERIES = Insert(insert(series).on_conflict_do_nothing(), _names(series), _DIALECT)
+_SERIES = select([series.c.series_id], [series.c[name] for name in _names(series)])
 _put_counter = insert(counters)
 _PUT_COUNTER = Insert(
     _put_counter.on_conflict_do_update(
