@@ -1,0 +1,66 @@
+"""Windows partition time, in every zone."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pertoken.core.periods import NotATime, Window, bounds, days, format_time, load_zone, parse_time
+
+ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Chatham"]
+INSTANTS = st.integers(1_577_836_800_000_000, 1_893_456_000_000_000)  # 2020 to 2030
+CALENDAR = [window for window in Window if window is not Window.TOTAL]
+
+
+@given(st.sampled_from(CALENDAR), INSTANTS, st.sampled_from(ZONES))
+def test_windows_partition_time(window: Window, at_us: int, zone: str) -> None:
+    """Every instant is in exactly one window; the next begins where it ends."""
+    start, end = bounds(window, at_us, zone)
+
+    assert start <= at_us < end
+    assert bounds(window, start, zone) == (start, end)
+    assert bounds(window, end - 1, zone) == (start, end)
+    assert bounds(window, end, zone)[0] == end
+
+
+@pytest.mark.parametrize(
+    ("window", "at", "zone", "start", "end"),
+    [
+        ("day", "2026-11-23T22:30:00Z", "Europe/Berlin", "2026-11-22T23:00:00Z", "2026-11-23T23:00:00Z"),
+        ("day", "2026-03-29T12:00:00Z", "Europe/Berlin", "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"),
+        ("day", "2026-10-25T12:00:00Z", "Europe/Berlin", "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"),
+        ("month", "2026-12-31T23:30:00Z", "UTC", "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+        ("month", "2026-12-31T23:30:00Z", "Europe/Berlin", "2026-12-31T23:00:00Z", "2027-01-31T23:00:00Z"),
+        ("week", "2026-11-23T00:00:00Z", "UTC", "2026-11-23T00:00:00Z", "2026-11-30T00:00:00Z"),
+        ("hour", "2026-11-23T10:40:00Z", "Asia/Kolkata", "2026-11-23T10:30:00Z", "2026-11-23T11:30:00Z"),
+        ("minute", "2026-11-23T10:40:59.9Z", "UTC", "2026-11-23T10:40:00Z", "2026-11-23T10:41:00Z"),
+    ],
+)
+def test_calendar(window: str, at: str, zone: str, start: str, end: str) -> None:
+    """Days of 23 and 25 hours, months over the year's end, half-hour zones."""
+    assert tuple(map(format_time, bounds(Window(window), parse_time(at), zone))) == (start, end)
+
+
+@given(INSTANTS, st.integers(1, 40 * 86_400_000_000), st.sampled_from(ZONES))
+def test_days_cover_a_range_without_gap_or_overlap(start_us: int, length_us: int, zone: str) -> None:
+    """The days of a range are contiguous and reach over both its ends."""
+    found = list(days(start_us, start_us + length_us, zone))
+
+    assert found[0][0] <= start_us < found[0][1]
+    assert found[-1][1] >= start_us + length_us
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(found))
+
+
+@given(INSTANTS)
+def test_times_survive_being_written_and_read(at_us: int) -> None:
+    """Microseconds are kept exactly."""
+    assert parse_time(format_time(at_us)) == at_us
+
+
+def test_what_is_no_time() -> None:
+    """Wrong texts say what to write instead."""
+    with pytest.raises(NotATime, match="use 2026"):
+        parse_time("yesterday")
+    with pytest.raises(NotATime, match="Europe/Berlin"):
+        load_zone("Mars/Olympus")
