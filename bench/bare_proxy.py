@@ -55,10 +55,11 @@ class Client(asyncio.Protocol):
         self.parts.clear()
         self.task = asyncio.ensure_future(self.forward(data))
 
+    async def connect(self) -> Upstream:
+        return (await asyncio.get_running_loop().create_connection(Upstream, *self.address))[1]
+
     async def forward(self, data: bytes) -> None:
-        upstream = (
-            POOL.pop() if POOL else (await asyncio.get_running_loop().create_connection(Upstream, *self.address))[1]
-        )
+        upstream = POOL.pop() if POOL else await self.connect()
         self.transport.write(await upstream.ask(data))
 
 

@@ -142,25 +142,15 @@ def scene() -> Iterator[tuple[Process, Process, str]]:
         pertoken = [sys.executable, "-m", "pertoken"]
 
         def run(*arguments: str) -> str:
-            done = subprocess.run(
-                [*pertoken, *arguments], env={**os.environ, **environ}, check=True, capture_output=True
-            )
+            command = [*pertoken, *arguments]
+            done = subprocess.run(command, env={**os.environ, **environ}, check=True, capture_output=True)
             return done.stdout.decode()
 
-        secret = json.loads(
-            run("key", "create", "bench", "--team", "t", "--customer", "c", "--budget", "1000/day", "--json")
-        )
+        owner = ("--team", "t", "--customer", "c", "--budget", "1000/day")
+        secret = json.loads(run("key", "create", "bench", *owner, "--json"))
         for number in range(BUDGETS - 1):
-            run(
-                "budget",
-                "set",
-                f"b{number}",
-                "--limit",
-                "10000",
-                "--window",
-                "month",
-                *(["--each", "team"] if number else []),
-            )
+            each = ("--each", "team") if number else ()
+            run("budget", "set", f"b{number}", "--limit", "10000", "--window", "month", *each)
         gateway = Process([*pertoken, "serve", "--port", "0"], folder / "gateway.log", environ)
         stack.callback(gateway.stop)
         yield gateway, proxy, secret["secret"]
@@ -195,9 +185,8 @@ def main() -> None:
         table.add_row("calls a second", f"{rate:,.0f}", f"{floor_rate:,.0f}", f"{rate / floor_rate:.2f}", "")
         _, _, p50 = measure(gateway, secret, 100 * scale, 1)
         _, _, floor_p50 = measure(proxy, secret, 100 * scale, 1)
-        table.add_row(
-            "p50 latency, 1 connection", f"{p50:.2f} ms", f"{floor_p50:.2f} ms", f"+{p50 - floor_p50:.2f} ms", "+2 ms"
-        )
+        added = f"+{p50 - floor_p50:.2f} ms"
+        table.add_row("p50 latency, 1 connection", f"{p50:.2f} ms", f"{floor_p50:.2f} ms", added, "+2 ms")
         calls = 40 * scale
         stream_cpu, _, _ = measure(gateway, secret, calls, 32, stream=True)
         chunk = (stream_cpu - cpu) / 200

@@ -29,7 +29,7 @@ def merge(known: Sequence[PriceRow], offered: Sequence[PriceRow], now_us: int) -
     unchanged = 0
     for row in offered:
         probe_us = min(max(now_us, row.valid_from_us), row.valid_to_us - 1)  # an instant at which the offer holds
-        old = _in_force(by_slot.get(_slot(row), []), probe_us)
+        old = _counterpart(by_slot.get(_slot(row), []), row, probe_us)
         if old is None:
             added.append(row)
         elif _costs_the_same(old, row):
@@ -53,9 +53,11 @@ def _slot(row: PriceRow) -> tuple[object, ...]:
     return (row.provider, row.model, row.match, row.unit, row.input_above, row.conditions)
 
 
-def _in_force(rows: Sequence[PriceRow], at_us: int) -> PriceRow | None:
+def _counterpart(rows: Sequence[PriceRow], offered: PriceRow, at_us: int) -> PriceRow | None:
+    """Return the known row that the offered one restates: of the same start, else the one in force at `at_us`."""
     live = [row for row in rows if row.valid_from_us <= at_us < row.valid_to_us]
-    return max(live, key=lambda row: (row.valid_from_us, row.recorded_at_us), default=None)
+    same_start = [row for row in live if row.valid_from_us == offered.valid_from_us]
+    return max(same_start or live, key=lambda row: (row.valid_from_us, row.recorded_at_us), default=None)
 
 
 def _costs_the_same(old: PriceRow, new: PriceRow) -> bool:

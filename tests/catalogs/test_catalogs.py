@@ -1,0 +1,174 @@
+"""The shipped price book: every import, every dated point, and merging that never reprices the past."""
+
+import itertools
+import json
+from decimal import Decimal
+
+import pytest
+from genai_prices.data import providers
+
+from pertoken.catalogs import genai, history, litellm
+from pertoken.catalogs.limits import ModelLimits
+from pertoken.core.bounds import Limits
+from pertoken.core.money import format_amount
+from pertoken.core.periods import parse_time
+from pertoken.core.prices import PriceBook, PriceRow, Rates
+from pertoken.core.units import UNITS
+from pertoken.services.catalog import merge
+
+NOW = parse_time("2026-11-23")
+LATER = parse_time("2026-12-24")
+
+
+@pytest.fixture(scope="module")
+def book() -> PriceBook:
+    """Return the price book that a new database begins with."""
+    return PriceBook([*genai.read(NOW), *history.read(NOW)])
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "at", "input_price", "output_price"),
+    [
+        ("openai", "o3", "2025-06-09T23:59:59Z", "10", "40"),
+        ("openai", "o3", "2025-06-10", "2", "8"),
+        ("openai", "o3-2025-04-16", "2025-05-01", "10", "40"),
+        ("openai", "gpt-4", "2023-03-14", "30", "60"),
+        ("openai", "gpt-3.5-turbo", "2023-05-01", "2", "2"),
+        ("openai", "gpt-3.5-turbo", "2023-07-01", "1.5", "2"),
+        ("openai", "gpt-3.5-turbo", "2024-02-01", "0.5", "1.5"),
+        ("openai", "gpt-4o", "2024-06-01", "5", "15"),
+        ("openai", "gpt-4o", "2026-11-01", "2.5", "10"),
+        ("openai", "gpt-4o-mini-2024-07-18", "2026-11-01", "0.15", "0.6"),
+        ("openai", "gpt-5.6-luna", "2026-07-29", "1", "6"),
+        ("openai", "gpt-5.6-luna", "2026-07-30", "0.2", "1.2"),
+        ("openai", "gpt-5.6-sol", "2026-08-20", "5", "30"),
+        ("openai", "gpt-5.6-sol", "2026-08-21", "4", "20"),
+        ("anthropic", "claude-3-5-haiku-20241022", "2024-12-15", "1", "5"),
+        ("anthropic", "claude-3-5-haiku-20241022", "2024-12-16", "0.8", "4"),
+        ("anthropic", "claude-opus-4-20250514", "2025-06-01", "15", "75"),
+        ("anthropic", "claude-opus-4-5", "2025-12-01", "5", "25"),
+        ("google", "gemini-2.5-pro", "2025-07-01", "1.25", "10"),
+        ("google", "gemini-4-argon", "2026-11-30", "2", "10"),
+        ("google", "gemini-4-argon", "2026-12-01", "4", "20"),
+        ("deepseek", "deepseek-chat", "2025-02-07", "0.14", "0.28"),
+        ("deepseek", "deepseek-chat", "2025-02-08", "0.27", "1.1"),
+        ("mistral", "mistral-large-4", "2026-10-28", "1.36", "4.18"),
+        ("mistral", "mistral-large-4", "2026-10-29", "0.7", "2.1"),
+    ],
+)
+def test_prices_at_dates(
+    book: PriceBook, provider: str, model: str, at: str, input_price: str, output_price: str
+) -> None:
+    """A model's price at a date is what the provider charged then."""
+    rates = book.resolve(provider, model, parse_time(at))
+
+    assert isinstance(rates, Rates)
+    rows = rates.at(0)
+    assert format_amount(rows["input_tokens"].amount_picos) == input_price
+    assert format_amount(rows["output_tokens"].amount_picos) == output_price
+
+
+def test_history_is_sound() -> None:
+    """At least a hundred dated points; no two prices of one thing overlap in time; each says who says so."""
+    rows = history.read(NOW)
+
+    assert len({(row.model, row.input_above, row.valid_from_us) for row in rows}) >= 100
+    assert all(row.unit in UNITS and row.valid_from_us < row.valid_to_us and row.evidence for row in rows)
+    by_thing: dict[tuple[object, ...], list[PriceRow]] = {}
+    for row in rows:
+        by_thing.setdefault((row.provider, row.model, row.match, row.unit, row.input_above), []).append(row)
+    for points in by_thing.values():
+        points.sort(key=lambda row: row.valid_from_us)
+        assert all(one.valid_to_us <= other.valid_from_us for one, other in itertools.pairwise(points))
+
+
+def test_every_current_base_price_of_genai_prices_is_there() -> None:
+    """What genai-prices states undated for input and output, its rows state too."""
+    rows = {
+        (row.provider, row.model, row.unit): row
+        for row in genai.read(NOW)
+        if not row.conditions and not row.input_above
+    }
+    checked = 0
+    for provider in providers:
+        for model in provider.models:
+            for unit, field in (("input_tokens", "input_mtok"), ("output_tokens", "output_mtok")):
+                stated = None if isinstance(model.prices, list) else getattr(model.prices, field)
+                if isinstance(stated, Decimal):
+                    assert rows[provider.id, model.id, unit].amount_picos == round(stated * 10**12)
+                    checked += 1
+
+    assert checked > 2_000
+
+
+def test_importing_again_changes_nothing() -> None:
+    """The same list a month later adds and supersedes nothing."""
+    known = genai.read(NOW)
+    change = merge(known, genai.read(LATER), LATER)
+
+    assert (change.added, change.superseded) == ((), ())
+    assert change.unchanged == len(known)
+
+
+def test_a_price_changed_in_place_starts_now() -> None:
+    """An undated price that differs is closed now and begins anew now: what was rated before stays as it was."""
+    known = [row for row in genai.read(NOW) if row.model == "gpt-4o-mini" and row.provider == "openai"]
+    offered = [
+        row._replace(amount_picos=row.amount_picos * 2)
+        if row.unit == "cache_read_tokens" and not row.conditions
+        else row
+        for row in known
+    ]
+    change = merge(known, offered, LATER)
+    book = PriceBook([*(row for row in known if row not in change.superseded), *change.added])
+
+    def amount(at_us: int) -> int:
+        rates = book.resolve("openai", "gpt-4o-mini", at_us)
+        assert isinstance(rates, Rates)
+        return rates.at(0)["cache_read_tokens"].amount_picos
+
+    assert amount(LATER) == amount(LATER + 1) == 2 * amount(LATER - 1)
+    assert (
+        merge([*(row for row in known if row not in change.superseded), *change.added], offered, LATER + 5).added == ()
+    )
+
+
+def test_litellm() -> None:
+    """LiteLLM's names carry tiers, batch and thresholds; numbers such as 1.5e-07 stay exact."""
+    content = {
+        "sample_spec": {"input_cost_per_token": 1},
+        "gpt-x": {
+            "litellm_provider": "openai",
+            "input_cost_per_token": 1.5e-07,
+            "output_cost_per_token": 6e-07,
+            "input_cost_per_token_above_200k_tokens": 3e-07,
+            "input_cost_per_token_batches": 7.5e-08,
+            "output_cost_per_token_flex": 3e-07,
+            "mode": "chat",
+        },
+    }
+    rows = {(row.unit, row.input_above, row.conditions): row for row in litellm.read(json.dumps(content).encode(), NOW)}
+
+    assert {key: format_amount(row.amount_picos) for key, row in rows.items()} == {
+        ("input_tokens", None, ()): "0.15",
+        ("output_tokens", None, ()): "0.6",
+        ("input_tokens", 200_000, ()): "0.3",
+        ("input_tokens", None, (("batch", "true"),)): "0.075",
+        ("output_tokens", None, (("service_tier", "flex"),)): "0.3",
+    }
+    with pytest.raises(litellm.NotAPriceList):
+        litellm.read(b"[]", NOW)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("gpt-4o-mini", Limits(16_384, 128_000)),
+        ("gpt-4o-2024-05-13", Limits(4_096, 128_000)),
+        ("gpt-4.1-nano", Limits(32_768, 1_047_576)),
+        ("never-heard-of", Limits()),
+    ],
+)
+def test_model_limits(model: str, expected: Limits) -> None:
+    """The closest name decides; what is not known is not guessed."""
+    assert ModelLimits().find("openai", model) == expected
