@@ -58,7 +58,7 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
     settled = await settle(request, holding, relayed, changed, world)
     refusal = refusal_at_the_end(request, relayed, settled, call_id)
     if request.facts.stream:
-        exchange.finish(relayed.last if refusal is None else relayed.last + request.format.stream_error(refusal))
+        exchange.finish(relayed.last if refusal is None else request.format.stream_error(refusal))
     elif refusal is not None or isinstance(settled, StoreUnavailable):
         assert refusal is not None
         refuse(exchange, request.format, refusal, call_id)

@@ -1,0 +1,112 @@
+"""The database that cannot be written: calls are refused, what was served is kept and paid, nothing is half done."""
+
+import json
+import resource
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from openai import OpenAI
+from tests.e2e.conftest import Stack, gateway_environ, start
+
+from pertoken.store.database import Database
+
+MODEL = "gpt-4o-mini"
+HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]
+NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
+
+
+@pytest.fixture
+def lonely(tmp_path: Path) -> Iterator[Stack]:
+    """Return a stack of its own, whose disk the test may fill."""
+    simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path / "simulator.log")
+    environ = gateway_environ(simulator.url, tmp_path)
+    gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, tmp_path / "gateway.log")
+    stack = Stack(gateway, simulator, Database(environ["PERTOKEN_DATABASE_URL"]))
+    stack.key_id, stack.secret = stack.new_key("lonely")
+    try:
+        yield stack
+    finally:
+        if gateway.popen.poll() is None:
+            resource.prlimit(gateway.popen.pid, resource.RLIMIT_FSIZE, NO_LIMIT)
+        gateway.stop()
+        simulator.stop()
+        stack.database.close()
+
+
+def test_a_full_disk(lonely: Stack) -> None:
+    """503 while nothing can be written; the call that ran meanwhile is settled once there is room again."""
+    sdk = OpenAI(base_url=f"{lonely.gateway.url}/v1", api_key=lonely.secret, max_retries=0)
+    sdk.chat.completions.create(model=MODEL, messages=HELLO)
+    stream = sdk.chat.completions.create(
+        model=MODEL, messages=HELLO, stream=True, extra_headers={"x-sim-output-tokens": "20", "x-sim-chunk-ms": "20"}
+    )
+    next(iter(stream))
+    resource.prlimit(lonely.gateway.popen.pid, resource.RLIMIT_FSIZE, (1, resource.RLIM_INFINITY))
+
+    with pytest.raises(openai.APIError, match="cost could not be recorded yet"):
+        list(stream)
+    with pytest.raises(openai.InternalServerError) as refused:
+        sdk.chat.completions.create(model=MODEL, messages=HELLO)
+    assert refused.value.status_code == 503
+    assert refused.value.code == "store_unavailable"
+    with pytest.raises(urllib.error.HTTPError) as not_ready:
+        urllib.request.urlopen(f"{lonely.gateway.url}/health/ready", timeout=5)
+    assert json.load(not_ready.value)["status"] == "not ready"
+
+    resource.prlimit(lonely.gateway.popen.pid, resource.RLIMIT_FSIZE, NO_LIMIT)
+    lonely.agrees(2)
+    sdk.chat.completions.create(model=MODEL, messages=HELLO)
+    lonely.agrees(3)
+
+
+def test_a_gateway_that_is_asked_to_end_settles_first(lonely: Stack) -> None:
+    """SIGTERM in the middle of a stream: the stream is served to its end, its settlement is on disk."""
+    sdk = OpenAI(base_url=f"{lonely.gateway.url}/v1", api_key=lonely.secret, max_retries=0)
+    stream = sdk.chat.completions.create(
+        model=MODEL, messages=HELLO, stream=True, extra_headers={"x-sim-output-tokens": "20", "x-sim-chunk-ms": "20"}
+    )
+    next(iter(stream))
+    lonely.gateway.popen.terminate()
+    chunks = list(stream)
+
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    assert lonely.gateway.popen.wait(15) == 0
+    lonely.agrees(1)
+
+
+def test_a_killed_gateway_leaves_a_hold_that_expires(lonely: Stack, tmp_path: Path) -> None:
+    """SIGKILL in the middle of a call: the hold is on disk, and the next gateway lets it go when its time is over."""
+    name = "limit"
+    with lonely.database.write() as connection:
+        from pertoken.services import budgets
+        from pertoken.store.administration import Administration
+
+        wish = budgets.Wish(name, "1", scope={"key": lonely.key_id})
+        budgets.set_budget(Administration(connection), lonely.clock, wish)
+    sdk = OpenAI(base_url=f"{lonely.gateway.url}/v1", api_key=lonely.secret, max_retries=0)
+    stream = sdk.chat.completions.create(
+        model=MODEL, messages=HELLO, stream=True, extra_headers={"x-sim-output-tokens": "90", "x-sim-chunk-ms": "20"}
+    )
+    next(iter(stream))
+    lonely.gateway.popen.kill()
+    lonely.gateway.popen.wait(10)
+
+    assert len(lonely.open_holds()) == 1
+    assert float(lonely.budget(name)["held"]) > 0
+    assert lonely.differences() == []
+    with lonely.database.write() as connection:  # instead of waiting for twenty minutes
+        connection.exec_driver_sql("UPDATE holds SET expires_at_us = 1")
+    again = start(
+        ["-m", "pertoken", "serve", "--port", "0"], gateway_environ(lonely.simulator.url, tmp_path), tmp_path / "2.log"
+    )
+    try:
+        lonely.settled(0)
+        assert float(lonely.budget(name)["held"]) == 0
+        assert lonely.differences() == []
+    finally:
+        again.stop()
