@@ -121,9 +121,7 @@ def test_a_budget_holds_under_concurrency(database: Database) -> None:
         budget(database, "1")
         await committer.submit(Look())
         revision = committer.directory.revision
-        results = await asyncio.gather(
-            *(committer.submit(OpenHold(hold(f"call_{n}"), revision)) for n in range(200))
-        )
+        results = await asyncio.gather(*(committer.submit(OpenHold(hold(f"call_{n}"), revision)) for n in range(200)))
 
         assert sum(isinstance(result, Held) for result in results) == 100
         assert sum(isinstance(result, Refused) for result in results) == 100
@@ -249,7 +247,9 @@ def test_a_command_that_does_not_fit_fails_alone(database: Database) -> None:
         revision = committer.directory.revision
         good, bad = hold("call_1"), hold("call_2", picos=2**62 + 1)
         results = await asyncio.gather(
-            committer.submit(OpenHold(good, revision)), committer.submit(OpenHold(bad, revision)), return_exceptions=True
+            committer.submit(OpenHold(good, revision)),
+            committer.submit(OpenHold(bad, revision)),
+            return_exceptions=True,
         )
 
         assert isinstance(results[0], Held)
