@@ -1,11 +1,15 @@
 """The only file that names concrete stores and clients: it joins them into the world that services see."""
 
 import asyncio
+import importlib.resources
 import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from pertoken.catalogs import genai, history
 from pertoken.catalogs.limits import ModelLimits
@@ -166,7 +170,14 @@ def import_prices(database: Database, offered: Sequence[PriceRow], now_us: int) 
     return change
 
 
-def add_prices(database: Database, rows: Sequence[PriceRow]) -> None:
-    """Add rows to the book in one transaction."""
+def add_prices(database: Database, rows: Sequence[PriceRow]) -> int:
+    """Add the rows that are not in the book yet, in one transaction; return how many those were."""
     with database.write() as connection:
-        catalog.add_rows(connection, rows)
+        return catalog.add_rows(connection, rows)
+
+
+def is_at_head(database: Database) -> bool:
+    """Tell, changing nothing, whether the tables are those of this version. Raises StoreFailed."""
+    script = ScriptDirectory(str(importlib.resources.files("pertoken.store") / "migrations"))
+    with database.read() as connection:
+        return MigrationContext.configure(connection).get_current_revision() == script.get_current_head()

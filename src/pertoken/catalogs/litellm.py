@@ -32,6 +32,8 @@ PROVIDERS: Mapping[str, str] = {
     "fireworks_ai": "fireworks",
 }
 
+TOKEN_USD_MAX = 1_000  # nothing costs so much a token: such a number is a mistake in the list
+
 _ABOVE = re.compile(r"_above_(\d+)k_tokens")
 _TIER = re.compile(r"_(flex|priority|batches)$")
 _PICO = Decimal(10) ** -12
@@ -64,7 +66,7 @@ def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
 
 def _rows(template: PriceRow, fields: Mapping[str, Any]) -> Iterator[PriceRow]:
     for field, amount in fields.items():
-        if not isinstance(amount, Decimal | int) or isinstance(amount, bool):
+        if not isinstance(amount, Decimal | int) or isinstance(amount, bool) or not 0 <= amount < TOKEN_USD_MAX:
             continue
         tier = _TIER.search(field)
         name = _TIER.sub("", field)

@@ -1,5 +1,7 @@
 """`pertoken budget`: limits that hold."""
 
+from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import click
@@ -9,14 +11,18 @@ from pertoken.cli.tables import print_table, say_empty
 
 AXES = ["money", "tokens", "requests", "concurrent"]
 WINDOWS = ["minute", "hour", "day", "week", "month", "total"]
+BAR = 5  # blocks of a full bar
+HOLDS_SHOWN = 5
 COLUMNS = {
     "name": "budget",
+    "unit": "unit",
     "limit": "limit",
     "spent": "spent",
     "held": "held",
     "remaining": "remaining",
     "used": "used",
     "until": "until",
+    "mode": "mode",
 }
 
 
@@ -29,12 +35,7 @@ def budget() -> None:
 @click.argument("name")
 @click.option("--limit", required=True, help="In the currency for money, else a count.")
 @click.option("--axis", type=click.Choice(AXES), default="money", show_default=True)
-@click.option(
-    "--window",
-    type=click.Choice(["minute", "hour", "day", "week", "month", "total"]),
-    default="month",
-    show_default=True,
-)
+@click.option("--window", type=click.Choice(WINDOWS), default="month", show_default=True)
 @click.option("--scope", multiple=True, metavar="DIMENSION=VALUE", help="Which calls count: team=growth; may repeat.")
 @click.option("--each", metavar="DIMENSION", help="One such limit for every value of a dimension, such as customer.")
 @click.option("--mode", type=click.Choice(["hard", "soft"]), default="hard", show_default=True)
@@ -74,7 +75,9 @@ def set_(  # noqa: PLR0917 - click passes each option by name
         said = {"limit": limit, "axis": axis, "window": window, "scope": chosen}
         print_json({"id": made.budget_id, "name": made.name, **said})
     else:
-        click.echo(f"budget {name}: {limit} {axis} a {window}, {mode}; see: pertoken budget status")
+        what = f"{limit} {made.currency if axis == 'money' else axis}"
+        of_each = f" for each {each}" if each else ""
+        click.echo(f"budget {name}: {what} {per(window)}{of_each}, {mode}; see: pertoken budget status")
 
 
 @budget.command()
@@ -93,11 +96,14 @@ def status(db: str | None, as_json: bool) -> None:
     if not rows:
         say_empty("no budgets yet", "pertoken budget set monthly --limit 100 --window month")
         return
-    print_table("budgets", COLUMNS, rows, caption="money in USD")
+    print_table("budgets in their current windows", COLUMNS, rows)
     for row in standing["budgets"]:
-        for hold in row["open_holds"]:
-            what = f"{hold['held']} held by {hold['call_id']} ({hold['model']})"
+        for hold in row["open_holds"][:HOLDS_SHOWN]:
+            what = f"{hold['held']} USD held by {hold['call_id']} ({hold['model']})"
             click.echo(f"  {row['name']}: {what} since {hold['opened_at']}")
+        more = len(row["open_holds"]) - HOLDS_SHOWN
+        if more > 0:
+            click.echo(f"  {row['name']}: {more:,} more open holds, see: pertoken budget status --json")
 
 
 @budget.command()
@@ -117,16 +123,31 @@ def remove(name: str, db: str | None, as_json: bool) -> None:
         click.echo(f"removed {name}")
 
 
+def per(window: str) -> str:
+    """Return how people say a window after an amount: 5 USD per day."""
+    return "in total" if window == "total" else f"per {window}"
+
+
 def _row(row: dict[str, Any]) -> dict[str, Any]:
-    limit = float(row["limit"])
-    share = (float(row["spent"]) + float(row["held"])) / limit if limit else 1.0
-    name = f"{row['name']} ({row['each']} {row['value']})" if row["each"] else row["name"]
-    unit = "" if row["axis"] == "money" else f" {row['axis']}"
-    soft = " soft" if row["mode"] == "soft" else ""
-    until = (row["window_end"] or "never").replace("T00:00:00Z", "").replace(":00Z", "Z")
-    return {**row, "name": f"{name}{unit}{soft}", "used": f"{_bar(share)} {share:4.0%}", "until": until}
+    limit = Decimal(row["limit"])
+    percent = int((Decimal(row["spent"]) + Decimal(row["held"])) * 100 / limit) if limit else 100
+    name = f"{row['name']}: {row['value']}" if row["each"] else row["name"]
+    unit = "USD" if row["axis"] == "money" else row["axis"]
+    used = f"{_bar(percent)} {percent:3}%"
+    return {**row, "name": name, "unit": unit, "used": used, "until": _until(row["window_end"], row["timezone"])}
 
 
-def _bar(share: float) -> str:
-    full = min(10, round(share * 10))
-    return "█" * full + "░" * (10 - full)
+def _until(end: str | None, zone: str) -> str:
+    """Say when a window ends, on the clock of the budget's owner."""
+    from pertoken.core.periods import load_zone  # noqa: PLC0415 - keeps --help fast
+
+    if end is None:
+        return "never ends"
+    moment = datetime.fromisoformat(end).astimezone(load_zone(zone))
+    text = f"{moment:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+    return text if zone == "UTC" else f"{text} {zone}"
+
+
+def _bar(percent: int) -> str:
+    full = min(BAR, percent * BAR // 100)
+    return "█" * full + "░" * (BAR - full)

@@ -1,15 +1,29 @@
-"""`pertoken doctor`: what is wrong with this installation, and the command that mends it."""
+"""`pertoken doctor`: what is wrong with this installation, and the command that mends it. It changes nothing."""
 
+import contextlib
+import http.client
+import os
 import socket
 import sys
+import zoneinfo
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
 
 import click
 
-from pertoken.cli.session import Refused, db_option, json_option, load_settings, now_us, print_json
+from pertoken.cli.session import Refused, db_option, json_option, load_settings, now_us, one_line, print_json
 
-PORT = 4000
+if TYPE_CHECKING:
+    from pertoken.settings import Settings
+    from pertoken.store.database import Database
+
+PRICES_AGE_MAX = timedelta(days=90)
+CLOCK_AHEAD_US_MAX = 5_000_000  # two machines' clocks may differ this much without harm
+ANSWER_S_MAX = 2.0
+MAKE_A_KEY = "pertoken key create my-app --budget 5/day"  # makes the database too
 
 
 class Finding(NamedTuple):
@@ -22,11 +36,12 @@ class Finding(NamedTuple):
 
 
 @click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=4000, envvar="PORT", help="Where the gateway listens.")
 @db_option
 @json_option
-def doctor(db: str | None, as_json: bool) -> None:
-    """Look at Python, settings, database, prices, keys and port; exit 1 when something is wrong."""
-    findings = list(_look(db))
+def doctor(port: int, db: str | None, as_json: bool) -> None:
+    """Look at Python, settings, database, prices, keys, clock and port; exit 1 when something is wrong."""
+    findings = list(_look(db, port))
     if as_json:
         print_json({"ok": all(finding.ok for finding in findings), "checks": [one._asdict() for one in findings]})
     else:
@@ -37,54 +52,129 @@ def doctor(db: str | None, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _look(db: str | None) -> Iterator[Finding]:
+def _look(db: str | None, port: int) -> Iterator[Finding]:
     version = ".".join(map(str, sys.version_info[:3]))
-    yield Finding("python", sys.version_info >= (3, 11), version, None)
+    new_enough = sys.version_info >= (3, 11)
+    yield Finding("python", new_enough, version, None if new_enough else "install Python 3.11 or newer")
+    yield _time_zones()
     try:
         settings = load_settings(db)
     except Refused as error:
-        yield Finding("settings", ok=False, found=error.message, mend="correct the file that PERTOKEN_CONFIG names")
+        mend = "correct the file that PERTOKEN_CONFIG names, or the PERTOKEN_ variable named here"
+        yield Finding("settings", ok=False, found=error.message, mend=mend)
         return
-    yield Finding(
-        "settings", ok=True, found=f"{len(settings.providers)} providers, {len(settings.models)} models named"
-    )
-    yield from _look_at_store(settings)
+    found = f"{len(settings.providers)} providers, {len(settings.models)} model names routed"
+    yield Finding("settings", ok=True, found=found)
+    yield from _provider_keys(settings)
+    yield from _store(settings)
+    yield _port(port)
+
+
+def _time_zones() -> Finding:
+    if "Europe/Berlin" in zoneinfo.available_timezones():
+        return Finding("time zones", ok=True, found="known")
+    return Finding("time zones", ok=False, found="this machine has no time zone data", mend="pip install tzdata")
+
+
+def _provider_keys(settings: "Settings") -> Iterator[Finding]:
+    """Tell which providers have a key, never what it is; one is enough, and a local provider may need none."""
+    from pertoken.settings import KNOWN_PROVIDERS  # noqa: PLC0415 - keeps --help fast
+
     for name, provider in settings.providers.items():
-        found = "set" if provider.api_key else "no key: calls go without one"
-        yield Finding(f"key of {name}", ok=True, found=f"{provider.base_url}, {found}")
-    yield _look_at_port()
+        where = urlsplit(provider.base_url).hostname  # without a user or password that the address may hold
+        variables = KNOWN_PROVIDERS[name][2] if name in KNOWN_PROVIDERS else (f"{name.upper()}_API_KEY",)
+        missing = f"no key ({' or '.join(variables)}): calls to it go without one"
+        yield Finding(f"provider {name}", ok=True, found=f"{where}, {'key present' if provider.api_key else missing}")
+    if not any(provider.api_key for provider in settings.providers.values()):
+        yield Finding("provider keys", ok=False, found="none is set", mend="export OPENAI_API_KEY=...")
 
 
-def _look_at_store(settings: Any) -> Iterator[Finding]:
-    from pertoken import wiring  # noqa: PLC0415 - keeps --help fast
-    from pertoken.core.periods import format_time  # noqa: PLC0415
-    from pertoken.store.archive import Archive  # noqa: PLC0415
-    from pertoken.store.database import StoreFailed  # noqa: PLC0415
+def _store(settings: "Settings") -> Iterator[Finding]:
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - keeps --help fast
 
+    from pertoken.store.database import Database, StoreFailed  # noqa: PLC0415
+
+    mend = "make the file and its folder writable, or name another: --db sqlite:///PATH"
     try:
-        with wiring.open_database(settings) as opened:
-            with opened.write():
-                pass  # a transaction that begins and commits can write
-            yield Finding("database", ok=True, found=str(opened.path))
-            with opened.read() as connection:
-                archive = Archive(connection)
-                rows, keys = archive.prices(), archive.list_keys()
-            newest = max((row.recorded_at_us for row in rows), default=0)
-            yield Finding("price book", bool(rows), f"{len(rows):,} prices, the newest recorded {format_time(newest)}")
-            live = [key for key in keys if key.revoked_at_us is None]
-            mend = None if live else "pertoken key create my-app --budget 5/day"
-            yield Finding("virtual keys", bool(live), f"{len(live)} live", mend)
-            ahead = newest > now_us()
-            yield Finding("clock", not ahead, "behind the newest price" if ahead else "sane")
-    except StoreFailed as error:
-        mend = "make the file and its folder writable, or name another: --db sqlite:///PATH"
-        yield Finding("database", ok=False, found=str(error), mend=mend)
+        database = Database(settings.database_url)
+        if not database.path.exists():
+            yield _no_database_yet(database.path)
+            return
+        with contextlib.closing(database):
+            yield from _opened(database)
+    except (StoreFailed, ArgumentError) as error:
+        yield Finding("database", ok=False, found=one_line(error), mend=mend)
 
 
-def _look_at_port() -> Finding:
+def _no_database_yet(path: Path) -> Finding:
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not os.access(folder, os.W_OK):
+        mend = "make the folder writable, or name another file: --db sqlite:///PATH"
+        return Finding("database", ok=False, found=f"cannot be made, the folder is not writable: {folder}", mend=mend)
+    return Finding("database", ok=False, found=f"not made yet: {path}", mend=MAKE_A_KEY)
+
+
+def _opened(database: "Database") -> Iterator[Finding]:
+    from pertoken.core.periods import US_PER_SECOND  # noqa: PLC0415 - keeps --help fast
+    from pertoken.store.archive import Archive  # noqa: PLC0415
+    from pertoken.wiring import is_at_head  # noqa: PLC0415
+
+    if not is_at_head(database):
+        yield Finding(
+            "database", ok=False, found=f"its tables are of another version: {database.path}", mend=MAKE_A_KEY
+        )
+        return
+    with database.write():
+        pass  # a transaction that begins and commits can write
+    yield Finding("database", ok=True, found=f"writable, at the newest version: {database.path}")
+    with database.read() as connection:
+        archive = Archive(connection)
+        rows, keys = archive.prices(), archive.list_keys()
+        newest_event_us = max((event.recorded_at_us for event in archive.events(now_us())), default=0)
+    newest_us = max((row.recorded_at_us for row in rows), default=0)
+    yield _prices(len(rows), datetime.fromtimestamp(newest_us // US_PER_SECOND, UTC))
+    live = sum(key.revoked_at_us is None for key in keys)
+    yield Finding("virtual keys", live > 0, f"{live} live", None if live else MAKE_A_KEY)
+    yield _clock(max(newest_us, newest_event_us))
+
+
+def _prices(count: int, newest: datetime) -> Finding:
+    if not count:
+        return Finding("price book", ok=False, found="empty", mend="pertoken price import genai")
+    found = f"{count:,} prices, the newest recorded {newest:%Y-%m-%d}"
+    if datetime.now(UTC) - newest > PRICES_AGE_MAX:
+        mend = "pip install --upgrade genai-prices && pertoken price import genai"
+        return Finding("price book", ok=False, found=f"{found}: more than {PRICES_AGE_MAX.days} days ago", mend=mend)
+    return Finding("price book", ok=True, found=found)
+
+
+def _clock(newest_us: int) -> Finding:
+    """Hold the clock against what was written before: prices and budgets go by it."""
+    now = datetime.now(UTC)
+    if newest_us > now_us() + CLOCK_AHEAD_US_MAX:
+        return Finding("clock", ok=False, found=f"{now:%Y-%m-%dT%H:%MZ}, behind what is stored", mend="set the clock")
+    return Finding("clock", ok=True, found=f"{now:%Y-%m-%dT%H:%MZ}")
+
+
+def _port(port: int) -> Finding:
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", PORT))
-        except OSError:
-            return Finding(f"port {PORT}", ok=True, found="in use: by a running gateway, or choose another with --port")
-    return Finding(f"port {PORT}", ok=True, found="free")
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if _is_a_gateway(port):
+                return Finding(f"port {port}", ok=True, found="a gateway answers there")
+            other = f"pertoken serve --port {port + 1 if port < 65535 else 0}"
+            return Finding(f"port {port}", ok=False, found=f"not free: {error.strerror}", mend=other)
+    return Finding(f"port {port}", ok=True, found="free")
+
+
+def _is_a_gateway(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S_MAX)
+    try:
+        connection.request("GET", "/health/live")
+        return connection.getresponse().read(100) == b'{"status":"live"}'
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

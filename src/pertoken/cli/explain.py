@@ -4,14 +4,15 @@ from typing import Any
 
 import click
 
+from pertoken.cli.budget import per
 from pertoken.cli.session import Refused, archive, db_option, json_option, print_json
 from pertoken.cli.tables import print_table
 
 COLUMNS = {
     "unit": "unit",
     "quantity": "quantity",
-    "unit_price_per_million": "USD per million",
-    "amount": "amount USD",
+    "unit_price_per_million": "per million",
+    "amount": "amount",
     "source": "price from",
 }
 
@@ -33,14 +34,21 @@ def explain(call_id: str, db: str | None, as_json: bool) -> None:
         return
     for attempt in found["attempts"]:
         _print_attempt(attempt)
-    rows = [{**line, "source": _source(line)} for line in found["lines"]]
-    print_table("quantity x price / 1,000,000 = amount", COLUMNS, rows, total={"unit": "cost", "amount": found["cost"]})
+    currency = found["currency"]
+    if found["lines"]:
+        rows = [{**line, "source": _source(line)} for line in found["lines"]]
+        columns = {**COLUMNS, "unit_price_per_million": f"{currency} per million", "amount": f"amount {currency}"}
+        total = {"unit": "cost", "amount": found["cost"]}
+        print_table("quantity x price per million / 1,000,000 = amount", columns, rows, total=total)
+    elif found["status"] in ("priced", "unpriced"):
+        click.echo(f"cost     {'unpriced' if found['status'] == 'unpriced' else found['cost']}")
     if found["hold"]:
         hold = found["hold"]
         state = f"{hold['state']}; overrun {hold['overrun']}"
-        click.echo(f"hold     {hold['held']} USD for up to {hold['tokens']:,} tokens, {state}")
+        click.echo(f"hold     {hold['held']} {currency} for up to {hold['tokens']:,} tokens, {state}")
     for one in found["budgets"]:
-        standing = f"{one['spent']} of {one['limit']} {one['axis']} spent, {one['remaining']} left"
+        unit = currency if one["axis"] == "money" else one["axis"]
+        standing = f"{one['spent']} of {one['limit']} {unit} {per(one['window'])} spent, {one['remaining']} left"
         click.echo(f"budget   {one['name']}: {standing}")
     for change in found["policy"]:
         click.echo(f"policy   {change}")
@@ -50,8 +58,8 @@ def _print_attempt(attempt: dict[str, Any]) -> None:
     served = f", served as {attempt['model_served']}" if attempt["model_served"] not in (None, attempt["model"]) else ""
     click.echo(f"call     {attempt['event_id']} at {attempt['at']}")
     click.echo(f"model    {attempt['provider']} {attempt['model']}{served}")
-    counts = ", ".join(f"{unit} {count:,}" for unit, count in attempt["usage"].items())
-    click.echo(f"usage    {attempt['completeness']}: {counts}")
+    counts = "\n         ".join(f"{unit} {count:,}" for unit, count in attempt["usage"].items())
+    click.echo(f"usage    {attempt['completeness']}, totals with their parts inside:\n         {counts}")
     if attempt["reason"]:
         click.echo(f"because  {attempt['reason']}")
 

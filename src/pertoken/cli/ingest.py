@@ -29,7 +29,7 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     as_json: bool,
 ) -> None:
     """Take in the usage of FILE (.gz too), each event once: a second run adds nothing."""
-    from pertoken.cli.usage_logs import FORMATS, open_log  # noqa: PLC0415 - keeps --help fast
+    from pertoken.cli.usage_logs import open_log, read_log  # noqa: PLC0415 - keeps --help fast
     from pertoken.services.ingest import NotAnEvent  # noqa: PLC0415
     from pertoken.services.ingest import ingest as ingest_records  # noqa: PLC0415
     from pertoken.store.bookkeeper import Bookkeeper  # noqa: PLC0415
@@ -41,10 +41,12 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
         with database(db) as opened, open_log(file) as log:
             books = Bookkeeper(opened, SystemClock().now_us)
             books.refresh()
-            tally = ingest_records(FORMATS[form](log, file.name, defaults), books, now_us())
+            tally = ingest_records(read_log(form, log, file.name, defaults), books, now_us())
             books.close()
-    except (NotAnEvent, OSError, EOFError) as error:
-        raise Refused(f"{file.name}: {error}") from error
+    except NotAnEvent as error:  # the format needs an option that was not given
+        raise click.UsageError(str(error)) from error
+    except OSError as error:
+        raise Refused(f"cannot read {file}: {error.strerror or error}") from error
     if as_json:
         rejected = [problem._asdict() for problem in tally.rejected]
         print_json(

@@ -1,18 +1,23 @@
 """`pertoken extract` and `pertoken rate`: JSON lines in, JSON lines out, one answer for each line."""
 
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
-from pertoken.cli.session import db_option, load_settings
+from pertoken.cli.line_reader import LINE_BYTES_MAX, numbered_lines
+from pertoken.cli.session import database, db_option, load_settings, now_us, store_errors
+
+if TYPE_CHECKING:
+    from pertoken.core.prices import PriceBook
 
 WRITE_LINES = 500  # answers gathered for one write
 
 Answer = Callable[[dict[str, Any]], dict[str, Any]]
+
+json_lines_option = click.option("--json", is_flag=True, expose_value=False, help="JSON lines on stdout, as always.")
 
 
 class BadLine(ValueError):
@@ -24,6 +29,7 @@ class BadLine(ValueError):
 
 
 @click.command()
+@json_lines_option
 def extract() -> None:
     """Read usage from provider answers: {"id", "api", "provider", "body" | "sse"} a line."""
     from pertoken.services.extract import CannotExtract, extract_usage  # noqa: PLC0415 - keeps --help fast
@@ -34,67 +40,64 @@ def extract() -> None:
         except CannotExtract as error:
             raise BadLine(error.code, str(error)) from error
 
-    _run(answer)
+    _answer_all(answer)
 
 
 @click.command()
 @db_option
+@json_lines_option
 def rate(db: str | None) -> None:
-    """Price usage: {"id", "provider", "model", "usage", "at", "service_tier", "batch", "speed"} a line."""
+    """Price usage: {"id", "provider", "model", "usage", "at", "service_tier", "batch", "speed", "region"} a line."""
     from pertoken.core.usage import Contradiction  # noqa: PLC0415 - keeps --help fast
     from pertoken.services.ingest import NotAnEvent  # noqa: PLC0415
     from pertoken.services.rate import rate_usage  # noqa: PLC0415
 
-    book, now = _price_book(db)
+    book, at_us = _price_book(db), now_us()
 
     def answer(fields: dict[str, Any]) -> dict[str, Any]:
         try:
-            return rate_usage(fields, book, now)
+            return rate_usage(fields, book, at_us)
         except NotAnEvent as error:
             raise BadLine("invalid_line", str(error)) from error
         except Contradiction as error:
             raise BadLine("contradictory_usage", str(error)) from error
 
-    _run(answer)
+    _answer_all(answer)
 
 
-def _run(answer: Answer) -> None:
+def _answer_all(answer: Answer) -> None:
     """Answer each line of standard input; a bad one gets an error object, and exit 1 at the end."""
     failed = 0
     encode = msgspec.json.encode
     waiting: list[bytes] = []
-    for number, line in _lines(sys.stdin.buffer):
+    for number, line in numbered_lines(sys.stdin.buffer):
         ident: Any = None
         try:
-            fields = msgspec.json.decode(line)
-            if not isinstance(fields, dict):
-                raise BadLine("invalid_line", "not a json object")
+            fields = _decode(line)
             ident = fields.get("id")
             waiting.append(encode({"id": ident, **answer(fields)}))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            failed += 1
-            waiting.append(
-                encode({"id": ident, "error": {"code": "invalid_json", "message": f"line {number}: {error}"}})
-            )
         except BadLine as error:
             failed += 1
-            waiting.append(_error(ident, number, error.code, error))
+            trouble = {"code": error.code, "message": f"line {number}: {error}"}
+            waiting.append(encode({"id": ident, "error": trouble}))
         if len(waiting) >= WRITE_LINES:
             _write(waiting)
     _write(waiting)
     if failed:
-        click.echo(f"{failed} lines failed", err=True)
+        click.echo(f"{failed} {'line' if failed == 1 else 'lines'} failed", err=True)
         raise SystemExit(1)
 
 
-def _error(ident: Any, number: int, code: str, error: Exception) -> bytes:
-    return msgspec.json.encode({"id": ident, "error": {"code": code, "message": f"line {number}: {error}"}})
-
-
-def _lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    for number, line in enumerate(source, start=1):
-        if line.strip():
-            yield number, line
+def _decode(line: bytes) -> dict[str, Any]:
+    if len(line) > LINE_BYTES_MAX:
+        raise BadLine("too_large", f"longer than {LINE_BYTES_MAX} bytes")
+    try:
+        fields = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadLine("invalid_json", str(error)) from error
+    if not isinstance(fields, dict):
+        raise BadLine("invalid_line", "not a json object")
+    return fields
 
 
 def _write(waiting: list[bytes]) -> None:
@@ -105,14 +108,14 @@ def _write(waiting: list[bytes]) -> None:
         waiting.clear()
 
 
-def _price_book(db: str | None) -> tuple[Any, int]:
-    """Return the database's price book; without a database, the shipped one."""
+def _price_book(db: str | None) -> "PriceBook":
+    """Return the database's price book; where there is no database yet, the one it would begin with."""
     from pertoken import wiring  # noqa: PLC0415 - keeps --help fast
+    from pertoken.store.database import Database  # noqa: PLC0415
 
     settings = load_settings(db)
-    now_us = wiring.SystemClock().now_us()
-    path = Path(settings.database_url.removeprefix("sqlite:///"))
-    if path.exists():
-        with wiring.open_database(settings) as opened:
-            return wiring.read_price_book(opened), now_us
-    return wiring.shipped_price_book(settings, now_us), now_us
+    with store_errors():
+        if not Database(settings.database_url).path.exists():
+            return wiring.shipped_price_book(settings, now_us())
+    with database(db) as opened:
+        return wiring.read_price_book(opened)

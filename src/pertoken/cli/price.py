@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COLUMNS = {
     "provider": "provider",
     "unit": "unit",
-    "per_million": "USD per million",
+    "per_million": "per million",
     "valid_from": "from",
     "valid_to": "until",
     "when": "when",
@@ -56,7 +56,7 @@ def show(model: str, provider: str | None, at: str | None, db: str | None, as_js
             {"model": model, "provider": provider or rows[0]["provider"], "at": format_time(at_us), "prices": rows}
         )
     else:
-        print_table(f"prices of {model} at {format_time(at_us)}", COLUMNS, [_shown(row) for row in rows])
+        _print(f"prices of {model} at {format_time(at_us)}", rows)
 
 
 @price.command()
@@ -78,7 +78,7 @@ def history(model: str, provider: str | None, db: str | None, as_json: bool) -> 
     if as_json:
         print_json({"model": model, "prices": rows})
     else:
-        print_table(f"every price of {model}", COLUMNS, [_shown(row) for row in rows])
+        _print(f"every price of {model}", rows)
 
 
 @price.command("import")
@@ -169,11 +169,11 @@ def add(  # noqa: PLR0917 - click passes each option by name
         )  # fmt: skip
         rows.append(row._replace(price_id=price_id(row)))
     with database(db) as opened:
-        add_prices(opened, rows)
+        added = add_prices(opened, rows)
     if as_json:
-        print_json({"model": model, "provider": provider, "prices": [row_fields(row) for row in rows]})
+        print_json({"model": model, "provider": provider, "added": added, "prices": [row_fields(row) for row in rows]})
     else:
-        click.echo(f"added {len(rows)} prices of {model} at {provider}; see: pertoken price show {model}")
+        click.echo(f"added {added} prices of {model} at {provider}; see: pertoken price show {model}")
 
 
 def row_fields(row: "PriceRow") -> dict[str, Any]:
@@ -198,7 +198,17 @@ def row_fields(row: "PriceRow") -> dict[str, Any]:
     }
 
 
+def _print(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Print prices, without the columns that would be empty."""
+    shown = [_shown(row) for row in rows]
+    columns = {field: heading for field, heading in COLUMNS.items() if any(row[field] for row in shown)}
+    currencies = {row["currency"] for row in rows}
+    if currencies != {"USD"}:
+        columns["currency"] = "currency"
+    print_table(title, columns, shown)
+
+
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     days = {name: (row[name] or "").replace("T00:00:00Z", "") for name in ("valid_from", "valid_to")}
-    when: Sequence[str] = [f"{name} {value}" for name, value in row["conditions"].items()]
-    return {**row, **days, "when": ", ".join(when)}
+    when = ", ".join(f"{name} {value}" for name, value in row["conditions"].items())
+    return {**row, **days, "when": when}

@@ -1,37 +1,82 @@
-"""`pertoken serve` and `pertoken simulate`."""
+"""`pertoken serve` and `pertoken simulate`: they run until interrupted, and log to stderr, one line a record."""
 
 import logging
+import socket
+from datetime import UTC, datetime
 
 import click
+import msgspec
 
-from pertoken.cli.session import Refused, db_option, load_settings
+from pertoken.cli.session import Refused, db_option, json_option, load_settings, store_errors
+
+PORT = click.IntRange(0, 65535)
+host_option = click.option("--host", default="127.0.0.1", show_default=True)
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option(
-    "--port", type=click.IntRange(0, 65535), default=4000, envvar="PORT", show_default=True, help="0: any free one."
-)
+@host_option
+@click.option("--port", type=PORT, default=4000, envvar="PORT", show_default=True, help="0: any free one. [PORT]")
 @db_option
-def serve(host: str, port: int, db: str | None) -> None:
-    """Run the gateway until Ctrl-C. Running calls finish and settle first."""
+@click.option("--config", metavar="FILE", help="Settings in YAML. [PERTOKEN_CONFIG]")
+@json_option
+def serve(host: str, port: int, db: str | None, config: str | None, as_json: bool) -> None:
+    """Run the gateway until Ctrl-C. Running calls finish and settle first. With --json the log is JSON lines."""
     from pertoken.gateway import server  # noqa: PLC0415 - keeps --help fast
-    from pertoken.store.database import StoreFailed  # noqa: PLC0415
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    try:
-        server.run(load_settings(db), host, port)
-    except (StoreFailed, ValueError, OSError) as error:
-        raise Refused(f"{error}; see: pertoken doctor") from error
+    settings = load_settings(db, config)
+    refuse_a_taken_port(host, port, "serve")
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if as_json else OneLine())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for chatty in ("alembic", "uvicorn"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    with store_errors():
+        server.run(settings, host, port)
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True)
-@click.option("--port", type=click.IntRange(0, 65535), default=4100, show_default=True, help="0: any free one.")
+@host_option
+@click.option("--port", type=PORT, default=4100, show_default=True, help="0: any free one.")
 def simulate(host: str, port: int) -> None:
     """Run a provider that speaks the wire formats under any model name and counts what it served."""
     from pertoken.simulator.server import run  # noqa: PLC0415 - keeps --help fast
 
+    refuse_a_taken_port(host, port, "simulate")
     run(host, port)
+
+
+class OneLine(logging.Formatter):
+    """Writes a record on one line, its traceback too, so that every line of the log stands for itself."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's line."""
+        return super().format(record).replace("\n", "\\n")
+
+
+class JsonLines(logging.Formatter):
+    """Writes a record as one JSON object."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's line."""
+        at = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        said = {"at": at, "level": record.levelname, "logger": record.name, "message": record.getMessage()}
+        if record.exc_info:
+            said["error"] = self.formatException(record.exc_info)
+        return msgspec.json.encode(said).decode()
+
+
+def refuse_a_taken_port(host: str, port: int, command: str) -> None:
+    """Say in one line that a server could not listen, before anything is started."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, proto) as probe:
+            probe.setsockopt(
+                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+            )  # as the server does: old connections may linger
+            probe.bind(address)
+    except OSError as error:
+        hint = f"choose another port: pertoken {command} --port {port + 1 if port < 65535 else 0}"
+        raise Refused(f"cannot listen on {host}:{port}: {error.strerror or error}; {hint}") from error

@@ -24,28 +24,51 @@ class Refused(click.ClickException):
     """A command that was refused, or a check that failed: exit 1."""
 
 
-def load_settings(db: str | None) -> "Settings":
-    """Return the settings, the database replaced if `--db` names one."""
+def load_settings(db: str | None, config: str | None = None) -> "Settings":
+    """Return the settings, the database replaced if `--db` names one; `config` names another file to read."""
     from pertoken import settings  # noqa: PLC0415 - keeps --help fast
 
     try:
-        loaded = settings.load()
+        loaded = settings.load(path=config)
     except settings.BadSettings as error:
-        raise Refused(str(error)) from error
+        raise Refused(one_line(error)) from error
     return loaded if db is None else msgspec.structs.replace(loaded, database_url=db)
 
 
 @contextlib.contextmanager
 def database(db: str | None) -> Iterator["Database"]:
     """Yield the database; what is wrong with it ends the command with one line."""
-    from pertoken import wiring  # noqa: PLC0415 - keeps --help fast
+    from pertoken.wiring import open_database  # noqa: PLC0415 - keeps --help fast
+
+    loaded = load_settings(db)
+    with store_errors(), open_database(loaded) as opened:
+        yield opened
+
+
+@contextlib.contextmanager
+def store_errors() -> Iterator[None]:
+    """Turn what can be wrong with a database, or with the prices in the settings, into one line and exit 1."""
+    from alembic.util import CommandError  # noqa: PLC0415 - keeps --help fast
+    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
+
+    from pertoken.core.money import NotAnAmount  # noqa: PLC0415
     from pertoken.store.database import StoreFailed  # noqa: PLC0415
 
     try:
-        with wiring.open_database(load_settings(db)) as opened:
-            yield opened
+        yield
     except StoreFailed as error:
-        raise Refused(f"{error}; see: pertoken doctor") from error
+        raise Refused(f"{one_line(error)}; see: pertoken doctor") from error
+    except ArgumentError as error:
+        raise Refused(f"not a database's address; write sqlite:///PATH: {one_line(error)}") from error
+    except CommandError as error:
+        raise Refused(f"the database is of another version of pertoken, install that: {one_line(error)}") from error
+    except NotAnAmount as error:
+        raise Refused(f"a price in the settings is none: {error}") from error
+
+
+def one_line(error: Exception) -> str:
+    """Return an error's text on one line."""
+    return " ".join(str(error).split())
 
 
 @contextlib.contextmanager

@@ -1,41 +1,65 @@
-"""Tables for people: numbers right, thousands separated, one totals row. rich is imported only to print one."""
+"""Tables for people: numbers right, thousands separated, one totals row, and never a number cut short.
+
+A table too wide for the terminal first lets its headings and then its texts wrap. rich is imported only to print one.
+"""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 WIDTH_OF_A_FILE = 160  # what is piped is not cut to a terminal's width
+GAP = 2  # between two columns: a blank and the rule's place
+WORD_WIDTH_MAX = 24  # longer words are cut first when room is short
+TEXT_WIDTH_MIN = 10  # a text column is not made narrower than this to spare the others
 
 Rows = Sequence[Mapping[str, Any]]
+
+
+class _Column(NamedTuple):
+    heading: str
+    cells: list[str]  # the total last, where there is one
+    numeric: bool
+
+    @property
+    def widest(self) -> int:
+        return max(len(self.heading), self.widest_cell)
+
+    @property
+    def widest_cell(self) -> int:
+        return max(map(len, self.cells), default=0)
+
+    @property
+    def longest_word(self) -> int:
+        return max(map(len, self.heading.split()), default=0)
 
 
 def print_table(
     title: str, columns: Mapping[str, str], rows: Rows, *, total: Mapping[str, Any] | None = None, caption: str = ""
 ) -> None:
-    """Print `rows`; `columns` maps a field to its heading. Numbers and amounts stand right."""
+    """Print `rows`; `columns` maps a field to its heading. Numbers and amounts stand right, points under each other."""
     from rich import box  # noqa: PLC0415 - 50 ms that only tables need
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415 - a value is never read as rich's markup
 
-    table = Table(
-        title=title, caption=caption or None, box=box.SIMPLE_HEAD, title_justify="left", show_footer=total is not None
-    )
-    for field, heading in columns.items():
-        numeric = bool(rows) and all(_is_number(row.get(field)) for row in rows)
-        footer = "" if total is None else _text(total.get(field))
-        table.add_column(heading, justify="right" if numeric else "left", footer=footer, no_wrap=True)
-    places = {field: _places(rows, field, total) for field in columns}
-    for row in rows:
-        table.add_row(*(_text(row.get(field), places[field]) for field in columns))
-    if total is not None:
-        for column, field in zip(table.columns, columns, strict=True):
-            column.footer = _text(total.get(field), places[field])
-    console = Console()
-    if not console.is_terminal:
-        console.width = max(console.width, WIDTH_OF_A_FILE)
+    drawn = [_column(field, heading, rows, total) for field, heading in columns.items()]
+    console = Console(highlight=False)
+    room = console.width if console.is_terminal else max(console.width, WIDTH_OF_A_FILE)
+    widths = _fit(drawn, room - GAP * len(drawn) - 1)
+    console.width = max(room, sum(widths) + GAP * len(drawn) + 1)  # a terminal that is narrower still wraps the lines
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_footer=total is not None, footer_style="bold")
+    for column, width in zip(drawn, widths, strict=True):
+        footer = Text(column.cells[-1] if total is not None else "")
+        justify = "right" if column.numeric else "left"
+        table.add_column(Text(column.heading), footer, justify=justify, width=width, overflow="fold", vertical="top")  # type: ignore[arg-type]
+    for at in range(len(rows)):
+        table.add_row(*(Text(column.cells[at]) for column in drawn))
+    console.print(Text(title, style="bold"))
     console.print(table)
+    if caption:
+        console.print(Text(f"  {caption}", style="dim"), soft_wrap=True)
 
 
 def say_empty(text: str, next_command: str) -> None:
@@ -43,28 +67,58 @@ def say_empty(text: str, next_command: str) -> None:
     click.echo(f"{text}\nnext: {next_command}")
 
 
+def _column(field: str, heading: str, rows: Rows, total: Mapping[str, Any] | None) -> _Column:
+    totals = [] if total is None else [total.get(field)]
+    values = [*(row.get(field) for row in rows), *totals]
+    numeric = any(value is not None for value in values) and all(value is None or _is_number(value) for value in values)
+    places = max((len(value.partition(".")[2]) for value in values if isinstance(value, str)), default=0)
+    cells = [_text(value, places if numeric else None) for value in values]
+    if totals == [None]:
+        cells[-1] = ""  # what has no total is blank there, not unknown
+    return _Column(heading, cells, numeric)
+
+
+def _fit(columns: Sequence[_Column], room: int) -> list[int]:
+    """Return the width of each column: as wide as its widest cell, less where `room` is short and words can wrap."""
+    widths = [column.widest for column in columns]
+    for least in (_least_by_heading, _least_by_word, _least_by_letter):
+        while sum(widths) > room:
+            spare = [width - least(column) for width, column in zip(widths, columns, strict=True)]
+            at = max(range(len(columns)), key=lambda at: (spare[at] > 0, widths[at]))
+            if spare[at] <= 0:
+                break
+            widths[at] -= 1
+    return widths
+
+
+def _least_by_heading(column: _Column) -> int:
+    return max(column.widest_cell, column.longest_word)
+
+
+def _least_by_word(column: _Column) -> int:
+    if column.numeric:
+        return _least_by_heading(column)
+    longest = max((len(word) for cell in column.cells for word in cell.split()), default=0)
+    return max(_least_by_letter(column), min(longest, WORD_WIDTH_MAX))
+
+
+def _least_by_letter(column: _Column) -> int:
+    least = _least_by_heading(column)
+    return least if column.numeric else min(least, max(TEXT_WIDTH_MIN, column.longest_word))
+
+
 def _is_number(value: object) -> bool:
-    return value is None or isinstance(value, int | Decimal) or (isinstance(value, str) and _is_amount(value))
+    if isinstance(value, str):
+        return bool(value) and value.lstrip("-").replace(".", "", 1).isdigit()
+    return isinstance(value, int | Decimal) and not isinstance(value, bool)
 
 
-def _is_amount(text: str) -> bool:
-    return bool(text) and text.lstrip("-").replace(".", "", 1).isdigit()
-
-
-def _places(rows: Rows, field: str, total: Mapping[str, Any] | None) -> int:
-    """Return how many decimals a column needs, so that its points stand under each other."""
-    values = [row.get(field) for row in rows] + ([total.get(field)] if total is not None else [])
-    texts = [value for value in values if isinstance(value, str) and _is_amount(value)]
-    return max((len(text.partition(".")[2]) for text in texts), default=0)
-
-
-def _text(value: object, places: int = 0) -> str:
+def _text(value: object, places: int | None) -> str:
+    """Return a cell: numbers with `places` decimals and thousands separated, all else (`places` is None) as it is."""
     if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
+        return "" if places is None else "-"
+    if places is None:
+        return str(value)
     if isinstance(value, int):
         return f"{value:,}"
-    if isinstance(value, str) and _is_amount(value) and places:
-        return f"{Decimal(value):,.{places}f}"
-    return str(value)
+    return f"{Decimal(str(value)):,.{places}f}"

@@ -1,5 +1,7 @@
 """`pertoken usage` and its shapes by day, week, month and conversation."""
 
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
 from typing import Any
 
 import click
@@ -9,12 +11,12 @@ from pertoken.cli.tables import print_table, say_empty
 
 COUNTS = {
     "calls": "calls",
+    "unpriced_calls": "unpriced",
     "input_tokens": "input",
     "cache_read_tokens": "cache read",
     "cache_write_tokens": "cache write",
     "output_tokens": "output",
     "reasoning_tokens": "reasoning",
-    "cost": "cost USD",
 }
 
 
@@ -35,7 +37,7 @@ def _range_options(command: Any) -> Any:
     "--by", default="model", show_default=True, help="Dimensions, such as model,key,team,customer,tag:x,day,hour."
 )
 @_range_options
-def usage(by: str, since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:  # noqa: PLR0917
+def usage(by: str, since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:  # noqa: PLR0917 - click passes each option by name
     """Show who used what and what it cost: by default today and the last 7 days, by model."""
     _report(tuple(part.strip() for part in by.split(",") if part.strip()), since, until, zone, db, as_json=as_json)
 
@@ -70,14 +72,15 @@ def session(since: str | None, until: str | None, zone: str | None, db: str | No
     chosen, start_us, end_us = _range(since, until, zone, db, 7)
     with archive(db) as stored:
         report = reports.sessions(stored, start_us, end_us, chosen)
+        newest = None if report["rows"] else _newest_day(stored)
     if as_json:
         print_json(report)
     elif not report["rows"]:
-        say_empty("no conversations in this time", "send the header x-pertoken-conversation with your calls")
+        _say_empty("no conversations in this time (they come from the header x-pertoken-conversation)", newest)
     else:
-        columns = {"conversation": "conversation", "first": "first", "last": "last", **_counts(report["total"])}
-        caption = f"times in UTC, days in {chosen}"
-        print_table("usage by conversation", columns, report["rows"], total=report["total"], caption=caption)
+        rows = [{**row, "first": _minute(row["first"]), "last": _minute(row["last"])} for row in report["rows"]]
+        columns = {"conversation": "conversation", "first": "first", "last": "last"}
+        _print("usage by conversation", columns, rows, [report["total"]], "times in UTC")
 
 
 def _report(
@@ -100,41 +103,113 @@ def _report(
     chosen, start_us, end_us = _range(since, until, zone, db, days)
     with archive(db) as stored:
         report = reports.usage(stored, start_us, end_us, by, chosen)
-        if "key" in by:
-            names = {key.key_id: key.name for key in stored.list_keys()}
-            for row in report["rows"]:
-                row["key_name"] = names.get(row["key"])
+        names = {key.key_id: key.name for key in stored.list_keys()} if "key" in by else {}
+        newest = None if report["rows"] else _newest_day(stored)
+    if "key" in by:
+        for row in report["rows"]:
+            row["key_name"] = names.get(row["key"])
     if as_json:
         print_json(report)
     elif not report["rows"]:
-        say_empty("no usage in this time", "pertoken demo, or point OPENAI_BASE_URL at: pertoken serve")
+        _say_empty("no usage in this time", newest)
     else:
-        columns = {"key_name" if dimension == "key" else dimension: dimension for dimension in by}
-        caption = f"{report['since']} to {report['until']}, days in {chosen}"
-        unpriced = report["total"]["unpriced_calls"]
-        caption += f"; {unpriced} calls are unpriced, see: pertoken price show" if unpriced else ""
+        rows = [{**row, **{dimension: _value(row, dimension) for dimension in by}} for row in report["rows"]]
+        columns = {dimension: dimension for dimension in by}
         title = f"usage by {', '.join(by)}" if by else "usage"
-        print_table(
-            title, {**columns, **_counts(report["total"])}, report["rows"], total=report["total"], caption=caption
-        )
+        _print(title, columns, rows, report["totals"], _span(start_us, end_us, chosen))
 
 
-def _counts(total: dict[str, Any]) -> dict[str, str]:
-    """Return the columns that say something: a kind of token that nobody used is left out."""
-    always = ("calls", "input_tokens", "output_tokens", "cost")
-    return {field: heading for field, heading in COUNTS.items() if field in always or total[field]}
+def _print(
+    title: str,
+    columns: Mapping[str, str],
+    rows: Iterable[Mapping[str, Any]],
+    totals: list[dict[str, Any]],
+    caption: str,
+) -> None:
+    """Print a report. Money of several currencies is never added up: each has its own total below."""
+    # a kind of token that nobody used has no column
+    used = {field for field in COUNTS if field in ("calls", "input_tokens", "output_tokens")}
+    used |= {field for field in COUNTS if any(total[field] for total in totals)}
+    counts = {field: heading for field, heading in COUNTS.items() if field in used}
+    one = totals[0] if len(totals) == 1 else None
+    money = {"cost": f"cost {one['currency']}"} if one else {"cost": "cost", "currency": "currency"}
+    # a row without any price has no cost: it is unknown, not zero
+    shown = [{**row, "cost": None if row["unpriced_calls"] == row["calls"] else row["cost"]} for row in rows]
+    total = {**dict.fromkeys(list(columns)[:1], "total"), **one} if one else None
+    unpriced = sum(total["unpriced_calls"] for total in totals)
+    if unpriced:
+        caption += f"; {unpriced:,} unpriced, mend: pertoken price add"
+    print_table(title, {**columns, **counts, **money}, shown, total=total, caption=caption)
+    if one is None:
+        for each in totals:
+            click.echo(f"  total {each['cost']} {each['currency']} in {each['calls']:,} calls")
 
 
 def _range(since: str | None, until: str | None, zone: str | None, db: str | None, days: int) -> tuple[str, int, int]:
-    from pertoken.core.periods import Window, bounds  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.periods import NotATime, Window, bounds, load_zone  # noqa: PLC0415 - keeps --help fast
     from pertoken.services.reports import default_range  # noqa: PLC0415
 
     chosen = zone or load_settings(db).timezone
+    try:
+        load_zone(chosen)
+    except NotATime as error:
+        raise click.BadParameter(str(error), param_hint="--tz") from error
     start_us, end_us = default_range(now_us(), chosen, days)
-    if since is not None:
-        start_us = parse_time(since, chosen, "--since")
     if until is not None:
         end_us = parse_time(until, chosen, "--until")
-        if len(until) == len("2026-11-23"):
+        if _is_date(until):
             end_us = bounds(Window.DAY, end_us, chosen)[1]
+    if since is not None:
+        start_us = parse_time(since, chosen, "--since")
+    elif until is not None:
+        start_us = default_range(end_us - 1, chosen, days)[0]
+    if start_us >= end_us:
+        raise click.BadParameter("must be before --until", param_hint="--since")
     return chosen, start_us, end_us
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _newest_day(stored: Any) -> str | None:
+    """Return the day (UTC) of the newest usage, so that an empty answer can say where to look."""
+    from pertoken.core.periods import FOREVER_US, format_time  # noqa: PLC0415 - keeps --help fast
+
+    newest_us = max((rollup.hour_us for rollup in stored.rollups(0, FOREVER_US)), default=None)
+    return None if newest_us is None else format_time(newest_us)[:10]
+
+
+def _say_empty(text: str, newest_day: str | None) -> None:
+    if newest_day is None:
+        say_empty(text, "pertoken serve, and send calls to it")
+    else:
+        say_empty(f"{text}; the newest is of {newest_day}", f"pertoken usage --since {newest_day} --until {newest_day}")
+
+
+def _span(start_us: int, end_us: int, zone: str) -> str:
+    """Say a range in its zone; one of whole days by its first and last day."""
+    from pertoken.core.periods import US_PER_SECOND, load_zone  # noqa: PLC0415 - keeps --help fast
+
+    start, end = (datetime.fromtimestamp(at_us // US_PER_SECOND, load_zone(zone)) for at_us in (start_us, end_us))
+    if not (start.hour or start.minute or end.hour or end.minute):
+        last = datetime.fromtimestamp(end_us // US_PER_SECOND - 1, load_zone(zone))
+        return f"{start:%Y-%m-%d} to {last:%Y-%m-%d}, time zone {zone}"
+    return f"{start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}, time zone {zone}"
+
+
+def _value(row: Mapping[str, Any], dimension: str) -> str:
+    """Say a dimension's value for people: a key by its name, and what a call did not have as (none)."""
+    if dimension == "hour":  # beyond UTC with its offset, for an hour comes twice when clocks are put back
+        moment = datetime.fromisoformat(row["hour"])
+        return f"{moment:%Y-%m-%d %H:%M}" + (f" {moment:%z}" if moment.utcoffset() else "")
+    value: str = (row["key_name"] if dimension == "key" else None) or row[dimension] or "(none)"
+    return value
+
+
+def _minute(text: str) -> str:
+    return text[:16].replace("T", " ")

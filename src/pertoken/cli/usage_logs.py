@@ -3,20 +3,22 @@
 import csv
 import gzip
 import hashlib
-import io
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
+from pertoken.cli.line_reader import LINE_BYTES_MAX, numbered_lines
 from pertoken.core.budgets import Attribution
 from pertoken.core.periods import NotATime, parse_time
+from pertoken.core.usage import QUANTITY_MAX
 from pertoken.services.ingest import NotAnEvent, Problem, Reported, read_event
 
-LINE_BYTES_MAX = 4 * 1024 * 1024
-
 Reader = Callable[[IO[bytes], str, Mapping[str, str]], Iterator[Reported | Problem]]
+
+AZURE_COLUMNS = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"]
 
 
 def open_log(path: Path) -> IO[bytes]:
@@ -24,11 +26,24 @@ def open_log(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
+def read_log(form: str, log: IO[bytes], name: str, defaults: Mapping[str, str]) -> Iterator[Reported | Problem]:
+    """Yield the records of a log in the format `form`; `name` is the file's, `defaults` what its lines leave out.
+
+    A file that breaks off (a torn .gz) ends in a problem: what was read before it stands. Raises NotAnEvent where the
+    format needs a default that is not there.
+    """
+    last = 0
+    try:
+        for record in FORMATS[form](log, name, defaults):
+            last = record.line
+            yield record
+    except (OSError, EOFError, zlib.error) as error:
+        yield Problem(last + 1, "unreadable", f"the file breaks off here: {error}")
+
+
 def read_events(log: IO[bytes], _name: str, defaults: Mapping[str, str]) -> Iterator[Reported | Problem]:
     """Yield pertoken's own JSON lines: id, at, provider, model, usage, and whom they belong to."""
-    for number, line in enumerate(log, start=1):
-        if not line.strip():
-            continue
+    for number, line in numbered_lines(log):
         try:
             if len(line) > LINE_BYTES_MAX:
                 raise NotAnEvent(f"longer than {LINE_BYTES_MAX} bytes")
@@ -57,16 +72,17 @@ def read_azure_trace(log: IO[bytes], name: str, defaults: Mapping[str, str]) -> 
         provider=provider,
         model=model,
     )
-    rows = csv.reader(io.TextIOWrapper(log, encoding="utf-8", errors="replace"))
-    for number, row in enumerate(rows, start=1):
-        if not row or row[0] == "TIMESTAMP":
-            continue
+    for number, line in numbered_lines(log):
+        text = line[:LINE_BYTES_MAX].decode("utf-8", "replace").rstrip("\r\n")
         try:
+            row = next(csv.reader([text]))
+            if row == AZURE_COLUMNS:
+                continue
             stamp, read, made = row
             quantities = {"input_tokens": _count(read), "output_tokens": _count(made)}
             at_us = parse_time(stamp[:26])  # the trace has tenths of microseconds; we keep microseconds
-        except (ValueError, NotATime) as error:
-            yield Problem(number, "invalid_row", f"{','.join(row)[:200]}: {error}")
+        except (ValueError, NotATime, csv.Error) as error:
+            yield Problem(number, "invalid_row", f"{text[:200]}: {error}")
             continue
         digest = hashlib.blake2b(",".join(row).encode(), digest_size=6).hexdigest()
         yield Reported(number, "azure-trace", f"{name}:{number}:{digest}", at_us, attribution, quantities)
@@ -77,6 +93,6 @@ FORMATS: Mapping[str, Reader] = {"events": read_events, "azure-trace": read_azur
 
 def _count(text: str) -> int:
     count = int(text)
-    if count < 0:
-        raise ValueError(f"negative count {count}")
+    if not 0 <= count <= QUANTITY_MAX:
+        raise ValueError(f"no count of tokens: {count}")
     return count

@@ -9,13 +9,16 @@ import msgspec
 from pertoken.core import prices, rating
 from pertoken.core.budgets import Attribution
 from pertoken.core.ledger import Command, Conflict, Duplicate, Event, EventStatus, Record, Result
-from pertoken.core.periods import NotATime, parse_time
+from pertoken.core.periods import FOREVER_US, NotATime, parse_time
 from pertoken.core.prices import PriceBook, Rates
 from pertoken.core.rating import Rated
 from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Quantities
 
-BATCH = 1_000
+BATCH = 1_000  # records of one durable transaction
+TEXT_MAX = 1_000  # characters of an id or of a name
+TAGS_MAX = 64
+GATEWAY = "gateway"  # the source of the gateway's own events (services.call.settle.SOURCE): nobody else reports those
 
 
 class Books(Protocol):
@@ -96,7 +99,7 @@ def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
     rates = book.resolve(attribution.provider or "", attribution.model or "", record.occurred_at_us, context)
     rated = rating.rate(record.quantities, rates) if isinstance(rates, Rates) else rates
     priced = isinstance(rated, Rated)
-    content = msgspec.json.encode([record[2:], record.quantities], order="sorted")
+    content = msgspec.json.encode(record[2:], order="sorted")  # all but where it stood and who reports it
     return Event(
         record.source,
         record.event_id,
@@ -121,32 +124,34 @@ def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
 
 def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]) -> Reported:
     """Return the record of one JSON line; `defaults` fill what it does not say. Raises NotAnEvent."""
-    event_id = fields.get("id")
-    if not isinstance(event_id, str | int) or event_id == "":
+    said = {**defaults, **{name: value for name, value in fields.items() if value is not None}}
+    event_id = _text(said, "id")
+    if not event_id:
         raise NotAnEvent("id is missing: an event without identity could be counted twice")
-    at = fields.get("at")
-    if not isinstance(at, str):
-        raise NotAnEvent("at is missing: write the time it occurred, such as 2026-11-23T10:00:00Z")
-    try:
-        occurred_at_us = parse_time(at)
-    except NotATime as error:
-        raise NotAnEvent(str(error)) from error
-    said = {**defaults, **{key: value for key, value in fields.items() if value is not None}}
-    provider, model = said.get("provider"), said.get("model")
-    if not isinstance(provider, str) or not isinstance(model, str):
+    source = _text(said, "source") or "events"
+    if source == GATEWAY:
+        raise NotAnEvent(f"source {source!r} is kept for the gateway's own calls; name the system that reports")
+    provider, model = _text(said, "provider"), _text(said, "model")
+    if not provider or not model:
         raise NotAnEvent("provider and model are needed, in the line or as options")
-    tags = said.get("tags") or {}
-    if not isinstance(tags, dict):
-        raise NotAnEvent("tags must be an object of names and values")
-    texts = {name: None if said.get(name) is None else str(said[name]) for name in _ATTRIBUTION}
-    pairs = tuple(sorted((str(key), str(value)) for key, value in tags.items()))
-    attribution = Attribution(**texts, provider=provider, model=model, tags=pairs)
-    source, tier = str(said.get("source", "events")), said.get("service_tier")
-    quantities = read_quantities(said.get("usage"))
-    tier = None if tier is None else str(tier)
-    return Reported(
-        line, source, str(event_id), occurred_at_us, attribution, quantities, tier, said.get("batch") is True
+    attribution = Attribution(
+        key=_text(said, "key"),
+        team=_text(said, "team"),
+        customer=_text(said, "customer"),
+        user=_text(said, "user"),
+        provider=provider,
+        model=model,
+        tags=_tags(said.get("tags", {})),
+        conversation=_text(said, "conversation"),
     )
+    batch = said.get("batch", False)
+    if not isinstance(batch, bool):
+        raise NotAnEvent(f"batch must be true or false, not {batch!r}")
+    occurred_at_us = _time(said.get("at"))
+    quantities = read_quantities(said.get("usage"))
+    if not quantities:
+        raise NotAnEvent("usage is empty: what is unknown is not counted as nothing")
+    return Reported(line, source, event_id, occurred_at_us, attribution, quantities, _text(said, "service_tier"), batch)
 
 
 def read_quantities(usage: object) -> dict[str, int]:
@@ -167,7 +172,38 @@ def read_quantities(usage: object) -> dict[str, int]:
     return quantities
 
 
-_ATTRIBUTION = ("key", "team", "customer", "user", "conversation")
+def _text(said: Mapping[str, Any], name: str) -> str | None:
+    """Return a field's text; a number is taken as its digits."""
+    value = said.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise NotAnEvent(f"{name} must be a text, not {type(value).__name__}")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise NotAnEvent(f"{name} must be a text: a number so large may not be written the same way twice")
+    text = str(value)
+    if len(text) > TEXT_MAX:
+        raise NotAnEvent(f"{name} is longer than {TEXT_MAX} characters")
+    return text
+
+
+def _tags(value: object) -> tuple[tuple[str, str], ...]:
+    if not isinstance(value, dict) or len(value) > TAGS_MAX:
+        raise NotAnEvent(f"tags must be an object of at most {TAGS_MAX} names and values")
+    found = ((name, _text(value, name)) for name in value)
+    return tuple(sorted((name, text) for name, text in found if text is not None))
+
+
+def _time(at: object) -> int:
+    if not isinstance(at, str):
+        raise NotAnEvent("at is missing: write the time it occurred, such as 2026-11-23T10:00:00Z")
+    try:
+        at_us = parse_time(at)
+    except NotATime as error:
+        raise NotAnEvent(str(error)) from error
+    if not 0 <= at_us < FOREVER_US:
+        raise NotAnEvent(f"at is not between 1970 and 9999: {at}")
+    return at_us
 
 
 def _batches(records: Iterable[Reported | Problem]) -> Iterator[list[Reported | Problem]]:

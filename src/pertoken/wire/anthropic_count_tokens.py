@@ -6,6 +6,8 @@ from pertoken.wire.format import RequestFacts
 
 name = "anthropic.count_tokens"
 
+USAGE = anthropic_messages.USAGE
+
 read_content = anthropic_messages.read_content
 rewrite = anthropic_messages.rewrite
 error = anthropic_errors.error

@@ -9,11 +9,13 @@ from typing import Any
 
 import msgspec
 
-from pertoken.core.usage import Completeness, Contradiction, Reading
-from pertoken.wire import anthropic_errors, sse, usage_table
+from pertoken.core.usage import Contradiction, Reading
+from pertoken.wire import anthropic_errors, content, usage_table
 from pertoken.wire.body import decode, decode_object, optional_count, optional_text, replace_fields, text_map
-from pertoken.wire.content import base64_bytes, collect_text, encoded, parse, parse_events
+from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_json, collect_text, encoded, parse
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
+from pertoken.wire.stream import EventStream, Fate
+from pertoken.wire.usage_table import Origin, read_raw
 
 name = "anthropic.messages"
 
@@ -35,7 +37,15 @@ stream_error = anthropic_errors.stream_error
 WEB_SEARCHES_MAX = 10  # where the request sets no max_uses: more than the model has been seen to make in one turn
 
 _MEDIA = re.compile(rb'"(?:image|document|file)"')
-_LOOKS = (b"message_start", b"message_delta", b"message_stop", b'"error"')
+# Tools that run at the client and add less to the prompt than is held for tools anyway.
+_SMALL_CLIENT_TOOLS = ("bash_", "text_editor_", "memory_")
+_LABELS = frozenset({"type", "id", "tool_use_id", "cache_control"})
+_CONTAINERS = frozenset({"content", "source", "input"})
+
+
+class _Tool(msgspec.Struct):
+    type: Any = None
+    max_uses: Any = None
 
 
 class _Request(msgspec.Struct):
@@ -43,7 +53,7 @@ class _Request(msgspec.Struct):
     messages: list[msgspec.Raw]
     max_tokens: Any = None
     stream: bool | None = None
-    tools: list[Any] | None = None
+    tools: list[_Tool] | None = None
     mcp_servers: Any = None
     container: Any = None
     service_tier: str | None = None
@@ -51,26 +61,43 @@ class _Request(msgspec.Struct):
     metadata: Any = None
 
 
+class _Answer(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Event(msgspec.Struct):
+    type: Any = None
+    message: _Answer | None = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+
+
 _request = msgspec.json.Decoder(_Request)
+_answer = msgspec.json.Decoder(_Answer)
+_event = msgspec.json.Decoder(_Event)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  # noqa: ARG001 - the model is in the body
     """Return the facts of a request. Raises BadRequest when it is none."""
     request = decode(_request, body)
-    output_max = optional_count(request.max_tokens, "max_tokens")
+    words = content.plain(body)
     searches, hidden = _server_tools(request)
+    if hidden is None and b'"container_upload"' in words:
+        hidden = "a container's files are input"
     metadata = text_map(request.metadata)
     return RequestFacts(
         model=request.model,
         stream=bool(request.stream),
-        output_max=output_max,
-        has_media=_MEDIA.search(body) is not None,
+        output_max=optional_count(request.max_tokens, "max_tokens"),  # zero only fills the cache
+        has_media=_MEDIA.search(words) is not None,
         has_tools=bool(request.tools),
         hidden_input=hidden,
         web_searches_max=searches,
         service_tier=request.service_tier,
         speed=request.speed,
-        long_cache=b'"1h"' in body,
+        long_cache=b'"1h"' in words,
         user=optional_text(metadata.get("user_id")),
         metadata=metadata,
     )
@@ -84,16 +111,19 @@ def read_content(body: bytes) -> Content:
         raise BadRequest("messages must be a list", "messages")
     texts: list[str] = []
     media: list[Media] = []
-    collect_text(request.get("system"), texts)
+    _collect(request.get("system"), texts, media)
     for message in messages:
         if not isinstance(message, dict):
             raise BadRequest("each message must be an object", "messages")
         _collect(message.get("content"), texts, media)
-    return Content(tuple(texts), len(messages), 0, encoded(request.get("tools")), tuple(media))
+    tools = encoded(request.get("tools"))
+    for shape in (request.get("output_format"), request.get("output_config")):
+        tools += encoded([shape]) if shape is not None else ()
+    return Content(tuple(texts), len(messages), 0, tools, tuple(media))
 
 
 def rewrite(body: bytes, change: Change) -> bytes:
-    """Return `body` with only the fields of `change` written anew."""
+    """Return `body` with only the fields of `change` written anew. Raises BadRequest when it is no request."""
     replacements: dict[str, object] = {}
     if change.model is not None:
         replacements["model"] = change.model
@@ -104,137 +134,138 @@ def rewrite(body: bytes, change: Change) -> bytes:
 
 def read_answer(body: bytes) -> Reading:
     """Return what a whole answer says about usage."""
-    answer = parse(body)
-    if not isinstance(answer, dict):
-        return usage_table.missing()
-    usage, model, response_id = answer.get("usage"), optional_text(answer.get("model")), optional_text(answer.get("id"))
-    if not isinstance(usage, dict):
-        return usage_table.missing(model, response_id)
-    return read_usage(usage, model, response_id, Completeness.FINAL)
-
-
-def read_usage(
-    usage: dict[str, Any], model: str | None, response_id: str | None, completeness: Completeness
-) -> Reading:
-    """Return the reading of one usage object. With `iterations`, their sum: the top level leaves compaction out."""
-    raw = msgspec.json.encode(usage)
-    tier = optional_text(usage.get("service_tier"))
-    iterations = usage.get("iterations")
-    parts = (
-        [usage]
-        if not isinstance(iterations, list) or not iterations
-        else [part if isinstance(part, dict) else {} for part in iterations]
-    )
-    quantities: dict[str, int] = {}
     try:
-        for part in parts:
-            for unit, quantity in usage_table.read(USAGE, part).items():
-                quantities[unit] = quantities.get(unit, 0) + quantity
-        if parts[0] is not usage:
-            searches = usage_table.read(USAGE, usage).get("web_searches", 0)
-            quantities["web_searches"] = max(quantities.get("web_searches", 0), searches)
-    except Contradiction as contradiction:
-        return usage_table.doubt(str(contradiction), raw=raw, model=model, service_tier=tier, response_id=response_id)
-    if "input_tokens" not in quantities or ("output_tokens" not in quantities and completeness is Completeness.FINAL):
-        return usage_table.missing(model, response_id)
-    return usage_table.believe(
-        quantities, completeness=completeness, raw=raw, model=model, service_tier=tier, response_id=response_id
-    )
+        answer = _answer.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return usage_table.unreadable(body, "usage")
+    return _read_usage(bytes(answer.usage), optional_text(answer.model), optional_text(answer.id))
 
 
 def answer_text(body: bytes) -> str:
     """Return the output text of a whole answer."""
-    answer = parse(body)
-    if not isinstance(answer, dict):
-        return body.decode("utf-8", "replace")
-    texts: list[str] = []
-    collect_text(answer.get("content"), texts)
-    return "".join(texts)
+    return content.answer_text(body, _written)
 
 
-def stream_reader(facts: RequestFacts) -> "MessageStream":  # noqa: ARG001 - nothing to strip in this format
+def stream_reader(facts: RequestFacts) -> EventStream:  # noqa: ARG001 - nothing to strip in this format
     """Return a reader for one streamed answer."""
-    return MessageStream()
+    return EventStream(_Watch(), _written)
 
 
-class MessageStream:
-    """Watches a message stream: usage of message_delta replaces that of message_start, field by field."""
+class _Watch:
+    """Looks for usage: that of message_delta replaces that of message_start, field by field."""
 
-    __slots__ = ("_cutter", "_delta_seen", "_held", "_id", "_model", "_tape", "_usage", "complete")
+    __slots__ = ("_doubt", "_id", "_model", "_output_known", "_usage", "complete")
 
     def __init__(self) -> None:
-        self._cutter = sse.Cutter()
-        self._tape = sse.Tape(_events_text)
-        self._held = b""
-        self._usage: dict[str, Any] = {}
-        self._delta_seen = False
+        self._usage: dict[str, msgspec.Raw] = {}
+        self._output_known = False
+        self._doubt: Reading | None = None
         self._model: str | None = None
         self._id: str | None = None
         self.complete = False
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Return the whole events that may go on now."""
-        events = self._cutter.whole(chunk)
-        if not events:
-            return b""
-        self._tape.add(events)
-        if not self._held and not any(mark in events for mark in _LOOKS):
-            return events
-        return b"".join(self._look(event) for event in sse.split(events))
+    def may_matter(self, events: bytes) -> bool:
+        return b"message_" in events and (
+            b"message_start" in events or b"message_delta" in events or b"message_stop" in events
+        )
 
-    def end(self) -> bytes:
-        """Return what was kept back."""
-        held, self._held = self._held + self._cutter.rest(), b""
-        return held
+    def look(self, data: bytes) -> Fate:
+        try:
+            event = _event.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            broken = usage_table.unreadable(data, "usage")
+            self._doubt = broken if broken.contradiction else self._doubt
+            return Fate.PASS
+        if event.type == "message_stop":
+            self.complete = True
+            return Fate.KEEP
+        if event.type == "message_start" and event.message is not None:
+            self._model, self._id = optional_text(event.message.model), optional_text(event.message.id)
+            self._take(bytes(event.message.usage))
+        elif event.type == "message_delta":
+            self._output_known |= "output_tokens" in self._take(bytes(event.usage))
+        return Fate.PASS
 
     def reading(self) -> Reading:
-        """Return the usage so far: PARTIAL, without the placeholder output, until a message_delta has come."""
-        if not self._usage:
-            return usage_table.missing(self._model, self._id)
-        if self._delta_seen:
-            return read_usage(self._usage, self._model, self._id, Completeness.FINAL)
-        started = {key: value for key, value in self._usage.items() if not key.startswith("output_tokens")}
-        return read_usage(started, self._model, self._id, Completeness.PARTIAL)
+        """Return the usage so far: PARTIAL, without the placeholder output, until a message_delta told it."""
+        if self._doubt is not None:
+            return self._doubt._replace(model=self._model, response_id=self._id)
+        usage = self._usage
+        if not self._output_known:
+            usage = {key: value for key, value in usage.items() if not key.startswith("output_tokens")}
+        raw = msgspec.json.encode(usage) if usage else b"null"
+        return _read_usage(raw, self._model, self._id, partial=not self._output_known)
 
-    def text(self) -> str:
-        """Return the output text seen so far."""
-        return self._tape.text()
+    def _take(self, raw: bytes) -> dict[str, msgspec.Raw]:
+        """Merge a usage object in; return what it told. What is null tells nothing."""
+        try:
+            told = {} if raw == b"null" else _fields.decode(raw)
+        except msgspec.DecodeError:
+            self._doubt = usage_table.doubt("usage is no object", raw=raw)
+            return {}
+        told = {key: value for key, value in told.items() if bytes(value) != b"null"}
+        self._usage = {**self._usage, **{key: _merged(self._usage.get(key), value) for key, value in told.items()}}
+        return told
 
-    def _look(self, event: bytes) -> bytes:
-        value = parse(sse.data(event))
-        kind = value.get("type") if isinstance(value, dict) else None
-        if kind == "message_start":
-            message = value.get("message")
-            if isinstance(message, dict):
-                self._model, self._id = optional_text(message.get("model")), optional_text(message.get("id"))
-                self._replace(message.get("usage"))
-        elif kind == "message_delta":
-            self._replace(value.get("usage"))
-            self._delta_seen = True
-        elif kind == "message_stop":
-            self.complete = True
-        if self.complete:
-            self._held += event
-            return b""
-        return event
 
-    def _replace(self, usage: object) -> None:
-        if isinstance(usage, dict):
-            self._usage.update((key, value) for key, value in usage.items() if value is not None)
+def count(usage: dict[str, Any]) -> dict[str, int]:
+    """Return the quantities of a usage object. With `iterations`, their sum: the top level leaves compaction out.
+
+    Raises Contradiction.
+    """
+    quantities = _count_one(usage)
+    iterations = as_list(usage.get("iterations"))
+    if not iterations:
+        return quantities
+    summed: dict[str, int] = {}
+    for iteration in iterations:
+        for unit, quantity in _count_one(as_dict(iteration)).items():
+            summed[unit] = summed.get(unit, 0) + quantity
+    for unit in ("input_tokens", "output_tokens"):
+        if summed.get(unit, 0) < quantities.get(unit, 0):
+            raise Contradiction(f"the iterations' {unit} {summed.get(unit, 0)} are fewer than all, {quantities[unit]}")
+    for unit in ("reasoning_tokens", "web_searches"):  # told for all of them together
+        if unit in quantities:
+            summed.setdefault(unit, quantities[unit])
+    return summed
+
+
+def _count_one(usage: dict[str, Any]) -> dict[str, int]:
+    quantities = usage_table.read(USAGE, usage)
+    if usage.get("input_tokens") is None:  # what was cached is not all input
+        quantities.pop("input_tokens", None)
+    return quantities
+
+
+def _read_usage(raw: bytes, model: str | None, response_id: str | None, *, partial: bool = False) -> Reading:
+    tier = as_dict(parse(raw)).get("service_tier")
+    return read_raw(raw, count, Origin(model, optional_text(tier), response_id), partial=partial)
+
+
+def _merged(old: msgspec.Raw | None, new: msgspec.Raw) -> msgspec.Raw:
+    """Return the newer value; of two objects, field by field."""
+    if old is None or not (bytes(old).startswith(b"{") and bytes(new).startswith(b"{")):
+        return new
+    told = {key: value for key, value in _fields.decode(new).items() if bytes(value) != b"null"}
+    return msgspec.Raw(msgspec.json.encode({**_fields.decode(old), **told}))
 
 
 def _server_tools(request: _Request) -> tuple[int, str | None]:
     """Return how often the server may search, and why input may grow beyond the body."""
     searches = 0
     hidden = None
+    small = 0
     for tool in request.tools or ():
-        kind = tool.get("type") if isinstance(tool, dict) else None
+        kind = tool.type
         if not isinstance(kind, str) or kind == "custom":
             continue
-        hidden = f"the server tool {kind} reads its results as input"
+        if kind.startswith(_SMALL_CLIENT_TOOLS) and small == 0:
+            small = 1
+            continue
+        hidden = f"the server tool {kind} adds input that the body does not show"
         if kind.startswith("web_search"):
-            uses = tool.get("max_uses")
-            searches += uses if isinstance(uses, int) and not isinstance(uses, bool) and uses >= 0 else WEB_SEARCHES_MAX
+            uses = tool.max_uses
+            searches += uses if isinstance(uses, int) and not isinstance(uses, bool) and uses > 0 else WEB_SEARCHES_MAX
     if request.mcp_servers:
         hidden = "tools of mcp servers read their results as input"
     if request.container:
@@ -242,34 +273,38 @@ def _server_tools(request: _Request) -> tuple[int, str | None]:
     return searches, hidden
 
 
-def _collect(content: object, texts: list[str], media: list[Media]) -> None:
-    if not isinstance(content, list):
-        collect_text(content, texts)
+def _collect(value: object, texts: list[str], media: list[Media]) -> None:
+    """Gather a content: text, or a list of blocks that may hold contents themselves."""
+    if isinstance(value, list):
+        for block in value:
+            _collect(block, texts, media)
         return
-    for part in content:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if kind in ("image", "document"):
-            source = part.get("source")
-            data = source.get("data") if isinstance(source, dict) else None
-            if kind == "document" and isinstance(source, dict) and source.get("type") in ("text", "content"):
-                collect_text(part, texts)
-            else:
-                media.append(Media("image" if kind == "image" else "file", base64_bytes(data)))
-        elif kind == "tool_result":
-            _collect(part.get("content"), texts, media)
-            collect_text(part.get("tool_use_id"), texts)
-        else:
-            collect_text(part, texts)
+    if not isinstance(value, dict):
+        collect_text(value, texts)
+        return
+    kind, source = value.get("type"), as_dict(value.get("source"))
+    collect_text(value, texts, _LABELS | _CONTAINERS)
+    _collect(value.get("content"), texts, media)
+    collect_json(value.get("input"), texts)
+    if kind in ("image", "document") and source.get("type") not in ("text", "content"):
+        media.append(Media("image" if kind == "image" else "file", base64_bytes(source.get("data"))))
+    elif kind in ("image", "document"):
+        _collect(source.get("content"), texts, media)
+        collect_text(source.get("data"), texts)
+    else:
+        collect_text(value.get("source"), texts)
 
 
-def _events_text(events: bytes) -> str:
-    texts: list[str] = []
-    for event in parse_events(events):
-        if isinstance(event, str):
-            texts.append(event)
-        elif isinstance(event, dict):
-            delta = event.get("delta") if event.get("type") == "content_block_delta" else event.get("content_block")
-            if isinstance(delta, dict):
-                shown = {key: value for key, value in delta.items() if key not in ("type", "id", "signature")}
-                collect_text(shown, texts)
-    return "".join(texts)
+def _written(answer: dict[str, Any], texts: list[str]) -> None:
+    """Gather the blocks of a whole answer, or the piece of one that an event of a stream adds."""
+    match answer.get("type"):
+        case "content_block_delta":
+            blocks = [answer.get("delta")]
+        case "content_block_start":
+            blocks = [answer.get("content_block")]
+        case _:
+            blocks = as_list(answer.get("content"))
+    for block in blocks:
+        collect_text(block, texts, content.UNWRITTEN | {"input"})
+        if isinstance(block, dict) and block.get("input"):
+            collect_json(block["input"], texts)

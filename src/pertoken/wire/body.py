@@ -10,14 +10,14 @@ from pertoken.wire.format import BadRequest
 DEPTH_MAX = 200  # deeper nesting is an attack, not a prompt
 COUNT_MAX = 2**53
 
-_T = TypeVar("_T", bound=msgspec.Struct)
+_T = TypeVar("_T")
 _object = msgspec.json.Decoder(dict[str, Any])
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _encode = msgspec.json.encode
 
 
 def decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
-    """Return the struct that `decoder` reads from a request body. Raises BadRequest with what is wrong and where."""
+    """Return what `decoder` reads from a request body. Raises BadRequest with what is wrong and where."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -27,13 +27,10 @@ def decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
-    """Return a request body as a plain object. Raises BadRequest when it is none."""
-    try:
-        return _object.decode(body)
-    except msgspec.ValidationError as error:
-        raise BadRequest("the request body must be a json object") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise BadRequest(f"the request body is not valid json: {error}") from error
+    """Return a request body as a plain object, nested at most DEPTH_MAX deep. Raises BadRequest when it is none."""
+    value = decode(_object, body)
+    _check_depth(value)
+    return value
 
 
 def replace_fields(body: bytes, replacements: Mapping[str, object]) -> bytes:
@@ -43,18 +40,15 @@ def replace_fields(body: bytes, replacements: Mapping[str, object]) -> bytes:
     """
     if not replacements:
         return body
-    try:
-        fields = _fields.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"the request body is not a json object: {error}") from error
+    fields = decode(_fields, body)
     for key, value in replacements.items():
         fields[key] = msgspec.Raw(_encode(value))
     return _encode(fields)
 
 
 def raw_field(body: bytes, key: str) -> bytes | None:
-    """Return the bytes of one top-level field, None when it is absent or null."""
-    raw = bytes(_fields.decode(body).get(key, b""))
+    """Return the bytes of one top-level field, None when it is absent or null. Raises BadRequest for no object."""
+    raw = bytes(decode(_fields, body).get(key, b""))
     return raw if raw and raw != b"null" else None
 
 
@@ -62,9 +56,16 @@ def optional_count(value: object, param: str) -> int | None:
     """Return a non-negative whole number or None. Raises BadRequest naming `param` when it is neither."""
     if value is None:
         return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # 100.0, as some clients write
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= COUNT_MAX:
         raise BadRequest(f"{param} must be a non-negative whole number, not {value!r:.80}", param)
     return value
+
+
+def positive_count(value: object, param: str) -> int | None:
+    """Return a positive whole number, None where there is none or zero: servers read a zero as not set."""
+    return optional_count(value, param) or None
 
 
 def text_map(value: object) -> dict[str, str]:
@@ -86,3 +87,16 @@ def _where(message: str) -> tuple[str, str | None]:
     if param is None:
         return f"the request body has the wrong shape: {text[:1].lower()}{text[1:]}", None
     return f"{param}: {text[:1].lower()}{text[1:]}", param
+
+
+def _check_depth(value: object) -> None:
+    level: list[Any] = [value]
+    for _ in range(DEPTH_MAX):
+        inner: list[Any] = []
+        for one in level:
+            entries = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
+            inner.extend(entry for entry in entries if isinstance(entry, dict | list))
+        if not inner:
+            return
+        level = inner
+    raise BadRequest(f"the request body nests deeper than {DEPTH_MAX} levels")

@@ -1,24 +1,59 @@
 """Gathering what a model reads and writes from JSON of any shape: every text counts, media are sized apart."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from pertoken.wire import sse
 
+# Fields beside an answer's text that no model wrote: names of things, sound as base64, seals.
+UNWRITTEN = frozenset(
+    {
+        "role", "type", "id", "index", "object", "status", "call_id", "item_id", "tool_use_id", "data", "expires_at",
+        "signature", "thoughtSignature", "encrypted_content", "reasoning_details", "annotations", "citations",
+        "logprobs", "obfuscation",
+    }
+)  # fmt: skip
+
+_ESCAPED = re.compile(rb"\\u00[2-7]")  # of letters that need no escape; that of an accent is common and hides nothing
+
 _any = msgspec.json.Decoder()
 
 
-def collect_text(value: object, texts: list[str]) -> None:
-    """Gather every text inside a value: tool calls, refusals, names, whatever a model may read."""
+def plain(body: bytes) -> bytes:
+    """Return a JSON body in which every word can be found by its bytes: without escapes of ASCII letters."""
+    if b"\\u00" not in body or _ESCAPED.search(body) is None:
+        return body
+    try:
+        return msgspec.json.encode(_any.decode(body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return body
+
+
+def collect_text(value: object, texts: list[str], without: frozenset[str] = frozenset()) -> None:
+    """Gather every text inside a value, but for the fields in `without`: tool calls, refusals, names, all of it."""
+    waiting = [value]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, list):
+            waiting.extend(reversed(value))
+        elif isinstance(value, dict):
+            waiting.extend(reversed([entry for key, entry in value.items() if key not in without]))
+
+
+def collect_json(value: object, texts: list[str]) -> None:
+    """Gather a value that a model reads as JSON, names and numbers included: the arguments of a tool call."""
     if isinstance(value, str):
         texts.append(value)
-    elif isinstance(value, list):
-        for entry in value:
-            collect_text(entry, texts)
-    elif isinstance(value, dict):
-        for entry in value.values():
-            collect_text(entry, texts)
+    elif value is not None:
+        try:
+            texts.append(msgspec.json.encode(value).decode())
+        except RecursionError:
+            collect_text(value, texts)
 
 
 def inline_bytes(url: object) -> int | None:
@@ -38,20 +73,44 @@ def encoded(values: object) -> tuple[bytes, ...]:
     return tuple(msgspec.json.encode(value) for value in values) if isinstance(values, list) else ()
 
 
+def as_dict(value: object) -> dict[str, Any]:
+    """Return an object as it is, an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """Return a list as it is, an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
 def parse(data: bytes) -> Any:
-    """Return what a JSON text holds, None where it is not JSON."""
+    """Return what a JSON text holds, None where it cannot be read."""
     try:
         return _any.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
-def parse_events(events: bytes) -> list[Any]:
-    """Return the objects that whole events carry; one that cannot be read comes as its text, never as nothing."""
-    found = []
+def answer_text(body: bytes, written: Callable[[dict[str, Any], list[str]], None]) -> str:
+    """Return the text that `written` gathers from an answer; an answer that cannot be read counts as it is."""
+    answer = parse(body)
+    if not isinstance(answer, dict):
+        return body.decode("utf-8", "replace")
+    texts: list[str] = []
+    written(answer, texts)
+    return "".join(texts)
+
+
+def events_text(events: bytes, written: Callable[[dict[str, Any], list[str]], None]) -> str:
+    """Return the text that `written` gathers from whole events; one that cannot be read counts as it is."""
+    texts: list[str] = []
     for event in sse.split(events):
         data = sse.data(event)
-        if data.startswith(b"{"):
-            value = parse(data)
-            found.append(data.decode("utf-8", "replace") if value is None else value)
-    return found
+        if not data.startswith(b"{"):
+            continue
+        value = parse(data)
+        if isinstance(value, dict):
+            written(value, texts)
+        else:
+            texts.append(data.decode("utf-8", "replace"))
+    return "".join(texts)

@@ -7,6 +7,8 @@ from pertoken.wire.format import Change, RequestFacts
 
 name = "gemini.count_tokens"
 
+USAGE = gemini_generate.USAGE
+
 read_content = gemini_generate.read_content
 error = gemini_errors.error
 stream_error = gemini_errors.stream_error

@@ -1,12 +1,14 @@
 """Gemini embedContent and batchEmbedContents: their answers carry no usage on most models, so it is counted."""
 
-from pertoken.core.usage import Reading
+from pertoken.core.usage import Completeness, Reading
 from pertoken.wire import gemini_errors, gemini_generate
 from pertoken.wire.body import decode_object
-from pertoken.wire.content import collect_text
-from pertoken.wire.format import Change, Content, RequestFacts
+from pertoken.wire.content import as_dict, collect_text
+from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 
 name = "gemini.embed"
+
+USAGE = gemini_generate.USAGE
 
 error = gemini_errors.error
 stream_error = gemini_errors.stream_error
@@ -15,20 +17,23 @@ stream_reader = gemini_generate.stream_reader
 
 def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
     """Return the facts of a request. Raises BadRequest when it is none."""
-    decode_object(body)
-    return RequestFacts(model=path_model or "", output_max=0)
+    request = decode_object(body)
+    if not isinstance(request.get("requests", request.get("content")), dict | list | str):
+        raise BadRequest("content or requests is missing", "content")
+    return RequestFacts(model=path_model or "", output_max=0, has_media=gemini_generate.has_media(body))
 
 
 def read_content(body: bytes) -> Content:
-    """Return everything the model will read."""
+    """Return everything the model will read. Raises BadRequest when it is no request."""
     request = decode_object(body)
     texts: list[str] = []
+    media: list[Media] = []
     several = request.get("requests")
-    for one in several if isinstance(several, list) else [request]:
-        content = one.get("content") if isinstance(one, dict) else None
-        parts = content.get("parts") if isinstance(content, dict) else content
-        collect_text(parts, texts)
-    return Content(tuple(texts))
+    asked = several if isinstance(several, list) else [request]
+    for one in asked:
+        collect_text(as_dict(one).get("title"), texts)
+        gemini_generate.collect_content(as_dict(one).get("content"), texts, media)
+    return Content(tuple(texts), messages=len(asked), media=tuple(media))
 
 
 def rewrite(body: bytes, change: Change) -> bytes:  # noqa: ARG001 - nothing can be changed
@@ -37,8 +42,12 @@ def rewrite(body: bytes, change: Change) -> bytes:  # noqa: ARG001 - nothing can
 
 
 def read_answer(body: bytes) -> Reading:
-    """Return what a whole answer says about usage, where it says it."""
-    return gemini_generate.read_answer(body)
+    """Return what a whole answer says about usage, where it says it: its output is no tokens."""
+    reading = gemini_generate.read_answer(body)
+    quantities = reading.quantities or {}
+    if "input_tokens" in quantities and "output_tokens" not in quantities:
+        return reading._replace(quantities={**quantities, "output_tokens": 0}, completeness=Completeness.FINAL)
+    return reading
 
 
 def answer_text(body: bytes) -> str:  # noqa: ARG001 - vectors are no text

@@ -8,20 +8,31 @@ from typing import Any
 
 import msgspec
 
-from pertoken.core.usage import Completeness, Contradiction, Reading
-from pertoken.wire import openai_errors, sse, usage_table
-from pertoken.wire.body import decode, decode_object, optional_count, optional_text, replace_fields, text_map
-from pertoken.wire.content import base64_bytes, collect_text, encoded, inline_bytes, parse, parse_events
+from pertoken.core.usage import Reading
+from pertoken.wire import content, openai_errors, usage_table
+from pertoken.wire.body import (
+    decode,
+    decode_object,
+    optional_text,
+    positive_count,
+    replace_fields,
+    text_map,
+)
+from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_bytes, parse
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
+from pertoken.wire.stream import EventStream, Fate
+from pertoken.wire.usage_table import Origin, check_total, read_raw
 
 name = "openai.chat"
 
+# DeepSeek and Moonshot have names of their own for cache reads.
 USAGE = usage_table.table(
     {
         "input_tokens": ["prompt_tokens"],
-        "cache_read_tokens": ["prompt_tokens_details.cached_tokens"],
+        "cache_read_tokens": ["prompt_tokens_details.cached_tokens|prompt_cache_hit_tokens|cached_tokens"],
         "cache_write_tokens": ["prompt_tokens_details.cache_write_tokens"],
         "input_audio_tokens": ["prompt_tokens_details.audio_tokens"],
+        "input_image_tokens": ["prompt_tokens_details.image_tokens"],
         "output_tokens": ["completion_tokens"],
         "reasoning_tokens": ["completion_tokens_details.reasoning_tokens"],
         "output_audio_tokens": ["completion_tokens_details.audio_tokens"],
@@ -33,7 +44,10 @@ stream_error = openai_errors.stream_error
 
 WEB_SEARCHES_MAX = 1  # a search model or web_search_options searches at most once a request
 
-_MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url)"')
+_MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|document_url)"')
+_NO_TEXT = frozenset({"type", "image_url", "input_audio", "file", "video_url", "audio_url", "document_url"})
+_TYPE = frozenset({"type"})
+_NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
 class _Request(msgspec.Struct):
@@ -53,42 +67,45 @@ class _Request(msgspec.Struct):
     web_search_options: Any = None
 
 
+class _Inner(msgspec.Struct):
+    """Where Groq's streams carry usage."""
+
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+
+
 class _Answer(msgspec.Struct):
+    """A whole answer, or one chunk of a stream."""
+
     id: Any = None
     model: Any = None
     service_tier: Any = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Chunk(msgspec.Struct):
-    id: Any = None
-    model: Any = None
-    service_tier: Any = None
-    usage: msgspec.Raw = msgspec.Raw(b"null")
-    choices: list[msgspec.Raw] | None = None
+    x_groq: _Inner | None = None
+    choices: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _request = msgspec.json.Decoder(_Request)
 _answer = msgspec.json.Decoder(_Answer)
-_chunk = msgspec.json.Decoder(_Chunk)
-_any = msgspec.json.Decoder()
 
 
 def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  # noqa: ARG001 - the model is in the body
     """Return the facts of a request. Raises BadRequest when it is none."""
     request = decode(_request, body)
-    cap = optional_count(request.max_completion_tokens, "max_completion_tokens")
-    old_cap = optional_count(request.max_tokens, "max_tokens")
-    choices = optional_count(request.n, "n")
-    options = request.stream_options or {}
+    words = content.plain(body)
+    # Where both caps are given, a server may follow either.
+    caps = [
+        positive_count(request.max_completion_tokens, "max_completion_tokens"),
+        positive_count(request.max_tokens, "max_tokens"),
+    ]
     return RequestFacts(
         model=request.model,
         stream=bool(request.stream),
-        output_max=old_cap if cap is None else cap,
-        choices=1 if choices is None else choices,
-        wants_usage=options.get("include_usage") is True,
-        has_media=_MEDIA.search(body) is not None,
+        output_max=max((cap for cap in caps if cap is not None), default=None),
+        choices=positive_count(request.n, "n") or 1,
+        wants_usage=(request.stream_options or {}).get("include_usage") is True,
+        has_media=_MEDIA.search(words) is not None,
         has_tools=bool(request.tools or request.functions),
+        hidden_input=_hidden(request, words),
         web_searches_max=0 if request.web_search_options is None else WEB_SEARCHES_MAX,
         output_modalities=frozenset(request.modalities or ()) - {"text"},
         service_tier=request.service_tier,
@@ -113,8 +130,8 @@ def read_content(body: bytes) -> Content:
         for key, value in message.items():
             if key == "content" and isinstance(value, list):
                 _read_parts(value, texts, media)
-            elif key != "role":
-                collect_text(value, texts)
+            else:
+                collect_text(value, texts, _TYPE)
     tools = encoded(request.get("tools")) + encoded(request.get("functions"))
     if request.get("response_format") is not None:
         tools += encoded([request["response_format"]])
@@ -122,15 +139,15 @@ def read_content(body: bytes) -> Content:
 
 
 def rewrite(body: bytes, change: Change) -> bytes:
-    """Return `body` with only the fields of `change` written anew."""
+    """Return `body` with only the fields of `change` written anew. Raises BadRequest when it is no request."""
     replacements: dict[str, object] = {}
     if change.model is not None:
         replacements["model"] = change.model
     if change.output_max is not None:
-        old_style = msgspec.json.decode(body, type=_Request).max_tokens is not None
+        old_style = decode(_request, body).max_tokens is not None
         replacements["max_tokens" if old_style else "max_completion_tokens"] = change.output_max
     if change.include_usage:
-        options = msgspec.json.decode(body, type=_Request).stream_options or {}
+        options = decode(_request, body).stream_options or {}
         replacements["stream_options"] = {**options, "include_usage": True}
     return replace_fields(body, replacements)
 
@@ -139,138 +156,130 @@ def read_answer(body: bytes) -> Reading:
     """Return what a whole answer says about usage."""
     try:
         answer = _answer.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return usage_table.missing()
-    return read_usage(answer, Completeness.FINAL)
-
-
-def read_usage(answer: _Answer | _Chunk, completeness: Completeness) -> Reading:
-    """Return the reading of one usage object."""
-    raw = bytes(answer.usage)
-    model, response_id = optional_text(answer.model), optional_text(answer.id)
-    tier = optional_text(answer.service_tier)
-    if raw == b"null":
-        return usage_table.missing(model, response_id)
-    usage = _any.decode(raw)
-    if not isinstance(usage, dict):
-        return usage_table.doubt("usage is no object", raw=raw, model=model, service_tier=tier, response_id=response_id)
-    try:
-        quantities = usage_table.read(USAGE, usage)
-    except Contradiction as contradiction:
-        return usage_table.doubt(str(contradiction), raw=raw, model=model, service_tier=tier, response_id=response_id)
-    if "input_tokens" not in quantities:
-        return usage_table.missing(model, response_id)
-    return usage_table.believe(
-        quantities, completeness=completeness, raw=raw, model=model, service_tier=tier, response_id=response_id
-    )
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return usage_table.unreadable(body, "usage")
+    return _read_usage(answer, Origin())
 
 
 def answer_text(body: bytes) -> str:
     """Return the output text of a whole answer."""
-    answer = parse(body)
-    return body.decode("utf-8", "replace") if answer is None else _choices_text(answer, "message")
+    return content.answer_text(body, _written)
 
 
-def stream_reader(facts: RequestFacts) -> "ChatStream":
+def stream_reader(facts: RequestFacts) -> EventStream:
     """Return a reader for one streamed answer."""
-    return ChatStream(strip_usage=not facts.wants_usage)
+    return EventStream(_Watch(strip_usage=not facts.wants_usage), _written)
 
 
-class ChatStream:
-    """Watches a chat stream: strips the usage chunk nobody asked for, keeps back the end marker."""
+class _Watch:
+    """Looks for usage, which nobody may have asked for, and for the end marker."""
 
-    __slots__ = ("_cutter", "_held", "_reading", "_strip", "_tape", "complete")
+    __slots__ = ("_begun", "_reading", "_strip", "complete")
 
     def __init__(self, *, strip_usage: bool) -> None:
         self._strip = strip_usage
-        self._cutter = sse.Cutter()
-        self._tape = sse.Tape(_events_text)
-        self._held = b""
+        self._begun = False
         self._reading = usage_table.missing()
         self.complete = False
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Return the whole events that may go on now."""
-        events = self._cutter.whole(chunk)
-        if not events:
-            return b""
-        self._tape.add(events)
-        plain = b"[DONE]" not in events and events.count(b'"usage"') == events.count(b'"usage":null')
-        if plain and not self._held and self._reading.model is not None:
-            return events
-        return b"".join(self._look(event) for event in sse.split(events))
+    def may_matter(self, events: bytes) -> bool:
+        if not self._begun or b"[DONE]" in events:
+            return True
+        return b'"usage"' in events and events.count(b'"usage"') != events.count(b'"usage":null')
 
-    def end(self) -> bytes:
-        """Return what was kept back."""
-        held, self._held = self._held + self._cutter.rest(), b""
-        return held
-
-    def reading(self) -> Reading:
-        """Return the last usage seen; without any, what is known of the model."""
-        return self._reading
-
-    def text(self) -> str:
-        """Return the output text seen so far."""
-        return self._tape.text()
-
-    def _look(self, event: bytes) -> bytes:
-        data = sse.data(event)
+    def look(self, data: bytes) -> Fate:
         if data == b"[DONE]":
             self.complete = True
-        elif data:
-            try:
-                chunk = _chunk.decode(data)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                return self._forward(event)
-            if bytes(chunk.usage) != b"null":
-                self._take(chunk)
-                if not chunk.choices:
-                    self._held += b"" if self._strip else event
-                    return b""
-            elif self._reading.model is None:
-                self._take(chunk)
-        return self._forward(event)
+            return Fate.KEEP
+        try:
+            chunk = _answer.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._look_at_unreadable(data)
+        reading = _read_usage(chunk, Origin(*self._known()))
+        if not self._begun or reading.quantities or reading.contradiction:
+            self._begun = True
+            self._reading = reading
+        return self._fate(usage_alone=bytes(chunk.usage) != b"null" and not parse(bytes(chunk.choices)))
 
-    def _take(self, chunk: _Chunk) -> None:
-        reading = read_usage(chunk, Completeness.FINAL)
-        tier = reading.service_tier or self._reading.service_tier
-        self._reading = reading._replace(service_tier=tier)
+    def reading(self) -> Reading:
+        return self._reading
 
-    def _forward(self, event: bytes) -> bytes:
-        if self.complete or self._held:
-            self._held += event
-            return b""
-        return event
+    def _known(self) -> tuple[str | None, str | None, str | None]:
+        return self._reading.model, self._reading.service_tier, self._reading.response_id
+
+    def _look_at_unreadable(self, data: bytes) -> Fate:
+        reading = usage_table.unreadable(data, "usage")
+        if reading.contradiction:
+            model, tier, response_id = self._known()
+            self._reading = reading._replace(model=model, service_tier=tier, response_id=response_id)
+        return self._fate(usage_alone=reading.contradiction is not None and _NO_CHOICES.search(data) is not None)
+
+    def _fate(self, *, usage_alone: bool) -> Fate:
+        if not usage_alone:
+            return Fate.PASS
+        return Fate.DROP if self._strip else Fate.KEEP
+
+
+def count(usage: dict[str, Any]) -> dict[str, int]:
+    """Return the quantities of a usage object. The total decides whether reasoning lies inside the completion.
+
+    Raises Contradiction.
+    """
+    quantities = usage_table.read(USAGE, usage)
+    output = quantities.get("output_tokens")
+    if output is None:
+        return quantities
+    seen = quantities.get("input_tokens", 0) + output
+    reasoning = quantities.get("reasoning_tokens", 0)
+    if reasoning and usage.get("total_tokens") == seen + reasoning:  # xAI reports it beside the completion
+        quantities["output_tokens"] = output + reasoning
+    elif "input_tokens" in quantities:
+        check_total(usage, "total_tokens", seen)
+    return quantities
+
+
+def _read_usage(answer: _Answer, known: Origin) -> Reading:
+    origin = Origin(
+        optional_text(answer.model) or known.model,
+        optional_text(answer.service_tier) or known.service_tier,
+        optional_text(answer.id) or known.response_id,
+    )
+    raw = bytes(answer.usage)
+    if raw == b"null" and answer.x_groq is not None:
+        raw = bytes(answer.x_groq.usage)
+    return read_raw(raw, count, origin)
+
+
+def _hidden(request: _Request, words: bytes) -> str | None:
+    """Return why input may exceed the body: an earlier spoken answer is named by its id alone."""
+    if b'"audio"' not in words:
+        return None
+    for raw in request.messages:
+        message = as_dict(parse(bytes(raw)))
+        if isinstance(message.get("audio"), dict):
+            return "the stored audio of an earlier answer is input"
+    return None
 
 
 def _read_parts(parts: list[Any], texts: list[str], media: list[Media]) -> None:
     for part in parts:
         kind = part.get("type") if isinstance(part, dict) else None
+        if not isinstance(part, dict) or kind not in _NO_TEXT:
+            collect_text(part, texts, _TYPE)
+            continue
+        collect_text(part, texts, _NO_TEXT)
+        given = part.get(str(kind))
         if kind == "image_url":
-            image = part.get("image_url")
-            url = image.get("url") if isinstance(image, dict) else image
-            detail = image.get("detail") if isinstance(image, dict) else None
-            media.append(Media("image", inline_bytes(url), detail=optional_text(detail)))
+            url = given.get("url") if isinstance(given, dict) else given
+            media.append(Media("image", inline_bytes(url), detail=optional_text(as_dict(given).get("detail"))))
         elif kind == "input_audio":
-            audio = part.get("input_audio")
-            data = audio.get("data") if isinstance(audio, dict) else None
-            media.append(Media("audio", base64_bytes(data)))
-        elif kind in ("file", "video_url"):
-            media.append(Media("file" if kind == "file" else "video"))
+            media.append(Media("audio", base64_bytes(as_dict(given).get("data"))))
         else:
-            collect_text(part, texts)
+            media.append(Media({"audio_url": "audio", "video_url": "video"}.get(str(kind), "file")))
 
 
-def _events_text(events: bytes) -> str:
-    return "".join(event if isinstance(event, str) else _choices_text(event, "delta") for event in parse_events(events))
-
-
-def _choices_text(answer: object, part: str) -> str:
-    """Return all text that the choices' `part` (message or delta) carries: content, refusals, tool calls, reasoning."""
-    texts: list[str] = []
-    choices = answer.get("choices") if isinstance(answer, dict) else None
-    for choice in choices if isinstance(choices, list) else ():
-        message = choice.get(part) if isinstance(choice, dict) else None
-        if isinstance(message, dict):
-            collect_text({key: value for key, value in message.items() if key != "role"}, texts)
-    return "".join(texts)
+def _written(answer: dict[str, Any], texts: list[str]) -> None:
+    """Gather all that the choices say: content, refusals, tool calls, reasoning, what a sound says."""
+    for choice in as_list(answer.get("choices")):
+        for part in ("message", "delta"):
+            collect_text(as_dict(choice).get(part), texts, content.UNWRITTEN)

@@ -9,6 +9,7 @@ from pertoken.wire import openai_chat, openai_errors, usage_table
 from pertoken.wire.body import decode, decode_object, optional_text, replace_fields
 from pertoken.wire.content import collect_text
 from pertoken.wire.format import Change, Content, RequestFacts
+from pertoken.wire.usage_table import Origin, check_total, read_raw
 
 name = "openai.embeddings"
 
@@ -17,12 +18,22 @@ stream_error = openai_errors.stream_error
 stream_reader = openai_chat.stream_reader
 
 
+USAGE = usage_table.table({"input_tokens": ["prompt_tokens"]})
+
+
 class _Request(msgspec.Struct):
     model: str
     input: msgspec.Raw
     user: Any = None
 
 
+class _Answer(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_answer = msgspec.json.Decoder(_Answer)
 _request = msgspec.json.Decoder(_Request)
 
 
@@ -33,11 +44,11 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
 
 
 def read_content(body: bytes) -> Content:
-    """Return everything the model will read; a token id given as a number stands as one letter: one token."""
+    """Return everything the model will read; a token given by its number stands as one word of one token."""
     texts: list[str] = []
     given = decode_object(body).get("input")
     collect_text(given, texts)
-    texts += ["a"] * _numbers(given)
+    texts.append(" a" * _numbers(given))
     return Content(tuple(texts))
 
 
@@ -48,21 +59,24 @@ def rewrite(body: bytes, change: Change) -> bytes:
 
 def read_answer(body: bytes) -> Reading:
     """Return what a whole answer says about usage: its output is no tokens."""
-    reading = openai_chat.read_answer(body)
-    if reading.quantities is None:
-        return reading
-    return usage_table.believe(
-        {"input_tokens": reading.quantities["input_tokens"], "output_tokens": 0},
-        completeness=reading.completeness,
-        raw=reading.raw,
-        model=reading.model,
-        response_id=reading.response_id,
-    )
+    try:
+        answer = _answer.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return usage_table.unreadable(body, "usage")
+    return read_raw(bytes(answer.usage), _count, Origin(optional_text(answer.model), None, optional_text(answer.id)))
 
 
 def answer_text(body: bytes) -> str:  # noqa: ARG001 - vectors are no text
     """Return no text: what comes back are vectors."""
     return ""
+
+
+def _count(usage: dict[str, Any]) -> dict[str, int]:
+    quantities = usage_table.read(USAGE, usage)
+    if "input_tokens" not in quantities:
+        return {}
+    check_total(usage, "total_tokens", quantities["input_tokens"])
+    return {**quantities, "output_tokens": 0}
 
 
 def _numbers(value: object) -> int:

@@ -21,15 +21,16 @@ _TYPES = {
 
 def error(refusal: Refusal) -> bytes:
     """Return the body of an error answer."""
-    return msgspec.json.encode({"error": _fields(refusal)})
+    return msgspec.json.encode({"error": fields(refusal)})
 
 
 def stream_error(refusal: Refusal) -> bytes:
     """Return the event that the SDKs raise from inside a chat stream."""
-    return b"data: " + msgspec.json.encode({"error": _fields(refusal)}) + b"\n\n"
+    return b"data: " + msgspec.json.encode({"error": fields(refusal)}) + b"\n\n"
 
 
-def _fields(refusal: Refusal) -> dict[str, str | None]:
+def fields(refusal: Refusal) -> dict[str, str | None]:
+    """Return what stands in an error object."""
     code = "model_not_found" if refusal.code is Code.UNKNOWN_MODEL else str(refusal.code)
     kind = _TYPES[refusal.status]
     return {"message": refusal.message, "type": kind, "param": refusal.param, "code": code}

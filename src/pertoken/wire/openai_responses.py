@@ -6,11 +6,13 @@ from typing import Any
 import msgspec
 
 from pertoken.core.errors import Refusal
-from pertoken.core.usage import Completeness, Contradiction, Reading
-from pertoken.wire import openai_errors, sse, usage_table
-from pertoken.wire.body import decode, decode_object, optional_count, optional_text, replace_fields, text_map
-from pertoken.wire.content import base64_bytes, collect_text, encoded, inline_bytes, parse, parse_events
-from pertoken.wire.format import Change, Content, Media, RequestFacts
+from pertoken.core.usage import Reading
+from pertoken.wire import content, openai_errors, usage_table
+from pertoken.wire.body import decode, decode_object, optional_text, positive_count, replace_fields, text_map
+from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_bytes, parse
+from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
+from pertoken.wire.stream import EventStream, Fate
+from pertoken.wire.usage_table import Origin, check_total, read_raw
 
 name = "openai.responses"
 
@@ -26,20 +28,28 @@ USAGE = usage_table.table(
 
 error = openai_errors.error
 
-WEB_SEARCHES_MAX = 10  # where the request sets no max_tool_calls
+WEB_SEARCHES_MAX = 10  # where the request sets no max_tool_calls: more than one answer has been seen to make
 
-_MEDIA = re.compile(rb'"(?:input_image|input_audio|input_file)"')
-_LAST = (b"response.completed", b"response.incomplete", b"response.failed")
+_MEDIA = re.compile(rb'"(?:input_image|input_audio|input_file|computer_screenshot|image_generation_call)"')
+_LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _SEARCHES = {"web_search_call": "web_searches", "file_search_call": "file_searches"}
+_SHOWN = ("content", "encrypted_content", "output", "arguments", "input", "action", "operation", "tools", "result")
+_LABELS = frozenset({"type", "id", "status", "detail"})
+_PAYLOADS = frozenset({"image_url", "input_audio", "file_data", "result"})
+
+
+class _Tool(msgspec.Struct):
+    type: Any = None
 
 
 class _Request(msgspec.Struct):
     model: str
     input: msgspec.Raw = msgspec.Raw(b"null")
     stream: bool | None = None
+    background: bool | None = None
     max_output_tokens: Any = None
     max_tool_calls: Any = None
-    tools: list[Any] | None = None
+    tools: list[_Tool] | None = None
     previous_response_id: Any = None
     conversation: Any = None
     prompt: Any = None
@@ -49,20 +59,41 @@ class _Request(msgspec.Struct):
     metadata: Any = None
 
 
+class _Answer(msgspec.Struct):
+    id: Any = None
+    model: Any = None
+    service_tier: Any = None
+    usage: msgspec.Raw = msgspec.Raw(b"null")
+    output: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Event(msgspec.Struct):
+    type: Any = None
+    response: _Answer | None = None
+
+
 _request = msgspec.json.Decoder(_Request)
+_answer = msgspec.json.Decoder(_Answer)
+_event = msgspec.json.Decoder(_Event)
 
 
 def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  # noqa: ARG001 - the model is in the body
-    """Return the facts of a request. Raises BadRequest when it is none."""
+    """Return the facts of a request. Raises BadRequest when it is none, or one whose cost could not be known."""
     request = decode(_request, body)
-    kinds = [tool.get("type") for tool in request.tools or () if isinstance(tool, dict)]
-    calls = optional_count(request.max_tool_calls, "max_tool_calls")
-    searches = any(isinstance(kind, str) and kind.startswith("web_search") for kind in kinds)
+    if request.background and not request.stream:
+        raise BadRequest(
+            "background answers cannot be metered, because their usage comes later; set stream: true with it, "
+            "or leave background out",
+            "background",
+        )
+    kinds = [str(tool.type) for tool in request.tools or ()]
+    calls = positive_count(request.max_tool_calls, "max_tool_calls")
+    searches = any(kind.startswith("web_search") for kind in kinds)
     return RequestFacts(
         model=request.model,
         stream=bool(request.stream),
-        output_max=optional_count(request.max_output_tokens, "max_output_tokens"),
-        has_media=_MEDIA.search(body) is not None,
+        output_max=positive_count(request.max_output_tokens, "max_output_tokens"),
+        has_media=_MEDIA.search(content.plain(body)) is not None,
         has_tools=bool(request.tools),
         hidden_input=_hidden(request, kinds),
         web_searches_max=(WEB_SEARCHES_MAX if calls is None else calls) if searches else 0,
@@ -79,17 +110,13 @@ def read_content(body: bytes) -> Content:
     media: list[Media] = []
     collect_text(request.get("instructions"), texts)
     items = request.get("input")
-    if isinstance(items, list):
-        for item in items:
-            _collect(item, texts, media)
-    else:
-        collect_text(items, texts)
+    _collect(items, texts, media)
     tools = encoded(request.get("tools")) + (encoded([request["text"]]) if request.get("text") is not None else ())
     return Content(tuple(texts), len(items) if isinstance(items, list) else 1, 0, tools, tuple(media))
 
 
 def rewrite(body: bytes, change: Change) -> bytes:
-    """Return `body` with only the fields of `change` written anew."""
+    """Return `body` with only the fields of `change` written anew. Raises BadRequest when it is no request."""
     replacements: dict[str, object] = {}
     if change.model is not None:
         replacements["model"] = change.model
@@ -100,140 +127,153 @@ def rewrite(body: bytes, change: Change) -> bytes:
 
 def read_answer(body: bytes) -> Reading:
     """Return what a whole answer says about usage."""
-    answer = parse(body)
-    return read_response(answer) if isinstance(answer, dict) else usage_table.missing()
-
-
-def read_response(answer: dict[str, Any]) -> Reading:
-    """Return the reading of one response object; searches are counted from its output items."""
-    model, response_id = optional_text(answer.get("model")), optional_text(answer.get("id"))
-    tier, usage = optional_text(answer.get("service_tier")), answer.get("usage")
-    if not isinstance(usage, dict):
-        return usage_table.missing(model, response_id)
-    raw = msgspec.json.encode(usage)
     try:
-        quantities = usage_table.read(USAGE, usage)
-    except Contradiction as contradiction:
-        return usage_table.doubt(str(contradiction), raw=raw, model=model, service_tier=tier, response_id=response_id)
-    if "input_tokens" not in quantities or "output_tokens" not in quantities:
-        return usage_table.missing(model, response_id)
-    output = answer.get("output")
-    for item in output if isinstance(output, list) else ():
-        unit = _SEARCHES.get(str(item.get("type"))) if isinstance(item, dict) else None
-        if unit is not None:
-            quantities[unit] = quantities.get(unit, 0) + 1
-    return usage_table.believe(
-        quantities, completeness=Completeness.FINAL, raw=raw, model=model, service_tier=tier, response_id=response_id
-    )
+        answer = _answer.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return usage_table.unreadable(body, "usage")
+    return _read_response(answer)
 
 
 def answer_text(body: bytes) -> str:
     """Return the output text of a whole answer."""
-    answer = parse(body)
-    if not isinstance(answer, dict):
-        return body.decode("utf-8", "replace")
-    texts: list[str] = []
-    collect_text(answer.get("output"), texts)
-    return "".join(texts)
+    return content.answer_text(body, _written)
 
 
 def stream_error(refusal: Refusal) -> bytes:
-    """Return the event that the SDKs raise from inside a stream."""
-    fields = {"type": "error", "code": str(refusal.code), "message": refusal.message, "param": refusal.param}
-    return b"event: error\ndata: " + msgspec.json.encode(fields) + b"\n\n"
+    """Return the event that the SDKs raise from inside a stream: they look for `error`, the API sends the rest too."""
+    fields = openai_errors.fields(refusal)
+    event = {"type": "error", "code": fields["code"], "message": fields["message"], "param": fields["param"]}
+    return b"event: error\ndata: " + msgspec.json.encode({**event, "error": fields}) + b"\n\n"
 
 
-def stream_reader(facts: RequestFacts) -> "ResponseStream":  # noqa: ARG001 - nothing to strip in this format
+def stream_reader(facts: RequestFacts) -> EventStream:  # noqa: ARG001 - nothing to strip in this format
     """Return a reader for one streamed answer."""
-    return ResponseStream()
+    return EventStream(_Watch(), _written)
 
 
-class ResponseStream:
-    """Watches a response stream: usage comes in the last event, which is kept back."""
+class _Watch:
+    """Looks for the first event, which names the model, and the last, which carries usage and is kept back."""
 
-    __slots__ = ("_cutter", "_held", "_reading", "_tape", "complete")
+    __slots__ = ("_reading", "complete")
 
     def __init__(self) -> None:
-        self._cutter = sse.Cutter()
-        self._tape = sse.Tape(_events_text)
-        self._held = b""
         self._reading = usage_table.missing()
         self.complete = False
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Return the whole events that may go on now."""
-        events = self._cutter.whole(chunk)
-        if not events:
-            return b""
-        self._tape.add(events)
-        if not self._held and not any(mark in events for mark in _LAST):
-            return events
-        return b"".join(self._look(event) for event in sse.split(events))
+    def may_matter(self, events: bytes) -> bool:
+        return (
+            b"response.completed" in events
+            or b"response.incomplete" in events
+            or b"response.failed" in events
+            or b"response.created" in events
+        )
 
-    def end(self) -> bytes:
-        """Return what was kept back."""
-        held, self._held = self._held + self._cutter.rest(), b""
-        return held
+    def look(self, data: bytes) -> Fate:
+        try:
+            event = _event.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return self._look_at_unreadable(data)
+        if isinstance(event.type, str) and event.type in _LAST:
+            self.complete = True
+            if event.response is not None:
+                self._reading = _read_response(event.response)
+            return Fate.KEEP
+        if event.type == "response.created" and event.response is not None:
+            answer = event.response
+            self._reading = usage_table.missing(optional_text(answer.model), optional_text(answer.id))
+        return Fate.PASS
 
     def reading(self) -> Reading:
-        """Return what the last event said."""
         return self._reading
 
-    def text(self) -> str:
-        """Return the output text seen so far."""
-        return self._tape.text()
-
-    def _look(self, event: bytes) -> bytes:
-        value = parse(sse.data(event))
-        kind = value.get("type") if isinstance(value, dict) else None
-        if isinstance(kind, str) and kind.encode() in _LAST:
-            response = value.get("response")
-            if isinstance(response, dict):
-                self._reading = read_response(response)
-            self.complete = True
-        if self.complete:
-            self._held += event
-            return b""
-        return event
+    def _look_at_unreadable(self, data: bytes) -> Fate:
+        reading = usage_table.unreadable(data, "usage")
+        if reading.contradiction:
+            known = self._reading
+            self._reading = reading._replace(model=known.model, response_id=known.response_id)
+            self.complete = True  # no other event carries usage
+        return Fate.KEEP if self.complete else Fate.PASS
 
 
-def _hidden(request: _Request, kinds: list[Any]) -> str | None:
+def _read_response(answer: _Answer) -> Reading:
+    """Return the reading of one response object; searches are counted from its output items."""
+    origin = Origin(optional_text(answer.model), optional_text(answer.service_tier), optional_text(answer.id))
+
+    def count(usage: dict[str, Any]) -> dict[str, int]:
+        quantities = usage_table.read(USAGE, usage)
+        if "input_tokens" in quantities and "output_tokens" in quantities:
+            check_total(usage, "total_tokens", quantities["input_tokens"] + quantities["output_tokens"])
+        for unit in _searches(answer):
+            quantities[unit] = quantities.get(unit, 0) + 1
+        return quantities
+
+    return read_raw(bytes(answer.usage), count, origin)
+
+
+def _searches(answer: _Answer) -> list[str]:
+    output = bytes(answer.output)
+    if b"_search_call" not in output:
+        return []
+    kinds = [as_dict(item).get("type") for item in as_list(parse(output))]
+    return [_SEARCHES[kind] for kind in kinds if isinstance(kind, str) and kind in _SEARCHES]
+
+
+def _hidden(request: _Request, kinds: list[str]) -> str | None:
+    """Return why input may exceed the body."""
     if request.previous_response_id or request.conversation:
         return "the stored conversation is input"
     if request.prompt is not None:
         return "the stored prompt is input"
     server_side = [kind for kind in kinds if kind not in ("function", "custom")]
-    return f"the server tool {server_side[0]} reads its results as input" if server_side else None
+    if server_side:
+        return f"the server tool {server_side[0]} reads its results as input"
+    items = parse(bytes(request.input)) if b'"id"' in content.plain(bytes(request.input)) else None
+    if any(_is_stored(as_dict(item)) for item in as_list(items)):
+        return "stored items are input"
+    return None
 
 
-def _collect(item: object, texts: list[str], media: list[Media]) -> None:
-    if isinstance(item, list):
-        for entry in item:
+def _is_stored(item: dict[str, Any]) -> bool:
+    """Tell whether an item of the input is named by its id alone, its content being with the provider."""
+    shown = _SHOWN if item.get("type") != "reasoning" else ("encrypted_content", "content")
+    return "id" in item and not any(item.get(field) for field in shown)
+
+
+def _collect(value: object, texts: list[str], media: list[Media]) -> None:
+    if isinstance(value, list):
+        for entry in value:
             _collect(entry, texts, media)
         return
-    kind = item.get("type") if isinstance(item, dict) else None
-    if not isinstance(item, dict):
-        collect_text(item, texts)
-    elif kind == "input_image":
-        media.append(Media("image", inline_bytes(item.get("image_url")), detail=optional_text(item.get("detail"))))
-    elif kind == "input_audio":
-        audio = item.get("input_audio")
-        media.append(Media("audio", base64_bytes(audio.get("data")) if isinstance(audio, dict) else None))
-    elif kind == "input_file":
-        media.append(Media("file"))
-    else:
-        for key, value in item.items():
-            if key in ("content", "output"):
-                _collect(value, texts, media)
-            elif key not in ("role", "type", "id", "status"):
-                collect_text(value, texts)
+    if not isinstance(value, dict):
+        collect_text(value, texts)
+        return
+    found = _medium(value)
+    if found is not None:
+        media.append(found)
+    for key, entry in value.items():
+        if key in ("content", "output"):
+            _collect(entry, texts, media)
+        elif key not in _LABELS and (found is None or key not in _PAYLOADS):
+            collect_text(entry, texts)
 
 
-def _events_text(events: bytes) -> str:
-    texts: list[str] = []
-    for event in parse_events(events):
-        if isinstance(event, str):
-            texts.append(event)
-        elif isinstance(event, dict) and str(event.get("type", "")).endswith(".delta"):
-            collect_text(event.get("delta"), texts)
-    return "".join(texts)
+def _medium(item: dict[str, Any]) -> Media | None:
+    match item.get("type"):
+        case "input_image" | "computer_screenshot":
+            return Media("image", inline_bytes(item.get("image_url")), detail=optional_text(item.get("detail")))
+        case "image_generation_call":
+            return Media("image", base64_bytes(item.get("result")))
+        case "input_audio":
+            return Media("audio", base64_bytes(as_dict(item.get("input_audio")).get("data")))
+        case "input_file":
+            return Media("file")
+        case _:
+            return None
+
+
+def _written(answer: dict[str, Any], texts: list[str]) -> None:
+    """Gather the items of a whole answer, or the piece of text that one event of a stream adds."""
+    if str(answer.get("type", "")).endswith(".delta"):
+        collect_text(answer.get("delta"), texts)
+    elif "response" not in answer:
+        collect_text(answer.get("output"), texts, content.UNWRITTEN)

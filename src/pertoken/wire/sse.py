@@ -1,49 +1,80 @@
 """Server-sent events: cutting a byte stream at event ends, and remembering it within bounds.
 
-https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream. Line ends are LF or CRLF; no
+provider ends lines with CR alone.
 """
 
+import re
 from collections.abc import Callable
 
 EVENT_BYTES_MAX = 16 * 1024 * 1024
-TAPE_BYTES_MAX = 32 * 1024
+TAPE_BYTES_MAX = 256 * 1024  # few answers are longer, so most are never parsed for their text
+TAPE_LETTERS_MAX = 16 * 1024 * 1024
+
+_END = re.compile(rb"\n\r?\n(?:\r?\n)*")
 
 
 class Cutter:
     """Splits a stream into whole events; what is not yet whole waits."""
 
-    __slots__ = ("_rest",)
+    __slots__ = ("_size", "_waiting")
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._waiting: list[bytes] = []
+        self._size = 0
 
     def whole(self, chunk: bytes) -> bytes:
         """Return the bytes up to the last event end; the rest is kept for the next call."""
-        if not self._rest and (chunk.endswith((b"\n\n", b"\r\n\r\n"))):
-            return chunk
-        data = self._rest + chunk if self._rest else chunk
-        cut = max(data.rfind(b"\n\n") + 2 if b"\n\n" in data else 0, _crlf_cut(data))
-        self._rest = data[cut:]
-        if len(self._rest) > EVENT_BYTES_MAX:  # no provider sends events this large: stop waiting, pass it on
-            cut, self._rest = len(data), b""
-        return data[:cut]
+        if not self._waiting:
+            if chunk.endswith((b"\n\n", b"\r\n\r\n")):
+                return chunk
+            return self._cut(chunk, 0)
+        # Only the new bytes are searched, with the few before them that may begin an end: an event of many megabytes
+        # in small chunks must not be searched again with each of them.
+        last = self._waiting[-1]
+        while len(last) < 3 and len(self._waiting) > 1:
+            self._waiting.pop()
+            last = self._waiting.pop() + last
+            self._waiting.append(last)
+        seam = len(last) - 3 if len(last) > 3 else 0
+        joined = last[seam:] + chunk
+        if b"\n\n" not in joined and b"\n\r\n" not in joined:
+            return self._keep(chunk)
+        self._waiting.append(chunk)
+        data = b"".join(self._waiting)
+        return self._cut(data, len(data) - len(joined))
 
     def rest(self) -> bytes:
-        """Return and forget what never became a whole event."""
-        rest, self._rest = self._rest, b""
-        return rest
+        """Return what has not become a whole event; it stays where it is."""
+        return b"".join(self._waiting)
+
+    def _cut(self, data: bytes, search_from: int) -> bytes:
+        self._waiting, self._size = [], 0
+        lf, crlf = data.rfind(b"\n\n", search_from), data.rfind(b"\n\r\n", search_from)
+        cut = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
+        return data if cut == len(data) else data[:cut] + self._keep(data[cut:])
+
+    def _keep(self, rest: bytes) -> bytes:
+        self._waiting.append(rest)
+        self._size += len(rest)
+        if self._size <= EVENT_BYTES_MAX:
+            return b""
+        passed = b"".join(self._waiting)  # no provider sends events this large: stop waiting, pass it on
+        self._waiting, self._size = [], 0
+        return passed
 
 
 class Tape:
     """Remembers the output text of a stream cheaply: raw bytes first, parsed only when many or asked for."""
 
-    __slots__ = ("_chunks", "_extract", "_size", "_texts")
+    __slots__ = ("_chunks", "_extract", "_letters", "_size", "_texts")
 
     def __init__(self, extract: Callable[[bytes], str]) -> None:
         self._extract = extract
         self._chunks: list[bytes] = []
         self._size = 0
         self._texts: list[str] = []
+        self._letters = 0
 
     def add(self, events: bytes) -> None:
         """Remember whole events."""
@@ -53,34 +84,35 @@ class Tape:
             self._fold()
 
     def text(self) -> str:
-        """Return all output text so far."""
+        """Return all output text so far, at most TAPE_LETTERS_MAX letters."""
         self._fold()
         return "".join(self._texts)
 
     def _fold(self) -> None:
-        self._texts.append(self._extract(b"".join(self._chunks)))
+        if self._letters < TAPE_LETTERS_MAX:
+            text = self._extract(b"".join(self._chunks))[: TAPE_LETTERS_MAX - self._letters]
+            self._texts.append(text)
+            self._letters += len(text)
         self._chunks.clear()
         self._size = 0
 
 
 def split(events: bytes) -> list[bytes]:
-    """Return whole events one by one, each with its end."""
-    separator = b"\r\n\r\n" if b"\r\n\r\n" in events else b"\n\n"
-    parts = events.split(separator)
-    result = [part + separator for part in parts[:-1] if part.strip()]
-    if parts[-1].strip():
-        result.append(parts[-1])
+    """Return whole events one by one, each with its end; joined they are `events` again."""
+    result = []
+    start = 0
+    for end in _END.finditer(events):
+        result.append(events[start : end.end()])
+        start = end.end()
+    if start < len(events):
+        result.append(events[start:])
     return result
 
 
 def data(event: bytes) -> bytes:
     """Return the data of one event, its lines joined; empty when it has none."""
-    if event.startswith(b"data:") and event.count(b"data:") == 1 and event.count(b"\n") <= 2:
-        return event[5:].strip()
+    line = event.rstrip(b"\r\n")
+    if line.startswith(b"data:") and b"\n" not in line:
+        return line[5:].strip()
     lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines).strip()
-
-
-def _crlf_cut(data: bytes) -> int:
-    at = data.rfind(b"\r\n\r\n")
-    return at + 4 if at >= 0 else 0

@@ -1,0 +1,142 @@
+"""Gemini's usageMetadata, in whole answers and in the pieces of a stream.
+
+https://ai.google.dev/api/generate-content#UsageMetadata, as read on 2026-11-23. `promptTokenCount` includes what was
+cached; `thoughtsTokenCount` stands beside `candidatesTokenCount`, unless the total says that it lies inside.
+"""
+
+import re
+from typing import Any
+
+import msgspec
+
+from pertoken.core.usage import Reading
+from pertoken.wire import usage_table
+from pertoken.wire.body import optional_text
+from pertoken.wire.content import UNWRITTEN, as_dict, as_list, collect_json, collect_text, parse
+from pertoken.wire.usage_table import Origin, check_total, read_raw
+
+USAGE = usage_table.table(
+    {
+        "input_tokens": ["promptTokenCount", "toolUsePromptTokenCount"],
+        "cache_read_tokens": ["cachedContentTokenCount"],
+        "output_tokens": ["candidatesTokenCount"],
+        "reasoning_tokens": ["thoughtsTokenCount"],
+    }
+)
+# (list of the usage object, modality) -> unit; documents are billed as the images their pages are
+MODALITIES = {
+    ("promptTokensDetails", "AUDIO"): "input_audio_tokens",
+    ("promptTokensDetails", "IMAGE"): "input_image_tokens",
+    ("promptTokensDetails", "DOCUMENT"): "input_image_tokens",
+    ("promptTokensDetails", "VIDEO"): "input_video_tokens",
+    ("cacheTokensDetails", "AUDIO"): "cache_read_audio_tokens",
+    ("cacheTokensDetails", "IMAGE"): "cache_read_image_tokens",
+    ("cacheTokensDetails", "DOCUMENT"): "cache_read_image_tokens",
+    ("cacheTokensDetails", "VIDEO"): "cache_read_video_tokens",
+    ("candidatesTokensDetails", "AUDIO"): "output_audio_tokens",
+    ("candidatesTokensDetails", "IMAGE"): "output_image_tokens",
+}
+_LISTS = ("promptTokensDetails", "cacheTokensDetails", "candidatesTokensDetails")
+_DETAIL = usage_table.table({"tokens": ["tokenCount"]})
+_TOTAL = usage_table.table({"total": ["totalTokenCount"]})
+
+_BILLS_QUERIES = re.compile(r"gemini-(?:[3-9]|\d\d)")
+
+
+class Piece(msgspec.Struct):
+    """A whole answer, or one piece of a stream."""
+
+    modelVersion: Any = None  # noqa: N815 - the API's own name
+    responseId: Any = None  # noqa: N815 - the API's own name
+    usageMetadata: msgspec.Raw = msgspec.Raw(b"null")  # noqa: N815 - the API's own name
+    candidates: msgspec.Raw = msgspec.Raw(b"null")
+    promptFeedback: Any = None  # noqa: N815 - the API's own name
+
+
+_piece = msgspec.json.Decoder(Piece)
+
+
+def decode(data: bytes) -> Piece:
+    """Return one piece. Raises what msgspec raises."""
+    return _piece.decode(data)
+
+
+def read_piece(piece: Piece, asked_model: str = "", *, partial: bool = False) -> Reading:
+    """Return what one piece says about usage."""
+    model, raw = optional_text(piece.modelVersion), bytes(piece.usageMetadata)
+    searches = count_searches(parse_candidates(piece), model or asked_model)
+    return read_usage(raw, model, optional_text(piece.responseId), searches, partial=partial)
+
+
+def read_usage(
+    raw: bytes, model: str | None, response_id: str | None, web_searches: int, *, partial: bool = False
+) -> Reading:
+    """Return the reading of one usageMetadata object as it came."""
+
+    def counted(usage: dict[str, Any]) -> dict[str, int]:
+        quantities = count(usage)
+        return {**quantities, "web_searches": web_searches} if web_searches else quantities
+
+    return read_raw(raw, counted, Origin(model, _tier(as_dict(parse(raw))), response_id), partial=partial)
+
+
+def count(usage: dict[str, Any]) -> dict[str, int]:
+    """Return the quantities of a usageMetadata object. Zeros are left out by this API. Raises Contradiction."""
+    quantities = usage_table.read(USAGE, usage)
+    total = usage_table.read(_TOTAL, usage).get("total")
+    if usage.get("promptTokenCount") is None:
+        quantities.pop("input_tokens", None)
+    elif total is not None or "reasoning_tokens" in quantities:
+        quantities.setdefault("output_tokens", 0)
+    if "output_tokens" in quantities:
+        seen = quantities.get("input_tokens", 0) + quantities["output_tokens"]
+        if seen != total:
+            quantities["output_tokens"] += quantities.get("reasoning_tokens", 0)
+        if "input_tokens" in quantities:
+            check_total(usage, "totalTokenCount", quantities["input_tokens"] + quantities["output_tokens"])
+    for field in _LISTS:
+        for detail in as_list(usage.get(field)):
+            unit = MODALITIES.get((field, str(as_dict(detail).get("modality"))))
+            if unit is not None:
+                tokens = usage_table.read(_DETAIL, detail).get("tokens", 0)
+                quantities[unit] = quantities.get(unit, 0) + tokens
+    return quantities
+
+
+def bills_queries(model: str) -> bool:
+    """Tell whether each search query is billed (Gemini 3 and later, or a name without a number), or the prompt once."""
+    return _BILLS_QUERIES.search(model) is not None or re.search(r"gemini-\d", model) is None
+
+
+def parse_candidates(piece: Piece) -> list[Any]:
+    """Return a piece's candidates where they tell of searches."""
+    raw = bytes(piece.candidates)
+    return as_list(parse(raw)) if b"groundingMetadata" in raw else []
+
+
+def count_searches(candidates: list[Any], model: str) -> int:
+    """Return the searches that are billed."""
+    found = 0
+    for candidate in candidates:
+        queries = len(as_list(as_dict(as_dict(candidate).get("groundingMetadata")).get("webSearchQueries")))
+        found += queries if bills_queries(model) else min(queries, 1)
+    return found
+
+
+def written(answer: dict[str, Any], texts: list[str]) -> None:
+    """Gather all that the candidates of an answer say."""
+    for candidate in as_list(answer.get("candidates")):
+        for part in as_list(as_dict(as_dict(candidate).get("content")).get("parts")):
+            fields = as_dict(part)
+            call = as_dict(fields.get("functionCall"))
+            collect_text(fields, texts, UNWRITTEN | {"functionCall", "inlineData"})
+            collect_text(call.get("name"), texts)
+            collect_json(call.get("args"), texts)
+
+
+def _tier(usage: dict[str, Any]) -> str | None:
+    """Return the tier as served: the Gemini API and Vertex name it differently."""
+    tier = optional_text(usage.get("serviceTier")) or optional_text(usage.get("trafficType"))
+    if tier is None or tier.lower().endswith("unspecified"):
+        return None
+    return tier.lower().removeprefix("on_demand_")

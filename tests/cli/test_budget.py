@@ -1,0 +1,109 @@
+from decimal import Decimal
+
+import pytest
+from tests.cli.conftest import Pertoken, WriteLines
+
+EVENT = {
+    "at": "2026-11-23T10:00:00Z",
+    "provider": "openai",
+    "model": "gpt-4o-mini",
+    "usage": {"input_tokens": 1_000_000},
+}
+
+
+def test_a_budget_counts_what_its_scope_spent_already(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """A new budget starts with what its window has seen: 1,000,000 input tokens of gpt-4o-mini are 0.15 USD."""
+    pertoken("ingest", write_lines({**EVENT, "id": "a", "team": "growth"}, {**EVENT, "id": "b", "team": "other"}))
+    pertoken("budget", "set", "g", "--limit", "100", "--window", "total", "--scope", "team=growth")
+    (budget,) = pertoken.json("budget", "status")["budgets"]
+
+    assert {name: budget[name] for name in ("limit", "spent", "held", "remaining")} == {
+        "limit": "100",
+        "spent": "0.15",
+        "held": "0",
+        "remaining": "99.85",
+    }
+    assert (budget["window_start"], budget["window_end"]) == (None, None)
+
+
+def test_a_scope_takes_a_key_by_its_name(pertoken: Pertoken) -> None:
+    """`--scope key=NAME` means the key's id."""
+    made = pertoken.json("key", "create", "app")
+    budget = pertoken.json("budget", "set", "b", "--limit", "1", "--scope", "key=app")
+
+    assert budget["scope"] == {"key": made["id"]}
+
+
+def test_each_value_has_its_own_counter(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """`--each customer` shows one line for every customer that spent."""
+    lines = ({**EVENT, "id": name, "customer": name} for name in ("acme", "umbrella"))
+    pertoken("ingest", write_lines(*lines))
+    pertoken("budget", "set", "per-customer", "--limit", "20", "--window", "total", "--each", "customer")
+    rows = pertoken.json("budget", "status")["budgets"]
+
+    assert {row["value"]: row["spent"] for row in rows} == {"acme": "0.15", "umbrella": "0.15"}
+    assert "per-customer: acme" in pertoken("budget", "status").stdout
+
+
+def test_setting_it_again_changes_the_limit(pertoken: Pertoken) -> None:
+    """A budget of the same name is changed, not doubled."""
+    pertoken("budget", "set", "b", "--limit", "1")
+    pertoken("budget", "set", "b", "--limit", "2")
+
+    assert [row["limit"] for row in pertoken.json("budget", "status")["budgets"]] == ["2"]
+
+
+def test_limits_on_counts_are_counts(pertoken: Pertoken) -> None:
+    """A budget on requests has whole numbers for its limit, not amounts."""
+    pertoken("budget", "set", "rpm", "--axis", "requests", "--limit", "60", "--window", "minute", "--mode", "soft")
+    (budget,) = pertoken.json("budget", "status")["budgets"]
+
+    assert (budget["limit"], budget["spent"], budget["mode"]) == (60, 0, "soft")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--limit", "plenty"),
+        ("--limit", "-1"),
+        ("--limit", "1.5", "--axis", "requests"),
+        ("--limit", "1", "--scope", "weather=fine"),
+        ("--limit", "1", "--scope", "key=nobody"),
+        ("--limit", "1", "--each", "weather"),
+        ("--limit", "1", "--tz", "Nowhere/Land"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_a_budget_is_refused(pertoken: Pertoken, options: tuple[str, ...]) -> None:
+    """A budget that makes no sense ends with 1 and leaves nothing behind."""
+    pertoken("budget", "set", "b", *options, code=1)
+
+    assert pertoken.json("budget", "status") == {"budgets": []}
+
+
+def test_a_budget_is_removed_once(pertoken: Pertoken) -> None:
+    """`budget remove` takes it out of force; a second time it is not there."""
+    pertoken("budget", "set", "b", "--limit", "1")
+
+    assert pertoken.json("budget", "remove", "b") == {"name": "b", "removed": True}
+    assert pertoken.json("budget", "status") == {"budgets": []}
+    pertoken("budget", "remove", "b", code=1)
+
+
+def test_the_table_says_when_a_window_ends_on_its_owners_clock(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """A month in Berlin ends at midnight there; the share used is a bar and a percentage."""
+    pertoken("ingest", write_lines({**EVENT, "id": "a", "usage": {"input_tokens": 100_000_000}}))
+    pertoken("budget", "set", "month", "--limit", "100", "--tz", "Europe/Berlin")
+    pertoken("budget", "set", "ever", "--limit", "20", "--window", "total")
+    shown = pertoken("budget", "status").stdout
+    (month,) = [row for row in pertoken.json("budget", "status")["budgets"] if row["name"] == "month"]
+
+    assert Decimal(month["limit"]) == 100
+    assert "-01 Europe/Berlin" in shown
+    assert "███░░  75%" in shown
+    assert "never ends" in shown
+
+
+def test_without_budgets_the_next_command_is_named(pertoken: Pertoken) -> None:
+    """An empty status says how to set the first budget."""
+    assert "next: pertoken budget set" in pertoken("budget", "status").stdout

@@ -1,0 +1,110 @@
+import socket
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Pertoken
+
+from pertoken.cli import doctor
+
+
+@pytest.fixture
+def port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def problems(found: dict[str, Any]) -> dict[str, str]:
+    """Return what is wrong, with what mends it."""
+    return {check["check"]: check["mend"] for check in found["checks"] if not check["ok"]}
+
+
+def test_a_sound_installation_is_ok(pertoken: Pertoken, port: int) -> None:
+    """With a database, prices, a key of ours and a key of a provider, all is well and the exit is 0."""
+    pertoken("key", "create", "app")
+    found = pertoken.json("doctor", OPENAI_API_KEY="sk-very-secret", PORT=str(port))
+
+    assert found["ok"] is True
+    assert problems(found) == {}
+    looked_at = {check["check"] for check in found["checks"]}
+    assert {"python", "time zones", "settings", "database", "price book", "virtual keys", "clock"} < looked_at
+
+
+def test_it_never_shows_a_secret(pertoken: Pertoken, port: int) -> None:
+    """Provider keys, and passwords in addresses, are not printed."""
+    secrets = {
+        "OPENAI_API_KEY": "sk-very-secret",
+        "PERTOKEN_PROVIDERS__ANTHROPIC__BASE_URL": "http://user:hidden@proxy.example/v1",
+    }
+    shown = pertoken("doctor", code=1, PORT=str(port), **secrets).output
+
+    assert "api.openai.com, key present" in shown
+    assert "proxy.example" in shown
+    assert "very-secret" not in shown
+    assert "hidden" not in shown
+
+
+def test_each_problem_names_what_mends_it(bare: Pertoken, tmp_path: Path, port: int) -> None:
+    """On a new machine it says what is missing, each with a command, and makes nothing itself."""
+    found = bare.json("doctor", code=1, PORT=str(port))
+
+    assert problems(found) == {
+        "provider keys": "export OPENAI_API_KEY=...",
+        "database": "pertoken key create my-app --budget 5/day",
+    }
+    assert "mend: export OPENAI_API_KEY" in bare("doctor", code=1, PORT=str(port)).stdout
+    assert not (tmp_path / "pertoken.db").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "check"),
+    [
+        ("DELETE FROM prices", "price book"),
+        ("UPDATE prices SET recorded_at_us = 1577836800000000", "price book"),  # 2020-01-01
+        ("UPDATE prices SET recorded_at_us = 4102444800000000", "clock"),  # 2100-01-01
+        ("UPDATE alembic_version SET version_num = 'of-tomorrow'", "database"),
+    ],
+)
+def test_it_finds_what_is_wrong_in_the_database(
+    pertoken: Pertoken, tmp_path: Path, port: int, change: str, check: str
+) -> None:
+    """An empty or old price book, a clock behind what is stored, and tables of another version are problems."""
+    pertoken("key", "create", "app")
+    with sqlite3.connect(tmp_path / "pertoken.db") as connection:
+        connection.execute(change)
+    connection.close()
+
+    assert list(problems(pertoken.json("doctor", code=1, OPENAI_API_KEY="k", PORT=str(port)))) == [check]
+
+
+def test_a_damaged_database_is_found(bare: Pertoken, tmp_path: Path, port: int) -> None:
+    """A file that is no database is a problem of its own."""
+    (tmp_path / "pertoken.db").write_bytes(b"this is not a database, it only has its name" * 40)
+
+    assert "database" in problems(bare.json("doctor", code=1, PORT=str(port)))
+
+
+def test_a_port_that_others_use_is_found(pertoken: Pertoken, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port on which no gateway answers is a problem; one on which a gateway answers is not."""
+    monkeypatch.setattr(doctor, "ANSWER_S_MAX", 0.1)
+    pertoken("key", "create", "app")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        assert f"port {port}" in problems(pertoken.json("doctor", code=1, OPENAI_API_KEY="k", PORT=port))
+
+        monkeypatch.setattr(doctor, "_is_a_gateway", lambda _port: True)
+
+        assert pertoken.json("doctor", OPENAI_API_KEY="k", PORT=port)["ok"] is True
+
+
+def test_bad_settings_are_found(pertoken: Pertoken, port: int) -> None:
+    """Settings that cannot be read are the problem that is named."""
+    found = pertoken.json("doctor", code=1, PERTOKEN_LIMITS__HOLD_S="soon", PORT=str(port))
+
+    assert list(problems(found)) == ["settings"]

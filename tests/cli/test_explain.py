@@ -1,0 +1,57 @@
+from decimal import Decimal
+
+from tests.cli.conftest import Pertoken, WriteLines
+
+CALL = {
+    "id": "call-1",
+    "at": "2026-11-20T12:00:00Z",
+    "provider": "openai",
+    "model": "gpt-4o-mini",
+    "usage": {"input_tokens": 1_234, "cache_read_tokens": 1_000, "output_tokens": 56, "reasoning_tokens": 6},
+}
+
+
+def test_the_arithmetic_can_be_redone(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """Every line's quantity x price per million / 1,000,000 is its amount, and the amounts are the cost."""
+    pertoken("ingest", write_lines(CALL))
+    found = pertoken.json("explain", "call-1")
+    lines = found["lines"]
+
+    assert sum(Decimal(line["amount"]) for line in lines) == Decimal(found["cost"]) > 0
+    assert {line["unit"]: line["quantity"] for line in lines} == {
+        "cache_read_tokens": 1_000,
+        "input_tokens": 234,
+        "reasoning_tokens": 6,
+        "output_tokens": 50,
+    }
+    for line in lines:
+        assert Decimal(line["quantity"]) * Decimal(line["unit_price_per_million"]) / 10**6 == Decimal(line["amount"])
+
+
+def test_the_text_says_the_same(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """The text has each quantity and amount, where its price is from, the cost, and what of each budget is left."""
+    pertoken("budget", "set", "ever", "--limit", "1", "--window", "total")
+    pertoken("ingest", write_lines(CALL))
+    found = pertoken.json("explain", "call-1")
+    shown = pertoken("explain", "call-1").stdout
+
+    assert "quantity x price per million / 1,000,000 = amount" in shown
+    assert found["cost"] in shown
+    assert "price from" in shown
+    assert "at the price of output_tokens" in shown
+    assert f"budget   ever: {found['cost']} of 1 USD in total spent" in shown
+
+
+def test_a_call_without_price_says_why(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """An unpriced call is explained as unpriced, with the reason, never as a cost of zero."""
+    pertoken("ingest", write_lines({**CALL, "model": "nobody-knows"}))
+    shown = pertoken("explain", "call-1").stdout
+
+    assert pertoken.json("explain", "call-1")["status"] == "unpriced"
+    assert "cost     unpriced" in shown
+    assert "because  no price known for 'nobody-knows' at openai" in shown
+
+
+def test_an_unknown_call_is_refused(pertoken: Pertoken) -> None:
+    """What nobody knows ends with 1 and says where ids come from."""
+    assert "x-pertoken-call-id" in pertoken("explain", "nothing", code=1).stderr

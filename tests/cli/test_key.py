@@ -1,0 +1,61 @@
+from decimal import Decimal
+
+import pytest
+from tests.cli.conftest import Pertoken
+
+
+def test_a_key_is_made_and_its_secret_shown_once(pertoken: Pertoken) -> None:
+    """`key create` gives id, name and secret; the list knows only how the secret ends."""
+    made = pertoken.json("key", "create", "app", "--team", "growth", "--customer", "acme", "--tag", "env=prod")
+    listed = pertoken.json("key", "list")["keys"]
+
+    assert made["name"] == "app"
+    assert made["secret"] not in pertoken("key", "list").stdout + str(listed)
+    assert [(row["id"], row["team"], row["customer"], row["tags"]) for row in listed] == [
+        (made["id"], "growth", "acme", {"env": "prod"})
+    ]
+    assert made["secret"].endswith(listed[0]["secret_ends_in"])
+
+
+def test_a_key_can_bring_its_budget(pertoken: Pertoken) -> None:
+    """`--budget 5/day` sets a hard money budget that counts this key alone."""
+    made = pertoken.json("key", "create", "app", "--budget", "5/day")
+    (budget,) = pertoken.json("budget", "status")["budgets"]
+
+    assert (budget["name"], budget["axis"], budget["window"], budget["mode"]) == ("key:app", "money", "day", "hard")
+    assert Decimal(budget["limit"]) == 5
+    assert budget["scope"] == {"key": made["id"]}
+
+
+@pytest.mark.parametrize("rate", ["5", "5/fortnight", "/day", "a/day", "-1/day"])
+def test_a_key_whose_budget_is_none_is_not_made(pertoken: Pertoken, rate: str) -> None:
+    """Key and budget are made together or not at all."""
+    pertoken("key", "create", "app", "--budget", rate, code=1)
+
+    assert pertoken.json("key", "list") == {"keys": []}
+    assert pertoken.json("budget", "status") == {"budgets": []}
+
+
+def test_a_name_is_taken_once(pertoken: Pertoken) -> None:
+    """A second key of the same name is refused with exit 1."""
+    pertoken("key", "create", "app")
+
+    assert "another name" in pertoken("key", "create", "app", code=1).stderr
+
+
+@pytest.mark.parametrize("by", ["id", "name"])
+def test_a_key_is_revoked_once(pertoken: Pertoken, by: str) -> None:
+    """`key revoke` takes an id or a name; the key stays listed as revoked, and cannot be revoked again."""
+    made = pertoken.json("key", "create", "app")
+    revoked = pertoken.json("key", "revoke", made[by])
+    (listed,) = pertoken.json("key", "list")["keys"]
+
+    assert revoked == {"id": made["id"], "name": "app", "revoked": True}
+    assert listed["revoked_at"] is not None
+    assert "revoked" in pertoken("key", "list").stdout
+    pertoken("key", "revoke", made[by], code=1)
+
+
+def test_without_keys_the_next_command_is_named(pertoken: Pertoken) -> None:
+    """An empty list says how to make the first key."""
+    assert "next: pertoken key create" in pertoken("key", "list").stdout

@@ -1,0 +1,263 @@
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Pertoken, WriteLines
+
+USAGE = {"input_tokens": 2_600, "cache_read_tokens": 2_000, "cache_write_tokens": 400, "output_tokens": 300}
+
+
+def stated(**fields: Any) -> dict[str, Any]:
+    """Return a line for `rate`: gpt-4o-mini, 1,000,000 input tokens, 0.15 USD."""
+    usage = {"input_tokens": 1_000_000}
+    line = {"id": 1, "provider": "openai", "model": "gpt-4o-mini", "usage": usage, "at": "2026-11-01T00:00:00Z"}
+    return {**line, **fields}
+
+
+ANSWERS = [
+    (
+        "openai.chat",
+        {
+            "model": "gpt-4o-mini",
+            "service_tier": "default",
+            "choices": [],
+            "usage": {
+                "prompt_tokens": 10,
+                "completion_tokens": 5,
+                "prompt_tokens_details": {"cached_tokens": 4},
+                "completion_tokens_details": {"reasoning_tokens": 3},
+            },
+        },
+        {"input_tokens": 10, "cache_read_tokens": 4, "output_tokens": 5, "reasoning_tokens": 3},
+    ),
+    (
+        "openai.responses",
+        {
+            "model": "gpt-5.6-sol",
+            "service_tier": "priority",
+            "status": "completed",
+            "output": [],
+            "usage": {
+                "input_tokens": 2600,
+                "input_tokens_details": {"cached_tokens": 2000, "cache_write_tokens": 400},
+                "output_tokens": 300,
+                "output_tokens_details": {"reasoning_tokens": 200},
+                "total_tokens": 2900,
+            },
+        },
+        {**USAGE, "reasoning_tokens": 200},
+    ),
+    (
+        "openai.embeddings",
+        {"model": "text-embedding-3-small", "data": [], "usage": {"prompt_tokens": 7, "total_tokens": 7}},
+        {"input_tokens": 7, "output_tokens": 0},
+    ),
+    (
+        "anthropic.messages",
+        {
+            "model": "claude-opus-5-5",
+            "stop_reason": "end_turn",
+            "usage": {
+                "input_tokens": 100,
+                "cache_creation_input_tokens": 1000,
+                "cache_read_input_tokens": 5000,
+                "cache_creation": {"ephemeral_5m_input_tokens": 600, "ephemeral_1h_input_tokens": 400},
+                "output_tokens": 200,
+                "server_tool_use": {"web_search_requests": 2},
+                "service_tier": "standard",
+            },
+        },
+        {
+            "input_tokens": 6100,
+            "cache_read_tokens": 5000,
+            "cache_write_tokens": 1000,
+            "cache_write_1h_tokens": 400,
+            "output_tokens": 200,
+            "web_searches": 2,
+        },
+    ),
+    (
+        "gemini.generate",
+        {
+            "modelVersion": "gemini-2.5-pro",
+            "candidates": [{"finishReason": "STOP"}],
+            "usageMetadata": {
+                "promptTokenCount": 250000,
+                "cachedContentTokenCount": 50000,
+                "candidatesTokenCount": 1000,
+                "thoughtsTokenCount": 3000,
+                "totalTokenCount": 254000,
+            },
+        },
+        {"input_tokens": 250000, "cache_read_tokens": 50000, "output_tokens": 4000, "reasoning_tokens": 3000},
+    ),
+]
+
+
+@pytest.mark.parametrize(("api", "body", "usage"), ANSWERS, ids=[api for api, _, _ in ANSWERS])
+def test_extract_reads_every_api(bare: Pertoken, api: str, body: dict[str, Any], usage: dict[str, Any]) -> None:
+    """An answer's usage comes out inclusive, with the model that served it, and the line's id."""
+    (found,) = bare.lines("extract", stdin=[{"id": "x", "api": api, "provider": "any", "body": body}])
+
+    assert found == {
+        "id": "x",
+        "model": body.get("model", body.get("modelVersion")),
+        "service_tier": body.get("service_tier", body.get("usage", {}).get("service_tier")),
+        "completeness": "final",
+        "usage": usage,
+    }
+
+
+def test_extract_reads_streams(bare: Pertoken) -> None:
+    """A streamed answer's usage is its last word; without one it is missing, and nothing is made up."""
+    chunk = {"model": "gpt-4o", "choices": [{"delta": {"content": "hi"}}]}
+    last = {"model": "gpt-4o", "choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+    whole = f"data: {json.dumps(chunk)}\n\ndata: {json.dumps(last)}\n\ndata: [DONE]\n\n"
+    cut = f"data: {json.dumps(chunk)}\n\n"
+    lines = [{"id": ident, "api": "openai.chat", "sse": sse} for ident, sse in (("whole", whole), ("cut", cut))]
+    found = bare.lines("extract", "--json", stdin=lines)
+
+    assert [(line["completeness"], line["usage"]) for line in found] == [
+        ("final", {"input_tokens": 3, "output_tokens": 1}),
+        ("missing", {}),
+    ]
+
+
+def test_a_bad_line_is_answered_and_the_rest_done(bare: Pertoken) -> None:
+    """Each bad line has an error with its id and its number; the others are answered; the end is exit 1."""
+    good = {"id": 1, "api": "openai.embeddings", "body": {"model": "m", "usage": {"prompt_tokens": 7}}}
+    doubtful = {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 4}, "completion_tokens": 0}
+    lines: list[Any] = [
+        good,
+        "not json",
+        "",
+        {"id": 4, "api": "nobody.knows", "body": {}},
+        {"id": 5, "api": "openai.chat", "body": {"usage": doubtful}},
+        {"id": 6, "api": "openai.chat"},
+        "[1, 2]",
+        "[" * 100_000,
+        {**good, "id": 9},
+    ]
+    found = bare.lines("extract", stdin=lines, code=1)
+    codes = [(line["id"], line["error"]["code"] if "error" in line else "done") for line in found]
+
+    assert codes == [
+        (1, "done"),
+        (None, "invalid_json"),
+        (4, "unknown_api"),
+        (5, "contradictory_usage"),
+        (6, "invalid_line"),
+        (None, "invalid_line"),
+        (None, "invalid_json"),
+        (9, "done"),
+    ]
+    assert [line["error"]["message"].partition(":")[0] for line in found if "error" in line] == [
+        f"line {number}" for number in (2, 4, 5, 6, 7, 8)
+    ]
+
+
+def test_how_many_lines_failed_is_said_on_stderr(bare: Pertoken) -> None:
+    """Answers stay alone on stdout; the count goes to stderr."""
+    result = bare("extract", stdin="nope\nnope\n", code=1)
+
+    assert len(result.stdout.splitlines()) == 2
+    assert result.stderr == "2 lines failed\n"
+
+
+def test_rate_works_before_anything_is_installed(bare: Pertoken, tmp_path: Path) -> None:
+    """Without a database the shipped prices are used, and none is made."""
+    (found,) = bare.lines("rate", stdin=[stated()])
+
+    assert (found["status"], found["currency"], found["cost"]) == ("priced", "USD", "0.15")
+    assert not (tmp_path / "pertoken.db").exists()
+
+
+def test_rate_uses_the_databases_prices(pertoken: Pertoken) -> None:
+    """Where there is a database, its price book decides."""
+    pertoken("price", "add", "--provider", "openai", "--model", "gpt-4o-mini", "--input", "9", "--from", "2026-01-01")
+    (found,) = pertoken.lines("rate", stdin=[stated()])
+
+    assert found["cost"] == "9"
+
+
+@pytest.mark.parametrize(
+    ("line", "cost"),
+    [
+        # worked by hand: 200 x 4 + 2,000 x 0.4 + 400 x 5 + 300 x 20 = 9,600 millionths
+        (stated(model="gpt-5.6-sol", usage={**USAGE, "reasoning_tokens": 200}), "0.0096"),
+        (stated(model="gpt-5.6-sol", usage=USAGE, service_tier="priority"), "0.0192"),
+        (stated(at="2026-11-01T00:00:00.123456789Z"), "0.15"),  # fractions of a second may be any number of digits
+        (stated(at="2026-11-01T02:00:00+02:00"), "0.15"),
+        (stated(at="2026-11-20T00:00:00Z", batch=True), "0.075"),
+        (stated(usage={"input_tokens": 0}), "0"),  # a stated zero is a zero
+        (stated(usage={"input_tokens": 10.0, "output_tokens": None}), "0.0000015"),
+    ],
+)
+def test_rate_is_exact(bare: Pertoken, line: Any, cost: str) -> None:
+    """Costs are exact decimals; every line's quantity x price per million / 1,000,000 is its amount."""
+    (found,) = bare.lines("rate", stdin=[line])
+
+    assert (found["status"], found["cost"]) == ("priced", cost)
+    assert sum(Decimal(one["amount"]) for one in found["lines"]) == Decimal(cost)
+    for one in found["lines"]:
+        assert one["quantity"] * Decimal(one["unit_price_per_million"]) / 10**6 == Decimal(one["amount"])
+        assert one["price_id"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        stated(model="nobody-knows"),
+        stated(provider="nobody"),
+        stated(service_tier="platinum"),
+        stated(at="2026-11-01T00:00:00Z", model="gpt-4o-mini", usage={"pages": 3}),
+    ],
+)
+def test_what_has_no_price_is_unpriced_and_no_error(bare: Pertoken, line: Any) -> None:
+    """A well-formed line without a price has a reason and no cost; the exit is 0."""
+    (found,) = bare.lines("rate", stdin=[line])
+
+    assert found["status"] == "unpriced"
+    assert found["reason"]
+    assert "cost" not in found
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        (stated(usage={"input_tokens": 10, "cache_read_tokens": 20}), "contradictory_usage"),
+        (stated(usage={"input_tokens": -1}), "invalid_line"),
+        (stated(usage={"input_tokens": 1.5}), "invalid_line"),
+        (stated(usage={"input_tokens": True}), "invalid_line"),
+        (stated(usage={"gallons": 1}), "invalid_line"),
+        (stated(usage=None), "invalid_line"),
+        (stated(model=None), "invalid_line"),
+        (stated(at="noon"), "invalid_line"),
+        (stated(at=1793491200), "invalid_line"),
+        (stated(service_tier=1), "invalid_line"),
+    ],
+)
+def test_what_cannot_be_rated_is_an_error_of_its_line(bare: Pertoken, line: Any, code: str) -> None:
+    """A line that says nothing definite is answered with its code and its number, and ends with 1."""
+    found = bare.lines("rate", stdin=[stated(), line], code=1)
+
+    assert found[0]["status"] == "priced"
+    assert found[1]["error"]["code"] == code
+    assert found[1]["error"]["message"].startswith("line 2: ")
+
+
+def test_rate_and_ingest_agree(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """What `rate` says of a usage is what `ingest` posts for it."""
+    lines = [
+        stated(id=f"e{number}", model=model, usage=usage)
+        for number, (model, usage) in enumerate(
+            [("gpt-4o-mini", {"input_tokens": 12_345, "output_tokens": 678}), ("gpt-5.6-sol", USAGE)]
+        )
+    ]
+    rated = pertoken.lines("rate", stdin=lines)
+    pertoken("ingest", write_lines(*lines))
+
+    for line in rated:
+        assert pertoken.json("explain", line["id"])["cost"] == line["cost"]

@@ -1,0 +1,101 @@
+import json
+import logging
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Pertoken
+
+from pertoken.cli.serve import JsonLines, OneLine
+
+
+def record_with_traceback() -> logging.LogRecord:
+    """Return a log record of a failure."""
+    try:
+        raise ValueError("two\nlines")
+    except ValueError:
+        return logging.LogRecord("pertoken", logging.ERROR, "file", 1, "it %s", ("failed",), sys.exc_info())
+
+
+def test_a_log_record_is_one_line() -> None:
+    """A traceback does not break a record into several lines."""
+    line = OneLine().format(record_with_traceback())
+
+    assert "\n" not in line
+    assert "ERROR pertoken it failed" in line
+    assert "ValueError" in line
+
+
+def test_a_json_log_record_is_one_object() -> None:
+    """With --json every record is one JSON object on one line."""
+    line = JsonLines().format(record_with_traceback())
+    said = json.loads(line)
+
+    assert "\n" not in line
+    assert (said["level"], said["logger"], said["message"]) == ("ERROR", "pertoken", "it failed")
+    assert "ValueError" in said["error"]
+    assert said["at"].endswith("Z")
+
+
+@pytest.mark.parametrize("words", [("serve",), ("simulate",)], ids=" ".join)
+def test_a_taken_port_is_one_line(pertoken: Pertoken, words: tuple[str, ...]) -> None:
+    """A port in use ends the command with one line that names it and another port to try."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = pertoken(*words, "--port", str(port), code=1)
+
+    assert len(result.stderr.splitlines()) == 1
+    assert f"127.0.0.1:{port}" in result.stderr
+    assert f"pertoken {words[0]} --port {port + 1}" in result.stderr
+
+
+def test_the_port_comes_from_the_environment(pertoken: Pertoken) -> None:
+    """PORT names the port where no option does."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        assert f"127.0.0.1:{port}" in pertoken("serve", code=1, PORT=str(port)).stderr
+
+
+def test_bad_settings_end_it(pertoken: Pertoken, tmp_path: Path) -> None:
+    """`--config` names the settings; what is wrong in them is one line."""
+    config = tmp_path / "config.yaml"
+    config.write_text("no_such_setting: 1\n")
+    result = pertoken("serve", "--port", "0", "--config", str(config), code=1)
+
+    assert "no_such_setting" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", [("serve",), ("simulate",)], ids=" ".join)
+def test_it_serves_until_interrupted(pertoken: Pertoken, tmp_path: Path, words: tuple[str, ...]) -> None:
+    """It says where it listens, answers there, and ends cleanly when asked."""
+    environ = {**os.environ, "PERTOKEN_DATABASE_URL": pertoken.url}
+    log = tmp_path / "log"
+    with log.open("wb") as sink:
+        command = [sys.executable, "-m", "pertoken", *words, "--port", "0"]
+        process = subprocess.Popen(command, env=environ, stdout=sink, stderr=sink)
+    try:
+        deadline = time.monotonic() + 30
+        while not (found := re.search(r"listening on http://127\.0\.0\.1:(\d+)", log.read_text())):
+            assert process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, "it did not start within 30 s"
+            time.sleep(0.02)
+        with socket.create_connection(("127.0.0.1", int(found[1])), timeout=5):
+            pass
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(20) in (0, -signal.SIGTERM), log.read_text()
+    finally:
+        process.kill()
+        process.wait(5)

@@ -1,0 +1,129 @@
+from typing import Any
+
+import pytest
+from tests.cli.conftest import Pertoken, WriteLines
+
+
+def event(ident: str, at: str = "2026-11-20T12:00:00Z", **fields: Any) -> dict[str, Any]:
+    """Return an event of 1,000,000 input tokens of gpt-4o-mini: 0.15 USD."""
+    usage = {"input_tokens": 1_000_000}
+    return {"id": ident, "at": at, "provider": "openai", "model": "gpt-4o-mini", "usage": usage, **fields}
+
+
+NOVEMBER = ("--since", "2026-11-01", "--until", "2026-11-30")
+
+
+def test_usage_has_rows_total_and_zone(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """`usage --json` sums each model, all of them, and says whose days it counts."""
+    usage = {"input_tokens": 1000, "cache_read_tokens": 400, "output_tokens": 50, "reasoning_tokens": 20}
+    pertoken("ingest", write_lines(event("a"), event("b", model="gpt-4o", usage=usage)))
+    report = pertoken.json("usage", *NOVEMBER)
+
+    assert [row["model"] for row in report["rows"]] == ["gpt-4o-mini", "gpt-4o"]  # the dearest first
+    assert {name: report["rows"][1][name] for name in ("calls", *usage)} == {"calls": 1, **usage}
+    assert report["total"]["calls"] == 2
+    assert report["total"]["input_tokens"] == 1_001_000
+    assert (report["rows"][0]["cost"], report["timezone"]) == ("0.15", "UTC")
+
+
+def test_a_key_is_shown_by_its_name(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """By key, the table has names; JSON has the id and the name; a call without key is shown as (none)."""
+    made = pertoken.json("key", "create", "acme-app")
+    pertoken("ingest", write_lines(event("a", key=made["id"]), event("b")))
+    rows = pertoken.json("usage", "--by", "key", *NOVEMBER)["rows"]
+    shown = pertoken("usage", "--by", "key", *NOVEMBER).stdout
+
+    assert {(row["key"], row["key_name"]) for row in rows} == {(made["id"], "acme-app"), ("", None)}
+    assert "acme-app" in shown
+    assert "(none)" in shown
+    assert made["id"] not in shown
+
+
+@pytest.mark.parametrize(
+    ("asked", "zone", "calls"),
+    [
+        (("2026-11-20", "2026-11-20"), "UTC", 2),  # a plain date is included to its end
+        (("20261120", "20261120"), "UTC", 2),
+        (("2026-11-20", "2026-11-20"), "Asia/Kolkata", 1),  # 23:30 UTC is the next day there
+        (("2026-11-21", "2026-11-21"), "Asia/Kolkata", 1),
+        (("2026-11-20", "2026-11-20T23:30:00Z"), "UTC", 1),  # an instant is not included
+        (("2026-11-20", "2026-11-20T23:30:00.000001Z"), "UTC", 2),
+        (("2026-11-20T12:00:00Z", "2026-11-21"), "UTC", 2),
+        (("2026-11-20T12:00:01Z", "2026-11-21"), "UTC", 1),
+    ],
+)
+def test_a_range_is_in_its_zone(
+    pertoken: Pertoken, write_lines: WriteLines, asked: tuple[str, str], zone: str, calls: int
+) -> None:
+    """Dates begin and end in the zone that `--tz` names; since is included, an instant until is not."""
+    pertoken("ingest", write_lines(event("noon"), event("late", "2026-11-20T23:30:00Z")))
+    since, until = asked
+    report = pertoken.json("usage", "--since", since, "--until", until, "--tz", zone)
+
+    assert (report["total"]["calls"], report["timezone"]) == (calls, zone)
+
+
+def test_days_weeks_and_months_have_commands(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """`daily`, `weekly` and `monthly` group the same usage by their window."""
+    lines = [event("a", "2026-11-01T00:00:00Z"), event("b", "2026-11-02T00:00:00Z"), event("c", "2026-11-08T23:00:00Z")]
+    pertoken("ingest", write_lines(*lines))
+    by = {name: pertoken.json(name, *NOVEMBER)["rows"] for name in ("daily", "weekly", "monthly")}
+
+    assert [(row["day"], row["calls"]) for row in by["daily"]] == [
+        ("2026-11-01", 1),
+        ("2026-11-02", 1),
+        ("2026-11-08", 1),
+    ]
+    assert [(row["week"], row["calls"]) for row in by["weekly"]] == [("2026-W44", 1), ("2026-W45", 2)]
+    assert [(row["month"], row["calls"]) for row in by["monthly"]] == [("2026-11", 3)]
+
+
+def test_a_session_is_a_conversation(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """`session` sums the calls of each conversation, from its first to its last."""
+    pertoken(
+        "ingest", write_lines(event("a", conversation="c1"), event("b", "2026-11-20T13:00:00Z", conversation="c1"))
+    )
+    (row,) = pertoken.json("session", *NOVEMBER)["rows"]
+
+    assert (row["conversation"], row["calls"], row["cost"]) == ("c1", 2, "0.3")
+    assert (row["first"], row["last"]) == ("2026-11-20T12:00:00Z", "2026-11-20T13:00:00Z")
+    assert "2026-11-20 13:00" in pertoken("session", *NOVEMBER).stdout
+
+
+def test_tags_are_dimensions(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """`--by tag:feature,model` groups by both."""
+    pertoken("ingest", write_lines(event("a", tags={"feature": "chat"}), event("b")))
+    rows = pertoken.json("usage", "--by", "tag:feature,model", *NOVEMBER)["rows"]
+
+    assert [(row["tag:feature"], row["model"]) for row in rows] == [("", "gpt-4o-mini"), ("chat", "gpt-4o-mini")]
+
+
+def test_what_has_no_price_is_never_shown_as_zero(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """A model without any price has no cost in the table, is counted as unpriced, and the table says what mends it."""
+    pertoken("ingest", write_lines(event("a"), event("b", model="nobody-knows")))
+    shown = pertoken("usage", *NOVEMBER).stdout
+    (line,) = [line for line in shown.splitlines() if "nobody-knows" in line]
+
+    assert line.split()[1:3] == ["1", "1"]
+    assert line.split()[-1] == "-"
+    assert "1 unpriced, mend: pertoken price add" in shown
+
+
+def test_currencies_are_not_added_up(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """Money of two currencies has a row and a total each."""
+    start = ("--provider", "local", "--model", "m", "--input", "2", "--from", "2026-01-01", "--currency", "EUR")
+    pertoken("price", "add", *start)
+    pertoken("ingest", write_lines(event("a"), event("b", provider="local", model="m")))
+    shown = pertoken("usage", *NOVEMBER).stdout
+
+    assert "total 0.15 USD in 1 calls" in shown
+    assert "total 2 EUR in 1 calls" in shown
+
+
+def test_an_empty_time_says_where_to_look(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """Without any usage the next command is to serve; where there is some at another time, it is named."""
+    assert "next: pertoken serve" in pertoken("usage").stdout
+
+    pertoken("ingest", write_lines(event("a", "2020-02-29T12:00:00Z")))
+
+    assert "next: pertoken usage --since 2020-02-29 --until 2020-02-29" in pertoken("usage").stdout

@@ -1,0 +1,135 @@
+"""What holds for every format, whatever bytes come."""
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pertoken.core.errors import Code, Refusal
+from pertoken.wire import (
+    anthropic_count_tokens,
+    anthropic_messages,
+    gemini_count_tokens,
+    gemini_embed,
+    gemini_generate,
+    openai_chat,
+    openai_embeddings,
+    openai_responses,
+)
+from pertoken.wire.format import BadRequest, Change, Format, RequestFacts
+
+FORMATS: list[Format] = [
+    openai_chat, openai_responses, openai_embeddings, anthropic_messages, anthropic_count_tokens, gemini_generate,
+    gemini_count_tokens, gemini_embed,
+]  # fmt: skip
+every_format = pytest.mark.parametrize("wire_format", FORMATS, ids=lambda one: one.name)
+
+_KEYS = (
+    "model messages role content type text input tools max_tokens max_completion_tokens n stream stream_options id "
+    "image_url input_image input_audio source metadata usage prompt_tokens completion_tokens total_tokens x_groq "
+    "prompt_tokens_details cached_tokens choices delta message output response input_tokens output_tokens iterations "
+    "cache_creation server_tool_use web_search_requests contents parts generationConfig maxOutputTokens candidateCount "
+    "responseModalities usageMetadata promptTokenCount candidatesTokenCount totalTokenCount promptTokensDetails "
+    "modality tokenCount candidates finishReason groundingMetadata webSearchQueries functionCall functionResponse args "
+    "inlineData fileData mimeType promptFeedback blockReason requests title system conversation prompt audio"
+)
+KEYS = _KEYS.split()
+WORDS = [
+    "response.completed", "response.created", "message_start", "message_delta", "message_stop", "image", "document",
+    "content_block_delta", "tool_result", "input_image", "item_reference", "reasoning", "web_search", "STOP", "AUDIO",
+]  # fmt: skip
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.sampled_from(WORDS)
+JSON = st.recursive(
+    LEAVES,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=6),
+    max_leaves=30,
+)
+BODIES = (
+    st.binary(max_size=200)
+    | st.dictionaries(st.sampled_from(KEYS), JSON, max_size=8).map(lambda value: json.dumps(value).encode())
+    | JSON.map(lambda value: json.dumps(value).encode())
+)
+DEEP = [
+    b'{"model":"m","messages":[{"content":' + b"[" * depth + b"]" * depth + b'}],"input":[[]],"contents":[]}'
+    for depth in (150, 300, 930, 980, 990, 5_000)
+]
+CHANGES = [Change(), Change("m2", 7, include_usage=True)]
+
+
+def _with_examples(test: Callable[..., None]) -> Callable[..., None]:
+    for body in [*DEEP, b"", b"null", b'{"usage":' + b'{"a":' * 990 + b"1" + b"}" * 991, b"\xef\xbb\xbf{}"]:
+        test = example(body)(test)
+    return test
+
+
+@every_format
+@settings(max_examples=150, deadline=None)
+@given(BODIES)
+@_with_examples
+def test_requests_are_read_or_refused(wire_format: Format, body: bytes) -> None:
+    """Whatever a client sends, it is a request or a BadRequest: nothing else is raised."""
+    calls: list[Callable[[], Any]] = [
+        lambda: wire_format.read_request(body, "gemini-3-pro"),
+        lambda: wire_format.read_content(body),
+        *(lambda change=change: wire_format.rewrite(body, change) for change in CHANGES),  # type: ignore[misc]
+    ]
+    for call in calls:
+        with suppress(BadRequest):
+            call()
+
+
+@every_format
+@settings(max_examples=150, deadline=None)
+@given(BODIES)
+@_with_examples
+def test_answers_never_raise(wire_format: Format, body: bytes) -> None:
+    """Whatever a provider answers, it gives a reading: quantities only where nothing contradicts."""
+    reading = wire_format.read_answer(body)
+
+    assert reading.quantities is None or reading.contradiction is None
+    assert isinstance(wire_format.answer_text(body), str)
+
+
+@every_format
+@settings(max_examples=150, deadline=None)
+@given(st.lists(BODIES, max_size=4), st.sampled_from([b"data: %s\n\n", b"data:%s\r\n\r\n", b"%s", b"[%s]", b",%s"]))
+@example([b'{"usage":' + b'{"a":' * 990 + b"1" + b"}" * 991], b"data: %s\n\n")
+@example([b'{"candidates":' + b"[" * 980 + b"]" * 980 + b',"usageMetadata":{}}'], b"data: %s\n\n")
+def test_streams_never_raise(wire_format: Format, bodies: list[bytes], frame: bytes) -> None:
+    """Whatever a provider streams, every byte that is not stripped comes out, in order, and a reading is given."""
+    reader = wire_format.stream_reader(RequestFacts(model="m", stream=True))
+    data = b"".join(frame % body for body in bodies)
+
+    forwarded = b"".join(reader.feed(data[start : start + 7]) for start in range(0, len(data), 7))
+    reading = reader.reading()
+    text, complete = reader.text(), reader.complete
+
+    assert forwarded + reader.end() == data
+    assert reading.quantities is None or reading.contradiction is None
+    assert isinstance(text, str)
+    assert isinstance(complete, bool)
+
+
+@every_format
+@pytest.mark.parametrize("code", Code)
+def test_every_refusal_can_be_written(wire_format: Format, code: Code) -> None:
+    """Every code has an error body and an event that carry its message."""
+    refusal = Refusal(code, 'why "this"\n', "model")
+    event = wire_format.stream_error(refusal)
+
+    assert json.loads(wire_format.error(refusal))["error"]["message"] == refusal.message
+    assert event.endswith((b"\n\n", b"\r\n\r\n"))
+    assert refusal.message in event.decode().replace('\\"', '"').replace("\\n", "\n")
+
+
+@every_format
+def test_the_contract_is_whole(wire_format: Format) -> None:
+    """Every format has every function of the protocol, and says which fields it reads."""
+    for function in (name for name in vars(Format) if not name.startswith("_")):
+        assert callable(getattr(wire_format, function))
+    assert wire_format.name
+    assert getattr(wire_format, "USAGE", None)

@@ -1,0 +1,421 @@
+"""Chat completions: facts, content, rewriting, usage whole and streamed."""
+
+import json
+import timeit
+from typing import Any
+
+import msgspec
+import pytest
+
+from pertoken.core.usage import Completeness
+from pertoken.wire import openai_chat
+from pertoken.wire.format import BadRequest, Change, Format, RequestFacts
+
+FORMAT: Format = openai_chat
+MESSAGES = [{"role": "user", "content": "hi"}]
+
+
+def _body(**fields: object) -> bytes:
+    return json.dumps({"model": "gpt-4o", "messages": MESSAGES, **fields}).encode()
+
+
+def _answer(usage: object) -> bytes:
+    return json.dumps({"id": "c-1", "model": "gpt-4o-1", "service_tier": "default", "usage": usage}).encode()
+
+
+def _event(delta: object = None, usage: object = None, *, space: str = "", **fields: object) -> bytes:
+    choices = [] if delta is None else [{"index": 0, "delta": delta}]
+    chunk = {"id": "c-1", "model": "gpt-4o-1", "choices": choices, "usage": usage, **fields}
+    return b"data: " + json.dumps(chunk, separators=(",", ":" + space)).encode() + b"\n\n"
+
+
+USAGE = {"prompt_tokens": 10, "completion_tokens": 2, "total_tokens": 12}
+QUANTITIES = {"input_tokens": 10, "output_tokens": 2}
+DONE = b"data: [DONE]\n\n"
+HELLO = _event({"role": "assistant", "content": "Hel"}) + _event({"content": "lo"})
+ASKED = RequestFacts(model="m", stream=True)
+NOT_ASKED = RequestFacts(model="m", stream=True, wants_usage=False)
+
+
+@pytest.mark.parametrize(
+    ("fields", "facts"),
+    [
+        ({}, {}),
+        ({"stream": True}, {"stream": True}),
+        ({"stream": True, "stream_options": {"include_usage": True}}, {"stream": True, "wants_usage": True}),
+        ({"max_tokens": 5}, {"output_max": 5}),
+        ({"max_completion_tokens": 6}, {"output_max": 6}),
+        ({"max_completion_tokens": 6, "max_tokens": 9}, {"output_max": 9}),
+        ({"max_tokens": 0}, {"output_max": None}),
+        ({"max_tokens": None, "n": None}, {}),
+        ({"n": 3}, {"choices": 3}),
+        ({"n": 0}, {"choices": 1}),
+        ({"tools": [{"type": "function"}]}, {"has_tools": True}),
+        ({"functions": [{"name": "f"}]}, {"has_tools": True}),
+        ({"modalities": ["text", "audio"]}, {"output_modalities": frozenset({"audio"})}),
+        ({"web_search_options": {}}, {"web_searches_max": 1}),
+        ({"service_tier": "priority", "user": "u"}, {"service_tier": "priority", "user": "u"}),
+        ({"metadata": {"a": "b", "n": 1, "x": []}}, {"metadata": {"a": "b", "n": "1"}}),
+        ({"user": ["odd"], "metadata": 3}, {}),
+    ],
+)
+def test_facts(fields: dict[str, object], facts: dict[str, object]) -> None:
+    """What bounds the cost of a request is read from it."""
+    expected = RequestFacts(model="gpt-4o", wants_usage=False)._replace(**facts)  # type: ignore[arg-type]
+
+    assert openai_chat.read_request(_body(**fields)) == expected
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("max_tokens", -1), ("max_tokens", "5"), ("max_completion_tokens", 1.5), ("n", True), ("n", -3)],
+)
+def test_bad_counts(field: str, value: object) -> None:
+    """A cap that is no count is refused by name, never ignored."""
+    with pytest.raises(BadRequest) as caught:
+        openai_chat.read_request(_body(**{field: value}))
+
+    assert caught.value.param == field
+
+
+def test_media_hides_nowhere() -> None:
+    """A picture is found however its name is escaped; the word in a text is none."""
+    picture = _body(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}])
+
+    assert openai_chat.read_request(picture).has_media
+    assert openai_chat.read_request(picture.replace(b"image_url", b"image\\u005furl")).has_media
+    assert not openai_chat.read_request(_body(user='say "image_url"')).has_media
+
+
+def test_stored_audio_is_hidden_input() -> None:
+    """An earlier spoken answer is named by its id, and costs what the body does not show; asking for sound does not."""
+    stored = [{"role": "assistant", "audio": {"id": "audio_1"}}]
+
+    assert openai_chat.read_request(_body(messages=stored)).hidden_input
+    assert openai_chat.read_request(_body(audio={"voice": "alloy", "format": "wav"})).hidden_input is None
+
+
+def test_content() -> None:
+    """Every text that the model reads is gathered, media are sized."""
+    body = _body(
+        messages=[
+            {"role": "system", "content": "s-1"},
+            {"role": "user", "name": "n-1", "content": [{"type": "text", "text": "t-1"}, "t-2"]},
+            {"role": "user", "content": [{"type": "odd", "deep": {"er": ["t-3"]}}]},
+            {"role": "assistant", "content": None, "refusal": "t-4", "tool_calls": [
+                {"id": "i", "type": "function", "function": {"name": "f-1", "arguments": '{"a-1": 2}'}}]},
+            {"role": "tool", "tool_call_id": "i", "content": "t-5"},
+            {"role": "user", "content": [
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}},
+                {"type": "image_url", "image_url": "http://x", "text": "t-6"},
+                {"type": "input_audio", "input_audio": {"data": "AAAAAAAA", "format": "wav"}},
+                {"type": "video_url", "video_url": {"url": "http://x"}},
+                {"type": "file", "file": {"file_id": "f"}},
+                {"type": "image_url"},
+                {"type": "input_audio", "input_audio": 3}]},
+        ],
+        tools=[{"type": "function", "function": {"name": "tool-1"}}],
+        functions=[{"name": "fun-1"}],
+        response_format={"type": "json_schema", "json_schema": {"name": "schema-1"}},
+    )  # fmt: skip
+
+    content = openai_chat.read_content(body)
+
+    assert {"s-1", "n-1", "t-1", "t-2", "t-3", "t-4", "f-1", '{"a-1": 2}', "t-5", "t-6"} <= set(content.texts)
+    assert [(one.kind, one.data_bytes) for one in content.media] == [
+        ("image", 3), ("image", None), ("audio", 6), ("video", None), ("file", None), ("image", None), ("audio", None),
+    ]  # fmt: skip
+    assert content.media[0].detail == "low"
+    assert not any("base64" in text for text in content.texts)
+    assert (content.messages, content.names) == (6, 1)
+    assert [name in b"".join(content.tools_json) for name in (b"tool-1", b"fun-1", b"schema-1")] == [True] * 3
+
+
+@pytest.mark.parametrize("messages", [None, 3, "x", [3], [None]])
+def test_no_messages(messages: object) -> None:
+    """Messages of the wrong shape are refused."""
+    with pytest.raises(BadRequest):
+        openai_chat.read_content(json.dumps({"model": "m", "messages": messages}).encode())
+
+
+@pytest.mark.parametrize(
+    ("fields", "change", "changed"),
+    [
+        ({}, Change(model="m2"), {"model": "m2"}),
+        ({}, Change(output_max=7), {"max_completion_tokens": 7}),
+        ({"max_tokens": 90}, Change(output_max=7), {"max_tokens": 7}),
+        ({"max_tokens": None}, Change(output_max=7), {"max_tokens": None, "max_completion_tokens": 7}),
+        (
+            {"stream_options": {"x": 1}},
+            Change(include_usage=True),
+            {"stream_options": {"x": 1, "include_usage": True}},
+        ),
+        ({"stream_options": None}, Change(include_usage=True), {"stream_options": {"include_usage": True}}),
+        ({"max_tokens": 3}, Change(), {"max_tokens": 3}),
+    ],
+)
+def test_rewrite(fields: dict[str, object], change: Change, changed: dict[str, object]) -> None:
+    """Only what policy names is written anew; a field that nobody knows keeps its bytes."""
+    odd = b'{"new_thing" : {"z": [1.50,  1e3]},' + _body(**fields)[1:]
+
+    rewritten = msgspec.json.decode(openai_chat.rewrite(odd, change), type=dict[str, msgspec.Raw])
+
+    assert bytes(rewritten.pop("new_thing")) == b'{"z": [1.50,  1e3]}'
+    expected = {"model": "gpt-4o", "messages": MESSAGES, **changed}
+    assert {key: json.loads(bytes(raw)) for key, raw in rewritten.items()} == expected
+
+
+DETAILS = {
+    "prompt_tokens": 1000,
+    "prompt_tokens_details": {"cached_tokens": 600, "cache_write_tokens": 100, "audio_tokens": 50, "image_tokens": 20},
+    "completion_tokens": 300,
+    "completion_tokens_details": {
+        "reasoning_tokens": 200, "audio_tokens": 40, "rejected_prediction_tokens": 9, "accepted_prediction_tokens": 0,
+    },
+    "total_tokens": 1300,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("usage", "quantities"),
+    [
+        (USAGE, QUANTITIES),
+        (
+            DETAILS,
+            {
+                "input_tokens": 1000, "cache_read_tokens": 600, "cache_write_tokens": 100, "input_audio_tokens": 50,
+                "input_image_tokens": 20, "output_tokens": 300, "reasoning_tokens": 200, "output_audio_tokens": 40,
+            },
+        ),
+        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, {"input_tokens": 0, "output_tokens": 0}),
+        (  # an explicit zero is known, null is not
+            {**USAGE, "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": None}},
+            {**QUANTITIES, "cache_read_tokens": 0},
+        ),
+        (  # xAI: reasoning beside the completion; the total decides
+            {
+                "prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1100,
+                "completion_tokens_details": {"reasoning_tokens": 90},
+            },
+            {"input_tokens": 1000, "output_tokens": 100, "reasoning_tokens": 90},
+        ),
+        (
+            {
+                "prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100,
+                "completion_tokens_details": {"reasoning_tokens": 90},
+            },
+            {"input_tokens": 1000, "output_tokens": 100, "reasoning_tokens": 90},
+        ),
+        (  # DeepSeek
+            {**USAGE, "prompt_cache_hit_tokens": 4, "prompt_cache_miss_tokens": 6},
+            {**QUANTITIES, "cache_read_tokens": 4},
+        ),
+        ({**USAGE, "cached_tokens": 3}, {**QUANTITIES, "cache_read_tokens": 3}),
+    ],
+)  # fmt: skip
+def test_usage(usage: dict[str, object], quantities: dict[str, int]) -> None:
+    """Usage of real shapes is read to the token."""
+    reading = openai_chat.read_answer(_answer(usage))
+
+    assert reading.quantities == quantities
+    assert reading[1:5] == (Completeness.FINAL, "gpt-4o-1", "default", "c-1")
+    assert json.loads(reading.raw) == usage
+
+
+CONTRADICTORY = [
+    {**USAGE, "prompt_tokens_details": {"cached_tokens": 11}},
+    {**USAGE, "total_tokens": 13},
+    {**USAGE, "prompt_tokens": -10},
+    {**USAGE, "prompt_tokens": "10"},
+    {**USAGE, "prompt_tokens": True},
+    {**USAGE, "prompt_tokens": 10**15},
+    {**USAGE, "completion_tokens": 1.5},
+    {**USAGE, "completion_tokens_details": {"reasoning_tokens": 3}},
+    {"prompt_tokens": 10, "completion_tokens": 10, "completion_tokens_details": {"reasoning_tokens": 11}},
+    "many",
+    [1],
+]
+
+
+@pytest.mark.parametrize("usage", CONTRADICTORY, ids=str)
+def test_contradictory_usage(usage: object) -> None:
+    """Usage that cannot be true is kept and never believed, whole and streamed."""
+    whole = openai_chat.read_answer(_answer(usage))
+    reader = openai_chat.stream_reader(ASKED)
+    reader.feed(HELLO + _event(None, usage) + DONE)
+
+    for reading in (whole, reader.reading()):
+        assert reading.quantities is None
+        assert reading.contradiction
+        assert json.loads(reading.raw) == usage
+        assert reading.model == "gpt-4o-1"
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e400", b"9" * 5000])
+def test_numbers_that_are_none(number: bytes) -> None:
+    """Numbers that JSON or a computer does not have contradict, whole and streamed, and still nothing leaks."""
+    usage = b'{"prompt_tokens":%s,"completion_tokens":1}' % number
+    whole = openai_chat.read_answer(b'{"model":"m","usage":' + usage + b"}")
+    reader = openai_chat.stream_reader(NOT_ASKED)
+    forwarded = reader.feed(HELLO + b'data: {"choices":[],"usage":' + usage + b"}\n\n" + DONE)
+
+    for reading in (whole, reader.reading()):
+        assert reading.contradiction
+        assert reading.raw == usage
+    assert forwarded == HELLO
+    assert reader.end() == DONE
+
+
+@pytest.mark.parametrize(
+    ("usage", "completeness", "quantities"),
+    [
+        (None, Completeness.MISSING, None),
+        ({}, Completeness.MISSING, None),
+        ({"prompt_tokens": 10}, Completeness.PARTIAL, {"input_tokens": 10}),
+        ({"completion_tokens": 2}, Completeness.PARTIAL, {"output_tokens": 2}),
+    ],
+)
+def test_usage_that_is_not_all(usage: object, completeness: Completeness, quantities: dict[str, int] | None) -> None:
+    """Usage without its output or its input is never final: that side is counted, not free."""
+    reading = openai_chat.read_answer(_answer(usage))
+
+    assert (reading.completeness, reading.quantities) == (completeness, quantities)
+
+
+def test_stream_where_usage_was_asked_for(stream: Any) -> None:
+    """The usage event and the end marker wait for the settlement; then the client gets every byte."""
+    seen = stream(FORMAT, HELLO + _event(None, USAGE) + DONE, ASKED)
+
+    assert (seen.forwarded, seen.kept) == (HELLO, _event(None, USAGE) + DONE)
+    assert (seen.reading.quantities, seen.reading.completeness) == (QUANTITIES, Completeness.FINAL)
+    assert (seen.text, seen.complete) == ("Hello", True)
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("space", ["", " "])
+def test_stream_where_usage_was_not_asked_for(stream: Any, copies: int, space: str) -> None:
+    """The injected usage event never reaches the client, not even when the provider sends it twice."""
+    usage = _event(None, USAGE, space=space) * copies
+    seen = stream(FORMAT, HELLO + usage + DONE, NOT_ASKED)
+
+    assert (seen.forwarded, seen.kept) == (HELLO, DONE)
+    assert seen.reading.quantities == QUANTITIES
+
+
+@pytest.mark.parametrize("facts", [ASKED, NOT_ASKED])
+def test_nothing_behind_the_end_gets_out(stream: Any, facts: RequestFacts) -> None:
+    """What follows the end marker waits with it, in order."""
+    late = _event({"content": "late"}) + b": ping\n\n"
+    seen = stream(FORMAT, HELLO + DONE + late, facts)
+
+    assert (seen.forwarded, seen.kept) == (HELLO, DONE + late)
+
+
+def test_held_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that never stops after its end cannot fill the memory."""
+    monkeypatch.setattr("pertoken.wire.stream.HELD_BYTES_MAX", 1000)
+    reader = openai_chat.stream_reader(ASKED)
+    reader.feed(DONE)
+    for _ in range(100):
+        assert reader.feed(HELLO) == b""
+
+    assert len(reader.end()) <= 1000
+
+
+def test_usage_beside_choices(stream: Any) -> None:
+    """Usage in an event that also carries text goes on; the last one counts."""
+    first, last = (_event({"content": "x"}, {**USAGE, "completion_tokens": n, "total_tokens": 10 + n}) for n in (1, 2))
+    seen = stream(FORMAT, first + last + DONE, NOT_ASKED)
+
+    assert (seen.forwarded, seen.kept) == (first + last, DONE)
+    assert seen.reading.quantities == QUANTITIES
+
+
+def test_empty_usage_does_not_undo(stream: Any) -> None:
+    """An empty usage object after a full one takes nothing back."""
+    seen = stream(FORMAT, HELLO + _event(None, USAGE) + _event(None, {}) + DONE, NOT_ASKED)
+
+    assert seen.reading.quantities == QUANTITIES
+    assert seen.forwarded + seen.kept == HELLO + DONE
+
+
+def test_groq(stream: Any) -> None:
+    """Groq's usage lies under x_groq, in an event that is passed on."""
+    groq = _event({}, None, x_groq={"id": "r", "usage": USAGE})
+    seen = stream(FORMAT, HELLO + groq + DONE, NOT_ASKED)
+
+    assert seen.forwarded == HELLO + groq
+    assert seen.reading.quantities == QUANTITIES
+
+
+@pytest.mark.parametrize("end", [b"data: [DONE]\n", b"data: [DONE]", b"data: [DONE]\r\n"])
+def test_last_blank_line_left_out(stream: Any, end: bytes) -> None:
+    """A server that leaves out the last blank line has ended its answer all the same."""
+    seen = stream(FORMAT, HELLO + _event(None, USAGE) + end, NOT_ASKED)
+
+    assert seen.complete
+    assert seen.reading.quantities == QUANTITIES
+    assert seen.forwarded + seen.kept == HELLO + end
+
+
+def test_usage_without_blank_line_is_stripped(stream: Any) -> None:
+    """Usage nobody asked for is stripped even as an unfinished last event, and it is read."""
+    seen = stream(FORMAT, HELLO + _event(None, USAGE).rstrip(), NOT_ASKED)
+
+    assert seen.forwarded + seen.kept == HELLO
+    assert seen.reading.quantities == QUANTITIES
+
+
+def test_cut_stream(stream: Any) -> None:
+    """A stream cut within an event says what it said so far: model, text, no usage, no end."""
+    seen = stream(FORMAT, HELLO + b'data: {"choices":[{"del', ASKED)
+
+    assert seen.forwarded + seen.kept == HELLO + b'data: {"choices":[{"del'
+    assert (seen.reading.completeness, seen.reading.model) == (Completeness.MISSING, "gpt-4o-1")
+    assert (seen.text, seen.complete) == ("Hello", False)
+
+
+def test_words_in_a_text_are_no_marks(stream: Any) -> None:
+    """A text that talks of [DONE] and "usage" is text."""
+    talk = _event({"content": 'data: [DONE] "usage":{"prompt_tokens":1} {"choices":[],"usage":{}}'})
+    seen = stream(FORMAT, talk + DONE, NOT_ASKED)
+
+    assert (seen.forwarded, seen.kept) == (talk, DONE)
+    assert seen.reading.quantities is None
+
+
+def test_crlf(stream: Any) -> None:
+    """Streams with CRLF are read alike."""
+    data = (HELLO + _event(None, USAGE) + DONE).replace(b"\n", b"\r\n")
+    seen = stream(FORMAT, data, NOT_ASKED)
+
+    assert seen.forwarded == HELLO.replace(b"\n", b"\r\n")
+    assert seen.reading.quantities == QUANTITIES
+
+
+def test_text_is_what_the_model_wrote(stream: Any) -> None:
+    """Tool calls, refusals, reasoning and transcripts count; ids, roles and sound do not."""
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
+    parts = [
+        {"role": "assistant", "content": "a"}, {"reasoning_content": "b"}, {"refusal": "c"}, {"tool_calls": [call]},
+        {"audio": {"id": "x", "data": "UklGRg==", "transcript": "d", "expires_at": 1}},
+        {"reasoning": "e", "reasoning_details": [{"type": "reasoning.text", "text": "e"}]},
+    ]  # fmt: skip
+    seen = stream(FORMAT, b"".join(_event(part) for part in parts), ASKED, step=7)
+    whole = json.dumps({"choices": [{"message": part} for part in parts]}).encode()
+
+    assert seen.text == 'abcf{"a":1}de'
+    assert openai_chat.answer_text(whole) == seen.text
+    assert openai_chat.answer_text(b"<html>") == "<html>"
+
+
+def test_a_plain_chunk_is_not_parsed() -> None:
+    """A chunk that cannot matter costs about a microsecond: far less than reading it would."""
+    reader = openai_chat.stream_reader(ASKED)
+    chunk = _event({"content": "word"})
+    reader.feed(chunk)
+
+    fed = min(timeit.repeat(lambda: reader.feed(chunk), number=200, repeat=20)) / 200
+    parsed = min(timeit.repeat(lambda: json.loads(chunk[6:]), number=200, repeat=20)) / 200
+
+    assert fed < parsed
