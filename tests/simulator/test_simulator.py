@@ -1,0 +1,79 @@
+"""The provider is deterministic, counts what it would bill, and knows its faults."""
+
+import json
+
+import msgspec
+import pytest
+
+from pertoken.simulator import anthropic_messages, gemini, openai_chat, openai_responses
+from pertoken.simulator.behaviour import FAULTS, BadBehaviour, Behaviour, read
+from pertoken.simulator.ledger import Ledger, Used
+
+CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi there"}]}
+
+
+def test_the_same_request_gets_the_same_answer() -> None:
+    """Text and usage come from the request's bytes alone."""
+    body = json.dumps(CHAT).encode()
+
+    assert openai_chat.reply(CHAT, body, Behaviour()) == openai_chat.reply(CHAT, body, Behaviour())
+    assert openai_chat.reply(CHAT, body + b" ", Behaviour()).body != openai_chat.reply(CHAT, body, Behaviour()).body
+
+
+@pytest.mark.parametrize("cap", [1, 7, 1_000])
+def test_the_cap_is_kept_but_for_the_fault(cap: int) -> None:
+    """max_tokens bounds the output; exceed_max_tokens makes twice as much."""
+    request = {**CHAT, "max_tokens": cap}
+    body = json.dumps(request).encode()
+
+    assert openai_chat.reply(request, body, Behaviour(output_tokens=500)).used.output_tokens == min(cap, 500)
+    assert openai_chat.reply(request, body, Behaviour(fault="exceed_max_tokens")).used.output_tokens == 2 * cap
+
+
+def test_streamed_pieces_bring_all_output_tokens() -> None:
+    """What the pieces of a stream bring sums to what the answer used, in every format."""
+    request = {**CHAT, "stream": True, "input": "hi", "max_tokens": 100, "contents": [{"parts": [{"text": "hi"}]}]}
+    body = json.dumps(request).encode()
+    replies = [
+        openai_chat.reply(request, body, Behaviour()),
+        openai_responses.reply(request, body, Behaviour()),
+        anthropic_messages.reply(request, body, Behaviour()),
+        gemini.reply("m", request, body, Behaviour(), events=True),
+    ]
+
+    for reply in replies:
+        assert sum(piece.tokens for piece in reply.pieces) == reply.used.output_tokens
+
+
+def test_a_gemini_stream_without_events_is_one_json_array() -> None:
+    """The pieces of the array form join to JSON."""
+    request = {"contents": [{"parts": [{"text": "hi"}]}]}
+    reply = gemini.reply("m", request, b"{}", Behaviour(), events=False)
+
+    assert len(msgspec.json.decode(b"".join(piece.data for piece in reply.pieces))) == len(reply.pieces)
+
+
+def test_behaviour_headers() -> None:
+    """Headers choose the behaviour; unknown faults and numbers that are none are refused."""
+    asked = read({"x-sim-fault": "http_500*2", "x-sim-output-tokens": "5", "x-sim-latency-ms": "20"})
+
+    assert (asked.fault, asked.fault_times, asked.output_tokens, asked.latency_ms) == ("http_500", 2, 5, 20)
+    assert {read({"x-sim-fault": fault}).fault for fault in FAULTS} == set(FAULTS)
+    for bad in ({"x-sim-fault": "catches_fire"}, {"x-sim-output-tokens": "many"}, {"x-sim-latency-ms": "-1"}):
+        with pytest.raises(BadBehaviour):
+            read(bad)
+
+
+def test_the_invoice_sums_by_key_and_model() -> None:
+    """Each key and model has its own row; the calls sum up."""
+    ledger = Ledger()
+    ledger.serve("k1", "m", Used(10, 0, 0, 5))
+    ledger.serve("k1", "m", Used(1, 0, 0, 1), aborted=True)
+    ledger.serve("k2", "m", Used(2))
+    invoice = ledger.invoice()
+
+    assert invoice["calls"] == 3
+    assert [(row["api_key"], row["calls"], row["aborted"], row["input_tokens"]) for row in invoice["by"]] == [
+        ("k1", 2, 1, 11),
+        ("k2", 1, 0, 2),
+    ]
