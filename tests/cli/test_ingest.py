@@ -1,88 +1,198 @@
-"""`pertoken ingest`: each event once, at the price of its time, and clear words for every bad line."""
-
-import csv
 import gzip
-from collections import defaultdict
+import json
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.cli.conftest import Pertoken, WriteLines
 
+GPT = ("--format", "azure-trace", "--provider", "openai", "--model", "gpt-4o-mini")
+TRACE = (
+    "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
+    "2023-11-16 18:15:46.6805900,374,44\r\n"
+    "2023-11-16 18:15:50.9951690,396,109\r\n"
+    "2023-11-16 18:15:50.9951690,396,109\r\n"
+)
 
-def event(number: int, **fields: Any) -> dict[str, Any]:
-    """Return a line of pertoken's own format."""
-    return {
-        "source": "batch",
-        "id": f"e{number}",
-        "at": "2025-06-09T12:00:00Z",
+
+def event(ident: str = "a", **fields: Any) -> dict[str, Any]:
+    """Return an event of 1,000,000 input tokens of gpt-4o-mini: 0.15 USD."""
+    usage = {"input_tokens": 1_000_000}
+    line = {"id": ident, "at": "2026-11-20T12:00:00Z", "provider": "openai", "model": "gpt-4o-mini", "usage": usage}
+    return {**line, **fields}
+
+
+def counts(found: dict[str, Any]) -> tuple[int, int, int, int]:
+    """Return how many were accepted, duplicate, conflicting and rejected."""
+    return found["accepted"], found["duplicate"], found["conflicting"], len(found["rejected"])
+
+
+def test_a_second_run_adds_nothing(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """The same file twice is the same events once, in the counts and in the books."""
+    path = write_lines(event("a"), event("b", customer="acme", tags={"x": "y"}, service_tier="default", batch=False))
+
+    assert counts(pertoken.json("ingest", path)) == (2, 0, 0, 0)
+    assert counts(pertoken.json("ingest", path)) == (0, 2, 0, 0)
+    assert pertoken.json("usage", "--since", "2026-11-20", "--until", "2026-11-20")["total"]["calls"] == 2
+    assert pertoken.json("verify")["ok"]
+
+
+def test_the_same_id_with_other_content_is_a_conflict(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """It changes nothing, is named by its line, and ends with 1; of another source it is another event."""
+    pertoken("ingest", write_lines(event("a")))
+    other = event("a", usage={"input_tokens": 1})
+    found = pertoken.json("ingest", write_lines(event("b"), other, event("a", source="elsewhere")), code=1)
+
+    assert counts(found) == (2, 0, 1, 0)
+    assert found["conflicting_lines"] == [2]
+    assert pertoken.json("usage", "--since", "2026-11-20", "--until", "2026-11-20")["total"]["cost"] == "0.45"
+
+
+def test_bad_lines_are_rejected_and_the_rest_taken(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """Each rejected line has its number and a code; the good ones are in the books; the exit is 1."""
+    lines: list[Any] = [
+        event("a"),
+        "not json",
+        "",
+        "[]",
+        event("contradiction", usage={"input_tokens": 1, "cache_read_tokens": 2}),
+        event("no-time", at=None),
+        event("b"),
+    ]
+    found = pertoken.json("ingest", write_lines(*lines), code=1)
+
+    assert counts(found) == (2, 0, 0, 4)
+    assert [(problem["line"], problem["code"]) for problem in found["rejected"]] == [
+        (2, "invalid_json"),
+        (4, "invalid_event"),
+        (5, "contradictory_usage"),
+        (6, "invalid_event"),
+    ]
+    shown = pertoken("ingest", write_lines(*lines), code=1)
+    assert shown.stdout == "0 accepted, 2 duplicate, 0 conflicting, 4 rejected\n"
+    assert "line 6: invalid_event: at is missing" in shown.stderr
+
+
+def test_options_fill_what_lines_leave_out(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """`--provider`, `--model`, `--customer`, `--team` and `--key` hold for lines that name none."""
+    line = {"id": "a", "at": "2026-11-20T12:00:00Z", "usage": {"input_tokens": 1}, "customer": "mine"}
+    defaults = ("--provider", "openai", "--model", "gpt-4o-mini", "--customer", "theirs", "--team", "t", "--key", "k")
+    pertoken("ingest", write_lines(line), *defaults)
+    attribution = pertoken.json("explain", "a")["attribution"]
+
+    assert {name: attribution[name] for name in ("provider", "model", "customer", "team", "key")} == {
         "provider": "openai",
-        "model": "o3",
-        "usage": {"input_tokens": 1_000, "output_tokens": 100},
-        **fields,
+        "model": "gpt-4o-mini",
+        "customer": "mine",
+        "team": "t",
+        "key": "k",
     }
 
 
-def test_an_hour_of_real_conversations(pertoken: Pertoken, azure_trace: Path) -> None:
-    """19,366 requests go in once; a second run adds nothing; the hours sum to what the file itself says."""
-    command = ("ingest", str(azure_trace), "--format", "azure-trace", "--provider", "openai", "--model", "gpt-4o-mini")
-    first, second = pertoken.json(*command), pertoken.json(*command)
-    expected: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-    with gzip.open(azure_trace, "rt") as lines:
-        for row in csv.DictReader(lines):
-            hour = expected[row["TIMESTAMP"][:13].replace(" ", "T")]
-            for at, amount in enumerate((1, int(row["ContextTokens"]), int(row["GeneratedTokens"]))):
-                hour[at] += amount
+def test_it_counts_against_budgets_of_its_time(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """What came in late counts in the window in which it occurred, not in today's."""
+    pertoken("budget", "set", "day", "--limit", "1", "--window", "day")
+    pertoken("budget", "set", "ever", "--limit", "1", "--window", "total")
+    pertoken("ingest", write_lines(event("a", at="2024-11-20T12:00:00Z")))
+    spent = {row["name"]: row["spent"] for row in pertoken.json("budget", "status")["budgets"]}
+
+    assert spent == {"day": "0", "ever": "0.15"}
+    assert pertoken.json("verify")["ok"]
+
+
+def test_prices_are_those_of_its_time(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """An event is rated at the price in force when it occurred, to the microsecond of the change."""
+    stated = ("--provider", "openai", "--model", "gpt-4o-mini", "--input", "1")
+    pertoken("price", "add", *stated, "--from", "2026-11-20T12:00:00Z")
+    pertoken("ingest", write_lines(event("before", at="2026-11-20T11:59:59.999999Z"), event("after")))
+
+    assert pertoken.json("explain", "before")["cost"] == "0.15"
+    assert pertoken.json("explain", "after")["cost"] == "1"
+
+
+def test_a_later_price_changes_no_past_event(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """What was rated stays as it was, and the same line stays a duplicate, when a price changes afterwards."""
+    path = write_lines(event("a"))
+    pertoken("ingest", path)
+    pertoken("price", "add", "--provider", "openai", "--model", "gpt-4o-mini", "--input", "9", "--from", "2026-01-01")
+
+    assert counts(pertoken.json("ingest", path)) == (0, 1, 0, 0)
+    assert pertoken.json("explain", "a")["cost"] == "0.15"
+    assert pertoken.json("verify")["ok"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_azure_trace_is_read(pertoken: Pertoken, tmp_path: Path, packed: bool) -> None:
+    """Rows alike are events of their own, for they are lines of their own; packed or not, they are the same usage."""
+    path = tmp_path / ("trace.csv.gz" if packed else "trace.csv")
+    path.write_bytes(gzip.compress(TRACE.encode()) if packed else TRACE.encode())
+    found = pertoken.json("ingest", str(path), *GPT, "--customer", "azure")
+    total = pertoken.json("usage", "--since", "2023-11-16", "--until", "2023-11-16")["total"]
+
+    assert counts(found) == (3, 0, 0, 0)
+    assert (total["calls"], total["input_tokens"], total["output_tokens"]) == (3, 1166, 262)
+    assert total["cost"] == "0.0003321"  # (1,166 x 0.15 + 262 x 0.60) / 1,000,000
+    assert counts(pertoken.json("ingest", str(path), *GPT, "--customer", "azure")) == (0, 3, 0, 0)
+
+
+def test_a_bad_row_is_rejected_by_its_line(pertoken: Pertoken, tmp_path: Path) -> None:
+    """A row that is torn, negative or no number is rejected; the others count."""
+    path = tmp_path / "trace.csv"
+    rows = ["2023-11-16 18:15:46,1,2", "2023-11-16 18:15:46,1", "noon,1,2", "2023-11-16 18:15:46,-1,2", '"', "x,1e3,2"]
+    path.write_text("\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *rows]))
+    found = pertoken.json("ingest", str(path), *GPT, code=1)
+
+    assert counts(found) == (1, 0, 0, 5)
+    assert [problem["line"] for problem in found["rejected"]] == [3, 4, 5, 6, 7]
+
+
+def test_a_torn_file_keeps_what_came_before(pertoken: Pertoken, tmp_path: Path) -> None:
+    """A .gz that breaks off is a problem of its last line, not the loss of the lines before it."""
+    path = tmp_path / "events.jsonl.gz"
+    lines = "".join(json.dumps(event(f"{number}", conversation=f"{number:064}")) + "\n" for number in range(3_000))
+    whole = gzip.compress(lines.encode())
+    path.write_bytes(whole[: len(whole) // 2])
+    torn = pertoken.json("ingest", str(path), code=1)
+    path.write_bytes(whole)
+    mended = pertoken.json("ingest", str(path))
+
+    assert torn["accepted"] > 100
+    assert [problem["code"] for problem in torn["rejected"]][-1] == "unreadable"
+    assert mended["accepted"] + mended["duplicate"] == 3_000
+    assert mended["duplicate"] == torn["accepted"]
+
+
+def test_what_is_no_gz_is_said(pertoken: Pertoken, tmp_path: Path) -> None:
+    """A file that only has the name of one is rejected in its first line."""
+    path = tmp_path / "events.gz"
+    path.write_bytes(b"plain text")
+
+    assert "Not a gzipped file" in pertoken("ingest", str(path), code=1).stderr
+
+
+def test_a_trace_needs_a_model(pertoken: Pertoken, tmp_path: Path) -> None:
+    """A trace that names no model cannot be priced: wrong use, before anything is taken in."""
+    path = tmp_path / "trace.csv"
+    path.write_text(TRACE)
+
+    assert "--provider and --model" in pertoken("ingest", str(path), "--format", "azure-trace", code=2).stderr
+
+
+def test_a_real_hour_of_traffic(pertoken: Pertoken, azure_trace: Path) -> None:
+    """19,366 real requests come in once, sum to the file by the hour, and the books are sound."""
+    with gzip.open(azure_trace, "rt") as file:
+        rows = [line.rstrip().split(",") for line in file][1:]
+    read, made = (sum(int(row[column]) for row in rows) for column in (1, 2))
+    first = pertoken.json("ingest", str(azure_trace), *GPT)
+    again = pertoken.json("ingest", str(azure_trace), *GPT)
     report = pertoken.json("usage", "--by", "hour", "--since", "2023-11-16", "--until", "2023-11-16")
-    hours = {row["hour"][:13]: [row["calls"], row["input_tokens"], row["output_tokens"]] for row in report["rows"]}
 
-    assert (first["accepted"], first["duplicate"]) == (19_366, 0)
-    assert (second["accepted"], second["duplicate"]) == (0, 19_366)
-    assert hours == dict(expected)
-    assert pertoken.json("verify")["ok"] is True
-
-
-def test_events_are_rated_at_the_price_of_their_time(pertoken: Pertoken, write_lines: WriteLines) -> None:
-    """The same usage a day apart costs five times less when the price fell between."""
-    pertoken.json("ingest", write_lines(event(1), event(2, at="2025-06-10T12:00:00Z")))
-    report = pertoken.json("usage", "--by", "day", "--since", "2025-06-09", "--until", "2025-06-10")
-
-    assert [row["cost"] for row in report["rows"]] == ["0.014", "0.0028"]
-
-
-def test_a_conflict_is_no_overwrite(pertoken: Pertoken, write_lines: WriteLines) -> None:
-    """The same id with other content is refused with its line; what was there stays."""
-    pertoken.json("ingest", write_lines(event(1)))
-    changed = event(1, usage={"input_tokens": 9, "output_tokens": 9})
-    result = pertoken.json("ingest", write_lines(event(1), changed, event(2)), code=1)
-
-    assert (result["accepted"], result["duplicate"], result["conflicting"]) == (1, 1, 1)
-    total = pertoken.json("usage", "--since", "2025-06-09", "--until", "2025-06-09")["total"]
-    assert (total["calls"], total["input_tokens"]) == (2, 2_000)
-
-
-def test_bad_lines_are_named_and_the_rest_is_done(pertoken: Pertoken, write_lines: WriteLines) -> None:
-    """Each bad line is rejected with its number and why; the good ones around it are taken in."""
-    lines: list[Any] = [
-        event(1),
-        "not json",
-        event(2, id=None),
-        event(3, at="yesterday"),
-        event(4, usage={"input_tokens": -1}),
-        event(5, usage={"input_tokens": 5, "cache_read_tokens": 6}),
-        event(6, usage={"input_tokns": 5}),
-        event(7),
+    assert counts(first) == (len(rows), 0, 0, 0) == (19_366, 0, 0, 0)
+    assert counts(again) == (0, len(rows), 0, 0)
+    assert [row["calls"] for row in report["rows"]] == [
+        sum(row[0].startswith(f"2023-11-16 {hour}") for row in rows) for hour in (18, 19)
     ]
-    result = pertoken.json("ingest", write_lines(*lines), code=1)
-
-    assert result["accepted"] == 2
-    assert [problem["line"] for problem in result["rejected"]] == [2, 3, 4, 5, 6, 7]
-    assert all(problem["code"] and problem["message"] for problem in result["rejected"])
-
-
-def test_an_unknown_price_is_visible(pertoken: Pertoken, write_lines: WriteLines) -> None:
-    """An event without price is kept and counted as unpriced, not as free."""
-    pertoken.json("ingest", write_lines(event(1, model="never-heard-of")))
-    total = pertoken.json("usage", "--since", "2025-06-09", "--until", "2025-06-09")["total"]
-
-    assert (total["calls"], total["unpriced_calls"]) == (1, 1)
-    assert pertoken.json("verify")["ok"] is True
+    total = report["total"]
+    assert (total["calls"], total["input_tokens"], total["output_tokens"]) == (len(rows), read, made)
+    assert total["cost"] == f"{(read * 15 + made * 60) / 10**8:.8f}".rstrip("0")
+    assert pertoken.json("verify")["ok"]

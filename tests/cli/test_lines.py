@@ -182,70 +182,69 @@ def test_rate_uses_the_databases_prices(pertoken: Pertoken) -> None:
     assert found["cost"] == "9"
 
 
-@pytest.mark.parametrize(
-    ("line", "cost"),
-    [
-        # worked by hand: 200 x 4 + 2,000 x 0.4 + 400 x 5 + 300 x 20 = 9,600 millionths
-        (stated(model="gpt-5.6-sol", usage={**USAGE, "reasoning_tokens": 200}), "0.0096"),
-        (stated(model="gpt-5.6-sol", usage=USAGE, service_tier="priority"), "0.0192"),
-        (stated(at="2026-11-01T00:00:00.123456789Z"), "0.15"),  # fractions of a second may be any number of digits
-        (stated(at="2026-11-01T02:00:00+02:00"), "0.15"),
-        (stated(at="2026-11-20T00:00:00Z", batch=True), "0.075"),
-        (stated(usage={"input_tokens": 0}), "0"),  # a stated zero is a zero
-        (stated(usage={"input_tokens": 10.0, "output_tokens": None}), "0.0000015"),
-    ],
-)
-def test_rate_is_exact(bare: Pertoken, line: Any, cost: str) -> None:
+COSTS: list[tuple[dict[str, Any], str]] = [
+    # worked by hand: 200 x 4 + 2,000 x 0.4 + 400 x 5 + 300 x 20 = 9,600 millionths
+    (stated(model="gpt-5.6-sol", usage={**USAGE, "reasoning_tokens": 200}), "0.0096"),
+    (stated(model="gpt-5.6-sol", usage=USAGE, service_tier="priority"), "0.0192"),
+    (stated(at="2026-11-01T00:00:00.123456789Z"), "0.15"),  # fractions of a second may be any number of digits
+    (stated(at="2026-11-01T02:00:00+02:00"), "0.15"),
+    (stated(at="2026-11-20T00:00:00Z", batch=True), "0.075"),
+    (stated(usage={"input_tokens": 0}), "0"),  # a stated zero is a zero
+    (stated(usage={"input_tokens": 10.0, "output_tokens": None}), "0.0000015"),
+]
+
+
+def test_rate_is_exact(bare: Pertoken) -> None:
     """Costs are exact decimals; every line's quantity x price per million / 1,000,000 is its amount."""
-    (found,) = bare.lines("rate", stdin=[line])
+    found = bare.lines("rate", stdin=[line for line, _ in COSTS])
 
-    assert (found["status"], found["cost"]) == ("priced", cost)
-    assert sum(Decimal(one["amount"]) for one in found["lines"]) == Decimal(cost)
-    for one in found["lines"]:
-        assert one["quantity"] * Decimal(one["unit_price_per_million"]) / 10**6 == Decimal(one["amount"])
-        assert one["price_id"]
+    assert [(one["status"], one["cost"]) for one in found] == [("priced", cost) for _, cost in COSTS]
+    for one in found:
+        assert sum(Decimal(line["amount"]) for line in one["lines"]) == Decimal(one["cost"])
+        for line in one["lines"]:
+            assert line["quantity"] * Decimal(line["unit_price_per_million"]) / 10**6 == Decimal(line["amount"])
+            assert line["price_id"]
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        stated(model="nobody-knows"),
-        stated(provider="nobody"),
-        stated(service_tier="platinum"),
-        stated(at="2026-11-01T00:00:00Z", model="gpt-4o-mini", usage={"pages": 3}),
-    ],
-)
-def test_what_has_no_price_is_unpriced_and_no_error(bare: Pertoken, line: Any) -> None:
+WITHOUT_A_PRICE = [
+    stated(model="nobody-knows"),
+    stated(provider="nobody"),
+    stated(service_tier="platinum"),
+    stated(at="2026-11-01T00:00:00Z", model="gpt-4o-mini", usage={"pages": 3}),
+]
+
+
+def test_what_has_no_price_is_unpriced_and_no_error(bare: Pertoken) -> None:
     """A well-formed line without a price has a reason and no cost; the exit is 0."""
-    (found,) = bare.lines("rate", stdin=[line])
+    found = bare.lines("rate", stdin=WITHOUT_A_PRICE)
 
-    assert found["status"] == "unpriced"
-    assert found["reason"]
-    assert "cost" not in found
+    assert [one["status"] for one in found] == ["unpriced"] * len(WITHOUT_A_PRICE)
+    assert all(one["reason"] and "cost" not in one for one in found)
 
 
-@pytest.mark.parametrize(
-    ("line", "code"),
-    [
-        (stated(usage={"input_tokens": 10, "cache_read_tokens": 20}), "contradictory_usage"),
-        (stated(usage={"input_tokens": -1}), "invalid_line"),
-        (stated(usage={"input_tokens": 1.5}), "invalid_line"),
-        (stated(usage={"input_tokens": True}), "invalid_line"),
-        (stated(usage={"gallons": 1}), "invalid_line"),
-        (stated(usage=None), "invalid_line"),
-        (stated(model=None), "invalid_line"),
-        (stated(at="noon"), "invalid_line"),
-        (stated(at=1793491200), "invalid_line"),
-        (stated(service_tier=1), "invalid_line"),
-    ],
-)
-def test_what_cannot_be_rated_is_an_error_of_its_line(bare: Pertoken, line: Any, code: str) -> None:
-    """A line that says nothing definite is answered with its code and its number, and ends with 1."""
-    found = bare.lines("rate", stdin=[stated(), line], code=1)
+NO_USAGE: list[tuple[dict[str, Any], str]] = [
+    (stated(usage={"input_tokens": 10, "cache_read_tokens": 20}), "contradictory_usage"),
+    (stated(usage={"input_tokens": -1}), "invalid_line"),
+    (stated(usage={"input_tokens": 1.5}), "invalid_line"),
+    (stated(usage={"input_tokens": True}), "invalid_line"),
+    (stated(usage={"gallons": 1}), "invalid_line"),
+    (stated(usage=None), "invalid_line"),
+    (stated(model=None), "invalid_line"),
+    (stated(at="noon"), "invalid_line"),
+    (stated(at=1793491200), "invalid_line"),
+    (stated(service_tier=1), "invalid_line"),
+]
 
-    assert found[0]["status"] == "priced"
-    assert found[1]["error"]["code"] == code
-    assert found[1]["error"]["message"].startswith("line 2: ")
+
+def test_what_cannot_be_rated_is_an_error_of_its_line(bare: Pertoken) -> None:
+    """A line that says nothing definite is answered with its code and its number, the rest is rated, the exit is 1."""
+    found = bare.lines("rate", stdin=[*(line for line, _ in NO_USAGE), stated()], code=1)
+
+    assert [one["error"]["code"] for one in found[:-1]] == [code for _, code in NO_USAGE]
+    assert [one["error"]["message"].partition(":")[0] for one in found[:-1]] == [
+        f"line {number}" for number in range(1, len(NO_USAGE) + 1)
+    ]
+    assert found[-1]["status"] == "priced"
 
 
 def test_rate_and_ingest_agree(pertoken: Pertoken, write_lines: WriteLines) -> None:

@@ -107,11 +107,14 @@ def test_what_is_no_price_list_changes_nothing(pertoken: Pertoken, tmp_path: Pat
 
 @pytest.mark.parametrize("source", ["genai", "history"])
 def test_importing_what_is_there_changes_nothing(pertoken: Pertoken, source: str) -> None:
-    """The shipped prices are in a new database already."""
+    """The shipped prices are in a new database already; a model with several dated steps keeps the newest."""
+    model = ("price", "history", "mistral-large-4", "--provider", "mistral")
+    before = pertoken.json(*model)
     counts = pertoken.json("price", "import", source)
 
     assert (counts["added"], counts["superseded"]) == (0, 0)
     assert counts["unchanged"] > 100
+    assert pertoken.json(*model) == before
 
 
 def test_the_table_fits_a_terminal(pertoken: Pertoken) -> None:

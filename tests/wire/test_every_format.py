@@ -133,3 +133,25 @@ def test_the_contract_is_whole(wire_format: Format) -> None:
         assert callable(getattr(wire_format, function))
     assert wire_format.name
     assert getattr(wire_format, "USAGE", None)
+
+
+@pytest.mark.parametrize(
+    ("wire_format", "body"),
+    [
+        (openai_chat, b'{"model":"m","messages":[{"content":[{"type":"im\\u0061ge_url"}]}]}'),
+        (openai_responses, b'{"model":"m","input":[{"content":[{"type":"input\\u005ffile"}]}]}'),
+        (anthropic_messages, b'{"model":"m","messages":[{"content":[{"type":"\\u0064ocument"}]}]}'),
+        (gemini_generate, b'{"contents":[{"parts":[{"inline\\u0044ata":{}}]}]}'),
+        (gemini_embed, b'{"content":{"parts":[{"fil\\u0065Data":{}}]}}'),
+    ],
+)
+def test_media_cannot_hide_behind_escapes(wire_format: Format, body: bytes) -> None:
+    """Media are found however JSON spells their name: else a picture could pass for a few bytes of text."""
+    assert wire_format.read_request(body, "gemini-3-pro").has_media
+
+
+def test_the_long_cache_cannot_hide_behind_escapes() -> None:
+    """The dearer cache is found however JSON spells its name."""
+    body = b'{"model":"m","messages":[],"system":[{"cache_control":{"ttl":"\\u0031h"}}]}'
+
+    assert anthropic_messages.read_request(body).long_cache

@@ -419,3 +419,29 @@ def test_a_plain_chunk_is_not_parsed() -> None:
     parsed = min(timeit.repeat(lambda: json.loads(chunk[6:]), number=200, repeat=20)) / 200
 
     assert fed < parsed
+
+
+def test_asking_changes_nothing() -> None:
+    """A reading taken in the middle of an event leaves the stream as it was."""
+    reader = openai_chat.stream_reader(ASKED)
+    reader.feed(b"data: [DONE]")
+
+    assert reader.complete
+    reader.feed(b" is not the end\n\n")
+    assert not reader.complete
+
+
+def test_usage_event_without_model() -> None:
+    """What earlier events said of model and id stays known when the usage event leaves it out."""
+    reader = openai_chat.stream_reader(ASKED)
+    reader.feed(HELLO + b"data: " + json.dumps({"choices": [], "usage": USAGE}).encode() + b"\n\n")
+
+    assert reader.reading()[:5] == (QUANTITIES, Completeness.FINAL, "gpt-4o-1", None, "c-1")
+
+
+def test_an_event_over_several_lines(stream: Any) -> None:
+    """Data in several lines is one event, and one that cannot be read counts as it is, beside those that can."""
+    lines = b'data: {"choices": [{"delta":\ndata: {"content": "lo"}}]}\n\n'
+    seen = stream(FORMAT, _event({"content": "Hel"}) + lines + b"data: {broken\n\n", ASKED, step=5)
+
+    assert seen.text == "Hello{broken"

@@ -18,7 +18,6 @@ UNWRITTEN = frozenset(
 )  # fmt: skip
 
 _ESCAPED = re.compile(rb"\\u00[2-7]")  # of letters that need no escape; that of an accent is common and hides nothing
-
 _any = msgspec.json.Decoder()
 
 

@@ -89,7 +89,7 @@ def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World
     """Count what the provider did not say: never free. A reported input side is kept, the rest is counted."""
     reported = dict(relayed.reading.quantities or {})
     if "input_tokens" not in reported:
-        reported = {"input_tokens": _count_input(request, holding, world)}
+        reported["input_tokens"] = _count_input(request, holding, world)
     counted = world.tokenizers.count_text(request.family, relayed.text or "").tokens
     return {**reported, "output_tokens": max(counted, reported.get("output_tokens", 0))}
 

@@ -1,0 +1,211 @@
+from typing import Any
+
+import pytest
+
+from pertoken.core import rating
+from pertoken.core.budgets import Attribution
+from pertoken.core.ledger import Command, Conflict, Duplicate, EventStatus, Record, Recorded, Result
+from pertoken.core.periods import FOREVER_US
+from pertoken.core.prices import Match, PriceBook, PriceRow, Rates, Source
+from pertoken.services import ingest as service
+from pertoken.services.call import settle
+from pertoken.services.ingest import (
+    TAGS_MAX,
+    TEXT_MAX,
+    NotAnEvent,
+    Problem,
+    Reported,
+    ingest,
+    read_event,
+    read_quantities,
+    to_event,
+)
+
+NOW_US = 1_795_000_000_000_000
+LINE: dict[str, Any] = {
+    "id": "a",
+    "at": "2026-11-20T12:00:00Z",
+    "provider": "p",
+    "model": "m",
+    "usage": {"input_tokens": 7},
+}
+
+
+def price(unit: str, amount_picos: int, **fields: Any) -> PriceRow:
+    """Return the price of a token of `unit`."""
+    row = PriceRow(
+        f"pr_{unit}", "p", "m", Match.EQUALS, unit, amount_picos, 1, "USD", 0, FOREVER_US, 0, Source.OPERATOR, "test"
+    )
+    return row._replace(**fields)
+
+
+BOOK = PriceBook(
+    [price("input_tokens", 3), price("output_tokens", 11), price("input_tokens", 1, conditions=(("batch", "true"),))]
+)
+
+
+class Books:
+    """Remembers what was recorded, as the ledger does, and how many commands came in each transaction."""
+
+    def __init__(self) -> None:
+        self.prices = BOOK
+        self.known: dict[tuple[str, str], bytes] = {}
+        self.batches: list[int] = []
+
+    def transact(self, commands: list[Command]) -> list[Result]:
+        """Record each event once."""
+        self.batches.append(len(commands))
+        return [self._record(command) for command in commands]
+
+    def _record(self, command: Command) -> Result:
+        assert isinstance(command, Record)
+        event = command.event
+        known = self.known.setdefault((event.source, event.event_id), event.body_hash)
+        if known is event.body_hash:
+            return Recorded()
+        return Duplicate() if known == event.body_hash else Conflict()
+
+
+def reported(event_id: str = "a", line: int = 1, **fields: Any) -> Reported:
+    """Return a record of 7 input tokens."""
+    record = Reported(line, "test", event_id, 0, Attribution(provider="p", model="m"), {"input_tokens": 7})
+    return record._replace(**fields)
+
+
+def test_what_came_of_each_line_is_counted() -> None:
+    """Accepted, duplicate, conflicting and rejected lines are told apart, the last two by their numbers."""
+    records = [
+        reported("a", 1),
+        reported("a", 2),
+        reported("a", 3, quantities={"input_tokens": 8}),
+        Problem(4, "invalid_json", "no"),
+        reported("b", 5, quantities={"input_tokens": 1, "cache_read_tokens": 2}),
+    ]
+    tally = ingest(records, Books(), NOW_US)
+
+    assert (tally.accepted, tally.duplicate, tally.conflicting) == (1, 1, (3,))
+    assert [(problem.line, problem.code) for problem in tally.rejected] == [
+        (4, "invalid_json"),
+        (5, "contradictory_usage"),
+    ]
+
+
+@pytest.mark.parametrize(("records", "batches"), [(0, []), (1, [1]), (1000, [1000]), (2001, [1000, 1000, 1])])
+def test_a_transaction_holds_a_thousand(records: int, batches: list[int]) -> None:
+    """Commands go to the books in batches of 1,000, each durable before the next is read."""
+    books = Books()
+    tally = ingest((reported(f"{number}", number) for number in range(records)), books, NOW_US)
+
+    assert books.batches == batches
+    assert tally.accepted == records
+
+
+def test_an_event_costs_what_rating_says() -> None:
+    """Status, lines and cost are those of core.rating at the prices in force, in batches at the batch price."""
+    quantities = {"input_tokens": 7, "output_tokens": 5}
+    event = to_event(reported(quantities=quantities), BOOK, NOW_US)
+    rates = BOOK.resolve("p", "m", 0)
+    assert isinstance(rates, Rates)
+    rated = rating.rate(quantities, rates)
+    assert isinstance(rated, rating.Rated)
+
+    assert (event.status, event.cost_picos) == (EventStatus.PRICED, rated.cost_picos) == (EventStatus.PRICED, 76)
+    assert event.lines == (("input_tokens", 7, "pr_input_tokens", 21), ("output_tokens", 5, "pr_output_tokens", 55))
+    assert to_event(reported(batch=True), BOOK, NOW_US).cost_picos == 7
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"attribution": Attribution(provider="p", model="other")},
+        {"quantities": {"pages": 1}},
+        {"service_tier": "flex"},
+    ],
+)
+def test_without_a_price_it_is_kept_and_unpriced(fields: dict[str, Any]) -> None:
+    """An event whose model, unit or tier has no price is recorded with the reason, and costs nothing known."""
+    event = to_event(reported(**fields), BOOK, NOW_US)
+
+    assert event.status is EventStatus.UNPRICED
+    assert event.reason
+    assert (event.cost_picos, event.lines) == (0, ())
+
+
+def test_identity_is_content() -> None:
+    """The same content has the same hash, whatever line it stood in and in whatever order; any change has another."""
+    ways = [{"input_tokens": 7, "output_tokens": 5}, {"output_tokens": 5, "input_tokens": 7}]
+    same = {to_event(reported("a", line, quantities=way), BOOK, line).body_hash for line, way in enumerate(ways)}
+    others = [
+        reported(quantities={"input_tokens": 8}),
+        reported(occurred_at_us=1),
+        reported(service_tier="default"),
+        reported(batch=True),
+        reported(attribution=Attribution(provider="p", model="m", customer="c")),
+    ]
+    hashes = {to_event(record, BOOK, 0).body_hash for record in [reported(), *others]}
+
+    assert len(same) == 1
+    assert len(hashes) == len(others) + 1
+
+
+def test_an_event_says_whom_it_belongs_to() -> None:
+    """Every field of attribution is read; a number is its digits; tags are sorted by name."""
+    fields = {"key": "k", "team": "t", "customer": 17, "user": "u", "conversation": "c", "tags": {"b": 2, "a": "1"}}
+    record = read_event(1, {**LINE, **fields, "service_tier": "flex", "batch": True, "source": "s"}, {})
+
+    assert record.attribution == Attribution("k", "t", "17", "u", "p", "m", (("a", "1"), ("b", "2")), "c")
+    assert (record.source, record.event_id, record.service_tier, record.batch) == ("s", "a", "flex", True)
+    assert record.occurred_at_us == 1_795_176_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"id": None}, "id is missing"),
+        ({"id": ""}, "id is missing"),
+        ({"id": True}, "id must be a text"),
+        ({"id": ["a"]}, "id must be a text"),
+        ({"id": 2**63}, "a number so large"),
+        ({"id": "x" * (TEXT_MAX + 1)}, "id is longer than"),
+        ({"at": None}, "at is missing"),
+        ({"at": 1793491200}, "at is missing"),
+        ({"at": "noon"}, "not a time"),
+        ({"at": "1969-12-31T23:59:59Z"}, "between 1970 and 9999"),
+        ({"model": None}, "provider and model"),
+        ({"provider": {}}, "provider must be a text"),
+        ({"source": "gateway"}, "kept for the gateway"),
+        ({"customer": {"id": 1}}, "customer must be a text"),
+        ({"tags": ["a"]}, "tags must be an object"),
+        ({"tags": {str(number): "" for number in range(TAGS_MAX + 1)}}, "tags must be an object"),
+        ({"tags": {"a": []}}, "a must be a text"),
+        ({"batch": "yes"}, "batch must be true or false"),
+        ({"usage": None}, "usage must be an object"),
+        ({"usage": {}}, "usage is empty"),
+        ({"usage": {"input_tokens": None}}, "usage is empty"),
+    ],
+)
+def test_what_is_no_event_is_said(fields: dict[str, Any], said: str) -> None:
+    """A line that lacks identity, time, model or usage, or has nonsense in them, is not taken in."""
+    with pytest.raises(NotAnEvent, match=said):
+        read_event(1, {**LINE, **fields}, {})
+
+
+@pytest.mark.parametrize("count", [-1, 1.5, True, "7", 10**12 + 1, float("inf")])
+def test_a_quantity_is_a_count(count: float) -> None:
+    """Only whole numbers from 0 to a trillion are counts."""
+    with pytest.raises(NotAnEvent, match="is no count"):
+        read_quantities({"input_tokens": count})
+
+
+def test_quantities_are_those_that_are_known() -> None:
+    """Unknown values are left out, 12.0 is 12, zero is zero; an unknown unit is refused, for it would go uncounted."""
+    usage = {"input_tokens": 12.0, "output_tokens": 0, "reasoning_tokens": None, "reported_cost": "0.1"}
+
+    assert read_quantities(usage) == {"input_tokens": 12, "output_tokens": 0}
+    with pytest.raises(NotAnEvent, match="unknown unit 'gallons'"):
+        read_quantities({"gallons": 1})
+
+
+def test_the_gateways_own_source_is_the_one_that_is_kept() -> None:
+    """The name that others may not use is the one under which the gateway posts its calls."""
+    assert service.GATEWAY == settle.SOURCE
