@@ -14,7 +14,7 @@ SUMS = (
 )  # fmt: skip
 
 TIME_DIMENSIONS = {"hour": Window.HOUR, "day": Window.DAY, "week": Window.WEEK, "month": Window.MONTH}
-_FORMATS = {"hour": "%Y-%m-%dT%H:%M%z", "day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
+_FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
 
 
 class Rollup(NamedTuple):
@@ -84,4 +84,4 @@ def _value(rollup: Rollup, dimension: str, zone: str) -> str:
         return rollup.attribution.value(dimension) or ""
     start_us, _ = bounds(window, rollup.hour_us, zone)
     local = datetime.fromtimestamp(start_us // US_PER_SECOND, UTC).astimezone(load_zone(zone))
-    return local.strftime(_FORMATS[dimension])
+    return local.isoformat() if dimension == "hour" else local.strftime(_FORMATS[dimension])  # RFC 3339

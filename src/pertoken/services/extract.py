@@ -1,6 +1,7 @@
 """Reading usage from a provider's answer, as `pertoken extract` answers it."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -16,6 +17,11 @@ APIS: Mapping[str, Format] = {
     "anthropic.messages": anthropic_messages,
     "gemini.generate": gemini_generate,
 }
+
+
+COST_USD_MAX = 10**6  # a million dollars for one call is no cost
+
+_decimal = msgspec.json.Decoder(float_hook=Decimal)  # exact: what is written as 0.1 is a tenth
 
 
 class CannotExtract(ValueError):
@@ -44,8 +50,29 @@ def extract_usage(fields: Mapping[str, Any]) -> dict[str, Any]:
         "model": reading.model,
         "service_tier": reading.service_tier,
         "completeness": str(reading.completeness),
-        "usage": dict(reading.quantities or {}),
+        "usage": {**(reading.quantities or {}), **_reported_cost(reading.raw)},
     }
+
+
+def _reported_cost(raw: bytes) -> dict[str, str]:
+    """Return what the provider says the call cost, in USD, where it says so.
+
+    OpenRouter: `cost`; Perplexity: `cost.total_cost`; xAI: `cost_in_usd_ticks`, of 10^-10 USD.
+    """
+    try:
+        usage = _decimal.decode(raw or b"null")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    if not isinstance(usage, dict):
+        return {}
+    cost, ticks = usage.get("cost"), usage.get("cost_in_usd_ticks")
+    if isinstance(cost, dict):
+        cost = cost.get("total_cost")
+    if cost is None and isinstance(ticks, int):
+        cost = Decimal(ticks).scaleb(-10)
+    if isinstance(cost, bool) or not isinstance(cost, int | Decimal) or not 0 <= cost < COST_USD_MAX:
+        return {}
+    return {"reported_cost": format(Decimal(cost), "f")}
 
 
 def _read_stream(wire_format: Format, data: bytes) -> Reading:

@@ -34,7 +34,10 @@ def _context(fields: Mapping[str, Any]) -> prices.Context:
     for name in ("service_tier", "speed", "region"):
         if not isinstance(fields.get(name), str | None):
             raise NotAnEvent(f"{name} must be a text")
-    return prices.context(fields.get("service_tier"), batch=fields.get("batch") is True, speed=fields.get("speed"))
+    if not isinstance(fields.get("batch"), bool | None):
+        raise NotAnEvent("batch must be true or false")
+    found = prices.context(fields.get("service_tier"), batch=fields.get("batch") is True, speed=fields.get("speed"))
+    return found._replace(region=fields.get("region"))
 
 
 def _at_us(at: object, now_us: int) -> int:
