@@ -7,7 +7,7 @@ from typing import Protocol
 from pertoken.core.bounds import Counted, Family, Limits
 from pertoken.core.budgets import Budget, CounterKey
 from pertoken.core.directory import Directory, Key
-from pertoken.core.ledger import Command, Event, Hold, Result
+from pertoken.core.ledger import Command, EndedHold, Event, Hold, Result
 from pertoken.core.prices import PriceBook, PriceRow
 from pertoken.core.reporting import Rollup
 from pertoken.wire.format import Content
@@ -172,8 +172,11 @@ class Archive(Protocol):
     def call_events(self, call_id: str) -> list[Event]:
         """Return the events of one call."""
 
-    def hold(self, hold_id: str) -> Hold | None:
-        """Return one hold in whatever state it is."""
+    def open_hold(self, hold_id: str) -> Hold | None:
+        """Return one hold while it is open."""
+
+    def ended_hold(self, hold_id: str) -> EndedHold | None:
+        """Return one hold that was let go without a charge."""
 
     def open_holds(self) -> list[Hold]:
         """Return the holds that have not ended."""

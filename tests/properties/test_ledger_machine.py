@@ -17,7 +17,6 @@ from pertoken.core.ledger import (
     Expire,
     Held,
     Hold,
-    HoldState,
     OpenHold,
     Record,
     Recorded,
@@ -97,7 +96,8 @@ class Ledger(RuleBasedStateMachine):
         if name is None or call is None:
             return
         cost, tokens = int(call.held["money"] * share), int(call.held["tokens"] * share)
-        event = self.event(name, call, cost, tokens)
+        held = call.held["money"]
+        event = self.event(name, call, cost, tokens)._replace(held_picos=held, overrun_picos=max(0, cost - held))
         was_open = call.is_open
         result = self.books.apply(Settle(name, event))
 
@@ -175,8 +175,7 @@ class Ledger(RuleBasedStateMachine):
     def holds_end_once(self) -> None:
         """A hold is open in the books exactly as long as it is for the auditor."""
         for name, call in self.auditor.calls.items():
-            hold = self.books.holds.get(name)
-            assert hold is None or (hold.state is HoldState.OPEN) == call.is_open
+            assert (name in self.books.holds) == call.is_open
 
     def pick(self, data: Any) -> tuple[str | None, Call | None]:
         """Choose a call that had a hold."""

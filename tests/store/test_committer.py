@@ -59,7 +59,7 @@ def run(database: Database, story: Callable[[Committer], Coroutine[Any, Any, Non
         try:
             await story(committer)
         finally:
-            await asyncio.to_thread(committer.close)
+            await committer.close()
 
     asyncio.run(scene())
     with database.read() as connection:
@@ -85,6 +85,7 @@ def event(of: Hold, picos: int = CENT // 2, **fields: Any) -> Event:
         "gateway", of.hold_id, of.attribution, of.opened_at_us, of.opened_at_us + 1, of.opened_at_us,
         EventStatus.PRICED, Completeness.FINAL, {"input_tokens": 10, "output_tokens": 5}, "USD", picos, 0,
         (("input_tokens", 10, "pr_1", picos),),
+        held_picos=of.amount_picos, overrun_picos=max(0, picos - of.amount_picos),
     )._replace(**fields)  # fmt: skip
 
 
@@ -98,14 +99,16 @@ def test_hold_and_settle_are_on_disk_when_their_futures_resolve(database: Databa
         held = await committer.submit(OpenHold(opened, committer.directory.revision))
 
         assert isinstance(held, Held)
-        assert held.remaining[0].held == CENT
+        assert held.tightest is not None
+        assert held.tightest.held == CENT
         with database.read() as connection:
             assert Archive(connection).open_holds() == [opened]
 
         settled = await committer.submit(Settle("call_1", event(opened)))
 
         assert isinstance(settled, Settled)
-        assert (settled.remaining[0].held, settled.remaining[0].spent) == (0, CENT // 2)
+        assert settled.tightest is not None
+        assert (settled.tightest.held, settled.tightest.spent) == (0, CENT // 2)
         with database.read() as connection:
             archive = Archive(connection)
             assert archive.open_holds() == []
@@ -141,7 +144,7 @@ def test_two_committers_share_one_budget(database: Database) -> None:
         results = await asyncio.gather(
             *((committer if n % 2 else other).submit(OpenHold(hold(f"call_{n}"), revision)) for n in range(100))
         )
-        await asyncio.to_thread(other.close)
+        await other.close()
 
         assert sum(isinstance(result, Held) for result in results) == 50
 
@@ -197,7 +200,8 @@ def test_a_budget_set_while_calls_run_counts_them(database: Database) -> None:
         settled = await committer.submit(Settle("call_2", event(two)))
 
         assert isinstance(settled, Settled)
-        assert (settled.remaining[0].held, settled.remaining[0].spent) == (0, CENT)
+        assert settled.tightest is not None
+        assert (settled.tightest.held, settled.tightest.spent) == (0, CENT)
 
     run(database, story)
 
@@ -221,7 +225,8 @@ def test_expired_holds_are_let_go_and_a_late_settlement_still_posts(database: Da
 
         assert isinstance(settled, Settled)
         assert settled.event.late
-        assert (settled.remaining[0].held, settled.remaining[0].spent) == (0, CENT // 2)
+        assert settled.tightest is not None
+        assert (settled.tightest.held, settled.tightest.spent) == (0, CENT // 2)
 
     run(database, story)
 
@@ -267,16 +272,16 @@ def test_a_failing_store_answers_unavailable_and_pays_what_it_owes(
         opened = hold("call_1")
         await committer.submit(OpenHold(opened, committer.directory.revision))
         bookkeeper = committer._bookkeeper
-        works = bookkeeper.transact
+        works = bookkeeper.decide
 
-        def fails(commands: Any) -> Any:
+        def fails(commands: Any, *, wait: bool = True) -> Any:
             raise StoreFailed("the disk is full")
 
-        monkeypatch.setattr(bookkeeper, "transact", fails)
+        monkeypatch.setattr(bookkeeper, "decide", fails)
         with pytest.raises(StoreUnavailable):
             await committer.submit(Settle("call_1", event(opened)))
         assert committer.failure is not None
-        monkeypatch.setattr(bookkeeper, "transact", works)
+        monkeypatch.setattr(bookkeeper, "decide", works)
         deadline = time.monotonic() + 10
         while committer.failure is not None and time.monotonic() < deadline:
             await asyncio.sleep(0.05)

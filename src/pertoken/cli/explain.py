@@ -44,8 +44,9 @@ def explain(call_id: str, db: str | None, as_json: bool) -> None:
         click.echo(f"cost     {'unpriced' if found['status'] == 'unpriced' else found['cost']}")
     if found["hold"]:
         hold = found["hold"]
-        state = f"{hold['state']}; overrun {hold['overrun']}"
-        click.echo(f"hold     {hold['held']} {currency} for up to {hold['tokens']:,} tokens, {state}")
+        size = f" for up to {hold['tokens']:,} tokens" if "tokens" in hold else ""
+        overrun = f"; overrun {hold['overrun']}" if "overrun" in hold else ""
+        click.echo(f"hold     {hold['held']} {currency}{size}, {hold['state']}{overrun}")
     for one in found["budgets"]:
         unit = currency if one["axis"] == "money" else one["axis"]
         standing = f"{one['spent']} of {one['limit']} {unit} {per(one['window'])} spent, {one['remaining']} left"

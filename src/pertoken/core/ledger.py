@@ -15,10 +15,9 @@ from pertoken.core.budgets import Attribution, Axis, BudgetIndex, CounterKey, Mo
 from pertoken.core.usage import Completeness, Quantities, tokens_total
 
 
-class HoldState(StrEnum):
-    """Where a hold is in its life."""
+class HoldEnd(StrEnum):
+    """How a hold ended. A settled one lives on in its event; the others are kept as ended."""
 
-    OPEN = "open"
     SETTLED = "settled"
     VOIDED = "voided"
     EXPIRED = "expired"
@@ -34,7 +33,13 @@ class Hold(NamedTuple):
     opened_at_us: int
     expires_at_us: int
     owner: str
-    state: HoldState = HoldState.OPEN
+
+
+class EndedHold(NamedTuple):
+    """A hold that was let go without a charge."""
+
+    hold: Hold
+    end: HoldEnd
 
 
 class EventStatus(StrEnum):
@@ -131,9 +136,9 @@ class Remaining(NamedTuple):
 
 
 class Held(NamedTuple):
-    """The hold is open."""
+    """The hold is open. `tightest` is the money budget that has the least left, None when none is touched."""
 
-    remaining: tuple[Remaining, ...]
+    tightest: Remaining | None
 
 
 class Refused(NamedTuple):
@@ -147,7 +152,7 @@ class Settled(NamedTuple):
     """The event is posted and the hold is gone."""
 
     event: Event
-    remaining: tuple[Remaining, ...]
+    tightest: Remaining | None
 
 
 class Recorded(NamedTuple):
@@ -180,11 +185,15 @@ Result = Looked | Held | Refused | Settled | Recorded | Voided | Duplicate | Con
 class Counter:
     """The working state of one counter inside a transaction."""
 
-    __slots__ = ("held", "spent")
+    __slots__ = ("changed", "held", "spent")
 
     def __init__(self, held: int = 0, spent: int = 0) -> None:
         self.held = held
         self.spent = spent
+        self.changed = False
+
+
+Rows = list[tuple[Touch, Counter]]  # the counters a command touches, each with its working state
 
 
 class Books:
@@ -194,11 +203,10 @@ class Books:
         self.index = index
         self.revision = revision
         self.counters: dict[CounterKey, Counter] = {}
-        self.holds: dict[str, Hold] = {}
+        self.holds: dict[str, Hold] = {}  # open ones
         self.events: dict[tuple[str, str], bytes] = {}  # identity -> body hash of those that exist
-        self.changed_counters: set[CounterKey] = set()
         self.opened_holds: dict[str, Hold] = {}
-        self.ended_holds: dict[str, HoldState] = {}
+        self.ended_holds: dict[str, EndedHold] = {}
         self.new_events: list[Event] = []
 
     def touched(self, command: Command) -> list[Touch]:
@@ -221,9 +229,9 @@ class Books:
             case Settle():
                 return self._settle(command)
             case Void():
-                return self._let_go(command, HoldState.VOIDED)
+                return self._let_go(command, HoldEnd.VOIDED)
             case Expire():
-                return self._let_go(command, HoldState.EXPIRED)
+                return self._let_go(command, HoldEnd.EXPIRED)
             case Record():
                 return self._record(command)
             case Look():
@@ -235,46 +243,41 @@ class Books:
             return Stale()
         if hold.hold_id in self.holds:
             return Duplicate() if self.holds[hold.hold_id][:5] == hold[:5] else Conflict()
-        touches = self.touched(command)
-        for touch in touches:
-            counter = self._counter(touch.key)
-            needed = held_amount(hold, touch.budget.axis)
-            if touch.budget.mode is Mode.HARD and counter.held + counter.spent + needed > touch.budget.limit:
+        rows = self._rows(hold.attribution, hold.opened_at_us)
+        for touch, counter in rows:
+            budget = touch.budget
+            needed = held_amount(hold, budget.axis)
+            if budget.mode is Mode.HARD and counter.held + counter.spent + needed > budget.limit:
                 return Refused(Remaining(touch, counter.held, counter.spent), needed)
-        for touch in touches:
-            self._counter(touch.key).held += held_amount(hold, touch.budget.axis)
-            self.changed_counters.add(touch.key)
+        for touch, counter in rows:
+            counter.held += held_amount(hold, touch.budget.axis)
+            counter.changed = True
         self.holds[hold.hold_id] = self.opened_holds[hold.hold_id] = hold
-        return Held(self._remaining(touches))
+        return Held(_tightest(rows))
 
     def _settle(self, command: Settle) -> Result:
-        hold = self.holds.get(command.hold_id)
         event = command.event
-        if hold is not None and hold.state is HoldState.SETTLED:
-            return Duplicate()
         if (event.source, event.event_id) in self.events:
             return Duplicate()
-        is_open = hold is not None and hold.state is HoldState.OPEN
-        touches = self.touched(command)
-        if hold is not None:
+        rows = self._rows(event.attribution, event.opened_at_us)
+        hold = self.holds.get(command.hold_id)
+        if hold is None:
+            event = event._replace(late=True)
+        else:
             assert hold.attribution == event.attribution, (hold, event)
             assert hold.opened_at_us == event.opened_at_us, (hold, event)
-            overrun = max(0, event.cost_picos - hold.amount_picos)
-            event = event._replace(held_picos=hold.amount_picos, overrun_picos=overrun, late=not is_open)
-        if is_open and hold is not None:
-            self._release(hold, touches)
-            self._end(hold, HoldState.SETTLED)
-        self._post(event, touches)
-        return Settled(event, self._remaining(touches))
+            assert hold.amount_picos == event.held_picos, (hold, event)
+            self._end(hold, HoldEnd.SETTLED, rows)
+        self._post(event, rows)
+        return Settled(event, _tightest(rows))
 
-    def _let_go(self, command: Void | Expire, state: HoldState) -> Result:
+    def _let_go(self, command: Void | Expire, end: HoldEnd) -> Result:
         hold = self.holds.get(command.hold_id)
-        if hold is None or hold.state is not HoldState.OPEN:
+        if hold is None:
             return Duplicate()
         if isinstance(command, Expire) and hold.expires_at_us > command.now_us:
             return Duplicate()  # it was extended meanwhile
-        self._release(hold, self.touched(command))
-        self._end(hold, state)
+        self._end(hold, end, self._rows(hold.attribution, hold.opened_at_us))
         return Voided()
 
     def _record(self, command: Record) -> Result:
@@ -282,58 +285,60 @@ class Books:
         known = self.events.get((event.source, event.event_id))
         if known is not None:
             return Duplicate() if known == event.body_hash else Conflict()
-        self._post(event, self.touched(command))
+        self._post(event, self._rows(event.attribution, event.opened_at_us))
         return Recorded()
 
-    def _post(self, event: Event, touches: list[Touch]) -> None:
-        for touch in touches:
-            self._counter(touch.key).spent += spent_amount(event, touch.budget.axis)
-            self.changed_counters.add(touch.key)
+    def _post(self, event: Event, rows: Rows) -> None:
+        for touch, counter in rows:
+            counter.spent += spent_amount(event, touch.budget.axis)
+            counter.changed = True
         self.events[event.source, event.event_id] = event.body_hash
         self.new_events.append(event)
 
-    def _release(self, hold: Hold, touches: list[Touch]) -> None:
-        for touch in touches:
-            counter = self._counter(touch.key)
+    def _end(self, hold: Hold, end: HoldEnd, rows: Rows) -> None:
+        for touch, counter in rows:
             counter.held -= held_amount(hold, touch.budget.axis)
             assert counter.held >= 0, (touch, hold)
-            self.changed_counters.add(touch.key)
+            counter.changed = True
+        del self.holds[hold.hold_id]
+        self.ended_holds[hold.hold_id] = EndedHold(hold, end)
 
-    def _end(self, hold: Hold, state: HoldState) -> None:
-        self.holds[hold.hold_id] = hold._replace(state=state)
-        self.ended_holds[hold.hold_id] = state
+    def _rows(self, attribution: Attribution, opened_at_us: int) -> Rows:
+        counters = self.counters
+        rows: Rows = []
+        for touch in self.index.touched(attribution, opened_at_us):
+            counter = counters.get(touch.key)
+            if counter is None:
+                counter = counters[touch.key] = Counter()
+            rows.append((touch, counter))
+        return rows
 
-    def _counter(self, key: CounterKey) -> Counter:
-        counter = self.counters.get(key)
-        if counter is None:
-            counter = self.counters[key] = Counter()
-        return counter
 
-    def _remaining(self, touches: list[Touch]) -> tuple[Remaining, ...]:
-        return tuple(
-            Remaining(touch, self.counters[touch.key].held, self.counters[touch.key].spent) for touch in touches
-        )
+def _tightest(rows: Rows) -> Remaining | None:
+    """Return the money counter that has the least left."""
+    tightest, least = None, 0
+    for row in rows:
+        budget = row[0].budget
+        if budget.axis is Axis.MONEY:
+            left = budget.limit - row[1].held - row[1].spent
+            if tightest is None or left < least:
+                tightest, least = row, left
+    return None if tightest is None else Remaining(tightest[0], tightest[1].held, tightest[1].spent)
 
 
 def spent_amount(event: Event, axis: Axis) -> int:
     """Return what an event spends of a budget on `axis`."""
-    match axis:
-        case Axis.MONEY:
-            return event.cost_picos
-        case Axis.TOKENS:
-            return tokens_total(event.quantities)
-        case Axis.REQUESTS:
-            return 1
-        case Axis.CONCURRENT:
-            return 0
+    if axis is Axis.MONEY:
+        return event.cost_picos
+    if axis is Axis.TOKENS:
+        return tokens_total(event.quantities)
+    return 1 if axis is Axis.REQUESTS else 0
 
 
 def held_amount(hold: Hold, axis: Axis) -> int:
     """Return what an open hold takes of a budget on `axis`."""
-    match axis:
-        case Axis.MONEY:
-            return hold.amount_picos
-        case Axis.TOKENS:
-            return hold.tokens
-        case Axis.REQUESTS | Axis.CONCURRENT:
-            return 1
+    if axis is Axis.MONEY:
+        return hold.amount_picos
+    if axis is Axis.TOKENS:
+        return hold.tokens
+    return 1

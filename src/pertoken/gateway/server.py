@@ -51,7 +51,7 @@ async def _serve(settings: Settings, database: Database, host: str, port: int) -
         await server.serve()
     finally:
         await client.close()
-        await asyncio.to_thread(committer.close)
+        await committer.close()
 
 
 def _tame_the_collector() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pertoken.core.budgets import Axis, BudgetIndex, Touch
-from pertoken.core.ledger import Event, Hold
+from pertoken.core.ledger import EndedHold, Event, Hold
 from pertoken.core.money import divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.prices import PriceRow
@@ -15,7 +15,8 @@ from pertoken.ports import Archive
 def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
     """Return all that is known of a call, None when there is no such call."""
     events = archive.call_events(call_id)
-    hold = archive.hold(call_id)
+    ended = archive.ended_hold(call_id)
+    hold = ended.hold if ended else archive.open_hold(call_id)
     if not events and hold is None:
         return None
     prices = {row.price_id: row for row in archive.prices()}
@@ -25,11 +26,11 @@ def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
         "call_id": call_id,
         "cost": format_amount(sum(event.cost_picos for event in events), currency),
         "currency": currency,
-        "status": str(events[0].status) if events else str(hold.state) if hold else "unknown",
+        "status": str(events[0].status) if events else str(ended.end) if ended else "open",
         "lines": lines,
         "attempts": [_attempt(event) for event in events],
         "attribution": _attribution(events, hold),
-        "hold": None if hold is None else _hold(hold, events),
+        "hold": _settled_hold(events) if events else _hold(hold, ended) if hold else None,
         "budgets": list(_budgets(archive, events, hold)),
         "policy": [event.changed for event in events if event.changed],
     }
@@ -93,14 +94,25 @@ def _attribution(events: list[Event], hold: Hold | None) -> dict[str, Any]:
     return {**attribution._asdict(), "tags": dict(attribution.tags)}
 
 
-def _hold(hold: Hold, events: list[Event]) -> dict[str, Any]:
+def _settled_hold(events: list[Event]) -> dict[str, Any] | None:
+    """Return the hold that the events of a call settled, None for what was served elsewhere and reported."""
+    held = sum(event.held_picos for event in events)
+    if not held:
+        return None
+    return {
+        "held": format_amount(held, events[0].currency),
+        "state": "settled late" if any(event.late for event in events) else "settled",
+        "overrun": format_amount(sum(event.overrun_picos for event in events), events[0].currency),
+    }
+
+
+def _hold(hold: Hold, ended: EndedHold | None) -> dict[str, Any]:
     return {
         "held": format_amount(hold.amount_picos),
         "tokens": hold.tokens,
-        "state": str(hold.state),
+        "state": str(ended.end) if ended else "open",
         "opened_at": format_time(hold.opened_at_us),
         "expires_at": format_time(hold.expires_at_us),
-        "overrun": format_amount(sum(event.overrun_picos for event in events)),
     }
 
 

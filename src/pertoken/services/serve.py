@@ -50,7 +50,7 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
     changed = describe(change)
     known = held_headers(call_id, request.model, holding, changed) + answer_headers(answer.headers)
     if request.facts.stream:
-        exchange.start(answer.status, known + remaining_header(holding.remaining))
+        exchange.start(answer.status, known + remaining_header(holding.tightest))
         relayed = await relay_stream(exchange, request, answer, world.drains)
     else:
         relayed = await relay_whole(request, answer)

@@ -8,13 +8,24 @@ import sqlalchemy as sa
 
 from pertoken.core.budgets import Budget, CounterKey
 from pertoken.core.directory import Key
-from pertoken.core.ledger import Event, EventStatus, Hold
+from pertoken.core.ledger import EndedHold, Event, EventStatus, Hold
 from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import SUMS, Rollup
 from pertoken.core.usage import Completeness
 from pertoken.store import catalog, codec, directory
-from pertoken.store.ledger import read_attribution, read_hold
-from pertoken.store.schema import Row, accounts, counters, entries, events, holds, postings, rollups, series
+from pertoken.store.ledger import read_attribution, read_ended_hold, read_hold
+from pertoken.store.schema import (
+    Row,
+    accounts,
+    counters,
+    ended_holds,
+    entries,
+    events,
+    holds,
+    postings,
+    rollups,
+    series,
+)
 
 FETCH = 2_000
 
@@ -66,14 +77,19 @@ class Archive:
         same = sa.or_(events.c.event_id == call_id, events.c.event_id.startswith(f"{call_id}.", autoescape=True))
         return [_event(row) for row in self._connection.execute(_EVENTS.where(same).order_by(events.c.id))]
 
-    def hold(self, hold_id: str) -> Hold | None:
-        """Return one hold in whatever state it is."""
+    def open_hold(self, hold_id: str) -> Hold | None:
+        """Return one hold while it is open."""
         row = self._connection.execute(_HOLDS.where(holds.c.hold_id == hold_id)).first()
         return None if row is None else read_hold(row)
 
     def open_holds(self) -> list[Hold]:
         """Return the holds that have not ended."""
-        return [read_hold(row) for row in self._connection.execute(_HOLDS.where(holds.c.state == "open"))]
+        return [read_hold(row) for row in self._connection.execute(_HOLDS)]
+
+    def ended_hold(self, hold_id: str) -> EndedHold | None:
+        """Return one hold that was let go without a charge."""
+        row = self._connection.execute(_ENDED_HOLDS.where(ended_holds.c.hold_id == hold_id)).first()
+        return None if row is None else read_ended_hold(row)
 
     def counters(self) -> dict[CounterKey, tuple[int, int]]:
         """Return (held, spent) of every counter."""
@@ -101,6 +117,7 @@ class Archive:
 
 _EVENTS = sa.select(events, series).join(series, series.c.series_id == events.c.series_id)
 _HOLDS = sa.select(holds, series).join(series, series.c.series_id == holds.c.series_id)
+_ENDED_HOLDS = sa.select(ended_holds, series).join(series, series.c.series_id == ended_holds.c.series_id)
 
 
 def _event(row: Row) -> Event:

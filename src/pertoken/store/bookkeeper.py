@@ -1,14 +1,15 @@
 """One transaction of the ledger: read the directory, load the rows, let `core.ledger` decide, write what changed."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
 from pertoken.core.directory import Directory
-from pertoken.core.ledger import Command, Hold, Result
+from pertoken.core.ledger import Books, Command, Hold, Result
 from pertoken.core.prices import PriceBook
 from pertoken.store import catalog, directory
-from pertoken.store.database import Database, StoreFailed
+from pertoken.store.database import Database
 from pertoken.store.ledger import LedgerTables, read_hold
 from pertoken.store.schema import holds, series
 
@@ -16,38 +17,76 @@ EXPIRED_MAX = 1_000  # let go in one transaction
 
 
 class Bookkeeper:
-    """Keeps the books of one process. Used by one thread at a time."""
+    """Keeps the books of one process. Used by one thread at a time.
+
+    A transaction has two steps, so that each can run where it costs least: `decide` is short and all in memory,
+    `commit` waits for the disk.
+    """
 
     def __init__(self, database: Database, now_us: Callable[[], int]) -> None:
-        self._database = database.fork()  # a write connection of its own, so that every other writer is noticed
+        self._database = database
+        self._writer = database.hot_writer()
         self._now_us = now_us
         self._tables = LedgerTables()
+        self._books: Books | None = None  # decided, not yet committed
         self.directory = Directory(0, (), ())
         self.prices = PriceBook(())
 
     def close(self) -> None:
         """Close the connections."""
-        self._database.close()
+        self._writer.close()
 
     def refresh(self) -> None:
         """Read keys, budgets and prices if they changed. Raises StoreFailed."""
         with self._database.read() as connection:
             self._read_if_changed(connection)
 
-    def transact(self, commands: Sequence[Command]) -> list[Result]:
-        """Decide and write `commands` in one durable transaction. Raises StoreFailed; then nothing was done."""
+    def decide(self, commands: Sequence[Command], *, wait: bool = True) -> list[Result] | None:
+        """Decide and write `commands` in an open transaction, which `commit` makes durable.
+
+        None, with nothing done, when that would take long and `wait` is not said: another process is writing, or the
+        directory changed and must be read. Raises StoreFailed; then nothing was done.
+        """
+        if not self._writer.begin(wait=wait):
+            return None
+        cursor = self._writer.cursor
         try:
-            with self._database.hot_write() as (cursor, changed_by_others):
-                if changed_by_others:
-                    self._tables.forget_rows()
+            if self._writer.changed_by_others:
+                self._tables.forget_rows()
+                if directory.hot_revision(cursor) != self.directory.revision:
+                    if not wait:
+                        self._writer.rollback()
+                        return None
                     self.refresh()  # nobody can commit while we hold the lock: what is read is what holds
-                books = self._tables.load(cursor, self.directory, commands)
-                results = [books.apply(command) for command in commands]
-                self._tables.save(cursor, books, self._now_us())
-        except StoreFailed:
+            books = self._tables.load(cursor, self.directory, commands)
+            results = [books.apply(command) for command in commands]
+            self._tables.save(cursor, books, self._now_us())
+        except sqlite3.Error as error:
+            self._tables.forget()
+            raise self._writer.failed(error) from error
+        except BaseException:
+            self._tables.forget()
+            self._writer.close()
+            raise
+        self._books = books
+        return results
+
+    def commit(self) -> None:
+        """Make what was decided durable. Raises StoreFailed; then nothing was done."""
+        books, self._books = self._books, None
+        assert books is not None
+        try:
+            self._writer.commit()
+        except BaseException:
             self._tables.forget()
             raise
         self._tables.keep(books)
+
+    def transact(self, commands: Sequence[Command]) -> list[Result]:
+        """Decide and commit, waiting for other writers. Raises StoreFailed; then nothing was done."""
+        results = self.decide(commands)
+        assert results is not None
+        self.commit()
         return results
 
     def expired_holds(self, now_us: int) -> list[Hold]:
@@ -64,7 +103,7 @@ class Bookkeeper:
 _EXPIRED = (
     sa.select(holds, series)
     .join(series, series.c.series_id == holds.c.series_id)
-    .where(holds.c.state == "open", holds.c.expires_at_us <= sa.bindparam("now_us"))
+    .where(holds.c.expires_at_us <= sa.bindparam("now_us"))
     .order_by(holds.c.expires_at_us)
     .limit(EXPIRED_MAX)
 )

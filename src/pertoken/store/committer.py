@@ -1,8 +1,12 @@
-"""Group commit: one thread that makes waiting commands durable together.
+"""Group commit: makes waiting commands durable together.
 
-Callers on the event loop append a command and await its future. The thread takes everything that waits, opens one
-transaction, loads the touched rows, lets `core.ledger` decide, writes, commits with fsync, and only then resolves the
-futures. While one commit runs, the next batch gathers by itself: under load the cost of an fsync is shared.
+Callers on the event loop append a command and await its future. When the loop turns, everything that waits is taken as
+one batch: `decide` runs at once, in memory, on the event loop's thread; a second thread only commits, with fsync; then
+the futures are resolved. While one commit runs, the next batch gathers by itself: under load an fsync is shared.
+
+Deciding on the loop's thread costs it 20 to 60 us a command. Deciding on the second thread cost more than twice that:
+each statement hands Python's interpreter lock over and back (460 us of CPU a call became 270). What can take long - a
+big batch, another process that is writing, a changed directory - is decided on the second thread all the same.
 
 The database is the only authority: rows are read in the transaction that decides on them, so several processes can
 share one file.
@@ -10,11 +14,13 @@ share one file.
 
 import asyncio
 import collections
+import contextlib
 import json
 import logging
+import queue
 import threading
-import time
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Command, Expire, Result, Settle, Void
@@ -25,8 +31,9 @@ from pertoken.store.database import Database, StoreFailed
 
 QUEUE_MAX = 20_000
 BATCH_MAX = 1_000
+QUICK_MAX = 200  # commands that are decided on the event loop's thread; more would stop it for too long
 OWED_MAX = 20_000
-IDLE_S = 1.0  # how long the thread sleeps when nothing waits, before it looks for changes and expired holds
+LOOK_S = 1.0  # how often changes, expired holds and owed settlements are looked for
 
 log = logging.getLogger("pertoken.store")
 
@@ -34,18 +41,31 @@ _Waiting = tuple[Command, "asyncio.Future[Result]"]
 _Done = tuple["asyncio.Future[Result]", Result | StoreUnavailable]
 
 
+class _Job(NamedTuple):
+    """What the thread does next."""
+
+    batch: Sequence[_Waiting]
+    decided: list[Result] | None  # None: the thread must decide, too
+    look: bool  # whether to look around as well
+
+
 class Committer:
-    """Makes commands durable. `start` once, `submit` from the event loop, `close` at the end."""
+    """Makes commands durable. `start` once, `submit` from the event loop, `close` at the end.
+
+    The bookkeeper has one user at a time: the thread while `_busy`, else the event loop.
+    """
 
     def __init__(self, database: Database, now_us: Callable[[], int]) -> None:
         self._bookkeeper = Bookkeeper(database, now_us)
         self._now_us = now_us
         self._waiting: collections.deque[_Waiting] = collections.deque()
         self._owed: collections.deque[Command] = collections.deque()
-        self._wake = threading.Event()
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._busy = False  # a batch is on its way, or about to begin
+        self._look_due = False
         self._closing = False
-        self._looked_at = 0.0
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop
+        self._timer: asyncio.TimerHandle
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self.failure: str | None = None  # why the last transaction failed, None after one that did not
 
@@ -64,10 +84,10 @@ class Committer:
         self._loop = loop
         self._bookkeeper.refresh()
         self._thread.start()
+        self._timer = loop.call_later(LOOK_S, self._look_soon)
 
     def submit(self, command: Command) -> "asyncio.Future[Result]":
         """Return a future of the result, resolved when the command is on disk. Fails with StoreUnavailable."""
-        assert self._loop is not None
         future: asyncio.Future[Result] = self._loop.create_future()
         if len(self._waiting) >= QUEUE_MAX or self._closing:
             future.set_exception(
@@ -75,57 +95,91 @@ class Committer:
             )
             return future
         self._waiting.append((command, future))
-        if not self._wake.is_set():
-            self._wake.set()
+        self._turn()
         return future
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Commit what waits, then end the thread."""
         self._closing = True
-        self._wake.set()
-        if self._thread.is_alive():
-            self._thread.join()
+        self._timer.cancel()
+        self._turn()
+        await asyncio.to_thread(self._thread.join)
         self._bookkeeper.close()
 
-    def _run(self) -> None:
-        while True:
-            self._wake.wait(IDLE_S)
-            self._wake.clear()
-            if self._waiting:
-                self._commit(self._take())
-                if self._waiting:
-                    self._wake.set()
-            if time.monotonic() - self._looked_at >= IDLE_S:
-                self._look_around()
-            if self._closing and not self._waiting:
-                self._pay_owed()
-                return
+    # -- on the event loop -------------------------------------------------------------------------------------------
 
-    def _take(self) -> list[_Waiting]:
+    def _turn(self) -> None:
+        """See that a batch begins when the loop turns, so that all that is submitted in this turn comes along."""
+        if not self._busy:
+            self._busy = True
+            self._loop.call_soon(self._begin)
+
+    def _begin(self) -> None:
+        """Take what waits, decide it here if that is quick, and leave the rest to the thread."""
         waiting = self._waiting
-        return [waiting.popleft() for _ in range(min(len(waiting), BATCH_MAX))]
-
-    def _commit(self, batch: Sequence[_Waiting]) -> None:
-        try:
-            results = self._bookkeeper.transact([command for command, _ in batch])
-        except StoreFailed as failure:
-            self._fail(batch, failure)
+        batch = [waiting.popleft() for _ in range(min(len(waiting), BATCH_MAX))]
+        look, self._look_due = self._look_due, False
+        if not batch and not look:
+            if self._closing:
+                self._jobs.put(None)
+            else:
+                self._busy = False
             return
-        self.failure = None
-        self._resolve([(future, result) for (_, future), result in zip(batch, results, strict=True)])
+        decided = None
+        if 0 < len(batch) <= QUICK_MAX:
+            with contextlib.suppress(StoreFailed):  # the thread tries again, and deals with it
+                decided = self._bookkeeper.decide([command for command, _ in batch], wait=False)
+        self._jobs.put(_Job(batch, decided, look))
 
-    def _fail(self, batch: Sequence[_Waiting], failure: StoreFailed) -> None:
+    def _finished(self, done: Sequence[_Done]) -> None:
+        """Resolve the futures of a batch; the next begins after those who waited for this one have run."""
+        for future, result in done:
+            if future.cancelled():
+                continue
+            if isinstance(result, StoreUnavailable):
+                future.set_exception(result)
+                future.exception()  # a caller that went away must not leave a warning behind
+            else:
+                future.set_result(result)
+        self._loop.call_soon(self._begin)
+
+    def _look_soon(self) -> None:
+        self._look_due = True
+        self._turn()
+        self._timer = self._loop.call_later(LOOK_S, self._look_soon)
+
+    # -- on the thread -----------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            done = self._commit(job.batch, job.decided) if job.batch else []
+            if job.look:
+                self._look_around()
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self._finished, done)
+        self._pay_owed()
+
+    def _commit(self, batch: Sequence[_Waiting], decided: list[Result] | None = None) -> list[_Done]:
+        try:
+            if decided is None:
+                decided = self._bookkeeper.transact([command for command, _ in batch])
+            else:
+                self._bookkeeper.commit()
+        except StoreFailed as failure:
+            return self._fail(batch, failure)
+        self.failure = None
+        return [(future, result) for (_, future), result in zip(batch, decided, strict=True)]
+
+    def _fail(self, batch: Sequence[_Waiting], failure: StoreFailed) -> list[_Done]:
         """Answer each command of a failed batch: alone if it can be, else unavailable; what is owed is kept."""
         if len(batch) > 1 and failure.is_one_row:
-            for one in batch:  # one command does not fit its row: the others must not suffer
-                self._commit([one])
-            return
+            return [done for one in batch for done in self._commit([one])]  # the others must not suffer
         self.failure = str(failure)
         log.error("%d commands failed: %s", len(batch), failure)
         for command, _ in batch:
             if isinstance(command, Settle | Void):
                 self._owe(command)
-        self._resolve([(future, StoreUnavailable(str(failure))) for _, future in batch])
+        return [(future, StoreUnavailable(str(failure))) for _, future in batch]
 
     def _owe(self, command: Settle | Void) -> None:
         """Keep a settlement that could not be written; it is tried again until it is, and logged in full meanwhile."""
@@ -150,8 +204,7 @@ class Committer:
         log.warning("%d settlements that were owed are on disk now", len(owed))
 
     def _look_around(self) -> None:
-        """Once a second: settle what is owed, read a changed directory, let expired holds go."""
-        self._looked_at = time.monotonic()
+        """Settle what is owed, read a changed directory, let expired holds go."""
         self._pay_owed()
         try:
             self._bookkeeper.refresh()
@@ -167,19 +220,3 @@ class Committer:
             log.error("the store failed: %s", failure)  # noqa: TRY400 - the reason says it all, a trace adds nothing
         else:
             self.failure = None
-
-    def _resolve(self, done: Sequence[_Done]) -> None:
-        assert self._loop is not None
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(_resolve_all, done)
-
-
-def _resolve_all(done: Sequence[_Done]) -> None:
-    for future, result in done:
-        if future.cancelled():
-            continue
-        if isinstance(result, StoreUnavailable):
-            future.set_exception(result)
-            future.exception()  # a caller that went away must not leave a warning behind
-        else:
-            future.set_result(result)

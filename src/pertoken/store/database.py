@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 BUSY_MS_MAX = 10_000  # how long a writer waits for another process' transaction
+BUSY_POLL_S = 0.001
 
 
 class StoreFailed(Exception):
@@ -37,13 +39,11 @@ class Database:
             raise StoreFailed("the ledger needs a file, not memory; use sqlite:///PATH")
         self.path = Path(self.url.database)
         self._writer = _engine(self.url, "BEGIN IMMEDIATE")
-        self._hot: sa.PoolProxiedConnection | None = None
-        self._hot_version: int | None = None
         self._reader = _engine(self.url, "BEGIN")
 
-    def fork(self) -> "Database":
-        """Return the same database with connections of its own."""
-        return Database(self.url.render_as_string(hide_password=False))
+    def hot_writer(self) -> "HotWriter":
+        """Return a writer on a connection of its own."""
+        return HotWriter(self._writer, self.path)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -53,40 +53,6 @@ class Database:
                 yield connection
         except sa.exc.DBAPIError as error:
             raise StoreFailed(_reason(str(error.orig), self.path)) from error
-
-    @contextlib.contextmanager
-    def hot_write(self) -> Iterator[tuple[Cursor, bool]]:
-        """Yield the driver's cursor in one durable transaction on a connection kept for this alone.
-
-        Also yields whether another connection has committed since the last hot write. SQLite counts the commits of
-        others for each connection (PRAGMA data_version), so that inside a write transaction "no" is certain: rows
-        remembered from the last one are the rows on disk. Raises StoreFailed; nothing is half done then.
-        """
-        try:
-            if self._hot is None:
-                self._hot = self._writer.raw_connection()
-            cursor = self._hot.cursor()
-            cursor.execute("BEGIN IMMEDIATE")
-            try:
-                cursor.execute("PRAGMA data_version")
-                version = cursor.fetchall()[0][0]
-                yield cursor, version != self._hot_version
-                cursor.execute("COMMIT")
-                self._hot_version = version
-            except BaseException:
-                cursor.execute("ROLLBACK")
-                raise
-        except sqlite3.Error as error:
-            self._drop_hot()
-            raise StoreFailed(
-                _reason(str(error), self.path), is_one_row=isinstance(error, sqlite3.IntegrityError)
-            ) from error
-
-    def _drop_hot(self) -> None:
-        self._hot_version = None
-        if self._hot is not None:
-            self._hot.invalidate()
-            self._hot = None
 
     @contextlib.contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -115,13 +81,94 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
-        self._drop_hot()
         self._writer.dispose()
         self._reader.dispose()
 
 
+class HotWriter:
+    """Short durable transactions on the driver's own cursor, on a connection kept for this alone.
+
+    `begin`, statements on `cursor`, `commit` or `rollback`. Everything raises StoreFailed; nothing is half done then.
+    """
+
+    def __init__(self, engine: sa.Engine, path: Path) -> None:
+        self._engine = engine
+        self._path = path
+        self._connection: sa.PoolProxiedConnection | None = None
+        self._version: int | None = None
+        self.cursor: Cursor
+        self.changed_by_others = True
+
+    def begin(self, *, wait: bool) -> bool:
+        """Begin a transaction that alone may write. False: another process writes just now, and `wait` is not said.
+
+        `changed_by_others` then tells whether another connection has committed since our last commit. SQLite counts
+        those for each connection (PRAGMA data_version), so that inside a write transaction "no" is certain: rows
+        remembered from the last one are the rows on disk.
+        """
+        deadline = time.monotonic() + BUSY_MS_MAX / 1000
+        while True:
+            try:
+                if self._connection is None:
+                    self._connect()
+                self.cursor.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or (wait and time.monotonic() > deadline):
+                    raise self.failed(error) from error
+                if not wait:
+                    return False
+                time.sleep(BUSY_POLL_S)
+            except sqlite3.Error as error:
+                raise self.failed(error) from error
+            else:
+                break
+        [(version,)] = self.cursor.execute("PRAGMA data_version").fetchall()
+        self.changed_by_others = version != self._version
+        self._version = version
+        return True
+
+    def commit(self) -> None:
+        """Make the transaction durable."""
+        try:
+            self.cursor.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self.failed(error) from error
+
+    def rollback(self) -> None:
+        """Undo the transaction. What others changed is told again by the next `begin`."""
+        self._version = None
+        try:
+            self.cursor.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise self.failed(error) from error
+
+    def failed(self, error: sqlite3.Error) -> StoreFailed:
+        """Drop the connection, which undoes its transaction, and return the failure by name."""
+        self.close()
+        return StoreFailed(_reason(str(error), self._path), is_one_row=isinstance(error, sqlite3.IntegrityError))
+
+    def close(self) -> None:
+        """Close the connection; the next `begin` opens another."""
+        self._version = None
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):  # a statement left open would keep the transaction alive
+                self._connection.rollback()
+            self.cursor.close()
+            self._connection.invalidate()
+            self._connection = None
+
+    def _connect(self) -> None:
+        try:
+            self._connection = self._engine.raw_connection()
+        except sa.exc.DBAPIError as error:
+            raise sqlite3.OperationalError(str(error.orig)) from error
+        self.cursor = self._connection.cursor()
+        self.cursor.execute("PRAGMA busy_timeout=0")  # `begin` waits, or does not, by itself
+
+
 def _engine(url: sa.URL, begin: str) -> sa.Engine:
-    engine = sa.create_engine(url, connect_args={"timeout": BUSY_MS_MAX / 1000, "check_same_thread": False})
+    arguments = {"timeout": BUSY_MS_MAX / 1000, "check_same_thread": False, "cached_statements": 256}
+    engine = sa.create_engine(url, connect_args=arguments)
 
     @sa.event.listens_for(engine, "connect")
     def _prepare(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
@@ -136,6 +183,10 @@ def _engine(url: sa.URL, begin: str) -> sa.Engine:
         connection.exec_driver_sql(begin)
 
     return engine
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY  # what extends it is in the high bits
 
 
 def _reason(text: str, path: Path) -> str:

@@ -1,6 +1,7 @@
 """Keys and budgets in the database; every change adds one to the directory's revision."""
 
 import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 from pertoken.core.budgets import Axis, Budget, Mode
 from pertoken.core.directory import Directory, Key
@@ -13,6 +14,12 @@ def read_revision(connection: sa.Connection) -> int:
     """Return the directory's revision."""
     value: int = connection.execute(_READ_REVISION).scalar_one()
     return value
+
+
+def hot_revision(cursor: Cursor) -> int:
+    """Return the same on the driver's cursor."""
+    [(value,)] = cursor.execute(_HOT_REVISION).fetchall()
+    return int(value)
 
 
 def bump_revision(connection: sa.Connection) -> None:
@@ -96,6 +103,7 @@ def remove_budget(connection: sa.Connection, budget_id: str, at_us: int) -> None
     bump_revision(connection)
 
 
+_HOT_REVISION = f"SELECT value FROM {revision.name}"  # noqa: S608 - a name of our own
 _READ_REVISION = sa.select(revision.c.value)
 
 

@@ -12,12 +12,23 @@ from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 from pertoken.core import ledger
 from pertoken.core.budgets import Attribution, CounterKey
 from pertoken.core.directory import Directory
-from pertoken.core.ledger import Books, Command, Counter, Event, Hold, HoldState
+from pertoken.core.ledger import Books, Command, Counter, EndedHold, Event, Hold, HoldEnd
 from pertoken.core.periods import US_PER_SECOND
 from pertoken.core.reporting import SUMS, event_sums
 from pertoken.store import codec
-from pertoken.store.schema import Row, accounts, counters, entries, events, holds, postings, rollups, series
-from pertoken.store.statement import Insert, Keyed, select
+from pertoken.store.schema import (
+    Row,
+    accounts,
+    counters,
+    ended_holds,
+    entries,
+    events,
+    holds,
+    postings,
+    rollups,
+    series,
+)
+from pertoken.store.statement import Write, select
 
 HOUR_US = 3600 * US_PER_SECOND
 SERIES_MEMORY_MAX = 50_000
@@ -44,19 +55,26 @@ class LedgerTables:
         records = {(one.event.source, one.event.event_id) for one in commands if type(one) is ledger.Record}
         self._load_counters(cursor, books, keys)
         self._load_holds(cursor, books, owners)
+        records |= {
+            (one.event.source, one.event.event_id)
+            for one in commands
+            if type(one) is ledger.Settle and one.hold_id not in books.holds
+        }
         for source, event_id, body_hash in _IDENTITIES.run(cursor, list(records)):
             books.events[source, event_id] = body_hash
         return books
 
     def save(self, cursor: Cursor, books: Books, posted_at_us: int) -> None:
         """Write everything that changed: holds, events with their entry, counters, balances, roll-ups."""
-        _INSERT_HOLD.run(cursor, [self._hold_row(cursor, hold) for hold in books.opened_holds.values()])
-        for state in set(books.ended_holds.values()):
-            ended = [(hold_id,) for hold_id, found in books.ended_holds.items() if found is state]
-            _END_HOLD.run(cursor, ended, state.value)
+        ended = books.ended_holds
+        opened = [hold for hold_id, hold in books.opened_holds.items() if hold_id not in ended]
+        _INSERT_HOLD.run(cursor, [self._hold_row(cursor, hold) for hold in opened])
+        _DELETE_HOLD.run(cursor, [(hold_id,) for hold_id in ended if hold_id not in books.opened_holds])
+        let_go = [one for one in ended.values() if one.end is not HoldEnd.SETTLED]
+        _INSERT_ENDED.run(cursor, [(*self._hold_row(cursor, hold), end.value, posted_at_us) for hold, end in let_go])
         if books.new_events:
             self._save_events(cursor, books.new_events, posted_at_us)
-        changed = [(*key, books.counters[key].held, books.counters[key].spent) for key in books.changed_counters]
+        changed = [(*key, row.held, row.spent) for key, row in books.counters.items() if row.changed]
         _PUT_COUNTER.run(cursor, changed)
 
     def keep(self, books: Books) -> None:
@@ -64,8 +82,7 @@ class LedgerTables:
         if len(self._counters) + len(self._holds) > ROWS_MEMORY_MAX:
             self.forget_rows()
         self._counters.update(books.counters)
-        for hold in books.opened_holds.values():
-            self._holds[hold.hold_id] = hold
+        self._holds.update(books.opened_holds)
         for hold_id in books.ended_holds:
             self._holds.pop(hold_id, None)
 
@@ -116,10 +133,10 @@ class LedgerTables:
             books.holds[row[0]] = self._read_hold(cursor, row, owners[row[0]])
 
     def _read_hold(self, cursor: Cursor, row: tuple[Any, ...], owner: Attribution) -> Hold:
-        hold_id, series_id, conversation, amount_picos, tokens, opened_at_us, expires_at_us, process, state = row
+        hold_id, series_id, conversation, amount_picos, tokens, opened_at_us, expires_at_us, process = row
         assert series_id == self.series_id(cursor, owner), (hold_id, owner)
         assert conversation == owner.conversation, (hold_id, owner)
-        return Hold(hold_id, owner, amount_picos, tokens, opened_at_us, expires_at_us, process, HoldState(state))
+        return Hold(hold_id, owner, amount_picos, tokens, opened_at_us, expires_at_us, process)
 
     def _hold_row(self, cursor: Cursor, hold: Hold) -> tuple[Any, ...]:
         return (
@@ -131,7 +148,6 @@ class LedgerTables:
             hold.opened_at_us,
             hold.expires_at_us,
             hold.owner,
-            hold.state.value,
         )
 
     def _save_events(self, cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> None:
@@ -172,8 +188,8 @@ def _post(cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> dic
             sums[event.attribution.provider or "", event.currency] += event.cost_picos
     ids = {}
     for (provider, currency), amount in sums.items():
-        _INSERT_ENTRY.run(cursor, [(posted_at_us, "usage", currency)])
-        entry_id = ids[provider, currency] = cursor.fetchall()[0][0]
+        [entry_id] = _INSERT_ENTRY.run_returning(cursor, (posted_at_us, "usage", currency))
+        ids[provider, currency] = entry_id
         pair = ((f"provider_cost:{provider}", amount), (f"provider_payable:{provider}", -amount))
         _INSERT_POSTING.run(cursor, [(entry_id, account, picos) for account, picos in pair])
         _ADD_BALANCE.run(cursor, [(account, currency, picos) for account, picos in pair])
@@ -200,8 +216,12 @@ def read_hold(row: Row) -> Hold:
         row.opened_at_us,
         row.expires_at_us,
         row.owner,
-        HoldState(row.state),
     )
+
+
+def read_ended_hold(row: Row) -> EndedHold:
+    """Return a hold that was let go from its row joined with its series."""
+    return EndedHold(read_hold(row), HoldEnd(row.ended))
 
 
 def read_attribution(row: Row, conversation: str | None) -> Attribution:
@@ -265,26 +285,27 @@ def _names(table: sa.Table) -> list[str]:
     return [column.name for column in table.columns if column is not table.autoincrement_column]
 
 
-def _add_to(table: sa.Table, key: Sequence[str], sums: Sequence[str]) -> Insert:
+def _add_to(table: sa.Table, key: Sequence[str], sums: Sequence[str]) -> Write:
     """Return a statement that adds to the sums of a row, making it if it is not there."""
     new = insert(table)
     added = {name: table.c[name] + new.excluded[name] for name in sums}
-    return Insert(new.on_conflict_do_update(index_elements=key, set_=added), _names(table), _DIALECT)
+    return Write(new.on_conflict_do_update(index_elements=key, set_=added), _names(table), _DIALECT)
 
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 _COUNTERS = select(list(counters.c), list(counters.primary_key))
 _HOLDS = select(list(holds.c), [holds.c.hold_id])
 _IDENTITIES = select([events.c.source, events.c.event_id, events.c.body_hash], [events.c.source, events.c.event_id])
-_INSERT_HOLD = Insert(sa.insert(holds), _names(holds), _DIALECT)
-_END_HOLD = Keyed(f"UPDATE {holds.name} SET state = ?", [holds.c.hold_id])  # noqa: S608 - a name of our own
-_INSERT_EVENT = Insert(sa.insert(events), _names(events), _DIALECT)
-_INSERT_POSTING = Insert(sa.insert(postings), _names(postings), _DIALECT)
-_INSERT_ENTRY = Insert(sa.insert(entries).returning(entries.c.entry_id), _names(entries), _DIALECT)
-_INSERT_SERIES = Insert(insert(series).on_conflict_do_nothing(), _names(series), _DIALECT)
+_INSERT_HOLD = Write(sa.insert(holds), _names(holds), _DIALECT)
+_INSERT_ENDED = Write(sa.insert(ended_holds), _names(ended_holds), _DIALECT)
+_DELETE_HOLD = Write(sa.delete(holds).where(holds.c.hold_id == sa.bindparam("hold_id")), ["hold_id"], _DIALECT)
+_INSERT_EVENT = Write(sa.insert(events), _names(events), _DIALECT)
+_INSERT_POSTING = Write(sa.insert(postings), _names(postings), _DIALECT)
+_INSERT_ENTRY = Write(sa.insert(entries).returning(entries.c.entry_id), _names(entries), _DIALECT)
+_INSERT_SERIES = Write(insert(series).on_conflict_do_nothing(), _names(series), _DIALECT)
 _SERIES = select([series.c.series_id], [series.c[name] for name in _names(series)])
 _put_counter = insert(counters)
-_PUT_COUNTER = Insert(
+_PUT_COUNTER = Write(
     _put_counter.on_conflict_do_update(
         index_elements=list(counters.primary_key),
         set_={"held": _put_counter.excluded.held, "spent": _put_counter.excluded.spent},

@@ -98,26 +98,31 @@ series = sa.Table(
     sa.UniqueConstraint("key_id", "team", "customer", "user_name", "provider", "model", "tags", name="uq_series_all"),
 )
 
-holds = sa.Table(
-    "holds",
+
+def _hold_columns() -> list[sa.Column[Any]]:
+    return [
+        sa.Column("hold_id", sa.Text, primary_key=True),
+        sa.Column("series_id", _Id, nullable=False),
+        sa.Column("conversation", sa.Text),
+        sa.Column("amount_picos", Picos, nullable=False),
+        sa.Column("tokens", sa.BigInteger, nullable=False),
+        sa.Column("opened_at_us", Instant, nullable=False),
+        sa.Column("expires_at_us", Instant, nullable=False),
+        sa.Column("owner", sa.Text, nullable=False),
+    ]
+
+
+# The open holds, and only those: as many rows as calls are under way.
+holds = sa.Table("holds", metadata, *_hold_columns(), _fits("amount_picos"), sqlite_with_rowid=False)
+
+# Holds that ended without a charge, voided or expired. One that was settled lives on in its event.
+ended_holds = sa.Table(
+    "ended_holds",
     metadata,
-    sa.Column("hold_id", sa.Text, primary_key=True),
-    sa.Column("series_id", _Id, nullable=False),
-    sa.Column("conversation", sa.Text),
-    sa.Column("amount_picos", Picos, nullable=False),
-    sa.Column("tokens", sa.BigInteger, nullable=False),
-    sa.Column("opened_at_us", Instant, nullable=False),
-    sa.Column("expires_at_us", Instant, nullable=False),
-    sa.Column("owner", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    _fits("amount_picos"),
+    *_hold_columns(),
+    sa.Column("ended", sa.Text, nullable=False),
+    sa.Column("ended_at_us", Instant, nullable=False),
     sqlite_with_rowid=False,
-)
-sa.Index(
-    "ix_holds_open",
-    holds.c.expires_at_us,
-    sqlite_where=holds.c.state == "open",
-    postgresql_where=holds.c.state == "open",
 )
 
 events = sa.Table(

@@ -10,26 +10,29 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
-VARIABLES_MAX = 30_000  # SQLite takes 32,766 in one statement
 
+class Write:
+    """INSERT of rows, with an ending such as ON CONFLICT, or a DELETE by key.
 
-class Insert:
-    """INSERT of many rows in one statement, with an ending such as ON CONFLICT."""
+    One short text for any number of rows: the driver keeps it prepared (rows in one VALUES list gain nothing from
+    eight rows on, and every other number of rows is another text to prepare).
+    """
 
     def __init__(self, clause: sa.Executable, names: Sequence[str], dialect: sa.Dialect) -> None:
         compiled = clause.compile(dialect=dialect, column_keys=list(names))  # type: ignore[attr-defined]
         assert tuple(compiled.positiontup) == tuple(names), (compiled.positiontup, names)
-        self._one = f"({', '.join('?' * len(names))})"
-        self._head, values, self._tail = str(compiled).partition(self._one)
-        assert values, str(compiled)
-        self._rows_max = VARIABLES_MAX // len(names)
+        self._text = str(compiled)
 
     def run(self, cursor: Cursor, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert all rows."""
-        for at in range(0, len(rows), self._rows_max):
-            some = rows[at : at + self._rows_max]
-            text = f"{self._head}{', '.join([self._one] * len(some))}{self._tail}"
-            cursor.execute(text, tuple(value for row in some for value in row))
+        """Execute for every row."""
+        if rows:
+            cursor.executemany(self._text, rows)
+
+    def run_returning(self, cursor: Cursor, row: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Execute for one row and return what its RETURNING gives."""
+        cursor.execute(self._text, row)
+        [found] = cursor.fetchall()
+        return tuple(found)
 
 
 class Keyed:

@@ -35,7 +35,7 @@ class Holding(NamedTuple):
     """An open hold, and what it changed in the request."""
 
     hold: Hold
-    remaining: tuple[Remaining, ...]
+    tightest: Remaining | None  # money budget with the least left
     output_cap: int | None  # to write into the request, None: leave it
 
 
@@ -52,8 +52,8 @@ async def open_hold(request: Request, call_id: str, world: World) -> Holding | R
             hold = _hold(request, call_id, bound, amount, world)
             result = await world.ledger.submit(OpenHold(hold, world.ledger.directory.revision))
             match result:
-                case Held(remaining=remaining):
-                    return Holding(hold, remaining, _cap_to_write(request, bound))
+                case Held(tightest=tightest):
+                    return Holding(hold, tightest, _cap_to_write(request, bound))
                 case Refused(blocker=blocker):
                     smaller = await _shrink(request, bound, blocker, world) if attempts_left else None
                     if smaller is None:

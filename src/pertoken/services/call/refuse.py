@@ -1,6 +1,5 @@
 """Answering: our own headers, and refusals in the client's own wire format."""
 
-from pertoken.core.budgets import Axis
 from pertoken.core.errors import Refusal
 from pertoken.core.ledger import Remaining, Settled
 from pertoken.core.money import format_amount
@@ -37,15 +36,13 @@ def held_headers(call_id: str, model: str, holding: Holding, changed: str | None
 def settled_headers(settled: Settled) -> list[tuple[bytes, bytes]]:
     """Return what is known once the call is settled: its cost, and what that leaves."""
     cost = format_amount(settled.event.cost_picos, settled.event.currency)
-    return [(b"x-pertoken-cost", cost.encode()), *remaining_header(settled.remaining)]
+    return [(b"x-pertoken-cost", cost.encode()), *remaining_header(settled.tightest)]
 
 
-def remaining_header(remaining: tuple[Remaining, ...]) -> list[tuple[bytes, bytes]]:
+def remaining_header(tightest: Remaining | None) -> list[tuple[bytes, bytes]]:
     """Return what is left of the tightest money budget the call touches; nothing when it touches none."""
-    money = [one for one in remaining if one.touch.budget.axis is Axis.MONEY]
-    if not money:
+    if tightest is None:
         return []
-    tightest = min(money, key=lambda one: one.left)
     text = format_amount(tightest.left, tightest.touch.budget.currency)
     return [(b"x-pertoken-budget-remaining", text.encode())]
 

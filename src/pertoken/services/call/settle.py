@@ -26,7 +26,7 @@ async def settle(
         result = await world.ledger.submit(Settle(holding.hold.hold_id, event))
     except StoreUnavailable as error:
         return error
-    return result if isinstance(result, Settled) else Settled(event, ())
+    return result if isinstance(result, Settled) else Settled(event, None)
 
 
 def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str | None, world: World) -> Event:
@@ -49,6 +49,7 @@ def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str 
         reason = rates.reason if not isinstance(rates, Rates) else None
     elif not isinstance(rated, Rated):
         reason = rated.reason
+    cost_picos = rated.cost_picos if isinstance(rated, Rated) else 0
     return Event(
         source=SOURCE,
         event_id=holding.hold.hold_id,
@@ -60,7 +61,7 @@ def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str 
         completeness=completeness,
         quantities=quantities,
         currency=rates.currency if isinstance(rates, Rates) else "USD",
-        cost_picos=rated.cost_picos if isinstance(rated, Rated) else 0,
+        cost_picos=cost_picos,
         price_picos=0,
         lines=lines,
         model_served=reading.model,
@@ -69,6 +70,8 @@ def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str 
         raw=reading.raw,
         reason=reason or note,
         changed=changed,
+        held_picos=holding.hold.amount_picos,
+        overrun_picos=max(0, cost_picos - holding.hold.amount_picos),
     )
 
 
