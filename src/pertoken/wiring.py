@@ -18,7 +18,8 @@ from pertoken.core.periods import FOREVER_US
 from pertoken.core.prices import Match, PriceBook, PriceRow, Source, price_id
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.services.catalog import Merge, merge
-from pertoken.services.world import Drains, Route, World
+from pertoken.services.offers import Offers, Route
+from pertoken.services.world import Drains, World
 from pertoken.settings import Settings
 from pertoken.store import catalog
 from pertoken.store.committer import Committer
@@ -80,13 +81,14 @@ def fill_price_book(database: Database, settings: Settings) -> None:
 def make_world(settings: Settings, committer: Committer, client: Client) -> World:
     """Return the world of one serving process."""
     limits = settings.limits
+    providers = _providers(settings, client)
+    routes = {name: Route(model.provider, model.model) for name, model in settings.models.items()}
     return World(
         ledger=committer,
         clock=SystemClock(),
         tokenizers=Tokenizers(),
-        limits=ModelLimits(),
-        providers=_providers(settings, client),
-        routes={name: Route(model.provider, model.model) for name, model in settings.models.items()},
+        providers=providers,
+        offers=Offers(committer, providers, routes, ModelLimits()),
         owner=f"{socket.gethostname()}:{os.getpid()}",
         drains=Drains(limits.drain_calls_max),
         hold_ttl_us=limits.hold_s * 1_000_000,

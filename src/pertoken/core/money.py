@@ -59,7 +59,7 @@ def format_amount(picos: int, currency: str = "USD") -> str:
     """Return the exact decimal text in the major unit, without exponent or trailing zeros ("0.0096")."""
     digits = pico_digits(currency)
     whole, rest = divmod(abs(picos), 10**digits)
-    text = f"{whole}.{rest:0{digits}d}".rstrip("0").rstrip(".")
+    text = f"{whole}.{str(rest).zfill(digits).rstrip('0')}" if rest else str(whole)
     return f"-{text}" if picos < 0 else text
 
 

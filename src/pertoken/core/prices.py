@@ -9,6 +9,7 @@ anything up again.
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
@@ -130,8 +131,9 @@ def context(service_tier: str | None, *, batch: bool = False, speed: str | None 
     return Context(None if tier in STANDARD_TIERS else tier, batch=batch, speed=None if speed == "standard" else speed)
 
 
-class Rates(NamedTuple):
-    """The prices in force for one model, from `valid_from_us` until `valid_to_us`."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Rates:
+    """The prices in force for one model, from `valid_from_us` until `valid_to_us`. Equal only to itself."""
 
     provider: str
     model: str

@@ -1,11 +1,13 @@
 """Rating: usage x prices = exact, explainable lines; and the quote that a hold is made of."""
 
 from collections.abc import Mapping
+from fractions import Fraction
+from functools import lru_cache
 from typing import NamedTuple
 
 from pertoken.core.money import divide_half_even, divide_up
 from pertoken.core.prices import PriceRow, Rates
-from pertoken.core.units import CONTAINERS, DIMENSIONS, MODALITIES
+from pertoken.core.units import CONTAINERS, DIMENSIONS, INPUT_UNITS, MODALITIES
 from pertoken.core.usage import Quantities, leaves
 
 
@@ -60,19 +62,16 @@ def quote(quantities_max: Quantities, rates: Rates, impossible: frozenset[str] =
     its tokens could get: an input token may turn out to be a cache write, and the input may reach a context tier.
     Units in `impossible` cannot occur in this call, and their rows are left out.
     """
-    input_max = sum(quantity for unit, quantity in quantities_max.items() if "input" in DIMENSIONS[unit])
+    input_max = sum(quantity for unit, quantity in quantities_max.items() if unit in INPUT_UNITS)
     total_picos = 0
     for unit, quantity in quantities_max.items():
         if not quantity:
             continue
-        dearest = None
-        for above, rows in rates.tiers:
-            if above and input_max <= above:
-                continue
-            for row in _rows_for_any_of(unit, rows, impossible):
-                price_picos = divide_up(quantity * row.amount_picos, row.per)
-                dearest = price_picos if dearest is None else max(dearest, price_picos)
-        if dearest is None:
+        dearest = -1
+        for above, amount_picos, per in _dearest(rates, unit, impossible):
+            if not above or input_max > above:
+                dearest = max(dearest, divide_up(quantity * amount_picos, per))
+        if dearest < 0:
             return Unpriced(f"no price known for {unit} of {rates.model!r} at {rates.provider}")
         total_picos += dearest
     return total_picos
@@ -83,6 +82,18 @@ def _container_row(unit: str, rows: Mapping[str, PriceRow]) -> PriceRow | None:
         if container in rows:
             return rows[container]
     return None
+
+
+@lru_cache(maxsize=4096)
+def _dearest(rates: Rates, unit: str, impossible: frozenset[str]) -> tuple[tuple[int, int, int], ...]:
+    """Return (input above, amount, per) of the dearest row for `unit` in each tier. Remembering saves 8 us a quote."""
+    found = []
+    for above, rows in rates.tiers:
+        fitting = _rows_for_any_of(unit, rows, impossible)
+        if fitting:
+            row = max(fitting, key=lambda one: Fraction(one.amount_picos, one.per))
+            found.append((above, row.amount_picos, row.per))
+    return tuple(found)
 
 
 def _rows_for_any_of(unit: str, rows: Mapping[str, PriceRow], impossible: frozenset[str]) -> list[PriceRow]:

@@ -33,6 +33,10 @@ DIMENSIONS: Mapping[str, frozenset[str]] = {
     "requests": frozenset({"request"}),
 }
 
+INPUT_UNITS = frozenset(unit for unit, dimensions in DIMENSIONS.items() if "input" in dimensions)
+OUTPUT_UNITS = frozenset(unit for unit, dimensions in DIMENSIONS.items() if "output" in dimensions)
+TOKEN_UNITS = INPUT_UNITS | OUTPUT_UNITS
+
 MODALITIES = frozenset({"audio", "image", "video"})
 
 UNITS: tuple[str, ...] = tuple(DIMENSIONS)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple
 
 from pertoken.core.units import INNER_FIRST, INSIDE
@@ -42,19 +43,22 @@ def leaves(quantities: Quantities) -> dict[str, int]:
     A leaf is a unit's quantity without what lies inside it. Raises Contradiction when a part exceeds its total.
     """
     result: dict[str, int] = {}
-    for unit in INNER_FIRST:
-        quantity = quantities.get(unit)
-        if quantity is None:
-            continue
-        for inner in INSIDE[unit]:
-            if inner in result:
-                quantity -= result[inner]
+    for unit, inside in _walk(tuple(quantities)):
+        quantity = quantities[unit]
+        for inner in inside:
+            quantity -= result.get(inner, 0)
         if quantity < 0:
             parts = {inner: quantities[inner] for inner in INSIDE[unit] if inner in quantities}
             raise Contradiction(f"{unit} {quantities[unit]} is less than its parts {parts}")
         if quantity:
             result[unit] = quantity
     return result
+
+
+@lru_cache(maxsize=1024)
+def _walk(units: tuple[str, ...]) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    """Return `units` with those inside each, inner ones first; the same few combinations come with every call."""
+    return tuple((unit, tuple(one for one in INSIDE[unit] if one in units)) for unit in INNER_FIRST if unit in units)
 
 
 def tokens_total(quantities: Quantities) -> int:

@@ -10,7 +10,7 @@ def list_models(world: World, *, gemini: bool, anthropic: bool) -> dict[str, Any
     now_us = world.clock.now_us()
     wire = "gemini" if gemini else "anthropic" if anthropic else None
     names: dict[str, str] = {}
-    for name, route in world.routes.items():
+    for name, route in world.offers.routes.items():
         names.setdefault(name, route.provider)
     for provider in world.providers.values():
         if wire is None or provider.wire == wire:

@@ -3,14 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pertoken.ports import Clock, Ledger, ModelLimits, Provider, Tokenizers
-
-
-class Route(NamedTuple):
-    """Where calls for one configured model name go."""
-
-    provider: str
-    model: str
+from pertoken.ports import Clock, Ledger, Provider, Tokenizers
+from pertoken.services.offers import Offers
 
 
 class Drains:
@@ -38,9 +32,8 @@ class World(NamedTuple):
     ledger: Ledger
     clock: Clock
     tokenizers: Tokenizers
-    limits: ModelLimits
     providers: Mapping[str, Provider]
-    routes: Mapping[str, Route]
+    offers: Offers
     owner: str  # names this process on its holds
     drains: Drains
     hold_ttl_us: int

@@ -65,7 +65,7 @@ def optional_count(value: object, param: str) -> int | None:
 
 def positive_count(value: object, param: str) -> int | None:
     """Return a positive whole number, None where there is none or zero: servers read a zero as not set."""
-    return optional_count(value, param) or None
+    return None if value is None else optional_count(value, param) or None
 
 
 def text_map(value: object) -> dict[str, str]:

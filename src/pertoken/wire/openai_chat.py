@@ -42,6 +42,7 @@ USAGE = usage_table.table(
 error = openai_errors.error
 stream_error = openai_errors.stream_error
 
+TEXT_ALONE: frozenset[str] = frozenset()
 WEB_SEARCHES_MAX = 1  # a search model or web_search_options searches at most once a request
 
 _MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|document_url)"')
@@ -92,22 +93,19 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
     """Return the facts of a request. Raises BadRequest when it is none."""
     request = decode(_request, body)
     words = content.plain(body)
-    # Where both caps are given, a server may follow either.
-    caps = [
-        positive_count(request.max_completion_tokens, "max_completion_tokens"),
-        positive_count(request.max_tokens, "max_tokens"),
-    ]
+    cap = positive_count(request.max_completion_tokens, "max_completion_tokens") or 0
+    old_style_cap = positive_count(request.max_tokens, "max_tokens") or 0
     return RequestFacts(
         model=request.model,
         stream=bool(request.stream),
-        output_max=max((cap for cap in caps if cap is not None), default=None),
+        output_max=max(cap, old_style_cap) or None,  # where both are given, a server may follow either
         choices=positive_count(request.n, "n") or 1,
         wants_usage=(request.stream_options or {}).get("include_usage") is True,
         has_media=_MEDIA.search(words) is not None,
         has_tools=bool(request.tools or request.functions),
         hidden_input=_hidden(request, words),
         web_searches_max=0 if request.web_search_options is None else WEB_SEARCHES_MAX,
-        output_modalities=frozenset(request.modalities or ()) - {"text"},
+        output_modalities=frozenset(request.modalities) - {"text"} if request.modalities else TEXT_ALONE,
         service_tier=request.service_tier,
         user=optional_text(request.user),
         metadata=text_map(request.metadata),

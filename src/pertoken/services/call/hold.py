@@ -11,7 +11,7 @@ from pertoken.core.ledger import Held, Hold, OpenHold, Refused, Remaining, Stale
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, US_PER_SECOND, format_time
 from pertoken.core.rating import Unpriced
-from pertoken.core.units import DIMENSIONS
+from pertoken.core.units import OUTPUT_UNITS, TOKEN_UNITS
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
@@ -21,6 +21,8 @@ OUTPUT_TOKENS_MIN = 16  # a shorter cap than this is a refusal, not an answer
 OUTPUT_TOKENS_DEFAULT = 131_072  # of a model whose own limit is not known: as much as any model in the book makes
 ATTEMPTS_MAX = 4  # of fitting a call into what others leave; each but the first is smaller
 COUNT_IN_THREAD_BYTES = 64 * 1024  # counting takes 0.1 ms a kilobyte: longer texts must not stop the event loop
+NOTHING: frozenset[str] = frozenset()
+LONG_CACHE = frozenset({"cache_write_1h_tokens"})
 
 
 class Bound(NamedTuple):
@@ -146,7 +148,7 @@ async def _count(request: Request, bound: Bound, world: World) -> Bound | None:
 
 
 def _affordable(request: Request, bound: Bound, blocker: Remaining) -> int:
-    inputs = {unit: quantity for unit, quantity in bound.quantities.items() if "output" not in DIMENSIONS[unit]}
+    inputs = {unit: quantity for unit, quantity in bound.quantities.items() if unit not in OUTPUT_UNITS}
     choices = max(1, request.facts.choices)
     if blocker.touch.budget.axis is Axis.TOKENS:
         return max(0, blocker.left - _tokens(inputs)) // choices
@@ -163,15 +165,16 @@ def _affordable(request: Request, bound: Bound, blocker: Remaining) -> int:
 def _with_output(request: Request, bound: Bound, output_max: int) -> Bound:
     facts = request.facts
     quantities = {**bound.quantities, "output_tokens": output_max * facts.choices}
-    for modality in facts.output_modalities & {"audio", "image"}:
-        quantities[f"output_{modality}_tokens"] = output_max * facts.choices
+    if facts.output_modalities:
+        for modality in facts.output_modalities & {"audio", "image"}:
+            quantities[f"output_{modality}_tokens"] = output_max * facts.choices
     if facts.web_searches_max:
         quantities["web_searches"] = facts.web_searches_max
-    return bound._replace(quantities=quantities, output_max=output_max)
+    return Bound(quantities, output_max, bound.counted)
 
 
 def _quote(request: Request, bound: Bound) -> int | Refusal:
-    impossible = frozenset() if request.facts.long_cache else frozenset({"cache_write_1h_tokens"})
+    impossible = NOTHING if request.facts.long_cache else LONG_CACHE
     dearest = 0
     for rates in request.rates:
         amount = rating.quote(bound.quantities, rates, impossible)
@@ -207,7 +210,7 @@ def _output_limit(request: Request) -> int:
 
 
 def _tokens(quantities: dict[str, int]) -> int:
-    return sum(quantity for unit, quantity in quantities.items() if DIMENSIONS[unit] & {"input", "output"})
+    return sum(quantity for unit, quantity in quantities.items() if unit in TOKEN_UNITS)
 
 
 def _content(request: Request) -> Content | Refusal:

@@ -68,6 +68,7 @@ def attribute(caller: Caller, facts: RequestFacts, provider: str) -> Attribution
     return Attribution(key.key_id, key.team, customer, user, provider, facts.model, tags, conversation)
 
 
+@lru_cache(maxsize=1024)
 def hash_secret(secret: bytes) -> bytes:
     """Return what is stored in place of a secret. Secrets carry 160 random bits, so one fast hash is enough."""
     return hashlib.sha256(secret).digest()
