@@ -1,6 +1,6 @@
 """The floor to measure against: forwards every POST to the provider on uvloop and httptools, and accounts for nothing.
 
-No keys, no limits, no errors, no streaming: as little as a Python proxy can do.
+No keys, no limits, no errors: as little as a Python proxy can do. Answers, whole or streamed, go back as they come.
 """
 
 import asyncio
@@ -19,21 +19,18 @@ class Upstream(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
 
-    def ask(self, data: bytes) -> "asyncio.Future[bytes]":
-        """Send a request; the future gets its whole answer."""
+    def ask(self, data: bytes, client: asyncio.WriteTransport) -> None:
+        """Send a request; its answer goes to `client`."""
         self.parser = httptools.HttpResponseParser(self)
-        self.parts: list[bytes] = []
-        self.answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.client = client
         self.transport.write(data)
-        return self.answer
 
     def data_received(self, data: bytes) -> None:
-        self.parts.append(data)
+        self.client.write(data)
         self.parser.feed_data(data)
 
     def on_message_complete(self) -> None:
         POOL.append(self)
-        self.answer.set_result(b"".join(self.parts))
 
 
 class Client(asyncio.Protocol):
@@ -60,7 +57,7 @@ class Client(asyncio.Protocol):
 
     async def forward(self, data: bytes) -> None:
         upstream = POOL.pop() if POOL else await self.connect()
-        self.transport.write(await upstream.ask(data))
+        upstream.ask(data, self.transport)
 
 
 async def main(provider: str) -> None:

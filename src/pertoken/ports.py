@@ -1,7 +1,7 @@
 """What services need from the world, as protocols; wiring brings the concrete ones."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import Protocol
 
 from pertoken.core.bounds import Counted, Family, Limits
@@ -87,11 +87,12 @@ class Answer(Protocol):
     async def read(self) -> bytes:
         """Return the whole body. Raises ProviderFailed."""
 
-    async def next_chunk(self) -> bytes:
-        """Return the next piece of the body as it arrives, b"" at its end. Raises ProviderFailed."""
+    async def pour(self, sink: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
+        """Give the body to `sink` as it arrives, and return at its end.
 
-    async def aclose(self) -> None:
-        """End early."""
+        Where `sink` returns True, nothing more is read until `room()` has returned. Raises ProviderFailed, and what
+        sink and room raise; then the rest of the body is given up.
+        """
 
 
 class Provider(Protocol):
@@ -135,8 +136,8 @@ class Exchange(Protocol):
     def start(self, status: int, headers: HeaderList) -> None:
         """Send the head of a streamed answer."""
 
-    def write(self, chunk: bytes) -> None:
-        """Send a piece of a streamed answer."""
+    def write(self, chunk: bytes) -> bool:
+        """Send a piece of a streamed answer. True: the client has not yet taken enough; `drain` before the next."""
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""

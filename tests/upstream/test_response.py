@@ -57,7 +57,7 @@ def test_streamed(run: Run, serve: Serve) -> None:
                 response = await post(client, provider.origin)
                 pieces = []
                 told.put_nowait(b"go")
-                async for piece in response.chunks():
+                async for piece in response:
                     pieces.append(piece)
                     told.put_nowait(b"go")
                 assert pieces == [b"#0", b"#1", b"#2"]

@@ -61,9 +61,13 @@ class HotExchange:
         parts.append(b"transfer-encoding: chunked\r\n\r\n")
         self._send(parts)
 
-    def write(self, chunk: bytes) -> None:
-        """Send a piece of a streamed answer."""
-        self._send((b"%x\r\n" % len(chunk), chunk, b"\r\n"))
+    def write(self, chunk: bytes) -> bool:
+        """Send a piece of a streamed answer. True: the client has not yet taken enough; `drain` before the next."""
+        if self.disconnected:
+            return False
+        protocol = self._protocol
+        protocol.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        return protocol.flow.write_paused
 
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""

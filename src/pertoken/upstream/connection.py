@@ -167,6 +167,7 @@ class Connection(asyncio.Protocol):
             self.fail(ProtocolError(f"the answer is not http/1.1: {error}", sent=True, cause=error))
             return
         if self._exchange is not None:
+            exchange.pass_on()
             if self._quiet_bytes > self._limits.header_bytes:
                 self._refuse(f"a head or trailer exceeds the limit in bytes: {self._limits.header_bytes}")
         elif self._reusable and not self._uploading and self.usable():

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from pertoken.upstream.errors import BodyTooLarge, ClientClosed, UpstreamError
@@ -34,8 +35,11 @@ class Exchange:
     __slots__ = (
         "_blocks",
         "_carrier",
+        "_failure",
+        "_full",
         "_loop",
         "_paused",
+        "_sink",
         "_unread_bytes",
         "_waiter",
         "_whole_max",
@@ -55,6 +59,9 @@ class Exchange:
         self._unread_bytes = 0
         self._whole_max = 0
         self._blocks: list[bytes] | None = None
+        self._sink: Callable[[bytes], bool] | None = None
+        self._full = False  # the sink asked for a pause
+        self._failure: Exception | None = None  # the sink's own
         self.started_at = started_at  # loop time, seconds
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
@@ -88,6 +95,8 @@ class Exchange:
     def feed(self, piece: bytes) -> None:
         """Take one piece of the body from the connection."""
         self.pieces.append(piece)
+        if self._sink is not None:
+            return  # `pass_on` follows when all that was received is parsed
         if self._blocks is None:
             self._unread_bytes += len(piece) + _PIECE_BYTES
             if self._unread_bytes > _HIGH_BYTES and not self._paused:
@@ -109,6 +118,55 @@ class Exchange:
         if self._paused and self._unread_bytes < _LOW_BYTES:
             self._resume()
         return piece
+
+    async def pour(self, sink: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
+        """Give the body to `sink` as it comes, joined by what arrived together; return after its last byte.
+
+        The sink is called from the connection's own callback, so that a piece costs no task switch (8 us less than
+        reading one by one). When it returns True, nothing more is read until `room()` has returned. Raises what ended
+        the exchange, and what sink and room raise.
+        """
+        self._sink = sink
+        try:
+            self.pass_on()
+            while self._failure is None:
+                if self._full:
+                    await room()
+                    self._full = False
+                    self._resume()
+                elif self.complete:
+                    return
+                elif self.error is not None:
+                    raise self.error
+                else:
+                    await self.wait()
+            raise self._failure
+        except BaseException:
+            self.abandon()
+            raise
+        finally:
+            self._sink = None
+
+    def pass_on(self) -> None:
+        """Give the sink, if there is one, all that waits."""
+        sink, pieces = self._sink, self.pieces
+        if sink is None or not pieces or self._failure is not None:
+            return
+        piece = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        pieces.clear()
+        self._unread_bytes = 0
+        try:
+            full = sink(piece)
+        except Exception as error:  # noqa: BLE001 - it belongs to the task that pours, not to the connection
+            self._failure = error
+            self.wake()
+            return
+        if full and not self._full:
+            self._full = True
+            if not self._paused and not self.complete and self.error is None:
+                self._paused = True
+                self._carrier.pause()
+            self.wake()
 
     async def read_whole(self, bytes_max: int) -> bytes:
         """Return all that is left of the body. Raises BodyTooLarge above `bytes_max`, or what ended the exchange."""
@@ -134,12 +192,14 @@ class Exchange:
 
     def finish(self) -> None:
         """Note that the connection has seen the last byte of the answer."""
+        self.pass_on()
         self._resume()  # the connection is about to serve others, who must not find it paused
         self.complete = True
         self.wake()
 
     def end(self, error: UpstreamError) -> None:
         """Note that the connection cannot go on; pieces that came before stay readable."""
+        self.pass_on()
         self.error = error
         self.wake()
 

@@ -1,5 +1,6 @@
 """Providers as configured: base URL, auth style, wire; each sends with its own key over the shared client."""
 
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from pertoken.ports import HeaderList, ProviderFailed
@@ -47,11 +48,10 @@ class HttpProvider(NamedTuple):
 class HttpAnswer:
     """An answer whose failures speak the port's language."""
 
-    __slots__ = ("_pieces", "_response", "headers", "status")
+    __slots__ = ("_response", "headers", "status")
 
     def __init__(self, response: Response) -> None:
         self._response = response
-        self._pieces = response.__aiter__()
         self.status = response.status
         self.headers = response.headers
 
@@ -62,18 +62,12 @@ class HttpAnswer:
         except UpstreamError as error:
             raise _failed(error) from error
 
-    async def next_chunk(self) -> bytes:
-        """Return the next piece of the body, b"" at its end. Raises ProviderFailed."""
+    async def pour(self, sink: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
+        """Give the body to `sink` as it arrives. Raises ProviderFailed, and what sink and room raise."""
         try:
-            return await self._pieces.__anext__()
-        except StopAsyncIteration:
-            return b""
+            await self._response.pour(sink, room)
         except UpstreamError as error:
             raise _failed(error) from error
-
-    async def aclose(self) -> None:
-        """End early."""
-        await self._response.aclose()
 
 
 def http_provider(

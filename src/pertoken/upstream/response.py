@@ -1,5 +1,6 @@
 """What the caller of the client holds: status, headers, and the body, whole or piece by piece."""
 
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 from pertoken.upstream.exchange import Exchange
@@ -33,11 +34,16 @@ class Response:
         """
         return await self._exchange.read_whole(self._body_bytes_max)
 
-    def chunks(self) -> Self:
-        """Iterate over the pieces of the body as they arrive: `async for piece in response.chunks()`."""
-        return self
+    async def pour(self, sink: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
+        """Give the rest of the body to `sink` as it arrives, and return after its last byte.
+
+        Where `sink` returns True, nothing more is read until `room()` has returned. Raises what `read` raises, but no
+        BodyTooLarge, and what sink and room raise; then the connection is closed.
+        """
+        await self._exchange.pour(sink, room)
 
     def __aiter__(self) -> Self:
+        """Iterate over the pieces one by one: `async for piece in response`."""
         return self
 
     async def __anext__(self) -> bytes:

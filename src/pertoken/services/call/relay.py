@@ -8,6 +8,7 @@ from pertoken.core.usage import Completeness, Reading
 from pertoken.ports import Answer, Exchange, ProviderFailed
 from pertoken.services.call.understand import Request
 from pertoken.services.world import Drains
+from pertoken.wire.format import StreamReader
 
 log = logging.getLogger("pertoken.call")
 
@@ -39,30 +40,46 @@ async def relay_stream(exchange: Exchange, request: Request, answer: Answer, dra
     `drains` bounds how many such answers are read at once.
     """
     reader = request.format.stream_reader(request.facts)
+    relay = _Relay(exchange, reader, drains)
     failure = None
-    draining = False
     try:
-        while chunk := await answer.next_chunk():
-            piece = reader.feed(chunk)
-            if not exchange.gone:
-                if piece:
-                    exchange.write(piece)
-                    await exchange.drain()
-            elif not draining:
-                draining = drains.enter()
-                if not draining:
-                    await answer.aclose()
-                    failure = ProviderFailed("the client hung up and too many answers are being drained")
-                    break
+        await answer.pour(relay.pass_on, relay.room)
     except ProviderFailed as error:
         failure = error
     finally:
-        if draining:
+        if relay.draining:
             drains.leave()
     reading = reader.reading()
     if failure is None and not reader.complete and not _is_enough(reading):
         failure = ProviderFailed("the stream ended before its answer did")
     return Relayed(reading, None if _is_enough(reading) else reader.text(), reader.end(), failure)
+
+
+class _Relay:
+    """Carries one stream's pieces from provider to client."""
+
+    def __init__(self, exchange: Exchange, reader: StreamReader, drains: Drains) -> None:
+        self._exchange = exchange
+        self._reader = reader
+        self._drains = drains
+        self.draining = False  # the client is gone, the provider is read on
+
+    def pass_on(self, chunk: bytes) -> bool:
+        """Take a piece; tell whether `room` must be awaited before the next."""
+        piece = self._reader.feed(chunk)
+        if not self._exchange.gone:
+            return self._exchange.write(piece) if piece else False
+        if not self.draining:
+            self.draining = self._drains.enter()
+        return not self.draining
+
+    async def room(self) -> None:
+        """Wait for a slow client. Raises ProviderFailed where nobody is left to read for."""
+        await self._exchange.drain()
+        if self._exchange.gone and not self.draining:
+            self.draining = self._drains.enter()
+            if not self.draining:
+                raise ProviderFailed("the client hung up and too many answers are being drained")
 
 
 def decoded(answer: Answer, body: bytes) -> bytes:
