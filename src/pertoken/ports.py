@@ -20,11 +20,15 @@ class StoreUnavailable(Exception):
 
 
 class ProviderFailed(Exception):
-    """The provider could not be reached, took too long, or broke off."""
+    """The provider could not be reached, took too long, or broke off.
 
-    def __init__(self, message: str, *, timed_out: bool = False) -> None:
+    `may_bill`: it had the whole request and was given up while it worked, so it may charge for what nobody got.
+    """
+
+    def __init__(self, message: str, *, timed_out: bool = False, may_bill: bool = False) -> None:
         super().__init__(message)
         self.timed_out = timed_out
+        self.may_bill = may_bill
 
 
 class Ledger(Protocol):

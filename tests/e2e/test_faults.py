@@ -38,12 +38,16 @@ def test_a_provider_that_closes_before_it_answers(stack: Stack) -> None:
 
 
 def test_a_provider_that_stalls_before_it_answers(stack: Stack) -> None:
-    """504 after the time limit; the hold is voided."""
+    """504 after the time limit; the input is charged as an estimate, for the provider had the request and may bill."""
     with pytest.raises(openai.InternalServerError) as raised:
         ask(stack, "stall")
 
     assert raised.value.status_code == 504
-    assert stack.settled(0) == []
+    [event] = stack.settled(1)
+    assert event.completeness == "estimated"
+    assert event.quantities["input_tokens"] > 0
+    assert event.quantities["output_tokens"] == 0
+    assert event.reason
 
 
 def test_a_provider_that_stalls_in_a_stream(stack: Stack) -> None:

@@ -84,16 +84,16 @@ def answered(*pieces: bytes, head: bool = False, eof: bool = False, limits: Limi
         recorder = _Recorder()
         connection = Connection(recorder, loop, limits or Limits())
         connection.connection_made(cast(Any, recorder))
-        exchange = connection.begin(loop.time(), bodiless=head)
+        transfer = connection.begin(loop.time(), bodiless=head)
         for piece in pieces:
             if not recorder.closing:
                 connection.data_received(piece)
         if eof or recorder.closing:
             connection.connection_lost(None)
-        assert exchange.complete or exchange.error or not eof
-        body = b"".join(exchange.pieces)
+        assert transfer.complete or transfer.error or not eof
+        body = b"".join(transfer.pieces)
         reused = recorder.log[-1] == "idle"
-        return Seen(exchange.status, exchange.headers, body, exchange.error, reused, recorder.closing)
+        return Seen(transfer.status, transfer.headers, body, transfer.error, reused, recorder.closing)
     finally:
         loop.close()
 
@@ -300,18 +300,18 @@ def test_unasked_answer() -> None:
     ],
 )
 def test_times(limits: Limits, raw: bytes, expected: type[UpstreamError] | None) -> None:
-    """Each time ends the exchange only in its own phase, and a complete answer is never ended."""
+    """Each time ends the transfer only in its own phase, and a complete answer is never ended."""
     loop = asyncio.new_event_loop()
     recorder = _Recorder()
     connection = Connection(recorder, loop, limits)
     connection.connection_made(cast(Any, recorder))
-    exchange = connection.begin(loop.time(), bodiless=False)
+    transfer = connection.begin(loop.time(), bodiless=False)
     if raw:
         connection.data_received(raw)
     connection.check(loop.time() + 10)
     loop.close()
 
-    assert type(exchange.error) is (expected or type(None))
+    assert type(transfer.error) is (expected or type(None))
     assert recorder.closing == (expected is not None)
 
 
@@ -321,23 +321,23 @@ def test_slow_reader_is_no_idle_provider() -> None:
     recorder = _Recorder()
     connection = Connection(recorder, loop, Limits(idle_ms=5_000))
     connection.connection_made(cast(Any, recorder))
-    exchange = connection.begin(loop.time(), bodiless=False)
+    transfer = connection.begin(loop.time(), bodiless=False)
     connection.data_received(OK + b"Content-Length: 1000000\r\n\r\n" + b"x" * 300_000)
     assert not recorder.reading
     connection.check(loop.time() + 10)
-    assert exchange.error is None
+    assert transfer.error is None
     connection._heard_at = loop.time() - 100
-    exchange.take()
+    transfer.take()
     assert recorder.reading
     connection.check(loop.time() + 4)
-    assert exchange.error is None
+    assert transfer.error is None
     connection.check(loop.time() + 10)
     loop.close()
 
-    assert isinstance(exchange.error, IdleTimeout)
+    assert isinstance(transfer.error, IdleTimeout)
 
 
-def test_a_pause_does_not_outlive_its_exchange() -> None:
+def test_a_pause_does_not_outlive_its_transfer() -> None:
     """A connection whose answer ended while its reader was behind goes back to the pool reading."""
     loop = asyncio.new_event_loop()
     recorder = _Recorder()
@@ -359,14 +359,14 @@ def test_pieces_of_a_whole_body_are_bounded() -> None:
         recorder = _Recorder()
         connection = Connection(recorder, loop, Limits())
         connection.connection_made(cast(Any, recorder))
-        exchange = connection.begin(loop.time(), bodiless=False)
+        transfer = connection.begin(loop.time(), bodiless=False)
         connection.data_received(OK + b"Content-Length: %d\r\n\r\n" % size)
-        reading = asyncio.create_task(exchange.read_whole(5_000))
+        reading = asyncio.create_task(transfer.read_whole(5_000))
         await asyncio.sleep(0)
         for _ in range(size):
             if not recorder.closing:
                 connection.data_received(b"x")
-                assert len(exchange.pieces) < 1024
+                assert len(transfer.pieces) < 1024
         return await reading
 
     assert asyncio.run(story(5_000)) == b"x" * 5_000

@@ -215,14 +215,88 @@ def test_back_pressure(run: Run, serve: Serve) -> None:
             client = new_client()
             response = await post(client, provider.origin)
             await asyncio.sleep(0.25)
-            unread = sum(map(len, response._exchange.pieces))
+            unread = sum(map(len, response._transfer.pieces))
             assert 256 * 1024 <= unread < 1024 * 1024
             assert written < len(piece) * pieces
             read = 0
             async for got in response:
                 read += len(got)
-                assert sum(map(len, response._exchange.pieces)) < 1024 * 1024
+                assert sum(map(len, response._transfer.pieces)) < 1024 * 1024
             assert read == len(piece) * pieces
+            await client.close()
+
+    run(story())
+
+
+def test_pouring_pauses_for_a_full_sink(run: Run, serve: Serve) -> None:
+    """A sink that says it is full gets hardly more until there is room, then all of it, in order."""
+    piece, pieces = b"0123456789abcdef" * 4096, 200
+    written = 0
+
+    async def flood(caller: Caller) -> None:
+        nonlocal written
+        await caller.write(OK + b"Content-Length: %d\r\n\r\n" % (len(piece) * pieces))
+        for _ in range(pieces):
+            await caller.write(piece)
+            written += len(piece)
+
+    async def story() -> None:
+        async with serve(flood) as provider:
+            client = new_client()
+            got = bytearray()
+            may_go_on = asyncio.Event()
+
+            def sink(data: bytes) -> bool:
+                got.extend(data)
+                return not may_go_on.is_set()
+
+            async def room() -> None:
+                await may_go_on.wait()
+
+            response = await post(client, provider.origin)
+            pouring = asyncio.ensure_future(response.pour(sink, room))
+            await asyncio.sleep(0.25)
+            assert 0 < len(got) < 1024 * 1024
+            assert written < len(piece) * pieces
+            may_go_on.set()
+            await pouring
+            assert bytes(got) == piece * pieces
+            assert (await (await post(client, provider.origin)).read()) == piece * pieces
+            await client.close()
+            assert provider.opened == 1
+
+    run(story())
+
+
+@pytest.mark.parametrize("broken", ["sink", "room", "cut"])
+def test_pouring_tells_what_went_wrong(run: Run, serve: Serve, broken: str) -> None:
+    """What came before a cut is poured before the error; the sink's own mistake and the room's reach who pours."""
+
+    async def cut(caller: Caller) -> None:
+        await caller.write(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nwor")
+        if broken == "cut":
+            caller.close()
+        else:
+            await caller.reader.read()
+
+    async def story() -> None:
+        async with serve(cut) as provider:
+            client = new_client()
+            got: list[bytes] = []
+
+            def sink(data: bytes) -> bool:
+                got.append(data)
+                if broken == "sink":
+                    raise ValueError("a mistake")
+                return broken == "room"
+
+            async def room() -> None:
+                raise ValueError("a mistake")
+
+            response = await post(client, provider.origin)
+            with pytest.raises(ConnectionCut if broken == "cut" else ValueError):
+                await response.pour(sink, room)
+            assert b"".join(got) == b"hellowor"
             await client.close()
 
     run(story())

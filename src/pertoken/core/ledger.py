@@ -211,15 +211,17 @@ class Books:
 
     def touched(self, command: Command) -> list[Touch]:
         """Return the counters that `command` touches: they must be loaded before it is applied."""
+        of: Hold | Event | Void | Expire
         match command:
-            case OpenHold(hold=hold):
-                return self.index.touched(hold.attribution, hold.opened_at_us)
-            case Settle(event=event) | Record(event=event):
-                return self.index.touched(event.attribution, event.opened_at_us)
+            case OpenHold():
+                of = command.hold
+            case Settle() | Record():
+                of = command.event
+            case Void() | Expire():
+                of = command
             case Look():
                 return []
-            case _:
-                return self.index.touched(command.attribution, command.opened_at_us)
+        return self.index.touched(of.attribution, of.opened_at_us)
 
     def apply(self, command: Command) -> Result:
         """Decide `command` and change the working rows accordingly."""

@@ -4,22 +4,30 @@ The rule in one line: a counter is what its budget's events spent in its window,
 same derivation fills the counters of a new budget, so the two can never drift apart.
 """
 
-from collections.abc import Iterable
-
 from pertoken.core.budgets import BudgetIndex, CounterKey
 from pertoken.core.ledger import Event, Hold, held_amount, spent_amount
 
 
-def derive_counters(
-    index: BudgetIndex, events: Iterable[Event], open_holds: Iterable[Hold]
-) -> dict[CounterKey, tuple[int, int]]:
-    """Return (held, spent) of every counter that `events` and `open_holds` touch."""
-    held: dict[CounterKey, int] = {}
-    spent: dict[CounterKey, int] = {}
-    for event in events:
-        for touch in index.touched(event.attribution, event.opened_at_us):
-            spent[touch.key] = spent.get(touch.key, 0) + spent_amount(event, touch.budget.axis)
-    for hold in open_holds:
-        for touch in index.touched(hold.attribution, hold.opened_at_us):
-            held[touch.key] = held.get(touch.key, 0) + held_amount(hold, touch.budget.axis)
-    return {key: (held.get(key, 0), spent.get(key, 0)) for key in held.keys() | spent.keys()}
+class Counters:
+    """Sums what events and open holds make of every counter they touch."""
+
+    def __init__(self, index: BudgetIndex) -> None:
+        self._index = index
+        self._held: dict[CounterKey, int] = {}
+        self._spent: dict[CounterKey, int] = {}
+
+    def add_event(self, event: Event) -> None:
+        """Add what an event spent."""
+        for touch in self._index.touched(event.attribution, event.opened_at_us):
+            self._spent[touch.key] = self._spent.get(touch.key, 0) + spent_amount(event, touch.budget.axis)
+
+    def add_hold(self, hold: Hold) -> None:
+        """Add what an open hold holds."""
+        for touch in self._index.touched(hold.attribution, hold.opened_at_us):
+            self._held[touch.key] = self._held.get(touch.key, 0) + held_amount(hold, touch.budget.axis)
+
+    def sums(self) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of every counter touched."""
+        return {
+            key: (self._held.get(key, 0), self._spent.get(key, 0)) for key in self._held.keys() | self._spent.keys()
+        }

@@ -9,7 +9,8 @@ import logging
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ids import RANDOM_BITS, new_id
 from pertoken.core.ledger import Settled, Stale
-from pertoken.ports import Answer, Exchange, StoreUnavailable
+from pertoken.core.usage import Completeness, Reading
+from pertoken.ports import Answer, Exchange, ProviderFailed, StoreUnavailable
 from pertoken.services.call.forward import answer_headers, changes, describe, forward, let_go, provider_refusal
 from pertoken.services.call.hold import Holding, open_hold
 from pertoken.services.call.identify import identify
@@ -38,9 +39,9 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
 
     change = changes(request, holding)
     answer = await forward(exchange, request, change, call_id)
-    if isinstance(answer, Refusal):
-        await _void(request, holding, world)
-        refuse(exchange, endpoint.format, answer, call_id)
+    if isinstance(answer, ProviderFailed):
+        await _give_up(request, holding, answer, describe(change), world)
+        refuse(exchange, endpoint.format, provider_refusal(request, answer), call_id)
         return
     if holding is None or answer.status >= 400:
         await _void(request, holding, world)
@@ -110,6 +111,17 @@ def refusal_at_the_end(
         )
         return provider_refusal(request, relayed.failure)
     return None
+
+
+async def _give_up(
+    request: Request, holding: Holding | None, failure: ProviderFailed, changed: str | None, world: World
+) -> None:
+    """End the hold of a call that got no answer: settled on counted input where the provider may charge for it."""
+    if holding is not None and failure.may_bill:
+        nothing = Relayed(Reading(None, Completeness.MISSING), "", b"", failure)
+        await settle(request, holding, nothing, changed, world)
+    else:
+        await _void(request, holding, world)
 
 
 async def _void(request: Request, holding: Holding | None, world: World) -> None:

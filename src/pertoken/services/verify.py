@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pertoken.core.budgets import Attribution, BudgetIndex
-from pertoken.core.ledger import Event, Hold
+from pertoken.core.budgets import Attribution, Budget, BudgetIndex, CounterKey
+from pertoken.core.ledger import Event
 from pertoken.core.periods import US_PER_SECOND
 from pertoken.core.reporting import SUMS, event_sums
-from pertoken.core.verification import derive_counters
+from pertoken.core.verification import Counters
 from pertoken.ports import Archive
 
 FOREVER = 2**62
@@ -28,36 +28,42 @@ class Verdict(NamedTuple):
 
 
 def verify(archive: Archive, now_us: int) -> Verdict:
-    """Return the verdict on one consistent view of the store."""
-    events = list(archive.events())
+    """Return the verdict on one consistent view of the store. Memory grows with sums, not with events."""
+    budgets = {budget.budget_id: budget for budget in archive.budgets()}
+    index = BudgetIndex(budgets.values())
     holds = archive.open_holds()
-    checked = {"events": len(events), "open_holds": len(holds)}
-    differences = [
-        *_check_lines(events),
-        *_check_counters(archive, events, holds, checked),
-        *_check_rollups(archive, events, checked),
-        *_check_postings(archive, checked),
-        *(
-            {"kind": "hold", "id": hold.hold_id, "difference": "open after its expiry"}
-            for hold in holds
-            if hold.expires_at_us < now_us - 60 * US_PER_SECOND
-        ),
-    ]
+    counters = Counters(index)
+    rollups: dict[tuple[int, Attribution, str], list[int]] = defaultdict(lambda: [0] * len(SUMS))
+    differences = []
+    events = 0
+    for event in archive.events():
+        events += 1
+        differences += _check_lines(event)
+        counters.add_event(event)
+        _add_to_rollup(rollups, event)
+    for hold in holds:
+        counters.add_hold(hold)
+        if hold.expires_at_us < now_us - 60 * US_PER_SECOND:
+            differences.append({"kind": "hold", "id": hold.hold_id, "difference": "open after its expiry"})
+    checked = {"events": events, "open_holds": len(holds)}
+    differences += _check_counters(archive, budgets, counters.sums(), checked)
+    differences += _check_rollups(archive, rollups, checked)
+    differences += _check_postings(archive, checked)
     return Verdict(checked, differences)
 
 
-def _check_lines(events: list[Event]) -> Iterator[dict[str, Any]]:
-    for event in events:
-        total = sum(line[3] for line in event.lines)
-        if total != event.cost_picos:
-            yield _difference("event", f"{event.source}/{event.event_id}", "sum of lines", total, event.cost_picos)
+def _check_lines(event: Event) -> Iterator[dict[str, Any]]:
+    total = sum(line[3] for line in event.lines)
+    if total != event.cost_picos:
+        yield _difference("event", f"{event.source}/{event.event_id}", "sum of lines", total, event.cost_picos)
 
 
 def _check_counters(
-    archive: Archive, events: list[Event], holds: list[Hold], checked: dict[str, int]
+    archive: Archive,
+    budgets: Mapping[str, Budget],
+    derived: Mapping[CounterKey, tuple[int, int]],
+    checked: dict[str, int],
 ) -> Iterator[dict[str, Any]]:
-    budgets = {budget.budget_id: budget for budget in archive.budgets()}
-    derived = derive_counters(BudgetIndex(budgets.values()), events, holds)
     kept = {key: value for key, value in archive.counters().items() if key.budget_id in budgets}
     checked["counters"] = len(kept)
     for key in sorted(derived.keys() | kept.keys()):
@@ -67,13 +73,16 @@ def _check_counters(
             yield _difference("counter", name, "held, spent", list(want), list(have))
 
 
-def _check_rollups(archive: Archive, events: list[Event], checked: dict[str, int]) -> Iterator[dict[str, Any]]:
-    derived: dict[tuple[int, Attribution, str], list[int]] = defaultdict(lambda: [0] * len(SUMS))
-    for event in events:
-        hour_us = event.occurred_at_us - event.occurred_at_us % HOUR_US
-        row = derived[hour_us, event.attribution._replace(conversation=None), event.currency]
-        for at, amount in enumerate(event_sums(event)):
-            row[at] += amount
+def _add_to_rollup(rollups: dict[tuple[int, Attribution, str], list[int]], event: Event) -> None:
+    hour_us = event.occurred_at_us - event.occurred_at_us % HOUR_US
+    row = rollups[hour_us, event.attribution._replace(conversation=None), event.currency]
+    for at, amount in enumerate(event_sums(event)):
+        row[at] += amount
+
+
+def _check_rollups(
+    archive: Archive, derived: Mapping[tuple[int, Attribution, str], list[int]], checked: dict[str, int]
+) -> Iterator[dict[str, Any]]:
     kept = {(row.hour_us, row.attribution, row.currency): list(row.sums) for row in archive.rollups(0, FOREVER)}
     checked["rollups"] = len(kept)
     yield from _compare("rollup", derived, kept)

@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from pertoken.core import periods
 from pertoken.core.budgets import Budget, BudgetIndex
 from pertoken.core.directory import Key
-from pertoken.core.verification import derive_counters
+from pertoken.core.verification import Counters
 from pertoken.store import directory
 from pertoken.store.archive import Archive
 from pertoken.store.ledger import put_counters
@@ -43,8 +43,12 @@ class Administration:
         start_us, _ = periods.bounds(budget.window, at_us, budget.zone)
         holds = archive.open_holds()
         since_us = min([start_us, *(hold.opened_at_us for hold in holds)])
-        derived = derive_counters(BudgetIndex([budget]), archive.events(since_us), holds)
-        put_counters(self._connection.connection.cursor(), derived)
+        sums = Counters(BudgetIndex([budget]))
+        for event in archive.events(since_us):
+            sums.add_event(event)
+        for hold in holds:
+            sums.add_hold(hold)
+        put_counters(self._connection.connection.cursor(), sums.sums())
 
     def change_budget(self, budget: Budget) -> None:
         """Change limit and mode of a budget; its counters stay."""

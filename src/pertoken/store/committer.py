@@ -4,9 +4,9 @@ Callers on the event loop append a command and await its future. When the loop t
 one batch: `decide` runs at once, in memory, on the event loop's thread; a second thread only commits, with fsync; then
 the futures are resolved. While one commit runs, the next batch gathers by itself: under load an fsync is shared.
 
-Deciding on the loop's thread costs it 20 to 60 us a command. Deciding on the second thread cost more than twice that:
-each statement hands Python's interpreter lock over and back (460 us of CPU a call became 270). What can take long - a
-big batch, another process that is writing, a changed directory - is decided on the second thread all the same.
+Deciding on the second thread would cost more, since each statement hands Python's interpreter lock over and back: with
+32 connections a call took about 16 times the CPU of a bare proxy then, and 12 times now. What can take long - a big
+batch, another process that is writing, a changed directory - is decided on the second thread all the same.
 
 The database is the only authority: rows are read in the transaction that decides on them, so several processes can
 share one file.

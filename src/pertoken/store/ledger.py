@@ -50,7 +50,8 @@ class LedgerTables:
     def load(self, cursor: Cursor, directory: Directory, commands: Sequence[Command]) -> Books:
         """Return books with every row that `commands` touch."""
         books = Books(directory.budgets, directory.revision)
-        keys = {touch.key for command in commands for touch in books.touched(command)}
+        touched = {id(touches): touches for touches in map(books.touched, commands)}  # mostly the same few lists
+        keys = {touch.key for touches in touched.values() for touch in touches}
         owners = {hold_id: owner for hold_id, owner in map(_hold_of, commands) if hold_id is not None}
         records = {(one.event.source, one.event.event_id) for one in commands if type(one) is ledger.Record}
         self._load_counters(cursor, books, keys)

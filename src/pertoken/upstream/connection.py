@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection to a provider: bytes to and from one exchange at a time; it knows no pool but by its port.
+"""One HTTP/1.1 connection to a provider: bytes to and from one transfer at a time; it knows no pool but by its port.
 
 httptools (llhttp, strict) parses. What llhttp lets pass and we do not: transfer codings other than one `chunked`,
 versions other than 1.0 and 1.1, an unlimited head, an answer that nobody asked for.
@@ -21,8 +21,8 @@ from pertoken.upstream.errors import (
     TotalTimeout,
     UpstreamError,
 )
-from pertoken.upstream.exchange import Exchange
 from pertoken.upstream.limits import Limits
+from pertoken.upstream.transfer import Transfer
 
 _JOINED_BYTES = 16 * 1024  # below this, copying a body behind its head is cheaper than a second buffer
 _AT_ONCE_BYTES = 1024 * 1024  # bodies up to this are handed over whole; larger ones wait for the socket
@@ -33,17 +33,17 @@ class Owner(Protocol):
     """What a connection tells the pool that owns it."""
 
     def idle(self, connection: "Connection", now: float) -> None:
-        """Take back a connection that can carry another exchange."""
+        """Take back a connection that can carry another transfer."""
 
     def spent(self, connection: "Connection") -> None:
-        """Forget a connection that must not carry another exchange."""
+        """Forget a connection that must not carry another transfer."""
 
     def lost(self, connection: "Connection") -> None:
         """Stop counting a connection whose socket is closed."""
 
 
 class Connection(asyncio.Protocol):
-    """A protocol on a TCP or TLS transport; `idle_since` is the loop time when its last exchange ended."""
+    """A protocol on a TCP or TLS transport; `idle_since` is the loop time when its last transfer ended."""
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
         self._owner = owner
@@ -51,7 +51,7 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._exchange: Exchange | None = None
+        self._transfer: Transfer | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._bodiless = False  # the answer to HEAD
         self._interim = False  # inside a 1xx head
@@ -71,15 +71,15 @@ class Connection(asyncio.Protocol):
         """Tell whether a request can be written now: the other side has not been seen to close."""
         return self._transport is not None and not self._transport.is_closing()
 
-    def begin(self, started_at: float, *, bodiless: bool) -> Exchange:
-        """Start an exchange; the connection must be usable and free."""
-        assert self._exchange is None, "a connection carries one exchange at a time"
-        self._exchange = exchange = Exchange(self, self._loop, started_at)
+    def begin(self, started_at: float, *, bodiless: bool) -> Transfer:
+        """Start an transfer; the connection must be usable and free."""
+        assert self._transfer is None, "a connection carries one transfer at a time"
+        self._transfer = transfer = Transfer(self, self._loop, started_at)
         self._headers = []
         self._bodiless = bodiless
         self._quiet_bytes = 0
         self._asked_at = self._heard_at = self._loop.time()
-        return exchange
+        return transfer
 
     def write(self, head: bytes, body: bytes) -> bool:
         """Write a request at once; False where the body is too large for that and only the head was written."""
@@ -94,23 +94,23 @@ class Connection(asyncio.Protocol):
             return False
         return True
 
-    async def upload(self, exchange: Exchange, body: bytes) -> None:
+    async def upload(self, transfer: Transfer, body: bytes) -> None:
         """Write a large body as fast as the socket takes it; stop where the answer or an error comes first."""
         view = memoryview(body)
         for start in range(0, len(body), _SLICE_BYTES):
-            while self._write_paused and not exchange.status and exchange.error is None:
-                await exchange.wait()
-            if exchange.status or exchange.error is not None:
+            while self._write_paused and not transfer.status and transfer.error is None:
+                await transfer.wait()
+            if transfer.status or transfer.error is not None:
                 return  # still `uploading`: the request stays unfinished, the connection is not used again
             assert self._transport is not None
             self._transport.write(view[start : start + _SLICE_BYTES])
         self._uploading = False
 
     def fail(self, error: UpstreamError) -> None:
-        """End the exchange in flight, if any, with this error and close the connection without waiting for the peer."""
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            exchange.end(error)
+        """End the transfer in flight, if any, with this error and close the connection without waiting for the peer."""
+        transfer, self._transfer = self._transfer, None
+        if transfer is not None:
+            transfer.end(error)
         self.discard()
 
     def discard(self) -> None:
@@ -120,18 +120,18 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def check(self, now: float) -> None:
-        """End the exchange in flight if one of its times is over; called by the pool's coarse timer."""
-        exchange = self._exchange
-        if exchange is None:
+        """End the transfer in flight if one of its times is over; called by the pool's coarse timer."""
+        transfer = self._transfer
+        if transfer is None:
             return
         limits = self._limits
-        if (now - exchange.started_at) * 1000 >= limits.total_ms:
-            self.fail(TotalTimeout(f"the exchange took longer than the limit in ms: {limits.total_ms}", sent=True))
-        elif not exchange.status:
+        if (now - transfer.started_at) * 1000 >= limits.total_ms:
+            self.fail(TotalTimeout(f"the transfer took longer than the limit in ms: {limits.total_ms}", sent=True))
+        elif not transfer.status:
             if (now - self._asked_at) * 1000 >= limits.first_byte_ms:
                 message = f"no head of an answer came within the limit in ms: {limits.first_byte_ms}"
                 self.fail(FirstByteTimeout(message, sent=True))
-        elif not exchange.paused and (now - self._heard_at) * 1000 >= limits.idle_ms:
+        elif not transfer.paused and (now - self._heard_at) * 1000 >= limits.idle_ms:
             self.fail(IdleTimeout(f"the body stalled for longer than the limit in ms: {limits.idle_ms}", sent=True))
 
     def pause(self) -> None:
@@ -153,8 +153,8 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; hand the connection back once the answer is complete."""
-        exchange = self._exchange
-        if exchange is None:
+        transfer = self._transfer
+        if transfer is None:
             self.discard()  # nobody asked: whatever this is, it must not become the next caller's answer
             return
         self._heard_at = self._loop.time()
@@ -166,8 +166,8 @@ class Connection(asyncio.Protocol):
             # Behind a complete answer this is surplus, and the caller's answer stays good.
             self.fail(ProtocolError(f"the answer is not http/1.1: {error}", sent=True, cause=error))
             return
-        if self._exchange is not None:
-            exchange.pass_on()
+        if self._transfer is not None:
+            transfer.pass_on()
             if self._quiet_bytes > self._limits.header_bytes:
                 self._refuse(f"a head or trailer exceeds the limit in bytes: {self._limits.header_bytes}")
         elif self._reusable and not self._uploading and self.usable():
@@ -181,12 +181,12 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Judge whether the end of the connection is the end of the answer, and let go of everything."""
-        exchange, self._exchange = self._exchange, None
-        if exchange is not None:
-            if exc is None and exchange.status and self._until_eof:
-                exchange.finish()
+        transfer, self._transfer = self._transfer, None
+        if transfer is not None:
+            if exc is None and transfer.status and self._until_eof:
+                transfer.finish()
             else:
-                exchange.end(_cut(before_head=not exchange.status, cause=exc))
+                transfer.end(_cut(before_head=not transfer.status, cause=exc))
         self._owner.spent(self)
         self._owner.lost(self)
         if self.gone is not None and not self.gone.done():
@@ -199,14 +199,14 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Let a large body go on."""
         self._write_paused = False
-        if self._exchange is not None:
-            self._exchange.wake()
+        if self._transfer is not None:
+            self._transfer.wake()
 
     # -- what the parser tells -----------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
         """Notice a second answer behind the first: the connection is out of step."""
-        if self._exchange is None:
+        if self._transfer is None:
             self._reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -215,8 +215,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Judge the head, and give it to who waits for it."""
-        exchange = self._exchange
-        if exchange is None:
+        transfer = self._transfer
+        if transfer is None:
             return
         status = self._parser.get_status_code()
         headers, self._headers = self._headers, []
@@ -229,33 +229,33 @@ class Connection(asyncio.Protocol):
         if fault:
             self._refuse(fault)
             return
-        exchange.headers = headers
-        exchange.status = status
+        transfer.headers = headers
+        transfer.status = status
         if self._bodiless:
             self._complete()
             self._reusable = False
         else:
-            exchange.wake()
+            transfer.wake()
 
     def on_body(self, piece: bytes) -> None:
         """Pass a piece of the body on."""
-        exchange = self._exchange
-        if exchange is not None:
+        transfer = self._transfer
+        if transfer is not None:
             self._quiet_bytes = 0
-            exchange.feed(piece)
+            transfer.feed(piece)
 
     def on_message_complete(self) -> None:
-        """End the exchange, unless it was only an interim head."""
-        if not self._interim and self._exchange is not None:
+        """End the transfer, unless it was only an interim head."""
+        if not self._interim and self._transfer is not None:
             self._complete()
 
     # -- below ---------------------------------------------------------------------------------------------------------
 
     def _complete(self) -> None:
-        exchange, self._exchange = self._exchange, None
-        assert exchange is not None
+        transfer, self._transfer = self._transfer, None
+        assert transfer is not None
         self._reusable = self._parser.should_keep_alive()
-        exchange.finish()
+        transfer.finish()
 
     def _fault(self, status: int, headers: list[tuple[bytes, bytes]]) -> str:
         """Name what makes this head refused, "" if nothing; learn where its body ends."""

@@ -22,7 +22,7 @@ repeat it silently.
 
 
 class UpstreamError(Exception):
-    """An exchange with a provider did not end well.
+    """An transfer with a provider did not end well.
 
     `sent` says whether any byte of the request may have reached the provider, `cause` is the error underneath, if any.
     """
@@ -71,7 +71,7 @@ class IdleTimeout(UpstreamError):
 
 
 class TotalTimeout(UpstreamError):
-    """The whole exchange, from the call of `send` to the last byte of the body, took longer than the limit."""
+    """The whole transfer, from the call of `send` to the last byte of the body, took longer than the limit."""
 
 
 class ConnectionCut(UpstreamError):

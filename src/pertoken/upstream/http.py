@@ -39,7 +39,7 @@ class Client:
         self._pools: dict[Origin, Pool] = {}
         self._dials: set[asyncio.Timeout] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._ticking = False  # the timer runs at the rate that exchanges in flight need
+        self._ticking = False  # the timer runs at the rate that transfers in flight need
         self._closed = False
 
     async def send(
@@ -60,14 +60,14 @@ class Client:
         connection = pool.take(started_at) or await self._connect(pool)
         if not self._ticking:
             self._tick_fast(loop)
-        exchange = connection.begin(started_at, bodiless=method == b"HEAD")
+        transfer = connection.begin(started_at, bodiless=method == b"HEAD")
         if not connection.write(head, body):
-            await connection.upload(exchange, body)
-        while not exchange.status:
-            if exchange.error is not None:
-                raise exchange.error
-            await exchange.wait()
-        return Response(exchange, self._limits.body_bytes)
+            await connection.upload(transfer, body)
+        while not transfer.status:
+            if transfer.error is not None:
+                raise transfer.error
+            await transfer.wait()
+        return Response(transfer, self._limits.body_bytes)
 
     async def close(self) -> None:
         """Close every connection; who waits for a connection or an answer gets ClientClosed. May be called again."""
@@ -81,7 +81,7 @@ class Client:
         self._timer, self._ticking = None, True  # no send arms it again
         leaving: list[asyncio.Future[None]] = []
         for pool in self._pools.values():
-            for connection in pool.close(ClientClosed("the client was closed during the exchange", sent=True)):
+            for connection in pool.close(ClientClosed("the client was closed during the transfer", sent=True)):
                 connection.gone = loop.create_future()
                 leaving.append(connection.gone)
         if leaving:

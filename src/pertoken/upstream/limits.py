@@ -6,7 +6,7 @@ from typing import NamedTuple
 class Limits(NamedTuple):
     """Every bound of a client: times in milliseconds, sizes in bytes.
 
-    Times are watched by one coarse timer (see `pool.TICK_S`), so an exchange may live up to a tick longer.
+    Times are watched by one coarse timer (see `pool.TICK_S`), so an transfer may live up to a tick longer.
     """
 
     connect_ms: int = 5_000  # look-up, connect, proxy and TLS handshake together

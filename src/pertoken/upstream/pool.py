@@ -12,7 +12,7 @@ from pertoken.upstream.origin import Origin
 from pertoken.upstream.proxy import Proxy
 from pertoken.upstream.request import Route, route_to
 
-TICK_S: Final = 0.1  # how often times are checked while an exchange is in flight
+TICK_S: Final = 0.1  # how often times are checked while an transfer is in flight
 
 
 class Pool:
@@ -30,7 +30,7 @@ class Pool:
 
     @property
     def busy(self) -> int:
-        """How many exchanges are in flight."""
+        """How many transfers are in flight."""
         return len(self._busy)
 
     @property
@@ -70,7 +70,7 @@ class Pool:
         self._busy.add(connection)
 
     def check(self, now: float) -> None:
-        """End every exchange and close every idle connection whose time is over."""
+        """End every transfer and close every idle connection whose time is over."""
         for connection in tuple(self._busy):
             connection.check(now)
         for connection in tuple(self._idle):
@@ -79,7 +79,7 @@ class Pool:
             connection.discard()
 
     def close(self, error: UpstreamError) -> tuple[Connection, ...]:
-        """End every exchange with this error, close everything; return the connections whose sockets still close."""
+        """End every transfer with this error, close everything; return the connections whose sockets still close."""
         leaving = tuple(self._open)
         for connection in leaving:
             connection.fail(error)
@@ -88,13 +88,13 @@ class Pool:
     # -- what connections tell their pool ------------------------------------------------------------------------------
 
     def idle(self, connection: Connection, now: float) -> None:
-        """Take back a connection that can carry another exchange."""
+        """Take back a connection that can carry another transfer."""
         connection.idle_since = now
         self._busy.discard(connection)
         self._idle[connection] = None
 
     def spent(self, connection: Connection) -> None:
-        """Forget a connection that must not carry another exchange."""
+        """Forget a connection that must not carry another transfer."""
         self._busy.discard(connection)
         self._idle.pop(connection, None)
 

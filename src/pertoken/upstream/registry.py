@@ -82,4 +82,4 @@ def http_provider(
 
 def _failed(error: UpstreamError) -> ProviderFailed:
     timed_out = isinstance(error, ConnectTimeout | FirstByteTimeout | IdleTimeout | TotalTimeout)
-    return ProviderFailed(str(error), timed_out=timed_out)
+    return ProviderFailed(str(error), timed_out=timed_out, may_bill=timed_out and error.sent)

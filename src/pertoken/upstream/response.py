@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Self
 
-from pertoken.upstream.exchange import Exchange
+from pertoken.upstream.transfer import Transfer
 
 
 class Response:
@@ -14,25 +14,25 @@ class Response:
     connection stays taken. One task reads at a time; cancelling it closes the connection.
     """
 
-    __slots__ = ("_body_bytes_max", "_exchange", "headers", "status")
+    __slots__ = ("_body_bytes_max", "_transfer", "headers", "status")
 
-    def __init__(self, exchange: Exchange, body_bytes_max: int) -> None:
-        self._exchange = exchange
+    def __init__(self, transfer: Transfer, body_bytes_max: int) -> None:
+        self._transfer = transfer
         self._body_bytes_max = body_bytes_max
-        self.status = exchange.status
-        self.headers = exchange.headers
+        self.status = transfer.status
+        self.headers = transfer.headers
 
     @property
     def complete(self) -> bool:
         """Whether the last byte of the body has arrived (it may still wait to be read)."""
-        return self._exchange.complete
+        return self._transfer.complete
 
     async def read(self) -> bytes:
         """Return the rest of the body, content-encoded as sent.
 
         Raises BodyTooLarge, ConnectionCut, ProtocolError, IdleTimeout, TotalTimeout or ClientClosed.
         """
-        return await self._exchange.read_whole(self._body_bytes_max)
+        return await self._transfer.read_whole(self._body_bytes_max)
 
     async def pour(self, sink: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
         """Give the rest of the body to `sink` as it arrives, and return after its last byte.
@@ -40,7 +40,7 @@ class Response:
         Where `sink` returns True, nothing more is read until `room()` has returned. Raises what `read` raises, but no
         BodyTooLarge, and what sink and room raise; then the connection is closed.
         """
-        await self._exchange.pour(sink, room)
+        await self._transfer.pour(sink, room)
 
     def __aiter__(self) -> Self:
         """Iterate over the pieces one by one: `async for piece in response`."""
@@ -51,16 +51,16 @@ class Response:
 
         Raises what `read` raises, but no BodyTooLarge: reading from the provider pauses while pieces wait.
         """
-        exchange = self._exchange
-        while not exchange.pieces:
-            if exchange.complete:
+        transfer = self._transfer
+        while not transfer.pieces:
+            if transfer.complete:
                 raise StopAsyncIteration
-            if exchange.error is not None:
-                raise exchange.error
-            await exchange.wait()
-        return exchange.take()
+            if transfer.error is not None:
+                raise transfer.error
+            await transfer.wait()
+        return transfer.take()
 
     async def aclose(self) -> None:
         """Give up what is unread; an unfinished body costs its connection, since HTTP/1.1 cannot cancel otherwise."""
-        self._exchange.abandon()
-        self._exchange.pieces.clear()
+        self._transfer.abandon()
+        self._transfer.pieces.clear()

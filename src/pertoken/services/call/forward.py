@@ -28,14 +28,14 @@ _KEPT_BACK_ANSWERED = frozenset(
 )  # fmt: skip
 
 
-async def forward(exchange: Exchange, request: Request, change: Change, call_id: str) -> Answer | Refusal:
+async def forward(exchange: Exchange, request: Request, change: Change, call_id: str) -> Answer | ProviderFailed:
     """Return the provider's answer, its head read, or why there is none."""
     body = request.body if change == Change() else request.format.rewrite(request.body, change)
     try:
         return await request.provider.send(_path(exchange, request), request_headers(exchange.headers), body)
     except ProviderFailed as failure:
         log.warning("%s: %s: %s", call_id, request.provider.name, failure)
-        return provider_refusal(request, failure)
+        return failure
 
 
 def changes(request: Request, holding: Holding | None) -> Change:

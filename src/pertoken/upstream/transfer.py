@@ -14,10 +14,10 @@ _PIECES_MAX = 1024  # small pieces of a body read whole are joined at this count
 
 
 class Carrier(Protocol):
-    """What an exchange asks of the connection below it."""
+    """What an transfer asks of the connection below it."""
 
     def fail(self, error: UpstreamError) -> None:
-        """End the exchange in flight with this error and close the connection."""
+        """End the transfer in flight with this error and close the connection."""
 
     def pause(self) -> None:
         """Stop reading from the socket."""
@@ -26,7 +26,7 @@ class Carrier(Protocol):
         """Read on."""
 
 
-class Exchange:
+class Transfer:
     """What is known between `send` and the last byte: no status, then a status and pieces, then complete or an error.
 
     At most one task waits on it at a time; a task cancelled while it waits closes the connection.
@@ -124,7 +124,7 @@ class Exchange:
 
         The sink is called from the connection's own callback, so that a piece costs no task switch (8 us less than
         reading one by one). When it returns True, nothing more is read until `room()` has returned. Raises what ended
-        the exchange, and what sink and room raise.
+        the transfer, and what sink and room raise.
         """
         self._sink = sink
         try:
@@ -169,7 +169,7 @@ class Exchange:
             self.wake()
 
     async def read_whole(self, bytes_max: int) -> bytes:
-        """Return all that is left of the body. Raises BodyTooLarge above `bytes_max`, or what ended the exchange."""
+        """Return all that is left of the body. Raises BodyTooLarge above `bytes_max`, or what ended the transfer."""
         pieces = self.pieces
         unread_bytes = sum(map(len, pieces))
         if unread_bytes > bytes_max:
