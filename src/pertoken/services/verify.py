@@ -34,7 +34,7 @@ def verify(archive: Archive, now_us: int) -> Verdict:
     holds = archive.open_holds()
     counters = Counters(index)
     rollups: dict[tuple[int, Attribution, str], list[int]] = defaultdict(lambda: [0] * len(SUMS))
-    differences = []
+    differences: list[dict[str, Any]] = []
     events = 0
     for event in archive.events():
         events += 1
