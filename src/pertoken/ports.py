@@ -8,7 +8,8 @@ from pertoken.core.bounds import Counted, Family, Limits
 from pertoken.core.budgets import Budget, CounterKey
 from pertoken.core.directory import Directory, Key
 from pertoken.core.ledger import Command, EndedHold, Event, Hold, Result
-from pertoken.core.prices import PriceBook, PriceRow
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import Rollup
 from pertoken.wire.format import Content
 

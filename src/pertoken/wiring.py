@@ -15,7 +15,8 @@ from pertoken.catalogs import genai, history
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import FOREVER_US
-from pertoken.core.prices import Match, PriceBook, PriceRow, Source, price_id
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import Match, PriceRow, Source, price_id
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.services.catalog import Merge, merge
 from pertoken.services.offers import Offers, Route

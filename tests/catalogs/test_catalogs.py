@@ -12,7 +12,9 @@ from pertoken.catalogs.limits import ModelLimits
 from pertoken.core.bounds import Limits
 from pertoken.core.money import format_amount
 from pertoken.core.periods import parse_time
-from pertoken.core.prices import PriceBook, PriceRow, Rates
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import PriceRow
+from pertoken.core.rates import Rates
 from pertoken.core.units import UNITS
 from pertoken.services.catalog import merge
 
@@ -63,7 +65,7 @@ def test_prices_at_dates(
     rates = book.resolve(provider, model, parse_time(at))
 
     assert isinstance(rates, Rates)
-    rows = rates.at(0)
+    rows = rates.at(0).rows
     assert format_amount(rows["input_tokens"].amount_picos) == input_price
     assert format_amount(rows["output_tokens"].amount_picos) == output_price
 
@@ -125,7 +127,7 @@ def test_a_price_changed_in_place_starts_now() -> None:
     def amount(at_us: int) -> int:
         rates = book.resolve("openai", "gpt-4o-mini", at_us)
         assert isinstance(rates, Rates)
-        return rates.at(0)["cache_read_tokens"].amount_picos
+        return rates.at(0).rows["cache_read_tokens"].amount_picos
 
     assert amount(LATER) == amount(LATER + 1) == 2 * amount(LATER - 1)
     assert (

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from pertoken.core.money import format_amount, parse_amount
 from pertoken.core.periods import FOREVER_US
-from pertoken.core.prices import Match, PriceBook, PriceRow, Rates, Source
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import Match, PriceRow, Source
+from pertoken.core.rates import Rates
 from pertoken.core.rating import Rated, Unpriced, quote, rate
 
 
@@ -68,7 +70,7 @@ def test_a_unit_without_a_price_of_its_own_takes_its_containers() -> None:
     rated = rate({"output_tokens": 3, "reasoning_tokens": 3}, rates_of(SOL))
 
     assert isinstance(rated, Rated)
-    assert [(line.unit, line.row.unit) for line in rated.lines] == [("reasoning_tokens", "output_tokens")]
+    assert [(line.unit, line.price.row.unit) for line in rated.lines] == [("reasoning_tokens", "output_tokens")]
 
 
 def test_what_has_no_price_at_all_is_unpriced() -> None:

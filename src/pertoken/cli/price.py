@@ -37,7 +37,7 @@ def price() -> None:
 def show(model: str, provider: str | None, at: str | None, db: str | None, as_json: bool) -> None:
     """Show the prices in force for MODEL."""
     from pertoken.core.periods import format_time  # noqa: PLC0415 - keeps --help fast
-    from pertoken.core.prices import Rates  # noqa: PLC0415
+    from pertoken.core.rates import Rates  # noqa: PLC0415
     from pertoken.wiring import read_price_book  # noqa: PLC0415
 
     at_us = now_us() if at is None else parse_time(at, "UTC", "--at")
@@ -47,7 +47,7 @@ def show(model: str, provider: str | None, at: str | None, db: str | None, as_js
     for name in [provider] if provider else book.providers:
         rates = book.resolve(name, model, at_us)
         if isinstance(rates, Rates):
-            shown = {row.price_id: row for _, tier in rates.tiers for row in tier.values()}
+            shown = {row.price_id: row for tier in rates.tiers for row in tier.all_rows()}
             rows += [row_fields(row) for row in shown.values()]
     if not rows:
         raise Refused(f"no price in force for {model!r}; see: pertoken price history {model}, or pertoken price add")

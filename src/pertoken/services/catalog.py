@@ -50,7 +50,7 @@ def merge(known: Sequence[PriceRow], offered: Sequence[PriceRow], now_us: int) -
 
 
 def _slot(row: PriceRow) -> tuple[object, ...]:
-    return (row.provider, row.model, row.match, row.unit, row.input_above, row.conditions)
+    return (row.provider, row.model, row.match, row.unit, row.input_above, row.marginal, row.conditions, row.is_factor)
 
 
 def _counterpart(rows: Sequence[PriceRow], offered: PriceRow, at_us: int) -> PriceRow | None:
@@ -61,7 +61,8 @@ def _counterpart(rows: Sequence[PriceRow], offered: PriceRow, at_us: int) -> Pri
 
 
 def _costs_the_same(old: PriceRow, new: PriceRow) -> bool:
-    return old.currency == new.currency and old.amount_picos * new.per == new.amount_picos * old.per
+    terms = [(row.currency, row.covers, row.minimum, row.stacks, row.quota) for row in (old, new)]
+    return terms[0] == terms[1] and old.amount_picos * new.per == new.amount_picos * old.per
 
 
 def _renamed(row: PriceRow) -> PriceRow:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pertoken.core import prices
 from pertoken.core.bounds import Family, Limits, family_of
+from pertoken.core.conditions import STANDARD, Context, context
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.periods import FOREVER_US
-from pertoken.core.prices import STANDARD, PriceBook, Rates
+from pertoken.core.price_book import PriceBook
+from pertoken.core.rates import Rates
 from pertoken.ports import Ledger, ModelLimits, Provider
 
 MEMORY_MAX = 10_000
@@ -56,13 +57,13 @@ class Offers:
         known = self._memory.get(key)
         if known is not None and known.valid_from_us <= now_us < known.valid_to_us:
             return known
-        found = self._decide(book, model, wire, now_us, prices.context(service_tier, speed=speed), bills=bills)
+        found = self._decide(book, model, wire, now_us, context(service_tier, speed=speed), bills=bills)
         if isinstance(found, Offer):
             self._memory[key] = found
         return found
 
     def _decide(
-        self, book: PriceBook, model: str, wire: str, now_us: int, asked: prices.Context, *, bills: bool
+        self, book: PriceBook, model: str, wire: str, now_us: int, asked: Context, *, bills: bool
     ) -> Offer | Refusal:
         route = self._choose(book, model, wire, now_us)
         if isinstance(route, Refusal):
@@ -70,8 +71,8 @@ class Offers:
         rates: list[Rates] = []
         # The answer may come at the standard prices as well as at those of the tier that was asked for.
         contexts = (STANDARD,) if asked == STANDARD else (STANDARD, asked)
-        for context in contexts if bills else ():
-            found = book.resolve(route.provider, route.model, now_us, context)
+        for possible in contexts if bills else ():
+            found = book.resolve(route.provider, route.model, now_us, possible)
             if not isinstance(found, Rates):
                 hint = f"see: pertoken price show {route.model}, or add one: pertoken price add"
                 return Refusal(Code.PRICE_UNKNOWN, f"{found.reason}; {hint}", "model")

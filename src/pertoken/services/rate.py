@@ -3,16 +3,38 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pertoken.core import prices, rating
+from pertoken.core import periods, rating
+from pertoken.core.conditions import Context, context
 from pertoken.core.money import format_amount
 from pertoken.core.periods import NotATime, parse_time
-from pertoken.core.prices import PriceBook, Rates
-from pertoken.core.rating import Rated
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import Quota
+from pertoken.core.rates import Rates
+from pertoken.core.rating import Line, Rated
 from pertoken.services.explain import line_fields
 from pertoken.services.ingest import NotAnEvent, read_quantities
 
 
-def rate_usage(fields: Mapping[str, Any], book: PriceBook, now_us: int) -> dict[str, Any]:
+class FreeUse:
+    """What is left of free quotas while usages are rated one after the other, in the order they come."""
+
+    def __init__(self) -> None:
+        self._used: dict[tuple[str, int], int] = {}
+
+    def left(self, rates: Rates, at_us: int) -> dict[str, int]:
+        """Return what is left of each quota that `rates` know, by group."""
+        quotas = {row.quota for tier in rates.tiers for row in tier.rows.values() if row.quota is not None}
+        return {quota.group: quota.quantity - self._used.get(_slot(quota, at_us), 0) for quota in quotas}
+
+    def take(self, lines: tuple[Line, ...], at_us: int) -> None:
+        """Take what `lines` used."""
+        for line in lines:
+            if line.free and line.price.row.quota is not None:
+                slot = _slot(line.price.row.quota, at_us)
+                self._used[slot] = self._used.get(slot, 0) + line.quantity
+
+
+def rate_usage(fields: Mapping[str, Any], book: PriceBook, now_us: int, free: FreeUse) -> dict[str, Any]:
     """Return status, cost and lines of a usage at its time (now, where it names none).
 
     Raises NotAnEvent where the line is not well formed, Contradiction where its usage contradicts itself.
@@ -21,23 +43,42 @@ def rate_usage(fields: Mapping[str, Any], book: PriceBook, now_us: int) -> dict[
     if not isinstance(provider, str) or not isinstance(model, str):
         raise NotAnEvent("provider and model must be texts")
     quantities = read_quantities(fields.get("usage"))
-    rates = book.resolve(provider, model, _at_us(fields.get("at"), now_us), _context(fields))
-    rated = rating.rate(quantities, rates) if isinstance(rates, Rates) else rates
+    at_us = _at_us(fields.get("at"), now_us)
+    rates = book.resolve(provider, model, at_us, read_context(fields))
+    if not isinstance(rates, Rates):
+        return {"status": "unpriced", "reason": rates.reason}
+    rated = rating.rate(quantities, rates, free.left(rates, at_us))
     if not isinstance(rated, Rated):
         return {"status": "unpriced", "reason": rated.reason}
-    lines = [line_fields(line.unit, line.quantity, line.amount_picos, line.row) for line in rated.lines]
+    free.take(rated.lines, at_us)
+    lines = [
+        line_fields(line.unit, line.quantity, line.amount_picos, line.price, line.price_id) for line in rated.lines
+    ]
     cost = format_amount(rated.cost_picos, rated.currency)
     return {"status": "priced", "currency": rated.currency, "cost": cost, "lines": lines}
 
 
-def _context(fields: Mapping[str, Any]) -> prices.Context:
+def read_context(fields: Mapping[str, Any]) -> Context:
+    """Return the context that a line states. Raises NotAnEvent where it is not well formed."""
     for name in ("service_tier", "speed", "region"):
         if not isinstance(fields.get(name), str | None):
             raise NotAnEvent(f"{name} must be a text")
     if not isinstance(fields.get("batch"), bool | None):
         raise NotAnEvent("batch must be true or false")
-    found = prices.context(fields.get("service_tier"), batch=fields.get("batch") is True, speed=fields.get("speed"))
-    return found._replace(region=fields.get("region"))
+    attributes = fields.get("attributes") or {}
+    if not isinstance(attributes, dict) or not all(isinstance(value, str) for value in attributes.values()):
+        raise NotAnEvent("attributes must be an object of texts")
+    return context(
+        fields.get("service_tier"),
+        batch=fields.get("batch") is True,
+        speed=fields.get("speed"),
+        region=fields.get("region"),
+        attributes=tuple(sorted(attributes.items())),
+    )
+
+
+def _slot(quota: Quota, at_us: int) -> tuple[str, int]:
+    return quota.group, periods.bounds(quota.window, at_us, "UTC")[0]
 
 
 def _at_us(at: object, now_us: int) -> int:

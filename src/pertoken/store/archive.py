@@ -145,4 +145,7 @@ def _event(row: Row) -> Event:
         row.held_picos,
         row.overrun_picos,
         row.late,
+        codec.decode_tags(row.context),
+        row.corrects,
+        row.was_unpriced,
     )

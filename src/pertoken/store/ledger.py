@@ -277,6 +277,9 @@ def _event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any,
         event.held_picos,
         event.overrun_picos,
         event.late,
+        codec.encode_tags(event.context),
+        event.corrects,
+        event.was_unpriced,
         entry_id,
     )
 

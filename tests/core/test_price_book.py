@@ -4,19 +4,11 @@ from typing import Any
 
 import pytest
 
+from pertoken.core.conditions import Context, context
 from pertoken.core.periods import FOREVER_US, parse_time
-from pertoken.core.prices import (
-    Clause,
-    Context,
-    Match,
-    NoPrice,
-    PriceBook,
-    PriceRow,
-    Rates,
-    Source,
-    context,
-    price_id,
-)
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import Clause, Match, PriceRow, Source, price_id
+from pertoken.core.rates import NoPrice, Rates
 
 JUNE = parse_time("2025-06-10")
 
@@ -33,7 +25,7 @@ def row(amount: int, **fields: Any) -> PriceRow:
 def amount_of(book: PriceBook, model: str, at_us: int = JUNE, found: Context | None = None) -> int | str:
     """Return the amount in force for input tokens, or why there is none."""
     rates = book.resolve("openai", model, at_us, found or Context())
-    return rates.at(0)["input_tokens"].amount_picos if isinstance(rates, Rates) else rates.reason
+    return rates.at(0).rows["input_tokens"].amount_picos if isinstance(rates, Rates) else rates.reason
 
 
 def test_the_instant_decides() -> None:
@@ -95,9 +87,9 @@ def test_a_context_tier_holds_strictly_above_its_threshold() -> None:
     rates = book.resolve("openai", "o3", JUNE)
 
     assert isinstance(rates, Rates)
-    assert rates.at(200_000)["input_tokens"].amount_picos == 2
-    assert rates.at(200_001)["input_tokens"].amount_picos == 4
-    assert rates.at(200_001)["output_tokens"].amount_picos == 9
+    assert rates.at(200_000).rows["input_tokens"].amount_picos == 2
+    assert rates.at(200_001).rows["input_tokens"].amount_picos == 4
+    assert rates.at(200_001).rows["output_tokens"].amount_picos == 9
 
 
 @pytest.mark.parametrize(
@@ -106,7 +98,7 @@ def test_a_context_tier_holds_strictly_above_its_threshold() -> None:
 )
 def test_a_time_of_day_may_go_past_midnight(time: str, amount: int) -> None:
     """A window of the day begins and ends at its minute, every day."""
-    book = PriceBook([row(2), row(1, conditions=(("utc_time", "16:30-00:30"),))])
+    book = PriceBook([row(2), row(1, conditions=(("time", "16:30-00:30"),))])
 
     assert amount_of(book, "o3", parse_time(f"2026-11-23T{time}Z")) == amount
     assert amount_of(book, "o3", parse_time(f"2026-11-24T{time}Z")) == amount

@@ -1,0 +1,227 @@
+"""Which rows of the price book are in force for a model at an instant, in a context.
+
+`PriceBook.resolve` picks, unit by unit, the row in force and the factors on it; the answer is a `Rates` that rating
+uses without looking anything up again. What no row says is refused, never guessed: a tier that nobody priced, two
+conditions that nobody priced together.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from pertoken.core.conditions import ALWAYS_PRICED, STANDARD, TIME, Context, holds, time_window
+from pertoken.core.periods import FOREVER_US
+from pertoken.core.prices import SNAPSHOT_SUFFIX, TRUST, Clause, Match, PriceRow, Source
+from pertoken.core.rates import NoPrice, Rates, Step, Tier, factors_on
+
+
+class PriceBook:
+    """All rows known, indexed for look-up. Immutable after construction but for its own memory of answers."""
+
+    MEMORY_MAX = 20_000
+
+    def __init__(self, rows: Iterable[PriceRow]) -> None:
+        self._named: dict[tuple[str, str], list[PriceRow]] = {}
+        self._patterns: dict[str, dict[tuple[Match, str, Clause | None], list[PriceRow]]] = {}
+        for row in rows:
+            if row.match in (Match.EQUALS, Match.SNAPSHOT):
+                self._named.setdefault((row.provider, row.model.lower()), []).append(row)
+            else:
+                of_provider = self._patterns.setdefault(row.provider, {})
+                of_provider.setdefault((row.match, row.model.lower(), row.rule), []).append(row)
+        self._memory: dict[tuple[str, str, Context], list[Rates | NoPrice]] = {}
+
+    def resolve(self, provider: str, model: str, at_us: int, context: Context = STANDARD) -> Rates | NoPrice:
+        """Return the prices in force for `model` at `provider` at the instant `at_us`."""
+        key = (provider, model, context)
+        known = self._memory.get(key)
+        if known is not None:
+            for answer in known:
+                if answer.valid_from_us <= at_us < answer.valid_to_us:
+                    return answer
+        if len(self._memory) >= self.MEMORY_MAX:
+            self._memory.clear()  # hostile or endless model names must not grow memory
+        answer = _in_force(provider, model, self.candidates(provider, model), at_us, context)
+        self._memory.setdefault(key, []).append(answer)
+        return answer
+
+    def candidates(self, provider: str, model: str) -> list[tuple[int, PriceRow]]:
+        """Return every row that speaks of `model`, each with how exactly it names it (greater is closer)."""
+        name = model.lower()
+        base = SNAPSHOT_SUFFIX.sub("", name)
+        found = [(4, row) for row in self._named.get((provider, name), ())]
+        if base != name:
+            found += [(3, row) for row in self._named.get((provider, base), ()) if row.match is Match.SNAPSHOT]
+        for (match, pattern, rule), rows in self._patterns.get(provider, {}).items():
+            if pattern == name:
+                found += [(4, row) for row in rows]
+            elif match is Match.PREFIX and name.startswith(pattern):
+                found += [(1, row) for row in rows]
+            elif rule is not None and rule.matches(name):
+                found += [(2, row) for row in rows]
+        return found
+
+    @property
+    def providers(self) -> list[str]:
+        """All providers that any row names, sorted."""
+        return sorted({provider for provider, _ in self._named} | set(self._patterns))
+
+    def models_of(self, provider: str, at_us: int) -> list[str]:
+        """Return the names of the models of `provider` that have a price at `at_us`, sorted."""
+        named = (row for (owner, _), rows in self._named.items() if owner == provider for row in rows)
+        rows = [*named, *(row for some in self._patterns.get(provider, {}).values() for row in some)]
+        return sorted({row.model for row in rows if row.valid_from_us <= at_us < row.valid_to_us and not row.is_factor})
+
+    def providers_of(self, model: str, at_us: int, preferred: Iterable[str]) -> list[str]:
+        """Return those of `preferred` whose rows price `model` at `at_us`, in the order given."""
+        return [name for name in preferred if isinstance(self.resolve(name, model, at_us), Rates)]
+
+
+class _Candidate(NamedTuple):
+    """A row that speaks of the model and holds, and what ranks it."""
+
+    exact: int
+    row: PriceRow
+    met: int  # conditions that are what the call asked for
+
+    @property
+    def rank(self) -> tuple[int, ...]:
+        """Return how much this row is preferred over others for the same thing.
+
+        What the call asked for comes first, then the operator's own word, how exactly the model is named, how late the
+        price begins, whether it is for a time of day, how far its source is trusted, and how lately it was learnt.
+        """
+        row = self.row
+        return (
+            self.met,
+            int(row.source is Source.OPERATOR),
+            self.exact,
+            row.valid_from_us,
+            len(row.conditions) - self.met,
+            TRUST[row.source],
+            row.recorded_at_us,
+        )
+
+
+def _in_force(
+    provider: str, model: str, candidates: Sequence[tuple[int, PriceRow]], at_us: int, context: Context
+) -> Rates | NoPrice:
+    valid_from, valid_to = _span(candidates, at_us)
+
+    def refused(why: str) -> NoPrice:
+        return NoPrice(f"no price {why}", valid_from, valid_to)
+
+    live = [(exact, row) for exact, row in candidates if row.valid_from_us <= at_us < row.valid_to_us]
+    if all(row.is_factor for _, row in live):
+        lack = "known" if all(row.is_factor for _, row in candidates) else "in force"
+        return refused(f"{lack} for {model!r} at {provider}")
+    asked = context.asked()
+    fitting = [
+        _Candidate(exact, row, sum(1 for key, _ in row.conditions if key in asked))
+        for exact, row in live
+        if holds(row.conditions, asked, at_us)
+    ]
+    unmet = _unmet(asked, [row for _, row in live], [one.row for one in fitting])
+    if unmet:
+        return refused(f"known for {model!r} at {provider} with {_words(unmet, asked)}")
+    chosen = _choose_rows([one for one in fitting if not one.row.is_factor])
+    if not chosen:
+        return refused(f"in force for {model!r} at {provider}")
+    factors = _choose_factors([one for one in fitting if one.row.is_factor])
+    clash = _clash(asked, [one.row for one in fitting], chosen, factors)
+    if clash:
+        return refused(f"known for {model!r} at {provider} with {_words(clash, asked)} together")
+    currencies = sorted({row.currency for row in chosen})
+    if len(currencies) > 1:
+        return refused(f"for {model!r} at {provider} in one currency, but in {currencies}")
+    return Rates(provider, model, currencies[0], valid_from, valid_to, _tiers(chosen, factors))
+
+
+def _span(candidates: Iterable[tuple[int, PriceRow]], at_us: int) -> tuple[int, int]:
+    """Return from when to when the same rows are in force as at `at_us`."""
+    edges: set[int] = set()
+    for _, row in candidates:
+        edges.update((row.valid_from_us, row.valid_to_us))
+        for key, value in row.conditions:
+            if key == TIME:
+                edges.update(time_window(value).edges(at_us))
+    return max((edge for edge in edges if edge <= at_us), default=0), min(
+        (edge for edge in edges if edge > at_us), default=FOREVER_US
+    )
+
+
+def _unmet(asked: Mapping[str, str], live: Iterable[PriceRow], fitting: Iterable[PriceRow]) -> list[str]:
+    """Return what was asked for and no row prices: a tier always, other things where prices depend on them at all."""
+    priced = {key for row in fitting for key, _ in row.conditions}
+    known = {key for row in live for key, _ in row.conditions}
+    return [key for key in asked if key not in priced and (key in ALWAYS_PRICED or key in known)]
+
+
+def _choose_rows(candidates: Iterable[_Candidate]) -> list[PriceRow]:
+    """Return one row for each unit and threshold; all tiers of a unit are one source's, under one condition."""
+    by_unit: dict[str, list[_Candidate]] = {}
+    for one in candidates:
+        by_unit.setdefault(one.row.unit, []).append(one)
+    chosen = []
+    for of_unit in by_unit.values():
+        best = max(of_unit, key=lambda one: one.rank)
+        by_slot: dict[tuple[int, bool], _Candidate] = {}
+        for one in of_unit:
+            if (one.met, one.exact, one.row.source) != (best.met, best.exact, best.row.source):
+                continue
+            slot = (one.row.input_above or 0, one.row.marginal)
+            if slot not in by_slot or one.rank > by_slot[slot].rank:
+                by_slot[slot] = one
+        chosen += [one.row for one in by_slot.values()]
+    return chosen
+
+
+def _choose_factors(candidates: Iterable[_Candidate]) -> list[PriceRow]:
+    """Return one factor for each unit and set of conditions."""
+    best: dict[tuple[object, ...], _Candidate] = {}
+    for one in candidates:
+        slot = (one.row.unit, one.row.conditions)
+        if slot not in best or one.rank > best[slot].rank:
+            best[slot] = one
+    return [one.row for one in best.values()]
+
+
+def _clash(
+    asked: Mapping[str, str], fitting: Sequence[PriceRow], chosen: Iterable[PriceRow], factors: Collection[PriceRow]
+) -> list[str]:
+    """Return conditions that were asked for together and are only priced one without the other."""
+    for row in chosen:
+        on_it = factors_on(row.unit, row, factors)
+        met = {key for one in (row, *on_it) for key, _ in one.conditions if key in asked}
+        wanted = {key for one in fitting if one.unit == row.unit and not one.is_factor for key, _ in one.conditions}
+        wanted.update(key for one in on_it for key, _ in one.conditions)
+        missing = sorted((wanted & asked.keys()) - met)
+        alone = [one for one in on_it if not one.stacks]
+        if missing or (alone and len(on_it) > 1):
+            return sorted(met | set(missing))
+    return []
+
+
+def _words(keys: Iterable[str], asked: Mapping[str, str]) -> str:
+    names = {"batch": "batch", "service_tier": "service tier", "speed": "speed", "region": "region"}
+    said = [names.get(key, key) if key == "batch" else f"{names.get(key, key)} {asked[key]!r}" for key in sorted(keys)]
+    return " and ".join(said)
+
+
+def _tiers(chosen: Iterable[PriceRow], factors: Iterable[PriceRow]) -> tuple[Tier, ...]:
+    ordered = sorted(chosen, key=lambda row: row.input_above or 0)
+    steps: dict[str, list[Step]] = {}
+    for row in ordered:
+        if row.marginal and row.input_above:
+            steps.setdefault(row.unit, []).append(Step(row.input_above, row))
+    marginal = {unit: tuple(of_unit) for unit, of_unit in steps.items()}
+    flat = [row for row in ordered if not (row.marginal and row.input_above)]
+    thresholds = sorted({0, *(row.input_above or 0 for row in flat)}, reverse=True)
+    return tuple(
+        Tier(
+            threshold,
+            {row.unit: row for row in flat if (row.input_above or 0) <= threshold},
+            marginal,
+            tuple(factors),
+        )
+        for threshold in thresholds
+    )
