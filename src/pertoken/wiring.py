@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from pertoken.catalogs import genai, history
+from pertoken.catalogs import genai, history, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import FOREVER_US
@@ -74,7 +74,7 @@ def fill_price_book(database: Database, settings: Settings) -> None:
     if empty:
         with database.write() as connection:
             if catalog.is_empty(connection):
-                catalog.add_rows(connection, [*genai.read(now_us), *history.read(now_us)])
+                catalog.add_rows(connection, shipped_prices(now_us))
     if merge(known, configured, now_us).added:
         import_prices(database, configured, now_us)
 
@@ -160,7 +160,12 @@ def read_price_book(database: Database) -> PriceBook:
 
 def shipped_price_book(settings: Settings, now_us: int) -> PriceBook:
     """Return the price book that a new database would begin with."""
-    return PriceBook([*genai.read(now_us), *history.read(now_us), *_configured_prices(settings, now_us)])
+    return PriceBook([*shipped_prices(now_us), *_configured_prices(settings, now_us)])
+
+
+def shipped_prices(now_us: int) -> list[PriceRow]:
+    """Return the prices that pertoken brings along: the installed list, dated history, reviewed rules."""
+    return [*genai.read(now_us), *history.read(now_us), *rules.read(now_us)]
 
 
 def import_prices(database: Database, offered: Sequence[PriceRow], now_us: int) -> Merge:

@@ -14,7 +14,7 @@ from typing import Any
 from pertoken.core.conditions import TIME
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import FOREVER_US, to_us
-from pertoken.core.prices import Clause, Match, PriceRow, Source, price_id
+from pertoken.core.prices import EVERYTHING, Clause, Match, PriceRow, Source, price_id
 
 # genai-prices' field -> our unit, and how many of it the price is for
 UNITS: Mapping[str, tuple[str, int]] = {
@@ -92,8 +92,10 @@ def _model_rows(model: Any) -> Iterator[PriceRow]:
         conditions = tuple(sorted(_condition(key, value) for key, value in variant.when.items()))
         if conditions == (("service_tier", "default"),):
             continue  # the standard tier, said again
-        start_us = _start_us(variant.constraint)
-        yield from _price_rows(template._replace(conditions=conditions, valid_from_us=start_us), variant.prices)
+        of_variant = template._replace(conditions=conditions, valid_from_us=_start_us(variant.constraint))
+        if all(price is None for price in vars(variant.prices).values()):  # named, and priced as the standard
+            yield of_variant._replace(unit=EVERYTHING, amount_picos=1, per=1, currency="", is_factor=True)
+        yield from _price_rows(of_variant, variant.prices)
 
 
 def _price_rows(template: PriceRow, prices: Any) -> Iterator[PriceRow]:

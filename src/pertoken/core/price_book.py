@@ -76,6 +76,9 @@ class PriceBook:
         return [name for name in preferred if isinstance(self.resolve(name, model, at_us), Rates)]
 
 
+_OVER_LISTS = {Source.OPERATOR: 2, Source.REVIEWED: 1}  # whatever the lists say, and whenever they say it
+
+
 class _Candidate(NamedTuple):
     """A row that speaks of the model and holds, and what ranks it."""
 
@@ -87,13 +90,14 @@ class _Candidate(NamedTuple):
     def rank(self) -> tuple[int, ...]:
         """Return how much this row is preferred over others for the same thing.
 
-        What the call asked for comes first, then the operator's own word, how exactly the model is named, how late the
-        price begins, whether it is for a time of day, how far its source is trusted, and how lately it was learnt.
+        What the call asked for comes first, then the operator's own word and what was reviewed, how exactly the model
+        is named, how late the price begins, whether it is for a time of day, how far its source is trusted, and how
+        lately it was learnt.
         """
         row = self.row
         return (
             self.met,
-            int(row.source is Source.OPERATOR),
+            _OVER_LISTS.get(row.source, 0),
             self.exact,
             row.valid_from_us,
             len(row.conditions) - self.met,
@@ -126,7 +130,7 @@ def _in_force(
     chosen = _choose_rows([one for one in fitting if not one.row.is_factor])
     if not chosen:
         return refused(f"in force for {model!r} at {provider}")
-    factors = _choose_factors([one for one in fitting if one.row.is_factor])
+    factors = _choose_factors([one for one in fitting if one.row.is_factor], chosen)
     clash = _clash(asked, [one.row for one in fitting], chosen, factors)
     if clash:
         return refused(f"known for {model!r} at {provider} with {_words(clash, asked)} together")
@@ -157,32 +161,66 @@ def _unmet(asked: Mapping[str, str], live: Iterable[PriceRow], fitting: Iterable
 
 
 def _choose_rows(candidates: Iterable[_Candidate]) -> list[PriceRow]:
-    """Return one row for each unit and threshold; all tiers of a unit are one source's, under one condition."""
+    """Return one row for each unit and threshold."""
     by_unit: dict[str, list[_Candidate]] = {}
     for one in candidates:
         by_unit.setdefault(one.row.unit, []).append(one)
-    chosen = []
-    for of_unit in by_unit.values():
-        best = max(of_unit, key=lambda one: one.rank)
-        by_slot: dict[tuple[int, bool], _Candidate] = {}
-        for one in of_unit:
-            if (one.met, one.exact, one.row.source) != (best.met, best.exact, best.row.source):
-                continue
-            slot = (one.row.input_above or 0, one.row.marginal)
-            if slot not in by_slot or one.rank > by_slot[slot].rank:
-                by_slot[slot] = one
-        chosen += [one.row for one in by_slot.values()]
-    return chosen
+    return [row for of_unit in by_unit.values() for row in _choose_tiers(of_unit)]
 
 
-def _choose_factors(candidates: Iterable[_Candidate]) -> list[PriceRow]:
-    """Return one factor for each unit and set of conditions."""
-    best: dict[tuple[object, ...], _Candidate] = {}
+def _choose_tiers(candidates: Sequence[_Candidate]) -> list[PriceRow]:
+    """Return the rows of one unit: the best, and the context tiers of the statement it belongs to.
+
+    A statement is what one source says under one condition. Another import's tiers join where it states the same base
+    price: lists of dated prices often leave tiers out. The operator's word is whole as it is.
+    """
+    best = max(candidates, key=lambda one: one.rank)
+    statements: dict[tuple[object, ...], list[_Candidate]] = {}
     for one in candidates:
-        slot = (one.row.unit, one.row.conditions)
+        if one.met == best.met:
+            statements.setdefault((one.row.source, one.exact), []).append(one)
+    chosen = _by_threshold(statements.pop((best.row.source, best.exact)))
+    base = chosen.get((0, False))
+    if base is not None and best.row.source is not Source.OPERATOR:
+        for others in sorted(statements.values(), key=lambda some: max(one.rank for one in some), reverse=True):
+            tiers = _by_threshold(others)
+            other = tiers.get((0, False))
+            if other is not None and other.amount_picos * base.per == base.amount_picos * other.per:
+                for slot, row in tiers.items():
+                    chosen.setdefault(slot, row)
+    return list(chosen.values())
+
+
+def _by_threshold(candidates: Iterable[_Candidate]) -> dict[tuple[int, bool], PriceRow]:
+    best: dict[tuple[int, bool], _Candidate] = {}
+    for one in candidates:
+        slot = (one.row.input_above or 0, one.row.marginal)
         if slot not in best or one.rank > best[slot].rank:
             best[slot] = one
-    return [one.row for one in best.values()]
+    return {slot: one.row for slot, one in best.items()}
+
+
+def _choose_factors(candidates: Iterable[_Candidate], chosen: Iterable[PriceRow]) -> list[PriceRow]:
+    """Return the factors on a model: of those under the same conditions, the ones that name it most exactly.
+
+    Where a model has rows of its own for a condition, they say all of it: what they leave out is at the standard price,
+    and a provider's general factor for that condition is not for this model. The operator's factors always are.
+    """
+    stated = {pair for row in chosen for pair in row.conditions}
+    by_condition: dict[tuple[object, ...], list[_Candidate]] = {}
+    for one in candidates:
+        is_operators = one.row.source is Source.OPERATOR
+        if is_operators or not stated.intersection(one.row.conditions):
+            by_condition.setdefault((is_operators, one.row.conditions), []).append(one)
+    factors: list[PriceRow] = []
+    for some in by_condition.values():
+        closest = max(one.exact for one in some)
+        by_unit: dict[str, _Candidate] = {}
+        for one in sorted(some, key=lambda one: one.rank):
+            if one.exact == closest:
+                by_unit[one.row.unit] = one
+        factors += [one.row for one in by_unit.values()]
+    return factors
 
 
 def _clash(

@@ -33,6 +33,7 @@ class Source(StrEnum):
     """Where a row comes from, the most trusted first."""
 
     OPERATOR = "operator"
+    REVIEWED = "reviewed"  # our own rules, which correct or complete the lists
     HISTORY = "history"
     GENAI = "genai"
     LITELLM = "litellm"
