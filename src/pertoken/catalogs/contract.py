@@ -87,7 +87,7 @@ class Price(_Entry, forbid_unknown_fields=True, kw_only=True):
     cache_write: str | None = None
     cache_write_1h: str | None = None
     reasoning: str | None = None
-    covers: list[str] = [EVERYTHING]
+    covers: list[str] = msgspec.field(default_factory=lambda: [EVERYTHING])
     tiers: list[Tier] = []
     units: dict[str, Unit] = {}
 

@@ -5,7 +5,7 @@ uses without looking anything up again. What no row says is refused, never guess
 conditions that nobody priced together.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pertoken.core.conditions import ALWAYS_PRICED, STANDARD, TIME, Context, holds, time_window
@@ -59,6 +59,15 @@ class PriceBook:
             elif rule is not None and rule.matches(name):
                 found += [(2, row) for row in rows]
         return found
+
+    @property
+    def rows(self) -> Iterator[PriceRow]:
+        """All rows."""
+        for named in self._named.values():
+            yield from named
+        for of_provider in self._patterns.values():
+            for some in of_provider.values():
+                yield from some
 
     @property
     def providers(self) -> list[str]:
@@ -127,7 +136,7 @@ def _in_force(
     unmet = _unmet(asked, [row for _, row in live], [one.row for one in fitting])
     if unmet:
         return refused(f"known for {model!r} at {provider} with {_words(unmet, asked)}")
-    chosen = _choose_rows([one for one in fitting if not one.row.is_factor])
+    chosen = _in_one_currency(_choose_rows([one for one in fitting if not one.row.is_factor]))
     if not chosen:
         return refused(f"in force for {model!r} at {provider}")
     factors = _choose_factors([one for one in fitting if one.row.is_factor], chosen)
@@ -136,7 +145,7 @@ def _in_force(
         return refused(f"known for {model!r} at {provider} with {_words(clash, asked)} together")
     currencies = sorted({row.currency for row in chosen})
     if len(currencies) > 1:
-        return refused(f"for {model!r} at {provider} in one currency, but in {currencies}")
+        return refused(f"of {model!r} at {provider} in one currency, but in {' and '.join(currencies)}")
     return Rates(provider, model, currencies[0], valid_from, valid_to, _tiers(chosen, factors))
 
 
@@ -166,6 +175,12 @@ def _choose_rows(candidates: Iterable[_Candidate]) -> list[PriceRow]:
     for one in candidates:
         by_unit.setdefault(one.row.unit, []).append(one)
     return [row for of_unit in by_unit.values() for row in _choose_tiers(of_unit)]
+
+
+def _in_one_currency(rows: list[PriceRow]) -> list[PriceRow]:
+    """Return `rows` without those of lists in another currency than the operator's own: they cannot be added up."""
+    own = {row.currency for row in rows if row.source is Source.OPERATOR}
+    return [row for row in rows if row.currency in own] if len(own) == 1 else rows
 
 
 def _choose_tiers(candidates: Sequence[_Candidate]) -> list[PriceRow]:

@@ -13,9 +13,17 @@ from pertoken.store.directory import bump_revision
 from pertoken.store.schema import Row, prices
 
 
-def read_book(connection: sa.Connection) -> PriceBook:
-    """Return the book of all rows in use."""
-    return PriceBook(read_rows(connection))
+def read_book(connection: sa.Connection, believed_at_us: int | None = None) -> PriceBook:
+    """Return the book of all rows in use, or of those that were believed at an instant."""
+    if believed_at_us is None:
+        return PriceBook(read_rows(connection))
+    rows = read_rows(connection, superseded=True)
+    return PriceBook(
+        row
+        for row in rows
+        if row.recorded_at_us <= believed_at_us
+        and (row.superseded_at_us is None or row.superseded_at_us > believed_at_us)
+    )
 
 
 def read_rows(connection: sa.Connection, *, source: Source | None = None, superseded: bool = False) -> list[PriceRow]:
