@@ -172,6 +172,12 @@ class Archive(Protocol):
     def events(self, since_us: int = 0, until_us: int | None = None) -> Iterator[Event]:
         """Yield the events that occurred in [since, until), in the order they were posted."""
 
+    def events_by_time(self, since_us: int, until_us: int) -> Iterator[Event]:
+        """Yield the events that occurred in [since, until), in the order they occurred."""
+
+    def corrections(self, since_us: int, until_us: int) -> list[Event]:
+        """Return the corrections of events that occurred in [since, until), in the order they were posted."""
+
     def conversation_events(self, since_us: int, until_us: int) -> Iterator[Event]:
         """Yield the events of [since, until) that belong to a conversation."""
 

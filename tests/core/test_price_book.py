@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pertoken.core.conditions import Context, context
+from pertoken.core.conditions import STANDARD, Context, context
 from pertoken.core.periods import FOREVER_US, parse_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Clause, Match, PriceRow, Source, price_id
@@ -118,3 +118,95 @@ def test_endless_names_do_not_grow_memory() -> None:
         book.resolve("openai", f"made-up-{number}", JUNE)
 
     assert len(book._memory) <= PriceBook.MEMORY_MAX
+
+
+def factor(numerator: int, denominator: int, **fields: Any) -> PriceRow:
+    """Return a factor on all tokens of every model."""
+    fields = {"unit": "tokens", "match": Match.PREFIX, "model": "", "currency": "", "is_factor": True, **fields}
+    return row(numerator, per=denominator, **fields)
+
+
+BATCH, FAST, EU = (("batch", "true"),), (("speed", "fast"),), (("region", "eu"),)
+
+
+@pytest.mark.parametrize(
+    ("rows", "asked", "price"),
+    [
+        ([row(8)], context("flex"), "with service tier 'flex'"),
+        ([row(8)], context("prioirty"), "with service tier 'prioirty'"),
+        ([row(8), row(4, conditions=BATCH)], context(batch=True), 4),
+        ([row(8), row(4, conditions=BATCH)], context(batch=True, speed="fast"), "with speed 'fast'"),
+        ([row(8), row(4, conditions=BATCH), row(9, conditions=FAST)], context(batch=True, speed="fast"), "together"),
+        (
+            [row(8), row(4, conditions=BATCH), row(9, conditions=FAST), row(5, conditions=BATCH + FAST)],
+            context(batch=True, speed="fast"),
+            5,
+        ),
+        ([row(8)], context(region="eu"), 8),  # nobody prices regions here: they cost the same
+        ([row(8), row(9, conditions=EU)], context(region="eu"), 9),
+        ([row(8), row(9, conditions=EU)], context(region="us"), "with region 'us'"),
+        ([row(8), factor(1, 2, conditions=BATCH)], context(batch=True), 4),
+        ([row(8), factor(1, 2, conditions=BATCH)], STANDARD, 8),
+        ([row(8), factor(1, 2, conditions=BATCH), factor(3, 2, conditions=EU)], context(batch=True, region="eu"), 6),
+        (
+            [row(8), factor(1, 2, conditions=BATCH, stacks=False), factor(3, 2, conditions=EU)],
+            context(batch=True, region="eu"),
+            "together",
+        ),
+        ([row(8), row(3, conditions=BATCH), factor(1, 2, conditions=BATCH)], context(batch=True), 3),
+        ([row(8), factor(1, 2, conditions=BATCH), factor(1, 1, conditions=BATCH, model="o3")], context(batch=True), 8),
+        ([row(8), factor(9, 10, source=Source.OPERATOR), factor(1, 2, conditions=BATCH)], context(batch=True), 3.6),
+        ([row(8), row(4, conditions=BATCH), factor(9, 10, source=Source.OPERATOR)], context(batch=True), 3.6),
+        ([row(8, source=Source.OPERATOR), row(4, conditions=BATCH)], context(batch=True), 4),
+        ([row(8, source=Source.REVIEWED), row(4, valid_from_us=JUNE - 1)], STANDARD, 8),
+        ([row(8, source=Source.HISTORY), row(4, valid_from_us=JUNE - 1)], STANDARD, 4),
+    ],
+)
+def test_conditions_combine_or_refuse(rows: list[PriceRow], asked: Context, price: float | str) -> None:
+    """All conditions must hold together; what nobody priced is refused, a tier misspelt as well; factors multiply."""
+    rates = PriceBook(rows).resolve("openai", "o3", JUNE, asked)
+
+    if isinstance(price, str):
+        assert isinstance(rates, NoPrice)
+        assert price in rates.reason
+        return
+    assert isinstance(rates, Rates), rates
+    found = rates.at(0).price("input_tokens")
+    assert found is not None
+    assert found.amount_picos / found.per * 10**6 == pytest.approx(price)
+
+
+def test_a_row_prices_what_it_says_it_covers() -> None:
+    """A unit without a row of its own takes its container's price only where that row says so."""
+    covering = PriceBook([row(2)]).resolve("openai", "o3", JUNE)
+    alone = PriceBook([row(2, covers=())]).resolve("openai", "o3", JUNE)
+    named = PriceBook([row(2, covers=("cache_read_tokens",))]).resolve("openai", "o3", JUNE)
+
+    assert isinstance(covering, Rates)
+    assert isinstance(alone, Rates)
+    assert isinstance(named, Rates)
+    assert covering.at(0).price("cache_write_tokens") is not None
+    assert alone.at(0).price("cache_read_tokens") is None
+    assert named.at(0).price("cache_read_tokens") is not None
+    assert named.at(0).price("cache_write_tokens") is None
+
+
+def test_another_lists_tiers_join_where_it_agrees_on_the_base() -> None:
+    """Dated history often leaves context tiers out; the list that states the same base price brings them."""
+    same = [row(2, source=Source.HISTORY), row(2), row(4, input_above=200_000)]
+    other = [row(3, source=Source.HISTORY), row(2), row(4, input_above=200_000)]
+    own = [row(2, source=Source.OPERATOR), row(2), row(4, input_above=200_000)]
+
+    def above(rows: list[PriceRow]) -> int:
+        rates = PriceBook(rows).resolve("openai", "o3", JUNE)
+        assert isinstance(rates, Rates)
+        return rates.at(200_001).rows["input_tokens"].amount_picos
+
+    assert [above(rows) for rows in (same, other, own)] == [4, 3, 2]
+
+
+def test_an_id_is_the_content() -> None:
+    """The same price stated twice has one id; who noted it when does not matter, what it says does."""
+    assert row(2).price_id == row(2, recorded_at_us=5, evidence="x").price_id
+    different = [row(2), row(3), row(2, per=2), row(2, conditions=BATCH), row(2, minimum=1), row(2, marginal=True)]
+    assert len({one.price_id for one in different}) == len(different)

@@ -50,7 +50,8 @@ def rate(db: str | None) -> None:
     """Price usage: {"id", "provider", "model", "usage", "at", "service_tier", "batch", "speed", "region"} a line."""
     from pertoken.core.usage import Contradiction  # noqa: PLC0415 - keeps --help fast
     from pertoken.services.ingest import NotAnEvent  # noqa: PLC0415
-    from pertoken.services.rate import FreeUse, rate_usage  # noqa: PLC0415
+    from pertoken.services.pricing import FreeUse  # noqa: PLC0415
+    from pertoken.services.rate import rate_usage  # noqa: PLC0415
 
     book, at_us, free = _price_book(db), now_us(), FreeUse()
 

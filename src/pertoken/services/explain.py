@@ -28,7 +28,7 @@ def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
         "call_id": call_id,
         "cost": format_amount(sum(event.cost_picos for event in events), currency),
         "currency": currency,
-        "status": str(events[0].status) if events else str(ended.end) if ended else "open",
+        "status": str(events[-1].status) if events else str(ended.end) if ended else "open",
         "lines": lines,
         "attempts": [_attempt(event) for event in events],
         "attribution": _attribution(events, hold),
@@ -115,6 +115,9 @@ def _attempt(event: Event) -> dict[str, Any]:
         "provider_usage": event.raw.decode("utf-8", "replace") or None,
         "response_id": event.response_id,
         "late": event.late,
+        "context": dict(event.context),
+        "corrects": event.corrects,
+        "cost": format_amount(event.cost_picos, event.currency),
     }
 
 

@@ -1,14 +1,14 @@
 """What one use costs: the prices of the model as served, in the context as served, applied to what was used."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
-from pertoken.core import rating
+from pertoken.core import periods, rating
 from pertoken.core.conditions import Conditions, Context, context
 from pertoken.core.ledger import EventStatus
 from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import Quota
 from pertoken.core.rates import NoPrice, Rates
-from pertoken.core.rating import Rated
+from pertoken.core.rating import Line, Rated
 from pertoken.core.usage import Quantities
 
 
@@ -32,15 +32,38 @@ class Served(NamedTuple):
     context: Context
 
 
-def charge(book: PriceBook, served: Served, quantities: Quantities, left: Mapping[str, int] | None = None) -> Charge:
-    """Return what `quantities` cost at the prices in force; `left` as in `rating.rate`.
+class FreeUse:
+    """What is left of free quotas while usages are rated one after the other, in the order they come."""
+
+    def __init__(self) -> None:
+        self._used: dict[tuple[str, int], int] = {}
+
+    def left(self, rates: Rates, at_us: int) -> dict[str, int]:
+        """Return what is left of each quota that `rates` know, by group."""
+        quotas = {row.quota for tier in rates.tiers for row in tier.rows.values() if row.quota is not None}
+        return {quota.group: quota.quantity - self._used.get(_slot(quota, at_us), 0) for quota in quotas}
+
+    def take(self, lines: tuple[Line, ...], at_us: int) -> None:
+        """Take what `lines` used."""
+        for line in lines:
+            if line.free and line.price.row.quota is not None:
+                slot = _slot(line.price.row.quota, at_us)
+                self._used[slot] = self._used.get(slot, 0) + line.quantity
+
+
+def charge(book: PriceBook, served: Served, quantities: Quantities, free: FreeUse | None = None) -> Charge:
+    """Return what `quantities` cost at the prices in force, within what is `free`; without it nothing is.
 
     Raises usage.Contradiction when a part exceeds its total.
     """
     rates, note = find_rates(book, served)
-    rated = rating.rate(quantities, rates, left) if isinstance(rates, Rates) else rates
+    if not isinstance(rates, Rates):
+        return Charge(EventStatus.UNPRICED, "USD", 0, (), rates.reason)
+    rated = rating.rate(quantities, rates, None if free is None else free.left(rates, served.at_us))
     if not isinstance(rated, Rated):
         return Charge(EventStatus.UNPRICED, "USD", 0, (), rated.reason)
+    if free is not None:
+        free.take(rated.lines, served.at_us)
     lines = tuple((line.unit, line.quantity, line.price_id, line.amount_picos) for line in rated.lines)
     return Charge(EventStatus.PRICED, rated.currency, rated.cost_picos, lines, note)
 
@@ -71,3 +94,7 @@ def to_context(kept: Conditions) -> Context:
         region=asked.pop("region", None),
         attributes=tuple(sorted(asked.items())),
     )
+
+
+def _slot(quota: Quota, at_us: int) -> tuple[str, int]:
+    return quota.group, periods.bounds(quota.window, at_us, "UTC")[0]

@@ -3,35 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
-from pertoken.core import periods, rating
+from pertoken.core import rating
 from pertoken.core.conditions import Context, context
 from pertoken.core.money import format_amount
 from pertoken.core.periods import NotATime, parse_time
 from pertoken.core.price_book import PriceBook
-from pertoken.core.prices import Quota
 from pertoken.core.rates import Rates
-from pertoken.core.rating import Line, Rated
+from pertoken.core.rating import Rated
 from pertoken.services.explain import line_fields
 from pertoken.services.ingest import NotAnEvent, read_quantities
-
-
-class FreeUse:
-    """What is left of free quotas while usages are rated one after the other, in the order they come."""
-
-    def __init__(self) -> None:
-        self._used: dict[tuple[str, int], int] = {}
-
-    def left(self, rates: Rates, at_us: int) -> dict[str, int]:
-        """Return what is left of each quota that `rates` know, by group."""
-        quotas = {row.quota for tier in rates.tiers for row in tier.rows.values() if row.quota is not None}
-        return {quota.group: quota.quantity - self._used.get(_slot(quota, at_us), 0) for quota in quotas}
-
-    def take(self, lines: tuple[Line, ...], at_us: int) -> None:
-        """Take what `lines` used."""
-        for line in lines:
-            if line.free and line.price.row.quota is not None:
-                slot = _slot(line.price.row.quota, at_us)
-                self._used[slot] = self._used.get(slot, 0) + line.quantity
+from pertoken.services.pricing import FreeUse
 
 
 def rate_usage(fields: Mapping[str, Any], book: PriceBook, now_us: int, free: FreeUse) -> dict[str, Any]:
@@ -75,10 +56,6 @@ def read_context(fields: Mapping[str, Any]) -> Context:
         region=fields.get("region"),
         attributes=tuple(sorted(attributes.items())),
     )
-
-
-def _slot(quota: Quota, at_us: int) -> tuple[str, int]:
-    return quota.group, periods.bounds(quota.window, at_us, "UTC")[0]
 
 
 def _at_us(at: object, now_us: int) -> int:
