@@ -25,6 +25,7 @@ ANSWER_TOKENS = 3
 TOOLS_TOKENS = 9  # around all definitions
 TOOLS_IN_SYSTEM_TOKENS = -4  # a system message shares its frame with them
 TOOL_CALL_TOKENS = 3
+FUNCTION_RESULT_TOKENS = -2
 ONE_TOOL_TOKENS = 4  # around the name of the only tool to be called
 EXACT_FRAMES = ("gpt-3.5", "gpt-35", "gpt-4", "chatgpt-4o")
 
@@ -113,9 +114,11 @@ def _chat(request: dict[str, Any], model: str, family: Family, tokenizers: Token
             elif value is not None:
                 text += _odd_field(key, value, family, tokenizers)
                 sure = False
+        if message.get("role") == "function":
+            text += FUNCTION_RESULT_TOKENS
         if message.get("role") == "system" and definitions is not None and not system:
             system = True
-            text += TOOLS_IN_SYSTEM_TOKENS
+            text += _joined(message.get("content"), count) + TOOLS_IN_SYSTEM_TOKENS
     parts = {"text": text}
     if definitions is not None:
         parts["tools"] = TOOLS_TOKENS + count(definitions) + _choice(request, count)
@@ -123,6 +126,11 @@ def _chat(request: dict[str, Any], model: str, family: Family, tokenizers: Token
         parts["response_format"] = count(shape.decode())
     sure = sure and len(parts) == 1
     return Method.EXACT if sure else Method.APPROXIMATE, parts
+
+
+def _joined(content: object, count: Callable[[str], int]) -> int:
+    """Count what the line break adds that stands between the first system message and the definitions."""
+    return count(content + "\n") - count(content) if isinstance(content, str) else 1
 
 
 def _odd_field(key: str, value: object, family: Family, tokenizers: Tokenizers) -> int:

@@ -1,6 +1,6 @@
 """How OpenAI's models read functions: as type definitions, which is what is counted.
 
-The rendering is not published. It was found by asking models for it and by comparing counts (the open-source
+The rendering is not published. It was found by comparing counts that GPT-3.5 reported (the open-source
 `openai-chat-tokens`, which litellm follows too), so counts with tools are approximate.
 """
 
@@ -59,6 +59,6 @@ def _type(schema: dict[str, Any], indent: int) -> str:
         case "array":
             return f"{_type(as_dict(schema['items']), indent)}[]" if schema.get("items") else "any[]"
         case "object":
-            return "\n".join(["{", *_fields(schema, indent + 2), " " * indent + "}"])
+            return "\n".join(["{", *_fields(schema, indent + 2), "}"])
         case _:
             return "any"
