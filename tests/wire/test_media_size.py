@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import struct
 import wave
 
@@ -9,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pertoken.wire import anthropic_messages, gemini_generate, openai_chat, openai_responses
+from pertoken.wire.format import Format
 from pertoken.wire.media_size import HEAD_CHARACTERS, image_size, sound_duration_us
 
 
@@ -136,3 +139,35 @@ def test_hostile_sound(chunks: list[bytes], duration_us: int | None) -> None:
     duration = sound_duration_us(base64.b64encode(_riff(b"WAVE", *chunks)).decode())
 
     assert duration is None if duration_us is None else duration_us <= (duration or 0) <= duration_us + 200
+
+
+def test_every_api_reads_sizes() -> None:
+    """Inline pictures and sounds have a size in each API; links, and what may be another picture, have none."""
+    png = base64.b64encode(_png(640, 480)).decode()
+    wav = base64.b64encode(_riff(b"WAVE", _fmt(), _chunk(b"data", bytes(16_000)))).decode()
+    url, sound = f"data:image/png;base64,{png}", {"data": wav, "format": "wav"}
+    chat = [{"type": "image_url", "image_url": {"url": url, "detail": "low"}},
+            {"type": "input_audio", "input_audio": sound},
+            {"type": "image_url", "image_url": {"url": "data:image/png," + png}}]  # fmt: skip
+    responses = [{"type": "input_image", "image_url": url}, {"type": "input_audio", "input_audio": sound},
+                 {"type": "input_image", "image_url": url, "file_id": "f"},
+                 {"type": "image_generation_call", "id": "i", "result": png}]  # fmt: skip
+    messages = [{"type": "image", "source": {"type": "base64", "data": png}},
+                {"type": "image", "source": {"type": "url", "url": "https://x", "data": png}}]  # fmt: skip
+    parts = [{"inlineData": {"mimeType": "image/png", "data": png}},
+             {"inlineData": {"mimeType": "audio/wav", "data": wav}},
+             {"fileData": {"mimeType": "image/png", "fileUri": "x", "data": png}}]  # fmt: skip
+    bodies: list[tuple[Format, dict[str, object]]] = [
+        (openai_chat, {"messages": [{"role": "user", "content": chat}]}),
+        (openai_responses, {"input": responses}),
+        (anthropic_messages, {"messages": [{"role": "user", "content": messages}]}),
+        (gemini_generate, {"contents": [{"parts": parts}]}),
+    ]
+    read = [wire.read_content(json.dumps(body).encode()).media for wire, body in bodies]
+    sizes = [[(one.kind, one.width, one.height, one.duration_us) for one in media] for media in read]
+
+    picture, nothing = ("image", 640, 480, None), ("image", None, None, None)
+    heard = ("audio", None, None, 1_000_000)
+    assert sizes == [
+        [picture, heard, nothing], [picture, heard, nothing, nothing], [picture, nothing], [picture, heard, nothing],
+    ]  # fmt: skip
