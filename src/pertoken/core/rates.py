@@ -28,12 +28,7 @@ class Price:
     steps: tuple[Step, ...]  # marginal ones, lowest first
     amount_picos: int  # for `per`, with the factors
     per: int
-
-    @property
-    def price_id(self) -> str:
-        """The ids of all rows that made it, row and marginal steps first, then factors behind an asterisk each."""
-        rows = "+".join([self.row.price_id, *(step.row.price_id for step in self.steps)])
-        return "*".join([rows, *(factor.price_id for factor in self.factors)])
+    price_id: str  # of all rows that made it: row and marginal steps first, then factors behind an asterisk each
 
     def charged(self, quantity: int) -> int:
         """Return how many are charged when `quantity` are used."""
@@ -138,7 +133,9 @@ def make_price(row: PriceRow, factors: tuple[PriceRow, ...], steps: tuple[Step, 
     for factor in factors:
         amount_picos *= factor.amount_picos
         per *= factor.per
-    return Price(row, factors, steps, amount_picos, per)
+    rows = "+".join([row.price_id, *(step.row.price_id for step in steps)])
+    ids = "*".join([rows, *(factor.price_id for factor in factors)])
+    return Price(row, factors, steps, amount_picos, per, ids)
 
 
 def factors_on(unit: str, row: PriceRow, factors: Iterable[PriceRow]) -> tuple[PriceRow, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from pertoken.core.budgets import Axis, BudgetIndex, Touch
@@ -41,11 +42,23 @@ def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
 def line_fields(unit: str, quantity: int, amount_picos: int, price: Price, price_id: str) -> dict[str, Any]:
     """Return one rated line as commands print it: quantity x price = amount, and what made the price."""
     row = price.row
+    fields = _price_fields(unit, price, price_id).copy()
+    fields["quantity"] = quantity
+    fields["amount"] = format_amount(amount_picos, row.currency)
+    if row.minimum and quantity == row.minimum:
+        fields["minimum"] = row.minimum
+    return fields
+
+
+@lru_cache(maxsize=4096)
+def _price_fields(unit: str, price: Price, price_id: str) -> dict[str, Any]:
+    """Return what a line says of its price; the same few come again and again. Places are kept for the rest."""
+    row = price.row
     fields: dict[str, Any] = {
         "unit": unit,
-        "quantity": quantity,
+        "quantity": 0,
         "unit_price_per_million": _per_million(price.amount_picos, row, price.per),
-        "amount": format_amount(amount_picos, row.currency),
+        "amount": "",
         "price_id": price_id,
     }
     if row.unit != unit:
@@ -71,8 +84,6 @@ def line_fields(unit: str, quantity: int, amount_picos: int, price: Price, price
         ]
     if price_id.endswith(FREE) and row.quota is not None:
         fields["free"] = f"within {row.quota.quantity} free each {row.quota.window} ({row.quota.group})"
-    if row.minimum and quantity == row.minimum:
-        fields["minimum"] = row.minimum
     return fields
 
 

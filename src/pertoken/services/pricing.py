@@ -1,5 +1,6 @@
 """What one use costs: the prices of the model as served, in the context as served, applied to what was used."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from pertoken.core import periods, rating
@@ -32,6 +33,11 @@ class Served(NamedTuple):
     context: Context
 
 
+@lru_cache(maxsize=4096)
+def _quotas(rates: Rates) -> frozenset[Quota]:
+    return frozenset(row.quota for tier in rates.tiers for row in tier.rows.values() if row.quota is not None)
+
+
 class FreeUse:
     """What is left of free quotas while usages are rated one after the other, in the order they come."""
 
@@ -40,7 +46,7 @@ class FreeUse:
 
     def left(self, rates: Rates, at_us: int) -> dict[str, int]:
         """Return what is left of each quota that `rates` know, by group."""
-        quotas = {row.quota for tier in rates.tiers for row in tier.rows.values() if row.quota is not None}
+        quotas = _quotas(rates)
         return {quota.group: quota.quantity - self._used.get(_slot(quota, at_us), 0) for quota in quotas}
 
     def take(self, lines: tuple[Line, ...], at_us: int) -> None:

@@ -1,10 +1,11 @@
 """Pricing one stated usage, as `pertoken rate` answers it."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from pertoken.core import rating
-from pertoken.core.conditions import Context, context
+from pertoken.core.conditions import Conditions, Context, context
 from pertoken.core.money import format_amount
 from pertoken.core.periods import NotATime, parse_time
 from pertoken.core.price_book import PriceBook
@@ -41,20 +42,25 @@ def rate_usage(fields: Mapping[str, Any], book: PriceBook, now_us: int, free: Fr
 
 def read_context(fields: Mapping[str, Any]) -> Context:
     """Return the context that a line states. Raises NotAnEvent where it is not well formed."""
-    for name in ("service_tier", "speed", "region"):
-        if not isinstance(fields.get(name), str | None):
-            raise NotAnEvent(f"{name} must be a text")
-    if not isinstance(fields.get("batch"), bool | None):
-        raise NotAnEvent("batch must be true or false")
     attributes = fields.get("attributes") or {}
     if not isinstance(attributes, dict) or not all(isinstance(value, str) for value in attributes.values()):
         raise NotAnEvent("attributes must be an object of texts")
+    named = (fields.get("service_tier"), fields.get("batch"), fields.get("speed"), fields.get("region"))
+    try:
+        return _context(*named, tuple(sorted(attributes.items())))
+    except TypeError as error:
+        raise NotAnEvent("service_tier, speed and region must be texts") from error
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _context(tier: object, batch: object, speed: object, region: object, attributes: Conditions) -> Context:
+    if not isinstance(batch, bool | None):
+        raise NotAnEvent("batch must be true or false")
+    for name, text in (("service_tier", tier), ("speed", speed), ("region", region)):
+        if not isinstance(text, str | None):
+            raise NotAnEvent(f"{name} must be a text")
     return context(
-        fields.get("service_tier"),
-        batch=fields.get("batch") is True,
-        speed=fields.get("speed"),
-        region=fields.get("region"),
-        attributes=tuple(sorted(attributes.items())),
+        str(tier or ""), batch=batch is True, speed=str(speed or ""), region=str(region or ""), attributes=attributes
     )
 
 
@@ -64,6 +70,9 @@ def _at_us(at: object, now_us: int) -> int:
     if not isinstance(at, str):
         raise NotAnEvent("at must be a time, such as 2026-11-23T10:00:00Z")
     try:
-        return parse_time(at)
+        return _read_time(at)
     except NotATime as error:
         raise NotAnEvent(str(error)) from error
+
+
+_read_time = lru_cache(maxsize=1024)(parse_time)
