@@ -11,12 +11,13 @@ from pertoken.catalogs import genai, history, litellm, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.core.bounds import Limits
 from pertoken.core.money import format_amount
-from pertoken.core.periods import parse_time
+from pertoken.core.periods import Window, parse_time
 from pertoken.core.price_book import PriceBook
-from pertoken.core.prices import PriceRow
+from pertoken.core.prices import PriceRow, Quota
 from pertoken.core.rates import Rates
 from pertoken.core.units import UNITS
 from pertoken.services.catalog import merge
+from pertoken.services.pricing import to_context
 
 NOW = parse_time("2026-11-23")
 LATER = parse_time("2026-12-24")
@@ -204,6 +205,83 @@ def test_litellm() -> None:
     }
     with pytest.raises(litellm.NotAPriceList):
         litellm.read(b"[]", NOW)
+
+
+def test_what_litellm_states_in_objects() -> None:
+    """Ranges, hours off peak with weekdays, searches by context size with a free quota, regions and sizes."""
+    content = {
+        "dashscope/ranged": {
+            "litellm_provider": "dashscope",
+            "tiered_pricing": [
+                {"input_cost_per_token": 5e-08, "range": [0, 256000.0]},
+                {"input_cost_per_token": 2.5e-07, "range": [256000.0, 1000000.0]},
+            ],
+        },
+        "dashscope/peak": {
+            "litellm_provider": "dashscope",
+            "input_cost_per_token": 3e-07,
+            "off_peak_pricing": {
+                "input_cost_per_token": 1.5e-07,
+                "windows": [
+                    {"hours_utc": ["00:00-01:00", "10:00-00:00"], "weekdays": [1, 2, 3, 4, 5]},
+                    {"hours_utc": "00:00-00:00", "weekdays": [6, 7]},
+                ],
+            },
+        },
+        "gemini/search": {
+            "litellm_provider": "gemini",
+            "search_context_cost_per_query": {f"search_context_size_{size}": 0.014 for size in ("low", "high")},
+            "search_free_requests": {"count": 5000, "period": "month", "shared_group": "gemini-3"},
+        },
+        "regional": {
+            "litellm_provider": "openai",
+            "input_cost_per_token": 1e-05,
+            "input_cost_per_token_above_272k_tokens_priority": 4e-05,
+            "cache_creation_input_token_cost_above_12hr": 2.5e-05,
+            "regional_processing_uplift_multiplier_eu": 1.1,
+            "output_cost_per_image_2K": 0.12,
+        },
+    }
+    rows = litellm.read(json.dumps(content).encode(), NOW)
+    book = PriceBook(rows)
+
+    def price(provider: str, model: str, unit: str, at: str, tokens: int = 0, **asked: str) -> str | None:
+        rates = book.resolve(provider, model, parse_time(at), to_context(tuple(sorted(asked.items()))))
+        assert isinstance(rates, Rates), rates
+        found = rates.at(tokens).price(unit)
+        return None if found is None else format_amount(found.amount(10**6))
+
+    monday, saturday = "2026-11-23", "2026-11-21"
+    assert price("dashscope", "ranged", "input_tokens", monday, 256_000) == "0.05"
+    assert price("dashscope", "ranged", "input_tokens", monday, 256_001) == "0.25"
+    assert price("dashscope", "peak", "input_tokens", f"{monday}T01:00:00Z") == "0.3"
+    assert price("dashscope", "peak", "input_tokens", f"{monday}T23:00:00Z") == "0.15"
+    assert price("dashscope", "peak", "input_tokens", f"{saturday}T05:00:00Z") == "0.15"
+    assert [(row.amount_picos, row.quota) for row in rows if row.unit == "web_searches"] == [
+        (14 * 10**12, Quota(5_000, Window.MONTH, "gemini-3"))
+    ]
+    assert price("openai", "regional", "input_tokens", monday, region="eu") == "11"
+    assert price("openai", "regional", "input_tokens", monday, 272_001, service_tier="priority", region="eu") == "44"
+    assert price("openai", "regional", "cache_write_12h_tokens", monday) == "25"
+    assert price("openai", "regional", "images", monday, size="2k") == "120000"
+
+
+@pytest.mark.parametrize(
+    ("at", "price"),
+    [
+        ("2026-11-20T02:00:00Z", "1.32"),  # a Friday, at peak
+        ("2026-11-20T05:00:00Z", "0.66"),
+        ("2026-11-21T02:00:00Z", "0.66"),  # on Saturday there is no peak
+        ("2026-11-22T09:59:59Z", "0.66"),
+        ("2026-11-23T09:59:59Z", "1.32"),
+    ],
+)
+def test_peak_hours_are_on_weekdays(book: PriceBook, at: str, price: str) -> None:
+    """DeepSeek's hours of the day are for Monday to Friday; genai-prices leaves the weekdays out, our rule does not."""
+    rates = book.resolve("deepseek", "deepseek-v4-pro", parse_time(at))
+
+    assert isinstance(rates, Rates)
+    assert format_amount(rates.at(0).rows["input_tokens"].amount_picos) == price
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def test_litellms_list_is_read_exactly(pertoken: Pertoken, tmp_path: Path) -> No
     again = pertoken.json("price", "import", "litellm", str(path))
     found = prices(pertoken.json("price", "history", "tiered", "--provider", "my-provider"))
 
-    assert first == {"source": "litellm", "added": 9, "superseded": 0, "unchanged": 0}
-    assert again == {"source": "litellm", "added": 0, "superseded": 0, "unchanged": 9}
+    assert first == {"source": "litellm", "added": 10, "superseded": 0, "unchanged": 0}
+    assert again == {"source": "litellm", "added": 0, "superseded": 0, "unchanged": 10}
     assert found == {
         ("input_tokens", "{}"): "0.15",
         ("output_tokens", "{}"): "0.6",
@@ -94,6 +94,7 @@ def test_litellms_list_is_read_exactly(pertoken: Pertoken, tmp_path: Path) -> No
         ("input_tokens", '{"batch": "true"}'): "0.075",
         ("output_tokens", '{"service_tier": "flex"}'): "0.3",
         ("output_tokens", '{"service_tier": "priority"}'): "1.2",
+        ("images", "{}"): "40000",
     }
 
 

@@ -1,7 +1,9 @@
 """LiteLLM's model_prices_and_context_window.json, read into price rows.
 
-The file states prices per token under names that carry their conditions (`input_cost_per_token_above_200k_tokens`);
-what says neither tokens of text nor cache is left out. https://github.com/BerriAI/litellm (MIT)
+The file states prices under names that carry their conditions: `cache_creation_input_token_cost_above_1hr` is a unit,
+`_above_200k_tokens` a context tier, `_batches`, `_flex`, `_priority` and the like a tier of service. A few prices are
+objects of their own. What this table does not know is left out, and so is any number that cannot be a price.
+https://github.com/BerriAI/litellm (MIT), as of version 1.109 of November 2026.
 """
 
 import re
@@ -11,32 +13,71 @@ from typing import Any
 
 import msgspec
 
+from pertoken.core.conditions import TIME, Conditions
 from pertoken.core.money import parse_amount
-from pertoken.core.periods import FOREVER_US
-from pertoken.core.prices import Match, PriceRow, Source, price_id
+from pertoken.core.periods import FOREVER_US, Window
+from pertoken.core.prices import ALL_TOKENS, Match, PriceRow, Quota, Source, price_id
 
-UNITS: Mapping[str, str] = {
-    "input_cost_per_token": "input_tokens",
-    "output_cost_per_token": "output_tokens",
-    "output_cost_per_reasoning_token": "reasoning_tokens",
-    "cache_read_input_token_cost": "cache_read_tokens",
-    "cache_creation_input_token_cost": "cache_write_tokens",
-    "cache_creation_input_token_cost_above_1hr": "cache_write_1h_tokens",
-    "input_cost_per_audio_token": "input_audio_tokens",
-    "output_cost_per_audio_token": "output_audio_tokens",
+# the list's field -> our unit, and whether it is a price per token (shown per million)
+UNITS: Mapping[str, tuple[str, bool]] = {
+    "input_cost_per_token": ("input_tokens", True),
+    "output_cost_per_token": ("output_tokens", True),
+    "output_cost_per_reasoning_token": ("reasoning_tokens", True),
+    "citation_cost_per_token": ("citation_tokens", True),
+    "cache_read_input_token_cost": ("cache_read_tokens", True),
+    "cache_read_input_audio_token_cost": ("cache_read_audio_tokens", True),
+    "cache_read_input_image_token_cost": ("cache_read_image_tokens", True),
+    "cache_creation_input_token_cost": ("cache_write_tokens", True),
+    "cache_creation_input_token_cost_above_1hr": ("cache_write_1h_tokens", True),
+    "cache_creation_input_token_cost_above_12hr": ("cache_write_12h_tokens", True),
+    "cache_creation_input_audio_token_cost": ("cache_write_audio_tokens", True),
+    "input_cost_per_audio_token": ("input_audio_tokens", True),
+    "input_cost_per_image_token": ("input_image_tokens", True),
+    "input_cost_per_video_token": ("input_video_tokens", True),
+    "output_cost_per_audio_token": ("output_audio_tokens", True),
+    "output_cost_per_image_token": ("output_image_tokens", True),
+    "output_cost_per_video_token": ("output_video_tokens", True),
+    "input_cost_per_character": ("characters", False),
+    "input_cost_per_request": ("requests", False),
+    "input_cost_per_second": ("seconds", False),
+    "output_cost_per_second": ("seconds", False),
+    "output_cost_per_image": ("images", False),
+    "ocr_cost_per_page": ("pages", False),
+    "annotation_cost_per_page": ("annotated_pages", False),
+    "input_cost_per_text_message": ("messages", False),
+    "google_maps_grounding_cost_per_query": ("map_queries", False),
+    "code_interpreter_cost_per_session": ("code_sessions", False),
+}
+# how a field's name ends -> the condition it states
+TIERS: Mapping[str, tuple[str, str]] = {
+    "batches": ("batch", "true"),
+    **{tier: ("service_tier", tier) for tier in ("flex", "priority", "balanced", "ultrafast")},
+}
+SIZES: Mapping[str, str] = {"output_cost_per_second": "resolution", "output_cost_per_image": "size"}
+# the list's multiplier -> the region it is for
+UPLIFTS: Mapping[str, str] = {
+    "regional_processing_uplift_multiplier_eu": "eu",
+    "regional_processing_uplift_multiplier_us": "us",
+    "regional_endpoint_uplift_multiplier": "regional",
 }
 PROVIDERS: Mapping[str, str] = {
     "gemini": "google",
     "xai": "x-ai",
     "together_ai": "together",
     "fireworks_ai": "fireworks",
+    "bedrock": "aws",
+    "bedrock_converse": "aws",
+    "voyage": "voyageai",
 }
 
+CONTEXT_MAX = 10**9
 TOKEN_USD_MAX = 1_000  # nothing costs so much a token: such a number is a mistake in the list
 
 _ABOVE = re.compile(r"_above_(\d+)k_tokens")
-_TIER = re.compile(r"_(flex|priority|batches)$")
+_TIER = re.compile(f"_({'|'.join(TIERS)})$")
+_SIZE = re.compile(r"_(\d+p|[\d.]+[kK])$")
 _PICO = Decimal(10) ** -12
+_DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class NotAPriceList(ValueError):
@@ -48,7 +89,7 @@ def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
     try:
         # numbers such as 1.5e-07 are exact as text, not as floats
         models = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotAPriceList(f"not litellm's price list: {error}") from error
     rows = []
     for name, fields in models.items():
@@ -60,26 +101,98 @@ def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
             "", PROVIDERS.get(provider, provider), model, Match.EQUALS, "", 0, 10**6, "USD", 0, FOREVER_US,
             recorded_at_us, Source.LITELLM, "litellm price list",
         )  # fmt: skip
-        rows += [row._replace(price_id=price_id(row)) for row in _rows(template, fields)]
+        rows += [row._replace(price_id=price_id(row)) for row in _model_rows(template, fields)]
     return rows
+
+
+def _model_rows(template: PriceRow, fields: Mapping[str, Any]) -> Iterator[PriceRow]:
+    yield from _rows(template, fields)
+    yield from _search_rows(template, fields)
+    for part in _objects(fields.get("tiered_pricing")):  # ranges of the whole input
+        match part.get("range"):
+            case [Decimal() | int() as start, *_] if 0 <= start < CONTEXT_MAX:
+                yield from _rows(template._replace(input_above=int(start) or None), part)
+    off_peak = fields.get("off_peak_pricing")
+    if isinstance(off_peak, dict):
+        for hours in _windows(off_peak.get("windows")):
+            yield from _rows(template._replace(conditions=((TIME, hours),)), off_peak)
+    for field, region in UPLIFTS.items():
+        uplift = fields.get(field)
+        if isinstance(uplift, Decimal) and _is_amount(uplift):
+            top, bottom = uplift.as_integer_ratio()
+            yield template._replace(
+                unit=ALL_TOKENS, amount_picos=top, per=bottom, currency="", is_factor=True,
+                conditions=(("region", region),),
+            )  # fmt: skip
 
 
 def _rows(template: PriceRow, fields: Mapping[str, Any]) -> Iterator[PriceRow]:
     for field, amount in fields.items():
-        if not isinstance(amount, Decimal | int) or isinstance(amount, bool) or not 0 <= amount < TOKEN_USD_MAX:
+        if not _is_amount(amount):
             continue
+        conditions = list(template.conditions)
         tier = _TIER.search(field)
+        if tier is not None:
+            conditions.append(TIERS[tier[1]])
         name = _TIER.sub("", field)
         above = _ABOVE.search(name)
-        unit = UNITS.get(_ABOVE.sub("", name))
-        if unit is None:
+        name = _ABOVE.sub("", name)
+        size = _SIZE.search(name)
+        if size is not None and _SIZE.sub("", name) in SIZES:
+            name = _SIZE.sub("", name)
+            conditions.append((SIZES[name], size[1].lower()))
+        if name not in UNITS:
             continue
-        conditions: tuple[tuple[str, str], ...] = ()
-        if tier is not None:
-            conditions = (("batch", "true"),) if tier[1] == "batches" else (("service_tier", tier[1]),)
+        unit, per_token = UNITS[name]
         yield template._replace(
             unit=unit,
-            amount_picos=parse_amount(str((Decimal(amount) * 10**6).quantize(_PICO))),
-            input_above=int(above[1]) * 1_000 if above else None,
-            conditions=conditions,
+            amount_picos=_picos(Decimal(amount) * (10**6 if per_token else 10**3)),
+            per=10**6 if per_token else 10**3,
+            input_above=int(above[1]) * 1_000 if above else template.input_above,
+            conditions=tuple(sorted(conditions)),
         )
+
+
+def _search_rows(template: PriceRow, fields: Mapping[str, Any]) -> Iterator[PriceRow]:
+    """Yield the prices of a web search: one for all, or by how much of the web the model is given."""
+    stated = fields.get("search_context_cost_per_query")
+    if not isinstance(stated, dict):
+        return
+    costs = {name.rpartition("_")[2]: cost for name, cost in stated.items() if _is_amount(cost)}
+    template = template._replace(unit="web_searches", per=1_000, quota=_quota(fields.get("search_free_requests")))
+    if len(set(costs.values())) == 1:
+        yield template._replace(amount_picos=_picos(Decimal(next(iter(costs.values()))) * 1_000))
+        return
+    for size, cost in costs.items():
+        conditions: Conditions = (("search_context_size", size),)
+        yield template._replace(amount_picos=_picos(Decimal(cost) * 1_000), conditions=conditions)
+
+
+def _quota(stated: object) -> Quota | None:
+    match stated:
+        case {"count": int(count), "period": "day" | "month" as period, "shared_group": str(group)} if count > 0:
+            return Quota(count, Window(period), group)
+    return None
+
+
+def _windows(stated: object) -> Iterator[str]:
+    for window in _objects(stated):
+        days = window.get("weekdays")
+        numbers = [day for day in days if isinstance(day, int) and 1 <= day <= 7] if isinstance(days, list) else []
+        named = f"{','.join(_DAYS[day - 1] for day in numbers)} " if numbers else ""
+        hours = window.get("hours_utc")
+        for span in [hours] if isinstance(hours, str) else hours if isinstance(hours, list) else []:
+            if re.fullmatch(r"\d\d:\d\d-\d\d:\d\d", str(span)):
+                yield f"{named}{span}"
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, Decimal | int) and not isinstance(value, bool) and 0 <= value < TOKEN_USD_MAX
+
+
+def _picos(amount: Decimal) -> int:
+    return parse_amount(str(amount.quantize(_PICO)))
