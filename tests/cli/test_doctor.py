@@ -41,7 +41,7 @@ def test_it_never_shows_a_secret(pertoken: Pertoken, port: int) -> None:
     }
     shown = pertoken("doctor", code=1, PORT=str(port), **secrets).output
 
-    assert "api.openai.com, key present" in shown
+    assert "https://api.openai.com/v1, key present" in shown
     assert "proxy.example" in shown
     assert "very-secret" not in shown
     assert "hidden" not in shown

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "explain": ("pertoken.cli.explain:explain", "Why one call cost what it cost."),
     "verify": ("pertoken.cli.verify:verify", "Prove every balance from first entries."),
     "price": ("pertoken.cli.price:price", "Look into the price book, import and add prices."),
+    "provider": ("pertoken.cli.provider:provider", "Which providers can be called, and what is known of them."),
     "count": ("pertoken.cli.count:count", "Count the tokens of a text."),
     "extract": ("pertoken.cli.lines:extract", "Read usage from provider answers: JSON lines in, JSON lines out."),
     "rate": ("pertoken.cli.lines:rate", "Price usage: JSON lines in, JSON lines out."),

@@ -18,6 +18,7 @@ class Route(NamedTuple):
 
     provider: str
     model: str
+    priced_as: str | None = None  # the model whose price and size it has, None: its own
 
 
 class Offer(NamedTuple):
@@ -30,6 +31,7 @@ class Offer(NamedTuple):
     limits: Limits
     valid_from_us: int
     valid_to_us: int
+    priced_as: str  # the model whose price and size these are
 
 
 class Offers:
@@ -67,23 +69,25 @@ class Offers:
         route = self._choose(book, model, wire, now_us)
         if isinstance(route, Refusal):
             return route
+        priced_as = route.priced_as or route.model
         rates: list[Rates] = []
         # The answer may come at the standard prices as well as at those of the tier that was asked for.
         contexts = (STANDARD,) if asked == STANDARD else (STANDARD, asked)
         for context in contexts if bills else ():
-            found = book.resolve(route.provider, route.model, now_us, context)
+            found = book.resolve(route.provider, priced_as, now_us, context)
             if not isinstance(found, Rates):
-                hint = f"see: pertoken price show {route.model}, or add one: pertoken price add"
+                hint = f"see: pertoken price show {priced_as}, or add one: pertoken price add"
                 return Refusal(Code.PRICE_UNKNOWN, f"{found.reason}; {hint}", "model")
             rates.append(found)
         return Offer(
             self._providers[route.provider],
             route.model,
             tuple(rates),
-            family_of(route.model),
-            self._limits.find(route.provider, route.model),
+            family_of(priced_as),
+            self._limits.find(route.provider, priced_as),
             max((one.valid_from_us for one in rates), default=0),
             min((one.valid_to_us for one in rates), default=FOREVER_US),
+            priced_as,
         )
 
     def _choose(self, book: PriceBook, model: str, wire: str, now_us: int) -> Route | Refusal:

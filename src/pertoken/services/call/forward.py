@@ -16,9 +16,9 @@ log = logging.getLogger("pertoken.call")
 # Ours, the client's secret, and what belongs to one connection only (RFC 9110, 7.6.1): none of it goes on.
 _KEPT_BACK = frozenset(
     {
-        b"authorization", b"x-api-key", b"x-goog-api-key", b"host", b"content-length", b"connection", b"keep-alive",
-        b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect",
-        b"accept-encoding", b"cookie",
+        b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"host", b"content-length", b"connection",
+        b"keep-alive", b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+        b"expect", b"accept-encoding", b"cookie",
     }
 )  # fmt: skip
 _KEPT_BACK_PREFIXES = (b"x-pertoken-", b"helicone-", b"x-litellm-")
@@ -32,7 +32,8 @@ async def forward(exchange: Exchange, request: Request, change: Change, call_id:
     """Return the provider's answer, its head read, or why there is none."""
     body = request.body if change == Change() else request.format.rewrite(request.body, change)
     try:
-        return await request.provider.send(_path(exchange, request), request_headers(exchange.headers), body)
+        headers = request_headers(exchange.headers)
+        return await request.provider.send(_path(exchange, request), headers, body, request.model)
     except ProviderFailed as failure:
         log.warning("%s: %s: %s", call_id, request.provider.name, failure)
         return failure
@@ -41,7 +42,7 @@ async def forward(exchange: Exchange, request: Request, change: Change, call_id:
 def changes(request: Request, holding: Holding | None) -> Change:
     """Return what policy writes into the request."""
     renamed = request.model != request.facts.model and request.endpoint.model is None
-    needs_usage = request.facts.stream and not request.facts.wants_usage and request.provider.stream_usage
+    needs_usage = request.facts.stream and not request.facts.wants_usage and request.provider.asks_for_usage
     return Change(
         model=request.model if renamed else None,
         output_max=None if holding is None else holding.output_cap,

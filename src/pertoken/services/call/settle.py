@@ -79,13 +79,13 @@ def _rates(request: Request, reading: Reading, world: World) -> tuple[Rates | pr
     """Return the prices of the model and tier as served; a served name that no price knows keeps the asked one's."""
     context = prices.context(reading.service_tier or request.facts.service_tier, speed=request.facts.speed)
     book, provider = world.ledger.prices, request.provider.name
-    if reading.model and reading.model != request.model:
+    if reading.model and reading.model != request.priced_as:
         served = book.resolve(provider, reading.model, request.opened_at_us, context)
         if isinstance(served, Rates):
             return served, None
-        asked = book.resolve(provider, request.model, request.opened_at_us, context)
-        return asked, f"served as {reading.model!r}, which has no price; rated as {request.model!r}"
-    return book.resolve(provider, request.model, request.opened_at_us, context), None
+        asked = book.resolve(provider, request.priced_as, request.opened_at_us, context)
+        return asked, f"served as {reading.model!r}, which has no price; rated as {request.priced_as!r}"
+    return book.resolve(provider, request.priced_as, request.opened_at_us, context), None
 
 
 def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World) -> dict[str, int]:
