@@ -118,6 +118,10 @@ class Provider(Protocol):
         """Whether its streams carry usage when OpenAI's include_usage option asks for it, and only then."""
 
     @property
+    def prices_from(self) -> Sequence[str]:
+        """The providers at whose list prices it sells what has no price of its own, the first preferred."""
+
+    @property
     def cuts_on_hangup(self) -> bool:
         """Whether its stream is given up at once when the client hangs up, instead of being read to its end."""
 

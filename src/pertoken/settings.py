@@ -50,6 +50,7 @@ class ProviderSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `base_url` may hold `{model}`, which stands for the model of each call. The defaults here are those of an endpoint
     that the registry does not know: `max_tokens` is the cap that every compatible server honours.
+    A model without a price of its own costs what the providers in `prices_from` list for it.
     """
 
     base_url: str = ""
@@ -61,6 +62,7 @@ class ProviderSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     on_hangup: Literal["drain", "cut"] = "drain"
     output_cap: OutputCap = "max_tokens"
     query: dict[str, str] = {}
+    prices_from: tuple[str, ...] = ()
     prices: dict[str, PriceSetting] = {}
 
 
@@ -239,12 +241,14 @@ def _fill(name: str, row: KnownProvider | None, written: Any, environ: Mapping[s
             "stops_billing_on_abort": row.stops_billing_on_abort,
             "output_cap": row.output_cap,
             "query": row.query,
+            "prices_from": row.prices_from,
         }
     if row is None or said.get("wire", row.wire) != row.wire:
         filled["auth"] = AUTH_OF_WIRE[said.get("wire", "openai")]
     filled.update(said)
     if not filled.get("base_url"):
         raise BadSettings(f"{where}.base_url is missing{_how_to_reach(row)}")
+    filled["prices_from"] = _names(f"{where}.prices_from", filled.get("prices_from", ()))
     filled["api_key"] = _key(said.get("api_key"), key_variables(name), environ)
     return filled
 
@@ -259,6 +263,14 @@ def _choice(where: str, field: str, value: Any) -> Any:
     if word not in _CHOICES[field]:
         raise BadSettings(f"{where} is {value!r}; write one of: {', '.join(_CHOICES[field])}")
     return word
+
+
+def _names(where: str, value: Any) -> tuple[str, ...]:
+    """Return the providers that a setting names, as a list or, as the environment writes it, between commas."""
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list | tuple):
+        raise BadSettings(f"{where} must be a list of providers such as [openai], not {value!r}")
+    return tuple(canonical(str(word).strip()) for word in words if str(word).strip())
 
 
 def key_variables(name: str) -> tuple[str, ...]:

@@ -131,6 +131,7 @@ def _providers(settings: Settings, client: Client) -> dict[str, HttpProvider]:
             asks_for_usage=provider.stream_usage is StreamUsage.OPTION,
             cuts_on_hangup=provider.on_hangup == "cut",
             output_cap=provider.output_cap,
+            prices_from=provider.prices_from,
             client=client,
         )
         for name, provider in settings.providers.items()

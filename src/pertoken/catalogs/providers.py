@@ -52,7 +52,7 @@ class KnownProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     query: dict[str, str] = {}
     callable: bool = True  # False: its usage is only taken in by ingest, unless a base URL is configured
     active: bool = False  # True: one of the defaults, there even without a key
-    sizes_from: tuple[str, ...] = ()
+    prices_from: tuple[str, ...] = ()
     as_of: date
     source: str
     note: str = ""

@@ -7,7 +7,7 @@ from pertoken.core import prices
 from pertoken.core.bounds import Family, Limits, family_of
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.periods import FOREVER_US
-from pertoken.core.prices import STANDARD, PriceBook, Rates
+from pertoken.core.prices import STANDARD, Context, NoPrice, PriceBook, Rates
 from pertoken.ports import Ledger, ModelLimits, Provider
 
 MEMORY_MAX = 10_000
@@ -32,6 +32,17 @@ class Offer(NamedTuple):
     valid_from_us: int
     valid_to_us: int
     priced_as: str  # the model whose price and size these are
+
+
+def find_prices(
+    book: PriceBook, provider: Provider, model: str, at_us: int, context: Context = STANDARD
+) -> Rates | NoPrice:
+    """Return what `model` costs at `provider`: its own price, else that of the first whose list prices it has."""
+    own = book.resolve(provider.name, model, at_us, context)
+    if isinstance(own, Rates):
+        return own
+    listed = (book.resolve(name, model, at_us, context) for name in provider.prices_from)
+    return next((rates for rates in listed if isinstance(rates, Rates)), own)
 
 
 class Offers:
@@ -64,29 +75,34 @@ class Offers:
         return found
 
     def _decide(
-        self, book: PriceBook, model: str, wire: str, now_us: int, asked: prices.Context, *, bills: bool
+        self, book: PriceBook, model: str, wire: str, now_us: int, asked: Context, *, bills: bool
     ) -> Offer | Refusal:
         route = self._choose(book, model, wire, now_us)
         if isinstance(route, Refusal):
             return route
         priced_as = route.priced_as or route.model
+        provider = self._providers[route.provider]
         rates: list[Rates] = []
+        spans: list[Rates | NoPrice] = []  # a price of its own may begin while another's is in force
         # The answer may come at the standard prices as well as at those of the tier that was asked for.
         contexts = (STANDARD,) if asked == STANDARD else (STANDARD, asked)
         for context in contexts if bills else ():
-            found = book.resolve(route.provider, priced_as, now_us, context)
+            found = find_prices(book, provider, priced_as, now_us, context)
             if not isinstance(found, Rates):
                 hint = f"see: pertoken price show {priced_as}, or add one: pertoken price add"
                 return Refusal(Code.PRICE_UNKNOWN, f"{found.reason}; {hint}", "model")
             rates.append(found)
+            spans += [
+                book.resolve(name, priced_as, now_us, context) for name in (route.provider, *provider.prices_from)
+            ]
         return Offer(
-            self._providers[route.provider],
+            provider,
             route.model,
             tuple(rates),
             family_of(priced_as),
             self._limits.find(route.provider, priced_as),
-            max((one.valid_from_us for one in rates), default=0),
-            min((one.valid_to_us for one in rates), default=FOREVER_US),
+            max((one.valid_from_us for one in spans), default=0),
+            min((one.valid_to_us for one in spans), default=FOREVER_US),
             priced_as,
         )
 
@@ -98,5 +114,7 @@ class Offers:
         if not speakers:
             message = f"no provider that speaks {wire} is configured; add one under providers"
             return Refusal(Code.UNKNOWN_MODEL, message, "model")
-        knowing = book.providers_of(model, now_us, speakers)
-        return Route(knowing[0] if knowing else speakers[0], model)
+        knowing = (
+            name for name in speakers if isinstance(find_prices(book, self._providers[name], model, now_us), Rates)
+        )
+        return Route(next(knowing, speakers[0]), model)

@@ -34,6 +34,7 @@ class HttpProvider(NamedTuple):
     asks_for_usage: bool
     cuts_on_hangup: bool
     output_cap: str
+    prices_from: tuple[str, ...]
     client: Client
     origin: Origin
     prefix: str
@@ -95,6 +96,7 @@ def http_provider(
     asks_for_usage: bool,
     cuts_on_hangup: bool,
     output_cap: str,
+    prices_from: tuple[str, ...] = (),
     client: Client,
 ) -> HttpProvider:
     """Return a provider from its settings. Raises ValueError when the base URL is none."""
@@ -104,7 +106,17 @@ def http_provider(
         header, scheme = _AUTH[auth]
         sent = (header, scheme + api_key.encode())
     return HttpProvider(
-        name, wire, asks_for_usage, cuts_on_hangup, output_cap, client, origin, prefix, urlencode(query), sent
+        name,
+        wire,
+        asks_for_usage,
+        cuts_on_hangup,
+        output_cap,
+        prices_from,
+        client,
+        origin,
+        prefix,
+        urlencode(query),
+        sent,
     )
 
 

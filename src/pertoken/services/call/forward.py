@@ -10,6 +10,7 @@ from pertoken.services.call.hold import Holding
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire.format import Change
+from pertoken.wire.openai_chat import NEW_CAP, OLD_CAP
 
 log = logging.getLogger("pertoken.call")
 
@@ -43,9 +44,16 @@ def changes(request: Request, holding: Holding | None) -> Change:
     """Return what policy writes into the request."""
     renamed = request.model != request.facts.model and request.endpoint.model is None
     needs_usage = request.facts.stream and not request.facts.wants_usage and request.provider.asks_for_usage
+    cap = None if holding is None else holding.output_cap
+    known_field = request.provider.output_cap
+    if cap is None and request.facts.output_field == NEW_CAP and known_field == OLD_CAP:
+        cap = (
+            request.facts.output_max
+        )  # under the newer name the provider would refuse the cap, or ignore it in silence
     return Change(
         model=request.model if renamed else None,
-        output_max=None if holding is None else holding.output_cap,
+        output_max=cap,
+        output_field=None if cap is None else known_field,
         include_usage=needs_usage,
     )
 

@@ -11,6 +11,7 @@ from pertoken.ports import StoreUnavailable
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.understand import Request
+from pertoken.services.offers import find_prices
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest
 
@@ -78,14 +79,14 @@ def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str 
 def _rates(request: Request, reading: Reading, world: World) -> tuple[Rates | prices.NoPrice, str | None]:
     """Return the prices of the model and tier as served; a served name that no price knows keeps the asked one's."""
     context = prices.context(reading.service_tier or request.facts.service_tier, speed=request.facts.speed)
-    book, provider = world.ledger.prices, request.provider.name
+    book, provider = world.ledger.prices, request.provider
     if reading.model and reading.model != request.priced_as:
-        served = book.resolve(provider, reading.model, request.opened_at_us, context)
+        served = find_prices(book, provider, reading.model, request.opened_at_us, context)
         if isinstance(served, Rates):
             return served, None
-        asked = book.resolve(provider, request.priced_as, request.opened_at_us, context)
+        asked = find_prices(book, provider, request.priced_as, request.opened_at_us, context)
         return asked, f"served as {reading.model!r}, which has no price; rated as {request.priced_as!r}"
-    return book.resolve(provider, request.priced_as, request.opened_at_us, context), None
+    return find_prices(book, provider, request.priced_as, request.opened_at_us, context), None
 
 
 def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World) -> dict[str, int]:
