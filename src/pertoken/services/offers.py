@@ -100,11 +100,16 @@ class Offers:
             route.model,
             tuple(rates),
             family_of(priced_as),
-            self._limits.find(route.provider, priced_as),
+            self._sizes(provider, priced_as),
             max((one.valid_from_us for one in spans), default=0),
             min((one.valid_to_us for one in spans), default=FOREVER_US),
             priced_as,
         )
+
+    def _sizes(self, provider: Provider, model: str) -> Limits:
+        """Return the model's limits at its provider, else at the first whose models it sells."""
+        found = (self._limits.find(name, model) for name in (provider.name, *provider.prices_from))
+        return next((limits for limits in found if limits != Limits()), Limits())
 
     def _choose(self, book: PriceBook, model: str, wire: str, now_us: int) -> Route | Refusal:
         """Return where calls for `model` go: as configured, else the provider of this wire whose prices know it."""
