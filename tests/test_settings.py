@@ -75,7 +75,11 @@ def test_the_environment_wins(tmp_path: Path) -> None:
         ("providers: {openai: {prices_from: 3}}", "providers.openai.prices_from must be a list of providers"),
         ("providers: [openai]", "providers must be a mapping"),
         ("providers: {xai: {}, x-ai: {}}", "the provider 'x-ai' is configured twice"),
-        ("providers: {openai: {prices: {m: {output: '1'}}}}", "input"),
+        (
+            "providers: {openai: {prices: {m: {output: '1'}}}}",
+            "providers.openai.prices: object missing required field `input`",
+        ),
+        ("providers: {openai: {base_url: [x]}}", "providers.openai.base_url: expected `str`, got `array`"),
         ("models: {fast: {provider: mistral, model: m}}", "set MISTRAL_API_KEY or configure providers.mistral"),
         ("models: {fast: {provider: nobody, model: m}}", "unknown provider 'nobody'"),
         ("- a list", "must be a mapping"),

@@ -249,8 +249,18 @@ def _fill(name: str, row: KnownProvider | None, written: Any, environ: Mapping[s
     if not filled.get("base_url"):
         raise BadSettings(f"{where}.base_url is missing{_how_to_reach(row)}")
     filled["prices_from"] = _names(f"{where}.prices_from", filled.get("prices_from", ()))
+    _check(where, filled)
     filled["api_key"] = _key(said.get("api_key"), key_variables(name), environ)
     return filled
+
+
+def _check(where: str, filled: dict[str, Any]) -> None:
+    """Raise BadSettings naming the provider and the field whose value has the wrong shape."""
+    try:
+        msgspec.convert(filled, ProviderSetting, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$")
+        raise BadSettings(f"{where}{path.partition('[')[0].strip('`')}: {what[:1].lower()}{what[1:]}") from error
 
 
 def _choice(where: str, field: str, value: Any) -> Any:
