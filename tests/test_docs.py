@@ -6,6 +6,7 @@ import pertoken
 from pertoken import settings
 from pertoken.catalogs.providers import registry
 from pertoken.cli.main import COMMANDS
+from pertoken.core.bounds import FAMILIES
 from pertoken.core.errors import STATUS, Code
 
 ROOT = Path(__file__).parent.parent
@@ -23,6 +24,13 @@ def test_every_room_is_in_the_architecture() -> None:
     rooms = [path.name for path in Path(pertoken.__file__).parent.iterdir() if path.is_dir() and path.name[0] != "_"]
 
     assert [room for room in rooms if f"  {room}/" not in ARCHITECTURE] == []
+
+
+def test_every_tokenizer_family_is_explained() -> None:
+    """Each family stands in the page on tokens, with what it counts as."""
+    page = (ROOT / "docs" / "concepts" / "tokens.md").read_text()
+
+    assert [name for name in FAMILIES if f" {name}" not in page] == []
 
 
 def test_every_refusal_has_a_status() -> None:

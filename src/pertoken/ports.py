@@ -8,7 +8,8 @@ from pertoken.core.bounds import Counted, Family, Limits
 from pertoken.core.budgets import Budget, CounterKey
 from pertoken.core.directory import Directory, Key
 from pertoken.core.ledger import Command, EndedHold, Event, Hold, Result
-from pertoken.core.prices import PriceBook, PriceRow
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import Rollup
 from pertoken.wire.format import Content
 
@@ -188,6 +189,12 @@ class Archive(Protocol):
 
     def events(self, since_us: int = 0, until_us: int | None = None) -> Iterator[Event]:
         """Yield the events that occurred in [since, until), in the order they were posted."""
+
+    def events_by_time(self, since_us: int, until_us: int) -> Iterator[Event]:
+        """Yield the events that occurred in [since, until), in the order they occurred."""
+
+    def corrections(self, since_us: int, until_us: int) -> list[Event]:
+        """Return the corrections of events that occurred in [since, until), in the order they were posted."""
 
     def conversation_events(self, since_us: int, until_us: int) -> Iterator[Event]:
         """Yield the events of [since, until) that belong to a conversation."""

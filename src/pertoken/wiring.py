@@ -5,20 +5,22 @@ import importlib.resources
 import os
 import socket
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
+import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from pertoken.catalogs import genai, history
+from pertoken.catalogs import genai, history, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.catalogs.providers import StreamUsage
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import FOREVER_US
-from pertoken.core.prices import Match, PriceBook, PriceRow, Source, price_id
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import Match, PriceRow, Source, price_id
 from pertoken.counting.tokenizers import Tokenizers
-from pertoken.services.catalog import Merge, merge
+from pertoken.services.catalog import Merge, merge, withdraw
 from pertoken.services.offers import Offers, Route
 from pertoken.services.world import Drains, World
 from pertoken.settings import Settings
@@ -70,11 +72,11 @@ def fill_price_book(database: Database, settings: Settings) -> None:
     configured = list(_configured_prices(settings, now_us))
     with database.read() as connection:
         empty = catalog.is_empty(connection)
-        known = catalog.read_rows(connection, source=Source.OPERATOR) if configured else []
+        known = _known(connection, configured)
     if empty:
         with database.write() as connection:
             if catalog.is_empty(connection):
-                catalog.add_rows(connection, [*genai.read(now_us), *history.read(now_us)])
+                catalog.add_rows(connection, shipped_prices(now_us))
     if merge(known, configured, now_us).added:
         import_prices(database, configured, now_us)
 
@@ -157,25 +159,55 @@ def _configured_prices(settings: Settings, now_us: int) -> Iterator[PriceRow]:
                     yield row._replace(price_id=price_id(row))
 
 
-def read_price_book(database: Database) -> PriceBook:
-    """Return the price book of a database."""
+def read_price_book(database: Database, believed_at_us: int | None = None) -> PriceBook:
+    """Return the price book of a database, or as it was believed at an instant."""
     with database.read() as connection:
-        return catalog.read_book(connection)
+        return catalog.read_book(connection, believed_at_us)
 
 
 def shipped_price_book(settings: Settings, now_us: int) -> PriceBook:
     """Return the price book that a new database would begin with."""
-    return PriceBook([*genai.read(now_us), *history.read(now_us), *_configured_prices(settings, now_us)])
+    return PriceBook([*shipped_prices(now_us), *_configured_prices(settings, now_us)])
+
+
+def shipped_prices(now_us: int) -> list[PriceRow]:
+    """Return the prices that pertoken brings along: the installed list, dated history, reviewed rules."""
+    return [*genai.read(now_us), *history.read(now_us), *rules.read(now_us)]
 
 
 def import_prices(database: Database, offered: Sequence[PriceRow], now_us: int) -> Merge:
     """Merge a source's rows into the book in one transaction; return what changed."""
     with database.write() as connection:
-        known = catalog.read_rows(connection, source=offered[0].source) if offered else []
-        change = merge(known, offered, now_us)
-        catalog.supersede(connection, [row.price_id for row in change.superseded], now_us)
-        catalog.add_rows(connection, change.added)
+        change = merge(_known(connection, offered), offered, now_us)
+        _apply(connection, change, now_us)
     return change
+
+
+def preview_import(database: Database, offered: Sequence[PriceRow], now_us: int) -> tuple[Merge, PriceBook, PriceBook]:
+    """Return what an import would do, and the book before and after it; nothing is changed."""
+    with database.read() as connection:
+        rows = catalog.read_rows(connection)
+        change = merge(_known(connection, offered), offered, now_us)
+    gone = {row.price_id for row in change.superseded}
+    after = [*(row for row in rows if row.price_id not in gone), *change.added]
+    return change, PriceBook(rows), PriceBook(after)
+
+
+def withdraw_prices(database: Database, price_ids: Collection[str], now_us: int) -> Merge:
+    """Take back announced prices in one transaction. Raises CannotWithdraw."""
+    with database.write() as connection:
+        change = withdraw(catalog.read_rows(connection, superseded=True), price_ids, now_us)
+        _apply(connection, change, now_us)
+    return change
+
+
+def _known(connection: sa.Connection, offered: Sequence[PriceRow]) -> list[PriceRow]:
+    return catalog.read_rows(connection, source=offered[0].source, superseded=True) if offered else []
+
+
+def _apply(connection: sa.Connection, change: Merge, now_us: int) -> None:
+    catalog.supersede(connection, [row.price_id for row in change.superseded], now_us)
+    catalog.add_rows(connection, change.added)
 
 
 def add_prices(database: Database, rows: Sequence[PriceRow]) -> int:

@@ -9,12 +9,14 @@ from decimal import Decimal
 import pytest
 from genai_prices.data import providers
 
-from pertoken.catalogs import genai, history, litellm
+from pertoken.catalogs import genai, history, litellm, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.core.bounds import Limits
 from pertoken.core.money import format_amount
 from pertoken.core.periods import parse_time
-from pertoken.core.prices import PriceBook, PriceRow, Rates
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import PriceRow
+from pertoken.core.rates import Rates
 from pertoken.core.units import UNITS
 from pertoken.services.catalog import merge
 
@@ -25,7 +27,7 @@ LATER = parse_time("2026-12-24")
 @pytest.fixture(scope="module")
 def book() -> PriceBook:
     """Return the price book that a new database begins with."""
-    return PriceBook([*genai.read(NOW), *history.read(NOW)])
+    return PriceBook([*genai.read(NOW), *history.read(NOW), *rules.read(NOW)])
 
 
 @pytest.mark.parametrize(
@@ -56,6 +58,33 @@ def book() -> PriceBook:
         ("deepseek", "deepseek-chat", "2025-02-08", "0.27", "1.1"),
         ("mistral", "mistral-large-4", "2026-10-28", "1.36", "4.18"),
         ("mistral", "mistral-large-4", "2026-10-29", "0.7", "2.1"),
+        ("openai", "gpt-4-32k", "2023-03-14", "60", "120"),
+        ("openai", "gpt-3.5-turbo-16k", "2023-06-13", "3", "4"),
+        ("openai", "gpt-4-1106-preview", "2023-11-06", "10", "30"),
+        ("openai", "gpt-4-turbo", "2024-04-09", "10", "30"),
+        ("openai", "gpt-4o-2024-08-06", "2024-08-06", "2.5", "10"),
+        ("openai", "o1-preview", "2024-09-12", "15", "60"),
+        ("openai", "o1", "2024-12-05", "15", "60"),
+        ("openai", "o1-mini", "2024-10-01", "3", "12"),
+        ("openai", "o1-mini", "2025-02-01", "1.1", "4.4"),
+        ("openai", "gpt-4.5-preview", "2025-02-27", "75", "150"),
+        ("openai", "gpt-4.1-nano", "2025-04-14", "0.1", "0.4"),
+        ("openai", "o3-pro", "2025-06-10", "20", "80"),
+        ("openai", "gpt-5", "2025-08-07", "1.25", "10"),
+        ("openai", "gpt-5.4", "2026-03-05", "2.5", "15"),
+        ("openai", "gpt-5.5", "2026-04-23", "5", "30"),
+        ("openai", "gpt-5.6-terra", "2026-07-29", "2.5", "15"),
+        ("anthropic", "claude-2.1", "2024-01-30", "8", "24"),
+        ("anthropic", "claude-3-opus-20240229", "2024-02-29", "15", "75"),
+        ("anthropic", "claude-3-haiku-20240307", "2024-03-07", "0.25", "1.25"),
+        ("anthropic", "claude-haiku-4-5", "2025-10-15", "1", "5"),
+        ("anthropic", "claude-sonnet-5", "2026-06-30", "2", "10"),
+        ("google", "gemini-1.5-flash", "2024-06-30", "0.35", "1.05"),
+        ("google", "gemini-1.5-flash", "2024-10-13", "0.075", "0.3"),
+        ("google", "gemini-2.0-flash", "2025-02-13", "0.1", "0.4"),
+        ("google", "gemini-3-pro-preview", "2025-11-18", "2", "12"),
+        ("deepseek", "deepseek-chat", "2025-08-24", "0.57", "1.68"),
+        ("deepseek", "deepseek-chat", "2026-11-01", "0.14", "0.28"),
     ],
 )
 def test_prices_at_dates(
@@ -65,9 +94,26 @@ def test_prices_at_dates(
     rates = book.resolve(provider, model, parse_time(at))
 
     assert isinstance(rates, Rates)
-    rows = rates.at(0)
+    rows = rates.at(0).rows
     assert format_amount(rows["input_tokens"].amount_picos) == input_price
     assert format_amount(rows["output_tokens"].amount_picos) == output_price
+
+
+@pytest.mark.parametrize(
+    ("at", "input_tokens", "price"),
+    [
+        ("2026-02-05", 200_000, "5"),
+        ("2026-02-05", 200_001, "10"),
+        ("2026-03-12T23:59:59Z", 200_001, "10"),
+        ("2026-03-13", 200_001, "5"),
+    ],
+)
+def test_a_context_tier_ends_with_its_time(book: PriceBook, at: str, input_tokens: int, price: str) -> None:
+    """Opus 4.6 cost twice as much above 200,000 tokens until 12 March 2026, and one price since."""
+    rates = book.resolve("anthropic", "claude-opus-4-6", parse_time(at))
+
+    assert isinstance(rates, Rates)
+    assert format_amount(rates.at(input_tokens).rows["input_tokens"].amount_picos) == price
 
 
 def test_history_is_sound() -> None:
@@ -127,7 +173,7 @@ def test_a_price_changed_in_place_starts_now() -> None:
     def amount(at_us: int) -> int:
         rates = book.resolve("openai", "gpt-4o-mini", at_us)
         assert isinstance(rates, Rates)
-        return rates.at(0)["cache_read_tokens"].amount_picos
+        return rates.at(0).rows["cache_read_tokens"].amount_picos
 
     assert amount(LATER) == amount(LATER + 1) == 2 * amount(LATER - 1)
     assert (

@@ -1,9 +1,12 @@
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cli.conftest import Pertoken
+
+from pertoken.core.periods import format_time
 
 LITELLM = {
     "sample_spec": {"input_cost_per_token": 1, "litellm_provider": "openai"},
@@ -125,3 +128,147 @@ def test_the_table_fits_a_terminal(pertoken: Pertoken) -> None:
     assert max(map(len, shown.splitlines())) <= 100
     assert "…" not in shown
     assert "10,000.00" in shown
+
+
+def contract(folder: Path, text: str) -> str:
+    """Write a contract and return its path."""
+    path = folder / "contract.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def test_a_contract_wins_and_its_effect_is_shown_first(pertoken: Pertoken, tmp_path: Path) -> None:
+    """--dry-run changes nothing and says what would change, in prices and on last month's events."""
+    now = int(time.time() * 10**6)
+    event = {"id": "a", "at": format_time(now - 86_400_000_000), "provider": "openai", "model": "gpt-4o-mini"}
+    events = tmp_path / "events.jsonl"
+    events.write_text(json.dumps({**event, "usage": {"input_tokens": 1_000_000, "output_tokens": 0}}) + "\n")
+    pertoken("ingest", str(events))
+    path = contract(
+        tmp_path,
+        """
+        prices:
+          - {provider: openai, model: gpt-4o-mini, from: 2026-01-01, input: "0.1", output: "0.6", note: offer 47}
+        factors:
+          - {provider: openai, factor: "0.9", when: {region: eu}}
+        """,
+    )
+    before = pertoken.json("price", "show", "gpt-4o-mini", "--provider", "openai")["prices"]
+    foreseen = pertoken.json("price", "import", "contract", path, "--dry-run")
+
+    changed = [row for row in foreseen["differences"] if row["model"] == "gpt-4o-mini" and not row["conditions"]]
+    assert [(row["unit"], row["before"], row["after"], row["percent"]) for row in changed] == [
+        ("input_tokens", "0.15", "0.1", "-33.3")
+    ]
+    assert [(row["before"], row["after"], row["change"]) for row in foreseen["effects"]] == [("0.15", "0.1", "-0.05")]
+    assert pertoken.json("price", "show", "gpt-4o-mini", "--provider", "openai")["prices"] == before
+    assert pertoken.json("price", "import", "contract", path)["added"] == 3
+    assert pertoken.json("price", "import", "contract", path)["added"] == 0
+    shown = prices(pertoken.json("price", "show", "gpt-4o-mini", "--provider", "openai", "--when", "region=eu"))
+    assert shown["input_tokens", "{}"] == "0.1"
+    assert ("tokens", '{"region": "eu"}') in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prices: [{provider: p, model: m, input: 1,5}]", "input"),
+        ("prices: [{provider: p, model: m, input: abc}]", "prices[0]: not a decimal amount: 'abc'"),
+        ("prices: [{provider: p, input: '1'}]", "prices[0]: name the models by one of model, prefix, regex"),
+        ("prices: [{provider: p, model: m, inputs: '1'}]", "inputs"),
+        ("prices: [{provider: p, model: m, input: '1', from: 2026-02-01, to: 2026-01-01}]", "must be after"),
+        ("prices: [{provider: p, model: m, units: {smiles: {amount: '1'}}}]", "unknown unit 'smiles'"),
+        ("prices: [{provider: p, model: m, input: '1', when: {time: noon}}]", "no time of day: 'noon'"),
+        (
+            "prices: [{provider: p, model: m, units: {web_searches: {amount: '1', free: many}}}]",
+            "quantity/window/group",
+        ),
+        ("prices: [{provider: p, model: m, tiers: [{input: '1'}]}]", "`above` or `at_least`"),
+        ("factors: [{provider: p, factor: half}]", "factor must be a decimal number, not 'half'"),
+        ("[", "not valid yaml"),
+        ("{}", "states no price"),
+    ],
+)
+def test_a_faulty_contract_changes_nothing(pertoken: Pertoken, tmp_path: Path, text: str, message: str) -> None:
+    """What is wrong is named, with where it stands; nothing is imported."""
+    result = pertoken("price", "import", "contract", contract(tmp_path, text), code=1)
+
+    assert message in " ".join(result.stderr.split())
+
+
+def test_tiers_of_a_contract(pertoken: Pertoken, tmp_path: Path) -> None:
+    """`at_least` begins one token earlier than `above`; hours of the day and another currency are kept."""
+    path = contract(
+        tmp_path,
+        """
+        currency: EUR
+        prices:
+          - provider: azure
+            prefix: our-gpt-
+            input: "2"
+            tiers: [{at_least: 200000, input: "4"}]
+          - provider: azure
+            prefix: our-gpt-
+            input: "1"
+            when: {time: "sat,sun 00:00-24:00 Europe/Berlin"}
+        """,
+    )
+    pertoken("price", "import", "contract", path)
+    asked = {"provider": "azure", "model": "our-gpt-1", "usage": {"input_tokens": 0, "output_tokens": 0}}
+    lines = [
+        {**asked, "id": number, "at": at, "usage": {"input_tokens": tokens}}
+        for number, (at, tokens) in enumerate(
+            [("2026-11-23T12:00:00Z", 199_999), ("2026-11-23T12:00:00Z", 200_000), ("2026-11-22T12:00:00Z", 100_000)]
+        )
+    ]
+    rated = pertoken.lines("rate", stdin=lines)
+
+    assert [(one["currency"], one["cost"]) for one in rated] == [("EUR", "0.399998"), ("EUR", "0.8"), ("EUR", "0.1")]
+
+
+def test_an_announced_price_can_be_withdrawn(pertoken: Pertoken) -> None:
+    """The price before goes on, importing the same list again keeps it so, and what was believed can be asked for."""
+    model = ("gemini-4-argon", "--provider", "google")
+
+    def in_december(*more: str) -> str:
+        found = pertoken.json("price", "show", *model, "--at", "2026-12-15", *more)
+        return prices(found)["input_tokens", "{}"]
+
+    assert in_december() == "4"
+    history = pertoken.json("price", "history", *model)["prices"]
+    announced = [row for row in history if row["valid_from"] == "2026-12-01T00:00:00Z"]
+    believed = format_time(int(time.time() * 10**6))
+    done = pertoken.json("price", "withdraw", *(row["price_id"] for row in announced))
+
+    assert len(done["withdrawn"]) == len(announced) > 0
+    assert in_december() == "2"
+    assert in_december("--believed", believed) == "4"
+    for source in ("genai", "history", "rules"):
+        pertoken("price", "import", source)
+    assert in_december() == "2"
+    running = pertoken.json("price", "history", *model)["prices"][0]
+    assert "in force since" in pertoken("price", "withdraw", running["price_id"], code=1).stderr
+    assert "no price 'pr_x'" in pertoken("price", "withdraw", "pr_x", code=1).stderr
+
+
+def test_diff_of_two_dates_and_two_sources(pertoken: Pertoken) -> None:
+    """Each price that differs is named once, with both prices and the change."""
+    found = pertoken.json("price", "diff", "2025-06-09", "2025-06-10")["differences"]
+    o3 = {
+        row["unit"]: (row["before"], row["after"], row["percent"])
+        for row in found
+        if row["model"] == "o3" and not row["conditions"]
+    }
+    assert (o3["input_tokens"], o3["output_tokens"]) == (("10", "2", "-80.0"), ("40", "8", "-80.0"))
+    shipped = pertoken.json("price", "diff", "genai", "shipped")["differences"]
+    assert {row["model"] for row in shipped if row["provider"] == "deepseek"} == {"deepseek-chat"}
+    assert pertoken.json("price", "diff", "book", "book") == {
+        "before": "book", "after": "book", "differences": [], "effects": []
+    }  # fmt: skip
+    assert "none of" in pertoken("price", "diff", "book", "yesterday", code=2).stderr
+
+
+def test_a_misspelt_tier_has_no_price(pertoken: Pertoken) -> None:
+    """The reason names what was asked for: never the standard price."""
+    words = ("price", "show", "gpt-4o-mini", "--provider", "openai", "--when", "service_tier=prority")
+    assert "with service tier 'prority'" in pertoken(*words, code=1).stderr

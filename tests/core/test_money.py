@@ -115,7 +115,6 @@ def test_dividing_by_nothing_is_our_mistake(denominator: int) -> None:
         divide_up(1, denominator)
 
 
-@pytest.mark.xfail(reason="int() refuses more than 4300 digits before the size is looked at: a plain ValueError")
 @pytest.mark.parametrize("text", ["1" * 5_000, "0." + "1" * 5_000])
 def test_a_very_long_number_is_no_amount(text: str) -> None:
     """A number of thousands of digits is refused like every other that does not fit."""
@@ -123,7 +122,6 @@ def test_a_very_long_number_is_no_amount(text: str) -> None:
         parse_amount(text)
 
 
-@pytest.mark.xfail(reason="only a large positive exponent is refused; a large negative one computes 10**99999999987")
 @pytest.mark.parametrize("text", ["1E-99999999999", "0E-99999999999"])
 def test_a_far_exponent_costs_no_time(text: str) -> None:
     """A dozen characters cannot keep the program busy: they are an answer or a refusal at once."""
@@ -142,7 +140,6 @@ def test_a_far_exponent_costs_no_time(text: str) -> None:
         signal.signal(signal.SIGALRM, before)
 
 
-@pytest.mark.xfail(reason="the table of minor digits leaves out nine currencies of ISO 4217")
 def test_minor_digits_are_those_of_iso_4217() -> None:
     """Currencies without minor units, or with four digits, are stored as ISO 4217 has them."""
     without = ["BIF", "DJF", "GNF", "KMF", "RWF", "UYI", "VUV"]

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pertoken.core.money import format_amount, parse_amount
-from pertoken.core.periods import FOREVER_US
-from pertoken.core.prices import Match, PriceBook, PriceRow, Rates, Source
+from pertoken.core.periods import FOREVER_US, Window
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import Match, PriceRow, Quota, Source
+from pertoken.core.rates import Rates
 from pertoken.core.rating import Rated, Unpriced, quote, rate
 
 
@@ -68,7 +70,7 @@ def test_a_unit_without_a_price_of_its_own_takes_its_containers() -> None:
     rated = rate({"output_tokens": 3, "reasoning_tokens": 3}, rates_of(SOL))
 
     assert isinstance(rated, Rated)
-    assert [(line.unit, line.row.unit) for line in rated.lines] == [("reasoning_tokens", "output_tokens")]
+    assert [(line.unit, line.price.row.unit) for line in rated.lines] == [("reasoning_tokens", "output_tokens")]
 
 
 def test_what_has_no_price_at_all_is_unpriced() -> None:
@@ -115,3 +117,116 @@ def test_a_quote_is_never_below_what_is_rated(prices: list[str], input_max: int,
     assert isinstance(quoted, int)
     assert isinstance(rated, Rated)
     assert rated.cost_picos <= quoted
+
+
+def one_row(unit: str, amount: str, per: int = 10**6, **fields: Any) -> PriceRow:
+    """Return a price of one unit."""
+    return PriceRow(
+        f"pr_{unit}_{fields.get('input_above', 0)}", "p", "m", Match.EQUALS, unit, parse_amount(amount), per, "USD", 0,
+        FOREVER_US, 0, Source.GENAI, "",
+    )._replace(**fields)  # fmt: skip
+
+
+def resolved(*rows: PriceRow) -> Rates:
+    """Return the rates of rows."""
+    rates = PriceBook(rows).resolve("p", "m", 0)
+    assert isinstance(rates, Rates), rates
+    return rates
+
+
+@pytest.mark.parametrize(("quantity", "cost"), [(0, "0"), (99, "0.000099"), (100, "0.0001"), (250, "0.00165")])
+def test_a_marginal_step_prices_what_lies_above_it(quantity: int, cost: str) -> None:
+    """The first hundred cost 1 a million, the next hundred 10, the rest 11."""
+    rates = resolved(
+        one_row("input_tokens", "1"),
+        one_row("input_tokens", "10", input_above=100, marginal=True),
+        one_row("input_tokens", "11", input_above=200, marginal=True),
+    )
+    rated = rate({"input_tokens": quantity}, rates)
+
+    assert isinstance(rated, Rated)
+    assert format_amount(rated.cost_picos) == cost
+
+
+def test_a_minimum_is_charged_where_anything_is() -> None:
+    """Three seconds are charged as ten, none as none, eleven as eleven."""
+    rates = resolved(one_row("seconds", "0.36", 3_600, minimum=10), one_row("output_tokens", "1"))
+    costs = [rate({"seconds": seconds, "output_tokens": 0}, rates) for seconds in (0, 3, 10, 11)]
+
+    assert [isinstance(one, Rated) and format_amount(one.cost_picos) for one in costs] == [
+        "0",
+        "0.001",
+        "0.001",
+        "0.0011",
+    ]
+
+
+def test_a_free_quota_is_taken_first() -> None:
+    """Of three searches two are still free: one line free, one charged; without a count of use nothing is free."""
+    rates = resolved(one_row("web_searches", "14", 1_000, quota=Quota(5_000, Window.MONTH, "g")))
+    rated = rate({"web_searches": 3}, rates, {"g": 2})
+    full = rate({"web_searches": 3}, rates)
+
+    assert isinstance(rated, Rated)
+    assert [(line.quantity, line.amount_picos, line.free) for line in rated.lines] == [
+        (2, 0, True),
+        (1, 14 * 10**9, False),
+    ]
+    assert isinstance(full, Rated)
+    assert full.cost_picos == 42 * 10**9
+    assert quote({"web_searches": 3}, rates) == 42 * 10**9
+
+
+def test_a_call_is_a_request() -> None:
+    """A price for each call is charged once without being reported."""
+    rates = resolved(one_row("requests", "5", 1_000), one_row("input_tokens", "1"))
+    rated = rate({"input_tokens": 1}, rates)
+
+    assert isinstance(rated, Rated)
+    assert format_amount(rated.cost_picos) == "0.005001"
+    assert quote({"input_tokens": 1}, rates) == rated.cost_picos
+
+
+@given(
+    data=st.data(),
+    prices=st.lists(st.integers(0, 10**7), min_size=4, max_size=4),
+    steps=st.lists(st.integers(1, 1_000), max_size=2, unique=True),
+    factors=st.lists(st.tuples(st.integers(0, 30), st.integers(1, 20)), max_size=2),
+    minimum=st.integers(0, 500),
+)
+def test_a_quote_covers_steps_factors_and_minimums(
+    data: Any, prices: list[int], steps: list[int], factors: list[tuple[int, int]], minimum: int
+) -> None:
+    """Whatever usage a call turns out to have within its bound, its cost is no more than what was quoted."""
+    units = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens")
+    rows = [one_row(unit, "0", amount_picos=amount) for unit, amount in zip(units, prices, strict=True)]
+    rows[3] = rows[3]._replace(minimum=minimum)
+    rows += [
+        rows[0]._replace(price_id=f"pr_{above}", input_above=above, marginal=True, amount_picos=above * 7_919)
+        for above in steps
+    ]
+    rows += [
+        rows[0]._replace(
+            price_id=f"pr_f{at}", unit=("tokens", "output_tokens")[at], amount_picos=top, per=bottom, is_factor=True,
+            currency="", input_above=None, marginal=False,
+        )
+        for at, (top, bottom) in enumerate(factors)
+    ]  # fmt: skip
+    rates = resolved(*rows)
+    inputs, outputs = data.draw(st.integers(0, 2_000)), data.draw(st.integers(0, 2_000))
+    used = data.draw(st.integers(0, inputs))
+    read = data.draw(st.integers(0, used))
+    write = data.draw(st.integers(0, used - read))
+    usage = {
+        "input_tokens": used,
+        "cache_read_tokens": read,
+        "cache_write_tokens": write,
+        "output_tokens": data.draw(st.integers(0, outputs)),
+    }
+    rated, quoted = rate(usage, rates), quote({"input_tokens": inputs, "output_tokens": outputs}, rates)
+
+    assert isinstance(rated, Rated)
+    assert isinstance(quoted, int)
+    assert sum(line.amount_picos for line in rated.lines) == rated.cost_picos
+    # Each part may be rounded up by half a pico.
+    assert rated.cost_picos <= quoted + len(rated.lines)

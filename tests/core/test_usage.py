@@ -74,7 +74,6 @@ def test_a_contradiction_says_what_contradicts_what() -> None:
         leaves({"input_tokens": 10, "cache_read_tokens": 11})
 
 
-@pytest.mark.xfail(reason="what is both audio and cached is taken out twice when the overlap is not reported")
 def test_parts_that_overlap_are_no_contradiction() -> None:
     """Sixty audio tokens and fifty cached ones, of a hundred, overlap by ten at least: neither part exceeds its total.
 

@@ -6,7 +6,9 @@ from pertoken.core import rating
 from pertoken.core.budgets import Attribution
 from pertoken.core.ledger import Command, Conflict, Duplicate, EventStatus, Record, Recorded, Result
 from pertoken.core.periods import FOREVER_US
-from pertoken.core.prices import Match, PriceBook, PriceRow, Rates, Source
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import Match, PriceRow, Source
+from pertoken.core.rates import Rates
 from pertoken.services import ingest as service
 from pertoken.services.call import settle
 from pertoken.services.ingest import (

@@ -11,9 +11,10 @@ from decimal import Decimal
 from importlib.metadata import version
 from typing import Any
 
+from pertoken.core.conditions import TIME
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import FOREVER_US, to_us
-from pertoken.core.prices import UTC_TIME, Clause, Match, PriceRow, Source, price_id
+from pertoken.core.prices import EVERYTHING, Clause, Match, PriceRow, Source, price_id
 
 # genai-prices' field -> our unit, and how many of it the price is for
 UNITS: Mapping[str, tuple[str, int]] = {
@@ -30,6 +31,8 @@ UNITS: Mapping[str, tuple[str, int]] = {
     "output_reasoning_mtok": ("reasoning_tokens", 10**6),
     "output_audio_mtok": ("output_audio_tokens", 10**6),
     "output_image_mtok": ("output_image_tokens", 10**6),
+    "output_video_mtok": ("output_video_tokens", 10**6),
+    "output_citation_mtok": ("citation_tokens", 10**6),
     "web_searches_kcount": ("web_searches", 1_000),
     "storage_searches_kcount": ("file_searches", 1_000),
     "requests_kcount": ("requests", 1_000),
@@ -37,6 +40,8 @@ UNITS: Mapping[str, tuple[str, int]] = {
     "input_audio_hours": ("seconds", 3_600),
     "input_mchars": ("characters", 10**6),
     "input_document_kpages": ("pages", 1_000),
+    "input_annotated_document_kpages": ("annotated_pages", 1_000),
+    "input_text_messages_kcount": ("messages", 1_000),
 }
 
 _PICO = Decimal(10) ** -12
@@ -78,13 +83,19 @@ def _model_rows(model: Any) -> Iterator[PriceRow]:
             end_us = starts[at + 1] if at + 1 < len(starts) else FOREVER_US
             if starts[at] < end_us:
                 yield from _price_rows(template._replace(valid_from_us=starts[at], valid_to_us=end_us), price.prices)
+        # The list says no date for its hours of the day: they are taken for the last dated step's, not for the past's.
         for price in stated:
             if _is_time_window(price.constraint):
-                yield from _price_rows(template._replace(conditions=(_time_condition(price.constraint),)), price.prices)
+                condition = (_time_condition(price.constraint),)
+                yield from _price_rows(template._replace(conditions=condition, valid_from_us=starts[-1]), price.prices)
     for variant in model.price_variants or ():
         conditions = tuple(sorted(_condition(key, value) for key, value in variant.when.items()))
-        start_us = _start_us(variant.constraint)
-        yield from _price_rows(template._replace(conditions=conditions, valid_from_us=start_us), variant.prices)
+        if conditions == (("service_tier", "default"),):
+            continue  # the standard tier, said again
+        of_variant = template._replace(conditions=conditions, valid_from_us=_start_us(variant.constraint))
+        if all(price is None for price in vars(variant.prices).values()):  # named, and priced as the standard
+            yield of_variant._replace(unit=EVERYTHING, amount_picos=1, per=1, currency="", is_factor=True)
+        yield from _price_rows(of_variant, variant.prices)
 
 
 def _price_rows(template: PriceRow, prices: Any) -> Iterator[PriceRow]:
@@ -134,7 +145,7 @@ def _is_time_window(constraint: Any) -> bool:
 
 
 def _time_condition(constraint: Any) -> tuple[str, str]:
-    return UTC_TIME, f"{constraint.start_time:%H:%M}-{constraint.end_time:%H:%M}"
+    return TIME, f"{constraint.start_time:%H:%M}-{constraint.end_time:%H:%M}"
 
 
 def _start_us(constraint: Any) -> int:

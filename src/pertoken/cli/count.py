@@ -1,24 +1,127 @@
-"""`pertoken count`: tokens of a text."""
+"""`pertoken count`: tokens of a text or of a request, and of so many words."""
 
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from pertoken.cli.session import json_option, print_json
+from pertoken.cli.session import Refused, json_option, print_json
+
+if TYPE_CHECKING:
+    from pertoken.core.bounds import Family
+
+APIS = ("auto", "text", "chat", "responses", "embeddings", "messages", "generate")
 
 
 @click.command()
-@click.option("--model", required=True, help="Whose tokenizer counts.")
+@click.option("--model", help="Whose tokenizer counts. A request may name it itself.")
+@click.option("--api", type=click.Choice(APIS), default="auto", show_default=True, help="What FILE is a request of.")
+@click.option("--words", type=click.IntRange(min=0), help="Tokens of so many words, by the rule of thumb.")
+@click.option("--tokens", type=click.IntRange(min=0), help="Words of so many tokens, by the rule of thumb.")
+@click.option("--kind", default="prose", show_default=True, help="Of the words: prose, technical, german, json, ...")
 @click.argument("file", type=click.File("rb"), default="-")
 @json_option
-def count(model: str, file: BinaryIO, as_json: bool) -> None:
-    """Count the tokens of FILE or standard input, and say how it was counted: exact, or by a factor."""
-    from pertoken.core.bounds import family_of  # noqa: PLC0415 - keeps --help fast
-    from pertoken.counting.tokenizers import Tokenizers  # noqa: PLC0415
+def count(  # noqa: PLR0917 - click passes each option by name
+    model: str | None, api: str, words: int | None, tokens: int | None, kind: str, file: BinaryIO, as_json: bool
+) -> None:
+    """Count the tokens of FILE or standard input: a text, or the JSON body of a request.
 
-    text = file.read().decode("utf-8", "replace")
-    counted = Tokenizers().count_text(family_of(model), text)
-    if as_json:
-        print_json({"tokens": counted.tokens, "method": counted.method, "model": model})
+    It says how it counted: exact; approximate, where a frame is not published; by a factor, where the tokenizer is
+    closed; or as a bound, where media can only be said to be at most so many.
+    """
+    if words is not None or tokens is not None:
+        _rule_of_thumb(words, tokens, kind, as_json=as_json)
+        return
+    from pertoken.core.bounds import byte_bound, family_of  # noqa: PLC0415 - keeps --help fast
+    from pertoken.counting import requests  # noqa: PLC0415
+    from pertoken.counting.tokenizers import Tokenizers  # noqa: PLC0415
+    from pertoken.wire.format import BadRequest  # noqa: PLC0415
+
+    body = file.read()
+    if api == "auto":
+        api = requests.detect(body, model)
+    model = model or _named_model(body, api)
+    family = family_of(model)
+    answer: dict[str, Any] = {"model": model, "api": api, "bytes": len(body)}
+    if api == requests.TEXT:
+        text = body.decode("utf-8", "replace")
+        counted = Tokenizers().count_text(family, text)
+        answer = {"tokens": counted.tokens, "method": counted.method, **answer, "characters": len(text)}
+        has_tools = False
     else:
-        click.echo(f"{counted.tokens:,} tokens ({counted.method}) of {len(text):,} characters for {model}")
+        try:
+            found = requests.count_request(body, api, model, family, Tokenizers())
+        except BadRequest as error:
+            raise Refused(f"this is no request of api {api}: {error.message}; see: pertoken count --help") from error
+        answer = {"tokens": found.tokens, "method": str(found.method), **answer, "parts": found.parts}
+        if found.not_counted is not None:
+            answer["not_counted"] = found.not_counted
+        has_tools = "tools" in found.parts
+    answer |= {"family": family.name, "encoding": family.exact or "o200k_base"}
+    answer |= {"factor_percent": None if family.exact else family.count_factor_percent, "evidence": family.evidence}
+    if not answer.get("parts", {}).keys() - {"text", "tools", "response_format"}:
+        answer["byte_bound"] = byte_bound(len(body), family, tools=has_tools)
+    if as_json:
+        print_json(answer)
+    else:
+        _print(answer, family)
+
+
+def _named_model(body: bytes, api: str) -> str:
+    """Return the model that a request names. Ends the command with exit 2 when it names none."""
+    from pertoken.wire.content import as_dict, parse  # noqa: PLC0415 - keeps --help fast
+
+    named = as_dict(parse(body)).get("model") if api != "text" else None
+    if not isinstance(named, str):
+        raise click.UsageError("whose tokenizer counts? pass --model MODEL")
+    return named
+
+
+def _print(answer: dict[str, Any], family: "Family") -> None:
+    of = f"{answer['characters']:,} characters" if "characters" in answer else f"a {answer['api']} request"
+    click.echo(f"{answer['tokens']:,} tokens ({answer['method']}) of {of} for {answer['model']}")
+    for part, tokens in answer.get("parts", {}).items():
+        if len(answer["parts"]) > 1:
+            click.echo(f"  {part}: {tokens:,}")
+    if family.exact is None:
+        factor = f"{family.count_factor_percent / 100:g}"
+        digits = ", each digit a token" if family.single_digits else ""
+        click.echo(f"o200k count x {factor}{digits}; measured for {family.name}: {family.evidence}")
+    if "byte_bound" in answer and answer["method"] != "exact":
+        click.echo(f"whatever the text, at most {answer['byte_bound']:,}: from {answer['bytes']:,} bytes")
+    if "not_counted" in answer:
+        click.echo(f"not counted: {answer['not_counted']}")
+
+
+def _rule_of_thumb(words: int | None, tokens: int | None, kind: str, *, as_json: bool) -> None:
+    from pertoken.counting import words as thumb  # noqa: PLC0415 - keeps --help fast
+
+    if words is not None and tokens is not None:
+        raise click.UsageError("pass --words or --tokens, not both")
+    measured = thumb.kinds().get(kind)
+    if measured is None:
+        raise click.BadParameter(f"must be one of {', '.join(thumb.kinds())}", param_hint="--kind")
+    estimate = thumb.from_words(words, measured) if words is not None else thumb.from_tokens(tokens or 0, measured)
+    if estimate is None or measured.error_percent is None:
+        raise Refused(
+            f"words say nothing about {kind}: it has {float(measured.bytes_per_token):g} bytes a token; "
+            "see: pertoken count --model MODEL FILE"
+        )
+    error = float(measured.error_percent)
+    if as_json:
+        print_json(
+            {
+                "words": estimate.words,
+                "tokens": estimate.tokens,
+                "tokens_by_rule": estimate.tokens_by_rule,
+                "method": "rule of thumb",
+                "kind": kind,
+                "error_percent": error,
+                "bytes_per_token": float(measured.bytes_per_token),
+                "corpus": measured.corpus,
+            }
+        )
+        return
+    click.echo(f"{estimate.words:,} words are about {estimate.tokens:,} tokens of o200k, as measured of {kind}")
+    click.echo(
+        f"the rule of thumb, 4 tokens for 3 words, says {estimate.tokens_by_rule:,}: {error:+g} % ({measured.corpus})"
+    )

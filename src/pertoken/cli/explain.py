@@ -56,6 +56,10 @@ def explain(call_id: str, db: str | None, as_json: bool) -> None:
 
 
 def _print_attempt(attempt: dict[str, Any]) -> None:
+    if attempt["corrects"]:
+        said = f"{attempt['cost']} added to {attempt['corrects']} at {attempt['recorded_at']}: {attempt['reason']}"
+        click.echo(f"correct  {said}")
+        return
     served = f", served as {attempt['model_served']}" if attempt["model_served"] not in (None, attempt["model"]) else ""
     click.echo(f"call     {attempt['event_id']} at {attempt['at']}")
     click.echo(f"model    {attempt['provider']} {attempt['model']}{served}")

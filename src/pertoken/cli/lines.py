@@ -11,7 +11,7 @@ from pertoken.cli.line_reader import LINE_BYTES_MAX, numbered_lines
 from pertoken.cli.session import database, db_option, load_settings, now_us, store_errors
 
 if TYPE_CHECKING:
-    from pertoken.core.prices import PriceBook
+    from pertoken.core.price_book import PriceBook
 
 WRITE_LINES = 500  # answers gathered for one write
 
@@ -50,13 +50,14 @@ def rate(db: str | None) -> None:
     """Price usage: {"id", "provider", "model", "usage", "at", "service_tier", "batch", "speed", "region"} a line."""
     from pertoken.core.usage import Contradiction  # noqa: PLC0415 - keeps --help fast
     from pertoken.services.ingest import NotAnEvent  # noqa: PLC0415
+    from pertoken.services.pricing import FreeUse  # noqa: PLC0415
     from pertoken.services.rate import rate_usage  # noqa: PLC0415
 
-    book, at_us = _price_book(db), now_us()
+    book, at_us, free = _price_book(db), now_us(), FreeUse()
 
     def answer(fields: dict[str, Any]) -> dict[str, Any]:
         try:
-            return rate_usage(fields, book, at_us)
+            return rate_usage(fields, book, at_us, free)
         except NotAnEvent as error:
             raise BadLine("invalid_line", str(error)) from error
         except Contradiction as error:

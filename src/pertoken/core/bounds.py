@@ -4,14 +4,16 @@ Two steps. The byte bound costs nothing: a byte-level tokenizer makes at most on
 JSON body is never shorter than the text inside it. Only when a budget cannot afford that bound is the request counted
 token by token.
 
-Sources: the byte bounds and family factors were measured against the tokenizers themselves (docs/concepts/bounds.md);
-image sizes follow the providers' published rules.
+Sources: the byte bounds and family factors were measured against the tokenizers themselves (docs/concepts/tokens.md);
+media follow the providers' published rules (core/media.py).
 """
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
+from pertoken.core import media
 from pertoken.core.money import divide_up
 
 
@@ -19,60 +21,103 @@ class Family(NamedTuple):
     """How one family of tokenizers is bounded and estimated."""
 
     name: str
-    byte_factor_percent: int  # tokens <= bytes x this / 100, whatever the text
+    byte_factor_percent: int  # tokens <= bytes x this / 100 + byte_extra, whatever the text
     count_factor_percent: int  # tokens <= o200k count x this / 100, for text people write
     frame_tokens: int  # around the whole request
     message_tokens: int  # around each message
     tools_tokens: int  # the hidden prompt that explains tools to the model
     exact: str | None = None  # the encoding that counts this family exactly
+    evidence: str = ""  # of both factors
+    byte_extra: int = 0  # SentencePiece puts a space before the text: one byte can be two tokens
+    single_digits: bool = False  # each digit is a token, where o200k takes up to three at once
 
 
+# The ranges are of counts relative to o200k, measured with each tokenizer on the same texts: English and German prose
+# and manuals, Chinese, source code, JSON, records of ids and numbers.
 # OpenAI: 3 tokens a message, 3 to prime the reply, 1 a name (OpenAI cookbook, "How to count tokens with tiktoken").
-# Claude: the tokenizer is closed; reconstructions reach 1.48 tokens a byte, so 2 is held. Its documentation shows a
-# hidden tool prompt of several hundred tokens.
+# gpt-oss reads OpenAI's o200k_harmony: o200k's ranks, and a system message of its own that no request shows.
+# Claude: the tokenizer is closed; reconstructions reach 1.48 tokens a byte under hill climbing, so 2 is held. The
+# published tool prompts are 159 to 530 tokens (Claude 3), 346 and 313 (3.7 to 4.6; Anthropic, "Tool use pricing"); for
+# later ones none was read, so 1,000 are held. Claude 2 normalises (NFKC): U+FDFA, 3 bytes, becomes 33 bytes, the most
+# that NFKC can do (Unicode FAQ on normalization), and 15 tokens as measured.
+# Qwen and Command normalise too (NFC), which makes at most 3 bytes of 1 (the same FAQ).
 FAMILIES: Mapping[str, Family] = {
     family.name: family
     for family in (
-        Family("o200k", 100, 100, 16, 8, 64, exact="o200k_base"),
-        Family("cl100k", 100, 140, 16, 8, 64, exact="cl100k_base"),
-        Family("claude", 200, 200, 64, 16, 1_000),
-        Family("gemini", 100, 150, 64, 16, 500),
-        Family("other", 200, 200, 128, 32, 1_000),
+        Family("o200k", 100, 100, 16, 8, 64, "o200k_base", "OpenAI's own encoding"),
+        Family("cl100k", 100, 140, 16, 8, 64, "cl100k_base", "OpenAI's own encoding; 0.96 to 1.37 of o200k"),
+        Family("gpt-oss", 100, 100, 256, 8, 256, "o200k_base", "o200k_harmony: o200k with other special tokens"),
+        Family("claude", 200, 200, 64, 16, 1_000, None, "Claude 4.7 and later, reconstruction: 1.31 to 1.85"),
+        Family("claude-4.6", 200, 150, 64, 16, 1_000, None, "Claude 3 to 4.6, reconstruction: 1.04 to 1.45"),
+        Family("claude-2", 1_100, 200, 64, 16, 1_000, None, "not measured against o200k"),
+        Family("gemini", 100, 150, 64, 16, 500, None, "Gemma 3: 0.95 to 1.37, hex 1.56", single_digits=True),
+        Family("llama-3", 100, 115, 128, 32, 1_000, None, "0.96 to 1.14"),
+        Family("llama-2", 100, 200, 128, 32, 1_000, None, "not measured against o200k", 1, single_digits=True),
+        Family("qwen", 300, 150, 128, 32, 1_000, None, "Qwen 3: 0.91 to 1.37, hex 1.55", single_digits=True),
+        Family("deepseek", 100, 150, 128, 32, 1_000, None, "V3: 0.83 to 1.11; V4 not measured"),
+        Family("mistral", 100, 150, 128, 32, 1_000, None, "tekken: 1.02 to 1.43", 1, single_digits=True),
+        Family("glm", 100, 200, 128, 32, 1_000, None, "byte-level; not measured against o200k", single_digits=True),
+        Family("kimi", 100, 200, 128, 32, 1_000, None, "byte-level; not measured against o200k"),
+        Family("command", 300, 200, 128, 32, 1_000, None, "not measured against o200k", single_digits=True),
+        Family("grok", 200, 200, 128, 32, 1_000, None, "closed; not measured"),
+        Family("other", 200, 200, 128, 32, 1_000, None, "the tokenizer is not known", single_digits=True),
     )
 }
 
-_CL100K = ("gpt-4-", "gpt-3.5", "text-embedding", "davinci-002", "babbage-002")
-_O200K = ("gpt-", "o1", "o3", "o4", "chatgpt", "codex", "omni")
+# Which family a name begins with; the first that fits. "gpt-4o" and "gpt-4.1" are not "gpt-4-" but "gpt-".
+_PREFIXES: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("gpt-oss", ("gpt-oss",)),
+    ("cl100k", ("gpt-4-", "gpt-3.5", "gpt-35", "text-embedding-3", "text-embedding-ada", "davinci-002", "babbage-002")),
+    ("o200k", ("gpt-", "o1", "o3", "o4", "chatgpt", "codex", "omni", "computer-use")),
+    ("gemini", ("gemini", "gemma")),
+    ("llama-3", ("llama-3", "llama3", "meta-llama-3")),
+    ("llama-2", ("llama-2", "llama2", "meta-llama-2")),
+    ("qwen", ("qwen", "qwq", "qvq")),
+    ("deepseek", ("deepseek",)),
+    ("mistral", ("mistral", "mixtral", "ministral", "magistral", "codestral", "devstral", "pixtral", "voxtral")),
+    ("glm", ("glm", "zai-glm")),
+    ("kimi", ("kimi", "moonshot")),
+    ("command", ("command", "c4ai")),
+    ("grok", ("grok",)),
+)
+_CLAUDE_VERSION = re.compile(r"claude-(?:[a-z]+-)?v?(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
+CLAUDE_OLD_MAX = (4, 6)  # the last version with the older tokenizer and the smaller images
+
+
+_GEMINI_TILED = re.compile(r"gemini-(?:[a-z-]*-)?[12]\.\d|gemini-(?:flash|pro)-1\.5|gemini-pro$")
+_GEMINI_BUDGETED = re.compile(r"gemini-(?:[a-z-]*-)?(?:[3-9]|\d\d)(?:\D|$)")
+
+
+def bare_name(model: str) -> str:
+    """Return a model's name in lower case, without who serves it and without the mark of a fine-tuned one."""
+    return model.lower().rpartition("/")[2].removeprefix("ft:")
 
 
 @lru_cache(maxsize=1024)
 def family_of(model: str) -> Family:
     """Return the tokenizer family of a model's name, the widest when it is unknown."""
-    name = model.lower().rpartition("/")[2].removeprefix("ft:")
-    if name == "gpt-4" or (name.startswith(_CL100K) and not name.startswith("gpt-4-o")):
+    name = bare_name(model)
+    if "claude" in name:  # also anthropic.claude-..., as Bedrock names it
+        version = claude_version(name)
+        if "instant" in name or (version is not None and version < (3, 0)):
+            return FAMILIES["claude-2"]
+        return FAMILIES["claude" if version is None or version > CLAUDE_OLD_MAX else "claude-4.6"]
+    if name == "gpt-4" or name.startswith("gpt-4:"):
         return FAMILIES["cl100k"]
-    if name.startswith(_O200K):
-        return FAMILIES["o200k"]
-    if name.startswith("claude"):
-        return FAMILIES["claude"]
-    if name.startswith(("gemini", "gemma")):
-        return FAMILIES["gemini"]
-    return FAMILIES["other"]
+    found = next((family for family, prefixes in _PREFIXES if name.startswith(prefixes)), "other")
+    return FAMILIES["o200k" if name.startswith("gpt-4-o") else found]
 
 
-# The most one item can cost as input, per family: where the request does not say its size, the largest it can be.
-# OpenAI: high detail, 4 x 2 tiles of 512 at up to 5,667 a tile on small models (gpt-4o-mini: 2,833 + 8 x 5,667).
-# Anthropic: about width x height / 750, images are scaled down to at most 1,568 px on the long side, newer models take
-# up to 2,576 px: 4,784 tokens. Gemini: 258 a tile of 768 px, media resolution up to 2,240.
-IMAGE_TOKENS_MAX: Mapping[str, int] = {
-    "o200k": 48_169,
-    "cl100k": 2_000,
-    "claude": 4_784,
-    "gemini": 20_000,
-    "other": 50_000,
-}
-AUDIO_TOKENS_PER_SECOND = 50  # OpenAI 10, Gemini 32
-AUDIO_BYTES_PER_SECOND_MIN = 500  # 4 kbit/s, below any codec these APIs take
+def claude_version(model: str) -> tuple[int, int] | None:
+    """Return major and minor version of a Claude model, None where its name has none: claude-opus-4-8 is (4, 8)."""
+    match = _CLAUDE_VERSION.search(model)
+    return None if match is None else (int(match[1]), int(match[2] or 0))
+
+
+# OpenAI publishes 10 tokens a second for what users say to realtime models; twice that is held, as the rate of chat
+# models is not published. Gemini: 32. Others are not known.
+SOUND_TOKENS_PER_SECOND: Mapping[str, int] = {"o200k": 20, "cl100k": 20, "gemini": 32}
+SOUND_TOKENS_PER_SECOND_UNKNOWN = 50
 
 
 class Limits(NamedTuple):
@@ -93,16 +138,21 @@ class Counted(NamedTuple):
 
 
 class MediaItem(NamedTuple):
-    """One image, sound, video or file: its kind, and how many bytes it carries inline (None: a link)."""
+    """One image, sound, video or file, and what is known of its size."""
 
     kind: str
-    data_bytes: int | None
+    data_bytes: int | None  # of the content itself; None: a link
+    width: int | None = None  # in pixels, as sent
+    height: int | None = None
+    detail: str | None = None
+    duration_us: int | None = None  # of a sound, in microseconds
 
 
 def byte_bound(body_bytes: int, family: Family, *, tools: bool) -> int:
     """Return the most input tokens that a body of text can be."""
     return (
         divide_up(body_bytes * family.byte_factor_percent, 100)
+        + family.byte_extra
         + family.frame_tokens
         + (family.tools_tokens if tools else 0)
     )
@@ -115,27 +165,46 @@ def counted_bound(counted_tokens: int, family: Family, *, messages: int, names: 
     return text + frames + (family.tools_tokens if tools else 0)
 
 
-def media_bound(items: tuple[MediaItem, ...], family: Family, context_tokens: int) -> dict[str, int]:
-    """Return the most input tokens of media by unit. A linked sound, video or file can fill the context window."""
+def media_bound(items: tuple[MediaItem, ...], family: Family, context_tokens: int, model: str) -> dict[str, int]:
+    """Return the most input tokens of media by unit. Video, files and linked sound can fill the context window."""
     bound: dict[str, int] = {}
     for item in items:
         match item.kind:
             case "image":
-                unit, tokens = "input_image_tokens", IMAGE_TOKENS_MAX[family.name]
+                unit = "input_image_tokens"
+                tokens = media.image_bound(image_rules(model, family), item.width, item.height, item.detail)
             case "audio":
-                unit, tokens = "input_audio_tokens", _audio_tokens(item.data_bytes, context_tokens)
+                unit = "input_audio_tokens"
+                rate = SOUND_TOKENS_PER_SECOND.get(family.name, SOUND_TOKENS_PER_SECOND_UNKNOWN)
+                sound = media.sound_bound(item.data_bytes, item.duration_us, rate)
+                tokens = context_tokens if sound is None else sound
             case "video":
+                # Gemini takes 263 to 300 tokens a second, but how long a video is cannot be told from its bytes.
                 unit, tokens = "input_video_tokens", context_tokens
             case _:
+                # A page of a PDF is 258 tokens for Gemini, for Claude its text, 1,500 to 3,000 tokens, and its picture;
+                # but a PDF may pack its pages, or show one a thousand times, so its bytes do not tell how many it has.
                 unit, tokens = "input_tokens", context_tokens
         bound[unit] = min(bound.get(unit, 0) + tokens, context_tokens)
     return bound
 
 
-def _audio_tokens(data_bytes: int | None, context_tokens: int) -> int:
-    if data_bytes is None:
-        return context_tokens
-    return min(context_tokens, divide_up(data_bytes, AUDIO_BYTES_PER_SECOND_MIN) * AUDIO_TOKENS_PER_SECOND)
+def image_rules(model: str, family: Family) -> tuple[media.ImageRule, ...]:
+    """Return the rules that may size a model's pictures: the largest result is the bound."""
+    name = bare_name(model)
+    match family.name:
+        case "o200k" | "cl100k":
+            return media.openai_rules(name)
+        case "claude":
+            return (media.CLAUDE_NEW,)
+        case "claude-4.6" | "claude-2":
+            return (media.CLAUDE_OLD,)
+        case "gemini" if _GEMINI_TILED.match(name):
+            return (media.GEMINI_TILES,)
+        case "gemini" if name.startswith("gemini"):
+            return (media.GEMINI_BUDGET,) if _GEMINI_BUDGETED.match(name) else (media.GEMINI_TILES, media.GEMINI_BUDGET)
+        case _:
+            return (media.UNKNOWN,)
 
 
 def output_affordable(left_picos: int, input_picos: int, output_token_picos: int, choices: int) -> int:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pertoken.core.budgets import Attribution, Axis, BudgetIndex, CounterKey, Mode, Touch
+from pertoken.core.conditions import Conditions
 from pertoken.core.usage import Completeness, Quantities, tokens_total
 
 
@@ -76,6 +77,9 @@ class Event(NamedTuple):
     held_picos: int = 0
     overrun_picos: int = 0
     late: bool = False
+    context: Conditions = ()  # in which it was rated: tier, batch, speed, region as served
+    corrects: str | None = None  # the event whose cost this one corrects: its own cost is the difference
+    was_unpriced: bool = False  # of a correction: what it corrects had no cost before
 
 
 class OpenHold(NamedTuple):
@@ -334,7 +338,7 @@ def spent_amount(event: Event, axis: Axis) -> int:
         return event.cost_picos
     if axis is Axis.TOKENS:
         return tokens_total(event.quantities)
-    return 1 if axis is Axis.REQUESTS else 0
+    return 1 if axis is Axis.REQUESTS and event.corrects is None else 0
 
 
 def held_amount(hold: Hold, axis: Axis) -> int:

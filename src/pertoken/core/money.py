@@ -12,10 +12,12 @@ PICO_DIGITS_BEYOND_MINOR = 10
 
 # ISO 4217 minor digits where they differ from 2 (ISO 4217 list one, amendment 176).
 _MINOR_DIGITS = {
-    "BHD": 3, "CLP": 0, "ISK": 0, "IQD": 3, "JOD": 3, "JPY": 0, "KRW": 0, "KWD": 3, "LYD": 3, "OMR": 3,
-    "PYG": 0, "TND": 3, "UGX": 0, "VND": 0, "XAF": 0, "XOF": 0, "XPF": 0,
+    "BHD": 3, "BIF": 0, "CLF": 4, "CLP": 0, "DJF": 0, "GNF": 0, "IQD": 3, "ISK": 0, "JOD": 3, "JPY": 0, "KMF": 0,
+    "KRW": 0, "KWD": 3, "LYD": 3, "OMR": 3, "PYG": 0, "RWF": 0, "TND": 3, "UGX": 0, "UYI": 0, "UYW": 4, "VND": 0,
+    "VUV": 0, "XAF": 0, "XOF": 0, "XPF": 0,
 }  # fmt: skip
 
+TEXT_LETTERS_MAX = 100  # of an amount that is read
 AMOUNT_PICOS_MAX = 2**63 - 1  # what one SQLite integer holds: 9.2 million USD
 
 
@@ -34,6 +36,8 @@ def parse_amount(text: str, currency: str = "USD") -> int:
 
     Raises NotAnAmount when the text is no plain finite decimal, or finer than the currency stores.
     """
+    if len(text) > TEXT_LETTERS_MAX:
+        raise NotAnAmount(f"not a decimal amount, too long: {text[:20]!r}...")
     try:
         value = Decimal(text)
     except InvalidOperation as error:
@@ -44,8 +48,12 @@ def parse_amount(text: str, currency: str = "USD") -> int:
     assert isinstance(exponent, int)
     shift = pico_digits(currency) + exponent
     whole = int("".join(map(str, digits)))
+    if whole == 0:
+        return 0
     if len(digits) + shift > 60:
         raise NotAnAmount(f"amount too large: {text!r}")
+    if shift < -TEXT_LETTERS_MAX:  # finer than any number of digits that could be written here
+        raise NotAnAmount(f"finer than {currency} is stored (10^-{pico_digits(currency)}): {text!r}")
     if shift >= 0:
         picos = whole * int(10**shift)
     else:

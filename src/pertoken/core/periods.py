@@ -7,6 +7,7 @@ from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 US_PER_SECOND = 1_000_000
+DAY_US = 24 * 3600 * US_PER_SECOND
 FOREVER_US = 253_402_300_799_000_000  # 9999-12-31T23:59:59Z, the last instant a datetime can say in whole seconds
 
 

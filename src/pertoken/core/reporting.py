@@ -37,9 +37,10 @@ class Group(NamedTuple):
 def event_sums(event: Event) -> tuple[int, ...]:
     """Return what one event adds to its roll-up, in the order of SUMS."""
     quantities = event.quantities
+    unpriced = int(event.status is not EventStatus.PRICED)
     return (
-        1,
-        int(event.status is not EventStatus.PRICED),
+        1 if event.corrects is None else 0,
+        unpriced if event.corrects is None else unpriced - event.was_unpriced,
         quantities.get("input_tokens", 0),
         quantities.get("cache_read_tokens", 0),
         quantities.get("cache_write_tokens", 0),

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import lru_cache
+from itertools import combinations
 from typing import NamedTuple
 
-from pertoken.core.units import INNER_FIRST, INSIDE
+from pertoken.core.units import DIMENSIONS, INNER_FIRST, INSIDE
 
 Quantities = Mapping[str, int]
 
@@ -48,11 +49,31 @@ def leaves(quantities: Quantities) -> dict[str, int]:
         for inner in inside:
             quantity -= result.get(inner, 0)
         if quantity < 0:
+            overlapping = _with_overlap(quantities, unit, -quantity)
+            if overlapping is not None:
+                return leaves(overlapping)
             parts = {inner: quantities[inner] for inner in INSIDE[unit] if inner in quantities}
             raise Contradiction(f"{unit} {quantities[unit]} is less than its parts {parts}")
         if quantity:
             result[unit] = quantity
     return result
+
+
+def _with_overlap(quantities: Quantities, unit: str, excess: int) -> Quantities | None:
+    """Return `quantities` with the overlap of two parts that was not reported, None where there is no such pair.
+
+    Of 100 input tokens 60 are audio and 50 are cached: at least 10 are both. No more is assumed.
+    """
+    parts = [inner for inner in INSIDE[unit] if inner in quantities]
+    for one, other in combinations(parts, 2):
+        both = _UNIT_OF.get(DIMENSIONS[one] | DIMENSIONS[other])
+        new = both not in (None, one, other) and both not in quantities
+        if new and excess <= min(quantities[one], quantities[other]):
+            return {**quantities, str(both): excess}
+    return None
+
+
+_UNIT_OF = {dimensions: unit for unit, dimensions in DIMENSIONS.items()}
 
 
 @lru_cache(maxsize=1024)

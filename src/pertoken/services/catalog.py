@@ -1,9 +1,14 @@
 """Keeping the price book: imports that add what is new, and never reprice the past."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from pertoken.core.periods import format_time
 from pertoken.core.prices import PriceRow, price_id
+
+
+class CannotWithdraw(ValueError):
+    """A price is not there, or has begun."""
 
 
 class Merge(NamedTuple):
@@ -19,8 +24,10 @@ def merge(known: Sequence[PriceRow], offered: Sequence[PriceRow], now_us: int) -
 
     A row that states another amount for the same slot and start says that the price changed in place: the old row is
     closed now, the new one starts now, and what was rated before stays as it was. A row that the source no longer
-    states stays in force.
+    states stays in force. A future price that was withdrawn stays withdrawn.
     """
+    offered = _without_withdrawn(known, offered)
+    known = [row for row in known if row.superseded_at_us is None]
     by_slot: dict[tuple[object, ...], list[PriceRow]] = {}
     for row in known:
         by_slot.setdefault(_slot(row), []).append(row)
@@ -49,8 +56,50 @@ def merge(known: Sequence[PriceRow], offered: Sequence[PriceRow], now_us: int) -
     return Merge(tuple(added), tuple(superseded), unchanged)
 
 
+def withdraw(known: Sequence[PriceRow], price_ids: Collection[str], now_us: int) -> Merge:
+    """Return how rows that are not in force yet are taken back: the price before each goes on in its place.
+
+    Raises CannotWithdraw where an id is unknown, or its row has begun: what was charged by it stays.
+    """
+    live = {row.price_id: row for row in known if row.superseded_at_us is None}
+    added, gone = [], []
+    for price_id_ in price_ids:
+        row = live.get(price_id_)
+        if row is None:
+            raise CannotWithdraw(f"no price {price_id_!r} is in the book; see: pertoken price history MODEL")
+        if row.valid_from_us <= now_us:
+            since = format_time(row.valid_from_us) if row.valid_from_us else "ever"
+            message = (
+                f"{price_id_} has been in force since {since}; state another price from now on: pertoken price add"
+            )
+            raise CannotWithdraw(message)
+        gone.append(row)
+        for before in live.values():
+            if _slot(before) == _slot(row) and before.valid_to_us == row.valid_from_us:
+                gone.append(before)
+                added.append(_renamed(before._replace(valid_to_us=row.valid_to_us, recorded_at_us=now_us)))
+    return Merge(tuple(added), tuple(gone), len(live) - len(gone))
+
+
+def _without_withdrawn(known: Sequence[PriceRow], offered: Sequence[PriceRow]) -> list[PriceRow]:
+    """Return `offered` without the rows that were withdrawn before they began; what came before them goes on."""
+    withdrawn = {
+        row.price_id: row
+        for row in known
+        if row.superseded_at_us is not None and row.superseded_at_us < row.valid_from_us
+    }
+    ends = {(_slot(row), row.valid_from_us): row.valid_to_us for row in withdrawn.values()}
+    kept = []
+    for row in offered:
+        if row.price_id in withdrawn:
+            continue
+        end_us = ends.get((_slot(row), row.valid_to_us))
+        kept.append(row if end_us is None else _renamed(row._replace(valid_to_us=end_us)))
+    return kept
+
+
 def _slot(row: PriceRow) -> tuple[object, ...]:
-    return (row.provider, row.model, row.match, row.unit, row.input_above, row.conditions)
+    return (row.provider, row.model, row.match, row.unit, row.input_above, row.marginal, row.conditions, row.is_factor)
 
 
 def _counterpart(rows: Sequence[PriceRow], offered: PriceRow, at_us: int) -> PriceRow | None:
@@ -61,7 +110,8 @@ def _counterpart(rows: Sequence[PriceRow], offered: PriceRow, at_us: int) -> Pri
 
 
 def _costs_the_same(old: PriceRow, new: PriceRow) -> bool:
-    return old.currency == new.currency and old.amount_picos * new.per == new.amount_picos * old.per
+    terms = [(row.currency, row.covers, row.minimum, row.stacks, row.quota) for row in (old, new)]
+    return terms[0] == terms[1] and old.amount_picos * new.per == new.amount_picos * old.per
 
 
 def _renamed(row: PriceRow) -> PriceRow:

@@ -1,6 +1,8 @@
 """Explaining one call: quantity x price = amount, line by line, with the price's source, the hold and the budgets."""
 
 from collections.abc import Iterator
+from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from pertoken.core.budgets import Axis, BudgetIndex, Touch
@@ -8,6 +10,7 @@ from pertoken.core.ledger import EndedHold, Event, Hold
 from pertoken.core.money import divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.prices import PriceRow
+from pertoken.core.rates import FREE, Price, price_of
 from pertoken.core.units import CONTAINERS
 from pertoken.ports import Archive
 
@@ -26,7 +29,7 @@ def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
         "call_id": call_id,
         "cost": format_amount(sum(event.cost_picos for event in events), currency),
         "currency": currency,
-        "status": str(events[0].status) if events else str(ended.end) if ended else "open",
+        "status": str(events[-1].status) if events else str(ended.end) if ended else "open",
         "lines": lines,
         "attempts": [_attempt(event) for event in events],
         "attribution": _attribution(events, hold),
@@ -36,32 +39,70 @@ def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
     }
 
 
-def line_fields(unit: str, quantity: int, amount_picos: int, row: PriceRow) -> dict[str, Any]:
-    """Return one rated line as commands print it: quantity x price = amount, and where the price comes from."""
-    per_million = row.amount_picos * 10**6
+def line_fields(unit: str, quantity: int, amount_picos: int, price: Price, price_id: str) -> dict[str, Any]:
+    """Return one rated line as commands print it: quantity x price = amount, and what made the price."""
+    row = price.row
+    fields = _price_fields(unit, price, price_id).copy()
+    fields["quantity"] = quantity
+    fields["amount"] = format_amount(amount_picos, row.currency)
+    if row.minimum and quantity == row.minimum:
+        fields["minimum"] = row.minimum
+    return fields
+
+
+@lru_cache(maxsize=4096)
+def _price_fields(unit: str, price: Price, price_id: str) -> dict[str, Any]:
+    """Return what a line says of its price; the same few come again and again. Places are kept for the rest."""
+    row = price.row
     fields: dict[str, Any] = {
         "unit": unit,
-        "quantity": quantity,
-        "unit_price_per_million": format_amount(divide_half_even(per_million, row.per), row.currency),
-        "amount": format_amount(amount_picos, row.currency),
-        "price_id": row.price_id,
+        "quantity": 0,
+        "unit_price_per_million": _per_million(price.amount_picos, row, price.per),
+        "amount": "",
+        "price_id": price_id,
     }
     if row.unit != unit:
         fields["priced_as"] = row.unit
+    if row.per != 10**6:
+        fields["list_price"] = f"{format_amount(row.amount_picos, row.currency)} per {row.per}"
     if row.input_above is not None:
         fields["tier"] = f"input above {row.input_above}"
     if row.conditions:
         fields["conditions"] = dict(row.conditions)
+    if price.factors:
+        fields["factors"] = [
+            {"factor": _factor(one), "conditions": dict(one.conditions), "source": one.evidence}
+            for one in price.factors
+        ]
+    if price.steps:
+        fields["steps"] = [
+            {
+                "above": above,
+                "unit_price_per_million": _per_million(one.amount_picos, one),
+            }
+            for above, _, one in price.bands()
+        ]
+    if price_id.endswith(FREE) and row.quota is not None:
+        fields["free"] = f"within {row.quota.quantity} free each {row.quota.window} ({row.quota.group})"
     return fields
+
+
+def _per_million(amount_picos: int, row: PriceRow, per: int | None = None) -> str:
+    return format_amount(divide_half_even(amount_picos * 10**6, per or row.per), row.currency)
+
+
+def _factor(row: PriceRow) -> str:
+    return f"{Decimal(row.amount_picos) / Decimal(row.per):f}"
 
 
 def _lines(event: Event, prices: dict[str, PriceRow]) -> Iterator[dict[str, Any]]:
     for unit, quantity, price_id, amount_picos in event.lines:
-        row = prices[price_id]
+        price = price_of(price_id, prices)
+        row = price.row
         assert row.unit == unit or row.unit in CONTAINERS[unit], (row, unit)
         since = "since ever" if row.valid_from_us == 0 else format_time(row.valid_from_us)
         yield {
-            **line_fields(unit, quantity, amount_picos, row),
+            **line_fields(unit, quantity, amount_picos, price, price_id),
             "price_source": row.evidence,
             "price_valid_from": since,
             "price_valid_to": None if row.valid_to_us >= FOREVER_US else format_time(row.valid_to_us),
@@ -85,6 +126,9 @@ def _attempt(event: Event) -> dict[str, Any]:
         "provider_usage": event.raw.decode("utf-8", "replace") or None,
         "response_id": event.response_id,
         "late": event.late,
+        "context": dict(event.context),
+        "corrects": event.corrects,
+        "cost": format_amount(event.cost_picos, event.currency),
     }
 
 

@@ -6,14 +6,14 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from pertoken.core import prices, rating
+from pertoken.core import conditions
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Command, Conflict, Duplicate, Event, EventStatus, Record, Result
+from pertoken.core.ledger import Command, Conflict, Duplicate, Event, Record, Result
 from pertoken.core.periods import FOREVER_US, NotATime, parse_time
-from pertoken.core.prices import PriceBook, Rates
-from pertoken.core.rating import Rated
+from pertoken.core.price_book import PriceBook
 from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Quantities
+from pertoken.services.pricing import Served, charge, to_conditions
 
 BATCH = 1_000  # records of one durable transaction
 TEXT_MAX = 1_000  # characters of an id or of a name
@@ -94,11 +94,10 @@ def ingest(records: Iterable[Reported | Problem], books: Books, now_us: int) -> 
 
 def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
     """Return the event of a record, priced where the book knows how. Raises Contradiction."""
-    context = prices.context(record.service_tier, batch=record.batch)
+    context = conditions.context(record.service_tier, batch=record.batch)
     attribution = record.attribution
-    rates = book.resolve(attribution.provider or "", attribution.model or "", record.occurred_at_us, context)
-    rated = rating.rate(record.quantities, rates) if isinstance(rates, Rates) else rates
-    priced = isinstance(rated, Rated)
+    served = Served(attribution.provider or "", attribution.model or "", None, record.occurred_at_us, context)
+    charged = charge(book, served, record.quantities)
     content = msgspec.json.encode(record[2:], order="sorted")  # all but where it stood and who reports it
     return Event(
         record.source,
@@ -107,17 +106,16 @@ def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
         record.occurred_at_us,
         now_us,
         record.occurred_at_us,
-        EventStatus.PRICED if priced else EventStatus.UNPRICED,
+        charged.status,
         Completeness.FINAL,
         record.quantities,
-        rates.currency if isinstance(rates, Rates) else "USD",
-        rated.cost_picos if isinstance(rated, Rated) else 0,
+        charged.currency,
+        charged.cost_picos,
         0,
-        tuple((line.unit, line.quantity, line.row.price_id, line.amount_picos) for line in rated.lines)
-        if isinstance(rated, Rated)
-        else (),
+        charged.lines,
         service_tier=record.service_tier,
-        reason=None if isinstance(rated, Rated) else rated.reason,
+        reason=charged.reason,
+        context=to_conditions(context),
         body_hash=hashlib.blake2b(content, digest_size=16).digest(),
     )
 

@@ -3,12 +3,14 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from pertoken.core import prices
 from pertoken.core.bounds import Family, Limits, family_of
+from pertoken.core.conditions import STANDARD, Context, context
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.periods import FOREVER_US
-from pertoken.core.prices import STANDARD, Context, NoPrice, PriceBook, Rates
+from pertoken.core.price_book import PriceBook
+from pertoken.core.rates import NoPrice, Rates
 from pertoken.ports import Ledger, ModelLimits, Provider
+from pertoken.services import pricing
 
 MEMORY_MAX = 10_000
 
@@ -34,15 +36,9 @@ class Offer(NamedTuple):
     priced_as: str  # the model whose price and size these are
 
 
-def find_prices(
-    book: PriceBook, provider: Provider, model: str, at_us: int, context: Context = STANDARD
-) -> Rates | NoPrice:
+def find_prices(book: PriceBook, provider: Provider, model: str, at_us: int, asked: Context) -> Rates | NoPrice:
     """Return what `model` costs at `provider`: its own price, else that of the first whose list prices it has."""
-    own = book.resolve(provider.name, model, at_us, context)
-    if isinstance(own, Rates):
-        return own
-    listed = (book.resolve(name, model, at_us, context) for name in provider.prices_from)
-    return next((rates for rates in listed if isinstance(rates, Rates)), own)
+    return pricing.look_up(book, provider.name, provider.prices_from, model, at_us, asked)
 
 
 class Offers:
@@ -69,7 +65,7 @@ class Offers:
         known = self._memory.get(key)
         if known is not None and known.valid_from_us <= now_us < known.valid_to_us:
             return known
-        found = self._decide(book, model, wire, now_us, prices.context(service_tier, speed=speed), bills=bills)
+        found = self._decide(book, model, wire, now_us, context(service_tier, speed=speed), bills=bills)
         if isinstance(found, Offer):
             self._memory[key] = found
         return found
@@ -86,14 +82,14 @@ class Offers:
         spans: list[Rates | NoPrice] = []  # a price of its own may begin while another's is in force
         # The answer may come at the standard prices as well as at those of the tier that was asked for.
         contexts = (STANDARD,) if asked == STANDARD else (STANDARD, asked)
-        for context in contexts if bills else ():
-            found = find_prices(book, provider, priced_as, now_us, context)
+        for possible in contexts if bills else ():
+            found = find_prices(book, provider, priced_as, now_us, possible)
             if not isinstance(found, Rates):
                 hint = f"see: pertoken price show {priced_as}, or add one: pertoken price add"
                 return Refusal(Code.PRICE_UNKNOWN, f"{found.reason}; {hint}", "model")
             rates.append(found)
             spans += [
-                book.resolve(name, priced_as, now_us, context) for name in (route.provider, *provider.prices_from)
+                book.resolve(name, priced_as, now_us, possible) for name in (route.provider, *provider.prices_from)
             ]
         return Offer(
             provider,
@@ -120,6 +116,8 @@ class Offers:
             message = f"no provider that speaks {wire} is configured; add one under providers"
             return Refusal(Code.UNKNOWN_MODEL, message, "model")
         knowing = (
-            name for name in speakers if isinstance(find_prices(book, self._providers[name], model, now_us), Rates)
+            name
+            for name in speakers
+            if isinstance(find_prices(book, self._providers[name], model, now_us, STANDARD), Rates)
         )
         return Route(next(knowing, speakers[0]), model)

@@ -91,19 +91,20 @@ def _check_rollups(
 def _check_postings(archive: Archive, checked: dict[str, int]) -> Iterator[dict[str, Any]]:
     balances: dict[tuple[str, str], int] = defaultdict(int)
     entries: dict[int, int] = defaultdict(int)
-    debits: dict[int, int] = defaultdict(int)
+    costs: dict[int, int] = defaultdict(int)
     count = 0
     for entry_id, currency, account, amount in archive.postings():
         count += 1
         balances[account, currency] += amount
         entries[entry_id] += amount
-        debits[entry_id] += max(0, amount)
+        if account.startswith("provider_cost:"):
+            costs[entry_id] += amount
     checked["postings"] = count
     checked["entries"] = len(entries)
     for entry_id, total in entries.items():
         if total:
             yield _difference("entry", str(entry_id), "sum of postings", 0, total)
-    yield from _compare("entry", archive.entry_sums(), debits)
+    yield from _compare("entry", archive.entry_sums(), costs)
     yield from _compare("account", balances, archive.balances())
 
 

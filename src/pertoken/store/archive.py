@@ -66,6 +66,18 @@ class Archive:
         for row in self._stream(query):
             yield _event(row)
 
+    def events_by_time(self, since_us: int, until_us: int) -> Iterator[Event]:
+        """Yield the events that occurred in [since, until), in the order they occurred."""
+        query = _EVENTS.where(events.c.occurred_at_us >= since_us, events.c.occurred_at_us < until_us)
+        for row in self._stream(query.order_by(events.c.occurred_at_us, events.c.id)):
+            yield _event(row)
+
+    def corrections(self, since_us: int, until_us: int) -> list[Event]:
+        """Return the corrections of events that occurred in [since, until), in the order they were posted."""
+        query = _EVENTS.where(events.c.corrects.is_not(None), events.c.occurred_at_us >= since_us)
+        query = query.where(events.c.occurred_at_us < until_us)
+        return [_event(row) for row in self._connection.execute(query.order_by(events.c.id))]
+
     def conversation_events(self, since_us: int, until_us: int) -> Iterator[Event]:
         """Yield the events of [since, until) that belong to a conversation."""
         query = _EVENTS.where(events.c.conversation.is_not(None))
@@ -145,4 +157,7 @@ def _event(row: Row) -> Event:
         row.held_picos,
         row.overrun_picos,
         row.late,
+        codec.decode_tags(row.context),
+        row.corrects,
+        row.was_unpriced,
     )

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Books, Command, Hold, Result
-from pertoken.core.prices import PriceBook
+from pertoken.core.price_book import PriceBook
 from pertoken.store import catalog, directory
 from pertoken.store.database import Database
 from pertoken.store.ledger import LedgerTables, read_hold

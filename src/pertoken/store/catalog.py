@@ -5,15 +5,25 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pertoken.core.prices import Clause, Match, PriceBook, PriceRow, Source
+from pertoken.core.periods import Window
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import Clause, Match, PriceRow, Quota, Source
 from pertoken.store import codec
 from pertoken.store.directory import bump_revision
 from pertoken.store.schema import Row, prices
 
 
-def read_book(connection: sa.Connection) -> PriceBook:
-    """Return the book of all rows in use."""
-    return PriceBook(read_rows(connection))
+def read_book(connection: sa.Connection, believed_at_us: int | None = None) -> PriceBook:
+    """Return the book of all rows in use, or of those that were believed at an instant."""
+    if believed_at_us is None:
+        return PriceBook(read_rows(connection))
+    rows = read_rows(connection, superseded=True)
+    return PriceBook(
+        row
+        for row in rows
+        if row.recorded_at_us <= believed_at_us
+        and (row.superseded_at_us is None or row.superseded_at_us > believed_at_us)
+    )
 
 
 def read_rows(connection: sa.Connection, *, source: Source | None = None, superseded: bool = False) -> list[PriceRow]:
@@ -74,6 +84,13 @@ def _read(row: Row, rules: dict[str, Clause]) -> PriceRow:
         row.input_above,
         tuple(sorted(codec.decode(row.conditions).items())) if row.conditions != "{}" else (),
         rule,
+        tuple(codec.decode(row.covers)),
+        row.marginal,
+        row.minimum,
+        row.is_factor,
+        row.stacks,
+        None if row.quota is None else _read_quota(codec.decode(row.quota)),
+        row.superseded_at_us,
     )
 
 
@@ -82,7 +99,14 @@ def _write(row: PriceRow) -> dict[str, Any]:
         **row._asdict(),
         "conditions": codec.encode(dict(row.conditions)),
         "rule": None if row.rule is None else codec.encode(row.rule),
+        "covers": codec.encode(row.covers),
+        "quota": None if row.quota is None else codec.encode(row.quota),
     }
+
+
+def _read_quota(value: list[Any]) -> Quota:
+    quantity, window, group = value
+    return Quota(quantity, Window(window), group)
 
 
 def _read_clause(value: list[Any]) -> Clause:

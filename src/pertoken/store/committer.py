@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Command, Expire, Result, Settle, Void
-from pertoken.core.prices import PriceBook
+from pertoken.core.price_book import PriceBook
 from pertoken.ports import StoreUnavailable
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database, StoreFailed

@@ -157,8 +157,8 @@ class LedgerTables:
         rows = []
         for event in new_events:
             series_id = self.series_id(cursor, event.attribution)
-            pair = (event.attribution.provider or "", event.currency)
-            rows.append(_event_row(event, series_id, entry_ids.get(pair) if event.cost_picos else None))
+            entry_id = entry_ids[_entry_of(event)] if event.cost_picos else None
+            rows.append(_event_row(event, series_id, entry_id))
             add_to_rollup(sums, series_id, event)
         _INSERT_EVENT.run(cursor, rows)
         _ADD_ROLLUP.run(cursor, [(*slot, *amounts) for slot, amounts in sums.items()])
@@ -181,20 +181,25 @@ def put_counters(cursor: Cursor, derived: Mapping[CounterKey, tuple[int, int]]) 
     _PUT_COUNTER.run(cursor, [(*key, *amounts) for key, amounts in derived.items()])
 
 
-def _post(cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> dict[tuple[str, str], int]:
-    """Post one balanced entry for each provider and currency of `new_events`; return the entries' ids."""
-    sums: dict[tuple[str, str], int] = defaultdict(int)
+def _post(cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> dict[tuple[str, str, str], int]:
+    """Post one balanced entry for each kind, provider and currency of `new_events`; return the entries' ids."""
+    sums: dict[tuple[str, str, str], int] = defaultdict(int)
     for event in new_events:
         if event.cost_picos:
-            sums[event.attribution.provider or "", event.currency] += event.cost_picos
+            sums[_entry_of(event)] += event.cost_picos
     ids = {}
-    for (provider, currency), amount in sums.items():
-        [entry_id] = _INSERT_ENTRY.run_returning(cursor, (posted_at_us, "usage", currency))
-        ids[provider, currency] = entry_id
+    for (kind, provider, currency), amount in sums.items():
+        [entry_id] = _INSERT_ENTRY.run_returning(cursor, (posted_at_us, kind, currency))
+        ids[kind, provider, currency] = entry_id
         pair = ((f"provider_cost:{provider}", amount), (f"provider_payable:{provider}", -amount))
         _INSERT_POSTING.run(cursor, [(entry_id, account, picos) for account, picos in pair])
         _ADD_BALANCE.run(cursor, [(account, currency, picos) for account, picos in pair])
     return ids
+
+
+def _entry_of(event: Event) -> tuple[str, str, str]:
+    kind = "usage" if event.corrects is None else "correction"
+    return kind, event.attribution.provider or "", event.currency
 
 
 def add_to_rollup(sums: dict[tuple[int, int, str], list[int]], series_id: int, event: Event) -> None:
@@ -277,6 +282,9 @@ def _event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any,
         event.held_picos,
         event.overrun_picos,
         event.late,
+        codec.encode_tags(event.context),
+        event.corrects,
+        event.was_unpriced,
         entry_id,
     )
 

@@ -153,9 +153,20 @@ events = sa.Table(
     sa.Column("held_picos", Picos, nullable=False),
     sa.Column("overrun_picos", Picos, nullable=False),
     sa.Column("late", sa.Boolean, nullable=False),
+    sa.Column(
+        "context", sa.Text, nullable=False
+    ),  # JSON object: tier, batch, speed, region as rated; "" where standard
+    sa.Column("corrects", sa.Text),  # event id of the same source
+    sa.Column("was_unpriced", sa.Boolean, nullable=False),
     sa.Column("entry_id", _Id),
     sa.UniqueConstraint("source", "event_id", name="uq_events_identity"),
     _fits("cost_picos", "price_picos"),
+)
+sa.Index(
+    "ix_events_corrects",
+    events.c.corrects,
+    sqlite_where=events.c.corrects.is_not(None),
+    postgresql_where=events.c.corrects.is_not(None),
 )
 sa.Index("ix_events_occurred_at_us", events.c.occurred_at_us)
 sa.Index(
@@ -232,6 +243,12 @@ prices = sa.Table(
     sa.Column("evidence", sa.Text, nullable=False),
     sa.Column("input_above", sa.BigInteger),
     sa.Column("conditions", sa.Text, nullable=False),  # JSON object, all must hold
+    sa.Column("covers", sa.Text, nullable=False),  # JSON list of units
+    sa.Column("marginal", sa.Boolean, nullable=False),
+    sa.Column("minimum", sa.BigInteger, nullable=False),
+    sa.Column("is_factor", sa.Boolean, nullable=False),
+    sa.Column("stacks", sa.Boolean, nullable=False),
+    sa.Column("quota", sa.Text),  # JSON list: quantity, window, group
     _fits("amount_picos"),
 )
 sa.Index("ix_prices_provider", prices.c.provider, prices.c.model)

@@ -12,7 +12,16 @@ import msgspec
 from pertoken.core.usage import Contradiction, Reading
 from pertoken.wire import anthropic_errors, content, usage_table
 from pertoken.wire.body import decode, decode_object, optional_count, optional_text, replace_fields, text_map
-from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_json, collect_text, encoded, parse
+from pertoken.wire.content import (
+    as_dict,
+    as_list,
+    base64_bytes,
+    collect_json,
+    collect_text,
+    encoded,
+    inline_picture,
+    parse,
+)
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
 from pertoken.wire.usage_table import Origin, read_raw
@@ -287,7 +296,8 @@ def _collect(value: object, texts: list[str], media: list[Media]) -> None:
     _collect(value.get("content"), texts, media)
     collect_json(value.get("input"), texts)
     if kind in ("image", "document") and source.get("type") not in ("text", "content"):
-        media.append(Media("image" if kind == "image" else "file", base64_bytes(source.get("data"))))
+        data = source.get("data") if source.get("type") == "base64" else None
+        media.append(inline_picture(data) if kind == "image" else Media("file", base64_bytes(data)))
     elif kind in ("image", "document"):
         _collect(source.get("content"), texts, media)
         collect_text(source.get("data"), texts)

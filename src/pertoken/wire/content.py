@@ -6,7 +6,8 @@ from typing import Any
 
 import msgspec
 
-from pertoken.wire import sse
+from pertoken.wire import media_size, sse
+from pertoken.wire.format import Media
 
 # Fields beside an answer's text that no model wrote: names of things, sound as base64, seals.
 UNWRITTEN = frozenset(
@@ -60,6 +61,27 @@ def inline_bytes(url: object) -> int | None:
     if isinstance(url, str) and url.startswith("data:"):
         return base64_bytes(url[url.find(",") + 1 :])
     return None
+
+
+def picture(url: object, detail: str | None = None) -> Media:
+    """Return a picture given as a data URL, with its size where its head says it, or as a link, without."""
+    if isinstance(url, str) and url.startswith("data:"):
+        head, _, data = url.partition(",")
+        if head.endswith(";base64"):
+            return inline_picture(data, detail)
+    return Media("image", inline_bytes(url), detail=detail)
+
+
+def inline_picture(data: object, detail: str | None = None) -> Media:
+    """Return a picture given as base64 text, with its size where its head says it."""
+    size = media_size.image_size(data)
+    width, height = size or (None, None)
+    return Media("image", base64_bytes(data), width, height, detail)
+
+
+def inline_sound(data: object) -> Media:
+    """Return a sound given as base64 text, with its duration where its head says it."""
+    return Media("audio", base64_bytes(data), duration_us=media_size.sound_duration_us(data))
 
 
 def base64_bytes(data: object) -> int | None:

@@ -48,9 +48,10 @@ class Media(NamedTuple):
 
     kind: str  # image, audio, video, file
     data_bytes: int | None = None  # of the decoded content, None when it is only linked
-    width: int | None = None
+    width: int | None = None  # in pixels, as sent
     height: int | None = None
     detail: str | None = None
+    duration_us: int | None = None  # of a sound, in microseconds
 
 
 class Content(NamedTuple):

@@ -12,7 +12,16 @@ import msgspec
 from pertoken.core.usage import Reading
 from pertoken.wire import content, gemini_errors, gemini_usage, usage_table
 from pertoken.wire.body import decode, decode_object, optional_text, positive_count, raw_field, replace_fields
-from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_json, collect_text, encoded
+from pertoken.wire.content import (
+    as_dict,
+    as_list,
+    base64_bytes,
+    collect_json,
+    collect_text,
+    encoded,
+    inline_picture,
+    inline_sound,
+)
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.gemini_stream import GenerateStream
 
@@ -146,7 +155,12 @@ def _medium(given: dict[str, Any], *, inline: bool) -> Media:
     mime = str(_either(given, "mimeType", "mime_type") or "")
     kind = mime.partition("/")[0]
     kind = kind if kind in ("image", "audio", "video") else "file"
-    return Media(kind, base64_bytes(given.get("data")) if inline else None)
+    if not inline:
+        return Media(kind)
+    data = given.get("data")
+    if kind == "image":
+        return inline_picture(data)
+    return inline_sound(data) if kind == "audio" else Media(kind, base64_bytes(data))
 
 
 def _config(camel: object, snake: object) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from pertoken.wire.body import (
     replace_fields,
     text_map,
 )
-from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_bytes, parse
+from pertoken.wire.content import as_dict, as_list, collect_text, encoded, inline_sound, parse, picture
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
 from pertoken.wire.usage_table import Origin, check_total, read_raw
@@ -276,9 +276,9 @@ def _read_parts(parts: list[Any], texts: list[str], media: list[Media]) -> None:
         given = part.get(str(kind))
         if kind == "image_url":
             url = given.get("url") if isinstance(given, dict) else given
-            media.append(Media("image", inline_bytes(url), detail=optional_text(as_dict(given).get("detail"))))
+            media.append(picture(url, optional_text(as_dict(given).get("detail"))))
         elif kind == "input_audio":
-            media.append(Media("audio", base64_bytes(as_dict(given).get("data"))))
+            media.append(inline_sound(as_dict(given).get("data")))
         else:
             media.append(Media({"audio_url": "audio", "video_url": "video"}.get(str(kind), "file")))
 

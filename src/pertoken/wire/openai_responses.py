@@ -9,7 +9,7 @@ from pertoken.core.errors import Refusal
 from pertoken.core.usage import Reading
 from pertoken.wire import content, openai_errors, usage_table
 from pertoken.wire.body import decode, decode_object, optional_text, positive_count, replace_fields, text_map
-from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_bytes, parse
+from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_sound, parse, picture
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
 from pertoken.wire.usage_table import Origin, check_total, read_raw
@@ -260,11 +260,12 @@ def _collect(value: object, texts: list[str], media: list[Media]) -> None:
 def _medium(item: dict[str, Any]) -> Media | None:
     match item.get("type"):
         case "input_image" | "computer_screenshot":
-            return Media("image", inline_bytes(item.get("image_url")), detail=optional_text(item.get("detail")))
+            url = None if item.get("file_id") else item.get("image_url")
+            return picture(url, optional_text(item.get("detail")))
         case "image_generation_call":
-            return Media("image", base64_bytes(item.get("result")))
+            return Media("image", base64_bytes(item.get("result")))  # the stored one, by its id, may be another
         case "input_audio":
-            return Media("audio", base64_bytes(as_dict(item.get("input_audio")).get("data")))
+            return inline_sound(as_dict(item.get("input_audio")).get("data"))
         case "input_file":
             return Media("file")
         case _:

@@ -78,7 +78,7 @@ def first_bound(request: Request) -> Bound | Refusal:
         if isinstance(content, Refusal):
             return content
         text_bytes = sum(len(text.encode()) for text in content.texts) + sum(map(len, content.tools_json))
-        quantities = bounds.media_bound(_media(content), family, context)
+        quantities = bounds.media_bound(_media(content), family, context, request.model)
         text_max = (
             bounds.byte_bound(text_bytes, family, tools=facts.has_tools) + family.message_tokens * content.messages
         )
@@ -141,7 +141,8 @@ async def _count(request: Request, bound: Bound, world: World) -> Bound | None:
     text_max = bounds.counted_bound(
         tokens, family, messages=content.messages, names=content.names, tools=request.facts.has_tools
     )
-    media = bounds.media_bound(_media(content), family, request.limits.context_tokens or bounds.CONTEXT_TOKENS_DEFAULT)
+    context = request.limits.context_tokens or bounds.CONTEXT_TOKENS_DEFAULT
+    media = bounds.media_bound(_media(content), family, context, request.model)
     linked = media.get("input_tokens", 0)
     quantities = {**bound.quantities, "input_tokens": min(bound.quantities["input_tokens"], text_max + linked)}
     return bound._replace(quantities=quantities, counted=True)
@@ -221,7 +222,7 @@ def _content(request: Request) -> Content | Refusal:
 
 
 def _media(content: Content) -> tuple[MediaItem, ...]:
-    return tuple(MediaItem(item.kind, item.data_bytes) for item in content.media)
+    return tuple(MediaItem(*item) for item in content.media)
 
 
 def _amount(budget: Budget, amount: int) -> str:

@@ -2,16 +2,14 @@
 
 from collections.abc import Mapping
 
-from pertoken.core import bounds, prices, rating
+from pertoken.core import bounds, conditions
 from pertoken.core.ledger import Event, EventStatus, Settle, Settled
-from pertoken.core.prices import Rates
-from pertoken.core.rating import Rated
-from pertoken.core.usage import Completeness, Reading
+from pertoken.core.usage import Completeness
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.understand import Request
-from pertoken.services.offers import find_prices
+from pertoken.services.pricing import Served, charge, to_conditions
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest
 
@@ -39,18 +37,14 @@ def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str 
         quantities = _estimate(request, holding, relayed, world)
         completeness = Completeness.ESTIMATED
         reason = reading.contradiction or (str(relayed.failure) if relayed.failure else "the answer carried no usage")
-    rates, note = _rates(request, reading, world)
-    rated = rating.rate(quantities, rates) if isinstance(rates, Rates) else None
-    lines = (
-        tuple((line.unit, line.quantity, line.row.price_id, line.amount_picos) for line in rated.lines)
-        if isinstance(rated, Rated)
-        else ()
+    context = conditions.context(
+        reading.service_tier or request.facts.service_tier, speed=request.facts.speed, region=None
     )
-    if rated is None:
-        reason = rates.reason if not isinstance(rates, Rates) else None
-    elif not isinstance(rated, Rated):
-        reason = rated.reason
-    cost_picos = rated.cost_picos if isinstance(rated, Rated) else 0
+    provider = request.provider
+    served = Served(
+        provider.name, request.priced_as, reading.model, request.opened_at_us, context, provider.prices_from
+    )
+    charged = charge(world.ledger.prices, served, quantities)
     return Event(
         source=SOURCE,
         event_id=holding.hold.hold_id,
@@ -58,35 +52,23 @@ def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str 
         occurred_at_us=request.opened_at_us,
         recorded_at_us=world.clock.now_us(),
         opened_at_us=request.opened_at_us,
-        status=EventStatus.PRICED if isinstance(rated, Rated) else EventStatus.UNPRICED,
+        status=charged.status,
         completeness=completeness,
         quantities=quantities,
-        currency=rates.currency if isinstance(rates, Rates) else "USD",
-        cost_picos=cost_picos,
+        currency=charged.currency,
+        cost_picos=charged.cost_picos,
         price_picos=0,
-        lines=lines,
+        lines=charged.lines,
         model_served=reading.model,
         service_tier=reading.service_tier,
         response_id=reading.response_id,
         raw=reading.raw,
-        reason=reason or note,
+        reason=(charged.reason if charged.status is not EventStatus.PRICED else None) or reason or charged.reason,
         changed=changed,
         held_picos=holding.hold.amount_picos,
-        overrun_picos=max(0, cost_picos - holding.hold.amount_picos),
+        overrun_picos=max(0, charged.cost_picos - holding.hold.amount_picos),
+        context=to_conditions(context),
     )
-
-
-def _rates(request: Request, reading: Reading, world: World) -> tuple[Rates | prices.NoPrice, str | None]:
-    """Return the prices of the model and tier as served; a served name that no price knows keeps the asked one's."""
-    context = prices.context(reading.service_tier or request.facts.service_tier, speed=request.facts.speed)
-    book, provider = world.ledger.prices, request.provider
-    if reading.model and reading.model != request.priced_as:
-        served = find_prices(book, provider, reading.model, request.opened_at_us, context)
-        if isinstance(served, Rates):
-            return served, None
-        asked = find_prices(book, provider, request.priced_as, request.opened_at_us, context)
-        return asked, f"served as {reading.model!r}, which has no price; rated as {request.priced_as!r}"
-    return find_prices(book, provider, request.priced_as, request.opened_at_us, context), None
 
 
 def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World) -> dict[str, int]:

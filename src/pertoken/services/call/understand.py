@@ -5,7 +5,7 @@ from typing import NamedTuple
 from pertoken.core.bounds import Family, Limits
 from pertoken.core.budgets import Attribution
 from pertoken.core.errors import Code, Refusal
-from pertoken.core.prices import Rates
+from pertoken.core.rates import Rates
 from pertoken.ports import Exchange, Provider
 from pertoken.services.call.identify import Caller, attribute
 from pertoken.services.offers import Offer

@@ -1,0 +1,227 @@
+"""The operator's own prices, from a YAML file: contracts, discounts, deployments, other currencies.
+
+    currency: EUR
+    prices:
+      - {provider: openai, model: gpt-4o, from: 2026-01-01, to: 2027-01-01, input: "2.2", output: "8.8", note: offer 47}
+      - provider: azure
+        prefix: our-gpt4-                       # or `regex:`; `model:` is the name, with or without a date behind it
+        input: "2"
+        tiers: [{above: 200000, input: "4"}]    # `at_least: 200000` is the other way to say where one begins
+        when: {service_tier: flex, time: "mon-fri 09:00-18:00 Europe/Berlin"}
+        units: {web_searches: {amount: "8", per: 1000, free: 5000/month/searches}}
+    factors:
+      - {provider: openai, factor: "0.9", note: a tenth off all tokens}
+
+`input`, `output`, `cache_read`, `cache_write`, `cache_write_1h`, `reasoning` are per million tokens.
+"""
+
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+import yaml
+
+from pertoken.core.conditions import TIME, Conditions, NotACondition, time_window
+from pertoken.core.money import NotAnAmount, parse_amount
+from pertoken.core.periods import FOREVER_US, NotATime, Window, parse_time
+from pertoken.core.prices import ALL_TOKENS, EVERYTHING, Clause, Match, PriceRow, Quota, Source, price_id
+from pertoken.core.units import DIMENSIONS
+
+TOKEN_FIELDS = {
+    "input": "input_tokens",
+    "output": "output_tokens",
+    "cache_read": "cache_read_tokens",
+    "cache_write": "cache_write_tokens",
+    "cache_write_1h": "cache_write_1h_tokens",
+    "reasoning": "reasoning_tokens",
+}
+
+
+class NotAContract(ValueError):
+    """A file does not state prices as described above."""
+
+
+class Unit(msgspec.Struct, forbid_unknown_fields=True):
+    """One price that is not per million tokens."""
+
+    amount: str
+    per: int = 1
+    minimum: int = 0
+    free: str | None = None  # quantity/window/group
+
+
+class Tier(msgspec.Struct, forbid_unknown_fields=True):
+    """Other prices for calls with more input."""
+
+    above: int | None = None
+    at_least: int | None = None
+    marginal: bool = False
+    input: str | None = None
+    output: str | None = None
+    cache_read: str | None = None
+    cache_write: str | None = None
+    cache_write_1h: str | None = None
+    reasoning: str | None = None
+
+
+class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    provider: str
+    model: str | None = None
+    prefix: str | None = None
+    regex: str | None = None
+    from_: str | None = msgspec.field(default=None, name="from")
+    to: str | None = None
+    when: dict[str, str | bool] = {}
+    note: str = ""
+
+
+class Price(_Entry, forbid_unknown_fields=True, kw_only=True):
+    """The prices of some models."""
+
+    currency: str | None = None
+    input: str | None = None
+    output: str | None = None
+    cache_read: str | None = None
+    cache_write: str | None = None
+    cache_write_1h: str | None = None
+    reasoning: str | None = None
+    covers: list[str] = msgspec.field(default_factory=lambda: [EVERYTHING])
+    tiers: list[Tier] = []
+    units: dict[str, Unit] = {}
+
+
+class Factor(_Entry, forbid_unknown_fields=True, kw_only=True):
+    """What the prices of some models are multiplied by."""
+
+    factor: str
+    unit: str = ALL_TOKENS
+    stacks: bool = True
+
+
+class Contract(msgspec.Struct, forbid_unknown_fields=True):
+    """A whole file."""
+
+    currency: str = "USD"
+    prices: list[Price] = []
+    factors: list[Factor] = []
+
+
+def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
+    """Return the file's prices as rows recorded at `recorded_at_us`. Raises NotAContract: what is wrong, and where."""
+    try:
+        tree = yaml.safe_load(content)
+        contract = msgspec.convert(_as_text(tree), Contract, strict=False)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise NotAContract(f"not valid yaml: {error}") from error
+    except msgspec.ValidationError as error:
+        raise NotAContract(str(error)) from error
+    rows: list[PriceRow] = []
+    entries: list[tuple[str, Price | Factor]] = [
+        *((f"prices[{at}]", price) for at, price in enumerate(contract.prices)),
+        *((f"factors[{at}]", factor) for at, factor in enumerate(contract.factors)),
+    ]
+    for where, entry in entries:
+        try:
+            template = _template(entry, recorded_at_us)
+            found = (
+                _factor_rows(template, entry)
+                if isinstance(entry, Factor)
+                else _price_rows(template._replace(currency=entry.currency or contract.currency), entry)
+            )
+            rows += [row._replace(price_id=price_id(row)) for row in found]
+        except (NotAnAmount, NotATime, NotACondition, ValueError) as error:
+            raise NotAContract(f"{where}: {error}") from error
+    if not rows:
+        raise NotAContract("the file states no price")
+    return rows
+
+
+def _template(entry: Price | Factor, recorded_at_us: int) -> PriceRow:
+    names = [entry.model, entry.prefix, entry.regex]
+    if sum(name is not None for name in names) > 1 or (isinstance(entry, Price) and not any(names)):
+        raise ValueError("name the models by one of model, prefix, regex")
+    match = Match.SNAPSHOT if entry.model else Match.RULE if entry.regex else Match.PREFIX
+    start_us = parse_time(entry.from_) if entry.from_ else 0
+    end_us = parse_time(entry.to) if entry.to else FOREVER_US
+    if start_us >= end_us:
+        raise ValueError(f"`to` {entry.to} must be after `from` {entry.from_}")
+    return PriceRow(
+        "", entry.provider, entry.model or entry.prefix or entry.regex or "", match, "", 0, 10**6, "", start_us, end_us,
+        recorded_at_us, Source.OPERATOR, entry.note or "contract", None, _conditions(entry.when),
+        Clause("regex", entry.regex) if entry.regex else None,
+    )  # fmt: skip
+
+
+def _price_rows(template: PriceRow, price: Price) -> Iterator[PriceRow]:
+    template = template._replace(covers=tuple(price.covers))
+    for field, unit in TOKEN_FIELDS.items():
+        amount = getattr(price, field)
+        if amount is not None:
+            yield template._replace(unit=unit, amount_picos=parse_amount(amount, template.currency))
+        for tier in price.tiers:
+            amount = getattr(tier, field)
+            if amount is not None:
+                picos = parse_amount(amount, template.currency)
+                yield template._replace(unit=unit, amount_picos=picos, input_above=_above(tier), marginal=tier.marginal)
+    for unit, stated in price.units.items():
+        if unit not in DIMENSIONS:
+            raise ValueError(f"unknown unit {unit!r}; known: {', '.join(DIMENSIONS)}")
+        yield template._replace(
+            unit=unit,
+            amount_picos=parse_amount(stated.amount, template.currency),
+            per=_positive(stated.per, "per"),
+            minimum=stated.minimum,
+            quota=None if stated.free is None else _quota(stated.free),
+        )
+
+
+def _factor_rows(template: PriceRow, factor: Factor) -> Iterator[PriceRow]:
+    if factor.unit not in (ALL_TOKENS, EVERYTHING) and factor.unit not in DIMENSIONS:
+        raise ValueError(f"unknown unit {factor.unit!r}; known: {ALL_TOKENS}, {EVERYTHING}, {', '.join(DIMENSIONS)}")
+    try:
+        numerator, denominator = Decimal(factor.factor).as_integer_ratio()
+    except (InvalidOperation, ValueError, OverflowError) as error:
+        raise ValueError(f"factor must be a decimal number, not {factor.factor!r}") from error
+    if not 0 <= numerator < 10**12 or denominator > 10**12:
+        raise ValueError(f"factor must be between 0 and a million with at most six digits: {factor.factor!r}")
+    yield template._replace(
+        unit=factor.unit, amount_picos=numerator, per=denominator, is_factor=True, stacks=factor.stacks
+    )
+
+
+def _above(tier: Tier) -> int:
+    if (tier.above is None) == (tier.at_least is None):
+        raise ValueError("a tier begins `above` or `at_least` so many input tokens: say one of them")
+    return _positive(tier.above if tier.above is not None else (tier.at_least or 0) - 1, "above")
+
+
+def _positive(number: int, name: str) -> int:
+    if number < 1:
+        raise ValueError(f"{name} must be positive: {number}")
+    return number
+
+
+def _conditions(when: dict[str, str | bool]) -> Conditions:
+    said = {key: str(value).lower() if key != TIME else str(value) for key, value in when.items()}
+    if TIME in said:
+        time_window(said[TIME])
+    return tuple(sorted(said.items()))
+
+
+def _quota(text: str) -> Quota:
+    try:
+        quantity, window, group = text.split("/", 2)
+        return Quota(_positive(int(quantity), "free"), Window(window), group)
+    except ValueError as error:
+        raise ValueError(f"free is quantity/window/group, such as 5000/month/searches, not {text!r}") from error
+
+
+def _as_text(value: Any) -> Any:
+    """Return YAML's tree with dates as the texts they were written as."""
+    if isinstance(value, dict):
+        return {key: _as_text(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_as_text(entry) for entry in value]
+    return value.isoformat() if isinstance(value, date | datetime) else value

@@ -1,0 +1,68 @@
+"""`pertoken rerate`: rate recorded events again, and correct those whose cost is not what it should be."""
+
+import click
+
+from pertoken.cli.session import database, db_option, json_option, now_us, parse_time, print_json
+from pertoken.cli.tables import print_table
+
+COLUMNS = {
+    "provider": "provider",
+    "model": "model",
+    "events": "events",
+    "corrected": "corrected",
+    "before": "cost before",
+    "after": "cost after",
+    "change": "change",
+    "unpriced": "still unpriced",
+}
+BATCH = 1_000  # corrections in one transaction
+
+
+@click.command()
+@click.option("--from", "from_", metavar="TIME", required=True, help="Events that occurred from then on.")
+@click.option("--to", metavar="TIME", help="And before then. Default: now.")
+@click.option("--provider")
+@click.option("--model", help="As asked for, or as served.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be corrected.")
+@db_option
+@json_option
+def rerate(  # noqa: PLR0917 - click passes each option by name
+    from_: str, to: str | None, provider: str | None, model: str | None, dry_run: bool, db: str | None, as_json: bool
+) -> None:
+    """Rate recorded events again at the prices that were in force at their time, as the book knows them now.
+
+    An event whose price was unknown or wrong gets a correction: a new event and entry for the difference. The original
+    stays as it is; `pertoken explain` shows both.
+    """
+    from pertoken.core.ledger import Record  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.rerate import Selection, outcome_rows  # noqa: PLC0415
+    from pertoken.services.rerate import rerate as rate_again  # noqa: PLC0415
+    from pertoken.store.archive import Archive  # noqa: PLC0415
+    from pertoken.store.bookkeeper import Bookkeeper  # noqa: PLC0415
+    from pertoken.wiring import SystemClock, read_price_book  # noqa: PLC0415
+
+    at_us = now_us()
+    until_us = at_us if to is None else parse_time(to, "UTC", "--to")
+    selection = Selection(parse_time(from_, "UTC", "--from"), until_us, provider, model)
+    with database(db) as opened:
+        book = read_price_book(opened)
+        with opened.read() as connection:
+            outcomes = list(rate_again(Archive(connection), book, selection, at_us))
+        corrections = [event for one in outcomes for event in one.corrections]
+        if not dry_run:
+            books = Bookkeeper(opened, SystemClock().now_us)
+            try:
+                books.refresh()
+                for start in range(0, len(corrections), BATCH):
+                    books.transact([Record(event) for event in corrections[start : start + BATCH]])
+            finally:
+                books.close()
+    rows = outcome_rows(iter(outcomes))
+    if as_json:
+        print_json({"dry_run": dry_run, "corrections": len(corrections), "rows": rows})
+        return
+    changed = [row for row in rows if row["corrected"] or row["unpriced"]]
+    if changed:
+        print_table("rated again", COLUMNS, changed)
+    verb = "would be made" if dry_run else "made"
+    click.echo(f"{len(outcomes):,} events rated again, {len(corrections):,} corrections {verb}")

@@ -1,0 +1,195 @@
+"""Counting a whole request: its texts, the frame around each message, its tools and its media.
+
+For OpenAI's models the frame is that of the cookbook ("How to count tokens with tiktoken"): 3 tokens a message, 1 a
+name, 3 that begin the answer. It was written for GPT-3.5, GPT-4 and GPT-4o; later models differ by a token or so, and
+tools are rendered as nobody published (see tools.py), so those counts are approximate. Every other family is counted as
+a hold would be: by a factor, with the most that its frame takes.
+"""
+
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from pertoken.core import bounds
+from pertoken.core.bounds import Family, MediaItem
+from pertoken.counting import tools
+from pertoken.counting.tokenizers import Tokenizers
+from pertoken.wire import anthropic_messages, gemini_generate, openai_chat, openai_embeddings, openai_responses
+from pertoken.wire.body import decode_object
+from pertoken.wire.content import as_dict, as_list, encoded, parse
+from pertoken.wire.format import BadRequest, Content, Format
+
+MESSAGE_TOKENS = 3
+NAME_TOKENS = 1
+ANSWER_TOKENS = 3
+TOOLS_TOKENS = 9  # around all definitions
+TOOLS_IN_SYSTEM_TOKENS = -4  # a system message shares its frame with them
+TOOL_CALL_TOKENS = 3
+FUNCTION_RESULT_TOKENS = -2
+ONE_TOOL_TOKENS = 4  # around the name of the only tool to be called
+EXACT_FRAMES = ("gpt-3.5", "gpt-35", "gpt-4", "chatgpt-4o")
+
+
+class Method(StrEnum):
+    """How a count came about, the surest first."""
+
+    EXACT = "exact"
+    APPROXIMATE = "approximate"  # the right encoding, but a frame that is not published
+    FACTOR = "factor"  # the o200k count times the family's factor
+    BOUND = "bound"  # at most so many
+
+
+FORMATS: Mapping[str, Format] = {
+    "chat": openai_chat,
+    "responses": openai_responses,
+    "embeddings": openai_embeddings,
+    "messages": anthropic_messages,
+    "generate": gemini_generate,
+}
+TEXT = "text"
+
+
+class RequestCount(NamedTuple):
+    """The input tokens of a request: all of them, of what, and what they leave out."""
+
+    tokens: int
+    method: Method
+    parts: dict[str, int]  # text with its frame, tools, and media by unit
+    not_counted: str | None  # why the input may be more: what the body does not show
+
+
+def detect(body: bytes, model: str | None) -> str:
+    """Return which API's request a text is, by its shape: a key of FORMATS, or "text" for anything else."""
+    if not body.lstrip().startswith(b"{"):
+        return TEXT
+    request = as_dict(parse(body))
+    messages = request.get("messages")
+    if isinstance(messages, list) and all(isinstance(message, dict) and "role" in message for message in messages):
+        claude = "claude" in str(model or request.get("model")).lower()
+        anthropic_only = "system" in request or any("input_schema" in as_dict(one) for one in _list(request, "tools"))
+        return "messages" if claude or anthropic_only else "chat"
+    if isinstance(request.get("contents"), list | dict):
+        return "generate"
+    if "input" in request and "model" in request:
+        return "embeddings" if "embed" in str(request["model"]) else "responses"
+    return TEXT
+
+
+def count_request(body: bytes, api: str, model: str, family: Family, tokenizers: Tokenizers) -> RequestCount:
+    """Return the input tokens of a request body of one of the FORMATS. Raises BadRequest when it is none."""
+    wire = FORMATS[api]
+    content = wire.read_content(body)
+    media = bounds.media_bound(
+        tuple(MediaItem(*item) for item in content.media), family, bounds.CONTEXT_TOKENS_DEFAULT, model
+    )
+    if family.exact is None:
+        method, parts = Method.FACTOR, _scaled(content, family, tokenizers)
+    elif api == "chat":
+        method, parts = _chat(decode_object(body), model, family, tokenizers)
+    elif api == "embeddings":
+        method, parts = Method.EXACT, {"text": tokenizers.count_content(family, content)}
+    else:
+        method, parts = _framed(decode_object(body), content, family, tokenizers)
+    if media:
+        method = Method.BOUND
+    parts.update(media)
+    return RequestCount(sum(parts.values()), method, parts, _hidden(wire, body, model))
+
+
+def _chat(request: dict[str, Any], model: str, family: Family, tokenizers: Tokenizers) -> tuple[Method, dict[str, int]]:
+    """Count an OpenAI chat request by the cookbook's rule."""
+    sure = bounds.bare_name(model).startswith(EXACT_FRAMES)
+
+    def count(text: str) -> int:
+        return tokenizers.count_text(family, text).tokens
+
+    definitions = tools.render(request.get("tools"), request.get("functions"))
+    text = ANSWER_TOKENS
+    system = False
+    for message in _list(request, "messages"):
+        text += MESSAGE_TOKENS
+        for key, value in message.items():
+            if isinstance(value, str):
+                text += count(value) + (NAME_TOKENS if key == "name" else 0)
+            elif value is not None:
+                text += _odd_field(key, value, family, tokenizers)
+                sure = False
+        if message.get("role") == "function":
+            text += FUNCTION_RESULT_TOKENS
+        if message.get("role") == "system" and definitions is not None and not system:
+            system = True
+            text += _joined(message.get("content"), count) + TOOLS_IN_SYSTEM_TOKENS
+    parts = {"text": text}
+    if definitions is not None:
+        parts["tools"] = TOOLS_TOKENS + count(definitions) + _choice(request, count)
+    for shape in encoded([request["response_format"]]) if request.get("response_format") is not None else ():
+        parts["response_format"] = count(shape.decode())
+    sure = sure and len(parts) == 1
+    return Method.EXACT if sure else Method.APPROXIMATE, parts
+
+
+def _joined(content: object, count: Callable[[str], int]) -> int:
+    """Count what the line break adds that stands between the first system message and the definitions."""
+    return count(content + "\n") - count(content) if isinstance(content, str) else 1
+
+
+def _odd_field(key: str, value: object, family: Family, tokenizers: Tokenizers) -> int:
+    """Count a field of a message that is no text: parts, calls of tools, and whatever else holds text."""
+    calls = len(value) if key == "tool_calls" and isinstance(value, list) else int(key == "function_call")
+    one = openai_chat.read_content(encoded([{"messages": [{key: _without_ids(value)}]}])[0])
+    return tokenizers.count_content(family, one) + calls * TOOL_CALL_TOKENS
+
+
+def _without_ids(value: object) -> object:
+    """Return the calls of tools without their ids, which no model reads; anything else as it is."""
+    if not isinstance(value, list):
+        return value
+    return [{key: one[key] for key in one if key != "id"} if isinstance(one, dict) else one for one in value]
+
+
+def _choice(request: dict[str, Any], count: Callable[[str], int]) -> int:
+    """Count what a choice of tools adds: a token for none, the name of the only one."""
+    choice = request.get("tool_choice", request.get("function_call"))
+    if choice == "none":
+        return 1
+    name = as_dict(choice).get("name") or as_dict(as_dict(choice).get("function")).get("name")
+    return count(name) + ONE_TOOL_TOKENS if isinstance(name, str) else 0
+
+
+def _framed(
+    request: dict[str, Any], content: Content, family: Family, tokenizers: Tokenizers
+) -> tuple[Method, dict[str, int]]:
+    """Count a request of another shape to a model whose encoding is known."""
+    definitions = tools.render(request.get("tools"), None)
+    frame = ANSWER_TOKENS + MESSAGE_TOKENS * content.messages + NAME_TOKENS * content.names
+    text = tokenizers.count_content(family, content._replace(tools_json=()))
+    parts = {"text": frame + text}
+    if definitions is not None:
+        parts["tools"] = TOOLS_TOKENS + tokenizers.count_text(family, definitions).tokens
+    return Method.APPROXIMATE, parts
+
+
+def _scaled(content: Content, family: Family, tokenizers: Tokenizers) -> dict[str, int]:
+    """Count as a hold does: the o200k count times the family's factor, and the most that its frame takes."""
+    has_tools = bool(content.tools_json)
+    raw = tokenizers.count_content(family, content)
+    all_ = bounds.counted_bound(raw, family, messages=content.messages, names=content.names, tools=has_tools)
+    text = bounds.counted_bound(
+        tokenizers.count_content(family, content._replace(tools_json=())),
+        family,
+        messages=content.messages,
+        names=content.names,
+        tools=False,
+    )
+    return {"text": text, "tools": all_ - text} if has_tools else {"text": text}
+
+
+def _hidden(wire: Format, body: bytes, model: str) -> str | None:
+    try:
+        return wire.read_request(body, model).hidden_input
+    except BadRequest:
+        return None  # no model in the body, or a cap that is none: what the model reads was read all the same
+
+
+def _list(request: dict[str, Any], key: str) -> list[Any]:
+    return as_list(request.get(key))

@@ -1,0 +1,120 @@
+"""What one use costs: the prices of the model as served, in the context as served, applied to what was used."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from pertoken.core import periods, rating
+from pertoken.core.conditions import Conditions, Context, context
+from pertoken.core.ledger import EventStatus
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import Quota
+from pertoken.core.rates import NoPrice, Rates
+from pertoken.core.rating import Line, Rated
+from pertoken.core.usage import Quantities
+
+
+class Charge(NamedTuple):
+    """A cost with its lines, or why there is none."""
+
+    status: EventStatus
+    currency: str
+    cost_picos: int
+    lines: tuple[tuple[str, int, str, int], ...]  # unit, quantity, price id, amount in picos
+    reason: str | None  # why it is unpriced, or what was assumed
+
+
+class Served(NamedTuple):
+    """What was served, and when it was asked for."""
+
+    provider: str
+    model: str  # as asked for
+    model_served: str | None
+    at_us: int
+    context: Context
+    prices_from: Sequence[str] = ()  # the providers at whose list prices this one sells what it has no price for
+
+
+@lru_cache(maxsize=4096)
+def _quotas(rates: Rates) -> frozenset[Quota]:
+    return frozenset(row.quota for tier in rates.tiers for row in tier.rows.values() if row.quota is not None)
+
+
+class FreeUse:
+    """What is left of free quotas while usages are rated one after the other, in the order they come."""
+
+    def __init__(self) -> None:
+        self._used: dict[tuple[str, int], int] = {}
+
+    def left(self, rates: Rates, at_us: int) -> dict[str, int]:
+        """Return what is left of each quota that `rates` know, by group."""
+        quotas = _quotas(rates)
+        return {quota.group: quota.quantity - self._used.get(_slot(quota, at_us), 0) for quota in quotas}
+
+    def take(self, lines: tuple[Line, ...], at_us: int) -> None:
+        """Take what `lines` used."""
+        for line in lines:
+            if line.free and line.price.row.quota is not None:
+                slot = _slot(line.price.row.quota, at_us)
+                self._used[slot] = self._used.get(slot, 0) + line.quantity
+
+
+def charge(book: PriceBook, served: Served, quantities: Quantities, free: FreeUse | None = None) -> Charge:
+    """Return what `quantities` cost at the prices in force, within what is `free`; without it nothing is.
+
+    Raises usage.Contradiction when a part exceeds its total.
+    """
+    rates, note = find_rates(book, served)
+    if not isinstance(rates, Rates):
+        return Charge(EventStatus.UNPRICED, "USD", 0, (), rates.reason)
+    rated = rating.rate(quantities, rates, None if free is None else free.left(rates, served.at_us))
+    if not isinstance(rated, Rated):
+        return Charge(EventStatus.UNPRICED, "USD", 0, (), rated.reason)
+    if free is not None:
+        free.take(rated.lines, served.at_us)
+    lines = tuple((line.unit, line.quantity, line.price_id, line.amount_picos) for line in rated.lines)
+    return Charge(EventStatus.PRICED, rated.currency, rated.cost_picos, lines, note)
+
+
+def find_rates(book: PriceBook, served: Served) -> tuple[Rates | NoPrice, str | None]:
+    """Return the prices of the model as served; a served name that no price knows keeps the asked one's, noted."""
+    provider, others, at_us, of = served.provider, served.prices_from, served.at_us, served.context
+    if served.model_served and served.model_served != served.model:
+        rates = look_up(book, provider, others, served.model_served, at_us, of)
+        if isinstance(rates, Rates):
+            return rates, None
+        asked = look_up(book, provider, others, served.model, at_us, of)
+        return asked, f"served as {served.model_served!r}, which has no price; rated as {served.model!r}"
+    return look_up(book, provider, others, served.model, at_us, of), None
+
+
+def look_up(  # noqa: PLR0917 - what a price is looked up by
+    book: PriceBook, provider: str, prices_from: Sequence[str], model: str, at_us: int, of: Context
+) -> Rates | NoPrice:
+    """Return what `model` costs at `provider`: its own price, else that of the first of `prices_from` that has one."""
+    own = book.resolve(provider, model, at_us, of)
+    if isinstance(own, Rates) or not prices_from:
+        return own
+    listed = (book.resolve(name, model, at_us, of) for name in prices_from)
+    return next((rates for rates in listed if isinstance(rates, Rates)), own)
+
+
+def to_conditions(of: Context) -> Conditions:
+    """Return a context as an event keeps it."""
+    return tuple(sorted(of.asked().items()))
+
+
+def to_context(kept: Conditions) -> Context:
+    """Return the context that an event keeps."""
+    asked = dict(kept)
+    return context(
+        asked.pop("service_tier", None),
+        batch=asked.pop("batch", None) == "true",
+        speed=asked.pop("speed", None),
+        region=asked.pop("region", None),
+        attributes=tuple(sorted(asked.items())),
+    )
+
+
+def _slot(quota: Quota, at_us: int) -> tuple[str, int]:
+    return quota.group, periods.bounds(quota.window, at_us, "UTC")[0]

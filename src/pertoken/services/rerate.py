@@ -1,0 +1,174 @@
+"""Correcting what was rated under a price that was unknown, or found wrong: the original stays, a correction is added.
+
+A correction is an event of its own, linked to the one it corrects: its cost is the difference, its lines take back the
+lines that no longer hold and state the new ones, it counts no call and no token. So sums are right, nothing is
+rewritten, and both are there to be explained.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from pertoken.core import periods
+from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.money import format_amount
+from pertoken.core.price_book import PriceBook
+from pertoken.ports import Archive
+from pertoken.services.pricing import Charge, FreeUse, Served, charge, to_context
+
+Lines = tuple[tuple[str, int, str, int], ...]
+
+
+class Selection(NamedTuple):
+    """Which events to rate again: those that occurred in [since, until), of one provider or model if named."""
+
+    since_us: int
+    until_us: int
+    provider: str | None = None
+    model: str | None = None  # as asked for, or as served
+
+    def takes(self, event: Event) -> bool:
+        """Tell whether an event is selected."""
+        attribution = event.attribution
+        return (
+            self.since_us <= event.occurred_at_us < self.until_us
+            and self.provider in (None, attribution.provider)
+            and self.model in (None, attribution.model, event.model_served)
+        )
+
+
+class Outcome(NamedTuple):
+    """What became of one selected event: the corrections it needs, none where its cost holds."""
+
+    event: Event
+    before_picos: int
+    after: Charge
+    corrections: tuple[Event, ...]
+
+
+def rerate(archive: Archive, book: PriceBook, selection: Selection, now_us: int) -> Iterator[Outcome]:
+    """Yield what becomes of each selected event at the prices of `book` that were in force when its call began.
+
+    Free quotas are counted over all events from the start of their window, in the order they occurred.
+    """
+    free = FreeUse()
+    start_us = min([selection.since_us, *_quota_starts(book, selection.since_us)])
+    corrected: dict[tuple[str, str], list[Event]] = defaultdict(list)
+    for correction in archive.corrections(selection.since_us, selection.until_us):
+        assert correction.corrects is not None, correction
+        corrected[correction.source, correction.corrects].append(correction)
+    for event in archive.events_by_time(start_us, selection.until_us):
+        if event.corrects is not None or event.status is EventStatus.CONTRADICTORY:
+            continue
+        attribution = event.attribution
+        served = Served(
+            attribution.provider or "",
+            attribution.model or "",
+            event.model_served,
+            event.opened_at_us,
+            to_context(event.context),
+        )
+        after = charge(book, served, event.quantities, free)
+        if selection.takes(event):
+            yield _outcome(event, corrected.get((event.source, event.event_id), []), after, now_us)
+
+
+def outcome_rows(outcomes: Iterator[Outcome]) -> list[dict[str, Any]]:
+    """Return sums by provider and model: how many events, how many corrected, cost before and after."""
+    sums: dict[tuple[str, str, str], list[int]] = {}
+    for one in outcomes:
+        attribution = one.event.attribution
+        currency = one.after.currency if one.after.status is EventStatus.PRICED else one.event.currency
+        row = sums.setdefault((attribution.provider or "", attribution.model or "", currency), [0] * 5)
+        after_picos = one.after.cost_picos if one.corrections else one.before_picos
+        unpriced = int(one.after.status is not EventStatus.PRICED)
+        for at, amount in enumerate((1, int(bool(one.corrections)), one.before_picos, after_picos, unpriced)):
+            row[at] += amount
+    return [
+        {
+            "provider": provider,
+            "model": model,
+            "events": events,
+            "corrected": corrected,
+            "before": format_amount(before, currency),
+            "after": format_amount(after, currency),
+            "change": format_amount(after - before, currency),
+            "currency": currency,
+            "unpriced": unpriced,
+        }
+        for (provider, model, currency), (events, corrected, before, after, unpriced) in sorted(sums.items())
+    ]
+
+
+def _outcome(event: Event, earlier: list[Event], after: Charge, now_us: int) -> Outcome:
+    currency = earlier[-1].currency if earlier else event.currency
+    in_force = [one for one in (event, *earlier) if one.currency == currency]
+    before_picos = sum(one.cost_picos for one in in_force)
+    before = _net(line for one in in_force for line in one.lines)
+    was_priced = event.status is EventStatus.PRICED or bool(earlier)
+    if after.status is not EventStatus.PRICED:
+        return Outcome(
+            event, before_picos, after, ()
+        )  # what has a cost keeps it: a price that is gone is no price of 0
+    new = _net(after.lines)
+    if was_priced and before == new and currency == after.currency:
+        return Outcome(event, before_picos, after, ())
+    made = []
+    if was_priced and currency != after.currency:
+        made.append(_correction(event, len(earlier) + 1, currency, -before_picos, _negated(before), now_us))
+        before, before_picos_left = {}, 0
+    else:
+        before_picos_left = before_picos
+    lines = _net([*_negated(before), *_as_lines(new)])
+    cost_picos = after.cost_picos - before_picos_left
+    correction = _correction(
+        event, len(earlier) + 1 + len(made), after.currency, cost_picos, _as_lines(lines), now_us, after.reason
+    )
+    made.append(correction._replace(was_unpriced=not was_priced))
+    return Outcome(event, before_picos, after, tuple(made))
+
+
+def _correction(  # noqa: PLR0917 - an event's parts
+    event: Event, number: int, currency: str, cost_picos: int, lines: Lines, now_us: int, reason: str | None = None
+) -> Event:
+    return event._replace(
+        event_id=f"{event.event_id}.c{number}",
+        recorded_at_us=now_us,
+        status=EventStatus.PRICED,
+        quantities={},
+        currency=currency,
+        cost_picos=cost_picos,
+        price_picos=0,
+        lines=lines,
+        raw=b"",
+        reason=reason or "rated again",
+        changed=None,
+        body_hash=b"",
+        held_picos=0,
+        overrun_picos=0,
+        late=False,
+        corrects=event.event_id,
+    )
+
+
+def _net(lines: Any) -> dict[tuple[str, str], tuple[int, int]]:
+    """Return quantity and amount by unit and price, without those that cancel out."""
+    sums: dict[tuple[str, str], list[int]] = {}
+    for unit, quantity, price_id, amount_picos in lines:
+        row = sums.setdefault((unit, price_id), [0, 0])
+        row[0] += quantity
+        row[1] += amount_picos
+    return {key: (quantity, amount) for key, (quantity, amount) in sums.items() if quantity or amount}
+
+
+def _as_lines(net: dict[tuple[str, str], tuple[int, int]]) -> Lines:
+    return tuple((unit, quantity, price_id, amount) for (unit, price_id), (quantity, amount) in net.items())
+
+
+def _negated(net: dict[tuple[str, str], tuple[int, int]]) -> Lines:
+    return tuple((unit, -quantity, price_id, -amount) for (unit, price_id), (quantity, amount) in net.items())
+
+
+def _quota_starts(book: PriceBook, at_us: int) -> list[int]:
+    quotas = {row.quota for row in book.rows if row.quota is not None}
+    return [periods.bounds(quota.window, at_us, "UTC")[0] for quota in quotas]
