@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pertoken
 from pertoken import settings
+from pertoken.catalogs.providers import registry
 from pertoken.cli.main import COMMANDS
 from pertoken.core.bounds import FAMILIES
 from pertoken.core.errors import STATUS, Code
@@ -45,3 +46,19 @@ def test_every_top_setting_is_a_field() -> None:
     path.write_text(example)
 
     assert settings.load({"PERTOKEN_CONFIG": str(path)}).models["fast"].model == "gpt-4o-mini"
+
+
+def test_the_page_on_providers(tmp_path: Path) -> None:
+    """It names every provider with its usual variables and every setting; each of its examples loads."""
+    page = (ROOT / "docs" / "how-to" / "providers.md").read_text()
+    rows = {line.split("`")[1]: line for line in page.splitlines() if line.startswith("| `")}
+
+    for name, row in registry().items():
+        assert name in rows
+        assert not row.callable or all(f"`{variable}`" in rows[name] for variable in row.key_variables[:1])
+        assert rows[name].split("|")[4].split(";")[0].strip() == row.stops_billing_on_abort
+    assert set(settings.ProviderSetting.__struct_fields__) <= set(rows)
+    for number, example in enumerate(page.split("```yaml\n")[1:]):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(example.split("```")[0])
+        assert settings.load({"PERTOKEN_CONFIG": str(path)}).providers

@@ -99,6 +99,9 @@ class Answer(Protocol):
         sink and room raise; then the rest of the body is given up.
         """
 
+    def abandon(self) -> None:
+        """Close the connection now; whoever reads the body gets ProviderFailed."""
+
 
 class Provider(Protocol):
     """One provider as configured."""
@@ -112,11 +115,23 @@ class Provider(Protocol):
         """The family of formats it speaks: openai, anthropic, gemini."""
 
     @property
-    def stream_usage(self) -> bool:
-        """Whether its streams take OpenAI's include_usage option."""
+    def asks_for_usage(self) -> bool:
+        """Whether its streams carry usage when OpenAI's include_usage option asks for it, and only then."""
 
-    async def send(self, path: str, headers: HeaderList, body: bytes) -> Answer:
-        """Send a POST with the provider's own key. Raises ProviderFailed."""
+    @property
+    def prices_from(self) -> Sequence[str]:
+        """The providers at whose list prices it sells what has no price of its own, the first preferred."""
+
+    @property
+    def cuts_on_hangup(self) -> bool:
+        """Whether its stream is given up at once when the client hangs up, instead of being read to its end."""
+
+    @property
+    def output_cap(self) -> str:
+        """The field of a chat completion that it honours as cap on output: max_completion_tokens or max_tokens."""
+
+    async def send(self, path: str, headers: HeaderList, body: bytes, model: str) -> Answer:
+        """Send a POST with the provider's own key; `model` is its name for the model. Raises ProviderFailed."""
 
 
 class Exchange(Protocol):
@@ -137,6 +152,9 @@ class Exchange(Protocol):
     @property
     def gone(self) -> bool:
         """Whether the client hung up."""
+
+    def when_gone(self, do: Callable[[], None]) -> None:
+        """Call `do` as soon as the client hangs up; at once where it has."""
 
     def start(self, status: int, headers: HeaderList) -> None:
         """Send the head of a streamed answer."""

@@ -2,17 +2,31 @@
 
 A setting has one name in the YAML file and one PERTOKEN_ variable: `providers.openai.base_url` is
 PERTOKEN_PROVIDERS__OPENAI__BASE_URL (two underscores go one level down; a dash in a name is written as one underscore
-if the file names it). The environment wins over the file.
+if the file names it). The environment wins over the file. What neither says of a provider, the registry says
+(`catalogs.providers`): a provider of the registry is active when it is one of the defaults, when it is configured, or
+when the environment has its usual key.
 """
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import platformdirs
 import yaml
+
+from pertoken.catalogs.providers import (
+    AUTH_OF_WIRE,
+    Auth,
+    KnownProvider,
+    OutputCap,
+    Stops,
+    StreamUsage,
+    Wire,
+    canonical,
+    registry,
+)
 
 PREFIX = "PERTOKEN_"
 
@@ -32,20 +46,32 @@ class PriceSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProviderSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One provider. `api_key` may say `env:NAME`; without any, its usual variable is looked at."""
+    """One provider. `api_key` may say `env:NAME`; without any, its usual variable is looked at.
+
+    `base_url` may hold `{model}`, which stands for the model of each call. The defaults here are those of an endpoint
+    that the registry does not know: `max_tokens` is the cap that every compatible server honours.
+    A model without a price of its own costs what the providers in `prices_from` list for it.
+    """
 
     base_url: str = ""
     api_key: str | None = None
-    wire: Literal["openai", "anthropic", "gemini"] = "openai"
-    stream_usage: bool = True
+    wire: Wire = "openai"
+    auth: Auth = "bearer"
+    stream_usage: StreamUsage = StreamUsage.OPTION
+    stops_billing_on_abort: Stops = Stops.UNKNOWN
+    on_hangup: Literal["drain", "cut"] = "drain"
+    output_cap: OutputCap = "max_tokens"
+    query: dict[str, str] = {}
+    prices_from: tuple[str, ...] = ()
     prices: dict[str, PriceSetting] = {}
 
 
 class ModelSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where calls for a model name go."""
+    """Where calls for a model name go. `priced_as` is the model whose price and size a deployment of any name has."""
 
     provider: str
     model: str
+    priced_as: str | None = None
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -73,30 +99,37 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     timezone: str = "UTC"
 
 
-# name in price data: wire, base URL, the variables that usually hold its key
-KNOWN_PROVIDERS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
-    "openai": ("openai", "https://api.openai.com/v1", ("OPENAI_API_KEY",)),
-    "anthropic": ("anthropic", "https://api.anthropic.com", ("ANTHROPIC_API_KEY",)),
-    "google": ("gemini", "https://generativelanguage.googleapis.com", ("GEMINI_API_KEY", "GOOGLE_API_KEY")),
+# What may be written where a field takes one of a few words; booleans stand for the first two.
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "wire": get_args(Wire),
+    "auth": get_args(Auth),
+    "stream_usage": ("option", "none", "unasked"),
+    "stops_billing_on_abort": ("yes", "no", "unknown"),
+    "on_hangup": ("drain", "cut"),
+    "output_cap": get_args(OutputCap),
 }
+_BOOLEANS = {"stream_usage", "stops_billing_on_abort"}
 
 
 def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> Settings:
     """Return the settings of file and environment. Raises BadSettings naming what is wrong and where."""
     environ = os.environ if environ is None else environ
     tree = _read_file(path or environ.get(PREFIX + "CONFIG"))
+    _name_providers(tree)
     _overlay(tree, environ)
+    _fill_providers(tree, environ)
     try:
         settings = msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise BadSettings(f"configuration: {error}") from error
-    providers = {**{name: ProviderSetting() for name in KNOWN_PROVIDERS}, **settings.providers}
-    filled = {name: _fill(name, provider, environ) for name, provider in providers.items()}
-    for name, model in settings.models.items():
-        if model.provider not in filled:
-            raise BadSettings(f"models.{name}: unknown provider {model.provider!r}; known: {', '.join(sorted(filled))}")
+    models = {
+        name: msgspec.structs.replace(one, provider=canonical(one.provider)) for name, one in settings.models.items()
+    }
+    for name, model in models.items():
+        if model.provider not in settings.providers:
+            raise BadSettings(f"models.{name}: {_not_active(model.provider, settings)}")
     database_url = settings.database_url or f"sqlite:///{default_database()}"
-    return msgspec.structs.replace(settings, providers=filled, database_url=database_url)
+    return msgspec.structs.replace(settings, models=models, database_url=database_url)
 
 
 def default_database() -> Path:
@@ -128,12 +161,15 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
         names = variable[len(PREFIX) :].lower().split("__")
         if names[0] not in fields:
             continue  # PERTOKEN_CONFIG, PERTOKEN_DATA and what other programs may add
+        if names[0] == "providers" and len(names) > 2:
+            names[1] = canonical(names[1])
         node = tree
         for name in names[:-1]:
             node = node.setdefault(_as_written(name, node), {})
             if not isinstance(node, dict):
                 raise BadSettings(f"{variable}: {name} is not a group of settings")
-        node[_as_written(names[-1], node)] = value
+        name = names[-1].replace("_", "-") if names[-2:-1] == ["query"] else names[-1]  # as in api-version
+        node[_as_written(name, node)] = value
 
 
 def _as_written(name: str, node: Mapping[str, Any]) -> str:
@@ -141,15 +177,147 @@ def _as_written(name: str, node: Mapping[str, Any]) -> str:
     return next((key for key in node if key.lower() in (name, dashed)), name)
 
 
-def _fill(name: str, provider: ProviderSetting, environ: Mapping[str, str]) -> ProviderSetting:
-    wire, base_url, variables = KNOWN_PROVIDERS.get(
-        name, (provider.wire, "", (f"{name.upper().replace('-', '_')}_API_KEY",))
-    )
-    if not provider.base_url and not base_url:
-        raise BadSettings(f"providers.{name}.base_url is missing")
-    key = provider.api_key
+def _name_providers(tree: dict[str, Any]) -> None:
+    """Write each provider under its name in price data, so that an alias and the environment mean the same one."""
+    given = tree.get("providers")
+    if given is None:
+        tree["providers"] = {}
+        return
+    if not isinstance(given, dict):
+        raise BadSettings(f"providers must be a mapping of name to settings, not {type(given).__name__}")
+    named: dict[str, Any] = {}
+    for name, written in given.items():
+        known = canonical(str(name))
+        if known in named:
+            raise BadSettings(f"providers.{name}: the provider {known!r} is configured twice")
+        named[known] = {} if written is None else written
+    tree["providers"] = named
+
+
+def _fill_providers(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
+    """Replace what is said of each provider by all that is known of it, and add those that are active unsaid.
+
+    The order decides who serves a model that many sell: the defaults, those configured, those with a key in the
+    environment, and last the defaults that nobody configured and that have no key.
+    """
+    configured = tree["providers"]
+    filled: dict[str, Any] = {}
+    idle: dict[str, Any] = {}
+    for name, row in registry().items():
+        if row.active:
+            one = _fill(name, row, configured.get(name, {}), environ)
+            (filled if name in configured or one["api_key"] else idle)[name] = one
+    for name, written in configured.items():
+        if name not in filled:
+            filled[name] = _fill(name, registry().get(name), written, environ)
+    for name, row in registry().items():
+        if name not in filled and name not in idle and _is_usable(row, environ):
+            filled[name] = _fill(name, row, {}, environ)
+    tree["providers"] = {**filled, **idle}
+
+
+def _is_usable(row: KnownProvider, environ: Mapping[str, str]) -> bool:
+    """Tell whether the environment alone says all that calling this provider takes."""
+    has_key = any(environ.get(variable) for variable in row.key_variables)
+    return row.callable and has_key and bool(_usual_base_url(row, environ))
+
+
+def _fill(name: str, row: KnownProvider | None, written: Any, environ: Mapping[str, str]) -> dict[str, Any]:
+    where = f"providers.{name}"
+    if not isinstance(written, dict):
+        raise BadSettings(f"{where} must be a mapping such as {{base_url: ...}}, not {type(written).__name__}")
+    for field in written:
+        if field not in ProviderSetting.__struct_fields__:
+            known = ", ".join(ProviderSetting.__struct_fields__)
+            raise BadSettings(f"{where}.{field} is no setting; known: {known}")
+    said = {field: _choice(f"{where}.{field}", field, value) for field, value in written.items()}
+    filled: dict[str, Any] = {}
+    if row is not None:
+        filled = {
+            "base_url": _usual_base_url(row, environ),
+            "wire": row.wire,
+            "auth": row.auth,
+            "stream_usage": row.stream_usage,
+            "stops_billing_on_abort": row.stops_billing_on_abort,
+            "output_cap": row.output_cap,
+            "query": row.query,
+            "prices_from": row.prices_from,
+        }
+    if row is None or said.get("wire", row.wire) != row.wire:
+        filled["auth"] = AUTH_OF_WIRE[said.get("wire", "openai")]
+    filled.update(said)
+    if not filled.get("base_url"):
+        raise BadSettings(f"{where}.base_url is missing{_how_to_reach(row)}")
+    filled["prices_from"] = _names(f"{where}.prices_from", filled.get("prices_from", ()))
+    _check(where, filled)
+    filled["api_key"] = _key(said.get("api_key"), key_variables(name), environ)
+    return filled
+
+
+def _check(where: str, filled: dict[str, Any]) -> None:
+    """Raise BadSettings naming the provider and the field whose value has the wrong shape."""
+    try:
+        msgspec.convert(filled, ProviderSetting, strict=False)
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$")
+        raise BadSettings(f"{where}{path.partition('[')[0].strip('`')}: {what[:1].lower()}{what[1:]}") from error
+
+
+def _choice(where: str, field: str, value: Any) -> Any:
+    """Return the word that a field of few words means. Raises BadSettings naming the setting and what it takes."""
+    if field not in _CHOICES:
+        return value
+    word = {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
+    if isinstance(word, bool) and field in _BOOLEANS:
+        return _CHOICES[field][0 if word else 1]
+    if word not in _CHOICES[field]:
+        raise BadSettings(f"{where} is {value!r}; write one of: {', '.join(_CHOICES[field])}")
+    return word
+
+
+def _names(where: str, value: Any) -> tuple[str, ...]:
+    """Return the providers that a setting names, as a list or, as the environment writes it, between commas."""
+    words = value.split(",") if isinstance(value, str) else value
+    if not isinstance(words, list | tuple):
+        raise BadSettings(f"{where} must be a list of providers such as [openai], not {value!r}")
+    return tuple(canonical(str(word).strip()) for word in words if str(word).strip())
+
+
+def key_variables(name: str) -> tuple[str, ...]:
+    """Return the environment variables that usually hold a provider's key, the first one preferred."""
+    row = registry().get(name)
+    return row.key_variables if row is not None else (f"{name.upper().replace('-', '_')}_API_KEY",)
+
+
+def _key(given: Any, variables: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
+    key = None if given is None else str(given)
     if key is not None and key.startswith("env:"):
         key = environ.get(key[4:])
     if key is None:
         key = next((environ[variable] for variable in variables if environ.get(variable)), None)
-    return msgspec.structs.replace(provider, base_url=provider.base_url or base_url, api_key=key, wire=wire)
+    return key
+
+
+def _usual_base_url(row: KnownProvider, environ: Mapping[str, str]) -> str:
+    if row.base_url or not row.base_url_variable:
+        return row.base_url
+    place = environ.get(row.base_url_variable, "").rstrip("/")
+    if not place or place.endswith(row.base_url_suffix):
+        return place
+    return place + row.base_url_suffix
+
+
+def _how_to_reach(row: KnownProvider | None) -> str:
+    if row is None:
+        return ""
+    if row.callable:
+        return f"; write it as {row.base_url_example}"
+    return f"; {row.title} is not called by itself: {row.note} (an endpoint of yours may be given as base_url and wire)"
+
+
+def _not_active(name: str, settings: Settings) -> str:
+    row = registry().get(name)
+    if row is None:
+        return f"unknown provider {name!r}; known: {', '.join(sorted(settings.providers))}"
+    keys = f"set {row.key_variables[0]} or " if row.key_variables and row.callable else ""
+    return f"the provider {name!r} is not active; {keys}configure providers.{name}"

@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 
 from pertoken.catalogs import genai, history, rules
 from pertoken.catalogs.limits import ModelLimits
+from pertoken.catalogs.providers import StreamUsage
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
@@ -84,7 +85,7 @@ def make_world(settings: Settings, committer: Committer, client: Client) -> Worl
     """Return the world of one serving process."""
     limits = settings.limits
     providers = _providers(settings, client)
-    routes = {name: Route(model.provider, model.model) for name, model in settings.models.items()}
+    routes = {name: Route(model.provider, model.model, model.priced_as) for name, model in settings.models.items()}
     return World(
         ledger=committer,
         clock=SystemClock(),
@@ -126,8 +127,13 @@ def _providers(settings: Settings, client: Client) -> dict[str, HttpProvider]:
             name,
             wire=provider.wire,
             base_url=provider.base_url,
+            auth=provider.auth,
             api_key=provider.api_key,
-            stream_usage=provider.stream_usage,
+            query=provider.query,
+            asks_for_usage=provider.stream_usage is StreamUsage.OPTION,
+            cuts_on_hangup=provider.on_hangup == "cut",
+            output_cap=provider.output_cap,
+            prices_from=provider.prices_from,
             client=client,
         )
         for name, provider in settings.providers.items()

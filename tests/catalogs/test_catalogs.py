@@ -1,5 +1,7 @@
 """The shipped price book: every import, every dated point, and merging that never reprices the past."""
 
+import csv
+import importlib.resources
 import itertools
 import json
 from decimal import Decimal
@@ -285,14 +287,52 @@ def test_peak_hours_are_on_weekdays(book: PriceBook, at: str, price: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("model", "expected"),
+    ("provider", "model", "expected"),
     [
-        ("gpt-4o-mini", Limits(16_384, 128_000)),
-        ("gpt-4o-2024-05-13", Limits(4_096, 128_000)),
-        ("gpt-4.1-nano", Limits(32_768, 1_047_576)),
-        ("never-heard-of", Limits()),
+        ("openai", "gpt-4o-mini", Limits(16_384, 128_000)),
+        ("openai", "gpt-4o-2024-05-13", Limits(4_096, 128_000)),
+        ("openai", "gpt-4.1-nano", Limits(32_768, 1_047_576)),
+        ("openai", "gpt-6.1-sol", Limits(128_000, 1_050_000)),
+        ("anthropic", "claude-sonnet-4-5-20250929", Limits(64_000, 1_000_000)),
+        ("anthropic", "claude-sonnet-4-6", Limits(128_000, 1_000_000)),
+        ("anthropic", "claude-opus-5-5", Limits(128_000, 1_000_000)),
+        ("google", "gemini-4-argon", Limits(1_048_576, 1_048_576)),
+        ("mistral", "mistral-large-4", Limits(1_048_576, 1_048_576)),
+        ("mistral", "mistral-large-2512", Limits(262_144, 262_144)),
+        ("deepseek", "deepseek-v4-pro", Limits(393_216, 1_000_000)),
+        ("x-ai", "grok-4.20-multi-agent", Limits(1_000_000, 1_000_000)),
+        ("x-ai", "grok-4-fast-reasoning", Limits(2_000_000, 2_000_000)),
+        ("openrouter", "openai/gpt-4o-mini", Limits(16_384, 128_000)),
+        ("groq", "openai/gpt-oss-120b", Limits(131_072, 131_072)),
+        ("openrouter", "mistralai/mistral-large-2512", Limits(262_144, 262_144)),
+        ("openai", "never-heard-of", Limits()),
+        ("openai", "/" * 100_000, Limits()),
+        ("nobody", "gpt-4o", Limits()),
     ],
 )
-def test_model_limits(model: str, expected: Limits) -> None:
+def test_model_limits(provider: str, model: str, expected: Limits) -> None:
     """The closest name decides; what is not known is not guessed."""
-    assert ModelLimits().find("openai", model) == expected
+    assert ModelLimits().find(provider, model) == expected
+
+
+def test_model_limits_are_sound() -> None:
+    """Each row says who says so, stands once, and makes no more than its context holds."""
+    with importlib.resources.files("pertoken.data").joinpath("model_limits.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = [(row["provider"], row["model"]) for row in rows]
+
+    assert len(names) == len(set(names))
+    assert {row["match"] for row in rows} == {"equals", "snapshot", "prefix"}
+    assert all(row["source"] and "remember" not in row["source"] for row in rows)
+    assert all(int(row["max_output_tokens"]) <= int(row["context_tokens"]) for row in rows)
+    assert {row["provider"] for row in rows} <= {one.id for one in providers}
+
+
+def test_no_context_is_smaller_than_genai_prices_says() -> None:
+    """A bound on hidden input must not be too small: no listed context is below the one that genai-prices states."""
+    limits = ModelLimits()
+    for provider in providers:
+        for model in provider.models:
+            known = limits.find(provider.id, model.id).context_tokens
+            if provider.id in {"openai", "anthropic", "google", "mistral", "deepseek", "x-ai"} and known is not None:
+                assert known >= (model.context_window or 0), (provider.id, model.id)

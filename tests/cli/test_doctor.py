@@ -41,7 +41,7 @@ def test_it_never_shows_a_secret(pertoken: Pertoken, port: int) -> None:
     }
     shown = pertoken("doctor", code=1, PORT=str(port), **secrets).output
 
-    assert "api.openai.com, key present" in shown
+    assert "https://api.openai.com/v1, key present" in shown
     assert "proxy.example" in shown
     assert "very-secret" not in shown
     assert "hidden" not in shown
@@ -108,3 +108,43 @@ def test_bad_settings_are_found(pertoken: Pertoken, port: int) -> None:
     found = pertoken.json("doctor", code=1, PERTOKEN_LIMITS__HOLD_S="soon", PORT=str(port))
 
     assert list(problems(found)) == ["settings"]
+
+
+def test_it_says_of_each_provider_what_is_known(pertoken: Pertoken, port: int) -> None:
+    """Base URL, key, wire and capabilities of every active provider; a local one needs no key."""
+    environ = {"GROQ_API_KEY": "k", "PERTOKEN_PROVIDERS__OLLAMA__ON_HANGUP": "drain"}
+    pertoken("key", "create", "app")
+    found = pertoken.json("doctor", PORT=str(port), **environ)
+    said = {check["check"]: check["found"] for check in found["checks"]}
+
+    assert said["provider groq"] == (
+        "https://api.groq.com/openai/v1, key present; wire openai, usage in streams: asked for, "
+        "abort stops billing: no, on hang-up: drain"
+    )
+    assert "no key (ANTHROPIC_API_KEY)" in said["provider anthropic"]
+    assert "sent without a key; wire openai" in said["provider ollama"]
+
+
+@pytest.mark.parametrize(
+    ("name", "more", "warned"),
+    [
+        ("GROQ", {}, True),
+        ("OPENROUTER", {}, True),
+        ("OPENROUTER", {"STOPS_BILLING_ON_ABORT": "yes"}, False),
+        ("OPENAI", {}, False),
+        ("DEEPSEEK", {}, False),
+    ],
+)
+def test_a_cut_that_saves_nothing_is_a_problem(
+    pertoken: Pertoken, port: int, name: str, more: dict[str, str], warned: bool
+) -> None:
+    """Cutting a stream whose provider goes on charging hides a charge: doctor says so, and what to write instead."""
+    pertoken("key", "create", "app")
+    fields = {"ON_HANGUP": "cut", **more}
+    environ = {f"PERTOKEN_PROVIDERS__{name}__{field}": value for field, value in fields.items()}
+    found = pertoken.json("doctor", code=int(warned), PORT=str(port), **{f"{name}_API_KEY": "k"}, **environ)
+    check = f"provider {name.lower()}"
+
+    assert set(problems(found)) == ({check} if warned else set())
+    if warned:
+        assert "on_hangup to drain" in problems(found)[check]

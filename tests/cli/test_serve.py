@@ -99,3 +99,13 @@ def test_it_serves_until_interrupted(pertoken: Pertoken, tmp_path: Path, words: 
     finally:
         process.kill()
         process.wait(5)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "ftp://host/v1", "http://user:hidden@host/v1", "http://host/v1?key=x"])
+def test_a_base_url_that_is_none_is_one_line(bare: Pertoken, url: str) -> None:
+    """The gateway does not start with a provider that it could never call; the line names the setting."""
+    result = bare("serve", "--port", "0", code=1, PERTOKEN_PROVIDERS__MINE__BASE_URL=url)
+
+    assert "providers.mine.base_url" in result.stderr
+    assert "hidden" not in result.stderr
+    assert len(result.stderr.splitlines()) == 1

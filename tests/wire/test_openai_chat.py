@@ -43,8 +43,8 @@ NOT_ASKED = RequestFacts(model="m", stream=True, wants_usage=False)
         ({}, {}),
         ({"stream": True}, {"stream": True}),
         ({"stream": True, "stream_options": {"include_usage": True}}, {"stream": True, "wants_usage": True}),
-        ({"max_tokens": 5}, {"output_max": 5}),
-        ({"max_completion_tokens": 6}, {"output_max": 6}),
+        ({"max_tokens": 5}, {"output_max": 5, "output_field": "max_tokens"}),
+        ({"max_completion_tokens": 6}, {"output_max": 6, "output_field": "max_completion_tokens"}),
         ({"max_completion_tokens": 6, "max_tokens": 9}, {"output_max": 9}),
         ({"max_tokens": 0}, {"output_max": None}),
         ({"max_tokens": None, "n": None}, {}),
@@ -145,6 +145,8 @@ def test_no_messages(messages: object) -> None:
         ({}, Change(output_max=7), {"max_completion_tokens": 7}),
         ({"max_tokens": 90}, Change(output_max=7), {"max_tokens": 7}),
         ({"max_tokens": None}, Change(output_max=7), {"max_tokens": None, "max_completion_tokens": 7}),
+        ({}, Change(output_max=7, output_field="max_tokens"), {"max_tokens": 7}),
+        ({}, Change(output_max=7, output_field="max_completion_tokens"), {"max_completion_tokens": 7}),
         (
             {"stream_options": {"x": 1}},
             Change(include_usage=True),
@@ -445,3 +447,13 @@ def test_an_event_over_several_lines(stream: Any) -> None:
     seen = stream(FORMAT, _event({"content": "Hel"}) + lines + b"data: {broken\n\n", ASKED, step=5)
 
     assert seen.text == "Hello{broken"
+
+
+@pytest.mark.parametrize(
+    ("given", "field"), [("max_completion_tokens", "max_tokens"), ("max_tokens", "max_completion_tokens")]
+)
+def test_a_cap_moves_to_the_field_that_the_provider_knows(given: str, field: str) -> None:
+    """The cap stands in one field only: servers refuse two, or the one that they do not know."""
+    rewritten = openai_chat.rewrite(_body(**{given: 9}), Change(output_max=9, output_field=field))
+
+    assert {key: value for key, value in json.loads(rewritten).items() if key.startswith("max")} == {field: 9}

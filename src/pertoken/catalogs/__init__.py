@@ -1,1 +1,1 @@
-"""Price lists and model sizes as others publish them, read into our own rows."""
+"""Price lists, model sizes and providers as others publish them, read into our own rows."""

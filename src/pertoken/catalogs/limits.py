@@ -1,14 +1,19 @@
-"""How much each model can take and make at most: `data/model_limits.csv`."""
+"""How much each model can take and make at most: `data/model_limits.csv`, whose every row names its source."""
 
 import csv
 import importlib.resources
 
+from pertoken.catalogs.providers import canonical
 from pertoken.core.bounds import Limits
 from pertoken.core.prices import SNAPSHOT_SUFFIX
 
 
 class ModelLimits:
-    """Finds the limits of a model by its name, with or without a date; what is not known stays None."""
+    """Finds the limits of a model by its name, with or without a date; what is not known stays None.
+
+    A name such as `openai/gpt-4o`, as those write it who sell the models of others, has the limits of `gpt-4o` at
+    openai.
+    """
 
     MEMORY_MAX = 20_000
 
@@ -26,7 +31,7 @@ class ModelLimits:
         self._memory: dict[tuple[str, str], Limits] = {}
 
     def find(self, provider: str, model: str) -> Limits:
-        """Return the limits of `model` at `provider`."""
+        """Return the limits of `model` at `provider`, in tokens."""
         key = (provider, model)
         limits = self._memory.get(key)
         if limits is None:
@@ -39,10 +44,11 @@ class ModelLimits:
         for candidate in (name, SNAPSHOT_SUFFIX.sub("", name)):
             if (provider, candidate) in self._exact:
                 return self._exact[provider, candidate]
-        return next(
-            (limits for owner, prefix, limits in self._prefixes if owner == provider and name.startswith(prefix)),
-            Limits(),
-        )
+        for owner, prefix, limits in self._prefixes:
+            if owner == provider and name.startswith(prefix):
+                return limits
+        path, slash, last = name.rpartition("/")
+        return self._find(canonical(path.rpartition("/")[2]), last) if slash else Limits()
 
 
 def _count(text: str) -> int | None:

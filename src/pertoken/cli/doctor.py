@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import urlsplit
 
 import click
 
+from pertoken.cli.provider import STREAM_USAGE, shown_url
 from pertoken.cli.session import Refused, db_option, json_option, load_settings, now_us, one_line, print_json
 
 if TYPE_CHECKING:
-    from pertoken.settings import Settings
+    from pertoken.settings import ProviderSetting, Settings
     from pertoken.store.database import Database
 
 PRICES_AGE_MAX = timedelta(days=90)
@@ -65,7 +65,7 @@ def _look(db: str | None, port: int) -> Iterator[Finding]:
         return
     found = f"{len(settings.providers)} providers, {len(settings.models)} model names routed"
     yield Finding("settings", ok=True, found=found)
-    yield from _provider_keys(settings)
+    yield from _providers(settings)
     yield from _store(settings)
     yield _port(port)
 
@@ -76,17 +76,46 @@ def _time_zones() -> Finding:
     return Finding("time zones", ok=False, found="this machine has no time zone data", mend="pip install tzdata")
 
 
-def _provider_keys(settings: "Settings") -> Iterator[Finding]:
-    """Tell which providers have a key, never what it is; one is enough, and a local provider may need none."""
-    from pertoken.settings import KNOWN_PROVIDERS  # noqa: PLC0415 - keeps --help fast
+def _providers(settings: "Settings") -> Iterator[Finding]:
+    """Tell of each active provider where it is and what it can do, and whether it has a key, never which.
+
+    One key is enough for all to be well, and a local provider may need none.
+    """
+    from pertoken.settings import key_variables  # noqa: PLC0415 - keeps --help fast
 
     for name, provider in settings.providers.items():
-        where = urlsplit(provider.base_url).hostname  # without a user or password that the address may hold
-        variables = KNOWN_PROVIDERS[name][2] if name in KNOWN_PROVIDERS else (f"{name.upper()}_API_KEY",)
-        missing = f"no key ({' or '.join(variables)}): calls to it go without one"
-        yield Finding(f"provider {name}", ok=True, found=f"{where}, {'key present' if provider.api_key else missing}")
-    if not any(provider.api_key for provider in settings.providers.values()):
+        key = "key present"
+        if provider.auth == "none":
+            key = "sent without a key"
+        elif not provider.api_key:
+            variables = " or ".join(key_variables(name)) or f"providers.{name}.api_key"
+            key = f"no key ({variables}): calls to it go without one"
+        found = (
+            f"{shown_url(provider.base_url)}, {key}; wire {provider.wire}, "
+            f"usage in streams: {STREAM_USAGE[provider.stream_usage]}, "
+            f"abort stops billing: {provider.stops_billing_on_abort}, on hang-up: {provider.on_hangup}"
+        )
+        problem, mend = _what_is_wrong(name, provider)
+        yield Finding(f"provider {name}", not problem, f"{found}; {problem}" if problem else found, mend)
+    if not any(one.api_key or one.auth == "none" for one in settings.providers.values()):
         yield Finding("provider keys", ok=False, found="none is set", mend="export OPENAI_API_KEY=...")
+
+
+def _what_is_wrong(name: str, provider: "ProviderSetting") -> tuple[str | None, str | None]:
+    from pertoken.upstream.origin import parse_origin  # noqa: PLC0415 - keeps --help fast
+
+    try:
+        parse_origin(provider.base_url)
+    except ValueError:
+        return (
+            "its base url cannot be called",
+            f"write providers.{name}.base_url as https://HOST/PATH, without a secret",
+        )
+    if provider.on_hangup == "cut" and provider.stops_billing_on_abort != "yes":
+        known = {"no": "it goes on charging", "unknown": "it may go on charging"}[provider.stops_billing_on_abort]
+        mend = f"set providers.{name}.on_hangup to drain, or stops_billing_on_abort to yes if you know better"
+        return f"a stream that is cut leaves a charge that nobody sees: {known} after an abort", mend
+    return None, None
 
 
 def _store(settings: "Settings") -> Iterator[Finding]:

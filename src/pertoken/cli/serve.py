@@ -3,11 +3,15 @@
 import logging
 import socket
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from pertoken.cli.session import Refused, db_option, json_option, load_settings, store_errors
+
+if TYPE_CHECKING:
+    from pertoken.settings import Settings
 
 PORT = click.IntRange(0, 65535)
 host_option = click.option("--host", default="127.0.0.1", show_default=True)
@@ -24,6 +28,7 @@ def serve(host: str, port: int, db: str | None, config: str | None, as_json: boo
     from pertoken.gateway import server  # noqa: PLC0415 - keeps --help fast
 
     settings = load_settings(db, config)
+    refuse_base_urls_that_are_none(settings)
     refuse_a_taken_port(host, port, "serve")
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if as_json else OneLine())
@@ -43,6 +48,17 @@ def simulate(host: str, port: int) -> None:
 
     refuse_a_taken_port(host, port, "simulate")
     run(host, port)
+
+
+def refuse_base_urls_that_are_none(settings: "Settings") -> None:
+    """Say in one line which provider could not be called."""
+    from pertoken.upstream.origin import parse_origin  # noqa: PLC0415 - keeps --help fast
+
+    for name, provider in settings.providers.items():
+        try:
+            parse_origin(provider.base_url)
+        except ValueError as error:
+            raise Refused(f"providers.{name}.base_url: {error}; see: pertoken doctor") from error
 
 
 class OneLine(logging.Formatter):

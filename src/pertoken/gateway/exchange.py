@@ -1,6 +1,7 @@
 """One call on one client connection: its request as it was read, and the writing of its answer."""
 
 import asyncio
+from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,8 @@ class HotExchange:
     """Speaks for one request. It has the attributes that uvicorn's protocol expects of its current cycle."""
 
     __slots__ = (
-        "_protocol", "_started", "body", "disconnected", "endpoint", "headers", "keep_alive", "message_event",
-        "more_body", "parts", "path", "query", "response_complete", "size", "turn",
+        "_protocol", "_started", "_when_gone", "body", "disconnected", "endpoint", "headers", "keep_alive",
+        "message_event", "more_body", "parts", "path", "query", "response_complete", "size", "turn",
     )  # fmt: skip
 
     def __init__(
@@ -26,6 +27,7 @@ class HotExchange:
     ) -> None:
         self._protocol = protocol
         self._started = False
+        self._when_gone: Callable[[], None] | None = None
         self.endpoint = endpoint
         self.path = path
         self.query = query
@@ -45,6 +47,19 @@ class HotExchange:
     def gone(self) -> bool:
         """Whether the client hung up."""
         return self.disconnected
+
+    def when_gone(self, do: Callable[[], None]) -> None:
+        """Call `do` as soon as the client hangs up; at once where it has."""
+        if self.disconnected:
+            do()
+        else:
+            self._when_gone = do
+
+    def hung_up(self) -> None:
+        """Tell whoever asked that the client is gone."""
+        do, self._when_gone = self._when_gone, None
+        if do is not None and not self.response_complete:
+            do()
 
     def answer(self, status: int, headers: HeaderList, body: bytes) -> None:
         """Send a whole answer."""

@@ -49,11 +49,14 @@ class CallProtocol(HttpToolsProtocol):
             self._idle_timer = self.loop.call_later(REQUEST_IDLE_S, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer; the running call goes on without its client."""
+        """Forget the timer; the running call goes on without its client, unless it asked to be told."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
             self._idle_timer = None
         super().connection_lost(exc)
+        cycle: object = self.cycle
+        if isinstance(cycle, HotExchange):
+            cycle.hung_up()
 
     def on_message_begin(self) -> None:
         """Begin to read a request."""

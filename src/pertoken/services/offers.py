@@ -8,8 +8,9 @@ from pertoken.core.conditions import STANDARD, Context, context
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
-from pertoken.core.rates import Rates
+from pertoken.core.rates import NoPrice, Rates
 from pertoken.ports import Ledger, ModelLimits, Provider
+from pertoken.services import pricing
 
 MEMORY_MAX = 10_000
 
@@ -19,6 +20,7 @@ class Route(NamedTuple):
 
     provider: str
     model: str
+    priced_as: str | None = None  # the model whose price and size it has, None: its own
 
 
 class Offer(NamedTuple):
@@ -31,6 +33,12 @@ class Offer(NamedTuple):
     limits: Limits
     valid_from_us: int
     valid_to_us: int
+    priced_as: str  # the model whose price and size these are
+
+
+def find_prices(book: PriceBook, provider: Provider, model: str, at_us: int, asked: Context) -> Rates | NoPrice:
+    """Return what `model` costs at `provider`: its own price, else that of the first whose list prices it has."""
+    return pricing.look_up(book, provider.name, provider.prices_from, model, at_us, asked)
 
 
 class Offers:
@@ -68,24 +76,36 @@ class Offers:
         route = self._choose(book, model, wire, now_us)
         if isinstance(route, Refusal):
             return route
+        priced_as = route.priced_as or route.model
+        provider = self._providers[route.provider]
         rates: list[Rates] = []
+        spans: list[Rates | NoPrice] = []  # a price of its own may begin while another's is in force
         # The answer may come at the standard prices as well as at those of the tier that was asked for.
         contexts = (STANDARD,) if asked == STANDARD else (STANDARD, asked)
         for possible in contexts if bills else ():
-            found = book.resolve(route.provider, route.model, now_us, possible)
+            found = find_prices(book, provider, priced_as, now_us, possible)
             if not isinstance(found, Rates):
-                hint = f"see: pertoken price show {route.model}, or add one: pertoken price add"
+                hint = f"see: pertoken price show {priced_as}, or add one: pertoken price add"
                 return Refusal(Code.PRICE_UNKNOWN, f"{found.reason}; {hint}", "model")
             rates.append(found)
+            spans += [
+                book.resolve(name, priced_as, now_us, possible) for name in (route.provider, *provider.prices_from)
+            ]
         return Offer(
-            self._providers[route.provider],
+            provider,
             route.model,
             tuple(rates),
-            family_of(route.model),
-            self._limits.find(route.provider, route.model),
-            max((one.valid_from_us for one in rates), default=0),
-            min((one.valid_to_us for one in rates), default=FOREVER_US),
+            family_of(priced_as),
+            self._sizes(provider, priced_as),
+            max((one.valid_from_us for one in spans), default=0),
+            min((one.valid_to_us for one in spans), default=FOREVER_US),
+            priced_as,
         )
+
+    def _sizes(self, provider: Provider, model: str) -> Limits:
+        """Return the model's limits at its provider, else at the first whose models it sells."""
+        found = (self._limits.find(name, model) for name in (provider.name, *provider.prices_from))
+        return next((limits for limits in found if limits != Limits()), Limits())
 
     def _choose(self, book: PriceBook, model: str, wire: str, now_us: int) -> Route | Refusal:
         """Return where calls for `model` go: as configured, else the provider of this wire whose prices know it."""
@@ -95,5 +115,9 @@ class Offers:
         if not speakers:
             message = f"no provider that speaks {wire} is configured; add one under providers"
             return Refusal(Code.UNKNOWN_MODEL, message, "model")
-        knowing = book.providers_of(model, now_us, speakers)
-        return Route(knowing[0] if knowing else speakers[0], model)
+        knowing = (
+            name
+            for name in speakers
+            if isinstance(find_prices(book, self._providers[name], model, now_us, STANDARD), Rates)
+        )
+        return Route(next(knowing, speakers[0]), model)

@@ -1,5 +1,6 @@
 """What one use costs: the prices of the model as served, in the context as served, applied to what was used."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ class Served(NamedTuple):
     model_served: str | None
     at_us: int
     context: Context
+    prices_from: Sequence[str] = ()  # the providers at whose list prices this one sells what it has no price for
 
 
 @lru_cache(maxsize=4096)
@@ -76,13 +78,25 @@ def charge(book: PriceBook, served: Served, quantities: Quantities, free: FreeUs
 
 def find_rates(book: PriceBook, served: Served) -> tuple[Rates | NoPrice, str | None]:
     """Return the prices of the model as served; a served name that no price knows keeps the asked one's, noted."""
+    provider, others, at_us, of = served.provider, served.prices_from, served.at_us, served.context
     if served.model_served and served.model_served != served.model:
-        rates = book.resolve(served.provider, served.model_served, served.at_us, served.context)
+        rates = look_up(book, provider, others, served.model_served, at_us, of)
         if isinstance(rates, Rates):
             return rates, None
-        asked = book.resolve(served.provider, served.model, served.at_us, served.context)
+        asked = look_up(book, provider, others, served.model, at_us, of)
         return asked, f"served as {served.model_served!r}, which has no price; rated as {served.model!r}"
-    return book.resolve(served.provider, served.model, served.at_us, served.context), None
+    return look_up(book, provider, others, served.model, at_us, of), None
+
+
+def look_up(  # noqa: PLR0917 - what a price is looked up by
+    book: PriceBook, provider: str, prices_from: Sequence[str], model: str, at_us: int, of: Context
+) -> Rates | NoPrice:
+    """Return what `model` costs at `provider`: its own price, else that of the first of `prices_from` that has one."""
+    own = book.resolve(provider, model, at_us, of)
+    if isinstance(own, Rates) or not prices_from:
+        return own
+    listed = (book.resolve(name, model, at_us, of) for name in prices_from)
+    return next((rates for rates in listed if isinstance(rates, Rates)), own)
 
 
 def to_conditions(of: Context) -> Conditions:

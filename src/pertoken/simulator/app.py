@@ -19,10 +19,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 STALL_S = 600
 SLOW_FIRST_BYTE_MS = 1_000
-SECRETS = ("authorization", "x-api-key", "x-goog-api-key")
+SECRETS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 TRANSPORT = "pertoken.transport"  # where the server leaves the connection, for faults that cut it
 
 _GEMINI = re.compile(r"/v1(?:beta)?/models/(.+):(\w+)")
+_AZURE = re.compile(r"/openai/(?:v1|deployments/[^/]+)(?=/)")
 _POSTS = {
     "/v1/chat/completions": openai_chat.reply,
     "/v1/responses": openai_responses.reply,
@@ -80,7 +81,7 @@ class Simulator:
     async def _serve(  # noqa: PLR0917 - one call site
         self, scope: Scope, request: dict[str, Any], body: bytes, asked: Behaviour, api_key: str, send: Send
     ) -> None:
-        path = scope["path"]
+        path = _AZURE.sub("/v1", scope["path"])
         free, reply, streams = _decide(path, scope["query_string"], request, body, asked)
         if free is not None:
             await _answer(send, 200, free)
@@ -179,7 +180,7 @@ def _error_of(path: str) -> Callable[[int, str], bytes]:
 
 def _api_key(headers: dict[str, str], query: bytes) -> str:
     bearer = headers.get("authorization", "").removeprefix("Bearer ")
-    given = bearer or headers.get("x-api-key") or headers.get("x-goog-api-key")
+    given = bearer or next((headers[name] for name in SECRETS[1:] if headers.get(name)), None)
     return given or parse_qs(query.decode("latin-1")).get("key", [""])[0]
 
 

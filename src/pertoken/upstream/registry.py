@@ -1,7 +1,8 @@
 """Providers as configured: base URL, auth style, wire; each sends with its own key over the shared client."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
+from urllib.parse import quote, urlencode
 
 from pertoken.ports import HeaderList, ProviderFailed
 from pertoken.upstream.errors import (
@@ -15,10 +16,13 @@ from pertoken.upstream.http import Client
 from pertoken.upstream.origin import Origin, parse_origin
 from pertoken.upstream.response import Response
 
+MODEL = "{model}"  # in a base URL: the model of the call stands here
+
 _AUTH = {
-    "openai": (b"authorization", b"Bearer "),
-    "anthropic": (b"x-api-key", b""),
-    "gemini": (b"x-goog-api-key", b""),
+    "bearer": (b"authorization", b"Bearer "),
+    "x-api-key": (b"x-api-key", b""),
+    "x-goog-api-key": (b"x-goog-api-key", b""),
+    "api-key": (b"api-key", b""),
 }
 
 
@@ -27,18 +31,25 @@ class HttpProvider(NamedTuple):
 
     name: str
     wire: str
-    stream_usage: bool
+    asks_for_usage: bool
+    cuts_on_hangup: bool
+    output_cap: str
+    prices_from: tuple[str, ...]
     client: Client
     origin: Origin
     prefix: str
+    query: str
     auth: tuple[bytes, bytes] | None
 
-    async def send(self, path: str, headers: HeaderList, body: bytes) -> "HttpAnswer":
+    async def send(self, path: str, headers: HeaderList, body: bytes, model: str) -> "HttpAnswer":
         """Send a POST with the provider's own key. Raises ProviderFailed."""
         sent = [(b"accept-encoding", b"identity"), *headers]
         if self.auth is not None:
             sent.append(self.auth)
-        target = f"{self.prefix}{path}".encode("ascii", "replace")
+        prefix = self.prefix.replace(MODEL, quote(model, safe="")) if MODEL in self.prefix else self.prefix
+        if self.query:
+            path = f"{path}{'&' if '?' in path else '?'}{self.query}"
+        target = f"{prefix}{path}".encode("ascii", "replace")
         try:
             return HttpAnswer(await self.client.send(self.origin, b"POST", target, sent, body))
         except UpstreamError as error:
@@ -69,15 +80,44 @@ class HttpAnswer:
         except UpstreamError as error:
             raise _failed(error) from error
 
+    def abandon(self) -> None:
+        """Close the connection now; whoever waits for the body gets ProviderFailed."""
+        self._response.abandon()
+
 
 def http_provider(
-    name: str, *, wire: str, base_url: str, api_key: str | None, stream_usage: bool, client: Client
+    name: str,
+    *,
+    wire: str,
+    base_url: str,
+    auth: str,
+    api_key: str | None,
+    query: Mapping[str, str],
+    asks_for_usage: bool,
+    cuts_on_hangup: bool,
+    output_cap: str,
+    prices_from: tuple[str, ...] = (),
+    client: Client,
 ) -> HttpProvider:
     """Return a provider from its settings. Raises ValueError when the base URL is none."""
     origin, prefix = parse_origin(base_url)
-    header, scheme = _AUTH[wire]
-    auth = None if api_key is None else (header, scheme + api_key.encode())
-    return HttpProvider(name, wire, stream_usage, client, origin, prefix.rstrip("/"), auth)
+    sent = None
+    if api_key is not None and auth != "none":
+        header, scheme = _AUTH[auth]
+        sent = (header, scheme + api_key.encode())
+    return HttpProvider(
+        name,
+        wire,
+        asks_for_usage,
+        cuts_on_hangup,
+        output_cap,
+        prices_from,
+        client,
+        origin,
+        prefix,
+        urlencode(query),
+        sent,
+    )
 
 
 def _failed(error: UpstreamError) -> ProviderFailed:

@@ -62,5 +62,9 @@ class Response:
 
     async def aclose(self) -> None:
         """Give up what is unread; an unfinished body costs its connection, since HTTP/1.1 cannot cancel otherwise."""
-        self._transfer.abandon()
+        self.abandon()
         self._transfer.pieces.clear()
+
+    def abandon(self) -> None:
+        """Close the connection of an unfinished body; whoever reads it gets ClientClosed."""
+        self._transfer.abandon()

@@ -33,8 +33,8 @@ def decode_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def replace_fields(body: bytes, replacements: Mapping[str, object]) -> bytes:
-    """Return `body` with top-level fields set anew; every other value keeps its bytes.
+def replace_fields(body: bytes, replacements: Mapping[str, object], removed: str | None = None) -> bytes:
+    """Return `body` with top-level fields set anew and one removed; every other value keeps its bytes.
 
     Raises BadRequest when the body is no JSON object.
     """
@@ -43,6 +43,8 @@ def replace_fields(body: bytes, replacements: Mapping[str, object]) -> bytes:
     fields = decode(_fields, body)
     for key, value in replacements.items():
         fields[key] = msgspec.Raw(_encode(value))
+    if removed is not None:
+        fields.pop(removed, None)
     return _encode(fields)
 
 

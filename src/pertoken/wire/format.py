@@ -27,6 +27,7 @@ class RequestFacts(NamedTuple):
     model: str
     stream: bool = False
     output_max: int | None = None  # the client's own cap on output tokens, per choice
+    output_field: str | None = None  # which field says so, where an API has two
     choices: int = 1
     wants_usage: bool = True  # False: usage was not asked for and must be stripped from the stream
     has_media: bool = False  # images, audio, video or files: the byte bound alone cannot say what they cost
@@ -68,6 +69,7 @@ class Change(NamedTuple):
 
     model: str | None = None
     output_max: int | None = None
+    output_field: str | None = None  # where the cap is written, where an API has two fields for it
     include_usage: bool = False
 
 

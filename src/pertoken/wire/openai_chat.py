@@ -44,6 +44,7 @@ stream_error = openai_errors.stream_error
 
 TEXT_ALONE: frozenset[str] = frozenset()
 WEB_SEARCHES_MAX = 1  # a search model or web_search_options searches at most once a request
+NEW_CAP, OLD_CAP = "max_completion_tokens", "max_tokens"
 
 _MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|document_url)"')
 _NO_TEXT = frozenset({"type", "image_url", "input_audio", "file", "video_url", "audio_url", "document_url"})
@@ -99,6 +100,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         model=request.model,
         stream=bool(request.stream),
         output_max=max(cap, old_style_cap) or None,  # where both are given, a server may follow either
+        output_field=NEW_CAP if cap and not old_style_cap else OLD_CAP if old_style_cap and not cap else None,
         choices=positive_count(request.n, "n") or 1,
         wants_usage=(request.stream_options or {}).get("include_usage") is True,
         has_media=_MEDIA.search(words) is not None,
@@ -141,13 +143,18 @@ def rewrite(body: bytes, change: Change) -> bytes:
     replacements: dict[str, object] = {}
     if change.model is not None:
         replacements["model"] = change.model
+    other_field = None
     if change.output_max is not None:
-        old_style = decode(_request, body).max_tokens is not None
-        replacements["max_tokens" if old_style else "max_completion_tokens"] = change.output_max
+        field = change.output_field
+        if field is None:
+            field = NEW_CAP if decode(_request, body).max_tokens is None else OLD_CAP
+        else:  # servers refuse both at once, or the one they do not know
+            other_field = NEW_CAP if field == OLD_CAP else OLD_CAP
+        replacements[field] = change.output_max
     if change.include_usage:
         options = decode(_request, body).stream_options or {}
         replacements["stream_options"] = {**options, "include_usage": True}
-    return replace_fields(body, replacements)
+    return replace_fields(body, replacements, removed=other_field)
 
 
 def read_answer(body: bytes) -> Reading:

@@ -10,15 +10,16 @@ from pertoken.services.call.hold import Holding
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire.format import Change
+from pertoken.wire.openai_chat import NEW_CAP, OLD_CAP
 
 log = logging.getLogger("pertoken.call")
 
 # Ours, the client's secret, and what belongs to one connection only (RFC 9110, 7.6.1): none of it goes on.
 _KEPT_BACK = frozenset(
     {
-        b"authorization", b"x-api-key", b"x-goog-api-key", b"host", b"content-length", b"connection", b"keep-alive",
-        b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect",
-        b"accept-encoding", b"cookie",
+        b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key", b"host", b"content-length", b"connection",
+        b"keep-alive", b"proxy-authorization", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade",
+        b"expect", b"accept-encoding", b"cookie",
     }
 )  # fmt: skip
 _KEPT_BACK_PREFIXES = (b"x-pertoken-", b"helicone-", b"x-litellm-")
@@ -32,7 +33,8 @@ async def forward(exchange: Exchange, request: Request, change: Change, call_id:
     """Return the provider's answer, its head read, or why there is none."""
     body = request.body if change == Change() else request.format.rewrite(request.body, change)
     try:
-        return await request.provider.send(_path(exchange, request), request_headers(exchange.headers), body)
+        headers = request_headers(exchange.headers)
+        return await request.provider.send(_path(exchange, request), headers, body, request.model)
     except ProviderFailed as failure:
         log.warning("%s: %s: %s", call_id, request.provider.name, failure)
         return failure
@@ -41,10 +43,17 @@ async def forward(exchange: Exchange, request: Request, change: Change, call_id:
 def changes(request: Request, holding: Holding | None) -> Change:
     """Return what policy writes into the request."""
     renamed = request.model != request.facts.model and request.endpoint.model is None
-    needs_usage = request.facts.stream and not request.facts.wants_usage and request.provider.stream_usage
+    needs_usage = request.facts.stream and not request.facts.wants_usage and request.provider.asks_for_usage
+    cap = None if holding is None else holding.output_cap
+    known_field = request.provider.output_cap
+    if cap is None and request.facts.output_field == NEW_CAP and known_field == OLD_CAP:
+        cap = (
+            request.facts.output_max
+        )  # under the newer name the provider would refuse the cap, or ignore it in silence
     return Change(
         model=request.model if renamed else None,
-        output_max=None if holding is None else holding.output_cap,
+        output_max=cap,
+        output_field=None if cap is None else known_field,
         include_usage=needs_usage,
     )
 

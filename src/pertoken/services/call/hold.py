@@ -18,7 +18,7 @@ from pertoken.services.world import World
 from pertoken.wire.format import BadRequest, Content
 
 OUTPUT_TOKENS_MIN = 16  # a shorter cap than this is a refusal, not an answer
-OUTPUT_TOKENS_DEFAULT = 131_072  # of a model whose own limit is not known: as much as any model in the book makes
+OUTPUT_TOKENS_DEFAULT = 131_072  # of a model whose own limit is not known: as much as all but a few make
 ATTEMPTS_MAX = 4  # of fitting a call into what others leave; each but the first is smaller
 COUNT_IN_THREAD_BYTES = 64 * 1024  # counting takes 0.1 ms a kilobyte: longer texts must not stop the event loop
 NOTHING: frozenset[str] = frozenset()

@@ -8,7 +8,7 @@ from pertoken.core.usage import Completeness, Reading
 from pertoken.ports import Answer, Exchange, ProviderFailed
 from pertoken.services.call.understand import Request
 from pertoken.services.world import Drains
-from pertoken.wire.format import StreamReader
+from pertoken.wire.format import RequestFacts, StreamReader
 
 log = logging.getLogger("pertoken.call")
 
@@ -37,15 +37,18 @@ async def relay_stream(exchange: Exchange, request: Request, answer: Answer, dra
     """Pass a streamed answer through as it comes.
 
     When the client hangs up, the provider is read to its end all the same, so that the call is settled on real usage;
-    `drains` bounds how many such answers are read at once.
+    `drains` bounds how many such answers are read at once. A provider configured to be cut is given up at once instead.
     """
-    reader = request.format.stream_reader(request.facts)
+    reader = request.format.stream_reader(_as_sent(request))
+    if request.provider.cuts_on_hangup:
+        exchange.when_gone(answer.abandon)
     relay = _Relay(exchange, reader, drains)
     failure = None
     try:
         await answer.pour(relay.pass_on, relay.room)
     except ProviderFailed as error:
-        failure = error
+        cut = exchange.gone and request.provider.cuts_on_hangup
+        failure = ProviderFailed("the client hung up and the answer was cut") if cut else error
     finally:
         if relay.draining:
             drains.leave()
@@ -53,6 +56,11 @@ async def relay_stream(exchange: Exchange, request: Request, answer: Answer, dra
     if failure is None and not reader.complete and not _is_enough(reading):
         failure = ProviderFailed("the stream ended before its answer did")
     return Relayed(reading, None if _is_enough(reading) else reader.text(), reader.end(), failure)
+
+
+def _as_sent(request: Request) -> RequestFacts:
+    """Return the facts, usage marked as wanted where we did not ask for it: only what we asked for is stripped."""
+    return request.facts if request.provider.asks_for_usage else request.facts._replace(wants_usage=True)
 
 
 class _Relay:

@@ -40,7 +40,10 @@ def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str 
     context = conditions.context(
         reading.service_tier or request.facts.service_tier, speed=request.facts.speed, region=None
     )
-    served = Served(request.provider.name, request.model, reading.model, request.opened_at_us, context)
+    provider = request.provider
+    served = Served(
+        provider.name, request.priced_as, reading.model, request.opened_at_us, context, provider.prices_from
+    )
     charged = charge(world.ledger.prices, served, quantities)
     return Event(
         source=SOURCE,

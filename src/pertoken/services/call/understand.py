@@ -40,6 +40,11 @@ class Request(NamedTuple):
         return self.offer.model
 
     @property
+    def priced_as(self) -> str:
+        """The model whose price the call has until the answer names another."""
+        return self.offer.priced_as
+
+    @property
     def rates(self) -> tuple[Rates, ...]:
         """Every set of prices that the answer could be rated at."""
         return self.offer.rates

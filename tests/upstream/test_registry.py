@@ -1,0 +1,126 @@
+"""A provider as configured, against a scripted one on a real socket: key, path and query as they arrive."""
+
+import ssl
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pertoken.ports import ProviderFailed
+from pertoken.upstream.http import Client, Limits
+from pertoken.upstream.registry import HttpProvider, http_provider
+
+Run = Callable[..., Any]
+Serve = Callable[..., Any]
+
+HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
+HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
+KEY_FIELDS = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
+
+
+def made(port: int, path: str = "/v1", **more: Any) -> tuple[HttpProvider, Client]:
+    """Return a provider at the scripted one, and the client to close."""
+    client = Client(Limits(), ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    wish: dict[str, Any] = {
+        "wire": "openai",
+        "auth": "bearer",
+        "api_key": "secret",
+        "query": {},
+        "asks_for_usage": True,
+        "cuts_on_hangup": False,
+        "output_cap": "max_tokens",
+        **more,
+    }
+    return http_provider("p", base_url=f"http://127.0.0.1:{port}{path}", client=client, **wish), client
+
+
+def asked(request: bytes) -> tuple[bytes, dict[bytes, bytes]]:
+    """Return the target of a request, and its fields that can carry a key."""
+    head, *lines = request.partition(b"\r\n\r\n")[0].split(b"\r\n")
+    fields = {name.lower(): value for name, value in (line.split(b": ", 1) for line in lines)}
+    return head.split(b" ")[1], {name: fields[name] for name in KEY_FIELDS if name in fields}
+
+
+@pytest.mark.parametrize(
+    ("auth", "expected"),
+    [
+        ("bearer", {b"authorization": b"Bearer secret"}),
+        ("x-api-key", {b"x-api-key": b"secret"}),
+        ("x-goog-api-key", {b"x-goog-api-key": b"secret"}),
+        ("api-key", {b"api-key": b"secret"}),
+        ("none", {}),
+    ],
+)
+def test_each_auth_style(run: Run, serve: Serve, auth: str, expected: dict[bytes, bytes]) -> None:
+    """The key arrives in the one field of its style, and in no other."""
+
+    async def story() -> None:
+        async with serve(HELLO) as upstream:
+            provider, client = made(upstream.port, auth=auth)
+            answer = await provider.send("/chat/completions", [], b"{}", "m")
+            assert await answer.read() == b"hello"
+            await client.close()
+            assert asked(upstream.requests[0]) == (b"/v1/chat/completions", expected)
+
+    run(story())
+
+
+def test_no_key_no_field(run: Run, serve: Serve) -> None:
+    """Without a key nothing is sent in its place."""
+
+    async def story() -> None:
+        async with serve(HELLO) as upstream:
+            provider, client = made(upstream.port, api_key=None)
+            await (await provider.send("/x", [], b"{}", "m")).read()
+            await client.close()
+            assert asked(upstream.requests[0])[1] == {}
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "sent", "target"),
+    [
+        ("/openai/deployments/{model}", {"api-version": "2024-10-21"}, "/chat/completions",
+         b"/openai/deployments/my%20model%2F1/chat/completions?api-version=2024-10-21"),
+        ("/openai/v1", {}, "/responses", b"/openai/v1/responses"),
+        ("/v1", {"a": "b c"}, "/x?alt=sse", b"/v1/x?alt=sse&a=b+c"),
+    ],
+)  # fmt: skip
+def test_paths(run: Run, serve: Serve, path: str, query: dict[str, str], sent: str, target: bytes) -> None:
+    """The model stands where the base URL says, quoted; the provider's query comes behind the client's."""
+
+    async def story() -> None:
+        async with serve(HELLO) as upstream:
+            provider, client = made(upstream.port, path, query=query)
+            await (await provider.send(sent, [], b"{}", "my model/1")).read()
+            await client.close()
+            assert asked(upstream.requests[0])[0] == target
+
+    run(story())
+
+
+def test_an_abandoned_answer_closes_its_connection(run: Run, serve: Serve) -> None:
+    """Whoever reads an answer that is abandoned gets ProviderFailed, and the provider sees the connection close."""
+
+    async def story() -> None:
+        async with serve(HALF) as upstream:
+            provider, client = made(upstream.port)
+            answer = await provider.send("/x", [], b"{}", "m")
+            pieces: list[bytes] = []
+
+            def take(piece: bytes) -> bool:
+                pieces.append(piece)
+                answer.abandon()
+                return False
+
+            async def room() -> None:
+                pass
+
+            with pytest.raises(ProviderFailed):
+                await answer.pour(take, room)
+            await upstream.until_closed()
+            await client.close()
+            assert pieces == [b"hello"]
+
+    run(story())
