@@ -99,7 +99,7 @@ ANSWERS = [
 @pytest.mark.parametrize(("api", "body", "usage"), ANSWERS, ids=[api for api, _, _ in ANSWERS])
 def test_extract_reads_every_api(bare: Pertoken, api: str, body: dict[str, Any], usage: dict[str, Any]) -> None:
     """An answer's usage comes out inclusive, with the model that served it, and the line's id."""
-    (found,) = bare.lines("extract", stdin=[{"id": "x", "api": api, "provider": "any", "body": body}])
+    (found,) = bare.lines("extract", stdin=[{"id": "x", "api": api, "provider": "openai-compatible", "body": body}])
 
     assert found == {
         "id": "x",

@@ -145,10 +145,12 @@ def rewrite(body: bytes, change: Change) -> bytes:
 
 def dialect(provider: str) -> Count:
     """Return how usage is counted in the words of `provider`; most speak as OpenAI does."""
-    rows = usage_rules.CHAT_DIALECTS.get(provider)
-    if rows is None:
-        return count
-    return _count_mistral if provider == "mistral" else partial(usage_table.count, rows)
+    return _count_mistral if provider == "mistral" else partial(usage_table.count, dialect_rows(provider))
+
+
+def dialect_rows(provider: str) -> usage_table.Table:
+    """Return the table of `provider`'s dialect; most speak as OpenAI does."""
+    return usage_rules.CHAT_DIALECTS.get(provider, USAGE)
 
 
 def count(usage: dict[str, Any]) -> dict[str, int]:

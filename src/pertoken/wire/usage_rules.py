@@ -6,7 +6,7 @@ lies inside what, their own total decides (`Beside`).
 
 from collections.abc import Mapping
 
-from pertoken.wire.usage_table import Beside, Check, Listed, Table, Zero, rule, table, term, terms
+from pertoken.wire.usage_table import Beside, Check, Listed, Stated, Table, Zero, rule, table, term, terms
 
 # Sources, each with the date of its reading.
 CHAT = "OpenAI API reference, chat completion, usage; 2026-11-23"
@@ -31,7 +31,16 @@ OPENROUTER = "OpenRouter API reference, usage accounting; 2026-11-23"
 PERPLEXITY = "Perplexity API reference, chat completion, usage; genai-prices 0.2.3, extractor perplexity; 2026-11-23"
 XAI = "xAI API reference, chat completion and response, usage; 2026-11-23"
 
+# What a provider says the call cost, in USD. Where the caller's own key was used, the provider behind it was paid.
+_COSTS = (
+    Stated("reported_cost", ("cost_details", "upstream_inference_cost"), OPENROUTER, only_if="is_byok"),
+    Stated("reported_cost", ("cost", "total_cost"), PERPLEXITY),
+    Stated("reported_cost", ("cost",), OPENROUTER),
+    Stated("reported_cost", ("cost_in_usd_ticks",), XAI, exponent=-10),
+)
+
 _CHAT_ROWS = (
+    *_COSTS,
     rule("input_tokens", "prompt_tokens", CHAT),
     rule("cache_read_tokens", "prompt_tokens_details.cached_tokens", CHAT),
     rule("cache_read_tokens", "prompt_cache_hit_tokens", DEEPSEEK),
@@ -47,6 +56,7 @@ _CHAT_ROWS = (
     rule("output_audio_tokens", "completion_tokens_details.audio_tokens", CHAT),
     rule("output_image_tokens", "completion_tokens_details.image_tokens", OPENROUTER),
     rule("web_searches", "server_tool_use.web_search_requests", OPENROUTER),
+    rule("pages", "pages_processed", MISTRAL_OCR),
     Check(term("prompt_tokens"), terms("prompt_cache_hit_tokens + prompt_cache_miss_tokens"), DEEPSEEK, exact=True),
 )
 _REASONING = terms("completion_tokens_details.reasoning_tokens|reasoning_tokens")
@@ -66,14 +76,16 @@ PERPLEXITY_CHAT = table(
     Beside("output_tokens", terms("citation_tokens"), beside=True, source=PERPLEXITY, always=True),
     total="total_tokens",
 )
+_SECONDS_HEARD = Stated("seconds", ("prompt_audio_seconds",), MISTRAL)
 # With sound in the prompt the total holds the sound's tokens, which stand nowhere else: it cannot be checked.
-MISTRAL_CHAT = table(*_CHAT_ROWS, rule("pages", "pages_processed", MISTRAL_OCR), total="total_tokens")
-MISTRAL_SOUND = table(*_CHAT_ROWS, rule("seconds", "prompt_audio_seconds", MISTRAL))
+MISTRAL_CHAT = table(*_CHAT_ROWS, _SECONDS_HEARD, total="total_tokens")
+MISTRAL_SOUND = table(*_CHAT_ROWS, _SECONDS_HEARD)
 
 # The dialects of the chat API that differ from what all others speak.
 CHAT_DIALECTS: Mapping[str, Table] = {"xai": XAI_CHAT, "perplexity": PERPLEXITY_CHAT, "mistral": MISTRAL_CHAT}
 
 OPENAI_RESPONSES = table(
+    *_COSTS,
     rule("input_tokens", "input_tokens", RESPONSES),
     rule("cache_read_tokens", "input_tokens_details.cached_tokens", RESPONSES),
     rule("cache_read_tokens", "input_tokens_details.cache_read_input_tokens", PERPLEXITY),
@@ -93,6 +105,7 @@ RESPONSES_ITEMS: Mapping[str, tuple[str, str]] = {
 }
 
 OPENAI_EMBEDDINGS = table(
+    *_COSTS,
     rule("input_tokens", "prompt_tokens", EMBEDDINGS),
     Zero("output_tokens", term("prompt_tokens"), EMBEDDINGS),  # vectors are no tokens
     total="total_tokens",
@@ -120,6 +133,9 @@ OPENAI_IMAGES = table(
 )
 
 OPENAI_TRANSCRIPTION = table(
+    Stated("seconds", ("seconds",), TRANSCRIPTION),
+    Stated("seconds", ("duration",), TRANSCRIPTION),  # of verbose_json, where no usage came
+    Stated("seconds", ("prompt_audio_seconds",), MISTRAL),
     rule("input_tokens", "input_tokens", TRANSCRIPTION),
     rule("input_audio_tokens", "input_token_details.audio_tokens", TRANSCRIPTION),
     rule("output_tokens", "output_tokens", TRANSCRIPTION),

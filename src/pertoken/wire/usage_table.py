@@ -5,6 +5,7 @@ The tables stand in `usage_rules`; here is the one engine that reads them.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -19,7 +20,9 @@ RAW_BYTES_MAX = 64 * 1024  # of a usage object that is kept; real ones have less
 # A call that made no tokens is known in full by one of these.
 WITHOUT_TOKENS = frozenset({"pages", "seconds", "images", "characters"})
 
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _any = msgspec.json.Decoder()
+_decimal = msgspec.json.Decoder(float_hook=Decimal)  # exact: what is written as 0.1 is a tenth
 
 Path = tuple[str, ...]
 Term = tuple[Path, ...]  # the first number found at one of these paths
@@ -74,6 +77,19 @@ class Zero(NamedTuple):
     source: str
 
 
+class Stated(NamedTuple):
+    """An exact decimal that a usage object states, times ten to the `exponent`: a cost, or seconds of sound.
+
+    It is read only where the flag at `only_if` is true, if there is one.
+    """
+
+    name: str
+    path: Path
+    source: str
+    exponent: int = 0
+    only_if: str | None = None
+
+
 class Table(NamedTuple):
     """All that is known of one API's usage object."""
 
@@ -83,6 +99,7 @@ class Table(NamedTuple):
     besides: tuple[Beside, ...] = ()
     checks: tuple[Check, ...] = ()
     zeros: tuple[Zero, ...] = ()
+    stated: tuple[Stated, ...] = ()
 
 
 class Origin(NamedTuple):
@@ -95,7 +112,7 @@ class Origin(NamedTuple):
     region: str | None = None
 
 
-Row = Rule | Listed | Beside | Check | Zero
+Row = Rule | Listed | Beside | Check | Zero | Stated
 
 
 def rule(unit: str, fields: str, source: str) -> Rule:
@@ -122,6 +139,7 @@ def table(*rows: Row, total: str | None = None) -> Table:
         tuple(row for row in rows if isinstance(row, Beside)),
         tuple(row for row in rows if isinstance(row, Check)),
         tuple(row for row in rows if isinstance(row, Zero)),
+        tuple(row for row in rows if isinstance(row, Stated)),
     )
 
 
@@ -160,6 +178,30 @@ def count(rows: Table, usage: Mapping[str, Any]) -> dict[str, int]:
         _check(check, usage)
     _place(rows, usage, quantities)
     return quantities
+
+
+def stated(rows: Table, raw: bytes) -> dict[str, Decimal]:
+    """Return the decimals that a usage object states, exactly as written; the first row of a name that fits counts.
+
+    Raises Contradiction where one is no number, or no number that can be.
+    """
+    found: dict[str, Decimal] = {}
+    if not any(row.path[-1].encode() in raw for row in rows.stated):
+        return found
+    try:
+        usage = _decimal.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return found
+    for row in rows.stated:
+        value = _at(row.path, usage)
+        if value is None or row.name in found or (row.only_if and _at((row.only_if,), usage) is not True):
+            continue
+        if isinstance(value, dict):  # of another row's path
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= QUANTITY_MAX:
+            raise Contradiction(f"{'.'.join(row.path)} is no amount: {value!s:.80}")
+        found[row.name] = Decimal(value).scaleb(row.exponent, _EXACT)
+    return found
 
 
 def read_raw(
@@ -289,6 +331,12 @@ def _first(paths: Term, usage: Mapping[str, Any]) -> int | None:
             raise Contradiction(f"{'.'.join(path)} is no count: {value}")
         return int(value)
     return None
+
+
+def _at(path: Path, value: Any) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _whole(value: object, path: Path) -> int:
