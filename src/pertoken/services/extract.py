@@ -58,15 +58,7 @@ def extract_usage(api: object, provider: object, body: bytes | None, sse: str | 
     Speed, region and the models of an answer that several made are there only where they are known. Quantities are
     whole numbers, but for `seconds`, which is as exact as the provider wrote it. Raises CannotExtract.
     """
-    if not isinstance(api, str) or api not in APIS:
-        raise CannotExtract("unknown_api", f"unknown api {api!r:.80}; known: {', '.join(APIS)}")
-    name = providers.known(provider) if isinstance(provider, str) else "" if provider is None else None
-    if name is None:
-        raise CannotExtract(
-            "unknown_provider",
-            f"unknown provider {provider!r:.80}; known: {', '.join(sorted(providers.PROVIDERS))}",
-        )
-    reader = _reader(api, name)
+    reader = _reader(str(api), provider if provider is None else str(provider))
     if sse is not None:
         reading = reader.stream(_as_events(sse.encode("utf-8", "surrogatepass")))
     elif body is not None:
@@ -114,13 +106,20 @@ def _number(value: Decimal) -> int | msgspec.Raw:
 
 
 @lru_cache(maxsize=256)
-def _reader(api: str, provider: str) -> _Reader:
+def _reader(api: str, provider: str | None) -> _Reader:
+    """Return how one API is read in one provider's words. Raises CannotExtract where either is unknown."""
+    if api not in APIS:
+        raise CannotExtract("unknown_api", f"unknown api {api!r:.80}; known: {', '.join(APIS)}")
+    name = "" if provider is None else providers.known(provider)
+    if name is None:
+        names = ", ".join(sorted(providers.PROVIDERS))
+        raise CannotExtract("unknown_provider", f"unknown provider {provider!r:.80}; known: {names}")
     if api == "openai.chat":
-        counted = openai_chat.dialect(provider)
+        counted = openai_chat.dialect(name)
         return _Reader(
             partial(openai_chat.read_answer, counted=counted),
             lambda data: _read_stream(openai_chat.stream_reader(_FACTS, counted), data),
-            openai_chat.dialect_rows(provider),
+            openai_chat.dialect_rows(name),
         )
     if api in FORMATS:
         wire_format, rows = FORMATS[api]
