@@ -12,7 +12,7 @@ import msgspec
 from pertoken.core.usage import Contradiction, Reading
 from pertoken.wire import anthropic_errors, content, usage_rules, usage_table
 from pertoken.wire.body import decode, decode_object, optional_count, optional_text, replace_fields, text_map
-from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_json, collect_text, encoded
+from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_json, collect_text, encoded, parse
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
 from pertoken.wire.usage_table import Origin, read_raw
@@ -193,6 +193,9 @@ class _Watch:
             told = {} if raw == b"null" else _fields.decode(raw)
         except msgspec.DecodeError:
             self._doubt = usage_table.doubt("usage is no object", raw)
+            return {}
+        if told and usage_table.repeats_a_key(raw, as_dict(parse(raw))):
+            self._doubt = usage_table.doubt("usage has a key twice", raw)
             return {}
         told = {key: value for key, value in told.items() if bytes(value) != b"null"}
         self._usage = {**self._usage, **{key: _merged(self._usage.get(key), value) for key, value in told.items()}}

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from pertoken.core.usage import Reading
+from pertoken.core.usage import Completeness, Reading
 from pertoken.wire import content, openai_errors, usage_rules, usage_table
 from pertoken.wire.body import (
     decode,
@@ -190,13 +190,14 @@ def stream_reader(facts: RequestFacts, counted: Count = count) -> EventStream:
 class _Watch:
     """Looks for usage, which nobody may have asked for, and for the end marker."""
 
-    __slots__ = ("_begun", "_counted", "_reading", "_strip", "complete")
+    __slots__ = ("_begun", "_counted", "_last", "_reading", "_strip", "complete")
 
     def __init__(self, counted: Count, *, strip_usage: bool) -> None:
         self._counted = counted
         self._strip = strip_usage
         self._begun = False
         self._reading = usage_table.missing()
+        self._last = False  # whether that was in the answer's last chunk: some servers tell usage with every chunk
         self.complete = False
 
     def may_matter(self, events: bytes) -> bool:
@@ -213,12 +214,20 @@ class _Watch:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._look_at_unreadable(data)
         reading = _read_usage(chunk, usage_table.origin_of(self._reading), self._counted)
-        if not self._begun or reading.quantities or reading.contradiction:
-            self._begun = True
-            self._reading = reading
-        return self._fate(usage_alone=bytes(chunk.usage) != b"null" and not parse(bytes(chunk.choices)))
+        reading = usage_table.doubt_if_twice(reading, data, "usage")
+        if not self._begun and reading.completeness is Completeness.MISSING:
+            self._begun, self._reading = True, reading
+        told = reading.raw != b"" or reading.contradiction is not None
+        choices = parse(bytes(chunk.choices)) if told else None
+        if reading.quantities or reading.contradiction:
+            self._begun, self._reading = True, reading
+            self._last = not choices or any(as_dict(choice).get("finish_reason") for choice in as_list(choices))
+        return self._fate(usage_alone=bytes(chunk.usage) != b"null" and not choices)
 
     def reading(self) -> Reading:
+        final = self._reading.quantities and self._reading.completeness is Completeness.FINAL
+        if final and not (self._last or self.complete):
+            return self._reading._replace(completeness=Completeness.PARTIAL)
         return self._reading
 
     def _look_at_unreadable(self, data: bytes) -> Fate:

@@ -167,7 +167,7 @@ class _Watch:
         if isinstance(event.type, str) and event.type in _LAST:
             self.complete = True
             if event.response is not None:
-                self._reading = _read_response(event.response)
+                self._reading = usage_table.doubt_if_twice(_read_response(event.response), data, "usage")
             return Fate.KEEP
         if event.type == "response.created" and event.response is not None:
             answer = event.response

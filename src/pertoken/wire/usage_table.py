@@ -209,7 +209,8 @@ def stated(rows: Table, raw: bytes) -> dict[str, Decimal]:
             continue
         if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= QUANTITY_MAX:
             raise Contradiction(f"{'.'.join(row.path)} is no amount: {value!s:.80}")
-        found[row.name] = Decimal(value).scaleb(row.exponent, _EXACT)
+        amount = Decimal(value)
+        found[row.name] = amount.scaleb(row.exponent, _EXACT).normalize(_EXACT) if row.exponent else amount
     return found
 
 
@@ -228,7 +229,7 @@ def read_raw(
         return missing(origin)
     if not isinstance(usage, dict):
         return doubt("usage is no object", raw, origin)
-    if raw.count(b":") != _keys(usage) and _has_repeated_key(raw):
+    if repeats_a_key(raw, usage):
         return doubt("usage has a key twice", raw, origin)
     origin = _as_served(usage, origin)
     try:
@@ -257,6 +258,23 @@ def doubt_if_twice(reading: Reading, answer: bytes, key: str) -> Reading:
     if answer.count(b'"%s"' % key.encode()) < 2 or not _told_twice(answer, key):
         return reading
     return doubt(f"the answer has {key} twice", reading.raw, origin_of(reading))
+
+
+def repeats_a_key(raw: bytes, usage: dict[str, Any]) -> bool:
+    """Tell whether any object in the JSON of `usage` has a key twice: the decoder has kept only the last of them."""
+    if raw.count(b":") == _keys(usage):
+        return False  # each key has its colon: with as many, there is neither another key nor a text with a colon
+    repeated = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal repeated
+        repeated = repeated or len({name for name, _ in pairs}) < len(pairs)
+
+    try:
+        json.loads(raw, object_pairs_hook=look)
+    except (ValueError, RecursionError):
+        return True  # the decoder has read it; another that cannot is reason enough for doubt
+    return repeated
 
 
 def doubt(why: str, raw: bytes, origin: Origin = Origin()) -> Reading:  # noqa: B008 - a constant
@@ -409,18 +427,3 @@ def _keys(usage: dict[str, Any]) -> int:
             if type(inner) is dict or type(inner) is list:
                 waiting.append(inner)  # noqa: PERF401 - lists are rare, and a comprehension costs more than this loop
     return found
-
-
-def _has_repeated_key(raw: bytes) -> bool:
-    """Tell whether any object has a key twice: of the two, the decoder has kept only the last."""
-    repeated = False
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        nonlocal repeated
-        repeated = repeated or len({name for name, _ in pairs}) < len(pairs)
-
-    try:
-        json.loads(raw, object_pairs_hook=look)
-    except (ValueError, RecursionError):
-        return True  # the decoder has read it; another that cannot is reason enough for doubt
-    return repeated
