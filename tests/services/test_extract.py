@@ -1168,13 +1168,14 @@ def test_a_broken_event_is_not_believed() -> None:
 
 
 COUNT = st.none() | st.integers(0, 50)
-FIELDS = (
+_FIELDS = (
     "prompt_tokens completion_tokens total_tokens input_tokens output_tokens reasoning_tokens citation_tokens seconds "
     "cached_tokens cache_creation_input_tokens cache_read_input_tokens promptTokenCount candidatesTokenCount "
     "thoughtsTokenCount toolUsePromptTokenCount totalTokenCount cachedContentTokenCount inputTokens outputTokens "
     "totalTokens cacheReadInputTokens cacheWriteInputTokens prompt_eval_count eval_count audio_tokens image_tokens "
     "text_tokens thinking_tokens"
-).split()
+)
+FIELDS = _FIELDS.split()
 INNER = [
     "prompt_tokens_details", "completion_tokens_details", "input_tokens_details", "output_tokens_details",
     "input_token_details", "billed_units", "tokens", "cache_creation",

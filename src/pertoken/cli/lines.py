@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Callable
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import click
@@ -139,24 +140,27 @@ def _decode_answer(line: bytes) -> _Line:
         _decode_fields(line)  # says what is wrong
         raise BadLine("invalid_line", "not a json object") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        loose = _without_nan(line)
-        if loose is None:
+        try:
+            return _line.decode(_mended(line))
+        except (ValueError, RecursionError):
             raise BadLine("invalid_json", str(error)) from error
-        return _line.decode(loose)
 
 
-def _without_nan(line: bytes) -> bytes | None:
-    """Return a line with NaN and Infinity, which are no JSON but some write, as texts: where a count is due, no count.
+def _mended(line: bytes) -> bytes:
+    """Return a line with what is no JSON, but some write, as a text: where a count is due, a text is no count.
 
-    Return None where the line is no JSON for other reasons too.
+    That is NaN and Infinity; halves of a surrogate pair, as in a stream that was cut inside a letter, become "?".
+    Raises ValueError where the line is no JSON for other reasons too.
     """
-    if b"NaN" not in line and b"Infinity" not in line:
-        return None
-    try:
-        fields = json.loads(line, parse_constant=str)
-        return json.dumps(fields).encode() if isinstance(fields, dict) else None
-    except (ValueError, RecursionError):
-        return None
+    if b"NaN" not in line and b"Infinity" not in line and b"\\ud" not in line.lower():
+        raise ValueError
+    fields = json.loads(line, parse_constant=str, parse_float=_finite)
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _finite(number: str) -> float | str:
+    value = float(number)
+    return value if isfinite(value) else number
 
 
 def _write(waiting: list[bytes]) -> None:
