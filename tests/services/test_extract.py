@@ -402,6 +402,33 @@ OTHERS = [
         {**RESPONSE_FOUND, "web_searches": 2, "file_searches": 1, "images": 1},
     ),
     Case(
+        "responses, what is billed beats counting",
+        "openai.responses",
+        "openai",
+        response(
+            RESPONSE,
+            "web_search_call",
+            "web_search_call",
+            "file_search_call",
+            tool_usage={"image_gen": {"input_tokens": 0}, "web_search": {"num_requests": 1}},
+        ),
+        {**RESPONSE_FOUND, "web_searches": 1, "file_searches": 1},
+    ),
+    Case(
+        "responses, a page opened is no search",
+        "openai.responses",
+        "openai",
+        {
+            **response(),
+            "output": [
+                {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "q"}},
+                {"type": "web_search_call", "status": "completed", "action": {"type": "open_page", "url": "u"}},
+                {"type": "image_generation_call", "status": "failed"},
+            ],
+        },
+        {**RESPONSE_FOUND, "web_searches": 1},
+    ),
+    Case(
         "responses, what usage tells beats counting",
         "openai.responses",
         "xai",
@@ -843,6 +870,7 @@ CONTRADICTORY: list[tuple[str, str, str]] = [
     ("openai.chat", "openrouter", '{"usage":{"prompt_tokens":1,"cost":"0.1"}}'),
     ("openai.chat", "openrouter", '{"usage":{"prompt_tokens":1,"cost":true}}'),
     ("openai.responses", "openai", '{"usage":{"input_tokens":1},"usage":null}'),
+    ("openai.responses", "openai", '{"usage":{"input_tokens":1},"tool_usage":{"web_search":{"num_requests":-1}}}'),
     ("openai.transcription", "openai", '{"usage":{"type":"duration","seconds":-1}}'),
     ("openai.transcription", "openai", '{"usage":{"type":"duration","seconds":"9"}}'),
     ("anthropic.messages", "anthropic", '{"usage":{"input_tokens":1,"output_tokens":1,"input_tokens":1}}'),

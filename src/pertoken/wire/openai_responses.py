@@ -55,6 +55,7 @@ class _Answer(msgspec.Struct):
     model: Any = None
     service_tier: Any = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    tool_usage: msgspec.Raw = msgspec.Raw(b"null")
     output: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -192,13 +193,17 @@ def _read_response(answer: _Answer) -> Reading:
 
     def count(usage: dict[str, Any]) -> dict[str, int]:
         quantities = usage_table.count(USAGE, usage)
-        return {**_items(answer), **quantities} if quantities else {}
+        if not quantities:
+            return {}
+        told = parse(bytes(answer.tool_usage))
+        tools = usage_table.count(usage_rules.RESPONSES_TOOLS, told) if isinstance(told, dict) else {}
+        return {**_items(answer), **tools, **quantities}
 
     return read_raw(bytes(answer.usage), count, origin)
 
 
 def _items(answer: _Answer) -> dict[str, int]:
-    """Return how many output items there are of each kind that is billed by the item; one that failed made nothing."""
+    """Return how many output items there are of each kind that is billed by the item, and did not fail."""
     output = bytes(answer.output)
     if b"_call" not in output:
         return {}
@@ -206,7 +211,9 @@ def _items(answer: _Answer) -> dict[str, int]:
     for item in as_list(parse(output)):
         fields = as_dict(item)
         unit, _ = usage_rules.RESPONSES_ITEMS.get(str(fields.get("type")), (None, None))
-        if unit is not None and fields.get("status") != "failed":
+        if unit is None or fields.get("status") == "failed":
+            continue
+        if as_dict(fields.get("action")).get("type") not in usage_rules.RESPONSES_UNBILLED:
             found[unit] = found.get(unit, 0) + 1
     return found
 

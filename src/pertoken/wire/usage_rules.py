@@ -11,6 +11,7 @@ from pertoken.wire.usage_table import Beside, Check, Listed, Stated, Table, Zero
 # Sources, each with the date of its reading.
 CHAT = "OpenAI API reference, chat completion, usage; 2026-11-23"
 RESPONSES = "OpenAI API reference, response, usage; 2026-11-23"
+RESPONSES_TOOL_USAGE = "OpenAI API reference, response, tool_usage; openai-python 3.54.0; 2026-11-23"
 EMBEDDINGS = "OpenAI API reference, embeddings, usage; 2026-11-23"
 IMAGES = "OpenAI API reference, images response, usage; 2026-11-23"
 TRANSCRIPTION = "OpenAI API reference, transcription, usage by tokens or by duration; 2026-11-23"
@@ -97,12 +98,15 @@ OPENAI_RESPONSES = table(
     rule("file_searches", "server_side_tool_usage_details.file_search_calls", XAI),
     total="total_tokens",
 )
-# What Responses bills by the item and its usage does not tell: type of the output item -> unit.
+# What Responses tells of its own tools, in `tool_usage` beside `usage`: only searches that are billed.
+RESPONSES_TOOLS = table(rule("web_searches", "web_search.num_requests", RESPONSES_TOOL_USAGE))
+# What neither tells is counted by the output item: type -> (unit, source).
 RESPONSES_ITEMS: Mapping[str, tuple[str, str]] = {
     "web_search_call": ("web_searches", RESPONSES),
     "file_search_call": ("file_searches", RESPONSES),
     "image_generation_call": ("images", RESPONSES),
 }
+RESPONSES_UNBILLED = frozenset({"open_page", "find_in_page"})  # actions that are no search: RESPONSES_TOOL_USAGE
 
 OPENAI_EMBEDDINGS = table(
     *_COSTS,
@@ -226,6 +230,8 @@ GEMINI_GENERATE = table(
     total="totalTokenCount",
 )
 
+# Of OpenAI's models there, a stream has been measured whose total counts the cache twice (bifrost, pull request 6942);
+# no field of it tells, so there the total decides wrongly.
 BEDROCK_CONVERSE = table(
     rule("input_tokens", "inputTokens", BEDROCK),
     rule("cache_read_tokens", "cacheReadInputTokens", BEDROCK),
