@@ -1189,6 +1189,15 @@ def test_repeated_keys_in_streams(api: str, sse: str) -> None:
         extract(api, None, sse=sse)
 
 
+def test_usage_that_falls_in_a_stream() -> None:
+    """A chunk that takes back tokens which an earlier one told contradicts it; one that adds does not."""
+    more = {**PLAIN, "completion_tokens": 6, "total_tokens": 16}
+
+    assert extract("openai.chat", None, sse=chunk(PLAIN) + chunk(more) + DONE)["usage"]["output_tokens"] == 6
+    with pytest.raises(CannotExtract, match="usage fell"):
+        extract("openai.chat", None, sse=chunk(more) + chunk(PLAIN) + DONE)
+
+
 def test_a_broken_event_is_not_believed() -> None:
     """Usage in an event that is no JSON, and not the last of a cut stream, contradicts."""
     with pytest.raises(CannotExtract, match="not valid json"):

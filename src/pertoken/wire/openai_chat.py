@@ -37,6 +37,7 @@ stream_error = openai_errors.stream_error
 TEXT_ALONE: frozenset[str] = frozenset()
 WEB_SEARCHES_MAX = 1  # a search model or web_search_options searches at most once a request
 
+_GROWING = ("input_tokens", "output_tokens")
 _MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|document_url)"')
 _NO_TEXT = frozenset({"type", "image_url", "input_audio", "file", "video_url", "audio_url", "document_url"})
 _TYPE = frozenset({"type"})
@@ -214,7 +215,7 @@ class _Watch:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._look_at_unreadable(data)
         reading = _read_usage(chunk, usage_table.origin_of(self._reading), self._counted)
-        reading = usage_table.doubt_if_twice(reading, data, "usage")
+        reading = self._doubt_if_less(usage_table.doubt_if_twice(reading, data, "usage"))
         if not self._begun and reading.completeness is Completeness.MISSING:
             self._begun, self._reading = True, reading
         told = reading.raw != b"" or reading.contradiction is not None
@@ -229,6 +230,14 @@ class _Watch:
         if final and not (self._last or self.complete):
             return self._reading._replace(completeness=Completeness.PARTIAL)
         return self._reading
+
+    def _doubt_if_less(self, reading: Reading) -> Reading:
+        """Usage told more than once grows, or stays: with less than before, which of the two holds is unknown."""
+        before, now = self._reading.quantities, reading.quantities
+        if before is None or now is None or all(now.get(unit, 0) >= before.get(unit, 0) for unit in _GROWING):
+            return reading
+        why = f"usage fell from {before} to {now}"
+        return usage_table.doubt(why, reading.raw, usage_table.origin_of(reading))
 
     def _look_at_unreadable(self, data: bytes) -> Fate:
         reading = usage_table.unreadable(data, "usage")
