@@ -146,7 +146,8 @@ def rewrite(body: bytes, change: Change) -> bytes:
 
 def dialect(provider: str) -> Count:
     """Return how usage is counted in the words of `provider`; most speak as OpenAI does."""
-    return _count_mistral if provider == "mistral" else partial(usage_table.count, dialect_rows(provider))
+    rows = dialect_rows(provider)
+    return count if rows is USAGE else partial(_count, rows)
 
 
 def dialect_rows(provider: str) -> usage_table.Table:
@@ -159,13 +160,14 @@ def count(usage: dict[str, Any]) -> dict[str, int]:
 
     Raises Contradiction.
     """
-    return usage_table.count(USAGE, usage)
+    return _count(USAGE, usage)
 
 
-def _count_mistral(usage: dict[str, Any]) -> dict[str, int]:
-    return usage_table.count(
-        usage_rules.MISTRAL_SOUND if usage.get("prompt_audio_seconds") else usage_rules.MISTRAL_CHAT, usage
-    )
+def _count(rows: usage_table.Table, usage: dict[str, Any]) -> dict[str, int]:
+    for field, others in usage_rules.CHAT_MARKS:
+        if usage.get(field):
+            rows = others
+    return usage_table.count(rows, usage)
 
 
 def read_answer(body: bytes, counted: Count = count) -> Reading:

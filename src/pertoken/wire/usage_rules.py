@@ -84,6 +84,11 @@ MISTRAL_SOUND = table(*_CHAT_ROWS, _SECONDS_HEARD)
 
 # The dialects of the chat API that differ from what all others speak.
 CHAT_DIALECTS: Mapping[str, Table] = {"xai": XAI_CHAT, "perplexity": PERPLEXITY_CHAT, "mistral": MISTRAL_CHAT}
+# Fields that only one provider has, and whose answers no other table understands.
+CHAT_MARKS: tuple[tuple[str, Table], ...] = (
+    ("citation_tokens", PERPLEXITY_CHAT),
+    ("prompt_audio_seconds", MISTRAL_SOUND),
+)
 
 OPENAI_RESPONSES = table(
     *_COSTS,
