@@ -99,7 +99,7 @@ ANSWERS = [
 @pytest.mark.parametrize(("api", "body", "usage"), ANSWERS, ids=[api for api, _, _ in ANSWERS])
 def test_extract_reads_every_api(bare: Pertoken, api: str, body: dict[str, Any], usage: dict[str, Any]) -> None:
     """An answer's usage comes out inclusive, with the model that served it, and the line's id."""
-    (found,) = bare.lines("extract", stdin=[{"id": "x", "api": api, "provider": "any", "body": body}])
+    (found,) = bare.lines("extract", stdin=[{"id": "x", "api": api, "provider": "openai-compatible", "body": body}])
 
     assert found == {
         "id": "x",
@@ -155,6 +155,54 @@ def test_a_bad_line_is_answered_and_the_rest_done(bare: Pertoken) -> None:
     ]
     assert [line["error"]["message"].partition(":")[0] for line in found if "error" in line] == [
         f"line {number}" for number in (2, 4, 5, 6, 7, 8)
+    ]
+
+
+def test_what_is_no_json_but_some_write(bare: Pertoken) -> None:
+    """NaN where a count is due contradicts, elsewhere it is nothing; a stream cut inside a letter is read."""
+    body = '{"id":%s,"api":"openai.chat","provider":"openai","body":{"x":%s,"usage":{"prompt_tokens":%s}}}'
+    sse = 'data: {\\"choices\\":[],\\"usage\\":{\\"prompt_tokens\\":1}}\\n\\ndata: \\ud83d'
+    lines: list[Any] = [
+        body % (1, "null", "NaN"),
+        body % (2, "-Infinity", "1"),
+        body % (3, "1e999", "1e999"),
+        body % (4, "NaN", "1e999"),
+        '{"id":5,"api":"openai.chat","sse":"' + sse + '"}',
+        '{"id":6,"x":NaN,',
+    ]
+    found = bare.lines("extract", stdin=lines, code=1)
+
+    assert [(line["id"], line.get("usage"), line.get("error", {}).get("code")) for line in found] == [
+        (1, None, "contradictory_usage"),
+        (2, {"input_tokens": 1}, None),
+        (3, None, "contradictory_usage"),
+        (4, None, "contradictory_usage"),
+        (5, {"input_tokens": 1}, None),
+        (None, None, "invalid_json"),
+    ]
+
+
+def test_an_unknown_provider_is_an_error_of_its_line(bare: Pertoken) -> None:
+    """A provider that nobody knows may count in ways that nobody knows: its line fails, the next is read."""
+    body = {"usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+    lines = [{"id": name, "api": "openai.chat", "provider": name, "body": body} for name in ("nobody", "X-AI")]
+    found = bare.lines("extract", stdin=lines, code=1)
+
+    assert found[0]["error"]["code"] == "unknown_provider"
+    assert found[1]["usage"] == {"input_tokens": 3, "output_tokens": 1}
+
+
+def test_fractions_of_a_second_keep_their_digits(bare: Pertoken) -> None:
+    """Seconds come out as they were written, digit by digit, and whole ones as whole numbers."""
+    line = '{"id":1,"api":"openai.transcription","body":{"usage":{"type":"duration","seconds":%s}}}'
+    seconds = ["8.470000267028809100", "9", "9.0", "0.1"]
+    result = bare("extract", stdin="\n".join(line % one for one in seconds))
+
+    assert [one.partition('"seconds":')[2].rstrip("}") for one in result.stdout.splitlines()] == [
+        "8.470000267028809100",
+        "9",
+        "9",
+        "0.1",
     ]
 
 

@@ -457,3 +457,27 @@ def test_a_cap_moves_to_the_field_that_the_provider_knows(given: str, field: str
     rewritten = openai_chat.rewrite(_body(**{given: 9}), Change(output_max=9, output_field=field))
 
     assert {key: value for key, value in json.loads(rewritten).items() if key.startswith("max")} == {field: 9}
+
+
+@pytest.mark.parametrize(
+    ("usage", "output"),
+    [
+        (
+            {
+                "prompt_tokens": 1,
+                "completion_tokens": 2,
+                "reasoning_tokens": 9,
+                "citation_tokens": 5,
+                "total_tokens": 3,
+            },
+            16,
+        ),
+        ({"prompt_tokens": 4, "completion_tokens": 2, "prompt_audio_seconds": 20, "total_tokens": 300}, 2),
+    ],
+)
+def test_answers_that_say_who_gave_them(usage: dict[str, object], output: int) -> None:
+    """Where nobody says whose answer it is, a field that only one provider has does."""
+    reading = openai_chat.read_answer(_answer(usage))
+
+    assert reading.quantities is not None
+    assert reading.quantities["output_tokens"] == output

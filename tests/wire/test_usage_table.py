@@ -1,14 +1,19 @@
 """Reading usage by table: what is known, what is absent, what contradicts itself."""
 
+from functools import partial
+
 import pytest
 
 from pertoken.core.usage import Completeness, Contradiction
 from pertoken.wire import usage_table
-from pertoken.wire.usage_table import Origin
+from pertoken.wire.usage_table import Beside, Check, Listed, Origin, Zero, rule, table, term, terms
 
-TABLE = usage_table.table(
-    {"input_tokens": ["a", "b.c"], "cache_read_tokens": ["b.c|old"], "output_tokens": ["out"]},
+TABLE = table(
+    rule("input_tokens", "a + b.c", "here"),
+    rule("cache_read_tokens", "b.c|old", "here"),
+    rule("output_tokens", "out", "here"),
 )
+COUNTED = partial(usage_table.count, TABLE)
 
 
 @pytest.mark.parametrize(
@@ -23,18 +28,19 @@ TABLE = usage_table.table(
         ({"a": 9, "b": {"c": None}, "old": 4}, {"input_tokens": 9, "cache_read_tokens": 4}),
         ({"a": 12.0, "b": None}, {"input_tokens": 12}),
         ({"a": 1, "b": 7}, {"input_tokens": 1}),
+        ({"b": {"c": 2}}, {"cache_read_tokens": 2}),
     ],
 )
 def test_reading(usage: dict[str, object], quantities: dict[str, int]) -> None:
-    """Terms add up, the first of several names counts, a zero is a zero, and what is absent or null is left out."""
-    assert usage_table.read(TABLE, usage) == quantities
+    """Terms add up where the first is there, the first of several names counts, null is absent, zero is zero."""
+    assert usage_table.read(TABLE.rules, usage) == quantities
 
 
 @pytest.mark.parametrize("value", [-1, "5", True, False, 1.5, float("nan"), float("inf"), 10**13, [], {}])
 def test_no_count(value: object) -> None:
     """What is no count contradicts."""
     with pytest.raises(Contradiction, match="a is no count"):
-        usage_table.read(TABLE, {"a": value})
+        usage_table.read(TABLE.rules, {"a": value})
 
 
 @pytest.mark.parametrize(
@@ -48,11 +54,13 @@ def test_no_count(value: object) -> None:
         (b"[]", "usage is no object"),
         (b'"many"', "usage is no object"),
         (b"7", "usage is no object"),
+        (b'{"a":1,"out":1,"a":1}', "usage has a key twice"),
+        (b'{"a":1,"out":1,"x":[{"y":1,"y" : 2}]}', "usage has a key twice"),
     ],
 )
 def test_contradictions_are_kept(raw: bytes, why: str) -> None:
     """Usage that cannot be true gives no quantities, says why, and is kept as it came."""
-    reading = usage_table.read_raw(raw, lambda usage: usage_table.read(TABLE, usage), Origin("m"))
+    reading = usage_table.read_raw(raw, COUNTED, Origin("m"))
 
     assert reading.quantities is None
     assert reading.contradiction is not None
@@ -75,7 +83,7 @@ def test_contradictions_are_kept(raw: bytes, why: str) -> None:
 )
 def test_completeness(raw: bytes, partial: bool, completeness: Completeness) -> None:
     """Only usage that knows all input and all output is final: half of it is never taken for the whole."""
-    reading = usage_table.read_raw(raw, lambda usage: usage_table.read(TABLE, usage), Origin("m"), partial=partial)
+    reading = usage_table.read_raw(raw, COUNTED, Origin("m"), partial=partial)
 
     assert reading.completeness == completeness
 
@@ -91,14 +99,125 @@ def test_unreadable_answer() -> None:
 
 def test_raw_is_bounded() -> None:
     """A doubtful usage object is not kept without limit."""
-    reading = usage_table.doubt("too odd", raw=b"x" * 10**6)
+    reading = usage_table.doubt("too odd", b"x" * 10**6)
 
     assert len(reading.raw) == usage_table.RAW_BYTES_MAX
 
 
-def test_total() -> None:
-    """A total that is not the sum of its parts contradicts; an absent one says nothing."""
-    usage_table.check_total({}, "total", 3)
-    usage_table.check_total({"total": 3}, "total", 3)
-    with pytest.raises(Contradiction, match="total 4 is not the sum of its parts, 3"):
-        usage_table.check_total({"total": 4}, "total", 3)
+def test_repeated_keys_are_not_seen_in_texts() -> None:
+    """Colons and braces inside a text are no keys."""
+    raw = b'{"a":1,"out":1,"note":"a: {\\"a\\":1, \\"a\\":2}"}'
+
+    assert usage_table.read_raw(raw, COUNTED, Origin()).quantities == {"input_tokens": 1, "output_tokens": 1}
+
+
+def test_two_names_of_one_number_agree() -> None:
+    """A number told under two names is one number: where they differ, neither is believed."""
+    both = table(rule("input_tokens", "a", "here"), rule("input_tokens", "b", "there"))
+
+    assert usage_table.count(both, {"a": 1, "b": 1}) == {"input_tokens": 1}
+    assert usage_table.count(both, {"b": 2}) == {"input_tokens": 2}
+    with pytest.raises(Contradiction, match="input_tokens is told twice: 1 and 2"):
+        usage_table.count(both, {"a": 1, "b": 2})
+
+
+ADDED = table(rule("input_tokens", "a", "here"), rule("output_tokens", "b", "here"), total="total")
+
+
+@pytest.mark.parametrize("usage", [{}, {"total": 3}, {"a": 1, "b": 2, "total": 3}, {"a": 1, "total": 9}, {"b": 0}])
+def test_total(usage: dict[str, object]) -> None:
+    """A total that is the sum of its parts, or of parts that are not all known, is believed."""
+    usage_table.count(ADDED, usage)
+
+
+@pytest.mark.parametrize("usage", [{"a": 1, "b": 2, "total": 4}, {"a": 1, "b": 2, "total": 2}, {"a": 1, "total": 0}])
+def test_total_that_is_none(usage: dict[str, object]) -> None:
+    """A total that is not the sum of its parts contradicts."""
+    with pytest.raises(Contradiction, match=r"total \d is not the sum of its parts, \d"):
+        usage_table.count(ADDED, usage)
+
+
+def _besides(*, beside: bool, always: bool = False) -> usage_table.Table:
+    thought = Beside("output_tokens", terms("thought"), beside, "here", always)
+    tool = Beside("input_tokens", terms("tool"), beside, "here", always)
+    return table(*ADDED.rules, tool, thought, total="total")
+
+
+@pytest.mark.parametrize(
+    ("beside", "always", "total", "found"),
+    [
+        (True, False, None, (17, 28)),
+        (False, False, None, (10, 20)),
+        (True, False, 30, (10, 20)),
+        (False, False, 45, (17, 28)),
+        (True, False, 37, (17, 20)),
+        (False, False, 38, (10, 28)),
+        (True, True, 30, (17, 28)),
+        (True, True, 45, (17, 28)),
+    ],
+)
+def test_the_total_decides_what_stands_beside(
+    beside: bool, always: bool, total: int | None, found: tuple[int, int]
+) -> None:
+    """What a provider's own total leaves room for stands beside; without a total the table says."""
+    usage = {"a": 10, "tool": 7, "b": 20, "thought": 8, "total": total}
+    quantities = usage_table.count(_besides(beside=beside, always=always), usage)
+
+    assert (quantities["input_tokens"], quantities["output_tokens"]) == found
+
+
+def test_a_total_that_fits_neither_way_contradicts() -> None:
+    """Where the total is neither with nor without what may stand beside, nothing is believed."""
+    with pytest.raises(Contradiction, match="total 31"):
+        usage_table.count(_besides(beside=True), {"a": 10, "tool": 7, "b": 20, "thought": 8, "total": 31})
+
+
+def test_lists_add_up() -> None:
+    """The entries of a list are told apart by their key and added."""
+    listed = table(Listed("input_audio_tokens", "details", "kind", "sound", "n", "here"))
+    details = [{"kind": "sound", "n": 2}, {"kind": "sight", "n": 9}, {"kind": "sound", "n": 3}, {"kind": "sound"}, 7]
+
+    assert usage_table.count(listed, {"details": details}) == {"input_audio_tokens": 5}
+    assert usage_table.count(listed, {"details": None}) == {}
+    with pytest.raises(Contradiction, match="n is no count"):
+        usage_table.count(listed, {"details": [{"kind": "sound", "n": "2"}]})
+
+
+def test_zeros_left_out() -> None:
+    """Where an API leaves zeros out, a field beside it says that the zero is one."""
+    zeros = table(rule("input_tokens", "a", "here"), Zero("output_tokens", term("total"), "here"), total="total")
+
+    assert usage_table.count(zeros, {"a": 3, "total": 3}) == {"input_tokens": 3, "output_tokens": 0}
+    assert usage_table.count(zeros, {"a": 3}) == {"input_tokens": 3}
+    assert usage_table.count(zeros, {"total": 3}) == {}
+
+
+@pytest.mark.parametrize(
+    ("usage", "holds"),
+    [
+        ({"all": 5, "x": 2, "y": 3}, True),
+        ({"all": 5, "x": 2, "y": 2}, False),
+        ({"all": 5, "x": 2, "y": 4}, False),
+        ({"all": 5, "x": 2}, True),
+        ({"all": 5, "x": 6}, False),
+        ({"x": 6}, True),
+    ],
+)
+def test_checks(usage: dict[str, object], holds: bool) -> None:
+    """Parts are never more than their total, and where all are told never less."""
+    checked = table(Check(term("all"), terms("x + y"), "here", exact=True))
+    if holds:
+        usage_table.count(checked, usage)
+    else:
+        with pytest.raises(Contradiction, match="all 5 is not the sum of its parts"):
+            usage_table.count(checked, usage)
+
+
+def test_an_answer_with_two_usages() -> None:
+    """Which of two usage objects counts is unknown, so neither is believed; a word in a text is no key."""
+    reading = usage_table.read_raw(b'{"a":1,"out":1}', COUNTED, Origin("m"))
+    twice = usage_table.doubt_if_twice(reading, b'{"usage":{"a":2},"usage":{"a":1}}', "usage")
+
+    assert (twice.contradiction, twice.model) == ("the answer has usage twice", "m")
+    assert usage_table.doubt_if_twice(reading, b'{"text":"usage","usage":{"a":1}}', "usage") is reading
+    assert usage_table.doubt_if_twice(reading, b'{"usage":{"a":1},"x":{"usage":{}}}', "usage") is reading

@@ -1,8 +1,10 @@
 """`pertoken extract` and `pertoken rate`: JSON lines in, JSON lines out, one answer for each line."""
 
+import json
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from math import isfinite
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import click
 import msgspec
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
 
 WRITE_LINES = 500  # answers gathered for one write
 
-Answer = Callable[[dict[str, Any]], dict[str, Any]]
-
 json_lines_option = click.option("--json", is_flag=True, expose_value=False, help="JSON lines on stdout, as always.")
 
 
@@ -28,19 +28,52 @@ class BadLine(ValueError):
         self.code = code
 
 
+class _Line(msgspec.Struct, gc=False):
+    """An answer of a provider, its body as it came."""
+
+    id: Any = None
+    api: Any = None
+    provider: Any = None
+    body: msgspec.Raw = msgspec.Raw(b"null")
+    sse: Any = None
+
+
+class _Fields(NamedTuple):
+    """A line as it is."""
+
+    id: Any
+    fields: dict[str, Any]
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> Any:
+        """What the answer is called by."""
+
+
+_L = TypeVar("_L", bound=_HasId)
+_line = msgspec.json.Decoder(_Line)
+
+
 @click.command()
 @json_lines_option
 def extract() -> None:
     """Read usage from provider answers: {"id", "api", "provider", "body" | "sse"} a line."""
     from pertoken.services.extract import CannotExtract, extract_usage  # noqa: PLC0415 - keeps --help fast
 
-    def answer(fields: dict[str, Any]) -> dict[str, Any]:
+    def answer(line: _Line) -> dict[str, Any]:
+        body, sse = bytes(line.body), line.sse
         try:
-            return extract_usage(fields)
+            return extract_usage(
+                line.api,
+                line.provider,
+                body if body.startswith(b"{") else None,
+                sse if isinstance(sse, str) else None,
+            )
         except CannotExtract as error:
             raise BadLine(error.code, str(error)) from error
 
-    _answer_all(answer)
+    _answer_all(_decode_answer, answer)
 
 
 @click.command()
@@ -55,18 +88,18 @@ def rate(db: str | None) -> None:
 
     book, at_us, free = _price_book(db), now_us(), FreeUse()
 
-    def answer(fields: dict[str, Any]) -> dict[str, Any]:
+    def answer(line: _Fields) -> dict[str, Any]:
         try:
-            return rate_usage(fields, book, at_us, free)
+            return rate_usage(line.fields, book, at_us, free)
         except NotAnEvent as error:
             raise BadLine("invalid_line", str(error)) from error
         except Contradiction as error:
             raise BadLine("contradictory_usage", str(error)) from error
 
-    _answer_all(answer)
+    _answer_all(_decode_fields, answer)
 
 
-def _answer_all(answer: Answer) -> None:
+def _answer_all(decode: Callable[[bytes], _L], answer: Callable[[_L], dict[str, Any]]) -> None:
     """Answer each line of standard input; a bad one gets an error object, and exit 1 at the end."""
     failed = 0
     encode = msgspec.json.encode
@@ -74,9 +107,11 @@ def _answer_all(answer: Answer) -> None:
     for number, line in numbered_lines(sys.stdin.buffer):
         ident: Any = None
         try:
-            fields = _decode(line)
-            ident = fields.get("id")
-            waiting.append(encode({"id": ident, **answer(fields)}))
+            if len(line) > LINE_BYTES_MAX:
+                raise BadLine("too_large", f"longer than {LINE_BYTES_MAX} bytes")
+            decoded = decode(line)
+            ident = decoded.id
+            waiting.append(encode({"id": ident, **answer(decoded)}))
         except BadLine as error:
             failed += 1
             trouble = {"code": error.code, "message": f"line {number}: {error}"}
@@ -89,16 +124,44 @@ def _answer_all(answer: Answer) -> None:
         raise SystemExit(1)
 
 
-def _decode(line: bytes) -> dict[str, Any]:
-    if len(line) > LINE_BYTES_MAX:
-        raise BadLine("too_large", f"longer than {LINE_BYTES_MAX} bytes")
+def _decode_fields(line: bytes) -> _Fields:
     try:
         fields = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadLine("invalid_json", str(error)) from error
     if not isinstance(fields, dict):
         raise BadLine("invalid_line", "not a json object")
-    return fields
+    return _Fields(fields.get("id"), fields)
+
+
+def _decode_answer(line: bytes) -> _Line:
+    try:
+        return _line.decode(line)
+    except msgspec.ValidationError:
+        _decode_fields(line)  # says what is wrong
+        raise BadLine("invalid_line", "not a json object") from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        try:
+            return _line.decode(_mended(line))
+        except (ValueError, RecursionError):
+            raise BadLine("invalid_json", str(error)) from error
+
+
+def _mended(line: bytes) -> bytes:
+    """Return a line with what is no JSON, but some write, as a text: where a count is due, a text is no count.
+
+    That is NaN and Infinity; halves of a surrogate pair, as in a stream that was cut inside a letter, become "?".
+    Raises ValueError where the line is no JSON for other reasons too.
+    """
+    if b"NaN" not in line and b"Infinity" not in line and b"\\ud" not in line.lower():
+        raise ValueError
+    fields = json.loads(line, parse_constant=str, parse_float=_finite)
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _finite(number: str) -> float | str:
+    value = float(number)
+    return value if isfinite(value) else number
 
 
 def _write(waiting: list[bytes]) -> None:

@@ -36,6 +36,8 @@ class Reading(NamedTuple):
     response_id: str | None = None
     raw: bytes = b""  # the provider's own usage object, as it came
     contradiction: str | None = None  # why the usage object could not be believed
+    speed: str | None = None  # as served
+    region: str | None = None  # as served: where inference ran, if that has a price of its own
 
 
 def leaves(quantities: Quantities) -> dict[str, int]:

@@ -1,85 +1,147 @@
 """Reading usage from a provider's answer, as `pertoken extract` answers it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
 
 import msgspec
 
-from pertoken.core.usage import Completeness, Reading
-from pertoken.wire import anthropic_messages, gemini_generate, openai_chat, openai_embeddings, openai_responses
-from pertoken.wire.format import Format, RequestFacts
+from pertoken.core.usage import Completeness, Contradiction, Reading
+from pertoken.wire import (
+    answers,
+    anthropic_messages,
+    gemini_generate,
+    openai_chat,
+    openai_embeddings,
+    openai_responses,
+    providers,
+    usage_rules,
+    usage_table,
+)
+from pertoken.wire.format import Format, RequestFacts, StreamReader
+from pertoken.wire.usage_table import Table
 
-APIS: Mapping[str, Format] = {
-    "openai.chat": openai_chat,
-    "openai.responses": openai_responses,
-    "openai.embeddings": openai_embeddings,
-    "anthropic.messages": anthropic_messages,
-    "gemini.generate": gemini_generate,
+FORMATS: Mapping[str, tuple[Format, Table]] = {
+    "openai.responses": (openai_responses, usage_rules.OPENAI_RESPONSES),
+    "openai.embeddings": (openai_embeddings, usage_rules.OPENAI_EMBEDDINGS),
+    "anthropic.messages": (anthropic_messages, usage_rules.ANTHROPIC_MESSAGES),
+    "gemini.generate": (gemini_generate, usage_rules.GEMINI_GENERATE),
 }
+APIS = ("openai.chat", *FORMATS, *answers.APIS)
 
+_FACTS = RequestFacts(model="")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
-COST_USD_MAX = 10**6  # a million dollars for one call is no cost
-
-_decimal = msgspec.json.Decoder(float_hook=Decimal)  # exact: what is written as 0.1 is a tenth
+_any = msgspec.json.Decoder()
 
 
 class CannotExtract(ValueError):
-    """A line names no known API, has no answer, or its usage contradicts itself."""
+    """A line names no known API or provider, has no answer, or its usage contradicts itself."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code
 
 
-def extract_usage(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return model, service tier, completeness and usage of one answer. Raises CannotExtract."""
-    api = fields.get("api")
-    wire_format = APIS.get(api) if isinstance(api, str) else None
-    if wire_format is None:
-        raise CannotExtract("unknown_api", f"unknown api {api!r}; known: {', '.join(APIS)}")
-    if isinstance(fields.get("sse"), str):
-        reading = _read_stream(wire_format, fields["sse"].encode())
-    elif isinstance(fields.get("body"), dict):
-        reading = wire_format.read_answer(msgspec.json.encode(fields["body"]))
+class _Reader(NamedTuple):
+    """How the answers of one API are read, in the words of one provider."""
+
+    whole: Callable[[bytes], Reading]
+    stream: Callable[[bytes], Reading]
+    rows: Table
+
+
+def extract_usage(api: object, provider: object, body: bytes | None, sse: str | None) -> dict[str, Any]:
+    """Return model, service tier, completeness and usage of one answer: `body` as JSON, or `sse` as it streamed.
+
+    Speed, region and the models of an answer that several made are there only where they are known. Quantities are
+    whole numbers, but for `seconds`, which is as exact as the provider wrote it. Raises CannotExtract.
+    """
+    reader = _reader(str(api), provider if provider is None else str(provider))
+    if sse is not None:
+        reading = reader.stream(_as_events(sse.encode("utf-8", "surrogatepass")))
+    elif body is not None:
+        reading = reader.whole(body)
     else:
         raise CannotExtract("invalid_line", "the line needs body (an object) or sse (a text)")
     if reading.contradiction is not None:
         raise CannotExtract("contradictory_usage", reading.contradiction)
-    return {
+    try:
+        return _answer(reading, reader.rows)
+    except Contradiction as contradiction:
+        raise CannotExtract("contradictory_usage", str(contradiction)) from contradiction
+
+
+def _answer(reading: Reading, rows: Table) -> dict[str, Any]:
+    usage: dict[str, Any] = dict(reading.quantities or {})
+    completeness = reading.completeness
+    stated = usage_table.stated(rows, reading.raw) if rows.stated and reading.raw else {}
+    if "seconds" in stated:
+        usage["seconds"] = _number(stated["seconds"])
+        if completeness is Completeness.MISSING:
+            completeness = Completeness.FINAL
+    if "reported_cost" in stated:
+        usage["reported_cost"] = format(stated["reported_cost"], "f")
+    answer: dict[str, Any] = {
         "model": reading.model,
         "service_tier": reading.service_tier,
-        "completeness": str(reading.completeness),
-        "usage": {**(reading.quantities or {}), **_reported_cost(reading.raw)},
+        "completeness": completeness.value,
+        "usage": usage,
     }
+    if reading.speed is not None:
+        answer["speed"] = reading.speed
+    if reading.region is not None:
+        answer["region"] = reading.region
+    if b'"iterations"' in reading.raw and rows is usage_rules.ANTHROPIC_MESSAGES:
+        parts = anthropic_messages.by_model(_any.decode(reading.raw), reading.model)
+        if len(parts) > 1:
+            answer["by_model"] = [{"model": model or None, "usage": part} for model, part in parts.items()]
+    return answer
 
 
-def _reported_cost(raw: bytes) -> dict[str, str]:
-    """Return what the provider says the call cost, in USD, where it says so.
-
-    OpenRouter: `cost`; Perplexity: `cost.total_cost`; xAI: `cost_in_usd_ticks`, of 10^-10 USD.
-    """
-    try:
-        usage = _decimal.decode(raw or b"null")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    if not isinstance(usage, dict):
-        return {}
-    cost, ticks = usage.get("cost"), usage.get("cost_in_usd_ticks")
-    if isinstance(cost, dict):
-        cost = cost.get("total_cost")
-    if cost is None and isinstance(ticks, int):
-        cost = Decimal(ticks).scaleb(-10)
-    if isinstance(cost, bool) or not isinstance(cost, int | Decimal) or not 0 <= cost < COST_USD_MAX:
-        return {}
-    return {"reported_cost": format(Decimal(cost), "f")}
+def _number(value: Decimal) -> int | msgspec.Raw:
+    """Return a decimal as a JSON number with all its digits."""
+    return int(value) if value == int(value) else msgspec.Raw(format(value, "f").encode())
 
 
-def _read_stream(wire_format: Format, data: bytes) -> Reading:
-    reader = wire_format.stream_reader(RequestFacts(model=""))
+@lru_cache(maxsize=256)
+def _reader(api: str, provider: str | None) -> _Reader:
+    """Return how one API is read in one provider's words. Raises CannotExtract where either is unknown."""
+    if api not in APIS:
+        raise CannotExtract("unknown_api", f"unknown api {api!r:.80}; known: {', '.join(APIS)}")
+    name = "" if provider is None else providers.known(provider)
+    if name is None:
+        names = ", ".join(sorted(providers.PROVIDERS))
+        raise CannotExtract("unknown_provider", f"unknown provider {provider!r:.80}; known: {names}")
+    if api == "openai.chat":
+        counted = openai_chat.dialect(name)
+        return _Reader(
+            partial(openai_chat.read_answer, counted=counted),
+            lambda data: _read_stream(openai_chat.stream_reader(_FACTS, counted), data),
+            openai_chat.dialect_rows(name),
+        )
+    if api in FORMATS:
+        wire_format, rows = FORMATS[api]
+        return _Reader(
+            wire_format.read_answer,
+            lambda data: _read_stream(wire_format.stream_reader(_FACTS), data),
+            rows,
+        )
+    read = answers.APIS[api]
+    return _Reader(partial(answers.read_answer, read), partial(answers.read_stream, read), read.rows)
+
+
+def _read_stream(reader: StreamReader, data: bytes) -> Reading:
     reader.feed(data)
-    reader.feed(b"\n\n")
-    reading = reader.reading()
-    if reading.completeness is Completeness.FINAL and not reader.complete and not reading.quantities:
-        return reading._replace(completeness=Completeness.PARTIAL)
-    return reading
+    return reader.reading()
+
+
+def _as_events(data: bytes) -> bytes:
+    """Return events as they are, and plain lines of JSON as events: the last one only if its line has ended."""
+    data = data.removeprefix(_BYTE_ORDER_MARK)
+    if not data.lstrip().startswith(b"{"):
+        return data
+    *lines, rest = data.split(b"\n")
+    events = [b"data: %s\n\n" % line.strip() for line in lines if not line.isspace() and line]
+    return b"".join([*events, b"data: %s" % rest])

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pertoken.core.usage import Contradiction, Reading
-from pertoken.wire import anthropic_errors, content, usage_table
+from pertoken.wire import anthropic_errors, content, usage_rules, usage_table
 from pertoken.wire.body import decode, decode_object, optional_count, optional_text, replace_fields, text_map
 from pertoken.wire.content import (
     as_dict,
@@ -28,17 +28,7 @@ from pertoken.wire.usage_table import Origin, read_raw
 
 name = "anthropic.messages"
 
-USAGE = usage_table.table(
-    {
-        "input_tokens": ["input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens"],
-        "cache_read_tokens": ["cache_read_input_tokens"],
-        "cache_write_tokens": ["cache_creation_input_tokens"],
-        "cache_write_1h_tokens": ["cache_creation.ephemeral_1h_input_tokens"],
-        "output_tokens": ["output_tokens"],
-        "reasoning_tokens": ["output_tokens_details.thinking_tokens"],
-        "web_searches": ["server_tool_use.web_search_requests"],
-    }
-)
+USAGE = usage_rules.ANTHROPIC_MESSAGES
 
 error = anthropic_errors.error
 stream_error = anthropic_errors.stream_error
@@ -147,7 +137,8 @@ def read_answer(body: bytes) -> Reading:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return usage_table.unreadable(body, "usage")
-    return _read_usage(bytes(answer.usage), optional_text(answer.model), optional_text(answer.id))
+    reading = _read_usage(bytes(answer.usage), optional_text(answer.model), optional_text(answer.id))
+    return usage_table.doubt_if_twice(reading, body, "usage")
 
 
 def answer_text(body: bytes) -> str:
@@ -210,7 +201,10 @@ class _Watch:
         try:
             told = {} if raw == b"null" else _fields.decode(raw)
         except msgspec.DecodeError:
-            self._doubt = usage_table.doubt("usage is no object", raw=raw)
+            self._doubt = usage_table.doubt("usage is no object", raw)
+            return {}
+        if told and usage_table.repeats_a_key(raw, as_dict(parse(raw))):
+            self._doubt = usage_table.doubt("usage has a key twice", raw)
             return {}
         told = {key: value for key, value in told.items() if bytes(value) != b"null"}
         self._usage = {**self._usage, **{key: _merged(self._usage.get(key), value) for key, value in told.items()}}
@@ -222,33 +216,41 @@ def count(usage: dict[str, Any]) -> dict[str, int]:
 
     Raises Contradiction.
     """
-    quantities = _count_one(usage)
+    quantities = usage_table.count(USAGE, usage)
     iterations = as_list(usage.get("iterations"))
     if not iterations:
         return quantities
     summed: dict[str, int] = {}
     for iteration in iterations:
-        for unit, quantity in _count_one(as_dict(iteration)).items():
+        for unit, quantity in usage_table.count(USAGE, as_dict(iteration)).items():
             summed[unit] = summed.get(unit, 0) + quantity
     for unit in ("input_tokens", "output_tokens"):
         if summed.get(unit, 0) < quantities.get(unit, 0):
             raise Contradiction(f"the iterations' {unit} {summed.get(unit, 0)} are fewer than all, {quantities[unit]}")
-    for unit in ("reasoning_tokens", "web_searches"):  # told for all of them together
+    told_for_all = ["reasoning_tokens", "web_searches"]
+    if summed.get("cache_write_tokens") == quantities.get("cache_write_tokens"):
+        told_for_all.append("cache_write_1h_tokens")  # only the whole may say how the writes divide
+    for unit in told_for_all:
         if unit in quantities:
             summed.setdefault(unit, quantities[unit])
     return summed
 
 
-def _count_one(usage: dict[str, Any]) -> dict[str, int]:
-    quantities = usage_table.read(USAGE, usage)
-    if usage.get("input_tokens") is None:  # what was cached is not all input
-        quantities.pop("input_tokens", None)
-    return quantities
+def by_model(usage: dict[str, Any], model: str | None) -> dict[str, dict[str, int]]:
+    """Return the quantities of each model that took part; one iteration without a name is the answer's own model's.
+
+    Raises Contradiction.
+    """
+    found: dict[str, dict[str, int]] = {}
+    for iteration in map(as_dict, as_list(usage.get("iterations"))):
+        sums = found.setdefault(optional_text(iteration.get("model")) or model or "", {})
+        for unit, quantity in usage_table.count(USAGE, iteration).items():
+            sums[unit] = sums.get(unit, 0) + quantity
+    return found
 
 
 def _read_usage(raw: bytes, model: str | None, response_id: str | None, *, partial: bool = False) -> Reading:
-    tier = as_dict(parse(raw)).get("service_tier")
-    return read_raw(raw, count, Origin(model, optional_text(tier), response_id), partial=partial)
+    return read_raw(raw, count, Origin(model, None, response_id), partial=partial)
 
 
 def _merged(old: msgspec.Raw | None, new: msgspec.Raw) -> msgspec.Raw:

@@ -104,9 +104,10 @@ def rewrite(body: bytes, change: Change) -> bytes:
 def read_answer(body: bytes) -> Reading:
     """Return what a whole answer says about usage."""
     try:
-        return gemini_usage.read_piece(gemini_usage.decode(body))
+        reading = gemini_usage.read_piece(gemini_usage.decode(body))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return usage_table.unreadable(body, "usageMetadata")
+    return usage_table.doubt_if_twice(reading, body, "usageMetadata")
 
 
 def answer_text(body: bytes) -> str:

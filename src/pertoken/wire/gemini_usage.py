@@ -10,35 +10,12 @@ from typing import Any
 import msgspec
 
 from pertoken.core.usage import Reading
-from pertoken.wire import usage_table
+from pertoken.wire import usage_rules, usage_table
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import UNWRITTEN, as_dict, as_list, collect_json, collect_text, parse
-from pertoken.wire.usage_table import Origin, check_total, read_raw
+from pertoken.wire.usage_table import Origin, read_raw
 
-USAGE = usage_table.table(
-    {
-        "input_tokens": ["promptTokenCount", "toolUsePromptTokenCount"],
-        "cache_read_tokens": ["cachedContentTokenCount"],
-        "output_tokens": ["candidatesTokenCount"],
-        "reasoning_tokens": ["thoughtsTokenCount"],
-    }
-)
-# (list of the usage object, modality) -> unit; documents are billed as the images their pages are
-MODALITIES = {
-    ("promptTokensDetails", "AUDIO"): "input_audio_tokens",
-    ("promptTokensDetails", "IMAGE"): "input_image_tokens",
-    ("promptTokensDetails", "DOCUMENT"): "input_image_tokens",
-    ("promptTokensDetails", "VIDEO"): "input_video_tokens",
-    ("cacheTokensDetails", "AUDIO"): "cache_read_audio_tokens",
-    ("cacheTokensDetails", "IMAGE"): "cache_read_image_tokens",
-    ("cacheTokensDetails", "DOCUMENT"): "cache_read_image_tokens",
-    ("cacheTokensDetails", "VIDEO"): "cache_read_video_tokens",
-    ("candidatesTokensDetails", "AUDIO"): "output_audio_tokens",
-    ("candidatesTokensDetails", "IMAGE"): "output_image_tokens",
-}
-_LISTS = ("promptTokensDetails", "cacheTokensDetails", "candidatesTokensDetails")
-_DETAIL = usage_table.table({"tokens": ["tokenCount"]})
-_TOTAL = usage_table.table({"total": ["totalTokenCount"]})
+USAGE = usage_rules.GEMINI_GENERATE
 
 _BILLS_QUERIES = re.compile(r"gemini-(?:[3-9]|\d\d)")
 
@@ -81,26 +58,8 @@ def read_usage(
 
 
 def count(usage: dict[str, Any]) -> dict[str, int]:
-    """Return the quantities of a usageMetadata object. Zeros are left out by this API. Raises Contradiction."""
-    quantities = usage_table.read(USAGE, usage)
-    total = usage_table.read(_TOTAL, usage).get("total")
-    if usage.get("promptTokenCount") is None:
-        quantities.pop("input_tokens", None)
-    elif total is not None or "reasoning_tokens" in quantities:
-        quantities.setdefault("output_tokens", 0)
-    if "output_tokens" in quantities:
-        seen = quantities.get("input_tokens", 0) + quantities["output_tokens"]
-        if seen != total:
-            quantities["output_tokens"] += quantities.get("reasoning_tokens", 0)
-        if "input_tokens" in quantities:
-            check_total(usage, "totalTokenCount", quantities["input_tokens"] + quantities["output_tokens"])
-    for field in _LISTS:
-        for detail in as_list(usage.get(field)):
-            unit = MODALITIES.get((field, str(as_dict(detail).get("modality"))))
-            if unit is not None:
-                tokens = usage_table.read(_DETAIL, detail).get("tokens", 0)
-                quantities[unit] = quantities.get(unit, 0) + tokens
-    return quantities
+    """Return the quantities of a usageMetadata object. Raises Contradiction."""
+    return usage_table.count(USAGE, usage)
 
 
 def bills_queries(model: str) -> bool:

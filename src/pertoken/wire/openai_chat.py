@@ -4,12 +4,14 @@ https://platform.openai.com/docs/api-reference/chat, as read on 2026-11-23.
 """
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from pertoken.core.usage import Reading
-from pertoken.wire import content, openai_errors, usage_table
+from pertoken.core.usage import Completeness, Reading
+from pertoken.wire import content, openai_errors, usage_rules, usage_table
 from pertoken.wire.body import (
     decode,
     decode_object,
@@ -21,23 +23,13 @@ from pertoken.wire.body import (
 from pertoken.wire.content import as_dict, as_list, collect_text, encoded, inline_sound, parse, picture
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
-from pertoken.wire.usage_table import Origin, check_total, read_raw
+from pertoken.wire.usage_table import Origin, read_raw
 
 name = "openai.chat"
 
-# DeepSeek and Moonshot have names of their own for cache reads.
-USAGE = usage_table.table(
-    {
-        "input_tokens": ["prompt_tokens"],
-        "cache_read_tokens": ["prompt_tokens_details.cached_tokens|prompt_cache_hit_tokens|cached_tokens"],
-        "cache_write_tokens": ["prompt_tokens_details.cache_write_tokens"],
-        "input_audio_tokens": ["prompt_tokens_details.audio_tokens"],
-        "input_image_tokens": ["prompt_tokens_details.image_tokens"],
-        "output_tokens": ["completion_tokens"],
-        "reasoning_tokens": ["completion_tokens_details.reasoning_tokens"],
-        "output_audio_tokens": ["completion_tokens_details.audio_tokens"],
-    }
-)
+USAGE = usage_rules.OPENAI_CHAT
+
+Count = Callable[[dict[str, Any]], dict[str, int]]
 
 error = openai_errors.error
 stream_error = openai_errors.stream_error
@@ -46,6 +38,7 @@ TEXT_ALONE: frozenset[str] = frozenset()
 WEB_SEARCHES_MAX = 1  # a search model or web_search_options searches at most once a request
 NEW_CAP, OLD_CAP = "max_completion_tokens", "max_tokens"
 
+_GROWING = ("input_tokens", "output_tokens")
 _MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|document_url)"')
 _NO_TEXT = frozenset({"type", "image_url", "input_audio", "file", "video_url", "audio_url", "document_url"})
 _TYPE = frozenset({"type"})
@@ -82,6 +75,7 @@ class _Answer(msgspec.Struct):
     model: Any = None
     service_tier: Any = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    usage_info: msgspec.Raw = msgspec.Raw(b"null")  # of Mistral's OCR
     x_groq: _Inner | None = None
     choices: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -157,13 +151,40 @@ def rewrite(body: bytes, change: Change) -> bytes:
     return replace_fields(body, replacements, removed=other_field)
 
 
-def read_answer(body: bytes) -> Reading:
+def dialect(provider: str) -> Count:
+    """Return how usage is counted in the words of `provider`; most speak as OpenAI does."""
+    rows = dialect_rows(provider)
+    return count if rows is USAGE else partial(_count, rows)
+
+
+def dialect_rows(provider: str) -> usage_table.Table:
+    """Return the table of `provider`'s dialect; most speak as OpenAI does."""
+    return usage_rules.CHAT_DIALECTS.get(provider, USAGE)
+
+
+def count(usage: dict[str, Any]) -> dict[str, int]:
+    """Return the quantities of a usage object. The total decides whether reasoning lies inside the completion.
+
+    Raises Contradiction.
+    """
+    return _count(USAGE, usage)
+
+
+def _count(rows: usage_table.Table, usage: dict[str, Any]) -> dict[str, int]:
+    for field, others in usage_rules.CHAT_MARKS:
+        if usage.get(field):
+            rows = others
+    return usage_table.count(rows, usage)
+
+
+def read_answer(body: bytes, counted: Count = count) -> Reading:
     """Return what a whole answer says about usage."""
     try:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return usage_table.unreadable(body, "usage")
-    return _read_usage(answer, Origin())
+    reading = _read_usage(answer, Origin(), counted)
+    return usage_table.doubt_if_twice(reading, body, "usage")
 
 
 def answer_text(body: bytes) -> str:
@@ -171,20 +192,22 @@ def answer_text(body: bytes) -> str:
     return content.answer_text(body, _written)
 
 
-def stream_reader(facts: RequestFacts) -> EventStream:
+def stream_reader(facts: RequestFacts, counted: Count = count) -> EventStream:
     """Return a reader for one streamed answer."""
-    return EventStream(_Watch(strip_usage=not facts.wants_usage), _written)
+    return EventStream(_Watch(counted, strip_usage=not facts.wants_usage), _written)
 
 
 class _Watch:
     """Looks for usage, which nobody may have asked for, and for the end marker."""
 
-    __slots__ = ("_begun", "_reading", "_strip", "complete")
+    __slots__ = ("_begun", "_counted", "_last", "_reading", "_strip", "complete")
 
-    def __init__(self, *, strip_usage: bool) -> None:
+    def __init__(self, counted: Count, *, strip_usage: bool) -> None:
+        self._counted = counted
         self._strip = strip_usage
         self._begun = False
         self._reading = usage_table.missing()
+        self._last = False  # whether that was in the answer's last chunk: some servers tell usage with every chunk
         self.complete = False
 
     def may_matter(self, events: bytes) -> bool:
@@ -200,23 +223,35 @@ class _Watch:
             chunk = _answer.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._look_at_unreadable(data)
-        reading = _read_usage(chunk, Origin(*self._known()))
-        if not self._begun or reading.quantities or reading.contradiction:
-            self._begun = True
-            self._reading = reading
-        return self._fate(usage_alone=bytes(chunk.usage) != b"null" and not parse(bytes(chunk.choices)))
+        reading = _read_usage(chunk, usage_table.origin_of(self._reading), self._counted)
+        reading = self._doubt_if_less(usage_table.doubt_if_twice(reading, data, "usage"))
+        if not self._begun and reading.completeness is Completeness.MISSING:
+            self._begun, self._reading = True, reading
+        told = reading.raw != b"" or reading.contradiction is not None
+        choices = parse(bytes(chunk.choices)) if told else None
+        if reading.quantities or reading.contradiction:
+            self._begun, self._reading = True, reading
+            self._last = not choices or any(as_dict(choice).get("finish_reason") for choice in as_list(choices))
+        return self._fate(usage_alone=bytes(chunk.usage) != b"null" and not choices)
 
     def reading(self) -> Reading:
+        final = self._reading.quantities and self._reading.completeness is Completeness.FINAL
+        if final and not (self._last or self.complete):
+            return self._reading._replace(completeness=Completeness.PARTIAL)
         return self._reading
 
-    def _known(self) -> tuple[str | None, str | None, str | None]:
-        return self._reading.model, self._reading.service_tier, self._reading.response_id
+    def _doubt_if_less(self, reading: Reading) -> Reading:
+        """Usage told more than once grows, or stays: with less than before, which of the two holds is unknown."""
+        before, now = self._reading.quantities, reading.quantities
+        if before is None or now is None or all(now.get(unit, 0) >= before.get(unit, 0) for unit in _GROWING):
+            return reading
+        why = f"usage fell from {before} to {now}"
+        return usage_table.doubt(why, reading.raw, usage_table.origin_of(reading))
 
     def _look_at_unreadable(self, data: bytes) -> Fate:
         reading = usage_table.unreadable(data, "usage")
         if reading.contradiction:
-            model, tier, response_id = self._known()
-            self._reading = reading._replace(model=model, service_tier=tier, response_id=response_id)
+            self._reading = usage_table.doubt(reading.contradiction, reading.raw, usage_table.origin_of(self._reading))
         return self._fate(usage_alone=reading.contradiction is not None and _NO_CHOICES.search(data) is not None)
 
     def _fate(self, *, usage_alone: bool) -> Fate:
@@ -225,34 +260,21 @@ class _Watch:
         return Fate.DROP if self._strip else Fate.KEEP
 
 
-def count(usage: dict[str, Any]) -> dict[str, int]:
-    """Return the quantities of a usage object. The total decides whether reasoning lies inside the completion.
-
-    Raises Contradiction.
-    """
-    quantities = usage_table.read(USAGE, usage)
-    output = quantities.get("output_tokens")
-    if output is None:
-        return quantities
-    seen = quantities.get("input_tokens", 0) + output
-    reasoning = quantities.get("reasoning_tokens", 0)
-    if reasoning and usage.get("total_tokens") == seen + reasoning:  # xAI reports it beside the completion
-        quantities["output_tokens"] = output + reasoning
-    elif "input_tokens" in quantities:
-        check_total(usage, "total_tokens", seen)
-    return quantities
-
-
-def _read_usage(answer: _Answer, known: Origin) -> Reading:
+def _read_usage(answer: _Answer, known: Origin, counted: Count) -> Reading:
     origin = Origin(
         optional_text(answer.model) or known.model,
         optional_text(answer.service_tier) or known.service_tier,
         optional_text(answer.id) or known.response_id,
     )
     raw = bytes(answer.usage)
-    if raw == b"null" and answer.x_groq is not None:
-        raw = bytes(answer.x_groq.usage)
-    return read_raw(raw, count, origin)
+    groq = b"null" if answer.x_groq is None else bytes(answer.x_groq.usage)
+    if raw == b"null":
+        raw = bytes(answer.usage_info) if groq == b"null" else groq
+        return read_raw(raw, counted, origin)
+    reading = read_raw(raw, counted, origin)
+    if groq != b"null" and read_raw(groq, counted, origin).quantities != reading.quantities:
+        return usage_table.doubt("usage and x_groq.usage differ", raw, origin)
+    return reading
 
 
 def _hidden(request: _Request, words: bytes) -> str | None:

@@ -1,15 +1,16 @@
 """OpenAI embeddings. https://platform.openai.com/docs/api-reference/embeddings, as read on 2026-11-23."""
 
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from pertoken.core.usage import Reading
-from pertoken.wire import openai_chat, openai_errors, usage_table
+from pertoken.wire import openai_chat, openai_errors, usage_rules, usage_table
 from pertoken.wire.body import decode, decode_object, optional_text, replace_fields
 from pertoken.wire.content import collect_text
 from pertoken.wire.format import Change, Content, RequestFacts
-from pertoken.wire.usage_table import Origin, check_total, read_raw
+from pertoken.wire.usage_table import Origin, read_raw
 
 name = "openai.embeddings"
 
@@ -18,7 +19,7 @@ stream_error = openai_errors.stream_error
 stream_reader = openai_chat.stream_reader
 
 
-USAGE = usage_table.table({"input_tokens": ["prompt_tokens"]})
+USAGE = usage_rules.OPENAI_EMBEDDINGS
 
 
 class _Request(msgspec.Struct):
@@ -63,20 +64,14 @@ def read_answer(body: bytes) -> Reading:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return usage_table.unreadable(body, "usage")
-    return read_raw(bytes(answer.usage), _count, Origin(optional_text(answer.model), None, optional_text(answer.id)))
+    origin = Origin(optional_text(answer.model), None, optional_text(answer.id))
+    reading = read_raw(bytes(answer.usage), partial(usage_table.count, USAGE), origin)
+    return usage_table.doubt_if_twice(reading, body, "usage")
 
 
 def answer_text(body: bytes) -> str:  # noqa: ARG001 - vectors are no text
     """Return no text: what comes back are vectors."""
     return ""
-
-
-def _count(usage: dict[str, Any]) -> dict[str, int]:
-    quantities = usage_table.read(USAGE, usage)
-    if "input_tokens" not in quantities:
-        return {}
-    check_total(usage, "total_tokens", quantities["input_tokens"])
-    return {**quantities, "output_tokens": 0}
 
 
 def _numbers(value: object) -> int:

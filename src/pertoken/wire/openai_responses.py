@@ -7,24 +7,16 @@ import msgspec
 
 from pertoken.core.errors import Refusal
 from pertoken.core.usage import Reading
-from pertoken.wire import content, openai_errors, usage_table
+from pertoken.wire import content, openai_errors, usage_rules, usage_table
 from pertoken.wire.body import decode, decode_object, optional_text, positive_count, replace_fields, text_map
 from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_sound, parse, picture
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
-from pertoken.wire.usage_table import Origin, check_total, read_raw
+from pertoken.wire.usage_table import Origin, read_raw
 
 name = "openai.responses"
 
-USAGE = usage_table.table(
-    {
-        "input_tokens": ["input_tokens"],
-        "cache_read_tokens": ["input_tokens_details.cached_tokens"],
-        "cache_write_tokens": ["input_tokens_details.cache_write_tokens"],
-        "output_tokens": ["output_tokens"],
-        "reasoning_tokens": ["output_tokens_details.reasoning_tokens"],
-    }
-)
+USAGE = usage_rules.OPENAI_RESPONSES
 
 error = openai_errors.error
 
@@ -32,7 +24,6 @@ WEB_SEARCHES_MAX = 10  # where the request sets no max_tool_calls: more than one
 
 _MEDIA = re.compile(rb'"(?:input_image|input_audio|input_file|computer_screenshot|image_generation_call)"')
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
-_SEARCHES = {"web_search_call": "web_searches", "file_search_call": "file_searches"}
 _SHOWN = ("content", "encrypted_content", "output", "arguments", "input", "action", "operation", "tools", "result")
 _LABELS = frozenset({"type", "id", "status", "detail"})
 _PAYLOADS = frozenset({"image_url", "input_audio", "file_data", "result"})
@@ -64,6 +55,7 @@ class _Answer(msgspec.Struct):
     model: Any = None
     service_tier: Any = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    tool_usage: msgspec.Raw = msgspec.Raw(b"null")
     output: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -131,7 +123,7 @@ def read_answer(body: bytes) -> Reading:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return usage_table.unreadable(body, "usage")
-    return _read_response(answer)
+    return usage_table.doubt_if_twice(_read_response(answer), body, "usage")
 
 
 def answer_text(body: bytes) -> str:
@@ -176,11 +168,11 @@ class _Watch:
         if isinstance(event.type, str) and event.type in _LAST:
             self.complete = True
             if event.response is not None:
-                self._reading = _read_response(event.response)
+                self._reading = usage_table.doubt_if_twice(_read_response(event.response), data, "usage")
             return Fate.KEEP
         if event.type == "response.created" and event.response is not None:
             answer = event.response
-            self._reading = usage_table.missing(optional_text(answer.model), optional_text(answer.id))
+            self._reading = usage_table.missing(Origin(optional_text(answer.model), None, optional_text(answer.id)))
         return Fate.PASS
 
     def reading(self) -> Reading:
@@ -196,26 +188,34 @@ class _Watch:
 
 
 def _read_response(answer: _Answer) -> Reading:
-    """Return the reading of one response object; searches are counted from its output items."""
+    """Return the reading of one response object; what usage does not tell is counted from its output items."""
     origin = Origin(optional_text(answer.model), optional_text(answer.service_tier), optional_text(answer.id))
 
     def count(usage: dict[str, Any]) -> dict[str, int]:
-        quantities = usage_table.read(USAGE, usage)
-        if "input_tokens" in quantities and "output_tokens" in quantities:
-            check_total(usage, "total_tokens", quantities["input_tokens"] + quantities["output_tokens"])
-        for unit in _searches(answer):
-            quantities[unit] = quantities.get(unit, 0) + 1
-        return quantities
+        quantities = usage_table.count(USAGE, usage)
+        if not quantities:
+            return {}
+        told = parse(bytes(answer.tool_usage))
+        tools = usage_table.count(usage_rules.RESPONSES_TOOLS, told) if isinstance(told, dict) else {}
+        return {**_items(answer), **tools, **quantities}
 
     return read_raw(bytes(answer.usage), count, origin)
 
 
-def _searches(answer: _Answer) -> list[str]:
+def _items(answer: _Answer) -> dict[str, int]:
+    """Return how many output items there are of each kind that is billed by the item, and did not fail."""
     output = bytes(answer.output)
-    if b"_search_call" not in output:
-        return []
-    kinds = [as_dict(item).get("type") for item in as_list(parse(output))]
-    return [_SEARCHES[kind] for kind in kinds if isinstance(kind, str) and kind in _SEARCHES]
+    if b"_call" not in output:
+        return {}
+    found: dict[str, int] = {}
+    for item in as_list(parse(output)):
+        fields = as_dict(item)
+        unit, _ = usage_rules.RESPONSES_ITEMS.get(str(fields.get("type")), (None, None))
+        if unit is None or fields.get("status") == "failed":
+            continue
+        if as_dict(fields.get("action")).get("type") not in usage_rules.RESPONSES_UNBILLED:
+            found[unit] = found.get(unit, 0) + 1
+    return found
 
 
 def _hidden(request: _Request, kinds: list[str]) -> str | None:

@@ -1,25 +1,108 @@
-"""Reading usage objects by table: each API's table says which fields add up to which unit."""
+"""Reading usage objects by table: each API's table says which fields add up to which unit.
 
-from collections.abc import Callable, Mapping, Sequence
+The tables stand in `usage_rules`; here is the one engine that reads them.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from functools import lru_cache
+from itertools import product
 from typing import Any, NamedTuple
 
 import msgspec
 
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Reading, leaves
 from pertoken.wire import scan
+from pertoken.wire.body import optional_text
 
 RAW_BYTES_MAX = 64 * 1024  # of a usage object that is kept; real ones have less than 2 KiB
 
+# A call that made no tokens is known in full by one of these.
+WITHOUT_TOKENS = frozenset({"pages", "seconds", "images", "characters"})
+
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _any = msgspec.json.Decoder()
+_decimal = msgspec.json.Decoder(float_hook=Decimal)  # exact: what is written as 0.1 is a tenth
 
 Path = tuple[str, ...]
+Term = tuple[Path, ...]  # the first number found at one of these paths
 
 
 class Rule(NamedTuple):
-    """`unit` is the sum of terms; a term is the first number found at one of its paths, a path a tuple of keys."""
+    """`unit` is the sum of terms, unknown where the first of them is. Two rules of one unit must agree."""
 
     unit: str
-    terms: tuple[tuple[Path, ...], ...]
+    terms: tuple[Term, ...]
+    source: str
+
+
+class Listed(NamedTuple):
+    """`unit` is the sum of `tokens` over the entries of a list whose `key` is `value`."""
+
+    unit: str
+    entries: str
+    key: str
+    value: str
+    tokens: str
+    source: str
+
+
+class Beside(NamedTuple):
+    """Tokens that some answers count inside `unit` and others beside it: the provider's total decides.
+
+    `beside` is what holds where no total does. With `always` they stand beside it, even if the total leaves them out.
+    """
+
+    unit: str
+    terms: tuple[Term, ...]
+    beside: bool
+    source: str
+    always: bool = False
+
+
+class Check(NamedTuple):
+    """The parts of a number are never more than it; with `exact`, and where all of them are there, never less."""
+
+    total: Term
+    parts: tuple[Term, ...]
+    source: str
+    exact: bool = False
+
+
+class Zero(NamedTuple):
+    """Where input is known and a field is there, `unit` is zero if it is left out."""
+
+    unit: str
+    given: Term
+    source: str
+
+
+class Stated(NamedTuple):
+    """An exact decimal that a usage object states, times ten to the `exponent`: a cost, or seconds of sound.
+
+    It is read only where the flag at `only_if` is true, if there is one.
+    """
+
+    name: str
+    path: Path
+    source: str
+    exponent: int = 0
+    only_if: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """All that is known of one API's usage object. Equal only to itself, so that finding its rows is cheap."""
+
+    rules: tuple[Rule, ...]
+    total: Term = ()  # the provider's own sum of all input and all output
+    listed: tuple[Listed, ...] = ()
+    besides: tuple[Beside, ...] = ()
+    checks: tuple[Check, ...] = ()
+    zeros: tuple[Zero, ...] = ()
+    stated: tuple[Stated, ...] = ()
 
 
 class Origin(NamedTuple):
@@ -28,119 +111,283 @@ class Origin(NamedTuple):
     model: str | None = None
     service_tier: str | None = None
     response_id: str | None = None
+    speed: str | None = None
+    region: str | None = None
 
 
-def table(rules: Mapping[str, Sequence[str]]) -> tuple[Rule, ...]:
-    """Return rules from {unit: [term, ...]}; a term is a dotted path, or several with "|" between: the first counts."""
-    return tuple(
-        Rule(unit, tuple(tuple(tuple(path.split(".")) for path in term.split("|")) for term in terms))
-        for unit, terms in rules.items()
+Row = Rule | Listed | Beside | Check | Zero | Stated
+
+
+def rule(unit: str, fields: str, source: str) -> Rule:
+    """Return a rule from paths with dots: "a + b.c" is a sum, "a|b" the first that is there."""
+    return Rule(unit, terms(fields), source)
+
+
+def terms(fields: str) -> tuple[Term, ...]:
+    """Return the terms of a sum such as "a + b.c|d"."""
+    return tuple(term(one.strip()) for one in fields.split("+"))
+
+
+def term(fields: str) -> Term:
+    """Return the paths of a term such as "a|b.c"."""
+    return tuple(tuple(path.split(".")) for path in fields.split("|"))
+
+
+def table(*rows: Row, total: str | None = None) -> Table:
+    """Return the table of `rows`; `total` is the field of the provider's own sum of all input and all output."""
+    return Table(
+        tuple(row for row in rows if isinstance(row, Rule)),
+        term(total) if total else (),
+        tuple(row for row in rows if isinstance(row, Listed)),
+        tuple(row for row in rows if isinstance(row, Beside)),
+        tuple(row for row in rows if isinstance(row, Check)),
+        tuple(row for row in rows if isinstance(row, Zero)),
+        tuple(row for row in rows if isinstance(row, Stated)),
     )
 
 
-def read(rules: tuple[Rule, ...], usage: Mapping[str, Any]) -> dict[str, int]:
-    """Return the inclusive quantities of a usage object; a unit none of whose fields is there is left out.
+def read(rules: Iterable[Rule], usage: Mapping[str, Any]) -> dict[str, int]:
+    """Return the quantities of a usage object; a unit none of whose fields is there is left out.
 
-    Raises Contradiction where a field is not a count.
+    Raises Contradiction where a field is not a count, or two fields that are the same number differ.
     """
     quantities: dict[str, int] = {}
-    for unit, terms in rules:
-        for term in terms:
-            quantity = _first(term, usage)
-            if quantity is not None:
-                quantities[unit] = quantities.get(unit, 0) + quantity
+    for unit, summed, _ in rules:
+        path = summed[0][0]
+        quantity = usage.get(path[0])
+        if len(path) > 1:
+            quantity = quantity.get(path[1]) if type(quantity) is dict and len(path) == 2 else None
+        if type(quantity) is not int or not 0 <= quantity <= QUANTITY_MAX:  # all but the most usual
+            quantity = _first(summed[0], usage)
+            if quantity is None:
+                continue
+        if len(summed) > 1:
+            quantity += _sum(summed[1:], usage)
+        if quantities.setdefault(unit, quantity) != quantity:
+            raise Contradiction(f"{unit} is told twice: {quantities[unit]} and {quantity}")
     return quantities
 
 
+def count(rows: Table, usage: Mapping[str, Any]) -> dict[str, int]:
+    """Return the inclusive quantities of a usage object: rules, lists, and what the total says lies inside what.
+
+    Raises Contradiction where a field is not a count or the numbers do not add up.
+    """
+    rows = _fitting(rows, tuple(usage))
+    quantities = read(rows.rules, usage)
+    for one in rows.listed:
+        entries = usage.get(one.entries)
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, dict) and entry.get(one.key) == one.value:
+                quantities[one.unit] = quantities.get(one.unit, 0) + (_first(((one.tokens,),), entry) or 0)
+    for unit, given, _ in rows.zeros:
+        if "input_tokens" in quantities and unit not in quantities and _first(given, usage) is not None:
+            quantities[unit] = 0
+    for check in rows.checks:
+        _check(check, usage)
+    _place(rows, usage, quantities)
+    return quantities
+
+
+def stated(rows: Table, raw: bytes) -> dict[str, Decimal]:
+    """Return the decimals that a usage object states, exactly as written; the first row of a name that fits counts.
+
+    Raises Contradiction where one is no number, or no number that can be.
+    """
+    found: dict[str, Decimal] = {}
+    if not any([name in raw for name in _names(rows)]):  # noqa: C419 - half the time of a generator
+        return found
+    try:
+        usage = _decimal.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return found
+    for row in rows.stated:
+        value = _at(row.path, usage)
+        if value is None or row.name in found or (row.only_if and _at((row.only_if,), usage) is not True):
+            continue
+        if isinstance(value, dict):  # of another row's path
+            continue
+        if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= QUANTITY_MAX:
+            raise Contradiction(f"{'.'.join(row.path)} is no amount: {value!s:.80}")
+        amount = Decimal(value)
+        found[row.name] = amount.scaleb(row.exponent, _EXACT).normalize(_EXACT) if row.exponent else amount
+    return found
+
+
 def read_raw(
-    raw: bytes, count: Callable[[dict[str, Any]], dict[str, int]], origin: Origin, *, partial: bool = False
+    raw: bytes, counted: Callable[[dict[str, Any]], dict[str, int]], origin: Origin, *, partial: bool = False
 ) -> Reading:
-    """Return the reading of one usage object as it came; `count` turns it into quantities or raises Contradiction.
+    """Return the reading of one usage object as it came; `counted` turns it into quantities or raises Contradiction.
 
     FINAL only when all input and all output are known and the answer is not `partial`.
     """
     try:
         usage = _any.decode(raw) if raw else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return doubt(f"usage cannot be read: {error}", raw=raw, **origin._asdict())
+        return doubt(f"usage cannot be read: {error}", raw, origin)
     if usage is None:
-        return missing(origin.model, origin.response_id)._replace(service_tier=origin.service_tier)
+        return missing(origin)
     if not isinstance(usage, dict):
-        return doubt("usage is no object", raw=raw, **origin._asdict())
+        return doubt("usage is no object", raw, origin)
+    if repeats_a_key(raw, usage):
+        return doubt("usage has a key twice", raw, origin)
+    origin = _as_served(usage, origin)
     try:
-        quantities = count(usage)
+        quantities = counted(usage)
+        leaves(quantities)
     except Contradiction as contradiction:
-        return doubt(str(contradiction), raw=raw, **origin._asdict())
+        return doubt(str(contradiction), raw, origin)
     if not quantities:
-        return missing(origin.model, origin.response_id)._replace(service_tier=origin.service_tier, raw=raw)
-    known = "input_tokens" in quantities and "output_tokens" in quantities
+        return missing(origin)._replace(raw=raw)
+    known = ("input_tokens" in quantities and "output_tokens" in quantities) or (
+        not WITHOUT_TOKENS.isdisjoint(quantities) and _has_no_tokens(quantities)
+    )
     completeness = Completeness.FINAL if known and not partial else Completeness.PARTIAL
-    return believe(quantities, completeness=completeness, raw=raw, **origin._asdict())
+    model, tier, response_id, speed, region = origin
+    return Reading(quantities, completeness, model, tier, response_id, raw, None, speed, region)
 
 
 def unreadable(answer: bytes, key: str) -> Reading:
     """Return the reading of an answer that is no JSON: what stands behind `key` is kept, and never believed."""
     found = scan.last_object(answer, key)
-    return missing() if found is None else doubt("the answer is not valid json", raw=found.raw)
+    return missing() if found is None else doubt("the answer is not valid json", found.raw)
 
 
-def check_total(usage: Mapping[str, Any], name: str, parts: int) -> None:
-    """Raise Contradiction where the provider's own total is not the sum of its parts."""
-    total = _first(((name,),), usage)
-    if total is not None and total != parts:
-        raise Contradiction(f"{name} {total} is not the sum of its parts, {parts}")
+def doubt_if_twice(reading: Reading, answer: bytes, key: str) -> Reading:
+    """Return the reading of a JSON answer, in doubt if one of its objects has `key` twice: which counts is unknown."""
+    if answer.count(b'"%s"' % key.encode()) < 2 or not _told_twice(answer, key):
+        return reading
+    return doubt(f"the answer has {key} twice", reading.raw, origin_of(reading))
 
 
-def believe(
-    quantities: dict[str, int],
-    *,
-    completeness: Completeness,
-    raw: bytes,
-    model: str | None = None,
-    service_tier: str | None = None,
-    response_id: str | None = None,
-) -> Reading:
-    """Return a reading of `quantities`, contradictory where a part exceeds its total."""
+def repeats_a_key(raw: bytes, usage: dict[str, Any]) -> bool:
+    """Tell whether any object in the JSON of `usage` has a key twice: the decoder has kept only the last of them."""
+    if raw.count(b":") == _keys(usage):
+        return False  # each key has its colon: with as many, there is neither another key nor a text with a colon
+    repeated = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal repeated
+        repeated = repeated or len({name for name, _ in pairs}) < len(pairs)
+
     try:
-        leaves(quantities)
-    except Contradiction as contradiction:
-        return doubt(str(contradiction), raw=raw, model=model, service_tier=service_tier, response_id=response_id)
-    return Reading(quantities, completeness, model, service_tier, response_id, raw)
+        json.loads(raw, object_pairs_hook=look)
+    except (ValueError, RecursionError):
+        return True  # the decoder has read it; another that cannot is reason enough for doubt
+    return repeated
 
 
-def doubt(
-    why: str,
-    *,
-    raw: bytes,
-    model: str | None = None,
-    service_tier: str | None = None,
-    response_id: str | None = None,
-) -> Reading:
+def doubt(why: str, raw: bytes, origin: Origin = Origin()) -> Reading:  # noqa: B008 - a constant
     """Return a reading that cannot be believed: the raw object is kept, nothing is clamped."""
-    return Reading(None, Completeness.FINAL, model, service_tier, response_id, raw[:RAW_BYTES_MAX], why)
+    model, tier, response_id, speed, region = origin
+    return Reading(None, Completeness.FINAL, model, tier, response_id, raw[:RAW_BYTES_MAX], why, speed, region)
 
 
-def missing(model: str | None = None, response_id: str | None = None) -> Reading:
+def missing(origin: Origin = Origin()) -> Reading:  # noqa: B008 - a constant
     """Return a reading of an answer without usage."""
-    return Reading(None, Completeness.MISSING, model, None, response_id)
+    model, tier, response_id, speed, region = origin
+    return Reading(None, Completeness.MISSING, model, tier, response_id, b"", None, speed, region)
 
 
-def _first(paths: Sequence[Path], usage: Mapping[str, Any]) -> int | None:
+def origin_of(reading: Reading) -> Origin:
+    """Return what an earlier event said of the answer."""
+    return Origin(reading.model, reading.service_tier, reading.response_id, reading.speed, reading.region)
+
+
+@lru_cache
+def _names(rows: Table) -> tuple[bytes, ...]:
+    """Return the shortest names that a usage object with a stated decimal must have one of."""
+    names = {row.path[-1].encode() for row in rows.stated}
+    return tuple(name for name in names if not any(other in name for other in names - {name}))
+
+
+@lru_cache(maxsize=1024)
+def _fitting(rows: Table, keys: tuple[str, ...]) -> Table:
+    """Return the rows that find anything in a usage object of these keys; the same few objects come with every call."""
+
+    def fits(*some: Term) -> bool:
+        return any(path[0] in keys for one in some for path in one)
+
+    return Table(
+        tuple(row for row in rows.rules if fits(row.terms[0])),
+        rows.total if fits(rows.total) else (),
+        tuple(row for row in rows.listed if row.entries in keys),
+        tuple(row for row in rows.besides if fits(*row.terms)),
+        tuple(row for row in rows.checks if fits(row.total) and fits(*row.parts)),
+        tuple(row for row in rows.zeros if fits(row.given)),
+    )
+
+
+def _as_served(usage: Mapping[str, Any], origin: Origin) -> Origin:
+    """Return `origin` with tier, speed and region where the usage object names them, as Anthropic's does."""
+    tier, speed = usage.get("service_tier"), usage.get("speed")
+    region = usage.get("inference_geo") or usage.get("region")
+    if tier is None and speed is None and region is None:
+        return origin
+    return origin._replace(
+        service_tier=origin.service_tier or optional_text(tier),
+        speed=origin.speed or optional_text(speed),
+        region=origin.region or (None if region == "not_available" else optional_text(region)),
+    )
+
+
+def _place(rows: Table, usage: Mapping[str, Any], quantities: dict[str, int]) -> None:
+    """Put beside their unit the tokens that the total says are not inside it; check the total."""
+    total = _first(rows.total, usage) if rows.total else None
+    known = ("input_tokens" in quantities) + ("output_tokens" in quantities)
+    told = quantities.get("input_tokens", 0) + quantities.get("output_tokens", 0)
+    if known == 2 and total == told and not any([side.beside or side.always for side in rows.besides]):  # noqa: C419
+        return
+    sides = [(side, tokens) for side in rows.besides if (tokens := _sum(side.terms, usage))]
+    if not sides:
+        if total is not None and known and (total < told or (total > told and known == 2)):
+            raise Contradiction(f"{'.'.join(rows.total[0])} {total} is not the sum of its parts, {told}")
+        return
+    for placed in product(*((side.beside, not side.beside) for side, _ in sides)):
+        seen = told + sum(tokens for (_, tokens), beside in zip(sides, placed, strict=True) if beside)
+        if total is None or known < 2 or seen == total:
+            break
+    else:
+        raise Contradiction(f"{'.'.join(rows.total[0])} {total} is not the sum of its parts, {told}")
+    for (side, tokens), beside in zip(sides, placed, strict=True):
+        if (beside or side.always) and side.unit in quantities:
+            quantities[side.unit] += tokens
+
+
+def _check(check: Check, usage: Mapping[str, Any]) -> None:
+    total = _first(check.total, usage)
+    if total is None:
+        return
+    parts = [_first(one, usage) for one in check.parts]
+    seen = sum(part for part in parts if part is not None)
+    if seen > total or (check.exact and None not in parts and seen != total):
+        raise Contradiction(f"{'.'.join(check.total[0])} {total} is not the sum of its parts, {seen}")
+
+
+def _sum(summed: Iterable[Term], usage: Mapping[str, Any]) -> int:
+    return sum([_first(one, usage) or 0 for one in summed])
+
+
+def _first(paths: Term, usage: Mapping[str, Any]) -> int | None:
     """Return the number at the first of `paths` that holds one; null is absent."""
     for path in paths:
-        value: Any = usage
-        for key in path:
+        value: Any = usage.get(path[0])
+        for key in path[1:]:
             value = value.get(key) if isinstance(value, dict) else None
-            if value is None:
-                break
         if value is None:
             continue
         if type(value) is not int:
             value = _whole(value, path)
         if not 0 <= value <= QUANTITY_MAX:
             raise Contradiction(f"{'.'.join(path)} is no count: {value}")
-        return int(value)
+        return value  # type: ignore[no-any-return]  # the type was asked for above
     return None
+
+
+def _at(path: Path, value: Any) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _whole(value: object, path: Path) -> int:
@@ -148,3 +395,35 @@ def _whole(value: object, path: Path) -> int:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     raise Contradiction(f"{'.'.join(path)} is no count: {value!r:.80}")
+
+
+def _told_twice(answer: bytes, key: str) -> bool:
+    twice = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal twice
+        twice = twice or sum(name == key for name, _ in pairs) > 1
+
+    try:
+        json.loads(answer, object_pairs_hook=look)
+    except (ValueError, RecursionError):
+        return False  # whoever reads it says what is wrong
+    return twice
+
+
+def _has_no_tokens(quantities: Mapping[str, int]) -> bool:
+    return not any(unit.endswith("_tokens") for unit in quantities)
+
+
+def _keys(usage: dict[str, Any]) -> int:
+    """Return how many keys an object has, with those of the objects inside it."""
+    found = 0
+    waiting: list[Any] = [usage]
+    for value in waiting:  # which grows on the way
+        if type(value) is dict:
+            found += len(value)
+            value = value.values()  # noqa: PLW2901 - an object's values, a list's entries
+        for inner in value:
+            if type(inner) is dict or type(inner) is list:
+                waiting.append(inner)  # noqa: PERF401 - lists are rare, and a comprehension costs more than this loop
+    return found

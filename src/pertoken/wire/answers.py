@@ -1,0 +1,207 @@
+"""APIs that are only read, never served: where their answers and streams put usage, and one reader for all of them.
+
+Which fields of the usage object count is the tables' business (`usage_rules`); here stands where the object lies, what
+names the model and the tier, and what ends a stream.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pertoken.core.usage import Completeness, Contradiction, Reading, leaves
+from pertoken.wire import sse, usage_rules, usage_table
+from pertoken.wire.body import optional_text
+from pertoken.wire.content import parse
+from pertoken.wire.usage_table import Origin, Path, Table, Term, read_raw, term
+
+Fields = Mapping[str, msgspec.Raw]
+Count = Callable[[Table, dict[str, Any]], dict[str, int]]
+Marks = tuple[tuple[Path, Any], ...]  # (path, value); None is any value
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_NULL = b"null"
+
+
+class Api(NamedTuple):
+    """One API that is only read."""
+
+    name: str
+    rows: Table
+    usage: Term = ()  # where the usage object lies, in an answer or in an event of a stream
+    loose: tuple[str, ...] = ()  # fields of the answer itself that are usage, where there is no such object
+    model: Term = term("model")
+    service_tier: Term = ()
+    speed: Term = ()
+    response_id: Term = term("id")
+    begins: Marks = ()  # an event that says one of these opens an answer
+    ends: Marks = ()  # an event that says one of these ends it
+    adds: bool = False  # the answers of one stream are calls of their own, and add up
+    made: tuple[str, str] | None = None  # (unit, list): the list's length is what was made, where there is no usage
+    count: Count = usage_table.count  # type: ignore[assignment]  # hides the method that tuples have
+
+
+def read_answer(api: Api, body: bytes) -> Reading:
+    """Return what a whole answer says about usage."""
+    try:
+        fields = _fields.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return usage_table.unreadable(body, "usage")
+    return _read(api, body, fields, _origin(api, fields, Origin()))
+
+
+def read_stream(api: Api, data: bytes) -> Reading:
+    """Return what a stream of events says about usage: PARTIAL where its end was not seen."""
+    cutter = sse.Cutter()
+    events = [(sse.data(event), True) for event in sse.split(cutter.whole(data))]
+    origin, is_open = Origin(), True
+    found: dict[str, Reading] = {}  # by response id where they add up, else the last
+    for event, is_whole in [*events, (sse.data(cutter.rest()), False)]:
+        try:
+            fields = _fields.decode(event)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            reading = usage_table.unreadable(event, "usage") if is_whole else usage_table.missing()
+        else:
+            origin = _origin(api, fields, origin)
+            is_open = (is_open or _says(api.begins, fields)) and not _says(api.ends, fields)
+            reading = _read(api, event, fields, origin)
+        if reading.completeness is not Completeness.MISSING or reading.raw:
+            found[(reading.response_id or "") if api.adds else ""] = reading
+    return _all_in_all(found, origin, partial=is_open)
+
+
+def _all_in_all(found: Mapping[str, Reading], origin: Origin, *, partial: bool) -> Reading:
+    readings = list(found.values())
+    if not readings:
+        return usage_table.missing(origin)
+    doubtful = next((reading for reading in readings if reading.contradiction is not None), None)
+    if doubtful is not None:
+        return doubtful
+    sums: dict[str, int] = {}
+    for reading in readings:
+        for unit, quantity in (reading.quantities or {}).items():
+            sums[unit] = sums.get(unit, 0) + quantity
+    partial = partial or any(reading.completeness is not Completeness.FINAL for reading in readings)
+    last = readings[-1]
+    if last.completeness is Completeness.MISSING:
+        return last
+    model, tier, response_id, speed, region = origin
+    completeness = Completeness.PARTIAL if partial else Completeness.FINAL
+    return Reading(sums, completeness, model, tier, response_id, last.raw, None, speed or last.speed, region)
+
+
+def _read(api: Api, data: bytes, fields: Fields, origin: Origin) -> Reading:
+    raw = _usage(api, fields)
+    if raw == _NULL and api.made is not None:
+        made = parse(bytes(fields.get(api.made[1], _NULL)))
+        if isinstance(made, list):
+            return Reading({api.made[0]: len(made)}, Completeness.FINAL, *origin[:3])
+    reading = read_raw(raw, lambda usage: api.count(api.rows, usage), origin)
+    for key in ("usage", *api.loose):
+        reading = usage_table.doubt_if_twice(reading, data, key)
+    return reading
+
+
+def _usage(api: Api, fields: Fields) -> bytes:
+    for path in api.usage:
+        raw = _raw(path, fields)
+        if raw != _NULL:
+            return raw
+    loose = {key: fields[key] for key in api.loose if key in fields and bytes(fields[key]) != _NULL}
+    return msgspec.json.encode(loose) if loose else _NULL
+
+
+def _origin(api: Api, fields: Fields, known: Origin) -> Origin:
+    return known._replace(
+        model=_text(api.model, fields) or known.model,
+        service_tier=_text(api.service_tier, fields) or known.service_tier,
+        response_id=_text(api.response_id, fields) or known.response_id,
+        speed=_text(api.speed, fields) or known.speed,
+    )
+
+
+def _raw(path: Path, fields: Fields) -> bytes:
+    """Return the bytes at a path, `null` where there is nothing."""
+    raw = bytes(fields.get(path[0], _NULL))
+    for key in path[1:]:
+        if not raw.startswith(b"{"):
+            return _NULL
+        try:
+            raw = bytes(_fields.decode(raw).get(key, _NULL))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return _NULL
+    return raw
+
+
+def _text(paths: Term, fields: Fields) -> str | None:
+    return next((text for path in paths if (text := optional_text(parse(_raw(path, fields))))), None)
+
+
+def _says(marks: Marks, fields: Fields) -> bool:
+    return any((raw := _raw(path, fields)) != _NULL and value in (None, parse(raw)) for path, value in marks)
+
+
+def _count_cohere(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+    """Count what is billed; cached tokens are of what the model read, and billed ones only where they fit in."""
+    quantities = usage_table.count(rows, usage)
+    cached = usage_table.read(usage_rules.COHERE_CACHED, usage)
+    try:
+        leaves({**quantities, **cached})
+    except Contradiction:
+        return quantities
+    return {**quantities, **cached}
+
+
+OPENAI_IMAGES = Api(
+    "openai.images",
+    usage_rules.OPENAI_IMAGES,
+    usage=term("usage"),
+    ends=((("type",), "image_generation.completed"), (("type",), "image_edit.completed")),
+    made=("images", "data"),
+)
+OPENAI_TRANSCRIPTION = Api(
+    "openai.transcription",
+    usage_rules.OPENAI_TRANSCRIPTION,
+    usage=term("usage"),
+    loose=("duration",),
+    ends=((("type",), "transcript.text.done"), (("type",), "transcription.done")),
+)
+OPENAI_REALTIME = Api(
+    "openai.realtime",
+    usage_rules.OPENAI_REALTIME,
+    usage=term("response.usage|usage"),
+    model=term("response.model|session.model|model"),
+    service_tier=term("response.service_tier|service_tier"),
+    response_id=term("response.id|id"),
+    begins=((("type",), "response.created"),),
+    ends=((("type",), "response.done"),),
+    adds=True,
+)
+BEDROCK_CONVERSE = Api(
+    "bedrock.converse",
+    usage_rules.BEDROCK_CONVERSE,
+    usage=term("usage|metadata.usage"),
+    model=term("trace.promptRouter.invokedModelId|metadata.trace.promptRouter.invokedModelId|modelId|model"),
+    service_tier=term("serviceTier.type|metadata.serviceTier.type"),
+    speed=term("performanceConfig.latency|metadata.performanceConfig.latency"),
+    ends=((("metadata",), None), (("usage",), None)),  # the event itself, or what it carries
+)
+COHERE_CHAT = Api(
+    "cohere.chat",
+    usage_rules.COHERE_CHAT,
+    usage=term("usage|delta.usage|meta|response.meta"),
+    response_id=term("id|response_id|generation_id"),
+    ends=((("type",), "message-end"), (("event_type",), "stream-end")),
+    count=_count_cohere,
+)
+OLLAMA_CHAT = Api(
+    "ollama.chat",
+    usage_rules.OLLAMA_CHAT,
+    loose=("prompt_eval_count", "eval_count"),
+    ends=((("done",), True),),
+)
+
+APIS: Mapping[str, Api] = {
+    api.name: api
+    for api in (OPENAI_IMAGES, OPENAI_TRANSCRIPTION, OPENAI_REALTIME, BEDROCK_CONVERSE, COHERE_CHAT, OLLAMA_CHAT)
+}

@@ -1,0 +1,263 @@
+"""Which fields of each API's usage object are which unit: one row each, with its source and when it was read.
+
+Input and output totals are inclusive: a row for a part says nothing about its total. Where providers differ in what
+lies inside what, their own total decides (`Beside`).
+"""
+
+from collections.abc import Mapping
+
+from pertoken.wire.usage_table import Beside, Check, Listed, Stated, Table, Zero, rule, table, term, terms
+
+# Sources, each with the date of its reading.
+CHAT = "OpenAI API reference, chat completion, usage; 2026-11-23"
+RESPONSES = "OpenAI API reference, response, usage; 2026-11-23"
+RESPONSES_TOOL_USAGE = "OpenAI API reference, response, tool_usage; openai-python 3.54.0; 2026-11-23"
+EMBEDDINGS = "OpenAI API reference, embeddings, usage; 2026-11-23"
+IMAGES = "OpenAI API reference, images response, usage; 2026-11-23"
+TRANSCRIPTION = "OpenAI API reference, transcription, usage by tokens or by duration; 2026-11-23"
+REALTIME = "OpenAI API reference, realtime server event response.done, usage; 2026-11-23"
+ANTHROPIC = "Anthropic API reference, messages, usage; 2026-11-23"
+GEMINI = "Gemini API reference, generateContent, UsageMetadata; 2026-11-23"
+GEMINI_LIVE = "Gemini API reference, Live, UsageMetadata; 2026-11-23"
+BEDROCK = "Amazon Bedrock API reference, TokenUsage and CacheDetail; 2026-11-23"
+BEDROCK_OPENAI = "report on opencode, issue 47296: OpenAI models on Bedrock count cache inside input; 2026-11-23"
+COHERE = "Cohere API reference, chat v2, usage, and chat v1, meta; 2026-11-23"
+OLLAMA = "Ollama API reference, chat, final response; 2026-11-23"
+DATABRICKS = "genai-prices 0.2.3, extractor databricks; 2026-11-23"
+DEEPSEEK = "DeepSeek API reference, chat completion, usage; 2026-11-23"
+MISTRAL = "Mistral API reference, chat completion, UsageInfo; 2026-11-23"
+MISTRAL_OCR = "Mistral API reference, OCR, usage_info; 2026-11-23"
+MOONSHOT = "Moonshot API reference, chat completion, usage; 2026-11-23"
+OPENROUTER = "OpenRouter API reference, usage accounting; 2026-11-23"
+PERPLEXITY = "Perplexity API reference, chat completion, usage; genai-prices 0.2.3, extractor perplexity; 2026-11-23"
+XAI = "xAI API reference, chat completion and response, usage; 2026-11-23"
+
+# What a provider says the call cost, in USD. Where the caller's own key was used, the provider behind it was paid.
+_COSTS = (
+    Stated("reported_cost", ("cost_details", "upstream_inference_cost"), OPENROUTER, only_if="is_byok"),
+    Stated("reported_cost", ("cost", "total_cost"), PERPLEXITY),
+    Stated("reported_cost", ("cost",), OPENROUTER),
+    Stated("reported_cost", ("cost_in_usd_ticks",), XAI, exponent=-10),
+)
+
+_CHAT_ROWS = (
+    *_COSTS,
+    rule("input_tokens", "prompt_tokens", CHAT),
+    rule("cache_read_tokens", "prompt_tokens_details.cached_tokens", CHAT),
+    rule("cache_read_tokens", "prompt_cache_hit_tokens", DEEPSEEK),
+    rule("cache_read_tokens", "cached_tokens", MOONSHOT),
+    rule("cache_read_tokens", "cache_read_input_tokens", DATABRICKS),
+    rule("cache_write_tokens", "prompt_tokens_details.cache_write_tokens", CHAT),
+    rule("input_audio_tokens", "prompt_tokens_details.audio_tokens", CHAT),
+    rule("input_image_tokens", "prompt_tokens_details.image_tokens", CHAT),
+    rule("input_video_tokens", "prompt_tokens_details.video_tokens", OPENROUTER),
+    rule("output_tokens", "completion_tokens", CHAT),
+    rule("reasoning_tokens", "completion_tokens_details.reasoning_tokens", CHAT),
+    rule("reasoning_tokens", "reasoning_tokens", DATABRICKS),
+    rule("output_audio_tokens", "completion_tokens_details.audio_tokens", CHAT),
+    rule("output_image_tokens", "completion_tokens_details.image_tokens", OPENROUTER),
+    rule("web_searches", "server_tool_use.web_search_requests", OPENROUTER),
+    rule("pages", "pages_processed", MISTRAL_OCR),
+    Check(term("prompt_tokens"), terms("prompt_cache_hit_tokens + prompt_cache_miss_tokens"), DEEPSEEK, exact=True),
+)
+_REASONING = terms("completion_tokens_details.reasoning_tokens|reasoning_tokens")
+
+OPENAI_CHAT = table(*_CHAT_ROWS, Beside("output_tokens", _REASONING, beside=False, source=XAI), total="total_tokens")
+XAI_CHAT = table(
+    *_CHAT_ROWS,
+    rule("web_searches", "server_side_tool_usage_details.web_search_calls", XAI),
+    rule("file_searches", "server_side_tool_usage_details.file_search_calls", XAI),
+    Beside("output_tokens", _REASONING, beside=True, source=XAI),
+    total="total_tokens",
+)
+PERPLEXITY_CHAT = table(
+    *_CHAT_ROWS,
+    rule("web_searches", "num_search_queries", PERPLEXITY),
+    Beside("output_tokens", _REASONING, beside=True, source=PERPLEXITY, always=True),
+    Beside("output_tokens", terms("citation_tokens"), beside=True, source=PERPLEXITY, always=True),
+    total="total_tokens",
+)
+_SECONDS_HEARD = Stated("seconds", ("prompt_audio_seconds",), MISTRAL)
+# With sound in the prompt the total holds the sound's tokens, which stand nowhere else: it cannot be checked.
+MISTRAL_CHAT = table(*_CHAT_ROWS, _SECONDS_HEARD, total="total_tokens")
+MISTRAL_SOUND = table(*_CHAT_ROWS, _SECONDS_HEARD)
+
+# The dialects of the chat API that differ from what all others speak.
+CHAT_DIALECTS: Mapping[str, Table] = {"xai": XAI_CHAT, "perplexity": PERPLEXITY_CHAT, "mistral": MISTRAL_CHAT}
+# Fields that only one provider has, and whose answers no other table understands.
+CHAT_MARKS: tuple[tuple[str, Table], ...] = (
+    ("citation_tokens", PERPLEXITY_CHAT),
+    ("prompt_audio_seconds", MISTRAL_SOUND),
+)
+
+OPENAI_RESPONSES = table(
+    *_COSTS,
+    rule("input_tokens", "input_tokens", RESPONSES),
+    rule("cache_read_tokens", "input_tokens_details.cached_tokens", RESPONSES),
+    rule("cache_read_tokens", "input_tokens_details.cache_read_input_tokens", PERPLEXITY),
+    rule("cache_write_tokens", "input_tokens_details.cache_write_tokens", RESPONSES),
+    rule("output_tokens", "output_tokens", RESPONSES),
+    rule("reasoning_tokens", "output_tokens_details.reasoning_tokens", RESPONSES),
+    rule("web_searches", "server_side_tool_usage_details.web_search_calls", XAI),
+    rule("web_searches", "tool_calls_details.search_web.invocation", PERPLEXITY),
+    rule("file_searches", "server_side_tool_usage_details.file_search_calls", XAI),
+    total="total_tokens",
+)
+# What Responses tells of its own tools, in `tool_usage` beside `usage`: only searches that are billed.
+RESPONSES_TOOLS = table(rule("web_searches", "web_search.num_requests", RESPONSES_TOOL_USAGE))
+# What neither tells is counted by the output item: type -> (unit, source).
+RESPONSES_ITEMS: Mapping[str, tuple[str, str]] = {
+    "web_search_call": ("web_searches", RESPONSES),
+    "file_search_call": ("file_searches", RESPONSES),
+    "image_generation_call": ("images", RESPONSES),
+}
+RESPONSES_UNBILLED = frozenset({"open_page", "find_in_page"})  # actions that are no search: RESPONSES_TOOL_USAGE
+
+OPENAI_EMBEDDINGS = table(
+    *_COSTS,
+    rule("input_tokens", "prompt_tokens", EMBEDDINGS),
+    Zero("output_tokens", term("prompt_tokens"), EMBEDDINGS),  # vectors are no tokens
+    total="total_tokens",
+)
+
+OPENAI_IMAGES = table(
+    rule("input_tokens", "input_tokens", IMAGES),
+    rule("input_image_tokens", "input_tokens_details.image_tokens", IMAGES),
+    rule("cache_read_tokens", "input_tokens_details.cached_tokens", IMAGES),
+    rule("output_tokens", "output_tokens", IMAGES),
+    rule("output_image_tokens", "output_tokens_details.image_tokens|output_tokens", IMAGES),  # undivided: all image
+    Check(
+        term("input_tokens"),
+        terms("input_tokens_details.text_tokens + input_tokens_details.image_tokens"),
+        IMAGES,
+        exact=True,
+    ),
+    Check(
+        term("output_tokens"),
+        terms("output_tokens_details.text_tokens + output_tokens_details.image_tokens"),
+        IMAGES,
+        exact=True,
+    ),
+    total="total_tokens",
+)
+
+OPENAI_TRANSCRIPTION = table(
+    Stated("seconds", ("seconds",), TRANSCRIPTION),
+    Stated("seconds", ("duration",), TRANSCRIPTION),  # of verbose_json, where no usage came
+    Stated("seconds", ("prompt_audio_seconds",), MISTRAL),
+    rule("input_tokens", "input_tokens", TRANSCRIPTION),
+    rule("input_audio_tokens", "input_token_details.audio_tokens", TRANSCRIPTION),
+    rule("output_tokens", "output_tokens", TRANSCRIPTION),
+    Check(
+        term("input_tokens"),
+        terms("input_token_details.text_tokens + input_token_details.audio_tokens"),
+        TRANSCRIPTION,
+        exact=True,
+    ),
+    total="total_tokens",
+)
+
+OPENAI_REALTIME = table(
+    rule("input_tokens", "input_tokens", REALTIME),
+    rule("input_audio_tokens", "input_token_details.audio_tokens", REALTIME),
+    rule("input_image_tokens", "input_token_details.image_tokens", REALTIME),
+    rule("cache_read_tokens", "input_token_details.cached_tokens", REALTIME),
+    rule("cache_read_audio_tokens", "input_token_details.cached_tokens_details.audio_tokens", REALTIME),
+    rule("cache_read_image_tokens", "input_token_details.cached_tokens_details.image_tokens", REALTIME),
+    rule("output_tokens", "output_tokens", REALTIME),
+    rule("output_audio_tokens", "output_token_details.audio_tokens", REALTIME),
+    rule("reasoning_tokens", "output_token_details.reasoning_tokens", REALTIME),
+    Check(
+        term("input_tokens"),
+        terms("input_token_details.text_tokens + input_token_details.audio_tokens + input_token_details.image_tokens"),
+        REALTIME,
+        exact=True,
+    ),
+    Check(
+        term("input_token_details.cached_tokens"),
+        terms(
+            "input_token_details.cached_tokens_details.text_tokens + "
+            "input_token_details.cached_tokens_details.audio_tokens + "
+            "input_token_details.cached_tokens_details.image_tokens"
+        ),
+        REALTIME,
+        exact=True,
+    ),
+    Check(
+        term("output_tokens"), terms("output_token_details.text_tokens + output_token_details.audio_tokens"), REALTIME
+    ),
+    total="total_tokens",
+)
+
+# `input_tokens` is the uncached rest; writes and reads of the cache stand beside it.
+ANTHROPIC_MESSAGES = table(
+    rule("input_tokens", "input_tokens + cache_creation_input_tokens + cache_read_input_tokens", ANTHROPIC),
+    rule("cache_read_tokens", "cache_read_input_tokens", ANTHROPIC),
+    rule("cache_write_tokens", "cache_creation_input_tokens", ANTHROPIC),
+    rule("cache_write_1h_tokens", "cache_creation.ephemeral_1h_input_tokens", ANTHROPIC),
+    rule("output_tokens", "output_tokens", ANTHROPIC),
+    rule("reasoning_tokens", "output_tokens_details.thinking_tokens", ANTHROPIC),
+    rule("web_searches", "server_tool_use.web_search_requests", ANTHROPIC),
+    Check(
+        term("cache_creation_input_tokens"),
+        terms("cache_creation.ephemeral_5m_input_tokens + cache_creation.ephemeral_1h_input_tokens"),
+        ANTHROPIC,
+    ),
+)
+
+
+def _by_modality(unit: str, lists: str, *modalities: str) -> tuple[Listed, ...]:
+    return tuple(
+        Listed(unit, one, "modality", modality, "tokenCount", GEMINI)
+        for one in lists.split()
+        for modality in modalities
+    )
+
+
+# `promptTokenCount` includes what was cached; documents are billed as the images their pages are.
+GEMINI_GENERATE = table(
+    rule("input_tokens", "promptTokenCount", GEMINI),
+    rule("cache_read_tokens", "cachedContentTokenCount", GEMINI),
+    rule("output_tokens", "candidatesTokenCount", GEMINI),
+    rule("output_tokens", "responseTokenCount", GEMINI_LIVE),
+    rule("reasoning_tokens", "thoughtsTokenCount", GEMINI),
+    *_by_modality("input_audio_tokens", "promptTokensDetails toolUsePromptTokensDetails", "AUDIO"),
+    *_by_modality("input_image_tokens", "promptTokensDetails toolUsePromptTokensDetails", "IMAGE", "DOCUMENT"),
+    *_by_modality("input_video_tokens", "promptTokensDetails toolUsePromptTokensDetails", "VIDEO"),
+    *_by_modality("cache_read_audio_tokens", "cacheTokensDetails", "AUDIO"),
+    *_by_modality("cache_read_image_tokens", "cacheTokensDetails", "IMAGE", "DOCUMENT"),
+    *_by_modality("cache_read_video_tokens", "cacheTokensDetails", "VIDEO"),
+    *_by_modality("output_audio_tokens", "candidatesTokensDetails responseTokensDetails", "AUDIO"),
+    *_by_modality("output_image_tokens", "candidatesTokensDetails responseTokensDetails", "IMAGE"),
+    Zero("output_tokens", term("totalTokenCount|thoughtsTokenCount"), GEMINI),  # this API leaves zeros out
+    Beside("input_tokens", terms("toolUsePromptTokenCount"), beside=True, source=GEMINI),
+    Beside("output_tokens", terms("thoughtsTokenCount"), beside=True, source=GEMINI),
+    total="totalTokenCount",
+)
+
+# Of OpenAI's models there, a stream has been measured whose total counts the cache twice (bifrost, pull request 6942);
+# no field of it tells, so there the total decides wrongly.
+BEDROCK_CONVERSE = table(
+    rule("input_tokens", "inputTokens", BEDROCK),
+    rule("cache_read_tokens", "cacheReadInputTokens", BEDROCK),
+    rule("cache_write_tokens", "cacheWriteInputTokens", BEDROCK),
+    rule("output_tokens", "outputTokens", BEDROCK),
+    Listed("cache_write_1h_tokens", "cacheDetails", "ttl", "1h", "inputTokens", BEDROCK),
+    Beside("input_tokens", terms("cacheReadInputTokens + cacheWriteInputTokens"), beside=True, source=BEDROCK_OPENAI),
+    total="totalTokens",
+)
+
+# What is billed, not what the model read: that includes the template around each prompt.
+COHERE_CHAT = table(
+    rule("input_tokens", "billed_units.input_tokens", COHERE),
+    rule("output_tokens", "billed_units.output_tokens", COHERE),
+    rule("images", "billed_units.images", COHERE),
+    Check(term("tokens.input_tokens"), terms("cached_tokens"), COHERE),
+)
+# Cached tokens are of what the model read: only where they fit are they tokens that were billed.
+COHERE_CACHED = (rule("cache_read_tokens", "cached_tokens", COHERE),)
+
+OLLAMA_CHAT = table(
+    rule("input_tokens", "prompt_eval_count", OLLAMA),  # may be missing
+    rule("output_tokens", "eval_count", OLLAMA),
+)

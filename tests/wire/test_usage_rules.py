@@ -1,0 +1,43 @@
+"""The tables of usage: each row is of a known unit and says where it comes from."""
+
+import re
+
+import pytest
+
+from pertoken.core.units import DIMENSIONS
+from pertoken.wire import usage_rules
+from pertoken.wire.usage_table import Check, Rule, Table
+
+TABLES = {name: value for name, value in vars(usage_rules).items() if isinstance(value, Table)}
+every_table = pytest.mark.parametrize("rows", TABLES.values(), ids=TABLES)
+
+
+@every_table
+def test_every_row_has_its_source(rows: Table) -> None:
+    """A rule that nobody can check again is no rule: each names what was read, and on which day."""
+    for row in (*rows.rules, *rows.listed, *rows.besides, *rows.checks, *rows.zeros, *rows.stated):
+        assert re.search(r"\w+.*; 20\d\d-\d\d-\d\d$", row.source), row
+
+
+@every_table
+def test_every_unit_is_known(rows: Table) -> None:
+    """What a table finds is something that has a price."""
+    assert {row.unit for row in (*rows.rules, *rows.listed, *rows.besides, *rows.zeros)} <= set(DIMENSIONS)
+    assert {row.name for row in rows.stated} <= {"seconds", "reported_cost"}
+
+
+@every_table
+def test_every_path_leads_somewhere(rows: Table) -> None:
+    """No path has an empty step, and no row is there twice."""
+    rules: list[Rule | Check] = [*rows.rules, *rows.checks]
+    for row in rules:
+        paths = [path for term in (row.terms if isinstance(row, Rule) else row.parts) for path in term]
+        assert all(key and key == key.strip() for path in paths for key in path), row
+    assert len(set(rows.rules)) == len(rows.rules)
+
+
+def test_dialects_are_providers() -> None:
+    """A dialect is spoken by a provider that has a name."""
+    from pertoken.wire import providers
+
+    assert set(usage_rules.CHAT_DIALECTS) <= providers.PROVIDERS
