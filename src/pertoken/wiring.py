@@ -12,12 +12,12 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from pertoken.catalogs import genai, history, rules
+from pertoken.catalogs import genai, history, providers, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.catalogs.providers import StreamUsage
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import FOREVER_US
-from pertoken.core.price_book import PriceBook
+from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.prices import Match, PriceRow, Source, price_id
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.services.catalog import Merge, merge, withdraw
@@ -25,6 +25,7 @@ from pertoken.services.offers import Offers, Route
 from pertoken.services.world import Drains, World
 from pertoken.settings import Settings
 from pertoken.store import catalog
+from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import Committer
 from pertoken.store.database import Database
 from pertoken.upstream.http import Client
@@ -114,9 +115,9 @@ def make_client(settings: Settings) -> Client:
     )
 
 
-def start_committer(database: Database) -> Committer:
+def start_committer(database: Database, settings: Settings) -> Committer:
     """Return a running committer that answers on the running event loop."""
-    committer = Committer(database, SystemClock().now_us)
+    committer = Committer(database, SystemClock().now_us, sellers(settings))
     committer.start(asyncio.get_running_loop())
     return committer
 
@@ -159,15 +160,29 @@ def _configured_prices(settings: Settings, now_us: int) -> Iterator[PriceRow]:
                     yield row._replace(price_id=price_id(row))
 
 
-def read_price_book(database: Database, believed_at_us: int | None = None) -> PriceBook:
+def sellers(settings: Settings) -> Sellers:
+    """Return what is known of providers as sellers: the registry's names, and whose list prices each one takes."""
+    lists = {name: row.prices_from for name, row in providers.registry().items() if row.prices_from}
+    lists.update({name: one.prices_from for name, one in settings.providers.items() if one.prices_from})
+    return Sellers(providers.names(), lists)
+
+
+def make_bookkeeper(database: Database, settings: Settings) -> Bookkeeper:
+    """Return a bookkeeper for one command, its directory read. Raises StoreFailed."""
+    books = Bookkeeper(database, SystemClock().now_us, sellers(settings))
+    books.refresh()
+    return books
+
+
+def read_price_book(database: Database, settings: Settings, believed_at_us: int | None = None) -> PriceBook:
     """Return the price book of a database, or as it was believed at an instant."""
     with database.read() as connection:
-        return catalog.read_book(connection, believed_at_us)
+        return catalog.read_book(connection, sellers(settings), believed_at_us)
 
 
 def shipped_price_book(settings: Settings, now_us: int) -> PriceBook:
     """Return the price book that a new database would begin with."""
-    return PriceBook([*shipped_prices(now_us), *_configured_prices(settings, now_us)])
+    return PriceBook([*shipped_prices(now_us), *_configured_prices(settings, now_us)], sellers(settings))
 
 
 def shipped_prices(now_us: int) -> list[PriceRow]:
@@ -183,14 +198,16 @@ def import_prices(database: Database, offered: Sequence[PriceRow], now_us: int) 
     return change
 
 
-def preview_import(database: Database, offered: Sequence[PriceRow], now_us: int) -> tuple[Merge, PriceBook, PriceBook]:
+def preview_import(
+    database: Database, settings: Settings, offered: Sequence[PriceRow], now_us: int
+) -> tuple[Merge, PriceBook, PriceBook]:
     """Return what an import would do, and the book before and after it; nothing is changed."""
     with database.read() as connection:
         rows = catalog.read_rows(connection)
         change = merge(_known(connection, offered), offered, now_us)
     gone = {row.price_id for row in change.superseded}
     after = [*(row for row in rows if row.price_id not in gone), *change.added]
-    return change, PriceBook(rows), PriceBook(after)
+    return change, PriceBook(rows, sellers(settings)), PriceBook(after, sellers(settings))
 
 
 def withdraw_prices(database: Database, price_ids: Collection[str], now_us: int) -> Merge:

@@ -27,6 +27,7 @@ from pertoken.core.ledger import (
     Void,
     Voided,
 )
+from pertoken.core.price_book import Sellers
 from pertoken.core.usage import Completeness
 from pertoken.ports import StoreUnavailable
 from pertoken.services.budgets import Wish, set_budget
@@ -54,7 +55,7 @@ def run(database: Database, story: Callable[[Committer], Coroutine[Any, Any, Non
     """Run a story with a committer, then assert that the books verify."""
 
     async def scene() -> None:
-        committer = Committer(database, CLOCK.now_us)
+        committer = Committer(database, CLOCK.now_us, Sellers())
         committer.start(asyncio.get_running_loop())
         try:
             await story(committer)
@@ -137,7 +138,7 @@ def test_two_committers_share_one_budget(database: Database) -> None:
 
     async def story(committer: Committer) -> None:
         budget(database, "0.5")
-        other = Committer(database, CLOCK.now_us)
+        other = Committer(database, CLOCK.now_us, Sellers())
         other.start(asyncio.get_running_loop())
         await asyncio.gather(committer.submit(Look()), other.submit(Look()))
         revision = committer.directory.revision

@@ -68,11 +68,12 @@ def registry() -> Mapping[str, KnownProvider]:
 
 def canonical(name: str) -> str:
     """Return the name in price data that `name` stands for ("xai" and "X_AI" are "x-ai"); an unknown one as it is."""
-    return _names().get(_plain(name), name)
+    return names().get(_plain(name), name)
 
 
 @cache
-def _names() -> Mapping[str, str]:
+def names() -> Mapping[str, str]:
+    """Return the name in price data of every name and alias, in lower case with dashes."""
     return {_plain(word): name for name, row in registry().items() for word in (name, *row.aliases)}
 
 

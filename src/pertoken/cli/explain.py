@@ -72,6 +72,12 @@ def _print_attempt(attempt: dict[str, Any]) -> None:
 def _source(line: dict[str, Any]) -> str:
     since = line["price_valid_from"]
     said = f"{line['price_source']}, {since if since == 'since ever' else 'from ' + since[:10]}"
+    if "listed_by" in line:
+        said += f", the list of {line['listed_by']}"
+    if "factors" in line:
+        said += "".join(f", x {one['factor']}" for one in line["factors"])
+    if "free" in line:
+        said += f", {line['free']}"
     if "priced_as" in line:
         said += f", at the price of {line['priced_as']}"
     return said + (f", {line['tier']}" if "tier" in line else "")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from pertoken.cli.session import Refused, database, db_option, json_option, now_us, print_json
+from pertoken.cli.session import Refused, database, db_option, json_option, load_settings, now_us, print_json
 
 
 @click.command()
@@ -32,15 +32,13 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     from pertoken.cli.usage_logs import open_log, read_log  # noqa: PLC0415 - keeps --help fast
     from pertoken.services.ingest import NotAnEvent  # noqa: PLC0415
     from pertoken.services.ingest import ingest as ingest_records  # noqa: PLC0415
-    from pertoken.store.bookkeeper import Bookkeeper  # noqa: PLC0415
-    from pertoken.wiring import SystemClock  # noqa: PLC0415
+    from pertoken.wiring import make_bookkeeper  # noqa: PLC0415
 
     said = {"provider": provider, "model": model, "customer": customer, "team": team, "key": key}
     defaults = {name: value for name, value in said.items() if value is not None}
     try:
         with database(db) as opened, open_log(file) as log:
-            books = Bookkeeper(opened, SystemClock().now_us)
-            books.refresh()
+            books = make_bookkeeper(opened, load_settings(db))
             tally = ingest_records(read_log(form, log, file.name, defaults), books, now_us())
             books.close()
     except NotAnEvent as error:  # the format needs an option that was not given

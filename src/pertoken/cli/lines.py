@@ -182,4 +182,4 @@ def _price_book(db: str | None) -> "PriceBook":
         if not Database(settings.database_url).path.exists():
             return wiring.shipped_price_book(settings, now_us())
     with database(db) as opened:
-        return wiring.read_price_book(opened)
+        return wiring.read_price_book(opened, settings)

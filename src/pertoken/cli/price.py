@@ -6,12 +6,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pertoken.cli.session import Refused, database, db_option, json_option, now_us, pairs, parse_time, print_json
+from pertoken.cli.session import (
+    Refused,
+    database,
+    db_option,
+    json_option,
+    load_settings,
+    now_us,
+    pairs,
+    parse_time,
+    print_json,
+)
 from pertoken.cli.tables import print_table
 
 if TYPE_CHECKING:
     from pertoken.core.price_book import PriceBook
     from pertoken.core.prices import PriceRow
+    from pertoken.settings import Settings
     from pertoken.store.database import Database
 
 COLUMNS = {
@@ -81,7 +92,7 @@ def show(  # noqa: PLR0917 - click passes each option by name
     believed_us = None if believed is None else parse_time(believed, "UTC", "--believed")
     context = to_context(tuple(sorted(pairs(when, "--when").items())))
     with database(db) as opened:
-        book = read_price_book(opened, believed_us)
+        book = read_price_book(opened, load_settings(db), believed_us)
     rows: list[dict[str, Any]] = []
     reasons: list[str] = []
     for name in [provider] if provider else book.providers:
@@ -114,7 +125,7 @@ def history(model: str, provider: str | None, believed: str | None, db: str | No
 
     believed_us = None if believed is None else parse_time(believed, "UTC", "--believed")
     with database(db) as opened:
-        book = read_price_book(opened, believed_us)
+        book = read_price_book(opened, load_settings(db), believed_us)
     found = []
     for name in [provider] if provider else book.providers:
         of_provider = [row for _, row in book.candidates(name, model)]
@@ -146,7 +157,7 @@ def import_(source: str, file: Path | None, dry_run: bool, db: str | None, as_js
     offered = _read_source(source, file, at_us)
     with database(db) as opened:
         if dry_run:
-            change, before, after = preview_import(opened, offered, at_us)
+            change, before, after = preview_import(opened, load_settings(db), offered, at_us)
             compared = _compare(opened, before, None, after, None, at_us)
         else:
             change, compared = import_prices(opened, offered, at_us), None
@@ -176,7 +187,7 @@ def diff(  # noqa: PLR0917 - click passes each option by name
     """
     at_us = now_us()
     with database(db) as opened:
-        sides = [_side(name, opened, at_us) for name in (before, after)]
+        sides = [_side(name, opened, load_settings(db), at_us) for name in (before, after)]
         (old, old_at), (new, new_at) = sides
         compared = _compare(opened, old, old_at, new, new_at, at_us, since, until)
     if as_json:
@@ -289,22 +300,22 @@ def _read_source(source: str, file: Path | None, at_us: int) -> "list[PriceRow]"
     return points.read(at_us) if source == "history" else rules.read(at_us)
 
 
-def _side(name: str, opened: "Database", at_us: int) -> "tuple[PriceBook, int | None]":
+def _side(name: str, opened: "Database", settings: "Settings", at_us: int) -> "tuple[PriceBook, int | None]":
     """Return a side of a comparison: a book, and the instant its prices are taken at."""
     from pertoken.core.periods import NotATime  # noqa: PLC0415 - keeps --help fast
     from pertoken.core.periods import parse_time as read_time  # noqa: PLC0415
     from pertoken.core.price_book import PriceBook  # noqa: PLC0415
-    from pertoken.wiring import read_price_book, shipped_prices  # noqa: PLC0415
+    from pertoken.wiring import read_price_book, sellers, shipped_prices  # noqa: PLC0415
 
     kind, _, path = name.partition(":")
     if name == "book":
-        return read_price_book(opened), None
+        return read_price_book(opened, settings), None
     if name == "shipped":
-        return PriceBook(shipped_prices(at_us)), None
+        return PriceBook(shipped_prices(at_us), sellers(settings)), None
     if kind in SOURCES:
-        return PriceBook(_read_source(kind, Path(path) if path else None, at_us)), None
+        return PriceBook(_read_source(kind, Path(path) if path else None, at_us), sellers(settings)), None
     try:
-        return read_price_book(opened), read_time(name)
+        return read_price_book(opened, settings), read_time(name)
     except NotATime as error:
         known = ", ".join(["a time", "book", "shipped", *SOURCES])
         raise click.BadParameter(f"{name!r} is none of {known}") from error

@@ -2,7 +2,7 @@
 
 import click
 
-from pertoken.cli.session import database, db_option, json_option, now_us, parse_time, print_json
+from pertoken.cli.session import database, db_option, json_option, load_settings, now_us, parse_time, print_json
 from pertoken.cli.tables import print_table
 
 COLUMNS = {
@@ -38,21 +38,20 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
     from pertoken.services.rerate import Selection, outcome_rows  # noqa: PLC0415
     from pertoken.services.rerate import rerate as rate_again  # noqa: PLC0415
     from pertoken.store.archive import Archive  # noqa: PLC0415
-    from pertoken.store.bookkeeper import Bookkeeper  # noqa: PLC0415
-    from pertoken.wiring import SystemClock, read_price_book  # noqa: PLC0415
+    from pertoken.wiring import make_bookkeeper, read_price_book  # noqa: PLC0415
 
     at_us = now_us()
     until_us = at_us if to is None else parse_time(to, "UTC", "--to")
     selection = Selection(parse_time(from_, "UTC", "--from"), until_us, provider, model)
     with database(db) as opened:
-        book = read_price_book(opened)
+        settings = load_settings(db)
+        book = read_price_book(opened, settings)
         with opened.read() as connection:
             outcomes = list(rate_again(Archive(connection), book, selection, at_us))
         corrections = [event for one in outcomes for event in one.corrections]
         if not dry_run:
-            books = Bookkeeper(opened, SystemClock().now_us)
+            books = make_bookkeeper(opened, settings)
             try:
-                books.refresh()
                 for start in range(0, len(corrections), BATCH):
                     books.transact([Record(event) for event in corrections[start : start + BATCH]])
             finally:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pertoken.core.budgets import Attribution, Axis, BudgetIndex, CounterKey, Mode, Touch
 from pertoken.core.conditions import Conditions
-from pertoken.core.usage import Completeness, Quantities, tokens_total
+from pertoken.core.usage import Completeness, Parts, Quantities, tokens_total
 
 
 class HoldEnd(StrEnum):
@@ -78,6 +78,8 @@ class Event(NamedTuple):
     overrun_picos: int = 0
     late: bool = False
     context: Conditions = ()  # in which it was rated: tier, batch, speed, region as served
+    priced_as: str | None = None  # the model whose prices these are, None: the one that was asked for
+    parts: Parts = ()  # where several models took part: what each of them used
     corrects: str | None = None  # the event whose cost this one corrects: its own cost is the difference
     was_unpriced: bool = False  # of a correction: what it corrects had no cost before
 

@@ -5,6 +5,7 @@ uses without looking anything up again. What no row says is refused, never guess
 conditions that nobody priced together.
 """
 
+import dataclasses
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -14,12 +15,20 @@ from pertoken.core.prices import SNAPSHOT_SUFFIX, TRUST, Clause, Match, PriceRow
 from pertoken.core.rates import NoPrice, Rates, Step, Tier, factors_on
 
 
+class Sellers(NamedTuple):
+    """What is known of providers as sellers: their other names, and at whose list prices they sell the rest."""
+
+    names: Mapping[str, str] = {}  # another name, in lower case with dashes -> the name in price rows
+    lists: Mapping[str, Sequence[str]] = {}  # provider -> those whose prices it takes where it states none itself
+
+
 class PriceBook:
     """All rows known, indexed for look-up. Immutable after construction but for its own memory of answers."""
 
     MEMORY_MAX = 20_000
 
-    def __init__(self, rows: Iterable[PriceRow]) -> None:
+    def __init__(self, rows: Iterable[PriceRow], sellers: Sellers = Sellers()) -> None:  # noqa: B008 - immutable
+        self._sellers = sellers
         self._named: dict[tuple[str, str], list[PriceRow]] = {}
         self._patterns: dict[str, dict[tuple[Match, str, Clause | None], list[PriceRow]]] = {}
         for row in rows:
@@ -31,7 +40,10 @@ class PriceBook:
         self._memory: dict[tuple[str, str, Context], list[Rates | NoPrice]] = {}
 
     def resolve(self, provider: str, model: str, at_us: int, context: Context = STANDARD) -> Rates | NoPrice:
-        """Return the prices in force for `model` at `provider` at the instant `at_us`."""
+        """Return the prices in force for `model` at `provider` at the instant `at_us`.
+
+        A provider without a price of its own for the model sells it at the prices of the first list that has one.
+        """
         key = (provider, model, context)
         known = self._memory.get(key)
         if known is not None:
@@ -40,9 +52,21 @@ class PriceBook:
                     return answer
         if len(self._memory) >= self.MEMORY_MAX:
             self._memory.clear()  # hostile or endless model names must not grow memory
-        answer = _in_force(provider, model, self.candidates(provider, model), at_us, context)
+        answer = self._resolve(
+            self._sellers.names.get(provider.lower().replace("_", "-"), provider), model, at_us, context
+        )
         self._memory.setdefault(key, []).append(answer)
         return answer
+
+    def _resolve(self, provider: str, model: str, at_us: int, context: Context) -> Rates | NoPrice:
+        own = _in_force(provider, model, self.candidates(provider, model), at_us, context)
+        valid_from, valid_to = own.valid_from_us, own.valid_to_us
+        for other in () if isinstance(own, Rates) else self._sellers.lists.get(provider, ()):
+            listed = _in_force(other, model, self.candidates(other, model), at_us, context)
+            valid_from, valid_to = max(valid_from, listed.valid_from_us), min(valid_to, listed.valid_to_us)
+            if isinstance(listed, Rates):
+                return dataclasses.replace(listed, valid_from_us=valid_from, valid_to_us=valid_to)
+        return own
 
     def candidates(self, provider: str, model: str) -> list[tuple[int, PriceRow]]:
         """Return every row that speaks of `model`, each with how exactly it names it (greater is closer)."""

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from pertoken.core.units import DIMENSIONS, INNER_FIRST, INSIDE
 
 Quantities = Mapping[str, int]
+Parts = tuple[tuple[str, Quantities], ...]  # (model, what it used)
 
 QUANTITY_MAX = 10**12  # a trillion tokens in one call is no call
 
@@ -38,6 +39,7 @@ class Reading(NamedTuple):
     contradiction: str | None = None  # why the usage object could not be believed
     speed: str | None = None  # as served
     region: str | None = None  # as served: where inference ran, if that has a price of its own
+    parts: "Parts" = ()  # where several models took part: what each of them used
 
 
 def leaves(quantities: Quantities) -> dict[str, int]:

@@ -30,7 +30,7 @@ def run(settings: Settings, host: str, port: int) -> None:
 
 
 async def _serve(settings: Settings, database: Database, host: str, port: int) -> None:
-    committer = wiring.start_committer(database)
+    committer = wiring.start_committer(database, settings)
     client = wiring.make_client(settings)
     world = wiring.make_world(settings, committer, client)
     _tame_the_collector()

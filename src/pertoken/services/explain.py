@@ -103,6 +103,7 @@ def _lines(event: Event, prices: dict[str, PriceRow]) -> Iterator[dict[str, Any]
         since = "since ever" if row.valid_from_us == 0 else format_time(row.valid_from_us)
         yield {
             **line_fields(unit, quantity, amount_picos, price, price_id),
+            **({"listed_by": row.provider} if row.provider != event.attribution.provider else {}),
             "price_source": row.evidence,
             "price_valid_from": since,
             "price_valid_to": None if row.valid_to_us >= FOREVER_US else format_time(row.valid_to_us),

@@ -93,10 +93,8 @@ def _answer(reading: Reading, rows: Table) -> dict[str, Any]:
         answer["speed"] = reading.speed
     if reading.region is not None:
         answer["region"] = reading.region
-    if b'"iterations"' in reading.raw and rows is usage_rules.ANTHROPIC_MESSAGES:
-        parts = anthropic_messages.by_model(_any.decode(reading.raw), reading.model)
-        if len(parts) > 1:
-            answer["by_model"] = [{"model": model or None, "usage": part} for model, part in parts.items()]
+    if reading.parts:
+        answer["by_model"] = [{"model": model or None, "usage": used} for model, used in reading.parts]
     return answer
 
 

@@ -43,6 +43,8 @@ class Reported(NamedTuple):
     quantities: Quantities
     service_tier: str | None = None
     batch: bool = False
+    speed: str | None = None
+    region: str | None = None
 
 
 class Problem(NamedTuple):
@@ -94,7 +96,7 @@ def ingest(records: Iterable[Reported | Problem], books: Books, now_us: int) -> 
 
 def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
     """Return the event of a record, priced where the book knows how. Raises Contradiction."""
-    context = conditions.context(record.service_tier, batch=record.batch)
+    context = conditions.context(record.service_tier, batch=record.batch, speed=record.speed, region=record.region)
     attribution = record.attribution
     served = Served(attribution.provider or "", attribution.model or "", None, record.occurred_at_us, context)
     charged = charge(book, served, record.quantities)
@@ -149,7 +151,10 @@ def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]
     quantities = read_quantities(said.get("usage"))
     if not quantities:
         raise NotAnEvent("usage is empty: what is unknown is not counted as nothing")
-    return Reported(line, source, event_id, occurred_at_us, attribution, quantities, _text(said, "service_tier"), batch)
+    return Reported(
+        line, source, event_id, occurred_at_us, attribution, quantities, _text(said, "service_tier"), batch,
+        _text(said, "speed"), _text(said, "region"),
+    )  # fmt: skip
 
 
 def read_quantities(usage: object) -> dict[str, int]:

@@ -8,9 +8,8 @@ from pertoken.core.conditions import STANDARD, Context, context
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
-from pertoken.core.rates import NoPrice, Rates
+from pertoken.core.rates import Rates
 from pertoken.ports import Ledger, ModelLimits, Provider
-from pertoken.services import pricing
 
 MEMORY_MAX = 10_000
 
@@ -34,11 +33,6 @@ class Offer(NamedTuple):
     valid_from_us: int
     valid_to_us: int
     priced_as: str  # the model whose price and size these are
-
-
-def find_prices(book: PriceBook, provider: Provider, model: str, at_us: int, asked: Context) -> Rates | NoPrice:
-    """Return what `model` costs at `provider`: its own price, else that of the first whose list prices it has."""
-    return pricing.look_up(book, provider.name, provider.prices_from, model, at_us, asked)
 
 
 class Offers:
@@ -79,26 +73,22 @@ class Offers:
         priced_as = route.priced_as or route.model
         provider = self._providers[route.provider]
         rates: list[Rates] = []
-        spans: list[Rates | NoPrice] = []  # a price of its own may begin while another's is in force
         # The answer may come at the standard prices as well as at those of the tier that was asked for.
         contexts = (STANDARD,) if asked == STANDARD else (STANDARD, asked)
         for possible in contexts if bills else ():
-            found = find_prices(book, provider, priced_as, now_us, possible)
+            found = book.resolve(provider.name, priced_as, now_us, possible)
             if not isinstance(found, Rates):
                 hint = f"see: pertoken price show {priced_as}, or add one: pertoken price add"
                 return Refusal(Code.PRICE_UNKNOWN, f"{found.reason}; {hint}", "model")
             rates.append(found)
-            spans += [
-                book.resolve(name, priced_as, now_us, possible) for name in (route.provider, *provider.prices_from)
-            ]
         return Offer(
             provider,
             route.model,
             tuple(rates),
             family_of(priced_as),
             self._sizes(provider, priced_as),
-            max((one.valid_from_us for one in spans), default=0),
-            min((one.valid_to_us for one in spans), default=FOREVER_US),
+            max((one.valid_from_us for one in rates), default=0),
+            min((one.valid_to_us for one in rates), default=FOREVER_US),
             priced_as,
         )
 
@@ -115,9 +105,5 @@ class Offers:
         if not speakers:
             message = f"no provider that speaks {wire} is configured; add one under providers"
             return Refusal(Code.UNKNOWN_MODEL, message, "model")
-        knowing = (
-            name
-            for name in speakers
-            if isinstance(find_prices(book, self._providers[name], model, now_us, STANDARD), Rates)
-        )
-        return Route(next(knowing, speakers[0]), model)
+        knowing = book.providers_of(model, now_us, speakers)
+        return Route(knowing[0] if knowing else speakers[0], model)

@@ -177,8 +177,9 @@ def _charge(side: Side, event: Event) -> tuple[int | None, str]:
     attribution = event.attribution
     at_us = event.opened_at_us if side.at_us is None else min(side.at_us, FOREVER_US - 1)
     context = to_context(event.context)
-    served = Served(attribution.provider or "", attribution.model or "", event.model_served, at_us, context)
-    charged = charge(side.book, served, event.quantities)
+    asked = event.priced_as or attribution.model or ""
+    served = Served(attribution.provider or "", asked, event.model_served, at_us, context)
+    charged = charge(side.book, served, event.quantities, parts=event.parts)
     return (charged.cost_picos if charged.status is EventStatus.PRICED else None), charged.currency
 
 

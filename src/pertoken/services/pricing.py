@@ -11,7 +11,7 @@ from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Quota
 from pertoken.core.rates import NoPrice, Rates
 from pertoken.core.rating import Line, Rated
-from pertoken.core.usage import Quantities
+from pertoken.core.usage import Parts, Quantities
 
 
 class Charge(NamedTuple):
@@ -32,7 +32,6 @@ class Served(NamedTuple):
     model_served: str | None
     at_us: int
     context: Context
-    prices_from: Sequence[str] = ()  # the providers at whose list prices this one sells what it has no price for
 
 
 @lru_cache(maxsize=4096)
@@ -59,11 +58,16 @@ class FreeUse:
                 self._used[slot] = self._used.get(slot, 0) + line.quantity
 
 
-def charge(book: PriceBook, served: Served, quantities: Quantities, free: FreeUse | None = None) -> Charge:
+def charge(
+    book: PriceBook, served: Served, quantities: Quantities, free: FreeUse | None = None, parts: Parts = ()
+) -> Charge:
     """Return what `quantities` cost at the prices in force, within what is `free`; without it nothing is.
 
+    Where several models took part, each of the `parts` is charged at its own model's prices.
     Raises usage.Contradiction when a part exceeds its total.
     """
+    if parts:
+        return _together([charge(book, served._replace(model_served=model), used, free) for model, used in parts])
     rates, note = find_rates(book, served)
     if not isinstance(rates, Rates):
         return Charge(EventStatus.UNPRICED, "USD", 0, (), rates.reason)
@@ -76,27 +80,28 @@ def charge(book: PriceBook, served: Served, quantities: Quantities, free: FreeUs
     return Charge(EventStatus.PRICED, rated.currency, rated.cost_picos, lines, note)
 
 
+def _together(charges: Sequence[Charge]) -> Charge:
+    unpriced = [one for one in charges if one.status is not EventStatus.PRICED]
+    currencies = {one.currency for one in charges}
+    if unpriced:
+        return unpriced[0]
+    if len(currencies) > 1:
+        reason = f"the models that took part are priced in {' and '.join(sorted(currencies))}"
+        return Charge(EventStatus.UNPRICED, "USD", 0, (), reason)
+    lines = tuple(line for one in charges for line in one.lines)
+    notes = "; ".join(one.reason for one in charges if one.reason) or None
+    return Charge(EventStatus.PRICED, currencies.pop(), sum(one.cost_picos for one in charges), lines, notes)
+
+
 def find_rates(book: PriceBook, served: Served) -> tuple[Rates | NoPrice, str | None]:
     """Return the prices of the model as served; a served name that no price knows keeps the asked one's, noted."""
-    provider, others, at_us, of = served.provider, served.prices_from, served.at_us, served.context
     if served.model_served and served.model_served != served.model:
-        rates = look_up(book, provider, others, served.model_served, at_us, of)
+        rates = book.resolve(served.provider, served.model_served, served.at_us, served.context)
         if isinstance(rates, Rates):
             return rates, None
-        asked = look_up(book, provider, others, served.model, at_us, of)
+        asked = book.resolve(served.provider, served.model, served.at_us, served.context)
         return asked, f"served as {served.model_served!r}, which has no price; rated as {served.model!r}"
-    return look_up(book, provider, others, served.model, at_us, of), None
-
-
-def look_up(  # noqa: PLR0917 - what a price is looked up by
-    book: PriceBook, provider: str, prices_from: Sequence[str], model: str, at_us: int, of: Context
-) -> Rates | NoPrice:
-    """Return what `model` costs at `provider`: its own price, else that of the first of `prices_from` that has one."""
-    own = book.resolve(provider, model, at_us, of)
-    if isinstance(own, Rates) or not prices_from:
-        return own
-    listed = (book.resolve(name, model, at_us, of) for name in prices_from)
-    return next((rates for rates in listed if isinstance(rates, Rates)), own)
+    return book.resolve(served.provider, served.model, served.at_us, served.context), None
 
 
 def to_conditions(of: Context) -> Conditions:

@@ -63,12 +63,12 @@ def rerate(archive: Archive, book: PriceBook, selection: Selection, now_us: int)
         attribution = event.attribution
         served = Served(
             attribution.provider or "",
-            attribution.model or "",
+            event.priced_as or attribution.model or "",
             event.model_served,
             event.opened_at_us,
             to_context(event.context),
         )
-        after = charge(book, served, event.quantities, free)
+        after = charge(book, served, event.quantities, free, event.parts)
         if selection.takes(event):
             yield _outcome(event, corrected.get((event.source, event.event_id), []), after, now_us)
 

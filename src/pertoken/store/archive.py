@@ -158,6 +158,8 @@ def _event(row: Row) -> Event:
         row.overrun_picos,
         row.late,
         codec.decode_tags(row.context),
+        row.priced_as,
+        tuple((model, used) for model, used in codec.decode(row.parts)) if row.parts else (),
         row.corrects,
         row.was_unpriced,
     )

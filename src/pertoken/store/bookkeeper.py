@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Books, Command, Hold, Result
-from pertoken.core.price_book import PriceBook
+from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.store import catalog, directory
 from pertoken.store.database import Database
 from pertoken.store.ledger import LedgerTables, read_hold
@@ -23,8 +23,9 @@ class Bookkeeper:
     `commit` waits for the disk.
     """
 
-    def __init__(self, database: Database, now_us: Callable[[], int]) -> None:
+    def __init__(self, database: Database, now_us: Callable[[], int], sellers: Sellers) -> None:
         self._database = database
+        self._sellers = sellers
         self._writer = database.hot_writer()
         self._now_us = now_us
         self._tables = LedgerTables()
@@ -96,7 +97,7 @@ class Bookkeeper:
 
     def _read_if_changed(self, connection: sa.Connection) -> None:
         if directory.read_revision(connection) != self.directory.revision:
-            self.prices = catalog.read_book(connection)
+            self.prices = catalog.read_book(connection, self._sellers)
             self.directory = directory.read(connection)
 
 

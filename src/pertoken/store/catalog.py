@@ -6,24 +6,24 @@ from typing import Any
 import sqlalchemy as sa
 
 from pertoken.core.periods import Window
-from pertoken.core.price_book import PriceBook
+from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.prices import Clause, Match, PriceRow, Quota, Source
 from pertoken.store import codec
 from pertoken.store.directory import bump_revision
 from pertoken.store.schema import Row, prices
 
 
-def read_book(connection: sa.Connection, believed_at_us: int | None = None) -> PriceBook:
+def read_book(connection: sa.Connection, sellers: Sellers, believed_at_us: int | None = None) -> PriceBook:
     """Return the book of all rows in use, or of those that were believed at an instant."""
     if believed_at_us is None:
-        return PriceBook(read_rows(connection))
-    rows = read_rows(connection, superseded=True)
-    return PriceBook(
+        return PriceBook(read_rows(connection), sellers)
+    believed = (
         row
-        for row in rows
+        for row in read_rows(connection, superseded=True)
         if row.recorded_at_us <= believed_at_us
         and (row.superseded_at_us is None or row.superseded_at_us > believed_at_us)
     )
+    return PriceBook(believed, sellers)
 
 
 def read_rows(connection: sa.Connection, *, source: Source | None = None, superseded: bool = False) -> list[PriceRow]:

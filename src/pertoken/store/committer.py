@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Command, Expire, Result, Settle, Void
-from pertoken.core.price_book import PriceBook
+from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.ports import StoreUnavailable
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database, StoreFailed
@@ -55,8 +55,8 @@ class Committer:
     The bookkeeper has one user at a time: the thread while `_busy`, else the event loop.
     """
 
-    def __init__(self, database: Database, now_us: Callable[[], int]) -> None:
-        self._bookkeeper = Bookkeeper(database, now_us)
+    def __init__(self, database: Database, now_us: Callable[[], int], sellers: Sellers) -> None:
+        self._bookkeeper = Bookkeeper(database, now_us, sellers)
         self._now_us = now_us
         self._waiting: collections.deque[_Waiting] = collections.deque()
         self._owed: collections.deque[Command] = collections.deque()

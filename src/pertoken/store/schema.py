@@ -156,6 +156,8 @@ events = sa.Table(
     sa.Column(
         "context", sa.Text, nullable=False
     ),  # JSON object: tier, batch, speed, region as rated; "" where standard
+    sa.Column("priced_as", sa.Text),
+    sa.Column("parts", sa.Text, nullable=False),  # JSON: [[model, quantities], ...]; "" where one model served
     sa.Column("corrects", sa.Text),  # event id of the same source
     sa.Column("was_unpriced", sa.Boolean, nullable=False),
     sa.Column("entry_id", _Id),

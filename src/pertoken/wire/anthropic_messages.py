@@ -236,6 +236,9 @@ def count(usage: dict[str, Any]) -> dict[str, int]:
     return summed
 
 
+_usage = msgspec.json.Decoder(dict[str, Any])
+
+
 def by_model(usage: dict[str, Any], model: str | None) -> dict[str, dict[str, int]]:
     """Return the quantities of each model that took part; one iteration without a name is the answer's own model's.
 
@@ -250,7 +253,11 @@ def by_model(usage: dict[str, Any], model: str | None) -> dict[str, dict[str, in
 
 
 def _read_usage(raw: bytes, model: str | None, response_id: str | None, *, partial: bool = False) -> Reading:
-    return read_raw(raw, count, Origin(model, None, response_id), partial=partial)
+    reading = read_raw(raw, count, Origin(model, None, response_id), partial=partial)
+    if reading.quantities is None or b'"iterations"' not in raw:
+        return reading
+    parts = by_model(_usage.decode(raw), model)
+    return reading._replace(parts=tuple(parts.items())) if len(parts) > 1 else reading
 
 
 def _merged(old: msgspec.Raw | None, new: msgspec.Raw) -> msgspec.Raw:

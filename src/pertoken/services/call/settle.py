@@ -38,13 +38,13 @@ def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str 
         completeness = Completeness.ESTIMATED
         reason = reading.contradiction or (str(relayed.failure) if relayed.failure else "the answer carried no usage")
     context = conditions.context(
-        reading.service_tier or request.facts.service_tier, speed=request.facts.speed, region=None
+        reading.service_tier or request.facts.service_tier,
+        speed=reading.speed or request.facts.speed,
+        region=reading.region,
     )
-    provider = request.provider
-    served = Served(
-        provider.name, request.priced_as, reading.model, request.opened_at_us, context, provider.prices_from
-    )
-    charged = charge(world.ledger.prices, served, quantities)
+    served = Served(request.provider.name, request.priced_as, reading.model, request.opened_at_us, context)
+    parts = reading.parts if completeness is Completeness.FINAL else ()
+    charged = charge(world.ledger.prices, served, quantities, parts=parts)
     return Event(
         source=SOURCE,
         event_id=holding.hold.hold_id,
@@ -68,6 +68,8 @@ def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str 
         held_picos=holding.hold.amount_picos,
         overrun_picos=max(0, charged.cost_picos - holding.hold.amount_picos),
         context=to_conditions(context),
+        priced_as=None if request.priced_as == request.attribution.model else request.priced_as,
+        parts=parts,
     )
 
 

@@ -1,0 +1,101 @@
+"""What one use costs: as served, by each model that took part, at one's own prices or another's list."""
+
+import pytest
+
+from pertoken.catalogs import genai, history, providers, rules
+from pertoken.core.conditions import Context, context
+from pertoken.core.ledger import EventStatus
+from pertoken.core.money import format_amount
+from pertoken.core.periods import FOREVER_US, parse_time
+from pertoken.core.price_book import PriceBook, Sellers
+from pertoken.core.rates import Rates
+from pertoken.services.pricing import Charge, Served, charge, to_conditions, to_context
+from pertoken.wire import anthropic_messages
+
+AT_US = parse_time("2026-11-23T12:00:00Z")
+LISTS = {name: row.prices_from for name, row in providers.registry().items() if row.prices_from}
+
+
+@pytest.fixture(scope="module")
+def book() -> PriceBook:
+    """Return the shipped price book, with what the registry knows of its sellers."""
+    rows = [*genai.read(AT_US), *history.read(AT_US), *rules.read(AT_US)]
+    return PriceBook(rows, Sellers(providers.names(), LISTS))
+
+
+def cost(book: PriceBook, provider: str, model: str, usage: dict[str, int], of: Context | None = None) -> str:
+    """Return the cost of a usage, or why it has none."""
+    made = charge(book, Served(provider, model, None, AT_US, of or context()), usage)
+    return format_amount(made.cost_picos) if made.status is EventStatus.PRICED else str(made.reason)
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "usage", "asked", "expected"),
+    [
+        # Responses, gpt-5.6-sol: 200 x 4 + 2,000 x 0.4 + 400 x 5 + 300 x 20 micro-dollars; priority costs twice
+        ("openai", "gpt-5.6-sol", {"input_tokens": 2_600, "cache_read_tokens": 2_000, "cache_write_tokens": 400,
+                                   "output_tokens": 300, "reasoning_tokens": 200}, context(), "0.0096"),
+        ("openai", "gpt-5.6-sol", {"input_tokens": 2_600, "cache_read_tokens": 2_000, "cache_write_tokens": 400,
+                                   "output_tokens": 300, "reasoning_tokens": 200}, context("priority"), "0.0192"),
+        ("anthropic", "claude-opus-5-5", {"input_tokens": 6_100, "cache_read_tokens": 5_000,
+                                          "cache_write_tokens": 1_000, "cache_write_1h_tokens": 400,
+                                          "output_tokens": 200, "web_searches": 2}, context(), "0.0316"),
+        # In the US alone tokens cost a tenth more, searches do not: 0.0116 x 1.1 + 0.02
+        ("anthropic", "claude-opus-5-5", {"input_tokens": 6_100, "cache_read_tokens": 5_000,
+                                          "cache_write_tokens": 1_000, "cache_write_1h_tokens": 400,
+                                          "output_tokens": 200, "web_searches": 2}, context(region="us"), "0.03276"),
+        ("google", "gemini-2.5-pro", {"input_tokens": 250_000, "cache_read_tokens": 50_000, "output_tokens": 4_000,
+                                      "reasoning_tokens": 3_000}, context(), "0.5725"),
+        ("xai", "grok-4.3", {"input_tokens": 1_000, "output_tokens": 100, "reasoning_tokens": 90}, context(), "0.0015"),
+        ("groq", "whisper-large-v3", {"seconds": 3}, context(), "0.000308333333"),
+        ("azure", "gpt-4o", {"input_tokens": 1_000, "output_tokens": 0}, context(), "0.0025"),
+        ("groq", "gpt-4o", {"input_tokens": 1_000}, context(), "no price known for 'gpt-4o' at groq"),
+    ],
+)  # fmt: skip
+def test_worked_examples(
+    book: PriceBook, provider: str, model: str, usage: dict[str, int], asked: Context, expected: str
+) -> None:
+    """Providers' own examples to the last digit; another name of a provider and another's list are found."""
+    assert cost(book, provider, model, usage, asked) == expected
+
+
+def test_a_list_that_begins_later_ends_what_was_taken_before() -> None:
+    """A provider's own first price ends the use of another's list at its instant, also from memory."""
+    rows = history.read(AT_US)
+    own = next(row for row in rows if row.model == "gpt-4o" and row.unit == "input_tokens")
+    rows.append(
+        own._replace(provider="azure", amount_picos=7 * 10**12, valid_from_us=AT_US, price_id="pr_own")._replace(
+            valid_to_us=FOREVER_US
+        )
+    )
+    book = PriceBook(rows, Sellers({}, {"azure": ("openai",)}))
+
+    def price(at_us: int) -> int:
+        rates = book.resolve("azure", "gpt-4o", at_us)
+        assert isinstance(rates, Rates)
+        return rates.at(0).rows["input_tokens"].amount_picos
+
+    assert [price(at) // 10**11 for at in (AT_US - 1, AT_US, AT_US - 2, AT_US + 1)] == [25, 70, 25, 70]
+
+
+def test_each_model_that_took_part_has_its_own_price(book: PriceBook) -> None:
+    """An answer whose iterations were two models' is charged part by part; the sum of both is the usage."""
+    body = b"""{"model": "claude-opus-4-8", "id": "msg_1", "usage": {"input_tokens": 100, "output_tokens": 30,
+        "iterations": [
+            {"type": "message", "model": "claude-opus-4-8", "input_tokens": 100, "output_tokens": 20},
+            {"type": "compaction", "model": "claude-haiku-4-5", "input_tokens": 1000, "output_tokens": 10}]}}"""
+    reading = anthropic_messages.read_answer(body)
+    served = Served("anthropic", "claude-opus-4-8", reading.model, AT_US, context())
+
+    assert reading.quantities == {"input_tokens": 1_100, "output_tokens": 30}
+    assert [model for model, _ in reading.parts] == ["claude-opus-4-8", "claude-haiku-4-5"]
+    charged = charge(book, served, reading.quantities, parts=reading.parts)
+    assert format_amount(charged.cost_picos) == "0.00205"  # 100 x 5 + 20 x 25 + 1,000 x 1 + 10 x 5 micro-dollars
+    unknown = charge(book, served, reading.quantities, parts=(*reading.parts, ("claude-99", {"input_tokens": 1})))
+    assert isinstance(unknown, Charge)
+
+
+@pytest.mark.parametrize("made", [context(), context("flex", batch=True, speed="fast", region="us")])
+def test_a_context_survives_being_kept(made: Context) -> None:
+    """What an event keeps of its context is the context it is rated again in."""
+    assert to_context(to_conditions(made)) == made
