@@ -308,3 +308,33 @@ def test_rate_and_ingest_agree(pertoken: Pertoken, write_lines: WriteLines) -> N
 
     for line in rated:
         assert pertoken.json("explain", line["id"])["cost"] == line["cost"]
+
+
+def test_rate_in_every_context(pertoken: Pertoken) -> None:
+    """Tier, batch, region and fractions of a second have their price; what nobody priced is unpriced, with a reason."""
+    usage = {"input_tokens": 1_000_000, "output_tokens": 0}
+    lines = [
+        {"id": 1, "provider": "openai", "model": "gpt-5.4", "usage": usage, "batch": True},
+        {"id": 2, "provider": "anthropic", "model": "claude-opus-4-8", "usage": usage, "region": "us"},
+        {"id": 3, "provider": "openai", "model": "gpt-5.4", "usage": usage, "service_tier": "prority"},
+        {"id": 4, "provider": "openai", "model": "gpt-5.4", "usage": usage, "speed": "ludicrous"},
+        {"id": 5, "provider": "groq", "model": "whisper-large-v3", "usage": {"seconds": 12.345}},
+        {"id": 6, "provider": "groq", "model": "whisper-large-v3", "usage": {"seconds": 2.5}},
+    ]
+    rated = pertoken.lines("rate", stdin=lines)
+
+    assert [one.get("cost") for one in rated] == ["2.5", "5.5", None, None, "0.0003806375", "0.000308333333"]
+    assert [one["status"] for one in rated[2:4]] == ["unpriced", "unpriced"]
+    assert "service tier 'prority'" in rated[2]["reason"]
+    assert rated[1]["lines"][0]["factors"][0]["factor"] == "1.1"
+    assert rated[4]["lines"][0]["quantity"] == 12.345
+    assert rated[5]["lines"][0]["minimum"] == 10
+
+
+def test_free_quotas_are_taken_off_where_asked(pertoken: Pertoken) -> None:
+    """By itself a search costs its price; with --free-quotas the month's free ones go first, in the order of lines."""
+    asked = {"provider": "google", "model": "gemini-3.5-flash", "usage": {"web_searches": 3_000}}
+    lines = [{**asked, "id": day, "at": f"2026-1{day}-01T00:00:00Z"} for day in (0, 0, 1)]
+
+    assert [one["cost"] for one in pertoken.lines("rate", stdin=lines)] == ["42", "42", "42"]
+    assert [one["cost"] for one in pertoken.lines("rate", "--free-quotas", stdin=lines)] == ["0", "14", "0"]

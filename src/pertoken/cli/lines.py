@@ -77,16 +77,17 @@ def extract() -> None:
 
 
 @click.command()
+@click.option("--free-quotas", is_flag=True, help="Take free quotas off, in the order of the lines.")
 @db_option
 @json_lines_option
-def rate(db: str | None) -> None:
+def rate(db: str | None, *, free_quotas: bool) -> None:
     """Price usage: {"id", "provider", "model", "usage", "at", "service_tier", "batch", "speed", "region"} a line."""
     from pertoken.core.usage import Contradiction  # noqa: PLC0415 - keeps --help fast
     from pertoken.services.ingest import NotAnEvent  # noqa: PLC0415
     from pertoken.services.pricing import FreeUse  # noqa: PLC0415
     from pertoken.services.rate import rate_usage  # noqa: PLC0415
 
-    book, at_us, free = _price_book(db), now_us(), FreeUse()
+    book, at_us, free = _price_book(db), now_us(), FreeUse() if free_quotas else None
 
     def answer(line: _Fields) -> dict[str, Any]:
         try:

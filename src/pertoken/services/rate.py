@@ -1,8 +1,13 @@
 """Pricing one stated usage, as `pertoken rate` answers it."""
 
 from collections.abc import Mapping
+from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
+from math import isfinite
 from typing import Any
+
+import msgspec
 
 from pertoken.core import rating
 from pertoken.core.conditions import Conditions, Context, context
@@ -11,33 +16,58 @@ from pertoken.core.periods import NotATime, parse_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import Rates
 from pertoken.core.rating import Rated
+from pertoken.core.usage import QUANTITY_MAX
 from pertoken.services.explain import line_fields
 from pertoken.services.ingest import NotAnEvent, read_quantities
 from pertoken.services.pricing import FreeUse
 
 
-def rate_usage(fields: Mapping[str, Any], book: PriceBook, now_us: int, free: FreeUse) -> dict[str, Any]:
-    """Return status, cost and lines of a usage at its time (now, where it names none).
+def rate_usage(fields: Mapping[str, Any], book: PriceBook, now_us: int, free: FreeUse | None) -> dict[str, Any]:
+    """Return status, cost and lines of a usage at its time (now, where it names none); nothing is `free` without it.
 
     Raises NotAnEvent where the line is not well formed, Contradiction where its usage contradicts itself.
     """
     provider, model = fields.get("provider"), fields.get("model")
     if not isinstance(provider, str) or not isinstance(model, str):
         raise NotAnEvent("provider and model must be texts")
-    quantities = read_quantities(fields.get("usage"))
+    quantities = _with_fractions(fields.get("usage"))
     at_us = _at_us(fields.get("at"), now_us)
     rates = book.resolve(provider, model, at_us, read_context(fields))
     if not isinstance(rates, Rates):
         return {"status": "unpriced", "reason": rates.reason}
-    rated = rating.rate(quantities, rates, free.left(rates, at_us))
+    rated = rating.rate(quantities, rates, None if free is None else free.left(rates, at_us))
     if not isinstance(rated, Rated):
         return {"status": "unpriced", "reason": rated.reason}
-    free.take(rated.lines, at_us)
+    if free is not None:
+        free.take(rated.lines, at_us)
     lines = [
-        line_fields(line.unit, line.quantity, line.amount_picos, line.price, line.price_id) for line in rated.lines
+        line_fields(one.unit, _number(one.quantity), one.amount_picos, one.price, one.price_id) for one in rated.lines
     ]
     cost = format_amount(rated.cost_picos, rated.currency)
     return {"status": "priced", "currency": rated.currency, "cost": cost, "lines": lines}
+
+
+def _with_fractions(usage: object) -> dict[str, int]:
+    """Return a usage's units. Seconds may have a fraction here, which is rated exactly: nothing of it is kept.
+
+    The cost is rounded once, at the end. Raises NotAnEvent.
+    """
+    if not isinstance(usage, dict) or not isinstance(usage.get("seconds"), float):
+        return read_quantities(usage)
+    seconds = Fraction(repr(usage["seconds"])) if isfinite(usage["seconds"]) else Fraction(-1)
+    if not 0 <= seconds <= QUANTITY_MAX:
+        raise NotAnEvent(f"seconds is no count: {usage['seconds']!r}")
+    quantities = read_quantities({**usage, "seconds": 0})
+    quantities["seconds"] = seconds  # type: ignore[assignment]  # rating multiplies it as any number
+    return quantities
+
+
+def _number(quantity: int) -> Any:
+    """Return a quantity as a JSON number with all its digits."""
+    if isinstance(quantity, int):
+        return quantity
+    fraction = Fraction(quantity)
+    return msgspec.Raw(format(Decimal(fraction.numerator) / Decimal(fraction.denominator), "f").encode())
 
 
 def read_context(fields: Mapping[str, Any]) -> Context:
