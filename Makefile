@@ -22,6 +22,7 @@ check: $(STAMP)  ## style, types, architecture
 
 bench: $(STAMP)  ## measurements of this machine, as a table
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/rating.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

@@ -65,10 +65,16 @@ def parse_amount(text: str, currency: str = "USD") -> int:
 
 def format_amount(picos: int, currency: str = "USD") -> str:
     """Return the exact decimal text in the major unit, without exponent or trailing zeros ("0.0096")."""
-    digits = pico_digits(currency)
-    whole, rest = divmod(abs(picos), 10**digits)
+    digits, scale = _scale(currency)
+    whole, rest = divmod(abs(picos), scale)
     text = f"{whole}.{str(rest).zfill(digits).rstrip('0')}" if rest else str(whole)
     return f"-{text}" if picos < 0 else text
+
+
+@lru_cache(maxsize=256)
+def _scale(currency: str) -> tuple[int, int]:
+    digits = pico_digits(currency)
+    return digits, int(10**digits)
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:

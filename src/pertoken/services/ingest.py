@@ -163,6 +163,9 @@ def read_quantities(usage: object) -> dict[str, int]:
         raise NotAnEvent("usage must be an object of units and counts")
     quantities: dict[str, int] = {}
     for unit, quantity in usage.items():
+        if type(quantity) is int and unit in DIMENSIONS and 0 <= quantity <= QUANTITY_MAX:  # nearly always
+            quantities[unit] = quantity
+            continue
         if unit == "reported_cost" or quantity is None:
             continue
         if unit not in DIMENSIONS:

@@ -77,7 +77,7 @@ def read_context(fields: Mapping[str, Any]) -> Context:
         raise NotAnEvent("attributes must be an object of texts")
     named = (fields.get("service_tier"), fields.get("batch"), fields.get("speed"), fields.get("region"))
     try:
-        return _context(*named, tuple(sorted(attributes.items())))
+        return _context(*named, tuple(sorted(attributes.items())) if attributes else ())
     except TypeError as error:
         raise NotAnEvent("service_tier, speed and region must be texts") from error
 
