@@ -49,6 +49,8 @@ def cost(book: PriceBook, provider: str, model: str, usage: dict[str, int], of: 
         ("xai", "grok-4.3", {"input_tokens": 1_000, "output_tokens": 100, "reasoning_tokens": 90}, context(), "0.0015"),
         ("groq", "whisper-large-v3", {"seconds": 3}, context(), "0.000308333333"),
         ("azure", "gpt-4o", {"input_tokens": 1_000, "output_tokens": 0}, context(), "0.0025"),
+        ("openai", "ft:gpt-4.1-mini-2025-04-14:acme::x1", {"input_tokens": 1_000, "cache_read_tokens": 500,
+                                                            "output_tokens": 100}, context(), "0.00082"),
         ("groq", "gpt-4o", {"input_tokens": 1_000}, context(), "no price known for 'gpt-4o' at groq"),
     ],
 )  # fmt: skip

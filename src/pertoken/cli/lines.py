@@ -1,7 +1,7 @@
 """`pertoken extract` and `pertoken rate`: JSON lines in, JSON lines out, one answer for each line."""
 
-import json
 import gc
+import json
 import sys
 from collections.abc import Callable
 from math import isfinite
