@@ -20,12 +20,16 @@ host_option = click.option("--host", default="127.0.0.1", show_default=True)
 @click.command()
 @host_option
 @click.option("--port", type=PORT, default=4000, envvar="PORT", show_default=True, help="0: any free one. [PORT]")
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on this port.")
 @db_option
 @click.option("--config", metavar="FILE", help="Settings in YAML. [PERTOKEN_CONFIG]")
 @json_option
-def serve(host: str, port: int, db: str | None, config: str | None, as_json: bool) -> None:
+def serve(  # noqa: PLR0917 - click passes each option by name
+    host: str, port: int, workers: int, db: str | None, config: str | None, as_json: bool
+) -> None:
     """Run the gateway until Ctrl-C. Running calls finish and settle first. With --json the log is JSON lines."""
     from pertoken.gateway import server  # noqa: PLC0415 - keeps --help fast
+    from pertoken.gateway import workers as several  # noqa: PLC0415
 
     settings = load_settings(db, config)
     refuse_base_urls_that_are_none(settings)
@@ -36,7 +40,10 @@ def serve(host: str, port: int, db: str | None, config: str | None, as_json: boo
     for chatty in ("alembic", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     with store_errors():
-        server.run(settings, host, port)
+        if workers == 1:
+            server.run(settings, host, port)
+        else:
+            several.run(settings, host, port, workers)
 
 
 @click.command()

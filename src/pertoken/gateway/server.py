@@ -1,4 +1,4 @@
-"""Running the gateway: one process, one event loop, one committer."""
+"""Running the gateway: one process, one event loop, one committer. `gateway.workers` runs several of them."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 import uvloop
@@ -20,24 +20,35 @@ from pertoken.store.database import Database
 
 log = logging.getLogger("pertoken.gateway")
 
+BACKLOG = 2_048
 SHUTDOWN_S = 30  # how long running calls may take to finish once the process is asked to end
 
 
 def run(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM; running calls finish and settle first. Raises StoreFailed, OSError."""
+    with socket.create_server((host, port), backlog=BACKLOG) as listener:
+        serve_on(listener, settings, lambda: say_address(listener))
+
+
+def serve_on(listener: socket.socket, settings: Settings, on_ready: Callable[[], None]) -> None:
+    """Serve on a listening socket, as `run` does; `on_ready` is called when calls are answered."""
     with wiring.open_database(settings) as database, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, database, host, port))
+        runner.run(_serve(settings, database, listener, on_ready))
 
 
-async def _serve(settings: Settings, database: Database, host: str, port: int) -> None:
+def say_address(listener: socket.socket) -> None:
+    """Print where calls are answered: what waits for this line can call at once."""
+    host, port = listener.getsockname()[:2]
+    print(f"pertoken listening on http://{host}:{port}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+async def _serve(settings: Settings, database: Database, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     committer = wiring.start_committer(database, settings)
     client = wiring.make_client(settings)
     world = wiring.make_world(settings, committer, client)
     _tame_the_collector()
     config = uvicorn.Config(
         create_app(world),
-        host=host,
-        port=port,
         http=bind(world, settings.limits.body_bytes_max),
         log_config=None,
         access_log=False,
@@ -46,9 +57,9 @@ async def _serve(settings: Settings, database: Database, host: str, port: int) -
         timeout_keep_alive=75,
         timeout_graceful_shutdown=SHUTDOWN_S,
     )
-    server = _Server(config)
+    server = _Server(config, on_ready)
     try:
-        await server.serve()
+        await server.serve(sockets=[listener])
     finally:
         await client.close()
         await committer.close()
@@ -62,7 +73,11 @@ def _tame_the_collector() -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server that says where it listens, and leaves the process to end by itself."""
+    """uvicorn's server that says when it is ready, and leaves the process to end by itself."""
+
+    def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_ready = on_ready
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -77,8 +92,7 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then print the address: what waits for this line can call at once."""
+        """Start, then say so."""
         await super().startup(sockets)
         if self.started:
-            host, port = self.servers[0].sockets[0].getsockname()[:2]
-            print(f"pertoken listening on http://{host}:{port}", file=sys.stderr, flush=True)  # noqa: T201
+            self._on_ready()

@@ -1,0 +1,121 @@
+"""Several gateway processes on one port and one database: `pertoken serve --workers N`.
+
+Each worker is a whole gateway of its own; what they share is the database, which decides. The parent holds a listening
+socket for each of them (SO_REUSEPORT: the kernel spreads connections over them), so that a worker that dies loses the
+calls it was serving and no other; its successor takes over the socket, and the holds it left expire.
+"""
+
+import contextlib
+import logging
+import os
+import select
+import signal
+import socket
+import time
+from types import FrameType
+
+from pertoken import wiring
+from pertoken.gateway.server import BACKLOG, SHUTDOWN_S, say_address, serve_on
+from pertoken.settings import Settings
+
+log = logging.getLogger("pertoken.workers")
+
+POLL_S = 0.2
+RESTART_S = 1.0  # between two starts of one worker, so that one that cannot start does not spin
+
+
+def run(settings: Settings, host: str, port: int, count: int) -> None:
+    """Serve with `count` workers until SIGINT or SIGTERM; all of them settle first. Raises StoreFailed, OSError."""
+    with wiring.open_database(settings):
+        pass  # made, migrated and filled once, before anybody shares it
+    with contextlib.ExitStack() as stack:
+        listeners = [stack.enter_context(_listen(host, port))]
+        address = listeners[0].getsockname()[:2]
+        listeners += [stack.enter_context(_listen(*address)) for _ in range(count - 1)]
+        _Parent(settings, listeners).run()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    return socket.create_server((host, port), backlog=BACKLOG, reuse_port=True)
+
+
+class _Parent:
+    """Starts the workers, starts those anew that die, and ends them all when asked."""
+
+    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
+        self._settings = settings
+        self._listeners = listeners
+        self._workers: dict[int, int] = {}  # process id -> its place among the listeners
+        self._started_at: dict[int, float] = {}  # place -> when
+        self._ending = False
+        self._ready, self._says_ready = os.pipe()
+        os.set_blocking(self._says_ready, False)  # who is started later than all says it to nobody
+
+    def run(self) -> None:
+        """Run until every worker has ended."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._end)
+        for place in range(len(self._listeners)):
+            self._start(place)
+        waiting = len(self._listeners)
+        while self._workers:
+            if waiting and select.select([self._ready], [], [], POLL_S)[0]:
+                waiting = max(0, waiting - len(os.read(self._ready, waiting)))
+                if not waiting and not self._ending:
+                    say_address(self._listeners[0])
+            pid, status = os.waitpid(-1, os.WNOHANG if waiting else 0)
+            place = self._workers.pop(pid, None)
+            if place is None or self._ending:
+                continue
+            log.error("worker %d ended (%s): starting another", pid, _said(status))
+            time.sleep(max(0.0, self._started_at[place] + RESTART_S - time.monotonic()))
+            if not self._ending:
+                self._start(place)
+
+    def _start(self, place: int) -> None:
+        self._started_at[place] = time.monotonic()
+        pid = os.fork()
+        if pid:
+            self._workers[pid] = place
+            return
+        code = 1
+        try:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
+            for other, listener in enumerate(self._listeners):
+                if other != place:
+                    listener.close()
+            serve_on(self._listeners[place], self._settings, self._say_ready)
+            code = 0
+        except KeyboardInterrupt:
+            code = 0
+        except BaseException:
+            log.exception("a worker could not go on")
+        finally:
+            logging.shutdown()
+            os._exit(code)
+
+    def _say_ready(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._says_ready, b".")
+
+    def _end(self, _number: int, _frame: FrameType | None) -> None:
+        """Ask every worker to end; those that do not within their time are killed."""
+        if self._ending:
+            return
+        self._ending = True
+        for pid in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        signal.signal(signal.SIGALRM, self._kill)
+        signal.alarm(SHUTDOWN_S + 10)
+
+    def _kill(self, _number: int, _frame: FrameType | None) -> None:
+        for pid in self._workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _said(status: int) -> str:
+    code = os.waitstatus_to_exitcode(status)
+    return f"signal {signal.Signals(-code).name}" if code < 0 else f"exit {code}"

@@ -1,0 +1,88 @@
+"""Several workers on one database: one budget, one port, and a worker that dies takes nothing along."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from openai import OpenAI
+from tests.e2e.conftest import gateway_environ, start
+
+from pertoken.services.verify import verify
+from pertoken.store.archive import Archive
+from pertoken.store.database import Database
+from pertoken.wiring import SystemClock
+
+WORKERS = 3
+HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Return the environment of a gateway in front of a simulator of its own."""
+    simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path / "simulator.log")
+    try:
+        yield gateway_environ(simulator.url, tmp_path)
+    finally:
+        simulator.stop()
+
+
+def pertoken(environ: dict[str, str], *words: str) -> str:
+    """Run a command."""
+    command = [sys.executable, "-m", "pertoken", *words]
+    return subprocess.run(command, env={**os.environ, **environ}, check=True, capture_output=True, text=True).stdout
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that `pid` has started and that live."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_a_budget_holds_over_all_workers(environ: dict[str, str], tmp_path: Path) -> None:
+    """Of forty concurrent calls as many are served as the limit allows, whoever serves them.
+
+    A killed worker is replaced, the books stay clean, and a terminated parent ends them all.
+    """
+    secret = re.search(r"sk-pt-\w+", pertoken(environ, "key", "create", "app", "--json"))
+    assert secret is not None
+    pertoken(environ, "budget", "set", "few", "--limit", "25", "--axis", "requests", "--window", "total")
+    gateway = start(["-m", "pertoken", "serve", "--port", "0", "--workers", str(WORKERS)], environ, tmp_path / "log")
+    try:
+        before = children(gateway.popen.pid)
+        assert len(before) == WORKERS
+
+        def call(_number: int) -> bool:
+            client = OpenAI(base_url=f"{gateway.url}/v1", api_key=secret[0], max_retries=0)
+            try:
+                client.chat.completions.create(model="gpt-4o-mini", messages=HELLO, max_tokens=20)
+            except openai.RateLimitError:
+                return False
+            return True
+
+        with ThreadPoolExecutor(8) as pool:
+            served = list(pool.map(call, range(40)))
+        assert sum(served) == 25
+
+        os.kill(before[0], signal.SIGKILL)
+        deadline = time.monotonic() + 20
+        while len(children(gateway.popen.pid)) < WORKERS or before[0] in children(gateway.popen.pid):
+            assert time.monotonic() < deadline, "the worker was not replaced"
+            time.sleep(0.05)
+        pertoken(environ, "budget", "set", "few", "--limit", "35", "--axis", "requests", "--window", "total")
+        with ThreadPoolExecutor(8) as pool:
+            assert sum(pool.map(call, range(20))) == 10
+    finally:
+        gateway.stop()
+    assert all(not Path(f"/proc/{pid}").exists() for pid in before)
+    database = Database(environ["PERTOKEN_DATABASE_URL"])
+    with database.read() as connection:
+        assert verify(Archive(connection), SystemClock().now_us()).differences == []
+    database.close()
