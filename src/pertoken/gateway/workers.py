@@ -64,8 +64,8 @@ class _Parent:
                 if not waiting and not self._ending:
                     say_address(self._listeners[0])
             pid, status = os.waitpid(-1, os.WNOHANG if waiting else 0)
-            place = self._workers.pop(pid, None)
-            if place is None or self._ending:
+            place = self._workers.pop(pid, -1)
+            if place < 0 or self._ending:
                 continue
             log.error("worker %d ended (%s): starting another", pid, _said(status))
             time.sleep(max(0.0, self._started_at[place] + RESTART_S - time.monotonic()))
