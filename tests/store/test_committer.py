@@ -10,14 +10,17 @@ import pytest
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.ledger import (
+    Claim,
     Conflict,
     Duplicate,
     Event,
     EventStatus,
     Held,
     Hold,
+    Known,
     Look,
     OpenHold,
+    Outcome,
     Record,
     Recorded,
     Refused,
@@ -290,5 +293,35 @@ def test_a_failing_store_answers_unavailable_and_pays_what_it_owes(
         with database.read() as connection:
             assert len(Archive(connection).call_events("call_1")) == 1
             assert Archive(connection).open_holds() == []
+
+    run(database, story)
+
+
+def test_a_name_is_one_calls_until_it_ended_without_an_outcome(database: Database) -> None:
+    """While its call runs, and once it has an outcome, a name is taken; after a void it is free again."""
+    claim = Claim("key_1", "order-1", b"hash")
+    answered = Outcome(200, ((b"content-type", b"text/plain"),), b"hello", stream=False)
+
+    async def story(committer: Committer) -> None:
+        revision = committer.directory.revision
+        one, two, three = hold("call_1"), hold("call_2"), hold("call_3")
+        assert isinstance(await committer.submit(OpenHold(one, revision, claim)), Held)
+        running = await committer.submit(OpenHold(two, revision, claim))
+        assert isinstance(running, Known)
+        assert (running.claimed.call_id, running.claimed.outcome, running.same_request) == ("call_1", None, True)
+        await committer.submit(Void("call_1", WHO, one.opened_at_us))
+        assert isinstance(await committer.submit(OpenHold(two, revision, claim)), Held)
+        # A late settlement of the call that lost the name must not answer for the one that has it now.
+        await committer.submit(Settle("call_1", event(one), claim, answered._replace(body=b"late")))
+        assert isinstance(await committer.submit(OpenHold(three, revision, claim)), Known)
+        await committer.submit(Settle("call_2", event(two), claim, answered))
+        done = await committer.submit(OpenHold(three, revision, claim._replace(request_hash=b"other")))
+        assert isinstance(done, Known)
+        assert (done.claimed.call_id, done.claimed.outcome, done.same_request) == ("call_2", answered, False)
+        results = await asyncio.gather(
+            *(committer.submit(OpenHold(hold(f"call_{n}"), revision, Claim("key_1", "x", b""))) for n in range(10, 20))
+        )
+        assert sum(isinstance(result, Held) for result in results) == 1
+        assert sum(isinstance(result, Known) for result in results) == 9
 
     run(database, story)

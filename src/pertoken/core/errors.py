@@ -17,6 +17,7 @@ class Code(StrEnum):
     TOO_LARGE = "too_large"
     INVALID_REQUEST = "invalid_request"
     UNKNOWN_KEY = "unknown_key"
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     UNKNOWN_MODEL = "unknown_model"
     PRICE_UNKNOWN = "price_unknown"
     RATE_LIMITED = "rate_limited"
@@ -34,6 +35,7 @@ STATUS: Mapping[Code, int] = {
     Code.TOO_LARGE: 413,
     Code.INVALID_REQUEST: 400,
     Code.UNKNOWN_KEY: 401,
+    Code.IDEMPOTENCY_CONFLICT: 409,
     Code.UNKNOWN_MODEL: 404,
     Code.PRICE_UNKNOWN: 402,
     Code.RATE_LIMITED: 429,

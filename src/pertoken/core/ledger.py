@@ -84,11 +84,38 @@ class Event(NamedTuple):
     was_unpriced: bool = False  # of a correction: what it corrects had no cost before
 
 
+class Claim(NamedTuple):
+    """A name that a client gives to one call, so that asking again is not calling again."""
+
+    owner: str  # the key it is asked with
+    name: str
+    request_hash: bytes
+
+
+class Outcome(NamedTuple):
+    """What a client was answered."""
+
+    status: int
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes | None  # None: too large to be kept
+    stream: bool
+
+
+class Claimed(NamedTuple):
+    """A claim as the books have it."""
+
+    request_hash: bytes
+    call_id: str
+    is_open: bool  # its call is still under way
+    outcome: Outcome | None  # None: it has none, or not yet
+
+
 class OpenHold(NamedTuple):
-    """Command: set `hold` aside on every budget it touches, all or none."""
+    """Command: set `hold` aside on every budget it touches, all or none; with `claim`, unless that call was made."""
 
     hold: Hold
     revision: int  # of the directory the caller decided on; a stale one is sent back
+    claim: Claim | None = None
 
 
 class Settle(NamedTuple):
@@ -96,6 +123,8 @@ class Settle(NamedTuple):
 
     hold_id: str
     event: Event
+    claim: Claim | None = None
+    outcome: Outcome | None = None  # what `claim` is answered with from now on
 
 
 class Void(NamedTuple):
@@ -147,6 +176,13 @@ class Held(NamedTuple):
     tightest: Remaining | None
 
 
+class Known(NamedTuple):
+    """The claim is another call's: nothing changed."""
+
+    claimed: Claimed
+    same_request: bool
+
+
 class Refused(NamedTuple):
     """The hold does not fit: `blocker` is the counter that decided, `needed` what was asked of it."""
 
@@ -185,7 +221,7 @@ class Looked(NamedTuple):
     """The directory is as new as the database."""
 
 
-Result = Looked | Held | Refused | Settled | Recorded | Voided | Duplicate | Conflict | Stale
+Result = Looked | Held | Known | Refused | Settled | Recorded | Voided | Duplicate | Conflict | Stale
 
 
 class Counter:
@@ -214,6 +250,9 @@ class Books:
         self.opened_holds: dict[str, Hold] = {}
         self.ended_holds: dict[str, EndedHold] = {}
         self.new_events: list[Event] = []
+        self.claims: dict[tuple[str, str], Claimed] = {}  # (owner, name) -> who has it
+        self.new_claims: dict[tuple[str, str], Claimed] = {}
+        self.outcomes: dict[tuple[str, str], Claimed] = {}  # claims that got their outcome
 
     def touched(self, command: Command) -> list[Touch]:
         """Return the counters that `command` touches: they must be loaded before it is applied."""
@@ -251,6 +290,10 @@ class Books:
             return Stale()
         if hold.hold_id in self.holds:
             return Duplicate() if self.holds[hold.hold_id][:5] == hold[:5] else Conflict()
+        if command.claim is not None:
+            known = self._claimed(command.claim)
+            if known is not None:
+                return known
         rows = self._rows(hold.attribution, hold.opened_at_us)
         for touch, counter in rows:
             budget = touch.budget
@@ -261,7 +304,17 @@ class Books:
             counter.held += held_amount(hold, touch.budget.axis)
             counter.changed = True
         self.holds[hold.hold_id] = self.opened_holds[hold.hold_id] = hold
+        if command.claim is not None:
+            made = Claimed(command.claim.request_hash, hold.hold_id, is_open=True, outcome=None)
+            self.claims[command.claim[:2]] = self.new_claims[command.claim[:2]] = made
         return Held(_tightest(rows))
+
+    def _claimed(self, claim: Claim) -> Known | None:
+        """Return who has a claim; one whose call ended without an outcome is free again."""
+        claimed = self.claims.get(claim[:2])
+        if claimed is None or (claimed.outcome is None and not claimed.is_open):
+            return None
+        return Known(claimed, claimed.request_hash == claim.request_hash)
 
     def _settle(self, command: Settle) -> Result:
         event = command.event
@@ -277,6 +330,12 @@ class Books:
             assert hold.amount_picos == event.held_picos, (hold, event)
             self._end(hold, HoldEnd.SETTLED, rows)
         self._post(event, rows)
+        if command.claim is not None and command.outcome is not None:
+            made = Claimed(command.claim.request_hash, command.hold_id, is_open=False, outcome=command.outcome)
+            key = command.claim[:2]
+            self.outcomes[key] = made
+            if key not in self.claims or self.claims[key].call_id == command.hold_id:
+                self.claims[key] = made
         return Settled(event, _tightest(rows))
 
     def _let_go(self, command: Void | Expire, end: HoldEnd) -> Result:

@@ -5,12 +5,14 @@ and the client reads it in its own wire format.
 """
 
 import logging
+from typing import NamedTuple
 
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ids import RANDOM_BITS, new_id
-from pertoken.core.ledger import Settled, Stale
+from pertoken.core.ledger import Claim, Event, Known, Outcome, Settled, Stale
 from pertoken.core.usage import Completeness, Reading
 from pertoken.ports import Answer, Exchange, ProviderFailed, StoreUnavailable
+from pertoken.services.call.claim import outcome_of, read_claim, replay
 from pertoken.services.call.forward import answer_headers, changes, describe, forward, let_go, provider_refusal
 from pertoken.services.call.hold import Holding, open_hold
 from pertoken.services.call.identify import identify
@@ -23,6 +25,14 @@ from pertoken.wire.routes import Endpoint
 
 log = logging.getLogger("pertoken.call")
 
+
+class Named(NamedTuple):
+    """A call that was made before under the name that the client gives it."""
+
+    claim: Claim
+    known: Known
+
+
 STALE_MAX = 5  # times that keys or budgets may change while one call is being admitted
 
 
@@ -32,6 +42,11 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
     call_id = new_id("call", now_us, world.clock.random_bits(RANDOM_BITS))
 
     admitted = await admit(exchange, endpoint, world, call_id, now_us)
+    if isinstance(admitted, Named):
+        refusal = replay(exchange, admitted.claim, admitted.known)
+        if refusal is not None:
+            refuse(exchange, endpoint.format, refusal, call_id)
+        return
     if isinstance(admitted, Refusal):
         refuse(exchange, endpoint.format, admitted, call_id)
         return
@@ -52,11 +67,15 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
     known = held_headers(call_id, request.model, holding, changed) + answer_headers(answer.headers)
     if request.facts.stream:
         exchange.start(answer.status, known + remaining_header(holding.tightest))
-        relayed = await relay_stream(exchange, request, answer, world.drains)
+        relayed = await relay_stream(exchange, request, answer, world.drains, keep=holding.claim is not None)
     else:
         relayed = await relay_whole(request, answer)
 
-    settled = await settle(request, holding, relayed, changed, world)
+    def answered(event: Event) -> Outcome:
+        body = relayed.passed + relayed.last
+        return outcome_of(answer.status, known, Settled(event, None), body, stream=request.facts.stream)
+
+    settled = await settle(request, holding, relayed, changed, world, answered if holding.claim else None)
     refusal = refusal_at_the_end(request, relayed, settled, call_id)
     if request.facts.stream:
         exchange.finish(relayed.last if refusal is None else request.format.stream_error(refusal))
@@ -69,7 +88,7 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
 
 async def admit(
     exchange: Exchange, endpoint: Endpoint, world: World, call_id: str, now_us: int
-) -> tuple[Request, Holding | None] | Refusal:
+) -> tuple[Request, Holding | None] | Refusal | Named:
     """Identify, understand and hold. Decided again when keys, budgets or prices change meanwhile."""
     for _ in range(STALE_MAX):
         caller = await identify(exchange.headers, exchange.query, world.ledger)
@@ -80,9 +99,15 @@ async def admit(
             return request
         if not request.facts.bills:
             return request, None
-        holding = await open_hold(request, call_id, world)
+        claim = read_claim(caller.headers, caller.key, exchange, endpoint.upstream_path)
+        if isinstance(claim, Refusal):
+            return claim
+        holding = await open_hold(request, call_id, world, claim)
         if isinstance(holding, Refusal):
             return holding
+        if isinstance(holding, Known):
+            assert claim is not None
+            return Named(claim, holding)
         if not isinstance(holding, Stale):
             return request, holding
     raise AssertionError("the directory changes faster than one call can be admitted")

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Books, Command, Hold, Result
 from pertoken.core.price_book import PriceBook, Sellers
-from pertoken.store import catalog, directory
+from pertoken.store import catalog, claims, directory
 from pertoken.store.database import Database
 from pertoken.store.ledger import LedgerTables, read_hold
 from pertoken.store.schema import holds, series
@@ -94,6 +94,11 @@ class Bookkeeper:
         """Return open holds whose time is over, the oldest first. Raises StoreFailed."""
         with self._database.read() as connection:
             return [read_hold(row) for row in connection.execute(_EXPIRED, {"now_us": now_us})]
+
+    def forget_old_claims(self, now_us: int) -> None:
+        """Remove what clients named more than a day ago. Raises StoreFailed."""
+        with self._database.write() as connection:
+            claims.forget_old(connection, now_us)
 
     def _read_if_changed(self, connection: sa.Connection) -> None:
         if directory.read_revision(connection) != self.directory.revision:

@@ -33,6 +33,7 @@ QUEUE_MAX = 20_000
 BATCH_MAX = 1_000
 QUICK_MAX = 200  # commands that are decided on the event loop's thread; more would stop it for too long
 OWED_MAX = 20_000
+TIDY_US = 600 * 1_000_000  # how often what is only kept for a time is removed
 LOOK_S = 1.0  # how often changes, expired holds and owed settlements are looked for
 
 log = logging.getLogger("pertoken.store")
@@ -63,6 +64,7 @@ class Committer:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._busy = False  # a batch is on its way, or about to begin
         self._look_due = False
+        self._tidied_at_us = 0
         self._closing = False
         self._loop: asyncio.AbstractEventLoop
         self._timer: asyncio.TimerHandle
@@ -209,6 +211,9 @@ class Committer:
         try:
             self._bookkeeper.refresh()
             now_us = self._now_us()
+            if now_us - self._tidied_at_us > TIDY_US:
+                self._tidied_at_us = now_us
+                self._bookkeeper.forget_old_claims(now_us)
             gone = self._bookkeeper.expired_holds(now_us)
             if gone:
                 self._bookkeeper.transact(

@@ -15,7 +15,7 @@ from pertoken.core.directory import Directory
 from pertoken.core.ledger import Books, Command, Counter, EndedHold, Event, Hold, HoldEnd
 from pertoken.core.periods import US_PER_SECOND
 from pertoken.core.reporting import SUMS, event_sums
-from pertoken.store import codec
+from pertoken.store import claims, codec
 from pertoken.store.schema import (
     Row,
     accounts,
@@ -63,6 +63,7 @@ class LedgerTables:
         }
         for source, event_id, body_hash in _IDENTITIES.run(cursor, list(records)):
             books.events[source, event_id] = body_hash
+        claims.load(cursor, books, commands)
         return books
 
     def save(self, cursor: Cursor, books: Books, posted_at_us: int) -> None:
@@ -75,6 +76,8 @@ class LedgerTables:
         _INSERT_ENDED.run(cursor, [(*self._hold_row(cursor, hold), end.value, posted_at_us) for hold, end in let_go])
         if books.new_events:
             self._save_events(cursor, books.new_events, posted_at_us)
+        if books.new_claims or books.outcomes:
+            claims.save(cursor, books, posted_at_us)
         changed = [(*key, row.held, row.spent) for key, row in books.counters.items() if row.changed]
         _PUT_COUNTER.run(cursor, changed)
 

@@ -125,6 +125,22 @@ ended_holds = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# Names that clients gave to calls, and what those were answered: kept for a day.
+claims = sa.Table(
+    "claims",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("request_hash", sa.LargeBinary, nullable=False),
+    sa.Column("call_id", sa.Text, nullable=False),
+    sa.Column("claimed_at_us", Instant, nullable=False),
+    sa.Column("status", sa.Integer),  # of the answer, null until there is one
+    sa.Column("headers", sa.LargeBinary),  # JSON: [[name, value], ...]
+    sa.Column("body", sa.LargeBinary),  # null where it was too large
+    sa.Column("stream", sa.Boolean, nullable=False),
+)
+sa.Index("ix_claims_claimed_at_us", claims.c.claimed_at_us)
+
 events = sa.Table(
     "events",
     metadata,

@@ -11,6 +11,7 @@ _TYPES = {
     402: "billing_error",
     404: "not_found_error",
     408: "timeout_error",
+    409: "invalid_request_error",
     413: "request_too_large",
     429: "rate_limit_error",
     500: "api_error",

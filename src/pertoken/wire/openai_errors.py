@@ -10,6 +10,7 @@ _TYPES = {
     402: "insufficient_quota",
     408: "timeout",
     404: "invalid_request_error",
+    409: "invalid_request_error",
     413: "invalid_request_error",
     429: "rate_limit_exceeded",
     500: "server_error",

@@ -7,7 +7,7 @@ from pertoken.core import bounds, rating
 from pertoken.core.bounds import MediaItem
 from pertoken.core.budgets import Axis, Budget
 from pertoken.core.errors import Code, Refusal
-from pertoken.core.ledger import Held, Hold, OpenHold, Refused, Remaining, Stale
+from pertoken.core.ledger import Claim, Held, Hold, Known, OpenHold, Refused, Remaining, Stale
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, US_PER_SECOND, format_time
 from pertoken.core.rating import Unpriced
@@ -39,9 +39,12 @@ class Holding(NamedTuple):
     hold: Hold
     tightest: Remaining | None  # money budget with the least left
     output_cap: int | None  # to write into the request, None: leave it
+    claim: Claim | None = None  # the name that the client gave to the call
 
 
-async def open_hold(request: Request, call_id: str, world: World) -> Holding | Refusal | Stale:
+async def open_hold(
+    request: Request, call_id: str, world: World, claim: Claim | None = None
+) -> Holding | Refusal | Stale | Known:
     """Hold the call's bound against every budget it touches. Stale means: keys or budgets changed, begin again."""
     try:
         bound = first_bound(request)
@@ -52,10 +55,12 @@ async def open_hold(request: Request, call_id: str, world: World) -> Holding | R
             if isinstance(amount, Refusal):
                 return amount
             hold = _hold(request, call_id, bound, amount, world)
-            result = await world.ledger.submit(OpenHold(hold, world.ledger.directory.revision))
+            result = await world.ledger.submit(OpenHold(hold, world.ledger.directory.revision, claim))
             match result:
                 case Held(tightest=tightest):
-                    return Holding(hold, tightest, _cap_to_write(request, bound))
+                    return Holding(hold, tightest, _cap_to_write(request, bound), claim)
+                case Known():
+                    return result
                 case Refused(blocker=blocker):
                     smaller = await _shrink(request, bound, blocker, world) if attempts_left else None
                     if smaller is None:

@@ -15,7 +15,7 @@ def refuse(exchange: Exchange, wire_format: Format, refusal: Refusal, call_id: s
     headers = [JSON, (b"x-pertoken-call-id", call_id.encode()), (b"x-pertoken-refused", str(refusal.code).encode())]
     if refusal.retry_after_s is not None:
         headers.append((b"retry-after", str(refusal.retry_after_s).encode()))
-    elif refusal.status in (402, 503):
+    elif refusal.status in (402, 409, 503):
         headers.append((b"x-should-retry", b"false"))
     exchange.answer(refusal.status, headers, wire_format.error(refusal))
 

@@ -10,6 +10,8 @@ from pertoken.services.call.understand import Request
 from pertoken.services.world import Drains
 from pertoken.wire.format import RequestFacts, StreamReader
 
+KEPT_BYTES_MAX = 4 * 1024 * 1024
+
 log = logging.getLogger("pertoken.call")
 
 
@@ -20,6 +22,7 @@ class Relayed(NamedTuple):
     text: str | None  # output text to count, None where the reading is enough
     last: bytes  # body (unary) or the kept-back end (streamed) that waits for the settlement
     failure: ProviderFailed | None = None
+    passed: bytes = b""  # of a stream that is kept: what was passed on before `last`
 
 
 async def relay_whole(request: Request, answer: Answer) -> Relayed:
@@ -33,16 +36,19 @@ async def relay_whole(request: Request, answer: Answer) -> Relayed:
     return Relayed(reading, None if _is_enough(reading) else request.format.answer_text(plain), body)
 
 
-async def relay_stream(exchange: Exchange, request: Request, answer: Answer, drains: Drains) -> Relayed:
+async def relay_stream(
+    exchange: Exchange, request: Request, answer: Answer, drains: Drains, *, keep: bool = False
+) -> Relayed:
     """Pass a streamed answer through as it comes.
 
     When the client hangs up, the provider is read to its end all the same, so that the call is settled on real usage;
     `drains` bounds how many such answers are read at once. A provider configured to be cut is given up at once instead.
+    With `keep`, what is passed on is returned as well.
     """
     reader = request.format.stream_reader(_as_sent(request))
     if request.provider.cuts_on_hangup:
         exchange.when_gone(answer.abandon)
-    relay = _Relay(exchange, reader, drains)
+    relay = _Relay(exchange, reader, drains, keep=keep)
     failure = None
     try:
         await answer.pour(relay.pass_on, relay.room)
@@ -55,7 +61,8 @@ async def relay_stream(exchange: Exchange, request: Request, answer: Answer, dra
     reading = reader.reading()
     if failure is None and not reader.complete and not _is_enough(reading):
         failure = ProviderFailed("the stream ended before its answer did")
-    return Relayed(reading, None if _is_enough(reading) else reader.text(), reader.end(), failure)
+    text = None if _is_enough(reading) else reader.text()
+    return Relayed(reading, text, reader.end(), failure, b"".join(relay.kept))
 
 
 def _as_sent(request: Request) -> RequestFacts:
@@ -66,15 +73,21 @@ def _as_sent(request: Request) -> RequestFacts:
 class _Relay:
     """Carries one stream's pieces from provider to client."""
 
-    def __init__(self, exchange: Exchange, reader: StreamReader, drains: Drains) -> None:
+    def __init__(self, exchange: Exchange, reader: StreamReader, drains: Drains, *, keep: bool) -> None:
         self._exchange = exchange
         self._reader = reader
         self._drains = drains
         self.draining = False  # the client is gone, the provider is read on
+        self._keep = keep
+        self._kept_bytes = 0
+        self.kept: list[bytes] = []
 
     def pass_on(self, chunk: bytes) -> bool:
         """Take a piece; tell whether `room` must be awaited before the next."""
         piece = self._reader.feed(chunk)
+        if self._keep and self._kept_bytes <= KEPT_BYTES_MAX:
+            self.kept.append(piece)
+            self._kept_bytes += len(piece)
         if not self._exchange.gone:
             return self._exchange.write(piece) if piece else False
         if not self.draining:

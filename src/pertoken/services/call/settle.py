@@ -1,9 +1,9 @@
 """Steps 10 and 11: from usage to exact lines, and from a hold to a posted event, once."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from pertoken.core import bounds, conditions
-from pertoken.core.ledger import Event, EventStatus, Settle, Settled
+from pertoken.core.ledger import Event, EventStatus, Outcome, Settle, Settled
 from pertoken.core.usage import Completeness
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.hold import Holding
@@ -16,13 +16,22 @@ from pertoken.wire.format import BadRequest
 SOURCE = "gateway"
 
 
-async def settle(
-    request: Request, holding: Holding, relayed: Relayed, changed: str | None, world: World
+async def settle(  # noqa: PLR0917 - what is known of the call
+    request: Request,
+    holding: Holding,
+    relayed: Relayed,
+    changed: str | None,
+    world: World,
+    answered: Callable[[Event], Outcome] | None = None,
 ) -> Settled | StoreUnavailable:
-    """Post the call's event and end its hold, durably. A store that fails keeps the event and tries again."""
+    """Post the call's event and end its hold, durably. A store that fails keeps the event and tries again.
+
+    `answered` says what is kept of the answer for a client that named its call.
+    """
     event = to_event(request, holding, relayed, changed, world)
+    outcome = None if answered is None or relayed.failure is not None else answered(event)
     try:
-        result = await world.ledger.submit(Settle(holding.hold.hold_id, event))
+        result = await world.ledger.submit(Settle(holding.hold.hold_id, event, holding.claim, outcome))
     except StoreUnavailable as error:
         return error
     return result if isinstance(result, Settled) else Settled(event, None)
