@@ -96,6 +96,7 @@ def make_world(settings: Settings, committer: Committer, client: Client) -> Worl
         owner=f"{socket.gethostname()}:{os.getpid()}",
         drains=Drains(limits.drain_calls_max),
         hold_ttl_us=limits.hold_s * 1_000_000,
+        queue_us=limits.queue_ms * 1_000,
     )
 
 

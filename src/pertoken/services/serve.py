@@ -4,12 +4,14 @@ The body of `serve` is the story; each step is a module in `services.call`. A st
 and the client reads it in its own wire format.
 """
 
+import asyncio
 import logging
 from typing import NamedTuple
 
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ids import RANDOM_BITS, new_id
 from pertoken.core.ledger import Claim, Event, Known, Outcome, Settled, Stale
+from pertoken.core.periods import US_PER_SECOND
 from pertoken.core.usage import Completeness, Reading
 from pertoken.ports import Answer, Exchange, ProviderFailed, StoreUnavailable
 from pertoken.services.call.claim import outcome_of, read_claim, replay
@@ -33,6 +35,7 @@ class Named(NamedTuple):
     known: Known
 
 
+QUEUE_POLL_US = 50_000  # how often a call that waits for room under a rate limit looks again
 STALE_MAX = 5  # times that keys or budgets may change while one call is being admitted
 
 
@@ -87,6 +90,21 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
 
 
 async def admit(
+    exchange: Exchange, endpoint: Endpoint, world: World, call_id: str, now_us: int
+) -> tuple[Request, Holding | None] | Refusal | Named:
+    """Identify, understand and hold; where a rate limit leaves no room, wait for it as long as the settings allow."""
+    deadline_us = now_us + world.queue_us
+    while True:
+        admitted = await try_to_admit(exchange, endpoint, world, call_id, now_us)
+        is_full = isinstance(admitted, Refusal) and admitted.code is Code.RATE_LIMITED
+        now_us = world.clock.now_us()
+        if not is_full or now_us + QUEUE_POLL_US > deadline_us or exchange.gone:
+            return admitted
+        await asyncio.sleep(QUEUE_POLL_US / US_PER_SECOND)
+        now_us = world.clock.now_us()
+
+
+async def try_to_admit(
     exchange: Exchange, endpoint: Endpoint, world: World, call_id: str, now_us: int
 ) -> tuple[Request, Holding | None] | Refusal | Named:
     """Identify, understand and hold. Decided again when keys, budgets or prices change meanwhile."""

@@ -37,3 +37,4 @@ class World(NamedTuple):
     owner: str  # names this process on its holds
     drains: Drains
     hold_ttl_us: int
+    queue_us: int = 0  # how long a call waits for room under a rate limit before it is refused

@@ -1,4 +1,4 @@
-"""Several workers on one database: one budget, one port, and a worker that dies takes nothing along."""
+"""Gateways started otherwise than by default: several workers on one database, and calls that wait for room."""
 
 import os
 import re
@@ -86,3 +86,24 @@ def test_a_budget_holds_over_all_workers(environ: dict[str, str], tmp_path: Path
     with database.read() as connection:
         assert verify(Archive(connection), SystemClock().now_us()).differences == []
     database.close()
+
+
+def test_a_call_waits_for_room_where_it_may(environ: dict[str, str], tmp_path: Path) -> None:
+    """With one call at a time allowed and five seconds to wait, four at once are all served, one after the other."""
+    secret = re.search(r"sk-pt-\w+", pertoken(environ, "key", "create", "app", "--json"))
+    assert secret is not None
+    pertoken(environ, "budget", "set", "one", "--limit", "1", "--axis", "concurrent", "--window", "total")
+    environ["PERTOKEN_LIMITS__QUEUE_MS"] = "5000"
+    gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, tmp_path / "log")
+    try:
+        client = OpenAI(base_url=f"{gateway.url}/v1", api_key=secret[0], max_retries=0)
+
+        def call(_number: int) -> str:
+            headers = {"x-sim-latency-ms": "150"}
+            made = client.chat.completions.create(model="gpt-4o-mini", messages=HELLO, extra_headers=headers)
+            return made.id
+
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(call, range(4)))
+    finally:
+        gateway.stop()
