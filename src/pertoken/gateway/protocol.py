@@ -21,7 +21,8 @@ from pertoken.wire import routes
 
 HEADER_BYTES_MAX = 64 * 1024
 HEADERS_MAX = 200
-REQUEST_IDLE_S = 30  # a request whose bytes stop coming for this long is given up
+REQUEST_IDLE_S = 30  # a request whose bytes stop coming for this long is given up; so is a connection without any
+REQUEST_S = 300  # a request whose bytes trickle in for this long is given up as well
 
 log = logging.getLogger("pertoken.gateway")
 
@@ -37,7 +38,13 @@ class CallProtocol(HttpToolsProtocol):
         self._hot: HotExchange | None = None  # the request being read, when it is the data plane's
         self._header_bytes = 0
         self._mid_request = False
+        self._began_at = 0.0  # the request being read, in loop time
         self._idle_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection; one that asks for nothing is not kept for ever."""
+        super().connection_made(transport)
+        self._idle_timer = self.loop.call_later(REQUEST_IDLE_S, self._give_up)
 
     def data_received(self, data: bytes) -> None:
         """Read what came; a request left half sent starts a timer."""
@@ -46,7 +53,8 @@ class CallProtocol(HttpToolsProtocol):
             self._idle_timer.cancel()
             self._idle_timer = None
         if self._mid_request and not self.transport.is_closing():
-            self._idle_timer = self.loop.call_later(REQUEST_IDLE_S, self._give_up)
+            left_s = self._began_at + REQUEST_S - self.loop.time()
+            self._idle_timer = self.loop.call_later(max(0.0, min(REQUEST_IDLE_S, left_s)), self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timer; the running call goes on without its client, unless it asked to be told."""
@@ -64,6 +72,7 @@ class CallProtocol(HttpToolsProtocol):
         self._hot = None
         self._header_bytes = 0
         self._mid_request = True
+        self._began_at = self.loop.time()
 
     def on_url(self, url: bytes) -> None:
         """Collect the request target, within the limit on headers."""
@@ -166,11 +175,12 @@ class CallProtocol(HttpToolsProtocol):
     def _give_up(self) -> None:
         if self.transport.is_closing():
             return
-        message = f"the request stopped half sent for {REQUEST_IDLE_S} s"
+        message = f"the request stopped half sent for {REQUEST_IDLE_S} s, or took longer than {REQUEST_S} s"
         if self._hot is not None and self._hot.turn and not self._hot.response_complete:
             self._refuse(self._hot, Refusal(Code.REQUEST_TIMEOUT, message))
         else:
-            log.warning("%s", message)
+            if self._mid_request:
+                log.warning("%s", message)
             self.transport.close()
 
 
