@@ -194,6 +194,7 @@ CHATS = [
         {
             "input_tokens": 33,
             "output_tokens": 7_163 + 20_016 + 95_305,
+            "citation_tokens": 20_016,
             "reasoning_tokens": 95_305,
             "web_searches": 18,
             "reported_cost": "1.234",

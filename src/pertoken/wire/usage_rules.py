@@ -1,4 +1,4 @@
-"""Which fields of each API's usage object are which unit: one row each, with its source and when it was read.
+"""Which fields of each API's usage object are which unit: one row each, with its source and the day it was noted.
 
 Input and output totals are inclusive: a row for a part says nothing about its total. Where providers differ in what
 lies inside what, their own total decides (`Beside`).
@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from pertoken.wire.usage_table import Beside, Check, Listed, Stated, Table, Zero, rule, table, term, terms
 
-# Sources, each with the date of its reading.
+# Sources, each with the day it was noted. OpenAI's, Anthropic's and Google's were held against the types of their SDKs
+# of that day; the others follow notes on the providers' references.
 CHAT = "OpenAI API reference, chat completion, usage; 2026-11-23"
 RESPONSES = "OpenAI API reference, response, usage; 2026-11-23"
 RESPONSES_TOOL_USAGE = "OpenAI API reference, response, tool_usage; openai-python 3.54.0; 2026-11-23"
@@ -75,6 +76,7 @@ PERPLEXITY_CHAT = table(
     rule("web_searches", "num_search_queries", PERPLEXITY),
     Beside("output_tokens", _REASONING, beside=True, source=PERPLEXITY, always=True),
     Beside("output_tokens", terms("citation_tokens"), beside=True, source=PERPLEXITY, always=True),
+    rule("citation_tokens", "citation_tokens", PERPLEXITY),
     total="total_tokens",
 )
 _SECONDS_HEARD = Stated("seconds", ("prompt_audio_seconds",), MISTRAL)
