@@ -267,6 +267,28 @@ def test_a_command_that_does_not_fit_fails_alone(database: Database) -> None:
     run(database, story)
 
 
+def test_a_broken_rule_stops_one_command_alone(database: Database) -> None:
+    """A settlement that contradicts its hold fails by itself; its neighbours and later calls are served."""
+
+    async def story(committer: Committer) -> None:
+        revision = committer.directory.revision
+        one, two = hold("call_1"), hold("call_2")
+        await committer.submit(OpenHold(one, revision))
+        broken = event(one)._replace(opened_at_us=one.opened_at_us + 1)
+        results = await asyncio.gather(
+            committer.submit(OpenHold(two, revision)),
+            committer.submit(Settle("call_1", broken)),
+            return_exceptions=True,
+        )
+
+        assert isinstance(results[0], Held)
+        assert isinstance(results[1], StoreUnavailable)
+        assert isinstance(await committer.submit(Settle("call_2", event(two))), Settled)
+        assert isinstance(await committer.submit(Settle("call_1", event(one))), Settled)
+
+    run(database, story)
+
+
 def test_a_failing_store_answers_unavailable_and_pays_what_it_owes(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

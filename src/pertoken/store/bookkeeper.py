@@ -1,5 +1,6 @@
 """One transaction of the ledger: read the directory, load the rows, let `core.ledger` decide, write what changed."""
 
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 
@@ -9,9 +10,11 @@ from pertoken.core.directory import Directory
 from pertoken.core.ledger import Books, Command, Hold, Result
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.store import catalog, claims, directory
-from pertoken.store.database import Database
+from pertoken.store.database import Database, StoreFailed
 from pertoken.store.ledger import LedgerTables, read_hold
 from pertoken.store.schema import holds, series
+
+log = logging.getLogger("pertoken.store")
 
 EXPIRED_MAX = 1_000  # let go in one transaction
 
@@ -65,10 +68,11 @@ class Bookkeeper:
         except sqlite3.Error as error:
             self._tables.forget()
             raise self._writer.failed(error) from error
-        except BaseException:
+        except Exception as error:  # a broken rule of our own must not stop every other call
             self._tables.forget()
             self._writer.close()
-            raise
+            log.exception("a transaction failed by our own mistake")
+            raise StoreFailed(f"a mistake of our own: {error}", is_one_row=True) from error
         self._books = books
         return results
 

@@ -193,17 +193,24 @@ class Committer:
             self._owed.append(command)
 
     def _pay_owed(self) -> None:
-        if not self._owed:
-            return
+        """Write what could not be written before, all at once if that works, else one by one: none stops the others."""
         owed = list(self._owed)
+        paid = self._try_to_pay(owed) or sum(self._try_to_pay([command]) for command in owed if len(owed) > 1)
+        if paid:
+            self.failure = None
+            log.warning("%d settlements that were owed are on disk now", paid)
+
+    def _try_to_pay(self, owed: Sequence[Command]) -> int:
+        if not owed:
+            return 0
         try:
             self._bookkeeper.transact(owed)
         except StoreFailed as failure:
             self.failure = str(failure)
-            return
-        self.failure = None
-        self._owed.clear()
-        log.warning("%d settlements that were owed are on disk now", len(owed))
+            return 0
+        for command in owed:
+            self._owed.remove(command)
+        return len(owed)
 
     def _look_around(self) -> None:
         """Settle what is owed, read a changed directory, let expired holds go."""
