@@ -193,21 +193,21 @@ class Committer:
             self._owed.append(command)
 
     def _pay_owed(self) -> None:
-        """Write what could not be written before, all at once if that works, else one by one: none stops the others."""
-        owed = list(self._owed)
-        paid = self._try_to_pay(owed) or sum(self._try_to_pay([command]) for command in owed if len(owed) > 1)
+        """Write what could not be written before, all at once; where one row is at fault, one by one."""
+        paid = self._pay(list(self._owed))
         if paid:
             self.failure = None
             log.warning("%d settlements that were owed are on disk now", paid)
 
-    def _try_to_pay(self, owed: Sequence[Command]) -> int:
+    def _pay(self, owed: Sequence[Command]) -> int:
         if not owed:
             return 0
         try:
             self._bookkeeper.transact(owed)
         except StoreFailed as failure:
             self.failure = str(failure)
-            return 0
+            alone = failure.is_one_row and len(owed) > 1
+            return sum(self._pay([command]) for command in owed) if alone else 0
         for command in owed:
             self._owed.remove(command)
         return len(owed)
