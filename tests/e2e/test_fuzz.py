@@ -2,12 +2,16 @@
 
 import json
 import socket
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.e2e.conftest import Stack
+from tests.e2e.conftest import Stack, gateway_environ, start
+
+from pertoken.store.database import Database
 
 MISTAKE = "by our own mistake"
 BODIES: list[tuple[str, dict[str, Any]]] = [
@@ -29,6 +33,24 @@ PIECES = st.sampled_from(
     [b"\r\n", b"\n", b"\0", b"\xff", b": ", b"transfer-encoding: chunked\r\n", b"content-length: 5\r\n",
      b"content-length: -1\r\n", b"expect: 100-continue\r\n", b"upgrade: h2c\r\n", b"HTTP/1.1", b" " * 40]
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Return a gateway and a simulator of this module's own: calls whose clients hung up run on behind the tests."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, folder / "simulator.log")
+    environ = gateway_environ(simulator.url, folder)
+    gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
+    database = Database(environ["PERTOKEN_DATABASE_URL"])
+    try:
+        made = Stack(gateway, simulator, database)
+        key_id, secret = made.new_key("fuzz")
+        yield Stack(gateway, simulator, database, key_id, secret, "fuzz")
+    finally:
+        gateway.stop()
+        simulator.stop()
+        database.close()
 
 
 def told(stack: Stack, data: bytes, *, hang_up: bool = False) -> bytes:
@@ -60,9 +82,7 @@ def check(stack: Stack) -> None:
     assert MISTAKE not in stack.log()
 
 
-bounded = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+bounded = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @bounded
