@@ -93,7 +93,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings, defaults filled in."""
 
     database_url: str = ""
-    durability: Literal["full"] = "full"
+    durability: Literal["full", "relaxed"] = "full"
     providers: dict[str, ProviderSetting] = {}
     models: dict[str, ModelSetting] = {}
     limits: LimitSettings = LimitSettings()

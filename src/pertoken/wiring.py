@@ -58,7 +58,7 @@ class SystemClock:
 @contextmanager
 def open_database(settings: Settings) -> Iterator[Database]:
     """Yield the database, at the newest schema and with a price book in it. Raises StoreFailed."""
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, synced=settings.durability == "full")
     try:
         database.migrate()
         fill_price_book(database, settings)

@@ -347,3 +347,16 @@ def test_a_name_is_one_calls_until_it_ended_without_an_outcome(database: Databas
         assert sum(isinstance(result, Known) for result in results) == 9
 
     run(database, story)
+
+
+@pytest.mark.parametrize(("synced", "level"), [(True, 2), (False, 1)])
+def test_durability_is_what_it_says(tmp_path: Path, synced: bool, level: int) -> None:
+    """Full durability flushes each commit to the disk; relaxed leaves that to the system."""
+    database = Database(f"sqlite:///{tmp_path}/ledger.db", synced=synced)
+    database.migrate()
+    writer = database.hot_writer()
+    assert writer.begin(wait=False)
+    assert writer.cursor.execute("PRAGMA synchronous").fetchall() == [(level,)]
+    writer.rollback()
+    writer.close()
+    database.close()

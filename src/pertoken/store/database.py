@@ -31,15 +31,16 @@ class StoreFailed(Exception):
 class Database:
     """One database. Writers begin IMMEDIATE, so that what they read cannot change before they write."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, synced: bool = True) -> None:
+        """Open lazily. Without `synced`, the last commits may be lost when the machine, not the process, stops."""
         self.url = sa.make_url(url)
         if self.url.get_backend_name() != "sqlite":
             raise StoreFailed(f"unsupported database: {self.url.get_backend_name()!r}; use sqlite:///PATH")
         if not self.url.database or self.url.database == ":memory:":
             raise StoreFailed("the ledger needs a file, not memory; use sqlite:///PATH")
         self.path = Path(self.url.database)
-        self._writer = _engine(self.url, "BEGIN IMMEDIATE")
-        self._reader = _engine(self.url, "BEGIN")
+        self._writer = _engine(self.url, "BEGIN IMMEDIATE", synced=synced)
+        self._reader = _engine(self.url, "BEGIN", synced=synced)
 
     def hot_writer(self) -> "HotWriter":
         """Return a writer on a connection of its own."""
@@ -166,7 +167,8 @@ class HotWriter:
         self.cursor.execute("PRAGMA busy_timeout=0")  # `begin` waits, or does not, by itself
 
 
-def _engine(url: sa.URL, begin: str) -> sa.Engine:
+def _engine(url: sa.URL, begin: str, *, synced: bool) -> sa.Engine:
+    level = "FULL" if synced else "NORMAL"
     arguments = {"timeout": BUSY_MS_MAX / 1000, "check_same_thread": False, "cached_statements": 256}
     engine = sa.create_engine(url, connect_args=arguments)
 
@@ -174,7 +176,7 @@ def _engine(url: sa.URL, begin: str) -> sa.Engine:
     def _prepare(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
         connection.isolation_level = None  # the driver must not begin transactions of its own
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "cache_size=-16000", "temp_store=MEMORY"):
+        for pragma in ("journal_mode=WAL", f"synchronous={level}", "cache_size=-16000", "temp_store=MEMORY"):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
 
