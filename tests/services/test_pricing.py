@@ -101,3 +101,15 @@ def test_each_model_that_took_part_has_its_own_price(book: PriceBook) -> None:
 def test_a_context_survives_being_kept(made: Context) -> None:
     """What an event keeps of its context is the context it is rated again in."""
     assert to_context(to_conditions(made)) == made
+
+
+def test_a_part_without_a_price_makes_nothing_free(book: PriceBook) -> None:
+    """Tokens are charged though a search has no price; the event is unpriced and says why."""
+    served = Served("groq", "openai/gpt-oss-120b", None, AT_US, context())
+    tokens = {"input_tokens": 1_000_000, "output_tokens": 0}
+    alone, with_search = charge(book, served, tokens), charge(book, served, {**tokens, "map_queries": 2})
+
+    assert alone.status is EventStatus.PRICED
+    assert with_search.status is EventStatus.UNPRICED
+    assert with_search.cost_picos == alone.cost_picos > 0
+    assert "map_queries" in str(with_search.reason)

@@ -37,9 +37,14 @@ class Rated(NamedTuple):
 
 
 class Unpriced(NamedTuple):
-    """Why a usage has no cost: its event is kept and shown, never counted as zero."""
+    """Why a usage has no cost: its event is kept and shown, never counted as zero.
+
+    The parts that have a price are there all the same: less than the cost, but not nothing.
+    """
 
     reason: str
+    cost_picos: int = 0  # of `lines`
+    lines: tuple[Line, ...] = ()
 
 
 def rate(quantities: Quantities, rates: Rates, left: Mapping[str, int] | None = None) -> Rated | Unpriced:
@@ -55,10 +60,12 @@ def rate(quantities: Quantities, rates: Rates, left: Mapping[str, int] | None = 
         found[REQUESTS] = 1
     total_picos = 0
     lines = []
+    unpriced = None
     for unit, quantity in found.items():
         price = tier.price(unit)
         if price is None:
-            return Unpriced(f"no price known for {unit} of {rates.model!r} at {rates.provider}")
+            unpriced = unpriced or f"no price known for {unit} of {rates.model!r} at {rates.provider}"
+            continue
         row = price.row
         quantity = max(quantity, row.minimum)  # noqa: PLW2901 - what is charged
         if row.quota is not None and left is not None:
@@ -71,6 +78,8 @@ def rate(quantities: Quantities, rates: Rates, left: Mapping[str, int] | None = 
         amount_picos = price.amount(quantity)
         total_picos += amount_picos
         lines.append(Line(unit, quantity, price, amount_picos))
+    if unpriced is not None:
+        return Unpriced(unpriced, total_picos, tuple(lines))
     return Rated(rates.currency, total_picos, tuple(lines))
 
 

@@ -73,11 +73,15 @@ def charge(
         return Charge(EventStatus.UNPRICED, "USD", 0, (), rates.reason)
     rated = rating.rate(quantities, rates, None if free is None else free.left(rates, served.at_us))
     if not isinstance(rated, Rated):
-        return Charge(EventStatus.UNPRICED, "USD", 0, (), rated.reason)
+        # What has a price is charged, so that a part without one makes nothing free; the rest follows by `rerate`.
+        return Charge(EventStatus.UNPRICED, rates.currency, rated.cost_picos, _kept(rated.lines), rated.reason)
     if free is not None:
         free.take(rated.lines, served.at_us)
-    lines = tuple((line.unit, line.quantity, line.price_id, line.amount_picos) for line in rated.lines)
-    return Charge(EventStatus.PRICED, rated.currency, rated.cost_picos, lines, note)
+    return Charge(EventStatus.PRICED, rated.currency, rated.cost_picos, _kept(rated.lines), note)
+
+
+def _kept(lines: Sequence[Line]) -> tuple[tuple[str, int, str, int], ...]:
+    return tuple((line.unit, line.quantity, line.price_id, line.amount_picos) for line in lines)
 
 
 def _together(charges: Sequence[Charge]) -> Charge:
