@@ -114,7 +114,7 @@ def _outcome(event: Event, earlier: list[Event], after: Charge, now_us: int) -> 
     if was_priced and before == new and currency == after.currency:
         return Outcome(event, before_picos, after, ())
     made = []
-    if was_priced and currency != after.currency:
+    if (was_priced or before_picos) and currency != after.currency:
         made.append(_correction(event, len(earlier) + 1, currency, -before_picos, _negated(before), now_us))
         before, before_picos_left = {}, 0
     else:
