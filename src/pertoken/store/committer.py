@@ -26,8 +26,9 @@ from pertoken.core.directory import Directory
 from pertoken.core.ledger import Command, Expire, Result, Settle, Void
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.ports import StoreUnavailable
+from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
-from pertoken.store.database import Database, StoreFailed
+from pertoken.store.database import Database
 
 QUEUE_MAX = 20_000
 BATCH_MAX = 1_000
