@@ -1,4 +1,4 @@
-"""What all tests share: hypothesis takes the time it needs, CI repeats the same examples, and both kinds of database."""
+"""What all tests share: patient hypothesis, the same examples in CI, and a database of each kind."""
 
 import itertools
 import os

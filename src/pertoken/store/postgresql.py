@@ -37,7 +37,7 @@ class Postgresql:
         self.place = url.render_as_string(hide_password=True)
         self.writer = _engine(self._url, synced=synced, statement_s=WAIT_S_MAX * 6)
         self.reader = _engine(self._url, synced=synced, isolation_level="REPEATABLE READ")
-        self._hot = _engine(self._url, synced=synced, statement_s=WAIT_S_MAX, isolation_level="AUTOCOMMIT")
+        self._hot = _engine(self._url, synced=synced, statement_s=WAIT_S_MAX * 2, isolation_level="AUTOCOMMIT")
         sa.event.listen(self.writer, "begin", lambda connection: connection.exec_driver_sql(_LOCK))
 
     def hot_writer(self) -> "PostgresqlWriter":
@@ -206,7 +206,8 @@ def _start_us(year: int, month: int) -> int:
 
 
 def _failure(error: BaseException, place: str) -> StoreFailed:
-    text = " ".join(str(error).split())
+    said = error.diag.message_primary if isinstance(error, psycopg.Error) else None  # its details quote the row
+    text = " ".join((said or str(error)).split())
     one_row = isinstance(error, psycopg.IntegrityError | psycopg.DataError)
     if isinstance(error, psycopg.errors.LockNotAvailable):
         return StoreFailed(f"another process keeps the database locked: {place}")
