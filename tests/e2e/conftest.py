@@ -22,6 +22,7 @@ from pertoken.services.explain import explain
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
+from tests.conftest import STORES, MakeDatabase
 
 START_S = 30
 SUMS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
@@ -162,13 +163,16 @@ class Stack:
         return self.gateway.log.read_text()
 
 
-@pytest.fixture(scope="session")
-def _processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture(scope="session", params=STORES)
+def _processes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, make_database: MakeDatabase
+) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
     simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, folder / "simulator.log")
-    environ = gateway_environ(simulator.url, folder)
+    database_url = make_database(request.param, folder)
+    environ = gateway_environ(simulator.url, folder, PERTOKEN_DATABASE_URL=database_url)
     gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
-    database = Database(environ["PERTOKEN_DATABASE_URL"])
+    database = Database(database_url)
     try:
         yield Stack(gateway, simulator, database)
     finally:
