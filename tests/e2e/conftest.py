@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import STORES, MakeDatabase
 
 from pertoken import wiring
 from pertoken.core.ledger import Event
@@ -22,7 +23,6 @@ from pertoken.services.explain import explain
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
-from tests.conftest import STORES, MakeDatabase
 
 START_S = 30
 SUMS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
