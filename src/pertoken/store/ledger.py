@@ -34,6 +34,7 @@ HOUR_US = 3600 * US_PER_SECOND
 SERIES_MEMORY_MAX = 50_000
 ROWS_MEMORY_MAX = 100_000
 NOBODY = Attribution()
+RESIZED = ("amount_picos", "tokens", "expires_at_us")
 
 
 class _Statements:
@@ -46,6 +47,12 @@ class _Statements:
         self.holds = sql.select(list(holds.c), [holds.c.hold_id])
         self.insert_hold = self._insert(holds)
         self.delete_hold = sql.write(sa.delete(holds).where(holds.c.hold_id == sa.bindparam("hold_id")), ["hold_id"])
+        self.resize_hold = sql.write(
+            sa.update(holds)
+            .values({name: sa.bindparam(f"new_{name}") for name in RESIZED})
+            .where(holds.c.hold_id == sa.bindparam("of_hold")),
+            [*(f"new_{name}" for name in RESIZED), "of_hold"],
+        )
         self.insert_ended = self._insert(ended_holds)
         identity = [identities.c.event_id, identities.c.source]
         self.identities = sql.select([*identity, identities.c.body_hash], identity)
@@ -106,6 +113,8 @@ class LedgerTables:
         ended = books.ended_holds
         opened = [hold for hold_id, hold in books.opened_holds.items() if hold_id not in ended]
         run.insert_hold.run(cursor, [self._hold_row(cursor, hold) for hold in opened])
+        resized = [hold for hold_id, hold in books.resized_holds.items() if hold_id not in ended]
+        run.resize_hold.run(cursor, [(*(getattr(hold, name) for name in RESIZED), hold.hold_id) for hold in resized])
         run.delete_hold.run(cursor, [(hold_id,) for hold_id in ended if hold_id not in books.opened_holds])
         let_go = [one for one in ended.values() if one.end is not HoldEnd.SETTLED]
         run.insert_ended.run(cursor, [(*self._hold_row(cursor, hold), end.value, posted_at_us) for hold, end in let_go])
@@ -122,6 +131,7 @@ class LedgerTables:
             self.forget_rows()
         self._counters.update(books.counters)
         self._holds.update(books.opened_holds)
+        self._holds.update(books.resized_holds)
         for hold_id in books.ended_holds:
             self._holds.pop(hold_id, None)
 
@@ -227,7 +237,7 @@ def _hold_of(command: Command) -> tuple[str | None, Attribution]:
             return hold.hold_id, hold.attribution
         case ledger.Settle(hold_id=hold_id, event=event):
             return hold_id, event.attribution
-        case ledger.Void() | ledger.Expire():
+        case ledger.Resize() | ledger.Void() | ledger.Expire():
             return command.hold_id, command.attribution
     return None, NOBODY
 
