@@ -83,7 +83,7 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_byte_ms: int = 600_000
     idle_ms: int = 120_000
     total_ms: int = 900_000
-    hold_s: int = 1_200
+    hold_s: int = 120  # how long a hold outlives the process that made it
     queue_ms: int = 0  # how long a call waits for room under a limit on requests or concurrent calls
     drain_calls_max: int = 1_000
     connections_max: int = 1_000

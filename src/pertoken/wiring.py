@@ -26,7 +26,7 @@ from pertoken.services.world import Drains, World
 from pertoken.settings import Settings
 from pertoken.store import catalog
 from pertoken.store.bookkeeper import Bookkeeper
-from pertoken.store.committer import Committer
+from pertoken.store.committer import Committer, Owner
 from pertoken.store.database import Database
 from pertoken.upstream.http import Client
 from pertoken.upstream.limits import Limits
@@ -93,7 +93,7 @@ def make_world(settings: Settings, committer: Committer, client: Client) -> Worl
         tokenizers=Tokenizers(),
         providers=providers,
         offers=Offers(committer, providers, routes, ModelLimits()),
-        owner=f"{socket.gethostname()}:{os.getpid()}",
+        owner=committer.owner.name,
         drains=Drains(limits.drain_calls_max),
         hold_ttl_us=limits.hold_s * 1_000_000,
         queue_us=limits.queue_ms * 1_000,
@@ -118,7 +118,10 @@ def make_client(settings: Settings) -> Client:
 
 def start_committer(database: Database, settings: Settings) -> Committer:
     """Return a running committer that answers on the running event loop."""
-    committer = Committer(database, SystemClock().now_us, sellers(settings))
+    limits, clock = settings.limits, SystemClock()
+    name = f"{socket.gethostname()}:{os.getpid()}:{clock.random_bits(32):08x}"  # in a container the rest may come again
+    owner = Owner(name, limits.hold_s * 1_000_000, limits.total_ms * 1_000 + limits.queue_ms * 1_000)
+    committer = Committer(database, clock.now_us, sellers(settings), owner)
     committer.start(asyncio.get_running_loop())
     return committer
 

@@ -1,6 +1,7 @@
 """Group commit: durable, in order, honest about failure."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from pertoken.core.ledger import (
     Duplicate,
     Event,
     EventStatus,
+    Gone,
     Held,
     Hold,
     Known,
@@ -24,6 +26,8 @@ from pertoken.core.ledger import (
     Record,
     Recorded,
     Refused,
+    Resize,
+    Resized,
     Settle,
     Settled,
     Stale,
@@ -38,13 +42,14 @@ from pertoken.services.verify import verify
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.backend import StoreFailed
-from pertoken.store.committer import Committer
+from pertoken.store.committer import Committer, Owner
 from pertoken.store.database import Database
 from pertoken.wiring import SystemClock
 
 CLOCK = SystemClock()
 WHO = Attribution(key="key_1", team="growth", provider="openai", model="gpt-4o-mini", tags=(("env", "test"),))
 CENT = 10**10
+OWNER = Owner("here", 60_000_000, 60_000_000)
 
 
 @pytest.fixture
@@ -60,7 +65,7 @@ def run(database: Database, story: Callable[[Committer], Coroutine[Any, Any, Non
     """Run a story with a committer, then assert that the books verify."""
 
     async def scene() -> None:
-        committer = Committer(database, CLOCK.now_us, Sellers())
+        committer = Committer(database, CLOCK.now_us, Sellers(), OWNER)
         committer.start(asyncio.get_running_loop())
         try:
             await story(committer)
@@ -143,7 +148,7 @@ def test_two_committers_share_one_budget(database: Database) -> None:
 
     async def story(committer: Committer) -> None:
         budget(database, "0.5")
-        other = Committer(database, CLOCK.now_us, Sellers())
+        other = Committer(database, CLOCK.now_us, Sellers(), OWNER)
         other.start(asyncio.get_running_loop())
         await asyncio.gather(committer.submit(Look()), other.submit(Look()))
         revision = committer.directory.revision
@@ -237,6 +242,63 @@ def test_expired_holds_are_let_go_and_a_late_settlement_still_posts(database: Da
     run(database, story)
 
 
+def test_a_hold_lives_as_long_as_its_owner_and_its_call_can(database: Database) -> None:
+    """A short time to live is put off for calls under way; not for a dead owner's hold, nor one that outlived calls."""
+    owner = Owner("here", 3_000_000, 3_600_000_000)
+
+    async def story(_: Committer) -> None:
+        committer = Committer(database, CLOCK.now_us, Sellers(), owner)
+        committer.start(asyncio.get_running_loop())
+        now_us = CLOCK.now_us()
+        soon = now_us + owner.ttl_us
+        mine = hold("mine", owner="here", expires_at_us=soon)
+        dead = hold("dead", owner="gone", expires_at_us=soon)
+        lost = hold("lost", owner="here", expires_at_us=soon, opened_at_us=now_us - owner.call_us_max - 1)
+        for one in (mine, dead, lost):
+            await committer.submit(OpenHold(one, committer.directory.revision))
+        left = ["mine", "dead", "lost"]
+        while CLOCK.now_us() < now_us + 3 * owner.ttl_us:
+            with database.read() as connection:
+                left = [one.hold_id for one in Archive(connection).open_holds()]
+            await asyncio.sleep(0.2)
+
+        assert left == ["mine"]
+        settled = await committer.submit(Settle("mine", event(mine)))
+        assert isinstance(settled, Settled)
+        assert not settled.event.late
+        await committer.close()
+
+    run(database, story)
+
+
+def test_a_resized_hold_is_what_the_books_say(database: Database) -> None:
+    """A hold grows and shrinks on disk, is refused beyond the budget, and its settlement knows its last size."""
+
+    async def story(committer: Committer) -> None:
+        budget(database, "0.05")
+        await committer.submit(Look())
+        opened = hold("call_1")
+        await committer.submit(OpenHold(opened, committer.directory.revision))
+
+        def to(picos: int) -> Resize:
+            return Resize("call_1", WHO, opened.opened_at_us, picos, 200, opened.expires_at_us + 1)
+
+        assert isinstance(await committer.submit(to(6 * CENT)), Refused)
+        grown = opened._replace(amount_picos=5 * CENT, tokens=200, expires_at_us=opened.expires_at_us + 1)
+        assert await committer.submit(to(5 * CENT)) == Resized(grown)
+        with database.read() as connection:
+            assert Archive(connection).open_holds() == [grown]
+        assert isinstance(await committer.submit(OpenHold(hold("call_2"), committer.directory.revision)), Refused)
+        await committer.submit(to(CENT))
+        assert isinstance(await committer.submit(OpenHold(hold("call_2"), committer.directory.revision)), Held)
+        settled = await committer.submit(Settle("call_1", event(opened, picos=2 * CENT)._replace(held_picos=7)))
+        assert isinstance(settled, Settled)
+        assert (settled.event.held_picos, settled.event.overrun_picos) == (CENT, CENT)
+        assert await committer.submit(to(CENT)) == Gone()
+
+    run(database, story)
+
+
 def test_overrun_is_recorded(database: Database) -> None:
     """A settlement above its hold posts the real cost and says by how much it exceeded."""
 
@@ -317,6 +379,24 @@ def test_a_failing_store_answers_unavailable_and_pays_what_it_owes(
         with database.read() as connection:
             assert len(Archive(connection).call_events("call_1")) == 1
             assert Archive(connection).open_holds() == []
+
+    run(database, story)
+
+
+def test_a_mistake_of_ours_beside_the_calls_stops_none(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When looking around breaks, commands are committed all the same."""
+
+    async def story(committer: Committer) -> None:
+        def breaks(now_us: int) -> bool:
+            broken.set()
+            raise ZeroDivisionError
+
+        broken = threading.Event()
+        monkeypatch.setattr(committer._lease, "hold", breaks)
+        assert await asyncio.to_thread(broken.wait, 10)
+        opened = hold("call_1")
+        assert isinstance(await committer.submit(OpenHold(opened, committer.directory.revision)), Held)
+        assert isinstance(await committer.submit(Settle("call_1", event(opened))), Settled)
 
     run(database, story)
 

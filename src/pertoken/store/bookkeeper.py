@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Books, Command, Hold, Result
 from pertoken.core.price_book import PriceBook, Sellers
-from pertoken.store import catalog, claims, directory
+from pertoken.store import catalog, directory
 from pertoken.store.backend import StoreFailed
 from pertoken.store.database import Database
 from pertoken.store.ledger import LedgerTables, read_hold
@@ -100,10 +100,18 @@ class Bookkeeper:
         with self._database.read() as connection:
             return [read_hold(row) for row in connection.execute(_EXPIRED, {"now_us": now_us})]
 
-    def forget_old_claims(self, now_us: int) -> None:
-        """Remove what clients named more than a day ago. Raises StoreFailed."""
+    def keep_alive(self, owner: str, before_us: int, until_us: int, opened_after_us: int) -> None:
+        """Put off the expiry of an owner's holds to `until_us`: those that would expire before `before_us`.
+
+        One that was opened earlier than `opened_after_us` belongs to no call any more, and is left. Raises StoreFailed.
+        """
+        due = sa.and_(holds.c.owner == owner, holds.c.expires_at_us < before_us)
+        due = sa.and_(due, holds.c.opened_at_us > opened_after_us)
+        with self._database.read() as connection:
+            if connection.execute(sa.select(holds.c.hold_id).where(due).limit(1)).first() is None:
+                return
         with self._database.write() as connection:
-            claims.forget_old(connection, now_us)
+            connection.execute(sa.update(holds).where(due).values(expires_at_us=until_us))
 
     def _read_if_changed(self, connection: sa.Connection) -> None:
         if directory.read_revision(connection) != self.directory.revision:

@@ -26,9 +26,11 @@ from pertoken.core.directory import Directory
 from pertoken.core.ledger import Command, Expire, Result, Settle, Void
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.ports import StoreUnavailable
+from pertoken.store import claims
 from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
+from pertoken.store.lease import Lease, LeaseLost
 
 QUEUE_MAX = 20_000
 BATCH_MAX = 1_000
@@ -41,6 +43,14 @@ log = logging.getLogger("pertoken.store")
 
 _Waiting = tuple[Command, "asyncio.Future[Result]"]
 _Done = tuple["asyncio.Future[Result]", Result | StoreUnavailable]
+
+
+class Owner(NamedTuple):
+    """The process, as its holds name it. Holds of an owner that stopped expire after `ttl_us`."""
+
+    name: str  # no other process' name, ever
+    ttl_us: int
+    call_us_max: int  # the longest that one call may take
 
 
 class _Job(NamedTuple):
@@ -57,8 +67,12 @@ class Committer:
     The bookkeeper has one user at a time: the thread while `_busy`, else the event loop.
     """
 
-    def __init__(self, database: Database, now_us: Callable[[], int], sellers: Sellers) -> None:
+    def __init__(self, database: Database, now_us: Callable[[], int], sellers: Sellers, owner: Owner) -> None:
+        self._database = database
         self._bookkeeper = Bookkeeper(database, now_us, sellers)
+        self.owner = owner
+        self._lease = Lease(database, "housekeeping", owner.name)
+        self._kept_alive_at_us = 0
         self._now_us = now_us
         self._waiting: collections.deque[_Waiting] = collections.deque()
         self._owed: collections.deque[Command] = collections.deque()
@@ -157,7 +171,10 @@ class Committer:
         while (job := self._jobs.get()) is not None:
             done = self._commit(job.batch, job.decided) if job.batch else []
             if job.look:
-                self._look_around()
+                try:
+                    self._look_around()
+                except Exception:  # whoever waits for a commit would wait for ever if this thread ended
+                    log.exception("looking around failed by our own mistake")
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._finished, done)
         self._pay_owed()
@@ -219,21 +236,39 @@ class Committer:
         return len(owed)
 
     def _look_around(self) -> None:
-        """Settle what is owed, read a changed directory, let expired holds go."""
+        """Settle what is owed, read a changed directory, keep our holds alive; one process does the rest for all."""
         self._pay_owed()
+        now_us = self._now_us()
         try:
             self._bookkeeper.refresh()
-            now_us = self._now_us()
-            if now_us - self._tidied_at_us > TIDY_US:
-                self._tidied_at_us = now_us
-                self._bookkeeper.forget_old_claims(now_us)
-            gone = self._bookkeeper.expired_holds(now_us)
-            if gone:
-                self._bookkeeper.transact(
-                    [Expire(hold.hold_id, hold.attribution, hold.opened_at_us, now_us) for hold in gone]
-                )
-                log.warning("%d holds expired, the first: %s", len(gone), gone[0].hold_id)
+            self._keep_alive(now_us)
+            if self._lease.hold(now_us):
+                self._keep_house(now_us)
+        except LeaseLost as lost:
+            log.warning("%s: this process leaves the rest to that one", lost)
         except StoreFailed as failure:
             self._note(failure)
         else:
             self.failure = None
+
+    def _keep_alive(self, now_us: int) -> None:
+        """Put off the expiry of our holds: they expire when we stop doing so, or when no call can be behind them."""
+        owner = self.owner
+        if now_us - self._kept_alive_at_us >= owner.ttl_us // 4:
+            self._kept_alive_at_us = now_us
+            opened_after_us = now_us - owner.call_us_max
+            self._bookkeeper.keep_alive(owner.name, now_us + owner.ttl_us // 2, now_us + owner.ttl_us, opened_after_us)
+
+    def _keep_house(self, now_us: int) -> None:
+        """Let expired holds go, and remove what is only kept for a time."""
+        if now_us - self._tidied_at_us > TIDY_US:
+            self._tidied_at_us = now_us
+            with self._database.write() as connection:
+                self._lease.guard(connection)
+                claims.forget_old(connection, now_us)
+        gone = self._bookkeeper.expired_holds(now_us)
+        if gone:  # needs no guard: a hold that was put off or ended meanwhile is left alone
+            self._bookkeeper.transact(
+                [Expire(hold.hold_id, hold.attribution, hold.opened_at_us, now_us) for hold in gone]
+            )
+            log.warning("%d holds expired, the first: %s", len(gone), gone[0].hold_id)

@@ -119,7 +119,7 @@ def _hold_columns() -> list[sa.Column[Any]]:
     ]
 
 
-# The open holds, and only those: as many rows as calls are under way.
+# The open holds, and only those: as many rows as calls are under way. Their owner puts their expiry off as it lives.
 holds = sa.Table("holds", metadata, *_hold_columns(), _fits("amount_picos"), sqlite_with_rowid=False)
 
 # Holds that ended without a charge, voided or expired. One that was settled lives on in its event.
@@ -130,6 +130,16 @@ ended_holds = sa.Table(
     sa.Column("ended", sa.Text, nullable=False),
     sa.Column("ended_at_us", Instant, nullable=False),
     sqlite_with_rowid=False,
+)
+
+# Which process does the work that is to be done once: letting expired holds go, removing what is only kept for a time.
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("holder", sa.Text, nullable=False),
+    sa.Column("token", sa.BigInteger, nullable=False),  # one higher with every change of holder
+    sa.Column("until_us", Instant, nullable=False),
 )
 
 # Names that clients gave to calls, and what those were answered: kept for a day.
