@@ -1,5 +1,6 @@
 """One gateway that may die and live again: its processes, its database, and the proof that its books are right."""
 
+import ctypes
 import json
 import os
 import random
@@ -30,6 +31,7 @@ from pertoken.store.database import Database
 from pertoken.store.schema import counters, events, holds, series
 
 START_S = 60
+PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # of Linux
 HOLD_S = 5
 LOOK_S = 1  # how often a gateway looks for expired holds
 TOTAL_MS = 3_000  # a call ends, or is given up, long before its hold expires
@@ -58,10 +60,8 @@ class House:
             simulator_url,
             folder,
             PERTOKEN_DATABASE_URL=url,
-            PERTOKEN_LIMITS__HOLD_S=str(HOLD_S),
-            PERTOKEN_LIMITS__TOTAL_MS=str(TOTAL_MS),
             CRASH_ORDER=str(self.order),
-            **environ,
+            **{"PERTOKEN_LIMITS__HOLD_S": str(HOLD_S), "PERTOKEN_LIMITS__TOTAL_MS": str(TOTAL_MS), **environ},
         )
         self.clock = wiring.SystemClock()
         self.may_look = threading.Lock()  # whoever holds it knows that only the gateway has the database open
@@ -85,8 +85,11 @@ class House:
         assert self._popen is not None
         return self._popen.pid
 
-    def start(self) -> bool:
-        """Start it and wait until it listens. False: it ended instead; `said` tells why."""
+    def start(self, *, as_anybody: bool = False) -> bool:
+        """Start it and wait until it listens. False: it ended instead; `said` tells why.
+
+        With `as_anybody`, the permissions of files bind it even where the tests run as root.
+        """
         self.lives += 1
         words = ["serve", "--port", str(self.port), "--workers", str(self.workers)]
         with self.log.open("wb") as sink:
@@ -96,6 +99,7 @@ class House:
                 stderr=sink,
                 env={**os.environ, **self.environ},
                 start_new_session=True,
+                preexec_fn=_give_up_override if as_anybody else None,  # noqa: PLW1509 - no thread runs at that time
             )
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
@@ -223,6 +227,11 @@ class House:
         while (left := self.open_holds()) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert not left, left
+
+
+def _give_up_override() -> None:
+    """Have the program that is started next do without root's right to write any file. Others never had it."""
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
 
 
 class Killer:
