@@ -200,4 +200,6 @@ def _reason(text: str, path: Path) -> str:
         return f"another process keeps the database locked: {path}"
     if "unable to open" in text:
         return f"cannot open the database: {path}"
+    if "malformed" in text or "not a database" in text or "decode to UTF-8" in text:
+        return f"the database is damaged, put a copy of it in its place: {path}: {text}"
     return f"the database failed: {text}"
