@@ -24,7 +24,7 @@ KILLS ?= 200
 SEED ?=
 
 crash: $(STAMP)  ## kills and damage, the long way: make crash KILLS=200 SEED=7
-	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) $(BIN)/pytest tests/crash -s
+	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) CRASH_COPIES=100 $(BIN)/pytest tests/crash -s
 
 attack: $(STAMP)  ## 5,000 calls from 500 connections against 1 USD
 	ATTACK=full $(BIN)/pytest tests/attack -s

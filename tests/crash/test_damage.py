@@ -26,7 +26,7 @@ from pertoken.store.archive import Archive
 from pertoken.store.database import Database, StoreFailed
 
 SEED = int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**6))
-COPIES = int(os.environ.get("CRASH_COPIES", "25"))
+COPIES = int(os.environ.get("CRASH_COPIES", "12"))
 CLIENTS = 12
 FILES = ("pertoken.db", "pertoken.db-wal")
 WAL_HEADER_BYTES, FRAME_BYTES = 32, 24 + 4096
