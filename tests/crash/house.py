@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from tests.crash import gateway
-from tests.e2e.conftest import gateway_environ
+from tests.e2e.conftest import gateway_environ, is_running
 
 from pertoken import wiring
 from pertoken.services import budgets, keys
@@ -234,6 +234,9 @@ def _give_up_override() -> None:
     ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
 
 
+WHOLE = ("all at once", "at the start")
+
+
 class Killer:
     """Kills what the dice say, where they say, and brings it back."""
 
@@ -245,15 +248,20 @@ class Killer:
     def strike(self) -> None:
         """Kill once: at a named point, or just now; then see that the gateway serves again."""
         house, dice = self._house, self._dice
-        point = dice.choice([*gateway.POINTS, "any moment", "any moment", "all at once", "at the start"])
+        parent = ["the parent"] if house.workers > 1 else []
+        point = dice.choice([*gateway.POINTS, "any moment", "any moment", *WHOLE, *parent])
         quiet = dice.random() < 0.5  # nobody else has the file open: the gateway alone recovers it
         if quiet:
             house.may_look.acquire()
         try:
             if point == "any moment":
                 house.kill(dice.choice(house.worker_pids()))
-            elif point in ("all at once", "at the start"):
+            elif point in WHOLE:
                 house.kill_all()
+            elif point == "the parent":
+                workers = house.worker_pids()
+                house.kill(house.pid)
+                self._wait_for(lambda: not any(map(is_running, workers)))
             elif not self._order(point, 1 if point == gateway.LOOKING else dice.randint(1, 8)):
                 point = f"{point} (not passed in time)"
                 house.kill(dice.choice(house.worker_pids()))
@@ -280,7 +288,7 @@ class Killer:
 
     def _revive(self, point: str) -> None:
         house = self._house
-        if house.workers == 1 or point in ("all at once", "at the start"):
+        if house.workers == 1 or point in (*WHOLE, "the parent"):
             self._wait_for(lambda: not house.is_alive)
             house.kill_all()
             if point == "at the start":

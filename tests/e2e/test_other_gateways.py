@@ -1,6 +1,5 @@
 """Gateways started otherwise than by default: several workers on one database, and calls that wait for room."""
 
-import contextlib
 import os
 import re
 import signal
@@ -15,7 +14,7 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
-from tests.e2e.conftest import gateway_environ, start
+from tests.e2e.conftest import gateway_environ, is_running, start
 
 from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
@@ -115,13 +114,6 @@ def test_workers_end_with_their_parent(environ: dict[str, str], tmp_path: Path) 
     port = gateway.url.rpartition(":")[2]
     again = start(["-m", "pertoken", "serve", "--port", port, "--workers", "2"], environ, tmp_path / "again")
     again.stop()
-
-
-def is_running(pid: int) -> bool:
-    """Tell whether a process runs; one that ended and was not waited for does not."""
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    return False
 
 
 def test_a_call_waits_for_room_where_it_may(environ: dict[str, str], tmp_path: Path) -> None:
