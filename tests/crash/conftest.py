@@ -1,17 +1,10 @@
-"""A gateway under test on each kind of store, in front of a simulator of its own."""
+"""A provider of its own for each gateway under test; `database_url` gives each kind of store."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import start
-
-
-@pytest.fixture(params=["sqlite"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Return the url of an empty database."""
-    assert request.param == "sqlite"
-    return f"sqlite:///{tmp_path}/pertoken.db"
 
 
 @pytest.fixture

@@ -23,7 +23,8 @@ from tests.e2e.conftest import start
 from pertoken.core.ledger import Event
 from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
-from pertoken.store.database import Database, StoreFailed
+from pertoken.store.backend import StoreFailed
+from pertoken.store.database import Database
 
 SEED = int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**6))
 COPIES = int(os.environ.get("CRASH_COPIES", "12"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import STORES, MakeDatabase
 
 from pertoken import wiring
 from pertoken.core.ledger import Event
@@ -170,13 +171,16 @@ class Stack:
         return self.gateway.log.read_text()
 
 
-@pytest.fixture(scope="session")
-def _processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture(scope="session", params=STORES)
+def _processes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, make_database: MakeDatabase
+) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
     simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, folder / "simulator.log")
-    environ = gateway_environ(simulator.url, folder)
+    database_url = make_database(request.param, folder)
+    environ = gateway_environ(simulator.url, folder, PERTOKEN_DATABASE_URL=database_url)
     gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
-    database = Database(environ["PERTOKEN_DATABASE_URL"])
+    database = Database(database_url)
     try:
         yield Stack(gateway, simulator, database)
     finally:

@@ -29,6 +29,7 @@ class Call:
     held: dict[str, int]
     spent: dict[str, int] | None = None
     is_open: bool = True
+    expires_us: int = 0
 
 
 @dataclass
@@ -68,4 +69,14 @@ class Auditor:
                 held, spent = counters.get(slot, (0, 0))
                 if held + spent + call.held[rule.axis] > rule.limit:
                     return False
+        return True
+
+    def may_become(self, call: Call, wanted: dict[str, int]) -> bool:
+        """Tell whether an open call's hold may become `wanted`: what grows must fit every hard rule."""
+        counters = self.counters()
+        for rule in self.rules:
+            slot = self.slot(rule, call)
+            growth = wanted[rule.axis] - call.held[rule.axis]
+            if slot is not None and rule.hard and growth > 0 and sum(counters[slot]) + growth > rule.limit:
+                return False
         return True

@@ -15,12 +15,15 @@ from pertoken.core.ledger import (
     Event,
     EventStatus,
     Expire,
+    Gone,
     Held,
     Hold,
     OpenHold,
     Record,
     Recorded,
     Refused,
+    Resize,
+    Resized,
     Settle,
     Settled,
     Void,
@@ -79,6 +82,7 @@ class Ledger(RuleBasedStateMachine):
         self.number += 1
         name = f"call_{self.number}"
         call = Call(team, customer, self.now_us, {"money": picos, "tokens": tokens, "requests": 1, "concurrent": 1})
+        call.expires_us = self.now_us + TTL_US
         fits = self.auditor.fits(call)
         made = Hold(name, self.who(call), picos, tokens, self.now_us, self.now_us + TTL_US, "test")
         result = self.books.apply(OpenHold(made, 1))
@@ -89,6 +93,22 @@ class Ledger(RuleBasedStateMachine):
             assert self.books.apply(OpenHold(made, 1)) == Duplicate()
             assert self.books.apply(OpenHold(made._replace(amount_picos=picos + 1), 1)) == Conflict()
 
+    @rule(data=st.data(), picos=st.integers(0, 400), tokens=st.integers(0, 150))
+    def resize(self, data: Any, picos: int, tokens: int) -> None:
+        """An open hold grows exactly when the growth fits, shrinks always, and keeps its size where it is refused."""
+        name, call = self.pick(data)
+        if name is None or call is None:
+            return
+        wanted = {**call.held, "money": picos, "tokens": tokens}
+        fits = call.is_open and self.auditor.may_become(call, wanted)
+        asked = Resize(name, self.who(call), call.opened_us, picos, tokens, call.expires_us + 1)
+        for _ in range(2):  # asking twice is asking once
+            result = self.books.apply(asked)
+            assert isinstance(result, Resized if fits else Refused if call.is_open else Gone)
+            if fits:
+                call.held = wanted
+                call.expires_us = asked.expires_at_us
+
     @rule(data=st.data(), share=st.floats(0, 1.5))
     def settle(self, data: Any, share: float) -> None:
         """A settlement posts once, whatever became of its hold; a second one changes nothing."""
@@ -98,6 +118,7 @@ class Ledger(RuleBasedStateMachine):
         cost, tokens = int(call.held["money"] * share), int(call.held["tokens"] * share)
         held = call.held["money"]
         event = self.event(name, call, cost, tokens)._replace(held_picos=held, overrun_picos=max(0, cost - held))
+        event = event._replace(held_picos=0) if call.is_open else event  # the books know better
         was_open = call.is_open
         result = self.books.apply(Settle(name, event))
 
@@ -106,6 +127,7 @@ class Ledger(RuleBasedStateMachine):
             return
         assert isinstance(result, Settled)
         assert result.event.late == (not was_open)
+        assert result.event.held_picos == call.held["money"]
         assert result.event.overrun_picos == max(0, cost - call.held["money"])
         self.overrun |= share > 1 or not was_open
         call.spent = {"money": cost, "tokens": tokens, "requests": 1, "concurrent": 0}
@@ -129,7 +151,7 @@ class Ledger(RuleBasedStateMachine):
         name, call = self.pick(data)
         if name is None or call is None:
             return
-        due = call.is_open and call.opened_us + TTL_US <= self.now_us
+        due = call.is_open and call.expires_us <= self.now_us
         result = self.books.apply(Expire(name, self.who(call), call.opened_us, self.now_us))
 
         assert isinstance(result, Voided if due else Duplicate)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,9 @@ from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.verify import verify
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
+from pertoken.store.backend import StoreFailed
 from pertoken.store.committer import Committer
-from pertoken.store.database import Database, StoreFailed
+from pertoken.store.database import Database
 from pertoken.wiring import SystemClock
 
 CLOCK = SystemClock()
@@ -47,11 +48,12 @@ CENT = 10**10
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Database:
-    """Return a fresh database."""
-    database = Database(f"sqlite:///{tmp_path}/ledger.db")
+def database(database_url: str) -> Iterator[Database]:
+    """Return a fresh database, of each kind in turn."""
+    database = Database(database_url)
     database.migrate()
-    return database
+    yield database
+    database.close()
 
 
 def run(database: Database, story: Callable[[Committer], Coroutine[Any, Any, None]]) -> None:
@@ -250,11 +252,11 @@ def test_overrun_is_recorded(database: Database) -> None:
 
 
 def test_a_command_that_does_not_fit_fails_alone(database: Database) -> None:
-    """A cost beyond 62 bits is refused loudly by the database; its neighbours in the batch are served."""
+    """A cost beyond what the database can hold is refused loudly; its neighbours in the batch are served."""
 
     async def story(committer: Committer) -> None:
         revision = committer.directory.revision
-        good, bad = hold("call_1"), hold("call_2", picos=2**62 + 1)
+        good, bad = hold("call_1"), hold("call_2", picos=10**38)
         results = await asyncio.gather(
             committer.submit(OpenHold(good, revision)),
             committer.submit(OpenHold(bad, revision)),

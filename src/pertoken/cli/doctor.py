@@ -121,13 +121,14 @@ def _what_is_wrong(name: str, provider: "ProviderSetting") -> tuple[str | None, 
 def _store(settings: "Settings") -> Iterator[Finding]:
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - keeps --help fast
 
-    from pertoken.store.database import Database, StoreFailed  # noqa: PLC0415
+    from pertoken.store.backend import StoreFailed  # noqa: PLC0415 - keeps --help fast
+    from pertoken.store.database import Database  # noqa: PLC0415
 
     mend = "make the file and its folder writable, or name another: --db sqlite:///PATH"
     try:
         database = Database(settings.database_url)
-        if not database.path.exists():
-            yield _no_database_yet(database.path)
+        if not database.exists():
+            yield _no_database_yet(Path(database.place))
             return
         with contextlib.closing(database):
             yield from _opened(database)
@@ -150,12 +151,12 @@ def _opened(database: "Database") -> Iterator[Finding]:
 
     if not is_at_head(database):
         yield Finding(
-            "database", ok=False, found=f"its tables are of another version: {database.path}", mend=MAKE_A_KEY
+            "database", ok=False, found=f"its tables are of another version: {database.place}", mend=MAKE_A_KEY
         )
         return
     with database.write():
         pass  # a transaction that begins and commits can write
-    yield Finding("database", ok=True, found=f"writable, at the newest version: {database.path}")
+    yield Finding("database", ok=True, found=f"writable, at the newest version: {database.place}")
     with database.read() as connection:
         archive = Archive(connection)
         rows, keys = archive.prices(), archive.list_keys()

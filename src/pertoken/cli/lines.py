@@ -182,7 +182,7 @@ def _price_book(db: str | None) -> "PriceBook":
 
     settings = load_settings(db)
     with store_errors():
-        if not Database(settings.database_url).path.exists():
+        if not Database(settings.database_url).exists():
             return wiring.shipped_price_book(settings, now_us())
     with database(db) as opened:
         return wiring.read_price_book(opened, settings)

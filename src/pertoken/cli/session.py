@@ -52,7 +52,7 @@ def store_errors() -> Iterator[None]:
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
     from pertoken.core.money import NotAnAmount  # noqa: PLC0415
-    from pertoken.store.database import StoreFailed  # noqa: PLC0415
+    from pertoken.store.backend import StoreFailed  # noqa: PLC0415
 
     try:
         yield

@@ -8,6 +8,7 @@ A hold ends in exactly one of settled, voided, expired. A settlement above its h
 overrun; one after expiry still posts, marked late: a service delivered is never lost.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -118,6 +119,20 @@ class OpenHold(NamedTuple):
     claim: Claim | None = None
 
 
+class Resize(NamedTuple):
+    """Command: set more, or less, aside for an open hold: on every budget it touches, all or none.
+
+    The amounts are the new ones, not differences, so that asking twice is asking once.
+    """
+
+    hold_id: str
+    attribution: Attribution
+    opened_at_us: int
+    amount_picos: int
+    tokens: int
+    expires_at_us: int
+
+
 class Settle(NamedTuple):
     """Command: end a hold with what the call really cost."""
 
@@ -154,7 +169,7 @@ class Look(NamedTuple):
     """Command: change nothing. Its result comes from the newest directory, which every transaction reads first."""
 
 
-Command = OpenHold | Settle | Void | Expire | Record | Look
+Command = OpenHold | Resize | Settle | Void | Expire | Record | Look
 
 
 class Remaining(NamedTuple):
@@ -176,6 +191,16 @@ class Held(NamedTuple):
     tightest: Remaining | None
 
 
+class Resized(NamedTuple):
+    """The hold is as large as asked."""
+
+    hold: Hold
+
+
+class Gone(NamedTuple):
+    """The hold is not open any more; nothing changed."""
+
+
 class Known(NamedTuple):
     """The claim is another call's: nothing changed."""
 
@@ -184,7 +209,7 @@ class Known(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The hold does not fit: `blocker` is the counter that decided, `needed` what was asked of it."""
+    """The hold, or its growth, does not fit: `blocker` is the counter that decided, `needed` what was asked of it."""
 
     blocker: Remaining
     needed: int
@@ -221,7 +246,7 @@ class Looked(NamedTuple):
     """The directory is as new as the database."""
 
 
-Result = Looked | Held | Known | Refused | Settled | Recorded | Voided | Duplicate | Conflict | Stale
+Result = Looked | Held | Resized | Gone | Known | Refused | Settled | Recorded | Voided | Duplicate | Conflict | Stale
 
 
 class Counter:
@@ -248,6 +273,7 @@ class Books:
         self.holds: dict[str, Hold] = {}  # open ones
         self.events: dict[tuple[str, str], bytes] = {}  # identity -> body hash of those that exist
         self.opened_holds: dict[str, Hold] = {}
+        self.resized_holds: dict[str, Hold] = {}
         self.ended_holds: dict[str, EndedHold] = {}
         self.new_events: list[Event] = []
         self.claims: dict[tuple[str, str], Claimed] = {}  # (owner, name) -> who has it
@@ -256,13 +282,13 @@ class Books:
 
     def touched(self, command: Command) -> list[Touch]:
         """Return the counters that `command` touches: they must be loaded before it is applied."""
-        of: Hold | Event | Void | Expire
+        of: Hold | Event | Resize | Void | Expire
         match command:
             case OpenHold():
                 of = command.hold
             case Settle() | Record():
                 of = command.event
-            case Void() | Expire():
+            case Resize() | Void() | Expire():
                 of = command
             case Look():
                 return []
@@ -273,6 +299,8 @@ class Books:
         match command:
             case OpenHold():
                 return self._open(command)
+            case Resize():
+                return self._resize(command)
             case Settle():
                 return self._settle(command)
             case Void():
@@ -295,19 +323,29 @@ class Books:
             if known is not None:
                 return known
         rows = self._rows(hold.attribution, hold.opened_at_us)
-        for touch, counter in rows:
-            budget = touch.budget
-            needed = held_amount(hold, budget.axis)
-            if budget.mode is Mode.HARD and counter.held + counter.spent + needed > budget.limit:
-                return Refused(Remaining(touch, counter.held, counter.spent), needed)
-        for touch, counter in rows:
-            counter.held += held_amount(hold, touch.budget.axis)
-            counter.changed = True
+        refused = _take(rows, lambda axis: held_amount(hold, axis), least=0)
+        if refused is not None:
+            return refused
         self.holds[hold.hold_id] = self.opened_holds[hold.hold_id] = hold
         if command.claim is not None:
             made = Claimed(command.claim.request_hash, hold.hold_id, is_open=True, outcome=None)
             self.claims[command.claim[:2]] = self.new_claims[command.claim[:2]] = made
         return Held(_tightest(rows))
+
+    def _resize(self, command: Resize) -> Result:
+        hold = self.holds.get(command.hold_id)
+        if hold is None:
+            return Gone()
+        resized = hold._replace(
+            amount_picos=command.amount_picos, tokens=command.tokens, expires_at_us=command.expires_at_us
+        )
+        rows = self._rows(hold.attribution, hold.opened_at_us)
+        refused = _take(rows, lambda axis: held_amount(resized, axis) - held_amount(hold, axis), least=1)
+        if refused is not None:
+            return refused
+        of = self.opened_holds if hold.hold_id in self.opened_holds else self.resized_holds
+        self.holds[hold.hold_id] = of[hold.hold_id] = resized
+        return Resized(resized)
 
     def _claimed(self, claim: Claim) -> Known | None:
         """Return who has a claim; one whose call ended without an outcome is free again."""
@@ -327,7 +365,9 @@ class Books:
         else:
             assert hold.attribution == event.attribution, (hold, event)
             assert hold.opened_at_us == event.opened_at_us, (hold, event)
-            assert hold.amount_picos == event.held_picos, (hold, event)
+            # The caller may not know: an answer to its last resizing may have been lost.
+            overrun_picos = max(0, event.cost_picos - hold.amount_picos)
+            event = event._replace(held_picos=hold.amount_picos, overrun_picos=overrun_picos)
             self._end(hold, HoldEnd.SETTLED, rows)
         self._post(event, rows)
         if command.claim is not None and command.outcome is not None:
@@ -379,6 +419,21 @@ class Books:
                 counter = counters[touch.key] = Counter()
             rows.append((touch, counter))
         return rows
+
+
+def _take(rows: Rows, needs: Callable[[Axis], int], *, least: int) -> Refused | None:
+    """Hold on every row what `needs` says for its axis, unless a hard budget has not that much left: then on none.
+
+    What needs less than `least` is not refused: a hold that shrinks fits even a budget that is exceeded.
+    """
+    for touch, counter in rows:
+        budget, needed = touch.budget, needs(touch.budget.axis)
+        if needed >= least and budget.mode is Mode.HARD and counter.held + counter.spent + needed > budget.limit:
+            return Refused(Remaining(touch, counter.held, counter.spent), needed)
+    for touch, counter in rows:
+        counter.held += needs(touch.budget.axis)
+        counter.changed = True
+    return None
 
 
 def _tightest(rows: Rows) -> Remaining | None:

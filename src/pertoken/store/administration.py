@@ -8,7 +8,8 @@ from pertoken.core.directory import Key
 from pertoken.core.verification import Counters
 from pertoken.store import directory
 from pertoken.store.archive import Archive
-from pertoken.store.ledger import put_counters
+from pertoken.store.ledger import put_counter
+from pertoken.store.statement import POSTGRESQL, SQLITE
 
 
 class Administration:
@@ -48,7 +49,9 @@ class Administration:
             sums.add_event(event)
         for hold in holds:
             sums.add_hold(hold)
-        put_counters(self._connection.connection.cursor(), sums.sums())
+        sql = SQLITE if self._connection.dialect.name == "sqlite" else POSTGRESQL
+        rows = [(*key, *amounts) for key, amounts in sums.sums().items()]
+        put_counter(sql).run(self._connection.connection.cursor(), rows)
 
     def change_budget(self, budget: Budget) -> None:
         """Change limit and mode of a budget; its counters stay."""

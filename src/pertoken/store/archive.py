@@ -13,7 +13,7 @@ from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import SUMS, Rollup
 from pertoken.core.usage import Completeness
 from pertoken.store import catalog, codec, directory
-from pertoken.store.database import StoreFailed
+from pertoken.store.backend import StoreFailed
 from pertoken.store.ledger import read_attribution, read_ended_hold, read_hold
 from pertoken.store.schema import (
     Row,
@@ -23,6 +23,7 @@ from pertoken.store.schema import (
     entries,
     events,
     holds,
+    identities,
     postings,
     rollups,
     series,
@@ -88,8 +89,15 @@ class Archive:
 
     def call_events(self, call_id: str) -> list[Event]:
         """Return the events of one call: its attempts have the call's id and a suffix."""
+        after = f"{call_id}/"  # the character after the dot
+        named = sa.or_(
+            identities.c.event_id == call_id,
+            sa.and_(identities.c.event_id > f"{call_id}.", identities.c.event_id < after),
+        )
+        times_us = list(self._connection.execute(sa.select(identities.c.occurred_at_us).where(named)).scalars())
         same = sa.or_(events.c.event_id == call_id, events.c.event_id.startswith(f"{call_id}.", autoescape=True))
-        return [_event(row) for row in self._connection.execute(_EVENTS.where(same).order_by(events.c.id))]
+        query = _EVENTS.where(events.c.occurred_at_us.in_(times_us), same).order_by(events.c.id)
+        return [_event(row) for row in self._connection.execute(query)]
 
     def open_hold(self, hold_id: str) -> Hold | None:
         """Return one hold while it is open."""
@@ -170,13 +178,12 @@ def _read_event(row: Row) -> Event:
         row.raw,
         row.reason,
         row.changed,
-        row.body_hash,
-        row.held_picos,
-        row.overrun_picos,
-        row.late,
-        codec.decode_tags(row.context),
-        row.priced_as,
-        tuple((model, used) for model, used in codec.decode(row.parts)) if row.parts else (),
-        row.corrects,
-        row.was_unpriced,
+        held_picos=row.held_picos,
+        overrun_picos=row.overrun_picos,
+        late=row.late,
+        context=codec.decode_tags(row.context),
+        priced_as=row.priced_as,
+        parts=tuple((model, used) for model, used in codec.decode(row.parts)) if row.parts else (),
+        corrects=row.corrects,
+        was_unpriced=row.was_unpriced,
     )

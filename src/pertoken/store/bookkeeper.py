@@ -1,7 +1,6 @@
 """One transaction of the ledger: read the directory, load the rows, let `core.ledger` decide, write what changed."""
 
 import logging
-import sqlite3
 from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
@@ -10,7 +9,8 @@ from pertoken.core.directory import Directory
 from pertoken.core.ledger import Books, Command, Hold, Result
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.store import catalog, claims, directory
-from pertoken.store.database import Database, StoreFailed
+from pertoken.store.backend import StoreFailed
+from pertoken.store.database import Database
 from pertoken.store.ledger import LedgerTables, read_hold
 from pertoken.store.schema import holds, series
 
@@ -31,7 +31,7 @@ class Bookkeeper:
         self._sellers = sellers
         self._writer = database.hot_writer()
         self._now_us = now_us
-        self._tables = LedgerTables()
+        self._tables = LedgerTables(database.sql)
         self._books: Books | None = None  # decided, not yet committed
         self.directory = Directory(0, (), ())
         self.prices = PriceBook(())
@@ -64,8 +64,9 @@ class Bookkeeper:
                     self.refresh()  # nobody can commit while we hold the lock: what is read is what holds
             books = self._tables.load(cursor, self.directory, commands)
             results = [books.apply(command) for command in commands]
+            self._writer.cover(event.occurred_at_us for event in books.new_events)
             self._tables.save(cursor, books, self._now_us())
-        except sqlite3.Error as error:
+        except self._writer.error as error:
             self._tables.forget()
             raise self._writer.failed(error) from error
         except Exception as error:  # a broken rule of our own must not stop every other call

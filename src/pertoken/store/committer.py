@@ -26,8 +26,9 @@ from pertoken.core.directory import Directory
 from pertoken.core.ledger import Command, Expire, Result, Settle, Void
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.ports import StoreUnavailable
+from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
-from pertoken.store.database import Database, StoreFailed
+from pertoken.store.database import Database
 
 QUEUE_MAX = 20_000
 BATCH_MAX = 1_000
@@ -181,12 +182,17 @@ class Committer:
         """Answer each command of a failed batch: alone if it can be, else unavailable; what is owed is kept."""
         if len(batch) > 1 and failure.is_one_row:
             return [done for one in batch for done in self._commit([one])]  # the others must not suffer
-        self.failure = str(failure)
-        log.error("%d commands failed: %s", len(batch), failure)
+        self._note(failure)
         for command, _ in batch:
             if isinstance(command, Settle | Void):
                 self._owe(command)
         return [(future, StoreUnavailable(str(failure))) for _, future in batch]
+
+    def _note(self, failure: StoreFailed) -> None:
+        """Say why the store fails, once for as long as it fails in the same way: every call would say it again."""
+        if self.failure != str(failure):
+            self.failure = str(failure)
+            log.error("the store fails: %s", failure)
 
     def _owe(self, command: Settle | Void) -> None:
         """Keep a settlement that could not be written; it is tried again until it is, and logged in full meanwhile."""
@@ -210,7 +216,7 @@ class Committer:
         try:
             self._bookkeeper.transact(owed)
         except StoreFailed as failure:
-            self.failure = str(failure)
+            self._note(failure)
             alone = failure.is_one_row and len(owed) > 1
             return sum(self._pay([command]) for command in owed) if alone else 0
         for command in owed:
@@ -233,7 +239,6 @@ class Committer:
                 )
                 log.warning("%d holds expired, the first: %s", len(gone), gone[0].hold_id)
         except StoreFailed as failure:
-            self.failure = str(failure)
-            log.error("the store failed: %s", failure)  # noqa: TRY400 - the reason says it all, a trace adds nothing
+            self._note(failure)
         else:
             self.failure = None

@@ -18,7 +18,8 @@ def read_revision(connection: sa.Connection) -> int:
 
 def hot_revision(cursor: Cursor) -> int:
     """Return the same on the driver's cursor."""
-    [(value,)] = cursor.execute(_HOT_REVISION).fetchall()
+    cursor.execute(_HOT_REVISION)
+    [(value,)] = cursor.fetchall()
     return int(value)
 
 

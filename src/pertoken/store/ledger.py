@@ -1,12 +1,11 @@
 """The ledger's tables: loads the rows that a batch of commands touches, writes what `core.ledger` changed."""
 
+import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 from pertoken.core import ledger
@@ -24,16 +23,56 @@ from pertoken.store.schema import (
     entries,
     events,
     holds,
+    identities,
     postings,
     rollups,
     series,
 )
-from pertoken.store.statement import Write, select
+from pertoken.store.statement import Sql, Write
 
 HOUR_US = 3600 * US_PER_SECOND
 SERIES_MEMORY_MAX = 50_000
 ROWS_MEMORY_MAX = 100_000
 NOBODY = Attribution()
+RESIZED = ("amount_picos", "tokens", "expires_at_us")
+
+
+class _Statements:
+    """The hot statements of one kind of database."""
+
+    def __init__(self, sql: Sql) -> None:
+        self._sql = sql
+        self.counters = sql.select(list(counters.c), list(counters.primary_key))
+        self.put_counter = put_counter(sql)
+        self.holds = sql.select(list(holds.c), [holds.c.hold_id])
+        self.insert_hold = self._insert(holds)
+        self.delete_hold = sql.write(sa.delete(holds).where(holds.c.hold_id == sa.bindparam("hold_id")), ["hold_id"])
+        self.resize_hold = sql.write(
+            sa.update(holds)
+            .values({name: sa.bindparam(f"new_{name}") for name in RESIZED})
+            .where(holds.c.hold_id == sa.bindparam("of_hold")),
+            [*(f"new_{name}" for name in RESIZED), "of_hold"],
+        )
+        self.insert_ended = self._insert(ended_holds)
+        identity = [identities.c.event_id, identities.c.source]
+        self.identities = sql.select([*identity, identities.c.body_hash], identity)
+        self.insert_identity = self._insert(identities)
+        self.insert_event = self._insert(events)
+        self.insert_entry = sql.write(sa.insert(entries).returning(entries.c.entry_id), _names(entries))
+        self.insert_posting = self._insert(postings)
+        self.series = sql.select([series.c.series_id], [series.c.digest])
+        self.insert_series = sql.write(sql.insert(series).on_conflict_do_nothing(), _names(series))
+        self.add_balance = self._add_to(accounts, ["account", "currency"], ["balance_picos"])
+        self.add_rollup = self._add_to(rollups, ["hour_us", "series_id", "currency"], SUMS)
+
+    def _insert(self, table: sa.Table) -> Write:
+        return self._sql.write(sa.insert(table), _names(table))
+
+    def _add_to(self, table: sa.Table, key: Sequence[str], sums: Sequence[str]) -> Write:
+        """Return a statement that adds to the sums of a row, making it if it is not there."""
+        new = self._sql.insert(table)
+        added = {name: table.c[name] + new.excluded[name] for name in sums}
+        return self._sql.write(new.on_conflict_do_update(index_elements=key, set_=added), _names(table))
 
 
 class LedgerTables:
@@ -42,7 +81,9 @@ class LedgerTables:
     It remembers the ids of series, and the rows of its last transactions for as long as nobody else writes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, sql: Sql) -> None:
+        self._claims = claims.Claims(sql)
+        self._statements = _Statements(sql)
         self._series: dict[Attribution, int] = {}
         self._counters: dict[CounterKey, Counter] = {}
         self._holds: dict[str, Hold] = {}  # open ones
@@ -53,33 +94,36 @@ class LedgerTables:
         touched = {id(touches): touches for touches in map(books.touched, commands)}  # mostly the same few lists
         keys = {touch.key for touches in touched.values() for touch in touches}
         owners = {hold_id: owner for hold_id, owner in map(_hold_of, commands) if hold_id is not None}
-        records = {(one.event.source, one.event.event_id) for one in commands if type(one) is ledger.Record}
+        records = {(one.event.event_id, one.event.source) for one in commands if type(one) is ledger.Record}
         self._load_counters(cursor, books, keys)
         self._load_holds(cursor, books, owners)
         records |= {
-            (one.event.source, one.event.event_id)
+            (one.event.event_id, one.event.source)
             for one in commands
             if type(one) is ledger.Settle and one.hold_id not in books.holds
         }
-        for source, event_id, body_hash in _IDENTITIES.run(cursor, list(records)):
+        for event_id, source, body_hash in self._statements.identities.run(cursor, list(records)):
             books.events[source, event_id] = body_hash
-        claims.load(cursor, books, commands)
+        self._claims.load(cursor, books, commands)
         return books
 
     def save(self, cursor: Cursor, books: Books, posted_at_us: int) -> None:
         """Write everything that changed: holds, events with their entry, counters, balances, roll-ups."""
+        run = self._statements
         ended = books.ended_holds
         opened = [hold for hold_id, hold in books.opened_holds.items() if hold_id not in ended]
-        _INSERT_HOLD.run(cursor, [self._hold_row(cursor, hold) for hold in opened])
-        _DELETE_HOLD.run(cursor, [(hold_id,) for hold_id in ended if hold_id not in books.opened_holds])
+        run.insert_hold.run(cursor, [self._hold_row(cursor, hold) for hold in opened])
+        resized = [hold for hold_id, hold in books.resized_holds.items() if hold_id not in ended]
+        run.resize_hold.run(cursor, [(*(getattr(hold, name) for name in RESIZED), hold.hold_id) for hold in resized])
+        run.delete_hold.run(cursor, [(hold_id,) for hold_id in ended if hold_id not in books.opened_holds])
         let_go = [one for one in ended.values() if one.end is not HoldEnd.SETTLED]
-        _INSERT_ENDED.run(cursor, [(*self._hold_row(cursor, hold), end.value, posted_at_us) for hold, end in let_go])
+        run.insert_ended.run(cursor, [(*self._hold_row(cursor, hold), end.value, posted_at_us) for hold, end in let_go])
         if books.new_events:
             self._save_events(cursor, books.new_events, posted_at_us)
         if books.new_claims or books.outcomes:
-            claims.save(cursor, books, posted_at_us)
+            self._claims.save(cursor, books, posted_at_us)
         changed = [(*key, row.held, row.spent) for key, row in books.counters.items() if row.changed]
-        _PUT_COUNTER.run(cursor, changed)
+        run.put_counter.run(cursor, changed)
 
     def keep(self, books: Books) -> None:
         """Remember the rows that a committed transaction left, for the next one on the same connection."""
@@ -87,6 +131,7 @@ class LedgerTables:
             self.forget_rows()
         self._counters.update(books.counters)
         self._holds.update(books.opened_holds)
+        self._holds.update(books.resized_holds)
         for hold_id in books.ended_holds:
             self._holds.pop(hold_id, None)
 
@@ -107,10 +152,10 @@ class LedgerTables:
         if known is not None:
             return known
         row = _series_row(key)
-        _INSERT_SERIES.run(cursor, [row])
+        self._statements.insert_series.run(cursor, [row])
         if len(self._series) >= SERIES_MEMORY_MAX:
             self._series.clear()
-        [(series_id,)] = _SERIES.run(cursor, [row])
+        [(series_id,)] = self._statements.series.run(cursor, [row[:1]])
         self._series[key] = series_id
         return int(series_id)
 
@@ -122,7 +167,7 @@ class LedgerTables:
                 unknown.append(key)
             else:
                 books.counters[key] = Counter(known.held, known.spent)
-        for row in _COUNTERS.run(cursor, unknown):
+        for row in self._statements.counters.run(cursor, unknown):
             books.counters[CounterKey(row[0], row[1], row[2])] = Counter(row[3], row[4])
 
     def _load_holds(self, cursor: Cursor, books: Books, owners: dict[str, Attribution]) -> None:
@@ -133,7 +178,7 @@ class LedgerTables:
                 unknown.append((hold_id,))
             else:
                 books.holds[hold_id] = known
-        for row in _HOLDS.run(cursor, unknown):
+        for row in self._statements.holds.run(cursor, unknown):
             books.holds[row[0]] = self._read_hold(cursor, row, owners[row[0]])
 
     def _read_hold(self, cursor: Cursor, row: tuple[Any, ...], owner: Attribution) -> Hold:
@@ -155,7 +200,7 @@ class LedgerTables:
         )
 
     def _save_events(self, cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> None:
-        entry_ids = _post(cursor, new_events, posted_at_us)
+        entry_ids = self._post(cursor, new_events, posted_at_us)
         sums: dict[tuple[int, int, str], list[int]] = {}
         rows = []
         for event in new_events:
@@ -163,8 +208,26 @@ class LedgerTables:
             entry_id = entry_ids[_entry_of(event)] if event.cost_picos else None
             rows.append(_event_row(event, series_id, entry_id))
             add_to_rollup(sums, series_id, event)
-        _INSERT_EVENT.run(cursor, rows)
-        _ADD_ROLLUP.run(cursor, [(*slot, *amounts) for slot, amounts in sums.items()])
+        named = [(one.event_id, one.source, one.body_hash, one.occurred_at_us) for one in new_events]
+        self._statements.insert_identity.run(cursor, named)
+        self._statements.insert_event.run(cursor, rows)
+        self._statements.add_rollup.run(cursor, [(*slot, *amounts) for slot, amounts in sums.items()])
+
+    def _post(self, cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> dict[tuple[str, str, str], int]:
+        """Post one balanced entry for each kind, provider and currency of `new_events`; return the entries' ids."""
+        run = self._statements
+        sums: dict[tuple[str, str, str], int] = defaultdict(int)
+        for event in new_events:
+            if event.cost_picos:
+                sums[_entry_of(event)] += event.cost_picos
+        ids = {}
+        for (kind, provider, currency), amount in sums.items():
+            [entry_id] = run.insert_entry.run_returning(cursor, (posted_at_us, kind, currency))
+            ids[kind, provider, currency] = entry_id
+            pair = ((f"provider_cost:{provider}", amount), (f"provider_payable:{provider}", -amount))
+            run.insert_posting.run(cursor, [(entry_id, account, picos) for account, picos in pair])
+            run.add_balance.run(cursor, [(account, currency, picos) for account, picos in pair])
+        return ids
 
 
 def _hold_of(command: Command) -> tuple[str | None, Attribution]:
@@ -174,30 +237,17 @@ def _hold_of(command: Command) -> tuple[str | None, Attribution]:
             return hold.hold_id, hold.attribution
         case ledger.Settle(hold_id=hold_id, event=event):
             return hold_id, event.attribution
-        case ledger.Void() | ledger.Expire():
+        case ledger.Resize() | ledger.Void() | ledger.Expire():
             return command.hold_id, command.attribution
     return None, NOBODY
 
 
-def put_counters(cursor: Cursor, derived: Mapping[CounterKey, tuple[int, int]]) -> None:
-    """Set counters to (held, spent)."""
-    _PUT_COUNTER.run(cursor, [(*key, *amounts) for key, amounts in derived.items()])
-
-
-def _post(cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> dict[tuple[str, str, str], int]:
-    """Post one balanced entry for each kind, provider and currency of `new_events`; return the entries' ids."""
-    sums: dict[tuple[str, str, str], int] = defaultdict(int)
-    for event in new_events:
-        if event.cost_picos:
-            sums[_entry_of(event)] += event.cost_picos
-    ids = {}
-    for (kind, provider, currency), amount in sums.items():
-        [entry_id] = _INSERT_ENTRY.run_returning(cursor, (posted_at_us, kind, currency))
-        ids[kind, provider, currency] = entry_id
-        pair = ((f"provider_cost:{provider}", amount), (f"provider_payable:{provider}", -amount))
-        _INSERT_POSTING.run(cursor, [(entry_id, account, picos) for account, picos in pair])
-        _ADD_BALANCE.run(cursor, [(account, currency, picos) for account, picos in pair])
-    return ids
+def put_counter(sql: Sql) -> Write:
+    """Return the statement that sets counters to (held, spent)."""
+    new = sql.insert(counters)
+    amounts = {"held": new.excluded.held, "spent": new.excluded.spent}
+    put = new.on_conflict_do_update(index_elements=list(counters.primary_key), set_=amounts)
+    return sql.write(put, _names(counters))
 
 
 def _entry_of(event: Event) -> tuple[str, str, str]:
@@ -247,8 +297,8 @@ def read_attribution(row: Row, conversation: str | None) -> Attribution:
     )
 
 
-def _series_row(attribution: Attribution) -> tuple[str, ...]:
-    return (
+def _series_row(attribution: Attribution) -> tuple[Any, ...]:
+    texts = (
         attribution.key or "",
         attribution.team or "",
         attribution.customer or "",
@@ -257,6 +307,7 @@ def _series_row(attribution: Attribution) -> tuple[str, ...]:
         attribution.model or "",
         codec.encode_tags(attribution.tags),
     )
+    return hashlib.blake2b(codec.encode(texts).encode(), digest_size=16).digest(), *texts
 
 
 def _event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, ...]:
@@ -281,7 +332,6 @@ def _event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any,
         event.raw,
         event.reason,
         event.changed,
-        event.body_hash,
         event.held_picos,
         event.overrun_picos,
         event.late,
@@ -297,35 +347,3 @@ def _event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any,
 def _names(table: sa.Table) -> list[str]:
     """Return the columns that a new row brings: all but an id that counts up by itself."""
     return [column.name for column in table.columns if column is not table.autoincrement_column]
-
-
-def _add_to(table: sa.Table, key: Sequence[str], sums: Sequence[str]) -> Write:
-    """Return a statement that adds to the sums of a row, making it if it is not there."""
-    new = insert(table)
-    added = {name: table.c[name] + new.excluded[name] for name in sums}
-    return Write(new.on_conflict_do_update(index_elements=key, set_=added), _names(table), _DIALECT)
-
-
-_DIALECT = sqlite.dialect(paramstyle="qmark")
-_COUNTERS = select(list(counters.c), list(counters.primary_key))
-_HOLDS = select(list(holds.c), [holds.c.hold_id])
-_IDENTITIES = select([events.c.source, events.c.event_id, events.c.body_hash], [events.c.source, events.c.event_id])
-_INSERT_HOLD = Write(sa.insert(holds), _names(holds), _DIALECT)
-_INSERT_ENDED = Write(sa.insert(ended_holds), _names(ended_holds), _DIALECT)
-_DELETE_HOLD = Write(sa.delete(holds).where(holds.c.hold_id == sa.bindparam("hold_id")), ["hold_id"], _DIALECT)
-_INSERT_EVENT = Write(sa.insert(events), _names(events), _DIALECT)
-_INSERT_POSTING = Write(sa.insert(postings), _names(postings), _DIALECT)
-_INSERT_ENTRY = Write(sa.insert(entries).returning(entries.c.entry_id), _names(entries), _DIALECT)
-_INSERT_SERIES = Write(insert(series).on_conflict_do_nothing(), _names(series), _DIALECT)
-_SERIES = select([series.c.series_id], [series.c[name] for name in _names(series)])
-_put_counter = insert(counters)
-_PUT_COUNTER = Write(
-    _put_counter.on_conflict_do_update(
-        index_elements=list(counters.primary_key),
-        set_={"held": _put_counter.excluded.held, "spent": _put_counter.excluded.spent},
-    ),
-    _names(counters),
-    _DIALECT,
-)
-_ADD_BALANCE = _add_to(accounts, ["account", "currency"], ["balance_picos"])
-_ADD_ROLLUP = _add_to(rollups, ["hour_us", "series_id", "currency"], SUMS)

@@ -1,6 +1,7 @@
 """Every table, once. Migrations bring a database here; nothing else creates tables.
 
-Amounts are integer picos. SQLite keeps them in 64 bits, so a CHECK on every balance refuses what would not fit, loudly.
+Amounts are integer picos. SQLite keeps them in 64 bits, so a CHECK on every balance refuses what would not fit, loudly;
+PostgreSQL keeps them in 38 digits.
 """
 
 from typing import Any
@@ -11,16 +12,22 @@ Row = sa.Row[*tuple[Any, ...]]
 
 metadata = sa.MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s"})
 
-Picos = sa.BigInteger
+Picos = sa.BigInteger().with_variant(sa.Numeric(38, 0), "postgresql")
 Instant = sa.BigInteger  # microseconds since the epoch, UTC
 _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself there
+_Ordered = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # by bytes, for ranges of names
 
 AMOUNT_PICOS_MAX = 2**62  # half of 64 bits: two of them still add up without overflow
+
+# Between these PostgreSQL has a partition of events for each month; one more on either side takes the rest.
+PARTITIONED_FROM_US = 1_577_836_800_000_000  # 2020-01-01
+PARTITIONED_TO_US = 4_102_444_800_000_000  # 2100-01-01
 
 
 def _fits(*columns: str) -> sa.CheckConstraint:
     terms = " AND ".join(f"{column} BETWEEN {-AMOUNT_PICOS_MAX} AND {AMOUNT_PICOS_MAX}" for column in columns)
-    return sa.CheckConstraint(terms, name=f"fits_{columns[0]}")
+    check = sa.CheckConstraint(terms, name=f"fits_{columns[0]}")
+    return check.ddl_if(dialect="sqlite")
 
 
 # One row: the directory's revision. Whatever changes keys, budgets, prices or models adds one.
@@ -88,14 +95,14 @@ series = sa.Table(
     "series",
     metadata,
     sa.Column("series_id", _Id, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False, unique=True),  # of all below: texts may be too long to index
     sa.Column("key_id", sa.Text, nullable=False),
     sa.Column("team", sa.Text, nullable=False),
     sa.Column("customer", sa.Text, nullable=False),
     sa.Column("user_name", sa.Text, nullable=False),
     sa.Column("provider", sa.Text, nullable=False),
     sa.Column("model", sa.Text, nullable=False),
-    sa.Column("tags", sa.Text, nullable=False),  # JSON object, names sorted; "" where absent, so that UNIQUE sees it
-    sa.UniqueConstraint("key_id", "team", "customer", "user_name", "provider", "model", "tags", name="uq_series_all"),
+    sa.Column("tags", sa.Text, nullable=False),  # JSON object, names sorted
 )
 
 
@@ -141,6 +148,18 @@ claims = sa.Table(
 )
 sa.Index("ix_claims_claimed_at_us", claims.c.claimed_at_us)
 
+# Which events there are, for ever: what is archived stays known. Those of PostgreSQL are in partitions by month, each
+# with indexes of its own, so that uniqueness needs this table.
+identities = sa.Table(
+    "identities",
+    metadata,
+    sa.Column("event_id", _Ordered, primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("body_hash", sa.LargeBinary, nullable=False),
+    sa.Column("occurred_at_us", Instant, nullable=False),  # where to find the event
+    sqlite_with_rowid=False,
+)
+
 events = sa.Table(
     "events",
     metadata,
@@ -165,7 +184,6 @@ events = sa.Table(
     sa.Column("raw", sa.LargeBinary, nullable=False),  # the provider's own usage object
     sa.Column("reason", sa.Text),
     sa.Column("changed", sa.Text),
-    sa.Column("body_hash", sa.LargeBinary, nullable=False),
     sa.Column("held_picos", Picos, nullable=False),
     sa.Column("overrun_picos", Picos, nullable=False),
     sa.Column("late", sa.Boolean, nullable=False),
@@ -177,7 +195,6 @@ events = sa.Table(
     sa.Column("corrects", sa.Text),  # event id of the same source
     sa.Column("was_unpriced", sa.Boolean, nullable=False),
     sa.Column("entry_id", _Id),
-    sa.UniqueConstraint("source", "event_id", name="uq_events_identity"),
     _fits("cost_picos", "price_picos"),
 )
 sa.Index(

@@ -1,0 +1,174 @@
+"""SQLite: one file, in WAL mode. Writers begin IMMEDIATE, so one writes at a time."""
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
+
+from pertoken.store.backend import WAIT_S_MAX, StoreFailed
+from pertoken.store.statement import SQLITE
+
+BUSY_POLL_S = 0.001
+
+
+class Sqlite:
+    """A file, with its write-ahead log beside it."""
+
+    sql = SQLITE
+
+    def __init__(self, url: sa.URL, *, synced: bool) -> None:
+        if not url.database or url.database == ":memory:":
+            raise StoreFailed("the ledger needs a file, not memory; use sqlite:///PATH")
+        self._path = Path(url.database)
+        self.place = str(self._path)
+        self.writer = _engine(url, "BEGIN IMMEDIATE", synced=synced)
+        self.reader = _engine(url, "BEGIN", synced=synced)
+
+    def hot_writer(self) -> "SqliteWriter":
+        """Return a writer on a connection of its own."""
+        return SqliteWriter(self.writer, self.place)
+
+    def exists(self) -> bool:
+        """Tell whether the file is there."""
+        return self._path.exists()
+
+    def prepare(self) -> None:
+        """Make the folder. Raises StoreFailed."""
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreFailed(f"cannot make the folder of the database: {error}") from error
+
+    def failure(self, error: sa.exc.DBAPIError) -> StoreFailed:
+        """Return why a transaction failed."""
+        return StoreFailed(_reason(str(error.orig), self.place))
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.writer.dispose()
+        self.reader.dispose()
+
+
+class SqliteWriter:
+    """Short durable transactions on the driver's own cursor."""
+
+    error: type[Exception] = sqlite3.Error
+
+    def __init__(self, engine: sa.Engine, place: str) -> None:
+        self._engine = engine
+        self._place = place
+        self._connection: sa.PoolProxiedConnection | None = None
+        self._version: int | None = None
+        self.cursor: Cursor
+        self.changed_by_others = True
+
+    def begin(self, *, wait: bool) -> bool:
+        """Begin a transaction that alone may write. False: another process writes just now, and `wait` is not said.
+
+        `changed_by_others` then tells whether another connection has committed since our last commit. SQLite counts
+        those for each connection (PRAGMA data_version), so that inside a write transaction "no" is certain: rows
+        remembered from the last one are the rows on disk.
+        """
+        deadline = time.monotonic() + WAIT_S_MAX
+        while True:
+            try:
+                if self._connection is None:
+                    self._connect()
+                self.cursor.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or (wait and time.monotonic() > deadline):
+                    raise self.failed(error) from error
+                if not wait:
+                    return False
+                time.sleep(BUSY_POLL_S)
+            except sqlite3.Error as error:
+                raise self.failed(error) from error
+            else:
+                break
+        [(version,)] = self.cursor.execute("PRAGMA data_version").fetchall()
+        self.changed_by_others = version != self._version
+        self._version = version
+        return True
+
+    def cover(self, times_us: Iterable[int]) -> None:
+        """Do nothing: all events are in one table."""
+
+    def commit(self) -> None:
+        """Make the transaction durable."""
+        try:
+            self.cursor.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise self.failed(error) from error
+
+    def rollback(self) -> None:
+        """Undo the transaction. What others changed is told again by the next `begin`."""
+        self._version = None
+        try:
+            self.cursor.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise self.failed(error) from error
+
+    def failed(self, error: Exception) -> StoreFailed:
+        """Drop the connection, which undoes its transaction, and return the failure by name."""
+        self.close()
+        return StoreFailed(_reason(str(error), self._place), is_one_row=isinstance(error, sqlite3.IntegrityError))
+
+    def close(self) -> None:
+        """Close the connection; the next `begin` opens another."""
+        self._version = None
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):  # a statement left open would keep the transaction alive
+                self._connection.rollback()
+            self.cursor.close()
+            self._connection.invalidate()
+            self._connection = None
+
+    def _connect(self) -> None:
+        try:
+            self._connection = self._engine.raw_connection()
+        except sa.exc.DBAPIError as error:
+            raise sqlite3.OperationalError(str(error.orig)) from error
+        self.cursor = self._connection.cursor()
+        self.cursor.execute("PRAGMA busy_timeout=0")  # `begin` waits, or does not, by itself
+
+
+def _engine(url: sa.URL, begin: str, *, synced: bool) -> sa.Engine:
+    level = "FULL" if synced else "NORMAL"
+    arguments = {"timeout": WAIT_S_MAX, "check_same_thread": False, "cached_statements": 256}
+    engine = sa.create_engine(url, connect_args=arguments)
+
+    @sa.event.listens_for(engine, "connect")
+    def _prepare(connection: sa.engine.interfaces.DBAPIConnection, _record: object) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        cursor = connection.cursor()
+        for pragma in ("journal_mode=WAL", f"synchronous={level}", "cache_size=-16000", "temp_store=MEMORY"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY  # what extends it is in the high bits
+
+
+def _reason(text: str, place: str) -> str:
+    if "readonly" in text:
+        return f"the database is read-only: {place}"
+    if "full" in text:
+        return f"the disk of the database is full: {place}"
+    if "locked" in text:
+        return f"another process keeps the database locked: {place}"
+    if "unable to open" in text:
+        return f"cannot open the database: {place}"
+    if "malformed" in text or "not a database" in text or "decode to UTF-8" in text:
+        return f"the database is damaged, put a copy of it in its place: {place}: {text}"
+    return f"the database failed: {text}"
