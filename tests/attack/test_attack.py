@@ -187,8 +187,8 @@ def test_an_attack_on_a_budget(database_url: str, tmp_path: Path) -> None:
     )
     told = Counter((("limited " if shot.limited else "") + shot.told) for shot in attack.shots)
     print(  # noqa: T201 - the full attack is read by a person
-        f"\n{database_url.partition(':')[0]}, {made} calls, {SIZE.connections} connections, {WORKERS} workers, seed {SEED}, "
-        f"{took_s:.1f} s: "
+        f"\n{database_url.partition(':')[0]}, {made} calls, {SIZE.connections} connections, {WORKERS} workers, "
+        f"seed {SEED}, {took_s:.1f} s: "
         f"{after.spent / limit_picos:.3%} of {SIZE.limit} USD spent; {len(attack.shots) - made} calls later "
         f"{last.spent / limit_picos:.3%} spent, {last.held} held; {len(sampler.samples)} samples, at most "
         f"{most_picos / limit_picos:.3%} spent and held; requests admitted a minute: {sorted(minutes.values())}; "
