@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
-.PHONY: demo run test check bench format lock clean
+.PHONY: demo run test check crash attack bench format lock clean
 
 demo: $(STAMP)  ## the main job, end to end, then exit
 	$(BIN)/pertoken demo
@@ -19,6 +19,15 @@ check: $(STAMP)  ## style, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+KILLS ?= 200
+SEED ?=
+
+crash: $(STAMP)  ## kills and damage, the long way: make crash KILLS=200 SEED=7
+	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) CRASH_COPIES=100 $(BIN)/pytest tests/crash -s
+
+attack: $(STAMP)  ## 5,000 calls from 500 connections against 1 USD
+	ATTACK=full $(BIN)/pytest tests/attack -s
 
 bench: $(STAMP)  ## measurements of this machine, as a table
 	$(BIN)/python bench/run.py

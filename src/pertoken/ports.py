@@ -217,6 +217,9 @@ class Archive(Protocol):
     def entry_sums(self) -> dict[int, int]:
         """Return what the events of each entry cost together, by entry id."""
 
+    def damage(self) -> list[str]:
+        """Return what the store finds wrong with its own files."""
+
     def postings(self) -> Iterator[tuple[int, str, str, int]]:
         """Yield (entry id, currency, account, amount in picos) of every posting."""
 

@@ -49,3 +49,33 @@ def test_every_change_by_hand_is_found(
     assert verdict["ok"] is False
     assert verdict["differences"]
     assert "DIFFERENCE" in pertoken("verify", code=1).stdout
+
+
+def test_a_damaged_file_is_found(pertoken: Pertoken, write_lines: WriteLines, tmp_path: Path) -> None:
+    """A page that nothing leads to any more ends with 1, though every sum agrees."""
+    pertoken("ingest", write_lines(EVENT))
+    with sqlite3.connect(tmp_path / "pertoken.db") as connection:
+        connection.execute("PRAGMA writable_schema=ON")
+        connection.execute("DELETE FROM sqlite_schema WHERE name = 'ix_events_occurred_at_us'")
+    connection.close()
+    verdict = pertoken.json("verify", code=1)
+
+    assert [difference["kind"] for difference in verdict["differences"]] == ["file"]
+    assert "never used" in verdict["differences"][0]["difference"]
+
+
+@pytest.mark.parametrize(
+    "damage", ["quantities = '{\"input_tokens\":'", "lines = '[[1]]'", "status = 'pricfd'", "context = '[]'"]
+)
+def test_an_event_that_cannot_be_read_is_named(
+    pertoken: Pertoken, write_lines: WriteLines, tmp_path: Path, damage: str
+) -> None:
+    """A row that is not as it was written ends with 1 and one line that names the event."""
+    pertoken("ingest", write_lines(EVENT))
+    with sqlite3.connect(tmp_path / "pertoken.db") as connection:
+        connection.execute(f"UPDATE events SET {damage}")  # noqa: S608 - one of the four above
+    connection.close()
+    refused = pertoken("verify", code=1)
+
+    assert "event 'a' cannot be read, the database is damaged" in refused.stderr
+    assert "Traceback" not in refused.stderr

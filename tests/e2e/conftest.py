@@ -1,5 +1,6 @@
 """A real gateway process in front of a real simulator process, and a fresh key for each test."""
 
+import contextlib
 import json
 import os
 import re
@@ -60,6 +61,13 @@ def start(arguments: list[str], environ: dict[str, str], log: Path) -> Process:
         time.sleep(0.02)
     popen.kill()
     pytest.fail(f"{arguments} did not start: {log.read_text()}")
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and was not waited for does not."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
 
 
 @dataclass

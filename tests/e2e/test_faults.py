@@ -85,6 +85,23 @@ def test_a_provider_that_cuts_a_whole_answer(stack: Stack) -> None:
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("fault", ["no_usage", "garbage_usage"])
+def test_an_estimate_is_never_above_the_hold(stack: Stack, fault: str, stream: bool) -> None:
+    """What is counted for want of usage stays within what the provider was allowed to make, so within budgets."""
+    more = {"extra_headers": {"x-sim-fault": fault, "x-sim-output-tokens": "100"}, "max_tokens": 100}
+    made = client(stack).chat.completions.create(model=MODEL, messages=HELLO, stream=stream, **more)
+    _ = list(made) if stream else made
+    anthropic_client = Anthropic(base_url=stack.gateway.url, api_key=stack.secret, max_retries=0)
+    answer = anthropic_client.messages.create(model="claude-haiku-4-5", messages=HELLO, stream=stream, **more)
+    _ = list(answer) if stream else answer
+
+    for event in stack.settled(2):
+        assert event.completeness == "estimated"
+        assert event.quantities["output_tokens"] == 100
+        assert event.overrun_picos == 0
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("fault", ["no_usage", "garbage_usage"])
 def test_a_provider_without_believable_usage(stack: Stack, fault: str, stream: bool) -> None:
     """The answer passes; the charge is counted here and marked estimated, never free."""
     ask(stack, fault, stream=stream)

@@ -14,7 +14,7 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
-from tests.e2e.conftest import gateway_environ, start
+from tests.e2e.conftest import gateway_environ, is_running, start
 
 from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
@@ -86,6 +86,34 @@ def test_a_budget_holds_over_all_workers(environ: dict[str, str], tmp_path: Path
     with database.read() as connection:
         assert verify(Archive(connection), SystemClock().now_us()).differences == []
     database.close()
+
+
+def test_workers_end_with_their_parent(environ: dict[str, str], tmp_path: Path) -> None:
+    """The parent is killed: its workers settle what runs and end, so that the port is free for the next gateway."""
+    secret = re.search(r"sk-pt-\w+", pertoken(environ, "key", "create", "app", "--json"))
+    assert secret is not None
+    gateway = start(["-m", "pertoken", "serve", "--port", "0", "--workers", str(WORKERS)], environ, tmp_path / "log")
+    workers = children(gateway.popen.pid)
+    try:
+        client = OpenAI(base_url=f"{gateway.url}/v1", api_key=secret[0], max_retries=0)
+        headers = {"x-sim-output-tokens": "20", "x-sim-chunk-ms": "20"}
+        stream = client.chat.completions.create(model="gpt-4o-mini", messages=HELLO, stream=True, extra_headers=headers)
+        next(iter(stream))
+        gateway.popen.kill()
+        gateway.popen.wait(10)
+        assert list(stream)[-1].choices[0].finish_reason == "stop"
+        deadline = time.monotonic() + 20
+        while any(is_running(pid) for pid in workers):
+            assert time.monotonic() < deadline, "the workers go on without their parent"
+            time.sleep(0.05)
+    finally:
+        for pid in workers:
+            if is_running(pid):
+                os.kill(pid, signal.SIGKILL)
+        gateway.stop()
+    port = gateway.url.rpartition(":")[2]
+    again = start(["-m", "pertoken", "serve", "--port", port, "--workers", "2"], environ, tmp_path / "again")
+    again.stop()
 
 
 def test_a_call_waits_for_room_where_it_may(environ: dict[str, str], tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Each worker is a whole gateway of its own; what they share is the database, which decides. The parent holds a listening
 socket for each of them (SO_REUSEPORT: the kernel spreads connections over them), so that a worker that dies loses the
-calls it was serving and no other; its successor takes over the socket, and the holds it left expire.
+calls it was serving and no other; its successor takes over the socket, and the holds it left expire. When the parent is
+gone, its workers settle and end.
 """
 
 import contextlib
@@ -11,6 +12,7 @@ import os
 import select
 import signal
 import socket
+import threading
 import time
 from types import FrameType
 
@@ -50,6 +52,7 @@ class _Parent:
         self._ending = False
         self._ready, self._says_ready = os.pipe()
         os.set_blocking(self._says_ready, False)  # who is started later than all says it to nobody
+        self._ends_with_parent, self._parent_lives = os.pipe()  # the parent alone keeps the second open
 
     def run(self) -> None:
         """Run until every worker has ended."""
@@ -85,6 +88,8 @@ class _Parent:
             for other, listener in enumerate(self._listeners):
                 if other != place:
                     listener.close()
+            os.close(self._parent_lives)
+            threading.Thread(target=self._end_with_parent, daemon=True).start()
             serve_on(self._listeners[place], self._settings, self._say_ready)
             code = 0
         except KeyboardInterrupt:
@@ -94,6 +99,11 @@ class _Parent:
         finally:
             logging.shutdown()
             os._exit(code)
+
+    def _end_with_parent(self) -> None:
+        """Wait until the parent is gone, however it went; an orphan would keep the port from the next gateway."""
+        os.read(self._ends_with_parent, 1)
+        os.kill(os.getpid(), signal.SIGTERM)
 
     def _say_ready(self) -> None:
         with contextlib.suppress(BlockingIOError):

