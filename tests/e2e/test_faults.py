@@ -147,6 +147,53 @@ def test_a_provider_that_ignores_the_cap(stack: Stack) -> None:
     assert event.overrun_picos == max(0, event.cost_picos - event.held_picos) > 0
 
 
+def test_a_stream_that_outruns_its_hold_is_held_more_for(stack: Stack) -> None:
+    """Where the budget has room, the hold grows with the stream, so that nothing is left to overrun."""
+    stack.set_budget("1")
+    ask(stack, "exceed_max_tokens", stream=True, max_tokens=1000)
+
+    stack.agrees(1)
+    [event] = stack.events()
+    assert event.quantities["output_tokens"] == 2000
+    assert event.held_picos > event.cost_picos
+    assert event.overrun_picos == 0
+
+
+def test_a_stream_that_outruns_its_hold_and_its_budget_is_cut(stack: Stack) -> None:
+    """Where it has none, the stream ends with an error event that says why, and what was made is charged."""
+    budget = stack.set_budget("0.0008")  # the hold takes 0.0006 for the output, and some for the input
+    headers = {"x-sim-fault": "exceed_max_tokens", "x-sim-chunk-ms": "1"}
+    made = client(stack).chat.completions.create(
+        model=MODEL, messages=HELLO, stream=True, max_tokens=1000, extra_headers=headers
+    )
+    with pytest.raises(openai.APIError, match="went beyond the 1000 output tokens that were held") as raised:
+        list(made)
+
+    assert raised.value.code == "budget_exceeded"
+    assert "pertoken budget status" in str(raised.value)
+    [event] = stack.settled(1)
+    assert event.completeness == "estimated"
+    assert event.reason
+    assert "went beyond" in event.reason
+    assert 1000 < event.quantities["output_tokens"] < 1500
+    assert stack.budget(budget)["held"] == "0"
+    assert stack.differences() == []
+
+
+@pytest.mark.parametrize("tokens", [5, 100, 3000])
+def test_a_stream_within_its_hold_is_left_alone(stack: Stack, tokens: int) -> None:
+    """A stream that makes all it may is neither cut nor held more for."""
+    made = client(stack).chat.completions.create(
+        model=MODEL, messages=HELLO, stream=True, max_tokens=tokens, extra_headers={"x-sim-output-tokens": str(tokens)}
+    )
+    assert len(list(made)) >= tokens
+
+    stack.agrees(1)
+    [event] = stack.events()
+    assert event.quantities["output_tokens"] == tokens
+    assert event.overrun_picos == 0
+
+
 def test_a_slow_first_byte_is_waited_for(stack: Stack) -> None:
     """A provider slower than usual, within the limit, is no failure."""
     ask(stack, "slow_first_byte", extra_query=None)

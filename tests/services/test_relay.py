@@ -7,8 +7,11 @@ from typing import Any
 
 import pytest
 
+from pertoken.core.budgets import Attribution
+from pertoken.core.ledger import Hold
 from pertoken.core.usage import Completeness
 from pertoken.ports import ProviderFailed
+from pertoken.services.call.hold import Bound, Holding
 from pertoken.services.call.relay import Relayed, relay_stream
 from pertoken.services.world import Drains
 from pertoken.wire import openai_chat
@@ -80,7 +83,11 @@ def relayed(client: Client, answer: Answer, *, asks: bool = True, cuts: bool = F
         format=openai_chat, facts=RequestFacts("m", stream=True, wants_usage=False), provider=provider
     )
     exchange: Any = client
-    return asyncio.run(relay_stream(exchange, request, answer, Drains(10)))
+    world: Any = SimpleNamespace(drains=Drains(10))
+    bound = Bound({"input_tokens": 100, "output_tokens": 100}, 100, counted=True)
+    hold = Hold("call_1", Attribution(), 0, 200, 0, 0, "test")
+    result, _ = asyncio.run(relay_stream(exchange, request, Holding(hold, None, None, bound), answer, world))
+    return result
 
 
 @pytest.mark.parametrize("asks", [True, False])

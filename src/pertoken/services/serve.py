@@ -18,6 +18,7 @@ from pertoken.services.call.claim import outcome_of, read_claim, replay
 from pertoken.services.call.forward import answer_headers, changes, describe, forward, let_go, provider_refusal
 from pertoken.services.call.hold import Holding, open_hold
 from pertoken.services.call.identify import identify
+from pertoken.services.call.outrun import Outran
 from pertoken.services.call.refuse import held_headers, refuse, remaining_header, settled_headers
 from pertoken.services.call.relay import Relayed, relay_stream, relay_whole
 from pertoken.services.call.settle import settle
@@ -70,7 +71,7 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
     known = held_headers(call_id, request.model, holding, changed) + answer_headers(answer.headers)
     if request.facts.stream:
         exchange.start(answer.status, known + remaining_header(holding.tightest))
-        relayed = await relay_stream(exchange, request, answer, world.drains, keep=holding.claim is not None)
+        relayed, holding = await relay_stream(exchange, request, holding, answer, world)
     else:
         relayed = await relay_whole(request, answer)
 
@@ -152,7 +153,11 @@ def refusal_at_the_end(
         log.warning(
             "%s: %s: %s; settled as %s", call_id, request.provider.name, relayed.failure, settled.event.completeness
         )
-        return provider_refusal(request, relayed.failure)
+        return (
+            relayed.failure.refusal
+            if isinstance(relayed.failure, Outran)
+            else provider_refusal(request, relayed.failure)
+        )
     return None
 
 

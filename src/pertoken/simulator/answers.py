@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 from pertoken.simulator.behaviour import Behaviour
 from pertoken.simulator.ledger import Used
 
-WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "juniper", "kelp", "larch")
+# Each is one token with the space before it, for the tokenizers that OpenAI published.
+WORDS = ("amber", "cedar", "delta", "ember", "forest", "haven", "inlet", "river", "stone", "maple", "valley", "ocean")
 GARBAGE = {"prompt_tokens": -5, "input_tokens": -5, "promptTokenCount": -5, "completion_tokens": "many"}
 
 
@@ -67,7 +68,7 @@ def draft(
         output = wanted if cap is None else min(wanted, cap)
         capped = output < wanted
     reasoning = output // 3 if reasons else 0
-    words = tuple(WORDS[(seed + at * 7) % len(WORDS)] + " " for at in range(output - reasoning))
+    words = tuple(" " + WORDS[(seed + at * 7) % len(WORDS)] for at in range(output - reasoning))
     served = "some-other-model" if behaviour.fault == "wrong_model" else model
     return Draft(
         served, f"{seed:08x}", words, input_tokens, min(behaviour.cached_tokens, input_tokens), reasoning, capped

@@ -32,6 +32,11 @@ class Bound(NamedTuple):
     output_max: int  # per choice
     counted: bool  # False: from the body's length alone
 
+    @property
+    def tokens(self) -> int:
+        """All tokens, of input and output."""
+        return sum(quantity for unit, quantity in self.quantities.items() if unit in TOKEN_UNITS)
+
 
 class Holding(NamedTuple):
     """An open hold, and what it changed in the request."""
@@ -39,7 +44,7 @@ class Holding(NamedTuple):
     hold: Hold
     tightest: Remaining | None  # money budget with the least left
     output_cap: int | None  # to write into the request, None: leave it
-    most: dict[str, int]  # by unit: what the hold pays for
+    bound: Bound  # what the hold pays for
     claim: Claim | None = None  # the name that the client gave to the call
 
 
@@ -52,14 +57,14 @@ async def open_hold(
         if isinstance(bound, Refusal):
             return bound
         for attempts_left in reversed(range(ATTEMPTS_MAX)):
-            amount = _quote(request, bound)
+            amount = amount_of(request, bound)
             if isinstance(amount, Refusal):
                 return amount
             hold = _hold(request, call_id, bound, amount, world)
             result = await world.ledger.submit(OpenHold(hold, world.ledger.directory.revision, claim))
             match result:
                 case Held(tightest=tightest):
-                    return Holding(hold, tightest, _cap_to_write(request, bound), bound.quantities, claim)
+                    return Holding(hold, tightest, _cap_to_write(request, bound), bound, claim)
                 case Known():
                     return result
                 case Refused(blocker=blocker):
@@ -94,7 +99,31 @@ def first_bound(request: Request) -> Bound | Refusal:
         text_max = max(text_max, context)
     quantities["input_tokens"] = quantities.get("input_tokens", 0) + text_max
     output_max = _output_limit(request) if facts.output_max is None else facts.output_max
-    return _with_output(request, Bound(quantities, output_max, counted=False), output_max)
+    return with_output(request, Bound(quantities, output_max, counted=False), output_max)
+
+
+def with_output(request: Request, bound: Bound, output_max: int) -> Bound:
+    """Return the bound with another cap on the output of each choice."""
+    facts = request.facts
+    quantities = {**bound.quantities, "output_tokens": output_max * facts.choices}
+    if facts.output_modalities:
+        for modality in facts.output_modalities & {"audio", "image"}:
+            quantities[f"output_{modality}_tokens"] = output_max * facts.choices
+    if facts.web_searches_max:
+        quantities["web_searches"] = facts.web_searches_max
+    return Bound(quantities, output_max, bound.counted)
+
+
+def amount_of(request: Request, bound: Bound) -> int | Refusal:
+    """Return what a bound costs at most, in picos: at the dearest of the prices that can apply."""
+    impossible = NOTHING if request.facts.long_cache else LONG_CACHE
+    dearest = 0
+    for rates in request.rates:
+        amount = rating.quote(bound.quantities, rates, impossible)
+        if isinstance(amount, Unpriced):
+            return Refusal(Code.PRICE_UNKNOWN, f"{amount.reason}; see: pertoken price show {request.model}", "model")
+        dearest = max(dearest, amount)
+    return dearest
 
 
 def explain_refusal(refused: Refused, now_us: int) -> Refusal:
@@ -131,7 +160,7 @@ async def _shrink(request: Request, bound: Bound, blocker: Remaining, world: Wor
     affordable = _affordable(request, bound, blocker)
     if affordable < min(OUTPUT_TOKENS_MIN, bound.output_max):
         return None
-    return _with_output(request, bound, min(bound.output_max, affordable))
+    return with_output(request, bound, min(bound.output_max, affordable))
 
 
 async def _count(request: Request, bound: Bound, world: World) -> Bound | None:
@@ -169,34 +198,12 @@ def _affordable(request: Request, bound: Bound, blocker: Remaining) -> int:
     return min(affordable)
 
 
-def _with_output(request: Request, bound: Bound, output_max: int) -> Bound:
-    facts = request.facts
-    quantities = {**bound.quantities, "output_tokens": output_max * facts.choices}
-    if facts.output_modalities:
-        for modality in facts.output_modalities & {"audio", "image"}:
-            quantities[f"output_{modality}_tokens"] = output_max * facts.choices
-    if facts.web_searches_max:
-        quantities["web_searches"] = facts.web_searches_max
-    return Bound(quantities, output_max, bound.counted)
-
-
-def _quote(request: Request, bound: Bound) -> int | Refusal:
-    impossible = NOTHING if request.facts.long_cache else LONG_CACHE
-    dearest = 0
-    for rates in request.rates:
-        amount = rating.quote(bound.quantities, rates, impossible)
-        if isinstance(amount, Unpriced):
-            return Refusal(Code.PRICE_UNKNOWN, f"{amount.reason}; see: pertoken price show {request.model}", "model")
-        dearest = max(dearest, amount)
-    return dearest
-
-
 def _hold(request: Request, call_id: str, bound: Bound, amount_picos: int, world: World) -> Hold:
     return Hold(
         call_id,
         request.attribution,
         amount_picos,
-        _tokens(bound.quantities),
+        bound.tokens,
         request.opened_at_us,
         request.opened_at_us + world.hold_ttl_us,
         world.owner,

@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from pertoken.core.usage import Completeness, Reading
 from pertoken.ports import Answer, Exchange, ProviderFailed
+from pertoken.services.call.hold import Holding
+from pertoken.services.call.outrun import Outrun
 from pertoken.services.call.understand import Request
-from pertoken.services.world import Drains
+from pertoken.services.world import Drains, World
 from pertoken.wire.format import RequestFacts, StreamReader
 
 KEPT_BYTES_MAX = 4 * 1024 * 1024
@@ -37,18 +39,20 @@ async def relay_whole(request: Request, answer: Answer) -> Relayed:
 
 
 async def relay_stream(
-    exchange: Exchange, request: Request, answer: Answer, drains: Drains, *, keep: bool = False
-) -> Relayed:
+    exchange: Exchange, request: Request, holding: Holding, answer: Answer, world: World
+) -> tuple[Relayed, Holding]:
     """Pass a streamed answer through as it comes.
 
     When the client hangs up, the provider is read to its end all the same, so that the call is settled on real usage;
     `drains` bounds how many such answers are read at once. A provider configured to be cut is given up at once instead.
-    With `keep`, what is passed on is returned as well.
+    Where the client named the call, what is passed on is returned as well. The holding comes back as it is at the end.
     """
+    drains = world.drains
     reader = request.format.stream_reader(_as_sent(request))
     if request.provider.cuts_on_hangup:
         exchange.when_gone(answer.abandon)
-    relay = _Relay(exchange, reader, drains, keep=keep)
+    outrun = Outrun(request, holding, reader, world)
+    relay = _Relay(exchange, reader, drains, outrun, keep=holding.claim is not None)
     failure = None
     try:
         await answer.pour(relay.pass_on, relay.room)
@@ -62,7 +66,7 @@ async def relay_stream(
     if failure is None and not reader.complete and not _is_enough(reading):
         failure = ProviderFailed("the stream ended before its answer did")
     text = None if _is_enough(reading) else reader.text()
-    return Relayed(reading, text, reader.end(), failure, b"".join(relay.kept))
+    return Relayed(reading, text, reader.end(), failure, b"".join(relay.kept)), outrun.holding
 
 
 def _as_sent(request: Request) -> RequestFacts:
@@ -73,10 +77,12 @@ def _as_sent(request: Request) -> RequestFacts:
 class _Relay:
     """Carries one stream's pieces from provider to client."""
 
-    def __init__(self, exchange: Exchange, reader: StreamReader, drains: Drains, *, keep: bool) -> None:
+    def __init__(self, exchange: Exchange, reader: StreamReader, drains: Drains, outrun: Outrun, *, keep: bool) -> None:
         self._exchange = exchange
         self._reader = reader
         self._drains = drains
+        self._outrun = outrun
+        self._outruns = False
         self.draining = False  # the client is gone, the provider is read on
         self._keep = keep
         self._kept_bytes = 0
@@ -88,14 +94,21 @@ class _Relay:
         if self._keep and self._kept_bytes <= KEPT_BYTES_MAX:
             self.kept.append(piece)
             self._kept_bytes += len(piece)
+        self._outruns = self._outrun.add(chunk)
         if not self._exchange.gone:
-            return self._exchange.write(piece) if piece else False
+            is_full = self._exchange.write(piece) if piece else False
+            return is_full or self._outruns
         if not self.draining:
             self.draining = self._drains.enter()
-        return not self.draining
+        return self._outruns or not self.draining
 
     async def room(self) -> None:
-        """Wait for a slow client. Raises ProviderFailed where nobody is left to read for."""
+        """Wait for a slow client, and hold more where that is needed.
+
+        Raises ProviderFailed where nobody is left to read for, and Outran where no more can be held.
+        """
+        if self._outruns:
+            await self._outrun.extend()
         await self._exchange.drain()
         if self._exchange.gone and not self.draining:
             self.draining = self._drains.enter()

@@ -7,6 +7,7 @@ from pertoken.core.ledger import Event, EventStatus, Outcome, Settle, Settled
 from pertoken.core.usage import Completeness
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.hold import Holding
+from pertoken.services.call.outrun import Outran
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.understand import Request
 from pertoken.services.pricing import Served, charge, to_conditions
@@ -88,11 +89,13 @@ def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World
     A reported input side is kept, the rest is counted. Another tokenizer than the provider's can count more than the
     cap that the provider kept to: what is above the bound is its error, and no budget may pay for it.
     """
-    most = holding.most
+    most = holding.bound.quantities
     reported = dict(relayed.reading.quantities or {})
     if "input_tokens" not in reported:
         reported["input_tokens"] = min(_count_input(request, holding, world), most["input_tokens"])
-    counted = min(world.tokenizers.count_text(request.family, relayed.text or "").tokens, most["output_tokens"])
+    counted = world.tokenizers.count_text(request.family, relayed.text or "").tokens
+    if not isinstance(relayed.failure, Outran):
+        counted = min(counted, most["output_tokens"])
     return {**reported, "output_tokens": max(counted, reported.get("output_tokens", 0))}
 
 

@@ -1,0 +1,95 @@
+"""A stream that outruns its hold: noticed while it runs, its hold extended, or else the stream is cut.
+
+A hold covers the most that a call can make under its cap, so only a provider that ignores the cap comes here. How much
+a stream has made is known for certain at its end alone. On the way its text can be counted, which costs a millisecond
+for a thousand tokens: so it is counted only when the bytes passed on could be that many, and then again when, at the
+rate seen so far, the hold would be used up. A stream that stays well below its cap is never counted.
+"""
+
+import asyncio
+
+from pertoken.core.errors import Code, Refusal
+from pertoken.core.ledger import Refused, Resize, Resized
+from pertoken.ports import ProviderFailed, StoreUnavailable
+from pertoken.services.call.hold import Holding, amount_of, explain_refusal, with_output
+from pertoken.services.call.understand import Request
+from pertoken.services.world import World
+from pertoken.wire.format import StreamReader
+
+BYTES_PER_TOKEN_MIN = 50  # as passed on, with all that stands around a token; most have 120 to 250
+STEP_TOKENS = 64  # counted again after so many at the earliest
+GRACE = 1.05  # what an answer may seem to make beyond its cap: an end, a refusal, a call's brackets
+COUNT_IN_THREAD_CHARACTERS = 64 * 1024
+DOUBT = 2  # a count by another tokenizer than the model's may be so many times too large
+
+
+class Outran(ProviderFailed):
+    """The stream was cut: it made more than was held for it, and no more could be held."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class Outrun:
+    """Watches one stream. `add` every chunk; where it says so, `extend` before the next."""
+
+    def __init__(self, request: Request, holding: Holding, reader: StreamReader, world: World) -> None:
+        self._request = request
+        self._reader = reader
+        self._world = world
+        self._bytes = 0
+        self._due_bytes = (self._held_tokens(holding) + STEP_TOKENS) * BYTES_PER_TOKEN_MIN
+        self.holding = holding
+
+    def add(self, chunk: bytes) -> bool:
+        """Take a chunk as it came; tell whether the stream may have made more than is held."""
+        self._bytes += len(chunk)
+        return self._bytes > self._due_bytes
+
+    async def extend(self) -> None:
+        """Count what was made and hold more where that is needed. Raises Outran."""
+        tokens = await self._count()
+        held = self._held_tokens(self.holding)
+        if tokens > (held if self._request.family.exact else held * DOUBT):
+            await self._hold(2 * tokens)
+            held = self._held_tokens(self.holding)
+        bytes_each = self._bytes / max(1, tokens)
+        self._due_bytes = int(bytes_each * max(held * GRACE, tokens + STEP_TOKENS))
+
+    async def _hold(self, tokens: int) -> None:
+        request, hold = self._request, self.holding.hold
+        bound = with_output(request, self.holding.bound, -(-tokens // max(1, request.facts.choices)))
+        amount = amount_of(request, bound)
+        assert isinstance(amount, int), "what had a price for less output has one for more"
+        more = hold._replace(amount_picos=amount, tokens=bound.tokens)
+        asked = Resize(
+            hold.hold_id, hold.attribution, hold.opened_at_us, more.amount_picos, more.tokens, hold.expires_at_us
+        )
+        try:
+            result = await self._world.ledger.submit(asked)
+        except StoreUnavailable as error:
+            raise Outran(
+                Refusal(Code.STORE_UNAVAILABLE, f"{self._cut()}, and the ledger cannot hold more now: {error}")
+            ) from error
+        if isinstance(result, Refused):
+            raise Outran(
+                Refusal(Code.BUDGET_EXCEEDED, f"{self._cut()}: {explain_refusal(result, hold.opened_at_us)[1]}")
+            )
+        if not isinstance(result, Resized):
+            raise Outran(Refusal(Code.BUDGET_EXCEEDED, f"{self._cut()}, and its hold has expired"))
+        self.holding = self.holding._replace(hold=result.hold, bound=bound)
+
+    def _cut(self) -> str:
+        provider, held = self._request.provider.name, self._held_tokens(self.holding)
+        return f"the answer was cut: {provider} went beyond the {held} output tokens that were held for it"
+
+    async def _count(self) -> int:
+        text, family = self._reader.text(), self._request.family
+        if len(text) > COUNT_IN_THREAD_CHARACTERS:
+            return (await asyncio.to_thread(self._world.tokenizers.count_text, family, text)).tokens
+        return self._world.tokenizers.count_text(family, text).tokens
+
+    @staticmethod
+    def _held_tokens(holding: Holding) -> int:
+        return holding.bound.quantities["output_tokens"]
