@@ -68,11 +68,15 @@ class ProviderSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where calls for a model name go. `priced_as` is the model whose price and size a deployment of any name has."""
+    """Where calls for a model name go. `priced_as` is the model whose price and size a deployment of any name has.
+
+    `cheaper` is the model name that takes over where a budget says so and has not enough left for this one.
+    """
 
     provider: str
     model: str
     priced_as: str | None = None
+    cheaper: str | None = None
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +135,8 @@ def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> S
     for name, model in models.items():
         if model.provider not in settings.providers:
             raise BadSettings(f"models.{name}: {_not_active(model.provider, settings)}")
+        if model.cheaper is not None and (model.cheaper not in models or model.cheaper == name):
+            raise BadSettings(f"models.{name}.cheaper: name another of the models, not {model.cheaper!r}")
     if settings.secret_key is not None and len(settings.secret_key) < SECRET_KEY_CHARACTERS_MIN:
         raise BadSettings(f"secret_key is too short: it takes at least {SECRET_KEY_CHARACTERS_MIN} characters")
     database_url = settings.database_url or f"sqlite:///{default_database()}"

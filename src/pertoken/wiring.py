@@ -93,7 +93,10 @@ def make_world(settings: Settings, committer: Committer, client: Client, hasher:
     """Return the world of one serving process."""
     limits = settings.limits
     providers = _providers(settings, client)
-    routes = {name: Route(model.provider, model.model, model.priced_as) for name, model in settings.models.items()}
+    routes = {
+        name: Route(model.provider, model.model, model.priced_as, model.cheaper)
+        for name, model in settings.models.items()
+    }
     return World(
         ledger=committer,
         clock=SystemClock(),

@@ -119,7 +119,7 @@ def test_a_concurrency_limit(stack: Stack) -> None:
 
 def test_each_value_has_its_own_limit(stack: Stack) -> None:
     """A budget for each customer refuses the one who spent it and not the other."""
-    stack.set_budget("0.0001", each="customer", window="day")
+    stack.set_budget("0.0001", each="customer", window="day", steps="refuse")
     sdk = client(stack)
     with pytest.raises(openai.APIStatusError) as raised:
         sdk.chat.completions.create(

@@ -13,6 +13,7 @@ AXES = ["money", "tokens", "requests", "concurrent"]
 WINDOWS = ["minute", "hour", "day", "week", "month", "total"]
 BAR = 5  # blocks of a full bar
 HOLDS_SHOWN = 5
+STEPS_HELP = "What is tried first, in this order: cap the output, cheaper model, queue; or refuse."
 COLUMNS = {
     "name": "budget",
     "unit": "unit",
@@ -39,6 +40,8 @@ def budget() -> None:
 @click.option("--scope", multiple=True, metavar="DIMENSION=VALUE", help="Which calls count: team=growth; may repeat.")
 @click.option("--each", metavar="DIMENSION", help="One such limit for every value of a dimension, such as customer.")
 @click.option("--mode", type=click.Choice(["hard", "soft"]), default="hard", show_default=True)
+@click.option("--before-refusal", default="cap,queue", show_default=True, metavar="STEPS", help=STEPS_HELP)
+@click.option("--warn-at", type=click.IntRange(1, 100), metavar="PERCENT", help="From there on each answer says so.")
 @click.option("--tz", "zone", default="UTC", show_default=True, help="Whose calendar the window follows.")
 @db_option
 @json_option
@@ -50,6 +53,8 @@ def set_(  # noqa: PLR0917 - click passes each option by name
     scope: tuple[str, ...],
     each: str | None,
     mode: str,
+    before_refusal: str,
+    warn_at: int | None,
     zone: str,
     db: str | None,
     as_json: bool,
@@ -67,7 +72,10 @@ def set_(  # noqa: PLR0917 - click passes each option by name
                 raise Refused(f"no key {chosen['key']!r}; see: pertoken key list")
             chosen["key"] = found.key_id
         try:
-            wish = Wish(name, limit, axis=axis, window=window, scope=chosen, each=each, mode=mode, zone=zone)
+            wish = Wish(
+                name, limit, axis=axis, window=window, scope=chosen, each=each, mode=mode, zone=zone,
+                steps=before_refusal, warn_percent=warn_at,
+            )  # fmt: skip
             made = set_budget(admin, SystemClock(), wish)
         except BadBudget as error:
             raise Refused(str(error)) from error

@@ -27,6 +27,17 @@ class Mode(StrEnum):
     SOFT = "soft"
 
 
+class Step(StrEnum):
+    """What is tried, where a call does not fit, before it is refused."""
+
+    CAP = "cap"  # its output is capped to what is left
+    CHEAPER = "cheaper"  # it goes to the cheaper model that the settings name for its own
+    QUEUE = "queue"  # it waits for room, as long as limits.queue_ms allows
+
+
+STEPS = (Step.CAP, Step.QUEUE)
+
+
 class Attribution(NamedTuple):
     """Who and what a call belongs to: every dimension that a budget or a report can select by."""
 
@@ -67,6 +78,8 @@ class Budget(NamedTuple):
     each: str | None = None  # one limit for every value of this dimension
     mode: Mode = Mode.HARD
     currency: str = "USD"
+    steps: tuple[Step, ...] = STEPS  # before a refusal, in this order
+    warn_percent: int | None = None  # from which share of the limit on each answer says so
 
 
 class CounterKey(NamedTuple):

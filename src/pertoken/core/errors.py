@@ -55,6 +55,7 @@ class Refusal(NamedTuple):
     message: str
     param: str | None = None  # the request field at fault
     retry_after_s: int | None = None  # when asking again can succeed
+    may_wait: bool = False  # room may come back soon, and policy lets the call wait for it
 
     @property
     def status(self) -> int:

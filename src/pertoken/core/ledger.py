@@ -186,9 +186,13 @@ class Remaining(NamedTuple):
 
 
 class Held(NamedTuple):
-    """The hold is open. `tightest` is the money budget that has the least left, None when none is touched."""
+    """The hold is open. `tightest` is the money budget that has the least left, None when none is touched.
+
+    `warned`: the counters that are so full that each answer is to say so.
+    """
 
     tightest: Remaining | None
+    warned: tuple[Remaining, ...] = ()
 
 
 class Resized(NamedTuple):
@@ -330,7 +334,7 @@ class Books:
         if command.claim is not None:
             made = Claimed(command.claim.request_hash, hold.hold_id, is_open=True, outcome=None)
             self.claims[command.claim[:2]] = self.new_claims[command.claim[:2]] = made
-        return Held(_tightest(rows))
+        return Held(_tightest(rows), _warned(rows))
 
     def _resize(self, command: Resize) -> Result:
         hold = self.holds.get(command.hold_id)
@@ -446,6 +450,15 @@ def _tightest(rows: Rows) -> Remaining | None:
             if tightest is None or left < least:
                 tightest, least = row, left
     return None if tightest is None else Remaining(tightest[0], tightest[1].held, tightest[1].spent)
+
+
+def _warned(rows: Rows) -> tuple[Remaining, ...]:
+    return tuple(
+        Remaining(touch, counter.held, counter.spent)
+        for touch, counter in rows
+        if touch.budget.warn_percent is not None
+        and (counter.held + counter.spent) * 100 >= touch.budget.limit * touch.budget.warn_percent
+    )
 
 
 def spent_amount(event: Event, axis: Axis) -> int:

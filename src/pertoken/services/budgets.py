@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pertoken.core import periods
-from pertoken.core.budgets import Axis, Budget, BudgetIndex, CounterKey, Mode, Touch, is_dimension
+from pertoken.core.budgets import STEPS, Axis, Budget, BudgetIndex, CounterKey, Mode, Step, Touch, is_dimension
 from pertoken.core.ids import RANDOM_BITS, new_id
 from pertoken.core.money import NotAnAmount, format_amount, parse_amount
 from pertoken.core.periods import NotATime, Window, format_time
@@ -28,6 +28,8 @@ class Wish(NamedTuple):
     mode: str = "hard"
     zone: str = "UTC"
     currency: str = "USD"
+    steps: str = ",".join(STEPS)
+    warn_percent: int | None = None
 
 
 def parse_rate(text: str) -> tuple[str, str]:
@@ -40,7 +42,7 @@ def parse_rate(text: str) -> tuple[str, str]:
 
 
 def set_budget(administration: Administration, clock: Clock, wish: Wish) -> Budget:
-    """Store the budget, or change limit and mode of the one that has this name. Raises BadBudget.
+    """Store the budget, or change limit, mode and policy of the one that has this name. Raises BadBudget.
 
     When anything else differs (scope, axis, window, ...) the old budget is taken out of force and a new one, filled
     from the events of its current window, takes its place.
@@ -49,7 +51,9 @@ def set_budget(administration: Administration, clock: Clock, wish: Wish) -> Budg
     budget = to_budget(wish, new_id("budget", now_us, clock.random_bits(RANDOM_BITS)))
     old = next((one for one in administration.budgets() if one.name == wish.name), None)
     if old is not None:
-        changed = old._replace(limit=budget.limit, mode=budget.mode)
+        changed = old._replace(
+            limit=budget.limit, mode=budget.mode, steps=budget.steps, warn_percent=budget.warn_percent
+        )
         if changed == budget._replace(budget_id=old.budget_id):
             administration.change_budget(changed)
             return changed
@@ -71,9 +75,11 @@ def to_budget(wish: Wish, budget_id: str) -> Budget:
     except (ValueError, NotATime) as error:
         raise BadBudget(f"not a budget: {error}") from error
     limit = _limit(wish, axis)
+    if wish.warn_percent is not None and not 1 <= wish.warn_percent <= 100:
+        raise BadBudget(f"not a share of the limit, in percent: {wish.warn_percent}")
     return Budget(
         budget_id, wish.name, axis, limit, window, wish.zone, tuple(sorted(wish.scope.items())), wish.each, mode,
-        wish.currency,
+        wish.currency, _steps(wish.steps), wish.warn_percent,
     )  # fmt: skip
 
 
@@ -107,6 +113,17 @@ def status(archive: Archive, now_us: int) -> dict[str, Any]:
             fields = budget_fields(Touch(key, budget, end_us), held, spent)
             rows.append({**fields, "open_holds": open_holds.get(key, [])})
     return {"budgets": rows}
+
+
+def _steps(text: str) -> tuple[Step, ...]:
+    """Return the steps before a refusal, between commas; "refuse" is none."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    known = ", ".join(Step)
+    if words == ["refuse"]:
+        return ()
+    if not words or len(set(words)) != len(words) or not set(words) <= {str(step) for step in Step}:
+        raise BadBudget(f"not the steps before a refusal: {text!r}; write some of {known}, or refuse")
+    return tuple(Step(word) for word in words)
 
 
 def _limit(wish: Wish, axis: Axis) -> int:

@@ -195,4 +195,6 @@ def budget_fields(touch: Touch, held: int, spent: int) -> dict[str, Any]:
         "each": budget.each,
         "value": key.each or None,
         "mode": str(budget.mode),
+        "before_refusal": [str(step) for step in budget.steps],
+        "warn_percent": budget.warn_percent,
     }

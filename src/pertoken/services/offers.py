@@ -20,6 +20,7 @@ class Route(NamedTuple):
     provider: str
     model: str
     priced_as: str | None = None  # the model whose price and size it has, None: its own
+    cheaper: str | None = None  # the name that takes over where a budget has not enough left
 
 
 class Offer(NamedTuple):

@@ -16,7 +16,7 @@ from pertoken.core.usage import Completeness, Reading
 from pertoken.ports import Answer, Exchange, ProviderFailed, StoreUnavailable
 from pertoken.services.call.claim import outcome_of, read_claim, replay
 from pertoken.services.call.forward import answer_headers, changes, describe, forward, let_go, provider_refusal
-from pertoken.services.call.hold import Holding, open_hold
+from pertoken.services.call.hold import Cheaper, Holding, open_hold
 from pertoken.services.call.identify import identify
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.refuse import held_headers, refuse, remaining_header, settled_headers
@@ -37,7 +37,7 @@ class Named(NamedTuple):
 
 
 QUEUE_POLL_US = 50_000  # how often a call that waits for room under a rate limit looks again
-STALE_MAX = 5  # times that keys or budgets may change while one call is being admitted
+STALE_MAX = 6  # times that keys or budgets may change, or the model, while one call is being admitted
 
 
 async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
@@ -93,13 +93,13 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
 async def admit(
     exchange: Exchange, endpoint: Endpoint, world: World, call_id: str, now_us: int
 ) -> tuple[Request, Holding | None] | Refusal | Named:
-    """Identify, understand and hold; where a rate limit leaves no room, wait for it as long as the settings allow."""
+    """Identify, understand and hold; where a budget leaves no room and policy lets calls wait, wait for it a while."""
     deadline_us = now_us + world.queue_us
     while True:
         admitted = await try_to_admit(exchange, endpoint, world, call_id, now_us)
-        is_full = isinstance(admitted, Refusal) and admitted.code is Code.RATE_LIMITED
+        waits = isinstance(admitted, Refusal) and admitted.may_wait
         now_us = world.clock.now_us()
-        if not is_full or now_us + QUEUE_POLL_US > deadline_us or exchange.gone:
+        if not waits or now_us + QUEUE_POLL_US > deadline_us or exchange.gone:
             return admitted
         await asyncio.sleep(QUEUE_POLL_US / US_PER_SECOND)
         now_us = world.clock.now_us()
@@ -109,11 +109,12 @@ async def try_to_admit(
     exchange: Exchange, endpoint: Endpoint, world: World, call_id: str, now_us: int
 ) -> tuple[Request, Holding | None] | Refusal | Named:
     """Identify, understand and hold. Decided again when keys, budgets or prices change meanwhile."""
+    model = None
     for _ in range(STALE_MAX):
         caller = await identify(exchange.headers, exchange.query, world)
         if isinstance(caller, Refusal):
             return caller
-        request = understand(exchange, endpoint, caller, world, now_us)
+        request = understand(exchange, endpoint, caller, world, now_us, model)
         if isinstance(request, Refusal):
             return request
         if not request.facts.bills:
@@ -128,7 +129,9 @@ async def try_to_admit(
         if isinstance(holding, Known):
             assert claim is not None
             return Named(claim, holding)
-        if not isinstance(holding, Stale):
+        if isinstance(holding, Cheaper):
+            model = holding.model
+        elif not isinstance(holding, Stale):
             return request, holding
     raise AssertionError("the directory changes faster than one call can be admitted")
 

@@ -1,9 +1,11 @@
 """Keys and budgets in the database; every change adds one to the directory's revision."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
-from pertoken.core.budgets import Axis, Budget, Mode
+from pertoken.core.budgets import Axis, Budget, Mode, Step
 from pertoken.core.directory import Directory, Key
 from pertoken.core.periods import Window
 from pertoken.store import codec
@@ -101,6 +103,7 @@ def add_budget(connection: sa.Connection, budget: Budget, at_us: int) -> None:
             each_dimension=budget.each,
             mode=budget.mode,
             currency=budget.currency,
+            **_policy(budget),
             created_at_us=at_us,
         )
     )
@@ -108,9 +111,9 @@ def add_budget(connection: sa.Connection, budget: Budget, at_us: int) -> None:
 
 
 def change_budget(connection: sa.Connection, budget: Budget) -> None:
-    """Change limit and mode of a budget whose counters stay as they are."""
-    row = budgets.c.budget_id == budget.budget_id
-    connection.execute(sa.update(budgets).where(row).values(limit_amount=budget.limit, mode=budget.mode))
+    """Change limit, mode and policy of a budget whose counters stay as they are."""
+    row = sa.update(budgets).where(budgets.c.budget_id == budget.budget_id)
+    connection.execute(row.values(limit_amount=budget.limit, mode=budget.mode, **_policy(budget)))
     bump_revision(connection)
 
 
@@ -153,4 +156,10 @@ def _budget(row: Row) -> Budget:
         row.each_dimension,
         Mode(row.mode),
         row.currency,
+        tuple(Step(step) for step in row.steps.split(",") if step),
+        row.warn_percent,
     )
+
+
+def _policy(budget: Budget) -> dict[str, Any]:
+    return {"steps": ",".join(budget.steps), "warn_percent": budget.warn_percent}

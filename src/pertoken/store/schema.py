@@ -76,6 +76,8 @@ budgets = sa.Table(
     sa.Column("each_dimension", sa.Text),
     sa.Column("mode", sa.Text, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("steps", sa.Text, nullable=False),  # between commas
+    sa.Column("warn_percent", sa.Integer),
     sa.Column("created_at_us", Instant, nullable=False),
     sa.Column("removed_at_us", Instant),
     _fits("limit_amount"),

@@ -58,6 +58,7 @@ class _Request(msgspec.Struct):
     service_tier: str | None = None
     speed: str | None = None
     metadata: Any = None
+    thinking: Any = None
 
 
 class _Answer(msgspec.Struct):
@@ -90,6 +91,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         model=request.model,
         stream=bool(request.stream),
         output_max=optional_count(request.max_tokens, "max_tokens"),  # zero only fills the cache
+        output_min=_output_min(request.thinking),
         has_media=_MEDIA.search(words) is not None,
         has_tools=bool(request.tools),
         hidden_input=hidden,
@@ -100,6 +102,12 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         user=optional_text(metadata.get("user_id")),
         metadata=metadata,
     )
+
+
+def _output_min(thinking: object) -> int:
+    """Return the least that max_tokens may be: more than the thinking asked for (Anthropic, extended thinking)."""
+    budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
+    return budget + 1 if isinstance(budget, int) and budget > 0 else 0
 
 
 def read_content(body: bytes) -> Content:

@@ -42,7 +42,7 @@ async def forward(exchange: Exchange, request: Request, change: Change, call_id:
 
 def changes(request: Request, holding: Holding | None) -> Change:
     """Return what policy writes into the request."""
-    renamed = request.model != request.facts.model and request.endpoint.model is None
+    renamed = request.model != request.asked_model and request.endpoint.model is None
     needs_usage = request.facts.stream and not request.facts.wants_usage and request.provider.asks_for_usage
     cap = None if holding is None else holding.output_cap
     known_field = request.provider.output_cap

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pertoken.core import bounds, rating
 from pertoken.core.bounds import MediaItem
-from pertoken.core.budgets import Axis, Budget
+from pertoken.core.budgets import Axis, Budget, Step
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ledger import Claim, Held, Hold, Known, OpenHold, Refused, Remaining, Stale
 from pertoken.core.money import format_amount
@@ -19,7 +19,7 @@ from pertoken.wire.format import BadRequest, Content
 
 OUTPUT_TOKENS_MIN = 16  # a shorter cap than this is a refusal, not an answer
 OUTPUT_TOKENS_DEFAULT = 131_072  # of a model whose own limit is not known: as much as all but a few make
-ATTEMPTS_MAX = 4  # of fitting a call into what others leave; each but the first is smaller
+ATTEMPTS_MAX = 5  # of fitting a call into what others leave; each but the first is smaller
 COUNT_IN_THREAD_BYTES = 64 * 1024  # counting takes 0.1 ms a kilobyte: longer texts must not stop the event loop
 NOTHING: frozenset[str] = frozenset()
 LONG_CACHE = frozenset({"cache_write_1h_tokens"})
@@ -46,12 +46,22 @@ class Holding(NamedTuple):
     output_cap: int | None  # to write into the request, None: leave it
     bound: Bound  # what the hold pays for
     claim: Claim | None = None  # the name that the client gave to the call
+    warned: tuple[Remaining, ...] = ()  # counters that are nearly full, as their budgets say
+
+
+class Cheaper(NamedTuple):
+    """The call does not fit, and may go to another model."""
+
+    model: str
 
 
 async def open_hold(
     request: Request, call_id: str, world: World, claim: Claim | None = None
-) -> Holding | Refusal | Stale | Known:
-    """Hold the call's bound against every budget it touches. Stale means: keys or budgets changed, begin again."""
+) -> Holding | Refusal | Stale | Known | Cheaper:
+    """Hold the call's bound against every budget it touches. Stale means: keys or budgets changed, begin again.
+
+    Where it does not fit, the tokens are counted, and then the steps of the budget that decided are tried in turn.
+    """
     try:
         bound = first_bound(request)
         if isinstance(bound, Refusal):
@@ -63,15 +73,18 @@ async def open_hold(
             hold = _hold(request, call_id, bound, amount, world)
             result = await world.ledger.submit(OpenHold(hold, world.ledger.directory.revision, claim))
             match result:
-                case Held(tightest=tightest):
-                    return Holding(hold, tightest, _cap_to_write(request, bound), bound, claim)
+                case Held(tightest=tightest, warned=warned):
+                    return Holding(hold, tightest, _cap_to_write(request, bound), bound, claim, warned)
                 case Known():
                     return result
                 case Refused(blocker=blocker):
                     smaller = await _shrink(request, bound, blocker, world) if attempts_left else None
-                    if smaller is None:
-                        return explain_refusal(result, request.opened_at_us)
-                    bound = smaller
+                    if smaller is not None:
+                        bound = smaller
+                        continue
+                    if request.cheaper is not None and _goes_cheaper(blocker):
+                        return Cheaper(request.cheaper)
+                    return explain_refusal(result, request.opened_at_us)
                 case _:
                     return Stale()
         raise AssertionError("the last attempt ends in a hold or a refusal")
@@ -140,10 +153,11 @@ def explain_refusal(refused: Refused, now_us: int) -> Refusal:
     )
     if budget.window == "total":
         message = message.replace(" a total ", " in total ")
+    queues = Step.QUEUE in budget.steps
     if budget.axis is Axis.MONEY:
-        return Refusal(Code.BUDGET_EXCEEDED, message)
+        return Refusal(Code.BUDGET_EXCEEDED, message, may_wait=queues and blocker.held > 0)
     wait_s = 1 if budget.axis is Axis.CONCURRENT else max(1, -(-(until - now_us) // US_PER_SECOND))
-    return Refusal(Code.RATE_LIMITED, message, retry_after_s=wait_s)
+    return Refusal(Code.RATE_LIMITED, message, retry_after_s=wait_s, may_wait=queues)
 
 
 async def _shrink(request: Request, bound: Bound, blocker: Remaining, world: World) -> Bound | None:
@@ -155,12 +169,25 @@ async def _shrink(request: Request, bound: Bound, blocker: Remaining, world: Wor
         counted = await _count(request, bound, world)
         if counted is not None:
             bound = counted
-    if request.facts.output_max is not None:
-        return bound if was_loose else None
+    facts = request.facts
+    if (was_loose and facts.output_max is not None) or not _may_cap(request, blocker):
+        return bound if was_loose else None  # the client's own cap is lowered only where counting does not help
     affordable = _affordable(request, bound, blocker)
-    if affordable < min(OUTPUT_TOKENS_MIN, bound.output_max):
+    if affordable < min(max(OUTPUT_TOKENS_MIN, facts.output_min), bound.output_max):
         return None
     return with_output(request, bound, min(bound.output_max, affordable))
+
+
+def _may_cap(request: Request, blocker: Remaining) -> bool:
+    """Tell whether the output may be capped now: a step before it may have to be tried first."""
+    steps = blocker.touch.budget.steps
+    if Step.CAP not in steps:
+        return False
+    return not (_goes_cheaper(blocker) and request.cheaper and steps.index(Step.CHEAPER) < steps.index(Step.CAP))
+
+
+def _goes_cheaper(blocker: Remaining) -> bool:
+    return Step.CHEAPER in blocker.touch.budget.steps and blocker.touch.budget.axis is Axis.MONEY
 
 
 async def _count(request: Request, bound: Bound, world: World) -> Bound | None:
@@ -212,9 +239,8 @@ def _hold(request: Request, call_id: str, bound: Bound, amount_picos: int, world
 
 def _cap_to_write(request: Request, bound: Bound) -> int | None:
     """Return the cap that makes the bound true, where less is held than the model could make."""
-    if request.facts.output_max is not None or bound.output_max >= _output_limit(request):
-        return None
-    return bound.output_max
+    limit = _output_limit(request) if request.facts.output_max is None else request.facts.output_max
+    return bound.output_max if bound.output_max < limit else None
 
 
 def _output_limit(request: Request) -> int:

@@ -30,6 +30,9 @@ def held_headers(call_id: str, model: str, holding: Holding, changed: str | None
     ]
     if changed is not None:
         headers.append((b"x-pertoken-changed", _header_text(changed)))
+    for one in holding.warned:
+        percent = (one.held + one.spent) * 100 // one.touch.budget.limit if one.touch.budget.limit else 100
+        headers.append((b"x-pertoken-budget-warning", _header_text(f"{one.touch.budget.name} at {percent} %")))
     return headers
 
 

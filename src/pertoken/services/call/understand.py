@@ -23,6 +23,8 @@ class Request(NamedTuple):
     offer: Offer
     attribution: Attribution
     opened_at_us: int
+    asked_model: str  # by the client; that of `facts` is another where a cheaper one took over
+    cheaper: str | None  # the model name that may take over, None: no other
 
     @property
     def format(self) -> Format:
@@ -60,14 +62,22 @@ class Request(NamedTuple):
         return self.offer.limits
 
 
-def understand(exchange: Exchange, endpoint: Endpoint, caller: Caller, world: World, now_us: int) -> Request | Refusal:
-    """Return the request understood, or why it cannot be served."""
+def understand(  # noqa: PLR0917 - what a call has
+    exchange: Exchange, endpoint: Endpoint, caller: Caller, world: World, now_us: int, instead: str | None = None
+) -> Request | Refusal:
+    """Return the request understood, with `instead` as one for that model, or why it cannot be served."""
     try:
         facts = endpoint.format.read_request(exchange.body, endpoint.model)
     except BadRequest as error:
         return Refusal(Code.INVALID_REQUEST, error.message, error.param)
     if endpoint.stream is not None:
         facts = facts._replace(stream=endpoint.stream)
+    asked_model = facts.model
+    cheaper = None
+    if instead is not None:
+        facts = facts._replace(model=instead)
+    elif asked_model in world.offers.routes:
+        cheaper = world.offers.routes[asked_model].cheaper
     offer = world.offers.find(
         facts.model,
         endpoint.wire,
@@ -78,4 +88,5 @@ def understand(exchange: Exchange, endpoint: Endpoint, caller: Caller, world: Wo
     )
     if isinstance(offer, Refusal):
         return offer
-    return Request(endpoint, facts, exchange.body, offer, attribute(caller, facts, offer.provider.name), now_us)
+    attribution = attribute(caller, facts, offer.provider.name)
+    return Request(endpoint, facts, exchange.body, offer, attribution, now_us, asked_model, cheaper)
