@@ -93,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings, defaults filled in."""
 
     database_url: str = ""
+    admin_key: str = ""  # opens the whole control plane; empty: only the admin keys in the database do
     durability: Literal["full", "relaxed"] = "full"
     providers: dict[str, ProviderSetting] = {}
     models: dict[str, ModelSetting] = {}
