@@ -151,7 +151,7 @@ class Archive:
         return [line for line in found if line != "ok"]
 
     def _stream(self, query: sa.Select[Any]) -> Iterator[Row]:
-        yield from self._connection.execution_options(yield_per=FETCH).execute(query)
+        yield from self._connection.execute(query, execution_options={"yield_per": FETCH})
 
 
 _EVENTS = sa.select(events, series).join(series, series.c.series_id == events.c.series_id)
