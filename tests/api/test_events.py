@@ -8,6 +8,7 @@ import pytest
 from tests.api.conftest import Api, Reply, event, fresh
 
 from pertoken.api import events
+from pertoken.api.app import TAKING_MAX
 from pertoken.core.access import Role
 from pertoken.core.ledger import Look
 from pertoken.ports import StoreUnavailable
@@ -163,6 +164,28 @@ def test_a_big_request_does_not_hold_up_the_ledger(api: Api) -> None:
 
     assert reply.json["accepted"] == 10_000
     assert finished["looks"] >= 10_000 // events.BATCH
+
+
+def test_many_big_requests_leave_the_ledgers_queue_to_calls(api: Api) -> None:
+    """However many requests bring events at once, the ledger is handed two batches of them at a time."""
+    bodies = [json.dumps([event() for _ in range(1_000)]).encode() for _ in range(8)]
+    queued: list[int] = []
+
+    async def watch(done: asyncio.Event) -> None:
+        while not done.is_set():
+            queued.append(len(api.committer._waiting))
+            await asyncio.sleep(0)
+
+    async def post_all() -> list[Reply]:
+        done = asyncio.Event()
+        watching = asyncio.create_task(watch(done))
+        replies = await asyncio.gather(*(api._exchange(scope_of(api), body) for body in bodies))
+        done.set()
+        await watching
+        return replies
+
+    assert [reply.json["accepted"] for reply in api.run(post_all())] == [1_000] * 8
+    assert 0 < max(queued) <= TAKING_MAX * events.BATCH
 
 
 def scope_of(api: Api) -> dict[str, Any]:

@@ -185,6 +185,16 @@ def test_a_path_that_is_none_is_404(api: Api, path: str) -> None:
     assert (reply.status, reply.json["code"]) == (404, "not_found")
 
 
+@pytest.mark.parametrize("host", ["[", "", "a b", "x" * 1_000, "host:port"])
+def test_a_strange_host_matters_to_nobody(api: Api, host: str) -> None:
+    """The Host header decides nothing, whatever is in it."""
+    body = {"name": fresh("key")}
+
+    assert api("GET", "/api/v1/whoami", host=host).status == 200
+    assert api("PATCH", "/api/v1/whoami", host=host).status == 405
+    assert api("POST", "/api/v1/keys", body, host=host, idempotency_key=fresh("name")).status == 201
+
+
 def test_head_is_get_without_a_body(api: Api) -> None:
     """HEAD is answered as GET is; the server leaves the body out."""
     assert api("HEAD", "/api/v1/whoami").status == 200
@@ -219,6 +229,7 @@ def test_prices_are_those_in_force(api: Api) -> None:
 
 def test_the_books_are_verified(api: Api) -> None:
     """The verdict is that of `pertoken verify`, and right."""
+    api("POST", "/api/v1/events", event())
     said = api("GET", "/api/v1/verify").json
 
     assert said["ok"], said["differences"]

@@ -39,6 +39,7 @@ from pertoken.services.narrow import NarrowArchive
 
 THREADS = 4
 WAITING_MAX = 64  # requests that may wait for a thread
+TAKING_MAX = 2  # batches of events that the committer is handed at a time, so that its queue is free for calls
 
 T = TypeVar("T")
 
@@ -55,6 +56,7 @@ class Plane:
         self.root_key = root_key
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
         self._waiting = 0
+        self.turns = asyncio.Semaphore(TAKING_MAX)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run `work` on a thread. Raises Refused when too much waits already, and what `work` raises."""
@@ -131,7 +133,7 @@ class _Resource:
         method = "GET" if request.method == "HEAD" else request.method
         route = self._routes.get(method)
         if route is None:
-            raise _not_allowed(request.url.path, request.method, sorted(self._routes))
+            raise _not_allowed(request.scope["path"], request.method, sorted(self._routes))
         principal = await _authenticate(request, plane)
         if not may(principal, route.action):
             message = f"the role {principal.role} may not {route.action}; see: GET /api/v1/whoami"
@@ -210,7 +212,7 @@ async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) 
     known, own_keys = await plane.in_thread(prepare)
     if known is not None:
         return known
-    answer = await cast("Take", route.do)(Taking(plane.ledger, plane.in_thread, own_keys), asked)
+    answer = await cast("Take", route.do)(Taking(plane.ledger, plane.turns, plane.in_thread, own_keys), asked)
     if named is not None:
         await plane.in_thread(keep)
     return Answer(route.status, msgspec.json.encode(answer))
@@ -237,8 +239,9 @@ def _keep(opened: Opened, asked: Asked, named: _Named | None, status: int, answe
 
 
 def _hash(request: Request, body: bytes) -> bytes:
-    target = f"{request.method} {request.url.path}?{request.url.query}".encode()
-    return hashlib.blake2b(target + b"\0" + body, digest_size=16).digest()
+    scope = request.scope
+    content = b"\0".join((scope["method"].encode(), scope["path"].encode(), scope["query_string"], body))
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def _not_allowed(path: str, method: str, allowed: Sequence[str]) -> Refused:

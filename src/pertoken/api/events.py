@@ -154,7 +154,8 @@ async def take_events(taking: Taking, asked: Asked) -> TallyAnswer:
     for start in range(0, len(reported), BATCH):
         read = functools.partial(_judge, lines[start : start + BATCH], asked, taking.own_keys)
         events, rejected = await taking.in_thread(read)
-        results = await ingest.record(events, taking.ledger)
+        async with taking.turns:
+            results = await ingest.record(events, taking.ledger)
         tally = tally.plus(events, results, rejected)
     if alone:
         _refuse_alone(tally)

@@ -61,7 +61,7 @@ MEANINGS: Mapping[Problem, Meaning] = {
     Problem.INTERNAL: Meaning(500, "internal", "pertoken made a mistake; its log has the details."),
     Problem.BUSY: Meaning(503, "unavailable", "Too many requests to the control plane wait. Ask again."),
     Problem.STORE_UNAVAILABLE: Meaning(
-        503, "unavailable", "The database cannot be used now; nothing was done. Ask again."
+        503, "unavailable", "The database cannot be used now. Ask again: nothing counts twice."
     ),
 }
 

@@ -1,5 +1,6 @@
 """One route of the control plane: where it is, which action it is, what it takes and answers, and what does it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -29,9 +30,10 @@ class Asked(NamedTuple):
 
 
 class Taking(NamedTuple):
-    """What taking in events needs: the ledger of this event loop, and threads."""
+    """What taking in events needs: the ledger of this event loop, turns at it, and threads."""
 
     ledger: Ledger
+    turns: asyncio.Semaphore  # for handing a batch to the ledger
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
     own_keys: frozenset[str]  # ids of the keys that the principal may see
 
