@@ -138,6 +138,21 @@ def test_a_budget_of_all_stays_hidden(api: Api, sides: tuple[Side, Side]) -> Non
         api("DELETE", f"/api/v1/budgets/{name}")
 
 
+def test_a_hold_of_another_is_not_explained(api: Api) -> None:
+    """A call that is under way, or was let go, is explained to its own team and is not there for another."""
+    mine, other = make_side(api), make_side(api)
+    of = Attribution(other.key_id, other.mark, other.mark, other.mark, "openai", "gpt-4o-mini")
+    path = f"/api/v1/calls/{other.hold_id}"
+
+    async def let_go(side: Side, of: Attribution) -> None:
+        await api.committer.submit(Void(side.hold_id, of, time.time_ns() // 1_000))
+
+    assert (other.owner("GET", path).json["status"], mine.owner("GET", path).status) == ("open", 404)
+    api.run(let_go(other, of))
+    assert (other.owner("GET", path).json["status"], mine.owner("GET", path).status) == ("voided", 404)
+    api.run(let_go(mine, of._replace(key=mine.key_id, team=mine.mark, customer=mine.mark, user=mine.mark)))
+
+
 def test_two_events_of_one_id_are_not_mixed(api: Api, sides: tuple[Side, Side]) -> None:
     """Where another's event has the id of one's own under another source, an explanation shows one's own alone."""
     mine, other = sides
