@@ -92,6 +92,11 @@ class NarrowArchive:
         assert self._view.is_whole, self._view
         return self._archive.entry_sums()
 
+    def damage(self) -> list[str]:
+        """Return what the store finds wrong with its own files."""
+        assert self._view.is_whole, self._view
+        return self._archive.damage()
+
     def postings(self) -> Iterator[tuple[int, str, str, int]]:
         """Yield (entry id, currency, account, amount in picos) of every posting."""
         assert self._view.is_whole, self._view
