@@ -261,6 +261,9 @@ class Administration(Protocol):
     def revoke_key(self, key_id: str, at_us: int) -> bool:
         """Revoke a live key; tell whether there was one."""
 
+    def change_secret(self, key: Key) -> None:
+        """Store a key's new secret, and until when the one before it is good."""
+
     def budgets(self) -> list[Budget]:
         """Return the budgets in force."""
 

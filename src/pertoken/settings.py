@@ -29,6 +29,7 @@ from pertoken.catalogs.providers import (
 )
 
 PREFIX = "PERTOKEN_"
+SECRET_KEY_CHARACTERS_MIN = 32
 
 
 class BadSettings(Exception):
@@ -94,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     database_url: str = ""
     admin_key: str = ""  # opens the whole control plane; empty: only the admin keys in the database do
+    secret_key: str | None = None  # what secrets are hashed under; None: a file of its own, made once
     durability: Literal["full", "relaxed"] = "full"
     providers: dict[str, ProviderSetting] = {}
     models: dict[str, ModelSetting] = {}
@@ -130,13 +132,25 @@ def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> S
     for name, model in models.items():
         if model.provider not in settings.providers:
             raise BadSettings(f"models.{name}: {_not_active(model.provider, settings)}")
+    if settings.secret_key is not None and len(settings.secret_key) < SECRET_KEY_CHARACTERS_MIN:
+        raise BadSettings(f"secret_key is too short: it takes at least {SECRET_KEY_CHARACTERS_MIN} characters")
     database_url = settings.database_url or f"sqlite:///{default_database()}"
     return msgspec.structs.replace(settings, models=models, database_url=database_url)
 
 
 def default_database() -> Path:
     """Return where the database lives when nothing says otherwise: the user's data directory."""
-    return Path(platformdirs.user_data_dir("pertoken", appauthor=False)) / "pertoken.db"
+    return _data_folder() / "pertoken.db"
+
+
+def secret_key_file(settings: Settings) -> Path:
+    """Return where the secret key lives when the settings have none: beside a database that is a file."""
+    kind, _, place = settings.database_url.partition(":///")
+    return Path(f"{place}.key") if kind == "sqlite" else _data_folder() / "secret.key"
+
+
+def _data_folder() -> Path:
+    return Path(platformdirs.user_data_dir("pertoken", appauthor=False))
 
 
 def _read_file(path: str | None) -> dict[str, Any]:

@@ -20,15 +20,17 @@ from pertoken.core.money import parse_amount
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.prices import Match, PriceRow, Source, price_id
+from pertoken.core.secrets import Hasher
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.services.catalog import Merge, merge, withdraw
 from pertoken.services.offers import Offers, Route
 from pertoken.services.world import Drains, World
-from pertoken.settings import Settings
+from pertoken.settings import Settings, secret_key_file
 from pertoken.store import catalog
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import Committer, Owner
 from pertoken.store.database import Database
+from pertoken.store.secret_key import open_hasher
 from pertoken.store.transactions import Transactions
 from pertoken.upstream.http import Client
 from pertoken.upstream.limits import Limits
@@ -84,7 +86,12 @@ def fill_price_book(database: Database, settings: Settings) -> None:
         import_prices(database, configured, now_us)
 
 
-def make_world(settings: Settings, committer: Committer, client: Client) -> World:
+def make_hasher(database: Database, settings: Settings) -> Hasher:
+    """Return what hashes the secrets of this installation. Raises StoreFailed where its key is not the right one."""
+    return open_hasher(database, settings.secret_key, secret_key_file(settings))
+
+
+def make_world(settings: Settings, committer: Committer, client: Client, hasher: Hasher) -> World:
     """Return the world of one serving process."""
     limits = settings.limits
     providers = _providers(settings, client)
@@ -92,6 +99,7 @@ def make_world(settings: Settings, committer: Committer, client: Client) -> Worl
     return World(
         ledger=committer,
         clock=SystemClock(),
+        hasher=hasher,
         tokenizers=Tokenizers(),
         providers=providers,
         offers=Offers(committer, providers, routes, ModelLimits()),
@@ -118,9 +126,9 @@ def make_client(settings: Settings) -> Client:
     )
 
 
-def make_plane(settings: Settings, database: Database, committer: Committer) -> Plane:
+def make_plane(settings: Settings, database: Database, committer: Committer, hasher: Hasher) -> Plane:
     """Return what the control plane of one serving process works with."""
-    return Plane(Transactions(database), committer, SystemClock(), settings.admin_key)
+    return Plane(Transactions(database), committer, SystemClock(), hasher, settings.admin_key)
 
 
 def start_committer(database: Database, settings: Settings) -> Committer:

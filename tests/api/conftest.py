@@ -16,6 +16,7 @@ from tests.conftest import STORES, MakeDatabase
 from pertoken import settings, wiring
 from pertoken.api.app import create_api
 from pertoken.core.access import Role
+from pertoken.core.secrets import Hasher
 from pertoken.services.admins import create_admin
 from pertoken.services.verify import verify
 from pertoken.store.admin_keys import AdminKeys
@@ -23,6 +24,7 @@ from pertoken.store.archive import Archive
 from pertoken.store.committer import Committer
 from pertoken.store.database import Database
 
+SECRET_KEY = "5e" * 32
 ROOT_KEY = "the-root-key-of-these-tests"
 
 
@@ -48,6 +50,7 @@ class Api:
     database: Database
     committer: Committer
     loop: asyncio.AbstractEventLoop
+    hasher: Hasher
     key: str = ROOT_KEY
 
     def __call__(self, method: str, path: str, body: Any = None, *, query: Any = None, **headers: str | None) -> Reply:
@@ -99,9 +102,15 @@ class Api:
         team, customer = (of if role is Role.TEAM_OWNER else None), (of if role is Role.CUSTOMER else None)
         with self.database.write() as connection:
             made = create_admin(
-                AdminKeys(connection), wiring.SystemClock(), fresh(role), role, team=team, customer=customer
+                AdminKeys(connection),
+                wiring.SystemClock(),
+                self.hasher,
+                fresh(role),
+                role,
+                team=team,
+                customer=customer,
             )
-        return Api(self.app, self.database, self.committer, self.loop, made.secret)
+        return Api(self.app, self.database, self.committer, self.loop, self.hasher, made.secret)
 
     def differences(self) -> list[dict[str, Any]]:
         """Return what verification finds wrong."""
@@ -132,19 +141,22 @@ def api(
 ) -> Iterator[Api]:
     """Return the control plane, asked as root."""
     url = make_database(request.param, tmp_path_factory.mktemp("api"))
-    loaded = settings.load({"PERTOKEN_DATABASE_URL": url, "PERTOKEN_ADMIN_KEY": ROOT_KEY})
+    loaded = settings.load(
+        {"PERTOKEN_DATABASE_URL": url, "PERTOKEN_ADMIN_KEY": ROOT_KEY, "PERTOKEN_SECRET_KEY": SECRET_KEY}
+    )
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     with wiring.open_database(loaded) as database:
 
-        async def begin() -> tuple[Any, Committer, Any]:
+        async def begin() -> tuple[Any, Committer, Any, Hasher]:
+            hasher = wiring.make_hasher(database, loaded)
             committer = wiring.start_committer(database, loaded)
-            plane = wiring.make_plane(loaded, database, committer)
-            return create_api(plane), committer, plane
+            plane = wiring.make_plane(loaded, database, committer, hasher)
+            return create_api(plane), committer, plane, hasher
 
-        app, committer, plane = asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
-        yield Api(app, database, committer, loop)
+        app, committer, plane, hasher = asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
+        yield Api(app, database, committer, loop, hasher)
         plane.close()
         asyncio.run_coroutine_threadsafe(committer.close(), loop).result(60)
     loop.call_soon_threadsafe(loop.stop)

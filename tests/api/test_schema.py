@@ -14,7 +14,7 @@ from schemathesis.specs.openapi.checks import (
     response_schema_conformance,
     status_code_conformance,
 )
-from tests.api.conftest import ROOT_KEY, Api
+from tests.api.conftest import ROOT_KEY, SECRET_KEY, Api
 from tests.conftest import STORES, MakeDatabase
 from tests.e2e.conftest import start
 
@@ -37,7 +37,11 @@ def schema(
 ) -> Iterator[schemathesis.schemas.BaseSchema]:
     """Return the document that a running gateway serves."""
     folder = tmp_path_factory.mktemp("schema")
-    environ = {"PERTOKEN_DATABASE_URL": make_database(request.param, folder), "PERTOKEN_ADMIN_KEY": ROOT_KEY}
+    environ = {
+        "PERTOKEN_DATABASE_URL": make_database(request.param, folder),
+        "PERTOKEN_ADMIN_KEY": ROOT_KEY,
+        "PERTOKEN_SECRET_KEY": SECRET_KEY,
+    }
     gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
     yield schemathesis.openapi.from_url(f"{gateway.url}/api/openapi.json")
     gateway.stop()

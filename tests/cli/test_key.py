@@ -59,3 +59,39 @@ def test_a_key_is_revoked_once(pertoken: Pertoken, by: str) -> None:
 def test_without_keys_the_next_command_is_named(pertoken: Pertoken) -> None:
     """An empty list says how to make the first key."""
     assert "next: pertoken key create" in pertoken("key", "list").stdout
+
+
+def test_a_key_may_end(pertoken: Pertoken) -> None:
+    """`--expires` takes a span from now or a time; the list says when it ends, and that it has."""
+    pertoken("key", "create", "soon", "--expires", "90d")
+    pertoken("key", "create", "past", "--expires", "2020-01-01")
+    rows = {row["name"]: row for row in pertoken.json("key", "list")["keys"]}
+
+    assert (rows["past"]["expires_at"], rows["past"]["status"]) == ("2020-01-01T00:00:00Z", "expired")
+    assert rows["soon"]["expires_at"] > rows["soon"]["created_at"]
+    assert rows["soon"]["status"] == "live"
+    assert "expired" in pertoken("key", "list").stdout
+
+
+@pytest.mark.parametrize("text", ["soon", "90", "-1d", "1w", "2027-13-01", "99999999d", "\u0663d"])
+def test_a_time_that_is_none_makes_no_key(pertoken: Pertoken, text: str) -> None:
+    """Exit 2, and no key."""
+    pertoken("key", "create", "app", f"--expires={text}", code=2)
+
+    assert pertoken.json("key", "list") == {"keys": []}
+
+
+def test_a_key_is_rotated(pertoken: Pertoken) -> None:
+    """`key rotate` gives the same key another secret, and says until when the old one is good."""
+    made = pertoken.json("key", "create", "app")
+    rotated = pertoken.json("key", "rotate", "app", "--overlap", "1h")
+    (listed,) = pertoken.json("key", "list")["keys"]
+
+    assert rotated["id"] == made["id"] == listed["id"]
+    assert rotated["secret"] != made["secret"]
+    assert listed["secret_ends_in"] == rotated["secret"][-4:]
+    assert listed["old_secret_until"] == rotated["old_secret_until"]
+    pertoken("key", "rotate", "app", "--overlap", "a while", code=2)
+    pertoken("key", "rotate", "nobody", code=1)
+    pertoken("key", "revoke", "app")
+    pertoken("key", "rotate", "app", code=1)

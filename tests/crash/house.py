@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from tests.crash import gateway
-from tests.e2e.conftest import gateway_environ, is_running
+from tests.e2e.conftest import HASHER, gateway_environ, is_running
 
 from pertoken import wiring
 from pertoken.services import budgets, keys
@@ -183,7 +183,7 @@ class House:
     def new_key(self, name: str) -> tuple[str, str]:
         """Make a key; return its id and secret."""
         with self.open() as database, database.write() as connection:
-            made = keys.create_key(Administration(connection), self.clock, name)
+            made = keys.create_key(Administration(connection), self.clock, HASHER, name)
         return made.key.key_id, made.secret
 
     def set_budget(self, name: str, limit: str, key_id: str, axis: str = "money", window: str = "total") -> None:

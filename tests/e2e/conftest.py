@@ -19,6 +19,7 @@ from tests.conftest import STORES, MakeDatabase
 
 from pertoken import wiring
 from pertoken.core.ledger import Event
+from pertoken.core.secrets import Hasher
 from pertoken.services import budgets, keys, verify
 from pertoken.services.explain import explain
 from pertoken.store.administration import Administration
@@ -26,6 +27,8 @@ from pertoken.store.archive import Archive
 from pertoken.store.database import Database
 
 START_S = 30
+SECRET_KEY = "the secret key of these tests, which is long enough"
+HASHER = Hasher(SECRET_KEY.encode())
 SUMS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
 
 
@@ -85,7 +88,7 @@ class Stack:
     def new_key(self, name: str, **fields: Any) -> tuple[str, str]:
         """Make a key in the database, as the command line does; return its id and secret."""
         with self.database.write() as connection:
-            made = keys.create_key(Administration(connection), self.clock, name, **fields)
+            made = keys.create_key(Administration(connection), self.clock, HASHER, name, **fields)
         return made.key.key_id, made.secret
 
     def set_budget(self, limit: str, **wish: Any) -> str:
@@ -196,6 +199,7 @@ def gateway_environ(simulator_url: str, folder: Path, **more: str) -> dict[str, 
         "PERTOKEN_PROVIDERS__OPENAI__BASE_URL": f"{simulator_url}/v1",
         "PERTOKEN_PROVIDERS__ANTHROPIC__BASE_URL": simulator_url,
         "PERTOKEN_PROVIDERS__GOOGLE__BASE_URL": simulator_url,
+        "PERTOKEN_SECRET_KEY": SECRET_KEY,
         "OPENAI_API_KEY": "sk-provider-openai",
         "ANTHROPIC_API_KEY": "sk-provider-anthropic",
         "GEMINI_API_KEY": "provider-google",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from openai import APIStatusError, OpenAI
-from tests.e2e.conftest import Stack
+from tests.e2e.conftest import HASHER, Stack
 
 from pertoken.core.access import Role
 from pertoken.services.admins import create_admin
@@ -18,7 +18,7 @@ def test_a_key_and_its_budget_made_over_http_serve_calls(stack: Stack) -> None:
     """A team owner makes a key and a budget; its calls are served, counted, refused at the limit, explained."""
     team = stack.name
     with stack.database.write() as connection:
-        admin = create_admin(AdminKeys(connection), stack.clock, team, Role.TEAM_OWNER, team=team)
+        admin = create_admin(AdminKeys(connection), stack.clock, HASHER, team, Role.TEAM_OWNER, team=team)
 
     def ask(method: str, path: str, body: Any = None) -> Any:
         raw = None if body is None else json.dumps(body).encode()

@@ -85,7 +85,7 @@ def make_admin(opened: Opened, asked: Asked) -> NewAdminAnswer:
     expires_at_us = read_time(body.expires_at, "expires_at")
     try:
         made = create_admin(
-            opened.admins, asked.clock, body.name, body.role, team=body.team, customer=body.customer,
+            opened.admins, asked.clock, asked.hasher, body.name, body.role, team=body.team, customer=body.customer,
             expires_at_us=expires_at_us,
         )  # fmt: skip
     except NameTaken as error:

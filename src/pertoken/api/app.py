@@ -33,6 +33,7 @@ from pertoken.api.route import Asked, Route, Take, Taking, Transact
 from pertoken.api.table import ROUTES
 from pertoken.core.access import Principal, View, may, view
 from pertoken.core.ids import ADMIN_PREFIX, KEY_PREFIX
+from pertoken.core.secrets import Hasher
 from pertoken.ports import Clock, Given, Ledger, Opened, Store, StoreUnavailable
 from pertoken.services.admins import authenticate
 from pertoken.services.narrow import NarrowArchive
@@ -49,10 +50,11 @@ log = logging.getLogger("pertoken.api")
 class Plane:
     """What the control plane works with. `close` it at the end."""
 
-    def __init__(self, store: Store, ledger: Ledger, clock: Clock, root_key: str) -> None:
+    def __init__(self, store: Store, ledger: Ledger, clock: Clock, hasher: Hasher, root_key: str) -> None:
         self.store = store
         self.ledger = ledger
         self.clock = clock
+        self.hasher = hasher
         self.root_key = root_key
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
         self._waiting = 0
@@ -143,7 +145,15 @@ class _Resource:
         raw = await read_body(request, route)
         body = None if raw is None else await plane.in_thread(functools.partial(decode_body, raw, route))
         asked = Asked(
-            principal, view(principal), name, query, body, plane.clock.now_us(), plane.clock, plane.ledger.prices
+            principal,
+            view(principal),
+            name,
+            query,
+            body,
+            plane.clock.now_us(),
+            plane.clock,
+            plane.hasher,
+            plane.ledger.prices,
         )
         named = None if idempotency_key is None else _Named(idempotency_key, _hash(request, raw or b""))
         if route.takes_events:
@@ -164,7 +174,7 @@ async def _authenticate(request: Request, plane: Plane) -> Principal:
 
     def look_up() -> Principal | None:
         with plane.store.read() as opened:
-            return authenticate(secret, plane.root_key, opened.admins, plane.clock.now_us())
+            return authenticate(secret, plane.root_key, plane.hasher, opened.admins, plane.clock.now_us())
 
     principal = await plane.in_thread(look_up)
     if principal is None:

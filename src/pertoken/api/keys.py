@@ -71,7 +71,13 @@ def make_key(opened: Opened, asked: Asked) -> NewKeyAnswer:
         raise Refused(Problem.FORBIDDEN, f"this admin key makes keys of the team {asked.view.team!r} alone", "team")
     try:
         made = create_key(
-            opened.administration, asked.clock, body.name, team=team, customer=body.customer, tags=body.tags
+            opened.administration,
+            asked.clock,
+            asked.hasher,
+            body.name,
+            team=team,
+            customer=body.customer,
+            tags=body.tags,
         )
     except NameTaken as error:
         raise Refused(

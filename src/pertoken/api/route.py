@@ -10,6 +10,7 @@ from pertoken.api.fields import NoQuery
 from pertoken.api.problem import Problem
 from pertoken.core.access import Action, Principal, View
 from pertoken.core.price_book import PriceBook
+from pertoken.core.secrets import Hasher
 from pertoken.ports import Clock, Ledger, Opened
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
@@ -26,6 +27,7 @@ class Asked(NamedTuple):
     body: Any  # an instance of the route's `body`
     now_us: int
     clock: Clock
+    hasher: Hasher
     prices: PriceBook
 
 

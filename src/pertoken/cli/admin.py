@@ -2,7 +2,16 @@
 
 import click
 
-from pertoken.cli.session import Refused, admin_keys, db_option, json_option, now_us, parse_time, print_json
+from pertoken.cli.session import (
+    Refused,
+    admin_keys,
+    db_option,
+    json_option,
+    make_hasher,
+    now_us,
+    parse_time,
+    print_json,
+)
 from pertoken.cli.tables import print_table, say_empty
 
 COLUMNS = {
@@ -40,11 +49,19 @@ def create(  # noqa: PLR0917 - click passes each option by name
     from pertoken.services.admins import BadAdmin, create_admin  # noqa: PLC0415
     from pertoken.wiring import SystemClock  # noqa: PLC0415
 
+    hasher = make_hasher(db)
     expires_at_us = None if expires is None else parse_time(expires, "UTC", "--expires")
     try:
         with admin_keys(db) as admins:
             made = create_admin(
-                admins, SystemClock(), name, Role(role), team=team, customer=customer, expires_at_us=expires_at_us
+                admins,
+                SystemClock(),
+                hasher,
+                name,
+                Role(role),
+                team=team,
+                customer=customer,
+                expires_at_us=expires_at_us,
             )
     except BadAdmin as error:
         raise Refused(str(error)) from error

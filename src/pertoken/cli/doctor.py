@@ -131,7 +131,7 @@ def _store(settings: "Settings") -> Iterator[Finding]:
             yield _no_database_yet(Path(database.place))
             return
         with contextlib.closing(database):
-            yield from _opened(database)
+            yield from _opened(database, settings)
     except (StoreFailed, ArgumentError) as error:
         yield Finding("database", ok=False, found=one_line(error), mend=mend)
 
@@ -144,7 +144,18 @@ def _no_database_yet(path: Path) -> Finding:
     return Finding("database", ok=False, found=f"not made yet: {path}", mend=MAKE_A_KEY)
 
 
-def _opened(database: "Database") -> Iterator[Finding]:
+def _secret_key(database: "Database", settings: "Settings") -> Finding:
+    from pertoken.store.backend import StoreFailed  # noqa: PLC0415 - keeps --help fast
+    from pertoken.wiring import make_hasher  # noqa: PLC0415
+
+    try:
+        make_hasher(database, settings)
+    except StoreFailed as error:
+        return Finding("secret key", ok=False, found=one_line(error), mend="see docs/how-to/keys.md")
+    return Finding("secret key", ok=True, found="the one that the keys were made with")
+
+
+def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
     from pertoken.core.periods import US_PER_SECOND  # noqa: PLC0415 - keeps --help fast
     from pertoken.store.archive import Archive  # noqa: PLC0415
     from pertoken.wiring import is_at_head  # noqa: PLC0415
@@ -157,6 +168,7 @@ def _opened(database: "Database") -> Iterator[Finding]:
     with database.write():
         pass  # a transaction that begins and commits can write
     yield Finding("database", ok=True, found=f"writable, at the newest version: {database.place}")
+    yield _secret_key(database, settings)
     with database.read() as connection:
         archive = Archive(connection)
         rows, keys = archive.prices(), archive.list_keys()

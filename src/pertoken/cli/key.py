@@ -1,9 +1,23 @@
 """`pertoken key`: virtual keys."""
 
+from typing import TYPE_CHECKING
+
 import click
 
-from pertoken.cli.session import Refused, administration, db_option, json_option, pairs, print_json
+from pertoken.cli.session import (
+    Refused,
+    administration,
+    db_option,
+    json_option,
+    make_hasher,
+    now_us,
+    pairs,
+    print_json,
+)
 from pertoken.cli.tables import print_table, say_empty
+
+if TYPE_CHECKING:
+    from pertoken.core.directory import Key
 
 COLUMNS = {
     "name": "name",
@@ -12,12 +26,13 @@ COLUMNS = {
     "team": "team",
     "customer": "customer",
     "status": "status",
+    "until": "until",
 }
 
 
 @click.group()
 def key() -> None:
-    """Make, list and revoke virtual keys."""
+    """Make, list, rotate and revoke virtual keys."""
 
 
 @key.command()
@@ -26,6 +41,7 @@ def key() -> None:
 @click.option("--customer", help="Who is billed for its calls.")
 @click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Put on every call; may repeat.")
 @click.option("--budget", "rate", metavar="LIMIT/WINDOW", help="A hard money budget of its own, such as 5/day.")
+@click.option("--expires", metavar="SPAN|TIME", help="When it ends: 90d, or 2027-01-01 (UTC).")
 @db_option
 @json_option
 def create(  # noqa: PLR0917 - click passes each option by name
@@ -34,6 +50,7 @@ def create(  # noqa: PLR0917 - click passes each option by name
     customer: str | None,
     tags: tuple[str, ...],
     rate: str | None,
+    expires: str | None,
     db: str | None,
     as_json: bool,
 ) -> None:
@@ -43,10 +60,15 @@ def create(  # noqa: PLR0917 - click passes each option by name
     from pertoken.wiring import SystemClock  # noqa: PLC0415
 
     clock = SystemClock()
+    hasher = make_hasher(db)
+    expires_at_us = None if expires is None else _moment(expires)
     try:
         limit_and_window = parse_rate(rate) if rate else None
         with administration(db) as admin:
-            made = create_key(admin, clock, name, team=team, customer=customer, tags=pairs(tags, "--tag"))
+            made = create_key(
+                admin, clock, hasher, name,
+                team=team, customer=customer, tags=pairs(tags, "--tag"), expires_at_us=expires_at_us,
+            )  # fmt: skip
             if limit_and_window is not None:
                 limit, window = limit_and_window
                 wish = Wish(f"key:{name}", limit, window=window, scope={"key": made.key.key_id})
@@ -54,7 +76,8 @@ def create(  # noqa: PLR0917 - click passes each option by name
     except (NameTaken, BadBudget) as error:
         raise Refused(str(error)) from error
     if as_json:
-        print_json({"id": made.key.key_id, "secret": made.secret, "name": name, "team": team, "customer": customer})
+        said = {"team": team, "customer": customer, "expires_at": _said(expires_at_us)}
+        print_json({"id": made.key.key_id, "secret": made.secret, "name": name, **said})
         return
     click.echo(f"id      {made.key.key_id}\nsecret  {made.secret}")
     click.echo("the secret is shown only now; use it where a provider's key would stand", err=True)
@@ -65,10 +88,9 @@ def create(  # noqa: PLR0917 - click passes each option by name
 @json_option
 def list_(db: str | None, as_json: bool) -> None:
     """List all keys, revoked ones too."""
-    from pertoken.core.periods import format_time  # noqa: PLC0415 - keeps --help fast
-
     with administration(db) as admin:
         keys = admin.list_keys()
+    now = now_us()
     rows = [
         {
             "id": one.key_id,
@@ -77,8 +99,11 @@ def list_(db: str | None, as_json: bool) -> None:
             "team": one.team,
             "customer": one.customer,
             "tags": dict(one.tags),
-            "created_at": format_time(one.created_at_us),
-            "revoked_at": None if one.revoked_at_us is None else format_time(one.revoked_at_us),
+            "created_at": _said(one.created_at_us),
+            "expires_at": _said(one.expires_at_us),
+            "revoked_at": _said(one.revoked_at_us),
+            "old_secret_until": _said(one.old_secret_until_us),
+            "status": _status(one, now),
         }
         for one in keys
     ]
@@ -87,8 +112,36 @@ def list_(db: str | None, as_json: bool) -> None:
     elif not rows:
         say_empty("no keys yet", "pertoken key create my-app --budget 5/day")
     else:
-        shown = [{**row, "status": "revoked" if row["revoked_at"] else "live"} for row in rows]
-        print_table("virtual keys", COLUMNS, shown)
+        print_table("virtual keys", COLUMNS, [{**row, "until": row["revoked_at"] or row["expires_at"]} for row in rows])
+
+
+@key.command()
+@click.argument("id_or_name")
+@click.option("--overlap", default="24h", show_default=True, metavar="SPAN", help="How long the old secret is good.")
+@db_option
+@json_option
+def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None:
+    """Give a key a new secret, shown once, now. The key and all that is counted for it stay."""
+    from pertoken.core.periods import NotATime, parse_span  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.keys import find_key, rotate_key  # noqa: PLC0415
+    from pertoken.wiring import SystemClock  # noqa: PLC0415
+
+    try:
+        overlap_us = parse_span(overlap)
+    except NotATime as error:
+        raise click.BadParameter(str(error), param_hint="--overlap") from error
+    hasher = make_hasher(db)
+    with administration(db) as admin:
+        found = find_key(admin, id_or_name)
+        if found is None or found.revoked_at_us is not None:
+            raise Refused(f"no live key {id_or_name!r}; see: pertoken key list")
+        made = rotate_key(admin, SystemClock(), hasher, found, overlap_us)
+    until = _said(made.key.old_secret_until_us)
+    if as_json:
+        print_json({"id": made.key.key_id, "secret": made.secret, "name": found.name, "old_secret_until": until})
+        return
+    click.echo(f"id      {made.key.key_id}\nsecret  {made.secret}")
+    click.echo(f"the secret is shown only now; the old one is good until {until}", err=True)
 
 
 @key.command()
@@ -97,8 +150,7 @@ def list_(db: str | None, as_json: bool) -> None:
 @json_option
 def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
     """Revoke a key by id or name. It is refused from its next call on."""
-    from pertoken.cli.session import now_us  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.keys import find_key  # noqa: PLC0415
+    from pertoken.services.keys import find_key  # noqa: PLC0415 - keeps --help fast
 
     with administration(db) as admin:
         found = find_key(admin, id_or_name)
@@ -108,3 +160,25 @@ def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
         print_json({"id": found.key_id, "name": found.name, "revoked": True})
     else:
         click.echo(f"revoked {found.name} ({found.key_id})")
+
+
+def _moment(text: str) -> int:
+    """Return the instant that is said, or that is a span from now. Ends the command with exit 2 when it is neither."""
+    from pertoken.core.periods import NotATime, parse_span, parse_time  # noqa: PLC0415 - keeps --help fast
+
+    try:
+        return parse_time(text) if "-" in text else now_us() + parse_span(text)
+    except NotATime as error:
+        raise click.BadParameter(str(error), param_hint="--expires") from error
+
+
+def _said(at_us: int | None) -> str | None:
+    from pertoken.core.periods import format_time  # noqa: PLC0415 - keeps --help fast
+
+    return None if at_us is None else format_time(at_us)
+
+
+def _status(key: "Key", now: int) -> str:
+    if key.revoked_at_us is not None:
+        return "revoked"
+    return "expired" if key.expires_at_us is not None and key.expires_at_us <= now else "live"

@@ -9,6 +9,7 @@ import click
 import msgspec
 
 if TYPE_CHECKING:
+    from pertoken.core.secrets import Hasher
     from pertoken.settings import Settings
     from pertoken.store.admin_keys import AdminKeys
     from pertoken.store.administration import Administration
@@ -97,6 +98,14 @@ def admin_keys(db: str | None) -> Iterator["AdminKeys"]:
 
     with database(db) as opened, opened.write() as connection:
         yield AdminKeys(connection)
+
+
+def make_hasher(db: str | None) -> "Hasher":
+    """Return what hashes the secrets of this installation."""
+    from pertoken import wiring  # noqa: PLC0415 - keeps --help fast
+
+    with database(db) as opened:
+        return wiring.make_hasher(opened, load_settings(db))
 
 
 def now_us() -> int:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pertoken.core.budgets import Budget, BudgetIndex
+from pertoken.core.secrets import is_same
 
 
 class Key(NamedTuple):
@@ -17,7 +18,19 @@ class Key(NamedTuple):
     customer: str | None = None
     tags: tuple[tuple[str, str], ...] = ()
     created_at_us: int = 0
+    expires_at_us: int | None = None
     revoked_at_us: int | None = None
+    old_secret_hash: bytes | None = None  # of before the last rotation, good until...
+    old_secret_until_us: int | None = None
+
+    def ended_at_us(self, secret_hash: bytes, now_us: int) -> int | None:
+        """Return since when this secret of the key is no good, None while it is."""
+        if self.expires_at_us is not None and self.expires_at_us <= now_us:
+            return self.expires_at_us
+        if is_same(secret_hash, self.secret_hash):
+            return None
+        until_us = self.old_secret_until_us or 0
+        return until_us if until_us <= now_us else None
 
 
 class Directory:
@@ -26,9 +39,10 @@ class Directory:
     def __init__(self, revision: int, keys: Iterable[Key], budgets: Iterable[Budget]) -> None:
         self.revision = revision
         self.budgets = BudgetIndex(budgets)
-        self._by_hash = {key.secret_hash: key for key in keys}
+        live = [key for key in keys if key.revoked_at_us is None]
+        self._by_hash = {key.old_secret_hash: key for key in live if key.old_secret_hash is not None}
+        self._by_hash.update({key.secret_hash: key for key in live})
 
     def identify(self, secret_hash: bytes) -> Key | None:
-        """Return the live key whose secret hashes to `secret_hash`, None when there is none."""
-        key = self._by_hash.get(secret_hash)
-        return None if key is None or key.revoked_at_us is not None else key
+        """Return the key, not revoked, that has or had a secret of this hash, None when there is none."""
+        return self._by_hash.get(secret_hash)

@@ -96,6 +96,15 @@ def format_time(at_us: int) -> str:
     return f"{text}.{micros:06d}".rstrip("0") + "Z" if micros else f"{text}Z"
 
 
+def parse_span(text: str) -> int:
+    """Return microseconds of a span such as 90d, 24h, 30m or 45s; 0 is none. Raises NotATime."""
+    units = {"s": US_PER_SECOND, "m": 60 * US_PER_SECOND, "h": 3600 * US_PER_SECOND, "d": DAY_US}
+    number, unit = (text, "s") if text == "0" else (text[:-1], text[-1:])
+    if unit not in units or not number.isascii() or not number.isdigit() or len(number) > 6:
+        raise NotATime(f"not a span of time: {text!r}; use 90d, 24h or 30m")
+    return int(number) * units[unit]
+
+
 def days(start_us: int, end_us: int, zone: str) -> Iterator[tuple[int, int]]:
     """Yield the calendar days of `zone` that touch [start, end), each as (start, end) in microseconds."""
     at = start_us

@@ -44,10 +44,11 @@ def say_address(listener: socket.socket) -> None:
 
 
 async def _serve(settings: Settings, database: Database, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    hasher = wiring.make_hasher(database, settings)
     committer = wiring.start_committer(database, settings)
     client = wiring.make_client(settings)
-    world = wiring.make_world(settings, committer, client)
-    plane = wiring.make_plane(settings, database, committer)
+    world = wiring.make_world(settings, committer, client, hasher)
+    plane = wiring.make_plane(settings, database, committer, hasher)
     _tame_the_collector()
     config = uvicorn.Config(
         create_app(world, create_api(plane)),

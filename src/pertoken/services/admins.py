@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 from pertoken.core.access import AdminKey, Principal, Role, why_not
 from pertoken.core.ids import ADMIN_PREFIX, RANDOM_BITS, new_id, new_secret
 from pertoken.core.periods import format_time
+from pertoken.core.secrets import Hasher
 from pertoken.ports import AdminKeys, Clock
-from pertoken.services.call.identify import hash_secret
 
 SECRET_BITS = 160
 ROOT = Principal("root", "PERTOKEN_ADMIN_KEY", Role.ADMIN)
@@ -31,6 +31,7 @@ class NewAdmin(NamedTuple):
 def create_admin(
     admins: AdminKeys,
     clock: Clock,
+    hasher: Hasher,
     name: str,
     role: Role,
     *,
@@ -51,7 +52,7 @@ def create_admin(
     admin = AdminKey(
         new_id("admin", now_us, clock.random_bits(RANDOM_BITS)),
         name,
-        hash_secret(secret.encode()),
+        hasher.hash(secret.encode()),
         secret[-4:],
         role,
         team,
@@ -63,10 +64,10 @@ def create_admin(
     return NewAdmin(admin, secret)
 
 
-def authenticate(secret: bytes, root_key: str, admins: AdminKeys, now_us: int) -> Principal | None:
+def authenticate(secret: bytes, root_key: str, hasher: Hasher, admins: AdminKeys, now_us: int) -> Principal | None:
     """Return who asks with `secret`, None for nobody. `root_key` is the operator's own; empty: there is none."""
-    secret_hash = hash_secret(secret)
-    if root_key and hmac.compare_digest(secret_hash, hash_secret(root_key.encode())):
+    secret_hash = hasher.hash(secret)
+    if root_key and hmac.compare_digest(secret_hash, hasher.hash(root_key.encode())):
         return ROOT
     admin = admins.find(secret_hash)
     return admin.principal if admin is not None and admin.is_live(now_us) else None

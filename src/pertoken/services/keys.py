@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from pertoken.core.directory import Key
 from pertoken.core.ids import RANDOM_BITS, new_id, new_secret
+from pertoken.core.secrets import Hasher
 from pertoken.ports import Administration, Clock
-from pertoken.services.call.identify import hash_secret
 
 SECRET_BITS = 160
 
@@ -25,11 +25,13 @@ class NewKey(NamedTuple):
 def create_key(
     administration: Administration,
     clock: Clock,
+    hasher: Hasher,
     name: str,
     *,
     team: str | None = None,
     customer: str | None = None,
     tags: Mapping[str, str] | None = None,
+    expires_at_us: int | None = None,
 ) -> NewKey:
     """Store a new key and return it with its secret. Raises NameTaken."""
     if any(key.name == name for key in administration.list_keys()):
@@ -39,15 +41,29 @@ def create_key(
     key = Key(
         new_id("key", now_us, clock.random_bits(RANDOM_BITS)),
         name,
-        hash_secret(secret.encode()),
+        hasher.hash(secret.encode()),
         secret[-4:],
         team,
         customer,
         tuple(sorted((tags or {}).items())),
         now_us,
+        expires_at_us,
     )
     administration.add_key(key)
     return NewKey(key, secret)
+
+
+def rotate_key(administration: Administration, clock: Clock, hasher: Hasher, key: Key, overlap_us: int) -> NewKey:
+    """Give a live key a new secret, and return it. The old one is good for `overlap_us` more, one before that not."""
+    secret = new_secret(clock.random_bits(SECRET_BITS), SECRET_BITS)
+    rotated = key._replace(
+        secret_hash=hasher.hash(secret.encode()),
+        secret_hint=secret[-4:],
+        old_secret_hash=key.secret_hash,
+        old_secret_until_us=clock.now_us() + overlap_us,
+    )
+    administration.change_secret(rotated)
+    return NewKey(rotated, secret)
 
 
 def find_key(administration: Administration, id_or_name: str) -> Key | None:

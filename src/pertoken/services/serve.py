@@ -110,14 +110,15 @@ async def try_to_admit(
 ) -> tuple[Request, Holding | None] | Refusal | Named:
     """Identify, understand and hold. Decided again when keys, budgets or prices change meanwhile."""
     for _ in range(STALE_MAX):
-        caller = await identify(exchange.headers, exchange.query, world.ledger)
+        caller = await identify(exchange.headers, exchange.query, world)
         if isinstance(caller, Refusal):
             return caller
         request = understand(exchange, endpoint, caller, world, now_us)
         if isinstance(request, Refusal):
             return request
         if not request.facts.bills:
-            return request, None
+            caller = await identify(exchange.headers, exchange.query, world, surely=True)
+            return caller if isinstance(caller, Refusal) else (request, None)
         claim = read_claim(caller.headers, caller.key, exchange, endpoint.upstream_path)
         if isinstance(claim, Refusal):
             return claim

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from pertoken.core.secrets import Hasher
 from pertoken.ports import Clock, Ledger, Provider, Tokenizers
 from pertoken.services.offers import Offers
 
@@ -31,6 +32,7 @@ class World(NamedTuple):
 
     ledger: Ledger
     clock: Clock
+    hasher: Hasher
     tokenizers: Tokenizers
     providers: Mapping[str, Provider]
     offers: Offers

@@ -30,6 +30,10 @@ class Administration:
         """Revoke a live key; tell whether there was one."""
         return directory.revoke_key(self._connection, key_id, at_us)
 
+    def change_secret(self, key: Key) -> None:
+        """Store a key's new secret, and until when the one before it is good."""
+        directory.change_secret(self._connection, key)
+
     def budgets(self) -> list[Budget]:
         """Return the budgets in force."""
         return directory.read_budgets(self._connection)

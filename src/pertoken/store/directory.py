@@ -57,6 +57,22 @@ def add_key(connection: sa.Connection, key: Key) -> None:
             customer=key.customer,
             tags=codec.encode_tags(key.tags),
             created_at_us=key.created_at_us,
+            expires_at_us=key.expires_at_us,
+        )
+    )
+    bump_revision(connection)
+
+
+def change_secret(connection: sa.Connection, key: Key) -> None:
+    """Store a key's new secret, and until when the one before it is good."""
+    connection.execute(
+        sa.update(keys)
+        .where(keys.c.key_id == key.key_id)
+        .values(
+            secret_hash=key.secret_hash,
+            secret_hint=key.secret_hint,
+            old_secret_hash=key.old_secret_hash,
+            old_secret_until_us=key.old_secret_until_us,
         )
     )
     bump_revision(connection)
@@ -118,7 +134,10 @@ def _key(row: Row) -> Key:
         row.customer,
         codec.decode_tags(row.tags),
         row.created_at_us,
+        row.expires_at_us,
         row.revoked_at_us,
+        row.old_secret_hash,
+        row.old_secret_until_us,
     )
 
 

@@ -44,11 +44,14 @@ keys = sa.Table(
     sa.Column("key_id", sa.Text, primary_key=True),
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("secret_hash", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("old_secret_hash", sa.LargeBinary, unique=True),  # of before the last rotation
+    sa.Column("old_secret_until_us", Instant),
     sa.Column("secret_hint", sa.Text, nullable=False),  # the last four characters, to recognise it by
     sa.Column("team", sa.Text),
     sa.Column("customer", sa.Text),
     sa.Column("tags", sa.Text, nullable=False),  # JSON object
     sa.Column("created_at_us", Instant, nullable=False),
+    sa.Column("expires_at_us", Instant),
     sa.Column("revoked_at_us", Instant),
 )
 
@@ -66,6 +69,14 @@ admin_keys = sa.Table(
     sa.Column("created_at_us", Instant, nullable=False),
     sa.Column("expires_at_us", Instant),
     sa.Column("revoked_at_us", Instant),
+)
+
+# One row: tells whether the secret key is the one that hashed the secrets of this database.
+secret_checks = sa.Table(
+    "secret_checks",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
 )
 
 budgets = sa.Table(

@@ -1,6 +1,5 @@
 """Step 1: from the secret a client shows to a key, and to everything its call is attributed to."""
 
-import hashlib
 import re
 from collections.abc import Mapping
 from functools import lru_cache
@@ -11,7 +10,9 @@ from pertoken.core.budgets import Attribution
 from pertoken.core.directory import Key
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ledger import Look
-from pertoken.ports import HeaderList, Ledger, StoreUnavailable
+from pertoken.core.periods import format_time
+from pertoken.ports import HeaderList, StoreUnavailable
+from pertoken.services.world import World
 from pertoken.wire.format import RequestFacts
 
 VALUE_CHARACTERS_MAX = 256  # of one attribution value; longer ones are cut
@@ -30,26 +31,32 @@ class Caller(NamedTuple):
     headers: Mapping[bytes, bytes]
 
 
-async def identify(fields: HeaderList, query: bytes, ledger: Ledger) -> Caller | Refusal:
+async def identify(fields: HeaderList, query: bytes, world: World, *, surely: bool = False) -> Caller | Refusal:
     """Return who calls. Keys come as each SDK sends them: bearer, x-api-key, x-goog-api-key, ?key=.
 
-    A key that is not known is looked for once more in the database itself: it may have been made a moment ago.
+    A key that is not known is looked for once more in the database itself: it may have been made a moment ago. With
+    `surely`, a known one as well: it may have been revoked, and no hold will find out.
     """
     headers = dict(fields)
     secret = _secret(headers, query)
     if secret is None:
         message = "no key: send a pertoken key as a bearer token, x-api-key or x-goog-api-key"
         return Refusal(Code.UNKNOWN_KEY, message)
-    secret_hash = hash_secret(secret)
-    key = ledger.directory.identify(secret_hash)
+    secret_hash = world.hasher.hash(secret)
+    key = None if surely else world.ledger.directory.identify(secret_hash)
     if key is None:
         try:
-            await ledger.submit(Look())
+            await world.ledger.submit(Look())
         except StoreUnavailable as error:
             return Refusal(Code.STORE_UNAVAILABLE, f"keys cannot be looked up: {error}")
-        key = ledger.directory.identify(secret_hash)
+        key = world.ledger.directory.identify(secret_hash)
     if key is None:
         return Refusal(Code.UNKNOWN_KEY, f"unknown or revoked key ending in ...{_hint(secret)}; see: pertoken key list")
+    ended_at_us = key.ended_at_us(secret_hash, world.clock.now_us())
+    if ended_at_us is not None:
+        since = format_time(ended_at_us)
+        message = f"the key ending in ...{_hint(secret)} ended at {since}; another: pertoken key rotate {key.key_id}"
+        return Refusal(Code.UNKNOWN_KEY, message)
     return Caller(key, headers)
 
 
@@ -66,12 +73,6 @@ def attribute(caller: Caller, facts: RequestFacts, provider: str) -> Attribution
         conversation = _first(headers, _CONVERSATION)
         tags = tuple(sorted({**_tags(headers), **dict(tags)}.items())[:TAGS_MAX])
     return Attribution(key.key_id, key.team, customer, user, provider, facts.model, tags, conversation)
-
-
-@lru_cache(maxsize=1024)
-def hash_secret(secret: bytes) -> bytes:
-    """Return what is stored in place of a secret. Secrets carry 160 random bits, so one fast hash is enough."""
-    return hashlib.sha256(secret).digest()
 
 
 def _secret(headers: Mapping[bytes, bytes], query: bytes) -> bytes | None:
