@@ -1,11 +1,15 @@
 """The pages tell the truth: every command, setting, room and code stands where it should."""
 
+import re
 from pathlib import Path
 
 import pertoken
 from pertoken import settings
+from pertoken.api.problem import MEANINGS
+from pertoken.api.table import ROUTES
 from pertoken.catalogs.providers import registry
 from pertoken.cli.main import COMMANDS
+from pertoken.core.access import GRANTS, Role
 from pertoken.core.bounds import FAMILIES
 from pertoken.core.errors import STATUS, Code
 
@@ -24,6 +28,23 @@ def test_every_room_is_in_the_architecture() -> None:
     rooms = [path.name for path in Path(pertoken.__file__).parent.iterdir() if path.is_dir() and path.name[0] != "_"]
 
     assert [room for room in rooms if f"  {room}/" not in ARCHITECTURE] == []
+
+
+def test_the_page_on_the_control_plane() -> None:
+    """It has every route with its action, every error with its status, and every role's actions as they are granted."""
+    page = (ROOT / "docs" / "reference" / "api.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if line[:2] == "| "]
+    granted: dict[str, set[str]] = {role: set() for role in Role}
+    for row in rows:
+        if len(row) == len(Role) + 1 and row[0] != "action":
+            for role, cell in zip(Role, row[1:], strict=True):
+                granted[role] |= set(re.findall(r"`(.+?)`", row[0])) if cell != "-" else set()
+
+    routes = {f"`{route.method} {route.path}`": f"`{route.action}`" for route in ROUTES}
+    assert {row[0]: row[1] for row in rows if row[0].startswith("`") and "/api/" in row[0]} == routes
+    errors = {f"`{code}`": str(meaning.status) for code, meaning in MEANINGS.items()}
+    assert {row[0]: row[1] for row in rows if len(row) == 3 and row[1].isdigit()} == errors
+    assert granted == {role: set(actions) for role, actions in GRANTS.items()}
 
 
 def test_every_tokenizer_family_is_explained() -> None:

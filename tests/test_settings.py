@@ -36,6 +36,12 @@ def test_the_file(tmp_path: Path) -> None:
     assert settings.providers["anthropic"].base_url == "https://api.anthropic.com"
 
 
+def test_the_admin_key() -> None:
+    """The operator's own key to the control plane comes from the environment; without it there is none."""
+    assert load({"PERTOKEN_ADMIN_KEY": "secret"}).admin_key == "secret"
+    assert not load({}).admin_key
+
+
 def test_the_environment_wins(tmp_path: Path) -> None:
     """Two underscores go one level down; a dash in a name may be written as an underscore."""
     environ = {

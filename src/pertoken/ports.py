@@ -1,9 +1,11 @@
 """What services need from the world, as protocols; wiring brings the concrete ones."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol
 
+from pertoken.core.access import AdminKey
 from pertoken.core.bounds import Counted, Family, Limits
 from pertoken.core.budgets import Budget, CounterKey
 from pertoken.core.directory import Directory, Key
@@ -172,6 +174,23 @@ class Exchange(Protocol):
         """Send a whole answer."""
 
 
+class Search(NamedTuple):
+    """Which events are looked for: the newest `limit` of those that fit and were posted before `before`."""
+
+    where: Mapping[str, str]  # of an attribution, or source
+    since_us: int
+    until_us: int
+    before: int | None  # a place in the order of posting
+    limit: int
+
+
+class Posted(NamedTuple):
+    """An event with its place in the order of posting."""
+
+    place: int
+    event: Event
+
+
 class Archive(Protocol):
     """One consistent view of everything stored."""
 
@@ -192,6 +211,9 @@ class Archive(Protocol):
 
     def events_by_time(self, since_us: int, until_us: int) -> Iterator[Event]:
         """Yield the events that occurred in [since, until), in the order they occurred."""
+
+    def search_events(self, search: Search) -> list[Posted]:
+        """Return the newest events that fit, the newest first."""
 
     def corrections(self, since_us: int, until_us: int) -> list[Event]:
         """Return the corrections of events that occurred in [since, until), in the order they were posted."""
@@ -253,3 +275,56 @@ class Administration(Protocol):
 
     def remove_budget(self, budget_id: str, at_us: int) -> None:
         """Take a budget out of force."""
+
+
+class AdminKeys(Protocol):
+    """Keys to the control plane, in one transaction."""
+
+    def list_all(self) -> list[AdminKey]:
+        """Return every admin key, expired and revoked ones too, in the order of their creation."""
+
+    def find(self, secret_hash: bytes) -> AdminKey | None:
+        """Return the key whose secret hashes to `secret_hash`."""
+
+    def add(self, admin: AdminKey) -> None:
+        """Store a new admin key."""
+
+    def revoke(self, admin_id: str, at_us: int) -> bool:
+        """Revoke a live admin key; tell whether there was one."""
+
+
+class Given(NamedTuple):
+    """What a named request was answered."""
+
+    request_hash: bytes
+    status: int
+    body: bytes
+
+
+class Answers(Protocol):
+    """What requests that clients named were answered, kept for a day; in one transaction."""
+
+    def find(self, owner: str, name: str) -> Given | None:
+        """Return what `owner` was given for the request it called `name`."""
+
+    def add(self, owner: str, name: str, given: Given, at_us: int) -> None:
+        """Keep an answer; an earlier one of that name stays."""
+
+
+class Opened(NamedTuple):
+    """What one transaction can be used for. In one that only reads, nothing may be changed."""
+
+    archive: Archive
+    administration: Administration
+    admins: AdminKeys
+    answers: Answers
+
+
+class Store(Protocol):
+    """Transactions of the control plane; each is used by one thread."""
+
+    def read(self) -> AbstractContextManager[Opened]:
+        """Return one consistent view of everything stored. Raises StoreUnavailable."""
+
+    def write(self) -> AbstractContextManager[Opened]:
+        """Return one durable transaction; what is raised in it undoes it. Raises StoreUnavailable."""

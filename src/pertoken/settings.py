@@ -98,6 +98,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings, defaults filled in."""
 
     database_url: str = ""
+    admin_key: str = ""  # opens the whole control plane; empty: only the admin keys in the database do
     secret_key: str | None = None  # what secrets are hashed under; None: a file of its own, made once
     durability: Literal["full", "relaxed"] = "full"
     providers: dict[str, ProviderSetting] = {}

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from pertoken.api.app import Plane
 from pertoken.catalogs import genai, history, providers, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.catalogs.providers import StreamUsage
@@ -30,6 +31,7 @@ from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import Committer, Owner
 from pertoken.store.database import Database
 from pertoken.store.secret_key import open_hasher
+from pertoken.store.transactions import Transactions
 from pertoken.upstream.http import Client
 from pertoken.upstream.limits import Limits
 from pertoken.upstream.proxy import Proxies
@@ -125,6 +127,11 @@ def make_client(settings: Settings) -> Client:
         ),
         proxies=Proxies.from_environ(os.environ),
     )
+
+
+def make_plane(settings: Settings, database: Database, committer: Committer, hasher: Hasher) -> Plane:
+    """Return what the control plane of one serving process works with."""
+    return Plane(Transactions(database), committer, SystemClock(), hasher, settings.admin_key)
 
 
 def start_committer(database: Database, settings: Settings) -> Committer:

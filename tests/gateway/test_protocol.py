@@ -10,7 +10,7 @@ import pytest
 import uvicorn
 
 from pertoken.gateway import protocol
-from pertoken.gateway.app import create_app
+from pertoken.gateway.app import App, create_app
 from pertoken.gateway.server import _Server
 from pertoken.services.world import World
 
@@ -22,13 +22,13 @@ def told(story: Story, monkeypatch: pytest.MonkeyPatch) -> bytes:
     """Run a client's story against a gateway with short limits; return what it was told until the end."""
     monkeypatch.setattr(protocol, "REQUEST_IDLE_S", 0.3)
     monkeypatch.setattr(protocol, "REQUEST_S", 1.0)
-    world = cast(World, None)  # no request is ever whole
+    world, api = cast(World, None), cast(App, None)  # no request is ever whole
 
     async def scene() -> bytes:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             ready = asyncio.Event()
             config = uvicorn.Config(
-                create_app(world), http=protocol.bind(world, 10_000), log_config=None, lifespan="off"
+                create_app(world, api), http=protocol.bind(world, 10_000), log_config=None, lifespan="off"
             )
             server = _Server(config, ready.set)
             serving = asyncio.ensure_future(server.serve(sockets=[listener]))

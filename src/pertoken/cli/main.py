@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "simulate": ("pertoken.cli.serve:simulate", "Run a simulated provider."),
     "demo": ("pertoken.cli.demo:demo", "Show the main job, end to end."),
     "key": ("pertoken.cli.key:key", "Make, list and revoke virtual keys."),
+    "admin": ("pertoken.cli.admin:admin", "Make, list and revoke keys to the control plane."),
     "budget": ("pertoken.cli.budget:budget", "Set budgets and see how they stand."),
     "usage": ("pertoken.cli.usage:usage", "Who used what, and what it cost."),
     "daily": ("pertoken.cli.usage:daily", "Usage by day."),

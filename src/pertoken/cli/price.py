@@ -1,7 +1,7 @@
 """`pertoken price`: what a model costs, when, and who says so; prices of one's own."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -18,9 +18,6 @@ from pertoken.cli.session import (
     print_json,
 )
 from pertoken.cli.tables import print_table
-
-if TYPE_CHECKING:
-    from pertoken.core.prices import PriceRow
 
 COLUMNS = {
     "provider": "provider",
@@ -61,7 +58,7 @@ def show(  # noqa: PLR0917 - click passes each option by name
 ) -> None:
     """Show the prices in force for MODEL."""
     from pertoken.core.periods import format_time  # noqa: PLC0415 - keeps --help fast
-    from pertoken.core.rates import Rates  # noqa: PLC0415
+    from pertoken.services.price_show import NoPrices, show_prices  # noqa: PLC0415
     from pertoken.services.pricing import to_context  # noqa: PLC0415
     from pertoken.wiring import read_price_book  # noqa: PLC0415
 
@@ -70,18 +67,10 @@ def show(  # noqa: PLR0917 - click passes each option by name
     context = to_context(tuple(sorted(pairs(when, "--when").items())))
     with database(db) as opened:
         book = read_price_book(opened, load_settings(db), believed_us)
-    rows: list[dict[str, Any]] = []
-    reasons: list[str] = []
-    for name in [provider] if provider else book.providers:
-        rates = book.resolve(name, model, at_us, context)
-        if isinstance(rates, Rates):
-            shown = {row.price_id: row for tier in rates.tiers for row in tier.all_rows()}
-            rows += [row_fields(row) for row in shown.values()]
-        elif any(not row.is_factor for _, row in book.candidates(name, model)):
-            reasons.append(rates.reason)
-    if not rows:
-        why = "; ".join(reasons[:3]) or f"no price in force for {model!r}"
-        raise Refused(f"{why}; see: pertoken price history {model}, or pertoken price add")
+    try:
+        rows = show_prices(book, model, provider, at_us, context)
+    except NoPrices as error:
+        raise Refused(str(error)) from error
     if as_json:
         print_json(
             {"model": model, "provider": provider or rows[0]["provider"], "at": format_time(at_us), "prices": rows}
@@ -98,7 +87,8 @@ def show(  # noqa: PLR0917 - click passes each option by name
 @json_option
 def history(model: str, provider: str | None, believed: str | None, db: str | None, as_json: bool) -> None:
     """Show every price that MODEL ever had, the oldest first."""
-    from pertoken.wiring import read_price_book  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.price_show import price_fields  # noqa: PLC0415 - keeps --help fast
+    from pertoken.wiring import read_price_book  # noqa: PLC0415
 
     believed_us = None if believed is None else parse_time(believed, "UTC", "--believed")
     with database(db) as opened:
@@ -109,7 +99,7 @@ def history(model: str, provider: str | None, believed: str | None, db: str | No
         if any(not row.is_factor for row in of_provider):
             found += of_provider
     found.sort(key=lambda row: (row.provider, row.unit, row.input_above or 0, row.conditions, row.valid_from_us))
-    rows = [row_fields(row) for row in found]
+    rows = [price_fields(row) for row in found]
     if not rows:
         raise Refused(f"no price is known for {model!r}; add one: pertoken price add")
     if as_json:
@@ -125,6 +115,7 @@ def history(model: str, provider: str | None, believed: str | None, db: str | No
 def withdraw(price_ids: tuple[str, ...], db: str | None, as_json: bool) -> None:
     """Take back announced prices that are not in force yet; the price before each goes on."""
     from pertoken.services.catalog import CannotWithdraw  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.price_show import price_fields  # noqa: PLC0415
     from pertoken.wiring import withdraw_prices  # noqa: PLC0415
 
     try:
@@ -133,7 +124,7 @@ def withdraw(price_ids: tuple[str, ...], db: str | None, as_json: bool) -> None:
     except CannotWithdraw as error:
         raise Refused(str(error)) from error
     if as_json:
-        print_json({"withdrawn": list(price_ids), "prolonged": [row_fields(row) for row in change.added]})
+        print_json({"withdrawn": list(price_ids), "prolonged": [price_fields(row) for row in change.added]})
     else:
         click.echo(f"withdrawn: {', '.join(price_ids)}; {len(change.added)} prices before them go on")
 
@@ -167,6 +158,7 @@ def add(  # noqa: PLR0917 - click passes each option by name
     from pertoken.core.money import NotAnAmount, parse_amount  # noqa: PLC0415 - keeps --help fast
     from pertoken.core.periods import FOREVER_US  # noqa: PLC0415
     from pertoken.core.prices import Match, PriceRow, Source, price_id  # noqa: PLC0415
+    from pertoken.services.price_show import price_fields  # noqa: PLC0415
     from pertoken.wiring import add_prices  # noqa: PLC0415
 
     at_us = now_us()
@@ -196,41 +188,11 @@ def add(  # noqa: PLR0917 - click passes each option by name
     with database(db) as opened:
         added = add_prices(opened, rows)
     if as_json:
-        print_json({"model": model, "provider": provider, "added": added, "prices": [row_fields(row) for row in rows]})
+        print_json(
+            {"model": model, "provider": provider, "added": added, "prices": [price_fields(row) for row in rows]}
+        )
     else:
         click.echo(f"added {added} prices of {model} at {provider}; see: pertoken price show {model}")
-
-
-def row_fields(row: "PriceRow") -> dict[str, Any]:
-    """Return one price as commands print it."""
-    from pertoken.core.money import divide_half_even, format_amount  # noqa: PLC0415 - keeps --help fast
-    from pertoken.core.periods import FOREVER_US, format_time  # noqa: PLC0415
-
-    conditions: dict[str, Any] = dict(row.conditions)
-    if row.input_above is not None:
-        conditions["input_above"] = row.input_above
-    if row.is_factor:
-        amount: dict[str, Any] = {"per_million": None, "factor": f"{row.amount_picos / row.per:g}", "currency": None}
-    else:
-        per_million = format_amount(divide_half_even(row.amount_picos * 10**6, row.per), row.currency)
-        amount = {"per_million": per_million, "currency": row.currency}
-    if row.minimum:
-        amount["minimum"] = row.minimum
-    if row.quota is not None:
-        amount["free"] = f"{row.quota.quantity} a {row.quota.window} ({row.quota.group})"
-    if row.marginal:
-        amount["marginal"] = True
-    return {
-        "provider": row.provider,
-        "model": row.model,
-        "unit": row.unit,
-        **amount,
-        "valid_from": None if row.valid_from_us == 0 else format_time(row.valid_from_us),
-        "valid_to": None if row.valid_to_us >= FOREVER_US else format_time(row.valid_to_us),
-        "conditions": conditions,
-        "source": row.evidence,
-        "price_id": row.price_id,
-    }
 
 
 def _print(title: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -11,6 +11,7 @@ import msgspec
 if TYPE_CHECKING:
     from pertoken.core.secrets import Hasher
     from pertoken.settings import Settings
+    from pertoken.store.admin_keys import AdminKeys
     from pertoken.store.administration import Administration
     from pertoken.store.archive import Archive
     from pertoken.store.database import Database
@@ -88,6 +89,15 @@ def administration(db: str | None) -> Iterator["Administration"]:
 
     with database(db) as opened, opened.write() as connection:
         yield Administration(connection)
+
+
+@contextlib.contextmanager
+def admin_keys(db: str | None) -> Iterator["AdminKeys"]:
+    """Yield the keys to the control plane, in one transaction."""
+    from pertoken.store.admin_keys import AdminKeys  # noqa: PLC0415 - keeps --help fast
+
+    with database(db) as opened, opened.write() as connection:
+        yield AdminKeys(connection)
 
 
 def make_hasher(db: str | None) -> "Hasher":

@@ -1,12 +1,12 @@
 """`pertoken usage` and its shapes by day, week, month and conversation."""
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 import click
 
-from pertoken.cli.session import archive, db_option, json_option, load_settings, now_us, parse_time, print_json
+from pertoken.cli.session import archive, db_option, json_option, load_settings, now_us, print_json
 from pertoken.cli.tables import print_table, say_empty
 
 COUNTS = {
@@ -146,34 +146,14 @@ def _print(
 
 
 def _range(since: str | None, until: str | None, zone: str | None, db: str | None, days: int) -> tuple[str, int, int]:
-    from pertoken.core.periods import NotATime, Window, bounds, load_zone  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.reports import default_range  # noqa: PLC0415
+    from pertoken.services.reports import BadRange, to_range  # noqa: PLC0415 - keeps --help fast
 
     chosen = zone or load_settings(db).timezone
     try:
-        load_zone(chosen)
-    except NotATime as error:
-        raise click.BadParameter(str(error), param_hint="--tz") from error
-    start_us, end_us = default_range(now_us(), chosen, days)
-    if until is not None:
-        end_us = parse_time(until, chosen, "--until")
-        if _is_date(until):
-            end_us = bounds(Window.DAY, end_us, chosen)[1]
-    if since is not None:
-        start_us = parse_time(since, chosen, "--since")
-    elif until is not None:
-        start_us = default_range(end_us - 1, chosen, days)[0]
-    if start_us >= end_us:
-        raise click.BadParameter("must be before --until", param_hint="--since")
-    return chosen, start_us, end_us
-
-
-def _is_date(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+        return chosen, *to_range(since, until, chosen, now_us(), days)
+    except BadRange as error:
+        option = {"timezone": "--tz"}.get(error.field, f"--{error.field}")
+        raise click.BadParameter(str(error), param_hint=option) from error
 
 
 def _newest_day(stored: Any) -> str | None:

@@ -3,6 +3,8 @@
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32, lower case: no i, l, o, u
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 RANDOM_BITS = 80
+KEY_PREFIX = "sk-pt-"  # "sk-" tells secret scanners and people what it is
+ADMIN_PREFIX = "sk-pt-admin-"
 
 
 def new_id(prefix: str, now_us: int, random_bits: int) -> str:
@@ -14,10 +16,10 @@ def new_id(prefix: str, now_us: int, random_bits: int) -> str:
     return f"{prefix}_{_base32(now_us // 1000, 10)}{_base32(random_bits, 16)}"
 
 
-def new_secret(random_bits: int, bits: int) -> str:
-    """Return a virtual key's secret made of `bits` random bits. "sk-" tells secret scanners and people what it is."""
+def new_secret(random_bits: int, bits: int, prefix: str = KEY_PREFIX) -> str:
+    """Return the secret of a key, made of `bits` random bits; the prefix tells what kind of key it is."""
     assert 0 <= random_bits < 1 << bits, bits
-    return f"sk-pt-{_base32(random_bits, -(-bits // 5))}"
+    return f"{prefix}{_base32(random_bits, -(-bits // 5))}"
 
 
 def _base32(number: int, width: int) -> str:

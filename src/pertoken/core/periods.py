@@ -10,6 +10,8 @@ US_PER_SECOND = 1_000_000
 DAY_US = 24 * 3600 * US_PER_SECOND
 FOREVER_US = 253_402_300_799_000_000  # 9999-12-31T23:59:59Z, the last instant a datetime can say in whole seconds
 
+TIMES_END_US = 253_370_764_800_000_000  # 9999-01-01: later times are refused, for the windows around them have no end
+
 
 class Window(StrEnum):
     """How long a budget counts before it starts again."""

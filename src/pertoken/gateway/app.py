@@ -1,4 +1,4 @@
-"""Everything of the gateway that is not a call: health, the list of models, and clear answers elsewhere."""
+"""Everything of the gateway that is not a call: health, models, the way to the control plane, clear refusals."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
@@ -14,15 +14,19 @@ from pertoken.wire import routes
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def create_app(world: World) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """Return the ASGI application for every path that is not a call."""
+def create_app(world: World, api: App) -> App:
+    """Return the ASGI application for every path that is not a call; those under /api are the control plane's."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
         elif scope["type"] == "http":
+            if scope["path"].startswith("/api/"):
+                await api(scope, receive, send)
+                return
             status, body = await _answer(world, scope)
             await _send(send, status, body)
 

@@ -13,6 +13,7 @@ import uvicorn
 import uvloop
 
 from pertoken import wiring
+from pertoken.api.app import create_api
 from pertoken.gateway.app import create_app
 from pertoken.gateway.protocol import bind
 from pertoken.settings import Settings
@@ -47,9 +48,10 @@ async def _serve(settings: Settings, database: Database, listener: socket.socket
     committer = wiring.start_committer(database, settings)
     client = wiring.make_client(settings)
     world = wiring.make_world(settings, committer, client, hasher)
+    plane = wiring.make_plane(settings, database, committer, hasher)
     _tame_the_collector()
     config = uvicorn.Config(
-        create_app(world),
+        create_app(world, create_api(plane)),
         http=bind(world, settings.limits.body_bytes_max),
         log_config=None,
         access_log=False,
@@ -62,6 +64,7 @@ async def _serve(settings: Settings, database: Database, listener: socket.socket
     try:
         await server.serve(sockets=[listener])
     finally:
+        plane.close()
         await client.close()
         await committer.close()
 

@@ -1,7 +1,9 @@
 """Taking in usage that others report: rated at the prices in force when it occurred, each event exactly once."""
 
+import asyncio
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -9,15 +11,19 @@ import msgspec
 from pertoken.core import conditions
 from pertoken.core.budgets import Attribution
 from pertoken.core.ledger import Command, Conflict, Duplicate, Event, Record, Result
-from pertoken.core.periods import FOREVER_US, NotATime, parse_time
+from pertoken.core.money import format_amount
+from pertoken.core.periods import TIMES_END_US, NotATime, parse_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Quantities
+from pertoken.ports import Ledger
 from pertoken.services.pricing import Served, charge, to_conditions
 
 BATCH = 1_000  # records of one durable transaction
+COST_PICOS_MAX = 2**60  # of one event, a million dollars: sums of them must fit the store
 TEXT_MAX = 1_000  # characters of an id or of a name
 TAGS_MAX = 64
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 GATEWAY = "gateway"  # the source of the gateway's own events (services.call.settle.SOURCE): nobody else reports those
 
 
@@ -63,6 +69,19 @@ class Tally(NamedTuple):
     conflicting: tuple[int, ...]  # line numbers
     rejected: tuple[Problem, ...]
 
+    def plus(
+        self, events: Sequence[tuple[int, Event]], results: Sequence[Result], rejected: Sequence[Problem]
+    ) -> "Tally":
+        """Return the tally with what became of another batch."""
+        duplicate = sum(isinstance(result, Duplicate) for result in results)
+        conflicting = [line for (line, _), result in zip(events, results, strict=True) if isinstance(result, Conflict)]
+        return Tally(
+            self.accepted + len(results) - duplicate - len(conflicting),
+            self.duplicate + duplicate,
+            (*self.conflicting, *conflicting),
+            (*self.rejected, *rejected),
+        )
+
 
 class NotAnEvent(ValueError):
     """A record cannot be read as an event."""
@@ -70,36 +89,50 @@ class NotAnEvent(ValueError):
 
 def ingest(records: Iterable[Reported | Problem], books: Books, now_us: int) -> Tally:
     """Record every event once, in batches that are each durable before the next; return what became of them."""
-    accepted = duplicate = 0
-    conflicting: list[int] = []
-    rejected: list[Problem] = []
+    tally = Tally(0, 0, (), ())
     for batch in _batches(records):
-        events: list[tuple[int, Event]] = []
-        for record in batch:
-            if isinstance(record, Problem):
-                rejected.append(record)
-                continue
-            try:
-                events.append((record.line, to_event(record, books.prices, now_us)))
-            except Contradiction as contradiction:
-                rejected.append(Problem(record.line, "contradictory_usage", str(contradiction)))
+        events, rejected = judge(batch, books.prices, now_us)
         results = books.transact([Record(event) for _, event in events])
-        for (line, _), result in zip(events, results, strict=True):
-            if isinstance(result, Duplicate):
-                duplicate += 1
-            elif isinstance(result, Conflict):
-                conflicting.append(line)
-            else:
-                accepted += 1
-    return Tally(accepted, duplicate, tuple(conflicting), tuple(rejected))
+        tally = tally.plus(events, results, rejected)
+    return tally
+
+
+def judge(
+    records: Iterable[Reported | Problem], book: PriceBook, now_us: int
+) -> tuple[list[tuple[int, Event]], list[Problem]]:
+    """Return the events of the records, each with its line, and why there is none of the others."""
+    events: list[tuple[int, Event]] = []
+    rejected: list[Problem] = []
+    for record in records:
+        if isinstance(record, Problem):
+            rejected.append(record)
+            continue
+        try:
+            events.append((record.line, to_event(record, book, now_us)))
+        except Contradiction as contradiction:
+            rejected.append(Problem(record.line, "contradictory_usage", str(contradiction)))
+        except NotAnEvent as error:
+            rejected.append(Problem(record.line, "invalid_event", str(error)))
+    return events, rejected
+
+
+async def record(events: Sequence[tuple[int, Event]], ledger: Ledger) -> list[Result]:
+    """Record events through the ledger that serves calls; they are durable when this returns.
+
+    Raises StoreUnavailable; those that were recorded all the same are duplicates when they are reported again.
+    """
+    return list(await asyncio.gather(*(ledger.submit(Record(event)) for _, event in events)))
 
 
 def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
-    """Return the event of a record, priced where the book knows how. Raises Contradiction."""
+    """Return the event of a record, priced where the book knows how. Raises Contradiction, NotAnEvent."""
     context = conditions.context(record.service_tier, batch=record.batch, speed=record.speed, region=record.region)
     attribution = record.attribution
     served = Served(attribution.provider or "", attribution.model or "", None, record.occurred_at_us, context)
     charged = charge(book, served, record.quantities)
+    if charged.cost_picos > COST_PICOS_MAX:
+        cost = format_amount(charged.cost_picos, charged.currency)
+        raise NotAnEvent(f"this would cost {cost} {charged.currency}: more than one event can")
     content = msgspec.json.encode(record[2:], order="sorted")  # all but where it stood and who reports it
     return Event(
         record.source,
@@ -188,15 +221,21 @@ def _text(said: Mapping[str, Any], name: str) -> str | None:
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise NotAnEvent(f"{name} must be a text: a number so large may not be written the same way twice")
     text = str(value)
+    return _checked(name, text)
+
+
+def _checked(name: str, text: str) -> str:
     if len(text) > TEXT_MAX:
-        raise NotAnEvent(f"{name} is longer than {TEXT_MAX} characters")
+        raise NotAnEvent(f"{name[:TEXT_MAX]} is longer than {TEXT_MAX} characters")
+    if _CONTROL.search(text):
+        raise NotAnEvent(f"{name!r} has control characters")
     return text
 
 
 def _tags(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict) or len(value) > TAGS_MAX:
         raise NotAnEvent(f"tags must be an object of at most {TAGS_MAX} names and values")
-    found = ((name, _text(value, name)) for name in value)
+    found = ((_checked("a tag's name", name), _text(value, name)) for name in value)
     return tuple(sorted((name, text) for name, text in found if text is not None))
 
 
@@ -205,9 +244,9 @@ def _time(at: object) -> int:
         raise NotAnEvent("at is missing: write the time it occurred, such as 2026-11-23T10:00:00Z")
     try:
         at_us = parse_time(at)
-    except NotATime as error:
-        raise NotAnEvent(str(error)) from error
-    if not 0 <= at_us < FOREVER_US:
+    except (NotATime, OverflowError) as error:
+        raise NotAnEvent(f"not a time: {at[:100]!r}; use 2026-11-23T10:00:00Z") from error
+    if not 0 <= at_us < TIMES_END_US:
         raise NotAnEvent(f"at is not between 1970 and 9999: {at}")
     return at_us
 

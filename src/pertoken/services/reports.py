@@ -1,11 +1,12 @@
 """Usage reports: who used what, when, and what it cost."""
 
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 from pertoken.core.ledger import Event
 from pertoken.core.money import format_amount
-from pertoken.core.periods import Window, bounds, format_time
+from pertoken.core.periods import DAY_US, TIMES_END_US, NotATime, Window, bounds, format_time, load_zone, parse_time
 from pertoken.core.reporting import SUMS, TIME_DIMENSIONS, Group, Rollup, event_sums, group, is_whole_hour_zone
 from pertoken.ports import Archive
 
@@ -56,12 +57,61 @@ def sessions(archive: Archive, since_us: int, until_us: int, zone: str) -> dict[
     return {"rows": rows, "total": _fields(Group((), currency, total), ()), "timezone": zone}
 
 
+class BadRange(ValueError):
+    """A range of time that is none; `field` is since, until or timezone."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def to_range(since: str | None, until: str | None, zone: str, now_us: int, days: int = 7) -> tuple[int, int]:
+    """Return the range that dates or times in `zone` say: a date as its end includes that day. Raises BadRange.
+
+    Without an end it is today's; without a start it is that of `days` before the last day.
+    """
+    try:
+        load_zone(zone)
+    except NotATime as error:
+        raise BadRange("timezone", str(error)) from error
+    start_us, end_us = default_range(now_us, zone, days)
+    if until is not None:
+        end_us = _time(until, zone, "until")
+        if _is_date(until):
+            end_us = bounds(Window.DAY, end_us, zone)[1]
+    if since is not None:
+        start_us = _time(since, zone, "since")
+    elif until is not None:
+        start_us = default_range(end_us - 1, zone, days)[0]
+    if start_us >= end_us:
+        raise BadRange("since", "must be before the end")
+    return start_us, end_us
+
+
 def default_range(now_us: int, zone: str, days: int = 7) -> tuple[int, int]:
     """Return today and the `days` before it, in `zone`: the start of the first day and the end of today."""
     start, end = bounds(Window.DAY, now_us, zone)
     for _ in range(days):
         start, _ = bounds(Window.DAY, start - 1, zone)
     return start, end
+
+
+def _time(text: str, zone: str, field: str) -> int:
+    try:
+        at_us = parse_time(text, zone)
+    except (NotATime, OverflowError) as error:
+        raise BadRange(field, f"not a time: {text!r}; use 2026-11-23 or 2026-11-23T10:00:00Z") from error
+    if not -DAY_US <= at_us < TIMES_END_US:
+        raise BadRange(field, f"not between 1970 and 9998: {text!r}")
+    return at_us
+
+
+def _is_date(text: str) -> bool:
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _as_rollup(event: Event) -> Rollup:

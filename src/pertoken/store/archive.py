@@ -1,6 +1,6 @@
 """Reading what was stored: events, holds, counters, roll-ups, postings. Never writes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -12,6 +12,7 @@ from pertoken.core.ledger import EndedHold, Event, EventStatus, Hold
 from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import SUMS, Rollup
 from pertoken.core.usage import Completeness
+from pertoken.ports import Posted, Search
 from pertoken.store import catalog, codec, directory
 from pertoken.store.backend import StoreFailed
 from pertoken.store.ledger import read_attribution, read_ended_hold, read_hold
@@ -74,6 +75,15 @@ class Archive:
         query = _EVENTS.where(events.c.occurred_at_us >= since_us, events.c.occurred_at_us < until_us)
         for row in self._stream(query.order_by(events.c.occurred_at_us, events.c.id)):
             yield _event(row)
+
+    def search_events(self, search: Search) -> list[Posted]:
+        """Return the newest events that fit, the newest first."""
+        fits = [_SEARCHED[name] == value for name, value in search.where.items()]
+        query = _EVENTS.where(events.c.occurred_at_us >= search.since_us, events.c.occurred_at_us < search.until_us)
+        if search.before is not None:
+            query = query.where(events.c.id < search.before)
+        query = query.where(*fits).order_by(events.c.id.desc()).limit(search.limit)
+        return [Posted(row.id, _event(row)) for row in self._connection.execute(query)]
 
     def corrections(self, since_us: int, until_us: int) -> list[Event]:
         """Return the corrections of events that occurred in [since, until), in the order they were posted."""
@@ -141,10 +151,20 @@ class Archive:
         return [line for line in found if line != "ok"]
 
     def _stream(self, query: sa.Select[Any]) -> Iterator[Row]:
-        yield from self._connection.execution_options(yield_per=FETCH).execute(query)
+        yield from self._connection.execute(query, execution_options={"yield_per": FETCH})
 
 
 _EVENTS = sa.select(events, series).join(series, series.c.series_id == events.c.series_id)
+_SEARCHED: Mapping[str, sa.Column[Any]] = {
+    "key": series.c.key_id,
+    "team": series.c.team,
+    "customer": series.c.customer,
+    "user": series.c.user_name,
+    "provider": series.c.provider,
+    "model": series.c.model,
+    "conversation": events.c.conversation,
+    "source": events.c.source,
+}
 _HOLDS = sa.select(holds, series).join(series, series.c.series_id == holds.c.series_id)
 _ENDED_HOLDS = sa.select(ended_holds, series).join(series, series.c.series_id == ended_holds.c.series_id)
 

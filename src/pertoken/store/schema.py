@@ -55,6 +55,22 @@ keys = sa.Table(
     sa.Column("revoked_at_us", Instant),
 )
 
+# Keys to the control plane.
+admin_keys = sa.Table(
+    "admin_keys",
+    metadata,
+    sa.Column("admin_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("secret_hash", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("secret_hint", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("team", sa.Text),
+    sa.Column("customer", sa.Text),
+    sa.Column("created_at_us", Instant, nullable=False),
+    sa.Column("expires_at_us", Instant),
+    sa.Column("revoked_at_us", Instant),
+)
+
 # One row: tells whether the secret key is the one that hashed the secrets of this database.
 secret_checks = sa.Table(
     "secret_checks",
@@ -170,6 +186,19 @@ claims = sa.Table(
     sa.Column("stream", sa.Boolean, nullable=False),
 )
 sa.Index("ix_claims_claimed_at_us", claims.c.claimed_at_us)
+
+# What requests to the control plane that clients named were answered: kept for a day, without any secret.
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),  # the admin key it was asked with
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("request_hash", sa.LargeBinary, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("answered_at_us", Instant, nullable=False),
+)
+sa.Index("ix_answers_answered_at_us", answers.c.answered_at_us)
 
 # Which events there are, for ever: what is archived stays known. Those of PostgreSQL are in partitions by month, each
 # with indexes of its own, so that uniqueness needs this table.

@@ -1,0 +1,279 @@
+"""The control plane as an ASGI application: the one place that authenticates, authorises, narrows and answers.
+
+The database is used on threads of its own, never on the event loop, which serves calls.
+"""
+
+import asyncio
+import functools
+import hashlib
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple, TypeVar, cast
+
+import msgspec
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route as Path
+from starlette.routing import Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pertoken.api import openapi
+from pertoken.api.problem import DOCUMENT, Problem, Refused
+from pertoken.api.reading import (
+    decode_body,
+    read_body,
+    read_idempotency_key,
+    read_name,
+    read_query,
+    read_secret,
+)
+from pertoken.api.route import Asked, Route, Take, Taking, Transact
+from pertoken.api.table import ROUTES
+from pertoken.core.access import Principal, View, may, view
+from pertoken.core.ids import ADMIN_PREFIX, KEY_PREFIX
+from pertoken.core.secrets import Hasher
+from pertoken.ports import Clock, Given, Ledger, Opened, Store, StoreUnavailable
+from pertoken.services.admins import authenticate
+from pertoken.services.narrow import NarrowArchive
+
+THREADS = 4
+WAITING_MAX = 64  # requests that may wait for a thread
+TAKING_MAX = 2  # batches of events that the committer is handed at a time, so that its queue is free for calls
+
+T = TypeVar("T")
+
+log = logging.getLogger("pertoken.api")
+
+
+class Plane:
+    """What the control plane works with. `close` it at the end."""
+
+    def __init__(self, store: Store, ledger: Ledger, clock: Clock, hasher: Hasher, root_key: str) -> None:
+        self.store = store
+        self.ledger = ledger
+        self.clock = clock
+        self.hasher = hasher
+        self.root_key = root_key
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
+        self._waiting = 0
+        self.turns = asyncio.Semaphore(TAKING_MAX)
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Run `work` on a thread. Raises Refused when too much waits already, and what `work` raises."""
+        if self._waiting >= WAITING_MAX + THREADS:
+            raise Refused(Problem.BUSY, "too many requests to the control plane wait; ask again")
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        finally:
+            self._waiting -= 1
+
+    def close(self) -> None:
+        """Wait for the threads to end."""
+        self._threads.shutdown()
+
+
+class Answer(NamedTuple):
+    """What a request is answered."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def create_api(plane: Plane) -> ASGIApp:
+    """Return the application for every path under /api."""
+    by_path: dict[str, list[Route]] = defaultdict(list)
+    for route in ROUTES:
+        by_path[route.path].append(route)
+    # a name may hold slashes, as the names of models do
+    paths = [Path(path.replace("}", ":path}"), _Resource(routes, plane)) for path, routes in by_path.items()]
+    document = msgspec.json.encode(openapi.describe(ROUTES))
+    return Router([Path(DOCUMENT, _Document(document)), *paths], redirect_slashes=False, default=_not_found)
+
+
+class _Document:
+    """The description of the API; it needs no key."""
+
+    def __init__(self, document: bytes) -> None:
+        self._document = document
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] in ("GET", "HEAD"):
+            answer = Answer(200, self._document)
+        else:
+            answer = _refusal(_not_allowed(scope["path"], scope["method"], ["GET"]), ["GET"])
+        await _send(answer, scope, receive, send)
+
+
+class _Resource:
+    """One path: the routes that answer there, by method."""
+
+    def __init__(self, routes: Sequence[Route], plane: Plane) -> None:
+        self._routes = {route.method: route for route in routes}
+        self._plane = plane
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await self._answer(Request(scope, receive))
+        except Refused as refused:
+            answer = _refusal(refused, sorted(self._routes))
+        except StoreUnavailable as error:
+            answer = _refusal(Refused(Problem.STORE_UNAVAILABLE, str(error)))
+        except ClientDisconnect:
+            return
+        except Exception:
+            log.exception("a request to the control plane failed by our own mistake")
+            answer = _refusal(Refused(Problem.INTERNAL, "pertoken made a mistake; its log has the details"))
+        await _send(answer, scope, receive, send)
+
+    async def _answer(self, request: Request) -> Answer:
+        """Return the answer of a request that is known, allowed and understood. Raises Refused, StoreUnavailable."""
+        plane = self._plane
+        method = "GET" if request.method == "HEAD" else request.method
+        route = self._routes.get(method)
+        if route is None:
+            raise _not_allowed(request.scope["path"], request.method, sorted(self._routes))
+        principal = await _authenticate(request, plane)
+        if not may(principal, route.action):
+            message = f"the role {principal.role} may not {route.action}; see: GET /api/v1/whoami"
+            raise Refused(Problem.FORBIDDEN, message)
+        name, query = read_name(request, route), read_query(request, route)
+        idempotency_key = None if method == "GET" else read_idempotency_key(request)
+        raw = await read_body(request, route)
+        body = None if raw is None else await plane.in_thread(functools.partial(decode_body, raw, route))
+        asked = Asked(
+            principal,
+            view(principal),
+            name,
+            query,
+            body,
+            plane.clock.now_us(),
+            plane.clock,
+            plane.hasher,
+            plane.ledger.prices,
+        )
+        named = None if idempotency_key is None else _Named(idempotency_key, _hash(request, raw or b""))
+        if route.takes_events:
+            return await _take(route, asked, named, plane)
+        transaction = _read if method == "GET" else _write
+        return await plane.in_thread(functools.partial(transaction, route, asked, named, plane.store))
+
+
+class _Named(NamedTuple):
+    """The name that a client gives to its request, and what that request is."""
+
+    name: str
+    request_hash: bytes
+
+
+async def _authenticate(request: Request, plane: Plane) -> Principal:
+    secret = read_secret(request)
+
+    def look_up() -> Principal | None:
+        with plane.store.read() as opened:
+            return authenticate(secret, plane.root_key, plane.hasher, opened.admins, plane.clock.now_us())
+
+    principal = await plane.in_thread(look_up)
+    if principal is None:
+        is_virtual = secret.startswith(KEY_PREFIX.encode()) and not secret.startswith(ADMIN_PREFIX.encode())
+        what = "this is a virtual key, for calls" if is_virtual else "unknown, expired or revoked admin key"
+        raise Refused(Problem.UNKNOWN_KEY, f"{what}; make an admin key: pertoken admin create NAME --role ROLE")
+    return principal
+
+
+def _narrowed(opened: Opened, seen: View) -> Opened:
+    """Return a transaction in which reading shows only what may be seen."""
+    return opened._replace(archive=NarrowArchive(opened.archive, seen))
+
+
+def _read(route: Route, asked: Asked, _named: _Named | None, store: Store) -> Answer:
+    with store.read() as opened:
+        answer = cast("Transact", route.do)(_narrowed(opened, asked.view), asked)
+        return Answer(route.status, msgspec.json.encode(answer))
+
+
+def _write(route: Route, asked: Asked, named: _Named | None, store: Store) -> Answer:
+    """Do it and keep what it was answered in one transaction, so that a named request is done once."""
+    with store.write() as opened:
+        known = _find(opened, asked.principal, named)
+        if known is not None:
+            return known
+        answer = cast("Transact", route.do)(_narrowed(opened, asked.view), asked)
+        _keep(opened, asked, named, route.status, answer)
+        return Answer(route.status, msgspec.json.encode(answer))
+
+
+async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) -> Answer:
+    """Take in events. A named request that broke off before its answer was kept is done again: nothing counts twice."""
+
+    def prepare() -> tuple[Answer | None, frozenset[str]]:
+        with plane.store.read() as opened:
+            known = _find(opened, asked.principal, named)
+            keys = [] if asked.view.is_whole else _narrowed(opened, asked.view).archive.list_keys()
+            return known, frozenset(key.key_id for key in keys)
+
+    def keep() -> None:
+        with plane.store.write() as opened:
+            _keep(opened, asked, named, route.status, answer)
+
+    known, own_keys = await plane.in_thread(prepare)
+    if known is not None:
+        return known
+    answer = await cast("Take", route.do)(Taking(plane.ledger, plane.turns, plane.in_thread, own_keys), asked)
+    if named is not None:
+        await plane.in_thread(keep)
+    return Answer(route.status, msgspec.json.encode(answer))
+
+
+def _find(opened: Opened, principal: Principal, named: _Named | None) -> Answer | None:
+    """Return what a named request was answered before. Raises Refused when it was another request."""
+    given = None if named is None else opened.answers.find(principal.principal_id, named.name)
+    if given is None or named is None:
+        return None
+    if given.request_hash != named.request_hash:
+        message = f"the Idempotency-Key {named.name!r} was used for another request; use a new one"
+        raise Refused(Problem.IDEMPOTENCY_CONFLICT, message, "Idempotency-Key")
+    return Answer(given.status, given.body, (("idempotency-replayed", "true"),))
+
+
+def _keep(opened: Opened, asked: Asked, named: _Named | None, status: int, answer: msgspec.Struct) -> None:
+    """Keep what a named request is answered, without any secret: those are stored nowhere."""
+    if named is None:
+        return
+    kept = msgspec.structs.replace(answer, secret=None) if hasattr(answer, "secret") else answer
+    given = Given(named.request_hash, status, msgspec.json.encode(kept))
+    opened.answers.add(asked.principal.principal_id, named.name, given, asked.now_us)
+
+
+def _hash(request: Request, body: bytes) -> bytes:
+    scope = request.scope
+    content = b"\0".join((scope["method"].encode(), scope["path"].encode(), scope["query_string"], body))
+    return hashlib.blake2b(content, digest_size=16).digest()
+
+
+def _not_allowed(path: str, method: str, allowed: Sequence[str]) -> Refused:
+    return Refused(Problem.METHOD_NOT_ALLOWED, f"{path} takes {', '.join(allowed)}, not {method}")
+
+
+def _refusal(refused: Refused, allowed: Sequence[str] = ()) -> Answer:
+    headers: tuple[tuple[str, str], ...] = ()
+    if refused.status == 401:
+        headers = (("www-authenticate", "Bearer"),)
+    elif refused.status == 405:
+        headers = (("allow", ", ".join(allowed)),)
+    elif refused.status == 503:
+        headers = (("retry-after", "1"),)
+    return Answer(refused.status, msgspec.json.encode(refused.error()), headers)
+
+
+async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    refused = Refused(Problem.NOT_FOUND, f"no such path: {scope['path']}; see: GET {DOCUMENT}")
+    await _send(_refusal(refused), scope, receive, send)
+
+
+async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+    headers = {"cache-control": "no-store", **dict(answer.headers)}
+    await Response(answer.body, answer.status, headers, "application/json")(scope, receive, send)

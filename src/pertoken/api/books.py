@@ -1,0 +1,131 @@
+"""What is derived from the books: usage, one explained call, the verdict of verification."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from pertoken.api.fields import Count, Cursor, Instant, read_cursor, write_cursor
+from pertoken.api.problem import Problem, Refused
+from pertoken.api.route import Asked, Route
+from pertoken.core.access import Action, may
+from pertoken.core.reporting import is_report_dimension
+from pertoken.ports import Opened
+from pertoken.services import reports
+from pertoken.services.explain import explain
+from pertoken.services.verify import verify
+
+ROWS_MAX = 10_000
+DIMENSIONS_MAX = 8
+DIFFERENCES_MAX = 1_000
+
+UsageRow = dict[str, str | int | None]
+
+
+class UsageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which usage, by what. Default: today and the 7 days before, by model."""
+
+    by: Annotated[
+        str,
+        msgspec.Meta(
+            max_length=1_000, description="model, provider, key, team, customer, user, tag:NAME, hour, day, week, month"
+        ),
+    ] = "model"
+    since: Annotated[str, msgspec.Meta(description="A date or a time.")] | None = None
+    until: Annotated[str, msgspec.Meta(description="A date, that day included, or a time.")] | None = None
+    timezone: Annotated[str, msgspec.Meta(description="Of days and of plain dates.")] = "UTC"
+    limit: Annotated[int, msgspec.Meta(ge=1, le=ROWS_MAX)] = 1_000
+    cursor: Cursor | None = None
+
+
+class UsageAnswer(msgspec.Struct):
+    """Usage by the dimensions asked for: times in order, then the dearest rows, as `pertoken usage --json` has them.
+
+    A row has its dimensions, calls, unpriced_calls, the tokens of each kind, cost, price and currency.
+    """
+
+    rows: list[UsageRow]
+    total: UsageRow
+    totals: list[UsageRow]
+    timezone: str
+    since: Instant
+    until: Instant
+    next_cursor: str | None
+
+
+class Explanation(msgspec.Struct, kw_only=True):
+    """All that is known of one call, as `pertoken explain --json` has it."""
+
+    call_id: str
+    cost: str
+    currency: str
+    status: str
+    lines: list[dict[str, Any]]
+    attempts: list[dict[str, Any]]
+    attribution: dict[str, Any]
+    hold: dict[str, Any] | None
+    budgets: list[dict[str, Any]]
+    policy: list[str]
+
+
+class VerdictAnswer(msgspec.Struct):
+    """Whether the books agree with what is derived from first entries; at most 1,000 differences are shown."""
+
+    ok: bool
+    checked: dict[str, Count]
+    differences: list[dict[str, Any]]
+
+
+def read_usage(opened: Opened, asked: Asked) -> UsageAnswer:
+    """Return the usage that may be seen."""
+    query: UsageQuery = asked.query
+    by = tuple(part.strip() for part in query.by.split(",") if part.strip())
+    unknown = next((name for name in by if not is_report_dimension(name)), None)
+    if unknown is not None or len(by) > DIMENSIONS_MAX:
+        what = f"unknown dimension {unknown!r}" if unknown is not None else f"more than {DIMENSIONS_MAX} dimensions"
+        known = "model, provider, key, team, customer, user, tag:NAME, hour, day, week, month"
+        raise Refused(Problem.INVALID_PARAMETER, f"{what}; use {known}", "by")
+    try:
+        since_us, until_us = reports.to_range(query.since, query.until, query.timezone, asked.now_us)
+    except reports.BadRange as error:
+        raise Refused(Problem.INVALID_PARAMETER, str(error), error.field) from error
+    (start,) = (0,) if query.cursor is None else read_cursor(query.cursor, (int,))
+    report = reports.usage(opened.archive, since_us, until_us, by, query.timezone)
+    rows = report["rows"]
+    if "key" in by:
+        names = {key.key_id: key.name for key in opened.archive.list_keys()}
+        rows = [{**row, "key_name": names.get(row["key"])} for row in rows]
+    end = max(0, start) + query.limit
+    shown = [_seen(row, asked) for row in rows[max(0, start) : end]]
+    cursor = write_cursor((end,)) if end < len(rows) else None
+    total, totals = _seen(report["total"], asked), [_seen(row, asked) for row in report["totals"]]
+    return UsageAnswer(shown, total, totals, report["timezone"], report["since"], report["until"], cursor)
+
+
+def explain_call(opened: Opened, asked: Asked) -> Explanation:
+    """Return all that is known of a call, as far as it may be seen."""
+    found = explain(opened.archive, asked.name)
+    if found is None:
+        message = f"no call {asked.name!r}; its id is in the answer's header x-pertoken-call-id"
+        raise Refused(Problem.NOT_FOUND, message, "call_id")
+    return msgspec.convert(found, Explanation)
+
+
+def run_verify(opened: Opened, asked: Asked) -> VerdictAnswer:
+    """Re-derive every balance, budget window and roll-up from first entries."""
+    verdict = verify(opened.archive, asked.now_us)
+    return VerdictAnswer(verdict.ok, verdict.checked, verdict.differences[:DIFFERENCES_MAX])
+
+
+def _seen(row: UsageRow, asked: Asked) -> UsageRow:
+    """Return a row without what the provider charges us, for those who are not to see it."""
+    return row if may(asked.principal, Action.COSTS_READ) else {**row, "cost": None}
+
+
+ROUTES = (
+    Route("GET", "/api/v1/usage", Action.USAGE_READ, "Show who used what.", read_usage, UsageAnswer, UsageQuery),
+    Route(
+        "GET", "/api/v1/calls/{call_id}", Action.CALLS_READ, "Explain what one call cost, line by line.", explain_call,
+        Explanation, problems=(Problem.NOT_FOUND,),
+    ),
+    Route("GET", "/api/v1/verify", Action.VERIFY_RUN, "Prove the books from first entries.", run_verify, VerdictAnswer),
+)  # fmt: skip

@@ -1,0 +1,162 @@
+"""Budgets as a resource, and how they stand."""
+
+from typing import Annotated, Any
+
+import msgspec
+
+from pertoken.api.fields import Instant, PageQuery, Text, page
+from pertoken.api.problem import Problem, Refused
+from pertoken.api.route import Asked, Route
+from pertoken.core.access import Action
+from pertoken.core.budgets import Axis, Budget, Mode
+from pertoken.core.money import format_amount
+from pertoken.core.periods import Window
+from pertoken.ports import Opened
+from pertoken.services.budgets import BadBudget, Wish, set_budget, status
+
+Quantity = str | int  # a decimal text of money, else a count
+
+
+class BudgetBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A budget as it shall be. `limit` is a decimal text in the currency for money, else a count."""
+
+    limit: Annotated[str, msgspec.Meta(max_length=100)] | int
+    axis: Axis = Axis.MONEY
+    window: Window = Window.MONTH
+    scope: Annotated[dict[Text, Text], msgspec.Meta(max_length=20)] = {}
+    each: Text | None = None
+    mode: Mode = Mode.HARD
+    timezone: Text = "UTC"
+    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$(?!\n)")] = "USD"
+
+
+class Standing(msgspec.Struct, kw_only=True):
+    """One counter of a budget in its current window; `value` is what it counts for, where the budget is for each."""
+
+    name: str
+    axis: Axis
+    limit: Quantity
+    spent: Quantity
+    held: Quantity
+    remaining: Quantity
+    window: Window
+    window_start: Instant | None
+    window_end: Instant | None
+    timezone: str
+    scope: dict[str, str]
+    each: str | None
+    value: str | None
+    mode: Mode
+
+
+class BudgetsAnswer(msgspec.Struct):
+    """How budgets stand, by name."""
+
+    budgets: list[Standing]
+    next_cursor: str | None
+
+
+class BudgetAnswer(msgspec.Struct, kw_only=True):
+    """One budget, and how each of its counters stands."""
+
+    id: str
+    name: str
+    axis: Axis
+    limit: Quantity
+    currency: str
+    window: Window
+    timezone: str
+    scope: dict[str, str]
+    each: str | None
+    mode: Mode
+    standing: list[Standing]
+
+
+class RemovedBudget(msgspec.Struct):
+    """A budget that is in force no more."""
+
+    name: str
+    removed: bool
+
+
+def list_budgets(opened: Opened, asked: Asked) -> BudgetsAnswer:
+    """Return how the budgets stand that may be seen."""
+    rows = status(opened.archive, asked.now_us)["budgets"]
+    shown, cursor = page(rows, lambda row: (row["name"], row["value"] or ""), asked.query, (str, str))
+    return BudgetsAnswer([msgspec.convert(row, Standing) for row in shown], cursor)
+
+
+def read_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
+    """Return one budget."""
+    return _answer(opened, _find(opened, asked.name), asked.now_us)
+
+
+def put_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
+    """Set a budget: change the one of this name, or make it; of a team owner, for its team."""
+    body: BudgetBody = asked.body
+    scope = dict(body.scope)
+    if asked.view.team is not None and scope.setdefault("team", asked.view.team) != asked.view.team:
+        message = f"this admin key sets budgets of the team {asked.view.team!r} alone"
+        raise Refused(Problem.FORBIDDEN, message, "scope.team")
+    seen = {budget.name for budget in opened.archive.budgets()}
+    if asked.name not in seen and any(budget.name == asked.name for budget in opened.administration.budgets()):
+        raise Refused(Problem.NAME_TAKEN, f"the name {asked.name!r} is taken; choose another", "name")
+    wish = Wish(
+        asked.name, str(body.limit), body.axis, body.window, scope, body.each, body.mode, body.timezone, body.currency
+    )
+    try:
+        budget = set_budget(opened.administration, asked.clock, wish)
+    except BadBudget as error:
+        raise Refused(Problem.INVALID_FIELD, str(error)) from error
+    return _answer(opened, budget, asked.now_us)
+
+
+def remove_budget(opened: Opened, asked: Asked) -> RemovedBudget:
+    """Take a budget out of force."""
+    budget = _find(opened, asked.name)
+    opened.administration.remove_budget(budget.budget_id, asked.now_us)
+    return RemovedBudget(budget.name, removed=True)
+
+
+def _find(opened: Opened, name: str) -> Budget:
+    found = next((budget for budget in opened.archive.budgets() if budget.name == name), None)
+    if found is None:
+        raise Refused(Problem.NOT_FOUND, f"no budget {name!r}; see: GET /api/v1/budgets", "name")
+    return found
+
+
+def _answer(opened: Opened, budget: Budget, now_us: int) -> BudgetAnswer:
+    rows: list[dict[str, Any]] = status(opened.archive, now_us)["budgets"]
+    return BudgetAnswer(
+        id=budget.budget_id,
+        name=budget.name,
+        axis=budget.axis,
+        limit=format_amount(budget.limit, budget.currency) if budget.axis is Axis.MONEY else budget.limit,
+        currency=budget.currency,
+        window=budget.window,
+        timezone=budget.zone,
+        scope=dict(budget.scope),
+        each=budget.each,
+        mode=budget.mode,
+        standing=[msgspec.convert(row, Standing) for row in rows if row["name"] == budget.name],
+    )
+
+
+ROUTES = (
+    Route(
+        "GET", "/api/v1/budgets", Action.BUDGETS_READ, "Show how budgets stand: spent, held, remaining.", list_budgets,
+        BudgetsAnswer, PageQuery,
+    ),
+    Route(
+        "GET", "/api/v1/budgets/{name}", Action.BUDGETS_READ, "Show one budget.", read_budget, BudgetAnswer,
+        problems=(Problem.NOT_FOUND,),
+    ),
+    Route(
+        "PUT", "/api/v1/budgets/{name}", Action.BUDGETS_WRITE, "Set a budget; it counts from the next hold on.",
+        put_budget, BudgetAnswer, body=BudgetBody, problems=(Problem.NAME_TAKEN,),
+    ),
+    Route(
+        "DELETE", "/api/v1/budgets/{name}", Action.BUDGETS_WRITE, "Take a budget out of force.", remove_budget,
+        RemovedBudget, problems=(Problem.NOT_FOUND,),
+    ),
+)  # fmt: skip

@@ -1,0 +1,247 @@
+"""Usage events as a resource: taken in through the ledger, and read back."""
+
+import functools
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, cast
+
+import msgspec
+
+from pertoken.api.fields import Instant, PageQuery, read_cursor, read_time, write_cursor
+from pertoken.api.problem import Problem, Refused
+from pertoken.api.route import Asked, Route, Taking
+from pertoken.core.access import Action, View, may
+from pertoken.core.ledger import Event
+from pertoken.core.money import format_amount
+from pertoken.core.periods import FOREVER_US, format_time
+from pertoken.core.units import UNITS
+from pertoken.ports import Opened, Search
+from pertoken.services import ingest
+from pertoken.services.ingest import NotAnEvent, Reported, Tally
+
+EVENTS_MAX = 10_000  # of one request
+EVENTS_BYTES_MAX = 16 * 1024 * 1024
+BATCH = 200  # handed to the committer at once: calls that come meanwhile wait for no more than these
+
+Usage = Annotated[
+    dict[str, Annotated[int, msgspec.Meta(ge=0, le=10**12)]],
+    msgspec.Meta(min_length=1, extra_json_schema={"propertyNames": {"enum": list(UNITS)}}),
+]
+IdText = Annotated[str, msgspec.Meta(min_length=1, max_length=ingest.TEXT_MAX)]
+
+
+class EventBody(msgspec.Struct, kw_only=True):
+    """One event as it is reported; fields beyond these are ignored. Its identity is source and id."""
+
+    id: IdText
+    at: Instant
+    provider: IdText
+    model: IdText
+    usage: Usage
+    source: str = "events"
+    key: str | None = None
+    team: str | None = None
+    customer: str | None = None
+    user: str | None = None
+    conversation: str | None = None
+    tags: dict[str, str] = {}
+    service_tier: str | None = None
+    batch: bool = False
+    speed: str | None = None
+    region: str | None = None
+
+
+EventsBody = EventBody | Annotated[list[EventBody], msgspec.Meta(max_length=EVENTS_MAX)]
+
+
+class Rejected(msgspec.Struct):
+    """An event that was not taken in, by its place in the list, from 1."""
+
+    line: int
+    code: str
+    message: str
+
+
+class TallyAnswer(msgspec.Struct, kw_only=True):
+    """What became of the events. A duplicate was there already, one that conflicts is there with other content."""
+
+    accepted: int
+    duplicate: int
+    conflicting: int
+    conflicting_lines: list[int]
+    rejected: list[Rejected]
+
+
+class EventsQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
+    """Which events: those that occurred in [since, until) and have every value that is named."""
+
+    since: Annotated[str, msgspec.Meta(description="A date or a time.")] | None = None
+    until: Annotated[str, msgspec.Meta(description="A date or a time.")] | None = None
+    source: str | None = None
+    key: str | None = None
+    team: str | None = None
+    customer: str | None = None
+    user: str | None = None
+    provider: str | None = None
+    model: str | None = None
+    conversation: str | None = None
+
+
+class EventAnswer(msgspec.Struct, kw_only=True):
+    """One event. `cost` is what the provider charges, null for a customer; `price` is what the customer is charged."""
+
+    id: str
+    source: str
+    at: Instant
+    recorded_at: Instant
+    key: str | None
+    team: str | None
+    customer: str | None
+    user: str | None
+    conversation: str | None
+    tags: dict[str, str]
+    provider: str | None
+    model: str | None
+    model_served: str | None
+    service_tier: str | None
+    status: str
+    completeness: str
+    reason: str | None
+    usage: dict[str, int]
+    currency: str
+    cost: str | None
+    price: str
+    late: bool
+    corrects: str | None
+
+
+class EventsAnswer(msgspec.Struct):
+    """Events, the one posted last first."""
+
+    events: list[EventAnswer]
+    next_cursor: str | None
+
+
+def list_events(opened: Opened, asked: Asked) -> EventsAnswer:
+    """Return a page of the events that may be seen."""
+    query: EventsQuery = asked.query
+    filters = ("source", "key", "team", "customer", "user", "provider", "model", "conversation")
+    where = {name: getattr(query, name) for name in filters if getattr(query, name) is not None}
+    since_us, until_us = read_time(query.since, "since"), read_time(query.until, "until")
+    (before,) = (None,) if query.cursor is None else read_cursor(query.cursor, (int,))
+    search = Search(where, since_us or 0, FOREVER_US if until_us is None else until_us, before, query.limit + 1)
+    found = opened.archive.search_events(search)
+    shown = found[: query.limit]
+    cursor = write_cursor((shown[-1].place,)) if len(found) > len(shown) else None
+    costs = may(asked.principal, Action.COSTS_READ)
+    return EventsAnswer([_answer(posted.event, costs=costs) for posted in shown], cursor)
+
+
+async def take_events(taking: Taking, asked: Asked) -> TallyAnswer:
+    """Take in one event or a list of them, each once; those taken in are durable when this returns.
+
+    They are read and priced on a thread, and recorded in small batches between the calls that the gateway serves.
+    Raises Refused where a single event is none, or conflicts; StoreUnavailable.
+    """
+    alone = isinstance(asked.body, dict)
+    reported = [asked.body] if alone else asked.body
+    if not isinstance(reported, list):
+        raise Refused(Problem.INVALID_FIELD, "write one event, an object, or a list of them")
+    if len(reported) > EVENTS_MAX:
+        message = f"{len(reported):,} events are more than the {EVENTS_MAX:,} of one request"
+        raise Refused(Problem.TOO_LARGE, message)
+    lines = list(enumerate(reported, 1))
+    tally = Tally(0, 0, (), ())
+    for start in range(0, len(reported), BATCH):
+        read = functools.partial(_judge, lines[start : start + BATCH], asked, taking.own_keys)
+        events, rejected = await taking.in_thread(read)
+        async with taking.turns:
+            results = await ingest.record(events, taking.ledger)
+        tally = tally.plus(events, results, rejected)
+    if alone:
+        _refuse_alone(tally)
+    return TallyAnswer(
+        accepted=tally.accepted,
+        duplicate=tally.duplicate,
+        conflicting=len(tally.conflicting),
+        conflicting_lines=list(tally.conflicting),
+        rejected=[Rejected(*problem) for problem in tally.rejected],
+    )
+
+
+def _refuse_alone(tally: Tally) -> None:
+    """Raise Refused where a request of one event did not take it in."""
+    for problem in tally.rejected:
+        code = Problem.FORBIDDEN if problem.code == Problem.FORBIDDEN else Problem.INVALID_FIELD
+        raise Refused(code, problem.message)
+    if tally.conflicting:
+        raise Refused(Problem.EVENT_CONFLICT, "an event of this source and id exists with other content", "id")
+
+
+def _judge(
+    lines: Sequence[tuple[int, object]], asked: Asked, own_keys: frozenset[str]
+) -> tuple[list[tuple[int, Event]], list[ingest.Problem]]:
+    return ingest.judge(_read(lines, asked.view, own_keys), asked.prices, asked.now_us)
+
+
+def _read(
+    lines: Iterable[tuple[int, object]], view: View, own_keys: frozenset[str]
+) -> Iterator[Reported | ingest.Problem]:
+    """Yield the record of each event; what it does not say of the team is the team's that reports it."""
+    defaults = {} if view.team is None else {"team": view.team}
+    for line, fields in lines:
+        try:
+            if not isinstance(fields, dict):
+                raise NotAnEvent("not an object")
+            record = ingest.read_event(line, cast("dict[str, Any]", fields), defaults)
+        except NotAnEvent as error:
+            yield ingest.Problem(line, "invalid_event", str(error))
+            continue
+        of = record.attribution
+        if not view.sees(of):
+            yield ingest.Problem(line, Problem.FORBIDDEN, f"this admin key reports events of {view.team!r} alone")
+        elif not view.is_whole and of.key is not None and of.key not in own_keys:
+            yield ingest.Problem(line, Problem.FORBIDDEN, f"the key {of.key!r} is not one of the team's")
+        else:
+            yield record
+
+
+def _answer(event: Event, *, costs: bool) -> EventAnswer:
+    of = event.attribution
+    return EventAnswer(
+        id=event.event_id,
+        source=event.source,
+        at=format_time(event.occurred_at_us),
+        recorded_at=format_time(event.recorded_at_us),
+        key=of.key,
+        team=of.team,
+        customer=of.customer,
+        user=of.user,
+        conversation=of.conversation,
+        tags=dict(of.tags),
+        provider=of.provider,
+        model=of.model,
+        model_served=event.model_served,
+        service_tier=event.service_tier,
+        status=event.status,
+        completeness=event.completeness,
+        reason=event.reason,
+        usage=dict(event.quantities),
+        currency=event.currency,
+        cost=format_amount(event.cost_picos, event.currency) if costs else None,
+        price=format_amount(event.price_picos, event.currency),
+        late=event.late,
+        corrects=event.corrects,
+    )
+
+
+ROUTES = (
+    Route(
+        "GET", "/api/v1/events", Action.EVENTS_READ, "List usage events, the newest first.", list_events, EventsAnswer,
+        EventsQuery,
+    ),
+    Route(
+        "POST", "/api/v1/events", Action.EVENTS_WRITE, "Take in one event or up to 10,000, each exactly once.",
+        take_events, TallyAnswer, body=EventsBody, body_bytes_max=EVENTS_BYTES_MAX, takes_events=True,
+        problems=(Problem.EVENT_CONFLICT,),
+    ),
+)  # fmt: skip

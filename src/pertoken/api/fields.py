@@ -1,0 +1,92 @@
+"""What fields of several resources have in common: texts, times, pages and their cursors."""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+
+from pertoken.api.problem import Problem, Refused
+from pertoken.core.periods import FOREVER_US, TIMES_END_US, NotATime, format_time, parse_time
+
+T = TypeVar("T")
+
+TEXT_MAX = 256
+CURSOR_MAX = 2_000
+PAGE_MAX = 1_000
+
+# No control characters; what follows the end keeps a last line feed from slipping through.
+_PRINTABLE = r"^[^\x00-\x1f\x7f]+$(?!\n)"
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAX, pattern=_PRINTABLE)]
+Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, in UTC
+Amount = Annotated[str, msgspec.Meta(description="A decimal in the currency's major unit, exact.")]
+Cursor = Annotated[str, msgspec.Meta(max_length=CURSOR_MAX, description="`next_cursor` of the page before.")]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class NoQuery(msgspec.Struct, forbid_unknown_fields=True):
+    """A path that takes no parameters."""
+
+
+class PageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which part of a list is asked for."""
+
+    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX, description="Rows of one page.")] = 100
+    cursor: Cursor | None = None
+
+
+def page(
+    rows: Iterable[T], place: Callable[[T], tuple[Any, ...]], query: PageQuery, kinds: tuple[type, ...]
+) -> tuple[list[T], str | None]:
+    """Return the rows of one page by their place, and the cursor of the next, None at the end.
+
+    `kinds` are the types of a place's parts. Raises Refused for a cursor that is none.
+    """
+    placed = sorted(((place(row), row) for row in rows), key=lambda one: one[0])
+    if query.cursor is not None:
+        after = read_cursor(query.cursor, kinds)
+        placed = [one for one in placed if one[0] > after]
+    shown = placed[: query.limit]
+    return [row for _, row in shown], write_cursor(shown[-1][0]) if len(placed) > len(shown) else None
+
+
+def write_cursor(place: tuple[Any, ...]) -> str:
+    """Return a place in a list as opaque text."""
+    return base64.urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def read_cursor(text: str, kinds: tuple[type, ...]) -> tuple[Any, ...]:
+    """Return the place that a cursor says. Raises Refused."""
+    try:
+        padded = text.encode("ascii") + b"=" * (-len(text) % 4)
+        place = msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error, msgspec.DecodeError, RecursionError) as error:
+        raise _no_cursor() from error
+    if not isinstance(place, list) or tuple(map(type, place)) != kinds:
+        raise _no_cursor()
+    if any(isinstance(part, int) and abs(part) >= 2**63 for part in place):
+        raise _no_cursor()
+    return tuple(place)
+
+
+def read_time(text: str | None, param: str) -> int | None:
+    """Return an instant; a plain date is its start in UTC. Raises Refused."""
+    if text is None:
+        return None
+    try:
+        at_us = parse_time(text)
+    except (NotATime, OverflowError) as error:
+        raise Refused(Problem.INVALID_PARAMETER, f"not a time: {text!r}; use 2026-11-23T10:00:00Z", param) from error
+    if not 0 <= at_us < TIMES_END_US:
+        raise Refused(Problem.INVALID_PARAMETER, f"{param} is not between 1970 and 9999", param)
+    return at_us
+
+
+def format_some(at_us: int | None) -> str | None:
+    """Return the text of an instant, None where there is none."""
+    return None if at_us is None or at_us >= FOREVER_US else format_time(at_us)
+
+
+def _no_cursor() -> Refused:
+    return Refused(Problem.INVALID_PARAMETER, "not a cursor of this list; begin without one", "cursor")

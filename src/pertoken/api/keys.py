@@ -1,0 +1,130 @@
+"""Virtual keys as a resource."""
+
+from typing import Annotated
+
+import msgspec
+
+from pertoken.api.fields import Instant, PageQuery, Text, format_some, page
+from pertoken.api.problem import Problem, Refused
+from pertoken.api.route import Asked, Route
+from pertoken.core.access import Action
+from pertoken.core.directory import Key
+from pertoken.core.periods import format_time
+from pertoken.ports import Opened
+from pertoken.services.keys import NameTaken, create_key
+
+TagValue = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
+
+
+class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A virtual key to be made. A team owner's keys are its team's."""
+
+    name: Text
+    team: Text | None = None
+    customer: Text | None = None
+    tags: Annotated[dict[Text, TagValue], msgspec.Meta(max_length=20)] = {}
+
+
+class KeyAnswer(msgspec.Struct, kw_only=True):
+    """A virtual key: all but its secret."""
+
+    id: str
+    name: str
+    secret_ends_in: str
+    team: str | None
+    customer: str | None
+    tags: dict[str, str]
+    created_at: Instant
+    revoked_at: Instant | None
+
+
+class NewKeyAnswer(KeyAnswer, kw_only=True):
+    """A virtual key just made. Its secret is shown this once: asked again by its Idempotency-Key, it is null."""
+
+    secret: str | None
+
+
+class KeysAnswer(msgspec.Struct):
+    """Virtual keys, revoked ones too, the oldest first."""
+
+    keys: list[KeyAnswer]
+    next_cursor: str | None
+
+
+def list_keys(opened: Opened, asked: Asked) -> KeysAnswer:
+    """Return the keys that may be seen."""
+    keys = opened.archive.list_keys()
+    shown, cursor = page(keys, lambda key: (key.created_at_us, key.key_id), asked.query, (int, str))
+    return KeysAnswer([_answer(key) for key in shown], cursor)
+
+
+def read_key(opened: Opened, asked: Asked) -> KeyAnswer:
+    """Return one key."""
+    return _answer(_find(opened, asked.name))
+
+
+def make_key(opened: Opened, asked: Asked) -> NewKeyAnswer:
+    """Make a key; of a team owner, for its team."""
+    body: KeyBody = asked.body
+    team = body.team if body.team is not None else asked.view.team
+    if asked.view.team not in (None, team):
+        raise Refused(Problem.FORBIDDEN, f"this admin key makes keys of the team {asked.view.team!r} alone", "team")
+    try:
+        made = create_key(
+            opened.administration,
+            asked.clock,
+            asked.hasher,
+            body.name,
+            team=team,
+            customer=body.customer,
+            tags=body.tags,
+        )
+    except NameTaken as error:
+        raise Refused(
+            Problem.NAME_TAKEN, f"a key is called {body.name!r} already; choose another name", "name"
+        ) from error
+    return NewKeyAnswer(secret=made.secret, **msgspec.structs.asdict(_answer(made.key)))
+
+
+def revoke_key(opened: Opened, asked: Asked) -> KeyAnswer:
+    """Revoke a key; one that is revoked stays so."""
+    _find(opened, asked.name)
+    opened.administration.revoke_key(asked.name, asked.now_us)
+    return _answer(_find(opened, asked.name))
+
+
+def _find(opened: Opened, key_id: str) -> Key:
+    found = next((key for key in opened.archive.list_keys() if key.key_id == key_id), None)
+    if found is None:
+        raise Refused(Problem.NOT_FOUND, f"no key {key_id!r}; see: GET /api/v1/keys", "id")
+    return found
+
+
+def _answer(key: Key) -> KeyAnswer:
+    return KeyAnswer(
+        id=key.key_id,
+        name=key.name,
+        secret_ends_in=key.secret_hint,
+        team=key.team,
+        customer=key.customer,
+        tags=dict(key.tags),
+        created_at=format_time(key.created_at_us),
+        revoked_at=format_some(key.revoked_at_us),
+    )
+
+
+ROUTES = (
+    Route("GET", "/api/v1/keys", Action.KEYS_READ, "List virtual keys.", list_keys, KeysAnswer, PageQuery),
+    Route(
+        "POST", "/api/v1/keys", Action.KEYS_WRITE, "Make a virtual key; its secret is shown once.", make_key,
+        NewKeyAnswer, body=KeyBody, status=201, problems=(Problem.NAME_TAKEN,),
+    ),
+    Route(
+        "GET", "/api/v1/keys/{id}", Action.KEYS_READ, "Show one virtual key.", read_key, KeyAnswer,
+        problems=(Problem.NOT_FOUND,),
+    ),
+    Route(
+        "DELETE", "/api/v1/keys/{id}", Action.KEYS_WRITE, "Revoke a virtual key, from its next call on.", revoke_key,
+        KeyAnswer, problems=(Problem.NOT_FOUND,),
+    ),
+)  # fmt: skip

@@ -1,0 +1,103 @@
+"""From an HTTP request to values: the secret, the name in the path, the query, the body. What is none is refused."""
+
+import re
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+
+from pertoken.api.problem import Problem, Refused
+from pertoken.api.route import Route
+
+NAME_MAX = 1_000
+IDEMPOTENCY_KEY_MAX = 200
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_AT = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
+
+
+def read_secret(request: Request) -> bytes:
+    """Return the secret of the bearer token. Raises Refused."""
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not secret.strip():
+        raise Refused(Problem.UNKNOWN_KEY, "no admin key: send one as a bearer token, Authorization: Bearer ...")
+    return secret.strip().encode("latin-1", "replace")
+
+
+def read_name(request: Request, route: Route) -> str:
+    """Return the part of the path that names one thing. Raises Refused."""
+    if route.parameter is None:
+        return ""
+    name: str = request.path_params[route.parameter]
+    if not name:
+        raise Refused(Problem.NOT_FOUND, f"no {route.parameter} in the path", route.parameter)
+    return _checked(name, route.parameter)
+
+
+def read_query(request: Request, route: Route) -> Any:
+    """Return the query parameters as the route's struct. Raises Refused."""
+    given: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name in given:
+            raise Refused(Problem.INVALID_PARAMETER, f"the parameter {name!r} is given twice", name[:NAME_MAX])
+        given[name] = _checked(value, name[:NAME_MAX])
+    try:
+        return msgspec.convert(given, route.query, strict=False)
+    except msgspec.ValidationError as error:
+        message, param = _said(error)
+        raise Refused(Problem.INVALID_PARAMETER, message, param) from error
+
+
+def read_idempotency_key(request: Request) -> str | None:
+    """Return the name that the client gives to its request, None where it gives none. Raises Refused."""
+    name = request.headers.get("idempotency-key")
+    if name is not None and not (0 < len(name) <= IDEMPOTENCY_KEY_MAX and name.isprintable()):
+        message = f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX} printable characters"
+        raise Refused(Problem.INVALID_PARAMETER, message, "Idempotency-Key")
+    return name
+
+
+async def read_body(request: Request, route: Route) -> bytes | None:
+    """Return the body, None where the route takes none. Raises Refused when it is too large or no JSON."""
+    if route.body is None:
+        return None
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise Refused(Problem.UNSUPPORTED_MEDIA_TYPE, f"send application/json, not {kind or 'an unnamed type'!r}")
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > route.body_bytes_max:
+            raise Refused(Problem.TOO_LARGE, f"the body is larger than {route.body_bytes_max:,} bytes")
+    return bytes(body)
+
+
+def decode_body(raw: bytes, route: Route) -> Any:
+    """Return a body as the route's struct; events as they are, for each is judged by itself. Raises Refused."""
+    try:
+        return msgspec.json.decode(raw, type=Any if route.takes_events else route.body)
+    except msgspec.ValidationError as error:
+        message, param = _said(error)
+        raise Refused(Problem.INVALID_FIELD, message, param) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused(Problem.INVALID_JSON, f"the body is not json: {error}") from error
+    except RecursionError as error:
+        raise Refused(Problem.INVALID_JSON, "the body is nested too deeply") from error
+
+
+def _checked(value: str, param: str) -> str:
+    if len(value) > NAME_MAX * 2 or _CONTROL.search(value):
+        raise Refused(Problem.INVALID_PARAMETER, f"{param} is too long, or has control characters", param)
+    return value
+
+
+def _said(error: msgspec.ValidationError) -> tuple[str, str | None]:
+    """Return a validation error's text in lower case, and the field it is about."""
+    text = str(error)
+    found = _AT.search(text)
+    message = text[: found.start()] if found else text
+    if "matching regex" in message:
+        message = "must be a text without control characters, of the form that the schema says"
+    unknown = re.search(r"unknown field `(.*)`", text) or re.search(r"required field `(.*)`", text)
+    place = found[1] if found else ""
+    field = ".".join(part for part in (place, unknown[1] if unknown else "") if part)
+    return message[:1].lower() + message[1:], field or None

@@ -1,0 +1,82 @@
+"""One route of the control plane: where it is, which action it is, what it takes and answers, and what does it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pertoken.api.fields import NoQuery
+from pertoken.api.problem import Problem
+from pertoken.core.access import Action, Principal, View
+from pertoken.core.price_book import PriceBook
+from pertoken.core.secrets import Hasher
+from pertoken.ports import Clock, Ledger, Opened
+
+METHODS = ("GET", "POST", "PUT", "DELETE")
+BODY_BYTES_MAX = 64 * 1024
+
+
+class Asked(NamedTuple):
+    """One request, understood and allowed."""
+
+    principal: Principal
+    view: View
+    name: str  # the part of the path that names one thing, else empty
+    query: Any  # an instance of the route's `query`
+    body: Any  # an instance of the route's `body`
+    now_us: int
+    clock: Clock
+    hasher: Hasher
+    prices: PriceBook
+
+
+class Taking(NamedTuple):
+    """What taking in events needs: the ledger of this event loop, turns at it, and threads."""
+
+    ledger: Ledger
+    turns: asyncio.Semaphore  # for handing a batch to the ledger
+    in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
+    own_keys: frozenset[str]  # ids of the keys that the principal may see
+
+
+Transact = Callable[[Opened, Asked], msgspec.Struct]  # in a transaction, on a thread; it reads where the method is GET
+Take = Callable[[Taking, Asked], Awaitable[msgspec.Struct]]  # on the event loop, through the committer
+
+
+class Route(NamedTuple):
+    """One method on one path. `query`, `body` and `answer` are structs: they check requests and describe them."""
+
+    method: str
+    path: str
+    action: Action
+    summary: str
+    do: Transact | Take
+    answer: type[msgspec.Struct]
+    query: type[msgspec.Struct] = NoQuery
+    body: Any = None
+    body_bytes_max: int = BODY_BYTES_MAX
+    status: int = 200
+    problems: tuple[Problem, ...] = ()  # beside those that every route has
+    takes_events: bool = False  # `do` is a Take
+
+    @property
+    def parameter(self) -> str | None:
+        """The name of the path's parameter, None where it has none."""
+        _, brace, rest = self.path.partition("{")
+        return rest.partition("}")[0] if brace else None
+
+
+def check(routes: Iterable[Route]) -> tuple[Route, ...]:
+    """Return the routes as a table: each says its action, no two answer to the same, and GET takes no body."""
+    table = tuple(routes)
+    for route in table:
+        assert isinstance(route.action, Action), route
+        assert route.method in METHODS, route
+        assert route.path.startswith("/api/v1/"), route
+        assert route.method not in ("GET", "DELETE") or route.body is None, route
+        reads = route.action.endswith((".read", ".run"))
+        assert reads == (route.method == "GET"), f"{route.method} {route.path} cannot be {route.action}"
+    places = [(route.method, route.path) for route in table]
+    assert len(set(places)) == len(places), places
+    return table

@@ -1,0 +1,16 @@
+"""Every route of the control plane."""
+
+from pertoken.api import admins, books, budgets, events, holds, keys, prices
+from pertoken.api.route import check
+
+ROUTES = check(
+    (
+        *admins.ROUTES,
+        *keys.ROUTES,
+        *budgets.ROUTES,
+        *holds.ROUTES,
+        *events.ROUTES,
+        *books.ROUTES,
+        *prices.ROUTES,
+    )
+)

@@ -1,0 +1,107 @@
+"""`pertoken admin`: keys to the control plane."""
+
+import click
+
+from pertoken.cli.session import (
+    Refused,
+    admin_keys,
+    db_option,
+    json_option,
+    make_hasher,
+    now_us,
+    parse_time,
+    print_json,
+)
+from pertoken.cli.tables import print_table, say_empty
+
+COLUMNS = {
+    "name": "name",
+    "id": "id",
+    "secret_ends_in": "ends in",
+    "role": "role",
+    "of": "team or customer",
+    "expires_at": "expires",
+    "status": "status",
+}
+
+
+@click.group()
+def admin() -> None:
+    """Make, list and revoke admin keys: who may use the control plane, and for what."""
+
+
+@admin.command()
+@click.argument("name")
+@click.option(
+    "--role", required=True, type=click.Choice(["admin", "finance", "viewer", "team_owner", "customer"]),
+    help="What it may do.",
+)  # fmt: skip
+@click.option("--team", help="Whose owner it is; with the role team_owner.")
+@click.option("--customer", help="Who it is; with the role customer.")
+@click.option("--expires", metavar="TIME", help="A date or a time. Default: never.")
+@db_option
+@json_option
+def create(  # noqa: PLR0917 - click passes each option by name
+    name: str, role: str, team: str | None, customer: str | None, expires: str | None, db: str | None, as_json: bool
+) -> None:
+    """Make an admin key. Its secret is shown once, now."""
+    from pertoken.core.access import Role  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.admins import BadAdmin, create_admin  # noqa: PLC0415
+    from pertoken.wiring import SystemClock  # noqa: PLC0415
+
+    hasher = make_hasher(db)
+    expires_at_us = None if expires is None else parse_time(expires, "UTC", "--expires")
+    try:
+        with admin_keys(db) as admins:
+            made = create_admin(
+                admins,
+                SystemClock(),
+                hasher,
+                name,
+                Role(role),
+                team=team,
+                customer=customer,
+                expires_at_us=expires_at_us,
+            )
+    except BadAdmin as error:
+        raise Refused(str(error)) from error
+    if as_json:
+        said = {"id": made.admin.admin_id, "secret": made.secret, "name": name, "role": role}
+        print_json({**said, "team": team, "customer": customer})
+        return
+    click.echo(f"id      {made.admin.admin_id}\nsecret  {made.secret}")
+    click.echo("the secret is shown only now; send it as a bearer token to /api/v1", err=True)
+
+
+@admin.command("list")
+@db_option
+@json_option
+def list_(db: str | None, as_json: bool) -> None:
+    """List all admin keys, expired and revoked ones too."""
+    from pertoken.services.admins import admin_fields  # noqa: PLC0415 - keeps --help fast
+
+    at_us = now_us()
+    with admin_keys(db) as admins:
+        rows = [admin_fields(one, at_us) for one in admins.list_all()]
+    if as_json:
+        print_json({"admins": rows})
+    elif not rows:
+        say_empty("no admin keys yet", "pertoken admin create NAME --role admin")
+    else:
+        print_table("admin keys", COLUMNS, [{**row, "of": row["team"] or row["customer"]} for row in rows])
+
+
+@admin.command()
+@click.argument("id_or_name")
+@db_option
+@json_option
+def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
+    """Revoke an admin key by id or name. It is refused from its next request on."""
+    with admin_keys(db) as admins:
+        found = next((one for one in admins.list_all() if id_or_name in (one.admin_id, one.name)), None)
+        if found is None or not admins.revoke(found.admin_id, now_us()):
+            raise Refused(f"no live admin key {id_or_name!r}; see: pertoken admin list")
+    if as_json:
+        print_json({"id": found.admin_id, "name": found.name, "revoked": True})
+    else:
+        click.echo(f"revoked {found.name} ({found.admin_id})")

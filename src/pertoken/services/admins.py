@@ -1,0 +1,90 @@
+"""Admin keys: making and revoking them, and from the secret that a request shows to the one who asks."""
+
+import hmac
+from typing import Any, NamedTuple
+
+from pertoken.core.access import AdminKey, Principal, Role, why_not
+from pertoken.core.ids import ADMIN_PREFIX, RANDOM_BITS, new_id, new_secret
+from pertoken.core.periods import format_time
+from pertoken.core.secrets import Hasher
+from pertoken.ports import AdminKeys, Clock
+
+SECRET_BITS = 160
+ROOT = Principal("root", "PERTOKEN_ADMIN_KEY", Role.ADMIN)
+
+
+class BadAdmin(Exception):
+    """An admin key cannot be as asked."""
+
+
+class NameTaken(BadAdmin):
+    """An admin key has this name already."""
+
+
+class NewAdmin(NamedTuple):
+    """An admin key just made, with its secret: it is shown once and stored nowhere."""
+
+    admin: AdminKey
+    secret: str
+
+
+def create_admin(
+    admins: AdminKeys,
+    clock: Clock,
+    hasher: Hasher,
+    name: str,
+    role: Role,
+    *,
+    team: str | None = None,
+    customer: str | None = None,
+    expires_at_us: int | None = None,
+) -> NewAdmin:
+    """Store a new admin key and return it with its secret. Raises BadAdmin."""
+    reason = why_not(role, team, customer)
+    if reason is not None:
+        raise BadAdmin(reason)
+    now_us = clock.now_us()
+    if expires_at_us is not None and expires_at_us <= now_us:
+        raise BadAdmin("an admin key must expire in the future")
+    if any(admin.name == name for admin in admins.list_all()):
+        raise NameTaken(f"an admin key is called {name!r} already; choose another name, see: pertoken admin list")
+    secret = new_secret(clock.random_bits(SECRET_BITS), SECRET_BITS, ADMIN_PREFIX)
+    admin = AdminKey(
+        new_id("admin", now_us, clock.random_bits(RANDOM_BITS)),
+        name,
+        hasher.hash(secret.encode()),
+        secret[-4:],
+        role,
+        team,
+        customer,
+        now_us,
+        expires_at_us,
+    )
+    admins.add(admin)
+    return NewAdmin(admin, secret)
+
+
+def authenticate(secret: bytes, root_key: str, hasher: Hasher, admins: AdminKeys, now_us: int) -> Principal | None:
+    """Return who asks with `secret`, None for nobody. `root_key` is the operator's own; empty: there is none."""
+    secret_hash = hasher.hash(secret)
+    if root_key and hmac.compare_digest(secret_hash, hasher.hash(root_key.encode())):
+        return ROOT
+    admin = admins.find(secret_hash)
+    return admin.principal if admin is not None and admin.is_live(now_us) else None
+
+
+def admin_fields(admin: AdminKey, now_us: int) -> dict[str, Any]:
+    """Return an admin key as it is shown: all but its secret."""
+    expired = admin.expires_at_us is not None and admin.expires_at_us <= now_us
+    return {
+        "id": admin.admin_id,
+        "name": admin.name,
+        "secret_ends_in": admin.secret_hint,
+        "role": str(admin.role),
+        "team": admin.team,
+        "customer": admin.customer,
+        "created_at": format_time(admin.created_at_us),
+        "expires_at": None if admin.expires_at_us is None else format_time(admin.expires_at_us),
+        "revoked_at": None if admin.revoked_at_us is None else format_time(admin.revoked_at_us),
+        "status": "revoked" if admin.revoked_at_us is not None else "expired" if expired else "live",
+    }

@@ -1,0 +1,111 @@
+"""Reading only what somebody may see: an archive that leaves out all the rest."""
+
+from collections.abc import Iterator
+
+from pertoken.core.access import View
+from pertoken.core.budgets import Budget, CounterKey
+from pertoken.core.directory import Key
+from pertoken.core.ledger import EndedHold, Event, Hold
+from pertoken.core.prices import PriceRow
+from pertoken.core.reporting import Rollup
+from pertoken.ports import Archive, Posted, Search
+
+
+class NarrowArchive:
+    """An archive seen through a view. What cannot be split (postings, balances) is for the whole view alone."""
+
+    def __init__(self, archive: Archive, view: View) -> None:
+        self._archive = archive
+        self._view = view
+
+    def list_keys(self) -> list[Key]:
+        """Return the keys that may be seen."""
+        return [key for key in self._archive.list_keys() if self._view.sees_key(key)]
+
+    def budgets(self) -> list[Budget]:
+        """Return the budgets in force that may be seen."""
+        own_keys = {key.key_id for key in self.list_keys()}
+        return [budget for budget in self._archive.budgets() if self._view.sees_budget(budget, own_keys)]
+
+    def prices(self) -> list[PriceRow]:
+        """Return every price row: prices are nobody's own."""
+        return self._archive.prices()
+
+    def rollups(self, since_us: int, until_us: int) -> Iterator[Rollup]:
+        """Yield the hourly sums that may be seen."""
+        return (row for row in self._archive.rollups(since_us, until_us) if self._view.sees(row.attribution))
+
+    def events(self, since_us: int = 0, until_us: int | None = None) -> Iterator[Event]:
+        """Yield the events that may be seen, in the order they were posted."""
+        return self._seen(self._archive.events(since_us, until_us))
+
+    def events_by_time(self, since_us: int, until_us: int) -> Iterator[Event]:
+        """Yield the events that may be seen, in the order they occurred."""
+        return self._seen(self._archive.events_by_time(since_us, until_us))
+
+    def search_events(self, search: Search) -> list[Posted]:
+        """Return the newest events that fit and may be seen."""
+        own = {name: value for name, value in self._view._asdict().items() if value is not None}
+        asked = search.where
+        if any(asked.get(name, value) != value for name, value in own.items()):
+            return []
+        found = self._archive.search_events(search._replace(where={**asked, **own}))
+        assert all(self._view.sees(posted.event.attribution) for posted in found), self._view
+        return found
+
+    def corrections(self, since_us: int, until_us: int) -> list[Event]:
+        """Return the corrections that may be seen."""
+        return list(self._seen(self._archive.corrections(since_us, until_us)))
+
+    def conversation_events(self, since_us: int, until_us: int) -> Iterator[Event]:
+        """Yield the events of conversations that may be seen."""
+        return self._seen(self._archive.conversation_events(since_us, until_us))
+
+    def call_events(self, call_id: str) -> list[Event]:
+        """Return the events of one call that may be seen."""
+        return list(self._seen(self._archive.call_events(call_id)))
+
+    def open_hold(self, hold_id: str) -> Hold | None:
+        """Return one hold while it is open, if it may be seen."""
+        hold = self._archive.open_hold(hold_id)
+        return hold if hold is not None and self._view.sees(hold.attribution) else None
+
+    def ended_hold(self, hold_id: str) -> EndedHold | None:
+        """Return one hold that was let go without a charge, if it may be seen."""
+        ended = self._archive.ended_hold(hold_id)
+        return ended if ended is not None and self._view.sees(ended.hold.attribution) else None
+
+    def open_holds(self) -> list[Hold]:
+        """Return the open holds that may be seen."""
+        return [hold for hold in self._archive.open_holds() if self._view.sees(hold.attribution)]
+
+    def counters(self) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of every counter of the budgets that may be seen."""
+        counters = self._archive.counters()
+        if self._view.is_whole:
+            return counters
+        own = {budget.budget_id for budget in self.budgets()}
+        return {key: amounts for key, amounts in counters.items() if key.budget_id in own}
+
+    def entry_sums(self) -> dict[int, int]:
+        """Return what the events of each entry cost together, by entry id."""
+        assert self._view.is_whole, self._view
+        return self._archive.entry_sums()
+
+    def damage(self) -> list[str]:
+        """Return what the store finds wrong with its own files."""
+        assert self._view.is_whole, self._view
+        return self._archive.damage()
+
+    def postings(self) -> Iterator[tuple[int, str, str, int]]:
+        """Yield (entry id, currency, account, amount in picos) of every posting."""
+        assert self._view.is_whole, self._view
+        return self._archive.postings()
+
+    def balances(self) -> dict[tuple[str, str], int]:
+        """Return the balance in picos of each (account, currency)."""
+        assert self._view.is_whole, self._view
+        return self._archive.balances()
+
+    def _seen(self, events: Iterator[Event] | list[Event]) -> Iterator[Event]:
+        return (event for event in events if self._view.sees(event.attribution))

@@ -1,0 +1,62 @@
+"""Showing prices: the rows in force for a model, as commands print them and as the control plane answers them."""
+
+from typing import Any
+
+from pertoken.core.conditions import STANDARD, Context
+from pertoken.core.money import divide_half_even, format_amount
+from pertoken.core.periods import FOREVER_US, format_time
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import PriceRow
+from pertoken.core.rates import Rates
+
+
+class NoPrices(Exception):
+    """No price is in force for a model."""
+
+
+def show_prices(
+    book: PriceBook, model: str, provider: str | None, at_us: int, context: Context = STANDARD
+) -> list[dict[str, Any]]:
+    """Return the prices in force, of one provider or of every one that sells the model. Raises NoPrices."""
+    rows: list[dict[str, Any]] = []
+    reasons: list[str] = []
+    for name in [provider] if provider else book.providers:
+        rates = book.resolve(name, model, at_us, context)
+        if isinstance(rates, Rates):
+            shown = {row.price_id: row for tier in rates.tiers for row in tier.all_rows()}
+            rows += [price_fields(row) for row in shown.values()]
+        elif any(not row.is_factor for _, row in book.candidates(name, model)):
+            reasons.append(rates.reason)
+    if not rows:
+        why = "; ".join(reasons[:3]) or f"no price in force for {model!r}"
+        raise NoPrices(f"{why}; see: pertoken price history {model}, or pertoken price add")
+    return rows
+
+
+def price_fields(row: PriceRow) -> dict[str, Any]:
+    """Return one price as it is shown."""
+    conditions: dict[str, Any] = dict(row.conditions)
+    if row.input_above is not None:
+        conditions["input_above"] = row.input_above
+    if row.is_factor:
+        amount: dict[str, Any] = {"per_million": None, "factor": f"{row.amount_picos / row.per:g}", "currency": None}
+    else:
+        per_million = format_amount(divide_half_even(row.amount_picos * 10**6, row.per), row.currency)
+        amount = {"per_million": per_million, "currency": row.currency}
+    if row.minimum:
+        amount["minimum"] = row.minimum
+    if row.quota is not None:
+        amount["free"] = f"{row.quota.quantity} a {row.quota.window} ({row.quota.group})"
+    if row.marginal:
+        amount["marginal"] = True
+    return {
+        "provider": row.provider,
+        "model": row.model,
+        "unit": row.unit,
+        **amount,
+        "valid_from": None if row.valid_from_us == 0 else format_time(row.valid_from_us),
+        "valid_to": None if row.valid_to_us >= FOREVER_US else format_time(row.valid_to_us),
+        "conditions": conditions,
+        "source": row.evidence,
+        "price_id": row.price_id,
+    }

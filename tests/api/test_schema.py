@@ -1,0 +1,88 @@
+"""What the OpenAPI document says is what the control plane does: schemathesis asks a real gateway process."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import schemathesis
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from tests.api.conftest import ROOT_KEY, SECRET_KEY, Api
+from tests.conftest import STORES, MakeDatabase
+from tests.e2e.conftest import start
+
+from pertoken.api.problem import MEANINGS
+from pertoken.api.table import ROUTES
+
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+EXAMPLES = int(os.environ.get("PERTOKEN_API_EXAMPLES", "15"))  # of each route
+
+
+@pytest.fixture(scope="module", params=STORES)
+def schema(
+    request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[schemathesis.schemas.BaseSchema]:
+    """Return the document that a running gateway serves."""
+    folder = tmp_path_factory.mktemp("schema")
+    environ = {
+        "PERTOKEN_DATABASE_URL": make_database(request.param, folder),
+        "PERTOKEN_ADMIN_KEY": ROOT_KEY,
+        "PERTOKEN_SECRET_KEY": SECRET_KEY,
+    }
+    gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
+    yield schemathesis.openapi.from_url(f"{gateway.url}/api/openapi.json")
+    gateway.stop()
+    assert "Traceback" not in Path(gateway.log).read_text()
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.parametrize("mode", ["positive", "negative"])
+def test_answers_conform(schema: schemathesis.schemas.BaseSchema, route: object, mode: str) -> None:
+    """Whatever is sent, good or bad, no answer is a server error, and each is one that the document describes."""
+    operation = schema[route.path][route.method]  # type: ignore[attr-defined]
+    strategy = operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode))
+
+    @hypothesis.given(case=strategy)
+    @hypothesis.settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(hypothesis.HealthCheck))
+    def ask(case: schemathesis.Case) -> None:
+        case.call_and_validate(headers={"authorization": f"Bearer {ROOT_KEY}"}, checks=CHECKS)
+
+    ask()
+
+
+def test_the_document_needs_no_key(api: Api) -> None:
+    """The document is served to everybody, and is OpenAPI 3.1 with every route and the secret of none."""
+    reply = api("GET", "/api/openapi.json", authorization=None)
+
+    assert reply.status == 200
+    assert reply.json["openapi"] == "3.1.0"
+    described = {f"{method.upper()} {path}" for path, methods in reply.json["paths"].items() for method in methods}
+    assert described == {f"{route.method} {route.path}" for route in ROUTES}
+    assert ROOT_KEY not in reply.raw.decode()
+    assert api("POST", "/api/openapi.json").headers["allow"] == "GET"
+
+
+def test_an_error_leads_to_its_meaning(api: Api) -> None:
+    """An error has exactly the five fields, and its doc_url is a place in the document that says what it means."""
+    error = api("GET", "/api/v1/keys/none").json
+    document = api("GET", "/api/openapi.json").json
+    place = document
+    for step in error["doc_url"].partition("#/")[2].split("/"):
+        place = place[step]
+
+    assert list(error) == ["type", "code", "message", "param", "doc_url"]
+    assert place["status"] == 404
+    assert set(document["x-errors"]) == set(MEANINGS)
