@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
-.PHONY: demo run test check crash attack bench format lock clean
+.PHONY: simulate demo run test check crash attack bench format lock clean
 
 demo: $(STAMP)  ## the main job, end to end, then exit
 	$(BIN)/pertoken demo
@@ -25,6 +25,10 @@ SEED ?=
 
 crash: $(STAMP)  ## kills and damage, the long way: make crash KILLS=200 SEED=7
 	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) CRASH_COPIES=100 $(BIN)/pytest tests/crash -s
+
+simulate: $(STAMP)  ## whole runs in virtual time with a failing store: make simulate SEEDS=1000
+	SIMULATE_FIRST=$(or $(SIMULATE_FIRST),1) SIMULATE_SEEDS=$(or $(SEEDS),30) SIMULATE_POINTS=$(or $(POINTS),5) \
+		$(BIN)/pytest tests/simulation -n 2
 
 attack: $(STAMP)  ## 5,000 calls from 500 connections against 1 USD
 	ATTACK=full $(BIN)/pytest tests/attack -s
