@@ -28,6 +28,34 @@ def test_a_key_lives_and_ends(api: Api) -> None:
     assert api("DELETE", f"/api/v1/keys/{key_id}").json == revoked
 
 
+def test_a_key_ends_and_is_rotated(api: Api) -> None:
+    """A key may be made to end; a new secret takes over, while the old one is good for as long as asked."""
+    made = api("POST", "/api/v1/keys", {"name": fresh("key"), "expires_at": "2031-01-01T00:00:00Z"}).json
+    rotated = api("POST", f"/api/v1/secrets/{made['id']}", {"overlap_s": 60})
+
+    assert rotated.status == 201
+    assert (rotated.json["id"], rotated.json["expires_at"]) == (made["id"], "2031-01-01T00:00:00Z")
+    assert rotated.json["secret"] not in (None, made["secret"])
+    assert rotated.json["old_secret_until"] > rotated.json["created_at"]
+    assert api("GET", f"/api/v1/keys/{made['id']}").json["secret_ends_in"] == rotated.json["secret"][-4:]
+    assert api("POST", f"/api/v1/secrets/{made['id']}", {"overlap_s": -1}).status == 422
+    api("DELETE", f"/api/v1/keys/{made['id']}")
+    assert api("POST", f"/api/v1/secrets/{made['id']}", {}).status == 404
+
+
+def test_a_budget_says_what_comes_before_a_refusal(api: Api) -> None:
+    """Steps and warning are set and read back; none at all is a refusal at once."""
+    name = fresh("budget")
+    body = {"limit": "1", "before_refusal": ["cheaper", "cap"], "warn_percent": 80}
+    made = api("PUT", f"/api/v1/budgets/{name}", body).json
+    assert (made["before_refusal"], made["warn_percent"]) == (["cheaper", "cap"], 80)
+    assert made["standing"][0]["before_refusal"] == ["cheaper", "cap"]
+    assert api("PUT", f"/api/v1/budgets/{name}", {"limit": "1", "before_refusal": []}).json["before_refusal"] == []
+    for wrong in ({"before_refusal": ["beg"]}, {"before_refusal": ["cap", "cap"]}, {"warn_percent": 0}):
+        assert api("PUT", f"/api/v1/budgets/{name}", {"limit": "1", **wrong}).status == 422
+    api("DELETE", f"/api/v1/budgets/{name}")
+
+
 def test_keys_come_in_pages(api: Api) -> None:
     """Cursors lead through all keys, the oldest first, each once."""
     made = [api("POST", "/api/v1/keys", {"name": fresh("key")}).json["id"] for _ in range(5)]

@@ -17,6 +17,7 @@ ALLOWED = {
     "GET /api/v1/keys": INSIDE,
     "POST /api/v1/keys": {Role.ADMIN, Role.TEAM_OWNER},
     "GET /api/v1/keys/{id}": INSIDE,
+    "POST /api/v1/secrets/{id}": {Role.ADMIN, Role.TEAM_OWNER},
     "DELETE /api/v1/keys/{id}": {Role.ADMIN, Role.TEAM_OWNER},
     "GET /api/v1/budgets": INSIDE,
     "GET /api/v1/budgets/{name}": INSIDE,

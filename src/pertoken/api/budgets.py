@@ -8,12 +8,13 @@ from pertoken.api.fields import Instant, PageQuery, Text, page
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
-from pertoken.core.budgets import Axis, Budget, Mode
+from pertoken.core.budgets import STEPS, Axis, Budget, Mode, Step
 from pertoken.core.money import format_amount
 from pertoken.core.periods import Window
 from pertoken.ports import Opened
 from pertoken.services.budgets import BadBudget, Wish, set_budget, status
 
+Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Quantity = str | int  # a decimal text of money, else a count
 
 
@@ -26,6 +27,8 @@ class BudgetBody(msgspec.Struct, forbid_unknown_fields=True):
     scope: Annotated[dict[Text, Text], msgspec.Meta(max_length=20)] = {}
     each: Text | None = None
     mode: Mode = Mode.HARD
+    before_refusal: Annotated[tuple[Step, ...], msgspec.Meta(max_length=len(Step))] = STEPS
+    warn_percent: Percent | None = None
     timezone: Text = "UTC"
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$(?!\n)")] = "USD"
 
@@ -47,6 +50,8 @@ class Standing(msgspec.Struct, kw_only=True):
     each: str | None
     value: str | None
     mode: Mode
+    before_refusal: list[Step]
+    warn_percent: int | None
 
 
 class BudgetsAnswer(msgspec.Struct):
@@ -69,6 +74,8 @@ class BudgetAnswer(msgspec.Struct, kw_only=True):
     scope: dict[str, str]
     each: str | None
     mode: Mode
+    before_refusal: list[Step]
+    warn_percent: int | None
     standing: list[Standing]
 
 
@@ -102,8 +109,9 @@ def put_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
     if asked.name not in seen and any(budget.name == asked.name for budget in opened.administration.budgets()):
         raise Refused(Problem.NAME_TAKEN, f"the name {asked.name!r} is taken; choose another", "name")
     wish = Wish(
-        asked.name, str(body.limit), body.axis, body.window, scope, body.each, body.mode, body.timezone, body.currency
-    )
+        asked.name, str(body.limit), body.axis, body.window, scope, body.each, body.mode, body.timezone, body.currency,
+        ",".join(body.before_refusal) or "refuse", body.warn_percent,
+    )  # fmt: skip
     try:
         budget = set_budget(opened.administration, asked.clock, wish)
     except BadBudget as error:
@@ -138,6 +146,8 @@ def _answer(opened: Opened, budget: Budget, now_us: int) -> BudgetAnswer:
         scope=dict(budget.scope),
         each=budget.each,
         mode=budget.mode,
+        before_refusal=list(budget.steps),
+        warn_percent=budget.warn_percent,
         standing=[msgspec.convert(row, Standing) for row in rows if row["name"] == budget.name],
     )
 

@@ -4,16 +4,18 @@ from typing import Annotated
 
 import msgspec
 
-from pertoken.api.fields import Instant, PageQuery, Text, format_some, page
+from pertoken.api.fields import Instant, PageQuery, Text, format_some, page, read_time
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.core.directory import Key
-from pertoken.core.periods import format_time
+from pertoken.core.periods import US_PER_SECOND, format_time
 from pertoken.ports import Opened
-from pertoken.services.keys import NameTaken, create_key
+from pertoken.services.keys import NameTaken, create_key, rotate_key
 
 TagValue = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
+
+OVERLAP_S_MAX = 90 * 24 * 3600
 
 
 class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -23,6 +25,13 @@ class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
     team: Text | None = None
     customer: Text | None = None
     tags: Annotated[dict[Text, TagValue], msgspec.Meta(max_length=20)] = {}
+    expires_at: Instant | None = None
+
+
+class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
+    """How long the old secret is good beside the new one, in seconds."""
+
+    overlap_s: Annotated[int, msgspec.Meta(ge=0, le=OVERLAP_S_MAX)] = 24 * 3600
 
 
 class KeyAnswer(msgspec.Struct, kw_only=True):
@@ -35,7 +44,9 @@ class KeyAnswer(msgspec.Struct, kw_only=True):
     customer: str | None
     tags: dict[str, str]
     created_at: Instant
+    expires_at: Instant | None
     revoked_at: Instant | None
+    old_secret_until: Instant | None
 
 
 class NewKeyAnswer(KeyAnswer, kw_only=True):
@@ -78,11 +89,22 @@ def make_key(opened: Opened, asked: Asked) -> NewKeyAnswer:
             team=team,
             customer=body.customer,
             tags=body.tags,
+            expires_at_us=read_time(body.expires_at, "expires_at"),
         )
     except NameTaken as error:
         raise Refused(
             Problem.NAME_TAKEN, f"a key is called {body.name!r} already; choose another name", "name"
         ) from error
+    return NewKeyAnswer(secret=made.secret, **msgspec.structs.asdict(_answer(made.key)))
+
+
+def make_secret(opened: Opened, asked: Asked) -> NewKeyAnswer:
+    """Give a live key a new secret."""
+    found = _find(opened, asked.name)
+    if found.revoked_at_us is not None:
+        raise Refused(Problem.NOT_FOUND, f"the key {asked.name!r} is revoked", "id")
+    overlap_us = asked.body.overlap_s * US_PER_SECOND
+    made = rotate_key(opened.administration, asked.clock, asked.hasher, found, overlap_us)
     return NewKeyAnswer(secret=made.secret, **msgspec.structs.asdict(_answer(made.key)))
 
 
@@ -109,7 +131,9 @@ def _answer(key: Key) -> KeyAnswer:
         customer=key.customer,
         tags=dict(key.tags),
         created_at=format_time(key.created_at_us),
+        expires_at=format_some(key.expires_at_us),
         revoked_at=format_some(key.revoked_at_us),
+        old_secret_until=format_some(key.old_secret_until_us),
     )
 
 
@@ -122,6 +146,10 @@ ROUTES = (
     Route(
         "GET", "/api/v1/keys/{id}", Action.KEYS_READ, "Show one virtual key.", read_key, KeyAnswer,
         problems=(Problem.NOT_FOUND,),
+    ),
+    Route(
+        "POST", "/api/v1/secrets/{id}", Action.KEYS_WRITE, "Give a virtual key a new secret, shown once.",
+        make_secret, NewKeyAnswer, body=SecretBody, status=201, problems=(Problem.NOT_FOUND,),
     ),
     Route(
         "DELETE", "/api/v1/keys/{id}", Action.KEYS_WRITE, "Revoke a virtual key, from its next call on.", revoke_key,
