@@ -334,6 +334,13 @@ class Story:
                 assert posted[mark] == 1, (mark, "served and not charged")
             if posted[mark] and call.fault in HONEST and not of[mark].late:
                 assert of[mark].overrun_picos == 0, (mark, "an honest provider cost more than was held")
+            if served is not None and posted[mark] and call.fault == "cut_midstream" and not call.client.gone:
+                streamed = "stream" in call.path or json.loads(call.client.body).get("stream")
+                made = served["output_tokens"] if streamed else 0  # of a whole answer nobody saw anything
+                assert of[mark].quantities["output_tokens"] * 2 >= made, (
+                    mark,
+                    "what was made before a cut is not charged",
+                )
             if served is not None and posted[mark] and call.fault in HONEST and str(of[mark].completeness) == "final":
                 for unit in ("input_tokens", "output_tokens"):
                     assert of[mark].quantities[unit] == served[unit], (mark, unit)
