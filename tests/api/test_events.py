@@ -269,6 +269,16 @@ def test_a_named_key_is_made_once(api: Api) -> None:
     assert secrets[0].encode() not in kept
 
 
+def test_named_events_at_once_are_answered_alike(api: Api) -> None:
+    """Of the same named request, asked eight times at once, every answer is the one that is kept."""
+    name, reported = fresh("name"), [event() for _ in range(300)]
+    with ThreadPoolExecutor(8) as threads:
+        asked = list(threads.map(lambda _: api("POST", "/api/v1/events", reported, idempotency_key=name), range(8)))
+    kept = api("POST", "/api/v1/events", reported, idempotency_key=name)
+
+    assert {reply.raw for reply in asked} == {kept.raw}
+
+
 def test_a_refusal_is_not_kept(api: Api) -> None:
     """A named request that was refused can be asked again when what was wrong is mended."""
     name, taken = fresh("name"), fresh("key")

@@ -191,5 +191,18 @@ def test_what_a_team_owner_makes_is_its_teams(api: Api) -> None:
     assert owner("PUT", f"/api/v1/budgets/{name}", {"limit": "5"}).json["scope"] == {"team": team}
     assert owner("PUT", f"/api/v1/budgets/{name}", {"limit": "6"}).json["limit"] == "6"
     assert owner("POST", "/api/v1/events", reported).json["accepted"] == 1
-    assert api("GET", "/api/v1/events", query={"team": team}).json["events"][0]["id"] == reported["id"]
+    [seen] = api("GET", "/api/v1/events", query={"team": team}).json["events"]
+    assert (seen["id"], seen["source"]) == (reported["id"], f"team:{team}")
     assert owner("DELETE", f"/api/v1/budgets/{name}").status == 200
+
+
+def test_ids_of_others_are_neither_learnt_nor_taken(api: Api) -> None:
+    """What a team owner reports has a source of its own: it meets no other event, and no other event meets it."""
+    team, theirs, later = fresh("team"), event(team=fresh("team")), event(team=fresh("team"))
+    owner = api.as_role(Role.TEAM_OWNER, team)
+    api("POST", "/api/v1/events", theirs)
+
+    for reported in (event(id=theirs["id"]), event(id=later["id"])):
+        assert owner("POST", "/api/v1/events", reported).json["accepted"] == 1
+        assert owner("POST", "/api/v1/events", {**reported, "source": "events"}).status == 403
+    assert api("POST", "/api/v1/events", later).json["accepted"] == 1

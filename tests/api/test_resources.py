@@ -91,6 +91,18 @@ def test_a_budget_is_set_changed_and_removed(api: Api) -> None:
     assert api("DELETE", f"/api/v1/budgets/{name}").status == 404
 
 
+def test_a_budget_of_a_key_counts_that_key(api: Api) -> None:
+    """A key in a scope is found by its name or its id; one that is none is refused, for it would limit nothing."""
+    key, name = api("POST", "/api/v1/keys", {"name": fresh("key")}).json, fresh("budget")
+
+    for said in (key["name"], key["id"]):
+        made = api("PUT", f"/api/v1/budgets/{name}", {"limit": "1", "scope": {"key": said}}).json
+        assert made["scope"] == {"key": key["id"]}
+    refused = api("PUT", f"/api/v1/budgets/{name}", {"limit": "1", "scope": {"key": "none"}})
+    assert (refused.status, refused.json["param"]) == (422, "scope.key")
+    api("DELETE", f"/api/v1/budgets/{name}")
+
+
 def test_a_budget_for_each_shows_every_value(api: Api) -> None:
     """A budget for each customer is there before it has a counter, and then stands once for each."""
     team, name = fresh("team"), fresh("budget")

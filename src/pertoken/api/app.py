@@ -215,17 +215,19 @@ async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) 
             keys = [] if asked.view.is_whole else _narrowed(opened, asked.view).archive.list_keys()
             return known, frozenset(key.key_id for key in keys)
 
-    def keep() -> None:
+    def keep() -> Answer | None:
         with plane.store.write() as opened:
-            _keep(opened, asked, named, route.status, answer)
+            first = _find(opened, asked.principal, named)  # of one that was asked at the same time
+            if first is None:
+                _keep(opened, asked, named, route.status, answer)
+            return first
 
     known, own_keys = await plane.in_thread(prepare)
     if known is not None:
         return known
     answer = await cast("Take", route.do)(Taking(plane.ledger, plane.turns, plane.in_thread, own_keys), asked)
-    if named is not None:
-        await plane.in_thread(keep)
-    return Answer(route.status, msgspec.json.encode(answer))
+    first = None if named is None else await plane.in_thread(keep)
+    return first or Answer(route.status, msgspec.json.encode(answer))
 
 
 def _find(opened: Opened, principal: Principal, named: _Named | None) -> Answer | None:

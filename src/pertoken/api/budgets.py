@@ -101,7 +101,7 @@ def read_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
 def put_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
     """Set a budget: change the one of this name, or make it; of a team owner, for its team."""
     body: BudgetBody = asked.body
-    scope = dict(body.scope)
+    scope = _scope(opened, body)
     if asked.view.team is not None and scope.setdefault("team", asked.view.team) != asked.view.team:
         message = f"this admin key sets budgets of the team {asked.view.team!r} alone"
         raise Refused(Problem.FORBIDDEN, message, "scope.team")
@@ -124,6 +124,17 @@ def remove_budget(opened: Opened, asked: Asked) -> RemovedBudget:
     budget = _find(opened, asked.name)
     opened.administration.remove_budget(budget.budget_id, asked.now_us)
     return RemovedBudget(budget.name, removed=True)
+
+
+def _scope(opened: Opened, body: BudgetBody) -> dict[str, str]:
+    """Return the scope of a budget, a key in it by its id. Raises Refused: a key that is none would limit nothing."""
+    scope = dict(body.scope)
+    if "key" in scope:
+        found = [key for key in opened.archive.list_keys() if scope["key"] in (key.key_id, key.name)]
+        if not found:
+            raise Refused(Problem.INVALID_FIELD, f"no key {scope['key']!r}; see: GET /api/v1/keys", "scope.key")
+        scope["key"] = found[0].key_id
+    return scope
 
 
 def _find(opened: Opened, name: str) -> Budget:

@@ -186,8 +186,12 @@ def _judge(
 def _read(
     lines: Iterable[tuple[int, object]], view: View, own_keys: frozenset[str]
 ) -> Iterator[Reported | ingest.Problem]:
-    """Yield the record of each event; what it does not say of the team is the team's that reports it."""
-    defaults = {} if view.team is None else {"team": view.team}
+    """Yield the record of each event; what it does not say of the team is the team's that reports it.
+
+    A team reports under a source of its own, so that it can neither take the ids of others' events nor learn of them.
+    """
+    own_source = f"team:{view.team}"
+    defaults = {} if view.team is None else {"team": view.team, "source": own_source}
     for line, fields in lines:
         try:
             if not isinstance(fields, dict):
@@ -199,6 +203,9 @@ def _read(
         of = record.attribution
         if not view.sees(of):
             yield ingest.Problem(line, Problem.FORBIDDEN, f"this admin key reports events of {view.team!r} alone")
+        elif view.team is not None and record.source != own_source:
+            message = f"a team reports under the source {own_source!r}, not {record.source!r}; leave it out"
+            yield ingest.Problem(line, Problem.FORBIDDEN, message)
         elif not view.is_whole and of.key is not None and of.key not in own_keys:
             yield ingest.Problem(line, Problem.FORBIDDEN, f"the key {of.key!r} is not one of the team's")
         else:
