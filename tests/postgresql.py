@@ -41,3 +41,13 @@ def restart(server: PostgresServer) -> None:
             time.sleep(0.5)
         else:
             return
+
+
+def stop(server: PostgresServer) -> None:
+    """Take the server away; `restart` brings it back."""
+    pgexec(
+        "pg_ctl",
+        ("-w", "-D", str(server.pgdata), "-m", "fast", "stop"),
+        bin_path=server.bin_path,
+        user=server.system_user,
+    )

@@ -49,6 +49,10 @@ class Ledger(Protocol):
     def failure(self) -> str | None:
         """Why the store does not work now, None when it does."""
 
+    @property
+    def on_credit(self) -> bool:
+        """Whether calls are served although the store does not work."""
+
     def submit(self, command: Command) -> "asyncio.Future[Result]":
         """Return a future of the result, resolved when the command is on disk. Fails with StoreUnavailable."""
 

@@ -27,6 +27,7 @@ from pertoken.catalogs.providers import (
     canonical,
     registry,
 )
+from pertoken.core.money import NotAnAmount, parse_amount
 
 PREFIX = "PERTOKEN_"
 SECRET_KEY_CHARACTERS_MIN = 32
@@ -88,6 +89,7 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_byte_ms: int = 600_000
     idle_ms: int = 120_000
     total_ms: int = 900_000
+    credit: str | None = None  # in dollars: what a process may serve while the store is down; None: nothing
     hold_s: int = 120  # how long a hold outlives the process that made it
     queue_ms: int = 0  # how long a call waits for room under a limit on requests or concurrent calls
     drain_calls_max: int = 1_000
@@ -140,6 +142,11 @@ def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> S
             raise BadSettings(f"models.{name}.cheaper: name another of the models, not {model.cheaper!r}")
     if settings.secret_key is not None and len(settings.secret_key) < SECRET_KEY_CHARACTERS_MIN:
         raise BadSettings(f"secret_key is too short: it takes at least {SECRET_KEY_CHARACTERS_MIN} characters")
+    if settings.limits.credit is not None:
+        try:
+            parse_amount(settings.limits.credit, "USD")
+        except NotAnAmount as error:
+            raise BadSettings(f"limits.credit is no amount of dollars: {error}") from error
     database_url = settings.database_url or f"sqlite:///{default_database()}"
     return msgspec.structs.replace(settings, models=models, database_url=database_url)
 
@@ -153,6 +160,12 @@ def secret_key_file(settings: Settings) -> Path:
     """Return where the secret key lives when the settings have none: beside a database that is a file."""
     kind, _, place = settings.database_url.partition(":///")
     return Path(f"{place}.key") if kind == "sqlite" else _data_folder() / "secret.key"
+
+
+def credit_folder(settings: Settings) -> Path:
+    """Return where what is served on credit is recorded: beside a database that is a file."""
+    kind, _, place = settings.database_url.partition(":///")
+    return Path(f"{place}.credit") if kind == "sqlite" else _data_folder() / "credit"
 
 
 def _data_folder() -> Path:

@@ -25,10 +25,11 @@ from pertoken.counting.tokenizers import Tokenizers
 from pertoken.services.catalog import Merge, merge, withdraw
 from pertoken.services.offers import Offers, Route
 from pertoken.services.world import Drains, World
-from pertoken.settings import Settings, secret_key_file
+from pertoken.settings import Settings, credit_folder, secret_key_file
 from pertoken.store import catalog
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import Committer, Owner
+from pertoken.store.credit import CreditLine
 from pertoken.store.database import Database
 from pertoken.store.secret_key import open_hasher
 from pertoken.store.transactions import Transactions
@@ -139,9 +140,14 @@ def start_committer(database: Database, settings: Settings) -> Committer:
     limits, clock = settings.limits, SystemClock()
     name = f"{socket.gethostname()}:{os.getpid()}:{clock.random_bits(32):08x}"  # in a container the rest may come again
     owner = Owner(name, limits.hold_s * 1_000_000, limits.total_ms * 1_000 + limits.queue_ms * 1_000)
-    committer = Committer(database, clock.now_us, sellers(settings), owner)
+    committer = Committer(database, clock.now_us, sellers(settings), owner, _credit_line(settings, name))
     committer.start(asyncio.get_running_loop())
     return committer
+
+
+def _credit_line(settings: Settings, owner: str) -> CreditLine | None:
+    credit = settings.limits.credit
+    return None if credit is None else CreditLine(credit_folder(settings), owner, parse_amount(credit, "USD"))
 
 
 def _providers(settings: Settings, client: Client) -> dict[str, HttpProvider]:

@@ -12,6 +12,7 @@ import openai
 import pytest
 from openai import OpenAI
 from tests.e2e.conftest import Stack, gateway_environ, start
+from tests.postgresql import restart, running, stop
 
 from pertoken.store.database import Database
 
@@ -110,3 +111,40 @@ def test_a_killed_gateway_leaves_a_hold_that_expires(lonely: Stack, tmp_path: Pa
         assert lonely.differences() == []
     finally:
         again.stop()
+
+
+def test_a_server_that_is_gone(tmp_path: Path) -> None:
+    """With a line of credit, calls are served up to it while PostgreSQL is down, and are in the books afterwards."""
+    with running() as server:
+        simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path / "simulator.log")
+        more = {"PERTOKEN_DATABASE_URL": server.get_uri(), "PERTOKEN_LIMITS__CREDIT": "0.0006"}
+        environ = gateway_environ(simulator.url, tmp_path, XDG_DATA_HOME=str(tmp_path), **more)
+        gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, tmp_path / "gateway.log")
+        stack = Stack(gateway, simulator, Database(server.get_uri()))
+        stack.key_id, stack.secret = stack.new_key("one")
+        sdk = OpenAI(base_url=f"{gateway.url}/v1", api_key=stack.secret, max_retries=0)
+
+        def is_served() -> bool:
+            headers = {"x-sim-output-tokens": "100"}
+            try:
+                sdk.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=500, extra_headers=headers)
+            except openai.InternalServerError as refused:
+                assert refused.status_code == 503
+                return False
+            return True
+
+        try:
+            assert is_served()
+            stop(server)
+            served = [is_served() for _ in range(12)].count(True)
+            assert 2 <= served < 12
+            [kept] = (tmp_path / "pertoken" / "credit").iterdir()
+            assert kept.stat().st_mode & 0o077 == 0
+            restart(server)
+            stack.agrees(1 + served)
+            assert [event.late for event in stack.events()].count(True) == served
+            assert not list(kept.parent.iterdir())
+        finally:
+            gateway.stop()
+            simulator.stop()
+            stack.database.close()

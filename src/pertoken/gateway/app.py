@@ -53,6 +53,8 @@ def _readiness(world: World) -> tuple[int, bytes]:
     failure = world.ledger.failure
     if failure is None:
         return 200, b'{"status":"ready"}'
+    if world.ledger.on_credit:
+        return 200, msgspec.json.encode({"status": "ready, on credit", "reason": failure})
     return 503, msgspec.json.encode({"status": "not ready", "reason": failure})
 
 

@@ -19,16 +19,17 @@ import json
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from pertoken.core.directory import Directory
-from pertoken.core.ledger import Command, Expire, Result, Settle, Void
+from pertoken.core.ledger import Command, Expire, Held, OpenHold, Result, Settle, Settled, Void, Voided
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.ports import StoreUnavailable
 from pertoken.store import claims
 from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
+from pertoken.store.credit import CreditLine
 from pertoken.store.database import Database
 from pertoken.store.lease import Lease, LeaseLost
 
@@ -67,10 +68,18 @@ class Committer:
     The bookkeeper has one user at a time: the thread while `_busy`, else the event loop.
     """
 
-    def __init__(self, database: Database, now_us: Callable[[], int], sellers: Sellers, owner: Owner) -> None:
+    def __init__(
+        self,
+        database: Database,
+        now_us: Callable[[], int],
+        sellers: Sellers,
+        owner: Owner,
+        credit: CreditLine | None = None,
+    ) -> None:
         self._database = database
         self._bookkeeper = Bookkeeper(database, now_us, sellers)
         self.owner = owner
+        self._credit = credit
         self._lease = Lease(database, "housekeeping", owner.name)
         self._kept_alive_at_us = 0
         self._now_us = now_us
@@ -96,6 +105,11 @@ class Committer:
         """The price book at the same revision."""
         return self._bookkeeper.prices
 
+    @property
+    def on_credit(self) -> bool:
+        """Whether calls are served although the store does not work."""
+        return self.failure is not None and self._credit is not None and self._credit.left_picos > 0
+
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read the directory and start the thread. Raises StoreFailed when the database cannot be read.
 
@@ -104,6 +118,8 @@ class Committer:
         """
         self._loop = loop
         self._bookkeeper.refresh()
+        if self._credit is not None:
+            self._owed.extend(self._credit.take_over())
         self._look_around()
         self._thread.start()
         self._timer = loop.call_later(LOOK_S, self._look_soon)
@@ -193,17 +209,38 @@ class Committer:
         except StoreFailed as failure:
             return self._fail(batch, failure)
         self.failure = None
+        self._give_back(command for command, _ in batch)
         return [(future, result) for (_, future), result in zip(batch, decided, strict=True)]
+
+    def _give_back(self, commands: Iterable[Command]) -> None:
+        """Give back the credit of calls that the books have now."""
+        if self._credit is not None:
+            for command in commands:
+                if isinstance(command, Settle | Void):
+                    self._credit.posted(command.hold_id)
 
     def _fail(self, batch: Sequence[_Waiting], failure: StoreFailed) -> list[_Done]:
         """Answer each command of a failed batch: alone if it can be, else unavailable; what is owed is kept."""
         if len(batch) > 1 and failure.is_one_row:
             return [done for one in batch for done in self._commit([one])]  # the others must not suffer
         self._note(failure)
-        for command, _ in batch:
-            if isinstance(command, Settle | Void):
-                self._owe(command)
-        return [(future, StoreUnavailable(str(failure))) for _, future in batch]
+        return [(future, self._without_store(command, failure)) for command, future in batch]
+
+    def _without_store(self, command: Command, failure: StoreFailed) -> Result | StoreUnavailable:
+        """Keep what a settlement says, and serve a call on credit where the operator has opened a line of it."""
+        unavailable = StoreUnavailable(str(failure))
+        if isinstance(command, Settle | Void):
+            self._owe(command)
+        credit = self._credit
+        if credit is None:
+            return unavailable
+        if isinstance(command, OpenHold) and command.claim is None and credit.grant(command.hold):
+            return Held(None)
+        if isinstance(command, Settle) and credit.settle(command):
+            return Settled(command.event._replace(late=True), None)
+        if isinstance(command, Void) and credit.release(command.hold_id):
+            return Voided()
+        return unavailable
 
     def _note(self, failure: StoreFailed) -> None:
         """Say why the store fails, once for as long as it fails in the same way: every call would say it again."""
@@ -238,6 +275,7 @@ class Committer:
             return sum(self._pay([command]) for command in owed) if alone else 0
         for command in owed:
             self._owed.remove(command)
+        self._give_back(owed)
         return len(owed)
 
     def _look_around(self) -> None:

@@ -1,0 +1,142 @@
+"""A bounded line of credit for when the store is down: calls that are served without a hold in the books.
+
+Only where the operator opens it (`limits.credit`). What is granted and what it came to is appended to a file on this
+machine, flushed, before anything goes on: nothing is served that is not on record somewhere. When the store works
+again the settlements are posted, marked late, and the file goes. Each process has a file of its own, locked while it
+lives; the next process that starts takes over what a dead one has left.
+"""
+
+import fcntl
+import logging
+import os
+from pathlib import Path
+
+import msgspec
+
+from pertoken.core.ledger import Hold, Settle
+
+log = logging.getLogger("pertoken.store")
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    """One line of a file: a hold that was granted, a settlement, or a hold that was let go."""
+
+    granted: Hold | None = None
+    settled: Settle | None = None
+    released: str | None = None
+
+
+_read = msgspec.json.Decoder(_Line)
+
+
+class CreditLine:
+    """What may be served while the store is down. Used by one thread at a time."""
+
+    def __init__(self, folder: Path, owner: str, limit_picos: int) -> None:
+        """Files are in `folder`; `owner` names this process, and no other process ever."""
+        self._folder = folder
+        self._path = folder / f"{owner.replace(':', '-')}.credit"
+        self._limit_picos = limit_picos
+        self._file: int | None = None
+        self._granted: dict[str, int] = {}  # hold id -> picos, settled or not, until the books have it
+        self._inherited: dict[int, set[str]] = {}  # files of dead processes -> what of them is not posted yet
+        self._paths: dict[int, Path] = {}
+
+    @property
+    def left_picos(self) -> int:
+        """How much more may be granted."""
+        return max(0, self._limit_picos - sum(self._granted.values()))
+
+    def take_over(self) -> list[Settle]:
+        """Return the settlements that processes before this one could not post."""
+        found = []
+        for path in sorted(self._folder.glob("*.credit")):
+            file = os.open(path, os.O_RDWR)
+            if not _is_free(file):
+                os.close(file)
+                continue
+            unposted = self._unposted(path)
+            self._paths[file], self._inherited[file] = path, {one.hold_id for one in unposted}
+            found += unposted
+            self._forget_done()
+        return found
+
+    def grant(self, hold: Hold) -> bool:
+        """Tell whether a call may be served on credit; then it is on record."""
+        if hold.amount_picos > self.left_picos or not self._append(_Line(granted=hold)):
+            return False
+        self._granted[hold.hold_id] = hold.amount_picos
+        log.warning("%s is served on credit, %d picos of it are left", hold.hold_id, self.left_picos)
+        return True
+
+    def settle(self, command: Settle) -> bool:
+        """Record what a call came to; tell whether it was on credit and is on record now."""
+        if command.hold_id not in self._granted or not self._append(_Line(settled=command)):
+            return False
+        self._granted[command.hold_id] = command.event.cost_picos
+        return True
+
+    def release(self, hold_id: str) -> bool:
+        """Give back the credit of a call that came to nothing; tell whether it had any."""
+        return hold_id in self._granted and self._append(_Line(released=hold_id)) and self.posted(hold_id)
+
+    def posted(self, hold_id: str) -> bool:
+        """Give back the credit of a call that needs it no more. A file goes with the last of its calls."""
+        had = self._granted.pop(hold_id, None) is not None
+        if had and not self._granted and self._file is not None:
+            self._path.unlink(missing_ok=True)
+            os.close(self._file)
+            self._file = None
+        for unposted in self._inherited.values():
+            unposted.discard(hold_id)
+        self._forget_done()
+        return had
+
+    def _forget_done(self) -> None:
+        for file in [file for file, unposted in self._inherited.items() if not unposted]:
+            self._paths.pop(file).unlink(missing_ok=True)
+            os.close(file)
+            del self._inherited[file]
+
+    def _append(self, line: _Line) -> bool:
+        try:
+            if self._file is None:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._file = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
+                fcntl.flock(self._file, fcntl.LOCK_EX)
+            text = msgspec.json.encode(line) + b"\n"
+            whole = os.write(self._file, text) == len(text)
+            os.fsync(self._file)
+        except OSError as error:
+            log.error("credit cannot be recorded, so none is given: %s", error)  # noqa: TRY400 - the reason says it all
+            return False
+        return whole
+
+    @staticmethod
+    def _unposted(path: Path) -> list[Settle]:
+        granted: set[str] = set()
+        settled: dict[str, Settle] = {}
+        for text in path.read_bytes().splitlines():
+            try:
+                line = _read.decode(text)
+            except msgspec.DecodeError:  # the process died while it wrote: nothing followed from this line
+                log.error("a line of %s cannot be read", path)  # noqa: TRY400 - expected after a crash
+                continue
+            if line.granted is not None:
+                granted.add(line.granted.hold_id)
+            elif line.settled is not None:
+                settled[line.settled.hold_id] = line.settled
+            elif line.released is not None:
+                granted.discard(line.released)
+        for hold_id in sorted(granted - settled.keys()):
+            log.error("%s was served on credit and its process ended before it knew what it cost", hold_id)
+        return list(settled.values())
+
+
+def _is_free(file: int) -> bool:
+    """Tell whether nobody alive has a file; then it is ours."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

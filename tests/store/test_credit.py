@@ -1,0 +1,185 @@
+"""Credit for when the store is down: bounded, on record, and in the books as soon as they can be written."""
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pertoken.core.budgets import Attribution
+from pertoken.core.ledger import Event, EventStatus, Held, Hold, OpenHold, Settle, Settled, Void, Voided
+from pertoken.core.price_book import Sellers
+from pertoken.core.usage import Completeness
+from pertoken.ports import StoreUnavailable
+from pertoken.services.verify import verify
+from pertoken.store.archive import Archive
+from pertoken.store.backend import StoreFailed
+from pertoken.store.committer import Committer, Owner
+from pertoken.store.credit import CreditLine
+from pertoken.store.database import Database
+from pertoken.wiring import SystemClock
+
+CLOCK = SystemClock()
+CENT = 10**10
+WHO = Attribution(key="key_1", provider="openai", model="gpt-4o-mini", tags=(("env", "test"),))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """Return a fresh database, of each kind in turn."""
+    database = Database(database_url)
+    database.migrate()
+    yield database
+    database.close()
+
+
+def hold(name: str, picos: int = CENT) -> Hold:
+    """Return a hold opened now."""
+    now = CLOCK.now_us()
+    return Hold(name, WHO, picos, 100, now, now + 60_000_000, "test")
+
+
+def settle(of: Hold, picos: int = CENT // 2) -> Settle:
+    """Return the settlement of a hold."""
+    event = Event(
+        "gateway", of.hold_id, WHO, of.opened_at_us, of.opened_at_us + 1, of.opened_at_us, EventStatus.PRICED,
+        Completeness.FINAL, {"input_tokens": 10}, "USD", picos, 0, (("input_tokens", 10, "pr_1", picos),),
+        raw=b"\x00\xff", held_picos=of.amount_picos,
+    )  # fmt: skip
+    return Settle(of.hold_id, event)
+
+
+class Life:
+    """One process' committer with a line of two cents; its store works until `fails` is set."""
+
+    def __init__(self, database: Database, folder: Path, name: str) -> None:
+        owner = Owner(f"host:{name}", 60_000_000, 60_000_000)
+        self.credit = CreditLine(folder, owner.name, 2 * CENT)
+        self.committer = Committer(database, CLOCK.now_us, Sellers(), owner, self.credit)
+        self.fails = False
+        works = self.committer._bookkeeper.decide
+
+        def decide(commands: Any, *, wait: bool = True) -> Any:
+            if self.fails:
+                raise StoreFailed("the disk is full")
+            return works(commands, wait=wait)
+
+        self.committer._bookkeeper.decide = decide  # type: ignore[method-assign]
+
+    async def open(self, one: Hold) -> Any:
+        """Ask for a hold."""
+        [result] = await asyncio.gather(
+            self.committer.submit(OpenHold(one, self.committer.directory.revision)), return_exceptions=True
+        )
+        return result
+
+    async def paid(self) -> None:
+        """Wait until nothing is owed."""
+        deadline = time.monotonic() + 10
+        while self.committer._owed and time.monotonic() < deadline:
+            await asyncio.sleep(0.05)
+        assert not self.committer._owed
+
+
+def run(life: Life, story: Callable[[Life], Coroutine[Any, Any, None]]) -> None:
+    """Run a process' life."""
+
+    async def scene() -> None:
+        life.committer.start(asyncio.get_running_loop())
+        try:
+            await story(life)
+        finally:
+            await life.committer.close()
+
+    asyncio.run(scene())
+
+
+def books(database: Database) -> list[tuple[str, int, bool]]:
+    """Return (call, cost, late) of all events, the books proven."""
+    with database.read() as connection:
+        archive = Archive(connection)
+        assert verify(archive, CLOCK.now_us()).differences == []
+        return [(event.event_id, event.cost_picos, event.late) for event in archive.events()]
+
+
+def test_calls_are_served_up_to_the_line_and_posted_later(database: Database, tmp_path: Path) -> None:
+    """Two calls of a cent go through, a third does not; what they cost is in the books once the store works."""
+    folder = tmp_path / "credit"
+
+    async def story(life: Life) -> None:
+        one, two, three = hold("call_1"), hold("call_2"), hold("call_3")
+        life.fails = True
+        assert await life.open(one) == Held(None)
+        assert await life.open(two) == Held(None)
+        assert isinstance(await life.open(three), StoreUnavailable)
+        settled = await life.committer.submit(settle(one))
+        assert isinstance(settled, Settled)
+        assert settled.event.late
+        assert await life.committer.submit(Void("call_2", WHO, two.opened_at_us)) == Voided()
+        assert life.committer.on_credit
+        assert life.credit.left_picos == CENT + CENT // 2
+        assert len(list(folder.iterdir())) == 1
+        life.fails = False
+        await life.paid()
+        assert life.credit.left_picos == 2 * CENT
+        assert isinstance(await life.open(three), Held)
+
+    run(Life(database, folder, "1"), story)
+    assert books(database) == [("call_1", CENT // 2, True)]
+    assert list(folder.iterdir()) == []
+
+
+def test_a_call_that_outlives_the_failure_gives_its_credit_back(database: Database, tmp_path: Path) -> None:
+    """A call granted while the store was down and settled when it works is posted as any other, late."""
+
+    async def story(life: Life) -> None:
+        one = hold("call_1")
+        life.fails = True
+        assert await life.open(one) == Held(None)
+        life.fails = False
+        settled = await life.committer.submit(settle(one))
+        assert isinstance(settled, Settled)
+        assert life.credit.left_picos == 2 * CENT
+
+    run(Life(database, tmp_path / "credit", "1"), story)
+    assert books(database) == [("call_1", CENT // 2, True)]
+
+
+def test_the_next_process_posts_what_a_dead_one_left(database: Database, tmp_path: Path) -> None:
+    """What is on record survives its process, is posted once, and a line that was cut off is left out."""
+    folder = tmp_path / "credit"
+    dead = CreditLine(folder, "host:dead", 5 * CENT)
+    one, two = hold("call_1"), hold("call_2")
+    assert dead.grant(one)
+    assert dead.grant(two)
+    assert dead.settle(settle(one))
+    assert dead._file is not None
+    alive = Life(database, folder, "alive")
+    assert alive.credit.take_over() == [], "a living process keeps its file"
+    with dead._path.open("ab") as file:
+        file.write(b'{"settled":["call_2"')
+    import os
+
+    os.close(dead._file)
+
+    async def story(life: Life) -> None:
+        await life.paid()
+
+    run(Life(database, folder, "next"), story)
+    run(Life(database, folder, "after"), story)
+    assert books(database) == [("call_1", CENT // 2, True)]
+    assert list(folder.iterdir()) == []
+
+
+def test_what_cannot_be_recorded_is_not_served(database: Database, tmp_path: Path) -> None:
+    """Without a place for the record there is no credit."""
+    (tmp_path / "credit").write_text("not a folder")
+
+    async def story(life: Life) -> None:
+        life.fails = True
+        assert isinstance(await life.open(hold("call_1")), StoreUnavailable)
+
+    run(Life(database, tmp_path / "credit", "1"), story)
+    assert books(database) == []
