@@ -71,6 +71,7 @@ class ProviderSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ModelSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where calls for a model name go. `priced_as` is the model whose price and size a deployment of any name has.
 
+    `fallbacks` are the model names that are tried in turn where the provider fails before it answers.
     `cheaper` is the model name that takes over where a budget says so and has not enough left for this one.
     """
 
@@ -78,6 +79,7 @@ class ModelSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     model: str
     priced_as: str | None = None
     cheaper: str | None = None
+    fallbacks: tuple[str, ...] = ()
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -91,6 +93,7 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     total_ms: int = 900_000
     credit: str | None = None  # in dollars: what a process may serve while the store is down; None: nothing
     hold_s: int = 120  # how long a hold outlives the process that made it
+    retries: int = 0  # how often a call is sent again whose provider failed before it answered
     queue_ms: int = 0  # how long a call waits for room under a limit on requests or concurrent calls
     drain_calls_max: int = 1_000
     connections_max: int = 1_000
@@ -135,11 +138,7 @@ def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> S
     models = {
         name: msgspec.structs.replace(one, provider=canonical(one.provider)) for name, one in settings.models.items()
     }
-    for name, model in models.items():
-        if model.provider not in settings.providers:
-            raise BadSettings(f"models.{name}: {_not_active(model.provider, settings)}")
-        if model.cheaper is not None and (model.cheaper not in models or model.cheaper == name):
-            raise BadSettings(f"models.{name}.cheaper: name another of the models, not {model.cheaper!r}")
+    _check_models(models, settings)
     if settings.secret_key is not None and len(settings.secret_key) < SECRET_KEY_CHARACTERS_MIN:
         raise BadSettings(f"secret_key is too short: it takes at least {SECRET_KEY_CHARACTERS_MIN} characters")
     if settings.limits.credit is not None:
@@ -149,6 +148,19 @@ def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> S
             raise BadSettings(f"limits.credit is no amount of dollars: {error}") from error
     database_url = settings.database_url or f"sqlite:///{default_database()}"
     return msgspec.structs.replace(settings, models=models, database_url=database_url)
+
+
+def _check_models(models: Mapping[str, ModelSetting], settings: Settings) -> None:
+    """Raise BadSettings naming the model that goes nowhere."""
+    for name, model in models.items():
+        if model.provider not in settings.providers:
+            raise BadSettings(f"models.{name}: {_not_active(model.provider, settings)}")
+        if model.cheaper is not None and (model.cheaper not in models or model.cheaper == name):
+            raise BadSettings(f"models.{name}.cheaper: name another of the models, not {model.cheaper!r}")
+    for name, model in models.items():
+        for other in model.fallbacks:
+            if other not in models or other == name:
+                raise BadSettings(f"models.{name}.fallbacks: name others of the models, not {other!r}")
 
 
 def default_database() -> Path:

@@ -97,7 +97,7 @@ def make_world(settings: Settings, committer: Committer, client: Client, hasher:
     limits = settings.limits
     providers = _providers(settings, client)
     routes = {
-        name: Route(model.provider, model.model, model.priced_as, model.cheaper)
+        name: Route(model.provider, model.model, model.priced_as, model.cheaper, model.fallbacks)
         for name, model in settings.models.items()
     }
     return World(
@@ -110,6 +110,7 @@ def make_world(settings: Settings, committer: Committer, client: Client, hasher:
         owner=committer.owner.name,
         drains=Drains(limits.drain_calls_max),
         hold_ttl_us=limits.hold_s * 1_000_000,
+        retries=limits.retries,
         queue_us=limits.queue_ms * 1_000,
     )
 

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from pertoken.__main__ import main
 from pertoken.gateway.exchange import HotExchange
 from pertoken.services import serve
+from pertoken.services.call import attempt
 from pertoken.store.bookkeeper import Bookkeeper
 
 VARIABLE = "CRASH_ORDER"
@@ -102,7 +103,7 @@ def arm(order: Order) -> None:
     wrap(Bookkeeper, "decide", before=at(BEFORE_DECIDE), after=None)
     wrap(Bookkeeper, "commit", before=at(DECIDED), after=at(COMMITTED))
     wrap(Bookkeeper, "expired_holds", before=None, after=at(LOOKING))
-    wrap(serve, "forward", before=at(HELD), after=None)
+    wrap(attempt, "forward", before=at(HELD), after=None)
     wrap(serve, "settle", before=at(ANSWERED), after=at(SETTLED))
     wrap(HotExchange, "write", before=None, after=at(STREAMING))
 

@@ -21,6 +21,7 @@ class Route(NamedTuple):
     model: str
     priced_as: str | None = None  # the model whose price and size it has, None: its own
     cheaper: str | None = None  # the name that takes over where a budget has not enough left
+    fallbacks: tuple[str, ...] = ()  # the names that are tried where the provider fails before it answers
 
 
 class Offer(NamedTuple):

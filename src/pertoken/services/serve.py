@@ -4,40 +4,25 @@ The body of `serve` is the story; each step is a module in `services.call`. A st
 and the client reads it in its own wire format.
 """
 
-import asyncio
 import logging
-from typing import NamedTuple
 
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ids import RANDOM_BITS, new_id
-from pertoken.core.ledger import Claim, Event, Known, Outcome, Settled, Stale
-from pertoken.core.periods import US_PER_SECOND
-from pertoken.core.usage import Completeness, Reading
+from pertoken.core.ledger import Event, Outcome, Settled
 from pertoken.ports import Answer, Exchange, ProviderFailed, StoreUnavailable
-from pertoken.services.call.claim import outcome_of, read_claim, replay
-from pertoken.services.call.forward import answer_headers, changes, describe, forward, let_go, provider_refusal
-from pertoken.services.call.hold import Cheaper, Holding, open_hold
-from pertoken.services.call.identify import identify
+from pertoken.services.call.admit import Named, admit
+from pertoken.services.call.attempt import attempt
+from pertoken.services.call.claim import outcome_of, replay
+from pertoken.services.call.forward import answer_headers, provider_refusal
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.refuse import held_headers, refuse, remaining_header, settled_headers
 from pertoken.services.call.relay import Relayed, relay_stream, relay_whole
 from pertoken.services.call.settle import settle
-from pertoken.services.call.understand import Request, understand
+from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire.routes import Endpoint
 
 log = logging.getLogger("pertoken.call")
-
-
-class Named(NamedTuple):
-    """A call that was made before under the name that the client gives it."""
-
-    claim: Claim
-    known: Known
-
-
-QUEUE_POLL_US = 50_000  # how often a call that waits for room under a rate limit looks again
-STALE_MAX = 6  # times that keys or budgets may change, or the model, while one call is being admitted
 
 
 async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
@@ -54,20 +39,15 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
     if isinstance(admitted, Refusal):
         refuse(exchange, endpoint.format, admitted, call_id)
         return
-    request, holding = admitted
+    request, holding, answer, changed = await attempt(exchange, endpoint, world, call_id, *admitted)
 
-    change = changes(request, holding)
-    answer = await forward(exchange, request, change, call_id)
     if isinstance(answer, ProviderFailed):
-        await _give_up(request, holding, answer, describe(change), world)
         refuse(exchange, endpoint.format, provider_refusal(request, answer), call_id)
         return
-    if holding is None or answer.status >= 400:
-        await _void(request, holding, world)
+    if holding is None:
         await pass_on(exchange, request, answer, call_id)
         return
 
-    changed = describe(change)
     known = held_headers(call_id, request.model, holding, changed) + answer_headers(answer.headers)
     if request.facts.stream:
         exchange.start(answer.status, known + remaining_header(holding.tightest))
@@ -88,52 +68,6 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
         refuse(exchange, request.format, refusal, call_id)
     else:
         exchange.answer(answer.status, known + settled_headers(settled), relayed.last)
-
-
-async def admit(
-    exchange: Exchange, endpoint: Endpoint, world: World, call_id: str, now_us: int
-) -> tuple[Request, Holding | None] | Refusal | Named:
-    """Identify, understand and hold; where a budget leaves no room and policy lets calls wait, wait for it a while."""
-    deadline_us = now_us + world.queue_us
-    while True:
-        admitted = await try_to_admit(exchange, endpoint, world, call_id, now_us)
-        waits = isinstance(admitted, Refusal) and admitted.may_wait
-        now_us = world.clock.now_us()
-        if not waits or now_us + QUEUE_POLL_US > deadline_us or exchange.gone:
-            return admitted
-        await asyncio.sleep(QUEUE_POLL_US / US_PER_SECOND)
-        now_us = world.clock.now_us()
-
-
-async def try_to_admit(
-    exchange: Exchange, endpoint: Endpoint, world: World, call_id: str, now_us: int
-) -> tuple[Request, Holding | None] | Refusal | Named:
-    """Identify, understand and hold. Decided again when keys, budgets or prices change meanwhile."""
-    model = None
-    for _ in range(STALE_MAX):
-        caller = await identify(exchange.headers, exchange.query, world)
-        if isinstance(caller, Refusal):
-            return caller
-        request = understand(exchange, endpoint, caller, world, now_us, model)
-        if isinstance(request, Refusal):
-            return request
-        if not request.facts.bills:
-            caller = await identify(exchange.headers, exchange.query, world, surely=True)
-            return caller if isinstance(caller, Refusal) else (request, None)
-        claim = read_claim(caller.headers, caller.key, exchange, endpoint.upstream_path)
-        if isinstance(claim, Refusal):
-            return claim
-        holding = await open_hold(request, call_id, world, claim)
-        if isinstance(holding, Refusal):
-            return holding
-        if isinstance(holding, Known):
-            assert claim is not None
-            return Named(claim, holding)
-        if isinstance(holding, Cheaper):
-            model = holding.model
-        elif not isinstance(holding, Stale):
-            return request, holding
-    raise AssertionError("the directory changes faster than one call can be admitted")
 
 
 async def pass_on(exchange: Exchange, request: Request, answer: Answer, call_id: str) -> None:
@@ -163,19 +97,3 @@ def refusal_at_the_end(
             else provider_refusal(request, relayed.failure)
         )
     return None
-
-
-async def _give_up(
-    request: Request, holding: Holding | None, failure: ProviderFailed, changed: str | None, world: World
-) -> None:
-    """End the hold of a call that got no answer: settled on counted input where the provider may charge for it."""
-    if holding is not None and failure.may_bill:
-        nothing = Relayed(Reading(None, Completeness.MISSING), "", b"", failure)
-        await settle(request, holding, nothing, changed, world)
-    else:
-        await _void(request, holding, world)
-
-
-async def _void(request: Request, holding: Holding | None, world: World) -> None:
-    if holding is not None:
-        await let_go(request, holding, world)

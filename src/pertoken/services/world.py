@@ -39,4 +39,5 @@ class World(NamedTuple):
     owner: str  # names this process on its holds
     drains: Drains
     hold_ttl_us: int
+    retries: int = 0  # how often a call whose provider failed before it answered is sent again
     queue_us: int = 0  # how long a call waits for room under a rate limit before it is refused

@@ -24,7 +24,8 @@ class Request(NamedTuple):
     attribution: Attribution
     opened_at_us: int
     asked_model: str  # by the client; that of `facts` is another where a cheaper one took over
-    cheaper: str | None  # the model name that may take over, None: no other
+    cheaper: str | None = None  # the model name that may take over where a budget has not enough left
+    fallbacks: tuple[str, ...] = ()  # the model names that may where the provider fails
 
     @property
     def format(self) -> Format:
@@ -73,11 +74,8 @@ def understand(  # noqa: PLR0917 - what a call has
     if endpoint.stream is not None:
         facts = facts._replace(stream=endpoint.stream)
     asked_model = facts.model
-    cheaper = None
     if instead is not None:
         facts = facts._replace(model=instead)
-    elif asked_model in world.offers.routes:
-        cheaper = world.offers.routes[asked_model].cheaper
     offer = world.offers.find(
         facts.model,
         endpoint.wire,
@@ -89,4 +87,6 @@ def understand(  # noqa: PLR0917 - what a call has
     if isinstance(offer, Refusal):
         return offer
     attribution = attribute(caller, facts, offer.provider.name)
-    return Request(endpoint, facts, exchange.body, offer, attribution, now_us, asked_model, cheaper)
+    route = world.offers.routes.get(asked_model) if instead is None else None
+    others = () if route is None else (route.cheaper, route.fallbacks)
+    return Request(endpoint, facts, exchange.body, offer, attribution, now_us, asked_model, *others)

@@ -1,0 +1,74 @@
+"""Steps 1 to 4 as one: identify, understand and hold, again where something changed meanwhile, or after a wait."""
+
+import asyncio
+from typing import NamedTuple
+
+from pertoken.core.errors import Refusal
+from pertoken.core.ledger import Claim, Known, Stale
+from pertoken.core.periods import US_PER_SECOND
+from pertoken.ports import Exchange
+from pertoken.services.call.claim import read_claim
+from pertoken.services.call.hold import Cheaper, Holding, open_hold
+from pertoken.services.call.identify import identify
+from pertoken.services.call.understand import Request, understand
+from pertoken.services.world import World
+from pertoken.wire.routes import Endpoint
+
+
+class Named(NamedTuple):
+    """A call that was made before under the name that the client gives it."""
+
+    claim: Claim
+    known: Known
+
+
+QUEUE_POLL_US = 50_000  # how often a call that waits for room under a rate limit looks again
+STALE_MAX = 6  # times that keys or budgets may change, or the model, while one call is being admitted
+
+
+async def admit(
+    exchange: Exchange, endpoint: Endpoint, world: World, call_id: str, now_us: int
+) -> tuple[Request, Holding | None] | Refusal | Named:
+    """Identify, understand and hold; where a budget leaves no room and policy lets calls wait, wait for it a while."""
+    deadline_us = now_us + world.queue_us
+    while True:
+        admitted = await try_to_admit(exchange, endpoint, world, call_id, now_us)
+        waits = isinstance(admitted, Refusal) and admitted.may_wait
+        now_us = world.clock.now_us()
+        if not waits or now_us + QUEUE_POLL_US > deadline_us or exchange.gone:
+            return admitted
+        await asyncio.sleep(QUEUE_POLL_US / US_PER_SECOND)
+        now_us = world.clock.now_us()
+
+
+async def try_to_admit(  # noqa: PLR0917 - what a call has
+    exchange: Exchange, endpoint: Endpoint, world: World, hold_id: str, now_us: int, model: str | None = None
+) -> tuple[Request, Holding | None] | Refusal | Named:
+    """Identify, understand, with `model` as a call to that one, and hold.
+
+    Decided again when keys, budgets or prices change meanwhile.
+    """
+    for _ in range(STALE_MAX):
+        caller = await identify(exchange.headers, exchange.query, world)
+        if isinstance(caller, Refusal):
+            return caller
+        request = understand(exchange, endpoint, caller, world, now_us, model)
+        if isinstance(request, Refusal):
+            return request
+        if not request.facts.bills:
+            caller = await identify(exchange.headers, exchange.query, world, surely=True)
+            return caller if isinstance(caller, Refusal) else (request, None)
+        claim = read_claim(caller.headers, caller.key, exchange, endpoint.upstream_path)
+        if isinstance(claim, Refusal):
+            return claim
+        holding = await open_hold(request, hold_id, world, claim)
+        if isinstance(holding, Refusal):
+            return holding
+        if isinstance(holding, Known):
+            assert claim is not None
+            return Named(claim, holding)
+        if isinstance(holding, Cheaper):
+            model = holding.model
+        elif not isinstance(holding, Stale):
+            return request, holding
+    raise AssertionError("the directory changes faster than one call can be admitted")
