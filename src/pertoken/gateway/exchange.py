@@ -127,7 +127,7 @@ class HotExchange:
         if self.disconnected:
             return
         if not self.keep_alive:
-            self._protocol.transport.close()
+            self._protocol.close()
         self._protocol.on_response_complete()
 
 

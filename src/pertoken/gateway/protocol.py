@@ -23,6 +23,7 @@ HEADER_BYTES_MAX = 64 * 1024
 HEADERS_MAX = 200
 REQUEST_IDLE_S = 30  # a request whose bytes stop coming for this long is given up; so is a connection without any
 REQUEST_S = 300  # a request whose bytes trickle in for this long is given up as well
+TAKEN_BYTES_MIN = 64 * 1024  # a client that is behind takes at least so much in the time it has, or is cut
 
 log = logging.getLogger("pertoken.gateway")
 
@@ -32,6 +33,7 @@ class CallProtocol(HttpToolsProtocol):
 
     world: ClassVar[World]
     body_bytes_max: ClassVar[int]
+    client_idle_ms: ClassVar[int]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -40,6 +42,7 @@ class CallProtocol(HttpToolsProtocol):
         self._mid_request = False
         self._began_at = 0.0  # the request being read, in loop time
         self._idle_timer: asyncio.TimerHandle | None = None
+        self._client_timer: asyncio.TimerHandle | None = None  # runs while the client is behind with taking
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; one that asks for nothing is not kept for ever."""
@@ -57,14 +60,36 @@ class CallProtocol(HttpToolsProtocol):
             self._idle_timer = self.loop.call_later(max(0.0, min(REQUEST_IDLE_S, left_s)), self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer; the running call goes on without its client, unless it asked to be told."""
+        """Forget the timers; the running call goes on without its client, unless it asked to be told."""
         if self._idle_timer is not None:
             self._idle_timer.cancel()
             self._idle_timer = None
+        self._unwatch_client()
         super().connection_lost(exc)
         cycle: object = self.cycle
         if isinstance(cycle, HotExchange):
             cycle.hung_up()
+
+    def pause_writing(self) -> None:
+        """Wait for a client that does not take what is written; not for ever."""
+        super().pause_writing()
+        self._watch_client()
+
+    def resume_writing(self) -> None:
+        """Write on: the client has taken nearly all."""
+        super().resume_writing()
+        if not self.transport.is_closing():
+            self._unwatch_client()
+
+    def close(self) -> None:
+        """Close once the client has taken what was written; it has no more time for that than ever."""
+        self.transport.close()
+        self._watch_client()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that nobody has asked for anything on for a while."""
+        if not self.transport.is_closing():
+            self.close()
 
     def on_message_begin(self) -> None:
         """Begin to read a request."""
@@ -181,12 +206,33 @@ class CallProtocol(HttpToolsProtocol):
         else:
             if self._mid_request:
                 log.warning("%s", message)
-            self.transport.close()
+            self.close()
+
+    def _watch_client(self) -> None:
+        """Look again when the client has had its time."""
+        self._unwatch_client()
+        left_bytes = self.transport.get_write_buffer_size()
+        self._client_timer = self.loop.call_later(self.client_idle_ms / 1000, self._look_at_client, left_bytes)
+
+    def _unwatch_client(self) -> None:
+        if self._client_timer is not None:
+            self._client_timer.cancel()
+            self._client_timer = None
+
+    def _look_at_client(self, before_bytes: int) -> None:
+        """Cut a client that has taken next to nothing: what is kept for it, and its call, must end some time."""
+        left_bytes = self.transport.get_write_buffer_size()
+        if left_bytes <= before_bytes - TAKEN_BYTES_MIN:
+            self._watch_client()
+            return
+        log.warning("a client took nothing of its answer for %d ms and was cut", self.client_idle_ms)
+        self.transport.abort()
 
 
-def bind(world: World, body_bytes_max: int) -> type[CallProtocol]:
+def bind(world: World, body_bytes_max: int, client_idle_ms: int) -> type[CallProtocol]:
     """Return the protocol class that serves calls in `world`."""
-    return type("BoundCallProtocol", (CallProtocol,), {"world": world, "body_bytes_max": body_bytes_max})
+    bound = {"world": world, "body_bytes_max": body_bytes_max, "client_idle_ms": client_idle_ms}
+    return type("BoundCallProtocol", (CallProtocol,), bound)
 
 
 async def _serve_safely(exchange: HotExchange, world: World) -> None:
