@@ -43,6 +43,7 @@ class CallProtocol(HttpToolsProtocol):
         self._began_at = 0.0  # the request being read, in loop time
         self._idle_timer: asyncio.TimerHandle | None = None
         self._client_timer: asyncio.TimerHandle | None = None  # runs while the client is behind with taking
+        self._next_waits = False  # the next request, for a client that is behind
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; one that asks for nothing is not kept for ever."""
@@ -55,9 +56,8 @@ class CallProtocol(HttpToolsProtocol):
         if self._idle_timer is not None:
             self._idle_timer.cancel()
             self._idle_timer = None
-        if self._mid_request and not self.transport.is_closing():
-            left_s = self._began_at + REQUEST_S - self.loop.time()
-            self._idle_timer = self.loop.call_later(max(0.0, min(REQUEST_IDLE_S, left_s)), self._give_up)
+        if self._mid_request and not self.pipeline and not self._next_waits and not self.transport.is_closing():
+            self._expect_rest()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the timers; the running call goes on without its client, unless it asked to be told."""
@@ -78,8 +78,26 @@ class CallProtocol(HttpToolsProtocol):
     def resume_writing(self) -> None:
         """Write on: the client has taken nearly all."""
         super().resume_writing()
-        if not self.transport.is_closing():
-            self._unwatch_client()
+        if self.transport.is_closing():
+            return
+        self._unwatch_client()
+        if self._next_waits:
+            self._next_waits = False
+            self.on_response_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request: when the client has taken enough of its answers, and one at a time."""
+        if self.flow.write_paused and not self.transport.is_closing():
+            self._next_waits = True
+            self.flow.pause_reading()
+            self._watch_client()
+            return
+        super().on_response_complete()
+        if self.pipeline:
+            self.flow.pause_reading()
+        elif self._mid_request:
+            self._began_at = self.loop.time()  # until now it was we who did not read on
+            self._expect_rest()
 
     def close(self) -> None:
         """Close once the client has taken what was written; it has no more time for that than ever."""
@@ -196,6 +214,13 @@ class CallProtocol(HttpToolsProtocol):
         exchange.parts.clear()
         refuse(exchange, exchange.endpoint.format, refusal, "-")
         log.warning("refused unread: %s", refusal.message)
+
+    def _expect_rest(self) -> None:
+        """Give up a request whose rest does not come."""
+        if self._idle_timer is not None:
+            self._idle_timer.cancel()
+        left_s = self._began_at + REQUEST_S - self.loop.time()
+        self._idle_timer = self.loop.call_later(max(0.0, min(REQUEST_IDLE_S, left_s)), self._give_up)
 
     def _give_up(self) -> None:
         if self.transport.is_closing():
