@@ -56,9 +56,12 @@ class HotExchange:
             self._when_gone = do
 
     def hung_up(self) -> None:
-        """Tell whoever asked that the client is gone."""
+        """Note that the client is gone, and tell whoever asked."""
         do, self._when_gone = self._when_gone, None
-        if do is not None and not self.response_complete:
+        if self.response_complete:
+            return
+        self.disconnected = True
+        if do is not None:
             do()
 
     def answer(self, status: int, headers: HeaderList, body: bytes) -> None:

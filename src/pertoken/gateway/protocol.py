@@ -38,6 +38,7 @@ class CallProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._hot: HotExchange | None = None  # the request being read, when it is the data plane's
+        self._serving: HotExchange | None = None  # the one being answered; uvicorn's `cycle` is the last that was read
         self._header_bytes = 0
         self._mid_request = False
         self._began_at = 0.0  # the request being read, in loop time
@@ -66,9 +67,9 @@ class CallProtocol(HttpToolsProtocol):
             self._idle_timer = None
         self._unwatch_client()
         super().connection_lost(exc)
-        cycle: object = self.cycle
-        if isinstance(cycle, HotExchange):
-            cycle.hung_up()
+        if self._serving is not None:
+            self._serving.hung_up()
+        self.pipeline.clear()
 
     def pause_writing(self) -> None:
         """Wait for a client that does not take what is written; not for ever."""
@@ -193,6 +194,7 @@ class CallProtocol(HttpToolsProtocol):
             self._serve(cycle)
 
     def _serve(self, exchange: HotExchange) -> None:
+        self._serving = exchange
         task = self.loop.create_task(_serve_safely(exchange, self.world))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
