@@ -91,6 +91,7 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_byte_ms: int = 600_000
     idle_ms: int = 120_000
     total_ms: int = 900_000
+    client_idle_ms: int = 60_000  # a client that takes nothing of its answer for so long is cut (nginx waits as long)
     credit: str | None = None  # in dollars: what a process may serve while the store is down; None: nothing
     hold_s: int = 120  # how long a hold outlives the process that made it
     retries: int = 0  # how often a call is sent again whose provider failed before it answered

@@ -28,7 +28,7 @@ def told(story: Story, monkeypatch: pytest.MonkeyPatch) -> bytes:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             ready = asyncio.Event()
             config = uvicorn.Config(
-                create_app(world, api), http=protocol.bind(world, 10_000), log_config=None, lifespan="off"
+                create_app(world, api), http=protocol.bind(world, 10_000, 60_000), log_config=None, lifespan="off"
             )
             server = _Server(config, ready.set)
             serving = asyncio.ensure_future(server.serve(sockets=[listener]))

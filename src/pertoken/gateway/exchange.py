@@ -67,9 +67,12 @@ class HotExchange:
             self._when_gone = do
 
     def hung_up(self) -> None:
-        """Tell whoever asked that the client is gone."""
+        """Note that the client is gone, and tell whoever asked."""
         do, self._when_gone = self._when_gone, None
-        if do is not None and not self.response_complete:
+        if self.response_complete:
+            return
+        self.disconnected = True
+        if do is not None:
             do()
 
     def answer(self, status: int, headers: AnswerHeaders, body: bytes) -> None:
@@ -128,7 +131,7 @@ class HotExchange:
         if self.disconnected:
             return
         if not self.keep_alive:
-            self._protocol.transport.close()
+            self._protocol.close()
         self._protocol.on_response_complete()
 
 

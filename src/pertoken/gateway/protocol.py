@@ -26,6 +26,7 @@ HEADER_BYTES_MAX = 64 * 1024
 HEADERS_MAX = 200
 REQUEST_IDLE_S = 30  # a request whose bytes stop coming for this long is given up; so is a connection without any
 REQUEST_S = 300  # a request whose bytes trickle in for this long is given up as well
+TAKEN_BYTES_MIN = 64 * 1024  # a client that is behind takes at least so much in the time it has, or is cut
 
 log = logging.getLogger("pertoken.gateway")
 
@@ -35,17 +36,21 @@ class CallProtocol(HttpToolsProtocol):
 
     world: ClassVar[World]
     body_bytes_max: ClassVar[int]
+    client_idle_ms: ClassVar[int]
     heads: ClassVar[Heads]
     deadlines: ClassVar[Deadlines]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._hot: HotExchange | None = None  # the request being read, when it is the data plane's
+        self._serving: HotExchange | None = None  # the one being answered; uvicorn's `cycle` is the last that was read
         self._header_bytes = 0
         self._mid_request = False
         self._began_at = 0.0  # the request being read, in loop time
         self._message: Message | None = None  # what is being read, if it came whole and alone
         self.deadline = NEVER  # in loop time: when this connection is given up
+        self._client_timer: asyncio.TimerHandle | None = None  # runs while the client is behind with taking
+        self._next_waits = False  # the next request, for a client that is behind
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; one that asks for nothing is not kept for ever."""
@@ -56,7 +61,8 @@ class CallProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read what came: a whole request with a head that is known at once, all else by llhttp."""
         cycle = self.cycle
-        if self._mid_request or not (cycle is None or cycle.response_complete) or self.transport.is_closing():
+        is_busy = self._mid_request or self._next_waits or (cycle is not None and not cycle.response_complete)
+        if is_busy or self.transport.is_closing():
             self._message = None
         else:
             self._message = message = cut(data)
@@ -72,16 +78,60 @@ class CallProtocol(HttpToolsProtocol):
                 return
         super().data_received(data)
         if self._mid_request:
-            self.deadline = min(self._began_at + REQUEST_S, self.loop.time() + REQUEST_IDLE_S)
-        elif self.cycle is not cycle:
-            self.deadline = NEVER if not self.cycle.response_complete else self.loop.time() + self.timeout_keep_alive
+            is_next = not self.pipeline and not self._next_waits
+            self.deadline = self._rest_due_at() if is_next else NEVER  # else it is we who do not read on
+        elif self.cycle is not None and not self.cycle.response_complete:
+            self.deadline = NEVER
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the running call go on without its client, unless it asked to be told."""
+        self._unwatch_client()
         super().connection_lost(exc)
-        cycle: object = self.cycle
-        if isinstance(cycle, HotExchange):
-            cycle.hung_up()
+        if self._serving is not None:
+            self._serving.hung_up()
+        self.pipeline.clear()
+        self._hot = self.cycle = None  # type: ignore[assignment]  # it points back here: no cycle is left behind
+
+    def pause_writing(self) -> None:
+        """Wait for a client that does not take what is written; not for ever."""
+        super().pause_writing()
+        self._watch_client()
+
+    def resume_writing(self) -> None:
+        """Write on: the client has taken nearly all."""
+        super().resume_writing()
+        if self.transport.is_closing():
+            return
+        self._unwatch_client()
+        if self._next_waits:
+            self._next_waits = False
+            self.on_response_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request: when the client has taken enough of its answers, and one at a time."""
+        if self.flow.write_paused and not self.transport.is_closing():
+            self._next_waits = True
+            self.flow.pause_reading()
+            self._watch_client()
+            return
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        self.deadline = self.loop.time() + self.timeout_keep_alive
+        if self.pipeline:
+            self.deadline = NEVER
+            self._start_asgi_task(*self.pipeline.pop())
+        if self.pipeline:
+            self.flow.pause_reading()
+        elif self._mid_request:
+            self._began_at = self.loop.time()  # until now it was we who did not read on
+            self.deadline = self._rest_due_at()
+
+    def close(self) -> None:
+        """Close once the client has taken what was written; it has no more time for that than ever."""
+        self.transport.close()
+        self._watch_client()
 
     def on_message_begin(self) -> None:
         """Begin to read a request."""
@@ -161,17 +211,6 @@ class CallProtocol(HttpToolsProtocol):
                 self.heads.remember(self._message.key, exchange.head)
             self._serve(exchange)
 
-    def on_response_complete(self) -> None:
-        """Go on with the next request in the pipeline, or wait for one."""
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
-        else:
-            self.deadline = self.loop.time() + self.timeout_keep_alive
-
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """Start what waited in the pipeline, ours or uvicorn's."""
         if not isinstance(cycle, HotExchange):
@@ -182,6 +221,7 @@ class CallProtocol(HttpToolsProtocol):
             self._serve(cycle)
 
     def _serve(self, exchange: HotExchange) -> None:
+        self._serving = exchange
         task = self.loop.create_task(_serve_safely(exchange, self.world))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
@@ -204,6 +244,10 @@ class CallProtocol(HttpToolsProtocol):
         refuse(exchange, exchange.endpoint.format, refusal, "-")
         log.warning("refused unread: %s", refusal.message)
 
+    def _rest_due_at(self) -> float:
+        """Return when a request is given up whose rest does not come."""
+        return min(self._began_at + REQUEST_S, self.loop.time() + REQUEST_IDLE_S)
+
     def give_up(self) -> None:
         """End a request that took too long to arrive, or a connection that nobody uses."""
         self.deadline = NEVER
@@ -215,12 +259,38 @@ class CallProtocol(HttpToolsProtocol):
         else:
             if self._mid_request:
                 log.warning("%s", message)
-            self.transport.close()
+            self.close()
+
+    def _watch_client(self) -> None:
+        """Look again when the client has had its time."""
+        self._unwatch_client()
+        left_bytes = self.transport.get_write_buffer_size()
+        self._client_timer = self.loop.call_later(self.client_idle_ms / 1000, self._look_at_client, left_bytes)
+
+    def _unwatch_client(self) -> None:
+        if self._client_timer is not None:
+            self._client_timer.cancel()
+            self._client_timer = None
+
+    def _look_at_client(self, before_bytes: int) -> None:
+        """Cut a client that has taken next to nothing: what is kept for it, and its call, must end some time."""
+        left_bytes = self.transport.get_write_buffer_size()
+        if left_bytes <= before_bytes - TAKEN_BYTES_MIN:
+            self._watch_client()
+            return
+        log.warning("a client took nothing of its answer for %d ms and was cut", self.client_idle_ms)
+        self.transport.abort()
 
 
-def bind(world: World, body_bytes_max: int) -> type[CallProtocol]:
+def bind(world: World, body_bytes_max: int, client_idle_ms: int) -> type[CallProtocol]:
     """Return the protocol class that serves calls in `world`."""
-    of_one_process = {"world": world, "body_bytes_max": body_bytes_max, "heads": Heads(), "deadlines": Deadlines()}
+    of_one_process = {
+        "world": world,
+        "body_bytes_max": body_bytes_max,
+        "client_idle_ms": client_idle_ms,
+        "heads": Heads(),
+        "deadlines": Deadlines(),
+    }
     return type("BoundCallProtocol", (CallProtocol,), of_one_process)
 
 

@@ -52,7 +52,7 @@ async def _serve(settings: Settings, database: Database, listener: socket.socket
     _tame_the_collector()
     config = uvicorn.Config(
         create_app(world, create_api(plane)),
-        http=bind(world, settings.limits.body_bytes_max),
+        http=bind(world, settings.limits.body_bytes_max, settings.limits.client_idle_ms),
         log_config=None,
         access_log=False,
         server_header=False,

@@ -129,6 +129,8 @@ class Transfer:
         self._sink = sink
         try:
             self.pass_on()
+            if not self._full:
+                self._resume()  # the buffer may have filled before anybody poured
             while self._failure is None:
                 if self._full:
                     await room()

@@ -1,0 +1,313 @@
+"""A gateway of its own between a peer that behaves badly and others that do not: its memory, and how they fare."""
+
+import asyncio
+import contextlib
+import json
+import re
+import resource
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from tests.crash.client import Connection
+from tests.e2e.conftest import Stack, gateway_environ, start
+
+from pertoken.store.database import Database
+
+MB = 1024 * 1024
+SMALL_BUFFER = 64 * 1024  # of sockets, so that what a peer can push is what the gateway takes
+OTHERS = 4  # well-behaved callers at a time
+SPAN_S = 1.0
+STUCK_S = 0.3  # without a byte taken: whoever sends is stuck
+WORSE_MAX = 5  # times that the others' median may grow, and their number of calls shrink: two cores serve all of this
+MODEL = "gpt-4o-mini"
+CHAT = "/v1/chat/completions"
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+DONE = b"data: [DONE]\n\n"
+LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+
+
+def event(text: str, padding: int = 0) -> bytes:
+    """Return one piece of a streamed chat completion; OpenAI does pad them, under this name."""
+    choices = [{"index": 0, "delta": {"content": text}}]
+    said = {"id": "c", "model": MODEL, "choices": choices, "obfuscation": "x" * padding}
+    return b"data: %b\n\n" % json.dumps(said).encode()
+
+
+def usage(tokens: int) -> bytes:
+    """Return the piece that says what was used, and the end behind it."""
+    used = {"prompt_tokens": 5, "completion_tokens": tokens, "total_tokens": 5 + tokens}
+    said = {"id": "c", "model": MODEL, "choices": [], "usage": used}
+    return b"data: %b\n\n" % json.dumps(said).encode() + DONE
+
+
+def chunk(data: bytes) -> bytes:
+    """Return one chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def words(count: int) -> bytes:
+    """Return a chunk of so many events of 2 KB with a word each."""
+    return chunk(event("word ", 1_900) * count)
+
+
+def ending(tokens: int) -> bytes:
+    """Return the end of a streamed answer of so many tokens."""
+    return chunk(usage(tokens)) + b"0\r\n\r\n"
+
+
+Story = Callable[["Call"], None]
+
+
+class Call:
+    """One request that reached the bad provider, and the socket it is answered on."""
+
+    def __init__(self, connection: socket.socket, request: bytes) -> None:
+        self.connection = connection
+        self.request = request
+        self.pushed_bytes = 0
+
+    def push(self, data: bytes) -> None:
+        """Send, counting what the other side took. Raises OSError."""
+        view = memoryview(data)
+        while view:
+            sent = self.connection.send(view)
+            self.pushed_bytes += sent
+            view = view[sent:]
+
+
+class BadProvider:
+    """A provider on a socket. Each request is answered by `story`, on a thread of its own."""
+
+    def __init__(self) -> None:
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=1_024)
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL_BUFFER)
+        self._connections: set[socket.socket] = set()
+        self.story: Story = lambda call: call.push(HEAD + ending(1))
+        self.calls: list[Call] = []
+        host, port = self._listener.getsockname()
+        self.url = f"http://{host}:{port}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def pushed_bytes(self) -> int:
+        """What the gateway took of all answers."""
+        return sum(call.pushed_bytes for call in self.calls)
+
+    def stop(self) -> None:
+        """Close everything, so that every thread ends."""
+        for one in (self._listener, *self._connections):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self._connections.add(connection)
+                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while request := _read_request(connection):
+                call = Call(connection, request)
+                self.calls.append(call)
+                self.story(call)
+        connection.close()
+        self._connections.discard(connection)
+
+
+def _read_request(connection: socket.socket) -> bytes:
+    data = b""
+    while b"\r\n\r\n" not in data:
+        piece = connection.recv(65_536)
+        if not piece:
+            return b""
+        data += piece
+    head, _, body = data.partition(b"\r\n\r\n")
+    found = LENGTH.search(head)
+    missing = int(found[1]) - len(body) if found else 0
+    while missing > 0 and (piece := connection.recv(65_536)):
+        data += piece
+        missing -= len(piece)
+    return data
+
+
+class Fared(NamedTuple):
+    """How the well-behaved callers fared in a span of time."""
+
+    calls: int
+    failed: int
+    p50_ms: float
+    most_ms: float
+
+    def __str__(self) -> str:
+        return f"{self.calls} calls, {self.failed} failed, p50 {self.p50_ms:.1f} ms, at most {self.most_ms:.0f} ms"
+
+
+@dataclass
+class Rig(Stack):
+    """The gateway, a bad provider under the name of OpenAI, and the simulator, for the others, under Anthropic's."""
+
+    provider: BadProvider = field(default_factory=BadProvider)
+    other_secret: str = ""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where the gateway listens."""
+        parts = urlsplit(self.gateway.url)
+        return str(parts.hostname), int(parts.port or 0)
+
+    def rss_mb(self) -> float:
+        """Return the memory that the gateway has now."""
+        return self._status("VmRSS") / 1024
+
+    def watch_memory(self) -> Callable[[], float]:
+        """Return a function that tells how many MB more than now the gateway had at most since."""
+        with contextlib.suppress(OSError):  # where the system does not forget the old peak, only a higher one is seen
+            Path(f"/proc/{self.gateway.popen.pid}/clear_refs").write_text("5")
+        before = max(self.rss_mb(), self._status("VmHWM") / 1024)
+        return lambda: self._status("VmHWM") / 1024 - before
+
+    def fds(self) -> int:
+        """Return how many files and sockets the gateway has open."""
+        return len(list(Path(f"/proc/{self.gateway.popen.pid}/fd").iterdir()))
+
+    def request(self, *, stream: bool = True, more_headers: bytes = b"", **more: Any) -> bytes:
+        """Return the bytes of a call to the bad provider."""
+        body = json.dumps(
+            {"model": MODEL, "stream": stream, "messages": [{"role": "user", "content": "go on"}], **more}
+        )
+        head = f"POST {CHAT} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {self.secret}\r\n".encode() + more_headers
+        return head + b"content-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body) + body.encode()
+
+    @contextmanager
+    def client(self, data: bytes = b"", *, receive_bytes: int = SMALL_BUFFER) -> Iterator[socket.socket]:
+        """Connect with a small receive buffer, and send `data`."""
+        with socket.socket() as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+            connection.settimeout(30)
+            connection.connect(self.address)
+            connection.sendall(data)
+            yield connection
+
+    def others(self, span_s: float = SPAN_S) -> Fared:
+        """Have the others call for so long, and return how they fared."""
+        return asyncio.run(self._others(span_s))
+
+    def unharmed(self, calm: Fared, meanwhile: Fared) -> None:
+        """Assert that the others were served as in calm."""
+        assert calm.failed == meanwhile.failed == 0
+        assert meanwhile.calls * WORSE_MAX >= calm.calls, (calm, meanwhile)
+        assert meanwhile.p50_ms <= calm.p50_ms * WORSE_MAX, (calm, meanwhile)
+
+    async def _others(self, span_s: float) -> Fared:
+        times_ms: list[float] = []
+        failed = 0
+        deadline = time.monotonic() + span_s
+        headers = {"x-api-key": self.other_secret, "anthropic-version": "2023-06-01"}
+        messages = [{"role": "user", "content": "hello"}]
+        body = {"model": "claude-haiku-4-5", "max_tokens": 20, "messages": messages}
+
+        async def one() -> None:
+            nonlocal failed
+            connection = Connection(self.gateway.url)
+            while time.monotonic() < deadline:
+                began = time.perf_counter()
+                answer = await connection.post("/v1/messages", headers, body)
+                times_ms.append((time.perf_counter() - began) * 1_000)
+                failed += answer is None or answer.status != 200
+            connection.close()
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(OTHERS):
+                group.create_task(one())
+        return Fared(len(times_ms), failed, statistics.median(times_ms), max(times_ms))
+
+    def _status(self, name: str) -> int:
+        text = Path(f"/proc/{self.gateway.popen.pid}/status").read_text()
+        found = re.search(rf"{name}:\s+(\d+) kB", text)
+        assert found is not None
+        return int(found[1])
+
+
+def wait_until_stuck(made: Rig, within_s: float = 30) -> None:
+    """Wait until the bad provider has sent something and cannot send more."""
+    deadline = time.monotonic() + within_s
+    before = -1
+    while before != made.provider.pushed_bytes or not before:
+        assert time.monotonic() < deadline, f"{before} bytes, and still more are taken"
+        before = made.provider.pushed_bytes
+        time.sleep(STUCK_S)
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Return all that comes until the connection ends, however it ends."""
+    pieces = []
+    with contextlib.suppress(ConnectionError):
+        while piece := connection.recv(MB):
+            pieces.append(piece)
+    return b"".join(pieces)
+
+
+def report(what: str, said: object) -> None:
+    """Print a figure, for a person who runs this with -s."""
+    print(f"\n{what}: {said}", end="")  # noqa: T201 - see above
+
+
+def wait_for(holds: Callable[[], object], within_s: float = 15) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + within_s
+    while not holds():
+        assert time.monotonic() < deadline, "did not come true in time"
+        time.sleep(0.02)
+
+
+@contextmanager
+def rig(folder: Path, **limits: str) -> Iterator[Rig]:
+    """Yield a warm gateway of its own: the tokenizer is loaded, connections are open, and nothing is on its way.
+
+    This process and the gateway may open as many files as the system lets them.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    provider = BadProvider()
+    simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, folder / "simulator.log")
+    environ = gateway_environ(
+        simulator.url,
+        folder,
+        PERTOKEN_PROVIDERS__OPENAI__BASE_URL=f"{provider.url}/v1",
+        **{f"PERTOKEN_LIMITS__{limit.upper()}": value for limit, value in limits.items()},
+    )
+    gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
+    database = Database(environ["PERTOKEN_DATABASE_URL"])
+    made = Rig(gateway, simulator, database, provider=provider)
+    try:
+        _, made.other_secret = made.new_key("others")
+        made.key_id, made.secret = made.new_key("warming up")
+        _warm_up(made)
+        made.key_id, made.secret = made.new_key("measured")
+        yield made
+    finally:
+        gateway.stop()
+        simulator.stop()
+        provider.stop()
+        database.close()
+
+
+def _warm_up(made: Rig) -> None:
+    made.provider.story = lambda call: call.push(HEAD + chunk(event("words to count") + DONE) + b"0\r\n\r\n")
+    with made.client(made.request(more_headers=b"connection: close\r\n")) as connection:
+        read_all(connection)
+    made.settled(1)
+    made.others(0.3)
+    made.provider.calls.clear()

@@ -1,0 +1,297 @@
+"""Clients that do not take what they asked for, or ask for too much at once, or for nothing.
+
+Memory stays bounded, the provider is made to wait, the client is cut in the end, its calls are settled, and others feel
+nothing of it. With -s each test prints what it measured.
+"""
+
+import contextlib
+import json
+import re
+import resource
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.rig import (
+    HEAD,
+    MB,
+    MODEL,
+    Call,
+    Rig,
+    ending,
+    read_all,
+    report,
+    rig,
+    wait_for,
+    wait_until_stuck,
+    words,
+)
+
+CLIENT_IDLE_MS = 1_500
+PUSHED_MB_MAX = 16  # what all socket buffers between two peers hold, and a little
+STREAMS = 200
+CONNECTIONS = 5_000
+FILES = CONNECTIONS + 500  # that a process needs open for them
+WORDS = words(30)  # 60 KB
+
+
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[Rig]:
+    """Return a gateway that does not wait long for clients."""
+    limits = {"client_idle_ms": str(CLIENT_IDLE_MS), "idle_ms": "30000", "first_byte_ms": "30000"}
+    with rig(tmp_path, **limits) as made:
+        yield made
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[Rig]:
+    """Return a gateway that waits for clients as long as it does by default."""
+    with rig(tmp_path, idle_ms="30000", first_byte_ms="30000") as made:
+        yield made
+
+
+def stream(enough_bytes: int, call: Call) -> None:
+    """Answer with a stream of at least so many bytes, in words, with honest usage at the end."""
+    call.push(HEAD)
+    sent = 0
+    while call.pushed_bytes < enough_bytes:
+        call.push(WORDS)
+        sent += 30
+    call.push(ending(sent))
+
+
+def whole(content_bytes: int, answer_id: str = "c") -> bytes:
+    """Return a whole answer with so much text."""
+    message = {"role": "assistant", "content": "word " * (content_bytes // 5)}
+    used = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    body = json.dumps({"id": answer_id, "model": MODEL, "choices": [choice], "usage": used}).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
+
+
+def test_a_client_that_takes_nothing(impatient: Rig) -> None:
+    """The provider is made to wait; after the limit the client is cut, its answer read to the end, the call settled."""
+    enough_bytes = 2 * PUSHED_MB_MAX * MB
+    calm = impatient.others()
+    impatient.provider.story = lambda call: stream(enough_bytes, call)
+    more_mb = impatient.watch_memory()
+    with impatient.client(impatient.request()) as connection:
+        wait_until_stuck(impatient)
+        pushed_mb = impatient.provider.pushed_bytes / MB
+        held = impatient.open_holds()
+        meanwhile = impatient.others()
+        [event] = impatient.settled(1)
+        received = read_all(connection)
+
+    report("a client that takes nothing", f"{pushed_mb:.1f} MB taken of the provider, {more_mb():.0f} MB more memory")
+    report("others", f"{calm} -> {meanwhile}")
+    assert held
+    assert pushed_mb < PUSHED_MB_MAX
+    assert more_mb() < 64
+    impatient.unharmed(calm, meanwhile)
+    assert not received.endswith(b"0\r\n\r\n"), "an answer that was cut must not look whole"
+    assert event.completeness == "final"
+    assert event.quantities["output_tokens"] * len(WORDS) >= 30 * enough_bytes
+    assert "took nothing of its answer" in impatient.log()
+    assert impatient.differences() == []
+
+
+@pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
+def test_a_client_that_takes_its_time(impatient: Rig, is_stream: bool) -> None:
+    """Who takes steadily, however long it lasts, gets all of it."""
+    size = 12 * MB
+    answer = whole(size)
+    impatient.provider.story = lambda call: stream(size, call) if is_stream else call.push(answer)
+    began = time.monotonic()
+    with impatient.client(impatient.request(stream=is_stream, more_headers=b"connection: close\r\n")) as connection:
+        received = 0
+        end = b""
+        while piece := connection.recv(128 * 1024):
+            received += len(piece)
+            end = (end + piece)[-100:]
+            time.sleep(0.03)
+    assert time.monotonic() - began > CLIENT_IDLE_MS / 1000, "too fast to tell"
+
+    assert received > size
+    assert end.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n" if is_stream else b'"total_tokens": 12}}')
+    impatient.settled(1)
+
+
+def test_answers_that_nobody_takes(impatient: Rig) -> None:
+    """Whole answers to a client that reads none do not pile up: the next request waits, and in the end it is cut."""
+    asked = 40
+    answer = whole(2 * MB)
+    calm = impatient.others()
+    impatient.provider.story = lambda call: call.push(answer)
+    more_mb = impatient.watch_memory()
+    with impatient.client() as connection:
+        for _ in range(asked):
+            connection.sendall(impatient.request(stream=False))
+            time.sleep(0.02)
+        meanwhile = impatient.others()
+        wait_for(lambda: "took nothing of its answer" in impatient.log())
+    served = len(impatient.provider.calls)
+
+    report(f"{asked} answers of 2 MB that nobody takes", f"{served} served, {more_mb():.0f} MB more memory")
+    report("others", f"{calm} -> {meanwhile}")
+    assert served < PUSHED_MB_MAX / 2
+    assert more_mb() < 32
+    impatient.unharmed(calm, meanwhile)
+    impatient.settled(served)
+    assert impatient.differences() == []
+
+
+def test_a_last_answer_that_nobody_takes(impatient: Rig) -> None:
+    """A connection that closes when its answer is taken does not wait for that for ever."""
+    answer = whole(8 * MB)
+    impatient.provider.story = lambda call: call.push(answer)
+    files = impatient.fds()
+    with impatient.client(impatient.request(stream=False, more_headers=b"connection: close\r\n")) as connection:
+        wait_for(lambda: "took nothing of its answer" in impatient.log())
+        wait_for(lambda: impatient.fds() <= files + 1)  # the one to the provider is kept
+        received = read_all(connection)
+
+    assert 0 < len(received) < len(answer)
+    impatient.settled(1)
+
+
+def test_two_hundred_clients_that_take_nothing(patient: Rig) -> None:
+    """Two hundred large streams stand still at once: a bounded buffer for each, and others are served as ever."""
+    enough = threading.Event()
+
+    def story(call: Call) -> None:
+        call.push(HEAD)
+        sent = 0
+        while not enough.is_set():
+            call.push(WORDS)
+            sent += 30
+        call.push(ending(sent))
+
+    calm = patient.others()
+    patient.provider.story = story
+    more_mb = patient.watch_memory()
+    with contextlib.ExitStack() as stack:
+        for _ in range(STREAMS):
+            stack.enter_context(patient.client(patient.request()))
+        wait_for(lambda: len(patient.provider.calls) == STREAMS)
+        wait_until_stuck(patient)
+        meanwhile = patient.others()
+        pushed_mb = patient.provider.pushed_bytes / MB
+        stuck_mb = more_mb()
+        enough.set()
+    events = patient.settled(STREAMS, within_s=60)
+
+    report(f"{STREAMS} clients that take nothing", f"{pushed_mb:.0f} MB taken, {stuck_mb:.0f} MB more memory")
+    report("others", f"{calm} -> {meanwhile}")
+    report("when all have hung up and are settled", f"{more_mb():.0f} MB more memory at most")
+    assert pushed_mb < PUSHED_MB_MAX * STREAMS
+    assert stuck_mb < STREAMS
+    patient.unharmed(calm, meanwhile)
+    assert {event.completeness for event in events} == {"final"}
+    assert patient.differences() == []
+
+
+def test_hundreds_of_requests_at_once_on_one_connection(patient: Rig) -> None:
+    """Pipelined requests are answered one by one, in their order, and settled."""
+    asked = 300
+    patient.provider.story = lambda call: call.push(whole(100, re.findall(rb"caller \d+", call.request)[0].decode()))
+    requests = [patient.request(stream=False, user=f"caller {number}") for number in range(asked)]
+    requests[-1] = requests[-1].replace(b"host: x", b"host: x\r\nconnection: close")
+    more_mb = patient.watch_memory()
+    with patient.client(b"".join(requests)) as connection:
+        received = read_all(connection)
+
+    report(f"{asked} requests at once", f"{more_mb():.0f} MB more memory")
+    assert re.findall(rb"caller \d+", received) == [b"caller %d" % number for number in range(asked)]
+    assert more_mb() < 16
+    patient.settled(asked)
+
+
+def test_more_requests_at_once_than_anybody_needs(patient: Rig) -> None:
+    """A client that goes on asking without waiting has its next request read, not all of them."""
+    ended = threading.Event()
+
+    def story(call: Call) -> None:
+        time.sleep(0.005)
+        call.push(whole(100))
+
+    def ask(connection: socket.socket, request: bytes) -> None:
+        with contextlib.suppress(OSError):
+            while not ended.is_set():
+                connection.sendall(request)
+
+    calm = patient.others()
+    patient.provider.story = story
+    more_mb = patient.watch_memory()
+    with patient.client() as connection:
+        request = patient.request(stream=False, user="x" * 32 * 1024)
+        threading.Thread(target=ask, args=(connection, request), daemon=True).start()
+        received = b""
+        while received.count(b"HTTP/1.1 200 OK") < 200:
+            received += connection.recv(MB)
+        meanwhile = patient.others()
+        ended.set()
+    wait_for(lambda: not patient.open_holds())
+
+    report("a client that never stops asking", f"{more_mb():.0f} MB more memory")
+    report("others", f"{calm} -> {meanwhile}")
+    assert more_mb() < 16
+    patient.unharmed(calm, meanwhile)
+    patient.settled(len(patient.provider.calls))
+    assert patient.differences() == []
+
+
+def test_a_hang_up_with_a_request_behind(patient: Rig) -> None:
+    """A client that pipelines and leaves is noticed: the call that runs is settled, the others are not made."""
+    gone = threading.Event()
+
+    def story(call: Call) -> None:
+        call.push(HEAD + WORDS)
+        gone.wait(30)
+        for _ in range(20):
+            call.push(WORDS)
+            time.sleep(0.01)
+        call.push(ending(21 * 30))
+
+    patient.provider.story = story
+    with patient.client(patient.request() + patient.request() + patient.request()) as connection:
+        assert connection.recv(100)
+    gone.set()
+    [event] = patient.settled(1)
+
+    assert event.completeness == "final"
+    assert event.quantities["output_tokens"] == 21 * 30
+    assert len(patient.provider.calls) == 1
+    assert "mistake" not in patient.log()
+
+
+def test_five_thousand_idle_connections(patient: Rig) -> None:
+    """Connections that say nothing, or half a request, cost a few KB each, once, and nobody else anything."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < FILES:
+        pytest.skip(f"needs {FILES} open files, this system allows {soft} of at most {hard}")
+    calm = patient.others()
+    files = patient.fds()
+    half = patient.request()[:-10]
+    waves = []
+    for _ in range(2):
+        more_mb = patient.watch_memory()
+        with contextlib.ExitStack() as stack:
+            for number in range(CONNECTIONS):
+                connection = stack.enter_context(socket.create_connection(patient.address))
+                if number % 2:
+                    connection.sendall(half)
+            wait_for(lambda: patient.fds() >= files + CONNECTIONS)
+            meanwhile = patient.others()
+        waves.append(more_mb())
+        patient.unharmed(calm, meanwhile)
+        wait_for(lambda: patient.fds() <= files + 16)
+
+    report(f"{CONNECTIONS} idle connections", f"{waves[0]:.0f} MB more memory, {waves[1]:.0f} the second time")
+    report("others", f"{calm} -> {meanwhile}")
+    assert waves[0] < CONNECTIONS * 16 / 1024
+    assert waves[1] < waves[0] / 2 + 4
+    assert patient.settled(0) == []

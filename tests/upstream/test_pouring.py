@@ -1,0 +1,38 @@
+"""Pouring an answer into a sink: nothing that comes early, or not at all, leaves it waiting for ever."""
+
+import asyncio
+
+from tests.upstream.test_response import Caller, Run, Serve, new_client, post
+
+OK = b"HTTP/1.1 200 OK\r\n"
+GUARD_S = 10  # far above what anything here takes
+
+
+def test_what_came_before_pouring_began_does_not_stop_it(run: Run, serve: Serve) -> None:
+    """More than the buffer may have come before anybody asks for it: it is poured, and so is all the rest."""
+    body = b"0123456789abcdef" * 256 * 1024  # 4 MB, sixteen times the buffer
+
+    async def flood(caller: Caller) -> None:
+        await caller.write(OK + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+
+    async def story() -> None:
+        async with serve(flood) as provider:
+            client = new_client()
+            got = bytearray()
+
+            def sink(data: bytes) -> bool:
+                got.extend(data)
+                return False
+
+            async def room() -> None:
+                raise AssertionError("the sink is never full")
+
+            response = await post(client, provider.origin)
+            await asyncio.sleep(0.2)  # the buffer fills, reading pauses
+            try:
+                await asyncio.wait_for(response.pour(sink, room), GUARD_S)
+            finally:
+                await client.close()
+            assert bytes(got) == body
+
+    run(story())
