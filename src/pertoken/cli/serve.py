@@ -33,6 +33,7 @@ def serve(  # noqa: PLR0917 - click passes each option by name
 
     settings = load_settings(db, config)
     refuse_base_urls_that_are_none(settings)
+    refuse_keys_that_cannot_be_decrypted(settings)
     refuse_a_taken_port(host, port, "serve")
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if as_json else OneLine())
@@ -64,8 +65,20 @@ def refuse_base_urls_that_are_none(settings: "Settings") -> None:
     for name, provider in settings.providers.items():
         try:
             parse_origin(provider.base_url)
-        except ValueError as error:
-            raise Refused(f"providers.{name}.base_url: {error}; see: pertoken doctor") from error
+        except ValueError as error:  # it quotes the url, which may hold a secret
+            raise Refused(f"providers.{name}.base_url cannot be called: write https://HOST/PATH, no secret") from error
+
+
+def refuse_keys_that_cannot_be_decrypted(settings: "Settings") -> None:
+    """Say in one line which provider's key cannot be read."""
+    from pertoken.settings import BadSettings  # noqa: PLC0415 - keeps --help fast
+    from pertoken.wiring import provider_key  # noqa: PLC0415
+
+    for name in settings.providers:
+        try:
+            provider_key(settings, name)
+        except BadSettings as error:
+            raise Refused(str(error)) from error
 
 
 class OneLine(logging.Formatter):
