@@ -66,6 +66,7 @@ def _look(db: str | None, port: int) -> Iterator[Finding]:
     found = f"{len(settings.providers)} providers, {len(settings.models)} model names routed"
     yield Finding("settings", ok=True, found=found)
     yield from _providers(settings)
+    yield _admin_key(settings)
     yield from _store(settings)
     yield _port(port)
 
@@ -123,6 +124,18 @@ def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | N
         mend = f"set providers.{name}.on_hangup to drain, or stops_billing_on_abort to yes if you know better"
         return f"a stream that is cut leaves a charge that nobody sees: {known} after an abort", mend
     return None, None
+
+
+def _admin_key(settings: "Settings") -> Finding:
+    from pertoken.core.secrets import weakness  # noqa: PLC0415 - keeps --help fast
+
+    if not settings.admin_key:
+        return Finding("admin key", ok=True, found="none is set: only those that pertoken admin made open anything")
+    problem = weakness(settings.admin_key)
+    if problem is None:
+        return Finding("admin key", ok=True, found="set")
+    mend = "export PERTOKEN_ADMIN_KEY=$(openssl rand -hex 20)"
+    return Finding("admin key", ok=False, found=f"it opens everything and is weak: {problem}", mend=mend)
 
 
 def _store(settings: "Settings") -> Iterator[Finding]:

@@ -13,6 +13,8 @@ from pertoken.cli.session import Refused, db_option, json_option, load_settings,
 if TYPE_CHECKING:
     from pertoken.settings import Settings
 
+log = logging.getLogger("pertoken.serve")
+
 PORT = click.IntRange(0, 65535)
 host_option = click.option("--host", default="127.0.0.1", show_default=True)
 
@@ -40,6 +42,7 @@ def serve(  # noqa: PLR0917 - click passes each option by name
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for chatty in ("alembic", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    warn_of_a_weak_admin_key(settings)
     with store_errors():
         if workers == 1:
             server.run(settings, host, port)
@@ -79,6 +82,15 @@ def refuse_keys_that_cannot_be_decrypted(settings: "Settings") -> None:
             provider_key(settings, name)
         except BadSettings as error:
             raise Refused(str(error)) from error
+
+
+def warn_of_a_weak_admin_key(settings: "Settings") -> None:
+    """Say that whoever reaches the port may guess the key that opens everything."""
+    from pertoken.core.secrets import weakness  # noqa: PLC0415 - keeps --help fast
+
+    problem = weakness(settings.admin_key) if settings.admin_key else None
+    if problem is not None:
+        log.warning("PERTOKEN_ADMIN_KEY opens everything and is weak: %s; another: openssl rand -hex 20", problem)
 
 
 class OneLine(logging.Formatter):
