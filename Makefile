@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
-.PHONY: simulate demo run test check crash attack bench format lock clean
+.PHONY: simulate demo run test check audit crash attack bench format lock clean
 
 demo: $(STAMP)  ## the main job, end to end, then exit
 	$(BIN)/pertoken demo
@@ -14,11 +14,14 @@ run: $(STAMP)  ## the demo's gateway and provider, kept up
 test: $(STAMP) check  ## every check and every test
 	$(BIN)/pytest -n 2
 
-check: $(STAMP)  ## style, types, architecture
+check: $(STAMP) audit  ## style, types, architecture, known vulnerabilities
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: $(STAMP)  ## are there known vulnerabilities in what requirements.lock pins?
+	$(BIN)/python .ci/audit.py
 
 KILLS ?= 200
 SEED ?=

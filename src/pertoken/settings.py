@@ -8,6 +8,7 @@ when the environment has its usual key.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -30,6 +31,7 @@ from pertoken.catalogs.providers import (
 from pertoken.core.money import NotAnAmount, parse_amount
 
 PREFIX = "PERTOKEN_"
+ENCRYPTED = "encrypted:"  # a provider's key that begins so is opened with the secret key (`wiring.provider_key`)
 SECRET_KEY_CHARACTERS_MIN = 32
 
 
@@ -48,7 +50,7 @@ class PriceSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProviderSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One provider. `api_key` may say `env:NAME`; without any, its usual variable is looked at.
+    """One provider. `api_key` may say `env:NAME` or `encrypted:...`; without any, its usual variable is looked at.
 
     `base_url` may hold `{model}`, which stands for the model of each call. The defaults here are those of an endpoint
     that the registry does not know: `max_tokens` is the cap that every compatible server honours.
@@ -190,15 +192,27 @@ def _read_file(path: str | None) -> dict[str, Any]:
         return {}
     try:
         tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadSettings(f"cannot read the configuration file: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadSettings(f"cannot read the configuration file: {path}: {_reason(error)}") from error
     except yaml.YAMLError as error:
-        raise BadSettings(f"{path} is not valid yaml: {error}") from error
+        raise BadSettings(f"{path} is not valid yaml: {_reason(error)}") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
         raise BadSettings(f"{path}: the configuration must be a mapping, not {type(tree).__name__}")
     return tree
+
+
+def _reason(error: OSError | UnicodeDecodeError | yaml.YAMLError) -> str:
+    """Say what is wrong with a file and where, without a word of its text: that may be a provider's key."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 from byte {error.start} on"
+    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
+        return "it holds a character that yaml does not allow"
+    said = re.sub(r"'[^'<]{2,}'", "a word", error.problem or "it cannot be read")
+    return f"{said}, line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
 
 
 def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:

@@ -25,13 +25,14 @@ from pertoken.counting.tokenizers import Tokenizers
 from pertoken.services.catalog import Merge, merge, withdraw
 from pertoken.services.offers import Offers, Route
 from pertoken.services.world import Drains, World
-from pertoken.settings import Settings, credit_folder, secret_key_file
+from pertoken.settings import ENCRYPTED, BadSettings, Settings, credit_folder, secret_key_file
 from pertoken.store import catalog
+from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import Committer, Owner
 from pertoken.store.credit import CreditLine
 from pertoken.store.database import Database
-from pertoken.store.secret_key import open_hasher
+from pertoken.store.secret_key import open_hasher, read_file
 from pertoken.store.transactions import Transactions
 from pertoken.upstream.http import Client
 from pertoken.upstream.limits import Limits
@@ -39,6 +40,7 @@ from pertoken.upstream.proxy import Proxies
 from pertoken.upstream.registry import HttpProvider, http_provider
 
 RANDOM_BYTES = 1_024  # asked for at once
+PROVIDER_KEYS = "provider keys"  # what they are encrypted for
 
 
 class SystemClock:
@@ -90,6 +92,42 @@ def fill_price_book(database: Database, settings: Settings) -> None:
 def make_hasher(database: Database, settings: Settings) -> Hasher:
     """Return what hashes the secrets of this installation. Raises StoreFailed where its key is not the right one."""
     return open_hasher(database, settings.secret_key, secret_key_file(settings))
+
+
+def encrypt_provider_key(settings: Settings, key: str) -> str:
+    """Return what may stand for a provider's key in the settings; the secret key is made where there is none yet.
+
+    Raises StoreFailed where the secret key cannot be read or made.
+    """
+    from pertoken.store.encryption import encrypt  # noqa: PLC0415 - 45 ms, for those who use it
+
+    return ENCRYPTED + encrypt(_secret_key(settings), PROVIDER_KEYS, key)
+
+
+def provider_key(settings: Settings, name: str) -> str | None:
+    """Return the key of a provider as it is sent, None where it has none. Raises BadSettings naming the setting."""
+    key = settings.providers[name].api_key
+    if key is None or not key.startswith(ENCRYPTED):
+        return key
+    from pertoken.store.encryption import CannotDecrypt, decrypt  # noqa: PLC0415 - 45 ms, for those who use it
+
+    setting, anew = f"providers.{name}.api_key", "or encrypt the provider's key anew: pertoken provider encrypt"
+    try:
+        if settings.secret_key is None and not secret_key_file(settings).exists():
+            raise StoreFailed(f"bring back {secret_key_file(settings)} (docs/how-to/keys.md)")
+        return decrypt(_secret_key(settings), PROVIDER_KEYS, key.removeprefix(ENCRYPTED))
+    except StoreFailed as error:
+        raise BadSettings(f"{setting} is encrypted, and the secret key cannot be read: {error}; {anew}") from error
+    except CannotDecrypt as error:
+        where = "PERTOKEN_SECRET_KEY" if settings.secret_key is not None else f"the file {secret_key_file(settings)}"
+        raise BadSettings(
+            f"{setting} was changed, or encrypted under another secret key than that of {where}: "
+            f"bring back the one that is right (docs/how-to/keys.md), {anew}"
+        ) from error
+
+
+def _secret_key(settings: Settings) -> bytes:
+    return read_file(secret_key_file(settings)) if settings.secret_key is None else settings.secret_key.encode()
 
 
 def make_world(settings: Settings, committer: Committer, client: Client, hasher: Hasher) -> World:
@@ -158,7 +196,7 @@ def _providers(settings: Settings, client: Client) -> dict[str, HttpProvider]:
             wire=provider.wire,
             base_url=provider.base_url,
             auth=provider.auth,
-            api_key=provider.api_key,
+            api_key=provider_key(settings, name),
             query=provider.query,
             asks_for_usage=provider.stream_usage is StreamUsage.OPTION,
             cuts_on_hangup=provider.on_hangup == "cut",

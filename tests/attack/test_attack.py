@@ -1,4 +1,8 @@
-"""Hundreds of connections at once against one budget: never a pico above it, and nearly all of it is used."""
+"""Hundreds of connections at once against one budget: never a pico above it, and nearly all of it is used.
+
+Where calls may not wait for what others hold, the burst leaves a part, and later demand spends it; where they may, the
+burst itself spends nearly all.
+"""
 
 import asyncio
 import os
@@ -10,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from tests.crash.client import Answer, Connection
 from tests.crash.house import House
 from tests.crash.sampler import Sampler
@@ -22,6 +27,7 @@ SEED = int(os.environ.get("ATTACK_SEED") or random.SystemRandom().randrange(10**
 WORKERS = 2
 USED_MIN = 0.97  # of the limit, when more is asked for than it allows
 REQUESTS_MAX = 50  # a minute
+WAIT_MS = 5_000  # how long a call may wait for what others hold, where it may: longer than any of these calls runs
 REFUSED_IN_A_ROW = 30  # then the budget is as used up as these calls can use it
 MINUTE_US = 60_000_000
 FAULTS = ("http_500", "http_429", "cut_midstream", "close_before_headers", "no_usage", "slow_first_byte")
@@ -147,18 +153,20 @@ def gemini(secret: str, text: str, stream: bool, cap: int | None) -> Written:
     return f"/v1beta/models/gemini-2.5-flash:{verb}", {"x-goog-api-key": secret}, body
 
 
-def test_an_attack_on_a_budget(database_url: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("wait_ms", [0, WAIT_MS], ids=["no wait", "waits"])
+def test_an_attack_on_a_budget(database_url: str, tmp_path: Path, wait_ms: int) -> None:
     """Spent and held never exceed the limit at any sampled instant, and in the end 97 % of it are used.
 
-    Beside it, a key with fifty requests a minute gets fifty requests a minute.
+    Where calls may wait, the burst alone uses them. Beside it, a key with fifty requests a minute gets fifty a minute.
     """
     simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path / "simulator.log")
-    house = House(database_url, tmp_path, simulator.url, WORKERS, **LIMITS)
+    limits = {**LIMITS, "PERTOKEN_LIMITS__QUEUE_MS": str(wait_ms)}
+    house = House(database_url, tmp_path, simulator.url, WORKERS, **limits)
     house.prepare()
     money_id, money = house.new_key("money")
     requests_id, requests = house.new_key("requests")
     house.set_budget("money", SIZE.limit, money_id)
-    house.set_budget("requests", str(REQUESTS_MAX), requests_id, axis="requests", window="minute")
+    house.set_budget("requests", str(REQUESTS_MAX), requests_id, axis="requests", window="minute", steps="refuse")
     sampler = Sampler(house, money_id, "money")
     try:
         assert house.start(), house.said()
@@ -188,7 +196,7 @@ def test_an_attack_on_a_budget(database_url: str, tmp_path: Path) -> None:
     told = Counter((("limited " if shot.limited else "") + shot.told) for shot in attack.shots)
     print(  # noqa: T201 - the full attack is read by a person
         f"\n{database_url.partition(':')[0]}, {made} calls, {SIZE.connections} connections, {WORKERS} workers, "
-        f"seed {SEED}, {took_s:.1f} s: "
+        f"waiting up to {wait_ms} ms, seed {SEED}, {took_s:.1f} s: "
         f"{after.spent / limit_picos:.3%} of {SIZE.limit} USD spent; {len(attack.shots) - made} calls later "
         f"{last.spent / limit_picos:.3%} spent, {last.held} held; {len(sampler.samples)} samples, at most "
         f"{most_picos / limit_picos:.3%} spent and held; requests admitted a minute: {sorted(minutes.values())}; "
@@ -198,7 +206,7 @@ def test_an_attack_on_a_budget(database_url: str, tmp_path: Path) -> None:
         check(shot, facts.get(shot.marker, []))
     assert verified.returncode == 0, verified.stdout
     assert last.held == 0
-    assert last.spent >= USED_MIN * limit_picos
+    assert (after if wait_ms else last).spent >= USED_MIN * limit_picos
     assert max(minutes.values()) == REQUESTS_MAX
 
 

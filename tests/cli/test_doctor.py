@@ -148,3 +148,14 @@ def test_a_cut_that_saves_nothing_is_a_problem(
     assert set(problems(found)) == ({check} if warned else set())
     if warned:
         assert "on_hangup to drain" in problems(found)[check]
+
+
+@pytest.mark.parametrize(("key", "weak"), [("hunter2", True), ("2f8a1c0d9be47563a4", False)])
+def test_a_weak_admin_key_is_a_problem(pertoken: Pertoken, port: int, key: str, weak: bool) -> None:
+    """The key that opens everything must not be one that can be guessed; it is not shown."""
+    pertoken("key", "create", "app")
+    environ = {"OPENAI_API_KEY": "k", "PERTOKEN_ADMIN_KEY": key, "PORT": str(port)}
+    found = pertoken.json("doctor", code=int(weak), **environ)
+
+    assert list(problems(found)) == (["admin key"] if weak else [])
+    assert key not in str(found)

@@ -77,6 +77,25 @@ def test_bad_settings_end_it(pertoken: Pertoken, tmp_path: Path) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(("key", "warned"), [("hunter2", 1), ("2f8a1c0d9be47563a4", 0), ("", 0)])
+def test_a_weak_admin_key_is_warned_about(
+    pertoken: Pertoken,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    workers: str,
+    key: str,
+    warned: int,
+) -> None:
+    """At the start the log says once, of however many workers, that the key can be guessed, and not which it is."""
+    monkeypatch.setattr("pertoken.gateway.server.run", lambda *_: None)
+    monkeypatch.setattr("pertoken.gateway.workers.run", lambda *_: None)
+    pertoken("serve", "--port", "0", "--workers", workers, PERTOKEN_ADMIN_KEY=key)
+
+    assert sum("is weak" in record.message for record in caplog.records) == warned
+    assert "hunter2" not in caplog.text
+
+
 @pytest.mark.parametrize("words", [("serve",), ("simulate",)], ids=" ".join)
 def test_it_serves_until_interrupted(pertoken: Pertoken, tmp_path: Path, words: tuple[str, ...]) -> None:
     """It says where it listens, answers there, and ends cleanly when asked."""

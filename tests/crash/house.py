@@ -186,9 +186,9 @@ class House:
             made = keys.create_key(Administration(connection), self.clock, HASHER, name)
         return made.key.key_id, made.secret
 
-    def set_budget(self, name: str, limit: str, key_id: str, axis: str = "money", window: str = "total") -> None:
-        """Set a hard budget on a key."""
-        wish = budgets.Wish(name, limit, axis=axis, window=window, scope={"key": key_id})
+    def set_budget(self, name: str, limit: str, key_id: str, **fields: str) -> None:
+        """Set a hard budget on a key; `fields` are those of `budgets.Wish`."""
+        wish = budgets.Wish(name, limit, **{"window": "total", **fields}, scope={"key": key_id})
         with self.open() as database, database.write() as connection:
             budgets.set_budget(Administration(connection), self.clock, wish)
 

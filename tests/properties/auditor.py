@@ -1,12 +1,11 @@
 """A second, naive ledger: dicts and loops, written from the rules and not from the code. It must always agree."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 MINUTE_US = 60_000_000
 
 
-@dataclass
+@dataclass(frozen=True)
 class Rule:
     """One budget: what it counts, for whom, in which window (minute or for ever)."""
 
@@ -30,14 +29,42 @@ class Call:
     spent: dict[str, int] | None = None
     is_open: bool = True
     expires_us: int = 0
+    name: str | None = None  # what its client calls it
+    request: bytes = b""
+    answered: bool = False
 
 
 @dataclass
 class Auditor:
     """Recomputes everything from all calls, every time it is asked."""
 
-    rules: Sequence[Rule]
+    rules: list[Rule]
     calls: dict[str, Call] = field(default_factory=dict)
+    named: dict[tuple[str, str], str] = field(default_factory=dict)  # (team, name) -> the last call that took it
+    highest: dict[str, int] = field(default_factory=dict)  # limit that each rule ever had, or what it began with
+    excess: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("money", "tokens", "requests"), 0))
+
+    def add(self, rule: Rule) -> None:
+        """Put a rule in force; what happened before counts as well."""
+        self.rules.append(rule)
+        begun = [sum(sums) for (name, _, _), sums in self.counters().items() if name == rule.name]
+        self.highest[rule.name] = max([rule.limit, *begun])
+
+    def change(self, rule: Rule, limit: int) -> None:
+        """Give a rule another limit."""
+        self.rules[self.rules.index(rule)] = replace(rule, limit=limit)
+        self.highest[rule.name] = max(self.highest[rule.name], limit)
+
+    def spend(self, call: Call, spent: dict[str, int]) -> None:
+        """Note what a call spent; beyond its hold, if it still has one, nobody could refuse it."""
+        for axis in self.excess:
+            self.excess[axis] += max(0, spent[axis] - (call.held[axis] if call.is_open else 0))
+        call.spent, call.is_open = spent, False
+
+    def taken(self, team: str, name: str) -> Call | None:
+        """Return the call that a name stands for; it is free again when that ended without an answer."""
+        call = self.calls.get(self.named.get((team, name), ""))
+        return call if call is not None and (call.answered or call.is_open) else None
 
     def slot(self, rule: Rule, call: Call) -> tuple[str, str, int] | None:
         """Return the counter of a rule that a call belongs to."""

@@ -1,4 +1,4 @@
-"""The real committer and bookkeeper on a real file, without a thread, and with a store that fails when it is told to.
+"""The real committer and bookkeeper on a real database, without a thread, and with a store that fails when told to.
 
 All that decides is production code: batches, what fails alone, what is owed, expiry, the lease. Only the thread is
 replaced: its jobs run at once, and what it acknowledges comes a moment later.
@@ -6,8 +6,7 @@ replaced: its jobs run at once, and what it acknowledges comes a moment later.
 
 import contextlib
 import random
-import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -50,9 +49,10 @@ class Faults:
 class _Cursor:
     """A cursor whose statements are steps."""
 
-    def __init__(self, cursor: Any, faults: Faults) -> None:
+    def __init__(self, cursor: Any, faults: Faults, error: type[Exception]) -> None:
         self._cursor = cursor
         self._faults = faults
+        self._error = error
 
     def execute(self, *arguments: Any) -> Any:
         """Take a step."""
@@ -69,7 +69,7 @@ class _Cursor:
 
     def _step(self) -> None:
         if self._faults.step():
-            raise sqlite3.OperationalError("simulated failure of a statement")
+            raise self._error("simulated failure of a statement")
 
 
 class _Writer:
@@ -83,20 +83,28 @@ class _Writer:
 
     @property
     def cursor(self) -> Any:
-        return _Cursor(self._writer.cursor, self._faults)
+        return _Cursor(self._writer.cursor, self._faults, self.error)
 
     def begin(self, *, wait: bool) -> bool:
         if self._faults.step():
-            raise self._writer.failed(sqlite3.OperationalError("simulated failure of a begin"))
+            raise self._failed("of a begin")
         return self._writer.begin(wait=wait)
+
+    def cover(self, times_us: Iterable[int]) -> None:
+        if self._faults.step():
+            raise self.error("simulated failure of a cover")
+        self._writer.cover(times_us)
 
     def commit(self) -> None:
         if self._faults.step():
-            raise self._writer.failed(sqlite3.OperationalError("simulated failure before the commit"))
+            raise self._failed("before the commit")
         self._writer.commit()
         self._committed()
         if self._faults.step():  # durable, and nobody is told
-            raise self._writer.failed(sqlite3.OperationalError("simulated failure after the commit"))
+            raise self._failed("after the commit")
+
+    def _failed(self, when: str) -> StoreFailed:
+        return self._writer.failed(self.error(f"simulated failure {when}"))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._writer, name)

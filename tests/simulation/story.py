@@ -5,7 +5,6 @@ import json
 import random
 from collections import Counter
 from fractions import Fraction
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.simulation.actors import MARK, Client, Provider
@@ -79,13 +78,14 @@ class Worker(NamedTuple):
 class Story:
     """A run. `play` it, and read `faults.steps` for how many steps the store took."""
 
-    def __init__(self, path: Path, seed: int, faults: Faults, prices: dict[str, Fraction]) -> None:
+    def __init__(
+        self, url: str, seed: int, faults: Faults, prices: dict[str, Fraction], mix: Mix | None = None
+    ) -> None:
         self._chance = random.Random(seed)
         self._loop = VirtualLoop()
         self._clock = SeededClock(self._loop, seed)
-        self._url = f"sqlite:///{path}"
-        self._clean = Database(self._url)  # the observer's own, which never fails
-        self._faulty = FaultyDatabase(self._url, faults)
+        self._clean = Database(url)  # the observer's own, which never fails
+        self._faulty = FaultyDatabase(url, faults)
         self._faults = faults
         self._journal: Journal = []
         self._auditor = Auditor(prices)
@@ -98,7 +98,7 @@ class Story:
         self.calls: list[Call] = []
         self._retries = seed % 3 % 2  # of every third seed, one
         one = self._chance
-        self.mix = Mix(
+        self.mix = mix or Mix(
             one.choice([1, 1, 2, 3]), one.randint(10, 40), one.choice([2.0, 60.0, 900.0]), one.choice([0, 0, 1, 3]),
             one.choice([0, 0, 4, 10]), one.choice([0, 0.1, 0.4]), one.choice([0, 0.2, 0.6]), one.choice([0, 0.3]),
         )  # fmt: skip

@@ -437,6 +437,18 @@ def test_a_name_is_one_calls_until_it_ended_without_an_outcome(database: Databas
         done = await committer.submit(OpenHold(three, revision, claim._replace(request_hash=b"other")))
         assert isinstance(done, Known)
         assert (done.claimed.call_id, done.claimed.outcome, done.same_request) == ("call_2", answered, False)
+        # Nor in one transaction with it, whichever comes first.
+        for number, latest in enumerate(("four", "five")):
+            again, old, new = claim._replace(name=latest), hold(f"{latest}_old"), hold(f"{latest}_new")
+            await committer.submit(OpenHold(old, revision, again))
+            await committer.submit(Void(old.hold_id, WHO, old.opened_at_us))
+            await committer.submit(OpenHold(new, revision, again))
+            both = [Settle(new.hold_id, event(new), again, answered)]
+            both.insert(number, Settle(old.hold_id, event(old), again, answered._replace(body=b"late")))
+            await asyncio.gather(*map(committer.submit, both))
+            done = await committer.submit(OpenHold(three, revision, again))
+            assert isinstance(done, Known)
+            assert (done.claimed.call_id, done.claimed.outcome) == (new.hold_id, answered)
         results = await asyncio.gather(
             *(committer.submit(OpenHold(hold(f"call_{n}"), revision, Claim("key_1", "x", b""))) for n in range(10, 20))
         )

@@ -17,7 +17,7 @@ from pertoken.cli.provider import STREAM_USAGE, shown_url
 from pertoken.cli.session import Refused, db_option, json_option, load_settings, now_us, one_line, print_json
 
 if TYPE_CHECKING:
-    from pertoken.settings import ProviderSetting, Settings
+    from pertoken.settings import Settings
     from pertoken.store.database import Database
 
 PRICES_AGE_MAX = timedelta(days=90)
@@ -66,6 +66,7 @@ def _look(db: str | None, port: int) -> Iterator[Finding]:
     found = f"{len(settings.providers)} providers, {len(settings.models)} model names routed"
     yield Finding("settings", ok=True, found=found)
     yield from _providers(settings)
+    yield _admin_key(settings)
     yield from _store(settings)
     yield _port(port)
 
@@ -81,10 +82,10 @@ def _providers(settings: "Settings") -> Iterator[Finding]:
 
     One key is enough for all to be well, and a local provider may need none.
     """
-    from pertoken.settings import key_variables  # noqa: PLC0415 - keeps --help fast
+    from pertoken.settings import ENCRYPTED, key_variables  # noqa: PLC0415 - keeps --help fast
 
     for name, provider in settings.providers.items():
-        key = "key present"
+        key = "key present, encrypted" if (provider.api_key or "").startswith(ENCRYPTED) else "key present"
         if provider.auth == "none":
             key = "sent without a key"
         elif not provider.api_key:
@@ -95,15 +96,18 @@ def _providers(settings: "Settings") -> Iterator[Finding]:
             f"usage in streams: {STREAM_USAGE[provider.stream_usage]}, "
             f"abort stops billing: {provider.stops_billing_on_abort}, on hang-up: {provider.on_hangup}"
         )
-        problem, mend = _what_is_wrong(name, provider)
+        problem, mend = _what_is_wrong(name, settings)
         yield Finding(f"provider {name}", not problem, f"{found}; {problem}" if problem else found, mend)
     if not any(one.api_key or one.auth == "none" for one in settings.providers.values()):
         yield Finding("provider keys", ok=False, found="none is set", mend="export OPENAI_API_KEY=...")
 
 
-def _what_is_wrong(name: str, provider: "ProviderSetting") -> tuple[str | None, str | None]:
-    from pertoken.upstream.origin import parse_origin  # noqa: PLC0415 - keeps --help fast
+def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | None]:
+    from pertoken.settings import BadSettings  # noqa: PLC0415 - keeps --help fast
+    from pertoken.upstream.origin import parse_origin  # noqa: PLC0415
+    from pertoken.wiring import provider_key  # noqa: PLC0415
 
+    provider = settings.providers[name]
     try:
         parse_origin(provider.base_url)
     except ValueError:
@@ -111,11 +115,27 @@ def _what_is_wrong(name: str, provider: "ProviderSetting") -> tuple[str | None, 
             "its base url cannot be called",
             f"write providers.{name}.base_url as https://HOST/PATH, without a secret",
         )
+    try:
+        provider_key(settings, name)
+    except BadSettings as error:
+        return str(error), f"pertoken provider encrypt, and write what it prints as providers.{name}.api_key"
     if provider.on_hangup == "cut" and provider.stops_billing_on_abort != "yes":
         known = {"no": "it goes on charging", "unknown": "it may go on charging"}[provider.stops_billing_on_abort]
         mend = f"set providers.{name}.on_hangup to drain, or stops_billing_on_abort to yes if you know better"
         return f"a stream that is cut leaves a charge that nobody sees: {known} after an abort", mend
     return None, None
+
+
+def _admin_key(settings: "Settings") -> Finding:
+    from pertoken.core.secrets import weakness  # noqa: PLC0415 - keeps --help fast
+
+    if not settings.admin_key:
+        return Finding("admin key", ok=True, found="none is set: only those that pertoken admin made open anything")
+    problem = weakness(settings.admin_key)
+    if problem is None:
+        return Finding("admin key", ok=True, found="set")
+    mend = "export PERTOKEN_ADMIN_KEY=$(openssl rand -hex 20)"
+    return Finding("admin key", ok=False, found=f"it opens everything and is weak: {problem}", mend=mend)
 
 
 def _store(settings: "Settings") -> Iterator[Finding]:

@@ -23,7 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "verify": ("pertoken.cli.verify:verify", "Prove every balance from first entries."),
     "price": ("pertoken.cli.price:price", "Look into the price book: import, compare, add, withdraw."),
     "rerate": ("pertoken.cli.rerate:rerate", "Correct what was rated under a wrong or unknown price."),
-    "provider": ("pertoken.cli.provider:provider", "Which providers can be called, and what is known of them."),
+    "provider": ("pertoken.cli.provider:provider", "Which providers can be called; their keys, encrypted."),
     "count": ("pertoken.cli.count:count", "Count the tokens of a text."),
     "extract": ("pertoken.cli.lines:extract", "Read usage from provider answers: JSON lines in, JSON lines out."),
     "rate": ("pertoken.cli.lines:rate", "Price usage: JSON lines in, JSON lines out."),

@@ -1,12 +1,13 @@
-"""`pertoken provider`: the registry of providers, and which of them can be called now."""
+"""`pertoken provider`: the registry of providers, which of them can be called now, and their keys, encrypted."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import click
 
-from pertoken.cli.session import json_option, load_settings, print_json
+from pertoken.cli.session import Refused, db_option, json_option, load_settings, print_json, store_errors
 from pertoken.cli.tables import print_table
 
 if TYPE_CHECKING:
@@ -21,12 +22,13 @@ COLUMNS = {
     "stops_billing_on_abort": "abort stops billing",
     "state": "state",
 }
+KEY_CHARACTERS_MAX = 8_192
 STREAM_USAGE: Mapping[str, str] = {"option": "asked for", "unasked": "always", "none": "never, so counted"}
 
 
 @click.group()
 def provider() -> None:
-    """Which providers can be called, and what is known of them."""
+    """Which providers can be called, what is known of them, and their keys, encrypted."""
 
 
 @provider.command("list")
@@ -50,9 +52,51 @@ def list_(as_json: bool) -> None:
     print_table("providers", COLUMNS, shown)
 
 
+@provider.command()
+@db_option
+@json_option
+def encrypt(db: str | None, as_json: bool) -> None:
+    """Encrypt a provider's key, from a prompt or stdin, under the secret key; the result may stand as `api_key`."""
+    from pertoken.wiring import encrypt_provider_key  # noqa: PLC0415 - keeps --help fast
+
+    settings = load_settings(db)
+    key = _asked_for_key()
+    with store_errors():
+        token = encrypt_provider_key(settings, key)
+    if as_json:
+        print_json({"api_key": token})
+        return
+    click.echo(token)
+    click.echo("write it as providers.NAME.api_key; it can be read with this installation's secret key only", err=True)
+
+
+def _asked_for_key() -> str:
+    """Return the key that is typed, unseen, or piped: never an argument, which every process on the machine can see."""
+    from pertoken.settings import ENCRYPTED  # noqa: PLC0415 - keeps --help fast
+
+    if sys.stdin.isatty():
+        key = str(click.prompt("the provider's key (it is not shown)", hide_input=True, err=True))
+    else:
+        key = sys.stdin.buffer.read(KEY_CHARACTERS_MAX + 2).decode("ascii", "replace")
+    key = key.strip()
+    if not key:
+        raise Refused("no key was given; pipe it in, or call this from a terminal to be asked")
+    if len(key) > KEY_CHARACTERS_MAX:
+        raise Refused(f"a provider's key has at most {KEY_CHARACTERS_MAX:,} characters")
+    if key.startswith(ENCRYPTED):
+        raise Refused("the key is encrypted already")
+    if not key.isascii() or not key.isprintable() or " " in key:
+        raise Refused("a provider's key is one line of printable ASCII without blanks; this is none")
+    return key
+
+
 def shown_url(base_url: str) -> str:
-    """Return a base URL without the user and password that it may hold."""
-    parts = urlsplit(base_url)
+    """Return a base URL without the user, the password and the query that it may hold; of what is none, nothing."""
+    try:
+        parts = urlsplit(base_url)
+        _ = parts.port
+    except ValueError:
+        return "(not a URL)"
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 

@@ -13,6 +13,8 @@ from pertoken.cli.session import Refused, db_option, json_option, load_settings,
 if TYPE_CHECKING:
     from pertoken.settings import Settings
 
+log = logging.getLogger("pertoken.serve")
+
 PORT = click.IntRange(0, 65535)
 host_option = click.option("--host", default="127.0.0.1", show_default=True)
 
@@ -33,12 +35,14 @@ def serve(  # noqa: PLR0917 - click passes each option by name
 
     settings = load_settings(db, config)
     refuse_base_urls_that_are_none(settings)
+    refuse_keys_that_cannot_be_decrypted(settings)
     refuse_a_taken_port(host, port, "serve")
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if as_json else OneLine())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for chatty in ("alembic", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    warn_of_a_weak_admin_key(settings)
     with store_errors():
         if workers == 1:
             server.run(settings, host, port)
@@ -64,8 +68,29 @@ def refuse_base_urls_that_are_none(settings: "Settings") -> None:
     for name, provider in settings.providers.items():
         try:
             parse_origin(provider.base_url)
-        except ValueError as error:
-            raise Refused(f"providers.{name}.base_url: {error}; see: pertoken doctor") from error
+        except ValueError as error:  # it quotes the url, which may hold a secret
+            raise Refused(f"providers.{name}.base_url cannot be called: write https://HOST/PATH, no secret") from error
+
+
+def refuse_keys_that_cannot_be_decrypted(settings: "Settings") -> None:
+    """Say in one line which provider's key cannot be read."""
+    from pertoken.settings import BadSettings  # noqa: PLC0415 - keeps --help fast
+    from pertoken.wiring import provider_key  # noqa: PLC0415
+
+    for name in settings.providers:
+        try:
+            provider_key(settings, name)
+        except BadSettings as error:
+            raise Refused(str(error)) from error
+
+
+def warn_of_a_weak_admin_key(settings: "Settings") -> None:
+    """Say that whoever reaches the port may guess the key that opens everything."""
+    from pertoken.core.secrets import weakness  # noqa: PLC0415 - keeps --help fast
+
+    problem = weakness(settings.admin_key) if settings.admin_key else None
+    if problem is not None:
+        log.warning("PERTOKEN_ADMIN_KEY opens everything and is weak: %s; another: openssl rand -hex 20", problem)
 
 
 class OneLine(logging.Formatter):

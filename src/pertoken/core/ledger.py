@@ -282,7 +282,7 @@ class Books:
         self.new_events: list[Event] = []
         self.claims: dict[tuple[str, str], Claimed] = {}  # (owner, name) -> who has it
         self.new_claims: dict[tuple[str, str], Claimed] = {}
-        self.outcomes: dict[tuple[str, str], Claimed] = {}  # claims that got their outcome
+        self.outcomes: list[tuple[tuple[str, str], Claimed]] = []  # (owner, name), and what its call was answered
 
     @property
     def changed(self) -> bool:
@@ -385,7 +385,7 @@ class Books:
         if command.claim is not None and command.outcome is not None:
             made = Claimed(command.claim.request_hash, command.hold_id, is_open=False, outcome=command.outcome)
             key = command.claim[:2]
-            self.outcomes[key] = made
+            self.outcomes.append((key, made))  # of a call that has lost the name meanwhile, too: the store knows
             if key not in self.claims or self.claims[key].call_id == command.hold_id:
                 self.claims[key] = made
         return Settled(event, _tightest(rows))

@@ -1,10 +1,17 @@
-"""What is stored in place of a secret: a hash under a key that is not in the database."""
+"""What is stored in place of a secret: a hash under a key that is not in the database; and which can be guessed."""
 
 import hashlib
 import hmac
 
 KEY_BYTES_MIN = 32
 MEMORY_MAX = 10_000
+CHOSEN_CHARACTERS_MIN = 16  # of a secret that a person chose
+DISTINCT_MIN = 8
+# What stands first in every list of guesses.
+GUESSED_FIRST = (
+    "password", "passwort", "changeme", "change-me", "letmein", "pertoken", "example", "default", "secret", "master",
+    "admin", "token", "test", "root", "123456789", "12345678", "123456", "1234", "qwerty", "key", "sk-",
+)  # fmt: skip
 
 
 class Hasher:
@@ -38,3 +45,17 @@ class Hasher:
 def is_same(one: bytes, other: bytes) -> bool:
     """Compare two hashes in a time that does not depend on them."""
     return hmac.compare_digest(one, other)
+
+
+def weakness(secret: str) -> str | None:
+    """Say why a secret that a person chose can be guessed, None where nothing speaks for it; it is not repeated."""
+    if len(secret) < CHOSEN_CHARACTERS_MIN:
+        return f"it has {len(secret)} characters; it takes at least {CHOSEN_CHARACTERS_MIN}"
+    if len(set(secret)) < DISTINCT_MIN:
+        return f"it is made of {len(set(secret))} different characters"
+    rest = secret.lower()
+    for word in GUESSED_FIRST:
+        rest = rest.replace(word, "")
+    if len(set(rest)) < DISTINCT_MIN:
+        return "it is made of words that are guessed first"
+    return None

@@ -55,7 +55,7 @@ class Claims:
     def save(self, cursor: Cursor, books: Books, now_us: int) -> None:
         """Write new claims, and the outcomes of those whose call is still the one that has them."""
         self._put.run(cursor, [_row(key, claimed, now_us) for key, claimed in books.new_claims.items()])
-        self._answer.run(cursor, [_answer(key, claimed) for key, claimed in books.outcomes.items()])
+        self._answer.run(cursor, [_answer(key, claimed) for key, claimed in books.outcomes])
 
 
 def forget_old(connection: sa.Connection, now_us: int) -> None:
