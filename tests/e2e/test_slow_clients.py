@@ -270,7 +270,6 @@ def test_a_hang_up_with_a_request_behind(patient: Rig) -> None:
     assert "mistake" not in patient.log()
 
 
-@pytest.mark.xfail(reason="a connection keeps its last request, and is kept itself until the collector finds its cycle")
 @pytest.mark.parametrize("stays", [True, False], ids=["open", "closed"])
 def test_large_requests_on_a_connection_each(patient: Rig, stays: bool) -> None:
     """What a client sent is let go with its answer, whether its connection stays open or not."""

@@ -70,6 +70,8 @@ class CallProtocol(HttpToolsProtocol):
         if self._serving is not None:
             self._serving.hung_up()
         self.pipeline.clear()
+        self._hot = self._serving = None
+        self.cycle = None  # type: ignore[assignment] # each of them is a circle, which the collector finds late
 
     def pause_writing(self) -> None:
         """Wait for a client that does not take what is written; not for ever."""
