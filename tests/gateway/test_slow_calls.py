@@ -51,17 +51,7 @@ async def a_piece_of_a_head_behind(reader: asyncio.StreamReader, writer: asyncio
     return await reader.readuntil(BODY)
 
 
-LATE = pytest.mark.xfail(reason="the deadline for a request's arrival stands although it has arrived")
-
-
-@pytest.mark.parametrize(
-    "story",
-    [
-        pytest.param(in_two_pieces, marks=LATE),
-        pytest.param(half_of_another_behind, marks=LATE),
-        a_piece_of_a_head_behind,
-    ],
-)
+@pytest.mark.parametrize("story", [in_two_pieces, half_of_another_behind, a_piece_of_a_head_behind])
 def test_a_slow_call_is_no_late_request(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
     """The time that a request has to arrive ends when it has arrived, and does not run while we read no further."""
     monkeypatch.setattr(protocol, "REQUEST_IDLE_S", 0.3)

@@ -75,10 +75,11 @@ class CallProtocol(HttpToolsProtocol):
                 self.deadline = NEVER
                 self._serve(exchange)
                 return
+        was_reading = self._mid_request
         super().data_received(data)
         if self._mid_request:
             self._expect_rest()
-        elif self.cycle is not cycle:
+        elif self.cycle is not None and (was_reading or self.cycle is not cycle):
             self.deadline = NEVER if not self.cycle.response_complete else self.loop.time() + self.timeout_keep_alive
 
     def connection_lost(self, exc: Exception | None) -> None:
