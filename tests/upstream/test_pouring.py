@@ -41,7 +41,6 @@ def test_what_came_before_pouring_began_does_not_stop_it(run: Run, serve: Serve)
     run(story())
 
 
-@pytest.mark.xfail(reason="a sink that is full is waited for, however long", raises=TimeoutError)
 def test_a_full_sink_does_not_outlast_the_total_time(run: Run, serve: Serve) -> None:
     """Whoever pours into a sink that stays full is told when the transfer's time is over, and the wait is given up."""
     given_up = False
