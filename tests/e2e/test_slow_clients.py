@@ -291,6 +291,28 @@ def test_large_requests_on_a_connection_each(patient: Rig, stays: bool) -> None:
     patient.settled(asked)
 
 
+@pytest.mark.xfail(reason="4,096 heads of up to 64 KB are remembered in several places")
+@pytest.mark.parametrize("known", [True, False], ids=["by a key", "by nobody"])
+def test_thousands_of_different_heads(patient: Rig, known: bool) -> None:
+    """What is remembered of heads, so that the usual ones are read once, stays small, whoever sends whatever."""
+    asked = 1_500 if known else 4_000
+    patient.provider.story = lambda call: call.push(whole(100))
+    if not known:
+        patient.secret = "sk-pt-nobody"
+    filler = b"x" * 55_000
+    more_mb = patient.watch_memory()
+    with patient.client() as connection:
+        for number in range(asked):
+            connection.sendall(patient.request(stream=False, more_headers=b"x-%d: %b\r\n" % (number, filler)))
+            received = b""
+            while not received.endswith(b"}}"):
+                received += connection.recv(MB)
+
+    report(f"{asked} different heads of 55 KB", f"{more_mb():.0f} MB more memory")
+    assert (b" 200 OK" in received) == known
+    assert more_mb() < 100
+
+
 def test_five_thousand_idle_connections(patient: Rig) -> None:
     """Connections that say nothing, or half a request, cost a few KB each, once, and nobody else anything."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
