@@ -291,7 +291,6 @@ def test_large_requests_on_a_connection_each(patient: Rig, stays: bool) -> None:
     patient.settled(asked)
 
 
-@pytest.mark.xfail(reason="4,096 heads of up to 64 KB are remembered in several places")
 @pytest.mark.parametrize("known", [True, False], ids=["by a key", "by nobody"])
 def test_thousands_of_different_heads(patient: Rig, known: bool) -> None:
     """What is remembered of heads, so that the usual ones are read once, stays small, whoever sends whatever."""

@@ -118,7 +118,7 @@ def http_provider(
     )
 
 
-@lru_cache(maxsize=4096)  # a client's calls come with the same head again and again
+@lru_cache(maxsize=512)  # a client's calls come with the same head again and again; each may have 64 KB
 def _sent(headers: HeaderList, auth: tuple[bytes, bytes] | None) -> HeaderList:
     asked = ((b"accept-encoding", b"identity"), *headers)
     return asked if auth is None else (*asked, auth)
