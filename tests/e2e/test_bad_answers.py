@@ -274,7 +274,7 @@ def test_fifty_megabytes_that_must_be_counted(fresh: Rig) -> None:
     assert told.meanwhile.most_ms < told.took_ms / 3
 
 
-@pytest.mark.xfail(reason="the tokenizer fails, and the call is never settled")
+@pytest.mark.xfail(reason="a text is counted on the event loop")
 @pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
 def test_a_text_that_no_tokenizer_takes_at_once(fresh: Rig, is_stream: bool) -> None:
     """Millions of spaces, which overflow a regular expression, are counted all the same."""
