@@ -261,7 +261,6 @@ def test_a_whole_answer_above_the_limit(fresh: Rig) -> None:
     assert told.more_mb < 3 * 64
 
 
-@pytest.mark.xfail(reason="a text is counted as one piece, on the event loop")
 def test_fifty_megabytes_that_must_be_counted(fresh: Rig) -> None:
     """An answer without usage is counted, as far as its cap goes, and the others do not wait for that."""
     data = whole(completion("word " * (50 * MB // 5), has_usage=False))
@@ -274,7 +273,6 @@ def test_fifty_megabytes_that_must_be_counted(fresh: Rig) -> None:
     assert told.meanwhile.most_ms < told.took_ms / 3
 
 
-@pytest.mark.xfail(reason="a text is counted on the event loop")
 @pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
 def test_a_text_that_no_tokenizer_takes_at_once(fresh: Rig, is_stream: bool) -> None:
     """Millions of spaces, which overflow a regular expression, are counted all the same."""
