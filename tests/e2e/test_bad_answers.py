@@ -294,7 +294,6 @@ def packed_zeros(size: int) -> bytes:
     return b"".join(packer.compress(b" " * MB) for _ in range(size // MB)) + packer.flush()
 
 
-@pytest.mark.xfail(reason="packed answers are passed on packed; packed streams are charged without their output")
 @pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
 def test_a_packed_answer(house: Rig, is_stream: bool) -> None:
     """We ask for plain answers; one that comes packed all the same is unpacked, read and charged as any other."""
@@ -312,7 +311,19 @@ def test_a_packed_answer(house: Rig, is_stream: bool) -> None:
     assert told.event.quantities["output_tokens"] == (100 if is_stream else 7)
 
 
-@pytest.mark.xfail(reason="a packed answer is unpacked up to 256 MB, on the event loop")
+def test_an_answer_packed_in_an_unknown_way(house: Rig) -> None:
+    """It is refused, not passed on unread: the input is charged, since the provider has done its work."""
+    house.provider.story = lambda call: call.push(whole(b"?" * 1_000, b"content-encoding: br\r\n"))
+    with house.client(house.request(stream=False, more_headers=CLOSE)) as connection:
+        received = read_all(connection)
+
+    assert received.startswith(b"HTTP/1.1 502")
+    assert b"the answer is packed, which nobody asked for" in received
+    [event] = house.settled(1)
+    assert event.completeness == "estimated"
+    assert event.cost_picos > 0
+
+
 @pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
 def test_a_bomb(fresh: Rig, is_stream: bool) -> None:
     """A megabyte that unpacks to a gigabyte is refused on the way."""
