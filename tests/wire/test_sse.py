@@ -56,7 +56,6 @@ def test_large_event_in_small_chunks_is_fast() -> None:
     assert len(cutter.whole(b"\n\n")) == 2 * 1024 * 1024 + 2
 
 
-@pytest.mark.xfail(reason="behind a large piece, each tiny one copies it")
 def test_crumbs_behind_a_large_chunk_are_as_fast_as_behind_a_small_one() -> None:
     """What waits is not copied for each byte that comes."""
 
