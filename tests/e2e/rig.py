@@ -144,13 +144,13 @@ def _read_request(connection: socket.socket) -> bytes:
 class Fared(NamedTuple):
     """How the well-behaved callers fared in a span of time."""
 
-    calls: int
+    calls_per_s: float
     failed: int
     p50_ms: float
     most_ms: float
 
     def __str__(self) -> str:
-        return f"{self.calls} calls, {self.failed} failed, p50 {self.p50_ms:.1f} ms, at most {self.most_ms:.0f} ms"
+        return f"{self.calls_per_s:.0f} calls a second, p50 {self.p50_ms:.1f} ms, at most {self.most_ms:.0f} ms"
 
 
 @dataclass
@@ -206,7 +206,7 @@ class Rig(Stack):
     def unharmed(self, calm: Fared, meanwhile: Fared) -> None:
         """Assert that the others were served as in calm."""
         assert calm.failed == meanwhile.failed == 0
-        assert meanwhile.calls * WORSE_MAX >= calm.calls, (calm, meanwhile)
+        assert meanwhile.calls_per_s * WORSE_MAX >= calm.calls_per_s, (calm, meanwhile)
         assert meanwhile.p50_ms <= calm.p50_ms * WORSE_MAX, (calm, meanwhile)
 
     async def _others(self, span_s: float) -> Fared:
@@ -230,7 +230,7 @@ class Rig(Stack):
         async with asyncio.TaskGroup() as group:
             for _ in range(OTHERS):
                 group.create_task(one())
-        return Fared(len(times_ms), failed, statistics.median(times_ms), max(times_ms))
+        return Fared(len(times_ms) / span_s, failed, statistics.median(times_ms), max(times_ms))
 
     def _status(self, name: str) -> int:
         text = Path(f"/proc/{self.gateway.popen.pid}/status").read_text()

@@ -1,7 +1,7 @@
 """Providers as configured: base URL, auth style, wire; each sends with its own key over the shared client."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
@@ -22,7 +22,7 @@ from pertoken.upstream.response import Response
 
 MODEL = "{model}"  # in a base URL: the model of the call stands here
 
-UNPACKED_AT_ONCE = 64 * 1024  # of a whole answer, so that a bomb is noticed early
+UNPACKED_AT_ONCE = 64 * 1024  # so that a bomb is noticed early
 
 _AUTH = {
     "bearer": (b"authorization", b"Bearer "),
@@ -87,7 +87,10 @@ class HttpAnswer:
         """Return the whole body. Raises ProviderFailed."""
         try:
             body = await self._response.read()
-            return body if self._decoder is None else await asyncio.to_thread(_unpack, self._decoder, body)
+            unpack = self._decoder
+            if unpack is None:
+                return body
+            return await asyncio.to_thread(lambda: b"".join((*_unpack(unpack, body), unpack.flush())))
         except UpstreamError as error:
             raise _failed(error) from error
 
@@ -98,7 +101,14 @@ class HttpAnswer:
             if unpack is None:
                 await self._response.pour(sink, room)
                 return
-            await self._response.pour(lambda piece: sink(unpack.feed(piece)), room)
+
+            def take(piece: bytes) -> bool:
+                full = False
+                for plain in _unpack(unpack, piece):
+                    full = sink(plain) or full
+                return full
+
+            await self._response.pour(take, room)
             sink(unpack.flush())
         except UpstreamError as error:
             raise _failed(error) from error
@@ -108,9 +118,9 @@ class HttpAnswer:
         self._response.abandon()
 
 
-def _unpack(unpack: Decoder, body: bytes) -> bytes:
-    pieces = [unpack.feed(body[start : start + UNPACKED_AT_ONCE]) for start in range(0, len(body), UNPACKED_AT_ONCE)]
-    return b"".join((*pieces, unpack.flush()))
+def _unpack(unpack: Decoder, data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), UNPACKED_AT_ONCE):
+        yield unpack.feed(data[start : start + UNPACKED_AT_ONCE])
 
 
 def http_provider(
