@@ -165,6 +165,9 @@ def _sent(headers: HeaderList, auth: tuple[bytes, bytes] | None) -> HeaderList:
 
 
 def _failed(error: UpstreamError) -> ProviderFailed:
+    error.__traceback__ = (
+        None  # the transfer knows the error, and its frames the transfer: a circle, with the body in it
+    )
     timed_out = isinstance(error, ConnectTimeout | FirstByteTimeout | IdleTimeout | TotalTimeout)
     has_worked = timed_out or isinstance(error, DecodingFailed)
     return ProviderFailed(str(error), timed_out=timed_out, may_bill=has_worked and error.sent)

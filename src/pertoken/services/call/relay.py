@@ -55,6 +55,7 @@ async def relay_stream(
     try:
         await answer.pour(relay.pass_on, relay.room)
     except ProviderFailed as error:
+        error.__traceback__ = None  # else this frame and the failure know each other, and wait for the collector
         cut = exchange.gone and request.provider.cuts_on_hangup
         failure = ProviderFailed("the client hung up and the answer was cut") if cut else error
     finally:
