@@ -69,6 +69,13 @@ def test_every_top_setting_is_a_field() -> None:
     assert settings.load({"PERTOKEN_CONFIG": str(path)}).models["fast"].model == "gpt-4o-mini"
 
 
+def test_the_page_on_limits() -> None:
+    """It has every limit that can be set."""
+    page = (ROOT / "docs" / "reference" / "limits.md").read_text()
+
+    assert [name for name in settings.LimitSettings.__struct_fields__ if f"| `{name}` |" not in page] == []
+
+
 def test_the_page_on_providers(tmp_path: Path) -> None:
     """It names every provider with its usual variables and every setting; each of its examples loads."""
     page = (ROOT / "docs" / "how-to" / "providers.md").read_text()

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pertoken.core.bounds import FAMILIES, byte_bound, counted_bound, family_of
-from pertoken.counting.tokenizers import Tokenizers
+from pertoken.counting.tokenizers import PIECE_CHARACTERS, Tokenizers, _load
 from pertoken.wire import openai_chat
 
 TOKENIZERS = Tokenizers()
@@ -125,3 +125,15 @@ def test_every_family_has_evidence() -> None:
     """A factor is a claim, and says what it rests on; no byte bound is below a token a byte."""
     assert [name for name, family in FAMILIES.items() if not family.evidence or family.byte_factor_percent < 100] == []
     assert byte_bound(1, FAMILIES["mistral"]._replace(frame_tokens=0), tools=False) == 2  # a space and the byte
+
+
+@pytest.mark.parametrize(("model", "encoding"), [("gpt-4o", "o200k_base"), ("gpt-4", "cl100k_base")])
+def test_a_long_text_is_counted_in_pieces(model: str, encoding: str) -> None:
+    """Words have as many tokens in pieces as in one; a run without words has some, however long it is."""
+    words = "It isn't  the\n same, e.g. naïve 12345 déjà-vu;\tfor (i = 0; i < 10; ++i) { über(); } " * 4_000
+    whole = len(_load(encoding).encode(words))
+
+    assert len(words) > 3 * PIECE_CHARACTERS
+    assert TOKENIZERS.count_text(family_of(model), words).tokens == whole
+    for blank in (" ", "\n", "=-", "a"):
+        assert TOKENIZERS.count_text(family_of(model), blank * 2_000_000).tokens > 10_000

@@ -2,10 +2,13 @@
 
 import asyncio
 
+import pytest
 from tests.upstream.test_response import Caller, Run, Serve, new_client, post
 
+from pertoken.upstream.errors import TotalTimeout
+
 OK = b"HTTP/1.1 200 OK\r\n"
-GUARD_S = 10  # far above what anything here takes
+GUARD_S = 5  # far above what anything here takes
 
 
 def test_what_came_before_pouring_began_does_not_stop_it(run: Run, serve: Serve) -> None:
@@ -34,5 +37,35 @@ def test_what_came_before_pouring_began_does_not_stop_it(run: Run, serve: Serve)
             finally:
                 await client.close()
             assert bytes(got) == body
+
+    run(story())
+
+
+def test_a_full_sink_does_not_outlast_the_total_time(run: Run, serve: Serve) -> None:
+    """Whoever pours into a sink that stays full is told when the transfer's time is over, and the wait is given up."""
+    given_up = False
+
+    async def flood(caller: Caller) -> None:
+        await caller.write(OK + b"Content-Length: 10\r\n\r\nhello")
+        await caller.reader.read()
+
+    async def story() -> None:
+        async with serve(flood) as provider:
+            client = new_client(total_ms=300)
+
+            async def room() -> None:
+                nonlocal given_up
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    given_up = True
+
+            response = await post(client, provider.origin)
+            try:
+                with pytest.raises(TotalTimeout):
+                    await asyncio.wait_for(response.pour(lambda _: True, room), GUARD_S)
+            finally:
+                await client.close()
+            assert given_up
 
     run(story())

@@ -1,5 +1,6 @@
 """Cutting a stream into whole events, and remembering it."""
 
+import time
 from itertools import pairwise
 
 import pytest
@@ -53,6 +54,22 @@ def test_large_event_in_small_chunks_is_fast() -> None:
         assert cutter.whole(chunk) == b""
 
     assert len(cutter.whole(b"\n\n")) == 2 * 1024 * 1024 + 2
+
+
+def test_crumbs_behind_a_large_chunk_are_as_fast_as_behind_a_small_one() -> None:
+    """What waits is not copied for each byte that comes."""
+
+    def time_s(waiting_bytes: int) -> float:
+        cutter = sse.Cutter()
+        cutter.whole(b"x" * waiting_bytes)
+        began = time.perf_counter()
+        for _ in range(3_000):
+            cutter.whole(b"x")
+        took_s = time.perf_counter() - began
+        assert cutter.rest() == b"x" * (waiting_bytes + 3_000)
+        return took_s
+
+    assert min(time_s(8 * 1024 * 1024) for _ in range(3)) < 50 * max(time_s(1024) for _ in range(3))
 
 
 @given(st.text("d:a\n\r x").map(str.encode))

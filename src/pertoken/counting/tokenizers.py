@@ -7,14 +7,23 @@ first used (0.3 s each), never at import.
 import base64
 import gzip
 import importlib.resources
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import tiktoken
 
 from pertoken.core.bounds import Counted, Family
 from pertoken.core.money import divide_up
 from pertoken.wire.format import Content
+
+# A longer text is counted in pieces: half a million blanks overflow the stack of tiktoken's regular expressions, and a
+# list of ten million tokens takes half a gigabyte.
+PIECE_CHARACTERS = 20_000
+_SEAM_CHARACTERS = 1_000  # at the end of a piece, where a place to cut is looked for
+
+# Between two words: with every pattern below, a token ends with the letter, and another begins with the blank.
+_BETWEEN_WORDS = re.compile(r"[A-Za-z](?= [A-Za-z])")
 
 
 class Tokenizers:
@@ -37,7 +46,8 @@ class Tokenizers:
 
     def _raw(self, family: Family, texts: Sequence[str]) -> int:
         encoding = self._encoding(family.exact or "o200k_base")
-        tokens = sum(len(encoding.encode(text, disallowed_special=())) for text in texts)
+        pieces = (piece for text in texts for piece in _pieces(text))
+        tokens = sum(len(encoding.encode(piece, disallowed_special=())) for piece in pieces)
         if family.single_digits:
             # A run of n digits is n tokens there and a third of n here, rounded up: what is missing is added first.
             digits = sum(text.count(digit) for text in texts for digit in "0123456789")
@@ -49,6 +59,18 @@ class Tokenizers:
             if name not in self._encodings:
                 self._encodings[name] = _load(name)
             return self._encodings[name]
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Yield a text in pieces whose tokens are those of the whole; where there is no word, a few more."""
+    start = 0
+    while len(text) - start > PIECE_CHARACTERS:
+        end = start + PIECE_CHARACTERS
+        for place in _BETWEEN_WORDS.finditer(text, end - _SEAM_CHARACTERS, end):
+            end = place.end()
+        yield text[start:end]
+        start = end
+    yield text[start:]
 
 
 # The split patterns and special tokens of OpenAI's two encodings in use (tiktoken 0.14, openai_public).

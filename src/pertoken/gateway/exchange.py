@@ -128,6 +128,7 @@ class HotExchange:
 
     def _complete(self) -> None:
         self.response_complete = True
+        self.body = b""  # the connection may live long, and it knows its last request
         if self.disconnected:
             return
         if not self.keep_alive:

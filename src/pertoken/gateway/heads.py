@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pertoken.ports import HeaderList
 from pertoken.wire.routes import Endpoint
 
-HEADS_MAX = 4_096
+HEADS_MAX = 1_024
 HEAD_BYTES_MAX = 8 * 1024  # of one that is remembered
 
 # The line that differs. Behind it no line may begin with a blank: that would go on with the value.

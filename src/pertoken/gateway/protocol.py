@@ -48,9 +48,9 @@ class CallProtocol(HttpToolsProtocol):
         self._mid_request = False
         self._began_at = 0.0  # the request being read, in loop time
         self._message: Message | None = None  # what is being read, if it came whole and alone
-        self.deadline = NEVER  # in loop time: when this connection is given up
         self._client_timer: asyncio.TimerHandle | None = None  # runs while the client is behind with taking
         self._next_waits = False  # the next request, for a client that is behind
+        self.deadline = NEVER  # in loop time: when this connection is given up
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; one that asks for nothing is not kept for ever."""
@@ -61,8 +61,7 @@ class CallProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Read what came: a whole request with a head that is known at once, all else by llhttp."""
         cycle = self.cycle
-        is_busy = self._mid_request or self._next_waits or (cycle is not None and not cycle.response_complete)
-        if is_busy or self.transport.is_closing():
+        if self._mid_request or not (cycle is None or cycle.response_complete) or self.transport.is_closing():
             self._message = None
         else:
             self._message = message = cut(data)
@@ -76,21 +75,22 @@ class CallProtocol(HttpToolsProtocol):
                 self.deadline = NEVER
                 self._serve(exchange)
                 return
+        was_reading = self._mid_request
         super().data_received(data)
         if self._mid_request:
-            is_next = not self.pipeline and not self._next_waits
-            self.deadline = self._rest_due_at() if is_next else NEVER  # else it is we who do not read on
-        elif self.cycle is not None and not self.cycle.response_complete:
-            self.deadline = NEVER
+            self._expect_rest()
+        elif self.cycle is not None and (was_reading or self.cycle is not cycle):
+            self.deadline = NEVER if not self.cycle.response_complete else self.loop.time() + self.timeout_keep_alive
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the running call go on without its client, unless it asked to be told."""
-        self._unwatch_client()
         super().connection_lost(exc)
+        self._unwatch_client()
         if self._serving is not None:
             self._serving.hung_up()
         self.pipeline.clear()
-        self._hot = self.cycle = None  # type: ignore[assignment]  # it points back here: no cycle is left behind
+        self._hot = self._serving = None
+        self.cycle = None  # type: ignore[assignment] # each of them is a circle, which the collector finds late
 
     def pause_writing(self) -> None:
         """Wait for a client that does not take what is written; not for ever."""
@@ -105,28 +105,7 @@ class CallProtocol(HttpToolsProtocol):
         self._unwatch_client()
         if self._next_waits:
             self._next_waits = False
-            self.on_response_complete()
-
-    def on_response_complete(self) -> None:
-        """Go on to the next request: when the client has taken enough of its answers, and one at a time."""
-        if self.flow.write_paused and not self.transport.is_closing():
-            self._next_waits = True
-            self.flow.pause_reading()
-            self._watch_client()
-            return
-        self.server_state.total_requests += 1
-        if self.transport.is_closing():
-            return
-        self.flow.resume_reading()
-        self.deadline = self.loop.time() + self.timeout_keep_alive
-        if self.pipeline:
-            self.deadline = NEVER
-            self._start_asgi_task(*self.pipeline.pop())
-        if self.pipeline:
-            self.flow.pause_reading()
-        elif self._mid_request:
-            self._began_at = self.loop.time()  # until now it was we who did not read on
-            self.deadline = self._rest_due_at()
+            self._go_on()
 
     def close(self) -> None:
         """Close once the client has taken what was written; it has no more time for that than ever."""
@@ -211,6 +190,31 @@ class CallProtocol(HttpToolsProtocol):
                 self.heads.remember(self._message.key, exchange.head)
             self._serve(exchange)
 
+    def on_response_complete(self) -> None:
+        """Go on with the next request once the client has taken enough of the answers to those before."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        if self.flow.write_paused:
+            self._next_waits = True
+            self.flow.pause_reading()
+            self._watch_client()
+            return
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Start the next request in the pipeline, or wait for one. No more are read than can be served at once."""
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            if self.pipeline:
+                return
+        else:
+            self.deadline = self.loop.time() + self.timeout_keep_alive
+        self.flow.resume_reading()
+        if self._mid_request:
+            self._began_at = self.loop.time()  # until now it was we who did not read on
+            self._expect_rest()
+
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """Start what waited in the pipeline, ours or uvicorn's."""
         if not isinstance(cycle, HotExchange):
@@ -244,9 +248,13 @@ class CallProtocol(HttpToolsProtocol):
         refuse(exchange, exchange.endpoint.format, refusal, "-")
         log.warning("refused unread: %s", refusal.message)
 
-    def _rest_due_at(self) -> float:
-        """Return when a request is given up whose rest does not come."""
-        return min(self._began_at + REQUEST_S, self.loop.time() + REQUEST_IDLE_S)
+    def _expect_rest(self) -> None:
+        """Give up a request whose rest does not come; not while others are answered, for then it may be unread."""
+        serving = self._serving
+        if self.pipeline or self._next_waits or (serving is not None and not serving.response_complete):
+            self.deadline = NEVER
+        else:
+            self.deadline = min(self._began_at + REQUEST_S, self.loop.time() + REQUEST_IDLE_S)
 
     def give_up(self) -> None:
         """End a request that took too long to arrive, or a connection that nobody uses."""

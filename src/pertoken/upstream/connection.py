@@ -189,6 +189,7 @@ class Connection(asyncio.Protocol):
                 transfer.end(_cut(before_head=not transfer.status, cause=exc))
         self._owner.spent(self)
         self._owner.lost(self)
+        self._parser = None  # type: ignore[assignment] # it knows us: a circle, which the collector finds late
         if self.gone is not None and not self.gone.done():
             self.gone.set_result(None)
 

@@ -1,13 +1,16 @@
 """Providers as configured: base URL, auth style, wire; each sends with its own key over the shared client."""
 
-from collections.abc import Awaitable, Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from pertoken.ports import HeaderList, ProviderFailed
+from pertoken.upstream.encoding import Decoder, decoder
 from pertoken.upstream.errors import (
     ConnectTimeout,
+    DecodingFailed,
     FirstByteTimeout,
     IdleTimeout,
     TotalTimeout,
@@ -18,6 +21,8 @@ from pertoken.upstream.origin import Origin, parse_origin
 from pertoken.upstream.response import Response
 
 MODEL = "{model}"  # in a base URL: the model of the call stands here
+
+UNPACKED_AT_ONCE = 64 * 1024  # so that a bomb is noticed early
 
 _AUTH = {
     "bearer": (b"authorization", b"Bearer "),
@@ -55,32 +60,67 @@ class HttpProvider(NamedTuple):
 
 
 class HttpAnswer:
-    """An answer whose failures speak the port's language."""
+    """An answer in plain bytes, whose failures speak the port's language.
 
-    __slots__ = ("_response", "headers", "status")
+    Providers are asked not to pack their answers; one that comes packed all the same is unpacked, within the limits of
+    `encoding`, for nobody behind this could read what was used from it.
+    """
+
+    __slots__ = ("_decoder", "_response", "headers", "status")
 
     def __init__(self, response: Response) -> None:
+        """Raise DecodingFailed where the answer is packed in a way we do not know."""
         self._response = response
         self.status = response.status
         self.headers = response.headers
+        self._decoder: Decoder | None = None
+        packed = [value for name, value in response.headers if name == b"content-encoding"]
+        if packed:
+            self._decoder = decoder(b",".join(packed))
+            if self._decoder is not None:
+                self.headers = [field for field in response.headers if field[0] != b"content-encoding"]
+            elif response.status < 400:  # an error costs nothing, and may be passed on unread
+                response.abandon()
+                raise DecodingFailed(f"the answer is packed, which nobody asked for: {packed}", sent=True)
 
     async def read(self) -> bytes:
         """Return the whole body. Raises ProviderFailed."""
         try:
-            return await self._response.read()
+            body = await self._response.read()
+            unpack = self._decoder
+            if unpack is None:
+                return body
+            return await asyncio.to_thread(lambda: b"".join((*_unpack(unpack, body), unpack.flush())))
         except UpstreamError as error:
             raise _failed(error) from error
 
     async def pour(self, sink: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
         """Give the body to `sink` as it arrives. Raises ProviderFailed, and what sink and room raise."""
+        unpack = self._decoder
         try:
-            await self._response.pour(sink, room)
+            if unpack is None:
+                await self._response.pour(sink, room)
+                return
+
+            def take(piece: bytes) -> bool:
+                full = False
+                for plain in _unpack(unpack, piece):
+                    full = sink(plain) or full
+                return full
+
+            await self._response.pour(take, room)
+            sink(unpack.flush())
         except UpstreamError as error:
             raise _failed(error) from error
 
     def abandon(self) -> None:
         """Close the connection now; whoever waits for the body gets ProviderFailed."""
         self._response.abandon()
+
+
+def _unpack(unpack: Decoder, data: bytes) -> Iterator[bytes]:
+    for start in range(0, len(data), UNPACKED_AT_ONCE):
+        yield unpack.feed(data[start : start + UNPACKED_AT_ONCE])
 
 
 def http_provider(
@@ -118,12 +158,16 @@ def http_provider(
     )
 
 
-@lru_cache(maxsize=4096)  # a client's calls come with the same head again and again
+@lru_cache(maxsize=512)  # a client's calls come with the same head again and again; each may have 64 KB
 def _sent(headers: HeaderList, auth: tuple[bytes, bytes] | None) -> HeaderList:
     asked = ((b"accept-encoding", b"identity"), *headers)
     return asked if auth is None else (*asked, auth)
 
 
 def _failed(error: UpstreamError) -> ProviderFailed:
+    error.__traceback__ = (
+        None  # the transfer knows the error, and its frames the transfer: a circle, with the body in it
+    )
     timed_out = isinstance(error, ConnectTimeout | FirstByteTimeout | IdleTimeout | TotalTimeout)
-    return ProviderFailed(str(error), timed_out=timed_out, may_bill=timed_out and error.sent)
+    has_worked = timed_out or isinstance(error, DecodingFailed)
+    return ProviderFailed(str(error), timed_out=timed_out, may_bill=has_worked and error.sent)

@@ -133,7 +133,7 @@ class Transfer:
                 self._resume()  # the buffer may have filled before anybody poured
             while self._failure is None:
                 if self._full:
-                    await room()
+                    await self._until(room())
                     self._full = False
                     self._resume()
                 elif self.complete:
@@ -148,6 +148,19 @@ class Transfer:
             raise
         finally:
             self._sink = None
+
+    async def _until(self, room: Awaitable[None]) -> None:
+        """Wait for room, but no longer than the transfer lasts: its time may be over meanwhile."""
+        waiting = asyncio.ensure_future(room)
+        waiting.add_done_callback(lambda _: self.wake())
+        try:
+            while not waiting.done():
+                if self.error is not None:
+                    return
+                await self.wait()
+            waiting.result()
+        finally:
+            waiting.cancel()
 
     def pass_on(self) -> None:
         """Give the sink, if there is one, all that waits."""

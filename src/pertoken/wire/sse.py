@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 EVENT_BYTES_MAX = 16 * 1024 * 1024
+PIECES_MAX = 1024  # of an event that waits; a crumb takes much more memory than its bytes
 TAPE_BYTES_MAX = 256 * 1024  # few answers are longer, so most are never parsed for their text
 TAPE_LETTERS_MAX = 16 * 1024 * 1024
 
@@ -17,11 +18,12 @@ _END = re.compile(rb"\n\r?\n(?:\r?\n)*")
 class Cutter:
     """Splits a stream into whole events; what is not yet whole waits."""
 
-    __slots__ = ("_size", "_waiting")
+    __slots__ = ("_seam", "_size", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: list[bytes] = []
         self._size = 0
+        self._seam = b""  # the last bytes of what waits, which may begin an end
 
     def whole(self, chunk: bytes) -> bytes:
         """Return the bytes up to the last event end; the rest is kept for the next call."""
@@ -30,14 +32,8 @@ class Cutter:
                 return chunk
             return self._cut(chunk, 0)
         # Only the new bytes are searched, with the few before them that may begin an end: an event of many megabytes
-        # in small chunks must not be searched again with each of them.
-        last = self._waiting[-1]
-        while len(last) < 3 and len(self._waiting) > 1:
-            self._waiting.pop()
-            last = self._waiting.pop() + last
-            self._waiting.append(last)
-        seam = len(last) - 3 if len(last) > 3 else 0
-        joined = last[seam:] + chunk
+        # in small chunks must not be searched, or copied, again with each of them.
+        joined = self._seam + chunk
         if b"\n\n" not in joined and b"\n\r\n" not in joined:
             return self._keep(chunk)
         self._waiting.append(chunk)
@@ -49,18 +45,21 @@ class Cutter:
         return b"".join(self._waiting)
 
     def _cut(self, data: bytes, search_from: int) -> bytes:
-        self._waiting, self._size = [], 0
+        self._waiting, self._size, self._seam = [], 0, b""
         lf, crlf = data.rfind(b"\n\n", search_from), data.rfind(b"\n\r\n", search_from)
         cut = max(lf + 2 if lf >= 0 else 0, crlf + 3 if crlf >= 0 else 0)
         return data if cut == len(data) else data[:cut] + self._keep(data[cut:])
 
     def _keep(self, rest: bytes) -> bytes:
+        if len(self._waiting) >= PIECES_MAX:
+            self._waiting = [b"".join(self._waiting)]
         self._waiting.append(rest)
         self._size += len(rest)
+        self._seam = (self._seam + rest)[-3:]
         if self._size <= EVENT_BYTES_MAX:
             return b""
         passed = b"".join(self._waiting)  # no provider sends events this large: stop waiting, pass it on
-        self._waiting, self._size = [], 0
+        self._waiting, self._size, self._seam = [], 0, b""
         return passed
 
 

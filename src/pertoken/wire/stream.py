@@ -6,6 +6,7 @@ The watch never sees an event that cannot carry usage or the end of the answer: 
 from collections.abc import Callable
 from copy import copy
 from enum import Enum
+from functools import partial
 from typing import Any, Protocol
 
 from pertoken.core.usage import Reading
@@ -43,11 +44,12 @@ class Watch(Protocol):
 class EventStream:
     """Reads one streamed answer of events, as `format.StreamReader` says."""
 
-    __slots__ = ("_cutter", "_held", "_held_bytes", "_tape", "_watch", "_written")
+    __slots__ = ("_cutter", "_held", "_held_bytes", "_tape", "_text_of", "_watch")
 
     def __init__(self, watch: Watch, written: Written) -> None:
         self._watch = watch
-        self._written = written
+        # No method of ours: the tape would know us as we know it, and such a circle waits for the collector.
+        self._text_of = partial(events_text, written=written)
         self._cutter = sse.Cutter()
         self._tape = sse.Tape(self._text_of)
         self._held: list[bytes] = []
@@ -105,9 +107,6 @@ class EventStream:
         watch = copy(self._watch)
         watch.look(data)
         return watch
-
-    def _text_of(self, events: bytes) -> str:
-        return events_text(events, self._written)
 
 
 def _is_whole(data: bytes) -> bool:

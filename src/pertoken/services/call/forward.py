@@ -88,7 +88,7 @@ async def let_go(request: Request, holding: Holding, world: World) -> None:
         log.error("%s: hold not yet voided: %s", holding.hold.hold_id, error)  # noqa: TRY400 - the reason says it all
 
 
-@lru_cache(maxsize=4096)  # a client's calls come with the same head again and again
+@lru_cache(maxsize=512)  # a client's calls come with the same head again and again; each may have 64 KB
 def request_headers(headers: HeaderList) -> HeaderList:
     """Return the client's headers that go on to the provider."""
     return tuple(

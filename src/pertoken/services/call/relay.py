@@ -1,7 +1,6 @@
 """Step 9: pass the answer through to the client, and read from it what was used."""
 
 import logging
-import zlib
 from typing import NamedTuple
 
 from pertoken.core.usage import Completeness, Reading
@@ -33,9 +32,8 @@ async def relay_whole(request: Request, answer: Answer) -> Relayed:
         body = await answer.read()
     except ProviderFailed as failure:
         return Relayed(Reading(None, Completeness.MISSING), "", b"", failure)
-    plain = decoded(answer, body)
-    reading = request.format.read_answer(plain)
-    return Relayed(reading, None if _is_enough(reading) else request.format.answer_text(plain), body)
+    reading = request.format.read_answer(body)
+    return Relayed(reading, None if _is_enough(reading) else request.format.answer_text(body), body)
 
 
 async def relay_stream(
@@ -57,6 +55,7 @@ async def relay_stream(
     try:
         await answer.pour(relay.pass_on, relay.room)
     except ProviderFailed as error:
+        error.__traceback__ = None  # else this frame and the failure know each other, and wait for the collector
         cut = exchange.gone and request.provider.cuts_on_hangup
         failure = ProviderFailed("the client hung up and the answer was cut") if cut else error
     finally:
@@ -114,20 +113,6 @@ class _Relay:
             self.draining = self._drains.enter()
             if not self.draining:
                 raise ProviderFailed("the client hung up and too many answers are being drained")
-
-
-def decoded(answer: Answer, body: bytes) -> bytes:
-    """Return a copy of `body` that can be read. Providers are asked for plain bodies; some compress all the same."""
-    encoding = next((value for name, value in answer.headers if name == b"content-encoding"), b"")
-    if encoding in (b"gzip", b"deflate"):
-        try:
-            return zlib.decompressobj(wbits=47).decompress(body, BODY_BYTES_MAX)
-        except zlib.error:
-            return b""
-    return body
-
-
-BODY_BYTES_MAX = 256 * 1024 * 1024
 
 
 def _is_enough(reading: Reading) -> bool:

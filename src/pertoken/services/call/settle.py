@@ -1,5 +1,6 @@
 """Steps 10 and 11: from usage to exact lines, and from a hold to a posted event, once."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 
 from pertoken.core import bounds, conditions
@@ -15,6 +16,7 @@ from pertoken.services.world import World
 from pertoken.wire.format import BadRequest
 
 SOURCE = "gateway"
+COUNT_IN_THREAD_CHARACTERS = 64 * 1024  # counting takes 0.1 ms a thousand: longer texts must not stop the event loop
 
 
 async def settle(  # noqa: PLR0917 - what is known of the call
@@ -29,7 +31,10 @@ async def settle(  # noqa: PLR0917 - what is known of the call
 
     `answered` says what is kept of the answer for a client that named its call.
     """
-    event = to_event(request, holding, relayed, changed, world)
+    estimated = None
+    if relayed.text is not None or relayed.reading.quantities is None:
+        estimated = await _estimate(request, holding, relayed, world)
+    event = to_event(request, holding, relayed, changed, world, estimated)
     outcome = None if answered is None or relayed.failure is not None else answered(event)
     try:
         result = await world.ledger.submit(Settle(holding.hold.hold_id, event, holding.claim, outcome))
@@ -38,13 +43,23 @@ async def settle(  # noqa: PLR0917 - what is known of the call
     return result if isinstance(result, Settled) else Settled(event, None)
 
 
-def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str | None, world: World) -> Event:
-    """Return the event of a call: priced at the prices in force when the call began."""
+def to_event(  # noqa: PLR0917 - what is known of the call
+    request: Request,
+    holding: Holding,
+    relayed: Relayed,
+    changed: str | None,
+    world: World,
+    estimated: Mapping[str, int] | None,
+) -> Event:
+    """Return the event of a call: priced at the prices in force when the call began.
+
+    What was `estimated` stands where the provider's own word is not enough.
+    """
     reading, reason = relayed.reading, None
-    quantities: Mapping[str, int] | None = reading.quantities
+    quantities = reading.quantities if estimated is None else estimated
+    assert quantities is not None
     completeness = reading.completeness
-    if relayed.text is not None or quantities is None:
-        quantities = _estimate(request, holding, relayed, world)
+    if estimated is not None:
         completeness = Completeness.ESTIMATED
         reason = reading.contradiction or (str(relayed.failure) if relayed.failure else "the answer carried no usage")
     context = conditions.context(
@@ -83,7 +98,14 @@ def to_event(request: Request, holding: Holding, relayed: Relayed, changed: str 
     )
 
 
-def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World) -> dict[str, int]:
+async def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World) -> dict[str, int]:
+    """Count what the provider did not say, in a thread where that takes long."""
+    if len(relayed.text or "") + len(request.body) > COUNT_IN_THREAD_CHARACTERS:
+        return await asyncio.to_thread(_count, request, holding, relayed, world)
+    return _count(request, holding, relayed, world)
+
+
+def _count(request: Request, holding: Holding, relayed: Relayed, world: World) -> dict[str, int]:
     """Count what the provider did not say: never free, and never more than it was allowed to make.
 
     A reported input side is kept, the rest is counted. Another tokenizer than the provider's can count more than the

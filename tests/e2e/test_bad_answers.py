@@ -1,0 +1,372 @@
+"""Providers that answer slowly, hugely, in crumbs, without end, or with lies about size.
+
+Memory stays bounded, the call ends and is settled, and others feel little of it. With -s each test prints what it
+measured.
+"""
+
+import contextlib
+import gzip
+import json
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from tests.e2e.rig import (
+    DONE,
+    HEAD,
+    MB,
+    MODEL,
+    SPAN_S,
+    Call,
+    Fared,
+    Rig,
+    chunk,
+    ending,
+    event,
+    read_all,
+    report,
+    rig,
+    usage,
+    words,
+)
+
+from pertoken.core.ledger import Event
+
+CLOSE = b"connection: close\r\n"
+SLOW_S = 2
+HEAVY_S = 1.5  # what moves megabytes is watched for longer: two cores have to serve all of it
+TOTAL_MS = 4_000
+PLAIN_MB = 10
+
+
+@pytest.fixture(scope="module")
+def _calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with rig(tmp_path_factory.mktemp("rig"), first_byte_ms="3000", idle_ms="1000", total_ms=str(TOTAL_MS)) as made:
+        yield made
+
+
+@pytest.fixture
+def house(_calm: Rig, request: pytest.FixtureRequest) -> Rig:
+    """Return a gateway, with a key for this test."""
+    _calm.key_id, _calm.secret = _calm.new_key(f"{request.node.name}-{time.time_ns()}")
+    _calm.provider.calls.clear()
+    _calm.others(0.1)  # all keys are read anew
+    return _calm
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Iterator[Rig]:
+    """Return a gateway of its own: what it has freed before does not hide what it needs."""
+    with rig(tmp_path, first_byte_ms="10000", idle_ms="1000") as made:
+        yield made
+
+
+class Told(NamedTuple):
+    """What came of one call to the bad provider, and what it did to the gateway and to others."""
+
+    received: bytes
+    event: Event
+    more_mb: float
+    took_ms: float
+    meanwhile: Fared
+
+
+def ask(made: Rig, what: str, *, stream: bool = True, span_s: float = SPAN_S) -> Told:
+    """Make a call to the bad provider and read its answer, while the others call; they must not mind."""
+    calm = made.others()
+    more_mb = made.watch_memory()
+    received: list[bytes] = []
+    took_ms: list[float] = []
+
+    def call() -> None:
+        began = time.monotonic()
+        with made.client(made.request(stream=stream, more_headers=CLOSE)) as connection:
+            received.append(read_all(connection))
+        took_ms.append((time.monotonic() - began) * 1_000)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    meanwhile = made.others(span_s)
+    thread.join()
+    [event] = made.settled(1)
+    report(what, f"{more_mb():.0f} MB more memory")
+    report("others", f"{calm} -> {meanwhile}")
+    made.unharmed(calm, meanwhile)
+    assert made.differences() == []
+    return Told(received[0], event, more_mb(), took_ms[0], meanwhile)
+
+
+def whole(body: bytes, more: bytes = b"") -> bytes:
+    """Return a whole answer."""
+    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n" % len(body)
+    return head + more + b"\r\n" + body
+
+
+def completion(text: str, *, has_usage: bool = True) -> bytes:
+    """Return the body of a whole chat completion."""
+    message = {"role": "assistant", "content": text}
+    body = {"id": "c", "model": MODEL, "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    used = {"prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 12}
+    return json.dumps(body | ({"usage": used} if has_usage else {})).encode()
+
+
+def drip(call: Call, data: bytes, pause_s: float) -> None:
+    """Send bytes one by one, each in a packet of its own."""
+    call.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    for byte in data:
+        call.push(bytes([byte]))
+        time.sleep(pause_s)
+
+
+def test_a_byte_at_a_time(house: Rig) -> None:
+    """A provider that is slow, but never silent for long, is waited for, and its words are passed on."""
+    data = HEAD + chunk(event("hello")) + ending(1)
+    house.provider.story = lambda call: drip(call, data, SLOW_S / len(data))
+    told = ask(house, f"{len(data)} bytes, one by one", span_s=SLOW_S)
+
+    assert told.received.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    assert told.event.quantities["output_tokens"] == 1
+    assert told.more_mb < 4
+
+
+def test_a_byte_at_a_time_without_end(house: Rig) -> None:
+    """It is waited for until the longest time of a call is over; what came is charged."""
+
+    def story(call: Call) -> None:
+        call.push(HEAD + chunk(event("hello")))
+        drip(call, chunk(b": nothing" * 1_000), 0.1)
+
+    house.provider.story = story
+    told = ask(house, "bytes without end", span_s=TOTAL_MS / 1_000)
+
+    assert b"longer than the limit in ms: 4000" in told.received
+    assert told.event.completeness == "estimated"
+    assert told.event.quantities["output_tokens"] == 1
+
+
+def test_one_chunk_of_ten_megabytes(house: Rig) -> None:
+    """One event as large as that is passed on, and read."""
+    data = HEAD + chunk(event("word " * (PLAIN_MB * MB // 5))) + ending(7)
+    house.provider.story = lambda call: call.push(data)
+    told = ask(house, "one chunk of 10 MB", span_s=HEAVY_S)
+
+    assert len(told.received) > PLAIN_MB * MB
+    assert told.received.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    assert told.event.quantities["output_tokens"] == 7
+    assert told.more_mb < 10 * PLAIN_MB
+
+
+def test_an_event_that_never_ends(fresh: Rig) -> None:
+    """A line of 48 MB is not waited for: it is passed on in parts, and so is what follows."""
+    data = HEAD + chunk(b"data: " + b"x" * 48 * MB) + chunk(b"\n\n") + ending(7)
+    fresh.provider.story = lambda call: call.push(data)
+    told = ask(fresh, "an event of 48 MB", span_s=HEAVY_S)
+
+    assert len(told.received) > 48 * MB
+    assert told.event.quantities["output_tokens"] == 7
+    assert told.more_mb < 128
+
+
+@pytest.mark.parametrize("has_events", [True, False], ids=["events", "no event"])
+def test_a_hundred_thousand_chunks_of_a_byte(house: Rig, has_events: bool) -> None:
+    """A hundred thousand tiny chunks are one answer."""
+    plain = event("hello ") * 800 if has_events else b": " + b"x" * 100_000 + b"\n\n"
+    data = b"".join(b"1\r\n%c\r\n" % byte for byte in plain)
+
+    def story(call: Call) -> None:
+        call.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        call.push(HEAD)
+        for at in range(0, len(data), 6):
+            call.push(data[at : at + 6])
+        call.push(ending(7))
+
+    house.provider.story = story
+    told = ask(house, f"{len(plain)} chunks of a byte")
+
+    assert told.received.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
+    assert told.received.count(b"hello ") == (800 if has_events else 0)
+    assert told.event.quantities["output_tokens"] == 7
+    assert told.more_mb < 16
+
+
+LINE = b"x-filler: " + b"x" * 1_000 + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    ("start", "again", "said"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", LINE, b"head or trailer exceeds the limit in bytes: 65536"),
+        (b"", b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", b"head or trailer exceeds the limit in bytes: 65536"),
+        (HEAD + b"5;", b"x" * 1_000, b"head or trailer exceeds the limit in bytes: 65536"),
+        (HEAD + b"0\r\n", LINE, b"head or trailer exceeds the limit in bytes: 65536"),
+        (HEAD + b"0" * 1_000, b"0" * 1_000, b"head or trailer exceeds the limit in bytes: 65536"),
+        (HEAD + b"fffffffffffffffffffff\r\n" + event("hi"), b"", b"not http/1.1: Chunk size overflow"),
+        (HEAD + b"3\r\n" + event("hi") + b"\r\n", b"", b"not http/1.1: Expected LF after chunk data"),
+        (HEAD + b"-3\r\n" + event("hi") + b"\r\n", b"", b"not http/1.1: Invalid character in chunk size"),
+        (HEAD + b"fffffffff\r\n" + event("hi"), b"", b"stalled for longer than the limit in ms: 1000"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n", b"", b"not http/1.1"),
+        (b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n" + event("hi"), b"", b"stalled for longer than the limit"),
+    ],
+    ids=["head", "interim heads", "extension", "trailers", "chunk size", "overflow", "too short", "negative",
+         "too long", "length overflow", "length too long"],
+)  # fmt: skip
+def test_sizes_that_lie(house: Rig, start: bytes, again: bytes, said: bytes) -> None:
+    """An answer whose frame has no end, or is none, ends the call with an error that says so, and costs no memory."""
+    is_cut = threading.Event()
+
+    def story(call: Call) -> None:
+        try:
+            call.push(start)
+            while again:
+                call.push(again)
+            while call.connection.recv(1):
+                pass
+        finally:
+            is_cut.set()
+
+    house.provider.story = story
+    more_mb = house.watch_memory()
+    with house.client(house.request(more_headers=CLOSE)) as connection:
+        received = read_all(connection)
+    assert is_cut.wait(10)
+
+    assert said in received
+    assert house.provider.pushed_bytes < 8 * MB
+    assert more_mb() < 4
+    house.settled(0 if received.startswith(b"HTTP/1.1 502") else 1)
+    assert house.differences() == []
+
+
+def test_a_whole_answer_of_fifty_megabytes(fresh: Rig) -> None:
+    """It is held whole, a few times over for a moment, since its head says what it cost."""
+    data = whole(completion("word " * (50 * MB // 5)))
+    fresh.provider.story = lambda call: call.push(data)
+    told = ask(fresh, "a whole answer of 50 MB", stream=False, span_s=HEAVY_S)
+
+    assert len(told.received) > 50 * MB
+    assert told.event.quantities["output_tokens"] == 7
+    assert told.more_mb < 4 * 50
+
+
+def test_a_whole_answer_above_the_limit(fresh: Rig) -> None:
+    """It is refused as soon as the limit is passed; the input is charged."""
+    data = whole(b"x" * 100 * MB)
+    fresh.provider.story = lambda call: call.push(data)
+    told = ask(fresh, "a whole answer of 100 MB", stream=False, span_s=HEAVY_S)
+
+    assert b"larger than the limit in bytes: 67108864" in told.received
+    assert told.event.completeness == "estimated"
+    assert told.more_mb < 3 * 64
+
+
+def test_fifty_megabytes_that_must_be_counted(fresh: Rig) -> None:
+    """An answer without usage is counted, as far as its cap goes, and the others do not wait for that."""
+    data = whole(completion("word " * (50 * MB // 5), has_usage=False))
+    fresh.provider.story = lambda call: call.push(data)
+    told = ask(fresh, "a whole answer of 50 MB without usage", stream=False, span_s=HEAVY_S)
+
+    assert told.event.completeness == "estimated"
+    assert told.event.quantities["output_tokens"] == 16_384
+    assert told.more_mb < 6 * 50
+    assert told.meanwhile.most_ms < told.took_ms / 3
+
+
+@pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
+def test_a_text_that_no_tokenizer_takes_at_once(house: Rig, is_stream: bool) -> None:
+    """Millions of spaces, which overflow a regular expression, are counted all the same."""
+    spaces = " " * 4 * MB
+    body = HEAD + chunk(event(spaces)) + chunk(DONE) + b"0\r\n\r\n"
+    data = body if is_stream else whole(completion(spaces, has_usage=False))
+    house.provider.story = lambda call: call.push(data)
+    told = ask(house, "4 MB of spaces", stream=is_stream)
+
+    assert len(told.received) > 4 * MB
+    assert told.event.completeness == "estimated"
+    assert told.event.quantities["output_tokens"] > 1_000
+    assert told.more_mb < 64
+
+
+def packed_zeros(size: int) -> bytes:
+    """Return so many spaces, packed to a thousandth."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    return b"".join(packer.compress(b" " * MB) for _ in range(size // MB)) + packer.flush()
+
+
+@pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
+def test_a_packed_answer(house: Rig, is_stream: bool) -> None:
+    """We ask for plain answers; one that comes packed all the same is unpacked, read and charged as any other."""
+    events = event("hello ") * 100 + usage(100)
+    packed = gzip.compress(events if is_stream else completion("hello"))
+    head = HEAD.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")
+    pieces = b"".join(chunk(packed[at : at + 50]) for at in range(0, len(packed), 50))
+    data = head + pieces + b"0\r\n\r\n" if is_stream else whole(packed, b"content-encoding: gzip\r\n")
+    house.provider.story = lambda call: call.push(data)
+    told = ask(house, "a packed answer", stream=is_stream)
+
+    assert b"hello" in told.received
+    assert b"content-encoding" not in told.received
+    assert told.event.completeness == "final"
+    assert told.event.quantities["output_tokens"] == (100 if is_stream else 7)
+
+
+def test_an_answer_packed_in_an_unknown_way(house: Rig) -> None:
+    """It is refused, not passed on unread: the input is charged, since the provider has done its work."""
+    house.provider.story = lambda call: call.push(whole(b"?" * 1_000, b"content-encoding: br\r\n"))
+    with house.client(house.request(stream=False, more_headers=CLOSE)) as connection:
+        received = read_all(connection)
+
+    assert received.startswith(b"HTTP/1.1 502")
+    assert b"the answer is packed, which nobody asked for" in received
+    [event] = house.settled(1)
+    assert event.completeness == "estimated"
+    assert event.cost_picos > 0
+
+
+@pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
+def test_a_bomb(house: Rig, is_stream: bool) -> None:
+    """A megabyte that unpacks to a gigabyte is refused on the way."""
+    bomb = packed_zeros(1024 * MB)
+    head = HEAD.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")
+    data = head + chunk(bomb) + b"0\r\n\r\n" if is_stream else whole(bomb, b"content-encoding: gzip\r\n")
+    house.provider.story = lambda call: call.push(data)
+    told = ask(house, "a gigabyte packed into one megabyte", stream=is_stream)
+
+    assert b"grows by more than the limit when decoded" in told.received
+    assert told.event.completeness == "estimated"
+    assert told.more_mb < 32
+
+
+@pytest.mark.parametrize("ending_as", ["whole", "cut", "closed", "silent"])
+def test_nothing_is_left_of_a_call(fresh: Rig, ending_as: str) -> None:
+    """However a call ends, its request and its answer are let go at once, not when the collector comes by."""
+    calls = 200 if ending_as == "whole" else 100
+
+    def story(call: Call) -> None:
+        if ending_as == "closed":
+            call.connection.shutdown(socket.SHUT_RDWR)
+            return
+        call.push(HEAD + words(100))
+        if ending_as == "whole":
+            call.push(ending(100))
+        elif ending_as == "cut":
+            call.connection.shutdown(socket.SHUT_RDWR)
+        else:
+            call.connection.recv(1)
+
+    fresh.provider.story = story
+    more_mb = fresh.watch_memory()
+    with contextlib.ExitStack() as stack:
+        request = fresh.request(more_headers=CLOSE, user="x" * MB)
+        for _ in range(calls // 10):
+            clients = [stack.enter_context(fresh.client(request)) for _ in range(10)]
+            for client in clients:
+                assert read_all(client)
+    fresh.settled(0 if ending_as == "closed" else calls)
+
+    report(f"{calls} calls of 1 MB, {ending_as}", f"{more_mb():.0f} MB more memory")
+    assert more_mb() < 50  # ten at a time take about half of that
