@@ -60,15 +60,14 @@ class Client(asyncio.Protocol):
         upstream.ask(data, self.transport)
 
 
-async def main(provider: str) -> None:
-    """Serve on a free port and say which."""
+async def main(port: int, provider: str) -> None:
+    """Serve until ended."""
     parts = urlsplit(provider)
     Client.address = (parts.hostname or "", parts.port or 0)
-    server = await asyncio.get_running_loop().create_server(Client, "127.0.0.1", 0)
-    print(f"listening on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", file=sys.stderr, flush=True)
+    server = await asyncio.get_running_loop().create_server(Client, "127.0.0.1", port, backlog=4_096)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main(sys.argv[1]))
+        runner.run(main(int(sys.argv[1]), sys.argv[2]))
