@@ -91,7 +91,7 @@ def _ask(target: Target, stream: Stream | None) -> bytes:
     finally:
         connection.close()
     if response.status != 200:
-        raise WrongAnswer(f"{target.url} answered {response.status}: {text[:500].decode(errors='replace')}")
+        raise WrongAnswer(f"{target.url} answered {response.status}: {text[:300].decode(errors='replace')}")
     return text
 
 

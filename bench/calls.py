@@ -2,7 +2,6 @@
 
 import statistics
 import sys
-from array import array
 from collections.abc import Iterator, Sequence
 
 from call import message
@@ -10,7 +9,7 @@ from effort import Effort
 from load import Answers, closed, run
 from scene import Running, Scene
 from tables import Cell, Column, Table
-from turns import in_turns, percentile, pool
+from turns import added_ms, in_turns, pool
 
 CONNECTIONS = (1, 32, 256)
 FLOORS = ("bare proxy", "held proxy", "nginx")
@@ -63,7 +62,7 @@ def _table(scene: Scene, connections: int, rounds: Sequence[Sequence[Answers]]) 
             cost = costs[one.peer.name]
             row += [cost, *(cost / costs[name] if name in costs else None for name in FLOORS)]
         row.append(statistics.median(answers.calls / answers.seconds for answers in of_one))
-        row += [_added_ms(latencies, direct, percent, whole=one is scene.direct) for percent in PERCENTS]
+        row += added_ms(latencies, None if one is scene.direct else direct, PERCENTS)
         row.append(sum(answers.failed for answers in of_one))
         rows.append(row)
     notes = (
@@ -72,10 +71,3 @@ def _table(scene: Scene, connections: int, rounds: Sequence[Sequence[Answers]]) 
     )
     plural = "s" if connections > 1 else ""
     return Table(f"whole calls, closed loop, {connections} connection{plural}", COLUMNS, rows, notes)
-
-
-def _added_ms(latencies: "array[float]", direct: "array[float]", percent: float, *, whole: bool) -> Cell:
-    its, floor = percentile(latencies, percent), percentile(direct, percent)
-    if its is None or (floor is None and not whole):
-        return None
-    return (its if whole else its - (floor or 0.0)) * 1e3

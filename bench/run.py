@@ -16,6 +16,7 @@ from types import FrameType
 import calls
 import footprint
 import machine
+import rates
 from effort import FULL, QUICK, Effort
 from machine import Machine
 from peers.bifrost import Bifrost
@@ -28,7 +29,11 @@ from peers.portkey import Portkey
 from scene import Scene, scene
 from tables import Table, as_markdown, show
 
-TOGETHER: dict[str, Callable[[Scene, Effort], Iterator[Table]]] = {"calls": calls.measure, "memory": footprint.measure}
+TOGETHER: dict[str, Callable[[Scene, Effort], Iterator[Table]]] = {
+    "calls": calls.measure,
+    "rates": rates.measure,
+    "memory": footprint.measure,
+}
 
 
 def main() -> int:

@@ -65,7 +65,8 @@ def scene(peers: Sequence[Peer], cores: Cores) -> Iterator[Scene]:
             except Absent as reason:
                 absent.append((peer.name, f"not to be had here: {reason}"))
             except WrongAnswer as wrong:
-                absent.append((peer.name, f"did not answer rightly: {wrong}"))
+                print(f"{peer.name}: {wrong}", file=sys.stderr, flush=True)
+                absent.append((peer.name, f"does not answer rightly here: {str(wrong).splitlines()[0][:120]}"))
         yield Scene(direct, running, absent)
 
 
@@ -97,7 +98,7 @@ def _until_right(process: Process, target: Target, *, streams: bool) -> None:
             check(target, streams=streams)
         except WrongAnswer as wrong:
             if process.ended or time.perf_counter() - process.started_at > START_S:
-                raise WrongAnswer(f"{wrong}; it said: {process.tail()}") from wrong
+                raise WrongAnswer(f"{wrong}; it said:\n{process.tail()}") from wrong
             time.sleep(0.01)
         else:
             return

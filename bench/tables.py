@@ -8,6 +8,8 @@ from rich.table import Table as RichTable
 
 WIDTH = 132  # where a page is narrower, it wraps by itself
 
+TEXT = "{}"
+
 Cell = str | float | None
 
 
@@ -15,7 +17,7 @@ class Column(NamedTuple):
     """One column; `form` is how its numbers are written."""
 
     name: str
-    form: str = "{}"
+    form: str = TEXT
 
 
 class Table(NamedTuple):
@@ -43,8 +45,8 @@ class Table(NamedTuple):
 def show(table: Table) -> None:
     """Print a table to be read."""
     shown = RichTable(title=table.title, title_justify="left")
-    for number, column in enumerate(table.columns):
-        shown.add_column(column.name, justify="right" if number else "left")
+    for column in table.columns:
+        shown.add_column(column.name, justify="left" if column.form == TEXT else "right")
     for texts in table.texts():
         shown.add_row(*texts)
     console = Console(width=WIDTH)
@@ -57,7 +59,12 @@ def show(table: Table) -> None:
 def as_markdown(table: Table) -> str:
     """Return a table as it stands in a page."""
     names = [column.name for column in table.columns]
-    lines = [f"### {table.title}", "", _line(names), _line(["---"] + ["---:"] * (len(names) - 1))]
+    lines = [
+        f"### {table.title}",
+        "",
+        _line(names),
+        _line(["---" if column.form == TEXT else "---:" for column in table.columns]),
+    ]
     lines += [_line(texts + [""] * (len(names) - len(texts))) for texts in table.texts()]
     lines += ["", *table.notes, ""] if table.notes else [""]
     return "\n".join(lines)

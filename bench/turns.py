@@ -19,6 +19,16 @@ def pool(rounds: Iterable["array[float]"]) -> "array[float]":
     return array("d", sorted(sample for one in rounds for sample in one))
 
 
+def added_ms(latencies: "array[float]", floor: "array[float] | None", percents: Iterable[float]) -> list[float | None]:
+    """Return percentiles of sorted samples, in milliseconds: their own, or what they are above those of `floor`."""
+    added: list[float | None] = []
+    for percent in percents:
+        its = percentile(latencies, percent)
+        below = 0.0 if floor is None else percentile(floor, percent)
+        added.append(None if its is None or below is None else (its - below) * 1e3)
+    return added
+
+
 def percentile(samples: "array[float]", percent: float) -> float | None:
     """Return a percentile of sorted samples; None where there are too few for one to lie beyond it."""
     beyond = int(len(samples) * (100 - percent) / 100 + 1e-9)

@@ -58,6 +58,6 @@ def run(command: Sequence[str], folder: Path, environ: Mapping[str, str] | None 
 
 
 def _last_words(said: str) -> str:
-    """Return the lines that tell why, without addresses: they are of this network, not of the peer."""
+    """Return the lines that tell why, without the address that was asked: it is of this network, not of the peer."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    return re.sub(r"(reading )?https?://\S+:? *", "", " ".join(lines[-2:]))[:200]
+    return re.sub(r"^.*https?://\S+ *", "", " ".join(lines[-2:]))[:200]

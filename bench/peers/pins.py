@@ -2,4 +2,5 @@
 
 LITELLM = "1.108.0"
 PORTKEY = "1.15.2"
+PORTKEY_SERVER = "1.13.8"  # of @hono/node-server
 BIFROST = "1.6.8"

@@ -1,8 +1,10 @@
 """Portkey's open gateway, as `npx @portkey-ai/gateway --headless` runs it: one Node process, no console, no log.
 
-It has no budgets and keeps nothing. Source: its README and its start script.
+It has no budgets and keeps nothing. Source: its README and its start script. The server library that it allows in its
+newest version breaks streamed answers (Portkey-AI/gateway issue 1389), so that one is pinned as well.
 """
 
+import json
 from pathlib import Path
 
 from call import Target
@@ -37,5 +39,6 @@ class Portkey(Peer):
 
 
 def _add_package(folder: Path) -> None:
-    npm = [need("npm"), "install", "--prefix", str(folder), "--no-audit", "--no-fund", "--loglevel=error"]
-    run([*npm, f"{PACKAGE}@{pins.PORTKEY}"], folder)
+    wanted = {"dependencies": {PACKAGE: pins.PORTKEY}, "overrides": {"@hono/node-server": pins.PORTKEY_SERVER}}
+    (folder / "package.json").write_text(json.dumps(wanted))
+    run([need("npm"), "install", "--no-audit", "--no-fund", "--loglevel=error"], folder)
