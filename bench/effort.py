@@ -10,7 +10,8 @@ class Effort(NamedTuple):
     call_s: float  # of one round of calls
     rate_s: float  # of one round at a fixed rate
     chunks: int  # of each stream
+    lines: int  # given to a command
 
 
-FULL = Effort(rounds=5, call_s=1.5, rate_s=3.0, chunks=200)
-QUICK = Effort(rounds=2, call_s=0.6, rate_s=1.5, chunks=60)
+FULL = Effort(rounds=5, call_s=1.5, rate_s=3.0, chunks=200, lines=200_000)
+QUICK = Effort(rounds=2, call_s=0.6, rate_s=1.5, chunks=60, lines=20_000)

@@ -44,3 +44,10 @@ def measure(scene: Scene, effort: Effort) -> Iterator[Table]:
         more = one.calls - before
         rows.append([one.name, one.rested_bytes / 1e6, before, memory / 1e6, more, one.process.memory_bytes() / 1e6])
     yield Table("memory, the whole process tree", GROWTH, rows)
+
+
+def conclude(scene: Scene) -> Table:
+    """Return what is to be said at the end by those that kept something of their calls."""
+    said: list[list[Cell]] = [[one.name, one.calls, one.peer.close(one.place)] for one in scene.running]
+    columns = (Column("who"), Column("calls in all", "{:,}"), Column("what its books say then"))
+    return Table("afterwards", columns, [row for row in said if row[-1]])

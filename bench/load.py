@@ -13,7 +13,7 @@ import signal
 import time
 from array import array
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 import uvloop
 
@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
         self.is_open = True
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its base class
 
     def ask(self, at: float) -> None:
         """Send the request; `at` is when its latency began."""

@@ -34,6 +34,13 @@ class Process:
         """Whether the program is gone."""
         return self._popen.poll() is not None
 
+    def move(self, cores: Collection[int]) -> None:
+        """Move the whole tree, with all its threads, to other cores."""
+        for pid in self.tree():
+            for task in _tasks(pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(int(task.name), cores)
+
     def tree(self) -> list[int]:
         """Return the ids of the program and of all that came from it, itself first."""
         found = [self._popen.pid]
@@ -89,10 +96,17 @@ def _running_on(cores: Collection[int]) -> Iterator[None]:
 
 def _children(pid: int) -> list[int]:
     found: list[int] = []
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{pid}/task").iterdir():
+    for task in _tasks(pid):
+        with contextlib.suppress(OSError):
             found += map(int, (task / "children").read_text().split())
     return found
+
+
+def _tasks(pid: int) -> list[Path]:
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
 
 
 def _cpu_ns(pid: int) -> int:

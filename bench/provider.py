@@ -9,6 +9,7 @@ import json
 import re
 import sys
 import time
+from typing import cast
 
 import httptools
 import uvloop
@@ -22,6 +23,7 @@ USAGE = {
 }
 ORDER = "stream %d chunks, one each %d ms"  # stands in the prompt, which every gateway passes on as it is
 STAMP = re.compile(rb"t(\d{19}) ")  # of a chunk: nanoseconds of the machine's monotonic clock
+STAMP_BYTES = 21
 
 _ORDER = re.compile(rb"stream (\d+) chunks, one each (\d+) ms")
 _HEAD = {"id": "chatcmpl-1", "created": 1_790_000_000, "model": "gpt-4o-mini-2024-07-18", "service_tier": "default"}
@@ -49,7 +51,7 @@ class Connection(asyncio.Protocol):
     """One connection of whoever asks."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its base class
         self.parser = httptools.HttpRequestParser(self)
         self.received = b""
 

@@ -15,8 +15,13 @@ from types import FrameType
 
 import calls
 import footprint
+import ingest
+import ledger
 import machine
 import rates
+import rating
+import streams
+import workers
 from effort import FULL, QUICK, Effort
 from machine import Machine
 from peers.bifrost import Bifrost
@@ -32,8 +37,11 @@ from tables import Table, as_markdown, show
 TOGETHER: dict[str, Callable[[Scene, Effort], Iterator[Table]]] = {
     "calls": calls.measure,
     "rates": rates.measure,
+    "streams": streams.measure,
     "memory": footprint.measure,
+    "ingest": ingest.measure,
 }
+ALONE: dict[str, Callable[[Effort], Iterator[Table]]] = {"ledger": ledger.measure, "rating": rating.measure}
 
 
 def main() -> int:
@@ -73,6 +81,13 @@ def _tables(options: argparse.Namespace, here: Machine) -> Iterator[Table]:
             yield footprint.introduce(made)
             for name in together:
                 yield from TOGETHER[name](made, effort)
+            yield footprint.conclude(made)
+    if "workers" in options.only:
+        yield from workers.measure(effort, here)
+    os.sched_setaffinity(0, here.cores().measured)
+    for name, measure in ALONE.items():
+        if name in options.only:
+            yield from measure(effort)
 
 
 def _peers(options: argparse.Namespace) -> Sequence[Peer]:
@@ -81,7 +96,7 @@ def _peers(options: argparse.Namespace) -> Sequence[Peer]:
 
 
 def _options() -> argparse.Namespace:
-    names = [*TOGETHER]
+    names = [*TOGETHER, "workers", *ALONE]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a fifth of the time: to see that it works")
     parser.add_argument("--only", metavar="NAME,...", help=f"some of: {', '.join(names)}", default=",".join(names))
