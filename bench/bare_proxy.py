@@ -5,6 +5,7 @@ No keys, no limits, no errors: as little as a Python proxy can do. Answers, whol
 
 import asyncio
 import sys
+from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -17,7 +18,7 @@ class Upstream(asyncio.Protocol):
     """One connection to the provider."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its base class
 
     def ask(self, data: bytes, client: asyncio.WriteTransport) -> None:
         """Send a request; its answer goes to `client`."""
@@ -39,7 +40,7 @@ class Client(asyncio.Protocol):
     address: tuple[str, int]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self.parser = httptools.HttpRequestParser(self)
         self.parts: list[bytes] = []
 

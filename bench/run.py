@@ -4,12 +4,14 @@ Tables go to stdout, progress to stderr. See docs/reference/performance.md for w
 """
 
 import argparse
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import traceback
+from collections.abc import Callable, Generator, Iterator, Sequence
 from datetime import UTC, datetime
 from types import FrameType
 
@@ -45,35 +47,43 @@ ALONE: dict[str, Callable[[Effort], Iterator[Table]]] = {"ledger": ledger.measur
 
 
 def main() -> int:
-    """Measure what is asked for and print it."""
+    """Measure what is asked for and print it; what was measured before something broke is printed as well."""
     options = _options()
     signal.signal(signal.SIGTERM, _interrupt)
     machine.allow_files()
     here = Machine.here()
     os.sched_setaffinity(0, here.cores().around)
-    tables: list[Table] = []
+    measured = f"{here.name}, {datetime.now(UTC):%Y-%m-%d}"
+    if not options.json:
+        print(f"Measured on {measured}.\n", flush=True)
+    code, tables = 0, list[Table]()
     try:
-        for table in _tables(options, here):
-            tables.append(table)
-            if not (options.json or options.markdown):
-                show(table)
+        with contextlib.closing(_tables(options, here)) as made:
+            for table in made:
+                tables.append(table)
+                _say(table, options)
     except KeyboardInterrupt:
         print("interrupted: everything that was started is ended", file=sys.stderr)
-        return 130
+        code = 130
     except subprocess.CalledProcessError as error:
         print(f"{error}: {error.stderr}", file=sys.stderr)
-        return 1
-    title = f"{here.name}, {datetime.now(UTC):%Y-%m-%d}"
+        code = 1
+    except Exception:  # the outermost shell
+        traceback.print_exc()
+        code = 1
     if options.json:
-        print(json.dumps({"machine": here.name, "tables": [table.as_data() for table in tables]}, indent=1))
-    elif options.markdown:
-        print("\n".join([f"Measured on {title}.", "", *map(as_markdown, tables)]))
-    else:
-        print(title)
-    return 0
+        print(json.dumps({"measured_on": measured, "tables": [table.as_data() for table in tables]}, indent=1))
+    return code
 
 
-def _tables(options: argparse.Namespace, here: Machine) -> Iterator[Table]:
+def _say(table: Table, options: argparse.Namespace) -> None:
+    if options.markdown:
+        print(as_markdown(table), flush=True)
+    elif not options.json:
+        show(table)
+
+
+def _tables(options: argparse.Namespace, here: Machine) -> Generator[Table, None, None]:
     effort = QUICK if options.quick else FULL
     together = [name for name in TOGETHER if name in options.only]
     if together:
@@ -100,7 +110,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a fifth of the time: to see that it works")
     parser.add_argument("--only", metavar="NAME,...", help=f"some of: {', '.join(names)}", default=",".join(names))
-    parser.add_argument("--without-peers", action="store_true", help="pertoken and the floors only; installs nothing")
+    parser.add_argument("--without-peers", action="store_true", help="pertoken and the floors alone")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one document of all figures")
     form.add_argument("--markdown", action="store_true", help="as the tables of docs/reference/performance.md")
