@@ -68,7 +68,7 @@ def main() -> int:
     except subprocess.CalledProcessError as error:
         print(f"{error}: {error.stderr}", file=sys.stderr)
         code = 1
-    except Exception:  # the outermost shell
+    except Exception:  # noqa: BLE001 - the outermost shell: it is said, and what was measured is printed
         traceback.print_exc()
         code = 1
     if options.json:

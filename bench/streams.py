@@ -69,8 +69,8 @@ def _table(scene: Scene, asked: Sequence[Running], streams: int, stream: Stream,
 def _notes(streams: int, stream: Stream) -> tuple[str, ...]:
     return (
         f"{stream.chunks} chunks a stream, each a packet; {streams * 1_000 // stream.gap_ms:,} a second are sent",
-        "added: from the provider's writing of a chunk to its arrival, less the same of the provider asked directly;",
-        "what the wait between two tokens grows by is never more than that",
+        "added: from the provider's writing of a chunk to its arrival, less the same of the provider asked directly",
+        "the wait between two tokens grows by no more than that",
     )
 
 

@@ -35,8 +35,10 @@ class Table(NamedTuple):
     def as_data(self) -> dict[str, Any]:
         """Return the table as JSON knows it."""
         names = [column.name for column in self.columns]
+        units = {column.name: unit for column in self.columns if (unit := column.form.partition("}")[2].strip())}
         return {
             "title": self.title,
+            "units": units,
             "rows": [dict(zip(names, row, strict=False)) for row in self.rows],
             "notes": list(self.notes),
         }
@@ -66,7 +68,7 @@ def as_markdown(table: Table) -> str:
         _line(["---" if column.form == TEXT else "---:" for column in table.columns]),
     ]
     lines += [_line(texts + [""] * (len(names) - len(texts))) for texts in table.texts()]
-    lines += ["", *table.notes, ""] if table.notes else [""]
+    lines += ["", f"{'; '.join(table.notes)}.", ""] if table.notes else [""]
     return "\n".join(lines)
 
 
