@@ -82,6 +82,17 @@ class Process:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         self._popen.wait()
+        ends_at = time.perf_counter() + END_S
+        while any(map(lives, tree)) and time.perf_counter() < ends_at:  # a kill takes effect a little later
+            time.sleep(0.01)
+
+
+def lives(pid: int) -> bool:
+    """Tell whether there is such a process, and not only what is left of one."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] not in {"Z", "X"}
+    except OSError:
+        return False
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import load
 import pytest
 from call import Stream, Target, WrongAnswer, check, message
 from load import closed, opened, run
@@ -48,8 +49,8 @@ def whole(status: str, body: bytes) -> bytes:
 
 def test_a_closed_loop_counts_every_answer(provider: Running) -> None:
     """Each call has a latency, none has failed, and the provider has used CPU for them."""
-    load = closed(provider.target.address, message(provider.target), 4, 0.2, provider.process.cpu_s)
-    answers = run(load)
+    loop = closed(provider.target.address, message(provider.target), 4, 0.2, provider.process.cpu_s)
+    answers = run(loop)
 
     assert answers.calls == len(answers.latencies_s) > 4
     assert answers.failed == 0
@@ -83,8 +84,9 @@ def test_an_open_loop_asks_at_its_rate(provider: Running) -> None:
     assert kept.failed == 0
 
 
-def test_who_stops_is_charged_for_all_that_had_to_wait() -> None:
+def test_who_stops_is_charged_for_all_that_had_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Latency counts from when a call was due: with one answer at a time, the last one has waited for all before it."""
+    monkeypatch.setattr(load, "LINGER_S", 0.5)  # all connections but one are never answered
     with answering(whole("200 OK", b"x"), wait_s=0.02) as target:
         kept = run(opened(target.address, message(target), 200, 0.3))
 

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from process import Process
+from process import Process, lives
 
 # A parent that waits, and a child that works.
 CODE = """
@@ -39,7 +39,7 @@ def test_a_tree_is_measured_and_ended_as_a_whole(tmp_path: Path) -> None:
         process.stop()
 
     assert process.ended
-    assert not _lives(child)
+    assert not lives(child)
 
 
 def test_a_tree_moves_as_a_whole(tmp_path: Path) -> None:
@@ -51,10 +51,3 @@ def test_a_tree_moves_as_a_whole(tmp_path: Path) -> None:
         assert os.sched_getaffinity(child) == everywhere
     finally:
         process.stop()
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
