@@ -38,9 +38,9 @@ from tables import Table, as_markdown, show
 
 TOGETHER: dict[str, Callable[[Scene, Effort], Iterator[Table]]] = {
     "calls": calls.measure,
+    "memory": footprint.measure,
     "rates": rates.measure,
     "streams": streams.measure,
-    "memory": footprint.measure,
     "ingest": ingest.measure,
 }
 ALONE: dict[str, Callable[[Effort], Iterator[Table]]] = {"ledger": ledger.measure, "rating": rating.measure}

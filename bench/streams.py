@@ -26,6 +26,7 @@ COLUMNS = (
     *(Column(f"x {name}", "{:.1f}") for name in FLOORS),
     Column("chunks a second", "{:,.0f}"),
     *(Column(f"p{percent} added", "{:.2f} ms") for percent in PERCENTS),
+    Column("memory then", "{:,.0f} MB"),
 )
 
 
@@ -33,6 +34,8 @@ def measure(scene: Scene, effort: Effort) -> Iterator[Table]:
     """Yield the costs of a chunk for few and for many streams, and the delays of a token among very many."""
     everybody = [one for one in scene.everybody if one.peer.streams]
     own = [one for one in everybody if one is scene.direct or one.peer.name in OWN]
+    for one in everybody:  # what is made for the first stream is made
+        _read(one, FEW, Stream(10, FEW_GAP_MS))
     yield _table(scene, everybody, FEW, Stream(effort.chunks // 2, FEW_GAP_MS), 1)
     yield _table(scene, everybody, MANY, Stream(effort.chunks, MANY_GAP_MS), ROUNDS)
     yield _table(scene, own, VERY_MANY, Stream(effort.chunks // 2, VERY_MANY_GAP_MS), 1)
@@ -62,7 +65,8 @@ def _table(scene: Scene, asked: Sequence[Running], streams: int, stream: Stream,
         rate = statistics.median(flow.chunks / flow.seconds for flow in taken[one.name])
         delays = pool(flow.delays_s for flow in taken[one.name])
         added = added_ms(delays, None if itself else direct, PERCENTS)
-        rows.append([one.name, *([None] * (1 + len(FLOORS)) if itself else [cost, *floors]), rate, *added])
+        costly = [None] * (1 + len(FLOORS)) if itself else [cost, *floors]
+        rows.append([one.name, *costly, rate, *added, one.process.memory_bytes() / 1e6])
     return Table(f"streams, {streams:,} at once", COLUMNS, rows, _notes(streams, stream))
 
 
