@@ -36,9 +36,8 @@ simulate: $(STAMP)  ## whole runs in virtual time with a failing store: make sim
 attack: $(STAMP)  ## 5,000 calls from 500 connections against 1 USD
 	ATTACK=full $(BIN)/pytest tests/attack -s
 
-bench: $(STAMP)  ## measurements of this machine, as a table
-	$(BIN)/python bench/run.py
-	$(BIN)/python bench/rating.py
+bench: $(STAMP)  ## pertoken beside its peers on this machine; BENCH="--quick --without-peers" is shorter
+	$(BIN)/python bench/run.py $(BENCH)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

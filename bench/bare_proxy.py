@@ -5,6 +5,7 @@ No keys, no limits, no errors: as little as a Python proxy can do. Answers, whol
 
 import asyncio
 import sys
+from typing import cast
 from urllib.parse import urlsplit
 
 import httptools
@@ -17,7 +18,7 @@ class Upstream(asyncio.Protocol):
     """One connection to the provider."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its base class
 
     def ask(self, data: bytes, client: asyncio.WriteTransport) -> None:
         """Send a request; its answer goes to `client`."""
@@ -39,7 +40,7 @@ class Client(asyncio.Protocol):
     address: tuple[str, int]
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
         self.parser = httptools.HttpRequestParser(self)
         self.parts: list[bytes] = []
 
@@ -60,15 +61,14 @@ class Client(asyncio.Protocol):
         upstream.ask(data, self.transport)
 
 
-async def main(provider: str) -> None:
-    """Serve on a free port and say which."""
+async def main(port: int, provider: str) -> None:
+    """Serve until ended."""
     parts = urlsplit(provider)
     Client.address = (parts.hostname or "", parts.port or 0)
-    server = await asyncio.get_running_loop().create_server(Client, "127.0.0.1", 0)
-    print(f"listening on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", file=sys.stderr, flush=True)
+    server = await asyncio.get_running_loop().create_server(Client, "127.0.0.1", port, backlog=4_096)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main(sys.argv[1]))
+        runner.run(main(int(sys.argv[1]), sys.argv[2]))

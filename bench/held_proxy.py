@@ -8,7 +8,6 @@ import asyncio
 import queue
 import sqlite3
 import sys
-import tempfile
 import threading
 from urllib.parse import urlsplit
 
@@ -86,17 +85,16 @@ class Answer(asyncio.WriteTransport):
         self.whole.set_result(bytes(data))
 
 
-async def main(provider: str, folder: str) -> None:
-    """Serve on a free port and say which."""
+async def main(port: int, provider: str, folder: str) -> None:
+    """Serve until ended."""
     parts = urlsplit(provider)
     loop = asyncio.get_running_loop()
     Client.address = (parts.hostname or "", parts.port or 0)
     Client.commits = Commits(f"{folder}/held.db", loop)
-    server = await loop.create_server(Client, "127.0.0.1", 0)
-    print(f"listening on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", file=sys.stderr, flush=True)
+    server = await loop.create_server(Client, "127.0.0.1", port, backlog=4_096)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as name, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main(sys.argv[1], name))
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(main(int(sys.argv[1]), *sys.argv[2:]))

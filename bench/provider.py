@@ -1,68 +1,94 @@
-"""The provider of the benchmarks: answers every POST at once with fixed bytes, whole or streamed. Nothing is parsed."""
+"""The provider of the benchmarks: answers every POST at once with fixed bytes, or streams as the prompt orders.
+
+It must cost little, since it shares a core with the load generator: nothing is parsed but where a request ends.
+Each streamed chunk is a packet of its own and says when it was written, so that the reader can tell how long it took.
+"""
 
 import asyncio
 import json
+import re
 import sys
+import time
+from typing import cast
 
 import httptools
 import uvloop
 
-CHUNKS = 200
-USAGE = {"prompt_tokens": 200, "completion_tokens": CHUNKS, "prompt_tokens_details": {"cached_tokens": 50}}
-HEAD = {"id": "chatcmpl-1", "model": "gpt-4o-mini-2024-07-18", "service_tier": "default"}
+BACKLOG = 4_096
+USAGE = {
+    "prompt_tokens": 200,
+    "completion_tokens": 50,
+    "total_tokens": 250,
+    "prompt_tokens_details": {"cached_tokens": 50},
+}
+ORDER = "stream %d chunks, one each %d ms"  # stands in the prompt, which every gateway passes on as it is
+STAMP = re.compile(rb"t(\d{19}) ")  # of a chunk: nanoseconds of the machine's monotonic clock
+STAMP_BYTES = 21
+
+_ORDER = re.compile(rb"stream (\d+) chunks, one each (\d+) ms")
+_HEAD = {"id": "chatcmpl-1", "created": 1_790_000_000, "model": "gpt-4o-mini-2024-07-18", "service_tier": "default"}
 
 
 def _whole() -> bytes:
     choice = {"index": 0, "message": {"role": "assistant", "content": "word " * 50}, "finish_reason": "stop"}
-    body = json.dumps({**HEAD, "object": "chat.completion", "choices": [choice], "usage": USAGE}).encode()
+    body = json.dumps({**_HEAD, "object": "chat.completion", "choices": [choice], "usage": USAGE}).encode()
     return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
 
 def _chunk(value: dict[str, object]) -> bytes:
-    data = b"data: " + json.dumps({**HEAD, "object": "chat.completion.chunk", **value}).encode() + b"\n\n"
+    data = b"data: " + json.dumps({**_HEAD, "object": "chat.completion.chunk", **value}).encode() + b"\n\n"
     return b"%x\r\n%b\r\n" % (len(data), data)
 
 
-WHOLE = _whole()
-STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
-PIECE = _chunk({"choices": [{"index": 0, "delta": {"content": "word "}, "finish_reason": None}]})
-LAST = _chunk({"choices": [], "usage": USAGE}) + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+_WHOLE = _whole()
+_STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+_CHUNK = _chunk({"choices": [{"index": 0, "delta": {"content": f"t{0:019d} "}, "finish_reason": None}]})
+_BEFORE, _AFTER = _CHUNK.split(b"%019d" % 0)
+_LAST = _chunk({"choices": [], "usage": USAGE}) + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
-    """One connection of the thing measured."""
+    """One connection of whoever asks."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its base class
         self.parser = httptools.HttpRequestParser(self)
-        self.streams = False
+        self.received = b""
 
     def data_received(self, data: bytes) -> None:
-        self.streams = self.streams or b'"stream":true' in data
+        self.received += data
         self.parser.feed_data(data)
 
     def on_message_complete(self) -> None:
-        if self.streams:
-            self.streams = False
-            self.task = asyncio.ensure_future(self.stream())
-        else:
-            self.transport.write(WHOLE)
+        order = _ORDER.search(self.received) if b"one each" in self.received else None
+        self.received = b""
+        if order is None:
+            self.transport.write(_WHOLE)
+            return
+        self.left, self.gap_s = int(order[1]), int(order[2]) / 1_000
+        self.loop = asyncio.get_running_loop()
+        self.next_at = self.loop.time()
+        self.transport.write(_STREAM_HEAD)
+        self.write_chunk()
 
-    async def stream(self) -> None:
-        self.transport.write(STREAM_HEAD)
-        for _ in range(CHUNKS):
-            self.transport.write(PIECE)
-            await asyncio.sleep(0.001)  # each chunk is a packet of its own, as from a model
-        self.transport.write(LAST)
+    def write_chunk(self) -> None:
+        if self.transport.is_closing():
+            return
+        if not self.left:
+            self.transport.write(_LAST)
+            return
+        self.left -= 1
+        self.transport.write(b"%b%019d%b" % (_BEFORE, time.perf_counter_ns(), _AFTER))
+        self.next_at += self.gap_s
+        self.loop.call_at(self.next_at, self.write_chunk)
 
 
-async def main() -> None:
-    """Serve on a free port and say which."""
-    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", 0)
-    print(f"listening on http://127.0.0.1:{server.sockets[0].getsockname()[1]}", file=sys.stderr, flush=True)
+async def main(port: int) -> None:
+    """Serve until ended."""
+    server = await asyncio.get_running_loop().create_server(Connection, "127.0.0.1", port, backlog=BACKLOG)
     await server.serve_forever()
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
+        runner.run(main(int(sys.argv[1])))

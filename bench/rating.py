@@ -1,26 +1,27 @@
-"""What reading and rating cost: `python bench/rating.py [--quick]`.
+"""Reading, bounding and rating in this process, and the commands that do it line by line; nothing is stored."""
 
-Whole-process CPU for the commands, start-up included; best of several rounds in one process for the core.
-"""
-
-import argparse
 import json
 import os
 import random
+import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from call import PROMPT
+from effort import Effort
+from scene import folder
+from tables import Cell, Column, Table
 
+from pertoken.core import bounds
 from pertoken.core.periods import parse_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import Rates
 from pertoken.core.rating import quote, rate
+from pertoken.counting.tokenizers import Tokenizers
+from pertoken.wire import openai_chat
 from pertoken.wiring import shipped_prices
 
 MODELS = [
@@ -30,9 +31,70 @@ MODELS = [
     ("openai", "gpt-5.4"),
 ]
 USAGE = {"input_tokens": 5_000, "cache_read_tokens": 3_000, "cache_write_tokens": 500, "output_tokens": 400}
+BODY = json.dumps(
+    {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": PROMPT}], "max_tokens": 300}
+).encode()
+ROUNDS = 7
+
+COLUMNS = (Column("what"), Column("a second", "{:,.0f}"), Column("CPU each", "{:,.1f} us"))
 
 
-def rate_lines(count: int) -> str:
+def measure(effort: Effort) -> Iterator[Table]:
+    """Yield how much is read, bounded and rated in a second of CPU."""
+    print("reading, bounding, rating", file=sys.stderr, flush=True)
+    at_us = parse_time("2026-11-23")
+    began_s = time.process_time()
+    book = PriceBook(shipped_prices(at_us))
+    read_s = time.process_time() - began_s
+    rates = book.resolve("anthropic", "claude-opus-4-8", at_us)
+    assert isinstance(rates, Rates)
+    rows = [
+        _row("rate an event, its rates resolved", lambda: rate(USAGE, rates), 5_000),
+        _row("quote a bound", lambda: quote({"input_tokens": 1_000, "output_tokens": 300}, rates), 10_000),
+        _row("bound a call of 1 KB by its bytes, and quote it", lambda: _by_bytes(rates), 2_000),
+        _row("bound a call of 1 KB by counting its tokens", _counter(), 200),
+    ]
+    with folder() as room:
+        for command, text in (("rate", _rate_lines(effort.lines)), ("extract", _bodies(effort.lines))):
+            cpu_us = _command_s(command, text, room) / effort.lines * 1e6
+            rows.append([f"pertoken {command}, a line, start-up included", 1e6 / cpu_us, cpu_us])
+    notes = (
+        f"a second of CPU of one core; medians of {ROUNDS} rounds",
+        f"reading the shipped price list took {read_s:.2f} s of CPU; {effort.lines:,} lines for each command",
+    )
+    yield Table("reading, bounding and rating, in process", COLUMNS, rows, notes)
+
+
+def _row(what: str, work: Callable[[], object], times: int) -> list[Cell]:
+    rounds = []
+    for _ in range(ROUNDS):
+        before = time.process_time()
+        for _ in range(times):
+            work()
+        rounds.append((time.process_time() - before) / times * 1e6)
+    cpu_us = statistics.median(rounds)
+    return [what, 1e6 / cpu_us, cpu_us]
+
+
+def _by_bytes(rates: Rates) -> object:
+    facts = openai_chat.read_request(BODY, None)
+    tokens = bounds.byte_bound(len(BODY), bounds.FAMILIES["o200k"], tools=facts.has_tools)
+    return quote({"input_tokens": tokens, "output_tokens": facts.output_max or 0}, rates)
+
+
+def _counter() -> Callable[[], object]:
+    tokenizers, family = Tokenizers(), bounds.FAMILIES["o200k"]
+
+    def count() -> object:
+        content = openai_chat.read_content(BODY)
+        tokens = tokenizers.count_content(family, content)
+        return bounds.counted_bound(tokens, family, messages=content.messages, names=content.names, tools=False)
+
+    count()  # reads the vocabulary
+    return count
+
+
+def _rate_lines(count: int) -> str:
     """Return lines for `pertoken rate`."""
     chance = random.Random(1)  # noqa: S311 - the same lines every time
     lines = []
@@ -45,10 +107,12 @@ def rate_lines(count: int) -> str:
     return "\n".join(lines)
 
 
-def bodies(count: int) -> str:
+def _bodies(count: int) -> str:
     """Return lines for `pertoken extract`: chat answers of about 700 bytes."""
-    usage = {"prompt_tokens": 900, "completion_tokens": 90, "total_tokens": 990}
-    usage_details = {
+    usage = {
+        "prompt_tokens": 900,
+        "completion_tokens": 90,
+        "total_tokens": 990,
         "prompt_tokens_details": {"cached_tokens": 512},
         "completion_tokens_details": {"reasoning_tokens": 64},
     }
@@ -58,63 +122,20 @@ def bodies(count: int) -> str:
         "model": "gpt-5.4",
         "service_tier": "default",
         "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
-        "usage": {**usage, **usage_details},
+        "usage": usage,
     }
-    return "\n".join(
-        json.dumps({"id": at, "api": "openai.chat", "provider": "openai", "body": body}) for at in range(count)
-    )
+    lines = ({"id": at, "api": "openai.chat", "provider": "openai", "body": body} for at in range(count))
+    return "\n".join(map(json.dumps, lines))
 
 
-def command_rate(command: str, text: str, folder: Path) -> float:
-    """Return lines a second of CPU of a command."""
-    path = folder / "lines.jsonl"
+def _command_s(command: str, text: str, room: Path) -> float:
+    """Return the CPU seconds of a whole command."""
+    path = room / "lines.jsonl"
     path.write_text(text)
+    environ = {**os.environ, "PERTOKEN_DATABASE_URL": f"sqlite:///{room}/none.db"}
     before = os.times()
     with path.open("rb") as source:
-        environ = {**os.environ, "PERTOKEN_DATABASE_URL": f"sqlite:///{folder}/none.db"}
-        subprocess.run(
-            [sys.executable, "-m", "pertoken", command],
-            stdin=source, stdout=subprocess.DEVNULL, check=True, env=environ,
-        )  # fmt: skip
+        arguments = [sys.executable, "-m", "pertoken", command]
+        subprocess.run(arguments, stdin=source, stdout=subprocess.DEVNULL, check=True, env=environ)
     after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    return text.count("\n") / cpu
-
-
-def best_us(work: Callable[[], object], times: int) -> float:
-    """Return the least CPU microseconds of one call over several rounds."""
-    rounds = []
-    for _ in range(7):
-        before = time.process_time()
-        for _ in range(times):
-            work()
-        rounds.append((time.process_time() - before) / times * 1e6)
-    return min(rounds)
-
-
-def main() -> None:
-    """Measure and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a tenth of the lines")
-    count = 40_000 if parser.parse_args().quick else 400_000
-    table = Table(title="reading and rating")
-    for heading in ("what", "measured", "target"):
-        table.add_column(heading, justify="left" if heading == "what" else "right")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        table.add_row("rate, lines a second", f"{command_rate('rate', rate_lines(count), folder):,.0f}", "60,000")
-        table.add_row("extract, bodies a second", f"{command_rate('extract', bodies(count), folder):,.0f}", "30,000")
-    at_us = parse_time("2026-11-23")
-    before = time.process_time()
-    book = PriceBook(shipped_prices(at_us))
-    table.add_row("reading the shipped prices", f"{time.process_time() - before:.2f} s", "1 s")
-    rates = book.resolve("anthropic", "claude-opus-4-8", at_us)
-    assert isinstance(rates, Rates)
-    asked = {"input_tokens": 900, "output_tokens": 300}
-    table.add_row("rating one event", f"{best_us(lambda: rate(USAGE, rates), 20_000):.1f} us", "6 us")
-    table.add_row("quoting one call", f"{best_us(lambda: quote(asked, rates), 20_000):.1f} us", "")
-    Console(width=100).print(table)
-
-
-if __name__ == "__main__":
-    main()
+    return after.children_user + after.children_system - before.children_user - before.children_system
