@@ -1,7 +1,7 @@
 """What services need from the world, as protocols; wiring brings the concrete ones."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
@@ -12,7 +12,7 @@ from pertoken.core.directory import Directory, Key
 from pertoken.core.ledger import Command, EndedHold, Event, Hold, Result
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import PriceRow
-from pertoken.core.reporting import Rollup
+from pertoken.core.reporting import Grain, Rollup, Slice, Sum
 from pertoken.wire.format import Content
 
 HeaderList = Sequence[tuple[bytes, bytes]]
@@ -179,19 +179,19 @@ class Exchange(Protocol):
 
 
 class Search(NamedTuple):
-    """Which events are looked for: the newest `limit` of those that fit and were posted before `before`."""
+    """Which events are looked for: the newest `limit` of those that fit and stand before `before`."""
 
     where: Mapping[str, str]  # of an attribution, or source
     since_us: int
     until_us: int
-    before: int | None  # a place in the order of posting
+    before: tuple[int, int] | None  # a place
     limit: int
 
 
 class Posted(NamedTuple):
-    """An event with its place in the order of posting."""
+    """An event with its place in the order of time: when it occurred, and a number that tells apart."""
 
-    place: int
+    place: tuple[int, int]
     event: Event
 
 
@@ -207,17 +207,26 @@ class Archive(Protocol):
     def prices(self) -> list[PriceRow]:
         """Return every price row, also those that newer rows replaced."""
 
-    def rollups(self, since_us: int, until_us: int) -> Iterator[Rollup]:
-        """Yield the hourly sums whose hour starts in [since, until)."""
+    def rollups(self, grain: Grain, since_us: int, until_us: int) -> Iterator[Rollup]:
+        """Yield the sums of quarters of an hour, or of days, that begin in [since, until)."""
 
-    def events(self, since_us: int = 0, until_us: int | None = None) -> Iterator[Event]:
-        """Yield the events that occurred in [since, until), in the order they were posted."""
+    def newest_us(self) -> int | None:
+        """Return the start of the newest quarter of an hour in which anything was used, None where nothing was."""
+
+    def sums(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Sum]:
+        """Yield the sums of a slice by its spans and by `dimensions`, of those that have every value of `where`.
+
+        Values may come more than once.
+        """
+
+    def events(self) -> Iterator[Event]:
+        """Yield every event, in the order they were posted."""
 
     def events_by_time(self, since_us: int, until_us: int) -> Iterator[Event]:
         """Yield the events that occurred in [since, until), in the order they occurred."""
 
-    def search_events(self, search: Search) -> list[Posted]:
-        """Return the newest events that fit, the newest first."""
+    def search_events(self, asked: Search) -> list[Posted]:
+        """Return the newest events that fit, by when they occurred, the newest first."""
 
     def corrections(self, since_us: int, until_us: int) -> list[Event]:
         """Return the corrections of events that occurred in [since, until), in the order they were posted."""
@@ -240,14 +249,23 @@ class Archive(Protocol):
     def counters(self) -> dict[CounterKey, tuple[int, int]]:
         """Return (held, spent) of every counter."""
 
-    def entry_sums(self) -> dict[int, int]:
-        """Return what the events of each entry cost together, by entry id."""
+    def counters_of(self, keys: Collection[CounterKey]) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of the counters among `keys` that there are."""
+
+    def counters_in(self, windows: Collection[tuple[str, int]]) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of every counter in `windows`: budget id and start of the window."""
+
+    def budget_starts(self) -> dict[str, int]:
+        """Return when each budget in force was set."""
+
+    def entry_costs(self) -> Iterator[tuple[int, int]]:
+        """Yield (entry id, cost in picos) of every event that an entry was posted for, in the order of posting."""
 
     def damage(self) -> list[str]:
         """Return what the store finds wrong with its own files."""
 
     def postings(self) -> Iterator[tuple[int, str, str, int]]:
-        """Yield (entry id, currency, account, amount in picos) of every posting."""
+        """Yield (entry id, currency, account, amount in picos) of every posting, in the order of their entries."""
 
     def balances(self) -> dict[tuple[str, str], int]:
         """Return the balance in picos of each (account, currency)."""

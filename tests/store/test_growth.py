@@ -8,13 +8,18 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.store import history
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.ledger import Claim, Event, EventStatus, Hold, OpenHold, Outcome, Record, Resize, Settle, Void
 from pertoken.core.price_book import Sellers
 from pertoken.core.usage import Completeness
-from pertoken.services.budgets import Wish, set_budget
+from pertoken.ports import Search
+from pertoken.services import reports
+from pertoken.services.budgets import Wish, set_budget, status
+from pertoken.services.explain import explain
 from pertoken.store.administration import Administration
+from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
 from pertoken.store.schema import metadata
@@ -34,17 +39,28 @@ def database(tmp_path: Path) -> Iterator[Database]:
     database.close()
 
 
-@pytest.fixture
-def statements(database: Database) -> list[str]:
-    """Return a list of the statements, with their values, that writing transactions run from now on."""
+def traced(engine: sa.Engine) -> list[str]:
+    """Return a list of the statements, with their values, that an engine's transactions run from now on."""
     seen: list[str] = []
 
     def trace(connection: Any, _record: object) -> None:
         connection.set_trace_callback(seen.append)
 
-    sa.event.listen(database._backend.writer, "connect", trace)
-    database._backend.writer.dispose()
+    sa.event.listen(engine, "connect", trace)
+    engine.dispose()
     return seen
+
+
+@pytest.fixture
+def statements(database: Database) -> list[str]:
+    """Return the statements of writing transactions."""
+    return traced(database._backend.writer)
+
+
+@pytest.fixture
+def reads(database: Database) -> list[str]:
+    """Return the statements of reading transactions."""
+    return traced(database._backend.reader)
 
 
 def scans(path: Path, statements: list[str]) -> list[tuple[str, str]]:
@@ -84,9 +100,9 @@ def test_no_transaction_of_calls_reads_a_table_to_its_end(
     for name, each in (("all", None), ("customers", "customer")):
         with database.write() as connection:
             set_budget(Administration(connection), CLOCK, Wish(name, "1000", window="day", each=each))
+    statements.clear()
     books = Bookkeeper(database, CLOCK.now_us, Sellers())
     books.refresh()
-    statements.clear()
     holds = [hold(number) for number in range(8)]
     claims = [Claim("key_1", f"name-{number}", b"request") for number in range(8)]
     outcome = Outcome(200, (), b"answer", stream=False)
@@ -105,3 +121,34 @@ def test_no_transaction_of_calls_reads_a_table_to_its_end(
 
     assert len(statements) > 30
     assert scans(tmp_path / "pertoken.db", statements) == []
+
+
+def test_no_reading_of_a_part_reads_a_table_to_its_end(
+    database: Database, reads: list[str], statements: list[str], tmp_path: Path
+) -> None:
+    """Reports, searches, one call, budgets and their setting, corrections: each reads what it is about."""
+    history.record(database, history.made(1, 200))
+    statements.clear()
+    since_us, until_us = history.SINCE_US, history.SINCE_US + 31 * 86_400_000_000
+    for name, window, scope in (("a", "month", {"team": "red"}), ("b", "total", {"tag:env": "prod"})):
+        with database.write() as connection:
+            wish = Wish(name, "1", window=window, scope=scope, each="customer")
+            set_budget(Administration(connection), CLOCK, wish)
+    with database.read() as connection:
+        archive = Archive(connection)
+        for by in ((), ("model", "key"), ("day", "user"), ("hour", "tag:env"), ("month",)):
+            for zone in ("UTC", "Asia/Kolkata"):
+                reports.usage(archive, since_us + 1, until_us, by, zone)
+        reports.sessions(archive, since_us, until_us, "UTC")
+        for where in ({}, {"team": "red"}, {"conversation": "talk-1"}, {"source": "files"}, {"key": "nobody"}):
+            archive.search_events(Search(where, 0, until_us, None, 10))
+            archive.search_events(Search(where, 0, until_us, (until_us, 3), 10))
+        assert explain(archive, "e1-1")
+        assert status(archive, CLOCK.now_us())["budgets"]
+        archive.corrections(since_us, until_us)
+        archive.newest_us()
+        assert list(archive.events_by_time(since_us, until_us))
+        assert not list(archive.events_by_time(until_us, until_us + 1))
+
+    assert len(reads) > 40
+    assert scans(tmp_path / "pertoken.db", [*reads, *statements]) == []

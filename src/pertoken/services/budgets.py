@@ -85,8 +85,9 @@ def to_budget(wish: Wish, budget_id: str) -> Budget:
 
 def status(archive: Archive, now_us: int) -> dict[str, Any]:
     """Return every budget in its current window: spent, held, remaining, and the open holds behind `held`."""
-    counters = archive.counters()
     budgets = archive.budgets()
+    windows = {budget.budget_id: periods.bounds(budget.window, now_us, budget.zone) for budget in budgets}
+    counters = archive.counters_in([(budget_id, start_us) for budget_id, (start_us, _) in windows.items()])
     index = BudgetIndex(budgets)
     open_holds: dict[CounterKey, list[dict[str, Any]]] = {}
     for hold in archive.open_holds():
@@ -104,8 +105,8 @@ def status(archive: Archive, now_us: int) -> dict[str, Any]:
             open_holds.setdefault(touch.key, []).append(fields)
     rows = []
     for budget in budgets:
-        start_us, end_us = periods.bounds(budget.window, now_us, budget.zone)
-        of_budget = [key for key in counters if key.budget_id == budget.budget_id and key.window_start_us == start_us]
+        start_us, end_us = windows[budget.budget_id]
+        of_budget = [key for key in counters if key.budget_id == budget.budget_id]
         if budget.each is None and not of_budget:
             of_budget = [CounterKey(budget.budget_id, "", start_us)]
         for key in sorted(of_budget):

@@ -167,8 +167,9 @@ def _budgets(archive: Archive, events: list[Event], hold: Hold | None) -> Iterat
     else:
         assert hold is not None
         attribution, opened_at_us = hold.attribution, hold.opened_at_us
-    counters = archive.counters()
-    for touch in BudgetIndex(archive.budgets()).touched(attribution, opened_at_us):
+    touched = BudgetIndex(archive.budgets()).touched(attribution, opened_at_us)
+    counters = archive.counters_of([touch.key for touch in touched])
+    for touch in touched:
         held, spent = counters.get(touch.key, (0, 0))
         yield budget_fields(touch, held, spent)
 

@@ -4,32 +4,30 @@ from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-from pertoken.core.ledger import Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US, TIMES_END_US, NotATime, Window, bounds, format_time, load_zone, parse_time
-from pertoken.core.reporting import SUMS, TIME_DIMENSIONS, Group, Rollup, event_sums, group, is_whole_hour_zone
+from pertoken.core.reporting import NOTHING, SUMS, Group, attributes, event_sums, report, slices, totals
 from pertoken.ports import Archive
 
-HOUR_US = 3_600_000_000
+ALL = slice(None)
 
 
-def usage(archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str) -> dict[str, Any]:
-    """Return the usage of [since, until) by the dimensions of `by`, with a total per currency.
+def usage(  # noqa: PLR0917 - what is asked, and which rows of the answer
+    archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str, page: slice = ALL
+) -> dict[str, Any]:
+    """Return the usage of [since, until) by the dimensions of `by`: a page of the rows, how many there are, and totals.
 
-    Reads hourly roll-ups where the range and the zone's days begin on whole hours, else the events themselves.
+    Reads roll-ups, but for the ends of a range that does not begin and end on whole quarters of an hour.
     """
-    timed = any(dimension in TIME_DIMENSIONS for dimension in by)
-    hourly = since_us % HOUR_US == 0 and until_us % HOUR_US == 0
-    if hourly and (not timed or is_whole_hour_zone(zone, until_us)):
-        rollups = list(archive.rollups(since_us, until_us))
-    else:
-        rollups = [_as_rollup(event) for event in archive.events(since_us, until_us)]
-    rows = group(rollups, by, zone)
-    totals = group(rollups, (), zone)
+    dimensions = attributes(by)
+    parts = ((piece, archive.sums(piece, dimensions, {})) for piece in slices(since_us, until_us, by, zone))
+    rows = report(parts, by, zone)
+    sums = totals(rows)
     return {
-        "rows": [_fields(row, by) for row in rows],
-        "total": _fields(totals[0] if totals else Group((), "USD", (0,) * len(SUMS)), ()),
-        "totals": [_fields(total, ()) for total in totals],
+        "rows": [_fields(row, by) for row in rows[page]],
+        "count": len(rows),
+        "total": _fields(sums[0] if sums else Group((), "USD", NOTHING), ()),
+        "totals": [_fields(total, ()) for total in sums],
         "timezone": zone,
         "since": format_time(since_us),
         "until": format_time(until_us),
@@ -112,10 +110,6 @@ def _is_date(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _as_rollup(event: Event) -> Rollup:
-    return Rollup(event.occurred_at_us, event.attribution, event.currency, event_sums(event))
 
 
 def _fields(row: Group, by: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""Events as rows: what is selected for them, and how a row becomes an event again."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+
+from pertoken.core.budgets import Attribution
+from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.usage import Completeness
+from pertoken.store import codec
+from pertoken.store.backend import StoreFailed
+from pertoken.store.ledger import read_attribution
+from pertoken.store.schema import Row, events, series
+
+FETCH = 2_000
+SERIES_MEMORY_MAX = 50_000
+
+_OF_SERIES = [column for column in series.columns if column.name not in ("series_id", "digest")]
+EVENTS = sa.select(events, *_OF_SERIES).join(series, series.c.series_id == events.c.series_id)
+BY_TIME = (events.c.occurred_at_us, events.c.id)
+SELECTED: Mapping[str, sa.Column[Any]] = {
+    "key": series.c.key_id,
+    "team": series.c.team,
+    "customer": series.c.customer,
+    "user": series.c.user_name,
+    "provider": series.c.provider,
+    "model": series.c.model,
+    "conversation": events.c.conversation,
+    "source": events.c.source,
+}
+
+_read_lines = msgspec.json.Decoder(tuple[tuple[str, int, str, int], ...])
+
+
+def within(since_us: int, until_us: int) -> tuple[sa.ColumnElement[bool], ...]:
+    """Return the condition that an event occurred in [since, until)."""
+    return events.c.occurred_at_us >= since_us, events.c.occurred_at_us < until_us
+
+
+class EventRows:
+    """Reads events on one connection, and remembers the attributions of their series."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self._attributions: dict[int, Attribution] = {}  # of series, without conversation
+
+    def read(self, query: sa.Select[Any]) -> Iterator[Event]:
+        """Yield the events of a query on EVENTS; few of its rows are in memory at once. Raises StoreFailed."""
+        return map(self.event, self._connection.execute(query, execution_options={"yield_per": FETCH}))
+
+    def event(self, row: Row) -> Event:
+        """Return the event of a row. Raises StoreFailed where the row is not as it was written."""
+        try:
+            return _read(row, self._attribution(row))
+        except (msgspec.DecodeError, ValueError, TypeError, AttributeError) as error:
+            raise StoreFailed(f"event {row.event_id!r} cannot be read, the database is damaged: {error}") from error
+
+    def _attribution(self, row: Row) -> Attribution:
+        known = self._attributions.get(row.series_id)
+        if known is None:
+            if len(self._attributions) >= SERIES_MEMORY_MAX:
+                self._attributions.clear()
+            known = self._attributions[row.series_id] = read_attribution(row, None)
+        return known if row.conversation is None else known._replace(conversation=row.conversation)
+
+
+def _read(row: Row, attribution: Attribution) -> Event:
+    (
+        _, source, event_id, _, _, occurred_at_us, recorded_at_us, opened_at_us, status, completeness, quantities,
+        currency, cost_picos, price_picos, lines, model_served, service_tier, response_id, raw, reason, changed,
+        held_picos, overrun_picos, late, context, priced_as, parts, corrects, was_unpriced, *_,
+    ) = row  # fmt: skip
+    return Event(
+        source,
+        event_id,
+        attribution,
+        occurred_at_us,
+        recorded_at_us,
+        opened_at_us,
+        EventStatus(status),
+        Completeness(completeness),
+        codec.decode(quantities),
+        currency,
+        cost_picos,
+        price_picos,
+        _read_lines.decode(lines),
+        model_served,
+        service_tier,
+        response_id,
+        raw,
+        reason,
+        changed,
+        held_picos=held_picos,
+        overrun_picos=overrun_picos,
+        late=late,
+        context=codec.decode_tags(context),
+        priced_as=priced_as,
+        parts=tuple((model, used) for model, used in codec.decode(parts)) if parts else (),
+        corrects=corrects,
+        was_unpriced=was_unpriced,
+    )
