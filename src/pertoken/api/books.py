@@ -89,14 +89,14 @@ def read_usage(opened: Opened, asked: Asked) -> UsageAnswer:
     except reports.BadRange as error:
         raise Refused(Problem.INVALID_PARAMETER, str(error), error.field) from error
     (start,) = (0,) if query.cursor is None else read_cursor(query.cursor, (int,))
-    page = slice(max(0, start), max(0, start) + query.limit)
-    report = reports.usage(opened.archive, since_us, until_us, by, query.timezone, page)
+    start = max(0, start)
+    report, more = reports.usage_page(opened.archive, since_us, until_us, by, query.timezone, start, query.limit)
     rows = report["rows"]
     if "key" in by:
         names = {key.key_id: key.name for key in opened.archive.list_keys()}
         rows = [{**row, "key_name": names.get(row["key"])} for row in rows]
     shown = [_seen(row, asked) for row in rows]
-    cursor = write_cursor((page.stop,)) if page.stop < report["count"] else None
+    cursor = write_cursor((start + query.limit,)) if more else None
     total, totals = _seen(report["total"], asked), [_seen(row, asked) for row in report["totals"]]
     return UsageAnswer(shown, total, totals, report["timezone"], report["since"], report["until"], cursor)
 

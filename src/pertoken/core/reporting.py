@@ -5,7 +5,7 @@ quarters of an hour, so that quarters can say the hours and days of every time z
 where a report does not ask for less.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -113,9 +113,9 @@ def attributes(by: Sequence[str]) -> tuple[str, ...]:
 def slices(since_us: int, until_us: int, by: Sequence[str], zone: str) -> Iterator[Slice]:
     """Cut [since, until) into slices, each within one span of the times in `by`, or of spans that it can be cut into.
 
-    Together they hold every instant once. What is shorter than a quarter of an hour is left to events.
+    Together they hold every instant once, in order. What is shorter than a quarter of an hour is left to events.
     """
-    windows = {TIME_DIMENSIONS[dimension] for dimension in by if dimension in TIME_DIMENSIONS}
+    windows = _windows(by)
     if not windows:
         yield from _cut(since_us, until_us, 0)
     elif windows in ({Window.WEEK}, {Window.MONTH}):
@@ -126,7 +126,21 @@ def slices(since_us: int, until_us: int, by: Sequence[str], zone: str) -> Iterat
     else:
         width_us = HOUR_US if Window.HOUR in windows else DAY_US
         for start_us, end_us, offset_us in periods.offsets(since_us, until_us, zone):
-            yield from _cut(start_us, end_us, offset_us, width_us)
+            for piece in _cut(start_us, end_us, offset_us, width_us):
+                yield from _by_day(piece) if piece.grain is Grain.QUARTER else [piece]
+
+
+def _windows(by: Sequence[str]) -> set[Window]:
+    return {TIME_DIMENSIONS[dimension] for dimension in by if dimension in TIME_DIMENSIONS}
+
+
+def _by_day(piece: Slice) -> Iterator[Slice]:
+    """Cut a slice by the days of the zone: each is complete by itself, and small sums sort faster."""
+    start_us = piece.start_us
+    while start_us < piece.end_us:
+        end_us = min(_down(start_us + piece.offset_us, DAY_US) + DAY_US - piece.offset_us, piece.end_us)
+        yield piece._replace(start_us=start_us, end_us=end_us)
+        start_us = end_us
 
 
 def _cut(start_us: int, end_us: int, offset_us: int, width_us: int = 0, local_us: int = 0) -> Iterator[Slice]:
@@ -171,29 +185,52 @@ def sum_events(events: Iterable[Event], piece: Slice, dimensions: Sequence[str])
         yield Sum(span, values, event.currency, event_sums(event))
 
 
-def report(parts: Iterable[tuple[Slice, Iterable[Sum]]], by: Sequence[str], zone: str) -> list[Group]:
-    """Return the sums of all slices by the dimensions of `by`; absent values are the empty text.
+def report(parts: Iterable[tuple[Slice, Iterable[Sum]]], by: Sequence[str], zone: str) -> Iterator[Group]:
+    """Yield the sums of all slices by the dimensions of `by`; absent values are the empty text.
 
-    Times come first in order, then the dearest rows.
+    Times come first in order, then the dearest rows. The rows of a time are there as soon as its slices are summed.
     """
-    found: dict[tuple[tuple[str, ...], str], tuple[int, tuple[int, ...]]] = {}
     times = {at: dimension for at, dimension in enumerate(by) if dimension in TIME_DIMENSIONS}
+    windows = _windows(by)
+    waits = not windows or windows == {Window.WEEK, Window.MONTH}  # their rows can be of several days
+    found: _Found = {}
+    last = None
     for piece, sums in parts:
-        labels: dict[int, tuple[int, list[str]]] = {}
-        for span, values, currency, amounts in sums:
-            known = labels.get(span)
-            if known is None:
-                known = labels[span] = _labels(piece, span, times.values(), zone)
-            at_us, texts = known
-            key = (_mixed(values, times, texts), currency)
-            before = found.get(key)
-            if before is None:
-                found[key] = (at_us, amounts)
-            else:
-                added = tuple([one + other for one, other in zip(before[1], amounts, strict=True)])
-                found[key] = (min(before[0], at_us), added)
+        day = _local_us(piece) // DAY_US
+        if day != last and not waits:
+            yield from _in_order(found)
+            found, last = {}, day
+        _add(found, piece, sums, times, zone)
+    yield from _in_order(found)
+
+
+_Found = dict[tuple[tuple[str, ...], str], tuple[int, tuple[int, ...]]]  # (values, currency) -> where it begins, sums
+
+
+def _add(found: _Found, piece: Slice, sums: Iterable[Sum], times: Mapping[int, str], zone: str) -> None:
+    labels: dict[int, tuple[int, list[str]]] = {}
+    for span, values, currency, amounts in sums:
+        known = labels.get(span)
+        if known is None:
+            known = labels[span] = _labels(piece, span, times.values(), zone)
+        at_us, texts = known
+        key = (_mixed(values, times, texts), currency)
+        before = found.get(key)
+        if before is None:
+            found[key] = (at_us, amounts)
+        else:
+            added = tuple([one + other for one, other in zip(before[1], amounts, strict=True)])
+            found[key] = (min(before[0], at_us), added)
+
+
+def _in_order(found: _Found) -> Iterator[Group]:
     rows = sorted((at_us, -amounts[COST], *key, amounts) for key, (at_us, amounts) in found.items())
-    return [Group(values, currency, amounts) for _, _, values, currency, amounts in rows]
+    return (Group(values, currency, amounts) for _, _, values, currency, amounts in rows)
+
+
+def _local_us(piece: Slice) -> int:
+    """Return where the spans of a slice begin, on the clocks of the zone."""
+    return piece.start_us + piece.offset_us if piece.width_us else piece.local_us
 
 
 def _mixed(values: Iterable[str | None], times: Iterable[int], texts: Iterable[str]) -> tuple[str, ...]:
@@ -217,12 +254,3 @@ def _labels(piece: Slice, span: int, times: Iterable[str], zone: str) -> tuple[i
 def _hour(start_us: int, zone: str) -> str:
     """Return an hour as RFC 3339 has it: its offset tells apart the hours that come twice."""
     return datetime.fromtimestamp(start_us // US_PER_SECOND, UTC).astimezone(load_zone(zone)).isoformat()
-
-
-def totals(groups: Iterable[Group]) -> list[Group]:
-    """Return the sums of all rows, one for each currency, the dearest first."""
-    found: dict[str, list[tuple[int, ...]]] = {}
-    for group in groups:
-        found.setdefault(group.currency, []).append(group.sums)
-    rows = [Group((), currency, tuple(map(sum, zip(*sums, strict=True)))) for currency, sums in found.items()]
-    return sorted(rows, key=lambda row: (-row.sums[COST], row.currency))

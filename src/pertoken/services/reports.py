@@ -1,37 +1,58 @@
 """Usage reports: who used what, when, and what it cost."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
 from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US, TIMES_END_US, NotATime, Window, bounds, format_time, load_zone, parse_time
-from pertoken.core.reporting import NOTHING, SUMS, Group, attributes, event_sums, report, slices, totals
+from pertoken.core.reporting import NOTHING, SUMS, Group, attributes, event_sums, report, slices
 from pertoken.ports import Archive
 
-ALL = slice(None)
+_COUNTS = [name for name in SUMS if not name.endswith("_picos")]  # the amounts are the last two
 
 
-def usage(  # noqa: PLR0917 - what is asked, and which rows of the answer
-    archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str, page: slice = ALL
-) -> dict[str, Any]:
-    """Return the usage of [since, until) by the dimensions of `by`: a page of the rows, how many there are, and totals.
+def usage(archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str) -> dict[str, Any]:
+    """Return the usage of [since, until) by the dimensions of `by`, with a total per currency.
 
     Reads roll-ups, but for the ends of a range that does not begin and end on whole quarters of an hour.
     """
-    dimensions = attributes(by)
-    parts = ((piece, archive.sums(piece, dimensions, {})) for piece in slices(since_us, until_us, by, zone))
-    rows = report(parts, by, zone)
-    sums = totals(rows)
-    return {
-        "rows": [_fields(row, by) for row in rows[page]],
-        "count": len(rows),
-        "total": _fields(sums[0] if sums else Group((), "USD", NOTHING), ()),
-        "totals": [_fields(total, ()) for total in sums],
+    return usage_page(archive, since_us, until_us, by, zone)[0]
+
+
+def usage_page(  # noqa: PLR0917 - what is asked, and which rows of the answer
+    archive: Archive,
+    since_us: int,
+    until_us: int,
+    by: Sequence[str],
+    zone: str,
+    start: int = 0,
+    limit: int | None = None,
+) -> tuple[dict[str, Any], bool]:
+    """Return the same with `limit` of the rows, from `start` on, and whether there are more.
+
+    Reports by time are summed no further than the page reaches.
+    """
+    found = _groups(archive, since_us, until_us, by, zone)
+    rows = [_fields(row, by) for row in itertools.islice(found, start, None if limit is None else start + limit)]
+    more = next(found, None) is not None
+    totals = [_fields(total, ()) for total in _groups(archive, since_us, until_us, (), zone)]
+    report = {
+        "rows": rows,
+        "total": totals[0] if totals else _fields(Group((), "USD", NOTHING), ()),
+        "totals": totals,
         "timezone": zone,
         "since": format_time(since_us),
         "until": format_time(until_us),
     }
+    return report, more
+
+
+def _groups(archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str) -> Iterator[Group]:
+    dimensions = attributes(by)
+    parts = ((piece, archive.sums(piece, dimensions, {})) for piece in slices(since_us, until_us, by, zone))
+    return report(parts, by, zone)
 
 
 def sessions(archive: Archive, since_us: int, until_us: int, zone: str) -> dict[str, Any]:
@@ -113,10 +134,9 @@ def _is_date(text: str) -> bool:
 
 
 def _fields(row: Group, by: Sequence[str]) -> dict[str, Any]:
-    sums = dict(zip(SUMS, row.sums, strict=True))
-    fields: dict[str, Any] = dict(zip(by, row.values, strict=True))
-    fields.update((name, sums[name]) for name in SUMS if not name.endswith("_picos"))
-    fields["cost"] = format_amount(sums["cost_picos"], row.currency)
-    fields["price"] = format_amount(sums["price_picos"], row.currency)
+    *counts, cost_picos, price_picos = row.sums
+    fields: dict[str, Any] = dict(zip((*by, *_COUNTS), (*row.values, *counts), strict=True))
+    fields["cost"] = format_amount(cost_picos, row.currency)
+    fields["price"] = format_amount(price_picos, row.currency) if price_picos else "0"
     fields["currency"] = row.currency
     return fields

@@ -12,8 +12,8 @@ from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import SUMS, Grain, Rollup, Slice, Sum, sum_events
 from pertoken.ports import Posted, Search
 from pertoken.store import catalog, directory
-from pertoken.store.event_rows import BY_TIME, EVENTS, FETCH, SELECTED, EventRows, within
-from pertoken.store.ledger import read_attribution, read_ended_hold, read_hold
+from pertoken.store.event_rows import BY_TIME, EVENTS, EVENTS_OF_SERIES, FETCH, SELECTED, EventRows, within
+from pertoken.store.ledger import read_ended_hold, read_hold
 from pertoken.store.schema import (
     Row,
     accounts,
@@ -57,12 +57,10 @@ class Archive:
     def rollups(self, grain: Grain, since_us: int, until_us: int) -> Iterator[Rollup]:
         """Yield the sums of quarters of an hour, or of days, that begin in [since, until)."""
         table = TABLES[grain]
-        query = sa.select(table, series).join(series, series.c.series_id == table.c.series_id)
+        query = sa.select(table.c.start_us, table.c.series_id, table.c.currency, *(table.c[name] for name in SUMS))
         query = query.where(table.c.start_us >= since_us, table.c.start_us < until_us).order_by(table.c.start_us)
-        for row in self._stream(query):
-            yield Rollup(
-                row.start_us, read_attribution(row, None), row.currency, tuple(getattr(row, name) for name in SUMS)
-            )
+        for start_us, series_id, currency, *sums in self._stream(query):
+            yield Rollup(start_us, self._events.attribution(series_id), currency, tuple(sums))
 
     def newest_us(self) -> int | None:
         """Return the start of the newest quarter of an hour in which anything was used, None where nothing was."""
@@ -77,7 +75,7 @@ class Archive:
         if piece.grain is not Grain.EVENT:
             return read_sums(self._connection, piece, dimensions, where)
         fits = [SELECTED[name] == value for name, value in where.items()]
-        of_slice = self._events.read(EVENTS.where(*within(piece.start_us, piece.end_us), *fits))
+        of_slice = self._events.read(EVENTS_OF_SERIES.where(*within(piece.start_us, piece.end_us), *fits))
         return sum_events(of_slice, piece, dimensions)
 
     def events(self) -> Iterator[Event]:

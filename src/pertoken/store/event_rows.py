@@ -17,8 +17,9 @@ from pertoken.store.schema import Row, events, series
 FETCH = 2_000
 SERIES_MEMORY_MAX = 50_000
 
-_OF_SERIES = [column for column in series.columns if column.name not in ("series_id", "digest")]
-EVENTS = sa.select(events, *_OF_SERIES).join(series, series.c.series_id == events.c.series_id)
+EVENTS = sa.select(events)
+EVENTS_OF_SERIES = EVENTS.join(series, series.c.series_id == events.c.series_id)  # where those of some are selected
+_SERIES = sa.select(series).where(series.c.series_id == sa.bindparam("series_id"))
 BY_TIME = (events.c.occurred_at_us, events.c.id)
 SELECTED: Mapping[str, sa.Column[Any]] = {
     "key": series.c.key_id,
@@ -40,11 +41,11 @@ def within(since_us: int, until_us: int) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 class EventRows:
-    """Reads events on one connection, and remembers the attributions of their series."""
+    """Reads events on one connection, and remembers whose they are: most are of a few series."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
-        self._attributions: dict[int, Attribution] = {}  # of series, without conversation
+        self._attributions: dict[int, Attribution] = {}  # without conversation
 
     def read(self, query: sa.Select[Any]) -> Iterator[Event]:
         """Yield the events of a query on EVENTS; few of its rows are in memory at once. Raises StoreFailed."""
@@ -53,24 +54,28 @@ class EventRows:
     def event(self, row: Row) -> Event:
         """Return the event of a row. Raises StoreFailed where the row is not as it was written."""
         try:
-            return _read(row, self._attribution(row))
+            return _read(row, self.attribution(row.series_id, row.conversation))
         except (msgspec.DecodeError, ValueError, TypeError, AttributeError) as error:
             raise StoreFailed(f"event {row.event_id!r} cannot be read, the database is damaged: {error}") from error
 
-    def _attribution(self, row: Row) -> Attribution:
-        known = self._attributions.get(row.series_id)
+    def attribution(self, series_id: int, conversation: str | None = None) -> Attribution:
+        """Return the attribution of a series and a conversation. Raises StoreFailed where there is no such series."""
+        known = self._attributions.get(series_id)
         if known is None:
             if len(self._attributions) >= SERIES_MEMORY_MAX:
                 self._attributions.clear()
-            known = self._attributions[row.series_id] = read_attribution(row, None)
-        return known if row.conversation is None else known._replace(conversation=row.conversation)
+            row = self._connection.execute(_SERIES, {"series_id": series_id}).first()
+            if row is None:
+                raise StoreFailed(f"series {series_id} is gone, the database is damaged")
+            known = self._attributions[series_id] = read_attribution(row, None)
+        return known if conversation is None else known._replace(conversation=conversation)
 
 
 def _read(row: Row, attribution: Attribution) -> Event:
     (
         _, source, event_id, _, _, occurred_at_us, recorded_at_us, opened_at_us, status, completeness, quantities,
         currency, cost_picos, price_picos, lines, model_served, service_tier, response_id, raw, reason, changed,
-        held_picos, overrun_picos, late, context, priced_as, parts, corrects, was_unpriced, *_,
+        held_picos, overrun_picos, late, context, priced_as, parts, corrects, was_unpriced, _,
     ) = row  # fmt: skip
     return Event(
         source,

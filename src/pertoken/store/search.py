@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import QUARTER_US
 from pertoken.ports import Posted, Search
-from pertoken.store.event_rows import BY_TIME, EVENTS, SELECTED, EventRows, within
+from pertoken.store.event_rows import BY_TIME, EVENTS_OF_SERIES, SELECTED, EventRows, within
 from pertoken.store.schema import GATEWAY, day_rollups, events, rollups, series
 
 Span = tuple[int, int]  # [start, end) in microseconds
@@ -23,7 +23,7 @@ def search(connection: sa.Connection, rows: EventRows, asked: Search) -> list[Po
         fits.append(events.c.source != GATEWAY)  # only with these words may the index of the others be used
     if asked.before is not None:
         fits.append(sa.tuple_(*BY_TIME) < sa.tuple_(*map(sa.literal, asked.before)))
-    query = EVENTS.where(*fits).order_by(*(column.desc() for column in BY_TIME))
+    query = EVENTS_OF_SERIES.where(*fits).order_by(*(column.desc() for column in BY_TIME))
     found: list[Posted] = []
     for start_us, end_us in _spans(connection, asked):
         some = query.where(*within(start_us, end_us)).limit(asked.limit - len(found))
