@@ -258,6 +258,9 @@ class Archive(Protocol):
     def budget_starts(self) -> dict[str, int]:
         """Return when each budget in force was set."""
 
+    def counters_horizon_us(self) -> int:
+        """Return before when counters of windows of minutes and hours are not kept any more."""
+
     def entry_costs(self) -> Iterator[tuple[int, int]]:
         """Yield (entry id, cost in picos) of every event that an entry was posted for, in the order of posting."""
 

@@ -10,7 +10,7 @@ when the environment has its usual key.
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import platformdirs
@@ -99,6 +99,16 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections_max: int = 1_000
 
 
+Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
+
+
+class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For how long is kept what can be asked for, but nothing is derived from."""
+
+    ended_holds_days: Days = 90  # holds that were voided or expired
+    counters_days: Days = 90  # what budgets by the minute and by the hour counted
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings, defaults filled in."""
 
@@ -109,6 +119,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     providers: dict[str, ProviderSetting] = {}
     models: dict[str, ModelSetting] = {}
     limits: LimitSettings = LimitSettings()
+    retention: RetentionSettings = RetentionSettings()
     timezone: str = "UTC"
 
 

@@ -17,7 +17,7 @@ from pertoken.catalogs import genai, history, providers, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.catalogs.providers import StreamUsage
 from pertoken.core.money import parse_amount
-from pertoken.core.periods import FOREVER_US
+from pertoken.core.periods import DAY_US, FOREVER_US
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.prices import Match, PriceRow, Source, price_id
 from pertoken.core.secrets import Hasher
@@ -31,6 +31,7 @@ from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import Committer, Owner
 from pertoken.store.credit import CreditLine
 from pertoken.store.database import Database
+from pertoken.store.retention import Kept
 from pertoken.store.secret_key import open_hasher
 from pertoken.store.transactions import Transactions
 from pertoken.upstream.http import Client
@@ -141,7 +142,8 @@ def start_committer(database: Database, settings: Settings) -> Committer:
     limits, clock = settings.limits, SystemClock()
     name = f"{socket.gethostname()}:{os.getpid()}:{clock.random_bits(32):08x}"  # in a container the rest may come again
     owner = Owner(name, limits.hold_s * 1_000_000, limits.total_ms * 1_000 + limits.queue_ms * 1_000)
-    committer = Committer(database, clock.now_us, sellers(settings), owner, _credit_line(settings, name))
+    kept = Kept(settings.retention.ended_holds_days * DAY_US, settings.retention.counters_days * DAY_US)
+    committer = Committer(database, clock.now_us, sellers(settings), owner, _credit_line(settings, name), kept=kept)
     committer.start(asyncio.get_running_loop())
     return committer
 

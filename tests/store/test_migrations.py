@@ -18,6 +18,7 @@ HOURLY = (
     "DROP TABLE rollups",
     "DROP TABLE day_rollups",
     "DROP TABLE series_tags",
+    "DROP TABLE horizons",
     "DROP INDEX ix_ended_holds_ended_at_us",
     "DROP INDEX ix_events_source",
     "CREATE TABLE rollups (hour_us BIGINT, currency TEXT, CONSTRAINT pk_rollups PRIMARY KEY (hour_us))",

@@ -105,6 +105,10 @@ class NarrowArchive:
         assert self._view.is_whole, self._view
         return self._archive.budget_starts()
 
+    def counters_horizon_us(self) -> int:
+        """Return before when counters of windows of minutes and hours are not kept any more."""
+        return self._archive.counters_horizon_us()
+
     def entry_costs(self) -> Iterator[tuple[int, int]]:
         """Yield (entry id, cost in picos) of every event that an entry was posted for."""
         assert self._view.is_whole, self._view

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pertoken.core import periods
-from pertoken.core.budgets import Attribution, BudgetIndex
+from pertoken.core.budgets import Attribution, Budget, BudgetIndex
 from pertoken.core.ledger import Event
-from pertoken.core.periods import DAY_US, US_PER_SECOND
+from pertoken.core.periods import DAY_US, US_PER_SECOND, Window
 from pertoken.core.reporting import QUARTER_US, Grain, event_sums
 from pertoken.core.verification import Counters
 from pertoken.ports import Archive
@@ -79,15 +79,13 @@ def _check_lines(event: Event) -> Iterator[Difference]:
 
 
 class _Counters:
-    """The counters of all budgets in force, from the window on in which each was set."""
+    """The counters of all budgets in force, from the window on in which each was set, as far as they are kept."""
 
     def __init__(self, archive: Archive) -> None:
         self._archive = archive
         self._budgets = {budget.budget_id: budget for budget in archive.budgets()}
-        self._since_us = {
-            budget_id: periods.bounds(self._budgets[budget_id].window, at_us, self._budgets[budget_id].zone)[0]
-            for budget_id, at_us in archive.budget_starts().items()
-        }
+        starts_us, horizon_us = archive.budget_starts(), archive.counters_horizon_us()
+        self._since_us = {one.budget_id: _since(one, starts_us[one.budget_id], horizon_us) for one in archive.budgets()}
         self.sums = Counters(BudgetIndex(self._budgets.values()), self._since_us)
 
     def check(self, checked: dict[str, int]) -> Iterator[Difference]:
@@ -100,6 +98,11 @@ class _Counters:
             if want != have:
                 name = f"{self._budgets[key.budget_id].name}/{key.each}@{key.window_start_us}"
                 yield _difference("counter", name, "held, spent", list(want), list(have))
+
+
+def _since(budget: Budget, set_at_us: int, horizon_us: int) -> int:
+    start_us, _ = periods.bounds(budget.window, set_at_us, budget.zone)
+    return max(start_us, horizon_us) if budget.window in (Window.MINUTE, Window.HOUR) else start_us
 
 
 class _Rollups:

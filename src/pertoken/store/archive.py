@@ -14,6 +14,7 @@ from pertoken.ports import Posted, Search
 from pertoken.store import catalog, directory
 from pertoken.store.event_rows import BY_TIME, EVENTS, EVENTS_OF_SERIES, FETCH, SELECTED, EventRows, within
 from pertoken.store.ledger import read_ended_hold, read_hold
+from pertoken.store.retention import COUNTERS
 from pertoken.store.schema import (
     Row,
     accounts,
@@ -23,6 +24,7 @@ from pertoken.store.schema import (
     entries,
     events,
     holds,
+    horizons,
     identities,
     postings,
     rollups,
@@ -141,6 +143,11 @@ class Archive:
         """Return when each budget in force was set."""
         live = sa.select(budgets.c.budget_id, budgets.c.created_at_us).where(budgets.c.removed_at_us.is_(None))
         return {row[0]: row[1] for row in self._connection.execute(live)}
+
+    def counters_horizon_us(self) -> int:
+        """Return before when counters of short windows are not kept any more."""
+        query = sa.select(horizons.c.before_us).where(horizons.c.name == COUNTERS)
+        return self._connection.execute(query).scalar() or 0
 
     def entry_costs(self) -> Iterator[tuple[int, int]]:
         """Yield (entry id, cost in picos) of every event that an entry was posted for, in the order of posting."""

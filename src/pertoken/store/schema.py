@@ -121,6 +121,14 @@ counters = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# Since when there is everything, of what is only kept for a time.
+horizons = sa.Table(
+    "horizons",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("before_us", Instant, nullable=False),
+)
+
 # One row for each distinct attribution: events, holds and roll-ups point here instead of repeating seven texts.
 series = sa.Table(
     "series",

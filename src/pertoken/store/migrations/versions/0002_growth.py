@@ -24,6 +24,7 @@ def upgrade() -> None:
         table.create(connection)
         connection.exec_driver_sql(_sums(connection.dialect.name, table.name, width_us))
     schema.series_tags.create(connection)
+    schema.horizons.create(connection)
     _write_tags(connection)
     _move_counters(connection)
     for table, name in ((schema.ended_holds, "ix_ended_holds_ended_at_us"), (schema.events, "ix_events_source")):
