@@ -15,7 +15,8 @@ from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum
 from pertoken.wire.format import Content
 
-HeaderList = Sequence[tuple[bytes, bytes]]
+HeaderList = tuple[tuple[bytes, bytes], ...]  # of a request: can be remembered
+AnswerHeaders = Sequence[tuple[bytes, bytes]]
 
 
 class StoreUnavailable(Exception):
@@ -92,7 +93,7 @@ class Answer(Protocol):
         """The HTTP status."""
 
     @property
-    def headers(self) -> HeaderList:
+    def headers(self) -> AnswerHeaders:
         """The header fields, names in lower case."""
 
     async def read(self) -> bytes:
@@ -162,7 +163,7 @@ class Exchange(Protocol):
     def when_gone(self, do: Callable[[], None]) -> None:
         """Call `do` as soon as the client hangs up; at once where it has."""
 
-    def start(self, status: int, headers: HeaderList) -> None:
+    def start(self, status: int, headers: AnswerHeaders) -> None:
         """Send the head of a streamed answer."""
 
     def write(self, chunk: bytes) -> bool:
@@ -174,7 +175,7 @@ class Exchange(Protocol):
     def finish(self, chunk: bytes = b"") -> None:
         """Send the last piece and end the streamed answer."""
 
-    def answer(self, status: int, headers: HeaderList, body: bytes) -> None:
+    def answer(self, status: int, headers: AnswerHeaders, body: bytes) -> None:
         """Send a whole answer."""
 
 

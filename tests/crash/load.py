@@ -93,7 +93,7 @@ class Load:
             "x-sim-chunk-ms": str(dice.choice((0, 0, 2))),
         }
         if call.named:
-            headers["x-pertoken-idempotency-key"] = f"name-{call.marker}"
+            headers["x-pertoken-idempotency-key"] = f"name-{self._seed}-{call.marker}"
         body: dict[str, Any] = {
             "model": dice.choice(("gpt-4o-mini", "gpt-4o")),
             "max_tokens": dice.randint(5, 60),

@@ -123,7 +123,7 @@ class Client:
     query = b"alt=sse"
 
     def __init__(self, headers: HeaderList, body: bytes, chance: random.Random, *, slow: bool) -> None:
-        self.headers = headers
+        self.headers = tuple(headers)
         self.body = body
         self._chance = chance
         self._slow = slow

@@ -383,6 +383,21 @@ def test_a_failing_store_answers_unavailable_and_pays_what_it_owes(
     run(database, story)
 
 
+def test_only_a_write_shows_that_the_store_works(database: Database) -> None:
+    """What reads alone succeeds on a read-only database, too: it does not end a failure, what writes does."""
+
+    async def story(committer: Committer) -> None:
+        committer.failure = "the database is read-only"
+        await committer.submit(Look())
+        assert committer.failure is not None
+        opened = hold("call_1")
+        await committer.submit(OpenHold(opened, committer.directory.revision))
+        assert committer.failure is None
+        await committer.submit(Settle("call_1", event(opened)))
+
+    run(database, story)
+
+
 def test_a_mistake_of_ours_beside_the_calls_stops_none(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """When looking around breaks, commands are committed all the same."""
 

@@ -57,7 +57,7 @@ def test_each_auth_style(run: Run, serve: Serve, auth: str, expected: dict[bytes
     async def story() -> None:
         async with serve(HELLO) as upstream:
             provider, client = made(upstream.port, auth=auth)
-            answer = await provider.send("/chat/completions", [], b"{}", "m")
+            answer = await provider.send("/chat/completions", (), b"{}", "m")
             assert await answer.read() == b"hello"
             await client.close()
             assert asked(upstream.requests[0]) == (b"/v1/chat/completions", expected)
@@ -71,7 +71,7 @@ def test_no_key_no_field(run: Run, serve: Serve) -> None:
     async def story() -> None:
         async with serve(HELLO) as upstream:
             provider, client = made(upstream.port, api_key=None)
-            await (await provider.send("/x", [], b"{}", "m")).read()
+            await (await provider.send("/x", (), b"{}", "m")).read()
             await client.close()
             assert asked(upstream.requests[0])[1] == {}
 
@@ -93,7 +93,7 @@ def test_paths(run: Run, serve: Serve, path: str, query: dict[str, str], sent: s
     async def story() -> None:
         async with serve(HELLO) as upstream:
             provider, client = made(upstream.port, path, query=query)
-            await (await provider.send(sent, [], b"{}", "my model/1")).read()
+            await (await provider.send(sent, (), b"{}", "my model/1")).read()
             await client.close()
             assert asked(upstream.requests[0])[0] == target
 
@@ -106,7 +106,7 @@ def test_an_abandoned_answer_closes_its_connection(run: Run, serve: Serve) -> No
     async def story() -> None:
         async with serve(HALF) as upstream:
             provider, client = made(upstream.port)
-            answer = await provider.send("/x", [], b"{}", "m")
+            answer = await provider.send("/x", (), b"{}", "m")
             pieces: list[bytes] = []
 
             def take(piece: bytes) -> bool:

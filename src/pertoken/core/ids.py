@@ -1,7 +1,10 @@
 """Identifiers: sortable by time, unguessable by chance that the caller brings."""
 
+from functools import lru_cache
+
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32, lower case: no i, l, o, u
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+_SHIFTS = tuple(range(0, 1000, 10))
 RANDOM_BITS = 80
 KEY_PREFIX = "sk-pt-"  # "sk-" tells secret scanners and people what it is
 ADMIN_PREFIX = "sk-pt-admin-"
@@ -13,7 +16,7 @@ def new_id(prefix: str, now_us: int, random_bits: int) -> str:
     `random_bits` is a non-negative integer below 2**80. Ids of later milliseconds sort later.
     """
     assert 0 <= random_bits < 1 << RANDOM_BITS, random_bits
-    return f"{prefix}_{_base32(now_us // 1000, 10)}{_base32(random_bits, 16)}"
+    return f"{prefix}_{_milliseconds(now_us // 1000)}{_base32(random_bits, 16)}"
 
 
 def new_secret(random_bits: int, bits: int, prefix: str = KEY_PREFIX) -> str:
@@ -22,10 +25,12 @@ def new_secret(random_bits: int, bits: int, prefix: str = KEY_PREFIX) -> str:
     return f"{prefix}{_base32(random_bits, -(-bits // 5))}"
 
 
+@lru_cache(maxsize=2)
+def _milliseconds(now_ms: int) -> str:
+    return _base32(now_ms, 10)
+
+
 def _base32(number: int, width: int) -> str:
-    pairs = []
-    for _ in range(0, width, 2):
-        pairs.append(_PAIRS[number & 1023])
-        number >>= 10
+    pairs = [_PAIRS[number >> shift & 1023] for shift in _SHIFTS[: -(-width // 2)]]
     pairs.reverse()
     return "".join(pairs)[-width:]

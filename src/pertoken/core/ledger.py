@@ -284,6 +284,14 @@ class Books:
         self.new_claims: dict[tuple[str, str], Claimed] = {}
         self.outcomes: dict[tuple[str, str], Claimed] = {}  # claims that got their outcome
 
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(
+            self.opened_holds or self.ended_holds or self.new_events or self.resized_holds
+            or self.new_claims or self.outcomes
+        )  # fmt: skip
+
     def touched(self, command: Command) -> list[Touch]:
         """Return the counters that `command` touches: they must be loaded before it is applied."""
         of: Hold | Event | Resize | Void | Expire

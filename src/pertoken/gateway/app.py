@@ -59,10 +59,10 @@ def _readiness(world: World) -> tuple[int, bytes]:
 
 
 async def _models(world: World, scope: Scope, path: str) -> tuple[int, bytes]:
-    caller = await identify(scope["headers"], scope["query_string"], world, surely=True)
+    caller = await identify(tuple(scope["headers"]), scope["query_string"], world, surely=True)
     if isinstance(caller, Refusal):
         return caller.status, routes.format_for_errors(path).error(caller)
-    anthropic = b"anthropic-version" in caller.headers
+    anthropic = b"anthropic-version" in caller.shown.headers
     return 200, msgspec.json.encode(list_models(world, gemini=path.startswith("/v1beta"), anthropic=anthropic))
 
 

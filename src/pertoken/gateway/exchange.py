@@ -5,7 +5,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from pertoken.ports import HeaderList
+from pertoken.gateway.heads import Head
+from pertoken.ports import AnswerHeaders, HeaderList
 from pertoken.wire.routes import Endpoint
 
 if TYPE_CHECKING:
@@ -18,20 +19,15 @@ class HotExchange:
     """Speaks for one request. It has the attributes that uvicorn's protocol expects of its current cycle."""
 
     __slots__ = (
-        "_protocol", "_started", "_when_gone", "body", "disconnected", "endpoint", "headers", "keep_alive",
-        "message_event", "more_body", "parts", "path", "query", "response_complete", "size", "turn",
+        "_protocol", "_started", "_when_gone", "body", "disconnected", "head", "keep_alive", "message_event",
+        "more_body", "parts", "response_complete", "size", "turn",
     )  # fmt: skip
 
-    def __init__(
-        self, protocol: "CallProtocol", endpoint: Endpoint, path: str, query: bytes, *, keep_alive: bool
-    ) -> None:
+    def __init__(self, protocol: "CallProtocol", head: Head, *, keep_alive: bool) -> None:
         self._protocol = protocol
         self._started = False
         self._when_gone: Callable[[], None] | None = None
-        self.endpoint = endpoint
-        self.path = path
-        self.query = query
-        self.headers: list[tuple[bytes, bytes]] = protocol.headers
+        self.head = head
         self.parts: list[bytes] = []
         self.size = 0
         self.body = b""
@@ -42,6 +38,21 @@ class HotExchange:
         self.response_complete = False
         self.more_body = True
         self.message_event = _NO_EVENT
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Which format it speaks."""
+        return self.head.endpoint
+
+    @property
+    def query(self) -> bytes:
+        """The query string of the request target."""
+        return self.head.query
+
+    @property
+    def headers(self) -> HeaderList:
+        """The header fields, names in lower case, without the length."""
+        return self.head.headers
 
     @property
     def gone(self) -> bool:
@@ -61,20 +72,15 @@ class HotExchange:
         if do is not None and not self.response_complete:
             do()
 
-    def answer(self, status: int, headers: HeaderList, body: bytes) -> None:
+    def answer(self, status: int, headers: AnswerHeaders, body: bytes) -> None:
         """Send a whole answer."""
-        parts = self._head(status, headers)
-        parts.append(b"content-length: %d\r\n\r\n" % len(body))
-        parts.append(body)
-        self._send(parts)
+        self._send((self._head(status, headers), b"content-length: %d\r\n\r\n" % len(body), body))
         self._complete()
 
-    def start(self, status: int, headers: HeaderList) -> None:
+    def start(self, status: int, headers: AnswerHeaders) -> None:
         """Send the head of a streamed answer."""
         self._started = True
-        parts = self._head(status, headers)
-        parts.append(b"transfer-encoding: chunked\r\n\r\n")
-        self._send(parts)
+        self._send((self._head(status, headers), b"transfer-encoding: chunked\r\n\r\n"))
 
     def write(self, chunk: bytes) -> bool:
         """Send a piece of a streamed answer. True: the client has not yet taken enough; `drain` before the next."""
@@ -108,17 +114,12 @@ class HotExchange:
         """Whether the head of a streamed answer was sent."""
         return self._started
 
-    def _head(self, status: int, headers: HeaderList) -> list[bytes]:
-        parts = [STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status]  # type: ignore[call-overload]
-        for name, value in self._protocol.server_state.default_headers:
-            parts += (name, b": ", value, b"\r\n")
-        for name, value in headers:
-            parts += (name, b": ", value, b"\r\n")
-        if not self.keep_alive:
-            parts.append(b"connection: close\r\n")
-        return parts
+    def _head(self, status: int, headers: AnswerHeaders) -> bytes:
+        line = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # type: ignore[call-overload]
+        fields = b"\r\n".join(map(b": ".join, (*self._protocol.server_state.default_headers, *headers)))
+        return b"%b%b\r\n%b" % (line, fields, b"" if self.keep_alive else b"connection: close\r\n")
 
-    def _send(self, parts: list[bytes] | tuple[bytes, ...]) -> None:
+    def _send(self, parts: tuple[bytes, ...]) -> None:
         if not self.disconnected:
             self._protocol.transport.write(b"".join(parts))
 

@@ -77,8 +77,13 @@ class Bookkeeper:
         self._books = books
         return results
 
-    def commit(self) -> None:
-        """Make what was decided durable. Raises StoreFailed; then nothing was done."""
+    def prove(self) -> None:
+        """Write a row that is there already: the database takes writes, not only readers. Raises StoreFailed."""
+        with self._database.write() as connection:
+            directory.touch(connection)
+
+    def commit(self) -> bool:
+        """Make what was decided durable; tell whether anything was. Raises StoreFailed; then nothing was done."""
         books, self._books = self._books, None
         assert books is not None
         try:
@@ -87,6 +92,7 @@ class Bookkeeper:
             self._tables.forget()
             raise
         self._tables.keep(books)
+        return books.changed
 
     def transact(self, commands: Sequence[Command]) -> list[Result]:
         """Decide and commit, waiting for other writers. Raises StoreFailed; then nothing was done."""

@@ -97,7 +97,7 @@ class Committer:
         self._loop: asyncio.AbstractEventLoop
         self._timer: asyncio.TimerHandle
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
-        self.failure: str | None = None  # why the last transaction failed, None after one that did not
+        self.failure: str | None = None  # why the last transaction failed, None after one that wrote
 
     @property
     def directory(self) -> Directory:
@@ -207,12 +207,12 @@ class Committer:
     def _commit(self, batch: Sequence[_Waiting], decided: list[Result] | None = None) -> list[_Done]:
         try:
             if decided is None:
-                decided = self._bookkeeper.transact([command for command, _ in batch])
-            else:
-                self._bookkeeper.commit()
+                decided = self._bookkeeper.decide([command for command, _ in batch])
+                assert decided is not None
+            if self._bookkeeper.commit():
+                self.failure = None
         except StoreFailed as failure:
             return self._fail(batch, failure)
-        self.failure = None
         self._give_back(command for command, _ in batch)
         return [(future, result) for (_, future), result in zip(batch, decided, strict=True)]
 
@@ -287,6 +287,8 @@ class Committer:
         self._pay_owed()
         now_us = self._now_us()
         try:
+            if self.failure is not None:
+                self._bookkeeper.prove()
             self._bookkeeper.refresh()
             self._keep_alive(now_us)
             if self._lease.hold(now_us):

@@ -30,6 +30,11 @@ def bump_revision(connection: sa.Connection) -> None:
     connection.execute(sa.update(revision).values(value=revision.c.value + 1))
 
 
+def touch(connection: sa.Connection) -> None:
+    """Write the revision as it is: nothing changes, but the database must take it."""
+    connection.execute(sa.update(revision).values(value=revision.c.value))
+
+
 def read(connection: sa.Connection) -> Directory:
     """Return all live keys and budgets."""
     live = [_key(row) for row in connection.execute(sa.select(keys).where(keys.c.revoked_at_us.is_(None)))]

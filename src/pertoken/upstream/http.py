@@ -14,7 +14,7 @@ from pertoken.upstream.limits import Limits
 from pertoken.upstream.origin import Origin, parse_origin
 from pertoken.upstream.pool import TICK_S, Pool
 from pertoken.upstream.proxy import Proxies
-from pertoken.upstream.request import request_head
+from pertoken.upstream.request import Fields, request_head
 from pertoken.upstream.response import Response
 
 __all__ = ["Client", "Limits", "Origin", "Proxies", "Response", "parse_origin"]
@@ -42,9 +42,7 @@ class Client:
         self._ticking = False  # the timer runs at the rate that transfers in flight need
         self._closed = False
 
-    async def send(
-        self, origin: Origin, method: bytes, target: bytes, headers: list[tuple[bytes, bytes]], body: bytes
-    ) -> Response:
+    async def send(self, origin: Origin, method: bytes, target: bytes, headers: Fields, body: bytes) -> Response:
         """Send one request and return when the head of its answer has arrived, whatever its status.
 
         `target` is path and query. Fields that are about one hop, and host and content-length, are dropped from

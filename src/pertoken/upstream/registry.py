@@ -1,6 +1,7 @@
 """Providers as configured: base URL, auth style, wire; each sends with its own key over the shared client."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -43,15 +44,12 @@ class HttpProvider(NamedTuple):
 
     async def send(self, path: str, headers: HeaderList, body: bytes, model: str) -> "HttpAnswer":
         """Send a POST with the provider's own key. Raises ProviderFailed."""
-        sent = [(b"accept-encoding", b"identity"), *headers]
-        if self.auth is not None:
-            sent.append(self.auth)
         prefix = self.prefix.replace(MODEL, quote(model, safe="")) if MODEL in self.prefix else self.prefix
         if self.query:
             path = f"{path}{'&' if '?' in path else '?'}{self.query}"
         target = f"{prefix}{path}".encode("ascii", "replace")
         try:
-            return HttpAnswer(await self.client.send(self.origin, b"POST", target, sent, body))
+            return HttpAnswer(await self.client.send(self.origin, b"POST", target, _sent(headers, self.auth), body))
         except UpstreamError as error:
             raise _failed(error) from error
 
@@ -118,6 +116,12 @@ def http_provider(
         urlencode(query),
         sent,
     )
+
+
+@lru_cache(maxsize=4096)  # a client's calls come with the same head again and again
+def _sent(headers: HeaderList, auth: tuple[bytes, bytes] | None) -> HeaderList:
+    asked = ((b"accept-encoding", b"identity"), *headers)
+    return asked if auth is None else (*asked, auth)
 
 
 def _failed(error: UpstreamError) -> ProviderFailed:

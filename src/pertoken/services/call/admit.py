@@ -58,7 +58,7 @@ async def try_to_admit(  # noqa: PLR0917 - what a call has
         if not request.facts.bills:
             caller = await identify(exchange.headers, exchange.query, world, surely=True)
             return caller if isinstance(caller, Refusal) else (request, None)
-        claim = read_claim(caller.headers, caller.key, exchange, endpoint.upstream_path)
+        claim = read_claim(caller.shown.headers, caller.key, exchange, endpoint.upstream_path)
         if isinstance(claim, Refusal):
             return claim
         holding = await open_hold(request, hold_id, world, claim)

@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ledger import Void
-from pertoken.ports import Answer, Exchange, HeaderList, ProviderFailed, StoreUnavailable
+from pertoken.ports import Answer, AnswerHeaders, Exchange, HeaderList, ProviderFailed, StoreUnavailable
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
@@ -13,6 +13,8 @@ from pertoken.wire.format import Change
 from pertoken.wire.openai_chat import NEW_CAP, OLD_CAP
 
 log = logging.getLogger("pertoken.call")
+
+NOTHING = Change()
 
 # Ours, the client's secret, and what belongs to one connection only (RFC 9110, 7.6.1): none of it goes on.
 _KEPT_BACK = frozenset(
@@ -31,7 +33,7 @@ _KEPT_BACK_ANSWERED = frozenset(
 
 async def forward(exchange: Exchange, request: Request, change: Change, call_id: str) -> Answer | ProviderFailed:
     """Return the provider's answer, its head read, or why there is none."""
-    body = request.body if change == Change() else request.format.rewrite(request.body, change)
+    body = request.body if change == NOTHING else request.format.rewrite(request.body, change)
     try:
         headers = request_headers(exchange.headers)
         return await request.provider.send(_path(exchange, request), headers, body, request.model)
@@ -50,6 +52,8 @@ def changes(request: Request, holding: Holding | None) -> Change:
         cap = (
             request.facts.output_max
         )  # under the newer name the provider would refuse the cap, or ignore it in silence
+    if not renamed and cap is None and not needs_usage:
+        return NOTHING
     return Change(
         model=request.model if renamed else None,
         output_max=cap,
@@ -60,6 +64,8 @@ def changes(request: Request, holding: Holding | None) -> Change:
 
 def describe(change: Change) -> str | None:
     """Return what was altered, as the x-pertoken-changed header says it; usage in a stream is put back, so not said."""
+    if change is NOTHING:
+        return None
     said = []
     if change.model is not None:
         said.append(f"model={change.model}")
@@ -82,22 +88,20 @@ async def let_go(request: Request, holding: Holding, world: World) -> None:
         log.error("%s: hold not yet voided: %s", holding.hold.hold_id, error)  # noqa: TRY400 - the reason says it all
 
 
-def request_headers(headers: HeaderList) -> list[tuple[bytes, bytes]]:
+@lru_cache(maxsize=4096)  # a client's calls come with the same head again and again
+def request_headers(headers: HeaderList) -> HeaderList:
     """Return the client's headers that go on to the provider."""
-    return [field for field in headers if _goes_on(field[0])]
+    return tuple(
+        field for field in headers if field[0] not in _KEPT_BACK and not field[0].startswith(_KEPT_BACK_PREFIXES)
+    )
 
 
-def answer_headers(headers: HeaderList) -> list[tuple[bytes, bytes]]:
+def answer_headers(headers: AnswerHeaders) -> list[tuple[bytes, bytes]]:
     """Return the provider's headers that go back to the client."""
     return [field for field in headers if _goes_back(field[0])]
 
 
-# The same few dozen names come with every call: remembering the decision saves 10 us a call.
-@lru_cache(maxsize=1024)
-def _goes_on(name: bytes) -> bool:
-    return name not in _KEPT_BACK and not name.startswith(_KEPT_BACK_PREFIXES)
-
-
+# The same few dozen names come with every answer.
 @lru_cache(maxsize=1024)
 def _goes_back(name: bytes) -> bool:
     return name not in _KEPT_BACK_ANSWERED and not name.startswith(_KEPT_BACK_PREFIXES)
