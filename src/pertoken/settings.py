@@ -185,6 +185,12 @@ def secret_key_file(settings: Settings) -> Path:
     return Path(f"{place}.key") if kind == "sqlite" else _data_folder() / "secret.key"
 
 
+def archive_folder(settings: Settings) -> Path:
+    """Return where months are archived when nothing says otherwise: beside a database that is a file."""
+    kind, _, place = settings.database_url.partition(":///")
+    return Path(f"{place}.archive") if kind == "sqlite" else _data_folder() / "archive"
+
+
 def credit_folder(settings: Settings) -> Path:
     """Return where what is served on credit is recorded: beside a database that is a file."""
     kind, _, place = settings.database_url.partition(":///")

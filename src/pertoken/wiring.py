@@ -1,12 +1,15 @@
 """The only file that names concrete stores and clients: it joins them into the world that services see."""
 
 import asyncio
+import importlib
 import importlib.resources
 import os
 import socket
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
@@ -27,10 +30,12 @@ from pertoken.services.offers import Offers, Route
 from pertoken.services.world import Drains, World
 from pertoken.settings import Settings, credit_folder, secret_key_file
 from pertoken.store import catalog
+from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import Committer, Owner
 from pertoken.store.credit import CreditLine
 from pertoken.store.database import Database
+from pertoken.store.months import DatabaseMonths
 from pertoken.store.retention import Kept
 from pertoken.store.secret_key import open_hasher
 from pertoken.store.transactions import Transactions
@@ -38,6 +43,9 @@ from pertoken.upstream.http import Client
 from pertoken.upstream.limits import Limits
 from pertoken.upstream.proxy import Proxies
 from pertoken.upstream.registry import HttpProvider, http_provider
+
+if TYPE_CHECKING:
+    from pertoken.store.month_files import MonthFolder
 
 RANDOM_BYTES = 1_024  # asked for at once
 
@@ -264,8 +272,28 @@ def add_prices(database: Database, rows: Sequence[PriceRow]) -> int:
         return catalog.add_rows(connection, rows)
 
 
+def month_folder(path: str) -> "MonthFolder":
+    """Return a folder of archived months. Raises StoreFailed where what reads and writes its files is not installed."""
+    try:
+        month_files = importlib.import_module("pertoken.store.month_files")
+    except ImportError as error:
+        raise StoreFailed("archives need pyarrow: pip install 'pertoken[archive]'") from error
+    folder: MonthFolder = month_files.MonthFolder(Path(path).absolute(), migration_scripts().get_current_head() or "")
+    return folder
+
+
+def make_months(database: Database, settings: Settings) -> DatabaseMonths:
+    """Return the months of events of a database."""
+    return DatabaseMonths(database, lambda: make_bookkeeper(database, settings))
+
+
 def is_at_head(database: Database) -> bool:
     """Tell, changing nothing, whether the tables are those of this version. Raises StoreFailed."""
-    script = ScriptDirectory(str(importlib.resources.files("pertoken.store") / "migrations"))
     with database.read() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == script.get_current_head()
+        head = migration_scripts().get_current_head()
+        return MigrationContext.configure(connection).get_current_revision() == head
+
+
+def migration_scripts() -> ScriptDirectory:
+    """Return what brings databases to the newest version."""
+    return ScriptDirectory(str(importlib.resources.files("pertoken.store") / "migrations"))

@@ -8,7 +8,7 @@ where a report does not ask for less.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from pertoken.core import periods
 from pertoken.core.budgets import DIMENSIONS, TAG_PREFIX, Attribution, is_dimension
@@ -21,6 +21,8 @@ SUMS = (
 )  # fmt: skip
 COST = SUMS.index("cost_picos")
 NOTHING = (0,) * len(SUMS)
+Sums = tuple[int, ...]  # in the order of SUMS
+Key = TypeVar("Key")
 
 QUARTER_US = 900 * US_PER_SECOND
 HOUR_US = 4 * QUARTER_US
@@ -94,6 +96,15 @@ def event_sums(event: Event) -> tuple[int, ...]:
         event.cost_picos,
         event.price_picos,
     )
+
+
+def add_sums(sums: dict[Key, Sums], key: Key, amounts: Sums) -> None:
+    """Add to the sums of a key."""
+    before = sums.get(key)
+    if before is None:
+        sums[key] = amounts
+    else:
+        sums[key] = tuple([one + other for one, other in zip(before, amounts, strict=True)])
 
 
 def is_report_dimension(name: str) -> bool:

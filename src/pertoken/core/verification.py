@@ -5,9 +5,9 @@ same derivation fills the counters of a new budget, so the two can never drift a
 in which it was set.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from pertoken.core.budgets import TAG_PREFIX, Axis, Budget, BudgetIndex, CounterKey
+from pertoken.core.budgets import TAG_PREFIX, Attribution, Axis, Budget, BudgetIndex, CounterKey
 from pertoken.core.ledger import Event, Hold, held_amount, spent_amount
 from pertoken.core.periods import Window
 from pertoken.core.reporting import SUMS, Sum
@@ -33,6 +33,12 @@ class Counters:
         for touch in self._index.touched(event.attribution, event.opened_at_us):
             if touch.key.window_start_us >= self._since_us.get(touch.key.budget_id, 0):
                 self.add_spent(touch.key, spent_amount(event, touch.budget.axis))
+
+    def add_total(self, attribution: Attribution, sums: Sequence[int]) -> None:
+        """Add sums of events, in the order of SUMS, to the counters of windows without end."""
+        for touch in self._index.touched(attribution, 0):
+            if touch.budget.window is Window.TOTAL:
+                self.add_spent(touch.key, _spent(touch.budget, sums))
 
     def add_spent(self, key: CounterKey, amount: int) -> None:
         """Add to what was spent."""
@@ -63,6 +69,9 @@ def spent_sum(budget: Budget, window_start_us: int, row: Sum) -> tuple[CounterKe
     each = "" if budget.each is None else row.values[0]
     if each is None or (not each and budget.each is not None and not budget.each.startswith(TAG_PREFIX)):
         return None
-    sums = row.sums
+    return CounterKey(budget.budget_id, each, window_start_us), _spent(budget, row.sums)
+
+
+def _spent(budget: Budget, sums: Sequence[int]) -> int:
     spent = {Axis.MONEY: sums[_COST], Axis.TOKENS: sums[_INPUT] + sums[_OUTPUT], Axis.REQUESTS: sums[_CALLS]}
-    return CounterKey(budget.budget_id, each, window_start_us), spent.get(budget.axis, 0)
+    return spent.get(budget.axis, 0)

@@ -8,7 +8,7 @@ from pertoken.core.budgets import STEPS, Axis, Budget, BudgetIndex, CounterKey, 
 from pertoken.core.ids import RANDOM_BITS, new_id
 from pertoken.core.money import NotAnAmount, format_amount, parse_amount
 from pertoken.core.periods import NotATime, Window, format_time
-from pertoken.ports import Administration, Archive, Clock
+from pertoken.ports import Administration, Archive, Clock, EventsArchived
 from pertoken.services.explain import budget_fields
 
 
@@ -58,7 +58,12 @@ def set_budget(administration: Administration, clock: Clock, wish: Wish) -> Budg
             administration.change_budget(changed)
             return changed
         administration.remove_budget(old.budget_id, now_us)
-    administration.add_budget(budget, now_us)
+    try:
+        administration.add_budget(budget, now_us)
+    except EventsArchived as error:
+        months = ", ".join(sorted({format_time(one.month_us)[:7] for one in error.archived}))
+        message = f"it would count by conversation what is archived ({months}); choose a window, or import that first"
+        raise BadBudget(message) from error
     return budget
 
 

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pertoken.core.access import View
-from pertoken.core.budgets import Budget, CounterKey
+from pertoken.core.budgets import Attribution, Budget, CounterKey
 from pertoken.core.directory import Key
 from pertoken.core.ledger import EndedHold, Event, Hold
 from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum
-from pertoken.ports import Archive, Posted, Search
+from pertoken.ports import Archive, Archived, Posted, Search
 
 
 class NarrowArchive:
@@ -73,6 +73,27 @@ class NarrowArchive:
     def call_events(self, call_id: str) -> list[Event]:
         """Return the events of one call that may be seen."""
         return list(self._seen(self._archive.call_events(call_id)))
+
+    def live_events(self) -> Iterator[Event]:
+        """Yield the events that are not archived and may be seen."""
+        return self._seen(self._archive.live_events())
+
+    def call_archived(self, call_id: str) -> list[Archived]:
+        """Return the files that may have events of one call: nobody can tell whose those are without reading them."""
+        return self._archive.call_archived(call_id) if self._view.is_whole else []
+
+    def archived(self) -> list[Archived]:
+        """Return the files that have events which are not in the database any more."""
+        return self._archive.archived()
+
+    def archived_sums(self, archived: Archived) -> Iterator[tuple[Attribution, str, tuple[int, ...]]]:
+        """Yield what the removed events of a file come to, as far as it may be seen."""
+        return (row for row in self._archive.archived_sums(archived) if self._view.sees(row[0]))
+
+    def archived_entries(self, archived: Archived) -> Iterator[tuple[int, int]]:
+        """Yield (entry id, cost in picos) of the removed events of a file."""
+        assert self._view.is_whole, self._view
+        return self._archive.archived_entries(archived)
 
     def open_hold(self, hold_id: str) -> Hold | None:
         """Return one hold while it is open, if it may be seen."""

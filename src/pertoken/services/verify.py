@@ -3,65 +3,69 @@
 The file they are kept in is looked at first: a page that was lost can leave sums that agree. Events are read in the
 order of time, so that the roll-ups of a day are compared when it is over: memory holds one day's sums, the counters of
 budgets, and the entries that are not complete yet.
+
+Of archived events the database has sums by series, file and entry. With those a month is compared as a whole, and what
+only the events could say (the counters of windows in such a month) is left out and counted. With the files everything
+is derived from their events as well, and the sums are compared with them.
 """
 
+import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Sequence
 
 from pertoken.core import periods
-from pertoken.core.budgets import Attribution, Budget, BudgetIndex
+from pertoken.core.budgets import Attribution, Budget, BudgetIndex, CounterKey
 from pertoken.core.ledger import Event
 from pertoken.core.periods import DAY_US, US_PER_SECOND, Window
-from pertoken.core.reporting import QUARTER_US, Grain, event_sums
-from pertoken.core.verification import Counters
-from pertoken.ports import Archive
+from pertoken.core.reporting import QUARTER_US, Grain, Sums, add_sums, event_sums
+from pertoken.core.verification import Counters, is_summed
+from pertoken.ports import Archive, Archived, MonthFiles
+from pertoken.services.verdict import Difference, Verdict, difference
+from pertoken.services.verify_entries import check_entries
+from pertoken.services.verify_files import ArchivedFiles, occurred
 
 FOREVER = 2**62
 DIFFERENCES_MAX = 10_000
 WIDTHS_US = {Grain.QUARTER: QUARTER_US, Grain.DAY: DAY_US}
 
-Difference = dict[str, Any]
-Slot = tuple[int, Attribution, str]
+Slot = tuple[int, Attribution, str]  # start, whose, currency
 
 
-class Verdict(NamedTuple):
-    """What was checked, how many of each, and every difference found."""
+def verify(archive: Archive, now_us: int, files: MonthFiles | None = None) -> Verdict:
+    """Return the verdict on one consistent view of the store, and on the files of its archived events if given.
 
-    checked: dict[str, int]
-    differences: list[Difference]
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything agreed."""
-        return not self.differences
-
-
-def verify(archive: Archive, now_us: int) -> Verdict:
-    """Return the verdict on one consistent view of the store. Memory does not grow with the number of events."""
-    checked: dict[str, int] = {}
+    Memory does not grow with the number of events. Raises FolderFailed.
+    """
+    checked: dict[str, int] = {"events": 0}
+    if archived := archive.archived():
+        checked["archived_events"] = sum(one.removed for one in archived)
     differences: list[Difference] = [
         {"kind": "file", "id": "database", "difference": finding} for finding in archive.damage()
     ]
-    found = itertools.chain(_check_events(archive, now_us, checked), _check_postings(archive, checked))
+    found = itertools.chain(_check_events(archive, now_us, files, checked), check_entries(archive, checked))
     differences += itertools.islice(found, DIFFERENCES_MAX)
     if len(differences) >= DIFFERENCES_MAX:
         differences.append({"kind": "verify", "id": "", "difference": "so many differences that the rest was left"})
     return Verdict(checked, differences)
 
 
-def _check_events(archive: Archive, now_us: int, checked: dict[str, int]) -> Iterator[Difference]:
+def _check_events(
+    archive: Archive, now_us: int, files: MonthFiles | None, checked: dict[str, int]
+) -> Iterator[Difference]:
     """Yield what is wrong with events and what is derived from them: lines, roll-ups, counters."""
-    counters = _Counters(archive)
-    rollups = _Rollups(archive)
-    checked.update(events=0)
-    for event in archive.events_by_time(0, FOREVER):
+    archived = archive.archived()
+    whole = [] if files is not None else archived  # of these there are sums alone
+    reading = ArchivedFiles(archive, files)
+    counters = _Counters(archive, whole)
+    rollups = _Rollups(archive, whole)
+    for event in heapq.merge(archive.live_events(), reading.events(archived), key=occurred):
         checked["events"] += 1
         yield from _check_lines(event)
         counters.sums.add_event(event)
         yield from rollups.add(event)
     yield from rollups.check(FOREVER)
+    yield from reading.differences
     holds = archive.open_holds()
     for hold in holds:
         counters.sums.add_hold(hold)
@@ -75,29 +79,43 @@ def _check_events(archive: Archive, now_us: int, checked: dict[str, int]) -> Ite
 def _check_lines(event: Event) -> Iterator[Difference]:
     total = sum([line[3] for line in event.lines])
     if total != event.cost_picos:
-        yield _difference("event", f"{event.source}/{event.event_id}", "sum of lines", total, event.cost_picos)
+        yield difference("event", f"{event.source}/{event.event_id}", "sum of lines", total, event.cost_picos)
 
 
 class _Counters:
     """The counters of all budgets in force, from the window on in which each was set, as far as they are kept."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, whole: Sequence[Archived]) -> None:
         self._archive = archive
         self._budgets = {budget.budget_id: budget for budget in archive.budgets()}
         starts_us, horizon_us = archive.budget_starts(), archive.counters_horizon_us()
         self._since_us = {one.budget_id: _since(one, starts_us[one.budget_id], horizon_us) for one in archive.budgets()}
+        self._months = [periods.bounds(Window.MONTH, one.month_us, "UTC") for one in whole]
+        self._conversations = any(one.conversations for one in whole)
         self.sums = Counters(BudgetIndex(self._budgets.values()), self._since_us)
+        for one in whole:
+            for attribution, _, amounts in archive.archived_sums(one):
+                self.sums.add_total(attribution, amounts)
 
     def check(self, checked: dict[str, int]) -> Iterator[Difference]:
-        """Compare what was derived with what is kept."""
+        """Compare what was derived with what is kept; count the counters that only archived events could say."""
         derived, kept = self.sums.sums(), self._archive.counters()
         kept = {key: sums for key, sums in kept.items() if key.window_start_us >= self._since_us.get(key[0], FOREVER)}
         checked["counters"] = len(kept)
+        if self._months:
+            checked["counters_of_archived_months"] = sum(not self._is_derived(key) for key in kept)
         for key in sorted(derived.keys() | kept.keys()):
             want, have = derived.get(key, (0, 0)), kept.get(key, (0, 0))
-            if want != have:
+            if want != have and self._is_derived(key):
                 name = f"{self._budgets[key.budget_id].name}/{key.each}@{key.window_start_us}"
-                yield _difference("counter", name, "held, spent", list(want), list(have))
+                yield difference("counter", name, "held, spent", list(want), list(have))
+
+    def _is_derived(self, key: CounterKey) -> bool:
+        budget = self._budgets[key.budget_id]
+        if budget.window is Window.TOTAL:
+            return is_summed(budget) or not self._conversations
+        start_us, end_us = periods.bounds(budget.window, key.window_start_us, budget.zone)
+        return not any(month_us < end_us and start_us < month_end_us for month_us, month_end_us in self._months)
 
 
 def _since(budget: Budget, set_at_us: int, horizon_us: int) -> int:
@@ -106,109 +124,72 @@ def _since(budget: Budget, set_at_us: int, horizon_us: int) -> int:
 
 
 class _Rollups:
-    """The roll-ups of the day that is being read. Those of the days before are compared already."""
+    """The roll-ups of the day that is being read; those of `whole` months together. What was before is compared."""
 
-    def __init__(self, archive: Archive) -> None:
+    def __init__(self, archive: Archive, whole: Collection[Archived]) -> None:
         self._archive = archive
+        self._whole: dict[int, list[Archived]] = defaultdict(list)  # by the start of their month
+        for one in whole:
+            self._whole[one.month_us].append(one)
         self._checked_until_us = 0
-        self._day_end_us = 0
-        self._sums: dict[Grain, dict[Slot, tuple[int, ...]]] = {grain: {} for grain in WIDTHS_US}
+        self._unit_end_us = 0
+        self._sums: dict[Grain, dict[Slot, Sums]] = {grain: {} for grain in WIDTHS_US}
         self.checked = {"rollups": 0, "day_rollups": 0}
 
     def add(self, event: Event) -> Iterator[Difference]:
-        """Add an event; with the first of another day compare those before."""
-        if event.occurred_at_us >= self._day_end_us:
-            day_us = event.occurred_at_us - event.occurred_at_us % DAY_US
-            yield from self.check(day_us)
-            self._day_end_us = day_us + DAY_US
-        attribution, amounts = event.attribution, event_sums(event)
-        if attribution.conversation is not None:
-            attribution = attribution._replace(conversation=None)
-        for grain, width_us in WIDTHS_US.items():
-            sums = self._sums[grain]
-            slot = (event.occurred_at_us - event.occurred_at_us % width_us, attribution, event.currency)
-            before = sums.get(slot)
-            if before is None:
-                sums[slot] = amounts
-            else:
-                sums[slot] = tuple([one + other for one, other in zip(before, amounts, strict=True)])
+        """Add an event; with the first of another day, or whole month, compare those before."""
+        at_us = event.occurred_at_us
+        if at_us >= self._unit_end_us:
+            start_us, self._unit_end_us = self._unit(at_us)
+            yield from self.check(start_us)
+        owner, amounts = _owner(event), event_sums(event)
+        for grain in WIDTHS_US:
+            add_sums(self._sums[grain], (self._slot(grain, at_us), owner, event.currency), amounts)
 
     def check(self, until_us: int) -> Iterator[Difference]:
         """Compare those that were derived before `until_us` with those that are kept, and forget them."""
+        since_us, self._checked_until_us = self._checked_until_us, until_us
         for (grain, derived), name in zip(self._sums.items(), self.checked, strict=True):
-            for row in self._archive.rollups(grain, self._checked_until_us, until_us):
+            for month_us in [one for one in self._whole if since_us <= one < until_us]:
+                for archived in self._whole[month_us]:
+                    for owner, currency, amounts in self._archive.archived_sums(archived):
+                        add_sums(derived, (month_us, owner, currency), amounts)
+            together: dict[Slot, Sums] = {}
+            for row in self._archive.rollups(grain, since_us, until_us):
                 self.checked[name] += 1
-                want = derived.pop((row.start_us, row.attribution, row.currency), None)
-                if want != row.sums:
-                    yield _difference("rollup", f"{grain} {row[:3]}", "sums", want, row.sums)
+                slot = (self._slot(grain, row.start_us), row.attribution, row.currency)
+                if slot[0] in self._whole:
+                    add_sums(together, slot, row.sums)
+                else:
+                    yield from self._compare(grain, slot, derived, row.sums)
+            for slot, sums in together.items():
+                yield from self._compare(grain, slot, derived, sums)
             for slot, want in derived.items():
-                yield _difference("rollup", f"{grain} {slot}", "sums", want, None)
+                yield difference("rollup", f"{grain} {slot}", "sums", want, None)
             derived.clear()
-        self._checked_until_us = until_us
+
+    @staticmethod
+    def _compare(grain: Grain, slot: Slot, derived: dict[Slot, Sums], kept: Sums) -> Iterator[Difference]:
+        want = derived.pop(slot, None)
+        if want != kept:
+            yield difference("rollup", f"{grain} {slot}", "sums", want, kept)
+
+    def _slot(self, grain: Grain, at_us: int) -> int:
+        """Return the start of the roll-up that an instant is in, or of its month if that is compared as a whole."""
+        if self._whole:
+            month_us, _ = periods.bounds(Window.MONTH, at_us, "UTC")
+            if month_us in self._whole:
+                return month_us
+        return at_us - at_us % WIDTHS_US[grain]
+
+    def _unit(self, at_us: int) -> tuple[int, int]:
+        """Return the stretch that is compared together: a day, or a month of which only sums are known."""
+        month_us, end_us = periods.bounds(Window.MONTH, at_us, "UTC")
+        day_us = at_us - at_us % DAY_US
+        return (month_us, end_us) if month_us in self._whole else (day_us, day_us + DAY_US)
 
 
-def _check_postings(archive: Archive, checked: dict[str, int]) -> Iterator[Difference]:
-    """Yield what is wrong with entries, postings and balances.
-
-    Events and postings are both read in about the order of entries: what an entry's events cost less what was posted
-    for it is kept only until it is zero.
-    """
-    balances: dict[tuple[str, str], int] = defaultdict(int)
-    open_picos: dict[int, int] = {}
-    costs = _Costs(archive.entry_costs())
-    checked.update(postings=0, entries=0)
-    entry, total = -1, 0
-    for entry_id, currency, account, amount in archive.postings():
-        checked["postings"] += 1
-        if entry_id != entry:
-            yield from _check_balanced(entry, total)
-            checked["entries"] += 1
-            costs.take(entry, open_picos)
-            entry, total = entry_id, 0
-        total += amount
-        balances[account, currency] += amount
-        if account.startswith("provider_cost:"):
-            _add(open_picos, entry_id, -amount)
-    yield from _check_balanced(entry, total)
-    costs.take(FOREVER, open_picos)
-    for entry_id in sorted(open_picos):
-        yield _difference("entry", str(entry_id), "cost of its events less what is posted", 0, open_picos[entry_id])
-    yield from _compare("account", balances, archive.balances())
-
-
-class _Costs:
-    """What events cost, taken in step with postings."""
-
-    def __init__(self, costs: Iterable[tuple[int, int]]) -> None:
-        self._costs = iter(costs)
-        self._next = next(self._costs, None)
-
-    def take(self, entry_id: int, open_picos: dict[int, int]) -> None:
-        """Add the costs of the next events that are of an entry up to `entry_id`."""
-        while self._next is not None and self._next[0] <= entry_id:
-            _add(open_picos, *self._next)
-            self._next = next(self._costs, None)
-
-
-def _add(open_picos: dict[int, int], entry_id: int, amount: int) -> None:
-    left = open_picos.pop(entry_id, 0) + amount
-    if left:
-        open_picos[entry_id] = left
-
-
-def _check_balanced(entry_id: int, total: int) -> Iterator[Difference]:
-    if total:
-        yield _difference("entry", str(entry_id), "sum of postings", 0, total)
-
-
-def _compare(kind: str, derived: Mapping[Any, Any], kept: Mapping[Any, Any]) -> Iterator[Difference]:
-    if derived == kept:
-        return
-    for key in derived.keys() | kept.keys():
-        want, have = derived.get(key), kept.get(key)
-        if want != have:
-            yield _difference(kind, str(key), "amount", want, have)
-
-
-def _difference(kind: str, name: str, what: str, derived: object, kept: object) -> Difference:
-    return {"kind": kind, "id": name, "what": what, "derived": derived, "stored": kept}
+def _owner(event: Event) -> Attribution:
+    """Return whose roll-ups an event is in: they know no conversations."""
+    attribution = event.attribution
+    return attribution if attribution.conversation is None else attribution._replace(conversation=None)

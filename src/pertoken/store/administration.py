@@ -5,7 +5,7 @@ import sqlalchemy as sa
 from pertoken.core import periods
 from pertoken.core.budgets import Budget, BudgetIndex
 from pertoken.core.directory import Key
-from pertoken.core.periods import TIMES_END_US
+from pertoken.core.periods import TIMES_END_US, Window
 from pertoken.core.reporting import slices
 from pertoken.core.verification import Counters, is_summed, spent_sum
 from pertoken.store import directory
@@ -41,7 +41,7 @@ class Administration:
         return directory.read_budgets(self._connection)
 
     def add_budget(self, budget: Budget, at_us: int) -> None:
-        """Store a new budget, its counters filled with what its windows hold and spent already.
+        """Store a new budget, its counters filled with what its windows hold and spent already. Raises EventsArchived.
 
         Events of the current window count; so do those opened before it that are still to be settled.
         """
@@ -70,7 +70,9 @@ class Administration:
 def _add_spent(sums: Counters, archive: Archive, budget: Budget, start_us: int, end_us: int) -> None:
     """Add what a budget's window [start, end) has spent: from roll-ups where they can say it, else from events."""
     if not is_summed(budget):
-        for event in archive.events_by_time(start_us, end_us):
+        minute = budget.window is Window.MINUTE
+        read = archive.events_by_time if minute else archive.conversation_events
+        for event in read(start_us, end_us):
             sums.add_event(event)
         return
     each = () if budget.each is None else (budget.each,)

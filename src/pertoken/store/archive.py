@@ -5,19 +5,23 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pertoken.core.budgets import Budget, CounterKey
+from pertoken.core.budgets import Attribution, Budget, CounterKey
 from pertoken.core.directory import Key
 from pertoken.core.ledger import EndedHold, Event, Hold
+from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import SUMS, Grain, Rollup, Slice, Sum, sum_events
-from pertoken.ports import Posted, Search
+from pertoken.ports import Archived, EventsArchived, Posted, Search
 from pertoken.store import catalog, directory
+from pertoken.store.archived import read_archived
 from pertoken.store.event_rows import BY_TIME, EVENTS, EVENTS_OF_SERIES, FETCH, SELECTED, EventRows, within
 from pertoken.store.ledger import read_ended_hold, read_hold
 from pertoken.store.retention import COUNTERS
 from pertoken.store.schema import (
     Row,
     accounts,
+    archived_entries,
+    archived_sums,
     budgets,
     counters,
     ended_holds,
@@ -72,10 +76,11 @@ class Archive:
     def sums(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Sum]:
         """Yield the sums of a slice by its spans and by `dimensions`, of those that have every value of `where`.
 
-        Values may come more than once.
+        Values may come more than once. Raises EventsArchived for a slice of events.
         """
         if piece.grain is not Grain.EVENT:
             return read_sums(self._connection, piece, dimensions, where)
+        self._need_events(piece.start_us, piece.end_us)
         fits = [SELECTED[name] == value for name, value in where.items()]
         of_slice = self._events.read(EVENTS_OF_SERIES.where(*within(piece.start_us, piece.end_us), *fits))
         return sum_events(of_slice, piece, dimensions)
@@ -85,33 +90,63 @@ class Archive:
         return self._events.read(EVENTS.order_by(events.c.id))
 
     def events_by_time(self, since_us: int, until_us: int) -> Iterator[Event]:
-        """Yield the events that occurred in [since, until), in the order they occurred."""
+        """Yield the events that occurred in [since, until), in the order they occurred. Raises EventsArchived."""
+        self._need_events(since_us, until_us)
         return self._events.read(EVENTS.where(*within(since_us, until_us)).order_by(*BY_TIME))
+
+    def live_events(self) -> Iterator[Event]:
+        """Yield the events that are not archived, in the order they occurred."""
+        return self._events.read(EVENTS.order_by(*BY_TIME))
 
     def search_events(self, asked: Search) -> list[Posted]:
         """Return the newest events that fit, by when they occurred, the newest first."""
         return search(self._connection, self._events, asked)
 
     def corrections(self, since_us: int, until_us: int) -> list[Event]:
-        """Return the corrections of events that occurred in [since, until), in the order they were posted."""
+        """Return the corrections of events that occurred in [since, until), in the order they were posted.
+
+        Raises EventsArchived.
+        """
+        self._need_events(since_us, until_us)
         query = EVENTS.where(events.c.corrects.is_not(None), *within(since_us, until_us))
         return list(self._events.read(query.order_by(events.c.id)))
 
     def conversation_events(self, since_us: int, until_us: int) -> Iterator[Event]:
-        """Yield the events of [since, until) that belong to a conversation."""
+        """Yield the events of [since, until) that belong to a conversation. Raises EventsArchived."""
+        self._need_events(since_us, until_us, conversations=True)
         return self._events.read(EVENTS.where(events.c.conversation.is_not(None), *within(since_us, until_us)))
 
     def call_events(self, call_id: str) -> list[Event]:
-        """Return the events of one call: its attempts have the call's id and a suffix."""
-        after = f"{call_id}/"  # the character after the dot
-        named = sa.or_(
-            identities.c.event_id == call_id,
-            sa.and_(identities.c.event_id > f"{call_id}.", identities.c.event_id < after),
-        )
-        times_us = list(self._connection.execute(sa.select(identities.c.occurred_at_us).where(named)).scalars())
+        """Return the events of one call, without those that are archived."""
+        times_us = [at_us for _, at_us in self._named(call_id)]
         same = sa.or_(events.c.event_id == call_id, events.c.event_id.startswith(f"{call_id}.", autoescape=True))
         query = EVENTS.where(events.c.occurred_at_us.in_(times_us), same).order_by(events.c.id)
         return list(self._events.read(query))
+
+    def call_archived(self, call_id: str) -> list[Archived]:
+        """Return the files that may have events of one call, where some are archived."""
+        there = {event.event_id for event in self.call_events(call_id)}
+        times_us = [at_us for event_id, at_us in self._named(call_id) if event_id not in there]
+        months_us = {bounds(Window.MONTH, at_us, "UTC")[0] for at_us in times_us}
+        return [one for one in self.archived() if one.month_us in months_us]
+
+    def archived(self) -> list[Archived]:
+        """Return the files that have events which are not in the database any more."""
+        return [one for one in read_archived(self._connection) if one.removed]
+
+    def archived_sums(self, archived: Archived) -> Iterator[tuple[Attribution, str, tuple[int, ...]]]:
+        """Yield what the removed events of a file come to, by attribution and currency, in the order of SUMS."""
+        columns = (archived_sums.c.series_id, archived_sums.c.currency, *(archived_sums.c[name] for name in SUMS))
+        query = sa.select(*columns).where(archived_sums.c.archive_id == archived.archive_id)
+        for series_id, currency, *sums in self._stream(query):
+            yield self._events.attribution(series_id), currency, tuple(sums)
+
+    def archived_entries(self, archived: Archived) -> Iterator[tuple[int, int]]:
+        """Yield (entry id, cost in picos) of the removed events of a file, in the order of entries."""
+        query = sa.select(archived_entries.c.entry_id, archived_entries.c.amount_picos)
+        query = query.where(archived_entries.c.archive_id == archived.archive_id)
+        for row in self._stream(query.order_by(archived_entries.c.entry_id)):
+            yield row[0], row[1]
 
     def open_hold(self, hold_id: str) -> Hold | None:
         """Return one hold while it is open."""
@@ -172,6 +207,28 @@ class Archive:
             return []
         found = self._connection.exec_driver_sql(f"PRAGMA integrity_check({DAMAGE_MAX})").scalars()
         return [line for line in found if line != "ok"]
+
+    def _named(self, call_id: str) -> list[tuple[str, int]]:
+        """Return the event ids of one call, archived or not, and when they occurred: attempts have a suffix."""
+        after = f"{call_id}/"  # the character after the dot
+        named = sa.or_(
+            identities.c.event_id == call_id,
+            sa.and_(identities.c.event_id > f"{call_id}.", identities.c.event_id < after),
+        )
+        rows = self._connection.execute(sa.select(identities.c.event_id, identities.c.occurred_at_us).where(named))
+        return [(row[0], row[1]) for row in rows]
+
+    def _need_events(self, since_us: int, until_us: int, *, conversations: bool = False) -> None:
+        """Raise EventsArchived where events of [since, until) are archived, of `conversations` alone if said."""
+        found = [
+            one
+            for one in self.archived()
+            if one.month_us < until_us
+            and bounds(Window.MONTH, one.month_us, "UTC")[1] > since_us
+            and (one.conversations or not conversations)
+        ]
+        if found:
+            raise EventsArchived(found)
 
     def _counters_among(self, some: Sequence[sa.ColumnElement[bool]]) -> dict[CounterKey, tuple[int, int]]:
         found = {}

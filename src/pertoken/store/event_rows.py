@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.ledger import Event, EventStatus
-from pertoken.core.usage import Completeness
+from pertoken.core.usage import Completeness, Parts
 from pertoken.store import codec
 from pertoken.store.backend import StoreFailed
 from pertoken.store.ledger import read_attribution
@@ -32,7 +32,7 @@ SELECTED: Mapping[str, sa.Column[Any]] = {
     "source": events.c.source,
 }
 
-_read_lines = msgspec.json.Decoder(tuple[tuple[str, int, str, int], ...])
+read_lines = msgspec.json.Decoder(tuple[tuple[str, int, str, int], ...]).decode
 
 
 def within(since_us: int, until_us: int) -> tuple[sa.ColumnElement[bool], ...]:
@@ -71,11 +71,16 @@ class EventRows:
         return known if conversation is None else known._replace(conversation=conversation)
 
 
+def read_parts(text: str) -> Parts:
+    """Return what each of several models used."""
+    return tuple((model, used) for model, used in codec.decode(text)) if text else ()
+
+
 def _read(row: Row, attribution: Attribution) -> Event:
     (
         _, source, event_id, _, _, occurred_at_us, recorded_at_us, opened_at_us, status, completeness, quantities,
         currency, cost_picos, price_picos, lines, model_served, service_tier, response_id, raw, reason, changed,
-        held_picos, overrun_picos, late, context, priced_as, parts, corrects, was_unpriced, _,
+        held_picos, overrun_picos, late, context, priced_as, parts, corrects, was_unpriced, *_,
     ) = row  # fmt: skip
     return Event(
         source,
@@ -90,7 +95,7 @@ def _read(row: Row, attribution: Attribution) -> Event:
         currency,
         cost_picos,
         price_picos,
-        _read_lines.decode(lines),
+        read_lines(lines),
         model_served,
         service_tier,
         response_id,
@@ -102,7 +107,7 @@ def _read(row: Row, attribution: Attribution) -> Event:
         late=late,
         context=codec.decode_tags(context),
         priced_as=priced_as,
-        parts=tuple((model, used) for model, used in codec.decode(parts)) if parts else (),
+        parts=read_parts(parts),
         corrects=corrects,
         was_unpriced=was_unpriced,
     )

@@ -213,7 +213,7 @@ class LedgerTables:
         for event in new_events:
             series_id = self.series_id(cursor, event.attribution)
             entry_id = entry_ids[_entry_of(event)] if event.cost_picos else None
-            rows.append(_event_row(event, series_id, entry_id))
+            rows.append(event_row(event, series_id, entry_id))
             add_to_rollups(quarters, days, series_id, event)
         named = [(one.event_id, one.source, one.body_hash, one.occurred_at_us) for one in new_events]
         self._statements.insert_identity.run(cursor, named)
@@ -320,7 +320,8 @@ def _series_row(attribution: Attribution) -> tuple[Any, ...]:
     return hashlib.blake2b(codec.encode(texts).encode(), digest_size=16).digest(), *texts
 
 
-def _event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, ...]:
+def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, ...]:
+    """Return the row of an event, without the id that counts up by itself."""
     return (
         event.source,
         event.event_id,

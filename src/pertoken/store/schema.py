@@ -346,6 +346,39 @@ rollups = sa.Table("rollups", metadata, *_rollup_columns(), sqlite_with_rowid=Fa
 # The sums of each day (UTC): what spares reports over months, and new budgets, most of the reading.
 day_rollups = sa.Table("day_rollups", metadata, *_rollup_columns(), sqlite_with_rowid=False)
 
+# Files that events went to. The first `removed` of a file's events are not in `events` any more.
+archives = sa.Table(
+    "archives",
+    metadata,
+    sa.Column("archive_id", _Id, primary_key=True),
+    sa.Column("month_us", Instant, nullable=False),  # the start of the month in UTC
+    sa.Column("file", sa.Text, nullable=False),
+    sa.Column("folder", sa.Text, nullable=False),  # where it was written, for people
+    sa.Column("sha256", sa.Text, nullable=False, unique=True),
+    sa.Column("events", sa.BigInteger, nullable=False),
+    sa.Column("conversations", sa.BigInteger, nullable=False),  # of the events: those that belong to one
+    sa.Column("removed", sa.BigInteger, nullable=False),
+    sa.Column("made_at_us", Instant, nullable=False),
+)
+
+# What the removed events come to: by series, in the order of reports, and by the entries that were posted for them.
+archived_sums = sa.Table(
+    "archived_sums",
+    metadata,
+    sa.Column("archive_id", _Id, primary_key=True),
+    *(column for column in _rollup_columns() if column.name != "start_us"),
+    sqlite_with_rowid=False,
+)
+archived_entries = sa.Table(
+    "archived_entries",
+    metadata,
+    sa.Column("archive_id", _Id, primary_key=True),
+    sa.Column("entry_id", _Id, primary_key=True),
+    sa.Column("amount_picos", Picos, nullable=False),
+    _fits("amount_picos"),
+    sqlite_with_rowid=False,
+)
+
 prices = sa.Table(
     "prices",
     metadata,
