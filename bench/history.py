@@ -68,12 +68,12 @@ def make(url: str, count: int, seed: int = 1) -> None:
     with wiring.open_database(settings) as database:
         book = wiring.read_price_book(database, settings)
         chance = random.Random(seed)  # noqa: S311 - the same every time
-        owners = _owners(chance)
-        chunks = _chunks(chance, owners, _series_ids(database, owners), _templates(chance, book), count)
+        who = owners(chance)
+        chunks = _chunks(chance, who, _series_ids(database, who), _templates(chance, book), count)
         (_fill_sqlite if database.url.get_backend_name() == "sqlite" else _fill_postgresql)(database, chunks)
 
 
-def _owners(chance: random.Random) -> list[Attribution]:
+def owners(chance: random.Random) -> list[Attribution]:
     """Return the attributions of all series, the busiest first: a key has one team, and its own few models."""
     found: dict[Attribution, None] = {}
     while len(found) < SERIES:
@@ -93,10 +93,10 @@ def _owners(chance: random.Random) -> list[Attribution]:
     return list(found)
 
 
-def _series_ids(database: Database, owners: Sequence[Attribution]) -> list[int]:
+def _series_ids(database: Database, who: Sequence[Attribution]) -> list[int]:
     tables, writer = LedgerTables(database.sql), database.hot_writer()
     writer.begin(wait=True)
-    ids = [tables.series_id(writer.cursor, owner) for owner in owners]
+    ids = [tables.series_id(writer.cursor, owner) for owner in who]
     writer.commit()
     writer.close()
     return ids
@@ -127,13 +127,13 @@ def _template(chance: random.Random, book: PriceBook, provider: str, model: str)
 
 def _chunks(
     chance: random.Random,
-    owners: Sequence[Attribution],
+    who: Sequence[Attribution],
     ids: Sequence[int],
     templates: dict[str, list[Template]],
     count: int,
 ) -> Iterator[Chunk]:
     """Yield the rows of each day, until `count` events are made."""
-    shares = list(itertools.accumulate(1 / (rank + 1) for rank in range(len(owners))))
+    shares = list(itertools.accumulate(1 / (rank + 1) for rank in range(len(who))))
     busy = [1 + 2 * (32 <= quarter < 76) for quarter in range(CHUNK_QUARTERS)]  # from eight to seven
     weights = list(itertools.accumulate(itertools.chain.from_iterable(busy for _ in range(DAYS))))
     upto = [count * weight // weights[-1] for weight in weights]
@@ -147,10 +147,10 @@ def _chunks(
             quarters: dict[int, tuple[int, ...]] = {}
             start_us = START_US + quarter * QUARTER_US
             times_us = sorted(chance.choices(range(start_us, start_us + QUARTER_US), k=many))
-            chosen = chance.choices(range(len(owners)), cum_weights=shares, k=many)
+            chosen = chance.choices(range(len(who)), cum_weights=shares, k=many)
             for at_us, which in zip(times_us, chosen, strict=True):
-                template = chance.choice(templates[owners[which].model or ""])
-                _add_call(chunk, counter, chance, at_us, owners[which], ids[which], template)
+                template = chance.choice(templates[who[which].model or ""])
+                _add_call(chunk, counter, chance, at_us, who[which], ids[which], template)
                 for sums in (quarters, days):
                     before = sums.get(ids[which])
                     added = template.sums if before is None else tuple(map(int.__add__, before, template.sums))
