@@ -1,22 +1,25 @@
 """What services need from the world, as protocols; wiring brings the concrete ones."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import NamedTuple, Protocol
 
 from pertoken.core.access import AdminKey
 from pertoken.core.bounds import Counted, Family, Limits
-from pertoken.core.budgets import Budget, CounterKey
+from pertoken.core.budgets import Attribution, Budget, CounterKey
 from pertoken.core.directory import Directory, Key
 from pertoken.core.ledger import Command, EndedHold, Event, Hold, Result
+from pertoken.core.periods import format_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import PriceRow
-from pertoken.core.reporting import Rollup
+from pertoken.core.reporting import Grain, Rollup, Slice, Sum
 from pertoken.wire.format import Content
 
 HeaderList = tuple[tuple[bytes, bytes], ...]  # of a request: can be remembered
 AnswerHeaders = Sequence[tuple[bytes, bytes]]
+
+FILES_SHOWN = 3  # in one message
 
 
 class StoreUnavailable(Exception):
@@ -180,20 +183,135 @@ class Exchange(Protocol):
 
 
 class Search(NamedTuple):
-    """Which events are looked for: the newest `limit` of those that fit and were posted before `before`."""
+    """Which events are looked for: the newest `limit` of those that fit and stand before `before`."""
 
     where: Mapping[str, str]  # of an attribution, or source
     since_us: int
     until_us: int
-    before: int | None  # a place in the order of posting
+    before: tuple[int, int] | None  # a place
     limit: int
 
 
 class Posted(NamedTuple):
-    """An event with its place in the order of posting."""
+    """An event with its place in the order of time: when it occurred, and a number that tells apart."""
 
-    place: int
+    place: tuple[int, int]
     event: Event
+
+
+class StoredEvent(NamedTuple):
+    """An event with the entry that was posted for it, None where it cost nothing."""
+
+    event: Event
+    entry_id: int | None
+
+
+class MonthFile(NamedTuple):
+    """A file of events of one month, in the order they occurred, as it is listed beside it."""
+
+    name: str
+    month_us: int  # the start of the month in UTC
+    events: int
+    conversations: int  # of the events: those that belong to one
+    cost_picos: Mapping[str, int]  # by currency
+    sha256: str
+    size: int  # bytes
+    made_at_us: int
+
+
+class Archived(NamedTuple):
+    """A file as the database knows it: the first `removed` of its events are not in the database any more."""
+
+    archive_id: int
+    name: str
+    month_us: int
+    folder: str  # where it was written
+    sha256: str
+    events: int
+    conversations: int
+    removed: int
+
+
+def where_archived(archived: Sequence[Archived]) -> str:
+    """Return for people where events went, and how they come back."""
+    files = ", ".join(f"{one.name} in {one.folder}" for one in archived[:FILES_SHOWN])
+    more = f" and {len(archived) - FILES_SHOWN} more" if len(archived) > FILES_SHOWN else ""
+    month = format_time(archived[0].month_us)[:7]
+    return f"{files}{more}; back with: pertoken archive import {archived[0].folder} --month {month}"
+
+
+class EventsArchived(Exception):
+    """What is asked for needs events that are in files by now."""
+
+    def __init__(self, archived: Sequence[Archived]) -> None:
+        super().__init__(f"this needs events that are archived: {where_archived(archived)}")
+        self.archived = archived
+
+
+class MonthFiles(Protocol):
+    """A folder of files with the events of months, and their list. Raises FolderFailed."""
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people."""
+
+    def files(self) -> list[MonthFile]:
+        """Return the files that are listed, by their names."""
+
+    def write(
+        self, month_us: int, events: Iterable[StoredEvent], prices: Mapping[str, PriceRow], at_us: int
+    ) -> MonthFile:
+        """Write the events of a month beside the listed files, durable, and prove it by reading it back."""
+
+    def publish(self, file: MonthFile, instead_of: Collection[str]) -> None:
+        """List a file that was written, in the place of those with the hashes `instead_of`, which go."""
+
+    def faults(self, file: MonthFile) -> list[str]:
+        """Return what is wrong with a listed file: it must be the one that was written, and say what is listed."""
+
+    def read(self, file: MonthFile, start: int = 0) -> Iterator[StoredEvent]:
+        """Yield the events of a file, from number `start` on."""
+
+    def chunks(self, file: MonthFile, end: int) -> Iterator[Sequence[StoredEvent]]:
+        """Yield the first `end` events of a file in pieces, the last piece first."""
+
+    def prices(self, file: MonthFile) -> list[PriceRow]:
+        """Return the prices that the lines of a file's events name."""
+
+
+class FolderFailed(Exception):
+    """A folder of files cannot do what was asked: not there, full, or what is in it is not what was written."""
+
+
+class Months(Protocol):
+    """The months of events in a database, which can leave it and come back. Raises StoreUnavailable."""
+
+    def with_events(self, before_us: int) -> list[int]:
+        """Return the starts of the months (UTC) before an instant that have events."""
+
+    def reading(self, month_us: int) -> AbstractContextManager[Iterator[StoredEvent]]:
+        """Return the events of a month, in the order they occurred, as they are at one instant."""
+
+    def prices(self) -> list[PriceRow]:
+        """Return every price row, also those that newer rows replaced."""
+
+    def archived(self) -> list[Archived]:
+        """Return the files that the database knows, in the order of their months."""
+
+    def register(self, file: MonthFile, folder: str, instead_of: Collection[int]) -> Archived:
+        """Remember a file of events that are all there, and forget those that it takes the place of."""
+
+    def remove(self, archived: Archived, chunk: Sequence[StoredEvent]) -> Archived:
+        """Remove the next of a file's events, and keep what they come to. Raises StoreUnavailable, nothing done."""
+
+    def restore(self, archived: Archived, chunk: Sequence[StoredEvent]) -> Archived:
+        """Bring back the last of a file's removed events."""
+
+    def add_prices(self, rows: Sequence[PriceRow]) -> None:
+        """Add prices that are not known, for the record alone: none is used from now on."""
+
+    def record(self, events: Sequence[Event]) -> tuple[int, int]:
+        """Post events that the database does not know; return how many those were, and how many conflict."""
 
 
 class Archive(Protocol):
@@ -208,26 +326,53 @@ class Archive(Protocol):
     def prices(self) -> list[PriceRow]:
         """Return every price row, also those that newer rows replaced."""
 
-    def rollups(self, since_us: int, until_us: int) -> Iterator[Rollup]:
-        """Yield the hourly sums whose hour starts in [since, until)."""
+    def rollups(self, grain: Grain, since_us: int, until_us: int) -> Iterator[Rollup]:
+        """Yield the sums of quarters of an hour, or of days, that begin in [since, until)."""
 
-    def events(self, since_us: int = 0, until_us: int | None = None) -> Iterator[Event]:
-        """Yield the events that occurred in [since, until), in the order they were posted."""
+    def newest_us(self) -> int | None:
+        """Return the start of the newest quarter of an hour in which anything was used, None where nothing was."""
+
+    def sums(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Sum]:
+        """Yield the sums of a slice by its spans and by `dimensions`, of those that have every value of `where`.
+
+        Values may come more than once. Raises EventsArchived for a slice of events.
+        """
+
+    def events(self) -> Iterator[Event]:
+        """Yield every event, in the order they were posted."""
 
     def events_by_time(self, since_us: int, until_us: int) -> Iterator[Event]:
-        """Yield the events that occurred in [since, until), in the order they occurred."""
+        """Yield the events that occurred in [since, until), in the order they occurred. Raises EventsArchived."""
 
-    def search_events(self, search: Search) -> list[Posted]:
-        """Return the newest events that fit, the newest first."""
+    def live_events(self) -> Iterator[Event]:
+        """Yield the events that are not archived, in the order they occurred."""
+
+    def search_events(self, asked: Search) -> list[Posted]:
+        """Return the newest events that fit, by when they occurred, the newest first."""
 
     def corrections(self, since_us: int, until_us: int) -> list[Event]:
-        """Return the corrections of events that occurred in [since, until), in the order they were posted."""
+        """Return the corrections of events that occurred in [since, until), in the order they were posted.
+
+        Raises EventsArchived.
+        """
 
     def conversation_events(self, since_us: int, until_us: int) -> Iterator[Event]:
-        """Yield the events of [since, until) that belong to a conversation."""
+        """Yield the events of [since, until) that belong to a conversation. Raises EventsArchived."""
 
     def call_events(self, call_id: str) -> list[Event]:
-        """Return the events of one call."""
+        """Return the events of one call, without those that are archived."""
+
+    def call_archived(self, call_id: str) -> list[Archived]:
+        """Return the files that may have events of one call, where some are archived."""
+
+    def archived(self) -> list[Archived]:
+        """Return the files that have events which are not in the database any more."""
+
+    def archived_sums(self, archived: Archived) -> Iterator[tuple[Attribution, str, tuple[int, ...]]]:
+        """Yield what the removed events of a file come to, by attribution and currency, in the order of SUMS."""
+
+    def archived_entries(self, archived: Archived) -> Iterator[tuple[int, int]]:
+        """Yield (entry id, cost in picos) of the removed events of a file, in the order of entries."""
 
     def open_hold(self, hold_id: str) -> Hold | None:
         """Return one hold while it is open."""
@@ -241,14 +386,26 @@ class Archive(Protocol):
     def counters(self) -> dict[CounterKey, tuple[int, int]]:
         """Return (held, spent) of every counter."""
 
-    def entry_sums(self) -> dict[int, int]:
-        """Return what the events of each entry cost together, by entry id."""
+    def counters_of(self, keys: Collection[CounterKey]) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of the counters among `keys` that there are."""
+
+    def counters_in(self, windows: Collection[tuple[str, int]]) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of every counter in `windows`: budget id and start of the window."""
+
+    def budget_starts(self) -> dict[str, int]:
+        """Return when each budget in force was set."""
+
+    def counters_horizon_us(self) -> int:
+        """Return before when counters of windows of minutes and hours are not kept any more."""
+
+    def entry_costs(self) -> Iterator[tuple[int, int]]:
+        """Yield (entry id, cost in picos) of every event that an entry was posted for, in the order of posting."""
 
     def damage(self) -> list[str]:
         """Return what the store finds wrong with its own files."""
 
     def postings(self) -> Iterator[tuple[int, str, str, int]]:
-        """Yield (entry id, currency, account, amount in picos) of every posting."""
+        """Yield (entry id, currency, account, amount in picos) of every posting, in the order of their entries."""
 
     def balances(self) -> dict[tuple[str, str], int]:
         """Return the balance in picos of each (account, currency)."""

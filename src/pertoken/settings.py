@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import platformdirs
@@ -102,6 +102,16 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     connections_max: int = 1_000
 
 
+Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
+
+
+class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """For how long is kept what can be asked for, but nothing is derived from."""
+
+    ended_holds_days: Days = 90  # holds that were voided or expired
+    counters_days: Days = 90  # what budgets by the minute and by the hour counted
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings, defaults filled in."""
 
@@ -112,6 +122,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     providers: dict[str, ProviderSetting] = {}
     models: dict[str, ModelSetting] = {}
     limits: LimitSettings = LimitSettings()
+    retention: RetentionSettings = RetentionSettings()
     timezone: str = "UTC"
 
 
@@ -175,6 +186,12 @@ def secret_key_file(settings: Settings) -> Path:
     """Return where the secret key lives when the settings have none: beside a database that is a file."""
     kind, _, place = settings.database_url.partition(":///")
     return Path(f"{place}.key") if kind == "sqlite" else _data_folder() / "secret.key"
+
+
+def archive_folder(settings: Settings) -> Path:
+    """Return where months are archived when nothing says otherwise: beside a database that is a file."""
+    kind, _, place = settings.database_url.partition(":///")
+    return Path(f"{place}.archive") if kind == "sqlite" else _data_folder() / "archive"
 
 
 def credit_folder(settings: Settings) -> Path:

@@ -1,12 +1,15 @@
 """The only file that names concrete stores and clients: it joins them into the world that services see."""
 
 import asyncio
+import importlib
 import importlib.resources
 import os
 import socket
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from alembic.runtime.migration import MigrationContext
@@ -17,7 +20,7 @@ from pertoken.catalogs import genai, history, providers, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.catalogs.providers import StreamUsage
 from pertoken.core.money import parse_amount
-from pertoken.core.periods import FOREVER_US
+from pertoken.core.periods import DAY_US, FOREVER_US
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.prices import Match, PriceRow, Source, price_id
 from pertoken.core.secrets import Hasher
@@ -32,12 +35,17 @@ from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import Committer, Owner
 from pertoken.store.credit import CreditLine
 from pertoken.store.database import Database
+from pertoken.store.months import DatabaseMonths
+from pertoken.store.retention import Kept
 from pertoken.store.secret_key import open_hasher, read_file
 from pertoken.store.transactions import Transactions
 from pertoken.upstream.http import Client
 from pertoken.upstream.limits import Limits
 from pertoken.upstream.proxy import Proxies
 from pertoken.upstream.registry import HttpProvider, http_provider
+
+if TYPE_CHECKING:
+    from pertoken.store.month_files import MonthFolder
 
 RANDOM_BYTES = 1_024  # asked for at once
 PROVIDER_KEYS = "provider keys"  # what they are encrypted for
@@ -179,7 +187,8 @@ def start_committer(database: Database, settings: Settings) -> Committer:
     limits, clock = settings.limits, SystemClock()
     name = f"{socket.gethostname()}:{os.getpid()}:{clock.random_bits(32):08x}"  # in a container the rest may come again
     owner = Owner(name, limits.hold_s * 1_000_000, limits.total_ms * 1_000 + limits.queue_ms * 1_000)
-    committer = Committer(database, clock.now_us, sellers(settings), owner, _credit_line(settings, name))
+    kept = Kept(settings.retention.ended_holds_days * DAY_US, settings.retention.counters_days * DAY_US)
+    committer = Committer(database, clock.now_us, sellers(settings), owner, _credit_line(settings, name), kept=kept)
     committer.start(asyncio.get_running_loop())
     return committer
 
@@ -300,8 +309,28 @@ def add_prices(database: Database, rows: Sequence[PriceRow]) -> int:
         return catalog.add_rows(connection, rows)
 
 
+def month_folder(path: str) -> "MonthFolder":
+    """Return a folder of archived months. Raises StoreFailed where what reads and writes its files is not installed."""
+    try:
+        month_files = importlib.import_module("pertoken.store.month_files")
+    except ImportError as error:
+        raise StoreFailed("archives need pyarrow: pip install 'pertoken[archive]'") from error
+    folder: MonthFolder = month_files.MonthFolder(Path(path).absolute(), migration_scripts().get_current_head() or "")
+    return folder
+
+
+def make_months(database: Database, settings: Settings) -> DatabaseMonths:
+    """Return the months of events of a database."""
+    return DatabaseMonths(database, lambda: make_bookkeeper(database, settings))
+
+
 def is_at_head(database: Database) -> bool:
     """Tell, changing nothing, whether the tables are those of this version. Raises StoreFailed."""
-    script = ScriptDirectory(str(importlib.resources.files("pertoken.store") / "migrations"))
     with database.read() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == script.get_current_head()
+        head = migration_scripts().get_current_head()
+        return MigrationContext.configure(connection).get_current_revision() == head
+
+
+def migration_scripts() -> ScriptDirectory:
+    """Return what brings databases to the newest version."""
+    return ScriptDirectory(str(importlib.resources.files("pertoken.store") / "migrations"))

@@ -24,11 +24,24 @@ def test_sound_books_are_ok(pertoken: Pertoken, write_lines: WriteLines) -> None
     assert (verdict["checked"]["events"], verdict["checked"]["counters"]) == (1, 1)
 
 
+def test_a_budget_counts_from_the_window_it_was_set_in(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """Usage of months before a budget was set is none of its, also where it is reported afterwards."""
+    last_year = {**EVENT, "id": "b", "at": "2025-11-20T12:00:00Z"}
+    pertoken("ingest", write_lines(last_year))
+    pertoken("budget", "set", "monthly", "--limit", "1", "--window", "month")
+    pertoken("ingest", write_lines({**last_year, "id": "c"}))
+
+    assert pertoken.json("verify")["differences"] == []
+
+
 @pytest.mark.parametrize(
     "tampering",
     [
         "UPDATE events SET cost_picos = cost_picos + 1",
         "UPDATE rollups SET input_tokens = input_tokens - 1",
+        "UPDATE day_rollups SET calls = calls + 1",
+        "DELETE FROM day_rollups",
+        "UPDATE events SET entry_id = entry_id + 1",
         "UPDATE counters SET spent = spent + 1",
         "UPDATE accounts SET balance_picos = balance_picos + 1",
         "DELETE FROM postings WHERE amount_picos > 0",

@@ -9,9 +9,9 @@ from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action, may
 from pertoken.core.reporting import is_report_dimension
-from pertoken.ports import Opened
+from pertoken.ports import EventsArchived, Opened
 from pertoken.services import reports
-from pertoken.services.explain import explain
+from pertoken.services.explain import ARCHIVED, explain
 from pertoken.services.verify import verify
 
 ROWS_MAX = 10_000
@@ -65,6 +65,7 @@ class Explanation(msgspec.Struct, kw_only=True):
     hold: dict[str, Any] | None
     budgets: list[dict[str, Any]]
     policy: list[str]
+    archived: list[dict[str, Any]]  # files with events of this call that are not here any more
 
 
 class VerdictAnswer(msgspec.Struct):
@@ -89,14 +90,19 @@ def read_usage(opened: Opened, asked: Asked) -> UsageAnswer:
     except reports.BadRange as error:
         raise Refused(Problem.INVALID_PARAMETER, str(error), error.field) from error
     (start,) = (0,) if query.cursor is None else read_cursor(query.cursor, (int,))
-    report = reports.usage(opened.archive, since_us, until_us, by, query.timezone)
+    start = max(0, start)
+    asked_for = (since_us, until_us, by, query.timezone, start, query.limit)
+    try:
+        report, more = reports.usage_page(opened.archive, *asked_for)
+    except EventsArchived as error:
+        message = "some of that time is archived: begin and end it on whole quarters of an hour"
+        raise Refused(Problem.INVALID_PARAMETER, message, "since") from error
     rows = report["rows"]
     if "key" in by:
         names = {key.key_id: key.name for key in opened.archive.list_keys()}
         rows = [{**row, "key_name": names.get(row["key"])} for row in rows]
-    end = max(0, start) + query.limit
-    shown = [_seen(row, asked) for row in rows[max(0, start) : end]]
-    cursor = write_cursor((end,)) if end < len(rows) else None
+    shown = [_seen(row, asked) for row in rows]
+    cursor = write_cursor((start + query.limit,)) if more else None
     total, totals = _seen(report["total"], asked), [_seen(row, asked) for row in report["totals"]]
     return UsageAnswer(shown, total, totals, report["timezone"], report["since"], report["until"], cursor)
 
@@ -107,6 +113,9 @@ def explain_call(opened: Opened, asked: Asked) -> Explanation:
     if found is None:
         message = f"no call {asked.name!r}; its id is in the answer's header x-pertoken-call-id"
         raise Refused(Problem.NOT_FOUND, message, "call_id")
+    if found["status"] == ARCHIVED:
+        files = ", ".join(one["file"] for one in found["archived"])
+        raise Refused(Problem.NOT_FOUND, f"call {asked.name!r} is archived, in {files}", "call_id")
     return msgspec.convert(found, Explanation)
 
 

@@ -115,7 +115,7 @@ class EventAnswer(msgspec.Struct, kw_only=True):
 
 
 class EventsAnswer(msgspec.Struct):
-    """Events, the one posted last first."""
+    """Events, the one that occurred last first."""
 
     events: list[EventAnswer]
     next_cursor: str | None
@@ -127,11 +127,11 @@ def list_events(opened: Opened, asked: Asked) -> EventsAnswer:
     filters = ("source", "key", "team", "customer", "user", "provider", "model", "conversation")
     where = {name: getattr(query, name) for name in filters if getattr(query, name) is not None}
     since_us, until_us = read_time(query.since, "since"), read_time(query.until, "until")
-    (before,) = (None,) if query.cursor is None else read_cursor(query.cursor, (int,))
+    before = None if query.cursor is None else read_cursor(query.cursor, (int, int))
     search = Search(where, since_us or 0, FOREVER_US if until_us is None else until_us, before, query.limit + 1)
     found = opened.archive.search_events(search)
     shown = found[: query.limit]
-    cursor = write_cursor((shown[-1].place,)) if len(found) > len(shown) else None
+    cursor = write_cursor(shown[-1].place) if len(found) > len(shown) else None
     costs = may(asked.principal, Action.COSTS_READ)
     return EventsAnswer([_answer(posted.event, costs=costs) for posted in shown], cursor)
 

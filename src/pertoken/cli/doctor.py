@@ -176,7 +176,7 @@ def _secret_key(database: "Database", settings: "Settings") -> Finding:
 
 
 def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
-    from pertoken.core.periods import US_PER_SECOND  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.periods import FOREVER_US, US_PER_SECOND  # noqa: PLC0415 - keeps --help fast
     from pertoken.store.archive import Archive  # noqa: PLC0415
     from pertoken.wiring import is_at_head  # noqa: PLC0415
 
@@ -192,7 +192,8 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
     with database.read() as connection:
         archive = Archive(connection)
         rows, keys = archive.prices(), archive.list_keys()
-        newest_event_us = max((event.recorded_at_us for event in archive.events(now_us())), default=0)
+        ahead = archive.events_by_time(now_us(), FOREVER_US)
+        newest_event_us = max((event.recorded_at_us for event in ahead), default=0)
     newest_us = max((row.recorded_at_us for row in rows), default=0)
     yield _prices(len(rows), datetime.fromtimestamp(newest_us // US_PER_SECOND, UTC))
     live = sum(key.revoked_at_us is None for key in keys)

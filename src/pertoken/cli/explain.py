@@ -23,7 +23,8 @@ COLUMNS = {
 @json_option
 def explain(call_id: str, db: str | None, as_json: bool) -> None:
     """Show meter x quantity x price = amount for one call, its hold, its budgets, and what policy changed."""
-    from pertoken.services.explain import explain as explain_call  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.explain import ARCHIVED  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.explain import explain as explain_call  # noqa: PLC0415
 
     with archive(db) as stored:
         found = explain_call(stored, call_id)
@@ -31,6 +32,9 @@ def explain(call_id: str, db: str | None, as_json: bool) -> None:
         raise Refused(f"no call {call_id!r}; its id is in the answer's header x-pertoken-call-id")
     if as_json:
         print_json(found)
+        return
+    _print_archived(found["archived"])
+    if found["status"] == ARCHIVED:
         return
     for attempt in found["attempts"]:
         _print_attempt(attempt)
@@ -53,6 +57,13 @@ def explain(call_id: str, db: str | None, as_json: bool) -> None:
         click.echo(f"budget   {one['name']}: {standing}")
     for change in found["policy"]:
         click.echo(f"policy   {change}")
+
+
+def _print_archived(files: list[dict[str, Any]]) -> None:
+    for one in files:
+        click.echo(f"archived {one['file']} in {one['folder']}")
+    if files:
+        click.echo(f"next: pertoken archive import {files[0]['folder']} --month {files[0]['month']}")
 
 
 def _print_attempt(attempt: dict[str, Any]) -> None:

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "session": ("pertoken.cli.usage:session", "Usage by conversation."),
     "explain": ("pertoken.cli.explain:explain", "Why one call cost what it cost."),
     "verify": ("pertoken.cli.verify:verify", "Prove every balance from first entries."),
+    "archive": ("pertoken.cli.archive:archive", "Move old months of events to Parquet files, and back."),
     "price": ("pertoken.cli.price:price", "Look into the price book: import, compare, add, withdraw."),
     "rerate": ("pertoken.cli.rerate:rerate", "Correct what was rated under a wrong or unknown price."),
     "provider": ("pertoken.cli.provider:provider", "Which providers can be called; their keys, encrypted."),

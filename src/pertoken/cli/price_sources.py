@@ -164,7 +164,7 @@ def _compare(  # noqa: PLR0917 - two sides and a span
     old, new = price_diff.Side(before, before_at_us), price_diff.Side(after, after_at_us)
     found = price_diff.differences(old, new, at_us)
     with opened.read() as connection:
-        effects = price_diff.effects(old, new, Archive(connection).events(since_us, until_us))
+        effects = price_diff.effects(old, new, Archive(connection).events_by_time(since_us, until_us))
     return {
         "differences": [price_diff.difference_fields(one) for one in found],
         "effects": [price_diff.effect_fields(one) for one in effects],

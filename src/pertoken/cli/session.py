@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pertoken.store.administration import Administration
     from pertoken.store.archive import Archive
     from pertoken.store.database import Database
+    from pertoken.store.month_files import MonthFolder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,6 +55,7 @@ def store_errors() -> Iterator[None]:
     from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
     from pertoken.core.money import NotAnAmount  # noqa: PLC0415
+    from pertoken.ports import EventsArchived  # noqa: PLC0415
     from pertoken.store.backend import StoreFailed  # noqa: PLC0415
 
     try:
@@ -64,8 +66,32 @@ def store_errors() -> Iterator[None]:
         raise Refused(f"not a database's address; write sqlite:///PATH: {one_line(error)}") from error
     except CommandError as error:
         raise Refused(f"the database is of another version of pertoken, install that: {one_line(error)}") from error
+    except EventsArchived as error:
+        raise Refused(str(error)) from error
     except NotAnAmount as error:
         raise Refused(f"a price in the settings is none: {error}") from error
+
+
+def open_folder(path: str) -> "MonthFolder":
+    """Return a folder of archived months. Ends the command with exit 1 where what reads it is not installed."""
+    from pertoken import wiring  # noqa: PLC0415 - keeps --help fast
+
+    with store_errors():
+        return wiring.month_folder(path)
+
+
+@contextlib.contextmanager
+def folder_errors() -> Iterator[None]:
+    """Turn what can be wrong with a folder of archived months into one line and exit 1."""
+    from pertoken.ports import FolderFailed, StoreUnavailable  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.archiving import Refused as NotArchived  # noqa: PLC0415
+
+    try:
+        yield
+    except (FolderFailed, NotArchived) as error:
+        raise Refused(one_line(error)) from error
+    except StoreUnavailable as error:
+        raise Refused(f"{one_line(error)}; see: pertoken doctor") from error
 
 
 def one_line(error: Exception) -> str:

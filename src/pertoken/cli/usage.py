@@ -158,9 +158,9 @@ def _range(since: str | None, until: str | None, zone: str | None, db: str | Non
 
 def _newest_day(stored: Any) -> str | None:
     """Return the day (UTC) of the newest usage, so that an empty answer can say where to look."""
-    from pertoken.core.periods import FOREVER_US, format_time  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.periods import format_time  # noqa: PLC0415 - keeps --help fast
 
-    newest_us = max((rollup.hour_us for rollup in stored.rollups(0, FOREVER_US)), default=None)
+    newest_us = stored.newest_us()
     return None if newest_us is None else format_time(newest_us)[:10]
 
 

@@ -2,18 +2,25 @@
 
 import click
 
-from pertoken.cli.session import archive, db_option, json_option, now_us, print_json
+from pertoken.cli.session import archive, db_option, folder_errors, json_option, now_us, open_folder, print_json
 
 
 @click.command()
+@click.option(
+    "--archive",
+    "folder",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="DIR",
+    help="Derive from the archived events in this folder as well.",
+)
 @db_option
 @json_option
-def verify(db: str | None, as_json: bool) -> None:
+def verify(folder: str | None, db: str | None, as_json: bool) -> None:
     """Re-derive every balance, budget window and roll-up from first entries; exit 1 with the differences."""
     from pertoken.services.verify import verify as verify_books  # noqa: PLC0415 - keeps --help fast
 
-    with archive(db) as stored:
-        verdict = verify_books(stored, now_us())
+    with archive(db) as stored, folder_errors():
+        verdict = verify_books(stored, now_us(), None if folder is None else open_folder(folder))
     if as_json:
         print_json({"ok": verdict.ok, "checked": verdict.checked, "differences": verdict.differences})
     else:

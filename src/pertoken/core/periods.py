@@ -107,11 +107,48 @@ def parse_span(text: str) -> int:
 
 def days(start_us: int, end_us: int, zone: str) -> Iterator[tuple[int, int]]:
     """Yield the calendar days of `zone` that touch [start, end), each as (start, end) in microseconds."""
+    return windows(Window.DAY, start_us, end_us, zone)
+
+
+def windows(window: Window, start_us: int, end_us: int, zone: str) -> Iterator[tuple[int, int]]:
+    """Yield the windows of `zone` that touch [start, end), each as (start, end) in microseconds."""
     at = start_us
     while at < end_us:
-        start, end = bounds(Window.DAY, at, zone)
+        start, end = bounds(window, at, zone)
         yield start, end
         at = end
+
+
+def offset_us(at_us: int, zone: str) -> int:
+    """Return how far the clocks of `zone` are ahead of UTC at an instant."""
+    offset = datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone)).utcoffset()
+    assert offset is not None, zone
+    return offset // timedelta(microseconds=1)
+
+
+def offsets(start_us: int, end_us: int, zone: str) -> Iterator[tuple[int, int, int]]:
+    """Yield the stretches of [start, end) within which the clocks of `zone` are not moved: (start, end, offset)."""
+    at, offset = start_us, offset_us(start_us, zone)
+    for _, day_end in days(start_us, end_us, zone):
+        if (after := offset_us(day_end, zone)) != offset:
+            moved = _moved_at(at, day_end, zone)
+            if moved < end_us:
+                yield at, moved, offset
+                at, offset = moved, after
+    if at < end_us:
+        yield at, end_us, offset
+
+
+def _moved_at(before_us: int, after_us: int, zone: str) -> int:
+    """Return the first second of another offset than that of `before_us`."""
+    offset, low, high = offset_us(before_us, zone), before_us // US_PER_SECOND, after_us // US_PER_SECOND
+    while high - low > 1:
+        middle = (low + high) // 2
+        if offset_us(middle * US_PER_SECOND, zone) == offset:
+            low = middle
+        else:
+            high = middle
+    return high * US_PER_SECOND
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -118,6 +118,11 @@ class NoPrice(NamedTuple):
     valid_to_us: int
 
 
+def row_ids(price_id: str) -> list[str]:
+    """Return the ids of all rows behind the id that a rated line keeps."""
+    return price_id.removesuffix(FREE).replace("+", "*").split("*")
+
+
 def price_of(price_id: str, rows: Mapping[str, PriceRow]) -> Price:
     """Return the price behind the id that a rated line keeps, from `rows` by their own ids."""
     first, *factor_ids = price_id.removesuffix(FREE).split("*")

@@ -8,7 +8,7 @@ from pertoken.core.budgets import STEPS, Axis, Budget, BudgetIndex, CounterKey, 
 from pertoken.core.ids import RANDOM_BITS, new_id
 from pertoken.core.money import NotAnAmount, format_amount, parse_amount
 from pertoken.core.periods import NotATime, Window, format_time
-from pertoken.ports import Administration, Archive, Clock
+from pertoken.ports import Administration, Archive, Clock, EventsArchived
 from pertoken.services.explain import budget_fields
 
 
@@ -58,7 +58,12 @@ def set_budget(administration: Administration, clock: Clock, wish: Wish) -> Budg
             administration.change_budget(changed)
             return changed
         administration.remove_budget(old.budget_id, now_us)
-    administration.add_budget(budget, now_us)
+    try:
+        administration.add_budget(budget, now_us)
+    except EventsArchived as error:
+        months = ", ".join(sorted({format_time(one.month_us)[:7] for one in error.archived}))
+        message = f"it would count by conversation what is archived ({months}); choose a window, or import that first"
+        raise BadBudget(message) from error
     return budget
 
 
@@ -85,8 +90,9 @@ def to_budget(wish: Wish, budget_id: str) -> Budget:
 
 def status(archive: Archive, now_us: int) -> dict[str, Any]:
     """Return every budget in its current window: spent, held, remaining, and the open holds behind `held`."""
-    counters = archive.counters()
     budgets = archive.budgets()
+    windows = {budget.budget_id: periods.bounds(budget.window, now_us, budget.zone) for budget in budgets}
+    counters = archive.counters_in([(budget_id, start_us) for budget_id, (start_us, _) in windows.items()])
     index = BudgetIndex(budgets)
     open_holds: dict[CounterKey, list[dict[str, Any]]] = {}
     for hold in archive.open_holds():
@@ -104,8 +110,8 @@ def status(archive: Archive, now_us: int) -> dict[str, Any]:
             open_holds.setdefault(touch.key, []).append(fields)
     rows = []
     for budget in budgets:
-        start_us, end_us = periods.bounds(budget.window, now_us, budget.zone)
-        of_budget = [key for key in counters if key.budget_id == budget.budget_id and key.window_start_us == start_us]
+        start_us, end_us = windows[budget.budget_id]
+        of_budget = [key for key in counters if key.budget_id == budget.budget_id]
         if budget.each is None and not of_budget:
             of_budget = [CounterKey(budget.budget_id, "", start_us)]
         for key in sorted(of_budget):

@@ -1,6 +1,6 @@
 """Explaining one call: quantity x price = amount, line by line, with the price's source, the hold and the budgets."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -12,16 +12,19 @@ from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import FREE, Price, price_of
 from pertoken.core.units import CONTAINERS
-from pertoken.ports import Archive
+from pertoken.ports import Archive, Archived
+
+ARCHIVED = "archived"  # the status of a call whose events are in files alone
 
 
 def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
-    """Return all that is known of a call, None when there is no such call."""
+    """Return all that is known of a call, None when there is no such call; of one that is archived, where it is."""
     events = archive.call_events(call_id)
     ended = archive.ended_hold(call_id)
     hold = ended.hold if ended else archive.open_hold(call_id)
+    archived = archive.call_archived(call_id)
     if not events and hold is None:
-        return None
+        return {"call_id": call_id, "status": ARCHIVED, "archived": _archived(archived)} if archived else None
     prices = {row.price_id: row for row in archive.prices()}
     lines = [line for event in events for line in _lines(event, prices)]
     currency = events[0].currency if events else "USD"
@@ -36,7 +39,16 @@ def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
         "hold": _settled_hold(events) if events else _hold(hold, ended) if hold else None,
         "budgets": list(_budgets(archive, events, hold)),
         "policy": [event.changed for event in events if event.changed],
+        "archived": _archived(archived),
     }
+
+
+def _archived(archived: Sequence[Archived]) -> list[dict[str, Any]]:
+    """Return the files that have events of a call which are not here."""
+    return [
+        {"file": one.name, "folder": one.folder, "month": format_time(one.month_us)[:7], "sha256": one.sha256}
+        for one in archived
+    ]
 
 
 def line_fields(unit: str, quantity: int, amount_picos: int, price: Price, price_id: str) -> dict[str, Any]:
@@ -167,8 +179,9 @@ def _budgets(archive: Archive, events: list[Event], hold: Hold | None) -> Iterat
     else:
         assert hold is not None
         attribution, opened_at_us = hold.attribution, hold.opened_at_us
-    counters = archive.counters()
-    for touch in BudgetIndex(archive.budgets()).touched(attribution, opened_at_us):
+    touched = BudgetIndex(archive.budgets()).touched(attribution, opened_at_us)
+    counters = archive.counters_of([touch.key for touch in touched])
+    for touch in touched:
         held, spent = counters.get(touch.key, (0, 0))
         yield budget_fields(touch, held, spent)
 

@@ -1,14 +1,14 @@
 """Reading only what somebody may see: an archive that leaves out all the rest."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pertoken.core.access import View
-from pertoken.core.budgets import Budget, CounterKey
+from pertoken.core.budgets import Attribution, Budget, CounterKey
 from pertoken.core.directory import Key
 from pertoken.core.ledger import EndedHold, Event, Hold
 from pertoken.core.prices import PriceRow
-from pertoken.core.reporting import Rollup
-from pertoken.ports import Archive, Posted, Search
+from pertoken.core.reporting import Grain, Rollup, Slice, Sum
+from pertoken.ports import Archive, Archived, Posted, Search
 
 
 class NarrowArchive:
@@ -31,25 +31,34 @@ class NarrowArchive:
         """Return every price row: prices are nobody's own."""
         return self._archive.prices()
 
-    def rollups(self, since_us: int, until_us: int) -> Iterator[Rollup]:
-        """Yield the hourly sums that may be seen."""
-        return (row for row in self._archive.rollups(since_us, until_us) if self._view.sees(row.attribution))
+    def rollups(self, grain: Grain, since_us: int, until_us: int) -> Iterator[Rollup]:
+        """Yield the sums that may be seen."""
+        return (row for row in self._archive.rollups(grain, since_us, until_us) if self._view.sees(row.attribution))
 
-    def events(self, since_us: int = 0, until_us: int | None = None) -> Iterator[Event]:
+    def newest_us(self) -> int | None:
+        """Return the start of the newest quarter of an hour in which anything was used."""
+        assert self._view.is_whole, self._view
+        return self._archive.newest_us()
+
+    def sums(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Sum]:
+        """Yield the sums of a slice of what may be seen."""
+        narrowed = self._narrowed(where)
+        return iter(()) if narrowed is None else self._archive.sums(piece, dimensions, narrowed)
+
+    def events(self) -> Iterator[Event]:
         """Yield the events that may be seen, in the order they were posted."""
-        return self._seen(self._archive.events(since_us, until_us))
+        return self._seen(self._archive.events())
 
     def events_by_time(self, since_us: int, until_us: int) -> Iterator[Event]:
         """Yield the events that may be seen, in the order they occurred."""
         return self._seen(self._archive.events_by_time(since_us, until_us))
 
-    def search_events(self, search: Search) -> list[Posted]:
+    def search_events(self, asked: Search) -> list[Posted]:
         """Return the newest events that fit and may be seen."""
-        own = {name: value for name, value in self._view._asdict().items() if value is not None}
-        asked = search.where
-        if any(asked.get(name, value) != value for name, value in own.items()):
+        narrowed = self._narrowed(asked.where)
+        if narrowed is None:
             return []
-        found = self._archive.search_events(search._replace(where={**asked, **own}))
+        found = self._archive.search_events(asked._replace(where=narrowed))
         assert all(self._view.sees(posted.event.attribution) for posted in found), self._view
         return found
 
@@ -64,6 +73,27 @@ class NarrowArchive:
     def call_events(self, call_id: str) -> list[Event]:
         """Return the events of one call that may be seen."""
         return list(self._seen(self._archive.call_events(call_id)))
+
+    def live_events(self) -> Iterator[Event]:
+        """Yield the events that are not archived and may be seen."""
+        return self._seen(self._archive.live_events())
+
+    def call_archived(self, call_id: str) -> list[Archived]:
+        """Return the files that may have events of one call: nobody can tell whose those are without reading them."""
+        return self._archive.call_archived(call_id) if self._view.is_whole else []
+
+    def archived(self) -> list[Archived]:
+        """Return the files that have events which are not in the database any more."""
+        return self._archive.archived()
+
+    def archived_sums(self, archived: Archived) -> Iterator[tuple[Attribution, str, tuple[int, ...]]]:
+        """Yield what the removed events of a file come to, as far as it may be seen."""
+        return (row for row in self._archive.archived_sums(archived) if self._view.sees(row[0]))
+
+    def archived_entries(self, archived: Archived) -> Iterator[tuple[int, int]]:
+        """Yield (entry id, cost in picos) of the removed events of a file."""
+        assert self._view.is_whole, self._view
+        return self._archive.archived_entries(archived)
 
     def open_hold(self, hold_id: str) -> Hold | None:
         """Return one hold while it is open, if it may be seen."""
@@ -81,16 +111,29 @@ class NarrowArchive:
 
     def counters(self) -> dict[CounterKey, tuple[int, int]]:
         """Return (held, spent) of every counter of the budgets that may be seen."""
-        counters = self._archive.counters()
-        if self._view.is_whole:
-            return counters
-        own = {budget.budget_id for budget in self.budgets()}
-        return {key: amounts for key, amounts in counters.items() if key.budget_id in own}
+        return self._own(self._archive.counters())
 
-    def entry_sums(self) -> dict[int, int]:
-        """Return what the events of each entry cost together, by entry id."""
+    def counters_of(self, keys: Collection[CounterKey]) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of the counters among `keys` that may be seen."""
+        return self._own(self._archive.counters_of(keys))
+
+    def counters_in(self, windows: Collection[tuple[str, int]]) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of every counter in `windows` that may be seen."""
+        return self._own(self._archive.counters_in(windows))
+
+    def budget_starts(self) -> dict[str, int]:
+        """Return when each budget in force was set."""
         assert self._view.is_whole, self._view
-        return self._archive.entry_sums()
+        return self._archive.budget_starts()
+
+    def counters_horizon_us(self) -> int:
+        """Return before when counters of windows of minutes and hours are not kept any more."""
+        return self._archive.counters_horizon_us()
+
+    def entry_costs(self) -> Iterator[tuple[int, int]]:
+        """Yield (entry id, cost in picos) of every event that an entry was posted for."""
+        assert self._view.is_whole, self._view
+        return self._archive.entry_costs()
 
     def damage(self) -> list[str]:
         """Return what the store finds wrong with its own files."""
@@ -106,6 +149,20 @@ class NarrowArchive:
         """Return the balance in picos of each (account, currency)."""
         assert self._view.is_whole, self._view
         return self._archive.balances()
+
+    def _own(self, counters: dict[CounterKey, tuple[int, int]]) -> dict[CounterKey, tuple[int, int]]:
+        """Return the counters of the budgets that may be seen."""
+        if self._view.is_whole:
+            return counters
+        own = {budget.budget_id for budget in self.budgets()}
+        return {key: amounts for key, amounts in counters.items() if key.budget_id in own}
+
+    def _narrowed(self, where: Mapping[str, str]) -> dict[str, str] | None:
+        """Return `where` with what the view adds, None where the two leave nothing."""
+        own = {name: value for name, value in self._view._asdict().items() if value is not None}
+        if any(where.get(name, value) != value for name, value in own.items()):
+            return None
+        return {**where, **own}
 
     def _seen(self, events: Iterator[Event] | list[Event]) -> Iterator[Event]:
         return (event for event in events if self._view.sees(event.attribution))

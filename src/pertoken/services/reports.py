@@ -1,39 +1,58 @@
 """Usage reports: who used what, when, and what it cost."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
-from pertoken.core.ledger import Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US, TIMES_END_US, NotATime, Window, bounds, format_time, load_zone, parse_time
-from pertoken.core.reporting import SUMS, TIME_DIMENSIONS, Group, Rollup, event_sums, group, is_whole_hour_zone
+from pertoken.core.reporting import NOTHING, SUMS, Group, attributes, event_sums, report, slices
 from pertoken.ports import Archive
 
-HOUR_US = 3_600_000_000
+_COUNTS = [name for name in SUMS if not name.endswith("_picos")]  # the amounts are the last two
 
 
 def usage(archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str) -> dict[str, Any]:
     """Return the usage of [since, until) by the dimensions of `by`, with a total per currency.
 
-    Reads hourly roll-ups where the range and the zone's days begin on whole hours, else the events themselves.
+    Reads roll-ups, but for the ends of a range that does not begin and end on whole quarters of an hour.
     """
-    timed = any(dimension in TIME_DIMENSIONS for dimension in by)
-    hourly = since_us % HOUR_US == 0 and until_us % HOUR_US == 0
-    if hourly and (not timed or is_whole_hour_zone(zone, until_us)):
-        rollups = list(archive.rollups(since_us, until_us))
-    else:
-        rollups = [_as_rollup(event) for event in archive.events(since_us, until_us)]
-    rows = group(rollups, by, zone)
-    totals = group(rollups, (), zone)
-    return {
-        "rows": [_fields(row, by) for row in rows],
-        "total": _fields(totals[0] if totals else Group((), "USD", (0,) * len(SUMS)), ()),
-        "totals": [_fields(total, ()) for total in totals],
+    return usage_page(archive, since_us, until_us, by, zone)[0]
+
+
+def usage_page(  # noqa: PLR0917 - what is asked, and which rows of the answer
+    archive: Archive,
+    since_us: int,
+    until_us: int,
+    by: Sequence[str],
+    zone: str,
+    start: int = 0,
+    limit: int | None = None,
+) -> tuple[dict[str, Any], bool]:
+    """Return the same with `limit` of the rows, from `start` on, and whether there are more.
+
+    Reports by time are summed no further than the page reaches.
+    """
+    found = _groups(archive, since_us, until_us, by, zone)
+    rows = [_fields(row, by) for row in itertools.islice(found, start, None if limit is None else start + limit)]
+    more = next(found, None) is not None
+    totals = [_fields(total, ()) for total in _groups(archive, since_us, until_us, (), zone)]
+    report = {
+        "rows": rows,
+        "total": totals[0] if totals else _fields(Group((), "USD", NOTHING), ()),
+        "totals": totals,
         "timezone": zone,
         "since": format_time(since_us),
         "until": format_time(until_us),
     }
+    return report, more
+
+
+def _groups(archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str) -> Iterator[Group]:
+    dimensions = attributes(by)
+    parts = ((piece, archive.sums(piece, dimensions, {})) for piece in slices(since_us, until_us, by, zone))
+    return report(parts, by, zone)
 
 
 def sessions(archive: Archive, since_us: int, until_us: int, zone: str) -> dict[str, Any]:
@@ -114,15 +133,10 @@ def _is_date(text: str) -> bool:
     return True
 
 
-def _as_rollup(event: Event) -> Rollup:
-    return Rollup(event.occurred_at_us, event.attribution, event.currency, event_sums(event))
-
-
 def _fields(row: Group, by: Sequence[str]) -> dict[str, Any]:
-    sums = dict(zip(SUMS, row.sums, strict=True))
-    fields: dict[str, Any] = dict(zip(by, row.values, strict=True))
-    fields.update((name, sums[name]) for name in SUMS if not name.endswith("_picos"))
-    fields["cost"] = format_amount(sums["cost_picos"], row.currency)
-    fields["price"] = format_amount(sums["price_picos"], row.currency)
+    *counts, cost_picos, price_picos = row.sums
+    fields: dict[str, Any] = dict(zip((*by, *_COUNTS), (*row.values, *counts), strict=True))
+    fields["cost"] = format_amount(cost_picos, row.currency)
+    fields["price"] = format_amount(price_picos, row.currency) if price_picos else "0"
     fields["currency"] = row.currency
     return fields

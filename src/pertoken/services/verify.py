@@ -1,124 +1,195 @@
 """Proving the books: every balance, budget window and roll-up is re-derived from first entries and compared.
 
-The file they are kept in is looked at first: a page that was lost can leave sums that agree.
+The file they are kept in is looked at first: a page that was lost can leave sums that agree. Events are read in the
+order of time, so that the roll-ups of a day are compared when it is over: memory holds one day's sums, the counters of
+budgets, and the entries that are not complete yet.
+
+Of archived events the database has sums by series, file and entry. With those a month is compared as a whole, and what
+only the events could say (the counters of windows in such a month) is left out and counted. With the files everything
+is derived from their events as well, and the sums are compared with them.
 """
 
+import heapq
+import itertools
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterator, Sequence
 
+from pertoken.core import periods
 from pertoken.core.budgets import Attribution, Budget, BudgetIndex, CounterKey
 from pertoken.core.ledger import Event
-from pertoken.core.periods import US_PER_SECOND
-from pertoken.core.reporting import SUMS, event_sums
-from pertoken.core.verification import Counters
-from pertoken.ports import Archive
+from pertoken.core.periods import DAY_US, US_PER_SECOND, Window
+from pertoken.core.reporting import QUARTER_US, Grain, Sums, add_sums, event_sums
+from pertoken.core.verification import Counters, is_summed
+from pertoken.ports import Archive, Archived, MonthFiles
+from pertoken.services.verdict import Difference, Verdict, difference
+from pertoken.services.verify_entries import check_entries
+from pertoken.services.verify_files import ArchivedFiles, occurred
 
 FOREVER = 2**62
-HOUR_US = 3_600 * US_PER_SECOND
+DIFFERENCES_MAX = 10_000
+WIDTHS_US = {Grain.QUARTER: QUARTER_US, Grain.DAY: DAY_US}
+
+Slot = tuple[int, Attribution, str]  # start, whose, currency
 
 
-class Verdict(NamedTuple):
-    """What was checked, how many of each, and every difference found."""
+def verify(archive: Archive, now_us: int, files: MonthFiles | None = None) -> Verdict:
+    """Return the verdict on one consistent view of the store, and on the files of its archived events if given.
 
-    checked: dict[str, int]
-    differences: list[dict[str, Any]]
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything agreed."""
-        return not self.differences
-
-
-def verify(archive: Archive, now_us: int) -> Verdict:
-    """Return the verdict on one consistent view of the store. Memory grows with sums, not with events."""
-    budgets = {budget.budget_id: budget for budget in archive.budgets()}
-    index = BudgetIndex(budgets.values())
-    holds = archive.open_holds()
-    counters = Counters(index)
-    rollups: dict[tuple[int, Attribution, str], list[int]] = defaultdict(lambda: [0] * len(SUMS))
-    differences: list[dict[str, Any]] = [
+    Memory does not grow with the number of events. Raises FolderFailed.
+    """
+    checked: dict[str, int] = {"events": 0}
+    if archived := archive.archived():
+        checked["archived_events"] = sum(one.removed for one in archived)
+    differences: list[Difference] = [
         {"kind": "file", "id": "database", "difference": finding} for finding in archive.damage()
     ]
-    events = 0
-    for event in archive.events():
-        events += 1
-        differences += _check_lines(event)
-        counters.add_event(event)
-        _add_to_rollup(rollups, event)
-    for hold in holds:
-        counters.add_hold(hold)
-        if hold.expires_at_us < now_us - 60 * US_PER_SECOND:
-            differences.append({"kind": "hold", "id": hold.hold_id, "difference": "open after its expiry"})
-    checked = {"events": events, "open_holds": len(holds)}
-    differences += _check_counters(archive, budgets, counters.sums(), checked)
-    differences += _check_rollups(archive, rollups, checked)
-    differences += _check_postings(archive, checked)
+    found = itertools.chain(_check_events(archive, now_us, files, checked), check_entries(archive, checked))
+    differences += itertools.islice(found, DIFFERENCES_MAX)
+    if len(differences) >= DIFFERENCES_MAX:
+        differences.append({"kind": "verify", "id": "", "difference": "so many differences that the rest was left"})
     return Verdict(checked, differences)
 
 
-def _check_lines(event: Event) -> Iterator[dict[str, Any]]:
-    total = sum(line[3] for line in event.lines)
+def _check_events(
+    archive: Archive, now_us: int, files: MonthFiles | None, checked: dict[str, int]
+) -> Iterator[Difference]:
+    """Yield what is wrong with events and what is derived from them: lines, roll-ups, counters."""
+    archived = archive.archived()
+    whole = [] if files is not None else archived  # of these there are sums alone
+    reading = ArchivedFiles(archive, files)
+    counters = _Counters(archive, whole)
+    rollups = _Rollups(archive, whole)
+    for event in heapq.merge(archive.live_events(), reading.events(archived), key=occurred):
+        checked["events"] += 1
+        yield from _check_lines(event)
+        counters.sums.add_event(event)
+        yield from rollups.add(event)
+    yield from rollups.check(FOREVER)
+    yield from reading.differences
+    holds = archive.open_holds()
+    for hold in holds:
+        counters.sums.add_hold(hold)
+        if hold.expires_at_us < now_us - 60 * US_PER_SECOND:
+            yield {"kind": "hold", "id": hold.hold_id, "difference": "open after its expiry"}
+    checked["open_holds"] = len(holds)
+    yield from counters.check(checked)
+    checked.update(rollups.checked)
+
+
+def _check_lines(event: Event) -> Iterator[Difference]:
+    total = sum([line[3] for line in event.lines])
     if total != event.cost_picos:
-        yield _difference("event", f"{event.source}/{event.event_id}", "sum of lines", total, event.cost_picos)
+        yield difference("event", f"{event.source}/{event.event_id}", "sum of lines", total, event.cost_picos)
 
 
-def _check_counters(
-    archive: Archive,
-    budgets: Mapping[str, Budget],
-    derived: Mapping[CounterKey, tuple[int, int]],
-    checked: dict[str, int],
-) -> Iterator[dict[str, Any]]:
-    kept = {key: value for key, value in archive.counters().items() if key.budget_id in budgets}
-    checked["counters"] = len(kept)
-    for key in sorted(derived.keys() | kept.keys()):
-        want, have = derived.get(key, (0, 0)), kept.get(key, (0, 0))
-        if want != have:
-            name = f"{budgets[key.budget_id].name}/{key.each}@{key.window_start_us}"
-            yield _difference("counter", name, "held, spent", list(want), list(have))
+class _Counters:
+    """The counters of all budgets in force, from the window on in which each was set, as far as they are kept."""
+
+    def __init__(self, archive: Archive, whole: Sequence[Archived]) -> None:
+        self._archive = archive
+        self._budgets = {budget.budget_id: budget for budget in archive.budgets()}
+        starts_us, horizon_us = archive.budget_starts(), archive.counters_horizon_us()
+        self._since_us = {one.budget_id: _since(one, starts_us[one.budget_id], horizon_us) for one in archive.budgets()}
+        self._months = [periods.bounds(Window.MONTH, one.month_us, "UTC") for one in whole]
+        self._conversations = any(one.conversations for one in whole)
+        self.sums = Counters(BudgetIndex(self._budgets.values()), self._since_us)
+        for one in whole:
+            for attribution, _, amounts in archive.archived_sums(one):
+                self.sums.add_total(attribution, amounts)
+
+    def check(self, checked: dict[str, int]) -> Iterator[Difference]:
+        """Compare what was derived with what is kept; count the counters that only archived events could say."""
+        derived, kept = self.sums.sums(), self._archive.counters()
+        kept = {key: sums for key, sums in kept.items() if key.window_start_us >= self._since_us.get(key[0], FOREVER)}
+        checked["counters"] = len(kept)
+        if self._months:
+            checked["counters_of_archived_months"] = sum(not self._is_derived(key) for key in kept)
+        for key in sorted(derived.keys() | kept.keys()):
+            want, have = derived.get(key, (0, 0)), kept.get(key, (0, 0))
+            if want != have and self._is_derived(key):
+                name = f"{self._budgets[key.budget_id].name}/{key.each}@{key.window_start_us}"
+                yield difference("counter", name, "held, spent", list(want), list(have))
+
+    def _is_derived(self, key: CounterKey) -> bool:
+        budget = self._budgets[key.budget_id]
+        if budget.window is Window.TOTAL:
+            return is_summed(budget) or not self._conversations
+        start_us, end_us = periods.bounds(budget.window, key.window_start_us, budget.zone)
+        return not any(month_us < end_us and start_us < month_end_us for month_us, month_end_us in self._months)
 
 
-def _add_to_rollup(rollups: dict[tuple[int, Attribution, str], list[int]], event: Event) -> None:
-    hour_us = event.occurred_at_us - event.occurred_at_us % HOUR_US
-    row = rollups[hour_us, event.attribution._replace(conversation=None), event.currency]
-    for at, amount in enumerate(event_sums(event)):
-        row[at] += amount
+def _since(budget: Budget, set_at_us: int, horizon_us: int) -> int:
+    start_us, _ = periods.bounds(budget.window, set_at_us, budget.zone)
+    return max(start_us, horizon_us) if budget.window in (Window.MINUTE, Window.HOUR) else start_us
 
 
-def _check_rollups(
-    archive: Archive, derived: Mapping[tuple[int, Attribution, str], list[int]], checked: dict[str, int]
-) -> Iterator[dict[str, Any]]:
-    kept = {(row.hour_us, row.attribution, row.currency): list(row.sums) for row in archive.rollups(0, FOREVER)}
-    checked["rollups"] = len(kept)
-    yield from _compare("rollup", derived, kept)
+class _Rollups:
+    """The roll-ups of the day that is being read; those of `whole` months together. What was before is compared."""
+
+    def __init__(self, archive: Archive, whole: Collection[Archived]) -> None:
+        self._archive = archive
+        self._whole: dict[int, list[Archived]] = defaultdict(list)  # by the start of their month
+        for one in whole:
+            self._whole[one.month_us].append(one)
+        self._checked_until_us = 0
+        self._unit_end_us = 0
+        self._sums: dict[Grain, dict[Slot, Sums]] = {grain: {} for grain in WIDTHS_US}
+        self.checked = {"rollups": 0, "day_rollups": 0}
+
+    def add(self, event: Event) -> Iterator[Difference]:
+        """Add an event; with the first of another day, or whole month, compare those before."""
+        at_us = event.occurred_at_us
+        if at_us >= self._unit_end_us:
+            start_us, self._unit_end_us = self._unit(at_us)
+            yield from self.check(start_us)
+        owner, amounts = _owner(event), event_sums(event)
+        for grain in WIDTHS_US:
+            add_sums(self._sums[grain], (self._slot(grain, at_us), owner, event.currency), amounts)
+
+    def check(self, until_us: int) -> Iterator[Difference]:
+        """Compare those that were derived before `until_us` with those that are kept, and forget them."""
+        since_us, self._checked_until_us = self._checked_until_us, until_us
+        for (grain, derived), name in zip(self._sums.items(), self.checked, strict=True):
+            for month_us in [one for one in self._whole if since_us <= one < until_us]:
+                for archived in self._whole[month_us]:
+                    for owner, currency, amounts in self._archive.archived_sums(archived):
+                        add_sums(derived, (month_us, owner, currency), amounts)
+            together: dict[Slot, Sums] = {}
+            for row in self._archive.rollups(grain, since_us, until_us):
+                self.checked[name] += 1
+                slot = (self._slot(grain, row.start_us), row.attribution, row.currency)
+                if slot[0] in self._whole:
+                    add_sums(together, slot, row.sums)
+                else:
+                    yield from self._compare(grain, slot, derived, row.sums)
+            for slot, sums in together.items():
+                yield from self._compare(grain, slot, derived, sums)
+            for slot, want in derived.items():
+                yield difference("rollup", f"{grain} {slot}", "sums", want, None)
+            derived.clear()
+
+    @staticmethod
+    def _compare(grain: Grain, slot: Slot, derived: dict[Slot, Sums], kept: Sums) -> Iterator[Difference]:
+        want = derived.pop(slot, None)
+        if want != kept:
+            yield difference("rollup", f"{grain} {slot}", "sums", want, kept)
+
+    def _slot(self, grain: Grain, at_us: int) -> int:
+        """Return the start of the roll-up that an instant is in, or of its month if that is compared as a whole."""
+        if self._whole:
+            month_us, _ = periods.bounds(Window.MONTH, at_us, "UTC")
+            if month_us in self._whole:
+                return month_us
+        return at_us - at_us % WIDTHS_US[grain]
+
+    def _unit(self, at_us: int) -> tuple[int, int]:
+        """Return the stretch that is compared together: a day, or a month of which only sums are known."""
+        month_us, end_us = periods.bounds(Window.MONTH, at_us, "UTC")
+        day_us = at_us - at_us % DAY_US
+        return (month_us, end_us) if month_us in self._whole else (day_us, day_us + DAY_US)
 
 
-def _check_postings(archive: Archive, checked: dict[str, int]) -> Iterator[dict[str, Any]]:
-    balances: dict[tuple[str, str], int] = defaultdict(int)
-    entries: dict[int, int] = defaultdict(int)
-    costs: dict[int, int] = defaultdict(int)
-    count = 0
-    for entry_id, currency, account, amount in archive.postings():
-        count += 1
-        balances[account, currency] += amount
-        entries[entry_id] += amount
-        if account.startswith("provider_cost:"):
-            costs[entry_id] += amount
-    checked["postings"] = count
-    checked["entries"] = len(entries)
-    for entry_id, total in entries.items():
-        if total:
-            yield _difference("entry", str(entry_id), "sum of postings", 0, total)
-    yield from _compare("entry", archive.entry_sums(), costs)
-    yield from _compare("account", balances, archive.balances())
-
-
-def _compare(kind: str, derived: Mapping[Any, Any], kept: Mapping[Any, Any]) -> Iterator[dict[str, Any]]:
-    for key in derived.keys() | kept.keys():
-        want, have = derived.get(key), kept.get(key)
-        if want != have:
-            yield _difference(kind, str(key), "amount", want, have)
-
-
-def _difference(kind: str, name: str, what: str, derived: object, kept: object) -> dict[str, Any]:
-    return {"kind": kind, "id": name, "what": what, "derived": derived, "stored": kept}
+def _owner(event: Event) -> Attribution:
+    """Return whose roll-ups an event is in: they know no conversations."""
+    attribution = event.attribution
+    return attribution if attribution.conversation is None else attribution._replace(conversation=None)

@@ -5,7 +5,9 @@ import sqlalchemy as sa
 from pertoken.core import periods
 from pertoken.core.budgets import Budget, BudgetIndex
 from pertoken.core.directory import Key
-from pertoken.core.verification import Counters
+from pertoken.core.periods import TIMES_END_US, Window
+from pertoken.core.reporting import slices
+from pertoken.core.verification import Counters, is_summed, spent_sum
 from pertoken.store import directory
 from pertoken.store.archive import Archive
 from pertoken.store.ledger import put_counter
@@ -39,20 +41,19 @@ class Administration:
         return directory.read_budgets(self._connection)
 
     def add_budget(self, budget: Budget, at_us: int) -> None:
-        """Store a new budget, its counters filled with what its windows hold and spent already.
+        """Store a new budget, its counters filled with what its windows hold and spent already. Raises EventsArchived.
 
         Events of the current window count; so do those opened before it that are still to be settled.
         """
         directory.add_budget(self._connection, budget, at_us)
         archive = Archive(self._connection)
-        start_us, _ = periods.bounds(budget.window, at_us, budget.zone)
         holds = archive.open_holds()
-        since_us = min([start_us, *(hold.opened_at_us for hold in holds)])
         sums = Counters(BudgetIndex([budget]))
-        for event in archive.events(since_us):
-            sums.add_event(event)
         for hold in holds:
             sums.add_hold(hold)
+        times_us = (at_us, *(hold.opened_at_us for hold in holds))
+        for start_us, end_us in {periods.bounds(budget.window, one, budget.zone) for one in times_us}:
+            _add_spent(sums, archive, budget, start_us, min(end_us, TIMES_END_US))
         sql = SQLITE if self._connection.dialect.name == "sqlite" else POSTGRESQL
         rows = [(*key, *amounts) for key, amounts in sums.sums().items()]
         put_counter(sql).run(self._connection.connection.cursor(), rows)
@@ -64,3 +65,19 @@ class Administration:
     def remove_budget(self, budget_id: str, at_us: int) -> None:
         """Take a budget out of force."""
         directory.remove_budget(self._connection, budget_id, at_us)
+
+
+def _add_spent(sums: Counters, archive: Archive, budget: Budget, start_us: int, end_us: int) -> None:
+    """Add what a budget's window [start, end) has spent: from roll-ups where they can say it, else from events."""
+    if not is_summed(budget):
+        minute = budget.window is Window.MINUTE
+        read = archive.events_by_time if minute else archive.conversation_events
+        for event in read(start_us, end_us):
+            sums.add_event(event)
+        return
+    each = () if budget.each is None else (budget.each,)
+    for piece in slices(start_us, end_us, (), "UTC"):
+        for row in archive.sums(piece, each, dict(budget.scope)):
+            spent = spent_sum(budget, start_us, row)
+            if spent is not None:
+                sums.add_spent(*spent)

@@ -1,39 +1,44 @@
 """Reading what was stored: events, holds, counters, roll-ups, postings. Never writes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 
-from pertoken.core.budgets import Budget, CounterKey
+from pertoken.core.budgets import Attribution, Budget, CounterKey
 from pertoken.core.directory import Key
-from pertoken.core.ledger import EndedHold, Event, EventStatus, Hold
+from pertoken.core.ledger import EndedHold, Event, Hold
+from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow
-from pertoken.core.reporting import SUMS, Rollup
-from pertoken.core.usage import Completeness
-from pertoken.ports import Posted, Search
-from pertoken.store import catalog, codec, directory
-from pertoken.store.backend import StoreFailed
-from pertoken.store.ledger import read_attribution, read_ended_hold, read_hold
+from pertoken.core.reporting import SUMS, Grain, Rollup, Slice, Sum, sum_events
+from pertoken.ports import Archived, EventsArchived, Posted, Search
+from pertoken.store import catalog, directory
+from pertoken.store.archived import read_archived
+from pertoken.store.event_rows import BY_TIME, EVENTS, EVENTS_OF_SERIES, FETCH, SELECTED, EventRows, within
+from pertoken.store.ledger import read_ended_hold, read_hold
+from pertoken.store.retention import COUNTERS
 from pertoken.store.schema import (
     Row,
     accounts,
+    archived_entries,
+    archived_sums,
+    budgets,
     counters,
     ended_holds,
     entries,
     events,
     holds,
+    horizons,
     identities,
     postings,
     rollups,
     series,
 )
+from pertoken.store.search import search
+from pertoken.store.sums import TABLES, read_sums
 
-FETCH = 2_000
+CHOICES_MAX = 200  # in one condition: SQLite takes no deeper ones than 1,000
 DAMAGE_MAX = 10  # findings in one damaged file: the first says enough
-
-_read_lines = msgspec.json.Decoder(tuple[tuple[str, int, str, int], ...])
 
 
 class Archive:
@@ -41,6 +46,7 @@ class Archive:
 
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
+        self._events = EventRows(connection)
 
     def list_keys(self) -> list[Key]:
         """Return every virtual key, revoked ones too."""
@@ -54,60 +60,93 @@ class Archive:
         """Return every price row, also those that newer rows replaced."""
         return catalog.read_rows(self._connection, superseded=True)
 
-    def rollups(self, since_us: int, until_us: int) -> Iterator[Rollup]:
-        """Yield the hourly sums whose hour starts in [since, until)."""
-        query = sa.select(rollups, series).join(series, series.c.series_id == rollups.c.series_id)
-        for row in self._stream(query.where(rollups.c.hour_us >= since_us, rollups.c.hour_us < until_us)):
-            yield Rollup(
-                row.hour_us, read_attribution(row, None), row.currency, tuple(getattr(row, name) for name in SUMS)
-            )
+    def rollups(self, grain: Grain, since_us: int, until_us: int) -> Iterator[Rollup]:
+        """Yield the sums of quarters of an hour, or of days, that begin in [since, until)."""
+        table = TABLES[grain]
+        query = sa.select(table.c.start_us, table.c.series_id, table.c.currency, *(table.c[name] for name in SUMS))
+        query = query.where(table.c.start_us >= since_us, table.c.start_us < until_us).order_by(table.c.start_us)
+        for start_us, series_id, currency, *sums in self._stream(query):
+            yield Rollup(start_us, self._events.attribution(series_id), currency, tuple(sums))
 
-    def events(self, since_us: int = 0, until_us: int | None = None) -> Iterator[Event]:
-        """Yield the events that occurred in [since, until), in the order they were posted."""
-        query = _EVENTS.where(events.c.occurred_at_us >= since_us).order_by(events.c.id)
-        if until_us is not None:
-            query = query.where(events.c.occurred_at_us < until_us)
-        for row in self._stream(query):
-            yield _event(row)
+    def newest_us(self) -> int | None:
+        """Return the start of the newest quarter of an hour in which anything was used, None where nothing was."""
+        found: int | None = self._connection.execute(sa.select(sa.func.max(rollups.c.start_us))).scalar_one()
+        return found
+
+    def sums(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Sum]:
+        """Yield the sums of a slice by its spans and by `dimensions`, of those that have every value of `where`.
+
+        Values may come more than once. Raises EventsArchived for a slice of events.
+        """
+        if piece.grain is not Grain.EVENT:
+            return read_sums(self._connection, piece, dimensions, where)
+        self._need_events(piece.start_us, piece.end_us)
+        fits = [SELECTED[name] == value for name, value in where.items()]
+        of_slice = self._events.read(EVENTS_OF_SERIES.where(*within(piece.start_us, piece.end_us), *fits))
+        return sum_events(of_slice, piece, dimensions)
+
+    def events(self) -> Iterator[Event]:
+        """Yield every event, in the order they were posted."""
+        return self._events.read(EVENTS.order_by(events.c.id))
 
     def events_by_time(self, since_us: int, until_us: int) -> Iterator[Event]:
-        """Yield the events that occurred in [since, until), in the order they occurred."""
-        query = _EVENTS.where(events.c.occurred_at_us >= since_us, events.c.occurred_at_us < until_us)
-        for row in self._stream(query.order_by(events.c.occurred_at_us, events.c.id)):
-            yield _event(row)
+        """Yield the events that occurred in [since, until), in the order they occurred. Raises EventsArchived."""
+        self._need_events(since_us, until_us)
+        return self._events.read(EVENTS.where(*within(since_us, until_us)).order_by(*BY_TIME))
 
-    def search_events(self, search: Search) -> list[Posted]:
-        """Return the newest events that fit, the newest first."""
-        fits = [_SEARCHED[name] == value for name, value in search.where.items()]
-        query = _EVENTS.where(events.c.occurred_at_us >= search.since_us, events.c.occurred_at_us < search.until_us)
-        if search.before is not None:
-            query = query.where(events.c.id < search.before)
-        query = query.where(*fits).order_by(events.c.id.desc()).limit(search.limit)
-        return [Posted(row.id, _event(row)) for row in self._connection.execute(query)]
+    def live_events(self) -> Iterator[Event]:
+        """Yield the events that are not archived, in the order they occurred."""
+        return self._events.read(EVENTS.order_by(*BY_TIME))
+
+    def search_events(self, asked: Search) -> list[Posted]:
+        """Return the newest events that fit, by when they occurred, the newest first."""
+        return search(self._connection, self._events, asked)
 
     def corrections(self, since_us: int, until_us: int) -> list[Event]:
-        """Return the corrections of events that occurred in [since, until), in the order they were posted."""
-        query = _EVENTS.where(events.c.corrects.is_not(None), events.c.occurred_at_us >= since_us)
-        query = query.where(events.c.occurred_at_us < until_us)
-        return [_event(row) for row in self._connection.execute(query.order_by(events.c.id))]
+        """Return the corrections of events that occurred in [since, until), in the order they were posted.
+
+        Raises EventsArchived.
+        """
+        self._need_events(since_us, until_us)
+        query = EVENTS.where(events.c.corrects.is_not(None), *within(since_us, until_us))
+        return list(self._events.read(query.order_by(events.c.id)))
 
     def conversation_events(self, since_us: int, until_us: int) -> Iterator[Event]:
-        """Yield the events of [since, until) that belong to a conversation."""
-        query = _EVENTS.where(events.c.conversation.is_not(None))
-        for row in self._stream(query.where(events.c.occurred_at_us >= since_us, events.c.occurred_at_us < until_us)):
-            yield _event(row)
+        """Yield the events of [since, until) that belong to a conversation. Raises EventsArchived."""
+        self._need_events(since_us, until_us, conversations=True)
+        return self._events.read(EVENTS.where(events.c.conversation.is_not(None), *within(since_us, until_us)))
 
     def call_events(self, call_id: str) -> list[Event]:
-        """Return the events of one call: its attempts have the call's id and a suffix."""
-        after = f"{call_id}/"  # the character after the dot
-        named = sa.or_(
-            identities.c.event_id == call_id,
-            sa.and_(identities.c.event_id > f"{call_id}.", identities.c.event_id < after),
-        )
-        times_us = list(self._connection.execute(sa.select(identities.c.occurred_at_us).where(named)).scalars())
+        """Return the events of one call, without those that are archived."""
+        times_us = [at_us for _, at_us in self._named(call_id)]
         same = sa.or_(events.c.event_id == call_id, events.c.event_id.startswith(f"{call_id}.", autoescape=True))
-        query = _EVENTS.where(events.c.occurred_at_us.in_(times_us), same).order_by(events.c.id)
-        return [_event(row) for row in self._connection.execute(query)]
+        query = EVENTS.where(events.c.occurred_at_us.in_(times_us), same).order_by(events.c.id)
+        return list(self._events.read(query))
+
+    def call_archived(self, call_id: str) -> list[Archived]:
+        """Return the files that may have events of one call, where some are archived."""
+        there = {event.event_id for event in self.call_events(call_id)}
+        times_us = [at_us for event_id, at_us in self._named(call_id) if event_id not in there]
+        months_us = {bounds(Window.MONTH, at_us, "UTC")[0] for at_us in times_us}
+        return [one for one in self.archived() if one.month_us in months_us]
+
+    def archived(self) -> list[Archived]:
+        """Return the files that have events which are not in the database any more."""
+        return [one for one in read_archived(self._connection) if one.removed]
+
+    def archived_sums(self, archived: Archived) -> Iterator[tuple[Attribution, str, tuple[int, ...]]]:
+        """Yield what the removed events of a file come to, by attribution and currency, in the order of SUMS."""
+        columns = (archived_sums.c.series_id, archived_sums.c.currency, *(archived_sums.c[name] for name in SUMS))
+        query = sa.select(*columns).where(archived_sums.c.archive_id == archived.archive_id)
+        for series_id, currency, *sums in self._stream(query):
+            yield self._events.attribution(series_id), currency, tuple(sums)
+
+    def archived_entries(self, archived: Archived) -> Iterator[tuple[int, int]]:
+        """Yield (entry id, cost in picos) of the removed events of a file, in the order of entries."""
+        query = sa.select(archived_entries.c.entry_id, archived_entries.c.amount_picos)
+        query = query.where(archived_entries.c.archive_id == archived.archive_id)
+        for row in self._stream(query.order_by(archived_entries.c.entry_id)):
+            yield row[0], row[1]
 
     def open_hold(self, hold_id: str) -> Hold | None:
         """Return one hold while it is open."""
@@ -125,18 +164,37 @@ class Archive:
 
     def counters(self) -> dict[CounterKey, tuple[int, int]]:
         """Return (held, spent) of every counter."""
-        rows = self._connection.execute(sa.select(counters))
-        return {CounterKey(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
+        return self._counters(sa.true())
 
-    def entry_sums(self) -> dict[int, int]:
-        """Return what the events of each entry cost together, by entry id."""
-        query = sa.select(events.c.entry_id, sa.func.sum(events.c.cost_picos)).where(events.c.entry_id.is_not(None))
-        return {row[0]: row[1] for row in self._connection.execute(query.group_by(events.c.entry_id))}
+    def counters_of(self, keys: Collection[CounterKey]) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of the counters among `keys` that there are."""
+        return self._counters_among([_is_counter(*key) for key in keys])
+
+    def counters_in(self, windows: Collection[tuple[str, int]]) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of every counter in `windows`: budget id and start of the window."""
+        return self._counters_among([_is_counter(budget_id, None, start_us) for budget_id, start_us in windows])
+
+    def budget_starts(self) -> dict[str, int]:
+        """Return when each budget in force was set."""
+        live = sa.select(budgets.c.budget_id, budgets.c.created_at_us).where(budgets.c.removed_at_us.is_(None))
+        return {row[0]: row[1] for row in self._connection.execute(live)}
+
+    def counters_horizon_us(self) -> int:
+        """Return before when counters of short windows are not kept any more."""
+        query = sa.select(horizons.c.before_us).where(horizons.c.name == COUNTERS)
+        return self._connection.execute(query).scalar() or 0
+
+    def entry_costs(self) -> Iterator[tuple[int, int]]:
+        """Yield (entry id, cost in picos) of every event that an entry was posted for, in the order of posting."""
+        query = sa.select(events.c.entry_id, events.c.cost_picos).where(events.c.entry_id.is_not(None))
+        for row in self._stream(query.order_by(events.c.id)):
+            yield row[0], row[1]
 
     def postings(self) -> Iterator[tuple[int, str, str, int]]:
-        """Yield (entry id, currency, account, amount in picos) of every posting."""
+        """Yield (entry id, currency, account, amount in picos) of every posting, in the order of their entries."""
         query = sa.select(postings.c.entry_id, entries.c.currency, postings.c.account, postings.c.amount_picos)
-        for row in self._stream(query.join(entries, entries.c.entry_id == postings.c.entry_id)):
+        query = query.join(entries, entries.c.entry_id == postings.c.entry_id)
+        for row in self._stream(query.order_by(postings.c.entry_id, postings.c.account)):
             yield row[0], row[1], row[2], row[3]
 
     def balances(self) -> dict[tuple[str, str], int]:
@@ -150,60 +208,47 @@ class Archive:
         found = self._connection.exec_driver_sql(f"PRAGMA integrity_check({DAMAGE_MAX})").scalars()
         return [line for line in found if line != "ok"]
 
+    def _named(self, call_id: str) -> list[tuple[str, int]]:
+        """Return the event ids of one call, archived or not, and when they occurred: attempts have a suffix."""
+        after = f"{call_id}/"  # the character after the dot
+        named = sa.or_(
+            identities.c.event_id == call_id,
+            sa.and_(identities.c.event_id > f"{call_id}.", identities.c.event_id < after),
+        )
+        rows = self._connection.execute(sa.select(identities.c.event_id, identities.c.occurred_at_us).where(named))
+        return [(row[0], row[1]) for row in rows]
+
+    def _need_events(self, since_us: int, until_us: int, *, conversations: bool = False) -> None:
+        """Raise EventsArchived where events of [since, until) are archived, of `conversations` alone if said."""
+        found = [
+            one
+            for one in self.archived()
+            if one.month_us < until_us
+            and bounds(Window.MONTH, one.month_us, "UTC")[1] > since_us
+            and (one.conversations or not conversations)
+        ]
+        if found:
+            raise EventsArchived(found)
+
+    def _counters_among(self, some: Sequence[sa.ColumnElement[bool]]) -> dict[CounterKey, tuple[int, int]]:
+        found = {}
+        for at in range(0, len(some), CHOICES_MAX):
+            found.update(self._counters(sa.or_(*some[at : at + CHOICES_MAX])))
+        return found
+
+    def _counters(self, which: sa.ColumnElement[bool]) -> dict[CounterKey, tuple[int, int]]:
+        columns = (counters.c.budget_id, counters.c.each_value, counters.c.window_start_us)
+        rows = self._connection.execute(sa.select(*columns, counters.c.held, counters.c.spent).where(which))
+        return {CounterKey(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
+
     def _stream(self, query: sa.Select[Any]) -> Iterator[Row]:
         yield from self._connection.execute(query, execution_options={"yield_per": FETCH})
 
 
-_EVENTS = sa.select(events, series).join(series, series.c.series_id == events.c.series_id)
-_SEARCHED: Mapping[str, sa.Column[Any]] = {
-    "key": series.c.key_id,
-    "team": series.c.team,
-    "customer": series.c.customer,
-    "user": series.c.user_name,
-    "provider": series.c.provider,
-    "model": series.c.model,
-    "conversation": events.c.conversation,
-    "source": events.c.source,
-}
 _HOLDS = sa.select(holds, series).join(series, series.c.series_id == holds.c.series_id)
 _ENDED_HOLDS = sa.select(ended_holds, series).join(series, series.c.series_id == ended_holds.c.series_id)
 
 
-def _event(row: Row) -> Event:
-    """Return the event of a row. Raises StoreFailed where the row is not as it was written."""
-    try:
-        return _read_event(row)
-    except (msgspec.DecodeError, ValueError, TypeError, AttributeError) as error:
-        raise StoreFailed(f"event {row.event_id!r} cannot be read, the database is damaged: {error}") from error
-
-
-def _read_event(row: Row) -> Event:
-    return Event(
-        row.source,
-        row.event_id,
-        read_attribution(row, row.conversation),
-        row.occurred_at_us,
-        row.recorded_at_us,
-        row.opened_at_us,
-        EventStatus(row.status),
-        Completeness(row.completeness),
-        codec.decode(row.quantities),
-        row.currency,
-        row.cost_picos,
-        row.price_picos,
-        _read_lines.decode(row.lines),
-        row.model_served,
-        row.service_tier,
-        row.response_id,
-        row.raw,
-        row.reason,
-        row.changed,
-        held_picos=row.held_picos,
-        overrun_picos=row.overrun_picos,
-        late=row.late,
-        context=codec.decode_tags(row.context),
-        priced_as=row.priced_as,
-        parts=tuple((model, used) for model, used in codec.decode(row.parts)) if row.parts else (),
-        corrects=row.corrects,
-        was_unpriced=row.was_unpriced,
-    )
+def _is_counter(budget_id: str, each: str | None, window_start_us: int) -> sa.ColumnElement[bool]:
+    of_window = sa.and_(counters.c.budget_id == budget_id, counters.c.window_start_us == window_start_us)
+    return of_window if each is None else sa.and_(of_window, counters.c.each_value == each)

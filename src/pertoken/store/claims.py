@@ -58,11 +58,6 @@ class Claims:
         self._answer.run(cursor, [_answer(key, claimed) for key, claimed in books.outcomes])
 
 
-def forget_old(connection: sa.Connection, now_us: int) -> None:
-    """Remove the claims of more than a day ago."""
-    connection.execute(sa.delete(claims).where(claims.c.claimed_at_us < now_us - KEPT_US))
-
-
 def _row(key: tuple[str, str], claimed: Claimed, now_us: int) -> tuple[object, ...]:
     return (*key, claimed.request_hash, claimed.call_id, now_us, None, None, None, False)
 

@@ -26,12 +26,13 @@ from pertoken.core.directory import Directory
 from pertoken.core.ledger import Command, Expire, Held, OpenHold, Result, Settle, Settled, Void, Voided
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.ports import StoreUnavailable
-from pertoken.store import claims
+from pertoken.store import retention
 from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.credit import CreditLine
 from pertoken.store.database import Database
 from pertoken.store.lease import Lease, LeaseLost
+from pertoken.store.retention import Kept
 
 QUEUE_MAX = 20_000
 BATCH_MAX = 1_000
@@ -75,8 +76,11 @@ class Committer:
         sellers: Sellers,
         owner: Owner,
         credit: CreditLine | None = None,
+        *,
+        kept: Kept = Kept(),  # noqa: B008 - a value that does not change
     ) -> None:
         self._database = database
+        self._kept = kept
         self._bookkeeper = Bookkeeper(database, now_us, sellers)
         self.owner = owner
         self._credit = credit
@@ -310,7 +314,8 @@ class Committer:
             self._tidied_at_us = now_us
             with self._database.write() as connection:
                 self._lease.guard(connection)
-                claims.forget_old(connection, now_us)
+                if retention.forget_old(connection, now_us, self._kept):
+                    self._tidied_at_us = 0  # there is more
         gone = self._bookkeeper.expired_holds(now_us)
         if gone:  # needs no guard: a hold that was put off or ended meanwhile is left alone
             self._bookkeeper.transact(

@@ -12,13 +12,14 @@ from pertoken.core import ledger
 from pertoken.core.budgets import Attribution, CounterKey
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Books, Command, Counter, EndedHold, Event, Hold, HoldEnd
-from pertoken.core.periods import US_PER_SECOND
-from pertoken.core.reporting import SUMS, event_sums
+from pertoken.core.periods import DAY_US
+from pertoken.core.reporting import QUARTER_US, SUMS, event_sums
 from pertoken.store import claims, codec
 from pertoken.store.schema import (
     Row,
     accounts,
     counters,
+    day_rollups,
     ended_holds,
     entries,
     events,
@@ -27,13 +28,14 @@ from pertoken.store.schema import (
     postings,
     rollups,
     series,
+    series_tags,
 )
 from pertoken.store.statement import Sql, Write
 
-HOUR_US = 3600 * US_PER_SECOND
 SERIES_MEMORY_MAX = 50_000
 ROWS_MEMORY_MAX = 100_000
 NOBODY = Attribution()
+RollupSums = dict[tuple[int, int, str], tuple[int, ...]]  # (start, series, currency) -> amounts
 RESIZED = ("amount_picos", "tokens", "expires_at_us")
 
 
@@ -42,7 +44,8 @@ class _Statements:
 
     def __init__(self, sql: Sql) -> None:
         self._sql = sql
-        self.counters = sql.select(list(counters.c), list(counters.primary_key))
+        counter = [counters.c.budget_id, counters.c.each_value, counters.c.window_start_us]
+        self.counters = sql.select(list(counters.c), counter)
         self.put_counter = put_counter(sql)
         self.holds = sql.select(list(holds.c), [holds.c.hold_id])
         self.insert_hold = self._insert(holds)
@@ -62,8 +65,10 @@ class _Statements:
         self.insert_posting = self._insert(postings)
         self.series = sql.select([series.c.series_id], [series.c.digest])
         self.insert_series = sql.write(sql.insert(series).on_conflict_do_nothing(), _names(series))
+        self.insert_tag = sql.write(sql.insert(series_tags).on_conflict_do_nothing(), _names(series_tags))
         self.add_balance = self._add_to(accounts, ["account", "currency"], ["balance_picos"])
-        self.add_rollup = self._add_to(rollups, ["hour_us", "series_id", "currency"], SUMS)
+        self.add_rollup = self._add_to(rollups, ["start_us", "series_id", "currency"], SUMS)
+        self.add_day_rollup = self._add_to(day_rollups, ["start_us", "series_id", "currency"], SUMS)
 
     def _insert(self, table: sa.Table) -> Write:
         return self._sql.write(sa.insert(table), _names(table))
@@ -156,6 +161,7 @@ class LedgerTables:
         if len(self._series) >= SERIES_MEMORY_MAX:
             self._series.clear()
         [(series_id,)] = self._statements.series.run(cursor, [row[:1]])
+        self._statements.insert_tag.run(cursor, [(series_id, number, *tag) for number, tag in enumerate(key.tags)])
         self._series[key] = series_id
         return int(series_id)
 
@@ -201,17 +207,19 @@ class LedgerTables:
 
     def _save_events(self, cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> None:
         entry_ids = self._post(cursor, new_events, posted_at_us)
-        sums: dict[tuple[int, int, str], list[int]] = {}
+        quarters: RollupSums = {}
+        days: RollupSums = {}
         rows = []
         for event in new_events:
             series_id = self.series_id(cursor, event.attribution)
             entry_id = entry_ids[_entry_of(event)] if event.cost_picos else None
-            rows.append(_event_row(event, series_id, entry_id))
-            add_to_rollup(sums, series_id, event)
+            rows.append(event_row(event, series_id, entry_id))
+            add_to_rollups(quarters, days, series_id, event)
         named = [(one.event_id, one.source, one.body_hash, one.occurred_at_us) for one in new_events]
         self._statements.insert_identity.run(cursor, named)
         self._statements.insert_event.run(cursor, rows)
-        self._statements.add_rollup.run(cursor, [(*slot, *amounts) for slot, amounts in sums.items()])
+        self._statements.add_rollup.run(cursor, [(*slot, *amounts) for slot, amounts in quarters.items()])
+        self._statements.add_day_rollup.run(cursor, [(*slot, *amounts) for slot, amounts in days.items()])
 
     def _post(self, cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> dict[tuple[str, str, str], int]:
         """Post one balanced entry for each kind, provider and currency of `new_events`; return the entries' ids."""
@@ -255,14 +263,16 @@ def _entry_of(event: Event) -> tuple[str, str, str]:
     return kind, event.attribution.provider or "", event.currency
 
 
-def add_to_rollup(sums: dict[tuple[int, int, str], list[int]], series_id: int, event: Event) -> None:
-    """Add one event to the sums of its hour: (hour, series, currency) -> amounts in the order of SUMS."""
-    slot = (event.occurred_at_us - event.occurred_at_us % HOUR_US, series_id, event.currency)
-    row = sums.get(slot)
-    if row is None:
-        row = sums[slot] = [0] * len(SUMS)
-    for at, amount in enumerate(event_sums(event)):
-        row[at] += amount
+def add_to_rollups(quarters: RollupSums, days: RollupSums, series_id: int, event: Event) -> None:
+    """Add one event to the sums of its quarter of an hour and of its day, in the order of SUMS."""
+    amounts = event_sums(event)
+    for sums, width_us in ((quarters, QUARTER_US), (days, DAY_US)):
+        slot = (event.occurred_at_us - event.occurred_at_us % width_us, series_id, event.currency)
+        before = sums.get(slot)
+        if before is not None:
+            sums[slot] = tuple([one + other for one, other in zip(before, amounts, strict=True)])
+        else:
+            sums[slot] = amounts
 
 
 def read_hold(row: Row) -> Hold:
@@ -310,7 +320,8 @@ def _series_row(attribution: Attribution) -> tuple[Any, ...]:
     return hashlib.blake2b(codec.encode(texts).encode(), digest_size=16).digest(), *texts
 
 
-def _event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, ...]:
+def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, ...]:
+    """Return the row of an event, without the id that counts up by itself."""
     return (
         event.source,
         event.event_id,

@@ -17,6 +17,7 @@ Instant = sa.BigInteger  # microseconds since the epoch, UTC
 _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself there
 _Ordered = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # by bytes, for ranges of names
 
+GATEWAY = "gateway"  # the source of the gateway's own events
 AMOUNT_PICOS_MAX = 2**62  # half of 64 bits: two of them still add up without overflow
 
 # Between these PostgreSQL has a partition of events for each month; one more on either side takes the rest.
@@ -109,14 +110,23 @@ sa.Index(
 counters = sa.Table(
     "counters",
     metadata,
-    sa.Column("budget_id", sa.Text, primary_key=True),
-    sa.Column("each_value", sa.Text, primary_key=True),
-    sa.Column("window_start_us", Instant, primary_key=True),
+    sa.Column("budget_id", sa.Text),
+    sa.Column("each_value", sa.Text),
+    sa.Column("window_start_us", Instant),
     sa.Column("held", Picos, nullable=False),
     sa.Column("spent", Picos, nullable=False),
+    sa.PrimaryKeyConstraint("budget_id", "window_start_us", "each_value"),  # those of one window are asked for together
     _fits("held", "spent"),
     sa.CheckConstraint("held >= 0", name="held_not_negative"),
     sqlite_with_rowid=False,
+)
+
+# Since when there is everything, of what is only kept for a time.
+horizons = sa.Table(
+    "horizons",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("before_us", Instant, nullable=False),
 )
 
 # One row for each distinct attribution: events, holds and roll-ups point here instead of repeating seven texts.
@@ -132,6 +142,17 @@ series = sa.Table(
     sa.Column("provider", sa.Text, nullable=False),
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("tags", sa.Text, nullable=False),  # JSON object, names sorted
+)
+
+# The tags of each series again, one a row: what reports select and group by.
+series_tags = sa.Table(
+    "series_tags",
+    metadata,
+    sa.Column("series_id", _Id, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),  # of the names in order: a name may be too long to index
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 
@@ -151,7 +172,8 @@ def _hold_columns() -> list[sa.Column[Any]]:
 # The open holds, and only those: as many rows as calls are under way. Their owner puts their expiry off as it lives.
 holds = sa.Table("holds", metadata, *_hold_columns(), _fits("amount_picos"), sqlite_with_rowid=False)
 
-# Holds that ended without a charge, voided or expired. One that was settled lives on in its event.
+# Holds that ended without a charge, voided or expired: kept for some months, to be explained. One that was settled
+# lives on in its event.
 ended_holds = sa.Table(
     "ended_holds",
     metadata,
@@ -160,6 +182,7 @@ ended_holds = sa.Table(
     sa.Column("ended_at_us", Instant, nullable=False),
     sqlite_with_rowid=False,
 )
+sa.Index("ix_ended_holds_ended_at_us", ended_holds.c.ended_at_us)
 
 # Which process does the work that is to be done once: letting expired holds go, removing what is only kept for a time.
 leases = sa.Table(
@@ -256,6 +279,13 @@ sa.Index(
     postgresql_where=events.c.corrects.is_not(None),
 )
 sa.Index("ix_events_occurred_at_us", events.c.occurred_at_us)
+sa.Index(  # the gateway's own are most, and cost no more for this
+    "ix_events_source",
+    events.c.source,
+    events.c.occurred_at_us,
+    sqlite_where=events.c.source != GATEWAY,
+    postgresql_where=events.c.source != GATEWAY,
+)
 sa.Index(
     "ix_events_conversation",
     events.c.conversation,
@@ -291,22 +321,61 @@ accounts = sa.Table(
     _fits("balance_picos"),
 )
 
-rollups = sa.Table(
-    "rollups",
+
+def _rollup_columns() -> list[sa.Column[Any] | sa.CheckConstraint]:
+    return [
+        sa.Column("start_us", Instant, primary_key=True),
+        sa.Column("series_id", _Id, primary_key=True),
+        sa.Column("currency", sa.Text, primary_key=True),
+        sa.Column("calls", sa.BigInteger, nullable=False),
+        sa.Column("unpriced_calls", sa.BigInteger, nullable=False),
+        sa.Column("input_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cache_write_tokens", sa.BigInteger, nullable=False),
+        sa.Column("output_tokens", sa.BigInteger, nullable=False),
+        sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
+        sa.Column("cost_picos", Picos, nullable=False),
+        sa.Column("price_picos", Picos, nullable=False),
+        _fits("cost_picos", "price_picos"),
+    ]
+
+
+# The sums of each quarter of an hour: all clocks in use are whole quarters ahead of UTC, so these say any zone's hours.
+rollups = sa.Table("rollups", metadata, *_rollup_columns(), sqlite_with_rowid=False)
+
+# The sums of each day (UTC): what spares reports over months, and new budgets, most of the reading.
+day_rollups = sa.Table("day_rollups", metadata, *_rollup_columns(), sqlite_with_rowid=False)
+
+# Files that events went to. The first `removed` of a file's events are not in `events` any more.
+archives = sa.Table(
+    "archives",
     metadata,
-    sa.Column("hour_us", Instant, primary_key=True),  # the start of the hour in UTC
-    sa.Column("series_id", _Id, primary_key=True),
-    sa.Column("currency", sa.Text, primary_key=True),
-    sa.Column("calls", sa.BigInteger, nullable=False),
-    sa.Column("unpriced_calls", sa.BigInteger, nullable=False),
-    sa.Column("input_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cache_write_tokens", sa.BigInteger, nullable=False),
-    sa.Column("output_tokens", sa.BigInteger, nullable=False),
-    sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
-    sa.Column("cost_picos", Picos, nullable=False),
-    sa.Column("price_picos", Picos, nullable=False),
-    _fits("cost_picos", "price_picos"),
+    sa.Column("archive_id", _Id, primary_key=True),
+    sa.Column("month_us", Instant, nullable=False),  # the start of the month in UTC
+    sa.Column("file", sa.Text, nullable=False),
+    sa.Column("folder", sa.Text, nullable=False),  # where it was written, for people
+    sa.Column("sha256", sa.Text, nullable=False, unique=True),
+    sa.Column("events", sa.BigInteger, nullable=False),
+    sa.Column("conversations", sa.BigInteger, nullable=False),  # of the events: those that belong to one
+    sa.Column("removed", sa.BigInteger, nullable=False),
+    sa.Column("made_at_us", Instant, nullable=False),
+)
+
+# What the removed events come to: by series, in the order of reports, and by the entries that were posted for them.
+archived_sums = sa.Table(
+    "archived_sums",
+    metadata,
+    sa.Column("archive_id", _Id, primary_key=True),
+    *(column for column in _rollup_columns() if column.name != "start_us"),
+    sqlite_with_rowid=False,
+)
+archived_entries = sa.Table(
+    "archived_entries",
+    metadata,
+    sa.Column("archive_id", _Id, primary_key=True),
+    sa.Column("entry_id", _Id, primary_key=True),
+    sa.Column("amount_picos", Picos, nullable=False),
+    _fits("amount_picos"),
     sqlite_with_rowid=False,
 )
 

@@ -39,23 +39,29 @@ class Write:
 
 
 class Keyed:
-    """A statement on the rows whose key is one of several: ... WHERE (key) IN (VALUES ...)."""
+    """A SELECT of the rows whose key is one of several: each is looked up by the index of the key.
+
+    Not "WHERE (key) IN (VALUES ...)": of a key of two columns SQLite finds one so, and reads the whole table for more.
+    """
 
     KEYS_MAX = 400
 
-    def __init__(self, head: str, key: Sequence[sa.Column[Any]], mark: str) -> None:
+    def __init__(self, columns: Sequence[sa.Column[Any]], key: Sequence[sa.Column[Any]], mark: str) -> None:
+        table = columns[0].table.name
         self._one = f"({', '.join([mark] * len(key))})"
-        self._head = f"{head} WHERE ({', '.join(column.name for column in key)}) IN (VALUES "
+        self._head = f"WITH wanted ({', '.join(f'k{at}' for at in range(len(key)))}) AS (VALUES "
+        names = ", ".join(f"{table}.{column.name}" for column in columns)
+        same = " AND ".join(f"{table}.{column.name} = wanted.k{at}" for at, column in enumerate(key))
+        self._tail = f") SELECT {names} FROM wanted CROSS JOIN {table} WHERE {same}"  # noqa: S608 - our own names
 
-    def run(self, cursor: Cursor, keys: Sequence[tuple[Any, ...]], *before: Any) -> list[tuple[Any, ...]]:
-        """Execute for all keys; `before` are the parameters of the head. Return the rows, if it gives any."""
+    def run(self, cursor: Cursor, keys: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Return the rows of all keys; each key is to be named once."""
         found: list[tuple[Any, ...]] = []
         for at in range(0, len(keys), self.KEYS_MAX):
             some = keys[at : at + self.KEYS_MAX]
-            text = f"{self._head}{', '.join([self._one] * len(some))})"
-            cursor.execute(text, (*before, *(value for key in some for value in key)))
-            if cursor.description is not None:
-                found += cursor.fetchall()
+            text = f"{self._head}{', '.join([self._one] * len(some))}{self._tail}"
+            cursor.execute(text, [value for key in some for value in key])
+            found += cursor.fetchall()
         return found
 
 
@@ -74,8 +80,7 @@ class Sql:
 
     def select(self, columns: Sequence[sa.Column[Any]], key: Sequence[sa.Column[Any]]) -> Keyed:
         """Return a SELECT of `columns` by `key`."""
-        names = ", ".join(column.name for column in columns)
-        return Keyed(f"SELECT {names} FROM {columns[0].table.name}", key, self._mark)  # noqa: S608 - our own columns
+        return Keyed(columns, key, self._mark)
 
 
 SQLITE = Sql(sqlite.dialect(paramstyle="qmark"), sqlite.insert, "?")

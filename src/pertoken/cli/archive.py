@@ -1,0 +1,136 @@
+"""`pertoken archive`: old months of events to Parquet files, and back."""
+
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pertoken.cli.session import (
+    Refused,
+    database,
+    db_option,
+    folder_errors,
+    json_option,
+    load_settings,
+    now_us,
+    open_folder,
+    parse_time,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from pertoken.services.archiving import Result
+
+REST_S = 0.01  # between two transactions
+
+
+@click.group(invoke_without_command=True)
+@click.option("--before", metavar="MONTH", help="Months before this one: 2026-09, or a date. The last two stay.")
+@click.option("--to", "folder", metavar="DIR", help="Where the files go. [beside the database]")
+@db_option
+@json_option
+@click.pass_context
+def archive(context: click.Context, before: str | None, folder: str | None, db: str | None, as_json: bool) -> None:
+    """Move old months of events from the database to Parquet files.
+
+    A month's events are removed only when its file is on disk and was read back. Reports, budgets and balances stay as
+    they are. Interrupted, run it again.
+    """
+    if context.invoked_subcommand is not None:
+        if before is not None or folder is not None or db is not None or as_json:
+            raise click.UsageError(f"options go after the word: pertoken archive {context.invoked_subcommand} ...")
+        return
+    if before is None:
+        raise click.UsageError("say up to when: --before 2026-09")
+    from pertoken.services import archiving  # noqa: PLC0415 - keeps --help fast
+    from pertoken.settings import archive_folder  # noqa: PLC0415
+    from pertoken.wiring import make_months  # noqa: PLC0415
+
+    before_us = _month(before, "--before")
+    settings = load_settings(db)
+    files = open_folder(folder or str(archive_folder(settings)))
+    with database(db) as opened, folder_errors(), files.locked(make=True):
+        moved = archiving.archive(make_months(opened, settings), files, before_us, now_us(), _rest)
+        done = _say_each(moved, as_json=as_json, verb="archived")
+    if as_json:
+        print_json({"folder": files.place, "archived": [_fields(one) for one in done]})
+    elif done:
+        click.echo(f"in {files.place}; keep a copy, and see: pertoken archive verify {files.place}")
+    else:
+        click.echo(f"no events before {before} are left in the database")
+
+
+@archive.command()
+@click.argument("folder", metavar="DIR")
+@json_option
+def verify(folder: str, as_json: bool) -> None:
+    """Check every file of an archive: its hash, its number of events, what they cost; exit 1 with the faults."""
+    from pertoken.services import archiving  # noqa: PLC0415 - keeps --help fast
+
+    with folder_errors():
+        files, faults = archiving.check(open_folder(folder))
+    if not files:
+        raise Refused(f"no archive is in {folder}: it has no manifest.json, or that lists nothing")
+    if as_json:
+        listed = [archiving.file_fields(file) for file in files]
+        print_json({"ok": not faults, "files": listed, "faults": faults})
+    else:
+        click.echo(f"checked {len(files):,} files, {sum(file.events for file in files):,} events")
+        for fault in faults:
+            click.echo(f"FAULT {fault['file']}: {fault['fault']}")
+        click.echo("no fault" if not faults else f"{len(faults)} faults")
+    if faults:
+        raise SystemExit(1)
+
+
+@archive.command("import")
+@click.argument("folder", metavar="DIR")
+@click.option("--month", metavar="MONTH", help="One month alone: 2026-09.")
+@db_option
+@json_option
+def import_(folder: str, month: str | None, db: str | None, as_json: bool) -> None:
+    """Bring archived events back into the database, or into another one; each is there once."""
+    from pertoken.services import archiving  # noqa: PLC0415 - keeps --help fast
+    from pertoken.wiring import make_months  # noqa: PLC0415
+
+    month_us = None if month is None else _month(month, "--month")
+    settings, files = load_settings(db), open_folder(folder)
+    with database(db) as opened, folder_errors(), files.locked():
+        moved = archiving.bring_back(make_months(opened, settings), files, month_us, _rest)
+        done = _say_each(moved, as_json=as_json, verb="brought back")
+    conflicting = sum(one.conflicting for one in done)
+    if as_json:
+        print_json({"folder": files.place, "imported": [_fields(one) for one in done]})
+    if conflicting:
+        raise Refused(f"{conflicting:,} events are in the database with other content; those were left as they are")
+
+
+def _say_each(results: Iterable["Result"], *, as_json: bool, verb: str) -> list["Result"]:
+    """Return all results; for people each is said when it is there, for a month takes its time."""
+    done = []
+    for one in results:
+        done.append(one)
+        if not as_json:
+            known = f", {one.known:,} were there" if one.known else ""
+            click.echo(f"{one.file.name}: {one.moved:,} events {verb}{known}")
+    return done
+
+
+def _fields(one: "Result") -> dict[str, Any]:
+    from pertoken.services.archiving import file_fields  # noqa: PLC0415 - keeps --help fast
+
+    return {**file_fields(one.file), "moved": one.moved, "known": one.known, "conflicting": one.conflicting}
+
+
+def _month(text: str, option: str) -> int:
+    """Return the start of the month (UTC) of "2026-09", or of a date or time in it."""
+    from pertoken.core.periods import Window, bounds  # noqa: PLC0415 - keeps --help fast
+
+    at_us = parse_time(f"{text}-01" if len(text) == len("2026-09") else text, "UTC", option)
+    return bounds(Window.MONTH, at_us, "UTC")[0]
+
+
+def _rest() -> None:
+    """Let others write: whoever waits takes the first moment."""
+    time.sleep(REST_S)

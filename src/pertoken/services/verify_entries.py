@@ -1,0 +1,71 @@
+"""Proving entries, postings and balances from what events cost.
+
+Events and postings are both read in about the order of entries: what an entry's events cost less what was posted for it
+is kept only until it is zero.
+"""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+
+from pertoken.ports import Archive
+from pertoken.services.verdict import Difference, difference
+
+END = 2**62  # after all entries
+
+
+def check_entries(archive: Archive, checked: dict[str, int]) -> Iterator[Difference]:
+    """Yield what is wrong with entries, postings and balances."""
+    balances: dict[tuple[str, str], int] = defaultdict(int)
+    open_picos: dict[int, int] = {}
+    archived = itertools.chain.from_iterable(map(archive.archived_entries, archive.archived()))
+    costs = (Costs(archive.entry_costs()), Costs(archived))
+    checked.update(postings=0, entries=0)
+    entry, total = -1, 0
+    for entry_id, currency, account, amount in archive.postings():
+        checked["postings"] += 1
+        if entry_id != entry:
+            yield from _check_balanced(entry, total)
+            checked["entries"] += 1
+            for one in costs:
+                one.take(entry, open_picos)
+            entry, total = entry_id, 0
+        total += amount
+        balances[account, currency] += amount
+        if account.startswith("provider_cost:"):
+            add_cost(open_picos, entry_id, -amount)
+    yield from _check_balanced(entry, total)
+    for one in costs:
+        one.take(END, open_picos)
+    for entry_id in sorted(open_picos):
+        yield difference("entry", str(entry_id), "cost of its events less what is posted", 0, open_picos[entry_id])
+    kept = archive.balances()
+    for name in sorted(balances.keys() | kept.keys()):
+        if balances.get(name) != kept.get(name):
+            yield difference("account", str(name), "amount", balances.get(name), kept.get(name))
+
+
+class Costs:
+    """What events cost, taken in step with the entries that were posted for them."""
+
+    def __init__(self, costs: Iterable[tuple[int, int]]) -> None:
+        self._costs = iter(costs)
+        self._next = next(self._costs, None)
+
+    def take(self, entry_id: int, open_picos: dict[int, int]) -> None:
+        """Add the costs of the next events that are of an entry up to `entry_id`."""
+        while self._next is not None and self._next[0] <= entry_id:
+            add_cost(open_picos, *self._next)
+            self._next = next(self._costs, None)
+
+
+def add_cost(open_picos: dict[int, int], entry_id: int, amount: int) -> None:
+    """Add to what is open of an entry; nothing is kept of one that is even."""
+    left = open_picos.pop(entry_id, 0) + amount
+    if left:
+        open_picos[entry_id] = left
+
+
+def _check_balanced(entry_id: int, total: int) -> Iterator[Difference]:
+    if total:
+        yield difference("entry", str(entry_id), "sum of postings", 0, total)

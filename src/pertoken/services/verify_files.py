@@ -1,0 +1,66 @@
+"""Archived events as their files have them, compared with what the database keeps of them."""
+
+import heapq
+import itertools
+from collections.abc import Iterator, Sequence
+
+from pertoken.core.budgets import Attribution
+from pertoken.core.ledger import Event
+from pertoken.core.reporting import NOTHING, Sums, add_sums, event_sums
+from pertoken.ports import Archive, Archived, MonthFiles
+from pertoken.services.verdict import Difference
+from pertoken.services.verify_entries import END, Costs, add_cost
+
+
+def occurred(event: Event) -> int:
+    """Return what events are ordered by."""
+    return event.occurred_at_us
+
+
+class ArchivedFiles:
+    """The archived events as their files have them; what is wrong with the files is known when those are read."""
+
+    def __init__(self, archive: Archive, files: MonthFiles | None) -> None:
+        self._archive = archive
+        self._files = files
+        self.differences: list[Difference] = []
+
+    def events(self, archived: Sequence[Archived]) -> Iterator[Event]:
+        """Yield the archived events in the order of time, a month after the other."""
+        if self._files is not None:
+            for _, parts in itertools.groupby(archived, key=lambda one: one.month_us):
+                yield from heapq.merge(*map(self._read, parts), key=occurred)
+
+    def _read(self, archived: Archived) -> Iterator[Event]:
+        """Yield the removed events of one file, and compare what they come to with what the database keeps."""
+        assert self._files is not None
+        file = next((one for one in self._files.files() if one.sha256 == archived.sha256), None)
+        if file is None:
+            self._say(archived, f"not in {self._files.place}; it was written to {archived.folder}")
+            return
+        faults = self._files.faults(file)
+        for fault in faults:
+            self._say(archived, fault)
+        if faults:
+            return
+        sums: dict[tuple[Attribution, str], Sums] = {}
+        open_picos: dict[int, int] = {}
+        kept = Costs((entry_id, -picos) for entry_id, picos in self._archive.archived_entries(archived))
+        for event, entry_id in itertools.islice(self._files.read(file), archived.removed):
+            add_sums(sums, (event.attribution._replace(conversation=None), event.currency), event_sums(event))
+            if entry_id is not None:
+                add_cost(open_picos, entry_id, event.cost_picos)
+                kept.take(entry_id, open_picos)
+            yield event
+        kept.take(END, open_picos)
+        for entry_id in sorted(open_picos):
+            self._say(archived, f"its events of entry {entry_id} cost {open_picos[entry_id]} more than is kept of them")
+        for whose, currency, amounts in self._archive.archived_sums(archived):
+            want = sums.pop((whose, currency), NOTHING)
+            if want != amounts:
+                self._say(archived, f"its events of {whose} in {currency} come to {want}, {amounts} is kept of them")
+        for whose, currency in sums:
+            self._say(archived, f"nothing is kept of its events of {whose} in {currency}")
+
+    def _say(self, archived: Archived, difference: str) -> None:
+        self.differences.append({"kind": "archive", "id": archived.name, "difference": difference})

@@ -1,0 +1,71 @@
+"""What is kept for a time only, so that tables which nothing is derived from do not grow for ever.
+
+Removed by the process that keeps house, a bounded number of rows in one transaction.
+"""
+
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from pertoken.core.periods import DAY_US, Window
+from pertoken.store.claims import KEPT_US
+from pertoken.store.schema import budgets, claims, counters, ended_holds, horizons
+
+ROWS_MAX = 2_000  # removed from one table in one transaction: a call waits for it no longer than for a batch
+SHORT = (Window.MINUTE, Window.HOUR)
+COUNTERS = "counters"
+
+
+class Kept(NamedTuple):
+    """For how long is kept what may be asked for, but nothing is derived from."""
+
+    ended_holds_us: int = 90 * DAY_US  # holds that were voided or expired
+    counters_us: int = 90 * DAY_US  # of windows of minutes and hours
+
+
+def forget_old(connection: sa.Connection, now_us: int, kept: Kept) -> bool:
+    """Remove what is older than it is kept; tell whether there is more of it than one transaction removes."""
+    removed = [
+        _remove(connection, claims, claims.c.claimed_at_us < now_us - KEPT_US, ROWS_MAX),
+        _remove(connection, ended_holds, ended_holds.c.ended_at_us < now_us - kept.ended_holds_us, ROWS_MAX),
+        _forget_counters(connection, now_us - kept.counters_us),
+    ]
+    return any(count >= ROWS_MAX for count in removed)
+
+
+def _forget_counters(connection: sa.Connection, before_us: int) -> int:
+    """Remove the counters of short windows that began before an instant, once nothing is held there.
+
+    The horizon is written down: `verify` asks for none of them any more.
+    """
+    short = list(connection.execute(sa.select(budgets.c.budget_id).where(budgets.c.period.in_(SHORT))).scalars())
+    removed = 0
+    for budget_id in short:
+        old = sa.and_(counters.c.budget_id == budget_id, counters.c.window_start_us < before_us, counters.c.held == 0)
+        removed += _remove(connection, counters, old, ROWS_MAX - removed)
+        if removed >= ROWS_MAX:
+            break
+    if removed:
+        _move_horizon(connection, before_us)
+    return removed
+
+
+def _move_horizon(connection: sa.Connection, before_us: int) -> None:
+    known = connection.execute(sa.select(horizons.c.before_us).where(horizons.c.name == COUNTERS)).scalar()
+    if known is None:
+        connection.execute(sa.insert(horizons).values(name=COUNTERS, before_us=before_us))
+    elif known < before_us:
+        connection.execute(sa.update(horizons).where(horizons.c.name == COUNTERS).values(before_us=before_us))
+
+
+def _remove(connection: sa.Connection, table: sa.Table, old: sa.ColumnElement[bool], limit: int) -> int:
+    """Remove up to `limit` of the `old` rows, by their keys; return how many those were."""
+    key = list(table.primary_key)
+    rows = connection.execute(sa.select(*key).where(old).limit(limit)).all()
+    if rows:
+        one = sa.and_(*(column == sa.bindparam(f"of_{column.name}") for column in key))
+        named: list[dict[str, Any]] = [
+            {f"of_{column.name}": value for column, value in zip(key, row, strict=True)} for row in rows
+        ]
+        connection.execute(sa.delete(table).where(one), named)
+    return len(rows)
