@@ -8,13 +8,14 @@ A hold ends in exactly one of settled, voided, expired. A settlement above its h
 overrun; one after expiry still posts, marked late: a service delivered is never lost.
 """
 
-from collections.abc import Callable
 from enum import StrEnum
 from typing import NamedTuple
 
 from pertoken.core.budgets import Attribution, Axis, BudgetIndex, CounterKey, Mode, Touch
 from pertoken.core.conditions import Conditions
 from pertoken.core.usage import Completeness, Parts, Quantities, tokens_total
+
+MONEY, TOKENS, HARD = Axis.MONEY, Axis.TOKENS, Mode.HARD  # an enum's member costs three look-ups where it is used
 
 
 class HoldEnd(StrEnum):
@@ -264,6 +265,14 @@ class Counter:
         self.changed = False
 
 
+class Needs(NamedTuple):
+    """What a hold, or its growth, takes on each axis."""
+
+    money_picos: int
+    tokens: int
+    calls: int
+
+
 Rows = list[tuple[Touch, Counter]]  # the counters a command touches, each with its working state
 
 
@@ -335,7 +344,7 @@ class Books:
             if known is not None:
                 return known
         rows = self._rows(hold.attribution, hold.opened_at_us)
-        refused = _take(rows, lambda axis: held_amount(hold, axis), least=0)
+        refused = _take(rows, Needs(hold.amount_picos, hold.tokens, 1), least=0)
         if refused is not None:
             return refused
         self.holds[hold.hold_id] = self.opened_holds[hold.hold_id] = hold
@@ -352,7 +361,8 @@ class Books:
             amount_picos=command.amount_picos, tokens=command.tokens, expires_at_us=command.expires_at_us
         )
         rows = self._rows(hold.attribution, hold.opened_at_us)
-        refused = _take(rows, lambda axis: held_amount(resized, axis) - held_amount(hold, axis), least=1)
+        more = Needs(resized.amount_picos - hold.amount_picos, resized.tokens - hold.tokens, 0)
+        refused = _take(rows, more, least=1)
         if refused is not None:
             return refused
         of = self.opened_holds if hold.hold_id in self.opened_holds else self.resized_holds
@@ -379,7 +389,8 @@ class Books:
             assert hold.opened_at_us == event.opened_at_us, (hold, event)
             # The caller may not know: an answer to its last resizing may have been lost.
             overrun_picos = max(0, event.cost_picos - hold.amount_picos)
-            event = event._replace(held_picos=hold.amount_picos, overrun_picos=overrun_picos)
+            if event.held_picos != hold.amount_picos or event.overrun_picos != overrun_picos:
+                event = event._replace(held_picos=hold.amount_picos, overrun_picos=overrun_picos)
             self._end(hold, HoldEnd.SETTLED, rows)
         self._post(event, rows)
         if command.claim is not None and command.outcome is not None:
@@ -433,17 +444,22 @@ class Books:
         return rows
 
 
-def _take(rows: Rows, needs: Callable[[Axis], int], *, least: int) -> Refused | None:
-    """Hold on every row what `needs` says for its axis, unless a hard budget has not that much left: then on none.
+def _take(rows: Rows, needs: Needs, *, least: int) -> Refused | None:
+    """Hold on every row what it needs on its axis, unless a hard budget has not that much left: then on none.
 
     What needs less than `least` is not refused: a hold that shrinks fits even a budget that is exceeded.
     """
+    money_picos, tokens, calls = needs
+    needed_by_row = []
     for touch, counter in rows:
-        budget, needed = touch.budget, needs(touch.budget.axis)
-        if needed >= least and budget.mode is Mode.HARD and counter.held + counter.spent + needed > budget.limit:
+        budget = touch.budget
+        axis = budget.axis
+        needed = money_picos if axis is MONEY else tokens if axis is TOKENS else calls
+        if needed >= least and budget.mode is HARD and counter.held + counter.spent + needed > budget.limit:
             return Refused(Remaining(touch, counter.held, counter.spent), needed)
-    for touch, counter in rows:
-        counter.held += needs(touch.budget.axis)
+        needed_by_row.append(needed)
+    for (_, counter), needed in zip(rows, needed_by_row, strict=True):
+        counter.held += needed
         counter.changed = True
     return None
 
@@ -453,7 +469,7 @@ def _tightest(rows: Rows) -> Remaining | None:
     tightest, least = None, 0
     for row in rows:
         budget = row[0].budget
-        if budget.axis is Axis.MONEY:
+        if budget.axis is MONEY:
             left = budget.limit - row[1].held - row[1].spent
             if tightest is None or left < least:
                 tightest, least = row, left
@@ -461,27 +477,28 @@ def _tightest(rows: Rows) -> Remaining | None:
 
 
 def _warned(rows: Rows) -> tuple[Remaining, ...]:
-    return tuple(
+    warned = [
         Remaining(touch, counter.held, counter.spent)
         for touch, counter in rows
         if touch.budget.warn_percent is not None
         and (counter.held + counter.spent) * 100 >= touch.budget.limit * touch.budget.warn_percent
-    )
+    ]
+    return tuple(warned)
 
 
 def spent_amount(event: Event, axis: Axis) -> int:
     """Return what an event spends of a budget on `axis`."""
-    if axis is Axis.MONEY:
+    if axis is MONEY:
         return event.cost_picos
-    if axis is Axis.TOKENS:
+    if axis is TOKENS:
         return tokens_total(event.quantities)
     return 1 if axis is Axis.REQUESTS and event.corrects is None else 0
 
 
 def held_amount(hold: Hold, axis: Axis) -> int:
     """Return what an open hold takes of a budget on `axis`."""
-    if axis is Axis.MONEY:
+    if axis is MONEY:
         return hold.amount_picos
-    if axis is Axis.TOKENS:
+    if axis is TOKENS:
         return hold.tokens
     return 1
