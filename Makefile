@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
-.PHONY: simulate demo run test check audit crash attack bench format lock clean
+.PHONY: compiled pure simulate demo run test check audit crash attack bench format lock clean
 
 demo: $(STAMP)  ## the main job, end to end, then exit
 	$(BIN)/pertoken demo
@@ -38,6 +38,21 @@ attack: $(STAMP)  ## 5,000 calls from 500 connections against 1 USD
 
 bench: $(STAMP)  ## pertoken beside its peers on this machine; BENCH="--quick --without-peers" is shorter
 	$(BIN)/python bench/run.py $(BENCH)
+
+# Typed code that every call runs, and that no test reaches into: docs/decisions/0009-compiled.md
+COMPILED := $(addprefix pertoken/,$(addsuffix .py, \
+	$(addprefix core/,bounds budgets conditions directory ids ledger money periods rates rating secrets usage) \
+	$(addprefix wire/,body content sse stream usage_table) \
+	services/offers services/pricing services/serve \
+	$(addprefix services/call/,admit attempt claim forward hold identify outrun refuse relay settle understand) \
+	$(addprefix store/,bookkeeper claims codec ledger statement)))
+
+compiled: $(STAMP)  ## the hot modules as C, beside their source: needs a C compiler; undone by `make pure`
+	cd src && PYTHONWARNINGS=ignore ../$(BIN)/mypyc $(COMPILED) > ../.venv/compiled.log 2>&1 || (tail -20 ../.venv/compiled.log; exit 1)
+	rm -rf src/build
+
+pure:  ## Python alone
+	find src -name '*.so' -delete
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .

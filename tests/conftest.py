@@ -18,6 +18,14 @@ STORES = ("sqlite", "postgresql")
 MakeDatabase = Callable[[str, Path], str]
 
 
+def pytest_configure() -> None:
+    """Refuse to test what is not the source: a compiled module that is older than its own."""
+    for compiled in (Path(__file__).parents[1] / "src" / "pertoken").rglob("*.so"):
+        source = compiled.with_name(compiled.name.partition(".")[0] + ".py")
+        if source.stat().st_mtime > compiled.stat().st_mtime:
+            raise pytest.UsageError(f"{source} is newer than its compiled module: `make compiled` or `make pure`")
+
+
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgresServer]:
     """Return a PostgreSQL server of this test process."""

@@ -113,7 +113,7 @@ class BudgetIndex:
             selector = min(budget.scope, key=_selectivity, default=None)
             self._by_selector.setdefault(selector, []).append(budget)
         self._by_conversation = any(
-            "conversation" in (budget.each, *dict(budget.scope)) for budget in self.budgets.values()
+            budget.each == "conversation" or "conversation" in dict(budget.scope) for budget in self.budgets.values()
         )
         self._memory: dict[Attribution, tuple[int, int, list[Touch]]] = {}
 

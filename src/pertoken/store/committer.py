@@ -96,7 +96,7 @@ class Committer:
         self._closing = False
         self._loop: asyncio.AbstractEventLoop
         self._timer: asyncio.TimerHandle
-        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+        self._committing = threading.Thread(target=self._run, name="committer", daemon=True)
         self.failure: str | None = None  # why the last transaction failed, None after one that wrote
 
     @property
@@ -125,7 +125,7 @@ class Committer:
         if self._credit is not None:
             self._owed.extend(self._credit.take_over())
         self._look_around()
-        self._thread.start()
+        self._committing.start()
         self._timer = loop.call_later(LOOK_S, self._look_soon)
 
     def submit(self, command: Command) -> "asyncio.Future[Result]":
@@ -145,7 +145,7 @@ class Committer:
         self._closing = True
         self._timer.cancel()
         self._turn()
-        await asyncio.to_thread(self._thread.join)
+        await asyncio.to_thread(self._committing.join)
         self._bookkeeper.close()
 
     # -- on the event loop -------------------------------------------------------------------------------------------
