@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
-.PHONY: compiled pure simulate demo run test check audit crash attack bench format lock clean
+.PHONY: soak compiled pure simulate demo run test check audit crash attack bench format lock clean
 
 demo: $(STAMP)  ## the main job, end to end, then exit
 	$(BIN)/pertoken demo
@@ -35,6 +35,9 @@ simulate: $(STAMP)  ## whole runs in virtual time with a failing store: make sim
 
 attack: $(STAMP)  ## 5,000 calls from 500 connections against 1 USD
 	ATTACK=full $(BIN)/pytest tests/attack -s
+
+soak: $(STAMP)  ## 15 minutes of mixed traffic, flat to the end: make soak, or make soak CALLS=1000000
+	SOAK_SECONDS=$(or $(SOAK_SECONDS),900) SOAK_CALLS=$(CALLS) $(BIN)/pytest tests/soak -s
 
 bench: $(STAMP)  ## pertoken beside its peers on this machine; BENCH="--quick --without-peers" is shorter
 	$(BIN)/python bench/run.py $(BENCH)
