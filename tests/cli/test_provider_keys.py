@@ -48,6 +48,8 @@ ARGUMENTS = {
     "price add": ADD,
     "price withdraw": ("no-such-price",),
     "rerate": ("--from", "2026-01-01"),
+    "archive import": ("no-such-folder",),
+    "archive verify": ("no-such-folder",),
     "provider list": (),
     "provider encrypt": (),
     "count": (),

@@ -8,6 +8,9 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from tests.e2e.conftest import Stack
 
+from pertoken.services.budgets import Wish, set_budget
+from pertoken.store.administration import Administration
+
 MODEL = "gpt-4o-mini"
 HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]
 
@@ -164,3 +167,20 @@ def test_a_revoked_key_is_refused_from_the_next_call_on(stack: Stack) -> None:
         sdk.chat.completions.create(model=MODEL, messages=HELLO, max_tokens=10)
 
     stack.agrees(1)
+
+
+def test_a_budget_in_another_currency_refuses(stack: Stack) -> None:
+    """A hard budget does not count dollars as euros, it says what to do; a soft one lets the call through uncounted."""
+    name = stack.set_budget("1000", window="day", currency="EUR")
+    with pytest.raises(openai.APIStatusError, match="priced in USD") as raised:
+        client(stack).chat.completions.create(model=MODEL, messages=HELLO, max_tokens=10)
+    assert name in raised.value.message
+    assert stack.served()["calls"] == 0
+
+    with stack.database.write() as connection:
+        wish = Wish(name, "1000", window="day", currency="EUR", scope={"key": stack.key_id}, mode="soft")
+        set_budget(Administration(connection), stack.clock, wish)
+    client(stack).chat.completions.create(model=MODEL, messages=HELLO, max_tokens=10)
+
+    stack.settled(1)
+    assert stack.budget(name)["spent"] == "0"

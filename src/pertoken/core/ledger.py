@@ -11,7 +11,7 @@ overrun; one after expiry still posts, marked late: a service delivered is never
 from enum import StrEnum
 from typing import NamedTuple
 
-from pertoken.core.budgets import Attribution, Axis, BudgetIndex, CounterKey, Mode, Touch
+from pertoken.core.budgets import Attribution, Axis, Budget, BudgetIndex, CounterKey, Mode, Touch
 from pertoken.core.conditions import Conditions
 from pertoken.core.usage import Completeness, Parts, Quantities, tokens_total
 
@@ -420,7 +420,7 @@ class Books:
 
     def _post(self, event: Event, rows: Rows) -> None:
         for touch, counter in rows:
-            counter.spent += spent_amount(event, touch.budget.axis)
+            counter.spent += spent_amount(event, touch.budget)
             counter.changed = True
         self.events[event.source, event.event_id] = event.body_hash
         self.new_events.append(event)
@@ -486,10 +486,11 @@ def _warned(rows: Rows) -> tuple[Remaining, ...]:
     return tuple(warned)
 
 
-def spent_amount(event: Event, axis: Axis) -> int:
-    """Return what an event spends of a budget on `axis`."""
+def spent_amount(event: Event, budget: Budget) -> int:
+    """Return what an event spends of `budget`: of one in another currency than its cost, nothing."""
+    axis = budget.axis
     if axis is MONEY:
-        return event.cost_picos
+        return event.cost_picos if event.currency == budget.currency else 0
     if axis is TOKENS:
         return tokens_total(event.quantities)
     return 1 if axis is Axis.REQUESTS and event.corrects is None else 0

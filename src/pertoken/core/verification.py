@@ -32,13 +32,13 @@ class Counters:
         """Add what an event spent."""
         for touch in self._index.touched(event.attribution, event.opened_at_us):
             if touch.key.window_start_us >= self._since_us.get(touch.key.budget_id, 0):
-                self.add_spent(touch.key, spent_amount(event, touch.budget.axis))
+                self.add_spent(touch.key, spent_amount(event, touch.budget))
 
-    def add_total(self, attribution: Attribution, sums: Sequence[int]) -> None:
-        """Add sums of events, in the order of SUMS, to the counters of windows without end."""
+    def add_total(self, attribution: Attribution, currency: str, sums: Sequence[int]) -> None:
+        """Add sums of events of one currency, in the order of SUMS, to the counters of windows without end."""
         for touch in self._index.touched(attribution, 0):
             if touch.budget.window is Window.TOTAL:
-                self.add_spent(touch.key, _spent(touch.budget, sums))
+                self.add_spent(touch.key, _spent(touch.budget, currency, sums))
 
     def add_spent(self, key: CounterKey, amount: int) -> None:
         """Add to what was spent."""
@@ -69,9 +69,10 @@ def spent_sum(budget: Budget, window_start_us: int, row: Sum) -> tuple[CounterKe
     each = "" if budget.each is None else row.values[0]
     if each is None or (not each and budget.each is not None and not budget.each.startswith(TAG_PREFIX)):
         return None
-    return CounterKey(budget.budget_id, each, window_start_us), _spent(budget, row.sums)
+    return CounterKey(budget.budget_id, each, window_start_us), _spent(budget, row.currency, row.sums)
 
 
-def _spent(budget: Budget, sums: Sequence[int]) -> int:
-    spent = {Axis.MONEY: sums[_COST], Axis.TOKENS: sums[_INPUT] + sums[_OUTPUT], Axis.REQUESTS: sums[_CALLS]}
+def _spent(budget: Budget, currency: str, sums: Sequence[int]) -> int:
+    cost_picos = sums[_COST] if currency == budget.currency else 0
+    spent = {Axis.MONEY: cost_picos, Axis.TOKENS: sums[_INPUT] + sums[_OUTPUT], Axis.REQUESTS: sums[_CALLS]}
     return spent.get(budget.axis, 0)

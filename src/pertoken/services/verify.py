@@ -94,8 +94,8 @@ class _Counters:
         self._conversations = any(one.conversations for one in whole)
         self.sums = Counters(BudgetIndex(self._budgets.values()), self._since_us)
         for one in whole:
-            for attribution, _, amounts in archive.archived_sums(one):
-                self.sums.add_total(attribution, amounts)
+            for attribution, currency, amounts in archive.archived_sums(one):
+                self.sums.add_total(attribution, currency, amounts)
 
     def check(self, checked: dict[str, int]) -> Iterator[Difference]:
         """Compare what was derived with what is kept; count the counters that only archived events could say."""

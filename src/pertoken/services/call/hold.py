@@ -7,7 +7,7 @@ from pertoken.core import bounds, rating
 from pertoken.core.bounds import MediaItem
 from pertoken.core.budgets import Axis, Budget, Step
 from pertoken.core.errors import Code, Refusal
-from pertoken.core.ledger import Claim, Held, Hold, Known, OpenHold, Refused, Remaining, Stale
+from pertoken.core.ledger import Claim, Held, Hold, Known, Look, OpenHold, Refused, Remaining, Stale
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, US_PER_SECOND, format_time
 from pertoken.core.rating import Unpriced
@@ -63,8 +63,9 @@ async def open_hold(
     Where it does not fit, the tokens are counted, and then the steps of the budget that decided are tried in turn.
     """
     try:
-        bound = first_bound(request)
-        if isinstance(bound, Refusal):
+        foreign = await _refuse_another_currency(request, world)
+        bound = first_bound(request) if foreign is None else foreign
+        if isinstance(bound, Refusal | Stale):
             return bound
         for attempts_left in reversed(range(ATTEMPTS_MAX)):
             amount = amount_of(request, bound)
@@ -90,6 +91,28 @@ async def open_hold(
         raise AssertionError("the last attempt ends in a hold or a refusal")
     except StoreUnavailable as error:
         return Refusal(Code.STORE_UNAVAILABLE, f"the ledger cannot be written, so no call is served: {error}")
+
+
+async def _refuse_another_currency(request: Request, world: World) -> Refusal | Stale | None:
+    foreign, revision = _in_another_currency(request, world), world.ledger.directory.revision
+    if foreign is None:
+        return None
+    await world.ledger.submit(Look())  # no refusal by a directory that may be an old one
+    return foreign if world.ledger.directory.revision == revision else Stale()
+
+
+def _in_another_currency(request: Request, world: World) -> Refusal | None:
+    """Refuse what a budget in another currency would have to count: no rate of exchange is known here."""
+    for rates in request.rates:
+        budgets = world.ledger.directory.budgets
+        foreign = budgets.in_another_currency(request.attribution, request.opened_at_us, rates.currency)
+        if foreign is not None:
+            message = (
+                f"{request.model} is priced in {rates.currency} and budget {foreign.name!r} is in {foreign.currency}: "
+                f"give these calls a budget in {rates.currency}, out of that one's scope; see: pertoken budget status"
+            )
+            return Refusal(Code.BUDGET_EXCEEDED, message)
+    return None
 
 
 def first_bound(request: Request) -> Bound | Refusal:
