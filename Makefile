@@ -52,7 +52,7 @@ COMPILED := $(addprefix pertoken/,$(addsuffix .py, \
 
 compiled: $(STAMP)  ## the hot modules as C, beside their source: needs a C compiler; undone by `make pure`
 	cd src && PYTHONWARNINGS=ignore ../$(BIN)/mypyc $(COMPILED) > ../.venv/compiled.log 2>&1 || (tail -20 ../.venv/compiled.log; exit 1)
-	rm -rf src/build
+	rm -rf src/build src/.mypy_cache
 
 pure:  ## Python alone
 	find src -name '*.so' -delete

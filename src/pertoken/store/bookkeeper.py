@@ -33,6 +33,7 @@ class Bookkeeper:
         self._now_us = now_us
         self._tables = LedgerTables(database.sql)
         self._books: Books | None = None  # decided, not yet committed
+        self.others_write = False  # whether `decide` found another process writing
         self.directory = Directory(0, (), ())
         self.prices = PriceBook(())
 
@@ -51,7 +52,8 @@ class Bookkeeper:
         None, with nothing done, when that would take long and `wait` is not said: another process is writing, or the
         directory changed and must be read. Raises StoreFailed; then nothing was done.
         """
-        if not self._writer.begin(wait=wait):
+        self.others_write = not self._writer.begin(wait=wait)
+        if self.others_write:
             return None
         cursor = self._writer.cursor
         try:
@@ -81,6 +83,11 @@ class Bookkeeper:
         """Write a row that is there already: the database takes writes, not only readers. Raises StoreFailed."""
         with self._database.write() as connection:
             directory.touch(connection)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether another connection has written between our last two transactions."""
+        return self._writer.changed_by_others
 
     def commit(self) -> bool:
         """Make what was decided durable; tell whether anything was. Raises StoreFailed; then nothing was done."""

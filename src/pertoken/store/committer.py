@@ -38,6 +38,8 @@ QUEUE_MAX = 20_000
 BATCH_MAX = 1_000
 QUICK_MAX = 200  # commands that are decided on the event loop's thread; more would stop it for too long
 OWED_MAX = 20_000
+PAUSE_S = 0.0005  # between two tries while another process is writing, and after a batch where others write, too
+TRIES_MAX = 20  # before the thread waits instead
 TIDY_US = 600 * 1_000_000  # how often what is only kept for a time is removed
 LOOK_S = 1.0  # how often changes, expired holds and owed settlements are looked for
 
@@ -90,6 +92,7 @@ class Committer:
         self._waiting: collections.deque[_Waiting] = collections.deque()
         self._owed: collections.deque[Command] = collections.deque()
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._tries = 0  # to begin a batch while another process is writing
         self._busy = False  # a batch is on its way, or about to begin
         self._look_due = False
         self._tidied_at_us = 0
@@ -171,6 +174,13 @@ class Committer:
         if 0 < len(batch) <= QUICK_MAX:
             with contextlib.suppress(StoreFailed):  # the thread tries again, and deals with it
                 decided = self._bookkeeper.decide([command for command, _ in batch], wait=False)
+            if decided is None and self._bookkeeper.others_write and self._tries < TRIES_MAX:
+                self._tries += 1
+                self._look_due = look
+                waiting.extendleft(reversed(batch))
+                self._loop.call_later(PAUSE_S, self._begin)
+                return
+        self._tries = 0
         self._jobs.put(_Job(batch, decided, look))
 
     def _finished(self, done: Sequence[_Done]) -> None:
@@ -183,7 +193,10 @@ class Committer:
                 future.exception()  # a caller that went away must not leave a warning behind
             else:
                 future.set_result(result)
-        self._loop.call_soon(self._begin)
+        if self._bookkeeper.is_shared:
+            self._loop.call_later(PAUSE_S, self._begin)  # the others' turn; ours gathers meanwhile
+        else:
+            self._loop.call_soon(self._begin)
 
     def _look_soon(self) -> None:
         self._look_due = True
