@@ -39,7 +39,7 @@ attack: $(STAMP)  ## 5,000 calls from 500 connections against 1 USD
 soak: $(STAMP)  ## 15 minutes of mixed traffic, flat to the end: make soak, or make soak CALLS=1000000
 	SOAK_SECONDS=$(or $(SOAK_SECONDS),900) SOAK_CALLS=$(CALLS) $(BIN)/pytest tests/soak -s
 
-bench: $(STAMP)  ## pertoken beside its peers on this machine; BENCH="--quick --without-peers" is shorter
+bench: compiled  ## pertoken beside its peers on this machine; BENCH="--quick --without-peers" is shorter
 	$(BIN)/python bench/run.py $(BENCH)
 
 # Typed code that every call runs, and that no test reaches into: docs/decisions/0009-compiled.md
