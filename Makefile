@@ -47,7 +47,7 @@ COMPILED := $(addprefix pertoken/,$(addsuffix .py, \
 	$(addprefix core/,bounds budgets conditions directory ids ledger money periods rates rating secrets usage) \
 	$(addprefix wire/,body content sse stream usage_table) \
 	services/offers services/pricing services/serve \
-	$(addprefix services/call/,admit attempt claim forward hold identify outrun refuse relay settle understand) \
+	$(addprefix services/call/,admit attempt claim count forward hold identify outrun refuse relay settle understand) \
 	$(addprefix store/,bookkeeper claims codec ledger statement)))
 
 compiled: $(STAMP)  ## the hot modules as C, beside their source: needs a C compiler; undone by `make pure`

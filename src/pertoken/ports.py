@@ -74,6 +74,9 @@ class Clock(Protocol):
 class Tokenizers(Protocol):
     """Counts tokens for a family of models."""
 
+    def is_ready(self, family: Family) -> bool:
+        """Tell whether counting for `family` begins at once: its vocabulary has been read."""
+
     def count_text(self, family: Family, text: str) -> Counted:
         """Return the tokens of plain text."""
 

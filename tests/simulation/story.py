@@ -13,6 +13,7 @@ from tests.simulation.loop import SeededClock, VirtualLoop, run
 from tests.simulation.store import Faults, FaultyDatabase, Journal, SimulatedCommitter
 
 from pertoken.catalogs.limits import ModelLimits
+from pertoken.core.bounds import family_of
 from pertoken.core.secrets import Hasher
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.services import budgets, keys
@@ -30,6 +31,7 @@ from pertoken.wire import routes
 
 HASHER = Hasher(b"the secret key of a simulated world")
 TOKENIZERS = Tokenizers()
+TOKENIZERS.count_text(family_of("gpt-4o"), "")  # reading a vocabulary takes a thread, which virtual time has none for
 MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5", "google": "gemini-2.5-flash"}
 FAULTS = (
     "http_500", "http_429", "stall", "cut_midstream", "no_usage", "garbage_usage", "wrong_model", "double_usage",

@@ -20,6 +20,7 @@ from pertoken.wire.format import Content
 # A longer text is counted in pieces: half a million blanks overflow the stack of tiktoken's regular expressions, and a
 # list of ten million tokens takes half a gigabyte.
 PIECE_CHARACTERS = 20_000
+_NEAREST = "o200k_base"  # for a family that has no encoding of its own here
 _SEAM_CHARACTERS = 1_000  # at the end of a piece, where a place to cut is looked for
 
 # Between two words: with every pattern below, a token ends with the letter, and another begins with the blank.
@@ -33,6 +34,10 @@ class Tokenizers:
         self._encodings: dict[str, tiktoken.Encoding] = {}
         self._lock = threading.Lock()
 
+    def is_ready(self, family: Family) -> bool:
+        """Tell whether counting for `family` begins at once: its vocabulary has been read."""
+        return (family.exact or _NEAREST) in self._encodings
+
     def count_text(self, family: Family, text: str) -> Counted:
         """Return the tokens of plain text: exact where the family's encoding is known, else scaled up by its factor."""
         tokens = self._raw(family, (text,))
@@ -45,7 +50,7 @@ class Tokenizers:
         return self._raw(family, [*content.texts, *(tool.decode("utf-8", "replace") for tool in content.tools_json)])
 
     def _raw(self, family: Family, texts: Sequence[str]) -> int:
-        encoding = self._encoding(family.exact or "o200k_base")
+        encoding = self._encoding(family.exact or _NEAREST)
         pieces = (piece for text in texts for piece in _pieces(text))
         tokens = sum(len(encoding.encode(piece, disallowed_special=())) for piece in pieces)
         if family.single_digits:

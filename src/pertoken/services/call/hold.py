@@ -1,6 +1,5 @@
 """Steps 5 to 7: bound what the call can cost, quote it, and hold that much, durably, before anything is sent."""
 
-import asyncio
 from typing import NamedTuple
 
 from pertoken.core import bounds, rating
@@ -13,6 +12,7 @@ from pertoken.core.periods import FOREVER_US, US_PER_SECOND, format_time
 from pertoken.core.rating import Unpriced
 from pertoken.core.units import OUTPUT_UNITS, TOKEN_UNITS
 from pertoken.ports import StoreUnavailable
+from pertoken.services.call.count import count
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest, Content
@@ -20,7 +20,6 @@ from pertoken.wire.format import BadRequest, Content
 OUTPUT_TOKENS_MIN = 16  # a shorter cap than this is a refusal, not an answer
 OUTPUT_TOKENS_DEFAULT = 131_072  # of a model whose own limit is not known: as much as all but a few make
 ATTEMPTS_MAX = 5  # of fitting a call into what others leave; each but the first is smaller
-COUNT_IN_THREAD_BYTES = 64 * 1024  # counting takes 0.1 ms a kilobyte: longer texts must not stop the event loop
 NOTHING: frozenset[str] = frozenset()
 LONG_CACHE = frozenset({"cache_write_1h_tokens"})
 
@@ -219,10 +218,7 @@ async def _count(request: Request, bound: Bound, world: World) -> Bound | None:
     if isinstance(content, Refusal) or request.facts.hidden_input is not None:
         return bound._replace(counted=True)
     family = request.family
-    if len(request.body) > COUNT_IN_THREAD_BYTES:
-        tokens = await asyncio.to_thread(world.tokenizers.count_content, family, content)
-    else:
-        tokens = world.tokenizers.count_content(family, content)
+    tokens = await count(world, family, len(request.body), world.tokenizers.count_content, family, content)
     text_max = bounds.counted_bound(
         tokens, family, messages=content.messages, names=content.names, tools=request.facts.has_tools
     )

@@ -6,11 +6,10 @@ for a thousand tokens: so it is counted only when the bytes passed on could be t
 rate seen so far, the hold would be used up. A stream that stays well below its cap is never counted.
 """
 
-import asyncio
-
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ledger import Refused, Resize, Resized
 from pertoken.ports import ProviderFailed, StoreUnavailable
+from pertoken.services.call.count import count
 from pertoken.services.call.hold import Holding, amount_of, explain_refusal, with_output
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
@@ -19,7 +18,6 @@ from pertoken.wire.format import StreamReader
 BYTES_PER_TOKEN_MIN = 50  # as passed on, with all that stands around a token; most have 120 to 250
 STEP_TOKENS = 64  # counted again after so many at the earliest
 GRACE = 1.05  # what an answer may seem to make beyond its cap: an end, a refusal, a call's brackets
-COUNT_IN_THREAD_CHARACTERS = 64 * 1024
 DOUBT = 2  # a count by another tokenizer than the model's may be so many times too large
 
 
@@ -86,9 +84,8 @@ class Outrun:
 
     async def _count(self) -> int:
         text, family = self._reader.text(), self._request.family
-        if len(text) > COUNT_IN_THREAD_CHARACTERS:
-            return (await asyncio.to_thread(self._world.tokenizers.count_text, family, text)).tokens
-        return self._world.tokenizers.count_text(family, text).tokens
+        counted = await count(self._world, family, len(text), self._world.tokenizers.count_text, family, text)
+        return counted.tokens
 
     @staticmethod
     def _held_tokens(holding: Holding) -> int:

@@ -1,12 +1,12 @@
 """Steps 10 and 11: from usage to exact lines, and from a hold to a posted event, once."""
 
-import asyncio
 from collections.abc import Callable, Mapping
 
 from pertoken.core import bounds, conditions
 from pertoken.core.ledger import Event, EventStatus, Outcome, Settle, Settled
 from pertoken.core.usage import Completeness
 from pertoken.ports import StoreUnavailable
+from pertoken.services.call.count import count
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.relay import Relayed
@@ -16,7 +16,6 @@ from pertoken.services.world import World
 from pertoken.wire.format import BadRequest
 
 SOURCE = "gateway"
-COUNT_IN_THREAD_CHARACTERS = 64 * 1024  # counting takes 0.1 ms a thousand: longer texts must not stop the event loop
 
 
 async def settle(  # noqa: PLR0917 - what is known of the call
@@ -100,9 +99,8 @@ def to_event(  # noqa: PLR0917 - what is known of the call
 
 async def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World) -> dict[str, int]:
     """Count what the provider did not say, in a thread where that takes long."""
-    if len(relayed.text or "") + len(request.body) > COUNT_IN_THREAD_CHARACTERS:
-        return await asyncio.to_thread(_count, request, holding, relayed, world)
-    return _count(request, holding, relayed, world)
+    letters = len(relayed.text or "") + len(request.body)
+    return await count(world, request.family, letters, _count, request, holding, relayed, world)
 
 
 def _count(request: Request, holding: Holding, relayed: Relayed, world: World) -> dict[str, int]:
