@@ -55,6 +55,19 @@ def test_a_damaged_file_is_refused(tmp_path: Path, damage: bytes) -> None:
         read_file(path)
 
 
+def test_a_key_that_is_gone_is_asked_for(database: Database, tmp_path: Path) -> None:
+    """A database whose key file is gone gets no new one: with it, every key would be unknown for a wrong reason."""
+    path = tmp_path / "key"
+    open_hasher(database, None, path)
+    kept = path.rename(tmp_path / "elsewhere")
+
+    with pytest.raises(StoreFailed, match="bring back a copy"):
+        open_hasher(database, None, path)
+    assert not path.exists()
+    kept.rename(path)
+    open_hasher(database, None, path)
+
+
 def test_another_key_is_told_at_once(database: Database, tmp_path: Path) -> None:
     """A database opened with another key than its own says so, instead of refusing every secret."""
     ours = open_hasher(database, TEXT, tmp_path / "none")
@@ -62,8 +75,11 @@ def test_another_key_is_told_at_once(database: Database, tmp_path: Path) -> None
 
     with pytest.raises(StoreFailed, match="PERTOKEN_SECRET_KEY is not the one"):
         open_hasher(database, TEXT + "!", tmp_path / "none")
-    with pytest.raises(StoreFailed, match=r"the file .*/none is not the one"):
+    with pytest.raises(StoreFailed, match="set PERTOKEN_SECRET_KEY"):
         open_hasher(database, None, tmp_path / "none")
+    read_file(tmp_path / "another")
+    with pytest.raises(StoreFailed, match=r"the file .*/another is not the one"):
+        open_hasher(database, None, tmp_path / "another")
     assert not (set(tmp_path.glob("*.key*")) - {tmp_path / "pertoken.db.key"})
 
 

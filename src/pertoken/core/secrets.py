@@ -5,6 +5,7 @@ import hmac
 
 KEY_BYTES_MIN = 32
 MEMORY_MAX = 10_000
+REMEMBERED_BYTES_MAX = 256  # what is shown as a secret may be as long as a head, and is no key of ours
 CHOSEN_CHARACTERS_MIN = 16  # of a secret that a person chose
 DISTINCT_MIN = 8
 # What stands first in every list of guesses.
@@ -31,9 +32,11 @@ class Hasher:
         """Return what is stored in place of a secret, 32 bytes. Remembering the last ones saves 2 us a call."""
         known = self._memory.get(secret)
         if known is None:
-            if len(self._memory) >= MEMORY_MAX:
-                self._memory.clear()
-            known = self._memory[secret] = hmac.digest(self._secret_key, secret, hashlib.sha256)
+            known = hmac.digest(self._secret_key, secret, hashlib.sha256)
+            if len(secret) <= REMEMBERED_BYTES_MAX:
+                if len(self._memory) >= MEMORY_MAX:
+                    self._memory.clear()
+                self._memory[secret] = known
         return known
 
     @property

@@ -16,13 +16,18 @@ NEW_KEY_BYTES = 32
 
 
 def open_hasher(database: Database, secret_key: str | None, path: Path) -> Hasher:
-    """Return what hashes secrets: under `secret_key`, or under the key in the file at `path`, made where it is missing.
+    """Return what hashes secrets: under `secret_key`, or under the key in the file at `path`, made for a new database.
 
     Raises StoreFailed where the key cannot be read, or is not the one that the database's keys were hashed with.
     """
-    hasher = Hasher(read_file(path) if secret_key is None else secret_key.encode())
     with database.read() as connection:
         known = connection.execute(sa.select(secret_checks.c.digest)).scalar()
+    if known is not None and secret_key is None and not path.exists():
+        raise StoreFailed(
+            f"the keys in {database.place} were made with a secret key that is not here: bring back a copy of {path}, "
+            "or set PERTOKEN_SECRET_KEY to what it was (docs/how-to/keys.md)"
+        )
+    hasher = Hasher(read_file(path) if secret_key is None else secret_key.encode())
     if known is None:
         with database.write() as connection:
             known = connection.execute(sa.select(secret_checks.c.digest)).scalar()
