@@ -44,13 +44,13 @@ bench: compiled  ## pertoken beside its peers on this machine; BENCH="--quick --
 
 # Typed code that every call runs, and that no test reaches into: docs/decisions/0009-compiled.md
 COMPILED := $(addprefix pertoken/,$(addsuffix .py, \
-	$(addprefix core/,bounds budgets conditions directory ids ledger money periods rates rating secrets usage) \
+	$(addprefix core/,bounds budgets conditions directory ids ledger money periods rates rating reporting secrets usage) \
 	$(addprefix wire/,body content sse stream usage_table) \
-	services/offers services/pricing services/serve \
+	$(addprefix services/,ingest offers pricing serve) \
 	$(addprefix services/call/,admit attempt claim count forward hold identify outrun refuse relay settle understand) \
 	$(addprefix store/,bookkeeper claims codec ledger statement)))
 
-compiled: $(STAMP)  ## the hot modules as C, beside their source: needs a C compiler; undone by `make pure`
+compiled: $(STAMP) pure  ## the hot modules as C, beside their source: needs a C compiler; undone by `make pure`
 	cd src && PYTHONWARNINGS=ignore ../$(BIN)/mypyc $(COMPILED) > ../.venv/compiled.log 2>&1 || (tail -20 ../.venv/compiled.log; exit 1)
 	rm -rf src/build src/.mypy_cache
 

@@ -60,6 +60,12 @@ class Ledger(Protocol):
     def submit(self, command: Command) -> "asyncio.Future[Result]":
         """Return a future of the result, resolved when the command is on disk. Fails with StoreUnavailable."""
 
+    def submit_all(self, commands: Sequence[Command]) -> "asyncio.Future[list[Result]]":
+        """Return a future of the results, resolved when all commands are on disk.
+
+        Fails with StoreUnavailable where one of them could not be done; the others may have been.
+        """
+
 
 class Clock(Protocol):
     """Time and chance, so that tests and simulations can bring their own."""

@@ -302,13 +302,13 @@ def test_a_store_that_fails_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) ->
     """When events cannot be written the answer says so, and when to ask again; asked again they count once."""
     reported = event()
 
-    def fail(_command: object) -> object:
+    def fail(_commands: object) -> object:
         future = api.loop.create_future()
         future.set_exception(StoreUnavailable("the disk is full"))
         return future
 
     with monkeypatch.context() as broken:
-        broken.setattr(api.committer, "submit", fail)
+        broken.setattr(api.committer, "submit_all", fail)
         reply = api("POST", "/api/v1/events", reported)
 
     assert (reply.status, reply.json["code"], reply.headers["retry-after"]) == (503, "store_unavailable", "1")

@@ -42,7 +42,7 @@ from pertoken.services.verify import verify
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.backend import StoreFailed
-from pertoken.store.committer import Committer, Owner
+from pertoken.store.committer import QUEUE_MAX, Committer, Owner
 from pertoken.store.database import Database
 from pertoken.wiring import SystemClock
 
@@ -327,6 +327,52 @@ def test_a_command_that_does_not_fit_fails_alone(database: Database) -> None:
 
         assert isinstance(results[0], Held)
         assert isinstance(results[1], StoreUnavailable)
+
+    run(database, story)
+
+
+def test_commands_submitted_together_have_one_wait(database: Database) -> None:
+    """Their results come in their order, once all are on disk; none at all are done at once."""
+
+    async def story(committer: Committer) -> None:
+        revision = committer.directory.revision
+        commands = [OpenHold(hold(f"call_{number}"), revision) for number in range(1_500)]  # more than one batch
+
+        assert await committer.submit_all([]) == []
+        results = await committer.submit_all([commands[0], *commands])
+
+        assert results[1] == Duplicate()
+        assert all(isinstance(result, Held) for result in [results[0], *results[2:]])
+
+    run(database, story)
+
+
+def test_together_they_fail_where_one_cannot_be_done(database: Database) -> None:
+    """The wait fails when one of them cannot be written, after the others are: asked again, those are duplicates."""
+
+    async def story(committer: Committer) -> None:
+        revision = committer.directory.revision
+        good, bad = OpenHold(hold("call_1"), revision), OpenHold(hold("call_2", picos=10**38), revision)
+
+        with pytest.raises(StoreUnavailable):
+            await committer.submit_all([bad, good])
+
+        assert await committer.submit_all([good]) == [Duplicate()]
+
+    run(database, story)
+
+
+def test_more_than_can_wait_is_refused_as_a_whole(database: Database) -> None:
+    """Commands beyond the queue's end are unavailable, all of them, and nothing of them is written."""
+
+    async def story(committer: Committer) -> None:
+        revision = committer.directory.revision
+        one = OpenHold(hold("call_1"), revision)
+
+        with pytest.raises(StoreUnavailable, match="too many"):
+            await committer.submit_all([one] * (QUEUE_MAX + 1))
+
+        assert isinstance(await committer.submit(one), Held)
 
     run(database, story)
 

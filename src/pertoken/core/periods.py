@@ -72,7 +72,8 @@ def load_zone(name: str) -> ZoneInfo:
 
 def to_us(moment: datetime) -> int:
     """Return microseconds since the epoch of an aware `moment`, exactly."""
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    since = moment - _EPOCH
+    return since.days * DAY_US + since.seconds * US_PER_SECOND + since.microseconds
 
 
 def parse_time(text: str, zone: str = "UTC") -> int:

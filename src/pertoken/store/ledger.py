@@ -13,7 +13,7 @@ from pertoken.core.budgets import Attribution, CounterKey
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Books, Command, Counter, EndedHold, Event, Hold, HoldEnd
 from pertoken.core.periods import DAY_US
-from pertoken.core.reporting import QUARTER_US, SUMS, event_sums
+from pertoken.core.reporting import QUARTER_US, SUMS, Sums, add_sums, event_sums
 from pertoken.store import claims, codec
 from pertoken.store.schema import (
     Row,
@@ -35,7 +35,7 @@ from pertoken.store.statement import Sql, Write
 SERIES_MEMORY_MAX = 50_000
 ROWS_MEMORY_MAX = 100_000
 NOBODY = Attribution()
-RollupSums = dict[tuple[int, int, str], tuple[int, ...]]  # (start, series, currency) -> amounts
+RollupSums = dict[tuple[int, int, str], Sums]  # (start, series, currency) -> amounts
 RESIZED = ("amount_picos", "tokens", "expires_at_us")
 
 
@@ -208,18 +208,17 @@ class LedgerTables:
     def _save_events(self, cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> None:
         entry_ids = self._post(cursor, new_events, posted_at_us)
         quarters: RollupSums = {}
-        days: RollupSums = {}
         rows = []
         for event in new_events:
             series_id = self.series_id(cursor, event.attribution)
             entry_id = entry_ids[_entry_of(event)] if event.cost_picos else None
             rows.append(event_row(event, series_id, entry_id))
-            add_to_rollups(quarters, days, series_id, event)
+            add_to_rollups(quarters, series_id, event)
         named = [(one.event_id, one.source, one.body_hash, one.occurred_at_us) for one in new_events]
         self._statements.insert_identity.run(cursor, named)
         self._statements.insert_event.run(cursor, rows)
         self._statements.add_rollup.run(cursor, [(*slot, *amounts) for slot, amounts in quarters.items()])
-        self._statements.add_day_rollup.run(cursor, [(*slot, *amounts) for slot, amounts in days.items()])
+        self._statements.add_day_rollup.run(cursor, [(*slot, *amounts) for slot, amounts in days_of(quarters).items()])
 
     def _post(self, cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> dict[tuple[str, str, str], int]:
         """Post one balanced entry for each kind, provider and currency of `new_events`; return the entries' ids."""
@@ -263,16 +262,18 @@ def _entry_of(event: Event) -> tuple[str, str, str]:
     return kind, event.attribution.provider or "", event.currency
 
 
-def add_to_rollups(quarters: RollupSums, days: RollupSums, series_id: int, event: Event) -> None:
-    """Add one event to the sums of its quarter of an hour and of its day, in the order of SUMS."""
-    amounts = event_sums(event)
-    for sums, width_us in ((quarters, QUARTER_US), (days, DAY_US)):
-        slot = (event.occurred_at_us - event.occurred_at_us % width_us, series_id, event.currency)
-        before = sums.get(slot)
-        if before is not None:
-            sums[slot] = tuple([one + other for one, other in zip(before, amounts, strict=True)])
-        else:
-            sums[slot] = amounts
+def add_to_rollups(quarters: RollupSums, series_id: int, event: Event) -> None:
+    """Add one event to the sums of its quarter of an hour."""
+    at_us = event.occurred_at_us
+    add_sums(quarters, (at_us - at_us % QUARTER_US, series_id, event.currency), event_sums(event))
+
+
+def days_of(quarters: RollupSums) -> RollupSums:
+    """Return the sums of days from those of quarters of an hour."""
+    days: RollupSums = {}
+    for (start_us, series_id, currency), amounts in quarters.items():
+        add_sums(days, (start_us - start_us % DAY_US, series_id, currency), amounts)
+    return days
 
 
 def read_hold(row: Row) -> Hold:

@@ -1,6 +1,7 @@
 """SQLite: one file, in WAL mode. Writers begin IMMEDIATE, so one writes at a time."""
 
 import contextlib
+import operator
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -13,6 +14,12 @@ from pertoken.store.backend import WAIT_S_MAX, StoreFailed
 from pertoken.store.statement import SQLITE
 
 BUSY_POLL_S = 0.001
+
+# Before it binds one of these as it is, the driver looks for two methods that could say otherwise; an adapter, which
+# gives back what it is given, it finds sooner: 0.1 us instead of 0.2 for each None or bool, 1.6 us of an event.
+sqlite3.register_adapter(type(None), {}.get)
+sqlite3.register_adapter(bool, operator.index)
+sqlite3.register_adapter(bytes, bytes)
 
 
 class Sqlite:
