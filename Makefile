@@ -42,13 +42,15 @@ soak: $(STAMP)  ## 15 minutes of mixed traffic, flat to the end: make soak, or m
 bench: compiled  ## pertoken beside its peers on this machine; BENCH="--quick --without-peers" is shorter
 	$(BIN)/python bench/run.py $(BENCH)
 
-# Typed code that every call runs, and that no test reaches into: docs/decisions/0009-compiled.md
+# Typed code that every call runs: docs/decisions/0009-compiled.md
 COMPILED := $(addprefix pertoken/,$(addsuffix .py, \
-	$(addprefix core/,bounds budgets conditions directory ids ledger money periods rates rating reporting secrets usage) \
-	$(addprefix wire/,body content sse stream usage_table) \
+	$(addprefix core/,bounds budgets conditions directory ids ledger money periods price_book rates rating reporting secrets usage) \
+	$(addprefix gateway/,exchange heads) \
 	$(addprefix services/,ingest offers pricing serve) \
 	$(addprefix services/call/,admit attempt claim count forward hold identify outrun refuse relay settle understand) \
-	$(addprefix store/,bookkeeper claims codec ledger statement)))
+	$(addprefix store/,bookkeeper claims codec committer ledger sqlite statement) \
+	$(addprefix upstream/,connection http pool registry request response transfer) \
+	$(addprefix wire/,body content sse stream usage_table)))
 
 compiled: $(STAMP) pure  ## the hot modules as C, beside their source: needs a C compiler; undone by `make pure`
 	cd src && PYTHONWARNINGS=ignore ../$(BIN)/mypyc $(COMPILED) > ../.venv/compiled.log 2>&1 || (tail -20 ../.venv/compiled.log; exit 1)

@@ -4,7 +4,6 @@ from functools import lru_cache
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32, lower case: no i, l, o, u
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
-_SHIFTS = tuple(range(0, 1000, 10))
 RANDOM_BITS = 80
 KEY_PREFIX = "sk-pt-"  # "sk-" tells secret scanners and people what it is
 ADMIN_PREFIX = "sk-pt-admin-"
@@ -31,6 +30,8 @@ def _milliseconds(now_ms: int) -> str:
 
 
 def _base32(number: int, width: int) -> str:
-    pairs = [_PAIRS[number >> shift & 1023] for shift in _SHIFTS[: -(-width // 2)]]
-    pairs.reverse()
-    return "".join(pairs)[-width:]
+    text = ""
+    for _ in range(-(-width // 2)):
+        text = _PAIRS[number & 1023] + text
+        number >>= 10
+    return text[-width:]

@@ -178,7 +178,7 @@ class Transfer:
             return
         if full and not self._full:
             self._full = True
-            if not self._paused and not self.complete and self.error is None:
+            if not self._paused and not self._ended:
                 self._paused = True
                 self._carrier.pause()
             self.wake()
@@ -192,10 +192,10 @@ class Transfer:
             error = _too_large(bytes_max)
             self._carrier_fail(error)
             raise error
-        if not self.complete and self.error is None:
+        if not self._ended:
             self._unread_bytes, self._whole_max, self._blocks = unread_bytes, bytes_max, []
             self._resume()
-            while not self.complete and self.error is None:
+            while not self._ended:
                 await self.wait()
         blocks, self._blocks = self._blocks or [], None
         self._unread_bytes = 0
@@ -222,8 +222,12 @@ class Transfer:
         """Whoever asked does not want the rest: an unfinished answer costs its connection."""
         self._carrier_fail(ClientClosed("the answer was given up before it was complete", sent=True))
 
+    @property
+    def _ended(self) -> bool:
+        return self.complete or self.error is not None
+
     def _carrier_fail(self, error: UpstreamError) -> None:
-        if not self.complete and self.error is None:
+        if not self._ended:
             self._carrier.fail(error)
 
     def _resume(self) -> None:

@@ -64,7 +64,7 @@ async def open_hold(
     try:
         foreign = await _refuse_another_currency(request, world)
         bound = first_bound(request) if foreign is None else foreign
-        if isinstance(bound, Refusal | Stale):
+        if not isinstance(bound, Bound):
             return bound
         for attempts_left in reversed(range(ATTEMPTS_MAX)):
             amount = amount_of(request, bound)
