@@ -4,6 +4,7 @@ Two workers get two cores. Where the machine has no third one for the load gener
 same two, and what they used is taken off: calls are counted for the time that was left to the workers.
 """
 
+import functools
 import os
 import statistics
 import sys
@@ -21,9 +22,10 @@ from tables import Cell, Column, Table
 from turns import in_turns
 
 WORKERS = (1, 2)
-CONNECTIONS = 64
+CONNECTIONS = (64, 256, 512)  # with more of them, more calls share a commit, and the workers wait less for each other
 
 COLUMNS = (
+    Column("connections"),
     Column("workers", "{}"),
     Column("calls a second", "{:,.0f}"),
     Column("less the load's share", "{:,.0f}"),
@@ -44,28 +46,32 @@ class Worked(NamedTuple):
 
 def measure(effort: Effort, machine: Machine) -> Iterator[Table]:
     """Yield one worker beside two."""
-    print("workers", file=sys.stderr, flush=True)
     before = os.sched_getaffinity(0)
+    rows: list[list[Cell]] = []
     try:
         with scene([Pertoken(workers=count) for count in WORKERS], machine.cores()) as made:
             everybody = list(zip(WORKERS, made.running, strict=True))
             for count, one in everybody:
                 one.process.move(machine.cores(count).measured)
-            for pair in everybody:
-                _ask(made, machine, pair, effort.call_s / 2)
-            rounds = in_turns(everybody, lambda pair: _ask(made, machine, pair, effort.call_s), effort.rounds)
+            for connections in CONNECTIONS:
+                print(f"workers, {connections} connections", file=sys.stderr, flush=True)
+                ask = functools.partial(_ask, made, machine, connections)
+                for pair in everybody:
+                    ask(effort.call_s / 2, pair)
+                rows += _rows(connections, in_turns(everybody, functools.partial(ask, effort.call_s), effort.rounds))
     finally:
         os.sched_setaffinity(0, before)
-    yield _table(rounds, machine)
+    shared = "a core of its own" if machine.cores(WORKERS[-1]).apart else "shares the cores of two workers"
+    yield Table("workers on one database", COLUMNS, rows, (f"the load {shared}",))
 
 
-def _ask(made: Scene, machine: Machine, pair: tuple[int, Running], seconds: float) -> Worked:
+def _ask(made: Scene, machine: Machine, connections: int, seconds: float, pair: tuple[int, Running]) -> Worked:
     count, one = pair
     cores = machine.cores(count)
     made.direct.process.move(cores.around)
     os.sched_setaffinity(0, cores.around)
     load_before = time.process_time() + made.direct.process.cpu_s()
-    load = closed(one.target.address, message(one.target), CONNECTIONS, seconds, one.process.cpu_s)
+    load = closed(one.target.address, message(one.target), connections, seconds, one.process.cpu_s)
     answers = run(load)
     load_s = time.process_time() + made.direct.process.cpu_s() - load_before
     one.process.calm_down()
@@ -74,12 +80,12 @@ def _ask(made: Scene, machine: Machine, pair: tuple[int, Running], seconds: floa
     return Worked(answers.calls / answers.seconds, answers.calls / left_s, cpu_us, answers.failed)
 
 
-def _table(rounds: Sequence[Sequence[Worked]], machine: Machine) -> Table:
+def _rows(connections: int, rounds: Sequence[Sequence[Worked]]) -> list[list[Cell]]:
     rows: list[list[Cell]] = []
     for count, of_one in zip(WORKERS, rounds, strict=True):
         rate, alone, cpu_us = (statistics.median(values) for values in list(zip(*of_one, strict=True))[:3])
         if count == 1:
             single = alone
-        rows.append([str(count), rate, alone, alone / single, cpu_us, sum(worked.failed for worked in of_one)])
-    shared = "a core of its own" if machine.cores(WORKERS[-1]).apart else "shares the cores of two workers"
-    return Table("workers on one database", COLUMNS, rows, (f"{CONNECTIONS} connections; the load {shared}",))
+        failed = sum(worked.failed for worked in of_one)
+        rows.append([str(connections), str(count), rate, alone, alone / single, cpu_us, failed])
+    return rows
