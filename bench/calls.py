@@ -38,9 +38,9 @@ def measure(scene: Scene, effort: Effort) -> Iterator[Table]:
 def ask(one: Running, connections: int, seconds: float) -> Answers:
     """Ask somebody for some seconds, and wait until it is done with it."""
     load = closed(one.target.address, message(one.target), connections, seconds, one.process.cpu_s)
-    answers = run(load)
+    with one.awake():
+        answers = run(load)
     one.calls += answers.calls
-    one.process.calm_down()
     return answers
 
 

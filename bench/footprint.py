@@ -48,6 +48,9 @@ def measure(scene: Scene, effort: Effort) -> Iterator[Table]:
 
 def conclude(scene: Scene) -> Table:
     """Return what is to be said at the end by those that kept something of their calls."""
-    said: list[list[Cell]] = [[one.name, one.calls, one.peer.close(one.place)] for one in scene.running]
+    said: list[list[Cell]] = []
+    for one in scene.running:
+        with one.awake():
+            said.append([one.name, one.calls, one.peer.close(one.place)])
     columns = (Column("who"), Column("calls in all", "{:,}"), Column("what its books say then"))
     return Table("afterwards", columns, [row for row in said if row[-1]])

@@ -67,6 +67,14 @@ class Process:
                 return
             before = now
 
+    def suspend(self) -> None:
+        """Stop the whole tree where it is: it takes no CPU time until `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the tree run on."""
+        self._signal(signal.SIGCONT)
+
     def tail(self) -> str:
         """Return the end of what it said."""
         return self.log.read_text(errors="replace")[-2_000:]
@@ -74,6 +82,7 @@ class Process:
     def stop(self) -> None:
         """End the tree: ask the program, then kill by id whatever of it is still there."""
         tree = self.tree()
+        self.resume()
         self._popen.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(END_S)
@@ -85,6 +94,11 @@ class Process:
         ends_at = time.perf_counter() + END_S
         while any(map(lives, tree)) and time.perf_counter() < ends_at:  # a kill takes effect a little later
             time.sleep(0.01)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self.tree():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
 
 
 def lives(pid: int) -> bool:

@@ -41,9 +41,9 @@ def measure(scene: Scene, effort: Effort) -> Iterator[Table]:
 
 
 def _ask(one: Running, rate: int, seconds: float) -> Kept:
-    kept = run(opened(one.target.address, message(one.target), rate, seconds))
+    with one.awake():
+        kept = run(opened(one.target.address, message(one.target), rate, seconds))
     one.calls += len(kept.latencies_s)
-    one.process.calm_down()
     return kept
 
 

@@ -31,6 +31,22 @@ class Running:
         self.rested_bytes = process.memory_bytes()
         self.calls = 0
 
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[None]:
+        """Let it run while it is measured. Whoever is not is suspended: even at rest, some take a tenth of the core."""
+        self.process.resume()
+        self.process.calm_down()  # it may have something to catch up on
+        try:
+            yield
+        finally:
+            self.process.calm_down()
+            self.rest()
+
+    def rest(self) -> None:
+        """Suspend it; not the provider, whom everybody asks."""
+        if not isinstance(self.peer, Direct):
+            self.process.suspend()
+
 
 class Scene:
     """Whom to measure, whom not and why, and the provider behind them, which can be asked directly."""
@@ -88,7 +104,9 @@ def _start(peer: Peer, version: str, place: Place, cores: frozenset[int], stack:
     process = Process(start.command, cores, place.folder / "log", start.environ)
     stack.callback(process.stop)
     _until_right(process, start.target, streams=peer.streams)
-    return Running(peer, version, place, process, start.target)
+    running = Running(peer, version, place, process, start.target)
+    running.rest()
+    return running
 
 
 def _until_right(process: Process, target: Target, *, streams: bool) -> None:

@@ -81,9 +81,9 @@ def _notes(streams: int, stream: Stream) -> tuple[str, ...]:
 def _read(one: Running, count: int, stream: Stream) -> Flow:
     lasts_s = stream.chunks * stream.gap_ms / 1e3
     streams = Streams(one.target.address, message(one.target, stream), count)
-    flow = run(streams.read(lasts_s, one.process.cpu_s))
+    with one.awake():
+        flow = run(streams.read(lasts_s, one.process.cpu_s))
     one.calls += count
-    one.process.calm_down()
     return flow
 
 

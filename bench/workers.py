@@ -70,11 +70,11 @@ def _ask(made: Scene, machine: Machine, connections: int, seconds: float, pair: 
     cores = machine.cores(count)
     made.direct.process.move(cores.around)
     os.sched_setaffinity(0, cores.around)
-    load_before = time.process_time() + made.direct.process.cpu_s()
     load = closed(one.target.address, message(one.target), connections, seconds, one.process.cpu_s)
-    answers = run(load)
-    load_s = time.process_time() + made.direct.process.cpu_s() - load_before
-    one.process.calm_down()
+    with one.awake():
+        load_before = time.process_time() + made.direct.process.cpu_s()
+        answers = run(load)
+        load_s = time.process_time() + made.direct.process.cpu_s() - load_before
     left_s = answers.seconds if cores.apart else answers.seconds - load_s / len(cores.measured)
     cpu_us = answers.cpu_s / answers.calls * 1e6
     return Worked(answers.calls / answers.seconds, answers.calls / left_s, cpu_us, answers.failed)
