@@ -33,7 +33,11 @@ class Running:
 
     @contextlib.contextmanager
     def awake(self) -> Iterator[None]:
-        """Let it run while it is measured. Whoever is not is suspended: even at rest, some take a tenth of the core."""
+        """Let it run while it is measured, and suspend it then: even at rest some disturb the others.
+
+        LiteLLM takes 0.2 % of a core at rest, in bursts: in four turns of 5,000 calls a second, pertoken's p99 was 7 to
+        11 ms with the others suspended, and 8 to 37 ms with them awake.
+        """
         self.process.resume()
         self.process.calm_down()  # it may have something to catch up on
         try:

@@ -47,7 +47,6 @@ LOOK_S = 1.0  # how often changes, expired holds and owed settlements are looked
 log = logging.getLogger("pertoken.store")
 
 _T = TypeVar("_T")
-_NOT_YET = StoreUnavailable("not done yet")
 
 _Receive = Callable[[Result | StoreUnavailable], None]
 _Waiting = tuple[Command, _Receive]
@@ -77,14 +76,13 @@ class _Together:
 
     def __init__(self, future: "asyncio.Future[list[Result]]", number: int) -> None:
         self.future = future
-        self._results: list[Result | StoreUnavailable] = [_NOT_YET] * number
-        self._missing = number
+        self._number = number
+        self._results: list[Result | StoreUnavailable] = []
 
-    def receive(self, at: int, result: Result | StoreUnavailable) -> None:
-        """Take the result of one command; the last one ends the wait."""
-        self._results[at] = result
-        self._missing -= 1
-        if not self._missing:
+    def receive(self, result: Result | StoreUnavailable) -> None:
+        """Take the result of the next command, for they are done in their order; the last one ends the wait."""
+        self._results.append(result)
+        if len(self._results) == self._number:
             failed = next((one for one in self._results if isinstance(one, StoreUnavailable)), None)
             _resolve(self.future, failed or cast("list[Result]", self._results))
 
@@ -178,7 +176,7 @@ class Committer:
         together = _Together(self._loop.create_future(), len(commands))
         if not commands:
             together.future.set_result([])
-        self._queue([(command, functools.partial(together.receive, at)) for at, command in enumerate(commands)])
+        self._queue([(command, together.receive) for command in commands])
         return together.future
 
     async def close(self) -> None:

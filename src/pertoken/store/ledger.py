@@ -213,12 +213,13 @@ class LedgerTables:
             series_id = self.series_id(cursor, event.attribution)
             entry_id = entry_ids[_entry_of(event)] if event.cost_picos else None
             rows.append(event_row(event, series_id, entry_id))
-            add_to_rollups(quarters, series_id, event)
+            start_us = event.occurred_at_us - event.occurred_at_us % QUARTER_US
+            add_sums(quarters, (start_us, series_id, event.currency), event_sums(event))
         named = [(one.event_id, one.source, one.body_hash, one.occurred_at_us) for one in new_events]
         self._statements.insert_identity.run(cursor, named)
         self._statements.insert_event.run(cursor, rows)
         self._statements.add_rollup.run(cursor, [(*slot, *amounts) for slot, amounts in quarters.items()])
-        self._statements.add_day_rollup.run(cursor, [(*slot, *amounts) for slot, amounts in days_of(quarters).items()])
+        self._statements.add_day_rollup.run(cursor, [(*slot, *amounts) for slot, amounts in _days_of(quarters).items()])
 
     def _post(self, cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> dict[tuple[str, str, str], int]:
         """Post one balanced entry for each kind, provider and currency of `new_events`; return the entries' ids."""
@@ -262,13 +263,7 @@ def _entry_of(event: Event) -> tuple[str, str, str]:
     return kind, event.attribution.provider or "", event.currency
 
 
-def add_to_rollups(quarters: RollupSums, series_id: int, event: Event) -> None:
-    """Add one event to the sums of its quarter of an hour."""
-    at_us = event.occurred_at_us
-    add_sums(quarters, (at_us - at_us % QUARTER_US, series_id, event.currency), event_sums(event))
-
-
-def days_of(quarters: RollupSums) -> RollupSums:
+def _days_of(quarters: RollupSums) -> RollupSums:
     """Return the sums of days from those of quarters of an hour."""
     days: RollupSums = {}
     for (start_us, series_id, currency), amounts in quarters.items():

@@ -233,7 +233,7 @@ class Transfer:
     def _resume(self) -> None:
         if self._paused:
             self._paused = False
-            if not self.complete and self.error is None:
+            if not self._ended:
                 self._carrier.resume()
 
 
