@@ -146,25 +146,17 @@ def test_azure(stack: Stack) -> None:
     stack.agrees(2)
 
 
-def cut(stack: Stack, **headers: str) -> tuple[Any, float]:
-    """Begin a stream of the provider that is cut, hang up after four pieces; return its event, and seconds it took."""
+@pytest.mark.parametrize("headers", [{"x-sim-chunk-ms": "50"}, {"x-sim-fault": "stall"}], ids=["slow", "stalled"])
+def test_cut_on_hangup(stack: Stack, headers: dict[str, str]) -> None:
+    """The provider is given up at once, even where it says nothing more, and the call settles on counted tokens."""
     stream = client(stack).chat.completions.create(
         model="cut-model", messages=HELLO, stream=True, extra_headers={"x-sim-output-tokens": "400", **headers}
     )
     with contextlib.closing(stream):
         for _, _chunk in zip(range(3), stream, strict=False):
             pass
-    began = time.monotonic()
-    [event] = stack.settled(1)
-    return event, time.monotonic() - began
 
-
-@pytest.mark.parametrize("headers", [{"x-sim-chunk-ms": "50"}, {"x-sim-fault": "stall"}], ids=["slow", "stalled"])
-def test_cut_on_hangup(stack: Stack, headers: dict[str, str]) -> None:
-    """The provider is given up at once, even where it says nothing more, and the call settles on counted tokens."""
-    event, took_s = cut(stack, **headers)
-
-    assert took_s < 3  # to its end the stream would take 20 s, and the idle limit is 30 s
+    [event] = stack.settled(1)  # within 10 s: to its end the stream would take 20 s, and the idle limit is 30 s
     assert event.completeness == "estimated"
     assert event.reason == "the client hung up and the answer was cut"
     assert 0 < event.quantities["output_tokens"] < 400
