@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -473,6 +474,7 @@ class Crashes:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.at = 0
         self.count = 0
+        self._thread = threading.get_ident()
         files = ((os, "fsync"), (Path, "replace"), (Path, "unlink"), (Path, "write_bytes"))
         for owner, name in (*files, (pq.ParquetWriter, "write_batch")):
             monkeypatch.setattr(owner, name, self._around(getattr(owner, name)))
@@ -488,7 +490,9 @@ class Crashes:
         monkeypatch.setattr(Database, "write", write)
 
     def step(self) -> None:
-        """Count, and crash when it is time."""
+        """Count, and crash when it is time. What other threads do is no step of this process."""
+        if threading.get_ident() != self._thread:
+            return
         self.count += 1
         if self.count == self.at:
             raise Crash
