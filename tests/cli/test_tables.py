@@ -13,7 +13,8 @@ TOTAL = {"name": "total", "calls": 1234570, "cost": "1246.500075"}
 
 def drawn(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int) -> list[str]:
     """Return the lines of a table in a terminal of some width."""
-    for name, value in {"TTY_COMPATIBLE": "1", "TERM": "dumb", "COLUMNS": str(width)}.items():
+    # Without LINES rich takes a dumb terminal for one of 80 columns.
+    for name, value in {"TTY_COMPATIBLE": "1", "TERM": "dumb", "COLUMNS": str(width), "LINES": "25"}.items():
         monkeypatch.setenv(name, value)
     print_table("a title", COLUMNS, ROWS, total=TOTAL, caption="a caption")
     return capsys.readouterr().out.splitlines()
