@@ -156,7 +156,7 @@ def test_cut_on_hangup(stack: Stack, headers: dict[str, str]) -> None:
         for _, _chunk in zip(range(3), stream, strict=False):
             pass
 
-    [event] = stack.settled(1)  # within 10 s: to its end the stream would take 20 s, and the idle limit is 30 s
+    [event] = stack.settled(1, within_s=3)  # to its end the stream would take 20 s, and the idle limit is 30 s
     assert event.completeness == "estimated"
     assert event.reason == "the client hung up and the answer was cut"
     assert 0 < event.quantities["output_tokens"] < 400
