@@ -3,7 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
-.PHONY: soak compiled pure simulate demo run test check audit crash attack bench format lock clean
+.DEFAULT_GOAL := help
+.PHONY: help quick soak compiled pure simulate demo run test check style audit crash attack bench format lock clean
+
+help:  ## what can be made
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(STAMP)  ## the main job, end to end, then exit
 	$(BIN)/pertoken demo
@@ -14,7 +18,14 @@ run: $(STAMP)  ## the demo's gateway and provider, kept up
 test: $(STAMP) check  ## every check and every test
 	$(BIN)/pytest -n 2
 
-check: $(STAMP) audit  ## style, types, architecture, known vulnerabilities
+UNITS := tests/core tests/wire tests/services tests/test_settings.py tests/counting tests/catalogs tests/cli
+
+quick: style  ## for daily work, in under a minute: style, types, architecture and the unit tests
+	$(BIN)/pytest -n 2 --hypothesis-profile=quick $(UNITS)
+
+check: style audit  ## style, types, architecture, known vulnerabilities
+
+style: $(STAMP)  ## style, types, architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

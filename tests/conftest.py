@@ -1,4 +1,4 @@
-"""What all tests share: patient hypothesis, the same examples in CI, and a database of each kind."""
+"""What all tests share: hypothesis without deadlines, and a database of each kind."""
 
 import itertools
 import os
@@ -12,7 +12,14 @@ from tests.postgresql import PostgresServer, running
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
+settings.register_profile("quick", settings.get_profile("ci"), max_examples=20)  # for `make quick`
 settings.load_profile("ci" if os.environ.get("CI") else "default")
+
+
+def examples(number: int) -> settings:
+    """Return settings for so many examples of a property; `make quick` tries a fifth of them."""
+    return settings(max_examples=max(1, number * settings.default.max_examples // 100))
+
 
 STORES = ("sqlite", "postgresql")
 MakeDatabase = Callable[[str, Path], str]

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.conftest import examples
 
 from pertoken.core.bounds import FAMILIES, byte_bound, counted_bound, family_of
 from pertoken.counting.requests import FORMATS, Method, count_request, detect
@@ -236,7 +237,7 @@ def _within_bounds(request: dict[str, Any], model: str, *, escape: bool) -> None
     assert exact <= counted_bound(counted, family, messages=content.messages, names=content.names, tools=has_tools)
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(
     st.lists(MESSAGES, max_size=6), st.lists(FUNCTIONS, max_size=3), st.sampled_from(["gpt-4o", "gpt-4"]), st.booleans()
 )

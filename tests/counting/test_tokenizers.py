@@ -4,8 +4,9 @@ import json
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.conftest import examples
 
 from pertoken.core.bounds import FAMILIES, byte_bound, counted_bound, family_of
 from pertoken.counting.tokenizers import PIECE_CHARACTERS, Tokenizers, _load
@@ -76,7 +77,7 @@ def test_other_families_say_factor() -> None:
     assert counted.tokens > TOKENIZERS.count_text(FAMILIES["o200k"], "hello world").tokens
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.lists(TEXTS, min_size=1, max_size=4), st.sampled_from(["o200k", "cl100k"]), st.booleans())
 def test_a_body_never_holds_more_tokens_than_its_bound(texts: list[str], name: str, escape: bool) -> None:
     """Exact tokens, framing included, stay within the byte bound and the counted bound, hostile text included."""
@@ -92,7 +93,7 @@ def test_a_body_never_holds_more_tokens_than_its_bound(texts: list[str], name: s
     assert exact <= counted_bound(counted, family, messages=content.messages, names=content.names, tools=False)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(TEXTS, st.sampled_from(["o200k", "cl100k"]))
 def test_no_text_has_more_tokens_than_bytes(text: str, name: str) -> None:
     """A byte-level tokenizer makes at most one token of a byte of UTF-8, whatever the text."""

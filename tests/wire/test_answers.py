@@ -3,8 +3,9 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.conftest import examples
 
 from pertoken.core.usage import Completeness
 from pertoken.wire import answers
@@ -27,7 +28,7 @@ BODIES = st.binary(max_size=100) | JSON.map(lambda value: json.dumps(value).enco
 
 
 @every_api
-@settings(max_examples=100, deadline=None)
+@examples(100)
 @given(st.lists(BODIES, max_size=4))
 def test_nothing_is_raised(api: Api, bodies: list[bytes]) -> None:
     """No answer and no stream, however odd, is more than a reading: of quantities, of doubt, or of nothing."""

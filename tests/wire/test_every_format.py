@@ -6,8 +6,9 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
+from tests.conftest import examples
 
 from pertoken.core.errors import Code, Refusal
 from pertoken.wire import (
@@ -67,7 +68,7 @@ def _with_examples(test: Callable[..., None]) -> Callable[..., None]:
 
 
 @every_format
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(BODIES)
 @_with_examples
 def test_requests_are_read_or_refused(wire_format: Format, body: bytes) -> None:
@@ -83,7 +84,7 @@ def test_requests_are_read_or_refused(wire_format: Format, body: bytes) -> None:
 
 
 @every_format
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(BODIES)
 @_with_examples
 def test_answers_never_raise(wire_format: Format, body: bytes) -> None:
@@ -95,7 +96,7 @@ def test_answers_never_raise(wire_format: Format, body: bytes) -> None:
 
 
 @every_format
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(st.lists(BODIES, max_size=4), st.sampled_from([b"data: %s\n\n", b"data:%s\r\n\r\n", b"%s", b"[%s]", b",%s"]))
 @example([b'{"usage":' + b'{"a":' * 990 + b"1" + b"}" * 991], b"data: %s\n\n")
 @example([b'{"candidates":' + b"[" * 980 + b"]" * 980 + b',"usageMetadata":{}}'], b"data: %s\n\n")
