@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+from tests.factories import price_row
 
 from pertoken.core.conditions import STANDARD, Context, context
-from pertoken.core.periods import FOREVER_US, parse_time
+from pertoken.core.periods import parse_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Clause, Match, PriceRow, Source, price_id
 from pertoken.core.rates import NoPrice, Rates
@@ -15,9 +16,7 @@ JUNE = parse_time("2025-06-10")
 
 def row(amount: int, **fields: Any) -> PriceRow:
     """Return a price of a million input tokens of o3."""
-    base = PriceRow(
-        "", "openai", "o3", Match.SNAPSHOT, "input_tokens", amount, 10**6, "USD", 0, FOREVER_US, 0, Source.GENAI, ""
-    )
+    base = price_row("input_tokens", amount, provider="openai", model="o3", match=Match.SNAPSHOT, per=10**6)
     made = base._replace(**fields)
     return made._replace(price_id=price_id(made))
 

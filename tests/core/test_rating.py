@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.factories import price_row
 
 from pertoken.core.money import format_amount, parse_amount
-from pertoken.core.periods import FOREVER_US, Window
+from pertoken.core.periods import Window
 from pertoken.core.price_book import PriceBook
-from pertoken.core.prices import Match, PriceRow, Quota, Source
+from pertoken.core.prices import PriceRow, Quota
 from pertoken.core.rates import Rates
 from pertoken.core.rating import Rated, Unpriced, quote, rate
 
@@ -21,11 +22,8 @@ def rates_of(prices: dict[str, str], tiers: dict[int, dict[str, str]] | None = N
     for above, units in {0: prices, **(tiers or {})}.items():
         for unit, amount in units.items():
             per = 1_000 if unit == "web_searches" else 10**6
-            base = PriceRow(
-                f"pr_{unit}_{above}", "p", "m", Match.EQUALS, unit, parse_amount(amount), per, "USD", 0, FOREVER_US, 0,
-                Source.GENAI, "", above or None,
-            )  # fmt: skip
-            rows.append(base._replace(**fields))
+            named = {"price_id": f"pr_{unit}_{above}", "per": per, "input_above": above or None, **fields}
+            rows.append(price_row(unit, parse_amount(amount), **named))
     rates = PriceBook(rows).resolve("p", "m", 0)
     assert isinstance(rates, Rates)
     return rates
@@ -121,10 +119,8 @@ def test_a_quote_is_never_below_what_is_rated(prices: list[str], input_max: int,
 
 def one_row(unit: str, amount: str, per: int = 10**6, **fields: Any) -> PriceRow:
     """Return a price of one unit."""
-    return PriceRow(
-        f"pr_{unit}_{fields.get('input_above', 0)}", "p", "m", Match.EQUALS, unit, parse_amount(amount), per, "USD", 0,
-        FOREVER_US, 0, Source.GENAI, "",
-    )._replace(**fields)  # fmt: skip
+    named = {"price_id": f"pr_{unit}_{fields.get('input_above', 0)}", "per": per, **fields}
+    return price_row(unit, parse_amount(amount))._replace(**named)
 
 
 def resolved(*rows: PriceRow) -> Rates:

@@ -1,13 +1,12 @@
 from typing import Any
 
 import pytest
+from tests.factories import price_row
 
 from pertoken.core import rating
 from pertoken.core.budgets import Attribution
 from pertoken.core.ledger import Command, Conflict, Duplicate, EventStatus, Record, Recorded, Result
-from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
-from pertoken.core.prices import Match, PriceRow, Source
 from pertoken.core.rates import Rates
 from pertoken.services import ingest as service
 from pertoken.services.call import settle
@@ -33,16 +32,12 @@ LINE: dict[str, Any] = {
 }
 
 
-def price(unit: str, amount_picos: int, **fields: Any) -> PriceRow:
-    """Return the price of a token of `unit`."""
-    row = PriceRow(
-        f"pr_{unit}", "p", "m", Match.EQUALS, unit, amount_picos, 1, "USD", 0, FOREVER_US, 0, Source.OPERATOR, "test"
-    )
-    return row._replace(**fields)
-
-
 BOOK = PriceBook(
-    [price("input_tokens", 3), price("output_tokens", 11), price("input_tokens", 1, conditions=(("batch", "true"),))]
+    [
+        price_row("input_tokens", 3),
+        price_row("output_tokens", 11),
+        price_row("input_tokens", 1, conditions=(("batch", "true"),)),
+    ]
 )
 
 

@@ -6,9 +6,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from tests.factories import hold
 
-from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Hold
 from pertoken.core.usage import Completeness
 from pertoken.ports import ProviderFailed
 from pertoken.services.call.hold import Bound, Holding
@@ -85,8 +84,7 @@ def relayed(client: Client, answer: Answer, *, asks: bool = True, cuts: bool = F
     exchange: Any = client
     world: Any = SimpleNamespace(drains=Drains(10))
     bound = Bound({"input_tokens": 100, "output_tokens": 100}, 100, counted=True)
-    hold = Hold("call_1", Attribution(), 0, 200, 0, 0, "test")
-    result, _ = asyncio.run(relay_stream(exchange, request, Holding(hold, None, None, bound), answer, world))
+    result, _ = asyncio.run(relay_stream(exchange, request, Holding(hold("call_1"), None, None, bound), answer, world))
     return result
 
 

@@ -1,0 +1,47 @@
+"""Records as most tests want them; any field can be given by name."""
+
+import time
+from typing import Any
+
+from pertoken.core.budgets import Attribution
+from pertoken.core.ledger import Event, EventStatus, Hold, Settle
+from pertoken.core.periods import FOREVER_US
+from pertoken.core.prices import Match, PriceRow, Source
+from pertoken.core.usage import Completeness
+
+CENT = 10**10  # in picos
+WHO = Attribution(key="key_1", team="growth", provider="openai", model="gpt-4o-mini", tags=(("env", "test"),))
+
+
+def hold(name: str, picos: int = CENT, **fields: Any) -> Hold:
+    """Return a hold that is opened now, for a minute."""
+    now_us = time.time_ns() // 1_000
+    return Hold(name, WHO, picos, 100, now_us, now_us + 60_000_000, "test")._replace(**fields)
+
+
+def event(of: Hold, picos: int = CENT // 2, **fields: Any) -> Event:
+    """Return the event that settles a hold; its raw usage is bytes that are not text."""
+    return Event(
+        "gateway", of.hold_id, of.attribution, of.opened_at_us, of.opened_at_us + 1, of.opened_at_us,
+        EventStatus.PRICED, Completeness.FINAL, {"input_tokens": 10, "output_tokens": 5}, "USD", picos, 0,
+        (("input_tokens", 10, "pr_1", picos),), raw=b"\x00\xff",
+        held_picos=of.amount_picos, overrun_picos=max(0, picos - of.amount_picos),
+    )._replace(**fields)  # fmt: skip
+
+
+def settle(of: Hold, picos: int = CENT // 2, **fields: Any) -> Settle:
+    """Return the settlement of a hold."""
+    return Settle(of.hold_id, event(of, picos, **fields))
+
+
+def price_row(unit: str, amount_picos: int, **fields: Any) -> PriceRow:
+    """Return the price of one token of `unit` of model m of provider p."""
+    return PriceRow(
+        f"pr_{unit}", "p", "m", Match.EQUALS, unit, amount_picos, 1, "USD", 0, FOREVER_US, 0, Source.GENAI, "test"
+    )._replace(**fields)
+
+
+def event_line(ident: str = "a", at: str = "2026-11-20T12:00:00Z", **fields: Any) -> dict[str, Any]:
+    """Return an event as it is reported: 1,000,000 input tokens of gpt-4o-mini, which cost 0.15 USD."""
+    usage = {"input_tokens": 1_000_000}
+    return {"id": ident, "at": at, "provider": "openai", "model": "gpt-4o-mini", "usage": usage, **fields}
