@@ -8,17 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.factories import CENT, WHO, event, hold
 
-from pertoken.core.budgets import Attribution
 from pertoken.core.ledger import (
     Claim,
     Conflict,
     Duplicate,
-    Event,
-    EventStatus,
     Gone,
     Held,
-    Hold,
     Known,
     Look,
     OpenHold,
@@ -35,7 +32,6 @@ from pertoken.core.ledger import (
     Voided,
 )
 from pertoken.core.price_book import Sellers
-from pertoken.core.usage import Completeness
 from pertoken.ports import StoreUnavailable
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.verify import verify
@@ -47,8 +43,6 @@ from pertoken.store.database import Database
 from pertoken.wiring import SystemClock
 
 CLOCK = SystemClock()
-WHO = Attribution(key="key_1", team="growth", provider="openai", model="gpt-4o-mini", tags=(("env", "test"),))
-CENT = 10**10
 OWNER = Owner("here", 60_000_000, 60_000_000)
 
 
@@ -82,22 +76,6 @@ def budget(database: Database, limit: str, **wish: Any) -> None:
     """Set a budget on the test's key."""
     with database.write() as connection:
         set_budget(Administration(connection), CLOCK, Wish("b", limit, scope={"key": "key_1"}, **wish))
-
-
-def hold(name: str, picos: int = CENT, **fields: Any) -> Hold:
-    """Return a hold opened now."""
-    now = CLOCK.now_us()
-    return Hold(name, WHO, picos, 100, now, now + 60_000_000, "test")._replace(**fields)
-
-
-def event(of: Hold, picos: int = CENT // 2, **fields: Any) -> Event:
-    """Return the event that settles a hold."""
-    return Event(
-        "gateway", of.hold_id, of.attribution, of.opened_at_us, of.opened_at_us + 1, of.opened_at_us,
-        EventStatus.PRICED, Completeness.FINAL, {"input_tokens": 10, "output_tokens": 5}, "USD", picos, 0,
-        (("input_tokens", 10, "pr_1", picos),),
-        held_picos=of.amount_picos, overrun_picos=max(0, picos - of.amount_picos),
-    )._replace(**fields)  # fmt: skip
 
 
 def test_hold_and_settle_are_on_disk_when_their_futures_resolve(database: Database) -> None:

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.factories import CENT, WHO, hold, settle
 
-from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Event, EventStatus, Held, Hold, OpenHold, Settle, Settled, Void, Voided
+from pertoken.core.ledger import Held, Hold, OpenHold, Settled, Void, Voided
 from pertoken.core.price_book import Sellers
-from pertoken.core.usage import Completeness
 from pertoken.ports import StoreUnavailable
 from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
@@ -22,8 +21,6 @@ from pertoken.store.database import Database
 from pertoken.wiring import SystemClock
 
 CLOCK = SystemClock()
-CENT = 10**10
-WHO = Attribution(key="key_1", provider="openai", model="gpt-4o-mini", tags=(("env", "test"),))
 
 
 @pytest.fixture
@@ -33,22 +30,6 @@ def database(database_url: str) -> Iterator[Database]:
     database.migrate()
     yield database
     database.close()
-
-
-def hold(name: str, picos: int = CENT) -> Hold:
-    """Return a hold opened now."""
-    now = CLOCK.now_us()
-    return Hold(name, WHO, picos, 100, now, now + 60_000_000, "test")
-
-
-def settle(of: Hold, picos: int = CENT // 2) -> Settle:
-    """Return the settlement of a hold."""
-    event = Event(
-        "gateway", of.hold_id, WHO, of.opened_at_us, of.opened_at_us + 1, of.opened_at_us, EventStatus.PRICED,
-        Completeness.FINAL, {"input_tokens": 10}, "USD", picos, 0, (("input_tokens", 10, "pr_1", picos),),
-        raw=b"\x00\xff", held_picos=of.amount_picos,
-    )  # fmt: skip
-    return Settle(of.hold_id, event)
 
 
 class Life:

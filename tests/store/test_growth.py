@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests import factories
+from tests.factories import WHO, event
 from tests.store import history
 
-from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Claim, Event, EventStatus, Hold, OpenHold, Outcome, Record, Resize, Settle, Void
+from pertoken.core.ledger import Claim, Hold, OpenHold, Outcome, Record, Resize, Settle, Void
 from pertoken.core.price_book import Sellers
-from pertoken.core.usage import Completeness
 from pertoken.ports import Search
 from pertoken.services import reports
 from pertoken.services.budgets import Wish, set_budget, status
@@ -89,19 +89,9 @@ def scans(path: Path, statements: list[str]) -> list[tuple[str, str]]:
     return found
 
 
-def hold(number: int, **fields: Any) -> Hold:
+def hold(number: int) -> Hold:
     """Return a hold of one of several customers."""
-    now_us = CLOCK.now_us()
-    who = Attribution("key_1", "t", f"customer-{number}", None, "openai", "gpt-4o", (("env", "test"),))
-    return Hold(f"call_{number}", who, 10**9, 100, now_us, now_us + 60_000_000, "test")._replace(**fields)
-
-
-def event(of: Hold) -> Event:
-    """Return the event that settles a hold."""
-    return Event(
-        "gateway", of.hold_id, of.attribution, of.opened_at_us, of.opened_at_us, of.opened_at_us, EventStatus.PRICED,
-        Completeness.FINAL, {"input_tokens": 10}, "USD", 10**9, 0, (("input_tokens", 10, "pr_1", 10**9),),
-    )  # fmt: skip
+    return factories.hold(f"call_{number}", attribution=WHO._replace(customer=f"customer-{number}"))
 
 
 def test_no_transaction_of_calls_reads_a_table_to_its_end(

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.factories import CENT, event, hold, settle
 from tests.postgresql import PostgresServer, restart, running
 
-from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Duplicate, Event, EventStatus, Held, Hold, Look, OpenHold, Record, Recorded, Settle
+from pertoken.core.ledger import Duplicate, Held, Hold, Look, OpenHold, Record, Recorded
 from pertoken.core.price_book import Sellers
-from pertoken.core.usage import Completeness
 from pertoken.services.verify import verify
 from pertoken.store import backend
 from pertoken.store.archive import Archive
@@ -26,7 +25,6 @@ from pertoken.wiring import SystemClock
 
 CLOCK = SystemClock()
 DAY_US = 86_400_000_000
-WHO = Attribution(key="key_1", provider="openai", model="gpt-4o-mini")
 
 
 @pytest.fixture
@@ -49,11 +47,9 @@ def books(database: Database) -> Iterator[Bookkeeper]:
 
 def report(name: str, at_us: int, **fields: Any) -> Record:
     """Return a report of a cent's worth of use."""
-    event = Event(
-        "files", name, WHO, at_us, at_us, at_us, EventStatus.PRICED, Completeness.FINAL, {"input_tokens": 10}, "USD",
-        10**10, 0, (("input_tokens", 10, "pr_1", 10**10),), body_hash=b"body",
-    )  # fmt: skip
-    return Record(event._replace(**fields))
+    of = hold(name, opened_at_us=at_us)
+    said = {"source": "files", "recorded_at_us": at_us, "body_hash": b"body", "held_picos": 0, **fields}
+    return Record(event(of, CENT, **said))
 
 
 def partitions(database: Database) -> dict[str, int]:
@@ -189,14 +185,12 @@ def test_a_restart_of_the_server_loses_nothing() -> None:
             restart = asyncio.create_task(asyncio.to_thread(_restart_soon, server))
             number = 0
             while not restart.done() or len(opened) < 100:
-                now_us = CLOCK.now_us()
-                hold = Hold(f"call_{number}", WHO, 10**10, 100, now_us, now_us + 60_000_000, "test")
+                one = hold(f"call_{number}")
                 number += 1
-                [held] = await asyncio.gather(committer.submit(OpenHold(hold, revision)), return_exceptions=True)
+                [held] = await asyncio.gather(committer.submit(OpenHold(one, revision)), return_exceptions=True)
                 if isinstance(held, Held):
-                    opened.append(hold)
-                    event = report(hold.hold_id, now_us, source="gateway", body_hash=b"", held_picos=10**10).event
-                    await asyncio.gather(committer.submit(Settle(hold.hold_id, event)), return_exceptions=True)
+                    opened.append(one)
+                    await asyncio.gather(committer.submit(settle(one, CENT)), return_exceptions=True)
             deadline = time.monotonic() + 20
             while (committer.failure is not None or committer._owed) and time.monotonic() < deadline:
                 await asyncio.sleep(0.05)

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
+from tests.factories import hold
 from tests.store import history
 
-from pertoken.core.ledger import Claim, Hold, OpenHold, Void
+from pertoken.core.ledger import Claim, OpenHold, Void
 from pertoken.core.price_book import Sellers
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.verify import verify
@@ -43,9 +44,8 @@ def forget(database: Database, now_us: int) -> int:
 
 def open_and_void(books: Bookkeeper, names: list[str], *, void: bool = True) -> None:
     """Open holds that name their calls, and let them go."""
-    now_us = CLOCK.now_us()
     who = history.made(1, 1)[0].attribution
-    holds = [Hold(name, who, 1, 1, now_us, now_us + 60_000_000, "test") for name in names]
+    holds = [hold(name, 1, attribution=who) for name in names]
     claims = [Claim("key", name, b"request") for name in names]
     revision = books.directory.revision
     books.transact([OpenHold(one, revision, claim) for one, claim in zip(holds, claims, strict=True)])
