@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Pertoken, WriteLines
+from tests.factories import event_line as event
 
 GPT = ("--format", "azure-trace", "--provider", "openai", "--model", "gpt-4o-mini")
 TRACE = (
@@ -13,13 +14,6 @@ TRACE = (
     "2023-11-16 18:15:50.9951690,396,109\r\n"
     "2023-11-16 18:15:50.9951690,396,109\r\n"
 )
-
-
-def event(ident: str = "a", **fields: Any) -> dict[str, Any]:
-    """Return an event of 1,000,000 input tokens of gpt-4o-mini: 0.15 USD."""
-    usage = {"input_tokens": 1_000_000}
-    line = {"id": ident, "at": "2026-11-20T12:00:00Z", "provider": "openai", "model": "gpt-4o-mini", "usage": usage}
-    return {**line, **fields}
 
 
 def counts(found: dict[str, Any]) -> tuple[int, int, int, int]:

@@ -1,14 +1,6 @@
-from typing import Any
-
 import pytest
 from tests.cli.conftest import Pertoken, WriteLines
-
-
-def event(ident: str, at: str = "2026-11-20T12:00:00Z", **fields: Any) -> dict[str, Any]:
-    """Return an event of 1,000,000 input tokens of gpt-4o-mini: 0.15 USD."""
-    usage = {"input_tokens": 1_000_000}
-    return {"id": ident, "at": at, "provider": "openai", "model": "gpt-4o-mini", "usage": usage, **fields}
-
+from tests.factories import event_line as event
 
 NOVEMBER = ("--since", "2026-11-01", "--until", "2026-11-30")
 
