@@ -170,35 +170,6 @@ COMPACTED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("usage", "quantities"),
-    [
-        (USAGE, QUANTITIES),
-        ({"input_tokens": 3, "output_tokens": 0}, {"input_tokens": 3, "output_tokens": 0}),
-        (
-            {"input_tokens": 3, "output_tokens": 9, "cache_creation_input_tokens": 0, "cache_read_input_tokens": None,
-             "output_tokens_details": {"thinking_tokens": 5}},
-            {"input_tokens": 3, "output_tokens": 9, "cache_write_tokens": 0, "reasoning_tokens": 5},
-        ),
-        (
-            COMPACTED,
-            {"input_tokens": 203_000, "output_tokens": 4_500, "cache_read_tokens": 0, "cache_write_tokens": 0},
-        ),
-        ({**USAGE, "iterations": []}, QUANTITIES),
-        ({**USAGE, "iterations": None}, QUANTITIES),
-    ],
-)  # fmt: skip
-def test_usage(usage: dict[str, object], quantities: dict[str, int]) -> None:
-    """All input is the rest plus the cache's two sides; iterations add up, compaction included."""
-    reading = anthropic_messages.read_answer(_answer(usage))
-
-    assert reading.quantities == quantities
-    assert (reading.completeness, reading.model, reading.response_id) == (
-        Completeness.FINAL, "claude-opus-5-5-1", "msg_1",
-    )  # fmt: skip
-    assert reading.service_tier == usage.get("service_tier")
-
-
 CONTRADICTORY = [
     {**USAGE, "cache_creation": {"ephemeral_1h_input_tokens": 1001}},
     {**USAGE, "input_tokens": -1},

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.conftest import examples
+from tests.services.cases import CASES, Case
 
 from pertoken.core.errors import Code, Refusal
 from pertoken.wire import (
@@ -156,3 +157,32 @@ def test_the_long_cache_cannot_hide_behind_escapes() -> None:
     body = b'{"model":"m","messages":[],"system":[{"cache_control":{"ttl":"\\u0031h"}}]}'
 
     assert anthropic_messages.read_request(body).long_cache
+
+
+STATED = ("seconds", "reported_cost")  # in usage, but no quantity to bill
+BY_API = {one.name: one for one in FORMATS}
+ANSWERS = [
+    case
+    for case in CASES
+    if case.given.api in BY_API and isinstance(case.given.body, dict) and not case.given.provider and case.out.usage
+]
+
+
+def test_every_format_that_reads_tokens_has_cases() -> None:
+    """Every format whose answers tell tokens has cases that name no provider."""
+    assert {case.given.api for case in ANSWERS} == {
+        "openai.chat", "openai.responses", "openai.embeddings", "anthropic.messages", "gemini.generate",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ANSWERS, ids=str)
+def test_usage(case: Case) -> None:
+    """Usage is read to the token, with the model and the tier that served, and is kept as it came."""
+    body: Any = case.given.body
+    reading = BY_API[case.given.api].read_answer(case.given.body_bytes or b"")
+    told = {unit: quantity for unit, quantity in (case.out.usage or {}).items() if unit not in STATED}
+
+    assert reading.quantities == told
+    assert reading[1:4] == (case.out.completeness, case.out.model, case.out.service_tier)
+    assert reading.response_id == body.get("id", body.get("responseId"))
+    assert json.loads(reading.raw) == body.get("usage", body.get("usageMetadata"))

@@ -21,12 +21,6 @@ USAGE = {
     "thoughtsTokenCount": 3_000,
     "totalTokenCount": 254_000,
 }
-QUANTITIES = {
-    "input_tokens": 250_000,
-    "cache_read_tokens": 50_000,
-    "output_tokens": 4_000,
-    "reasoning_tokens": 3_000,
-}
 
 
 def _body(**fields: object) -> bytes:
@@ -183,52 +177,6 @@ def test_rewrite(body: bytes, rewritten: bytes) -> None:
 
 def _details(*pairs: tuple[str, int]) -> list[dict[str, object]]:
     return [{"modality": modality, "tokenCount": count} for modality, count in pairs]
-
-
-@pytest.mark.parametrize(
-    ("usage", "quantities"),
-    [
-        (USAGE, QUANTITIES),
-        (  # the total says that thoughts lie inside the candidates
-            {"promptTokenCount": 10, "candidatesTokenCount": 50, "thoughtsTokenCount": 30, "totalTokenCount": 60},
-            {"input_tokens": 10, "output_tokens": 50, "reasoning_tokens": 30},
-        ),
-        (
-            {"promptTokenCount": 10, "toolUsePromptTokenCount": 100, "candidatesTokenCount": 20,
-             "thoughtsTokenCount": 50, "totalTokenCount": 180},
-            {"input_tokens": 110, "output_tokens": 70, "reasoning_tokens": 50},
-        ),
-        (  # zeros are left out by this API
-            {"promptTokenCount": 10, "totalTokenCount": 10},
-            {"input_tokens": 10, "output_tokens": 0},
-        ),
-        (
-            {"promptTokenCount": 10, "thoughtsTokenCount": 5, "totalTokenCount": 15},
-            {"input_tokens": 10, "output_tokens": 5, "reasoning_tokens": 5},
-        ),
-        (
-            {"promptTokenCount": 10, "candidatesTokenCount": 5, "thoughtsTokenCount": 2},
-            {"input_tokens": 10, "output_tokens": 7, "reasoning_tokens": 2},
-        ),
-        (
-            {"promptTokenCount": 100, "cachedContentTokenCount": 90, "candidatesTokenCount": 40, "totalTokenCount": 140,
-             "promptTokensDetails": _details(("TEXT", 5), ("AUDIO", 80), ("IMAGE", 6), ("DOCUMENT", 4), ("VIDEO", 5)),
-             "cacheTokensDetails": _details(("AUDIO", 75), ("TEXT", 5), ("DOCUMENT", 10)),
-             "candidatesTokensDetails": _details(("TEXT", 1), ("AUDIO", 9), ("IMAGE", 30))},
-            {"input_tokens": 100, "cache_read_tokens": 90, "input_audio_tokens": 80, "input_image_tokens": 10,
-             "input_video_tokens": 5, "cache_read_audio_tokens": 75, "cache_read_image_tokens": 10,
-             "output_tokens": 40, "output_audio_tokens": 9,
-             "output_image_tokens": 30},
-        ),
-    ],
-)  # fmt: skip
-def test_usage(usage: dict[str, object], quantities: dict[str, int]) -> None:
-    """Usage of real shapes is read to the token; the total decides where thoughts lie."""
-    reading = gemini_generate.read_answer(json.dumps(_piece("x", usage)).encode())
-
-    assert reading.quantities == quantities
-    assert (reading.completeness, reading.model, reading.response_id) == (Completeness.FINAL, "gemini-2.5-pro", "r")
-    assert json.loads(reading.raw) == usage
 
 
 @pytest.mark.parametrize(

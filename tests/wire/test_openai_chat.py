@@ -167,63 +167,6 @@ def test_rewrite(fields: dict[str, object], change: Change, changed: dict[str, o
     assert {key: json.loads(bytes(raw)) for key, raw in rewritten.items()} == expected
 
 
-DETAILS = {
-    "prompt_tokens": 1000,
-    "prompt_tokens_details": {"cached_tokens": 600, "cache_write_tokens": 100, "audio_tokens": 50, "image_tokens": 20},
-    "completion_tokens": 300,
-    "completion_tokens_details": {
-        "reasoning_tokens": 200, "audio_tokens": 40, "rejected_prediction_tokens": 9, "accepted_prediction_tokens": 0,
-    },
-    "total_tokens": 1300,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("usage", "quantities"),
-    [
-        (USAGE, QUANTITIES),
-        (
-            DETAILS,
-            {
-                "input_tokens": 1000, "cache_read_tokens": 600, "cache_write_tokens": 100, "input_audio_tokens": 50,
-                "input_image_tokens": 20, "output_tokens": 300, "reasoning_tokens": 200, "output_audio_tokens": 40,
-            },
-        ),
-        ({"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}, {"input_tokens": 0, "output_tokens": 0}),
-        (  # an explicit zero is known, null is not
-            {**USAGE, "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": None}},
-            {**QUANTITIES, "cache_read_tokens": 0},
-        ),
-        (  # xAI: reasoning beside the completion; the total decides
-            {
-                "prompt_tokens": 1000, "completion_tokens": 10, "total_tokens": 1100,
-                "completion_tokens_details": {"reasoning_tokens": 90},
-            },
-            {"input_tokens": 1000, "output_tokens": 100, "reasoning_tokens": 90},
-        ),
-        (
-            {
-                "prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100,
-                "completion_tokens_details": {"reasoning_tokens": 90},
-            },
-            {"input_tokens": 1000, "output_tokens": 100, "reasoning_tokens": 90},
-        ),
-        (  # DeepSeek
-            {**USAGE, "prompt_cache_hit_tokens": 4, "prompt_cache_miss_tokens": 6},
-            {**QUANTITIES, "cache_read_tokens": 4},
-        ),
-        ({**USAGE, "cached_tokens": 3}, {**QUANTITIES, "cache_read_tokens": 3}),
-    ],
-)  # fmt: skip
-def test_usage(usage: dict[str, object], quantities: dict[str, int]) -> None:
-    """Usage of real shapes is read to the token."""
-    reading = openai_chat.read_answer(_answer(usage))
-
-    assert reading.quantities == quantities
-    assert reading[1:5] == (Completeness.FINAL, "gpt-4o-1", "default", "c-1")
-    assert json.loads(reading.raw) == usage
-
-
 CONTRADICTORY = [
     {**USAGE, "prompt_tokens_details": {"cached_tokens": 11}},
     {**USAGE, "total_tokens": 13},
@@ -457,27 +400,3 @@ def test_a_cap_moves_to_the_field_that_the_provider_knows(given: str, field: str
     rewritten = openai_chat.rewrite(_body(**{given: 9}), Change(output_max=9, output_field=field))
 
     assert {key: value for key, value in json.loads(rewritten).items() if key.startswith("max")} == {field: 9}
-
-
-@pytest.mark.parametrize(
-    ("usage", "output"),
-    [
-        (
-            {
-                "prompt_tokens": 1,
-                "completion_tokens": 2,
-                "reasoning_tokens": 9,
-                "citation_tokens": 5,
-                "total_tokens": 3,
-            },
-            16,
-        ),
-        ({"prompt_tokens": 4, "completion_tokens": 2, "prompt_audio_seconds": 20, "total_tokens": 300}, 2),
-    ],
-)
-def test_answers_that_say_who_gave_them(usage: dict[str, object], output: int) -> None:
-    """Where nobody says whose answer it is, a field that only one provider has does."""
-    reading = openai_chat.read_answer(_answer(usage))
-
-    assert reading.quantities is not None
-    assert reading.quantities["output_tokens"] == output
