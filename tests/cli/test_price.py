@@ -44,6 +44,40 @@ def test_show_gives_the_prices_in_force(pertoken: Pertoken) -> None:
     assert all(row["source"] and {"valid_from", "valid_to"} <= row.keys() for row in found["prices"])
 
 
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-5.6-sol", "claude-opus-4-6", "deepseek-v4-pro", "grok-latest"])
+def test_show_prints_no_row_twice(pertoken: Pertoken, model: str) -> None:
+    """A price that several providers sell at, as Azure does at OpenAI's list, is printed once."""
+    found = pertoken.json("price", "show", model)["prices"]
+    lines = pertoken("price", "show", model, COLUMNS="300").stdout.splitlines()
+    rows = [line for line in lines if line[1:2].strip() and "_" in line]
+
+    assert len({row["price_id"] for row in found}) == len(found) > 2
+    assert len(set(rows)) == len(rows) == len(found)
+
+
+def test_a_seller_is_shown_at_the_prices_of_its_list(pertoken: Pertoken) -> None:
+    """Asked for by its name, a provider without prices of its own shows those of the list that it sells at."""
+    found = pertoken.json("price", "show", "gpt-5.6-sol", "--provider", "azure")["prices"]
+
+    assert ("openai", "input_tokens", "4") in {(row["provider"], row["unit"], row["per_million"]) for row in found}
+
+
+@pytest.mark.parametrize(
+    ("model", "at", "price"),
+    [
+        ("mistral-large-latest", "2025-12-01", "2"),
+        ("mistral-large-latest", "2026-11-27", "0.5"),
+        ("grok-latest", "2026-05-01", "1.25"),
+        ("grok-latest", "2026-11-27", "2"),
+    ],
+)
+def test_an_alias_costs_what_it_meant_then(pertoken: Pertoken, model: str, at: str, price: str) -> None:
+    """A name that ends in `-latest` has the price of the model it stood for at the instant asked for."""
+    found = prices(pertoken.json("price", "show", model, "--at", at))
+
+    assert found["input_tokens", "{}"] == price
+
+
 def test_an_added_price_wins_in_its_time_only(pertoken: Pertoken) -> None:
     """A price of one's own is in force from its start until its end, and nothing else changes."""
     dates = ("--from", "2026-06-01", "--to", "2026-07-01")
@@ -262,7 +296,9 @@ def test_diff_of_two_dates_and_two_sources(pertoken: Pertoken) -> None:
     }
     assert (o3["input_tokens"], o3["output_tokens"]) == (("10", "2", "-80.0"), ("40", "8", "-80.0"))
     shipped = pertoken.json("price", "diff", "genai", "shipped")["differences"]
-    assert {row["model"] for row in shipped if row["provider"] == "deepseek"} == {"deepseek-chat"}
+    assert {row["model"] for row in shipped if row["provider"] == "deepseek"} == {
+        "deepseek-chat", "deepseek-reasoner", "deepseek-v3.2"
+    }  # fmt: skip
     assert pertoken.json("price", "diff", "book", "book") == {
         "before": "book", "after": "book", "differences": [], "effects": []
     }  # fmt: skip

@@ -17,20 +17,22 @@ class NoPrices(Exception):
 def show_prices(
     book: PriceBook, model: str, provider: str | None, at_us: int, context: Context = STANDARD
 ) -> list[dict[str, Any]]:
-    """Return the prices in force, of one provider or of every one that sells the model. Raises NoPrices."""
-    rows: list[dict[str, Any]] = []
+    """Return the prices in force, of one provider or of every one that sells the model, each once. Raises NoPrices.
+
+    A provider that sells at another's list shares its rows: they are shown under the name of the list.
+    """
+    shown: dict[str, PriceRow] = {}
     reasons: list[str] = []
     for name in [provider] if provider else book.providers:
         rates = book.resolve(name, model, at_us, context)
         if isinstance(rates, Rates):
-            shown = {row.price_id: row for tier in rates.tiers for row in tier.all_rows()}
-            rows += [price_fields(row) for row in shown.values()]
+            shown |= {row.price_id: row for tier in rates.tiers for row in tier.all_rows()}
         elif any(not row.is_factor for _, row in book.candidates(name, model)):
             reasons.append(rates.reason)
-    if not rows:
+    if not shown:
         why = "; ".join(reasons[:3]) or f"no price in force for {model!r}"
         raise NoPrices(f"{why}; see: pertoken price history {model}, or pertoken price add")
-    return rows
+    return [price_fields(row) for row in shown.values()]
 
 
 def price_fields(row: PriceRow) -> dict[str, Any]:
