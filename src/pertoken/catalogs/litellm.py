@@ -86,23 +86,39 @@ class NotAPriceList(ValueError):
 
 def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
     """Return the list's prices as rows recorded at `recorded_at_us`. Raises NotAPriceList."""
+    return rows(decode(content), recorded_at_us)
+
+
+def decode(content: bytes) -> dict[str, Any]:
+    """Return the list's models by name, numbers as exact as they are written. Raises NotAPriceList."""
     try:
         # numbers such as 1.5e-07 are exact as text, not as floats
-        models = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode(content)
+        return msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NotAPriceList(f"not litellm's price list: {error}") from error
-    rows = []
-    for name, fields in models.items():
-        if name == "sample_spec" or not isinstance(fields, dict):
+
+
+def rows(models: Mapping[str, Any], recorded_at_us: int) -> list[PriceRow]:
+    """Return the prices of decoded models as rows recorded at `recorded_at_us`."""
+    found: list[PriceRow] = []
+    for name, stated in models.items():
+        if name == "sample_spec" or not isinstance(stated, dict):
             continue
+        fields = _meant(stated, models)
         provider = str(fields.get("litellm_provider", ""))
         model = name.removeprefix(f"{provider}/")
         template = PriceRow(
             "", PROVIDERS.get(provider, provider), model, Match.EQUALS, "", 0, 10**6, "USD", 0, FOREVER_US,
             recorded_at_us, Source.LITELLM, "litellm price list",
         )  # fmt: skip
-        rows += [row._replace(price_id=price_id(row)) for row in _model_rows(template, fields)]
-    return rows
+        found += [row._replace(price_id=price_id(row)) for row in _model_rows(template, fields)]
+    return found
+
+
+def _meant(fields: dict[str, Any], models: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of the model that an alias stands for, or those of the model itself."""
+    target = models.get(str(fields.get("alias_of", "")))
+    return target if isinstance(target, dict) else fields
 
 
 def _model_rows(template: PriceRow, fields: Mapping[str, Any]) -> Iterator[PriceRow]:
