@@ -42,14 +42,16 @@ def book() -> PriceBook:
         ("openai", "gpt-3.5-turbo", "2023-07-01", "1.5", "2"),
         ("openai", "gpt-3.5-turbo", "2024-02-01", "0.5", "1.5"),
         ("openai", "gpt-4o", "2024-06-01", "5", "15"),
+        ("openai", "gpt-4o", "2024-10-02T23:59:59Z", "5", "15"),
+        ("openai", "gpt-4o", "2024-10-03", "2.5", "10"),
         ("openai", "gpt-4o", "2026-11-01", "2.5", "10"),
         ("openai", "gpt-4o-mini-2024-07-18", "2026-11-01", "0.15", "0.6"),
         ("openai", "gpt-5.6-luna", "2026-07-29", "1", "6"),
         ("openai", "gpt-5.6-luna", "2026-07-30", "0.2", "1.2"),
         ("openai", "gpt-5.6-sol", "2026-08-20", "5", "30"),
         ("openai", "gpt-5.6-sol", "2026-08-21", "4", "20"),
-        ("anthropic", "claude-3-5-haiku-20241022", "2024-12-15", "1", "5"),
-        ("anthropic", "claude-3-5-haiku-20241022", "2024-12-16", "0.8", "4"),
+        ("anthropic", "claude-3-5-haiku-20241022", "2024-12-02", "1", "5"),
+        ("anthropic", "claude-3-5-haiku-20241022", "2024-12-03", "0.8", "4"),
         ("anthropic", "claude-opus-4-20250514", "2025-06-01", "15", "75"),
         ("anthropic", "claude-opus-4-5", "2025-12-01", "5", "25"),
         ("google", "gemini-2.5-pro", "2025-07-01", "1.25", "10"),
@@ -81,10 +83,34 @@ def book() -> PriceBook:
         ("anthropic", "claude-haiku-4-5", "2025-10-15", "1", "5"),
         ("anthropic", "claude-sonnet-5", "2026-06-30", "2", "10"),
         ("google", "gemini-1.5-flash", "2024-06-30", "0.35", "1.05"),
-        ("google", "gemini-1.5-flash", "2024-10-13", "0.075", "0.3"),
+        ("google", "gemini-1.5-flash", "2024-08-11", "0.35", "1.05"),
+        ("google", "gemini-1.5-flash", "2024-08-12", "0.075", "0.3"),
+        ("google", "gemini-1.5-pro", "2024-09-30", "3.5", "10.5"),
+        ("google", "gemini-1.5-pro", "2024-10-01", "1.25", "5"),
+        ("google", "gemini-2.5-flash-preview-04-17", "2025-05-01", "0.15", "3.5"),
+        ("google", "gemini-2.5-pro-preview-05-06", "2025-05-10", "1.25", "10"),
         ("google", "gemini-2.0-flash", "2025-02-13", "0.1", "0.4"),
         ("google", "gemini-3-pro-preview", "2025-11-18", "2", "12"),
-        ("deepseek", "deepseek-chat", "2025-08-24", "0.57", "1.68"),
+        ("deepseek", "deepseek-chat", "2024-07-01", "0.14", "0.28"),
+        ("deepseek", "deepseek-chat", "2025-08-24T12:00:00Z", "0.27", "1.1"),
+        ("deepseek", "deepseek-chat", "2025-08-24T17:00:00Z", "0.135", "0.55"),
+        ("deepseek", "deepseek-chat", "2025-09-05T16:00:00Z", "0.56", "1.68"),
+        ("deepseek", "deepseek-chat", "2025-10-15T17:00:00Z", "0.28", "0.42"),
+        ("deepseek", "deepseek-reasoner", "2025-06-01T12:00:00Z", "0.55", "2.19"),
+        ("deepseek", "deepseek-reasoner", "2025-06-01T17:00:00Z", "0.135", "0.55"),
+        ("mistral", "mistral-large-latest", "2025-12-01", "2", "6"),
+        ("mistral", "mistral-large-latest", "2025-12-02", "0.5", "1.5"),
+        ("mistral", "mistral-medium-latest", "2025-05-06", "2.7", "8.1"),
+        ("mistral", "mistral-medium-latest", "2026-06-15", "0.4", "2"),
+        ("mistral", "mistral-medium-latest", "2026-06-16", "1.5", "7.5"),
+        ("mistral", "mistral-medium", "2026-11-27", "1.5", "7.5"),
+        ("mistral", "magistral-small-latest", "2026-06-30", "0.5", "1.5"),
+        ("mistral", "magistral-small-latest", "2026-07-01", "0.15", "0.6"),
+        ("mistral", "magistral-medium-latest", "2026-11-27", "2", "7.5"),
+        ("x-ai", "grok-code-fast-1", "2026-05-15T18:59:59Z", "0.2", "1.5"),
+        ("x-ai", "grok-code-fast-1", "2026-05-15T19:00:00Z", "1", "2"),
+        ("x-ai", "grok-latest", "2026-05-01", "1.25", "2.5"),
+        ("x-ai", "grok-latest", "2026-11-27", "2", "6"),
         ("deepseek", "deepseek-chat", "2026-11-01", "0.14", "0.28"),
     ],
 )
@@ -98,6 +124,58 @@ def test_prices_at_dates(
     rows = rates.at(0).rows
     assert format_amount(rows["input_tokens"].amount_picos) == input_price
     assert format_amount(rows["output_tokens"].amount_picos) == output_price
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "unit", "at", "asked", "price"),
+    [
+        ("openai", "o1-mini", "cache_read_tokens", "2024-11-01", {}, "1.5"),
+        ("openai", "o1-mini", "cache_read_tokens", "2025-03-01", {}, "0.55"),
+        ("openai", "o3", "cache_read_tokens", "2025-05-01", {}, "2.5"),
+        ("openai", "o3", "cache_read_tokens", "2025-06-10", {}, "0.5"),
+        ("anthropic", "claude-3-5-haiku-20241022", "cache_write_tokens", "2024-11-10", {}, "1.25"),
+        ("anthropic", "claude-3-5-haiku-20241022", "cache_read_tokens", "2024-12-03", {}, "0.08"),
+        ("deepseek", "deepseek-chat", "cache_read_tokens", "2024-09-01", {}, "0.014"),
+        ("deepseek", "deepseek-chat", "cache_read_tokens", "2025-03-01T12:00:00Z", {}, "0.07"),
+        ("deepseek", "deepseek-chat", "cache_read_tokens", "2025-03-01T17:00:00Z", {}, "0.035"),
+        ("deepseek", "deepseek-chat", "cache_read_tokens", "2025-10-15T12:00:00Z", {}, "0.028"),
+        ("deepseek", "deepseek-chat", "cache_read_tokens", "2026-05-01", {}, "0.0028"),
+        ("mistral", "codestral-latest", "cache_read_tokens", "2026-11-27", {}, "0.03"),
+        ("x-ai", "grok-4.7", "input_tokens", "2026-11-27", {"batch": "true"}, "1.6"),
+        ("x-ai", "grok-4.20-beta-reasoning", "output_tokens", "2026-11-27", {"batch": "true"}, "2"),
+        ("google", "gemini-3.8-flash", "input_tokens", "2026-11-27", {"service_tier": "priority"}, "1.35"),
+        ("google", "gemini-3.8-flash", "input_tokens", "2027-01-01", {"service_tier": "priority"}, "2.7"),
+        ("google", "gemini-4-argon", "cache_read_tokens", "2026-12-01", {"service_tier": "flex"}, "0.1"),
+        ("google", "gemini-2.5-pro", "cache_read_tokens", "2026-11-27", {"service_tier": "flex"}, "0.125"),
+        ("openai", "gpt-6-astra", "output_tokens", "2026-11-27", {"service_tier": "ultrafast"}, "300"),
+        ("openai", "gpt-6-sol", "cache_write_12h_tokens", "2026-11-27", {}, "5"),
+        ("openai", "gpt-4o-audio-preview", "input_audio_tokens", "2024-11-01", {}, "100"),
+        ("openai", "gpt-4o-audio-preview-2025-06-03", "input_audio_tokens", "2026-11-27", {}, "40"),
+        ("openai", "gpt-4o-audio-preview-2024-10-01", "output_audio_tokens", "2026-11-27", {}, "200"),
+        ("openai", "gpt-4o-mini-audio-preview", "output_audio_tokens", "2026-11-27", {}, "20"),
+        ("azure", "gpt-4o-audio-preview-2024-12-17", "output_audio_tokens", "2026-11-27", {}, "80"),
+        ("azure", "gpt-4o-mini-audio-preview-2024-12-17", "input_audio_tokens", "2026-11-27", {}, "10"),
+        ("openai", "gpt-4o-search-preview-2025-03-11", "requests", "2026-11-27", {}, "25000"),
+        ("openai", "gpt-5-search-api", "requests", "2026-11-27", {}, "10000"),
+        ("openai", "gpt-4.1", "web_searches", "2026-11-27", {}, "25000"),
+        ("openai", "gpt-4.1", "web_searches", "2026-11-27", {"web_search_tool": "web_search"}, "10000"),
+        ("openai", "gpt-6-sol", "code_sessions", "2026-11-27", {}, "30000"),
+        ("openai", "gpt-6-sol", "code_sessions", "2026-11-27", {"container_memory": "64g"}, "1920000"),
+        ("perplexity", "sonar", "requests", "2026-11-27", {}, "12000"),
+        ("perplexity", "sonar", "requests", "2026-11-27", {"search_context_size": "low"}, "5000"),
+    ],
+)
+def test_units_and_conditions_at_dates(
+    book: PriceBook, provider: str, model: str, unit: str, at: str, asked: dict[str, str], price: str
+) -> None:
+    """What lists leave out has its own price: caches at launch, tiers of service, sound, searches, sessions."""
+    rates = book.resolve(provider, model, parse_time(at), to_context(tuple(asked.items())))
+
+    assert isinstance(rates, Rates), rates
+    found = rates.at(0).price(unit)
+    assert found is not None
+    assert found.row.unit == unit
+    assert format_amount(found.amount(10**6)) == price
 
 
 @pytest.mark.parametrize(
@@ -207,6 +285,22 @@ def test_litellm() -> None:
     }
     with pytest.raises(litellm.NotAPriceList):
         litellm.read(b"[]", NOW)
+
+
+def test_an_alias_in_litellms_list() -> None:
+    """A name that the list states as another's alias has that model's prices; one without a target has none."""
+    content = {
+        "xai/grok-x": {"litellm_provider": "xai", "input_cost_per_token": 2e-06},
+        "xai/grok-latest": {"alias_of": "xai/grok-x"},
+        "xai/grok-gone": {"alias_of": "xai/nobody"},
+        "xai/grok-circle": {"alias_of": "xai/grok-circle"},
+    }
+    rows = litellm.read(json.dumps(content).encode(), NOW)
+
+    assert {(row.provider, row.model, format_amount(row.amount_picos)) for row in rows} == {
+        ("x-ai", "grok-x", "2"),
+        ("x-ai", "grok-latest", "2"),
+    }
 
 
 def test_what_litellm_states_in_objects() -> None:

@@ -24,7 +24,16 @@ ROUNDS = 4
 REVIEWED = {
     ("deepseek", "deepseek-chat"): "models.dev has 0.14/0.28 since 2026-04-25; the list still has the prices of 2025",
     ("mistral", "mistral-large"): "models.dev has 0.5/1.5 since 2025-12-08, when the name moved to Large 3",
+    ("deepseek", "deepseek-reasoner"): "V4 Flash answers it since April 2026; the list still has R1's price",
+    ("deepseek", "deepseek-v3.2"): "DeepSeek announced 0.28/0.42; the list has a reseller's price",
     ("google", "gemini-1.0-pro"): "tokencost's history has 0.5/1.5; the list has a quarter of it",
+    ("google", "gemini-2.5-flash-preview"): "3.50 out with thinking, the default; the list has the price without",
+    ("openai", "gpt-4o-search-preview"): "each call is a search, at 25 per 1,000; the list has the tokens alone",
+    ("openai", "gpt-5-search-api"): "each call is a search, at 10 per 1,000; the list has the tokens alone",
+    ("openai", "gpt-5.5-pro"): "in batch the list leaves out the step at 272,000 tokens",
+    ("openai", "gpt-5.6-cyber"): "the page names no price of long context; the dearer reading is its sisters' step",
+    ("perplexity", "sonar-reasoning"): "LiteLLM has 14 per 1,000 calls with the largest context; the dearer reading",
+    ("x-ai", "grok-code-fast-1"): "retired on 2026-05-15 and charged as grok-build-0.1 since",
 }
 
 
