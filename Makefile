@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help quick soak compiled pure simulate demo run test check style audit crash attack bench format lock clean
+.PHONY: help quick opinion soak compiled pure simulate demo run test check style audit crash attack bench format lock clean
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ style: $(STAMP)  ## style, types, architecture
 
 audit: $(STAMP)  ## are there known vulnerabilities in what requirements.lock pins?
 	$(BIN)/python .ci/audit.py
+
+opinion: $(STAMP)  ## our prices beside LiteLLM's list: which differ, and is each decided?
+	$(BIN)/python .ci/second_opinion.py
 
 KILLS ?= 200
 SEED ?=
