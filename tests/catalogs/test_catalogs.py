@@ -107,6 +107,16 @@ def book() -> PriceBook:
         ("mistral", "magistral-small-latest", "2026-06-30", "0.5", "1.5"),
         ("mistral", "magistral-small-latest", "2026-07-01", "0.15", "0.6"),
         ("mistral", "magistral-medium-latest", "2026-11-27", "2", "7.5"),
+        ("mistral", "ministral-3b-latest", "2025-12-01", "0.04", "0.04"),
+        ("mistral", "ministral-3b-latest", "2025-12-02", "0.1", "0.1"),
+        ("mistral", "mistral-small", "2026-11-27", "0.15", "0.6"),
+        ("google", "gemini-flash-latest", "2025-10-01", "0.3", "2.5"),
+        ("google", "gemini-flash-latest", "2026-02-01", "0.5", "3"),
+        ("google", "gemini-flash-latest", "2026-06-01", "1.5", "9"),
+        ("google", "gemini-flash-latest", "2026-11-27", "0.75", "3.75"),
+        ("google", "gemini-flash-latest", "2027-01-01", "1.5", "7.5"),
+        ("google", "gemini-flash-lite-latest", "2026-07-20", "0.25", "1.5"),
+        ("google", "gemini-flash-lite-latest", "2026-07-21", "0.3", "2.5"),
         ("x-ai", "grok-code-fast-1", "2026-05-15T18:59:59Z", "0.2", "1.5"),
         ("x-ai", "grok-code-fast-1", "2026-05-15T19:00:00Z", "1", "2"),
         ("x-ai", "grok-latest", "2026-05-01", "1.25", "2.5"),
@@ -193,6 +203,16 @@ def test_a_context_tier_ends_with_its_time(book: PriceBook, at: str, input_token
 
     assert isinstance(rates, Rates)
     assert format_amount(rates.at(input_tokens).rows["input_tokens"].amount_picos) == price
+
+
+def test_the_days_of_a_resellers_steps_are_no_more_than_days_of_reading() -> None:
+    """A step of OpenRouter's says that it may have begun earlier; a step of a maker's own does not."""
+    dated = [row for row in genai.read(NOW) if row.valid_from_us and not row.conditions]
+    doubted = {row.provider for row in dated if "or earlier" in row.evidence}
+
+    assert doubted == {"openrouter", "quicksilverpro"}
+    assert all("or earlier" in row.evidence for row in dated if row.provider in doubted)
+    assert {"openai", "google", "anthropic", "deepseek"} <= {row.provider for row in dated} - doubted
 
 
 def test_history_is_sound() -> None:

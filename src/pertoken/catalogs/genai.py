@@ -45,6 +45,8 @@ UNITS: Mapping[str, tuple[str, int]] = {
 }
 
 _PICO = Decimal(10) ** -12
+# resellers whose steps are dated by the day on which the package read their list: 130 models of one on a single day
+_DATED_BY_READING = frozenset({"openrouter", "quicksilverpro"})
 _VARIANT_KEYS = {"service_tier": "service_tier", "speed": "speed", "processing": "batch"}
 
 
@@ -57,9 +59,15 @@ def read(recorded_at_us: int) -> list[PriceRow]:
     for provider in providers:
         for model in provider.models:
             for row in _model_rows(model):
-                full = row._replace(provider=provider.id, recorded_at_us=recorded_at_us, evidence=evidence)
+                said = f"{evidence}{_doubt(provider.id, row)}"
+                full = row._replace(provider=provider.id, recorded_at_us=recorded_at_us, evidence=said)
                 rows.append(full._replace(price_id=price_id(full)))
     return rows
+
+
+def _doubt(provider: str, row: PriceRow) -> str:
+    """Return what has to be said of a dated row: that the price may have begun before its first day."""
+    return " (first seen on that day, or earlier)" if provider in _DATED_BY_READING and row.valid_from_us else ""
 
 
 def context_windows() -> dict[tuple[str, str], int]:
