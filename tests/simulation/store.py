@@ -133,7 +133,7 @@ class FaultyDatabase(Database):
     """A database whose other transactions are steps, too."""
 
     def __init__(self, url: str, faults: Faults) -> None:
-        super().__init__(url)
+        super().__init__(url, synced=False)  # no run loses its machine
         self._faults = faults
 
     @contextlib.contextmanager
