@@ -4,10 +4,11 @@
 A fifth of the seeds, and a few in any case, are played on PostgreSQL as well.
 """
 
+import functools
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -78,26 +79,40 @@ class ServerTemplate:
             connection.execute(statement)  # type: ignore[call-overload]
 
 
+Template = FileTemplate | ServerTemplate
+
+
 @pytest.fixture(scope="session")
-def template(
+def make_template(
     request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory
-) -> FileTemplate | ServerTemplate:
-    """Return a database with the prices of a few models, and those prices as fractions."""
-    url = make_database(request.param, tmp_path_factory.mktemp("simulation"))
-    database = Database(url)
-    database.migrate()
-    rows = [row for row in shipped_prices(0) if row.model in MODELS.values()]
-    with database.write() as connection:
-        catalog.add_rows(connection, rows)
-    database.close()
-    prices = {row.price_id: Fraction(row.amount_picos, row.per) for row in rows}
-    if request.param == "sqlite":
-        return FileTemplate(url, prices)
-    return ServerTemplate(url, prices, request.getfixturevalue("postgresql"))
+) -> Callable[[str], Template]:
+    """Return a function that makes a database with the prices of a few models, once of each kind."""
+
+    @functools.cache
+    def make(store: str) -> Template:
+        url = make_database(store, tmp_path_factory.mktemp("simulation"))
+        database = Database(url)
+        database.migrate()
+        rows = [row for row in shipped_prices(0) if row.model in MODELS.values()]
+        with database.write() as connection:
+            catalog.add_rows(connection, rows)
+        database.close()
+        prices = {row.price_id: Fraction(row.amount_picos, row.per) for row in rows}
+        if store == "sqlite":
+            return FileTemplate(url, prices)
+        return ServerTemplate(url, prices, request.getfixturevalue("postgresql"))
+
+    return make
+
+
+@pytest.fixture
+def template(request: pytest.FixtureRequest, make_template: Callable[[str], Template]) -> Template:
+    """Return a database to begin with, of the kind that is asked for."""
+    return make_template(request.param)
 
 
 @pytest.mark.parametrize(("template", "seed"), RUNS, indirect=["template"])
-def test_a_run(template: FileTemplate | ServerTemplate, seed: int) -> None:
+def test_a_run(template: Template, seed: int) -> None:
     """Whatever fails and whenever, the books are right, every service is charged once, and nothing stays held."""
     steps = play(seed, template, Faults())
     for point in range(POINTS):
@@ -106,7 +121,7 @@ def test_a_run(template: FileTemplate | ServerTemplate, seed: int) -> None:
 
 
 @pytest.mark.parametrize("template", STORES, indirect=True)
-def test_a_short_run_whose_store_fails_at_each_step(template: FileTemplate | ServerTemplate) -> None:
+def test_a_short_run_whose_store_fails_at_each_step(template: Template) -> None:
     """Step 1, 2, 3, ... until the run is over: whichever fails, the books are right."""
     steps = play(SHORT_SEED, template, Faults(), SHORT)
     for step in range(1, steps + 1, STRIDE):
@@ -115,7 +130,7 @@ def test_a_short_run_whose_store_fails_at_each_step(template: FileTemplate | Ser
         assert faults.met
 
 
-def play(seed: int, template: FileTemplate | ServerTemplate, faults: Faults, mix: Mix | None = None) -> int:
+def play(seed: int, template: Template, faults: Faults, mix: Mix | None = None) -> int:
     """Play one story; return how many steps its store took."""
     again = f"make simulate SEEDS=1 SIMULATE_FIRST={seed}"
     print(f"seed {seed}, the store fails from step {faults._first} on: {again}")  # noqa: T201 - shown where a run fails
