@@ -1,20 +1,25 @@
-"""The real command line, that kills its own process where a file tells it to.
+"""The real command line, that kills its own process where a file tells it to, on a clock that a file sets ahead.
 
-    CRASH_ORDER=FILE python tests/crash/gateway.py serve --port 4000
+    CRASH_ORDER=FILE CRASH_AHEAD=FILE python tests/crash/gateway.py serve --port 4000
 
 Once FILE says "POINT N", the process that is the first to pass POINT for the N-th time from then on takes the file
 away and ends by SIGKILL there: no handler runs, nothing is flushed. Workers obey as well; one order kills one process.
+
+The other file is a number of microseconds, 8 bytes: how far the clock of this process is ahead of the machine's.
 """
 
 import functools
+import mmap
 import os
 import signal
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from pertoken import wiring
 from pertoken.__main__ import main
 from pertoken.gateway.exchange import HotExchange
 from pertoken.services import serve
@@ -22,6 +27,8 @@ from pertoken.services.call import attempt
 from pertoken.store.bookkeeper import Bookkeeper
 
 VARIABLE = "CRASH_ORDER"
+AHEAD_VARIABLE = "CRASH_AHEAD"
+AHEAD = struct.Struct("q")
 BEFORE_DECIDE = "before-decide"
 DECIDED = "decided"  # rows are written, the transaction is open
 COMMITTED = "committed"  # on disk, nobody was told
@@ -112,6 +119,19 @@ def arm(order: Order) -> None:
         order.passes(STATEMENT)
 
 
+def set_ahead(path: Path) -> None:
+    """Have the clock be ahead by what the file says, whenever it is asked."""
+    with path.open("rb") as file:
+        ahead = mmap.mmap(file.fileno(), AHEAD.size, access=mmap.ACCESS_READ)
+    now_us = wiring.SystemClock.now_us
+
+    def now_ahead_us(clock: wiring.SystemClock) -> int:
+        return now_us(clock) + int(AHEAD.unpack_from(ahead)[0])
+
+    wiring.SystemClock.now_us = now_ahead_us  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
+    set_ahead(Path(os.environ[AHEAD_VARIABLE]))
     arm(Order(Path(os.environ[VARIABLE])))
     main()

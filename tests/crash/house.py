@@ -1,6 +1,7 @@
 """One gateway that may die and live again: its processes, its database, and the proof that its books are right."""
 
 import ctypes
+import itertools
 import json
 import os
 import random
@@ -32,8 +33,8 @@ from pertoken.store.schema import counters, events, holds, series
 
 START_S = 60
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # of Linux
-HOLD_S = 5
-LOOK_S = 1  # how often a gateway looks for expired holds
+HOLD_S = 5  # and no less: a process that the machine leaves waiting must not look dead
+GIVEN_UP_S = 0.5  # in which calls end whose clients hung up
 LEASE_S = 5  # how long a gateway that died keeps others from looking
 TOTAL_MS = 3_000  # a call ends, or is given up, long before its hold expires
 
@@ -55,13 +56,16 @@ class House:
         self.workers = workers
         self.database_url = url
         self.order = folder / "order"
+        self._ahead = folder / "ahead"
+        self._ahead_us = 0
+        self._ahead.write_bytes(gateway.AHEAD.pack(0))
         self.port = 0
         self.lives = 0
         self.environ = gateway_environ(
             simulator_url,
             folder,
             PERTOKEN_DATABASE_URL=url,
-            CRASH_ORDER=str(self.order),
+            **{gateway.VARIABLE: str(self.order), gateway.AHEAD_VARIABLE: str(self._ahead)},
             **{"PERTOKEN_LIMITS__HOLD_S": str(HOLD_S), "PERTOKEN_LIMITS__TOTAL_MS": str(TOTAL_MS), **environ},
         )
         self.clock = wiring.SystemClock()
@@ -222,9 +226,17 @@ class House:
         with self.read() as connection:
             return Archive(connection).open_holds()
 
+    def pass_time(self, seconds: float) -> None:
+        """Have the gateway's clock go on by so much at once."""
+        self._ahead_us += int(seconds * 1_000_000)
+        with self._ahead.open("r+b") as file:  # in place: the gateway has it mapped
+            file.write(gateway.AHEAD.pack(self._ahead_us))
+
     def wait_for_expiry(self) -> None:
-        """Wait until no hold is open, as long as expiry may take and no longer."""
-        deadline = time.monotonic() + HOLD_S + 3 * LOOK_S + LEASE_S + 5
+        """Let all the time pass that expiry may take, and wait until no hold is open."""
+        time.sleep(GIVEN_UP_S)
+        self.pass_time(HOLD_S + LEASE_S)
+        deadline = time.monotonic() + START_S
         while (left := self.open_holds()) and time.monotonic() < deadline:
             time.sleep(0.2)
         assert not left, left
@@ -238,19 +250,35 @@ def _give_up_override() -> None:
 WHOLE = ("all at once", "at the start")
 
 
+def points(dice: random.Random, workers: int) -> Iterator[str]:
+    """Yield where to kill, without end: each point once before any comes again.
+
+    A gateway of one worker begins with one half of the points and a gateway of two with the other, so that a few kills
+    of both are at every point.
+    """
+    known = [*gateway.POINTS, "any moment", *WHOLE, "the parent"]
+    first, second = known[::2], known[1::2]
+    assert "the parent" in second
+    dice.shuffle(first)
+    dice.shuffle(second)
+    if workers > 1:
+        return itertools.cycle([*second, *first])
+    return itertools.cycle([*first, *(point for point in second if point != "the parent")])
+
+
 class Killer:
-    """Kills what the dice say, where they say, and brings it back."""
+    """Kills where it is its turn, what the dice say, and brings it back."""
 
     def __init__(self, house: House, dice: random.Random) -> None:
         self._house = house
         self._dice = dice
+        self._points = points(dice, house.workers)
         self.done: Counter[str] = Counter()
 
     def strike(self) -> None:
         """Kill once: at a named point, or just now; then see that the gateway serves again."""
         house, dice = self._house, self._dice
-        parent = ["the parent"] if house.workers > 1 else []
-        point = dice.choice([*gateway.POINTS, "any moment", "any moment", *WHOLE, *parent])
+        point = next(self._points)
         quiet = dice.random() < 0.5  # nobody else has the file open: the gateway alone recovers it
         if quiet:
             house.may_look.acquire()
@@ -263,29 +291,21 @@ class Killer:
                 workers = house.worker_pids()
                 house.kill(house.pid)
                 self._wait_for(lambda: not any(map(is_running, workers)))
-            elif not self._order(point, 1 if point == gateway.LOOKING else dice.randint(1, 8)):
-                point = f"{point} (not passed in time)"
-                house.kill(dice.choice(house.worker_pids()))
+            else:
+                self._order(point, 1 if point == gateway.LOOKING else dice.randint(1, 8))
             self._revive(point)
         finally:
             if quiet:
                 house.may_look.release()
         self.done[point] += 1
 
-    def _order(self, point: str, count: int) -> bool:
-        """Order a kill at the count-th passage of a point; tell whether somebody obeyed."""
+    def _order(self, point: str, count: int) -> None:
+        """Order a kill at the count-th passage of a point, and wait until somebody has obeyed."""
         order = self._house.order
         draft = order.with_suffix(".draft")
         draft.write_text(f"{point} {count}")
         draft.rename(order)
-        deadline = time.monotonic() + 5
-        while order.exists() and time.monotonic() < deadline:
-            time.sleep(0.005)
-        try:
-            order.unlink()
-        except FileNotFoundError:
-            return True
-        return False
+        self._wait_for(lambda: not order.exists())
 
     def _revive(self, point: str) -> None:
         house = self._house

@@ -28,6 +28,7 @@ from pertoken.store.database import Database
 
 SEED = int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**6))
 COPIES = int(os.environ.get("CRASH_COPIES", "12"))
+LOADED_S = 3 if "CRASH_COPIES" in os.environ else 1
 CLIENTS = 12
 FILES = ("pertoken.db", "pertoken.db-wal")
 WAL_HEADER_BYTES, FRAME_BYTES = 32, 24 + 4096
@@ -63,7 +64,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Wreck:
     try:
         assert house.start(), house.said()
         load = Load(house.url, [secret], SEED)
-        asyncio.run(under_load(load, house.kill_all, after_s=3))
+        asyncio.run(under_load(load, house.kill_all, after_s=LOADED_S))
     finally:
         house.kill_all()
         simulator.stop()

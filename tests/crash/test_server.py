@@ -33,7 +33,7 @@ def cut(server: PostgresServer) -> None:
 @pytest.mark.parametrize("disturb", [restart, cut])
 def test_a_server_that_fails_under_load(tmp_path: Path, simulator_url: str, disturb: Disturb, workers: int) -> None:
     """Nothing acknowledged is lost or doubled, no process ends, and the gateway goes on as soon as the server does."""
-    with running() as server:
+    with running(durable=True) as server:
         house = House(server.get_uri(), tmp_path, simulator_url, workers)
         house.prepare()
         key_id, secret = house.new_key("one")

@@ -173,7 +173,7 @@ def test_a_password_is_never_said() -> None:
 
 def test_a_restart_of_the_server_loses_nothing() -> None:
     """Calls that meet a restart are refused or served; every settlement is on disk at the end, exactly once."""
-    with running() as server:
+    with running(durable=True) as server:
         database = Database(server.get_uri())
         database.migrate()
         opened: list[Hold] = []
