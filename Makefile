@@ -41,7 +41,7 @@ KILLS ?= 200
 SEED ?=
 
 crash: $(STAMP)  ## kills and damage, the long way: make crash KILLS=200 SEED=7
-	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) CRASH_COPIES=100 $(BIN)/pytest tests/crash -s
+	CRASH_KILLS=$(KILLS) CRASH_SEED=$(SEED) CRASH_COPIES=100 $(BIN)/pytest tests/crash tests/store/test_archiving.py -s
 
 simulate: $(STAMP)  ## whole runs in virtual time with a failing store: make simulate SEEDS=1000
 	SIMULATE_FIRST=$(or $(SIMULATE_FIRST),1) SIMULATE_SEEDS=$(or $(SEEDS),30) SIMULATE_POINTS=$(or $(POINTS),5) \
