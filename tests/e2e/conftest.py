@@ -174,12 +174,22 @@ class Stack:
         return self.gateway.log.read_text()
 
 
+@pytest.fixture(scope="session")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """Return the provider that all gateways of this test process share, one test after the other."""
+    process = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path_factory.mktemp("simulator") / "log")
+    yield process
+    process.stop()
+
+
 @pytest.fixture(scope="session", params=STORES)
 def _processes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, make_database: MakeDatabase
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    make_database: MakeDatabase,
+    simulator: Process,
 ) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
-    simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, folder / "simulator.log")
     database_url = make_database(request.param, folder)
     environ = gateway_environ(simulator.url, folder, PERTOKEN_DATABASE_URL=database_url)
     gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
@@ -188,7 +198,6 @@ def _processes(
         yield Stack(gateway, simulator, database)
     finally:
         gateway.stop()
-        simulator.stop()
         database.close()
 
 

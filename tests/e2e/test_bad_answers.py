@@ -1,7 +1,7 @@
 """Providers that answer slowly, hugely, in crumbs, without end, or with lies about size.
 
-Memory stays bounded, the call ends and is settled, and others feel little of it. With -s each test prints what it
-measured.
+Memory stays bounded, the call ends and is settled, and others are served while the bad answer is held half way. With -s
+each test prints what it measured.
 """
 
 import contextlib
@@ -11,20 +11,23 @@ import socket
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests.e2e import counting
+from tests.e2e.conftest import Process
 from tests.e2e.rig import (
     DONE,
     HEAD,
     MB,
     MODEL,
-    SPAN_S,
+    PATIENCE_S,
     Call,
-    Fared,
     Rig,
+    Stop,
     chunk,
     ending,
     event,
@@ -32,73 +35,102 @@ from tests.e2e.rig import (
     report,
     rig,
     usage,
+    wait_for,
     words,
 )
 
 from pertoken.core.ledger import Event
 
 CLOSE = b"connection: close\r\n"
-SLOW_S = 2
-HEAVY_S = 1.5  # what moves megabytes is watched for longer: two cores have to serve all of it
-TOTAL_MS = 4_000
+IDLE_MS = 500
+TOTAL_MS = 1_500
 PLAIN_MB = 10
 
 
 @pytest.fixture(scope="module")
-def _calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with rig(tmp_path_factory.mktemp("rig"), first_byte_ms="3000", idle_ms="1000", total_ms=str(TOTAL_MS)) as made:
+def _calm(tmp_path_factory: pytest.TempPathFactory, simulator: Process) -> Iterator[Rig]:
+    with rig(tmp_path_factory.mktemp("rig"), simulator) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def _hasty(tmp_path_factory: pytest.TempPathFactory, simulator: Process) -> Iterator[Rig]:
+    with rig(tmp_path_factory.mktemp("hasty"), simulator, idle_ms=str(IDLE_MS), total_ms=str(TOTAL_MS)) as made:
         yield made
 
 
 @pytest.fixture
 def house(_calm: Rig, request: pytest.FixtureRequest) -> Rig:
-    """Return a gateway, with a key for this test."""
-    _calm.key_id, _calm.secret = _calm.new_key(f"{request.node.name}-{time.time_ns()}")
-    _calm.provider.calls.clear()
-    _calm.others(0.1)  # all keys are read anew
-    return _calm
+    """Return a gateway that waits for its providers, with a key for this test."""
+    return with_a_key_of_its_own(_calm, request)
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Rig]:
+def hasty(_hasty: Rig, request: pytest.FixtureRequest) -> Rig:
+    """Return a gateway that does not wait long, with a key for this test."""
+    return with_a_key_of_its_own(_hasty, request)
+
+
+def with_a_key_of_its_own(made: Rig, request: pytest.FixtureRequest) -> Rig:
+    """Return a gateway as it is before anything has happened to it."""
+    made.key_id, made.secret = made.new_key(f"{request.node.name}-{time.time_ns()}")
+    made.provider.calls.clear()
+    made.provider.stop_at = None
+    made.others(1)  # all keys are read anew
+    return made
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, simulator: Process) -> Iterator[Rig]:
     """Return a gateway of its own: what it has freed before does not hide what it needs."""
-    with rig(tmp_path, first_byte_ms="10000", idle_ms="1000") as made:
+    with rig(tmp_path, simulator) as made:
         yield made
 
 
 class Told(NamedTuple):
-    """What came of one call to the bad provider, and what it did to the gateway and to others."""
+    """What came of one call to the bad provider, and what it did to the gateway."""
 
     received: bytes
     event: Event
     more_mb: float
-    took_ms: float
-    meanwhile: Fared
 
 
-def ask(made: Rig, what: str, *, stream: bool = True, span_s: float = SPAN_S) -> Told:
-    """Make a call to the bad provider and read its answer, while the others call; they must not mind."""
-    calm = made.others()
+def ask(made: Rig, what: str, stop_bytes: int, *, stream: bool = True) -> Told:
+    """Make a call to the bad provider, hold its answer after so many bytes, and have the others served meanwhile."""
+    stop = made.provider.stop_at = Stop(stop_bytes)
+
+    def go_on() -> None:
+        stop.may_go_on.set()
+
+    return beside(made, what, stop.is_reached.is_set, go_on, stream=stream)
+
+
+def beside(
+    made: Rig, what: str, is_held: Callable[[], bool], go_on: Callable[[], None], *, stream: bool = True
+) -> Told:
+    """Make a call to the bad provider; once it is held in place the others are served, and again when it goes on."""
     more_mb = made.watch_memory()
     received: list[bytes] = []
-    took_ms: list[float] = []
 
     def call() -> None:
-        began = time.monotonic()
-        with made.client(made.request(stream=stream, more_headers=CLOSE)) as connection:
+        with made.client(made.request(stream=stream, more_headers=CLOSE), patience_s=2 * PATIENCE_S) as connection:
             received.append(read_all(connection))
-        took_ms.append((time.monotonic() - began) * 1_000)
 
     thread = threading.Thread(target=call)
     thread.start()
-    meanwhile = made.others(span_s)
-    thread.join()
-    [event] = made.settled(1)
+    try:
+        wait_for(is_held)
+        made.others()
+        assert thread.is_alive(), "the answer was not held"
+        assert len(made.open_holds()) == 1
+    finally:
+        go_on()
+        made.others()  # while the gateway works on the rest
+        thread.join()
+    [settled] = made.settled(1, within_s=PATIENCE_S)
     report(what, f"{more_mb():.0f} MB more memory")
-    report("others", f"{calm} -> {meanwhile}")
-    made.unharmed(calm, meanwhile)
     assert made.differences() == []
-    return Told(received[0], event, more_mb(), took_ms[0], meanwhile)
+    return Told(received[0], settled, more_mb())
 
 
 def whole(body: bytes, more: bytes = b"") -> bytes:
@@ -115,7 +147,7 @@ def completion(text: str, *, has_usage: bool = True) -> bytes:
     return json.dumps(body | ({"usage": used} if has_usage else {})).encode()
 
 
-def drip(call: Call, data: bytes, pause_s: float) -> None:
+def drip(call: Call, data: bytes, pause_s: float = 0) -> None:
     """Send bytes one by one, each in a packet of its own."""
     call.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     for byte in data:
@@ -124,36 +156,39 @@ def drip(call: Call, data: bytes, pause_s: float) -> None:
 
 
 def test_a_byte_at_a_time(house: Rig) -> None:
-    """A provider that is slow, but never silent for long, is waited for, and its words are passed on."""
+    """What comes byte by byte is passed on as any other answer."""
     data = HEAD + chunk(event("hello")) + ending(1)
-    house.provider.story = lambda call: drip(call, data, SLOW_S / len(data))
-    told = ask(house, f"{len(data)} bytes, one by one", span_s=SLOW_S)
+    house.provider.story = lambda call: drip(call, data)
+    told = ask(house, f"{len(data)} bytes, one by one", len(data) // 2)
 
     assert told.received.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
     assert told.event.quantities["output_tokens"] == 1
     assert told.more_mb < 4
 
 
-def test_a_byte_at_a_time_without_end(house: Rig) -> None:
+def test_a_byte_at_a_time_without_end(hasty: Rig) -> None:
     """It is waited for until the longest time of a call is over; what came is charged."""
 
     def story(call: Call) -> None:
         call.push(HEAD + chunk(event("hello")))
-        drip(call, chunk(b": nothing" * 1_000), 0.1)
+        drip(call, chunk(b": nothing" * 1_000), 0.02)
 
-    house.provider.story = story
-    told = ask(house, "bytes without end", span_s=TOTAL_MS / 1_000)
+    hasty.provider.story = story
+    with hasty.client(hasty.request(more_headers=CLOSE)) as connection:
+        received = read_all(connection)
 
-    assert b"longer than the limit in ms: 4000" in told.received
-    assert told.event.completeness == "estimated"
-    assert told.event.quantities["output_tokens"] == 1
+    assert b"longer than the limit in ms: %d" % TOTAL_MS in received
+    [settled] = hasty.settled(1)
+    assert settled.completeness == "estimated"
+    assert settled.quantities["output_tokens"] == 1
+    assert hasty.differences() == []
 
 
 def test_one_chunk_of_ten_megabytes(house: Rig) -> None:
     """One event as large as that is passed on, and read."""
     data = HEAD + chunk(event("word " * (PLAIN_MB * MB // 5))) + ending(7)
     house.provider.story = lambda call: call.push(data)
-    told = ask(house, "one chunk of 10 MB", span_s=HEAVY_S)
+    told = ask(house, "one chunk of 10 MB", len(data) // 2)
 
     assert len(told.received) > PLAIN_MB * MB
     assert told.received.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
@@ -165,7 +200,7 @@ def test_an_event_that_never_ends(fresh: Rig) -> None:
     """A line of 48 MB is not waited for: it is passed on in parts, and so is what follows."""
     data = HEAD + chunk(b"data: " + b"x" * 48 * MB) + chunk(b"\n\n") + ending(7)
     fresh.provider.story = lambda call: call.push(data)
-    told = ask(fresh, "an event of 48 MB", span_s=HEAVY_S)
+    told = ask(fresh, "an event of 48 MB", len(data) // 2)
 
     assert len(told.received) > 48 * MB
     assert told.event.quantities["output_tokens"] == 7
@@ -186,7 +221,7 @@ def test_a_hundred_thousand_chunks_of_a_byte(house: Rig, has_events: bool) -> No
         call.push(ending(7))
 
     house.provider.story = story
-    told = ask(house, f"{len(plain)} chunks of a byte")
+    told = ask(house, f"{len(plain)} chunks of a byte", len(data) // 2)
 
     assert told.received.endswith(b"data: [DONE]\n\n\r\n0\r\n\r\n")
     assert told.received.count(b"hello ") == (800 if has_events else 0)
@@ -208,14 +243,14 @@ LINE = b"x-filler: " + b"x" * 1_000 + b"\r\n"
         (HEAD + b"fffffffffffffffffffff\r\n" + event("hi"), b"", b"not http/1.1: Chunk size overflow"),
         (HEAD + b"3\r\n" + event("hi") + b"\r\n", b"", b"not http/1.1: Expected LF after chunk data"),
         (HEAD + b"-3\r\n" + event("hi") + b"\r\n", b"", b"not http/1.1: Invalid character in chunk size"),
-        (HEAD + b"fffffffff\r\n" + event("hi"), b"", b"stalled for longer than the limit in ms: 1000"),
+        (HEAD + b"fffffffff\r\n" + event("hi"), b"", b"stalled for longer than the limit in ms: %d" % IDLE_MS),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n", b"", b"not http/1.1"),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n" + event("hi"), b"", b"stalled for longer than the limit"),
     ],
     ids=["head", "interim heads", "extension", "trailers", "chunk size", "overflow", "too short", "negative",
          "too long", "length overflow", "length too long"],
 )  # fmt: skip
-def test_sizes_that_lie(house: Rig, start: bytes, again: bytes, said: bytes) -> None:
+def test_sizes_that_lie(hasty: Rig, start: bytes, again: bytes, said: bytes) -> None:
     """An answer whose frame has no end, or is none, ends the call with an error that says so, and costs no memory."""
     is_cut = threading.Event()
 
@@ -229,24 +264,24 @@ def test_sizes_that_lie(house: Rig, start: bytes, again: bytes, said: bytes) -> 
         finally:
             is_cut.set()
 
-    house.provider.story = story
-    more_mb = house.watch_memory()
-    with house.client(house.request(more_headers=CLOSE)) as connection:
+    hasty.provider.story = story
+    more_mb = hasty.watch_memory()
+    with hasty.client(hasty.request(more_headers=CLOSE)) as connection:
         received = read_all(connection)
     assert is_cut.wait(10)
 
     assert said in received
-    assert house.provider.pushed_bytes < 8 * MB
+    assert hasty.provider.pushed_bytes < 8 * MB
     assert more_mb() < 4
-    house.settled(0 if received.startswith(b"HTTP/1.1 502") else 1)
-    assert house.differences() == []
+    hasty.settled(0 if received.startswith(b"HTTP/1.1 502") else 1)
+    assert hasty.differences() == []
 
 
 def test_a_whole_answer_of_fifty_megabytes(fresh: Rig) -> None:
     """It is held whole, a few times over for a moment, since its head says what it cost."""
     data = whole(completion("word " * (50 * MB // 5)))
     fresh.provider.story = lambda call: call.push(data)
-    told = ask(fresh, "a whole answer of 50 MB", stream=False, span_s=HEAVY_S)
+    told = ask(fresh, "a whole answer of 50 MB", len(data) // 2, stream=False)
 
     assert len(told.received) > 50 * MB
     assert told.event.quantities["output_tokens"] == 7
@@ -257,23 +292,30 @@ def test_a_whole_answer_above_the_limit(fresh: Rig) -> None:
     """It is refused as soon as the limit is passed; the input is charged."""
     data = whole(b"x" * 100 * MB)
     fresh.provider.story = lambda call: call.push(data)
-    told = ask(fresh, "a whole answer of 100 MB", stream=False, span_s=HEAVY_S)
+    told = ask(fresh, "a whole answer of 100 MB", 32 * MB, stream=False)
 
     assert b"larger than the limit in bytes: 67108864" in told.received
     assert told.event.completeness == "estimated"
     assert told.more_mb < 3 * 64
 
 
-def test_fifty_megabytes_that_must_be_counted(fresh: Rig) -> None:
-    """An answer without usage is counted, as far as its cap goes, and the others do not wait for that."""
+def test_fifty_megabytes_that_must_be_counted(
+    tmp_path: Path, simulator: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer without usage is counted, as far as its cap goes, and others are served before that is done."""
+    order = tmp_path / "order"
+    order.touch()
+    monkeypatch.setenv(counting.VARIABLE, str(order))
     data = whole(completion("word " * (50 * MB // 5), has_usage=False))
-    fresh.provider.story = lambda call: call.push(data)
-    told = ask(fresh, "a whole answer of 50 MB without usage", stream=False, span_s=HEAVY_S)
+    with rig(tmp_path, simulator, counting.__file__) as made:
+        made.provider.story = lambda call: call.push(data)
+        told = beside(
+            made, "a whole answer of 50 MB without usage", order.with_suffix(".begun").exists, order.unlink, stream=False
+        )
 
     assert told.event.completeness == "estimated"
     assert told.event.quantities["output_tokens"] == 16_384
     assert told.more_mb < 6 * 50
-    assert told.meanwhile.most_ms < told.took_ms / 3
 
 
 @pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
@@ -283,7 +325,7 @@ def test_a_text_that_no_tokenizer_takes_at_once(house: Rig, is_stream: bool) -> 
     body = HEAD + chunk(event(spaces)) + chunk(DONE) + b"0\r\n\r\n"
     data = body if is_stream else whole(completion(spaces, has_usage=False))
     house.provider.story = lambda call: call.push(data)
-    told = ask(house, "4 MB of spaces", stream=is_stream)
+    told = ask(house, "4 MB of spaces", len(data) // 2, stream=is_stream)
 
     assert len(told.received) > 4 * MB
     assert told.event.completeness == "estimated"
@@ -291,10 +333,17 @@ def test_a_text_that_no_tokenizer_takes_at_once(house: Rig, is_stream: bool) -> 
     assert told.more_mb < 64
 
 
-def packed_zeros(size: int) -> bytes:
-    """Return so many spaces, packed to a thousandth."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
-    return b"".join(packer.compress(b" " * MB) for _ in range(size // MB)) + packer.flush()
+@cache
+def packed_spaces(size: int) -> bytes:
+    """Return so many spaces as one gzip member, packed to a thousandth."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    piece = packer.compress(b" " * MB) + packer.flush(zlib.Z_FULL_FLUSH)  # nothing before it matters to it
+    end = packer.flush()
+    sum_ = 0
+    for _ in range(size // MB):
+        sum_ = zlib.crc32(b" " * MB, sum_)
+    trailer = sum_.to_bytes(4, "little") + (size % 2**32).to_bytes(4, "little")
+    return b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + piece * (size // MB) + end + trailer
 
 
 @pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
@@ -306,7 +355,7 @@ def test_a_packed_answer(house: Rig, is_stream: bool) -> None:
     pieces = b"".join(chunk(packed[at : at + 50]) for at in range(0, len(packed), 50))
     data = head + pieces + b"0\r\n\r\n" if is_stream else whole(packed, b"content-encoding: gzip\r\n")
     house.provider.story = lambda call: call.push(data)
-    told = ask(house, "a packed answer", stream=is_stream)
+    told = ask(house, "a packed answer", len(data) - 50, stream=is_stream)
 
     assert b"hello" in told.received
     assert b"content-encoding" not in told.received
@@ -330,11 +379,11 @@ def test_an_answer_packed_in_an_unknown_way(house: Rig) -> None:
 @pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
 def test_a_bomb(house: Rig, is_stream: bool) -> None:
     """A megabyte that unpacks to a gigabyte is refused on the way."""
-    bomb = packed_zeros(1024 * MB)
+    bomb = packed_spaces(1024 * MB)
     head = HEAD.replace(b"\r\n\r\n", b"\r\ncontent-encoding: gzip\r\n\r\n")
     data = head + chunk(bomb) + b"0\r\n\r\n" if is_stream else whole(bomb, b"content-encoding: gzip\r\n")
     house.provider.story = lambda call: call.push(data)
-    told = ask(house, "a gigabyte packed into one megabyte", stream=is_stream)
+    told = ask(house, "a gigabyte packed into one megabyte", 700 if is_stream else len(data) - 1_000, stream=is_stream)
 
     assert b"grows by more than the limit when decoded" in told.received
     assert told.event.completeness == "estimated"
@@ -342,8 +391,15 @@ def test_a_bomb(house: Rig, is_stream: bool) -> None:
 
 
 @pytest.mark.parametrize("ending_as", ["whole", "cut", "closed", "silent"])
-def test_nothing_is_left_of_a_call(fresh: Rig, ending_as: str) -> None:
+def test_nothing_is_left_of_a_call(tmp_path: Path, simulator: Process, ending_as: str) -> None:
     """However a call ends, its request and its answer are let go at once, not when the collector comes by."""
+    limits = {"idle_ms": "200"} if ending_as == "silent" else {}
+    with rig(tmp_path, simulator, **limits) as fresh:
+        call_and_let_go(fresh, ending_as)
+
+
+def call_and_let_go(fresh: Rig, ending_as: str) -> None:
+    """Make many large calls, ten at a time, that all end so."""
     calls = 200 if ending_as == "whole" else 100
 
     def story(call: Call) -> None:
