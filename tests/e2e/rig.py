@@ -194,6 +194,11 @@ class Rig(Stack):
         """Return how many files and sockets the gateway has open."""
         return len(list(Path(f"/proc/{self.gateway.popen.pid}/fd").iterdir()))
 
+    def fds_at_rest(self) -> int:
+        """Return the same once the connections of before are closed."""
+        wait_for(self.is_asleep)
+        return self.fds()
+
     def request(self, *, stream: bool = True, more_headers: bytes = b"", **more: Any) -> bytes:
         """Return the bytes of a call to the bad provider."""
         body = json.dumps(
