@@ -16,6 +16,7 @@ import uvloop
 
 from pertoken.upstream.http import Origin
 
+PATIENCE_S = 30  # for what must come true
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
@@ -35,6 +36,13 @@ class Caller:
     def close(self) -> None:
         """End the connection after what was written."""
         self.writer.close()
+
+
+async def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds, however long that takes on a busy machine."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():
+            await asyncio.sleep(0.001)
 
 
 Handler = Callable[[Caller], Awaitable[None]]
@@ -83,14 +91,14 @@ class Provider:
 
     async def until_asked(self, requests: int = 1) -> None:
         """Wait until so many requests have arrived."""
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             while len(self.requests) < requests:
                 self._changed.clear()
                 await self._changed.wait()
 
     async def until_closed(self, connections: int = 1) -> None:
         """Wait until so many connections have ended."""
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_S):
             while self.closed < connections:
                 self._changed.clear()
                 await self._changed.wait()
@@ -112,7 +120,7 @@ def run(request: pytest.FixtureRequest) -> Run:
     """Run a coroutine on a fresh event loop of either kind, bounded in time."""
 
     async def bounded(story: Coroutine[Any, Any, Any]) -> Any:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(2 * PATIENCE_S):
             return await story
 
     def run_on(story: Coroutine[Any, Any, Any]) -> Any:

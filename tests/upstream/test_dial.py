@@ -237,7 +237,7 @@ def test_a_refused_tunnel_is_left(run: Run, certificate: Any) -> None:
         client = Client(Limits(), ssl_context=certificate.trusting, proxies=proxies)
         with pytest.raises(ProxyRefused, match="403 Forbidden"):
             await fetch(client, Origin("https", "provider.test", 443))
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             await left.wait()
         await client.close()
         server.close()

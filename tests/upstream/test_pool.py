@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.upstream.conftest import until
 
 from pertoken.upstream.errors import (
     PoolExhausted,
@@ -44,7 +45,7 @@ def test_stale_connection_is_skipped(run: Run, serve: Serve) -> None:
             for turn in range(1, 4):
                 assert await (await post(client, provider.origin)).read() == b"hello"
                 await provider.until_closed(turn)
-                await asyncio.sleep(0.02)
+                await until(lambda: not any(pool.connections for pool in client._pools.values()))
             await client.close()
             assert (provider.opened, len(provider.requests)) == (3, 3)
 
@@ -63,9 +64,7 @@ def test_cancelling_while_connecting(run: Run, serve: Serve) -> None:
                     await asyncio.sleep(0)
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
-                await asyncio.sleep(0.002)
-                for pool in client._pools.values():
-                    assert pool.connections == len(pool._idle), turns
+                await until(lambda: all(pool.connections == len(pool._idle) for pool in client._pools.values()))
             await client.close()
             await provider.until_closed(provider.opened)
 
@@ -84,7 +83,7 @@ def test_pool_limit(run: Run, serve: Serve) -> None:
         async with serve(wait) as provider:
             client = new_client(connections_per_origin=2)
             busy = [asyncio.create_task(post(client, provider.origin)) for _ in range(2)]
-            await asyncio.sleep(0.05)
+            await provider.until_asked(2)
             with pytest.raises(PoolExhausted, match="limit: 2") as caught:
                 await post(client, provider.origin)
             assert not caught.value.sent
@@ -105,9 +104,7 @@ def test_idle_connections_are_closed(run: Run, serve: Serve, monkeypatch: pytest
             client = new_client(idle_keepalive_ms=50)
             await (await post(client, provider.origin)).read()
             await provider.until_closed()
-            await asyncio.sleep(0.15)
-            assert client._timer is None
-            assert not client._pools
+            await until(lambda: client._timer is None and not client._pools)
             assert await (await post(client, provider.origin)).read() == b"hello"
             await client.close()
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.upstream.conftest import until
 
 from pertoken.upstream.errors import (
     BodyTooLarge,
@@ -19,6 +20,7 @@ Serve = Callable[..., Any]
 Caller = Any
 
 OK = b"HTTP/1.1 200 OK\r\n"
+TURNS = 2_000  # of the loop, in which what is on its way comes
 HELLO = OK + b"Content-Length: 5\r\n\r\nhello"
 JSON = [(b"content-type", b"application/json")]
 
@@ -214,7 +216,9 @@ def test_back_pressure(run: Run, serve: Serve) -> None:
         async with serve(flood) as provider:
             client = new_client()
             response = await post(client, provider.origin)
-            await asyncio.sleep(0.25)
+            await until(lambda: response._transfer.paused)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)  # as much as comes now comes although nothing is read
             unread = sum(map(len, response._transfer.pieces))
             assert 256 * 1024 <= unread < 1024 * 1024
             assert written < len(piece) * pieces
@@ -255,7 +259,9 @@ def test_pouring_pauses_for_a_full_sink(run: Run, serve: Serve) -> None:
 
             response = await post(client, provider.origin)
             pouring = asyncio.ensure_future(response.pour(sink, room))
-            await asyncio.sleep(0.25)
+            await until(lambda: response._transfer.paused)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
             assert 0 < len(got) < 1024 * 1024
             assert written < len(piece) * pieces
             may_go_on.set()
