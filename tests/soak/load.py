@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 from tests.crash.client import Answer, Connection
 
 CLIENTS = 24
-CUSTOMERS = 50
-CONVERSATIONS = 1_000
 FAULTY = "gpt-4o"  # the model that the provider's faults are asked of: what they used is not what it bills
 FAULTS = ("http_500", "http_429", "no_usage", "cut_midstream", "close_before_headers")
 HANG_UPS = 0.04  # of the streams
@@ -26,6 +24,16 @@ class Written(NamedTuple):
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+
+
+class Variety(NamedTuple):
+    """How many different callers there are: each is remembered for a while, which a short run would take for growth."""
+
+    customers: int
+    conversations: int  # of each
+
+
+FEW, MANY = Variety(4, 1), Variety(50, 20)
 
 
 class Keys(NamedTuple):
@@ -51,21 +59,32 @@ class Tally:
 class Load:
     """So many clients, each with one connection, until they are told to stop."""
 
-    def __init__(self, url: str, keys: Keys, seed: int, rate: float | None) -> None:
+    def __init__(self, url: str, keys: Keys, seed: int, rate: float | None, variety: Variety) -> None:
         self._url = url
         self._keys = keys
         self._seed = seed
+        self._variety = variety
         self._pause_s = 0 if rate is None else CLIENTS / rate
         self._began = 0.0
         self.stopping = False
         self.tally = Tally()
 
-    async def run(self) -> None:
-        """Run all clients, until `stopping`."""
-        self._began = time.monotonic()
+    async def run(self, name: str) -> None:
+        """Run all clients, until `stopping`; `name` decides what they throw."""
+        self.stopping = False
+        self._began = self._began or time.monotonic()
         async with asyncio.TaskGroup() as group:
             for number in range(CLIENTS):
-                group.create_task(self._client(random.Random(f"{self._seed}/{number}")))
+                group.create_task(self._client(random.Random(f"{self._seed}/{name}/{number}")))
+
+    async def alike(self, calls: int) -> None:
+        """Make so many calls that are served, one after the other, the same each time."""
+        dice = random.Random(self._seed)
+        connection = Connection(self._url)
+        for _ in range(calls):
+            self.tally.calls += 1
+            await self._good(connection, dice, may_hang_up=False)
+        connection.close()
 
     async def _client(self, dice: random.Random) -> None:
         connection = Connection(self._url)
@@ -83,13 +102,13 @@ class Load:
                 await asyncio.sleep(dice.uniform(0, 2 * self._pause_s))
         connection.close()
 
-    async def _good(self, connection: Connection, dice: random.Random) -> None:
+    async def _good(self, connection: Connection, dice: random.Random, *, may_hang_up: bool = True) -> None:
         """Make a call that is served as it should be; hang up within some of the streams."""
         write = dice.choice(FORMATS)
         stream = write is not embeddings and dice.random() < 0.5
         written = write(self._keys.open, dice, stream)
         model = MODELS[write]
-        hangs_up = stream and dice.random() < HANG_UPS
+        hangs_up = stream and dice.random() < HANG_UPS and may_hang_up
         began = time.perf_counter()
         answer = await self._send(connection, written, dice, pieces_max=dice.randint(1, 2) if hangs_up else None)
         if write is chat and not stream:
@@ -132,11 +151,12 @@ class Load:
         more: dict[str, str] | None = None,
         pieces_max: int | None = None,
     ) -> Answer | None:
+        customer = dice.randrange(self._variety.customers)
         headers = {
-            "x-pertoken-customer": f"customer-{dice.randrange(CUSTOMERS)}",
-            "x-pertoken-conversation": f"conversation-{dice.randrange(CONVERSATIONS)}",
-            "x-sim-output-tokens": str(dice.randint(1, 40)),
-            "x-sim-latency-ms": str(dice.choice((0, 0, 0, 5))),
+            "x-pertoken-customer": f"customer-{customer}",
+            "x-pertoken-conversation": f"conversation-{customer}-{dice.randrange(self._variety.conversations)}",
+            "x-sim-output-tokens": str(dice.choice((1, 40))),
+            "x-sim-latency-ms": str(dice.choice((0, 5))),
         }
         return await connection.post(
             written.path, headers | written.headers | (more or {}), written.body, pieces_max=pieces_max
