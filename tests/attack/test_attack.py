@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from tests.conftest import MakeDatabase
 from tests.crash.client import Answer, Connection
 from tests.crash.house import House
 from tests.crash.sampler import Sampler
@@ -27,7 +28,7 @@ SEED = int(os.environ.get("ATTACK_SEED") or random.SystemRandom().randrange(10**
 WORKERS = 2
 USED_MIN = 0.97  # of the limit, when more is asked for than it allows
 REQUESTS_MAX = 50  # a minute
-WAIT_MS = 5_000  # how long a call may wait for what others hold, where it may: longer than any of these calls runs
+WAIT_MS = 25_000  # how long a call may wait for what others hold, where it may: longer than any of these calls runs
 REFUSED_IN_A_ROW = 30  # then the money is as used up as these calls can use it
 MINUTE_US = 60_000_000
 FAULTS = ("http_500", "http_429", "cut_midstream", "close_before_headers", "no_usage", "slow_first_byte")
@@ -163,15 +164,19 @@ def gemini(secret: str, text: str, stream: bool, cap: int | None) -> Written:
     return f"/v1beta/models/gemini-2.5-flash:{verb}", {"x-goog-api-key": secret}, body
 
 
-@pytest.mark.parametrize("wait_ms", [0, WAIT_MS], ids=["no wait", "waits"])
-def test_an_attack_on_a_budget(database_url: str, tmp_path: Path, wait_ms: int) -> None:
+@pytest.mark.parametrize(
+    ("store", "wait_ms"),
+    [("sqlite", 0), ("postgresql", 0), ("sqlite", WAIT_MS)],  # who waits, waits in the gateway, on either store
+    ids=["sqlite-no wait", "postgresql-no wait", "sqlite-waits"],
+)
+def test_an_attack_on_a_budget(make_database: MakeDatabase, store: str, tmp_path: Path, wait_ms: int) -> None:
     """Spent and held never exceed the limit at any sampled instant, and in the end 97 % of it are used.
 
     Where calls may wait, the burst alone uses them. Beside it, a key with fifty requests a minute gets just fifty.
     """
     simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path / "simulator.log")
     limits = {**LIMITS, "PERTOKEN_LIMITS__QUEUE_MS": str(wait_ms)}
-    house = House(database_url, tmp_path, simulator.url, WORKERS, **limits)
+    house = House(make_database(store, tmp_path), tmp_path, simulator.url, WORKERS, **limits)
     house.prepare()
     money_id, money = house.new_key("money")
     requests_id, requests = house.new_key("requests")
@@ -205,7 +210,7 @@ def test_an_attack_on_a_budget(database_url: str, tmp_path: Path, wait_ms: int) 
     )
     told = Counter((("limited " if shot.limited else "") + shot.told) for shot in attack.shots)
     print(  # noqa: T201 - the full attack is read by a person
-        f"\n{database_url.partition(':')[0]}, {made} calls, {SIZE.connections} connections, {WORKERS} workers, "
+        f"\n{store}, {made} calls, {SIZE.connections} connections, {WORKERS} workers, "
         f"waiting up to {wait_ms} ms, seed {SEED}, {took_s:.1f} s: "
         f"{after.spent / limit_picos:.3%} of {SIZE.limit} USD spent; {len(attack.shots) - made} calls later "
         f"{last.spent / limit_picos:.3%} spent, {last.held} held; {len(sampler.samples)} samples, at most "

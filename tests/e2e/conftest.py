@@ -26,10 +26,16 @@ from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
 
-START_S = 30
+START_S = 60
+PATIENCE_S = 60  # for what must come true
+HASTY = {"PERTOKEN_LIMITS__FIRST_BYTE_MS": "500", "PERTOKEN_LIMITS__IDLE_MS": "500"}  # for providers that stall
 SECRET_KEY = "the secret key of these tests, which is long enough"
 HASHER = Hasher(SECRET_KEY.encode())
 SUMS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+
+
+# A story of formats and failures alone needs one store; what budgets, holds and settlements do is told on both.
+one_store = pytest.mark.parametrize("_processes", ["sqlite"], indirect=True, scope="session")
 
 
 @dataclass
@@ -144,7 +150,7 @@ class Stack:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.loads(answer.read() or b"null")
 
-    def settled(self, calls: int, within_s: float = 10) -> list[Event]:
+    def settled(self, calls: int, within_s: float = PATIENCE_S) -> list[Event]:
         """Wait until the test's key has `calls` events and no open hold, then return the events."""
         deadline = time.monotonic() + within_s
         while True:
@@ -201,8 +207,23 @@ def _processes(
         database.close()
 
 
+@contextlib.contextmanager
+def stack_of_its_own(folder: Path, simulator: Process, **more: str) -> Iterator[Stack]:
+    """Yield a gateway with more in its environment, and one key."""
+    environ = gateway_environ(simulator.url, folder, **more)
+    gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
+    stack = Stack(gateway, simulator, Database(environ["PERTOKEN_DATABASE_URL"]))
+    try:
+        stack.fetch("/sim/reset", "POST")
+        stack.key_id, stack.secret = stack.new_key("its own")
+        yield stack
+    finally:
+        gateway.stop()
+        stack.database.close()
+
+
 def gateway_environ(simulator_url: str, folder: Path, **more: str) -> dict[str, str]:
-    """Return the environment of a gateway in front of the simulator, with short time limits."""
+    """Return the environment of a gateway in front of the simulator; it waits longer than a busy machine takes."""
     return {
         "PERTOKEN_DATABASE_URL": f"sqlite:///{folder}/pertoken.db",
         "PERTOKEN_PROVIDERS__OPENAI__BASE_URL": f"{simulator_url}/v1",
@@ -212,8 +233,8 @@ def gateway_environ(simulator_url: str, folder: Path, **more: str) -> dict[str, 
         "OPENAI_API_KEY": "sk-provider-openai",
         "ANTHROPIC_API_KEY": "sk-provider-anthropic",
         "GEMINI_API_KEY": "provider-google",
-        "PERTOKEN_LIMITS__FIRST_BYTE_MS": "1500",
-        "PERTOKEN_LIMITS__IDLE_MS": "1500",
+        "PERTOKEN_LIMITS__FIRST_BYTE_MS": "60000",
+        "PERTOKEN_LIMITS__IDLE_MS": "60000",
         "HTTP_PROXY": "",
         "HTTPS_PROXY": "",
         **more,

@@ -6,7 +6,9 @@ from typing import Any
 import anthropic
 import pytest
 from anthropic import Anthropic, AsyncAnthropic
-from tests.e2e.conftest import Stack
+from tests.e2e.conftest import Stack, one_store
+
+pytestmark = one_store
 
 MODEL = "claude-opus-4-8"
 HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 from openai import OpenAI
-from tests.e2e.conftest import Stack, gateway_environ, start
+from tests.e2e.conftest import HASTY, Process, Stack, gateway_environ, stack_of_its_own, start
 
 from pertoken.store.database import Database
 
@@ -24,11 +25,10 @@ limits: {retries: 1}
 
 
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def processes(tmp_path_factory: pytest.TempPathFactory, simulator: Process) -> Iterator[Stack]:
     """Return a gateway that tries twice, and then others."""
     folder = tmp_path_factory.mktemp("attempts")
     (folder / "pertoken.yaml").write_text(MODELS)
-    simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, folder / "simulator.log")
     environ = gateway_environ(simulator.url, folder, PERTOKEN_CONFIG=str(folder / "pertoken.yaml"))
     gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
     stack = Stack(gateway, simulator, Database(environ["PERTOKEN_DATABASE_URL"]))
@@ -36,7 +36,6 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         gateway.stop()
-        simulator.stop()
         stack.database.close()
 
 
@@ -106,13 +105,16 @@ def test_what_trying_again_cannot_mend_is_not_tried(stack: Stack) -> None:
     assert stack.settled(0) == []
 
 
-def test_an_attempt_that_may_be_billed_is_charged_beside_the_one_that_was_served(stack: Stack) -> None:
+def test_an_attempt_that_may_be_billed_is_charged_beside_the_one_that_was_served(
+    tmp_path: Path, simulator: Process
+) -> None:
     """A provider that took the call and went silent may charge for it: an estimate, under the same call."""
-    with pytest.raises(openai.InternalServerError) as failed:
-        ask(stack, "stall")
+    with stack_of_its_own(tmp_path, simulator, PERTOKEN_LIMITS__RETRIES="1", **HASTY) as hasty:
+        with pytest.raises(openai.InternalServerError) as failed:
+            ask(hasty, "stall")
+        events = hasty.settled(2)
 
     call_id = failed.value.response.headers["x-pertoken-call-id"]
-    events = stack.settled(2)
     assert [event.event_id for event in events] == [call_id, f"{call_id}.2"]
     assert all(event.completeness == "estimated" for event in events)
 

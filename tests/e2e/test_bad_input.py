@@ -7,7 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.e2e.conftest import Stack
+from tests.e2e.conftest import Stack, one_store
+
+pytestmark = one_store
 
 CHAT = b"/v1/chat/completions"
 GOOD = json.dumps({"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "hi"}]}).encode()

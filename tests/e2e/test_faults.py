@@ -1,5 +1,7 @@
 """Providers that stall, cut, lie and send garbage; clients that break off: nothing leaks, nothing is lost."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import anthropic
@@ -7,10 +9,17 @@ import openai
 import pytest
 from anthropic import Anthropic
 from openai import OpenAI
-from tests.e2e.conftest import SUMS, Stack
+from tests.e2e.conftest import HASTY, SUMS, Process, Stack, one_store, stack_of_its_own
 
 MODEL = "gpt-4o-mini"
 HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]
+
+
+@pytest.fixture
+def hasty(tmp_path: Path, simulator: Process) -> Iterator[Stack]:
+    """Return a gateway that does not wait long for its providers."""
+    with stack_of_its_own(tmp_path, simulator, **HASTY) as made:
+        yield made
 
 
 def client(stack: Stack) -> OpenAI:
@@ -26,6 +35,7 @@ def ask(stack: Stack, fault: str, *, stream: bool = False, **more: Any) -> Any:
     return list(made) if stream else made
 
 
+@one_store
 def test_a_provider_that_closes_before_it_answers(stack: Stack) -> None:
     """502 in the client's format, the hold is voided, nothing is charged, the log names the call."""
     with pytest.raises(openai.InternalServerError) as raised:
@@ -37,30 +47,25 @@ def test_a_provider_that_closes_before_it_answers(stack: Stack) -> None:
     assert raised.value.response.headers["x-pertoken-call-id"] in stack.log()
 
 
-def test_a_provider_that_stalls_before_it_answers(stack: Stack) -> None:
-    """504 after the time limit; the input is charged as an estimate, for the provider had the request and may bill."""
+def test_a_provider_that_stalls(hasty: Stack) -> None:
+    """504 after the time limit, or an error event in a stream; what the provider may bill is charged as an estimate."""
     with pytest.raises(openai.InternalServerError) as raised:
-        ask(stack, "stall")
-
+        ask(hasty, "stall")
     assert raised.value.status_code == 504
-    [event] = stack.settled(1)
-    assert event.completeness == "estimated"
-    assert event.quantities["input_tokens"] > 0
-    assert event.quantities["output_tokens"] == 0
-    assert event.reason
-
-
-def test_a_provider_that_stalls_in_a_stream(stack: Stack) -> None:
-    """The stream ends with an error event; what was made is charged as an estimate."""
+    [whole] = hasty.settled(1)
     with pytest.raises(openai.APIError, match="provider openai failed"):
-        ask(stack, "stall", stream=True)
+        ask(hasty, "stall", stream=True)
+    [streamed] = [event for event in hasty.settled(2) if event.event_id != whole.event_id]
 
-    [event] = stack.settled(1)
-    assert event.completeness == "estimated"
-    assert event.cost_picos > 0
-    assert event.reason
+    assert whole.completeness == streamed.completeness == "estimated"
+    assert whole.quantities["input_tokens"] > 0
+    assert whole.quantities["output_tokens"] == 0
+    assert streamed.cost_picos > 0
+    assert whole.reason
+    assert streamed.reason
 
 
+@one_store
 def test_a_provider_that_cuts_a_stream(stack: Stack) -> None:
     """The SDK raises; the charge is counted from the text that came, close to what the provider made."""
     with pytest.raises(openai.APIError):
@@ -73,6 +78,7 @@ def test_a_provider_that_cuts_a_stream(stack: Stack) -> None:
     assert stack.differences() == []
 
 
+@one_store
 def test_a_provider_that_cuts_a_whole_answer(stack: Stack) -> None:
     """Half a body is no answer: 502, and the input is charged, because the provider worked."""
     with pytest.raises(openai.InternalServerError):
@@ -100,6 +106,7 @@ def test_an_estimate_is_never_above_the_hold(stack: Stack, fault: str, stream: b
         assert event.overrun_picos == 0
 
 
+@one_store
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("fault", ["no_usage", "garbage_usage"])
 def test_a_provider_without_believable_usage(stack: Stack, fault: str, stream: bool) -> None:
@@ -116,6 +123,7 @@ def test_a_provider_without_believable_usage(stack: Stack, fault: str, stream: b
         assert "no count" in event.reason
 
 
+@one_store
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 def test_usage_said_twice_is_charged_once(stack: Stack, stream: bool) -> None:
     """The last usage object counts; a client that asked for none sees none."""
@@ -126,6 +134,7 @@ def test_usage_said_twice_is_charged_once(stack: Stack, stream: bool) -> None:
         assert all(chunk.usage is None for chunk in chunks)
 
 
+@one_store
 def test_an_unknown_model_name_in_the_answer(stack: Stack) -> None:
     """An answer served under a name without price is rated as the model that was asked for, and says so."""
     ask(stack, "wrong_model")
@@ -180,6 +189,7 @@ def test_a_stream_that_outruns_its_hold_and_its_budget_is_cut(stack: Stack) -> N
     assert stack.differences() == []
 
 
+@one_store
 @pytest.mark.parametrize("tokens", [5, 100, 3000])
 def test_a_stream_within_its_hold_is_left_alone(stack: Stack, tokens: int) -> None:
     """A stream that makes all it may is neither cut nor held more for."""
@@ -194,6 +204,7 @@ def test_a_stream_within_its_hold_is_left_alone(stack: Stack, tokens: int) -> No
     assert event.overrun_picos == 0
 
 
+@one_store
 def test_a_slow_first_byte_is_waited_for(stack: Stack) -> None:
     """A provider slower than usual, within the limit, is no failure."""
     ask(stack, "slow_first_byte", extra_query=None)
@@ -201,6 +212,7 @@ def test_a_slow_first_byte_is_waited_for(stack: Stack) -> None:
     stack.agrees(1)
 
 
+@one_store
 def test_anthropic_streams_without_usage_keep_their_input(stack: Stack) -> None:
     """A message stream that is cut after message_start keeps the reported input; the output is counted."""
     sdk = Anthropic(base_url=stack.gateway.url, api_key=stack.secret, max_retries=0)

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from google import genai
 from google.genai import errors, types
-from tests.e2e.conftest import Stack
+from tests.e2e.conftest import Stack, one_store
+
+pytestmark = one_store
 
 MODEL = "gemini-2.5-flash"
 PROMPT = "say hello in five languages"

@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
-from tests.e2e.conftest import HASHER, Stack
+from tests.e2e.conftest import HASHER, Stack, one_store
 
 from pertoken.services import keys
 from pertoken.store.administration import Administration
@@ -93,6 +93,7 @@ def test_a_revoked_key_is_refused_everywhere_at_once(stack: Stack) -> None:
         assert "unknown or revoked" in refused(stack, secret)
 
 
+@one_store
 @pytest.mark.parametrize("fault", ["http_500", "http_429", "close_before_headers", "cut_midstream", "garbage_usage"])
 def test_neither_keys_nor_prompts_are_logged(stack: Stack, fault: str) -> None:
     """Whatever fails, the log and what is kept of the call name neither secrets nor what was asked."""

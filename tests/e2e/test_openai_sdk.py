@@ -8,7 +8,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
-from tests.e2e.conftest import Stack
+from tests.e2e.conftest import Stack, one_store
 
 MODEL = "gpt-4o-mini"
 HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]
@@ -55,6 +55,7 @@ def test_chat(stack: Stack) -> None:
     stack.agrees(1)
 
 
+@one_store
 def test_chat_stream_without_usage_asked(stack: Stack) -> None:
     """A client that did not ask for usage does not see the usage chunk that we had the provider send."""
     chunks = list(client(stack).chat.completions.create(model=MODEL, messages=HELLO, stream=True))
@@ -65,6 +66,7 @@ def test_chat_stream_without_usage_asked(stack: Stack) -> None:
     stack.agrees(1)
 
 
+@one_store
 def test_chat_stream_with_usage_asked(stack: Stack) -> None:
     """A client that asked for usage gets it, once, at the end."""
     chunks = list(
@@ -97,6 +99,7 @@ def test_many_at_once(stack: Stack) -> None:
     stack.agrees(40)
 
 
+@one_store
 def test_tools_and_their_results(stack: Stack) -> None:
     """A tool call and the call that brings its result are two calls, both charged."""
     sdk = client(stack)
@@ -111,6 +114,7 @@ def test_tools_and_their_results(stack: Stack) -> None:
     stack.agrees(2)
 
 
+@one_store
 def test_structured_output(stack: Stack) -> None:
     """The SDK's parsed answers work through the gateway."""
     answer = client(stack).chat.completions.parse(model=MODEL, messages=HELLO, response_format=Answer)
@@ -119,6 +123,7 @@ def test_structured_output(stack: Stack) -> None:
     stack.agrees(1)
 
 
+@one_store
 def test_responses(stack: Stack) -> None:
     """Responses, whole and streamed, reasoning included, are charged as the provider counts."""
     sdk = client(stack)
@@ -134,6 +139,7 @@ def test_responses(stack: Stack) -> None:
     stack.agrees(2)
 
 
+@one_store
 def test_embeddings(stack: Stack) -> None:
     """Embeddings are charged for their input alone."""
     answer = client(stack).embeddings.create(model="text-embedding-3-small", input=["one text", "another text"])
@@ -143,6 +149,7 @@ def test_embeddings(stack: Stack) -> None:
     assert stack.events()[0].quantities["output_tokens"] == 0
 
 
+@one_store
 def test_cached_tokens_cost_less(stack: Stack) -> None:
     """Cache reads are taken out of the input and priced by themselves."""
     long: list[Any] = [{"role": "user", "content": "word " * 400}]
@@ -154,6 +161,7 @@ def test_cached_tokens_cost_less(stack: Stack) -> None:
     assert lines["cache_read_tokens"]["unit_price_per_million"] == "0.075"
 
 
+@one_store
 def test_several_choices(stack: Stack) -> None:
     """With n choices the hold is n times as large and the charge is what the provider counted."""
     raw = client(stack).chat.completions.with_raw_response.create(model=MODEL, messages=HELLO, n=3, max_tokens=20)
@@ -163,6 +171,7 @@ def test_several_choices(stack: Stack) -> None:
     stack.agrees(2)
 
 
+@one_store
 def test_served_tier_is_priced(stack: Stack) -> None:
     """An answer that was served at the priority tier costs the priority price."""
     sdk = client(stack)
@@ -177,6 +186,7 @@ def test_served_tier_is_priced(stack: Stack) -> None:
     assert event.overrun_picos == 0
 
 
+@one_store
 def test_provider_errors_reach_the_sdk_and_cost_nothing(stack: Stack) -> None:
     """A provider's 500 and 429 raise the SDK's own exceptions; the hold is gone and nothing is charged."""
     sdk = client(stack)
@@ -224,6 +234,7 @@ def test_a_hang_up_in_a_stream_is_settled_on_real_usage(stack: Stack) -> None:
     assert stack.events()[0].quantities["output_tokens"] == 60
 
 
+@one_store
 def test_unknown_fields_pass_through(stack: Stack) -> None:
     """What we do not know reaches the provider as it was sent, key secrets excepted."""
     client(stack).chat.completions.create(
@@ -239,6 +250,7 @@ def test_unknown_fields_pass_through(stack: Stack) -> None:
     assert not [name for name in call["headers"] if name.startswith("x-pertoken")]
 
 
+@one_store
 def test_models_are_listed(stack: Stack) -> None:
     """The models endpoint lists what can be priced; an unknown key is refused there too."""
     assert MODEL in {model.id for model in client(stack).models.list()}

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
-from tests.e2e.conftest import gateway_environ, is_running, start
+from tests.e2e.conftest import PATIENCE_S, Process, gateway_environ, is_running, start
 
 from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
@@ -26,13 +25,9 @@ HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]
 
 
 @pytest.fixture
-def environ(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """Return the environment of a gateway in front of a simulator of its own."""
-    simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path / "simulator.log")
-    try:
-        yield gateway_environ(simulator.url, tmp_path)
-    finally:
-        simulator.stop()
+def environ(tmp_path: Path, simulator: Process) -> dict[str, str]:
+    """Return the environment of a gateway in front of the simulator."""
+    return gateway_environ(simulator.url, tmp_path)
 
 
 def pertoken(environ: dict[str, str], *words: str) -> str:
@@ -72,7 +67,7 @@ def test_a_budget_holds_over_all_workers(environ: dict[str, str], tmp_path: Path
         assert sum(served) == 25
 
         os.kill(before[0], signal.SIGKILL)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while len(children(gateway.popen.pid)) < WORKERS or before[0] in children(gateway.popen.pid):
             assert time.monotonic() < deadline, "the worker was not replaced"
             time.sleep(0.05)
@@ -102,7 +97,7 @@ def test_workers_end_with_their_parent(environ: dict[str, str], tmp_path: Path) 
         gateway.popen.kill()
         gateway.popen.wait(10)
         assert list(stream)[-1].choices[0].finish_reason == "stop"
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while any(is_running(pid) for pid in workers):
             assert time.monotonic() < deadline, "the workers go on without their parent"
             time.sleep(0.05)
@@ -117,11 +112,11 @@ def test_workers_end_with_their_parent(environ: dict[str, str], tmp_path: Path) 
 
 
 def test_a_call_waits_for_room_where_it_may(environ: dict[str, str], tmp_path: Path) -> None:
-    """With one call at a time allowed and five seconds to wait, four at once are all served, one after the other."""
+    """With one call at a time allowed and a minute to wait, four at once are all served, one after the other."""
     secret = re.search(r"sk-pt-\w+", pertoken(environ, "key", "create", "app", "--json"))
     assert secret is not None
     pertoken(environ, "budget", "set", "one", "--limit", "1", "--axis", "concurrent", "--window", "total")
-    environ["PERTOKEN_LIMITS__QUEUE_MS"] = "5000"
+    environ["PERTOKEN_LIMITS__QUEUE_MS"] = "60000"
     gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, tmp_path / "log")
     try:
         client = OpenAI(base_url=f"{gateway.url}/v1", api_key=secret[0], max_retries=0)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import MakeDatabase
-from tests.e2e.conftest import SECRET_KEY, Stack, gateway_environ, start
+from tests.e2e.conftest import HASTY, SECRET_KEY, Stack, gateway_environ, start
 
 from pertoken import settings, wiring
 from pertoken.services.explain import explain
@@ -78,7 +78,7 @@ def test_a_key_goes_to_its_provider_and_nowhere_else(make_database: MakeDatabase
         config = tmp_path / "pertoken.yaml"
         tls = simulator.url.replace("http:", "https:")
         config.write_text(CONFIG.format(simulator=simulator.url, token=token, marker=MARKER, tls=tls, babble=babble))
-        environ |= {"PERTOKEN_CONFIG": str(config), "PERTOKEN_ADMIN_KEY": ADMIN}
+        environ |= {"PERTOKEN_CONFIG": str(config), "PERTOKEN_ADMIN_KEY": ADMIN, **HASTY}
         gateway = start(
             ["-m", "pertoken", "serve", "--port", "0"],
             gateway_environ(simulator.url, tmp_path, **environ),

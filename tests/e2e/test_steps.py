@@ -9,7 +9,7 @@ import openai
 import pytest
 from anthropic import Anthropic
 from openai import OpenAI
-from tests.e2e.conftest import Stack, gateway_environ, start
+from tests.e2e.conftest import Process, Stack, gateway_environ, start
 
 from pertoken.store.database import Database
 
@@ -18,16 +18,15 @@ MODELS = """
 models:
   large: {provider: openai, model: gpt-4o, cheaper: small}
   small: {provider: openai, model: gpt-4o-mini}
-limits: {queue_ms: 5000}
+limits: {queue_ms: 60000}
 """
 
 
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def processes(tmp_path_factory: pytest.TempPathFactory, simulator: Process) -> Iterator[Stack]:
     """Return a gateway that knows a cheaper model and lets calls wait."""
     folder = tmp_path_factory.mktemp("steps")
     (folder / "pertoken.yaml").write_text(MODELS)
-    simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, folder / "simulator.log")
     environ = gateway_environ(simulator.url, folder, PERTOKEN_CONFIG=str(folder / "pertoken.yaml"))
     gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
     stack = Stack(gateway, simulator, Database(environ["PERTOKEN_DATABASE_URL"]))
@@ -35,7 +34,6 @@ def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         gateway.stop()
-        simulator.stop()
         stack.database.close()
 
 
@@ -124,7 +122,7 @@ def test_a_cheaper_model_is_no_way_around_a_limit(stack: Stack) -> None:
 def test_money_that_others_hold_is_waited_for(stack: Stack) -> None:
     """While a running call holds what is left, the next waits for its settlement instead of being refused."""
     stack.set_budget("0.003", steps="queue")
-    few = {"x-sim-output-tokens": "10", "x-sim-latency-ms": "700"}
+    few = {"x-sim-output-tokens": "10", "x-sim-latency-ms": "300"}
     with ThreadPoolExecutor(3) as pool:
         answers = list(pool.map(lambda _: ask(stack, "small", headers=few), range(3)))
 

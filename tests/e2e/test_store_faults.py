@@ -11,7 +11,7 @@ from typing import Any
 import openai
 import pytest
 from openai import OpenAI
-from tests.e2e.conftest import Stack, gateway_environ, start
+from tests.e2e.conftest import Process, Stack, gateway_environ, start
 from tests.postgresql import restart, running, stop
 
 from pertoken.store.database import Database
@@ -22,20 +22,19 @@ NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
 @pytest.fixture
-def lonely(tmp_path: Path) -> Iterator[Stack]:
+def lonely(tmp_path: Path, simulator: Process) -> Iterator[Stack]:
     """Return a stack of its own, whose disk the test may fill."""
-    simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path / "simulator.log")
     environ = gateway_environ(simulator.url, tmp_path)
     gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, tmp_path / "gateway.log")
     stack = Stack(gateway, simulator, Database(environ["PERTOKEN_DATABASE_URL"]))
     stack.key_id, stack.secret = stack.new_key("lonely")
+    stack.fetch("/sim/reset", "POST")
     try:
         yield stack
     finally:
         if gateway.popen.poll() is None:
             resource.prlimit(gateway.popen.pid, resource.RLIMIT_FSIZE, NO_LIMIT)
         gateway.stop()
-        simulator.stop()
         stack.database.close()
 
 
