@@ -172,6 +172,20 @@ class Rig(Stack):
 
     provider: BadProvider = field(default_factory=BadProvider)
     other_secret: str = ""
+    log_start: int = 0
+
+    def anew(self, name: str) -> "Rig":
+        """Return it with a key for a test of this name, as it is before anything has happened to it."""
+        self.key_id, self.secret = self.new_key(f"{name}-{time.time_ns()}")
+        self.provider.calls.clear()
+        self.provider.stop_at = None
+        self.log_start = len(super().log())
+        self.others(1)  # all keys are read anew
+        return self
+
+    def log(self) -> str:
+        """Return what the gateway has logged since the test began."""
+        return super().log()[self.log_start :]
 
     @property
     def address(self) -> tuple[str, int]:

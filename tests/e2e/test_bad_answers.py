@@ -68,28 +68,19 @@ def _busy(tmp_path_factory: pytest.TempPathFactory, simulator: Process) -> Itera
 @pytest.fixture
 def house(_calm: Rig, request: pytest.FixtureRequest) -> Rig:
     """Return a gateway that waits for its providers, with a key for this test."""
-    return with_a_key_of_its_own(_calm, request)
+    return _calm.anew(request.node.name)
 
 
 @pytest.fixture
 def hasty(_hasty: Rig, request: pytest.FixtureRequest) -> Rig:
     """Return a gateway that does not wait long, with a key for this test."""
-    return with_a_key_of_its_own(_hasty, request)
+    return _hasty.anew(request.node.name)
 
 
 @pytest.fixture
 def busy(_busy: Rig, request: pytest.FixtureRequest) -> Rig:
     """Return a gateway for hundreds of calls, with a key for this test; a silent provider is soon given up."""
-    return with_a_key_of_its_own(_busy, request)
-
-
-def with_a_key_of_its_own(made: Rig, request: pytest.FixtureRequest) -> Rig:
-    """Return a gateway as it is before anything has happened to it."""
-    made.key_id, made.secret = made.new_key(f"{request.node.name}-{time.time_ns()}")
-    made.provider.calls.clear()
-    made.provider.stop_at = None
-    made.others(1)  # all keys are read anew
-    return made
+    return _busy.anew(request.node.name)
 
 
 @pytest.fixture

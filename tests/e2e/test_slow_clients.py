@@ -41,16 +41,33 @@ FILES = CONNECTIONS + 500  # that a process needs open for them
 WORDS = words(30)  # 60 KB
 
 
-@pytest.fixture
-def impatient(tmp_path: Path, simulator: Process) -> Iterator[Rig]:
-    """Return a gateway that does not wait long for clients."""
-    with rig(tmp_path, simulator, client_idle_ms=str(CLIENT_IDLE_MS)) as made:
+@pytest.fixture(scope="module")
+def _impatient(tmp_path_factory: pytest.TempPathFactory, simulator: Process) -> Iterator[Rig]:
+    with rig(tmp_path_factory.mktemp("rig"), simulator, client_idle_ms=str(CLIENT_IDLE_MS)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def _patient(tmp_path_factory: pytest.TempPathFactory, simulator: Process) -> Iterator[Rig]:
+    with rig(tmp_path_factory.mktemp("rig"), simulator) as made:
         yield made
 
 
 @pytest.fixture
-def patient(tmp_path: Path, simulator: Process) -> Iterator[Rig]:
-    """Return a gateway that waits for clients longer than any test takes."""
+def impatient(_impatient: Rig, request: pytest.FixtureRequest) -> Rig:
+    """Return a gateway that does not wait long for clients, with a key for this test."""
+    return _impatient.anew(request.node.name)
+
+
+@pytest.fixture
+def patient(_patient: Rig, request: pytest.FixtureRequest) -> Rig:
+    """Return a gateway that waits for clients longer than any test takes, with a key for this test."""
+    return _patient.anew(request.node.name)
+
+
+@pytest.fixture
+def fresh(tmp_path: Path, simulator: Process) -> Iterator[Rig]:
+    """Return one of its own: what it has freed before does not hide what it needs."""
     with rig(tmp_path, simulator) as made:
         yield made
 
@@ -128,25 +145,25 @@ def test_a_client_that_takes_its_time(patient: Rig, is_stream: bool) -> None:
     patient.settled(1)
 
 
-def test_answers_that_nobody_takes(patient: Rig) -> None:
+def test_answers_that_nobody_takes(fresh: Rig) -> None:
     """Whole answers to a client that reads none do not pile up: the next request waits, and others are served."""
     asked = 40
     answer = whole(2 * MB)
-    patient.provider.story = lambda call: call.push(answer)
-    more_mb = patient.watch_memory()
-    with patient.client() as connection:
+    fresh.provider.story = lambda call: call.push(answer)
+    more_mb = fresh.watch_memory()
+    with fresh.client() as connection:
         for _ in range(asked):
-            connection.sendall(patient.request(stream=False))
-        wait_until_stuck(patient)
-        patient.others()
-        served = len(patient.provider.calls)
+            connection.sendall(fresh.request(stream=False))
+        wait_until_stuck(fresh)
+        fresh.others()
+        served = len(fresh.provider.calls)
 
     report(f"{asked} answers of 2 MB that nobody takes", f"{served} served, {more_mb():.0f} MB more memory")
     assert 0 < served < PUSHED_MB_MAX / 2
     assert more_mb() < 32
-    patient.settled(served)
-    assert len(patient.provider.calls) == served
-    assert patient.differences() == []
+    fresh.settled(served)
+    assert len(fresh.provider.calls) == served
+    assert fresh.differences() == []
 
 
 def test_a_client_that_takes_no_answer_is_cut(impatient: Rig) -> None:
@@ -178,7 +195,7 @@ def test_a_last_answer_that_nobody_takes(impatient: Rig) -> None:
     impatient.settled(1)
 
 
-def test_many_clients_that_take_nothing(patient: Rig) -> None:
+def test_many_clients_that_take_nothing(fresh: Rig) -> None:
     """Sixty large streams stand still at once: a bounded buffer for each, and others are served meanwhile."""
     enough = threading.Event()
 
@@ -190,50 +207,50 @@ def test_many_clients_that_take_nothing(patient: Rig) -> None:
             sent += 30
         call.push(ending(sent))
 
-    patient.provider.story = story
-    more_mb = patient.watch_memory()
+    fresh.provider.story = story
+    more_mb = fresh.watch_memory()
     with contextlib.ExitStack() as stack:
         for _ in range(STREAMS):
-            stack.enter_context(patient.client(patient.request()))
-        wait_for(lambda: len(patient.provider.calls) == STREAMS)
-        wait_until_stuck(patient)
-        patient.others()
-        assert len(patient.open_holds()) == STREAMS, "not all are held"
-        pushed_mb = patient.provider.pushed_bytes / MB
+            stack.enter_context(fresh.client(fresh.request()))
+        wait_for(lambda: len(fresh.provider.calls) == STREAMS)
+        wait_until_stuck(fresh)
+        fresh.others()
+        assert len(fresh.open_holds()) == STREAMS, "not all are held"
+        pushed_mb = fresh.provider.pushed_bytes / MB
         stuck_mb = more_mb()
         enough.set()
-    events = patient.settled(STREAMS, within_s=PATIENCE_S)
+    events = fresh.settled(STREAMS, within_s=PATIENCE_S)
 
     report(f"{STREAMS} clients that take nothing", f"{pushed_mb:.0f} MB taken, {stuck_mb:.0f} MB more memory")
     report("when all have hung up and are settled", f"{more_mb():.0f} MB more memory at most")
     assert pushed_mb < PUSHED_MB_MAX * STREAMS
     assert stuck_mb < STREAMS
     assert {event.completeness for event in events} == {"final"}
-    assert patient.differences() == []
+    assert fresh.differences() == []
 
 
-def test_hundreds_of_requests_at_once_on_one_connection(patient: Rig) -> None:
+def test_hundreds_of_requests_at_once_on_one_connection(fresh: Rig) -> None:
     """Pipelined requests are answered one by one, in their order, and settled."""
     asked = 300
-    patient.provider.story = lambda call: call.push(whole(100, re.findall(rb"caller \d+", call.request)[0].decode()))
-    requests = [patient.request(stream=False, user=f"caller {number}") for number in range(asked)]
+    fresh.provider.story = lambda call: call.push(whole(100, re.findall(rb"caller \d+", call.request)[0].decode()))
+    requests = [fresh.request(stream=False, user=f"caller {number}") for number in range(asked)]
     requests[-1] = requests[-1].replace(b"host: x", b"host: x\r\nconnection: close")
-    more_mb = patient.watch_memory()
-    with patient.client(b"".join(requests)) as connection:
+    more_mb = fresh.watch_memory()
+    with fresh.client(b"".join(requests)) as connection:
         received = read_all(connection)
 
     report(f"{asked} requests at once", f"{more_mb():.0f} MB more memory")
     assert re.findall(rb"caller \d+", received) == [b"caller %d" % number for number in range(asked)]
     assert more_mb() < 16
-    patient.settled(asked)
+    fresh.settled(asked)
 
 
-def test_more_requests_at_once_than_anybody_needs(patient: Rig) -> None:
+def test_more_requests_at_once_than_anybody_needs(fresh: Rig) -> None:
     """A client that goes on asking without waiting has its next request read, not all of them."""
     ended, may_answer = threading.Event(), threading.Event()
 
     def story(call: Call) -> None:
-        if len(patient.provider.calls) == 100:
+        if len(fresh.provider.calls) == 100:
             may_answer.wait(2 * PATIENCE_S)  # and the client asks on
         call.push(whole(100))
 
@@ -242,29 +259,29 @@ def test_more_requests_at_once_than_anybody_needs(patient: Rig) -> None:
             while not ended.is_set():
                 connection.sendall(request)
 
-    patient.provider.story = story
-    more_mb = patient.watch_memory()
-    files = patient.fds_at_rest()
-    with patient.client() as connection:
-        request = patient.request(stream=False, user="x" * 32 * 1024)
+    fresh.provider.story = story
+    more_mb = fresh.watch_memory()
+    files = fresh.fds_at_rest()
+    with fresh.client() as connection:
+        request = fresh.request(stream=False, user="x" * 32 * 1024)
         threading.Thread(target=ask, args=(connection, request), daemon=True).start()
         received = b""
         while received.count(b"HTTP/1.1 200 OK") < 99:
             received += connection.recv(MB)
-        wait_until_stuck(patient)
-        patient.others()
-        assert len(patient.provider.calls) == 100, "one at a time"
+        wait_until_stuck(fresh)
+        fresh.others()
+        assert len(fresh.provider.calls) == 100, "one at a time"
         may_answer.set()
         while received.count(b"HTTP/1.1 200 OK") < 200:
             received += connection.recv(MB)
         ended.set()
         connection.shutdown(socket.SHUT_RDWR)  # closing alone would wait for the thread that sends
-    wait_for(lambda: patient.fds() <= files + 1)  # the connection to the provider is kept
+    wait_for(lambda: fresh.fds() <= files + 1)  # the connection to the provider is kept
 
     report("a client that never stops asking", f"{more_mb():.0f} MB more memory")
     assert more_mb() < 16
-    patient.settled(len(patient.provider.calls))
-    assert patient.differences() == []
+    fresh.settled(len(fresh.provider.calls))
+    assert fresh.differences() == []
 
 
 def test_a_hang_up_with_a_request_behind(patient: Rig) -> None:
@@ -291,15 +308,15 @@ def test_a_hang_up_with_a_request_behind(patient: Rig) -> None:
 
 
 @pytest.mark.parametrize("stays", [True, False], ids=["open", "closed"])
-def test_large_requests_on_a_connection_each(patient: Rig, stays: bool) -> None:
+def test_large_requests_on_a_connection_each(fresh: Rig, stays: bool) -> None:
     """What a client sent is let go with its answer, whether its connection stays open or not."""
     asked = 100
-    patient.provider.story = lambda call: call.push(whole(100))
-    request = patient.request(stream=False, user="x" * MB)
-    more_mb = patient.watch_memory()
+    fresh.provider.story = lambda call: call.push(whole(100))
+    request = fresh.request(stream=False, user="x" * MB)
+    more_mb = fresh.watch_memory()
     with contextlib.ExitStack() as stack:
         for _ in range(asked):
-            connection = stack.enter_context(patient.client(request))
+            connection = stack.enter_context(fresh.client(request))
             received = b""
             while not received.endswith(b'"total_tokens": 12}}'):
                 received += connection.recv(MB)
@@ -308,21 +325,21 @@ def test_large_requests_on_a_connection_each(patient: Rig, stays: bool) -> None:
 
     report(f"{asked} requests of 1 MB on a connection each", f"{more_mb():.0f} MB more memory")
     assert more_mb() < asked / 2
-    patient.settled(asked)
+    fresh.settled(asked)
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["by a key", "by nobody"])
-def test_thousands_of_different_heads(patient: Rig, known: bool) -> None:
+def test_thousands_of_different_heads(fresh: Rig, known: bool) -> None:
     """What is remembered of heads, so that the usual ones are read once, stays small, whoever sends whatever."""
     asked = 1_500 if known else 4_000
-    patient.provider.story = lambda call: call.push(whole(100))
+    fresh.provider.story = lambda call: call.push(whole(100))
     if not known:
-        patient.secret = "sk-pt-nobody"
+        fresh.secret = "sk-pt-nobody"
     filler = b"x" * 55_000
-    more_mb = patient.watch_memory()
-    with patient.client() as connection:
+    more_mb = fresh.watch_memory()
+    with fresh.client() as connection:
         for number in range(asked):
-            connection.sendall(patient.request(stream=False, more_headers=b"x-%d: %b\r\n" % (number, filler)))
+            connection.sendall(fresh.request(stream=False, more_headers=b"x-%d: %b\r\n" % (number, filler)))
             received = b""
             while not received.endswith(b"}}"):
                 received += connection.recv(MB)
@@ -332,28 +349,28 @@ def test_thousands_of_different_heads(patient: Rig, known: bool) -> None:
     assert more_mb() < 100
 
 
-def test_five_thousand_idle_connections(patient: Rig) -> None:
+def test_five_thousand_idle_connections(fresh: Rig) -> None:
     """Connections that say nothing, or half a request, cost a few KB each, once, and nobody else anything."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < FILES:
         pytest.skip(f"needs {FILES} open files, this system allows {soft} of at most {hard}")
-    files = patient.fds_at_rest()
-    half = patient.request()[:-10]
+    files = fresh.fds_at_rest()
+    half = fresh.request()[:-10]
     waves = []
     for _ in range(2):
-        more_mb = patient.watch_memory()
+        more_mb = fresh.watch_memory()
         with contextlib.ExitStack() as stack:
             for number in range(CONNECTIONS):
-                connection = stack.enter_context(socket.create_connection(patient.address))
+                connection = stack.enter_context(socket.create_connection(fresh.address))
                 if number % 2:
                     connection.sendall(half)
-            wait_for(lambda: patient.fds() >= files + CONNECTIONS - KEPT)
-            patient.others()
-            wait_for(patient.is_asleep)
+            wait_for(lambda: fresh.fds() >= files + CONNECTIONS - KEPT)
+            fresh.others()
+            wait_for(fresh.is_asleep)
         waves.append(more_mb())
-        wait_for(lambda: patient.fds() <= files + KEPT)
+        wait_for(lambda: fresh.fds() <= files + KEPT)
 
     report(f"{CONNECTIONS} idle connections", f"{waves[0]:.0f} MB more memory, {waves[1]:.0f} the second time")
     assert waves[0] < CONNECTIONS * 16 / 1024
     assert waves[1] < waves[0] / 2 + 4
-    assert patient.settled(0) == []
+    assert fresh.settled(0) == []

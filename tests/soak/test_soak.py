@@ -158,7 +158,7 @@ def house(tmp_path: Path, make_database: MakeDatabase) -> Iterator[House]:
 
 def test_a_soak(house: House) -> None:
     """Nothing grows with the calls made; at the end there is no hold, no connection and no difference."""
-    load = Load(house.gateway.url, house.keys, SEED, RATE if IS_LONG else None, MANY if IS_LONG else FEW)
+    load = Load(house.gateway.url, house.keys, SEED, (RATE or None) if IS_LONG else None, MANY if IS_LONG else FEW)
     tally = load.tally
     every_s = 2.0 if CALLS else max(0.25, SECONDS / 600)
     watch = Watch(house.worker_pids, house.provider_ports, lambda: (house.open_holds(), tally.calls), every_s)

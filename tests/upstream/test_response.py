@@ -236,6 +236,7 @@ def test_pouring_pauses_for_a_full_sink(run: Run, serve: Serve) -> None:
     """A sink that says it is full gets hardly more until there is room, then all of it, in order."""
     piece, pieces = b"0123456789abcdef" * 4096, 200
     written = 0
+    is_full = asyncio.Event()
 
     async def flood(caller: Caller) -> None:
         nonlocal written
@@ -243,6 +244,7 @@ def test_pouring_pauses_for_a_full_sink(run: Run, serve: Serve) -> None:
         for _ in range(pieces):
             await caller.write(piece)
             written += len(piece)
+            await is_full.wait()  # so that it is the sink that pauses the reading, not the buffer before it
 
     async def story() -> None:
         async with serve(flood) as provider:
@@ -252,6 +254,7 @@ def test_pouring_pauses_for_a_full_sink(run: Run, serve: Serve) -> None:
 
             def sink(data: bytes) -> bool:
                 got.extend(data)
+                is_full.set()
                 return not may_go_on.is_set()
 
             async def room() -> None:
