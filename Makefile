@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help quick opinion soak compiled pure simulate demo run test check style audit crash attack bench format lock clean
+.PHONY: help quick opinion soak compiled pure mutants simulate demo run test check style audit crash attack bench format lock clean
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ crash: $(STAMP)  ## kills and damage, the long way: make crash KILLS=200 SEED=7
 simulate: $(STAMP)  ## whole runs in virtual time with a failing store: make simulate SEEDS=1000
 	SIMULATE_FIRST=$(or $(SIMULATE_FIRST),1) SIMULATE_SEEDS=$(or $(SEEDS),30) SIMULATE_POINTS=$(or $(POINTS),5) \
 		$(BIN)/pytest tests/simulation -n 2
+
+mutants: $(STAMP)  ## deliberate mistakes, each found by a test: make mutants MUTANTS=name,name EVERY=1
+	MUTANTS=$(MUTANTS) EVERY=$(EVERY) $(BIN)/python -m tests.mutants.run
 
 attack: $(STAMP)  ## 5,000 calls from 500 connections against 1 USD
 	ATTACK=full $(BIN)/pytest tests/attack -s

@@ -140,6 +140,41 @@ def test_two_committers_share_one_budget(database: Database) -> None:
     run(database, story)
 
 
+def test_what_others_wrote_is_read_again(database: Database) -> None:
+    """Two committers that take turns on one budget know of each other's holds, although each remembers its own."""
+
+    async def story(committer: Committer) -> None:
+        budget(database, "0.05")
+        other = Committer(database, CLOCK.now_us, Sellers(), OWNER)
+        other.start(asyncio.get_running_loop())
+        await asyncio.gather(committer.submit(Look()), other.submit(Look()))
+        revision = committer.directory.revision
+        results = [
+            await (committer if n % 2 else other).submit(OpenHold(hold(f"call_{n}"), revision)) for n in range(10)
+        ]
+        await other.close()
+
+        assert sum(isinstance(result, Held) for result in results) == 5
+
+    run(database, story)
+
+
+def test_commands_keep_their_order_while_another_process_writes(database: Database) -> None:
+    """A batch that waits for another writer is decided in the order it was submitted, and answered in that order."""
+
+    async def story(committer: Committer) -> None:
+        opened = hold("call_1")
+        commands = [OpenHold(opened, committer.directory.revision), Settle("call_1", event(opened))]
+        with database.write():
+            results = committer.submit_all(commands)
+            for _ in range(3):  # turns of the loop, in which the batch begins and finds the other
+                await asyncio.sleep(0.001)
+
+        assert [type(result) for result in await results] == [Held, Settled]
+
+    run(database, story)
+
+
 def test_a_hold_decided_on_an_old_directory_is_sent_back(database: Database) -> None:
     """A budget set by another process counts from the very next hold."""
 
@@ -402,6 +437,26 @@ def test_a_failing_store_answers_unavailable_and_pays_what_it_owes(
 
         with database.read() as connection:
             assert len(Archive(connection).call_events("call_1")) == 1
+            assert Archive(connection).open_holds() == []
+
+    run(database, story)
+
+
+def test_a_commit_that_fails_is_not_acknowledged(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was decided and could not be made durable is answered as unavailable, and is not in the books."""
+
+    async def story(committer: Committer) -> None:
+        writer = committer._bookkeeper._writer
+
+        def fails() -> None:
+            raise writer.failed(writer.error("the disk is full"))
+
+        with monkeypatch.context() as failing:
+            failing.setattr(writer, "commit", fails)
+            with pytest.raises(StoreUnavailable):
+                await committer.submit(OpenHold(hold("call_1"), committer.directory.revision))
+
+        with database.read() as connection:
             assert Archive(connection).open_holds() == []
 
     run(database, story)
