@@ -35,7 +35,7 @@ HOLDS, FAILS = Ran(0, (), "1 passed"), Ran(1, ("tests/test_thing.py::test_one",)
 
 def test_the_tests_import_the_source_of_their_own_tree() -> None:
     """What is tested is the source beside the tests, also in a copy: not an installed package from elsewhere."""
-    assert Path(pertoken.__file__).is_relative_to(ROOT / "src")
+    assert Path(pertoken.__file__).resolve().is_relative_to(ROOT.resolve() / "src")
 
 
 def test_each_mutant_has_a_name_of_its_own() -> None:
