@@ -16,6 +16,7 @@ class Rule:
     each_customer: bool
     per_minute: bool
     hard: bool
+    currency: str = "USD"
 
 
 @dataclass
@@ -32,6 +33,8 @@ class Call:
     name: str | None = None  # what its client calls it
     request: bytes = b""
     answered: bool = False
+    held_in: str = "USD"  # the currencies of held["money"] and spent["money"]
+    spent_in: str = "USD"
 
 
 @dataclass
@@ -58,7 +61,8 @@ class Auditor:
     def spend(self, call: Call, spent: dict[str, int]) -> None:
         """Note what a call spent; beyond its hold, if it still has one, nobody could refuse it."""
         for axis in self.excess:
-            self.excess[axis] += max(0, spent[axis] - (call.held[axis] if call.is_open else 0))
+            same = axis != "money" or call.held_in == call.spent_in
+            self.excess[axis] += max(0, spent[axis] - (call.held[axis] if call.is_open and same else 0))
         call.spent, call.is_open = spent, False
 
     def taken(self, team: str, name: str) -> Call | None:
@@ -82,8 +86,8 @@ class Auditor:
                 if slot is None:
                     continue
                 held, spent = sums.get(slot, (0, 0))
-                held += call.held[rule.axis] if call.is_open else 0
-                spent += 0 if call.spent is None else call.spent[rule.axis]
+                held += amount(rule, call.held, call.held_in) if call.is_open else 0
+                spent += 0 if call.spent is None else amount(rule, call.spent, call.spent_in)
                 sums[slot] = (held, spent)
         return sums
 
@@ -94,7 +98,7 @@ class Auditor:
             slot = self.slot(rule, call)
             if slot is not None and rule.hard:
                 held, spent = counters.get(slot, (0, 0))
-                if held + spent + call.held[rule.axis] > rule.limit:
+                if held + spent + amount(rule, call.held, call.held_in) > rule.limit:
                     return False
         return True
 
@@ -103,7 +107,12 @@ class Auditor:
         counters = self.counters()
         for rule in self.rules:
             slot = self.slot(rule, call)
-            growth = wanted[rule.axis] - call.held[rule.axis]
+            growth = amount(rule, wanted, call.held_in) - amount(rule, call.held, call.held_in)
             if slot is not None and rule.hard and growth > 0 and sum(counters[slot]) + growth > rule.limit:
                 return False
         return True
+
+
+def amount(rule: Rule, sizes: dict[str, int], currency: str) -> int:
+    """Return what sizes are to a rule: money in another currency than its own is nothing."""
+    return 0 if rule.axis == "money" and rule.currency != currency else sizes[rule.axis]

@@ -55,6 +55,7 @@ RULES = (
     Rule("rate", "requests", 3, None, each_customer=True, per_minute=True, hard=True),
     Rule("busy", "concurrent", 4, None, each_customer=False, per_minute=False, hard=True),
     Rule("watch", "money", 10, None, each_customer=True, per_minute=False, hard=False),
+    Rule("yuan", "money", 600, None, each_customer=False, per_minute=False, hard=True, currency="CNY"),
 )
 TTL_US = 30_000_000
 OUTCOME = Outcome(200, (), b"answer", stream=False)
@@ -71,6 +72,7 @@ def budget(one: Rule) -> Budget:
         scope=() if one.team is None else (("team", one.team),),
         each="customer" if one.each_customer else None,
         mode=Mode.HARD if one.hard else Mode.SOFT,
+        currency=one.currency,
     )
 
 
@@ -195,10 +197,12 @@ class Ledger(RuleBasedStateMachine):
         customer=st.sampled_from(["x", "y"]),
         picos=st.integers(0, 400),
         tokens=st.integers(0, 150),
+        currency=st.sampled_from(["USD", "CNY"]),
     )
-    def hold(self, team: str, customer: str, picos: int, tokens: int) -> None:
-        """A hold opens exactly when it fits every hard budget, and touches nothing otherwise."""
+    def hold(self, team: str, customer: str, picos: int, tokens: int, currency: str) -> None:
+        """A hold opens exactly when it fits every hard budget of its currency, and touches nothing otherwise."""
         name, call, made = self.new_call(team, customer, picos, tokens)
+        call.held_in, made = currency, made._replace(currency=currency)
         fits = self.auditor.fits(call)
         result = self.books.apply(OpenHold(made, self.revision))
 
@@ -208,6 +212,7 @@ class Ledger(RuleBasedStateMachine):
             self.auditor.calls[name] = call
             assert self.books.apply(OpenHold(made, self.revision)) == Duplicate()
             assert self.books.apply(OpenHold(made._replace(amount_picos=picos + 1), self.revision)) == Conflict()
+            assert self.books.apply(OpenHold(made._replace(currency="EUR"), self.revision)) == Conflict()
 
     @rule(
         team=st.sampled_from(["red", "blue"]),
@@ -265,16 +270,21 @@ class Ledger(RuleBasedStateMachine):
                 call.expires_us = asked.expires_at_us
         seen("resized" if fits else "not resized" if call.is_open else "gone")
 
-    @rule(data=st.data(), percent=st.integers(0, 150), answers=st.booleans())
-    def settle(self, data: Any, percent: int, answers: bool) -> None:
-        """A settlement posts once, whatever became of its hold; a second one changes nothing."""
+    @rule(data=st.data(), percent=st.integers(0, 150), answers=st.booleans(), same=st.booleans())
+    def settle(self, data: Any, percent: int, answers: bool, same: bool) -> None:
+        """A settlement posts once, whatever became of its hold; a second one changes nothing.
+
+        What it costs in another currency than was held was not held.
+        """
         name, call = self.pick(data)
         if name is None or call is None:
             return
         cost, tokens = call.held["money"] * percent // 100, call.held["tokens"] * percent // 100
-        held = call.held["money"]
+        spent_in = call.held_in if same else "EUR"
+        held = call.held["money"] if same else 0
         event = self.event(name, call, cost, tokens)._replace(held_picos=held, overrun_picos=max(0, cost - held))
-        event = event._replace(held_picos=0) if call.is_open else event  # the books know better
+        event = event._replace(currency=spent_in)
+        event = event._replace(held_picos=7) if call.is_open else event  # the books know better
         claim = None if call.name is None else Claim(call.team, call.name, call.request)
         command = Settle(name, event, claim, OUTCOME if answers else None)
         result = self.books.apply(command)
@@ -284,9 +294,10 @@ class Ledger(RuleBasedStateMachine):
             return
         assert isinstance(result, Settled)
         assert result.event.late == (not call.is_open)
-        assert result.event.held_picos == call.held["money"]
-        assert result.event.overrun_picos == max(0, cost - call.held["money"])
+        assert result.event.held_picos == held
+        assert result.event.overrun_picos == max(0, cost - held)
         seen("settled" if call.is_open else "settled late")
+        call.spent_in = spent_in
         self.auditor.spend(call, {"money": cost, "tokens": tokens, "requests": 1, "concurrent": 0})
         call.answered = answers and call.name is not None
         assert self.books.apply(command) == Duplicate()

@@ -314,6 +314,30 @@ def test_a_resized_hold_is_what_the_books_say(database: Database) -> None:
     run(database, story)
 
 
+def test_a_hold_keeps_its_currency(database: Database) -> None:
+    """The currency of a hold is on disk, open and ended, and is what a process knows that did not open it."""
+
+    async def story(committer: Committer) -> None:
+        opened = hold("call_1", currency="CNY")
+        await committer.submit(OpenHold(opened, committer.directory.revision))
+        budget(database, "1")  # another has written: what is remembered is read again
+        await committer.submit(Look())
+        grown = opened._replace(amount_picos=2 * CENT)
+        asked = Resize("call_1", WHO, opened.opened_at_us, 2 * CENT, opened.tokens, opened.expires_at_us)
+
+        assert await committer.submit(asked) == Resized(grown)
+        with database.read() as connection:
+            assert Archive(connection).open_holds() == [grown]
+            assert set(Archive(connection).counters().values()) == {(0, 0)}  # of dollars nothing is held
+        assert await committer.submit(Void("call_1", WHO, opened.opened_at_us)) == Voided()
+        with database.read() as connection:
+            ended = Archive(connection).ended_hold("call_1")
+        assert ended is not None
+        assert ended.hold == grown
+
+    run(database, story)
+
+
 def test_overrun_is_recorded(database: Database) -> None:
     """A settlement above its hold posts the real cost and says by how much it exceeded."""
 

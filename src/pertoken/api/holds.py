@@ -16,6 +16,7 @@ class HoldAnswer(msgspec.Struct, kw_only=True):
 
     call_id: str
     held: Amount
+    currency: str
     tokens: Count
     opened_at: Instant
     expires_at: Instant
@@ -48,7 +49,8 @@ def _answer(hold: Hold, key_name: str | None) -> HoldAnswer:
     of = hold.attribution
     return HoldAnswer(
         call_id=hold.hold_id,
-        held=format_amount(hold.amount_picos),
+        held=format_amount(hold.amount_picos, hold.currency),
+        currency=hold.currency,
         tokens=hold.tokens,
         opened_at=format_time(hold.opened_at_us),
         expires_at=format_time(hold.expires_at_us),

@@ -107,7 +107,7 @@ def status(db: str | None, as_json: bool) -> None:
     print_table("budgets in their current windows", COLUMNS, rows)
     for row in standing["budgets"]:
         for hold in row["open_holds"][:HOLDS_SHOWN]:
-            what = f"{hold['held']} USD held by {hold['call_id']} ({hold['model']})"
+            what = f"{hold['held']} {hold['currency']} held by {hold['call_id']} ({hold['model']})"
             click.echo(f"  {row['name']}: {what} since {hold['opened_at']}")
         more = len(row["open_holds"]) - HOLDS_SHOWN
         if more > 0:

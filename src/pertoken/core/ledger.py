@@ -36,6 +36,7 @@ class Hold(NamedTuple):
     opened_at_us: int
     expires_at_us: int
     owner: str
+    currency: str = "USD"  # of `amount_picos`
 
 
 class EndedHold(NamedTuple):
@@ -269,8 +270,16 @@ class Needs(NamedTuple):
     """What a hold, or its growth, takes on each axis."""
 
     money_picos: int
+    currency: str
     tokens: int
     calls: int
+
+    def of(self, budget: Budget) -> int:
+        """Return what `budget` must hold: of money in another currency than its own, nothing."""
+        axis = budget.axis
+        if axis is MONEY:
+            return self.money_picos if self.currency == budget.currency else 0
+        return self.tokens if axis is TOKENS else self.calls
 
 
 Rows = list[tuple[Touch, Counter]]  # the counters a command touches, each with its working state
@@ -338,13 +347,15 @@ class Books:
         if command.revision != self.revision:
             return Stale()
         if hold.hold_id in self.holds:
-            return Duplicate() if self.holds[hold.hold_id][:5] == hold[:5] else Conflict()
+            known = self.holds[hold.hold_id]
+            same = known == hold._replace(expires_at_us=known.expires_at_us, owner=known.owner)
+            return Duplicate() if same else Conflict()
         if command.claim is not None:
-            known = self._claimed(command.claim)
-            if known is not None:
-                return known
+            claimed = self._claimed(command.claim)
+            if claimed is not None:
+                return claimed
         rows = self._rows(hold.attribution, hold.opened_at_us)
-        refused = _take(rows, Needs(hold.amount_picos, hold.tokens, 1), least=0)
+        refused = _take(rows, Needs(hold.amount_picos, hold.currency, hold.tokens, 1), least=0)
         if refused is not None:
             return refused
         self.holds[hold.hold_id] = self.opened_holds[hold.hold_id] = hold
@@ -361,7 +372,7 @@ class Books:
             amount_picos=command.amount_picos, tokens=command.tokens, expires_at_us=command.expires_at_us
         )
         rows = self._rows(hold.attribution, hold.opened_at_us)
-        more = Needs(resized.amount_picos - hold.amount_picos, resized.tokens - hold.tokens, 0)
+        more = Needs(resized.amount_picos - hold.amount_picos, hold.currency, resized.tokens - hold.tokens, 0)
         refused = _take(rows, more, least=1)
         if refused is not None:
             return refused
@@ -387,10 +398,12 @@ class Books:
         else:
             assert hold.attribution == event.attribution, (hold, event)
             assert hold.opened_at_us == event.opened_at_us, (hold, event)
-            # The caller may not know: an answer to its last resizing may have been lost.
-            overrun_picos = max(0, event.cost_picos - hold.amount_picos)
-            if event.held_picos != hold.amount_picos or event.overrun_picos != overrun_picos:
-                event = event._replace(held_picos=hold.amount_picos, overrun_picos=overrun_picos)
+            # The caller may not know: an answer to its last resizing may have been lost. Both are in the currency of
+            # the cost: where that is another than was held, nothing was held in it.
+            held_picos = hold.amount_picos if hold.currency == event.currency else 0
+            overrun_picos = max(0, event.cost_picos - held_picos)
+            if event.held_picos != held_picos or event.overrun_picos != overrun_picos:
+                event = event._replace(held_picos=held_picos, overrun_picos=overrun_picos)
             self._end(hold, HoldEnd.SETTLED, rows)
         self._post(event, rows)
         if command.claim is not None and command.outcome is not None:
@@ -427,7 +440,7 @@ class Books:
 
     def _end(self, hold: Hold, end: HoldEnd, rows: Rows) -> None:
         for touch, counter in rows:
-            counter.held -= held_amount(hold, touch.budget.axis)
+            counter.held -= held_amount(hold, touch.budget)
             assert counter.held >= 0, (touch, hold)
             counter.changed = True
         del self.holds[hold.hold_id]
@@ -449,12 +462,10 @@ def _take(rows: Rows, needs: Needs, *, least: int) -> Refused | None:
 
     What needs less than `least` is not refused: a hold that shrinks fits even a budget that is exceeded.
     """
-    money_picos, tokens, calls = needs
     needed_by_row = []
     for touch, counter in rows:
         budget = touch.budget
-        axis = budget.axis
-        needed = money_picos if axis is MONEY else tokens if axis is TOKENS else calls
+        needed = needs.of(budget)
         if needed >= least and budget.mode is HARD and counter.held + counter.spent + needed > budget.limit:
             return Refused(Remaining(touch, counter.held, counter.spent), needed)
         needed_by_row.append(needed)
@@ -496,10 +507,6 @@ def spent_amount(event: Event, budget: Budget) -> int:
     return 1 if axis is Axis.REQUESTS and event.corrects is None else 0
 
 
-def held_amount(hold: Hold, axis: Axis) -> int:
-    """Return what an open hold takes of a budget on `axis`."""
-    if axis is MONEY:
-        return hold.amount_picos
-    if axis is TOKENS:
-        return hold.tokens
-    return 1
+def held_amount(hold: Hold, budget: Budget) -> int:
+    """Return what an open hold takes of `budget`."""
+    return Needs(hold.amount_picos, hold.currency, hold.tokens, 1).of(budget)

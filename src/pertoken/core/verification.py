@@ -47,7 +47,7 @@ class Counters:
     def add_hold(self, hold: Hold) -> None:
         """Add what an open hold holds."""
         for touch in self._index.touched(hold.attribution, hold.opened_at_us):
-            self._held[touch.key] = self._held.get(touch.key, 0) + held_amount(hold, touch.budget.axis)
+            self._held[touch.key] = self._held.get(touch.key, 0) + held_amount(hold, touch.budget)
 
     def sums(self) -> dict[CounterKey, tuple[int, int]]:
         """Return (held, spent) of every counter touched."""

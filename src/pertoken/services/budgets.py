@@ -99,7 +99,8 @@ def status(archive: Archive, now_us: int) -> dict[str, Any]:
         for touch in index.touched(hold.attribution, hold.opened_at_us):
             fields = {
                 "call_id": hold.hold_id,
-                "held": format_amount(hold.amount_picos),
+                "held": format_amount(hold.amount_picos, hold.currency),
+                "currency": hold.currency,
                 "tokens": hold.tokens,
                 "opened_at": format_time(hold.opened_at_us),
                 "expires_at": format_time(hold.expires_at_us),

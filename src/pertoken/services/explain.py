@@ -27,7 +27,7 @@ def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
         return {"call_id": call_id, "status": ARCHIVED, "archived": _archived(archived)} if archived else None
     prices = {row.price_id: row for row in archive.prices()}
     lines = [line for event in events for line in _lines(event, prices)]
-    currency = events[0].currency if events else "USD"
+    currency = events[0].currency if events else hold.currency if hold else "USD"
     return {
         "call_id": call_id,
         "cost": format_amount(sum(event.cost_picos for event in events), currency),
@@ -165,7 +165,8 @@ def _settled_hold(events: list[Event]) -> dict[str, Any] | None:
 
 def _hold(hold: Hold, ended: EndedHold | None) -> dict[str, Any]:
     return {
-        "held": format_amount(hold.amount_picos),
+        "held": format_amount(hold.amount_picos, hold.currency),
+        "currency": hold.currency,
         "tokens": hold.tokens,
         "state": str(ended.end) if ended else "open",
         "opened_at": format_time(hold.opened_at_us),

@@ -188,10 +188,10 @@ class LedgerTables:
             books.holds[row[0]] = self._read_hold(cursor, row, owners[row[0]])
 
     def _read_hold(self, cursor: Cursor, row: tuple[Any, ...], owner: Attribution) -> Hold:
-        hold_id, series_id, conversation, amount_picos, tokens, opened_at_us, expires_at_us, process = row
+        hold_id, series_id, conversation, amount_picos, tokens, opened_at_us, expires_at_us, process, currency = row
         assert series_id == self.series_id(cursor, owner), (hold_id, owner)
         assert conversation == owner.conversation, (hold_id, owner)
-        return Hold(hold_id, owner, amount_picos, tokens, opened_at_us, expires_at_us, process)
+        return Hold(hold_id, owner, amount_picos, tokens, opened_at_us, expires_at_us, process, currency)
 
     def _hold_row(self, cursor: Cursor, hold: Hold) -> tuple[Any, ...]:
         return (
@@ -203,6 +203,7 @@ class LedgerTables:
             hold.opened_at_us,
             hold.expires_at_us,
             hold.owner,
+            hold.currency,
         )
 
     def _save_events(self, cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> None:
@@ -281,6 +282,7 @@ def read_hold(row: Row) -> Hold:
         row.opened_at_us,
         row.expires_at_us,
         row.owner,
+        row.currency,
     )
 
 

@@ -166,6 +166,7 @@ def _hold_columns() -> list[sa.Column[Any]]:
         sa.Column("opened_at_us", Instant, nullable=False),
         sa.Column("expires_at_us", Instant, nullable=False),
         sa.Column("owner", sa.Text, nullable=False),
+        sa.Column("currency", sa.Text, nullable=False),
     ]
 
 

@@ -152,8 +152,12 @@ def with_output(request: Request, bound: Bound, output_max: int) -> Bound:
 def amount_of(request: Request, bound: Bound) -> int | Refusal:
     """Return what a bound costs at most, in picos: at the dearest of the prices that can apply."""
     impossible = NOTHING if request.facts.long_cache else LONG_CACHE
-    dearest = 0
+    dearest, currency = 0, _currency(request)
     for rates in request.rates:
+        if rates.currency != currency:
+            message = f"{request.model} may be charged in {currency} or in {rates.currency}, and nobody can say which"
+            hint = f"no rate of exchange is known here; see: pertoken price show {request.model}"
+            return Refusal(Code.PRICE_UNKNOWN, f"{message}: {hint}", "model")
         amount = rating.quote(bound.quantities, rates, impossible)
         if isinstance(amount, Unpriced):
             return Refusal(Code.PRICE_UNKNOWN, f"{amount.reason}; see: pertoken price show {request.model}", "model")
@@ -253,7 +257,13 @@ def _hold(request: Request, call_id: str, bound: Bound, amount_picos: int, world
         request.opened_at_us,
         request.opened_at_us + world.hold_ttl_us,
         world.owner,
+        _currency(request),
     )
+
+
+def _currency(request: Request) -> str:
+    """Return the currency that a call is held in: that of its prices, which is one; a free call has none."""
+    return request.rates[0].currency if request.rates else "USD"
 
 
 def _cap_to_write(request: Request, bound: Bound) -> int | None:
