@@ -240,7 +240,8 @@ def sellers(settings: Settings) -> Sellers:
     """Return what is known of providers as sellers: the registry's names, and whose list prices each one takes."""
     lists = {name: row.prices_from for name, row in providers.registry().items() if row.prices_from}
     lists.update({name: one.prices_from for name, one in settings.providers.items() if one.prices_from})
-    return Sellers(providers.names(), lists)
+    charge_as_stated = frozenset(name for name, row in providers.registry().items() if row.charges_as_stated)
+    return Sellers(providers.names(), lists, charge_as_stated)
 
 
 def make_bookkeeper(database: Database, settings: Settings) -> Bookkeeper:

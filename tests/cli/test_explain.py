@@ -43,13 +43,44 @@ def test_the_text_says_the_same(pertoken: Pertoken, write_lines: WriteLines) -> 
 
 
 def test_a_call_without_price_says_why(pertoken: Pertoken, write_lines: WriteLines) -> None:
-    """An unpriced call is explained as unpriced, with the reason, never as a cost of zero."""
-    pertoken("ingest", write_lines({**CALL, "model": "nobody-knows"}))
+    """A call of an unknown provider is explained as unpriced, with the reason, never as a cost of zero."""
+    pertoken("ingest", write_lines({**CALL, "provider": "acme", "model": "nobody-knows"}))
     shown = pertoken("explain", "call-1").stdout
 
     assert pertoken.json("explain", "call-1")["status"] == "unpriced"
     assert "cost     unpriced" in shown
-    assert "because  no price known for 'nobody-knows' at openai" in shown
+    assert "because  no price known for 'nobody-knows' at acme" in shown
+
+
+def test_a_provisional_cost_says_where_it_is_from(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """A call in a tier without a price has one line, its provisional amount, and the reason."""
+    pertoken("ingest", write_lines({**CALL, "service_tier": "scale"}))
+    found = pertoken.json("explain", "call-1")
+    shown = pertoken("explain", "call-1").stdout
+
+    assert (found["status"], [line["unit"] for line in found["lines"]]) == ("unpriced", ["provisional"])
+    assert found["lines"][0]["amount"] == found["cost"] != "0"
+    for said in (
+        "cost, provisional",
+        "no price is known: the dearest rates",
+        "because  no price known for 'gpt-4o-mini'",
+    ):
+        assert said in shown
+
+
+def test_a_stated_cost_stands_beside_the_price_book(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """What a provider states is the cost; the book's figure, its lines and the difference are shown beside it."""
+    usage = {"input_tokens": 100, "output_tokens": 20, "reported_cost": "0.0160614"}
+    pertoken("ingest", write_lines({**CALL, "provider": "openrouter", "model": "openai/gpt-4o-mini", "usage": usage}))
+    found = pertoken.json("explain", "call-1")
+    shown = pertoken("explain", "call-1").stdout
+
+    assert (found["status"], found["cost"]) == ("priced", "0.0160614")
+    book = found["price_book"]
+    assert Decimal(book["cost"]) == sum(Decimal(line["amount"]) for line in book["lines"]) > 0
+    assert Decimal(book["difference"]) == Decimal("0.0160614") - Decimal(book["cost"])
+    assert f"{book['cost']} USD by the price book, a difference of {book['difference']}" in shown
+    assert pertoken.json("verify")["ok"]
 
 
 def test_an_unknown_call_is_refused(pertoken: Pertoken) -> None:

@@ -91,14 +91,14 @@ def test_tags_are_dimensions(pertoken: Pertoken, write_lines: WriteLines) -> Non
 
 
 def test_what_has_no_price_is_never_shown_as_zero(pertoken: Pertoken, write_lines: WriteLines) -> None:
-    """A model without any price has no cost in the table, is counted as unpriced, and the table says what mends it."""
-    pertoken("ingest", write_lines(event("a"), event("b", model="nobody-knows")))
+    """What no list knows has no cost in the table, is counted as unpriced, and the table says what mends it."""
+    pertoken("ingest", write_lines(event("a"), event("b", provider="acme", model="nobody-knows")))
     shown = pertoken("usage", *NOVEMBER).stdout
     (line,) = [line for line in shown.splitlines() if "nobody-knows" in line]
 
     assert line.split()[1:3] == ["1", "1"]
     assert line.split()[-1] == "-"
-    assert "1 unpriced, mend: pertoken price add" in shown
+    assert "1 unpriced, charged provisionally; mend: pertoken price add" in shown
 
 
 def test_currencies_are_not_added_up(pertoken: Pertoken, write_lines: WriteLines) -> None:

@@ -112,20 +112,23 @@ def test_an_event_costs_what_rating_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "fields",
+    ("fields", "cost"),
     [
-        {"attribution": Attribution(provider="p", model="other")},
-        {"quantities": {"pages": 1}},
-        {"service_tier": "flex"},
+        ({"attribution": Attribution(provider="p", model="other")}, 21),
+        ({"attribution": Attribution(provider="q", model="m")}, 0),
+        ({"quantities": {"pages": 1}}, 0),
+        ({"quantities": {"pages": 1, "input_tokens": 7}}, 21),
+        ({"service_tier": "flex", "quantities": {"input_tokens": 7, "output_tokens": 5}}, 76),
     ],
 )
-def test_without_a_price_it_is_kept_and_unpriced(fields: dict[str, Any]) -> None:
-    """An event whose model, unit or tier has no price is recorded with the reason, and costs nothing known."""
+def test_without_a_price_it_is_kept_and_unpriced(fields: dict[str, Any], cost: int) -> None:
+    """An event whose model, unit or tier has no price is recorded with the reason, at the dearest rates known."""
     event = to_event(reported(**fields), BOOK, NOW_US)
 
     assert event.status is EventStatus.UNPRICED
     assert event.reason
-    assert (event.cost_picos, event.lines) == (0, ())
+    assert event.cost_picos == cost
+    assert event.lines == ((("provisional", 1, "dearest", cost),) if cost else ())
 
 
 def test_identity_is_content() -> None:

@@ -53,6 +53,7 @@ class KnownProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     callable: bool = True  # False: its usage is only taken in by ingest, unless a base URL is configured
     active: bool = False  # True: one of the defaults, there even without a key
     prices_from: tuple[str, ...] = ()
+    charges_as_stated: bool = False  # True: the cost that its answers state is charged
     as_of: date
     source: str
     note: str = ""

@@ -42,10 +42,18 @@ def explain(call_id: str, db: str | None, as_json: bool) -> None:
     if found["lines"]:
         rows = [{**line, "source": _source(line)} for line in found["lines"]]
         columns = {**COLUMNS, "unit_price_per_million": f"{currency} per million", "amount": f"amount {currency}"}
-        total = {"unit": "cost", "amount": found["cost"]}
+        total = {"unit": "cost, provisional" if found["status"] == "unpriced" else "cost", "amount": found["cost"]}
         print_table("quantity x price per million / 1,000,000 = amount", columns, rows, total=total)
     elif found["status"] in ("priced", "unpriced"):
         click.echo(f"cost     {'unpriced' if found['status'] == 'unpriced' else found['cost']}")
+    _print_standing(found)
+
+
+def _print_standing(found: dict[str, Any]) -> None:
+    """Print what stands beside the cost: the price book's figure, the hold, the budgets, what policy changed."""
+    currency, book = found["currency"], found["price_book"]
+    if book:
+        click.echo(f"book     {book['cost']} {currency} by the price book, a difference of {book['difference']}")
     if found["hold"]:
         hold = found["hold"]
         size = f" for up to {hold['tokens']:,} tokens" if "tokens" in hold else ""
@@ -82,6 +90,8 @@ def _print_attempt(attempt: dict[str, Any]) -> None:
 
 def _source(line: dict[str, Any]) -> str:
     since = line["price_valid_from"]
+    if since is None:
+        return str(line["price_source"])
     said = f"{line['price_source']}, {since if since == 'since ever' else 'from ' + since[:10]}"
     if "listed_by" in line:
         said += f", the list of {line['listed_by']}"

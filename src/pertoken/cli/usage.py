@@ -133,16 +133,20 @@ def _print(
     counts = {field: heading for field, heading in COUNTS.items() if field in used}
     one = totals[0] if len(totals) == 1 else None
     money = {"cost": f"cost {one['currency']}"} if one else {"cost": "cost", "currency": "currency"}
-    # a row without any price has no cost: it is unknown, not zero
-    shown = [{**row, "cost": None if row["unpriced_calls"] == row["calls"] else row["cost"]} for row in rows]
+    # where nothing at all is known, the cost is unknown, not zero
+    shown = [{**row, "cost": None if _is_unknown(row) else row["cost"]} for row in rows]
     total = {**dict.fromkeys(list(columns)[:1], "total"), **one} if one else None
     unpriced = sum(total["unpriced_calls"] for total in totals)
     if unpriced:
-        caption += f"; {unpriced:,} unpriced, mend: pertoken price add"
+        caption += f"; {unpriced:,} unpriced, charged provisionally; mend: pertoken price add"
     print_table(title, {**columns, **counts, **money}, shown, total=total, caption=caption)
     if one is None:
         for each in totals:
             click.echo(f"  total {each['cost']} {each['currency']} in {each['calls']:,} calls")
+
+
+def _is_unknown(row: Mapping[str, Any]) -> bool:
+    return bool(row["unpriced_calls"] == row["calls"] and row["cost"] == "0")
 
 
 def _range(since: str | None, until: str | None, zone: str | None, db: str | None, days: int) -> tuple[str, int, int]:

@@ -46,11 +46,14 @@ class EndedHold(NamedTuple):
     end: HoldEnd
 
 
+Lines = tuple[tuple[str, int, str, int], ...]  # unit, quantity, price id, amount in picos
+
+
 class EventStatus(StrEnum):
-    """Whether an event has a cost."""
+    """Whether an event's cost is known."""
 
     PRICED = "priced"
-    UNPRICED = "unpriced"  # no price known: visible, never zero
+    UNPRICED = "unpriced"  # no price says it: its cost is provisional, or 0 where nothing at all is known
     CONTRADICTORY = "contradictory"  # the provider's usage contradicts itself: parked, raw object kept
 
 
@@ -69,7 +72,7 @@ class Event(NamedTuple):
     currency: str
     cost_picos: int
     price_picos: int
-    lines: tuple[tuple[str, int, str, int], ...]  # unit, quantity, price id, amount in picos
+    lines: Lines
     model_served: str | None = None
     service_tier: str | None = None
     response_id: str | None = None
@@ -84,7 +87,8 @@ class Event(NamedTuple):
     priced_as: str | None = None  # the model whose prices these are, None: the one that was asked for
     parts: Parts = ()  # where several models took part: what each of them used
     corrects: str | None = None  # the event whose cost this one corrects: its own cost is the difference
-    was_unpriced: bool = False  # of a correction: what it corrects had no cost before
+    was_unpriced: bool = False  # of a correction: the price of what it corrects was not known before
+    book_lines: Lines = ()  # where the provider's own statement is charged: what the price book says
 
 
 class Claim(NamedTuple):

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pertoken.core.conditions import ALWAYS_PRICED, STANDARD, TIME, Context, holds, time_window
+from pertoken.core.dearest import Dearest, dearest_of
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.prices import SNAPSHOT_SUFFIX, TRUST, Clause, Match, PriceRow, Source
 from pertoken.core.rates import NoPrice, Rates, Step, Tier, factors_on
@@ -20,6 +21,7 @@ class Sellers(NamedTuple):
 
     names: Mapping[str, str] = {}  # another name, in lower case with dashes -> the name in price rows
     lists: Mapping[str, Sequence[str]] = {}  # provider -> those whose prices it takes where it states none itself
+    charge_as_stated: frozenset[str] = frozenset()  # those whose answers state what is charged, by the name in rows
 
 
 class PriceBook:
@@ -38,6 +40,7 @@ class PriceBook:
                 of_provider = self._patterns.setdefault(row.provider, {})
                 of_provider.setdefault((row.match, row.model.lower(), row.rule), []).append(row)
         self._memory: dict[tuple[str, str, Context], list[Rates | NoPrice]] = {}
+        self._dearest: dict[tuple[str, str | None], list[Dearest]] = {}
 
     def resolve(self, provider: str, model: str, at_us: int, context: Context = STANDARD) -> Rates | NoPrice:
         """Return the prices in force for `model` at `provider` at the instant `at_us`.
@@ -52,9 +55,7 @@ class PriceBook:
                     return answer
         if len(self._memory) >= self.MEMORY_MAX:
             self._memory.clear()  # hostile or endless model names must not grow memory
-        answer = self._resolve(
-            self._sellers.names.get(provider.lower().replace("_", "-"), provider), model, at_us, context
-        )
+        answer = self._resolve(self._name(provider), model, at_us, context)
         self._memory.setdefault(key, []).append(answer)
         return answer
 
@@ -67,6 +68,35 @@ class PriceBook:
             if isinstance(listed, Rates):
                 return dataclasses.replace(listed, valid_from_us=valid_from, valid_to_us=valid_to)
         return own
+
+    def dearest(self, provider: str, model: str | None, at_us: int) -> Dearest | None:
+        """Return the dearest rates of `model`, or of all models of `provider`, in force at `at_us`; None: none is."""
+        key = (provider, model)
+        for known in self._dearest.get(key, ()):
+            if known.valid_from_us <= at_us < known.valid_to_us:
+                return known if known.prices else None
+        if len(self._dearest) >= self.MEMORY_MAX:
+            self._dearest.clear()
+        found = self._find_dearest(self._name(provider), model, at_us)
+        self._dearest.setdefault(key, []).append(found)
+        return found if found.prices else None
+
+    def _find_dearest(self, provider: str, model: str | None, at_us: int) -> Dearest:
+        rows: list[PriceRow] = []
+        for name in (provider, *self._sellers.lists.get(provider, ())):
+            rows += self._rows_of(name) if model is None else [row for _, row in self.candidates(name, model)]
+        edges = {edge for row in rows for edge in (row.valid_from_us, row.valid_to_us)}
+        live = (row for row in rows if row.valid_from_us <= at_us < row.valid_to_us)
+        valid_from_us = max((edge for edge in edges if edge <= at_us), default=0)
+        return dearest_of(live, valid_from_us, min((edge for edge in edges if edge > at_us), default=FOREVER_US))
+
+    def charges_as_stated(self, provider: str) -> bool:
+        """Tell whether `provider` charges what its answers state."""
+        return self._name(provider) in self._sellers.charge_as_stated
+
+    def _name(self, provider: str) -> str:
+        """Return a provider's name in price rows."""
+        return self._sellers.names.get(provider.lower().replace("_", "-"), provider)
 
     def candidates(self, provider: str, model: str) -> list[tuple[int, PriceRow]]:
         """Return every row that speaks of `model`, each with how exactly it names it (greater is closer)."""
@@ -100,9 +130,17 @@ class PriceBook:
 
     def models_of(self, provider: str, at_us: int) -> list[str]:
         """Return the names of the models of `provider` that have a price at `at_us`, sorted."""
+        return sorted(
+            {
+                row.model
+                for row in self._rows_of(provider)
+                if row.valid_from_us <= at_us < row.valid_to_us and not row.is_factor
+            }
+        )
+
+    def _rows_of(self, provider: str) -> list[PriceRow]:
         named = (row for (owner, _), rows in self._named.items() if owner == provider for row in rows)
-        rows = [*named, *(row for some in self._patterns.get(provider, {}).values() for row in some)]
-        return sorted({row.model for row in rows if row.valid_from_us <= at_us < row.valid_to_us and not row.is_factor})
+        return [*named, *(row for some in self._patterns.get(provider, {}).values() for row in some)]
 
     def providers_of(self, model: str, at_us: int, preferred: Iterable[str]) -> list[str]:
         """Return those of `preferred` whose rows price `model` at `at_us`, in the order given."""

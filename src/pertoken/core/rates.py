@@ -11,6 +11,10 @@ from pertoken.core.units import CONTAINERS, TOKEN_UNITS
 UNBOUNDED = 2**63
 FREE = "~free"  # ends the price id of a line within a free quota
 
+# In place of a price id, where no row made the amount: the provider's own statement, what was held, the dearest rates.
+REPORTED, HELD, DEAREST = "reported", "held", "dearest"
+WITHOUT_ROWS = frozenset({REPORTED, HELD, DEAREST})
+
 
 class Step(NamedTuple):
     """The price of what lies above `above`, until the next step."""
@@ -120,7 +124,7 @@ class NoPrice(NamedTuple):
 
 def row_ids(price_id: str) -> list[str]:
     """Return the ids of all rows behind the id that a rated line keeps."""
-    return price_id.removesuffix(FREE).replace("+", "*").split("*")
+    return [] if price_id in WITHOUT_ROWS else price_id.removesuffix(FREE).replace("+", "*").split("*")
 
 
 def price_of(price_id: str, rows: Mapping[str, PriceRow]) -> Price:
@@ -146,10 +150,11 @@ def make_price(row: PriceRow, factors: tuple[PriceRow, ...], steps: tuple[Step, 
 def factors_on(unit: str, row: PriceRow, factors: Iterable[PriceRow]) -> tuple[PriceRow, ...]:
     """Return the factors on `unit` at the price of `row`, but for those whose condition the row itself prices."""
     stated = set(row.conditions)
-    return tuple(one for one in factors if _applies(one, unit) and not stated.intersection(one.conditions))
+    return tuple(one for one in factors if applies(one, unit) and not stated.intersection(one.conditions))
 
 
-def _applies(factor: PriceRow, unit: str) -> bool:
+def applies(factor: PriceRow, unit: str) -> bool:
+    """Tell whether a factor is for `unit`."""
     if factor.unit == ALL_TOKENS:
         return unit in TOKEN_UNITS
     return factor.unit in (EVERYTHING, unit) or factor.unit in CONTAINERS[unit]

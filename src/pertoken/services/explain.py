@@ -6,11 +6,11 @@ from functools import lru_cache
 from typing import Any
 
 from pertoken.core.budgets import Axis, BudgetIndex, Touch
-from pertoken.core.ledger import EndedHold, Event, Hold
+from pertoken.core.ledger import EndedHold, Event, Hold, Lines
 from pertoken.core.money import divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.prices import PriceRow
-from pertoken.core.rates import FREE, Price, price_of
+from pertoken.core.rates import DEAREST, FREE, HELD, REPORTED, WITHOUT_ROWS, Price, price_of
 from pertoken.core.units import CONTAINERS
 from pertoken.ports import Archive, Archived
 
@@ -26,7 +26,7 @@ def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
     if not events and hold is None:
         return {"call_id": call_id, "status": ARCHIVED, "archived": _archived(archived)} if archived else None
     prices = {row.price_id: row for row in archive.prices()}
-    lines = [line for event in events for line in _lines(event, prices)]
+    lines = [line for event in events for line in _lines(event, event.lines, prices)]
     currency = events[0].currency if events else hold.currency if hold else "USD"
     return {
         "call_id": call_id,
@@ -34,12 +34,27 @@ def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
         "currency": currency,
         "status": str(events[-1].status) if events else str(ended.end) if ended else "open",
         "lines": lines,
+        "price_book": _by_book(events, prices),
         "attempts": [_attempt(event) for event in events],
         "attribution": _attribution(events, hold),
         "hold": _settled_hold(events) if events else _hold(hold, ended) if hold else None,
         "budgets": list(_budgets(archive, events, hold)),
         "policy": [event.changed for event in events if event.changed],
         "archived": _archived(archived),
+    }
+
+
+def _by_book(events: Sequence[Event], prices: dict[str, PriceRow]) -> dict[str, Any] | None:
+    """Return what the price book says where the provider's own statement was charged, None where it was not."""
+    stated = [event for event in events if event.book_lines]
+    if not stated:
+        return None
+    by_book = sum(line[3] for event in stated for line in event.book_lines)
+    charged = sum(event.cost_picos for event in stated)
+    return {
+        "cost": format_amount(by_book, stated[0].currency),
+        "difference": format_amount(charged - by_book, stated[0].currency),
+        "lines": [line for event in stated for line in _lines(event, event.book_lines, prices)],
     }
 
 
@@ -107,8 +122,27 @@ def _factor(row: PriceRow) -> str:
     return f"{Decimal(row.amount_picos) / Decimal(row.per):f}"
 
 
-def _lines(event: Event, prices: dict[str, PriceRow]) -> Iterator[dict[str, Any]]:
-    for unit, quantity, price_id, amount_picos in event.lines:
+_TAKEN_FROM = {
+    REPORTED: "what the provider says it cost",
+    HELD: "no price is known: what was held for the call",
+    DEAREST: "no price is known: the dearest rates of the model, or of its provider",
+}
+
+
+def _lines(event: Event, lines: Lines, prices: dict[str, PriceRow]) -> Iterator[dict[str, Any]]:
+    for unit, quantity, price_id, amount_picos in lines:
+        if price_id in WITHOUT_ROWS:
+            amount = format_amount(amount_picos, event.currency)
+            said = {"unit": unit, "quantity": quantity, "unit_price_per_million": None, "amount": amount}
+            source = _TAKEN_FROM[price_id]
+            yield {
+                **said,
+                "price_id": price_id,
+                "price_source": source,
+                "price_valid_from": None,
+                "price_valid_to": None,
+            }
+            continue
         price = price_of(price_id, prices)
         row = price.row
         assert row.unit == unit or row.unit in CONTAINERS[unit], (row, unit)

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -16,12 +17,13 @@ from pertoken.core.price_book import PriceBook
 from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Quantities
 from pertoken.ports import Ledger
-from pertoken.services.pricing import Served, charge, to_conditions
+from pertoken.services.pricing import Served, Used, charge_surely, to_conditions
 
 BATCH = 1_000  # records of one durable transaction
 COST_PICOS_MAX = 2**60  # of one event, a million dollars: sums of them must fit the store
 TEXT_MAX = 1_000  # characters of an id or of a name
 TAGS_MAX = 64
+STATED = "reported_cost"  # in a usage object: what the provider says it cost
 _encoder = msgspec.json.Encoder(order="sorted")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 GATEWAY = "gateway"  # the source of the gateway's own events (services.call.settle.SOURCE): nobody else reports those
@@ -51,6 +53,7 @@ class Reported(NamedTuple):
     batch: bool = False
     speed: str | None = None
     region: str | None = None
+    stated: Decimal | None = None  # what the provider says it cost, in US dollars
 
 
 class Problem(NamedTuple):
@@ -129,11 +132,12 @@ def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
     context = conditions.context(record.service_tier, batch=record.batch, speed=record.speed, region=record.region)
     attribution = record.attribution
     served = Served(attribution.provider or "", attribution.model or "", None, record.occurred_at_us, context)
-    charged = charge(book, served, record.quantities)
+    charged = charge_surely(book, served, Used(record.quantities, stated=record.stated), hold=None)
     if charged.cost_picos > COST_PICOS_MAX:
         cost = format_amount(charged.cost_picos, charged.currency)
         raise NotAnEvent(f"this would cost {cost} {charged.currency}: more than one event can")
-    content = _encoder.encode(record[2:])  # all but where it stood and who reports it
+    said = record[2:] if record.stated is not None else record[2:-1]  # what is not said changes no hash
+    content = _encoder.encode(said)  # all but where it stood and who reports it
     return Event(
         record.source,
         record.event_id,
@@ -149,7 +153,9 @@ def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
         0,
         charged.lines,
         service_tier=record.service_tier,
+        raw=b"" if record.stated is None else _encoder.encode({STATED: record.stated}),
         reason=charged.reason,
+        book_lines=charged.book_lines,
         context=to_conditions(context),
         body_hash=hashlib.blake2b(content, digest_size=16).digest(),
     )
@@ -186,7 +192,7 @@ def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]
         raise NotAnEvent("usage is empty: what is unknown is not counted as nothing")
     return Reported(
         line, source, event_id, occurred_at_us, attribution, quantities, _text(said, "service_tier"), batch,
-        _text(said, "speed"), _text(said, "region"),
+        _text(said, "speed"), _text(said, "region"), _stated(said.get("usage")),
     )  # fmt: skip
 
 
@@ -199,7 +205,7 @@ def read_quantities(usage: object) -> dict[str, int]:
         if type(quantity) is int and unit in DIMENSIONS and 0 <= quantity <= QUANTITY_MAX:  # nearly always
             quantities[unit] = quantity
             continue
-        if unit == "reported_cost" or quantity is None:
+        if unit == STATED or quantity is None:
             continue
         if unit not in DIMENSIONS:
             raise NotAnEvent(f"unknown unit {unit!r}; known: {', '.join(DIMENSIONS)}")
@@ -209,6 +215,20 @@ def read_quantities(usage: object) -> dict[str, int]:
             raise NotAnEvent(f"{unit} is no count: {quantity!r}")
         quantities[unit] = quantity
     return quantities
+
+
+def _stated(usage: object) -> Decimal | None:
+    """Return the cost that a usage object states. Raises NotAnEvent where it is no amount."""
+    value = usage.get(STATED) if isinstance(usage, dict) else None
+    if value is None:
+        return None
+    try:
+        stated = Decimal(str(value))
+    except InvalidOperation:
+        stated = Decimal("NaN")
+    if not stated.is_finite() or not 0 <= stated <= QUANTITY_MAX:
+        raise NotAnEvent(f'{STATED} must be an amount in US dollars, such as "0.0096", not {value!r:.80}')
+    return stated
 
 
 def _text(said: Mapping[str, Any], name: str) -> str | None:

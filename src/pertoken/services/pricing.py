@@ -1,27 +1,38 @@
-"""What one use costs: the prices of the model as served, in the context as served, applied to what was used."""
+"""What one use costs: the prices of the model as served, in the context as served, applied to what was used.
 
-from collections.abc import Sequence
+What no price says is never free: it is charged provisionally, at what was held for it or at the dearest rates known,
+until `rerate` knows better. What a provider itself states is charged where the registry says that it charges so.
+"""
+
+from collections.abc import Iterator, Sequence
+from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
 from pertoken.core import periods, rating
 from pertoken.core.conditions import Conditions, Context, context
-from pertoken.core.ledger import EventStatus
+from pertoken.core.dearest import Dearest, most
+from pertoken.core.ledger import EventStatus, Hold, Lines
+from pertoken.core.money import pico_digits
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Quota
-from pertoken.core.rates import NoPrice, Rates
+from pertoken.core.rates import DEAREST, HELD, REPORTED, NoPrice, Rates
 from pertoken.core.rating import Line, Rated
 from pertoken.core.usage import Parts, Quantities
 
+PROVISIONAL = "provisional"  # the unit of the one line of a charge whose price is not known; of a stated one: REPORTED
+STATED_IN = "USD"  # the currency of all costs that providers state
+
 
 class Charge(NamedTuple):
-    """A cost with its lines, or why there is none."""
+    """A cost with its lines; one that is unpriced is provisional, or nothing where nothing is known."""
 
     status: EventStatus
     currency: str
     cost_picos: int
-    lines: tuple[tuple[str, int, str, int], ...]  # unit, quantity, price id, amount in picos
+    lines: Lines
     reason: str | None  # why it is unpriced, or what was assumed
+    book_lines: Lines = ()  # where the provider's own statement is charged: what the price book says
 
 
 class Served(NamedTuple):
@@ -37,6 +48,14 @@ class Served(NamedTuple):
 @lru_cache(maxsize=4096)
 def _quotas(rates: Rates) -> frozenset[Quota]:
     return frozenset(row.quota for tier in rates.tiers for row in tier.rows.values() if row.quota is not None)
+
+
+class Used(NamedTuple):
+    """What one attempt used."""
+
+    quantities: Quantities
+    parts: Parts = ()  # where several models took part: what each of them used
+    stated: Decimal | None = None  # what the provider says it cost, in STATED_IN
 
 
 class FreeUse:
@@ -58,6 +77,54 @@ class FreeUse:
                 self._used[slot] = self._used.get(slot, 0) + line.quantity
 
 
+def charge_surely(book: PriceBook, served: Served, used: Used, hold: Hold | None) -> Charge:
+    """Return what a use costs; where no price says it, provisionally at what was held or at the dearest rates known.
+
+    The larger of the two counts: more may have been used than was held for. Where neither is known, the cost is 0.
+    Raises usage.Contradiction when a part exceeds its total.
+    """
+    charged = charge(book, served, used.quantities, parts=used.parts)
+    if used.stated is not None and book.charges_as_stated(served.provider):
+        return _as_stated(charged, used.stated)
+    if charged.status is EventStatus.PRICED:
+        return charged
+    rates = list(_dearest_of_each(book, served, used))
+    known = [hold.currency] if hold is not None else [one.currency for _, found in rates for one in found]
+    currency = known[0] if known else STATED_IN
+    amounts = [most(quantities, found, currency) for quantities, found in rates]
+    dearest_picos = sum(amount for amount in amounts if amount is not None)
+    if used.stated is not None and currency == STATED_IN:
+        dearest_picos = max(dearest_picos, _picos(used.stated))
+    if charged.currency == currency:
+        dearest_picos = max(dearest_picos, charged.cost_picos)
+    held_picos = 0 if hold is None else hold.amount_picos
+    amount_picos, taken_from = max((held_picos, HELD), (dearest_picos, DEAREST))
+    lines = ((PROVISIONAL, 1, taken_from, amount_picos),) if amount_picos else ()
+    return Charge(EventStatus.UNPRICED, currency, amount_picos, lines, charged.reason)
+
+
+def _as_stated(charged: Charge, stated: Decimal) -> Charge:
+    """Return the charge that the provider states, with what the price book says beside it."""
+    amount_picos = _picos(stated)
+    lines = ((REPORTED, 1, REPORTED, amount_picos),)
+    by_book = charged.lines if charged.status is EventStatus.PRICED and charged.currency == STATED_IN else ()
+    return Charge(EventStatus.PRICED, STATED_IN, amount_picos, lines, charged.reason, by_book)
+
+
+def _picos(stated: Decimal) -> int:
+    """Return a stated cost in picos; what is finer is rounded up."""
+    return int(stated.scaleb(pico_digits(STATED_IN)).to_integral_value(ROUND_CEILING))
+
+
+def _dearest_of_each(book: PriceBook, served: Served, used: Used) -> Iterator[tuple[Quantities, list[Dearest]]]:
+    """Yield what each model used with the dearest rates that may be its own: the model's, then its provider's."""
+    parts = used.parts or ((served.model_served or served.model, used.quantities),)
+    for model, quantities in parts:
+        found = [book.dearest(served.provider, name, served.at_us) for name in dict.fromkeys((model, served.model))]
+        found.append(book.dearest(served.provider, None, served.at_us))
+        yield quantities, [one for one in found if one is not None]
+
+
 def charge(
     book: PriceBook, served: Served, quantities: Quantities, free: FreeUse | None = None, parts: Parts = ()
 ) -> Charge:
@@ -67,7 +134,9 @@ def charge(
     Raises usage.Contradiction when a part exceeds its total.
     """
     if parts:
-        return _together([charge(book, served._replace(model_served=model), used, free) for model, used in parts])
+        return _together(
+            [charge(book, served._replace(model=model, model_served=None), used, free) for model, used in parts]
+        )
     rates, note = find_rates(book, served)
     if not isinstance(rates, Rates):
         return Charge(EventStatus.UNPRICED, "USD", 0, (), rates.reason)
@@ -80,7 +149,7 @@ def charge(
     return Charge(EventStatus.PRICED, rated.currency, rated.cost_picos, _kept(rated.lines), note)
 
 
-def _kept(lines: Sequence[Line]) -> tuple[tuple[str, int, str, int], ...]:
+def _kept(lines: Sequence[Line]) -> Lines:
     return tuple((line.unit, line.quantity, line.price_id, line.amount_picos) for line in lines)
 
 

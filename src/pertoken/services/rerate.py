@@ -10,13 +10,12 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pertoken.core import periods
-from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.ledger import Event, EventStatus, Lines
 from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
+from pertoken.core.rates import REPORTED
 from pertoken.ports import Archive
 from pertoken.services.pricing import Charge, FreeUse, Served, charge, to_context
-
-Lines = tuple[tuple[str, int, str, int], ...]
 
 
 class Selection(NamedTuple):
@@ -58,7 +57,7 @@ def rerate(archive: Archive, book: PriceBook, selection: Selection, now_us: int)
         assert correction.corrects is not None, correction
         corrected[correction.source, correction.corrects].append(correction)
     for event in archive.events_by_time(start_us, selection.until_us):
-        if event.corrects is not None or event.status is EventStatus.CONTRADICTORY:
+        if event.corrects is not None or event.status is EventStatus.CONTRADICTORY or _is_stated(event):
             continue
         attribution = event.attribution
         served = Served(
@@ -98,6 +97,11 @@ def outcome_rows(outcomes: Iterator[Outcome]) -> list[dict[str, Any]]:
         }
         for (provider, model, currency), (events, corrected, before, after, unpriced) in sorted(sums.items())
     ]
+
+
+def _is_stated(event: Event) -> bool:
+    """Tell whether an event is charged as its provider states: no price row changes that."""
+    return any(price_id == REPORTED for _, _, price_id, _ in event.lines)
 
 
 def _outcome(event: Event, earlier: list[Event], after: Charge, now_us: int) -> Outcome:
@@ -140,6 +144,7 @@ def _correction(  # noqa: PLR0917 - an event's parts
         cost_picos=cost_picos,
         price_picos=0,
         lines=lines,
+        book_lines=(),
         raw=b"",
         reason=reason or "rated again",
         changed=None,

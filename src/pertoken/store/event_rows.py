@@ -80,7 +80,7 @@ def _read(row: Row, attribution: Attribution) -> Event:
     (
         _, source, event_id, _, _, occurred_at_us, recorded_at_us, opened_at_us, status, completeness, quantities,
         currency, cost_picos, price_picos, lines, model_served, service_tier, response_id, raw, reason, changed,
-        held_picos, overrun_picos, late, context, priced_as, parts, corrects, was_unpriced, *_,
+        held_picos, overrun_picos, late, context, priced_as, parts, corrects, was_unpriced, book_lines, *_,
     ) = row  # fmt: skip
     return Event(
         source,
@@ -110,4 +110,5 @@ def _read(row: Row, attribution: Attribution) -> Event:
         parts=read_parts(parts),
         corrects=corrects,
         was_unpriced=was_unpriced,
+        book_lines=read_lines(book_lines) if book_lines else (),
     )

@@ -349,6 +349,7 @@ def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, 
         codec.encode(event.parts) if event.parts else "",
         event.corrects,
         event.was_unpriced,
+        codec.encode(event.book_lines) if event.book_lines else "",
         entry_id,
     )
 

@@ -24,7 +24,7 @@ from pertoken.core.periods import Window, bounds, format_time, parse_time
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import row_ids
 from pertoken.ports import FolderFailed, MonthFile, StoredEvent
-from pertoken.store.month_rows import SCHEMA, from_batch, to_batch
+from pertoken.store.month_rows import SCHEMA, from_batch, is_known, to_batch
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -270,7 +270,7 @@ def _in_batches(events: Iterable[StoredEvent]) -> Iterator[list[StoredEvent]]:
 
 def _read(path: Path, start: int) -> Iterator[StoredEvent]:
     with pq.ParquetFile(path) as reader:
-        if not reader.schema_arrow.equals(SCHEMA):
+        if not is_known(reader.schema_arrow):
             raise ValueError("its columns are those of another version of pertoken")
         for group in range(reader.num_row_groups):
             rows = reader.metadata.row_group(group).num_rows
@@ -294,7 +294,7 @@ def _contents(events: Iterable[StoredEvent]) -> _Contents:
         count += 1
         conversations += event.attribution.conversation is not None
         cost_picos[event.currency] += event.cost_picos
-        priced.update(line[2] for line in event.lines)
+        priced.update(line[2] for line in (*event.lines, *event.book_lines))
         if sum(line[3] for line in event.lines) != event.cost_picos:
             raise ValueError(f"the lines of event {event.event_id!r} do not add up to its cost")
     prices = frozenset(one for price_id in priced for one in row_ids(price_id))

@@ -69,10 +69,18 @@ _COLUMNS = (
     _Column("parts", pa.string(), lambda stored: codec.encode(stored.event.parts)),
     _Column("corrects", pa.string(), _event("corrects"), nullable=True),
     _Column("was_unpriced", pa.bool_(), _event("was_unpriced")),
+    _Column("book_lines", pa.string(), lambda stored: codec.encode(stored.event.book_lines)),
     _Column("entry_id", pa.int64(), lambda stored: stored.entry_id, nullable=True),
 )
 
 SCHEMA = pa.schema([pa.field(one.name, one.type, nullable=one.nullable) for one in _COLUMNS])
+_ADDED = {"book_lines": "[]"}  # columns that earlier files do not have, and what they would have there
+
+
+def is_known(schema: pa.Schema) -> bool:
+    """Tell whether files with this schema can be read: ours, now or before columns were added."""
+    before = pa.schema([field for field in SCHEMA if field.name not in _ADDED])
+    return bool(schema.equals(SCHEMA) or schema.equals(before))
 
 
 def to_batch(events: Sequence[StoredEvent]) -> pa.RecordBatch:
@@ -83,7 +91,14 @@ def to_batch(events: Sequence[StoredEvent]) -> pa.RecordBatch:
 
 def from_batch(batch: pa.RecordBatch) -> Iterator[StoredEvent]:
     """Yield the events of a batch. Raises ValueError, TypeError or msgspec.DecodeError where one is none."""
-    return map(_read, *(_values(batch.column(one.name), one.type) for one in _COLUMNS))
+    given = set(batch.schema.names)
+    return map(
+        _read,
+        *(
+            _values(batch.column(one.name), one.type) if one.name in given else [_ADDED[one.name]] * len(batch)
+            for one in _COLUMNS
+        ),
+    )
 
 
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
@@ -108,13 +123,13 @@ def _read(  # noqa: PLR0917 - the columns
     cost_picos: int, price_picos: int, lines: str, model_served: str | None, service_tier: str | None,
     response_id: str | None, raw: bytes, reason: str | None, changed: str | None, held_picos: int, overrun_picos: int,
     late: bool, context: str, priced_as: str | None, parts: str, corrects: str | None, was_unpriced: bool,
-    entry_id: int | None,
+    book_lines: str, entry_id: int | None,
 ) -> StoredEvent:  # fmt: skip
     owner = Attribution(key, team, customer, user, provider, model, codec.decode_tags(tags), conversation)
     event = Event(
         source, event_id, owner, occurred_at_us, recorded_at_us, opened_at_us, EventStatus(status),
         Completeness(completeness), codec.decode(quantities), currency, cost_picos, price_picos, read_lines(lines),
         model_served, service_tier, response_id, raw, reason, changed, body_hash, held_picos, overrun_picos, late,
-        codec.decode_tags(context), priced_as, read_parts(parts), corrects, was_unpriced,
+        codec.decode_tags(context), priced_as, read_parts(parts), corrects, was_unpriced, read_lines(book_lines),
     )  # fmt: skip
     return StoredEvent(event, entry_id)

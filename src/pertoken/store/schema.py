@@ -270,6 +270,7 @@ events = sa.Table(
     sa.Column("parts", sa.Text, nullable=False),  # JSON: [[model, quantities], ...]; "" where one model served
     sa.Column("corrects", sa.Text),  # event id of the same source
     sa.Column("was_unpriced", sa.Boolean, nullable=False),
+    sa.Column("book_lines", sa.Text, nullable=False, server_default=""),  # as lines; "" where the book decides
     sa.Column("entry_id", _Id),
     _fits("cost_picos", "price_picos"),
 )

@@ -11,7 +11,7 @@ from pertoken.services.call.hold import Holding
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.understand import Request
-from pertoken.services.pricing import Served, charge, to_conditions
+from pertoken.services.pricing import Served, Used, charge_surely, to_conditions
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest
 
@@ -68,7 +68,7 @@ def to_event(  # noqa: PLR0917 - what is known of the call
     )
     served = Served(request.provider.name, request.priced_as, reading.model, request.opened_at_us, context)
     parts = reading.parts if completeness is Completeness.FINAL else ()
-    charged = charge(world.ledger.prices, served, quantities, parts=parts)
+    charged = charge_surely(world.ledger.prices, served, Used(quantities, parts), holding.hold)
     return Event(
         source=SOURCE,
         event_id=holding.hold.hold_id,
@@ -83,6 +83,7 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         cost_picos=charged.cost_picos,
         price_picos=0,
         lines=charged.lines,
+        book_lines=charged.book_lines,
         model_served=reading.model,
         service_tier=reading.service_tier,
         response_id=reading.response_id,
