@@ -5,14 +5,13 @@ from decimal import Decimal
 import pytest
 
 from pertoken.catalogs import genai, history, providers, rules
-from pertoken.core.budgets import Attribution
 from pertoken.core.conditions import Context, context
-from pertoken.core.ledger import EventStatus, Hold
+from pertoken.core.ledger import EventStatus
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, parse_time
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.rates import Rates
-from pertoken.services.pricing import Charge, Served, Used, charge, charge_surely, to_conditions, to_context
+from pertoken.services.pricing import Charge, Cover, Served, Used, charge, charge_surely, to_conditions, to_context
 from pertoken.wire import anthropic_messages
 
 AT_US = parse_time("2026-11-23T12:00:00Z")
@@ -119,7 +118,7 @@ def test_a_part_without_a_price_makes_nothing_free(book: PriceBook) -> None:
     assert "map_queries" in str(with_search.reason)
 
 
-HOLD = Hold("call_1", Attribution(), 7_500_000_000, 2_000, AT_US, AT_US + 1, "test", "USD")
+COVER = Cover(7_500_000_000, "USD", {"input_tokens": 1_000, "output_tokens": 1_000})
 SOUND = {"input_tokens": 100, "input_audio_tokens": 100, "output_tokens": 0}
 SMALL = {"input_tokens": 100, "output_tokens": 20}
 
@@ -139,22 +138,22 @@ def test_what_no_price_says_is_charged_at_what_was_held(
     book: PriceBook, provider: str, model: str, asked: Context
 ) -> None:
     """A call that is served in a tier without a price costs what was held for it, in one line, and stays unpriced."""
-    charged = charge_surely(book, Served(provider, model, None, AT_US, asked), Used(SMALL), HOLD)
+    charged = charge_surely(book, Served(provider, model, None, AT_US, asked), Used(SMALL), COVER)
 
     assert charged.status is EventStatus.UNPRICED
     assert charged.reason
-    assert (charged.currency, charged.cost_picos) == ("USD", HOLD.amount_picos)
-    assert charged.lines == (("provisional", 1, "held", HOLD.amount_picos),)
+    assert (charged.currency, charged.cost_picos) == ("USD", COVER.amount_picos)
+    assert charged.lines == (("provisional", 1, "held", COVER.amount_picos),)
 
 
 def test_more_than_was_held_is_charged_at_the_dearest_rates(book: PriceBook) -> None:
     """Where an unpriced use exceeds its hold, the model's dearest tier decides."""
     served = Served("openai", "gpt-4o-mini", None, AT_US, context("scale"))
-    charged = charge_surely(book, served, Used({"input_tokens": 10**8, "output_tokens": 0}), HOLD)
+    charged = charge_surely(book, served, Used({"input_tokens": 10**8, "output_tokens": 0}), COVER)
     priority = charge(book, served._replace(context=context("priority")), {"input_tokens": 10**8, "output_tokens": 0})
 
     assert priority.status is EventStatus.PRICED
-    assert charged.cost_picos >= priority.cost_picos > HOLD.amount_picos
+    assert charged.cost_picos >= priority.cost_picos > COVER.amount_picos
     assert charged.lines == (("provisional", 1, "dearest", charged.cost_picos),)
 
 
@@ -195,11 +194,11 @@ def test_a_part_without_a_price_is_held_for(book: PriceBook) -> None:
     parts = (("claude-haiku-4-5", SMALL), ("claude-99", {"input_tokens": 10**7, "output_tokens": 0}))
     together = {"input_tokens": 10**7 + 100, "output_tokens": 20}
     served = Served("anthropic", "claude-haiku-4-5", None, AT_US, context())
-    charged = charge_surely(book, served, Used(together, parts), HOLD)
+    charged = charge_surely(book, served, Used(together, parts), COVER)
     alone = charge(book, served, {"input_tokens": 10**7, "output_tokens": 0})
 
     assert charged.status is EventStatus.UNPRICED
-    assert charged.cost_picos >= alone.cost_picos > HOLD.amount_picos
+    assert charged.cost_picos >= alone.cost_picos > COVER.amount_picos
 
 
 @pytest.mark.parametrize(
@@ -216,7 +215,7 @@ def test_who_states_a_price_is_paid_it(book: PriceBook, provider: str, model: st
     """Of a provider that charges as it states, the statement is the cost; the book's lines stand beside it."""
     served = Served(provider, model, None, AT_US, context())
     by_book = charge(book, served, SMALL)
-    charged = charge_surely(book, served, Used(SMALL, stated=Decimal(stated)), HOLD)
+    charged = charge_surely(book, served, Used(SMALL, stated=Decimal(stated)), COVER)
 
     assert (charged.status, format_amount(charged.cost_picos)) == (EventStatus.PRICED, expected)
     assert charged.lines == (("reported", 1, "reported", charged.cost_picos),)
@@ -227,6 +226,6 @@ def test_elsewhere_the_book_decides(book: PriceBook) -> None:
     """What another provider states changes no price that the book knows."""
     served = Served("openai", "gpt-4o-mini", None, AT_US, context())
 
-    assert charge_surely(book, served, Used(SMALL, stated=Decimal(9)), HOLD) == charge(book, served, SMALL)
+    assert charge_surely(book, served, Used(SMALL, stated=Decimal(9)), COVER) == charge(book, served, SMALL)
     unknown = charge_surely(book, served._replace(provider="acme"), Used(SMALL, stated=Decimal(9)), None)
     assert (unknown.status, format_amount(unknown.cost_picos)) == (EventStatus.UNPRICED, "9")

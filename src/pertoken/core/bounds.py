@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 from pertoken.core import media
 from pertoken.core.money import divide_up
+from pertoken.core.units import DIMENSIONS, INPUT_UNITS, MODALITIES, TOKEN_UNITS
+from pertoken.core.usage import Quantities
 
 
 class Family(NamedTuple):
@@ -86,6 +88,21 @@ CLAUDE_OLD_MAX = (4, 6)  # the last version with the older tokenizer and the sma
 
 _GEMINI_TILED = re.compile(r"gemini-(?:[a-z-]*-)?[12]\.\d|gemini-(?:flash|pro)-1\.5|gemini-pro$")
 _GEMINI_BUDGETED = re.compile(r"gemini-(?:[a-z-]*-)?(?:[3-9]|\d\d)(?:\D|$)")
+
+
+def covers(bound: Quantities, used: Quantities) -> bool:
+    """Tell whether what was `used` lies within a `bound`, whose input is disjoint by modality."""
+    inputs_max = sum(quantity for unit, quantity in bound.items() if unit in INPUT_UNITS)
+    for unit, quantity in used.items():
+        if unit in TOKEN_UNITS:
+            side = "input" if unit in INPUT_UNITS else "output"
+            most = inputs_max if side == "input" else bound.get("output_tokens", 0)
+            held_for = all(f"{side}_{modality}_tokens" in bound for modality in DIMENSIONS[unit] & MODALITIES)
+        else:
+            most, held_for = bound.get(unit, 0), True
+        if quantity > most or (quantity and not held_for):
+            return False
+    return True
 
 
 def bare_name(model: str) -> str:

@@ -132,7 +132,7 @@ def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
     context = conditions.context(record.service_tier, batch=record.batch, speed=record.speed, region=record.region)
     attribution = record.attribution
     served = Served(attribution.provider or "", attribution.model or "", None, record.occurred_at_us, context)
-    charged = charge_surely(book, served, Used(record.quantities, stated=record.stated), hold=None)
+    charged = charge_surely(book, served, Used(record.quantities, stated=record.stated), cover=None)
     if charged.cost_picos > COST_PICOS_MAX:
         cost = format_amount(charged.cost_picos, charged.currency)
         raise NotAnEvent(f"this would cost {cost} {charged.currency}: more than one event can")

@@ -4,15 +4,16 @@ What no price says is never free: it is charged provisionally, at what was held 
 until `rerate` knows better. What a provider itself states is charged where the registry says that it charges so.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
 from pertoken.core import periods, rating
+from pertoken.core.bounds import covers
 from pertoken.core.conditions import Conditions, Context, context
 from pertoken.core.dearest import Dearest, most
-from pertoken.core.ledger import EventStatus, Hold, Lines
+from pertoken.core.ledger import EventStatus, Lines
 from pertoken.core.money import pico_digits
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Quota
@@ -77,10 +78,19 @@ class FreeUse:
                 self._used[slot] = self._used.get(slot, 0) + line.quantity
 
 
-def charge_surely(book: PriceBook, served: Served, used: Used, hold: Hold | None) -> Charge:
-    """Return what a use costs; where no price says it, provisionally at what was held or at the dearest rates known.
+class Cover(NamedTuple):
+    """What was held for a use, and for how much of each unit."""
 
-    The larger of the two counts: more may have been used than was held for. Where neither is known, the cost is 0.
+    amount_picos: int
+    currency: str
+    quantities: Quantities
+
+
+def charge_surely(book: PriceBook, served: Served, used: Used, cover: Cover | None) -> Charge:
+    """Return what a use costs; where no price says it, provisionally.
+
+    What was held is charged where it was held for so much, else the dearest rates known, and never less than was held.
+    Where neither is there, the cost is 0.
     Raises usage.Contradiction when a part exceeds its total.
     """
     charged = charge(book, served, used.quantities, parts=used.parts)
@@ -89,18 +99,23 @@ def charge_surely(book: PriceBook, served: Served, used: Used, hold: Hold | None
     if charged.status is EventStatus.PRICED:
         return charged
     rates = list(_dearest_of_each(book, served, used))
-    known = [hold.currency] if hold is not None else [one.currency for _, found in rates for one in found]
+    known = [cover.currency] if cover is not None else [one.currency for _, found in rates for one in found]
     currency = known[0] if known else STATED_IN
-    amounts = [most(quantities, found, currency) for quantities, found in rates]
-    dearest_picos = sum(amount for amount in amounts if amount is not None)
-    if used.stated is not None and currency == STATED_IN:
-        dearest_picos = max(dearest_picos, _picos(used.stated))
-    if charged.currency == currency:
-        dearest_picos = max(dearest_picos, charged.cost_picos)
-    held_picos = 0 if hold is None else hold.amount_picos
-    amount_picos, taken_from = max((held_picos, HELD), (dearest_picos, DEAREST))
+    held = (0, HELD) if cover is None else (cover.amount_picos, HELD)
+    is_covered = cover is not None and covers(cover.quantities, used.quantities)
+    amount_picos, taken_from = held if is_covered else max(held, (_dearest(rates, charged, used, currency), DEAREST))
     lines = ((PROVISIONAL, 1, taken_from, amount_picos),) if amount_picos else ()
     return Charge(EventStatus.UNPRICED, currency, amount_picos, lines, charged.reason)
+
+
+def _dearest(rates: Iterable[tuple[Quantities, list[Dearest]]], charged: Charge, used: Used, currency: str) -> int:
+    """Return the dearest of what is known: rates, the lines that have a price, and what the provider states."""
+    amounts = (most(quantities, found, currency) for quantities, found in rates)
+    return max(
+        sum(amount for amount in amounts if amount is not None),
+        charged.cost_picos if charged.currency == currency else 0,
+        _picos(used.stated) if used.stated is not None and currency == STATED_IN else 0,
+    )
 
 
 def _as_stated(charged: Charge, stated: Decimal) -> Charge:

@@ -11,7 +11,7 @@ from pertoken.services.call.hold import Holding
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.understand import Request
-from pertoken.services.pricing import Served, Used, charge_surely, to_conditions
+from pertoken.services.pricing import Cover, Served, Used, charge_surely, to_conditions
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest
 
@@ -68,7 +68,8 @@ def to_event(  # noqa: PLR0917 - what is known of the call
     )
     served = Served(request.provider.name, request.priced_as, reading.model, request.opened_at_us, context)
     parts = reading.parts if completeness is Completeness.FINAL else ()
-    charged = charge_surely(world.ledger.prices, served, Used(quantities, parts), holding.hold)
+    cover = Cover(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
+    charged = charge_surely(world.ledger.prices, served, Used(quantities, parts), cover)
     return Event(
         source=SOURCE,
         event_id=holding.hold.hold_id,
