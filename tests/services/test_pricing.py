@@ -229,3 +229,17 @@ def test_elsewhere_the_book_decides(book: PriceBook) -> None:
     assert charge_surely(book, served, Used(SMALL, stated=Decimal(9)), COVER) == charge(book, served, SMALL)
     unknown = charge_surely(book, served._replace(provider="acme"), Used(SMALL, stated=Decimal(9)), None)
     assert (unknown.status, format_amount(unknown.cost_picos)) == (EventStatus.UNPRICED, "9")
+
+
+def test_every_part_that_has_a_price_is_counted(book: PriceBook) -> None:
+    """Where one of several models used something without a price, all that has one is charged, of each model."""
+    tokens = {"input_tokens": 1_000_000, "output_tokens": 0}
+    served = Served("anthropic", "claude-haiku-4-5", None, AT_US, context())
+    alone = charge(book, served, tokens)
+    together = charge(
+        book, served, tokens, parts=(("claude-haiku-4-5", {**tokens, "pages": 1}), ("claude-haiku-4-5", tokens))
+    )
+
+    assert together.status is EventStatus.UNPRICED
+    assert "pages" in str(together.reason)
+    assert together.cost_picos == 2 * alone.cost_picos > 0

@@ -170,15 +170,15 @@ def _kept(lines: Sequence[Line]) -> Lines:
 
 def _together(charges: Sequence[Charge]) -> Charge:
     unpriced = [one for one in charges if one.status is not EventStatus.PRICED]
-    currencies = {one.currency for one in charges}
-    if unpriced:
-        return unpriced[0]
+    currencies = {one.currency for one in charges if one.lines or one.status is EventStatus.PRICED}
     if len(currencies) > 1:
         reason = f"the models that took part are priced in {' and '.join(sorted(currencies))}"
-        return Charge(EventStatus.UNPRICED, "USD", 0, (), reason)
+        return Charge(EventStatus.UNPRICED, STATED_IN, 0, (), reason)
+    status = EventStatus.UNPRICED if unpriced else EventStatus.PRICED
+    notes = "; ".join(one.reason for one in unpriced or charges if one.reason) or None
     lines = tuple(line for one in charges for line in one.lines)
-    notes = "; ".join(one.reason for one in charges if one.reason) or None
-    return Charge(EventStatus.PRICED, currencies.pop(), sum(one.cost_picos for one in charges), lines, notes)
+    currency = currencies.pop() if currencies else STATED_IN
+    return Charge(status, currency, sum(one.cost_picos for one in charges), lines, notes)
 
 
 def find_rates(book: PriceBook, served: Served) -> tuple[Rates | NoPrice, str | None]:
