@@ -15,6 +15,7 @@ from pertoken.gateway.server import _Server
 from pertoken.services.world import World
 
 NEVER_S = 10**6  # of the loop's time
+CLIENT_IDLE_S = 60  # after which a client that takes nothing of its answer is cut
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -35,6 +36,13 @@ class Client:
         self.writer = writer
         self._connections = connections
 
+    @property
+    def connection(self) -> CallProtocol:
+        """The gateway's end of it, while that lives."""
+        assert self._connections, "the gateway has ended the connection"
+        [connection] = cast("set[CallProtocol]", self._connections)
+        return connection
+
     async def pass_time(self, seconds: float) -> None:
         """Let time pass, and all timers run that are due on the way."""
         loop = cast(Loop, asyncio.get_running_loop())
@@ -45,7 +53,7 @@ class Client:
 
     async def send(self, data: bytes) -> None:
         """Send bytes and wait until the gateway has read them: it sets a new deadline at each piece."""
-        [connection] = cast("set[CallProtocol]", self._connections)
+        connection = self.connection
         before = connection.deadline
         self.writer.write(data)
         while connection.deadline == before and not connection.transport.is_closing():
@@ -62,7 +70,7 @@ def told(story: Story) -> bytes:
     async def scene() -> bytes:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             ready = asyncio.Event()
-            bound = protocol.bind(world, 10_000, 60_000)
+            bound = protocol.bind(world, 10_000, CLIENT_IDLE_S * 1000)
             config = uvicorn.Config(
                 create_app(world, api), http=bound, log_config=None, lifespan="off", timeout_keep_alive=75
             )
