@@ -19,6 +19,8 @@ from pertoken.upstream.errors import (
     UpstreamError,
 )
 from pertoken.upstream.limits import Limits
+from pertoken.upstream.origin import Origin
+from pertoken.upstream.pool import Pool
 
 OK = b"HTTP/1.1 200 OK\r\n"
 PLAIN = OK + b"Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
@@ -26,6 +28,7 @@ CHUNKED = (
     OK
     + b"Transfer-Encoding: chunked\r\nX-Empty:\r\n\r\n3;ext=1\r\nhel\r\n2\r\nlo\r\n0\r\nX-Sum: 7\r\nX-More: 1\r\n\r\n"
 )
+CHUNKED_BODY = CHUNKED[CHUNKED.index(b"\r\n\r\n") + 4 :]
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + PLAIN
 
 
@@ -64,6 +67,15 @@ class _Recorder:
 
     def lost(self, _connection: Connection) -> None:
         self.log.append("lost")
+
+
+class _Clock:
+    """An event loop of which only the time is asked; a test puts it forward."""
+
+    now_s = 0
+
+    def time(self) -> float:
+        return self.now_s
 
 
 class Seen(NamedTuple):
@@ -335,6 +347,36 @@ def test_slow_reader_is_no_idle_provider() -> None:
     loop.close()
 
     assert isinstance(transfer.error, IdleTimeout)
+
+
+@pytest.mark.parametrize(
+    ("total_ms", "body", "expected", "ended_at_s"),
+    [
+        (900_000, b"hello", None, 4 * len(CHUNKED_BODY)),
+        (4_000 * len(CHUNKED_BODY) - 2_000, b"hello", TotalTimeout, 4 * len(CHUNKED_BODY) - 2),
+        (10_000, b"", TotalTimeout, 10),
+    ],
+)
+def test_a_byte_at_a_time(total_ms: int, body: bytes, expected: type[UpstreamError] | None, ended_at_s: int) -> None:
+    """A provider that is never silent for the idle limit has until the total limit, and no longer."""
+    clock, recorder = _Clock(), _Recorder()
+    limits = Limits(idle_ms=5_000, total_ms=total_ms)
+    pool = Pool(Origin("http", "provider", 80), None, limits)
+    connection = Connection(pool, cast(Any, clock), limits)
+    connection.connection_made(cast(Any, recorder))
+    pool.check_out(connection)
+    transfer = connection.begin(clock.time(), bodiless=False)
+    connection.data_received(CHUNKED[: -len(CHUNKED_BODY)])
+    left = iter(CHUNKED_BODY)
+    while not transfer.complete and transfer.error is None:
+        clock.now_s += 1
+        pool.check(clock.time())
+        if clock.now_s % 4 == 0 and transfer.error is None:
+            connection.data_received(bytes([next(left)]))
+
+    assert type(transfer.error) is (expected or type(None))
+    assert (b"".join(transfer.pieces), clock.now_s) == (body, ended_at_s)
+    assert recorder.closing == (expected is not None)
 
 
 def test_a_pause_does_not_outlive_its_transfer() -> None:
