@@ -17,6 +17,7 @@ import psycopg
 from pertoken import wiring
 from pertoken.core.budgets import Attribution
 from pertoken.core.ids import new_id
+from pertoken.core.money import split
 from pertoken.core.periods import DAY_US, parse_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.reporting import QUARTER_US, SUMS
@@ -24,7 +25,7 @@ from pertoken.services.pricing import Served, charge, to_context
 from pertoken.settings import Settings
 from pertoken.store import schema
 from pertoken.store.database import Database
-from pertoken.store.ledger import LedgerTables
+from pertoken.store.ledger import LedgerTables, rollup_row
 
 END_US = parse_time("2026-11-01")
 DAYS = 730
@@ -155,9 +156,9 @@ def _chunks(
                     before = sums.get(ids[which])
                     added = template.sums if before is None else tuple(map(int.__add__, before, template.sums))
                     sums[ids[which]] = added
-            chunk.rollups.extend((start_us, series_id, "USD", *quarters[series_id]) for series_id in sorted(quarters))
+            chunk.rollups.extend(rollup_row((start_us, one, "USD"), quarters[one]) for one in sorted(quarters))
         day_us = START_US + day * DAY_US
-        chunk.day_rollups.extend((day_us, series_id, "USD", *days[series_id]) for series_id in sorted(days))
+        chunk.day_rollups.extend(rollup_row((day_us, one, "USD"), days[one]) for one in sorted(days))
         counter.end_entries(chunk)
         yield chunk
 
@@ -190,8 +191,8 @@ class _Counter:
     def _end(self, chunk: Chunk, provider: str) -> None:
         entry_id, at_us, _, picos = self._open.pop(provider)
         chunk.entries.append((entry_id, at_us, "usage", "USD"))
-        chunk.postings.append((entry_id, f"provider_cost:{provider}", picos))
-        chunk.postings.append((entry_id, f"provider_payable:{provider}", -picos))
+        chunk.postings.append((entry_id, f"provider_cost:{provider}", *split(picos)))
+        chunk.postings.append((entry_id, f"provider_payable:{provider}", *split(-picos)))
 
 
 def _add_call(  # noqa: PLR0917 - a call's parts
@@ -211,9 +212,9 @@ def _add_call(  # noqa: PLR0917 - a call's parts
     chunk.events.append(
         (
             counter.event_id, "gateway", name, series_id, conversation, at_us, at_us + 2_000_000, at_us, "priced",
-            "final", template.quantities, "USD", template.cost_picos, 0, template.lines, owner.model, None,
-            f"chatcmpl-{talk:020}", template.raw, None, None, template.cost_picos * 3, 0, False, "", None, "", None,
-            False, entry_id,
+            "final", template.quantities, "USD", *split(template.cost_picos), 0, 0, template.lines,
+            owner.model, None, f"chatcmpl-{talk:020}", template.raw, None, None, *split(template.cost_picos * 3), 0, 0,
+            False, "", None, "", None, False, entry_id,
         )
     )  # fmt: skip
     chunk.identities.append((name, "gateway", b"", at_us))
@@ -281,6 +282,8 @@ def _fill_postgresql(database: Database, chunks: Iterator[Chunk]) -> None:
 
 
 _BALANCES = (
-    "INSERT INTO accounts SELECT postings.account, entries.currency, sum(postings.amount_picos)"
+    "INSERT INTO accounts"
+    " SELECT account, currency, sum(amount_picos_high) + CAST(sum(amount_picos_low) AS BIGINT) / 1000000000000,"
+    " CAST(sum(amount_picos_low) AS BIGINT) % 1000000000000"
     " FROM postings JOIN entries ON entries.entry_id = postings.entry_id GROUP BY 1, 2"
 )

@@ -37,14 +37,14 @@ def test_a_budget_counts_from_the_window_it_was_set_in(pertoken: Pertoken, write
 @pytest.mark.parametrize(
     "tampering",
     [
-        "UPDATE events SET cost_picos = cost_picos + 1",
-        "UPDATE rollups SET input_tokens = input_tokens - 1",
+        "UPDATE events SET cost_picos_low = cost_picos_low + 1",
+        "UPDATE rollups SET input_tokens_low = input_tokens_low - 1",
         "UPDATE day_rollups SET calls = calls + 1",
         "DELETE FROM day_rollups",
         "UPDATE events SET entry_id = entry_id + 1",
-        "UPDATE counters SET spent = spent + 1",
-        "UPDATE accounts SET balance_picos = balance_picos + 1",
-        "DELETE FROM postings WHERE amount_picos > 0",
+        "UPDATE counters SET spent_low = spent_low + 1",
+        "UPDATE accounts SET balance_picos_high = balance_picos_high + 1",
+        "DELETE FROM postings WHERE amount_picos_high >= 0",
         "DELETE FROM events",
     ],
 )

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pertoken.core.money import NotAnAmount, divide_half_even, divide_up, format_amount, parse_amount, pico_digits
+from pertoken.core.money import (
+    HALF,
+    NotAnAmount,
+    amount_max,
+    divide_half_even,
+    divide_up,
+    format_amount,
+    join,
+    parse_amount,
+    pico_digits,
+    split,
+)
 
 PICOS = st.integers(-(10**24), 10**24)
 
@@ -146,3 +157,20 @@ def test_minor_digits_are_those_of_iso_4217() -> None:
 
     assert {name: pico_digits(name) for name in without} == dict.fromkeys(without, 10)
     assert {name: pico_digits(name) for name in ("CLF", "UYW")} == {"CLF": 14, "UYW": 14}
+
+
+@given(st.integers(-9 * 10**30, 9 * 10**30))
+def test_a_stored_amount_is_the_same_again(amount: int) -> None:
+    """The two integers that are stored of an amount make it again; the low one is a part of the base."""
+    high, low = split(amount)
+
+    assert join(high, low) == amount
+    assert 0 <= low < HALF
+    assert -(2**63) <= high < 2**63
+
+
+@pytest.mark.parametrize(("currency", "picos"), [("USD", 10**27), ("JPY", 10**25), ("KWD", 10**28), ("CLF", 10**29)])
+def test_the_largest_amount_is_as_many_units_of_every_currency(currency: str, picos: int) -> None:
+    """An amount may be 10^15 units of its currency, and sums have room for many of those."""
+    assert amount_max(currency) == picos
+    assert format_amount(picos, currency) == "1000000000000000"

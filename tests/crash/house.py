@@ -27,6 +27,7 @@ from pertoken.services import budgets, keys
 from pertoken.services.verify import verify
 from pertoken.settings import load
 from pertoken.store.administration import Administration
+from pertoken.store.amounts import gather, pairs
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
 from pertoken.store.schema import counters, events, holds, series
@@ -204,14 +205,12 @@ class House:
     def sample(self, connection: sa.Connection, key_id: str, budget_id: str) -> Sample:
         """Return how a money budget on a key stands, from its counter and from first entries, at one instant."""
         counter = connection.execute(
-            sa.select(sa.func.sum(counters.c.held), sa.func.sum(counters.c.spent)).where(
-                counters.c.budget_id == budget_id
-            )
+            sa.select(*_sums(counters, "held", "spent")).where(counters.c.budget_id == budget_id)
         ).one()
         owned = sa.select(series.c.series_id).where(series.c.key_id == key_id)
-        held = connection.execute(sa.select(sa.func.sum(holds.c.amount_picos)).where(holds.c.series_id.in_(owned)))
-        spent = connection.execute(sa.select(sa.func.sum(events.c.cost_picos)).where(events.c.series_id.in_(owned)))
-        return Sample(*(int(value or 0) for value in (*counter, held.scalar(), spent.scalar())))
+        held = connection.execute(sa.select(*_sums(holds, "amount_picos")).where(holds.c.series_id.in_(owned))).one()
+        spent = connection.execute(sa.select(*_sums(events, "cost_picos")).where(events.c.series_id.in_(owned))).one()
+        return Sample(*gather([int(value or 0) for value in (*counter, *held, *spent)]))
 
     def facts(self) -> dict[str, list[Any]]:
         """Return all events by conversation: the name that the load gives to each of its calls."""
@@ -330,3 +329,7 @@ def fetch(url: str) -> Any:
     """Ask the simulator."""
     with urllib.request.urlopen(url, timeout=10) as answer:
         return json.loads(answer.read())
+
+
+def _sums(table: sa.Table, *amounts: str) -> list[Any]:
+    return [sa.func.sum(table.c[name]) for name in pairs(amounts)]

@@ -409,13 +409,13 @@ def test_a_list_that_lies_is_found(database: Database, folder: MonthFolder) -> N
 @pytest.mark.parametrize(
     "tampering",
     [
-        "UPDATE archived_sums SET cost_picos = cost_picos + 1",
+        "UPDATE archived_sums SET cost_picos_high = cost_picos_high + 1",
         "UPDATE archived_sums SET calls = calls - 1",
-        "UPDATE archived_entries SET amount_picos = amount_picos + 1",
+        "UPDATE archived_entries SET amount_picos_low = amount_picos_low + 1",
         "DELETE FROM archived_sums",
         "DELETE FROM archives",
-        "UPDATE rollups SET output_tokens = output_tokens + 1",
-        "UPDATE day_rollups SET cost_picos = cost_picos + 1",
+        "UPDATE rollups SET output_tokens_low = output_tokens_low + 1",
+        "UPDATE day_rollups SET cost_picos_low = cost_picos_low + 1",
     ],
 )
 def test_what_is_kept_of_archived_events_is_proven(database: Database, folder: MonthFolder, tampering: str) -> None:

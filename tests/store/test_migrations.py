@@ -1,23 +1,33 @@
 """A database of an earlier version is brought here with all that is in it."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.conftest import MakeDatabase
 from tests.store import history
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import EndedHold, Hold, HoldEnd, OpenHold, Void
+from pertoken.core.ledger import Hold, OpenHold, Void
+from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import Sellers
+from pertoken.core.prices import Match, PriceRow, Source
+from pertoken.services import archiving
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.verify import verify
+from pertoken.store import amounts, catalog, schema
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
-from pertoken.store.schema import series_tags
+from pertoken.store.month_files import MonthFolder
+from pertoken.store.months import DatabaseMonths
 from pertoken.wiring import SystemClock
 
+CLOCK = SystemClock()
+DATA = Path(__file__).parent / "data"
 HOURLY = (
     "DROP TABLE rollups",
     "DROP TABLE day_rollups",
@@ -25,63 +35,168 @@ HOURLY = (
     "DROP TABLE horizons",
     "DROP INDEX ix_ended_holds_ended_at_us",
     "DROP INDEX ix_events_source",
+    "DROP TABLE archives",
+    "DROP TABLE archived_sums",
+    "DROP TABLE archived_entries",
     "CREATE TABLE rollups (hour_us BIGINT, currency TEXT, CONSTRAINT pk_rollups PRIMARY KEY (hour_us))",
     "UPDATE alembic_version SET version_num = '0001'",
 )
+NUMBERED = (("events", "id"), ("entries", "entry_id"), ("series", "series_id"))
+LARGEST = 2**62  # that a column held before
 
-WITHOUT_CURRENCY = (
-    "ALTER TABLE holds DROP COLUMN currency",
-    "ALTER TABLE ended_holds DROP COLUMN currency",
-    "UPDATE alembic_version SET version_num = '0003'",
-)
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest) -> str:
+    """Return each kind of database in turn."""
+    kind: str = request.param
+    return kind
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """Return a fresh database, of each kind in turn."""
-    database = Database(database_url)
+def filled(store: str, make_database: MakeDatabase, tmp_path: Path) -> Iterator[Database]:
+    """Return a database of now, with rows in every table that has amounts: events, holds, prices, archived months."""
+    (tmp_path / "filled").mkdir()
+    database = Database(make_database(store, tmp_path / "filled"))
     database.migrate()
+    history.record(database, history.made(1, 200))
+    with database.write() as connection:
+        administration = Administration(connection)
+        set_budget(administration, CLOCK, Wish("all", "9", window="total", each="tag:env"))
+        set_budget(administration, CLOCK, Wish("most", str(LARGEST), axis="tokens", window="total"))
+        row = PriceRow("pr_1", "p", "m", Match.EQUALS, "input_tokens", LARGEST, 1, "USD", 0, 2, 1, Source.OPERATOR, "")
+        catalog.add_rows(connection, [row])
+    books = Bookkeeper(database, CLOCK.now_us, Sellers())
+    books.refresh()
+    who = Attribution(key="key_1")
+    holds = [Hold(name, who, LARGEST - 1, 1, 1, FOREVER_US, "test") for name in ("call_1", "call_2")]
+    books.transact([OpenHold(one, books.directory.revision) for one in holds])
+    books.transact([Void("call_2", who, 1)])
+    books.close()
     yield database
     database.close()
 
 
-def test_rollups_by_the_hour_become_those_of_quarters_and_days(database: Database) -> None:
-    """What is derived is derived anew from the events; counters and tags are as they were; what comes goes on."""
-    history.record(database, history.made(1, 200))
-    with database.write() as connection:
-        set_budget(Administration(connection), SystemClock(), Wish("all", "9", window="total", each="tag:env"))
+def old_copy(filled: Database, url: str) -> Database:
+    """Return a database as version 0003 had it, with the rows of one of now."""
+    old = Database(url)
+    kind = old.url.get_backend_name()
+    with old.write() as connection:
+        for statement in (DATA / f"schema_0003_{kind}.sql").read_text().split(";"):
+            if statement.strip():
+                connection.exec_driver_sql(statement)
+    found = everything(filled)
+    writer = old.hot_writer()
+    writer.begin(wait=True)
+    writer.cover(row["occurred_at_us"] for row in found["events"])
+    writer.commit()
+    writer.close()
+    with old.write() as connection:
+        for table, rows in found.items():
+            names = {column["name"] for column in sa.inspect(connection).get_columns(table)}
+            into = sa.table(table, *map(sa.column, names))
+            if rows:
+                connection.execute(sa.insert(into), [{name: row[name] for name in names} for row in rows])
+        for table, key in NUMBERED if kind == "postgresql" else ():
+            sequence = f"pg_get_serial_sequence('{table}', '{key}')"
+            connection.exec_driver_sql(f"SELECT setval({sequence}, (SELECT max({key}) + 1 FROM {table}))")  # noqa: S608
+        connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('0003')")
+    return old
+
+
+def everything(database: Database) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of all tables in the order of their keys, an amount as one number."""
+    found = {}
     with database.read() as connection:
-        counters = Archive(connection).counters()
-        tags = connection.execute(sa.select(series_tags)).all()
-    with database.write() as connection:
+        for table in schema.metadata.sorted_tables:
+            names = [column.name for column in table.columns]
+            halved = [name.removesuffix("_high") for name in names if name.endswith("_high")]
+            rows = [dict(row._mapping) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
+            for row in rows:
+                for name in halved:
+                    high, low = amounts.pair(name)
+                    row[name] = row.pop(high) * amounts.HALF + row.pop(low)
+            found[table.name] = rows
+    return found
+
+
+@pytest.fixture
+def old(filled: Database, store: str, make_database: MakeDatabase, tmp_path: Path) -> Iterator[Database]:
+    """Return the same as version 0003 had it."""
+    database = old_copy(filled, make_database(store, tmp_path))
+    yield database
+    database.close()
+
+
+def test_amounts_are_as_they_were(filled: Database, store: str, make_database: MakeDatabase, tmp_path: Path) -> None:
+    """Every amount of one column, positive or negative, to the largest there could be, is the same in two.
+
+    Of archived months, too.
+    """
+    months = DatabaseMonths(filled, lambda: Bookkeeper(filled, CLOCK.now_us, Sellers()))
+    folder = MonthFolder(tmp_path / "archive", "test")
+    with folder.locked(make=True):
+        list(archiving.archive(months, folder, history.CENTRES_US[2], CLOCK.now_us(), lambda: None))
+    expected = everything(filled)
+    old = old_copy(filled, make_database(store, tmp_path))
+    old.migrate()
+
+    assert everything(old) == expected
+    assert expected["archived_sums"]
+    assert expected["archived_entries"]
+    assert min(row["balance_picos"] for row in expected["accounts"]) < 0
+    with old.read() as connection:
+        assert verify(Archive(connection), CLOCK.now_us()).differences == []
+    old.close()
+
+
+def test_a_database_that_came_here_has_the_rules_of_one_made_here(filled: Database, old: Database) -> None:
+    """Columns, keys, indexes and CHECKs are those of a new database, but for the order of columns."""
+    old.migrate()
+
+    assert shape(old) == shape(filled)
+
+
+def shape(database: Database) -> dict[str, Any]:
+    """Return what each table is like."""
+    with database.read() as connection:
+        inspector = sa.inspect(connection)
+        return {
+            table: (
+                sorted((one["name"], str(one["type"]), one["nullable"]) for one in inspector.get_columns(table)),
+                inspector.get_pk_constraint(table)["constrained_columns"],
+                sorted((str(one["name"]), one["column_names"]) for one in inspector.get_indexes(table)),
+                sorted(str(one["name"]) for one in inspector.get_check_constraints(table)),
+            )
+            for table in schema.metadata.tables
+        }
+
+
+def test_rollups_by_the_hour_become_those_of_quarters_and_days(filled: Database, old: Database) -> None:
+    """What is derived is derived anew from the events; counters and tags are as they were; what comes goes on."""
+    expected = everything(filled)
+    with old.write() as connection:
         for statement in HOURLY:
             connection.exec_driver_sql(statement)
-    database.migrate()
-    history.record(database, history.made(2, 50))
+    old.migrate()
+    history.record(old, history.made(2, 50))
 
-    with database.read() as connection:
+    with old.read() as connection:
         archive = Archive(connection)
-        assert verify(archive, SystemClock().now_us()).differences == []
-        assert archive.counters().keys() == counters.keys()
-        assert set(tags) <= set(connection.execute(sa.select(series_tags)).all())
-    assert tags
+        assert verify(archive, CLOCK.now_us()).differences == []
+        assert len(archive.counters()) == len(expected["counters"])
+        tags = [dict(row._mapping) for row in connection.execute(sa.select(schema.series_tags))]
+    assert [one for one in expected["series_tags"] if one not in tags] == []
+    assert expected["series_tags"]
 
 
-def test_holds_of_before_are_in_dollars(database: Database) -> None:
+def test_holds_of_before_are_in_dollars(old: Database) -> None:
     """Holds that are open, or ended, when the currency becomes part of them are in US dollars."""
-    opened = Hold("call_1", Attribution(key="key_1"), 5, 1, 1, 2, "test", "CNY")
-    ended = opened._replace(hold_id="call_2")
-    books = Bookkeeper(database, SystemClock().now_us, Sellers())
-    books.refresh()
-    books.transact([OpenHold(one, books.directory.revision) for one in (opened, ended)])
-    books.transact([Void("call_2", ended.attribution, ended.opened_at_us)])
-    books.close()
-    with database.write() as connection:
-        for statement in WITHOUT_CURRENCY:
-            connection.exec_driver_sql(statement)
-    database.migrate()
+    old.migrate()
 
-    with database.read() as connection:
+    with old.read() as connection:
         archive = Archive(connection)
-        assert archive.open_holds() == [opened._replace(currency="USD")]
-        assert archive.ended_hold("call_2") == EndedHold(ended._replace(currency="USD"), HoldEnd.VOIDED)
+        [hold] = archive.open_holds()
+        ended = archive.ended_hold("call_2")
+    assert ended is not None
+    assert {hold.currency, ended.hold.currency} == {"USD"}

@@ -18,7 +18,8 @@ _MINOR_DIGITS = {
 }  # fmt: skip
 
 TEXT_LETTERS_MAX = 100  # of an amount that is read
-AMOUNT_PICOS_MAX = 2**63 - 1  # what one SQLite integer holds: 9.2 million USD
+MAJOR_MAX = 10**15  # units of any currency that one amount may come to: a price, a limit, a hold, a cost
+HALF = 10**12  # a stored amount is two integers, high * HALF + low with 0 <= low < HALF: of US dollars, whole ones high
 
 
 class NotAnAmount(ValueError):
@@ -75,6 +76,22 @@ def format_amount(picos: int, currency: str = "USD") -> str:
 def _scale(currency: str) -> tuple[int, int]:
     digits = pico_digits(currency)
     return digits, int(10**digits)
+
+
+@lru_cache(maxsize=256)
+def amount_max(currency: str) -> int:
+    """Return the picos of the largest amount there may be."""
+    return MAJOR_MAX * _scale(currency)[1]
+
+
+def split(amount: int) -> tuple[int, int]:
+    """Return an amount, or a count, as the two integers that are stored of it: (high, low)."""
+    return (0, amount) if 0 <= amount < HALF else divmod(amount, HALF)
+
+
+def join(high: int, low: int) -> int:
+    """Return the amount of two stored integers, or of sums of them."""
+    return high * HALF + low if high else low
 
 
 def divide_half_even(numerator: int, denominator: int) -> int:

@@ -9,6 +9,7 @@ from pertoken.core.periods import TIMES_END_US, Window
 from pertoken.core.reporting import slices
 from pertoken.core.verification import Counters, is_summed, spent_sum
 from pertoken.store import directory
+from pertoken.store.amounts import spread
 from pertoken.store.archive import Archive
 from pertoken.store.ledger import put_counter
 from pertoken.store.statement import POSTGRESQL, SQLITE
@@ -55,7 +56,7 @@ class Administration:
         for start_us, end_us in {periods.bounds(budget.window, one, budget.zone) for one in times_us}:
             _add_spent(sums, archive, budget, start_us, min(end_us, TIMES_END_US))
         sql = SQLITE if self._connection.dialect.name == "sqlite" else POSTGRESQL
-        rows = [(*key, *amounts) for key, amounts in sums.sums().items()]
+        rows = [(*key, *spread(amounts)) for key, amounts in sums.sums().items()]
         put_counter(sql).run(self._connection.connection.cursor(), rows)
 
     def change_budget(self, budget: Budget) -> None:

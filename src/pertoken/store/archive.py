@@ -8,11 +8,13 @@ import sqlalchemy as sa
 from pertoken.core.budgets import Attribution, Budget, CounterKey
 from pertoken.core.directory import Key
 from pertoken.core.ledger import EndedHold, Event, Hold
+from pertoken.core.money import join
 from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow
-from pertoken.core.reporting import SUMS, Grain, Rollup, Slice, Sum, sum_events
+from pertoken.core.reporting import Grain, Rollup, Slice, Sum, sum_events
 from pertoken.ports import Archived, EventsArchived, Posted, Search
 from pertoken.store import catalog, directory
+from pertoken.store.amounts import pair
 from pertoken.store.archived import read_archived
 from pertoken.store.event_rows import BY_TIME, EVENTS, EVENTS_OF_SERIES, FETCH, SELECTED, EventRows, within
 from pertoken.store.ledger import read_ended_hold, read_hold
@@ -35,7 +37,7 @@ from pertoken.store.schema import (
     series,
 )
 from pertoken.store.search import search
-from pertoken.store.sums import TABLES, read_sums
+from pertoken.store.sums import TABLES, read_sums, rollup_sums
 
 CHOICES_MAX = 200  # in one condition: SQLite takes no deeper ones than 1,000
 DAMAGE_MAX = 10  # findings in one damaged file: the first says enough
@@ -63,10 +65,9 @@ class Archive:
     def rollups(self, grain: Grain, since_us: int, until_us: int) -> Iterator[Rollup]:
         """Yield the sums of quarters of an hour, or of days, that begin in [since, until)."""
         table = TABLES[grain]
-        query = sa.select(table.c.start_us, table.c.series_id, table.c.currency, *(table.c[name] for name in SUMS))
-        query = query.where(table.c.start_us >= since_us, table.c.start_us < until_us).order_by(table.c.start_us)
-        for start_us, series_id, currency, *sums in self._stream(query):
-            yield Rollup(start_us, self._events.attribution(series_id), currency, tuple(sums))
+        query = sa.select(table).where(table.c.start_us >= since_us, table.c.start_us < until_us)
+        for start_us, series_id, currency, *sums in self._stream(query.order_by(table.c.start_us)):
+            yield Rollup(start_us, self._events.attribution(series_id), currency, rollup_sums(sums))
 
     def newest_us(self) -> int | None:
         """Return the start of the newest quarter of an hour in which anything was used, None where nothing was."""
@@ -136,17 +137,15 @@ class Archive:
 
     def archived_sums(self, archived: Archived) -> Iterator[tuple[Attribution, str, tuple[int, ...]]]:
         """Yield what the removed events of a file come to, by attribution and currency, in the order of SUMS."""
-        columns = (archived_sums.c.series_id, archived_sums.c.currency, *(archived_sums.c[name] for name in SUMS))
-        query = sa.select(*columns).where(archived_sums.c.archive_id == archived.archive_id)
-        for series_id, currency, *sums in self._stream(query):
-            yield self._events.attribution(series_id), currency, tuple(sums)
+        query = sa.select(archived_sums).where(archived_sums.c.archive_id == archived.archive_id)
+        for _, series_id, currency, *sums in self._stream(query):
+            yield self._events.attribution(series_id), currency, rollup_sums(sums)
 
     def archived_entries(self, archived: Archived) -> Iterator[tuple[int, int]]:
         """Yield (entry id, cost in picos) of the removed events of a file, in the order of entries."""
-        query = sa.select(archived_entries.c.entry_id, archived_entries.c.amount_picos)
-        query = query.where(archived_entries.c.archive_id == archived.archive_id)
-        for row in self._stream(query.order_by(archived_entries.c.entry_id)):
-            yield row[0], row[1]
+        query = sa.select(archived_entries).where(archived_entries.c.archive_id == archived.archive_id)
+        for _, entry_id, high, low in self._stream(query.order_by(archived_entries.c.entry_id)):
+            yield entry_id, join(high, low)
 
     def open_hold(self, hold_id: str) -> Hold | None:
         """Return one hold while it is open."""
@@ -186,20 +185,21 @@ class Archive:
 
     def entry_costs(self) -> Iterator[tuple[int, int]]:
         """Yield (entry id, cost in picos) of every event that an entry was posted for, in the order of posting."""
-        query = sa.select(events.c.entry_id, events.c.cost_picos).where(events.c.entry_id.is_not(None))
-        for row in self._stream(query.order_by(events.c.id)):
-            yield row[0], row[1]
+        query = sa.select(events.c.entry_id, *(events.c[name] for name in pair("cost_picos")))
+        for entry_id, high, low in self._stream(query.where(events.c.entry_id.is_not(None)).order_by(events.c.id)):
+            yield entry_id, join(high, low)
 
     def postings(self) -> Iterator[tuple[int, str, str, int]]:
         """Yield (entry id, currency, account, amount in picos) of every posting, in the order of their entries."""
-        query = sa.select(postings.c.entry_id, entries.c.currency, postings.c.account, postings.c.amount_picos)
-        query = query.join(entries, entries.c.entry_id == postings.c.entry_id)
-        for row in self._stream(query.order_by(postings.c.entry_id, postings.c.account)):
-            yield row[0], row[1], row[2], row[3]
+        query = sa.select(postings, entries.c.currency).join(entries, entries.c.entry_id == postings.c.entry_id)
+        query = query.order_by(postings.c.entry_id, postings.c.account)
+        for entry_id, account, high, low, currency in self._stream(query):
+            yield entry_id, currency, account, join(high, low)
 
     def balances(self) -> dict[tuple[str, str], int]:
         """Return the balance in picos of each (account, currency)."""
-        return {(row[0], row[1]): row[2] for row in self._connection.execute(sa.select(accounts))}
+        rows = self._connection.execute(sa.select(accounts))
+        return {(account, currency): join(high, low) for account, currency, high, low in rows}
 
     def damage(self) -> list[str]:
         """Return what the database finds wrong with its own file; one that keeps itself whole is not asked."""
@@ -237,9 +237,8 @@ class Archive:
         return found
 
     def _counters(self, which: sa.ColumnElement[bool]) -> dict[CounterKey, tuple[int, int]]:
-        columns = (counters.c.budget_id, counters.c.each_value, counters.c.window_start_us)
-        rows = self._connection.execute(sa.select(*columns, counters.c.held, counters.c.spent).where(which))
-        return {CounterKey(row[0], row[1], row[2]): (row[3], row[4]) for row in rows}
+        rows = self._connection.execute(sa.select(counters).where(which))
+        return {CounterKey(*row[:3]): (join(row[3], row[4]), join(row[5], row[6])) for row in rows}
 
     def _stream(self, query: sa.Select[Any]) -> Iterator[Row]:
         yield from self._connection.execute(query, execution_options={"yield_per": FETCH})

@@ -5,10 +5,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pertoken.core.money import join, split
 from pertoken.core.periods import Window
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.prices import Clause, Match, PriceRow, Quota, Source
 from pertoken.store import codec
+from pertoken.store.amounts import pair
 from pertoken.store.directory import bump_revision
 from pertoken.store.schema import Row, prices
 
@@ -73,7 +75,7 @@ def _read(row: Row, rules: dict[str, Clause]) -> PriceRow:
         row.model,
         Match(row.match),
         row.unit,
-        row.amount_picos,
+        join(row.amount_picos_high, row.amount_picos_low),
         row.per,
         row.currency,
         row.valid_from_us,
@@ -95,8 +97,10 @@ def _read(row: Row, rules: dict[str, Clause]) -> PriceRow:
 
 
 def _write(row: PriceRow) -> dict[str, Any]:
+    fields = row._asdict()
     return {
-        **row._asdict(),
+        **fields,
+        **dict(zip(pair("amount_picos"), split(fields.pop("amount_picos")), strict=True)),
         "conditions": codec.encode(dict(row.conditions)),
         "rule": None if row.rule is None else codec.encode(row.rule),
         "covers": codec.encode(row.covers),

@@ -7,8 +7,10 @@ from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 from pertoken.core.budgets import Axis, Budget, Mode, Step
 from pertoken.core.directory import Directory, Key
+from pertoken.core.money import join, split
 from pertoken.core.periods import Window
 from pertoken.store import codec
+from pertoken.store.amounts import pair
 from pertoken.store.schema import Row, budgets, keys, revision
 
 
@@ -101,7 +103,7 @@ def add_budget(connection: sa.Connection, budget: Budget, at_us: int) -> None:
             budget_id=budget.budget_id,
             name=budget.name,
             axis=budget.axis,
-            limit_amount=budget.limit,
+            **_limit(budget),
             period=budget.window,
             zone=budget.zone,
             scope=codec.encode(dict(budget.scope)),
@@ -118,7 +120,7 @@ def add_budget(connection: sa.Connection, budget: Budget, at_us: int) -> None:
 def change_budget(connection: sa.Connection, budget: Budget) -> None:
     """Change limit, mode and policy of a budget whose counters stay as they are."""
     row = sa.update(budgets).where(budgets.c.budget_id == budget.budget_id)
-    connection.execute(row.values(limit_amount=budget.limit, mode=budget.mode, **_policy(budget)))
+    connection.execute(row.values(**_limit(budget), mode=budget.mode, **_policy(budget)))
     bump_revision(connection)
 
 
@@ -154,7 +156,7 @@ def _budget(row: Row) -> Budget:
         row.budget_id,
         row.name,
         Axis(row.axis),
-        row.limit_amount,
+        join(row.limit_amount_high, row.limit_amount_low),
         Window(row.period),
         row.zone,
         tuple(sorted(codec.decode(row.scope).items())),
@@ -164,6 +166,10 @@ def _budget(row: Row) -> Budget:
         tuple(Step(step) for step in row.steps.split(",") if step),
         row.warn_percent,
     )
+
+
+def _limit(budget: Budget) -> dict[str, int]:
+    return dict(zip(pair("limit_amount"), split(budget.limit), strict=True))
 
 
 def _policy(budget: Budget) -> dict[str, Any]:

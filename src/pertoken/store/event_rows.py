@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.money import join
 from pertoken.core.usage import Completeness, Parts
 from pertoken.store import codec
 from pertoken.store.backend import StoreFailed
@@ -79,8 +80,9 @@ def read_parts(text: str) -> Parts:
 def _read(row: Row, attribution: Attribution) -> Event:
     (
         _, source, event_id, _, _, occurred_at_us, recorded_at_us, opened_at_us, status, completeness, quantities,
-        currency, cost_picos, price_picos, lines, model_served, service_tier, response_id, raw, reason, changed,
-        held_picos, overrun_picos, late, context, priced_as, parts, corrects, was_unpriced, book_lines, *_,
+        currency, cost_high, cost_low, price_high, price_low, lines, model_served, service_tier, response_id, raw,
+        reason, changed, held_high, held_low, overrun_high, overrun_low, late, context, priced_as, parts, corrects,
+        was_unpriced, book_lines, *_,
     ) = row  # fmt: skip
     return Event(
         source,
@@ -93,8 +95,8 @@ def _read(row: Row, attribution: Attribution) -> Event:
         Completeness(completeness),
         codec.decode(quantities),
         currency,
-        cost_picos,
-        price_picos,
+        join(cost_high, cost_low),
+        join(price_high, price_low),
         read_lines(lines),
         model_served,
         service_tier,
@@ -102,8 +104,8 @@ def _read(row: Row, attribution: Attribution) -> Event:
         raw,
         reason,
         changed,
-        held_picos=held_picos,
-        overrun_picos=overrun_picos,
+        held_picos=join(held_high, held_low),
+        overrun_picos=join(overrun_high, overrun_low),
         late=late,
         context=codec.decode_tags(context),
         priced_as=priced_as,

@@ -12,10 +12,13 @@ from pertoken.core import ledger
 from pertoken.core.budgets import Attribution, CounterKey
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Books, Command, Counter, EndedHold, Event, Hold, HoldEnd
+from pertoken.core.money import join, split
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import QUARTER_US, SUMS, Sums, add_sums, event_sums
 from pertoken.store import claims, codec
+from pertoken.store.amounts import pairs, spread
 from pertoken.store.schema import (
+    COUNTED,
     Row,
     accounts,
     counters,
@@ -36,7 +39,7 @@ SERIES_MEMORY_MAX = 50_000
 ROWS_MEMORY_MAX = 100_000
 NOBODY = Attribution()
 RollupSums = dict[tuple[int, int, str], Sums]  # (start, series, currency) -> amounts
-RESIZED = ("amount_picos", "tokens", "expires_at_us")
+RESIZED = (*pairs(["amount_picos"]), "tokens", "expires_at_us")
 
 
 class _Statements:
@@ -66,18 +69,12 @@ class _Statements:
         self.series = sql.select([series.c.series_id], [series.c.digest])
         self.insert_series = sql.write(sql.insert(series).on_conflict_do_nothing(), _names(series))
         self.insert_tag = sql.write(sql.insert(series_tags).on_conflict_do_nothing(), _names(series_tags))
-        self.add_balance = self._add_to(accounts, ["account", "currency"], ["balance_picos"])
-        self.add_rollup = self._add_to(rollups, ["start_us", "series_id", "currency"], SUMS)
-        self.add_day_rollup = self._add_to(day_rollups, ["start_us", "series_id", "currency"], SUMS)
+        self.add_balance = sql.add(accounts, ["balance_picos"])
+        self.add_rollup = sql.add(rollups, SUMS)
+        self.add_day_rollup = sql.add(day_rollups, SUMS)
 
     def _insert(self, table: sa.Table) -> Write:
         return self._sql.write(sa.insert(table), _names(table))
-
-    def _add_to(self, table: sa.Table, key: Sequence[str], sums: Sequence[str]) -> Write:
-        """Return a statement that adds to the sums of a row, making it if it is not there."""
-        new = self._sql.insert(table)
-        added = {name: table.c[name] + new.excluded[name] for name in sums}
-        return self._sql.write(new.on_conflict_do_update(index_elements=key, set_=added), _names(table))
 
 
 class LedgerTables:
@@ -119,7 +116,9 @@ class LedgerTables:
         opened = [hold for hold_id, hold in books.opened_holds.items() if hold_id not in ended]
         run.insert_hold.run(cursor, [self._hold_row(cursor, hold) for hold in opened])
         resized = [hold for hold_id, hold in books.resized_holds.items() if hold_id not in ended]
-        run.resize_hold.run(cursor, [(*(getattr(hold, name) for name in RESIZED), hold.hold_id) for hold in resized])
+        run.resize_hold.run(
+            cursor, [(*split(one.amount_picos), one.tokens, one.expires_at_us, one.hold_id) for one in resized]
+        )
         run.delete_hold.run(cursor, [(hold_id,) for hold_id in ended if hold_id not in books.opened_holds])
         let_go = [one for one in ended.values() if one.end is not HoldEnd.SETTLED]
         run.insert_ended.run(cursor, [(*self._hold_row(cursor, hold), end.value, posted_at_us) for hold, end in let_go])
@@ -127,7 +126,7 @@ class LedgerTables:
             self._save_events(cursor, books.new_events, posted_at_us)
         if books.new_claims or books.outcomes:
             self._claims.save(cursor, books, posted_at_us)
-        changed = [(*key, row.held, row.spent) for key, row in books.counters.items() if row.changed]
+        changed = [(*key, *split(row.held), *split(row.spent)) for key, row in books.counters.items() if row.changed]
         run.put_counter.run(cursor, changed)
 
     def keep(self, books: Books) -> None:
@@ -174,7 +173,7 @@ class LedgerTables:
             else:
                 books.counters[key] = Counter(known.held, known.spent)
         for row in self._statements.counters.run(cursor, unknown):
-            books.counters[CounterKey(row[0], row[1], row[2])] = Counter(row[3], row[4])
+            books.counters[CounterKey(*row[:3])] = Counter(join(row[3], row[4]), join(row[5], row[6]))
 
     def _load_holds(self, cursor: Cursor, books: Books, owners: dict[str, Attribution]) -> None:
         unknown = []
@@ -188,17 +187,17 @@ class LedgerTables:
             books.holds[row[0]] = self._read_hold(cursor, row, owners[row[0]])
 
     def _read_hold(self, cursor: Cursor, row: tuple[Any, ...], owner: Attribution) -> Hold:
-        hold_id, series_id, conversation, amount_picos, tokens, opened_at_us, expires_at_us, process, currency = row
+        hold_id, series_id, conversation, high, low, tokens, opened_at_us, expires_at_us, process, currency = row
         assert series_id == self.series_id(cursor, owner), (hold_id, owner)
         assert conversation == owner.conversation, (hold_id, owner)
-        return Hold(hold_id, owner, amount_picos, tokens, opened_at_us, expires_at_us, process, currency)
+        return Hold(hold_id, owner, join(high, low), tokens, opened_at_us, expires_at_us, process, currency)
 
     def _hold_row(self, cursor: Cursor, hold: Hold) -> tuple[Any, ...]:
         return (
             hold.hold_id,
             self.series_id(cursor, hold.attribution),
             hold.attribution.conversation,
-            hold.amount_picos,
+            *split(hold.amount_picos),
             hold.tokens,
             hold.opened_at_us,
             hold.expires_at_us,
@@ -219,8 +218,8 @@ class LedgerTables:
         named = [(one.event_id, one.source, one.body_hash, one.occurred_at_us) for one in new_events]
         self._statements.insert_identity.run(cursor, named)
         self._statements.insert_event.run(cursor, rows)
-        self._statements.add_rollup.run(cursor, [(*slot, *amounts) for slot, amounts in quarters.items()])
-        self._statements.add_day_rollup.run(cursor, [(*slot, *amounts) for slot, amounts in _days_of(quarters).items()])
+        self._statements.add_rollup.run(cursor, [rollup_row(*one) for one in quarters.items()])
+        self._statements.add_day_rollup.run(cursor, [rollup_row(*one) for one in _days_of(quarters).items()])
 
     def _post(self, cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> dict[tuple[str, str, str], int]:
         """Post one balanced entry for each kind, provider and currency of `new_events`; return the entries' ids."""
@@ -234,8 +233,8 @@ class LedgerTables:
             [entry_id] = run.insert_entry.run_returning(cursor, (posted_at_us, kind, currency))
             ids[kind, provider, currency] = entry_id
             pair = ((f"provider_cost:{provider}", amount), (f"provider_payable:{provider}", -amount))
-            run.insert_posting.run(cursor, [(entry_id, account, picos) for account, picos in pair])
-            run.add_balance.run(cursor, [(account, currency, picos) for account, picos in pair])
+            run.insert_posting.run(cursor, [(entry_id, account, *split(picos)) for account, picos in pair])
+            run.add_balance.run(cursor, [(account, currency, *split(picos)) for account, picos in pair])
         return ids
 
 
@@ -254,9 +253,15 @@ def _hold_of(command: Command) -> tuple[str | None, Attribution]:
 def put_counter(sql: Sql) -> Write:
     """Return the statement that sets counters to (held, spent)."""
     new = sql.insert(counters)
-    amounts = {"held": new.excluded.held, "spent": new.excluded.spent}
+    amounts = {name: new.excluded[name] for name in pairs(["held", "spent"])}
     put = new.on_conflict_do_update(index_elements=list(counters.primary_key), set_=amounts)
     return sql.write(put, _names(counters))
+
+
+def rollup_row(slot: tuple[Any, ...], sums: Sums) -> tuple[Any, ...]:
+    """Return the row of a roll-up, or of archived sums, from its key and its sums."""
+    counts = len(COUNTED)
+    return (*slot, *sums[:counts], *spread(sums[counts:]))
 
 
 def _entry_of(event: Event) -> tuple[str, str, str]:
@@ -277,7 +282,7 @@ def read_hold(row: Row) -> Hold:
     return Hold(
         row.hold_id,
         read_attribution(row, row.conversation),
-        row.amount_picos,
+        join(row.amount_picos_high, row.amount_picos_low),
         row.tokens,
         row.opened_at_us,
         row.expires_at_us,
@@ -332,8 +337,8 @@ def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, 
         event.completeness.value,
         codec.encode(event.quantities),
         event.currency,
-        event.cost_picos,
-        event.price_picos,
+        *split(event.cost_picos),
+        *split(event.price_picos),
         codec.encode(event.lines),
         event.model_served,
         event.service_tier,
@@ -341,8 +346,8 @@ def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, 
         event.raw,
         event.reason,
         event.changed,
-        event.held_picos,
-        event.overrun_picos,
+        *split(event.held_picos),
+        *split(event.overrun_picos),
         event.late,
         codec.encode_tags(event.context),
         event.priced_as,

@@ -11,19 +11,21 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 from pertoken.core.ledger import Conflict, Event, Record, Recorded
+from pertoken.core.money import split
 from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import SUMS, event_sums
 from pertoken.ports import Archived, MonthFile, StoredEvent, StoreUnavailable
 from pertoken.store import catalog
+from pertoken.store.amounts import pair, pairs
 from pertoken.store.archived import read_archived
 from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
 from pertoken.store.event_rows import BY_TIME, EVENTS, FETCH, EventRows, within
-from pertoken.store.ledger import LedgerTables, event_row
-from pertoken.store.schema import archived_entries, archived_sums, archives, events, identities
-from pertoken.store.statement import Sql, Write
+from pertoken.store.ledger import LedgerTables, event_row, rollup_row
+from pertoken.store.schema import ADDED, COUNTED, archived_entries, archived_sums, archives, events, identities
+from pertoken.store.statement import Sql
 
 _WITH_HASH = EVENTS.add_columns(identities.c.body_hash).join(
     identities, sa.and_(identities.c.event_id == events.c.event_id, identities.c.source == events.c.source)
@@ -153,8 +155,8 @@ class DatabaseMonths:
             if entry_id is not None:
                 entry = (archived.archive_id, entry_id)
                 costs[entry] = costs.get(entry, 0) + sign * event.cost_picos
-        self._statements.add_sums.run(cursor, [(*key, *amounts) for key, amounts in sums.items()])
-        self._statements.add_entry.run(cursor, [(*key, amount) for key, amount in costs.items()])
+        self._statements.add_sums.run(cursor, [rollup_row(key, tuple(amounts)) for key, amounts in sums.items()])
+        self._statements.add_entry.run(cursor, [(*key, *split(amount)) for key, amount in costs.items()])
 
 
 class _Statements:
@@ -166,18 +168,14 @@ class _Statements:
         self.delete_event = sql.write(sa.delete(events).where(same), [f"of_{name}" for name in key])
         names = [column.name for column in events.columns if column is not events.autoincrement_column]
         self.insert_event = sql.write(sa.insert(events), names)
-        self.add_sums = _add_to(sql, archived_sums, SUMS)
-        self.add_entry = _add_to(sql, archived_entries, ["amount_picos"])
+        self.add_sums = sql.add(archived_sums, SUMS)
+        self.add_entry = sql.add(archived_entries, ["amount_picos"])
         one = sa.and_(*(column == sa.bindparam(f"of_{column.name}") for column in archived_entries.primary_key))
-        nothing = sa.delete(archived_entries).where(one, archived_entries.c.amount_picos == sa.literal_column("0"))
+        zero: sa.ColumnClause[int] = sa.literal_column("0")
+        nothing = sa.delete(archived_entries).where(
+            one, *(archived_entries.c[name] == zero for name in pair("amount_picos"))
+        )
         self.drop_nothing = sql.write(nothing, [f"of_{column.name}" for column in archived_entries.primary_key])
-
-
-def _add_to(sql: Sql, table: sa.Table, sums: Sequence[str]) -> Write:
-    new = sql.insert(table)
-    added = {name: table.c[name] + new.excluded[name] for name in sums}
-    put = new.on_conflict_do_update(index_elements=list(table.primary_key), set_=added)
-    return sql.write(put, [column.name for column in table.columns])
 
 
 def _set_removed(connection: sa.Connection, archive_id: int, before: int, after: int) -> None:
@@ -190,7 +188,7 @@ def _set_removed(connection: sa.Connection, archive_id: int, before: int, after:
 def _forget_sums(connection: sa.Connection, archived: Archived) -> None:
     """Forget the sums of a file whose events are all back. Raises StoreFailed where they are not nothing by now."""
     ours = archived_sums.c.archive_id == archived.archive_id
-    left = sa.or_(*(archived_sums.c[name] != 0 for name in SUMS))
+    left = sa.or_(*(archived_sums.c[name] != 0 for name in (*COUNTED, *pairs(ADDED))))
     entry = sa.select(archived_entries.c.entry_id).where(archived_entries.c.archive_id == archived.archive_id)
     rest = (sa.select(archived_sums.c.series_id).where(ours, left).limit(1), entry.limit(1))
     if any(connection.execute(query).first() is not None for query in rest):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from pertoken.core.periods import DAY_US, Window
+from pertoken.store.amounts import pair
 from pertoken.store.claims import KEPT_US
 from pertoken.store.schema import budgets, claims, counters, ended_holds, horizons
 
@@ -41,7 +42,8 @@ def _forget_counters(connection: sa.Connection, before_us: int) -> int:
     short = list(connection.execute(sa.select(budgets.c.budget_id).where(budgets.c.period.in_(SHORT))).scalars())
     removed = 0
     for budget_id in short:
-        old = sa.and_(counters.c.budget_id == budget_id, counters.c.window_start_us < before_us, counters.c.held == 0)
+        nothing_held = [counters.c[name] == 0 for name in pair("held")]
+        old = sa.and_(counters.c.budget_id == budget_id, counters.c.window_start_us < before_us, *nothing_held)
         removed += _remove(connection, counters, old, ROWS_MAX - removed)
         if removed >= ROWS_MAX:
             break

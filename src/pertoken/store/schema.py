@@ -1,34 +1,31 @@
 """Every table, once. Migrations bring a database here; nothing else creates tables.
 
-Amounts are integer picos. SQLite keeps them in 64 bits, so a CHECK on every balance refuses what would not fit, loudly;
-PostgreSQL keeps them in 38 digits.
+Amounts are integer picos, each in two columns, as are the sums of tokens (`store.amounts`).
 """
 
 from typing import Any
 
 import sqlalchemy as sa
 
+from pertoken.core.reporting import SUMS
+from pertoken.store.amounts import columns, fits
+
 Row = sa.Row[*tuple[Any, ...]]
 
 metadata = sa.MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s"})
 
-Picos = sa.BigInteger().with_variant(sa.Numeric(38, 0), "postgresql")
 Instant = sa.BigInteger  # microseconds since the epoch, UTC
 _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself there
 _Ordered = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # by bytes, for ranges of names
 
 GATEWAY = "gateway"  # the source of the gateway's own events
-AMOUNT_PICOS_MAX = 2**62  # half of 64 bits: two of them still add up without overflow
+COUNTED = ("calls", "unpriced_calls")  # of the sums of roll-ups: those that one column holds, for they count events
+ADDED = SUMS[len(COUNTED) :]  # those that are amounts
+assert SUMS[: len(COUNTED)] == COUNTED
 
 # Between these PostgreSQL has a partition of events for each month; one more on either side takes the rest.
 PARTITIONED_FROM_US = 1_577_836_800_000_000  # 2020-01-01
 PARTITIONED_TO_US = 4_102_444_800_000_000  # 2100-01-01
-
-
-def _fits(*columns: str) -> sa.CheckConstraint:
-    terms = " AND ".join(f"{column} BETWEEN {-AMOUNT_PICOS_MAX} AND {AMOUNT_PICOS_MAX}" for column in columns)
-    check = sa.CheckConstraint(terms, name=f"fits_{columns[0]}")
-    return check.ddl_if(dialect="sqlite")
 
 
 # One row: the directory's revision. Whatever changes keys, budgets, prices or models adds one.
@@ -86,7 +83,7 @@ budgets = sa.Table(
     sa.Column("budget_id", sa.Text, primary_key=True),
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("axis", sa.Text, nullable=False),
-    sa.Column("limit_amount", Picos, nullable=False),
+    *columns("limit_amount"),
     sa.Column("period", sa.Text, nullable=False),
     sa.Column("zone", sa.Text, nullable=False),
     sa.Column("scope", sa.Text, nullable=False),  # JSON object
@@ -97,7 +94,7 @@ budgets = sa.Table(
     sa.Column("warn_percent", sa.Integer),
     sa.Column("created_at_us", Instant, nullable=False),
     sa.Column("removed_at_us", Instant),
-    _fits("limit_amount"),
+    fits("limit_amount"),
 )
 sa.Index(
     "ix_budgets_name_live",
@@ -113,11 +110,11 @@ counters = sa.Table(
     sa.Column("budget_id", sa.Text),
     sa.Column("each_value", sa.Text),
     sa.Column("window_start_us", Instant),
-    sa.Column("held", Picos, nullable=False),
-    sa.Column("spent", Picos, nullable=False),
+    *columns("held"),
+    *columns("spent"),
     sa.PrimaryKeyConstraint("budget_id", "window_start_us", "each_value"),  # those of one window are asked for together
-    _fits("held", "spent"),
-    sa.CheckConstraint("held >= 0", name="held_not_negative"),
+    fits("held", "spent"),
+    sa.CheckConstraint("held_high >= 0", name="held_not_negative"),
     sqlite_with_rowid=False,
 )
 
@@ -161,7 +158,7 @@ def _hold_columns() -> list[sa.Column[Any]]:
         sa.Column("hold_id", sa.Text, primary_key=True),
         sa.Column("series_id", _Id, nullable=False),
         sa.Column("conversation", sa.Text),
-        sa.Column("amount_picos", Picos, nullable=False),
+        *columns("amount_picos"),
         sa.Column("tokens", sa.BigInteger, nullable=False),
         sa.Column("opened_at_us", Instant, nullable=False),
         sa.Column("expires_at_us", Instant, nullable=False),
@@ -171,7 +168,7 @@ def _hold_columns() -> list[sa.Column[Any]]:
 
 
 # The open holds, and only those: as many rows as calls are under way. Their owner puts their expiry off as it lives.
-holds = sa.Table("holds", metadata, *_hold_columns(), _fits("amount_picos"), sqlite_with_rowid=False)
+holds = sa.Table("holds", metadata, *_hold_columns(), fits("amount_picos"), sqlite_with_rowid=False)
 
 # Holds that ended without a charge, voided or expired: kept for some months, to be explained. One that was settled
 # lives on in its event.
@@ -251,8 +248,8 @@ events = sa.Table(
     sa.Column("completeness", sa.Text, nullable=False),
     sa.Column("quantities", sa.Text, nullable=False),  # JSON object: unit -> inclusive quantity
     sa.Column("currency", sa.Text, nullable=False),
-    sa.Column("cost_picos", Picos, nullable=False),
-    sa.Column("price_picos", Picos, nullable=False),
+    *columns("cost_picos"),
+    *columns("price_picos"),
     sa.Column("lines", sa.Text, nullable=False),  # JSON: [[unit, quantity, price id, amount picos], ...]
     sa.Column("model_served", sa.Text),
     sa.Column("service_tier", sa.Text),
@@ -260,8 +257,8 @@ events = sa.Table(
     sa.Column("raw", sa.LargeBinary, nullable=False),  # the provider's own usage object
     sa.Column("reason", sa.Text),
     sa.Column("changed", sa.Text),
-    sa.Column("held_picos", Picos, nullable=False),
-    sa.Column("overrun_picos", Picos, nullable=False),
+    *columns("held_picos"),
+    *columns("overrun_picos"),
     sa.Column("late", sa.Boolean, nullable=False),
     sa.Column(
         "context", sa.Text, nullable=False
@@ -272,7 +269,7 @@ events = sa.Table(
     sa.Column("was_unpriced", sa.Boolean, nullable=False),
     sa.Column("book_lines", sa.Text, nullable=False, server_default=""),  # as lines; "" where the book decides
     sa.Column("entry_id", _Id),
-    _fits("cost_picos", "price_picos"),
+    fits("cost_picos", "price_picos"),
 )
 sa.Index(
     "ix_events_corrects",
@@ -309,8 +306,8 @@ postings = sa.Table(
     metadata,
     sa.Column("entry_id", _Id, primary_key=True),
     sa.Column("account", sa.Text, primary_key=True),
-    sa.Column("amount_picos", Picos, nullable=False),  # debit positive, credit negative
-    _fits("amount_picos"),
+    *columns("amount_picos"),  # debit positive, credit negative
+    fits("amount_picos"),
     sqlite_with_rowid=False,
 )
 
@@ -319,8 +316,8 @@ accounts = sa.Table(
     metadata,
     sa.Column("account", sa.Text, primary_key=True),
     sa.Column("currency", sa.Text, primary_key=True),
-    sa.Column("balance_picos", Picos, nullable=False),
-    _fits("balance_picos"),
+    *columns("balance_picos"),
+    fits("balance_picos"),
 )
 
 
@@ -329,16 +326,9 @@ def _rollup_columns() -> list[sa.Column[Any] | sa.CheckConstraint]:
         sa.Column("start_us", Instant, primary_key=True),
         sa.Column("series_id", _Id, primary_key=True),
         sa.Column("currency", sa.Text, primary_key=True),
-        sa.Column("calls", sa.BigInteger, nullable=False),
-        sa.Column("unpriced_calls", sa.BigInteger, nullable=False),
-        sa.Column("input_tokens", sa.BigInteger, nullable=False),
-        sa.Column("cache_read_tokens", sa.BigInteger, nullable=False),
-        sa.Column("cache_write_tokens", sa.BigInteger, nullable=False),
-        sa.Column("output_tokens", sa.BigInteger, nullable=False),
-        sa.Column("reasoning_tokens", sa.BigInteger, nullable=False),
-        sa.Column("cost_picos", Picos, nullable=False),
-        sa.Column("price_picos", Picos, nullable=False),
-        _fits("cost_picos", "price_picos"),
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in COUNTED),
+        *(column for name in ADDED for column in columns(name)),
+        fits(*ADDED),
     ]
 
 
@@ -376,8 +366,8 @@ archived_entries = sa.Table(
     metadata,
     sa.Column("archive_id", _Id, primary_key=True),
     sa.Column("entry_id", _Id, primary_key=True),
-    sa.Column("amount_picos", Picos, nullable=False),
-    _fits("amount_picos"),
+    *columns("amount_picos"),
+    fits("amount_picos"),
     sqlite_with_rowid=False,
 )
 
@@ -390,7 +380,7 @@ prices = sa.Table(
     sa.Column("match", sa.Text, nullable=False),
     sa.Column("rule", sa.Text),  # JSON tree of clauses
     sa.Column("unit", sa.Text, nullable=False),
-    sa.Column("amount_picos", Picos, nullable=False),
+    *columns("amount_picos"),
     sa.Column("per", sa.BigInteger, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("valid_from_us", Instant, nullable=False),
@@ -407,6 +397,6 @@ prices = sa.Table(
     sa.Column("is_factor", sa.Boolean, nullable=False),
     sa.Column("stacks", sa.Boolean, nullable=False),
     sa.Column("quota", sa.Text),  # JSON list: quantity, window, group
-    _fits("amount_picos"),
+    fits("amount_picos"),
 )
 sa.Index("ix_prices_provider", prices.c.provider, prices.c.model)

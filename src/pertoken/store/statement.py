@@ -11,6 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
+from pertoken.store.amounts import added, pair
+
 Insert = sqlite.Insert | postgresql.Insert  # alike, but for the class
 
 
@@ -77,6 +79,18 @@ class Sql:
     def write(self, clause: sa.Executable, names: Sequence[str]) -> Write:
         """Return a statement whose rows are in the order of `names`."""
         return Write(clause, names, self._dialect)
+
+    def add(self, table: sa.Table, sums: Sequence[str]) -> Write:
+        """Return a statement that adds to the sums of a row, making it if it is not there; some are amounts."""
+        new = self.insert(table)
+        sets: dict[str, sa.ColumnElement[int]] = {}
+        for name in sums:
+            if pair(name)[0] in table.c:
+                sets |= added(table, new.excluded, name)
+            else:
+                sets[name] = table.c[name] + new.excluded[name]
+        put = new.on_conflict_do_update(index_elements=list(table.primary_key), set_=sets)
+        return self.write(put, [column.name for column in table.columns])
 
     def select(self, columns: Sequence[sa.Column[Any]], key: Sequence[sa.Column[Any]]) -> Keyed:
         """Return a SELECT of `columns` by `key`."""
