@@ -54,6 +54,10 @@ class Ledger(Protocol):
         """Why the store does not work now, None when it does."""
 
     @property
+    def cannot_settle(self) -> str | None:
+        """Why calls to some provider could not be settled and are refused, None while all can be."""
+
+    @property
     def on_credit(self) -> bool:
         """Whether calls are served although the store does not work."""
 

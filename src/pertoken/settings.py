@@ -95,6 +95,7 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     total_ms: int = 900_000
     client_idle_ms: int = 60_000  # a client that takes nothing of its answer for so long is cut (nginx waits as long)
     credit: str | None = None  # in dollars: what a process may serve while the store is down; None: nothing
+    reported_event: str = "100"  # what one reported event may cost, in the currency of its price
     hold_s: int = 120  # how long a hold outlives the process that made it
     retries: int = 0  # how often a call is sent again whose provider failed before it answered
     queue_ms: int = 0  # how long a call waits for room under a limit on requests or concurrent calls
@@ -155,11 +156,11 @@ def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> S
     _check_models(models, settings)
     if settings.secret_key is not None and len(settings.secret_key) < SECRET_KEY_CHARACTERS_MIN:
         raise BadSettings(f"secret_key is too short: it takes at least {SECRET_KEY_CHARACTERS_MIN} characters")
-    if settings.limits.credit is not None:
+    for name in ("credit", "reported_event"):
         try:
-            parse_amount(settings.limits.credit, "USD")
+            parse_amount(getattr(settings.limits, name) or "0", "USD")
         except NotAnAmount as error:
-            raise BadSettings(f"limits.credit is no amount of dollars: {error}") from error
+            raise BadSettings(f"limits.{name} is not an amount: {error}") from error
     database_url = settings.database_url or f"sqlite:///{default_database()}"
     return msgspec.structs.replace(settings, models=models, database_url=database_url)
 
@@ -198,6 +199,12 @@ def credit_folder(settings: Settings) -> Path:
     """Return where what is served on credit is recorded: beside a database that is a file."""
     kind, _, place = settings.database_url.partition(":///")
     return Path(f"{place}.credit") if kind == "sqlite" else _data_folder() / "credit"
+
+
+def owed_folder(settings: Settings) -> Path:
+    """Return where settlements are kept that the books do not have yet: beside a database that is a file."""
+    kind, _, place = settings.database_url.partition(":///")
+    return Path(f"{place}.owed") if kind == "sqlite" else _data_folder() / "owed"
 
 
 def _data_folder() -> Path:

@@ -28,7 +28,7 @@ from pertoken.counting.tokenizers import Tokenizers
 from pertoken.services.catalog import Merge, merge, withdraw
 from pertoken.services.offers import Offers, Route
 from pertoken.services.world import Drains, World
-from pertoken.settings import ENCRYPTED, BadSettings, Settings, credit_folder, secret_key_file
+from pertoken.settings import ENCRYPTED, BadSettings, Settings, credit_folder, owed_folder, secret_key_file
 from pertoken.store import catalog
 from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
@@ -36,6 +36,7 @@ from pertoken.store.committer import Committer, Owner
 from pertoken.store.credit import CreditLine
 from pertoken.store.database import Database
 from pertoken.store.months import DatabaseMonths
+from pertoken.store.owed import Owed
 from pertoken.store.retention import Kept
 from pertoken.store.secret_key import open_hasher, read_file
 from pertoken.store.transactions import Transactions
@@ -179,7 +180,8 @@ def make_client(settings: Settings) -> Client:
 
 def make_plane(settings: Settings, database: Database, committer: Committer, hasher: Hasher) -> Plane:
     """Return what the control plane of one serving process works with."""
-    return Plane(Transactions(database), committer, SystemClock(), hasher, settings.admin_key)
+    reported_max = settings.limits.reported_event
+    return Plane(Transactions(database), committer, SystemClock(), hasher, settings.admin_key, reported_max)
 
 
 def start_committer(database: Database, settings: Settings) -> Committer:
@@ -188,7 +190,8 @@ def start_committer(database: Database, settings: Settings) -> Committer:
     name = f"{socket.gethostname()}:{os.getpid()}:{clock.random_bits(32):08x}"  # in a container the rest may come again
     owner = Owner(name, limits.hold_s * 1_000_000, limits.total_ms * 1_000 + limits.queue_ms * 1_000)
     kept = Kept(settings.retention.ended_holds_days * DAY_US, settings.retention.counters_days * DAY_US)
-    committer = Committer(database, clock.now_us, sellers(settings), owner, _credit_line(settings, name), kept=kept)
+    credit, owed = _credit_line(settings, name), Owed(owed_folder(settings), name)
+    committer = Committer(database, clock.now_us, sellers(settings), owner, credit, owed=owed, kept=kept)
     committer.start(asyncio.get_running_loop())
     return committer
 

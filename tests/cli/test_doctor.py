@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Pertoken
+from tests.factories import hold, settle
 
 from pertoken.cli import doctor
+from pertoken.store.owed import Owed
 
 
 @pytest.fixture
@@ -78,6 +80,39 @@ def test_it_finds_what_is_wrong_in_the_database(
     connection.close()
 
     assert list(problems(pertoken.json("doctor", code=1, OPENAI_API_KEY="k", PORT=str(port)))) == [check]
+
+
+@pytest.mark.parametrize("parked", [True, False])
+def test_what_is_not_in_the_books_is_found(pertoken: Pertoken, tmp_path: Path, port: int, parked: bool) -> None:
+    """Settlements that wait for the database, or that it did not take, are told: how many, where and why."""
+    pertoken("key", "create", "app")
+    environ = {"OPENAI_API_KEY": "k", "PORT": str(port)}
+    assert problems(pertoken.json("doctor", **environ)) == {}
+    owed = Owed(tmp_path / "pertoken.db.owed", "host:1")
+    for name in ("call_1", "call_2", "call_3"):
+        owed.keep(settle(hold(name)), "a rule of the table", parked)
+    owed.posted([settle(hold("call_3"))])
+    found = pertoken.json("doctor", code=1, **environ)
+    [said] = [check for check in found["checks"] if not check["ok"]]
+
+    assert said["check"] == "settlements"
+    assert f"2 {'cannot be posted' if parked else 'wait for the database'}, in {tmp_path}" in said["found"]
+    if parked:
+        assert "no call goes to openai" in said["found"]
+        assert "call_1: a rule of the table" in said["found"]
+        assert "upgrade pertoken" in said["mend"]
+
+
+def test_a_full_account_is_found(pertoken: Pertoken, tmp_path: Path, port: int) -> None:
+    """An account that has no room for more, so that no call goes to its provider, is told."""
+    pertoken("key", "create", "app")
+    with sqlite3.connect(tmp_path / "pertoken.db") as connection:
+        connection.execute("INSERT INTO accounts VALUES ('provider_cost:openai', 'USD', 2000000000000000000, 0)")
+    connection.close()
+    found = pertoken.json("doctor", code=1, OPENAI_API_KEY="k", PORT=str(port))
+
+    assert list(problems(found)) == ["accounts"]
+    assert "openai in USD" in str(found)
 
 
 def test_a_damaged_database_is_found(bare: Pertoken, tmp_path: Path, port: int) -> None:

@@ -42,6 +42,20 @@ def test_the_same_id_with_other_content_is_a_conflict(pertoken: Pertoken, write_
     assert pertoken.json("usage", "--since", "2026-11-20", "--until", "2026-11-20")["total"]["cost"] == "0.45"
 
 
+@pytest.mark.parametrize(("limit", "accepted"), [(None, 1), ("0.15", 1), ("0.149", 0), ("1000", 2)])
+def test_an_event_costs_what_the_operator_allows_at_most(
+    pertoken: Pertoken, write_lines: WriteLines, limit: str | None, accepted: int
+) -> None:
+    """A line that says more than limits.reported_event, 100 without it, is rejected by number; the others are taken."""
+    path = write_lines(event("a"), event("b", usage={"input_tokens": 10**9}))  # 0.15 and 150 USD
+    environ = {} if limit is None else {"PERTOKEN_LIMITS__REPORTED_EVENT": limit}
+    found = pertoken.json("ingest", path, code=int(accepted < 2), **environ)
+
+    assert found["accepted"] == accepted
+    assert [problem["line"] for problem in found["rejected"]] == [1, 2][accepted:]
+    assert {problem["code"] for problem in found["rejected"]} <= {"above_limit"}
+
+
 def test_bad_lines_are_rejected_and_the_rest_taken(pertoken: Pertoken, write_lines: WriteLines) -> None:
     """Each rejected line has its number and a code; the good ones are in the books; the exit is 1."""
     lines: list[Any] = [

@@ -12,9 +12,11 @@ import openai
 import pytest
 from openai import OpenAI
 from tests.e2e.conftest import Process, Stack, gateway_environ, start
+from tests.factories import hold, settle
 from tests.postgresql import restart, running, stop
 
 from pertoken.store.database import Database
+from pertoken.store.owed import Owed, read_all
 
 MODEL = "gpt-4o-mini"
 HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]
@@ -110,6 +112,35 @@ def test_a_killed_gateway_leaves_a_hold_that_expires(lonely: Stack, tmp_path: Pa
         assert lonely.differences() == []
     finally:
         again.stop()
+
+
+def test_what_cannot_be_posted_closes_its_provider(lonely: Stack, tmp_path: Path) -> None:
+    """A gateway that takes over a settlement which the books do not take is not ready, and calls no more there.
+
+    The answer names the call and the reason, and so does doctor; the file stays.
+    """
+    dead = Owed(Path(f"{lonely.database.place}.owed"), "dead:1")
+    dead.keep(settle(hold("call_1"), 10**40), "of before", parked=True)
+    dead.close()
+    environ = gateway_environ(lonely.simulator.url, tmp_path)
+    closed = start(["-m", "pertoken", "serve", "--port", "0"], environ, tmp_path / "2.log")
+    try:
+        sdk = OpenAI(base_url=f"{closed.url}/v1", api_key=lonely.secret, max_retries=0)
+        with pytest.raises(openai.InternalServerError, match=r"no call goes to openai.*call_1") as refused:
+            sdk.chat.completions.create(model=MODEL, messages=HELLO)
+        assert refused.value.status_code == 503
+        with pytest.raises(urllib.error.HTTPError) as not_ready:
+            urllib.request.urlopen(f"{closed.url}/health/ready", timeout=5)
+        said = json.load(not_ready.value)
+        assert (not_ready.value.code, said["status"]) == (503, "not ready")
+        assert "call_1" in said["reason"]
+        assert lonely.served()["calls"] == 0
+    finally:
+        closed.stop()
+    [(_, owing)] = read_all(Path(f"{lonely.database.place}.owed"))
+    assert owing.command.hold_id == "call_1"
+    assert "mistake of our own" in owing.reason
+    lonely.agrees(0)
 
 
 def test_a_server_that_is_gone(tmp_path: Path) -> None:

@@ -50,3 +50,18 @@ def test_prices_in_several_currencies_are_refused(second: str) -> None:
         assert refusal.code is Code.PRICE_UNKNOWN
         assert "USD" in refusal.message
         assert second in refusal.message
+
+
+@pytest.mark.parametrize(
+    ("picos", "output"),
+    [(1, 10**12), (10**26, 10), (1, 10**30)],
+    ids=["tokens", "money", "both"],
+)
+def test_what_no_account_could_hold_is_not_forwarded(picos: int, output: int) -> None:
+    """A call that could come to more tokens, or more money, than one call may is refused, and is told the most."""
+    bound = Bound({"input_tokens": 1, "output_tokens": output}, output, counted=True)
+    refusal = amount_of(request(rates("m", "USD", picos)), bound)
+
+    assert isinstance(refusal, Refusal)
+    assert refusal.code is Code.INVALID_REQUEST
+    assert "1000000000000000 USD and 1000000000000 tokens at most" in refusal.message

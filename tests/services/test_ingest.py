@@ -8,19 +8,23 @@ from pertoken.core.budgets import Attribution
 from pertoken.core.ledger import Command, Conflict, Duplicate, EventStatus, Record, Recorded, Result
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import Rates
+from pertoken.core.usage import QUANTITY_MAX
 from pertoken.services import ingest as service
 from pertoken.services.call import settle
 from pertoken.services.ingest import (
+    COST_MAX,
     TAGS_MAX,
     TEXT_MAX,
     NotAnEvent,
     Problem,
     Reported,
     ingest,
+    judge,
     read_event,
     read_quantities,
     to_event,
 )
+from pertoken.settings import load
 
 NOW_US = 1_795_000_000_000_000
 LINE: dict[str, Any] = {
@@ -95,6 +99,51 @@ def test_a_transaction_holds_a_thousand(records: int, batches: list[int]) -> Non
 
     assert books.batches == batches
     assert tally.accepted == records
+
+
+@pytest.mark.parametrize(
+    ("cost_max", "accepted"),
+    [("0.000000000021", [1, 3]), ("0.00000000002", [3]), ("100", [1, 2, 3]), ("0", [])],
+)
+def test_one_event_costs_at_most_what_the_operator_says(cost_max: str, accepted: list[int]) -> None:
+    """An event that would cost more is refused by its line, with both amounts; the others are taken in."""
+    records = [
+        reported(f"{tokens}", line, quantities={"input_tokens": tokens}) for line, tokens in enumerate((7, 8, 1), 1)
+    ]
+    events, rejected = judge(records, BOOK, NOW_US, cost_max)
+
+    assert [line for line, _ in events] == accepted
+    assert [problem.line for problem in rejected] == [line for line in (1, 2, 3) if line not in accepted]
+    for problem in rejected:
+        assert problem.code == "above_limit"
+        assert f"may cost {cost_max} USD" in problem.message
+        assert "limits.reported_event" in problem.message
+
+
+def test_a_trillion_tokens_are_refused_unless_the_operator_allows_them() -> None:
+    """Seventy reports of 10^12 tokens at a dear price filled an account once: none of them is taken in by default."""
+    dear = PriceBook([price_row("input_tokens", 10**9)])
+    records = [reported(f"{number}", number, quantities={"input_tokens": QUANTITY_MAX}) for number in range(70)]
+
+    assert [problem.code for problem in judge(records, dear, NOW_US)[1]] == ["above_limit"] * 70
+    assert len(judge(records, dear, NOW_US, "1000000000")[0]) == 70
+
+
+def test_what_one_event_may_cost_is_the_same_everywhere() -> None:
+    """The default of the settings is that of ingestion."""
+    assert load({}).limits.reported_event == COST_MAX
+
+
+@pytest.mark.parametrize("picos", [10**15, 10**16])
+def test_a_cost_beyond_all_is_no_cost(picos: int) -> None:
+    """A quantity at a price that makes more than an amount can be is unpriced, with the reason."""
+    book = PriceBook([price_row("input_tokens", picos)])
+    event = to_event(reported(quantities={"input_tokens": QUANTITY_MAX}), book, NOW_US)
+
+    priced = picos * QUANTITY_MAX <= 10**27
+    assert event.status is (EventStatus.PRICED if priced else EventStatus.UNPRICED)
+    assert event.cost_picos == (10**27 if priced else 0)
+    assert priced or "10000000000000000 USD: more than one event can" in str(event.reason)
 
 
 def test_an_event_costs_what_rating_says() -> None:

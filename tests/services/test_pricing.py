@@ -3,18 +3,24 @@
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.factories import price_row
 
 from pertoken.catalogs import genai, history, providers, rules
 from pertoken.core.conditions import Context, context
 from pertoken.core.ledger import EventStatus
-from pertoken.core.money import format_amount
+from pertoken.core.money import amount_max, divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US, parse_time
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.rates import Rates
+from pertoken.core.units import DIMENSIONS
+from pertoken.core.usage import QUANTITY_MAX
 from pertoken.services.pricing import Charge, Cover, Served, Used, charge, charge_surely, to_conditions, to_context
 from pertoken.wire import anthropic_messages
 
 AT_US = parse_time("2026-11-23T12:00:00Z")
+FACTOR_MAX = 10  # no list multiplies a price by more
 LISTS = {name: row.prices_from for name, row in providers.registry().items() if row.prices_from}
 
 
@@ -243,3 +249,27 @@ def test_every_part_that_has_a_price_is_counted(book: PriceBook) -> None:
     assert together.status is EventStatus.UNPRICED
     assert "pages" in str(together.reason)
     assert together.cost_picos == 2 * alone.cost_picos > 0
+
+
+def test_no_listed_price_makes_a_call_too_dear_to_be_posted(book: PriceBook) -> None:
+    """Of every unit of every price a provider can state the most that is believed: all of it together can be posted."""
+    for row in book.rows:
+        if not row.is_factor:
+            dearest = row.amount_picos * QUANTITY_MAX * FACTOR_MAX // row.per
+            assert dearest <= amount_max(row.currency) // len(DIMENSIONS), row
+
+
+@given(
+    st.dictionaries(st.sampled_from(["input_tokens", "output_tokens", "web_searches"]), st.integers(0, QUANTITY_MAX)),
+    st.integers(0, amount_max("USD")),
+    st.integers(1, 10**6),
+)
+def test_a_charge_is_an_amount(quantities: dict[str, int], picos: int, per: int) -> None:
+    """Whatever is used at whatever price can be posted: a cost beyond all amounts is none, and says so."""
+    rows = [price_row(unit, picos, per=per) for unit in ("input_tokens", "output_tokens", "web_searches")]
+    exact = sum(divide_half_even(quantity * picos, per) for quantity in quantities.values())
+    made = charge(PriceBook(rows), Served("p", "m", None, 1, context()), quantities)
+
+    assert made.cost_picos == (exact if exact <= amount_max("USD") else 0)
+    assert (made.status is EventStatus.PRICED) == (exact <= amount_max("USD"))
+    assert sum(line[3] for line in made.lines) == made.cost_picos

@@ -136,14 +136,14 @@ def test_the_next_process_posts_what_a_dead_one_left(database: Database, tmp_pat
     assert dead.grant(one)
     assert dead.grant(two)
     assert dead.settle(settle(one))
-    assert dead._file is not None
+    assert dead._journal.file is not None
     alive = Life(database, folder, "alive")
     assert alive.credit.take_over() == [], "a living process keeps its file"
-    with dead._path.open("ab") as file:
+    with dead._journal.path.open("ab") as file:
         file.write(b'{"settled":["call_2"')
     import os
 
-    os.close(dead._file)
+    os.close(dead._journal.file)
 
     async def story(life: Life) -> None:
         await life.paid()

@@ -50,12 +50,15 @@ log = logging.getLogger("pertoken.api")
 class Plane:
     """What the control plane works with. `close` it at the end."""
 
-    def __init__(self, store: Store, ledger: Ledger, clock: Clock, hasher: Hasher, root_key: str) -> None:
+    def __init__(  # noqa: PLR0917 - what there is one of
+        self, store: Store, ledger: Ledger, clock: Clock, hasher: Hasher, root_key: str, reported_max: str
+    ) -> None:
         self.store = store
         self.ledger = ledger
         self.clock = clock
         self.hasher = hasher
         self.root_key = root_key
+        self.reported_max = reported_max  # what one reported event may cost
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
         self._waiting = 0
         self.turns = asyncio.Semaphore(TAKING_MAX)
@@ -225,7 +228,8 @@ async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) 
     known, own_keys = await plane.in_thread(prepare)
     if known is not None:
         return known
-    answer = await cast("Take", route.do)(Taking(plane.ledger, plane.turns, plane.in_thread, own_keys), asked)
+    taking = Taking(plane.ledger, plane.turns, plane.in_thread, own_keys, plane.reported_max)
+    answer = await cast("Take", route.do)(taking, asked)
     first = None if named is None else await plane.in_thread(keep)
     return first or Answer(route.status, msgspec.json.encode(answer))
 

@@ -152,7 +152,7 @@ async def take_events(taking: Taking, asked: Asked) -> TallyAnswer:
     lines = list(enumerate(reported, 1))
     tally = Tally(0, 0, (), ())
     for start in range(0, len(reported), BATCH):
-        read = functools.partial(_judge, lines[start : start + BATCH], asked, taking.own_keys)
+        read = functools.partial(_judge, lines[start : start + BATCH], asked, taking)
         events, rejected = await taking.in_thread(read)
         async with taking.turns:
             results = await ingest.record(events, taking.ledger)
@@ -178,9 +178,10 @@ def _refuse_alone(tally: Tally) -> None:
 
 
 def _judge(
-    lines: Sequence[tuple[int, object]], asked: Asked, own_keys: frozenset[str]
+    lines: Sequence[tuple[int, object]], asked: Asked, taking: Taking
 ) -> tuple[list[tuple[int, Event]], list[ingest.Problem]]:
-    return ingest.judge(_read(lines, asked.view, own_keys), asked.prices, asked.now_us)
+    read = _read(lines, asked.view, taking.own_keys)
+    return ingest.judge(read, asked.prices, asked.now_us, taking.cost_max)
 
 
 def _read(

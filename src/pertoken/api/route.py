@@ -38,6 +38,7 @@ class Taking(NamedTuple):
     turns: asyncio.Semaphore  # for handing a batch to the ledger
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
     own_keys: frozenset[str]  # ids of the keys that the principal may see
+    cost_max: str  # of one event, in the currency of its price
 
 
 Transact = Callable[[Opened, Asked], msgspec.Struct]  # in a transaction, on a thread; it reads where the method is GET

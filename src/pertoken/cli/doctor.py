@@ -178,6 +178,7 @@ def _secret_key(database: "Database", settings: "Settings") -> Finding:
 def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
     from pertoken.core.periods import FOREVER_US, US_PER_SECOND  # noqa: PLC0415 - keeps --help fast
     from pertoken.store.archive import Archive  # noqa: PLC0415
+    from pertoken.store.bookkeeper import full_accounts  # noqa: PLC0415
     from pertoken.wiring import is_at_head  # noqa: PLC0415
 
     if not is_at_head(database):
@@ -185,6 +186,7 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
             "database", ok=False, found=f"its tables are of another version: {database.place}", mend=MAKE_A_KEY
         )
         return
+    yield _owed(settings)
     with database.write():
         pass  # a transaction that begins and commits can write
     yield Finding("database", ok=True, found=f"writable, at the newest version: {database.place}")
@@ -192,13 +194,48 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
     with database.read() as connection:
         archive = Archive(connection)
         rows, keys = archive.prices(), archive.list_keys()
+        full = full_accounts(connection)
         ahead = archive.events_by_time(now_us(), FOREVER_US)
         newest_event_us = max((event.recorded_at_us for event in ahead), default=0)
     newest_us = max((row.recorded_at_us for row in rows), default=0)
+    yield _accounts(full)
     yield _prices(len(rows), datetime.fromtimestamp(newest_us // US_PER_SECOND, UTC))
     live = sum(key.revoked_at_us is None for key in keys)
     yield Finding("virtual keys", live > 0, f"{live} live", None if live else MAKE_A_KEY)
     yield _clock(max(newest_us, newest_event_us))
+
+
+def _owed(settings: "Settings") -> Finding:
+    """Tell what calls came to and the books do not have, of all processes on this machine."""
+    from pertoken.settings import owed_folder  # noqa: PLC0415 - keeps --help fast
+    from pertoken.store.owed import read_all  # noqa: PLC0415
+
+    owed = read_all(owed_folder(settings))
+    if not owed:
+        return Finding("settlements", ok=True, found="all are in the books")
+    parked = [(path, one) for path, one in owed if one.parked]
+    if not parked:
+        found = f"{len(owed)} wait for the database, in {owed[0][0]}"
+        return Finding("settlements", ok=False, found=found, mend="pertoken serve posts them when the database works")
+    path, first = parked[0]
+    providers = ", ".join(sorted({one.provider for _, one in parked}))
+    found = (
+        f"{len(parked)} cannot be posted, in {path}; no call goes to {providers} meanwhile; "
+        f"the first, {first.command.hold_id}: {first.reason}"
+    )
+    mend = (
+        "upgrade pertoken and restart it; if it stays so, report the reason as a bug. To go on without them, stop "
+        "pertoken and move the file away: their holds expire in a year"
+    )
+    return Finding("settlements", ok=False, found=" ".join(found.split()), mend=mend)
+
+
+def _accounts(full: list[tuple[str, str]]) -> Finding:
+    if not full:
+        return Finding("accounts", ok=True, found="all have room")
+    names = ", ".join(f"{provider} in {currency}" for provider, currency in full)
+    mend = "look for absurd events: pertoken usage --by provider,model; begin a new database"
+    return Finding("accounts", ok=False, found=f"no room for more, so no call is sent: {names}", mend=mend)
 
 
 def _prices(count: int, newest: datetime) -> Finding:

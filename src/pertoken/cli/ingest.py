@@ -38,8 +38,10 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     defaults = {name: value for name, value in said.items() if value is not None}
     try:
         with database(db) as opened, open_log(file) as log:
-            books = make_bookkeeper(opened, load_settings(db))
-            tally = ingest_records(read_log(form, log, file.name, defaults), books, now_us())
+            settings = load_settings(db)
+            books = make_bookkeeper(opened, settings)
+            records = read_log(form, log, file.name, defaults)
+            tally = ingest_records(records, books, now_us(), settings.limits.reported_event)
             books.close()
     except NotAnEvent as error:  # the format needs an option that was not given
         raise click.UsageError(str(error)) from error

@@ -19,6 +19,7 @@ _MINOR_DIGITS = {
 
 TEXT_LETTERS_MAX = 100  # of an amount that is read
 MAJOR_MAX = 10**15  # units of any currency that one amount may come to: a price, a limit, a hold, a cost
+MAJOR_DIGITS_MAX = 16  # of whole units, before it is worth to compute how many there are
 HALF = 10**12  # a stored amount is two integers, high * HALF + low with 0 <= low < HALF: of US dollars, whole ones high
 
 
@@ -35,7 +36,7 @@ def pico_digits(currency: str) -> int:
 def parse_amount(text: str, currency: str = "USD") -> int:
     """Return the picos of a decimal text in the major unit ("0.15").
 
-    Raises NotAnAmount when the text is no plain finite decimal, or finer than the currency stores.
+    Raises NotAnAmount when the text is no plain finite decimal, finer than the currency stores, or above MAJOR_MAX.
     """
     if len(text) > TEXT_LETTERS_MAX:
         raise NotAnAmount(f"not a decimal amount, too long: {text[:20]!r}...")
@@ -51,8 +52,8 @@ def parse_amount(text: str, currency: str = "USD") -> int:
     whole = int("".join(map(str, digits)))
     if whole == 0:
         return 0
-    if len(digits) + shift > 60:
-        raise NotAnAmount(f"amount too large: {text!r}")
+    if len(digits) + exponent > MAJOR_DIGITS_MAX:
+        raise NotAnAmount(f"too large, an amount is at most {MAJOR_MAX} {currency}: {text!r}")
     if shift < -TEXT_LETTERS_MAX:  # finer than any number of digits that could be written here
         raise NotAnAmount(f"finer than {currency} is stored (10^-{pico_digits(currency)}): {text!r}")
     if shift >= 0:
@@ -61,6 +62,8 @@ def parse_amount(text: str, currency: str = "USD") -> int:
         picos, rest = divmod(whole, int(10**-shift))
         if rest:
             raise NotAnAmount(f"finer than {currency} is stored (10^-{pico_digits(currency)}): {text!r}")
+    if picos > amount_max(currency):
+        raise NotAnAmount(f"too large, an amount is at most {MAJOR_MAX} {currency}: {text!r}")
     return -picos if sign else picos
 
 

@@ -50,6 +50,9 @@ async def _answer(world: World, scope: Scope) -> tuple[int, bytes]:
 
 
 def _readiness(world: World) -> tuple[int, bytes]:
+    failure = world.ledger.cannot_settle
+    if failure is not None:
+        return 503, msgspec.json.encode({"status": "not ready", "reason": failure})
     failure = world.ledger.failure
     if failure is None:
         return 200, b'{"status":"ready"}'

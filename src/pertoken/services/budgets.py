@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from pertoken.core import periods
 from pertoken.core.budgets import STEPS, Axis, Budget, BudgetIndex, CounterKey, Mode, Step, Touch, is_dimension
 from pertoken.core.ids import RANDOM_BITS, new_id
-from pertoken.core.money import MAJOR_MAX, NotAnAmount, amount_max, format_amount, parse_amount
+from pertoken.core.money import NotAnAmount, format_amount, parse_amount
 from pertoken.core.periods import NotATime, Window, format_time
 from pertoken.ports import Administration, Archive, Clock, EventsArchived
 from pertoken.services.explain import budget_fields
@@ -138,11 +138,12 @@ def _steps(text: str) -> tuple[Step, ...]:
 def _limit(wish: Wish, axis: Axis) -> int:
     try:
         limit = parse_amount(wish.limit, wish.currency) if axis is Axis.MONEY else int(wish.limit)
-    except (NotAnAmount, ValueError) as error:
+    except NotAnAmount as error:
+        raise BadBudget(f"not a limit on {axis}: {error}") from error
+    except ValueError as error:
         raise BadBudget(f"not a limit on {axis}: {wish.limit!r}") from error
     if limit < 0:
         raise BadBudget(f"the limit must not be negative: {wish.limit}")
-    most, unit = (amount_max(wish.currency), wish.currency) if axis is Axis.MONEY else (COUNT_MAX, axis)
-    if limit > most:
-        raise BadBudget(f"the limit is too large: at most {MAJOR_MAX if axis is Axis.MONEY else COUNT_MAX} {unit}")
+    if axis is not Axis.MONEY and limit > COUNT_MAX:
+        raise BadBudget(f"the limit is too large, at most {COUNT_MAX} {axis}: {wish.limit}")
     return limit

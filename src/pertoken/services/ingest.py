@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from pertoken.core import conditions
 from pertoken.core.budgets import Attribution
 from pertoken.core.ledger import Command, Conflict, Duplicate, Event, Record, Result
-from pertoken.core.money import format_amount
+from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import TIMES_END_US, NotATime, parse_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.units import DIMENSIONS
@@ -20,7 +21,7 @@ from pertoken.ports import Ledger
 from pertoken.services.pricing import Served, Used, charge_surely, to_conditions
 
 BATCH = 1_000  # records of one durable transaction
-COST_PICOS_MAX = 2**60  # of one event, a million dollars: sums of them must fit the store
+COST_MAX = "100"  # of one event, in the currency of its price: a larger one is more likely a mistake
 TEXT_MAX = 1_000  # characters of an id or of a name
 TAGS_MAX = 64
 STATED = "reported_cost"  # in a usage object: what the provider says it cost
@@ -90,18 +91,21 @@ class NotAnEvent(ValueError):
     """A record cannot be read as an event."""
 
 
-def ingest(records: Iterable[Reported | Problem], books: Books, now_us: int) -> Tally:
-    """Record every event once, in batches that are each durable before the next; return what became of them."""
+def ingest(records: Iterable[Reported | Problem], books: Books, now_us: int, cost_max: str = COST_MAX) -> Tally:
+    """Record every event once, in batches that are each durable before the next; return what became of them.
+
+    No event may cost more than `cost_max`.
+    """
     tally = Tally(0, 0, (), ())
     for batch in _batches(records):
-        events, rejected = judge(batch, books.prices, now_us)
+        events, rejected = judge(batch, books.prices, now_us, cost_max)
         results = books.transact([Record(event) for _, event in events])
         tally = tally.plus(events, results, rejected)
     return tally
 
 
 def judge(
-    records: Iterable[Reported | Problem], book: PriceBook, now_us: int
+    records: Iterable[Reported | Problem], book: PriceBook, now_us: int, cost_max: str = COST_MAX
 ) -> tuple[list[tuple[int, Event]], list[Problem]]:
     """Return the events of the records, each with its line, and why there is none of the others."""
     events: list[tuple[int, Event]] = []
@@ -111,12 +115,31 @@ def judge(
             rejected.append(record)
             continue
         try:
-            events.append((record.line, to_event(record, book, now_us)))
+            event = to_event(record, book, now_us)
         except Contradiction as contradiction:
             rejected.append(Problem(record.line, "contradictory_usage", str(contradiction)))
         except NotAnEvent as error:
             rejected.append(Problem(record.line, "invalid_event", str(error)))
+        else:
+            if event.cost_picos <= _picos(cost_max, event.currency):
+                events.append((record.line, event))
+            else:
+                rejected.append(Problem(record.line, "above_limit", _above(event, cost_max)))
     return events, rejected
+
+
+@lru_cache(maxsize=256)
+def _picos(cost_max: str, currency: str) -> int:
+    """Return a limit in a currency, which may be stored less finely than the limit is written."""
+    return int(Decimal(cost_max).scaleb(pico_digits(currency)))
+
+
+def _above(event: Event, cost_max: str) -> str:
+    cost, currency = format_amount(event.cost_picos, event.currency), event.currency
+    return (
+        f"this would cost {cost} {currency}, and a reported event may cost {cost_max} {currency}: correct its usage or "
+        "report it in parts; who runs pertoken can raise limits.reported_event"
+    )
 
 
 async def record(events: Sequence[tuple[int, Event]], ledger: Ledger) -> list[Result]:
@@ -133,9 +156,6 @@ def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
     attribution = record.attribution
     served = Served(attribution.provider or "", attribution.model or "", None, record.occurred_at_us, context)
     charged = charge_surely(book, served, Used(record.quantities, stated=record.stated), cover=None)
-    if charged.cost_picos > COST_PICOS_MAX:
-        cost = format_amount(charged.cost_picos, charged.currency)
-        raise NotAnEvent(f"this would cost {cost} {charged.currency}: more than one event can")
     said = record[2:] if record.stated is not None else record[2:-1]  # what is not said changes no hash
     content = _encoder.encode(said)  # all but where it stood and who reports it
     return Event(

@@ -14,7 +14,7 @@ from pertoken.core.bounds import covers
 from pertoken.core.conditions import Conditions, Context, context
 from pertoken.core.dearest import Dearest, most
 from pertoken.core.ledger import EventStatus, Lines
-from pertoken.core.money import pico_digits
+from pertoken.core.money import amount_max, format_amount, pico_digits
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Quota
 from pertoken.core.rates import DEAREST, HELD, REPORTED, NoPrice, Rates
@@ -104,6 +104,7 @@ def charge_surely(book: PriceBook, served: Served, used: Used, cover: Cover | No
     held = (0, HELD) if cover is None else (cover.amount_picos, HELD)
     is_covered = cover is not None and covers(cover.quantities, used.quantities)
     amount_picos, taken_from = held if is_covered else max(held, (_dearest(rates, charged, used, currency), DEAREST))
+    amount_picos = min(amount_picos, amount_max(currency))
     lines = ((PROVISIONAL, 1, taken_from, amount_picos),) if amount_picos else ()
     return Charge(EventStatus.UNPRICED, currency, amount_picos, lines, charged.reason)
 
@@ -120,7 +121,7 @@ def _dearest(rates: Iterable[tuple[Quantities, list[Dearest]]], charged: Charge,
 
 def _as_stated(charged: Charge, stated: Decimal) -> Charge:
     """Return the charge that the provider states, with what the price book says beside it."""
-    amount_picos = _picos(stated)
+    amount_picos = min(_picos(stated), amount_max(STATED_IN))
     lines = ((REPORTED, 1, REPORTED, amount_picos),)
     by_book = charged.lines if charged.status is EventStatus.PRICED and charged.currency == STATED_IN else ()
     return Charge(EventStatus.PRICED, STATED_IN, amount_picos, lines, charged.reason, by_book)
@@ -146,12 +147,24 @@ def charge(
     """Return what `quantities` cost at the prices in force, within what is `free`; without it nothing is.
 
     Where several models took part, each of the `parts` is charged at its own model's prices.
-    Raises usage.Contradiction when a part exceeds its total.
+    What would cost more than one amount can be is no cost. Raises usage.Contradiction when a part exceeds its total.
     """
     if parts:
-        return _together(
-            [charge(book, served._replace(model=model, model_served=None), used, free) for model, used in parts]
-        )
+        each = [(served._replace(model=model, model_served=None), used) for model, used in parts]
+        return _believed(_together([charge(book, one, used, free) for one, used in each]))
+    return _believed(_charge(book, served, quantities, free))
+
+
+def _believed(charge: Charge) -> Charge:
+    """Return a charge, or why there is none where it is beyond all that a call can cost: its usage must be wrong."""
+    if charge.cost_picos <= amount_max(charge.currency):
+        return charge
+    cost = format_amount(charge.cost_picos, charge.currency)
+    reason = f"this would cost {cost} {charge.currency}: more than one event can"
+    return Charge(EventStatus.UNPRICED, charge.currency, 0, (), reason)
+
+
+def _charge(book: PriceBook, served: Served, quantities: Quantities, free: FreeUse | None) -> Charge:
     rates, note = find_rates(book, served)
     if not isinstance(rates, Rates):
         return Charge(EventStatus.UNPRICED, "USD", 0, (), rates.reason)

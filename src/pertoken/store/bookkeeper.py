@@ -7,12 +7,14 @@ import sqlalchemy as sa
 
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Books, Command, Hold, Result
+from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.store import catalog, directory
+from pertoken.store.amounts import HIGH_MAX
 from pertoken.store.backend import StoreFailed
 from pertoken.store.database import Database
 from pertoken.store.ledger import LedgerTables, read_hold
-from pertoken.store.schema import holds, series
+from pertoken.store.schema import accounts, holds, series
 
 log = logging.getLogger("pertoken.store")
 
@@ -75,7 +77,8 @@ class Bookkeeper:
             self._tables.forget()
             self._writer.close()
             log.exception("a transaction failed by our own mistake")
-            raise StoreFailed(f"a mistake of our own: {error}", is_one_row=True) from error
+            said = "" if isinstance(error, AssertionError) else f" {error}"  # what is asserted names whole records
+            raise StoreFailed(f"a mistake of our own: {type(error).__name__}{said}", is_one_row=True) from error
         self._books = books
         return results
 
@@ -126,12 +129,39 @@ class Bookkeeper:
         with self._database.write() as connection:
             connection.execute(sa.update(holds).where(due).values(expires_at_us=until_us))
 
+    def put_off(self, hold_ids: Sequence[str], until_us: int) -> None:
+        """Put off the expiry of some holds by a day or more, if they are open. Raises StoreFailed."""
+        with self._database.read() as connection:
+            due = [
+                hold_id
+                for (hold_id, expires_at_us) in connection.execute(_EXPIRIES, {"hold_ids": list(hold_ids)})
+                if expires_at_us < until_us - DAY_US
+            ]
+        if due:
+            with self._database.write() as connection:
+                some = holds.c.hold_id.in_(due)
+                connection.execute(sa.update(holds).where(some).values(expires_at_us=until_us))
+
+    def full_accounts(self) -> list[tuple[str, str]]:
+        """Return (provider, currency) of the accounts that are nearly full. Raises StoreFailed."""
+        with self._database.read() as connection:
+            return full_accounts(connection)
+
     def _read_if_changed(self, connection: sa.Connection) -> None:
         if directory.read_revision(connection) != self.directory.revision:
             self.prices = catalog.read_book(connection, self._sellers)
             self.directory = directory.read(connection)
 
 
+def full_accounts(connection: sa.Connection) -> list[tuple[str, str]]:
+    """Return (provider, currency) of the accounts that are a tenth full."""
+    return [(account.partition(":")[2], currency) for account, currency in connection.execute(_FULL)]
+
+
+_EXPIRIES = sa.select(holds.c.hold_id, holds.c.expires_at_us).where(
+    holds.c.hold_id.in_(sa.bindparam("hold_ids", expanding=True))
+)
+_FULL = sa.select(accounts.c.account, accounts.c.currency).where(accounts.c.balance_picos_high > HIGH_MAX // 10)
 _EXPIRED = (
     sa.select(holds, series)
     .join(series, series.c.series_id == holds.c.series_id)

@@ -25,6 +25,7 @@ from typing import NamedTuple, TypeVar, cast
 
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Command, Expire, Held, OpenHold, Result, Settle, Settled, Void, Voided
+from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.ports import StoreUnavailable
 from pertoken.store import retention
@@ -33,15 +34,16 @@ from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.credit import CreditLine
 from pertoken.store.database import Database
 from pertoken.store.lease import Lease, LeaseLost
+from pertoken.store.owed import Ending, Owed
 from pertoken.store.retention import Kept
 
 QUEUE_MAX = 20_000
 BATCH_MAX = 1_000
 QUICK_MAX = 200  # commands that are decided on the event loop's thread; more would stop it for too long
-OWED_MAX = 20_000
 PAUSE_S = 0.001  # between two tries while another process is writing, and after a batch where others write, too
 TRIES_MAX = 20  # before the thread waits instead
 TIDY_US = 600 * 1_000_000  # how often what is only kept for a time is removed
+PARKED_US = 365 * DAY_US  # how far the expiry of a hold is put off whose settlement was parked
 LOOK_S = 1.0  # how often changes, expired holds and owed settlements are looked for
 
 log = logging.getLogger("pertoken.store")
@@ -109,6 +111,7 @@ class Committer:
         owner: Owner,
         credit: CreditLine | None = None,
         *,
+        owed: Owed | None = None,
         kept: Kept = Kept(),  # noqa: B008 - a value that does not change
     ) -> None:
         self._database = database
@@ -120,7 +123,8 @@ class Committer:
         self._kept_alive_at_us = 0
         self._now_us = now_us
         self._waiting: collections.deque[_Waiting] = collections.deque()
-        self._owed: collections.deque[Command] = collections.deque()
+        self._owed = Owed() if owed is None else owed
+        self._closed_to: dict[str, str] = {}  # provider -> why no call goes there
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._tries = 0  # to begin a batch while another process is writing
         self._busy = False  # a batch is on its way, or about to begin
@@ -147,6 +151,11 @@ class Committer:
         """Whether calls are served although the store does not work."""
         return self.failure is not None and self._credit is not None and self._credit.left_picos > 0
 
+    @property
+    def cannot_settle(self) -> str | None:
+        """Why calls to some provider could not be settled and are refused, None while all can be."""
+        return next(iter(self._closed_to.values()), None)
+
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read the directory and start the thread. Raises StoreFailed when the database cannot be read.
 
@@ -155,8 +164,10 @@ class Committer:
         """
         self._loop = loop
         self._bookkeeper.refresh()
+        self._owed.take_over()
         if self._credit is not None:
-            self._owed.extend(self._credit.take_over())
+            for command in self._credit.take_over():
+                self._owed.keep(command, "it was served on credit")
         self._look_around()
         self._committing.start()
         self._timer = loop.call_later(LOOK_S, self._look_soon)
@@ -164,6 +175,11 @@ class Committer:
     def submit(self, command: Command) -> "asyncio.Future[Result]":
         """Return a future of the result, resolved when the command is on disk. Fails with StoreUnavailable."""
         future: asyncio.Future[Result] = self._loop.create_future()
+        if self._closed_to and isinstance(command, OpenHold):
+            reason = self._closed_to.get(command.hold.attribution.provider or "")
+            if reason is not None:
+                _resolve(future, StoreUnavailable(reason))
+                return future
         self._queue([(command, functools.partial(_resolve, future))])
         return future
 
@@ -186,6 +202,7 @@ class Committer:
         self._turn()
         await asyncio.to_thread(self._committing.join)
         self._bookkeeper.close()
+        self._owed.close()
 
     # -- on the event loop -------------------------------------------------------------------------------------------
 
@@ -287,7 +304,7 @@ class Committer:
         """Keep what a settlement says, and serve a call on credit where the operator has opened a line of it."""
         unavailable = StoreUnavailable(str(failure))
         if isinstance(command, Settle | Void):
-            self._owe(command)
+            self._owe(command, failure)
         credit = self._credit
         if credit is None:
             return unavailable
@@ -305,35 +322,60 @@ class Committer:
             self.failure = str(failure)
             log.error("the store fails: %s", failure)
 
-    def _owe(self, command: Settle | Void) -> None:
-        """Keep a settlement that could not be written; it is tried again until it is, and logged in full meanwhile."""
+    def _owe(self, command: Ending, failure: StoreFailed) -> None:
+        """Keep a settlement that could not be written; it is tried again until it is, and logged in full meanwhile.
+
+        One that a store which works did not take is parked.
+        """
         if isinstance(command, Settle):
             event = command.event
             text = json.dumps({"call_id": command.hold_id, "cost_picos": event.cost_picos, **event.quantities})
             log.error("settlement not yet on disk, will be retried: %s", text)
-        if len(self._owed) < OWED_MAX:
-            self._owed.append(command)
+        self._owed.keep(command, str(failure), failure.is_one_row)
+        if failure.is_one_row:
+            with contextlib.suppress(StoreFailed):  # `_look_around` tries again
+                self._close(self._now_us())
 
     def _pay_owed(self) -> None:
         """Write what could not be written before, all at once; where one row is at fault, one by one."""
-        paid = self._pay(list(self._owed))
+        paid = self._pay(self._owed.due(self._now_us()))
         if paid:
             self.failure = None
             log.warning("%d settlements that were owed are on disk now", paid)
 
-    def _pay(self, owed: Sequence[Command]) -> int:
+    def _pay(self, owed: Sequence[Ending]) -> int:
         if not owed:
             return 0
         try:
             self._bookkeeper.transact(owed)
         except StoreFailed as failure:
+            if failure.is_one_row and len(owed) > 1:
+                return sum(self._pay([command]) for command in owed)
             self._note(failure)
-            alone = failure.is_one_row and len(owed) > 1
-            return sum(self._pay([command]) for command in owed) if alone else 0
-        for command in owed:
-            self._owed.remove(command)
+            if failure.is_one_row:
+                self._owed.keep(owed[0], str(failure), parked=True)
+            return 0
+        self._owed.posted(owed)
         self._give_back(owed)
         return len(owed)
+
+    def _close(self, now_us: int) -> None:
+        """Send no call to a provider whose calls cannot be settled, and keep the holds open of those that were parked.
+
+        That is where a settlement was parked, or an account is a tenth full. Raises StoreFailed.
+        """
+        parked = self._owed.parked
+        closed = {}
+        for one in parked:
+            what = f"the settlement of {one.command.hold_id} cannot be posted: {one.reason}"
+            closed[one.provider] = f"no call goes to {one.provider}: {what}; see: pertoken doctor"
+        self._closed_to = self._closed_to | closed  # before what may fail
+        if parked:
+            self._bookkeeper.put_off([one.command.hold_id for one in parked], now_us + PARKED_US)
+        for provider, currency in self._bookkeeper.full_accounts():
+            what = f"its account in {currency} has no room for more"
+            closed[provider] = f"no call goes to {provider}: {what}; see: pertoken doctor"
+        self._closed_to = closed
 
     def _look_around(self) -> None:
         """Settle what is owed, read a changed directory, keep our holds alive; one process does the rest for all."""
@@ -343,6 +385,7 @@ class Committer:
             if self.failure is not None:
                 self._bookkeeper.prove()
             self._bookkeeper.refresh()
+            self._close(now_us)
             self._keep_alive(now_us)
             if self._lease.hold(now_us):
                 self._keep_house(now_us)

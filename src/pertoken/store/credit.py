@@ -6,7 +6,6 @@ again the settlements are posted, marked late, and the file goes. Each process h
 lives; the next process that starts takes over what a dead one has left.
 """
 
-import fcntl
 import logging
 import os
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from pertoken.core.ledger import Hold, Settle
+from pertoken.store.journal import Journal
 
 log = logging.getLogger("pertoken.store")
 
@@ -34,10 +34,8 @@ class CreditLine:
 
     def __init__(self, folder: Path, owner: str, limit_picos: int) -> None:
         """Files are in `folder`; `owner` names this process, and no other process ever."""
-        self._folder = folder
-        self._path = folder / f"{owner.replace(':', '-')}.credit"
+        self._journal = Journal(folder, owner, "credit")
         self._limit_picos = limit_picos
-        self._file: int | None = None
         self._granted: dict[str, int] = {}  # hold id -> picos, settled or not, until the books have it
         self._inherited: dict[int, set[str]] = {}  # files of dead processes -> what of them is not posted yet
         self._paths: dict[int, Path] = {}
@@ -50,11 +48,7 @@ class CreditLine:
     def take_over(self) -> list[Settle]:
         """Return the settlements that processes before this one could not post."""
         found = []
-        for path in sorted(self._folder.glob("*.credit")):
-            file = os.open(path, os.O_RDWR)
-            if not _is_free(file):
-                os.close(file)
-                continue
+        for file, path in self._journal.take_over():
             unposted = self._unposted(path)
             self._paths[file], self._inherited[file] = path, {one.hold_id for one in unposted}
             found += unposted
@@ -83,10 +77,8 @@ class CreditLine:
     def posted(self, hold_id: str) -> bool:
         """Give back the credit of a call that needs it no more. A file goes with the last of its calls."""
         had = self._granted.pop(hold_id, None) is not None
-        if had and not self._granted and self._file is not None:
-            self._path.unlink(missing_ok=True)
-            os.close(self._file)
-            self._file = None
+        if had and not self._granted:
+            self._journal.remove()
         for unposted in self._inherited.values():
             unposted.discard(hold_id)
         self._forget_done()
@@ -100,17 +92,10 @@ class CreditLine:
 
     def _append(self, line: _Line) -> bool:
         try:
-            if self._file is None:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                self._file = os.open(self._path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
-                fcntl.flock(self._file, fcntl.LOCK_EX)
-            text = msgspec.json.encode(line) + b"\n"
-            whole = os.write(self._file, text) == len(text)
-            os.fsync(self._file)
+            return self._journal.append(msgspec.json.encode(line))
         except OSError as error:
             log.error("credit cannot be recorded, so none is given: %s", error)  # noqa: TRY400 - the reason says it all
             return False
-        return whole
 
     @staticmethod
     def _unposted(path: Path) -> list[Settle]:
@@ -131,12 +116,3 @@ class CreditLine:
         for hold_id in sorted(granted - settled.keys()):
             log.error("%s was served on credit and its process ended before it knew what it cost", hold_id)
         return list(settled.values())
-
-
-def _is_free(file: int) -> bool:
-    """Tell whether nobody alive has a file; then it is ours."""
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True

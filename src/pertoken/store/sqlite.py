@@ -122,7 +122,8 @@ class SqliteWriter:
     def failed(self, error: Exception) -> StoreFailed:
         """Drop the connection, which undoes its transaction, and return the failure by name."""
         self.close()
-        return StoreFailed(_reason(str(error), self._place), is_one_row=isinstance(error, sqlite3.IntegrityError))
+        one_row = isinstance(error, sqlite3.IntegrityError | sqlite3.DataError)
+        return StoreFailed(_reason(str(error), self._place), is_one_row=one_row)
 
     def close(self) -> None:
         """Close the connection; the next `begin` opens another."""

@@ -7,10 +7,11 @@ from pertoken.core.bounds import MediaItem
 from pertoken.core.budgets import Axis, Budget, Step
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ledger import Claim, Held, Hold, Known, Look, OpenHold, Refused, Remaining, Stale
-from pertoken.core.money import format_amount
+from pertoken.core.money import MAJOR_MAX, amount_max, format_amount
 from pertoken.core.periods import FOREVER_US, US_PER_SECOND, format_time
 from pertoken.core.rating import Unpriced
 from pertoken.core.units import OUTPUT_UNITS, TOKEN_UNITS
+from pertoken.core.usage import QUANTITY_MAX
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.count import count
 from pertoken.services.call.understand import Request
@@ -162,6 +163,11 @@ def amount_of(request: Request, bound: Bound) -> int | Refusal:
         if isinstance(amount, Unpriced):
             return Refusal(Code.PRICE_UNKNOWN, f"{amount.reason}; see: pertoken price show {request.model}", "model")
         dearest = max(dearest, amount)
+    if dearest > amount_max(currency) or bound.tokens > QUANTITY_MAX:
+        asked = f"{format_amount(dearest, currency)} {currency} and {bound.tokens} tokens"
+        most = f"{MAJOR_MAX} {currency} and {QUANTITY_MAX} tokens"
+        message = f"this call may come to {asked}, and a call to {most} at most: ask for less output"
+        return Refusal(Code.INVALID_REQUEST, message)
     return dearest
 
 

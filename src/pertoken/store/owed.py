@@ -1,0 +1,147 @@
+"""Settlements that the books do not have yet, kept on disk until they do.
+
+One is owed while the store is away. One is parked when the store works and did not take it: it is tried again once a
+minute, by this process or the next. Meanwhile its hold stays open, so that no budget gives its money away, and no call
+goes to its provider, for that might end in the same way.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from pertoken.core.ledger import Settle, Void
+from pertoken.store.journal import Journal
+
+KIND = "owed"
+RETRY_US = 60 * 1_000_000  # between two tries of what was parked
+
+log = logging.getLogger("pertoken.store")
+
+Ending = Settle | Void
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    """One line of a file: a settlement that is owed, a hold that is owed its end, or one of both that was posted."""
+
+    settle: Settle | None = None
+    void: Void | None = None
+    reason: str = ""
+    parked: bool = False
+    posted: str | None = None  # the id of its hold
+
+
+_read = msgspec.json.Decoder(_Line)
+
+
+class Owing(NamedTuple):
+    """What is owed, and why it is not in the books."""
+
+    command: Ending
+    reason: str
+    parked: bool
+
+    @property
+    def provider(self) -> str:
+        """Whom the call went to."""
+        command = self.command
+        attribution = command.event.attribution if isinstance(command, Settle) else command.attribution
+        return attribution.provider or ""
+
+
+class Owed:
+    """What this process owes to the books. Used by one thread at a time; without a folder it is in memory alone."""
+
+    def __init__(self, folder: Path | None = None, owner: str = "") -> None:
+        """Files are in `folder`; `owner` names this process, and no other process ever."""
+        self._journal = None if folder is None else Journal(folder, owner, KIND)
+        self._owing: dict[str, Owing] = {}  # by hold
+        self._tried_at_us = 0
+
+    def __len__(self) -> int:
+        """Return how much is owed."""
+        return len(self._owing)
+
+    @property
+    def parked(self) -> list[Owing]:
+        """What the store works for and did not take."""
+        return [one for one in self._owing.values() if one.parked]
+
+    def take_over(self) -> None:
+        """Take what processes before this one could not post."""
+        for file, path in () if self._journal is None else self._journal.take_over():
+            left = read(path)
+            kept = [self.keep(*one) for one in left.values()]
+            if all(kept):
+                path.unlink(missing_ok=True)
+            os.close(file)
+
+    def keep(self, command: Ending, reason: str, parked: bool = False) -> bool:
+        """Keep what is owed; tell whether it is on disk."""
+        known = self._owing.get(command.hold_id)
+        owing = Owing(command, reason, parked)
+        if known == owing:
+            return True
+        self._owing[command.hold_id] = owing
+        settle, void = (command, None) if isinstance(command, Settle) else (None, command)
+        return self._append(_Line(settle, void, reason, parked))
+
+    def due(self, now_us: int) -> list[Ending]:
+        """Return what is to be tried now; of what was parked all, or nothing."""
+        parked = now_us - self._tried_at_us >= RETRY_US
+        if parked:
+            self._tried_at_us = now_us
+        return [one.command for one in self._owing.values() if parked or not one.parked]
+
+    def posted(self, commands: Iterable[Ending]) -> None:
+        """Forget what the books have now; the file goes with the last."""
+        for command in commands:
+            if self._owing.pop(command.hold_id, None) is not None and self._owing:
+                self._append(_Line(posted=command.hold_id))
+        if not self._owing and self._journal is not None:
+            self._journal.remove()
+
+    def close(self) -> None:
+        """Leave what is owed to another process."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def _append(self, line: _Line) -> bool:
+        if self._journal is None:
+            return True
+        try:
+            return self._journal.append(msgspec.json.encode(line))
+        except OSError as error:
+            log.error("what is owed to the books is in memory alone: %s", error)  # noqa: TRY400 - the reason says it all
+            return False
+
+
+def read(path: Path) -> dict[str, Owing]:
+    """Return what a file says is owed, by hold."""
+    owing: dict[str, Owing] = {}
+    for text in path.read_bytes().splitlines():
+        try:
+            line = _read.decode(text)
+        except msgspec.DecodeError:  # the process died while it wrote
+            log.error("a line of %s cannot be read", path)  # noqa: TRY400 - expected after a crash
+            continue
+        command = line.settle or line.void
+        if command is not None:
+            owing[command.hold_id] = Owing(command, line.reason, line.parked)
+        elif line.posted is not None:
+            owing.pop(line.posted, None)
+    return owing
+
+
+def read_all(folder: Path) -> Sequence[tuple[Path, Owing]]:
+    """Return what all processes on this machine owe, dead ones too, with the file that has it."""
+    found = []
+    for path in sorted(folder.glob(f"*.{KIND}")):
+        try:
+            found += [(path, one) for one in read(path).values()]
+        except FileNotFoundError:  # it was all posted just now
+            continue
+    return found
