@@ -135,14 +135,14 @@ def test_what_one_event_may_cost_is_the_same_everywhere() -> None:
 
 
 @pytest.mark.parametrize("picos", [10**15, 10**16])
-def test_a_cost_beyond_all_is_no_cost(picos: int) -> None:
-    """A quantity at a price that makes more than an amount can be is unpriced, with the reason."""
+def test_a_cost_beyond_all_is_the_largest_amount(picos: int) -> None:
+    """A quantity at a price that makes more than an amount can be is unpriced, at the largest amount."""
     book = PriceBook([price_row("input_tokens", picos)])
     event = to_event(reported(quantities={"input_tokens": QUANTITY_MAX}), book, NOW_US)
 
     priced = picos * QUANTITY_MAX <= 10**27
     assert event.status is (EventStatus.PRICED if priced else EventStatus.UNPRICED)
-    assert event.cost_picos == (10**27 if priced else 0)
+    assert event.cost_picos == 10**27
     assert priced or "10000000000000000 USD: more than one event can" in str(event.reason)
 
 
