@@ -16,7 +16,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from pertoken.api.app import Plane
-from pertoken.catalogs import genai, history, providers, rules
+from pertoken.catalogs import genai, history, providers, request_fields, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.catalogs.providers import StreamUsage
 from pertoken.core.money import parse_amount
@@ -147,13 +147,15 @@ def make_world(settings: Settings, committer: Committer, client: Client, hasher:
         name: Route(model.provider, model.model, model.priced_as, model.cheaper, model.fallbacks)
         for name, model in settings.models.items()
     }
+    rules = request_fields.read()
     return World(
         ledger=committer,
         clock=SystemClock(),
         hasher=hasher,
         tokenizers=Tokenizers(),
         providers=providers,
-        offers=Offers(committer, providers, routes, ModelLimits()),
+        offers=Offers(committer, providers, routes, ModelLimits(), rules.served),
+        rules=rules,
         owner=committer.owner.name,
         drains=Drains(limits.drain_calls_max),
         hold_ttl_us=limits.hold_s * 1_000_000,

@@ -13,6 +13,7 @@ from tests.simulation.auditor import Auditor
 from tests.simulation.loop import SeededClock, VirtualLoop, run
 from tests.simulation.store import Faults, FaultyDatabase, Journal, SimulatedCommitter
 
+from pertoken.catalogs import request_fields
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.core.bounds import family_of
 from pertoken.core.secrets import Hasher
@@ -32,6 +33,7 @@ from pertoken.wire import routes
 
 HASHER = Hasher(b"the secret key of a simulated world")
 TOKENIZERS = Tokenizers()
+RULES = request_fields.read()
 TOKENIZERS.count_text(family_of("gpt-4o"), "")  # reading a vocabulary takes a thread, which virtual time has none for
 MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5", "google": "gemini-2.5-flash"}
 FAULTS = (
@@ -191,7 +193,7 @@ class Story:
         providers = {name: Provider(name, wire, prefix, self._app, cuts=cuts) for name, wire, prefix in WIRES}
         world = World(
             ledger=committer, clock=self._clock, hasher=HASHER, tokenizers=TOKENIZERS, providers=providers,
-            offers=Offers(committer, providers, {}, ModelLimits()), owner=owner.name,
+            offers=Offers(committer, providers, {}, ModelLimits(), RULES.served), rules=RULES, owner=owner.name,
             drains=Drains(self._chance.choice([1, 100])), hold_ttl_us=owner.ttl_us,
             retries=self._retries, queue_us=self._chance.choice([0, 0, 1_000_000]),
         )  # fmt: skip

@@ -125,6 +125,25 @@ def family_of(model: str) -> Family:
     return FAMILIES["o200k" if name.startswith("gpt-4-o") else found]
 
 
+@lru_cache(maxsize=1024)
+def widest(one: Family, other: Family) -> Family:
+    """Return a family that bounds the tokens of both: for a call that either of two models may serve."""
+    if one == other:
+        return one
+    return Family(
+        "several",
+        max(one.byte_factor_percent, other.byte_factor_percent),
+        max(one.count_factor_percent, other.count_factor_percent),
+        max(one.frame_tokens, other.frame_tokens),
+        max(one.message_tokens, other.message_tokens),
+        max(one.tools_tokens, other.tools_tokens),
+        None,
+        f"{one.name} or {other.name}",
+        max(one.byte_extra, other.byte_extra),
+        one.single_digits or other.single_digits,
+    )
+
+
 def claude_version(model: str) -> tuple[int, int] | None:
     """Return major and minor version of a Claude model, None where its name has none: claude-opus-4-8 is (4, 8)."""
     match = _CLAUDE_VERSION.search(model)

@@ -186,8 +186,8 @@ def _in_force(
         return NoPrice(f"no price {why}", valid_from, valid_to)
 
     live = [(exact, row) for exact, row in candidates if row.valid_from_us <= at_us < row.valid_to_us]
-    if all(row.is_factor for _, row in live):
-        lack = "known" if all(row.is_factor for _, row in candidates) else "in force"
+    if not any(_names_a_model(row) for _, row in live):
+        lack = "in force" if any(_names_a_model(row) for _, row in candidates) else "known"
         return refused(f"{lack} for {model!r} at {provider}")
     asked = context.asked()
     fitting = [
@@ -209,6 +209,11 @@ def _in_force(
     if len(currencies) > 1:
         return refused(f"of {model!r} at {provider} in one currency, but in {' and '.join(currencies)}")
     return Rates(provider, model, currencies[0], valid_from, valid_to, _tiers(chosen, factors))
+
+
+def _names_a_model(row: PriceRow) -> bool:
+    """Tell whether a row prices this model: what a provider charges with every model says of none that it is sold."""
+    return not row.is_factor and bool(row.model)
 
 
 def _span(candidates: Iterable[tuple[int, PriceRow]], at_us: int) -> tuple[int, int]:

@@ -1,10 +1,12 @@
 """Who serves a model, and at what prices: decided once for each model and price book, then remembered."""
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from itertools import combinations
+from typing import NamedTuple, Protocol
 
-from pertoken.core.bounds import Family, Limits, family_of
-from pertoken.core.conditions import STANDARD, Context, context
+from pertoken.core.bounds import Family, Limits, family_of, widest
+from pertoken.core.conditions import STANDARD, Conditions, Context, context
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
@@ -37,52 +39,84 @@ class Offer(NamedTuple):
     priced_as: str  # the model whose price and size these are
 
 
+class MayServe(Protocol):
+    """What a provider may serve a call as, other than asked."""
+
+    def __call__(self, provider: str, key: str, value: str) -> tuple[str, ...]:
+        """Return the other values of a condition that a call which asked for this one may be served at."""
+
+
+class Asked(NamedTuple):
+    """What a request says of the conditions that prices depend on, in its own words."""
+
+    service_tier: str | None = None
+    speed: str | None = None
+    region: str | None = None
+    attributes: Conditions = ()
+
+
 class Offers:
     """Finds offers. Remembering them saves 20 us a call."""
 
     def __init__(
-        self, ledger: Ledger, providers: Mapping[str, Provider], routes: Mapping[str, Route], limits: ModelLimits
+        self,
+        ledger: Ledger,
+        providers: Mapping[str, Provider],
+        routes: Mapping[str, Route],
+        limits: ModelLimits,
+        may_serve: MayServe,
     ) -> None:
         self._ledger = ledger
         self._providers = providers
         self.routes = routes
         self._limits = limits
+        self._may_serve = may_serve
         self._book: PriceBook | None = None
-        self._memory: dict[tuple[str, str, str | None, str | None, bool], Offer] = {}
+        self._memory: dict[tuple[str, str, Asked, bool], Offer] = {}
 
-    def find(
-        self, model: str, wire: str, now_us: int, *, service_tier: str | None, speed: str | None, bills: bool
-    ) -> Offer | Refusal:
+    def find(self, model: str, wire: str, now_us: int, asked: Asked, *, bills: bool = True) -> Offer | Refusal:
         """Return the offer for `model` to a client that speaks `wire`, or why there is none."""
         book = self._ledger.prices
         if book is not self._book or len(self._memory) > MEMORY_MAX:
             self._book, self._memory = book, {}
-        key = (model, wire, service_tier, speed, bills)
+        key = (model, wire, asked, bills)
         known = self._memory.get(key)
         if known is not None and known.valid_from_us <= now_us < known.valid_to_us:
             return known
-        found = self._decide(book, model, wire, now_us, context(service_tier, speed=speed), bills=bills)
+        found = self._decide(book, model, wire, now_us, asked, bills=bills)
         if isinstance(found, Offer):
             self._memory[key] = found
         return found
 
+    def or_any_of(self, offer: Offer, models: Iterable[str], now_us: int, asked: Asked) -> Offer | Refusal:
+        """Return the offer of a call that `offer`'s provider may serve with any of `models` instead.
+
+        Where the answer names none of them, it is charged as the one that is the dearest by a token in and one out.
+        """
+        for model in models:
+            rates = self._rates(self._ledger.prices, offer.provider.name, model, now_us, asked)
+            if isinstance(rates, Refusal):
+                return rates
+            dearer = _by_tokens(rates) > _by_tokens(offer.rates)
+            offer = offer._replace(
+                rates=offer.rates + tuple(rates),
+                family=widest(offer.family, family_of(model)),
+                limits=_larger(offer.limits, self._sizes(offer.provider, model)),
+                priced_as=model if dearer else offer.priced_as,
+            )
+        return offer
+
     def _decide(
-        self, book: PriceBook, model: str, wire: str, now_us: int, asked: Context, *, bills: bool
+        self, book: PriceBook, model: str, wire: str, now_us: int, asked: Asked, *, bills: bool
     ) -> Offer | Refusal:
         route = self._choose(book, model, wire, now_us)
         if isinstance(route, Refusal):
             return route
         priced_as = route.priced_as or route.model
         provider = self._providers[route.provider]
-        rates: list[Rates] = []
-        # The answer may come at the standard prices as well as at those of the tier that was asked for.
-        contexts = (STANDARD,) if asked == STANDARD else (STANDARD, asked)
-        for possible in contexts if bills else ():
-            found = book.resolve(provider.name, priced_as, now_us, possible)
-            if not isinstance(found, Rates):
-                hint = f"see: pertoken price show {priced_as}, or add one: pertoken price add"
-                return Refusal(Code.PRICE_UNKNOWN, f"{found.reason}; {hint}", "model")
-            rates.append(found)
+        rates = self._rates(book, provider.name, priced_as, now_us, asked) if bills else []
+        if isinstance(rates, Refusal):
+            return rates
         return Offer(
             provider,
             route.model,
@@ -93,6 +127,30 @@ class Offers:
             min((one.valid_to_us for one in rates), default=FOREVER_US),
             priced_as,
         )
+
+    def _rates(self, book: PriceBook, provider: str, model: str, now_us: int, asked: Asked) -> list[Rates] | Refusal:
+        """Return every set of prices that a call to `model` could be rated at, or which one is not known."""
+        rates: list[Rates] = []
+        for possible in _subsets(asked):
+            found = book.resolve(provider, model, now_us, possible)
+            if not isinstance(found, Rates):
+                hint = f"see: pertoken price show {model}, or add one: pertoken price add"
+                return Refusal(Code.PRICE_UNKNOWN, f"{found.reason}; {hint}", "model")
+            rates.append(found)
+        for possible in self._unasked(provider, asked):
+            found = book.resolve(provider, model, now_us, possible)
+            if isinstance(found, Rates):  # a tier that the model does not have cannot be served
+                rates.append(found)
+        return rates
+
+    def _unasked(self, provider: str, asked: Asked) -> Iterator[Context]:
+        """Yield what the provider may serve the call as, though it was not asked for."""
+        for tier in self._may_serve(provider, "service_tier", (asked.service_tier or "").lower()):
+            yield context(tier, speed=asked.speed, region=asked.region, attributes=asked.attributes)
+        for key, value in asked.attributes:
+            for other in self._may_serve(provider, key, value):
+                attributes = tuple(sorted({**dict(asked.attributes), key: other}.items()))
+                yield context(asked.service_tier, speed=asked.speed, region=asked.region, attributes=attributes)
 
     def _sizes(self, provider: Provider, model: str) -> Limits:
         """Return the model's limits at its provider, else at the first whose models it sells."""
@@ -109,3 +167,36 @@ class Offers:
             return Refusal(Code.UNKNOWN_MODEL, message, "model")
         knowing = book.providers_of(model, now_us, speakers)
         return Route(knowing[0] if knowing else speakers[0], model)
+
+
+def _subsets(asked: Asked) -> list[Context]:
+    """Return the standard, and every part of what was asked for: a provider may grant one thing and not another."""
+    given = [(name, value) for name, value in zip(asked._fields, asked, strict=True) if value]
+    parts = [dict(part) for size in range(len(given) + 1) for part in combinations(given, size)]
+    contexts = [
+        context(
+            part.get("service_tier"),
+            speed=part.get("speed"),
+            region=part.get("region"),
+            attributes=part.get("attributes", ()),
+        )
+        for part in parts
+    ]
+    return list(dict.fromkeys((STANDARD, *contexts)))
+
+
+def _by_tokens(rates: Iterable[Rates]) -> Fraction:
+    """Return what a token of input and one of output cost at the dearest."""
+    dearest = Fraction(0)
+    for tier in (tier for one in rates for tier in one.tiers):
+        prices = [tier.price(unit) for unit in ("input_tokens", "output_tokens")]
+        dearest = max(
+            dearest, sum((Fraction(one.amount_picos, one.per) for one in prices if one is not None), Fraction(0))
+        )
+    return dearest
+
+
+def _larger(one: Limits, other: Limits) -> Limits:
+    """Return limits that hold for both of two models; what is not known of one is not known."""
+    pairs = zip(one, other, strict=True)
+    return Limits(*(None if mine is None or its is None else max(mine, its) for mine, its in pairs))

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from pertoken.core.secrets import Hasher
 from pertoken.ports import Clock, Ledger, Provider, Tokenizers
 from pertoken.services.offers import Offers
+from pertoken.wire.request_rules import RequestRules
 
 
 class Drains:
@@ -36,6 +37,7 @@ class World(NamedTuple):
     tokenizers: Tokenizers
     providers: Mapping[str, Provider]
     offers: Offers
+    rules: RequestRules  # what the fields of requests do to their cost
     owner: str  # names this process on its holds
     drains: Drains
     hold_ttl_us: int

@@ -94,6 +94,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         output_min=_output_min(request.thinking),
         has_media=_MEDIA.search(words) is not None,
         has_tools=bool(request.tools),
+        server_tools=any(not _is_clients_own(tool.type) for tool in request.tools or ()),
         hidden_input=hidden,
         web_searches_max=searches,
         service_tier=request.service_tier,
@@ -274,6 +275,10 @@ def _merged(old: msgspec.Raw | None, new: msgspec.Raw) -> msgspec.Raw:
         return new
     told = {key: value for key, value in _fields.decode(new).items() if bytes(value) != b"null"}
     return msgspec.Raw(msgspec.json.encode({**_fields.decode(old), **told}))
+
+
+def _is_clients_own(kind: object) -> bool:
+    return kind is None or kind == "custom" or (isinstance(kind, str) and kind.startswith(_SMALL_CLIENT_TOOLS))
 
 
 def _server_tools(request: _Request) -> tuple[int, str | None]:

@@ -34,10 +34,16 @@ class RequestFacts(NamedTuple):
     has_media: bool = False  # images, audio, video or files: the byte bound alone cannot say what they cost
     has_tools: bool = False
     hidden_input: str | None = None  # why input may exceed what the body shows (stored conversations, server tools)
+    server_tools: bool = False  # tools that may run at the provider: `choices.read_tools` knows what they cost
     web_searches_max: int = 0
+    units_max: tuple[tuple[str, int], ...] = ()  # of every other paid extra: (unit, how many at most)
+    repeats: int = 1  # how many times the model may be run and charged for this one request
+    output_more: int = 0  # tokens beyond the cap that may be charged as output
     output_modalities: frozenset[str] = frozenset()  # "audio", "image": beyond text
     service_tier: str | None = None
     speed: str | None = None
+    region: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()  # other conditions of prices, such as the size of a search's context
     long_cache: bool = False  # may write to the one-hour cache
     user: str | None = None
     metadata: Mapping[str, str] = {}

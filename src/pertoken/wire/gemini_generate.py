@@ -59,16 +59,20 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
     config = _config(request.generationConfig, request.generation_config)
     cap = positive_count(_either(config, "maxOutputTokens", "max_output_tokens"), "generationConfig.maxOutputTokens")
     choices = positive_count(_either(config, "candidateCount", "candidate_count"), "generationConfig.candidateCount")
-    searches, hidden = _server_tools(request, model)
-    tier = optional_text(request.serviceTier) or optional_text(request.service_tier)
+    kinds = _server_tools(request)
+    searches = any("search" in kind.lower() and kind not in ("fileSearch", "file_search") for kind in kinds)
+    queries = WEB_SEARCHES_MAX if gemini_usage.bills_queries(model) else 1
+    tier = optional_text(_once("serviceTier", request.serviceTier, request.service_tier))
     return RequestFacts(
         model=model,
         output_max=cap,
         choices=choices or 1,
         has_media=has_media(body),
         has_tools=bool(request.tools),
-        hidden_input=hidden,
-        web_searches_max=searches,
+        server_tools=bool(kinds),
+        hidden_input=_hidden(request, kinds),
+        web_searches_max=queries if searches else 0,
+        units_max=(("map_queries", queries),) if "googleMaps" in kinds or "google_maps" in kinds else (),
         output_modalities=_modalities(config, model),
         service_tier=tier.lower() if tier else None,
     )
@@ -181,18 +185,25 @@ def _modalities(config: dict[str, Any], model: str) -> frozenset[str]:
     return frozenset(asked) - {"text"}
 
 
-def _server_tools(request: _Request, model: str) -> tuple[int, str | None]:
-    """Return how many searches may be billed, and why input may grow beyond the body."""
-    searches, hidden = 0, None
-    for tool in as_list(request.tools) or [request.tools]:
-        for kind in as_dict(tool):
-            if kind in _FUNCTIONS:
-                continue
-            hidden = f"the server tool {kind} reads its results as input"
-            if "search" in kind.lower() and kind not in ("fileSearch", "file_search"):
-                searches = WEB_SEARCHES_MAX if gemini_usage.bills_queries(model) else 1
-    cached = request.cachedContent or request.cached_content
-    return searches, "the cached content is input" if cached else hidden
+def _server_tools(request: _Request) -> list[str]:
+    """Return the tools of a request that are no functions of the client's own."""
+    return [
+        kind for tool in as_list(request.tools) or [request.tools] for kind in as_dict(tool) if kind not in _FUNCTIONS
+    ]
+
+
+def _hidden(request: _Request, kinds: list[str]) -> str | None:
+    """Return why input may exceed the body."""
+    if _once("cachedContent", request.cachedContent, request.cached_content):
+        return "the cached content is input"
+    return f"the server tool {kinds[-1]} reads its results as input" if kinds else None
+
+
+def _once(name: str, camel: object, snake: object) -> object:
+    """Return a field by whichever of its names it is given. Raises BadRequest when it is given by both."""
+    if camel is not None and snake is not None:
+        raise BadRequest(f"{name} is given twice", name)
+    return snake if camel is None else camel
 
 
 def _either(values: dict[str, Any], camel: str, snake: str) -> Any:

@@ -36,6 +36,7 @@ stream_error = openai_errors.stream_error
 
 TEXT_ALONE: frozenset[str] = frozenset()
 WEB_SEARCHES_MAX = 1  # a search model or web_search_options searches at most once a request
+CLIENT_TOOLS = ("function", "custom")
 NEW_CAP, OLD_CAP = "max_completion_tokens", "max_tokens"
 
 _GROWING = ("input_tokens", "output_tokens")
@@ -43,6 +44,10 @@ _MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|docume
 _NO_TEXT = frozenset({"type", "image_url", "input_audio", "file", "video_url", "audio_url", "document_url"})
 _TYPE = frozenset({"type"})
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
+
+
+class _Tool(msgspec.Struct):
+    type: Any = None
 
 
 class _Request(msgspec.Struct):
@@ -53,7 +58,7 @@ class _Request(msgspec.Struct):
     max_completion_tokens: Any = None
     max_tokens: Any = None
     n: Any = None
-    tools: list[msgspec.Raw] | None = None
+    tools: list[_Tool] | None = None
     functions: list[msgspec.Raw] | None = None
     modalities: list[str] | None = None
     service_tier: str | None = None
@@ -99,6 +104,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         wants_usage=(request.stream_options or {}).get("include_usage") is True,
         has_media=_MEDIA.search(words) is not None,
         has_tools=bool(request.tools or request.functions),
+        server_tools=any(tool.type not in CLIENT_TOOLS for tool in request.tools or ()),
         hidden_input=_hidden(request, words),
         web_searches_max=0 if request.web_search_options is None else WEB_SEARCHES_MAX,
         output_modalities=frozenset(request.modalities) - {"text"} if request.modalities else TEXT_ALONE,

@@ -22,6 +22,12 @@ error = openai_errors.error
 
 WEB_SEARCHES_MAX = 10  # where the request sets no max_tool_calls: more than one answer has been seen to make
 
+CLIENT_TOOLS = ("function", "custom")
+CONTAINER_TOOLS = ("code_interpreter", "shell")
+# A session is charged by the memory of its container: 0.03, 0.12, 0.48 and 1.92 dollars (OpenAI, prices of built-in
+# tools, 2026-11-27). One that the client names was started, and charged, by an earlier call or not: one is held.
+SESSIONS: dict[str | None, int] = {None: 1, "1g": 1, "4g": 4, "16g": 16, "64g": 64}
+
 _MEDIA = re.compile(rb'"(?:input_image|input_audio|input_file|computer_screenshot|image_generation_call)"')
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _SHOWN = ("content", "encrypted_content", "output", "arguments", "input", "action", "operation", "tools", "result")
@@ -31,6 +37,8 @@ _PAYLOADS = frozenset({"image_url", "input_audio", "file_data", "result"})
 
 class _Tool(msgspec.Struct):
     type: Any = None
+    container: Any = None
+    environment: Any = None
 
 
 class _Request(msgspec.Struct):
@@ -87,8 +95,10 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         output_max=positive_count(request.max_output_tokens, "max_output_tokens"),
         has_media=_MEDIA.search(content.plain(body)) is not None,
         has_tools=bool(request.tools),
+        server_tools=any(kind not in CLIENT_TOOLS for kind in kinds),
         hidden_input=_hidden(request, kinds),
         web_searches_max=(WEB_SEARCHES_MAX if calls is None else calls) if searches else 0,
+        units_max=_sessions(request.tools or []),
         service_tier=request.service_tier,
         user=optional_text(request.user) or optional_text(request.safety_identifier),
         metadata=text_map(request.metadata),
@@ -224,13 +234,26 @@ def _hidden(request: _Request, kinds: list[str]) -> str | None:
         return "the stored conversation is input"
     if request.prompt is not None:
         return "the stored prompt is input"
-    server_side = [kind for kind in kinds if kind not in ("function", "custom")]
+    server_side = [kind for kind in kinds if kind not in CLIENT_TOOLS]
     if server_side:
         return f"the server tool {server_side[0]} reads its results as input"
     items = parse(bytes(request.input)) if b'"id"' in content.plain(bytes(request.input)) else None
     if any(_is_stored(as_dict(item)) for item in as_list(items)):
         return "stored items are input"
     return None
+
+
+def _sessions(tools: list[_Tool]) -> tuple[tuple[str, int], ...]:
+    """Return the sessions of containers that the tools may start, in sessions of the smallest container."""
+    sessions = 0
+    for tool in tools:
+        if tool.type in CONTAINER_TOOLS:
+            container = tool.container if tool.type == "code_interpreter" else tool.environment
+            where = as_dict(container)
+            if where.get("type") != "local":
+                limit = optional_text(where.get("memory_limit"))
+                sessions += SESSIONS.get(limit, max(SESSIONS.values()))
+    return (("code_sessions", sessions),) if sessions else ()
 
 
 def _is_stored(item: dict[str, Any]) -> bool:

@@ -141,12 +141,16 @@ def first_bound(request: Request) -> Bound | Refusal:
 def with_output(request: Request, bound: Bound, output_max: int) -> Bound:
     """Return the bound with another cap on the output of each choice."""
     facts = request.facts
-    quantities = {**bound.quantities, "output_tokens": output_max * facts.choices}
+    quantities = {
+        **bound.quantities,
+        "output_tokens": output_max * facts.choices + facts.output_more,
+        **dict(facts.units_max),
+    }
     if facts.output_modalities:
         for modality in facts.output_modalities & {"audio", "image"}:
             quantities[f"output_{modality}_tokens"] = output_max * facts.choices
     if facts.web_searches_max:
-        quantities["web_searches"] = facts.web_searches_max
+        quantities["web_searches"] = facts.web_searches_max + quantities.get("web_searches", 0)
     return Bound(quantities, output_max, bound.counted)
 
 
@@ -163,6 +167,7 @@ def amount_of(request: Request, bound: Bound) -> int | Refusal:
         if isinstance(amount, Unpriced):
             return Refusal(Code.PRICE_UNKNOWN, f"{amount.reason}; see: pertoken price show {request.model}", "model")
         dearest = max(dearest, amount)
+    dearest *= request.facts.repeats
     if dearest > amount_max(currency) or bound.tokens > QUANTITY_MAX:
         asked = f"{format_amount(dearest, currency)} {currency} and {bound.tokens} tokens"
         most = f"{MAJOR_MAX} {currency} and {QUANTITY_MAX} tokens"
@@ -241,16 +246,18 @@ async def _count(request: Request, bound: Bound, world: World) -> Bound | None:
 
 def _affordable(request: Request, bound: Bound, blocker: Remaining) -> int:
     inputs = {unit: quantity for unit, quantity in bound.quantities.items() if unit not in OUTPUT_UNITS}
-    choices = max(1, request.facts.choices)
+    choices, left = max(1, request.facts.choices), blocker.left // request.facts.repeats
     if blocker.touch.budget.axis is Axis.TOKENS:
-        return max(0, blocker.left - _tokens(inputs)) // choices
+        return max(0, left - _tokens(inputs) - request.facts.output_more) // choices
     amounts = [(rating.quote(inputs, rates), rating.quote({"output_tokens": 10**6}, rates)) for rates in request.rates]
     affordable = []
     for input_picos, million_picos in amounts:
         assert isinstance(input_picos, int)
         assert isinstance(million_picos, int)
-        left = max(0, blocker.left - input_picos)
-        affordable.append(left * 10**6 // million_picos // choices if million_picos else bound.output_max)
+        for_output = max(0, left - input_picos) * 10**6
+        affordable.append(
+            (for_output // million_picos - request.facts.output_more) // choices if million_picos else bound.output_max
+        )
     return min(affordable)
 
 
@@ -259,7 +266,7 @@ def _hold(request: Request, call_id: str, bound: Bound, amount_picos: int, world
         call_id,
         request.attribution,
         amount_picos,
-        bound.tokens,
+        bound.tokens * request.facts.repeats,
         request.opened_at_us,
         request.opened_at_us + world.hold_ttl_us,
         world.owner,

@@ -7,6 +7,7 @@ from pertoken.core.budgets import Attribution
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.rates import Rates
 from pertoken.ports import Exchange, Provider
+from pertoken.services.call.choose import choose
 from pertoken.services.call.identify import Caller, attribute
 from pertoken.services.offers import Offer
 from pertoken.services.world import World
@@ -76,17 +77,11 @@ def understand(  # noqa: PLR0917 - what a call has
     asked_model = facts.model
     if instead is not None:
         facts = facts._replace(model=instead)
-    offer = world.offers.find(
-        facts.model,
-        endpoint.wire,
-        now_us,
-        service_tier=facts.service_tier,
-        speed=facts.speed,
-        bills=facts.bills,
-    )
-    if isinstance(offer, Refusal):
-        return offer
+    chosen = choose(exchange, endpoint, facts, world, now_us)
+    if isinstance(chosen, Refusal):
+        return chosen
+    facts, body, offer = chosen
     attribution = attribute(caller, facts, offer.provider.name)
     route = world.offers.routes.get(asked_model) if instead is None else None
     others = () if route is None else (route.cheaper, route.fallbacks)
-    return Request(endpoint, facts, exchange.body, offer, attribution, now_us, asked_model, *others)
+    return Request(endpoint, facts, body, offer, attribution, now_us, asked_model, *others)

@@ -1,0 +1,25 @@
+"""What the fields of requests do to their cost: `data/request_fields.csv`, whose every row names its source."""
+
+import csv
+import importlib.resources
+
+from pertoken.catalogs.providers import registry
+from pertoken.wire.request_rules import Does, RequestRules, Rule, Where
+
+
+def read() -> RequestRules:
+    """Return every reviewed rule."""
+    text = importlib.resources.files("pertoken.data").joinpath("request_fields.csv").read_text(encoding="utf-8")
+    rules = [
+        Rule(
+            row["format"],
+            row["provider"],
+            Where(row["where"]),
+            row["field"],
+            Does(row["does"]),
+            row["allows"],
+            row["note"],
+        )
+        for row in csv.DictReader(text.splitlines())
+    ]
+    return RequestRules(rules, registry())

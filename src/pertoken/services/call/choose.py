@@ -1,0 +1,111 @@
+"""What the client chose beside the model it named, read before the hold: it holds for the dearest."""
+
+from collections.abc import Sequence
+from decimal import ROUND_CEILING, Decimal
+from typing import NamedTuple
+
+from pertoken.core.errors import Code, Refusal
+from pertoken.core.money import parse_amount
+from pertoken.core.periods import FOREVER_US
+from pertoken.core.prices import Match, PriceRow, Source
+from pertoken.core.rates import Rates, Tier
+from pertoken.core.rating import REQUESTS
+from pertoken.core.units import TOKEN_UNITS
+from pertoken.ports import Exchange
+from pertoken.services.offers import Asked, Offer
+from pertoken.services.world import World
+from pertoken.wire import choices
+from pertoken.wire.choices import NOTHING, Cap, Choices
+from pertoken.wire.format import BadRequest, RequestFacts
+from pertoken.wire.routes import Endpoint
+
+MILLION = 1_000_000
+
+
+class Chosen(NamedTuple):
+    """A request with all that its client chose."""
+
+    facts: RequestFacts
+    body: bytes  # as it was read: mostly as it came
+    offer: Offer
+
+
+def choose(exchange: Exchange, endpoint: Endpoint, facts: RequestFacts, world: World, now_us: int) -> Chosen | Refusal:
+    """Return the request with its choices in the facts and the offer, or why they cannot be held for."""
+    offer = world.offers.find(facts.model, endpoint.wire, now_us, _asked(facts), bills=facts.bills)
+    if isinstance(offer, Refusal) or not facts.bills:
+        return offer if isinstance(offer, Refusal) else Chosen(facts, exchange.body, offer)
+    table = world.rules.of(endpoint.format.name, offer.provider.name)
+    try:
+        fields = choices.top_fields(exchange.body)
+        found = choices.read(table, fields, exchange.headers, exchange.query, offer.model)
+        if facts.server_tools:
+            found = choices.read_tools(table, fields, found)
+        body = choices.as_read(exchange.body, fields)
+        if found == NOTHING:
+            return Chosen(facts, body, offer)
+        facts = _with(facts, found)
+    except BadRequest as error:
+        return Refusal(Code.INVALID_REQUEST, error.message, error.param)
+    wider = _widen(endpoint, facts, found, world, now_us)
+    return wider if isinstance(wider, Refusal) else Chosen(facts, body, wider)
+
+
+def _asked(facts: RequestFacts) -> Asked:
+    return Asked(facts.service_tier, facts.speed, facts.region, facts.attributes)
+
+
+def _with(facts: RequestFacts, found: Choices) -> RequestFacts:
+    """Return the facts with what was chosen. Raises BadRequest where a choice is made twice."""
+    units = dict(facts.units_max)
+    for unit, most in found.units:
+        units[unit] = units.get(unit, 0) + most
+    return facts._replace(
+        service_tier=_one("service tier", facts.service_tier, found.service_tier),
+        speed=_one("speed", facts.speed, found.speed),
+        region=found.region,
+        attributes=found.attributes,
+        hidden_input=facts.hidden_input or found.hidden,
+        units_max=tuple(sorted(units.items())),
+        repeats=found.repeats,
+        output_more=found.output_bytes,
+    )
+
+
+def _one(what: str, one: str | None, other: str | None) -> str | None:
+    if one is not None and other is not None and one.lower() != other.lower():
+        raise BadRequest(f"the {what} is chosen twice, as {one!r} and as {other!r}")
+    return one if other is None else other
+
+
+def _widen(endpoint: Endpoint, facts: RequestFacts, found: Choices, world: World, now_us: int) -> Offer | Refusal:
+    """Return an offer with every set of prices that what was chosen could be rated at."""
+    asked = _asked(facts)
+    offer = world.offers.find(facts.model, endpoint.wire, now_us, asked)
+    if isinstance(offer, Refusal):
+        return offer
+    others = [model for model in found.models if model != offer.model]
+    wider = world.offers.or_any_of(offer, others, now_us, asked)
+    if isinstance(wider, Refusal) or found.cap is None:
+        return wider
+    return wider._replace(rates=(*wider.rates, _capped(wider.rates, found.cap, long_cache=facts.long_cache)))
+
+
+def _capped(rates: Sequence[Rates], cap: Cap, *, long_cache: bool) -> Rates:
+    """Return prices as high as the client accepts. A token that is written to a cache costs up to twice as much."""
+    first = rates[0]
+    written = 2 if long_cache else Decimal("1.25")
+    rows = {unit: row for unit, row in first.tiers[-1].rows.items() if unit not in TOKEN_UNITS}
+    rows["input_tokens"] = _row(first, "input_tokens", cap.input_million * written, MILLION)
+    rows["output_tokens"] = _row(first, "output_tokens", cap.output_million, MILLION)
+    if cap.request:
+        rows[REQUESTS] = _row(first, REQUESTS, cap.request, 1)
+    return Rates(first.provider, first.model, "USD", 0, FOREVER_US, (Tier(0, rows, {}, ()),))
+
+
+def _row(first: Rates, unit: str, dollars: Decimal, per: int) -> PriceRow:
+    amount = parse_amount(f"{dollars.quantize(Decimal(1).scaleb(-12), ROUND_CEILING):f}")
+    return PriceRow(
+        "", first.provider, first.model, Match.EQUALS, unit, amount, per, "USD", 0, FOREVER_US, 0, Source.OPERATOR,
+        "the highest price that the client accepts",
+    )  # fmt: skip

@@ -1,0 +1,337 @@
+"""What a client chooses beside the model it names: other models, a dearer tier, paid extras.
+
+The rules on fields, headers, query parameters and tools (`request_rules`) are applied to one request. What comes out is
+what the call may be served as and charged for, so that the hold covers it; or BadRequest, where that has no bound.
+
+A provider may read a field that is given twice in another way than we do, or one whose name is spelt with escapes. So a
+body whose fields do not each stand once in plain letters is sent on as it was read here.
+"""
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from pertoken.wire.body import decode
+from pertoken.wire.format import BadRequest
+from pertoken.wire.request_rules import Does, Rule, Table, Where, allowed, bare
+
+HeaderList = tuple[tuple[bytes, bytes], ...]
+Fields = dict[str, msgspec.Raw]
+
+UNITS_MAX = 1_000  # of one paid extra in one call; more is refused
+DEPTH_MAX = 20  # of a field that steers; deeper is refused
+
+# What stands inside these decides on money as well, so each of its fields must stand once, too.
+_NESTED = ("tools", "generationConfig", "generation_config")
+_KIND = ("type", "id")
+
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
+_value = msgspec.json.Decoder(float_hook=Decimal)
+_encode = msgspec.json.encode
+
+
+class Cap(NamedTuple):
+    """The highest prices that the client accepts, in dollars."""
+
+    input_million: Decimal
+    output_million: Decimal
+    request: Decimal
+
+
+class Choices(NamedTuple):
+    """What a request may be served as and charged for, beyond its own model at the standard price."""
+
+    models: tuple[str, ...] = ()
+    repeats: int = 1  # how many times a model may be run and charged
+    service_tier: str | None = None
+    speed: str | None = None
+    region: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+    units: tuple[tuple[str, int], ...] = ()
+    hidden: str | None = None
+    output_bytes: int = 0  # of what may be charged as output once more
+    cap: Cap | None = None
+
+
+NOTHING = Choices()
+
+
+def top_fields(body: bytes) -> Fields:
+    """Return the top-level fields of a body; of one that is given twice, the last. Raises BadRequest for no object."""
+    return decode(_fields, body)
+
+
+def as_read(body: bytes, fields: Fields) -> bytes:
+    """Return a body in which each field that decides on money stands once, as it was read: mostly `body` itself."""
+    changed = False
+    for key in _NESTED:
+        raw = fields.get(key)
+        if raw is not None:
+            once = _once(bytes(raw))
+            if len(once) != len(raw):
+                fields[key] = msgspec.Raw(once)
+                changed = True
+    once = _encode(fields)
+    return once if changed or len(once) != len(body) else body
+
+
+def _once(raw: bytes) -> bytes:
+    """Return an object, or the objects of a list, with each field once; anything else as it is."""
+    try:
+        return _encode(_objects.decode(raw) if raw[:1] == b"[" else _fields.decode(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return raw
+
+
+def read(table: Table, fields: Fields, headers: HeaderList, query: bytes, model: str) -> Choices:
+    """Return what the request chooses. Raises BadRequest for a choice whose cost has no bound.
+
+    A field that steers is put into `fields` anew, as it was read.
+    """
+    found = _of_head(table, headers, query) if table.has_headers or table.has_query else NOTHING
+    steering = None if table.plain.issuperset(fields) else [key for key in fields if key not in table.plain]
+    names = table.name(model) if table.names else ()
+    if not steering and not names:
+        return found
+    reader = _Reader(table, found)
+    for rule in names:
+        reader.apply(rule, model, "model", {})
+    for key in steering or ():
+        if key in table.outer or table.find(Where.BODY, key) is not None:
+            value = _parse(fields[key], key)
+            fields[key] = msgspec.Raw(_encode(value))
+            reader.field(key, value)
+        elif bare(key) in table.lookalikes:
+            likely = table.lookalikes[bare(key)]
+            raise BadRequest(f"{key}: some servers read this as {likely}; write {likely}", key)
+    return reader.choices()
+
+
+def read_tools(table: Table, fields: Fields, found: Choices) -> Choices:
+    """Return `found` with what the tools may cause that run at the provider. Raises BadRequest for one without bound.
+
+    A tool is an object with a type, or, as Gemini has it, one with a field for each tool.
+    """
+    tools = _parse(fields["tools"], "tools")
+    calls = _parse(fields["max_tool_calls"], "max_tool_calls") if "max_tool_calls" in fields else None
+    reader = _Reader(table, found)
+    for tool in tools if isinstance(tools, list) else [tools]:
+        if not isinstance(tool, dict):
+            continue
+        typed = "type" in tool
+        for kind in (str(tool["type"]),) if typed else tuple(tool):
+            options = tool if typed else tool[kind]
+            reader.tool(kind, {"max_tool_calls": calls, **(options if isinstance(options, dict) else {})})
+    return reader.choices()
+
+
+@lru_cache(maxsize=512)  # a client's calls come with the same head again and again
+def _of_head(table: Table, headers: HeaderList, query: bytes) -> Choices:
+    reader = _Reader(table, NOTHING)
+    named = [(Where.HEADER, name.decode("latin-1").lower(), value.decode("latin-1").strip()) for name, value in headers]
+    asked = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+    for where, name, text in [*named, *((Where.QUERY, *pair) for pair in asked)]:
+        rule = table.find(where, name)
+        if rule is not None:
+            reader.apply(rule, text, name, {})
+    return reader.choices()
+
+
+class _Reader:
+    """Gathers what the fields of one request choose."""
+
+    def __init__(self, table: Table, found: Choices) -> None:
+        self._table = table
+        self._models = list(found.models)
+        self._repeats = found.repeats
+        self._chosen: dict[Does, str | None] = {
+            Does.TIER: found.service_tier, Does.SPEED: found.speed, Does.REGION: found.region,
+        }  # fmt: skip
+        self._attributes = dict(found.attributes)
+        self._units = dict(found.units)
+        self._hidden = found.hidden
+        self._output_bytes = found.output_bytes
+        self._cap = found.cap
+        self._sellers: list[tuple[str, str]] = []
+
+    def choices(self) -> Choices:
+        """Return what was gathered. Raises BadRequest where who sells was chosen, and no highest price."""
+        if self._sellers and self._cap is None:
+            param, note = self._sellers[0]
+            raise BadRequest(f"{param}: {note}", param)
+        for unit, quantity in self._units.items():
+            if quantity > UNITS_MAX:
+                raise BadRequest(f"up to {quantity} {unit} in one call; at most {UNITS_MAX} can be held for", unit)
+        return Choices(
+            tuple(dict.fromkeys(self._models)),
+            self._repeats,
+            self._chosen[Does.TIER],
+            self._chosen[Does.SPEED],
+            self._chosen[Does.REGION],
+            tuple(sorted(self._attributes.items())),
+            tuple(sorted(self._units.items())),
+            self._hidden,
+            self._output_bytes,
+            self._cap,
+        )
+
+    def field(self, key: str, value: object) -> None:
+        """Take a top-level field of the body."""
+        if value is None:
+            return
+        rule = self._table.find(Where.BODY, key)
+        if rule is not None:
+            self.apply(rule, value, key, value if isinstance(value, dict) else {})
+        if key in self._table.outer:
+            self._inside(key, value)
+
+    def _inside(self, key: str, value: object) -> None:
+        for name, entry, holder in _entries(value, 0):
+            if name in _KIND and isinstance(entry, str):
+                rule = self._table.find(Where.BODY, f"{key}:{entry}")
+                if rule is not None:
+                    self.apply(rule, holder, f"{key}.{entry}", holder)
+            rule = self._table.find(Where.BODY, f"{key}.{name}")
+            if rule is not None and entry is not None:
+                self.apply(rule, entry, f"{key}.{name}", holder)
+
+    def tool(self, kind: str, options: dict[str, Any]) -> None:
+        """Take a tool."""
+        rule = self._table.find(Where.TOOL, kind)
+        if rule is None:
+            raise BadRequest(
+                f"tools: what the tool {kind!r} costs is not known here; newer releases of pertoken may know it",
+                "tools",
+            )
+        self.apply(rule, kind, f"tools.{kind}", options)
+
+    def apply(self, rule: Rule, value: object, param: str, holder: Mapping[str, Any]) -> None:
+        """Take one value by its rule; `holder` is the object it stands in. Raises BadRequest."""
+        match rule.does:
+            case Does.NONE | Does.READ:
+                pass
+            case Does.REFUSED | Does.SELLER:
+                self._refuse(rule, value, param)
+            case Does.TIER | Does.SPEED | Does.REGION:
+                self._choose(rule, value, param)
+            case Does.MODEL | Does.EACH:
+                self._name(rule, value, param)
+            case Does.UNIT:
+                self._charge(rule, holder, param)
+            case _:
+                self._note(rule, value, param)
+
+    def _refuse(self, rule: Rule, value: object, param: str) -> None:
+        if _is_allowed(rule, value):
+            return
+        if rule.does is Does.REFUSED:
+            raise BadRequest(f"{param}: {rule.note}", param)
+        self._sellers.append((param, rule.note))
+
+    def _name(self, rule: Rule, value: object, param: str) -> None:
+        named = [name.removeprefix("models/") for name in _names(value, param)]
+        self._models += named
+        if rule.does is Does.EACH:
+            self._repeats = max(self._repeats, 1 + len(named))
+
+    def _charge(self, rule: Rule, holder: Mapping[str, Any], param: str) -> None:
+        for unit, most in allowed(rule).items():
+            self._units[unit] = self._units.get(unit, 0) + _count(most, holder, param)
+
+    def _note(self, rule: Rule, value: object, param: str) -> None:
+        match rule.does:
+            case Does.REPEAT:
+                self._repeats = max(self._repeats, int(rule.allows))
+            case Does.ATTRIBUTE:
+                self._attributes[rule.allows] = _text(value, param)
+            case Does.HIDDEN:
+                self._hidden = self._hidden or f"{param}: {rule.note}"
+            case Does.OUTPUT:
+                self._output_bytes += len(_encode(value))
+            case Does.CAP:
+                self._cap = _cap(value, param)
+            case _:
+                raise AssertionError(rule)
+
+    def _choose(self, rule: Rule, value: object, param: str) -> None:
+        text = rule.allows or _text(value, param)
+        before = self._chosen[rule.does]
+        if before is not None and before.lower() != text.lower():
+            raise BadRequest(f"{param}: the {rule.does} is chosen twice, as {before!r} and as {text!r}", param)
+        self._chosen[rule.does] = text
+
+
+def _parse(raw: msgspec.Raw, key: str) -> Any:
+    try:
+        return _value.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(f"{key} cannot be read: {error}", key) from error
+
+
+def _entries(value: object, depth: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
+    """Yield (name, entry, the object it stands in) of every object inside a value."""
+    if depth > DEPTH_MAX:
+        raise BadRequest("a field that steers nests too deep")
+    if isinstance(value, dict):
+        for name, entry in value.items():
+            yield str(name), entry, value
+            yield from _entries(entry, depth + 1)
+    elif isinstance(value, list):
+        for entry in value:
+            yield from _entries(entry, depth + 1)
+
+
+def _is_allowed(rule: Rule, value: object) -> bool:
+    """Tell whether a value is one of those that the rule lets pass; what says no is one."""
+    if value is None or value is False or value in ("", [], {}):
+        return True
+    return isinstance(value, str) and bool(rule.allows) and value.lower() in rule.allows.split("|")
+
+
+def _text(value: object, param: str) -> str:
+    if not isinstance(value, str):
+        raise BadRequest(f"{param} must be a text, not {value!r:.80}", param)
+    return value
+
+
+def _names(value: object, param: str) -> list[str]:
+    """Return every model that a value names: texts, lists of them, objects with a `model`, or with names as keys."""
+    if isinstance(value, str):
+        return [value] if value else []
+    if isinstance(value, list):
+        return [name for entry in value for name in _names(entry, param)]
+    if isinstance(value, dict):
+        if "model" in value:
+            return _names(value["model"], param)
+        return [name for key, entry in value.items() for name in (key, *_names(entry, param))]
+    raise BadRequest(f"{param} must name models, not {value!r:.80}", param)
+
+
+def _count(most: str, holder: Mapping[str, Any], param: str) -> int:
+    """Return how many a rule allows: a number, or what the client says in a field, else a number: `max_uses?10`."""
+    field, optional, number = most.rpartition("?")
+    said = holder.get(field) if optional else None
+    if said is None or isinstance(said, bool):
+        return int(number)
+    if not isinstance(said, int) or said < 0:
+        raise BadRequest(f"{param}.{field} must be a non-negative whole number, not {said!r:.80}", param)
+    return said or int(number)
+
+
+def _cap(value: object, param: str) -> Cap:
+    """Return the highest prices that a client accepts. Raises BadRequest where one for tokens is missing."""
+    given = value if isinstance(value, dict) else {}
+    try:
+        prices = {name: Decimal(str(given.get(name, 0))) for name in ("prompt", "completion", "request", "image")}
+    except ArithmeticError as error:
+        raise BadRequest(f"{param} must be numbers", param) from error
+    if not all(price.is_finite() and price >= 0 for price in prices.values()) or not {"prompt", "completion"} <= set(
+        given
+    ):
+        raise BadRequest(f"{param} must have the highest price of prompt and of completion", param)
+    return Cap(prices["prompt"], prices["completion"], prices["request"] + prices["image"])

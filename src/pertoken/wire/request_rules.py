@@ -1,0 +1,160 @@
+"""Which field of a request does what to its cost: the shape of the rules, and finding the one on a field.
+
+The rules themselves are reviewed data (`data/request_fields.csv`, described in the README beside it).
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+_CAPITAL = re.compile("([A-Z])")
+
+
+class Does(StrEnum):
+    """What a field does to the cost of a call, the harmless first."""
+
+    NONE = "none"  # nothing that the bytes of the body do not bound
+    READ = "read"  # the format's own reader bounds it
+    HIDDEN = "hidden"  # the model may read more than the body shows
+    OUTPUT = "output"  # what it holds may be charged as output once more
+    ATTRIBUTE = "attribute"  # a condition of prices, such as the size of a search's context
+    UNIT = "unit"  # a paid extra, and how many at most
+    REPEAT = "repeat"  # the model may be run and charged so many times
+    REGION = "region"
+    SPEED = "speed"
+    TIER = "tier"
+    MODEL = "model"  # one of the models it names may be served instead
+    EACH = "each"  # every model it names may be run and charged
+    SELLER = "seller"  # who sells, at a price of his own: refused unless the request caps the price
+    CAP = "cap"  # the highest price per million tokens that the client accepts
+    REFUSED = "refused"
+
+
+SEVERITY = {does: rank for rank, does in enumerate(Does)}
+HARMLESS = (Does.NONE, Does.READ)
+
+
+class Where(StrEnum):
+    """Which part of a request a rule is about."""
+
+    BODY = "body"  # a top-level field; `a.b`: a field inside one; `a:kind`: an object of that type or id inside one
+    TOOL = "tool"  # a tool's type; of Gemini its name
+    HEADER = "header"
+    QUERY = "query"
+    NAME = "name"  # of a model
+    SERVED = "served"  # `key=value` that was asked for and may be served as what is allowed, where that has a price
+
+
+class Rule(NamedTuple):
+    """One reviewed row: what one field does at one provider, or at every one."""
+
+    format: str  # a format, or how the names of several begin; empty: every one
+    provider: str  # empty: every one
+    where: Where
+    field: str  # an asterisk at its end or beginning stands for anything
+    does: Does
+    allows: str = ""
+    note: str = ""
+
+
+class Table:
+    """The rules of one format at one provider."""
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._exact: dict[tuple[Where, str], Rule] = {}
+        self._starred: list[Rule] = []
+        for rule in rules:
+            if "*" in rule.field:
+                self._starred.append(rule)
+            else:
+                self._exact[rule.where, rule.field] = rule
+        self._starred.sort(key=lambda rule: -len(rule.field))
+        body = {field: rule for (where, field), rule in self._exact.items() if where is Where.BODY}
+        starred = [rule.field for rule in self._starred if rule.where is Where.BODY]
+        self.outer = frozenset(_top(field) for field in [*body, *starred] if field != _top(field))
+        self.plain = frozenset(field for field, rule in body.items() if rule.does in HARMLESS) - self.outer
+        self.lookalikes = {bare(field): field for field in body if field == _top(field)}
+        self.names = tuple(rule for rule in self._all() if rule.where is Where.NAME)
+        self.has_headers = any(rule.where is Where.HEADER for rule in self._all())
+        self.has_query = any(rule.where is Where.QUERY for rule in self._all())
+
+    def find(self, where: Where, field: str) -> Rule | None:
+        """Return the rule on a field, the closest; None where nobody has written one."""
+        rule = self._exact.get((where, field))
+        if rule is not None:
+            return rule
+        return next((one for one in self._starred if one.where is where and _fits(one.field, field)), None)
+
+    def name(self, model: str) -> list[Rule]:
+        """Return the rules on a model's name."""
+        return [rule for rule in self.names if _fits(rule.field, model)]
+
+    def _all(self) -> list[Rule]:
+        return [*self._exact.values(), *self._starred]
+
+
+class RequestRules:
+    """All rules. A provider that nobody has reviewed may be any: of the rules on a field the strictest holds."""
+
+    def __init__(self, rules: Iterable[Rule], reviewed: Iterable[str]) -> None:
+        self.rules = tuple(rules)
+        self._reviewed = frozenset(reviewed)
+        self.of = cache(self._of)
+
+    def served(self, provider: str, key: str, value: str) -> tuple[str, ...]:
+        """Return what `provider` may serve a call as that asked for `key=value`, in any format."""
+        asked = f"{key}={value}"
+        rules = (rule for rule in self.rules if rule.where is Where.SERVED and rule.field == asked)
+        return tuple(one for rule in rules if self._concerns(rule, provider) for one in rule.allows.split("|"))
+
+    def _of(self, format_name: str, provider: str) -> Table:
+        """Return the rules of a format at a provider."""
+        found: dict[tuple[Where, str], Rule] = {}
+        for rule in self.rules:
+            if not format_name.startswith(rule.format) or not self._concerns(rule, provider):
+                continue
+            for field in _spellings(rule, format_name):
+                key = (rule.where, field)
+                if key not in found or self._outranks(rule, found[key]):
+                    found[key] = rule._replace(field=field)
+        return Table(found.values())
+
+    def _concerns(self, rule: Rule, provider: str) -> bool:
+        return rule.provider in ("", provider) or provider not in self._reviewed
+
+    def _outranks(self, rule: Rule, other: Rule) -> bool:
+        if other.provider and rule.provider and rule.provider != other.provider:  # of a provider nobody has reviewed
+            return SEVERITY[rule.does] > SEVERITY[other.does]
+        return (bool(rule.provider), len(rule.format)) > (bool(other.provider), len(other.format))
+
+
+def bare(field: str) -> str:
+    """Return a field's name as the least strict of servers compares it: without case, dashes and underscores."""
+    return field.lower().replace("_", "").replace("-", "")
+
+
+def _spellings(rule: Rule, format_name: str) -> list[str]:
+    """Return every way to write a field: Gemini, as any protobuf service, takes each in camelCase and in snake_case."""
+    if not format_name.startswith("gemini") or rule.where not in (Where.BODY, Where.TOOL):
+        return [rule.field]
+    ways = [dict.fromkeys((part, _CAPITAL.sub(r"_\1", part).lower())) for part in rule.field.split(".")]
+    return [".".join(parts) for parts in product(*ways)]
+
+
+def _top(field: str) -> str:
+    return field.partition(".")[0].partition(":")[0]
+
+
+def _fits(pattern: str, field: str) -> bool:
+    head, star, tail = pattern.partition("*")
+    if not star:
+        return pattern == field
+    return len(field) >= len(head) + len(tail) and field.startswith(head) and field.endswith(tail)
+
+
+def allowed(rule: Rule) -> Mapping[str, str]:
+    """Return the `name=value` pairs that a rule allows."""
+    return dict(pair.partition("=")[::2] for pair in rule.allows.split(";") if pair)

@@ -1,0 +1,431 @@
+"""What a client chooses beside its model is held for at the dearest, or refused: every field, header and tool."""
+
+import csv
+import importlib.resources
+import json
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pertoken.catalogs import genai, history, providers, request_fields, rules
+from pertoken.catalogs.limits import ModelLimits
+from pertoken.core.bounds import FAMILIES, widest
+from pertoken.core.directory import Key
+from pertoken.core.errors import Code, Refusal
+from pertoken.core.money import format_amount
+from pertoken.core.periods import parse_time
+from pertoken.core.price_book import PriceBook, Sellers
+from pertoken.ports import Exchange, HeaderList, Ledger, Provider
+from pertoken.services.call.hold import amount_of, first_bound
+from pertoken.services.call.identify import Caller, Shown
+from pertoken.services.call.understand import Request, understand
+from pertoken.services.offers import Offers
+from pertoken.services.world import World
+from pertoken.wire import routes
+
+AT_US = parse_time("2026-11-27T12:00:00Z")
+LISTS = {name: row.prices_from for name, row in providers.registry().items() if row.prices_from}
+RULES = request_fields.read()
+HELLO = [{"role": "user", "content": "hi"}]
+CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
+GEMINI = "/v1beta/models/gemini-3.8-flash-tts:generateContent"
+PRO = "/v1beta/models/gemini-3.1-pro-preview:generateContent"
+CALLER = Caller(Key("key", "test", b"", None), Shown(None, {}))
+
+
+@pytest.fixture(scope="module")
+def book() -> PriceBook:
+    """Return the shipped price book, with what the registry knows of its sellers."""
+    rows = [*genai.read(AT_US), *history.read(AT_US), *rules.read(AT_US)]
+    return PriceBook(rows, Sellers(providers.names(), LISTS))
+
+
+class Desk:
+    """Understands requests as the gateway does, and says what would be held."""
+
+    def __init__(self, book: PriceBook) -> None:
+        self._book = book
+
+    def understand(
+        self, provider: str, path: str, body: object, headers: HeaderList, query: bytes
+    ) -> Request | Refusal:
+        """Return the request as the call's steps know it."""
+        endpoint = routes.find(path)
+        assert endpoint is not None, path
+        known = providers.registry().get(provider)
+        row = SimpleNamespace(
+            name=provider, wire=endpoint.wire, output_cap="max_tokens", prices_from=known.prices_from if known else ()
+        )
+        speakers = {provider: cast(Provider, row)}
+        ledger = cast(Ledger, SimpleNamespace(prices=self._book))
+        offers = Offers(ledger, speakers, {}, ModelLimits(), RULES.served)
+        world = cast(World, SimpleNamespace(offers=offers, rules=RULES))
+        data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
+        exchange = cast(Exchange, SimpleNamespace(body=data, headers=headers, query=query))
+        return understand(exchange, endpoint, CALLER, world, AT_US)
+
+    def held(
+        self, provider: str, path: str, body: object, headers: HeaderList = (), query: bytes = b""
+    ) -> int | Refusal:
+        """Return what a request is held for, in picos, or why it is refused."""
+        request = self.understand(provider, path, body, headers, query)
+        if isinstance(request, Refusal):
+            return request
+        bound = first_bound(request)
+        return bound if isinstance(bound, Refusal) else amount_of(request, bound)
+
+    def amount(self, *args: Any, **kwargs: Any) -> int:
+        """Return what a request is held for, in picos."""
+        held = self.held(*args, **kwargs)
+        assert isinstance(held, int), held
+        return held
+
+    def refusal(self, *args: Any, **kwargs: Any) -> Refusal:
+        """Return why a request is refused."""
+        held = self.held(*args, **kwargs)
+        assert isinstance(held, Refusal), format_amount(held)
+        return held
+
+
+@pytest.fixture(scope="module")
+def desk(book: PriceBook) -> Desk:
+    """Return a desk with the shipped prices."""
+    return Desk(book)
+
+
+def chat(model: str, **fields: object) -> dict[str, object]:
+    """Return a chat completion of two letters."""
+    return {"model": model, "messages": HELLO, "max_tokens": 100, **fields}
+
+
+def message(model: str = "claude-sonnet-4-5", **fields: object) -> dict[str, object]:
+    """Return a message of two letters."""
+    return {"model": model, "messages": HELLO, "max_tokens": 100, **fields}
+
+
+def respond(model: str = "gpt-5.6-sol", **fields: object) -> dict[str, object]:
+    """Return a request of Responses."""
+    return {"model": model, "input": "hi", "max_output_tokens": 100, **fields}
+
+
+def generate(**fields: object) -> dict[str, object]:
+    """Return a request of Gemini."""
+    return {"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 100}, **fields}
+
+
+@pytest.mark.parametrize("provider", ["openai", "somebody-new"])
+@pytest.mark.parametrize(
+    "choice",
+    [
+        {"models": ["o1-pro"]},
+        {"models": ["gpt-4o-mini", "o1-pro", "gpt-4o"]},
+        {"models": [{"model": "o1-pro"}]},
+        {"models": "o1-pro"},
+        {"fallbacks": ["o1-pro"]},
+        {"fallbacks": [{"gpt-4o-mini": ["o1-pro"]}]},
+        {"route": "fallback", "models": ["o1-pro"]},
+    ],
+)
+def test_other_models_are_held_for(book: PriceBook, provider: str, choice: dict[str, object]) -> None:
+    """A call that another model may serve is held for at the dearest of them all."""
+    rows = [row._replace(provider=provider) for row in book.rows if row.provider == "openai"]
+    desk = Desk(PriceBook(rows))
+
+    dearest = desk.amount(provider, CHAT, chat("o1-pro", **choice))
+
+    assert desk.amount(provider, CHAT, chat("gpt-4o-mini", **choice)) >= dearest
+    assert dearest > 100 * desk.amount(provider, CHAT, chat("gpt-4o-mini"))
+
+
+@pytest.mark.parametrize("choice", [{"models": ["openrouter/auto"]}, {"models": ["nobody/knows"]}])
+def test_an_unpriced_model_among_them_is_refused(desk: Desk, choice: dict[str, object]) -> None:
+    """A list with one model whose price is not known has no bound."""
+    refusal = desk.refusal("openrouter", CHAT, chat("openai/gpt-4o-mini", **choice))
+
+    assert refusal.code is Code.PRICE_UNKNOWN
+    assert str(choice["models"][0]) in refusal.message  # type: ignore[index]
+
+
+def test_the_widest_tokenizer_of_several_models_bounds_the_input(desk: Desk) -> None:
+    """A model that makes more tokens of the same bytes is bounded as itself, also as one of several."""
+    long = [{"role": "user", "content": "x" * 4_000}]
+    choice = {"models": ["anthropic/claude-opus-4.1"]}
+    alone = desk.amount("openrouter", CHAT, chat("anthropic/claude-opus-4.1", messages=long))
+
+    assert desk.amount("openrouter", CHAT, chat("openai/gpt-4o-mini", messages=long, **choice)) > alone
+
+
+@pytest.mark.parametrize("one", FAMILIES)
+@pytest.mark.parametrize("other", FAMILIES)
+def test_the_widest_family_is_no_narrower_than_either(one: str, other: str) -> None:
+    """What bounds two families bounds each."""
+    both = widest(FAMILIES[one], FAMILIES[other])
+
+    for family in (FAMILIES[one], FAMILIES[other]):
+        assert both.byte_factor_percent >= family.byte_factor_percent
+        assert both.count_factor_percent >= family.count_factor_percent
+        assert both.frame_tokens + both.message_tokens + both.tools_tokens + both.byte_extra >= (
+            family.frame_tokens + family.message_tokens + family.tools_tokens + family.byte_extra
+        )
+        assert both.single_digits or not family.single_digits
+
+
+@pytest.mark.parametrize(
+    ("fields", "headers"),
+    [
+        ({"serviceTier": "priority"}, ()),
+        ({"service_tier": "PRIORITY"}, ()),
+        ({}, ((b"x-vertex-ai-llm-shared-request-type", b"priority"),)),
+        ({}, ((b"x-vertex-ai-llm-shared-request-type", b" Priority "),)),
+    ],
+)
+@pytest.mark.parametrize("provider", ["google", "google-vertex", "somebody-new"])
+def test_a_tier_in_a_field_or_a_header(
+    book: PriceBook, provider: str, fields: dict[str, object], headers: HeaderList
+) -> None:
+    """A dearer tier is held for at its own price, wherever it is asked for; settling knows of it, too."""
+    rows = [row._replace(provider=provider) for row in book.rows if row.provider == "google"]
+    desk = Desk(PriceBook(rows))
+    standard = desk.amount(provider, GEMINI, generate())
+    request = desk.understand(provider, GEMINI, generate(**fields), headers, b"")
+
+    assert desk.amount(provider, GEMINI, generate(**fields), headers) > standard * 1.5
+    assert isinstance(request, Request)
+    assert str(request.facts.service_tier).lower() == "priority"
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "body", "headers"),
+    [
+        ("google", PRO, generate(), ((b"x-vertex-ai-llm-shared-request-type", b"brand-new"),)),
+        ("groq", CHAT, chat("openai/gpt-oss-120b", service_tier="performance"), ()),
+        ("openai", CHAT, chat("gpt-4o-mini", service_tier="scale"), ()),
+        ("openai", CHAT, chat("gpt-4o-mini", service_tier=" priority"), ()),
+        ("anthropic", MESSAGES, message(inference_geo="eu"), ()),
+        ("anthropic", MESSAGES, message(speed="fast"), ()),
+        ("anthropic", MESSAGES, message(fallbacks=[{"model": "claude-haiku-4-5", "speed": "fast"}]), ()),
+        ("anthropic", MESSAGES, message(fallbacks="default"), ()),
+        ("x-ai", CHAT, chat("grok-4.3", search_parameters={"mode": "auto"}), ()),
+    ],
+)
+def test_what_has_no_price_is_refused(
+    desk: Desk, provider: str, path: str, body: dict[str, object], headers: HeaderList
+) -> None:
+    """A tier, a region, a speed, a model or an extra without a price is refused as that."""
+    assert desk.refusal(provider, path, body, headers).code is Code.PRICE_UNKNOWN
+
+
+def test_a_tier_chosen_twice_is_refused(desk: Desk) -> None:
+    """A header that contradicts the body leaves open which of them counts."""
+    flex = ((b"x-vertex-ai-llm-shared-request-type", b"flex"),)
+
+    assert "twice" in desk.refusal("google", GEMINI, generate(serviceTier="priority"), flex).message
+    assert "twice" in desk.refusal("google", GEMINI, generate(serviceTier="flex", service_tier="priority")).message
+
+
+def test_the_project_of_the_client_may_have_a_dearer_tier(desk: Desk) -> None:
+    """What OpenAI may serve in priority, as a project is set, is held for as that."""
+    standard = desk.amount("openai", RESPONSES, respond())
+    priority = desk.amount("openai", RESPONSES, respond(service_tier="priority"))
+    auto = desk.amount("openai", RESPONSES, respond(service_tier="auto"))
+    project = desk.amount("openai", RESPONSES, respond(), ((b"openai-project", b"proj_1"),))
+
+    assert standard < priority
+    assert abs(auto - priority) < standard // 10
+    assert project == priority - (priority - project) >= auto - standard // 10
+    assert desk.amount("openai", RESPONSES, respond(service_tier="default")) < priority
+
+
+def test_a_part_of_what_was_asked_may_be_granted(desk: Desk) -> None:
+    """Cheap and dear choices together are held for as the dear one alone: the cheap one may not be granted."""
+    dear = desk.amount("anthropic", MESSAGES, message("claude-opus-4-8", inference_geo="us"))
+
+    assert dear > desk.amount("anthropic", MESSAGES, message("claude-opus-4-8"))
+    assert desk.amount("anthropic", MESSAGES, message("claude-opus-4-8", inference_geo="us", speed="fast")) > dear
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "body", "unit", "most"),
+    [
+        ("openai", RESPONSES, respond(tools=[{"type": "file_search"}]), "file_searches", 10),
+        ("openai", RESPONSES, respond(tools=[{"type": "file_search"}], max_tool_calls=3), "file_searches", 3),
+        ("openai", RESPONSES, respond(tools=[{"type": "code_interpreter", "container": {"type": "auto"}}]),
+         "code_sessions", 1),
+        ("openai", RESPONSES, respond(tools=[{"type": "code_interpreter",
+                                              "container": {"type": "auto", "memory_limit": "64g"}}]),
+         "code_sessions", 64),
+        ("openai", RESPONSES, respond(tools=[{"type": "shell", "environment": {"type": "container_auto",
+                                                                             "memory_limit": "new"}}]),
+         "code_sessions", 64),
+        ("openai", RESPONSES, respond(tools=[{"type": "web_search"}, {"type": "file_search"}]), "web_searches", 10),
+        ("anthropic", MESSAGES, message(tools=[{"type": "code_execution_20260521", "name": "c"}]), "code_sessions", 1),
+        ("anthropic", MESSAGES, message(tools=[{"type": "web_search_20260318", "name": "w", "max_uses": 7}]),
+         "web_searches", 7),
+        ("google", PRO, generate(tools=[{"googleMaps": {}}]), "map_queries", 10),
+        ("google", PRO, generate(tools={"google_maps": {}}), "map_queries", 10),
+        ("google", PRO, generate(tools=[{"googleSearch": {}}]), "web_searches", 10),
+        ("openrouter", CHAT, chat("anthropic/claude-haiku-5.5", plugins=[{"id": "web", "max_results": 3}]),
+         "web_searches", 3),
+        ("openrouter", CHAT, chat("anthropic/claude-haiku-5.5", plugins=[{"id": "web"}]), "web_searches", 5),
+        ("openrouter", CHAT, chat("anthropic/claude-haiku-5.5", tools=[{"type": "openrouter:web_search"}]),
+         "web_searches", 10),
+        ("openrouter", CHAT, chat("anthropic/claude-haiku-5.5", web_search_options={}), "web_searches", 1),
+    ],
+)  # fmt: skip
+def test_paid_extras_are_held_for(
+    desk: Desk, book: PriceBook, provider: str, path: str, body: dict[str, object], unit: str, most: int
+) -> None:
+    """The most of each paid extra that a request can cause is in its bound, at its price."""
+    request = desk.understand(provider, path, body, (), b"")
+    assert isinstance(request, Request), request
+    bound = first_bound(request)
+    assert not isinstance(bound, Refusal)
+    without = {**bound.quantities, unit: 0}
+    price = max(tier.price(unit).amount(most) for one in request.rates for tier in one.tiers)  # type: ignore[union-attr]
+
+    assert bound.quantities[unit] == most
+    assert price > 0
+    assert amount_of(request, bound) == amount_of(request, bound._replace(quantities=without)) + price  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "body", "said"),
+    [
+        ("openrouter", CHAT, chat("openai/gpt-4o-mini", provider={"order": ["dear"]}), "provider.order"),
+        ("openrouter", CHAT, chat("openai/gpt-4o-mini", provider={"only": ["dear"]}), "provider.only"),
+        ("openrouter", CHAT, chat("openai/gpt-4o-mini", provider={"sort": "throughput"}), "provider.sort"),
+        ("openrouter", CHAT, chat("openai/gpt-4o-mini", provider={"sort": {"by": "latency"}}), "provider.sort"),
+        ("openrouter", CHAT, chat("openai/gpt-4o-mini", preset="dear"), "preset"),
+        ("openrouter", CHAT, chat("openai/gpt-4o-mini", plugins=[{"id": "brand-new"}]), "plugin"),
+        ("openrouter", CHAT, chat("openai/gpt-4o-mini", plugins=[{"id": "auto-router"}]), "router"),
+        ("openai", CHAT, chat("gpt-4o-mini", extra_body={"service_tier": "priority"}), "extra_body"),
+        ("openai", CHAT, chat("gpt-4o-mini", best_of=20), "best_of"),
+        ("openai", CHAT, chat("gpt-4o-mini", Model="o1-pro"), "Model"),
+        ("openai", CHAT, chat("gpt-4o-mini", maxTokens=100_000), "maxTokens"),
+        ("openai", CHAT, chat("gpt-4o-mini", service_Tier="priority"), "service_Tier"),
+        ("openai", CHAT, chat("gpt-4o-mini", tools=[{"type": "brand_new"}]), "brand_new"),
+        ("openai", RESPONSES, respond(tools=[{"type": "image_generation"}]), "image_generation"),
+        ("openai", RESPONSES, respond(tools=[{"type": "brand_new"}]), "brand_new"),
+        ("openai", RESPONSES, respond(prompt={"id": "pmpt_1"}), "prompt"),
+        ("openai", RESPONSES, respond(reasoning={"mode": "pro"}), "reasoning.mode"),
+        ("groq", CHAT, chat("openai/gpt-oss-120b", compound_custom={"models": {}}), "compound_custom"),
+        ("anthropic", MESSAGES, message(tools=[{"type": "advisor_20260301", "model": "claude-opus-5"}]), "advisor"),
+        ("anthropic", MESSAGES, message(tools=[{"type": "brand_new_20270101"}]), "brand_new"),
+        ("anthropic", MESSAGES, message(billing_policy={"type": "billing_policy"}), "billing_policy"),
+        ("anthropic", MESSAGES, message(fallbacks=[{"model": "claude-haiku-4-5", "max_tokens": 9_000}]), "max_tokens"),
+        ("google", PRO, generate(tools=[{"exaAiSearch": {}}]), "exaAiSearch"),
+        ("google", PRO, generate(tools=[{"brandNew": {}}]), "brandNew"),
+        ("google", PRO, {"contents": [], "generationConfig": {"routingConfig": {"autoMode": {}}}}, "routingConfig"),
+        ("google", PRO, {"contents": [], "generation_config": {"routing_config": {"a": 1}}}, "routing_config"),
+    ],
+)
+def test_choices_without_a_bound_are_refused(
+    desk: Desk, provider: str, path: str, body: dict[str, object], said: str
+) -> None:
+    """What cannot be bounded is refused, and the field is named."""
+    refusal = desk.refusal(provider, path, body)
+
+    assert refusal.code is Code.INVALID_REQUEST
+    assert said in refusal.message
+
+
+def test_null_and_no_choose_nothing(desk: Desk) -> None:
+    """A field that is null, false or empty is as good as none."""
+    empty = {"models": None, "preset": None, "provider": {"order": [], "only": None, "zdr": False}, "plugins": []}
+
+    plain = desk.amount("openrouter", CHAT, chat("openai/gpt-4o-mini"))
+    assert plain <= desk.amount("openrouter", CHAT, chat("openai/gpt-4o-mini", **empty)) < plain * 4
+
+
+def test_a_highest_price_bounds_who_sells(desk: Desk) -> None:
+    """A client that says what it pays at most may choose the seller: that much is held, where it is above the list."""
+    asked = {"order": ["dear"], "max_price": {"prompt": 100, "completion": 200}}
+    cheap = {"order": ["dear"], "max_price": {"prompt": 0, "completion": "0"}}
+
+    assert desk.amount("openrouter", CHAT, chat("openai/gpt-4o-mini", provider=asked)) >= 100 * 200 * 10**6
+    assert desk.amount("openrouter", CHAT, chat("openai/gpt-4o-mini", provider=cheap)) >= desk.amount(
+        "openrouter", CHAT, chat("openai/gpt-4o-mini")
+    )
+    half = {"order": ["dear"], "max_price": {"prompt": 1}}
+    assert "max_price" in desk.refusal("openrouter", CHAT, chat("openai/gpt-4o-mini", provider=half)).message
+
+
+def test_each_fallback_may_be_charged(desk: Desk) -> None:
+    """A model that declines is charged as well as the one that takes over: each of three is held for at the dearest."""
+    choice = {"fallbacks": [{"model": "claude-opus-4-1"}, {"model": "claude-haiku-4-5"}]}
+    alone = desk.amount("anthropic", MESSAGES, message("claude-opus-4-1", **choice)) // 3
+
+    assert desk.amount("anthropic", MESSAGES, message(**choice)) >= 3 * alone
+    assert alone >= desk.amount("anthropic", MESSAGES, message("claude-opus-4-1"))
+
+
+def test_compaction_is_a_run_of_its_own(desk: Desk) -> None:
+    """A request that may compact is held for twice; one that clears is not."""
+    compact = {"edits": [{"type": "compact_20260112"}]}
+    clear = {"edits": [{"type": "clear_tool_uses_20250919"}]}
+
+    assert desk.amount("anthropic", MESSAGES, message(context_management=compact)) > 1.9 * desk.amount(
+        "anthropic", MESSAGES, message(context_management=clear)
+    )
+
+
+def test_a_prediction_may_be_charged_as_output(desk: Desk) -> None:
+    """Rejected words of a prediction are charged as output, beside the answer."""
+    long = {"type": "content", "content": "word " * 1_000}
+    output = 5_000 * 600_000  # gpt-4o-mini's output, in picos
+
+    assert desk.amount("openai", CHAT, chat("gpt-4o-mini", prediction=long)) > output
+
+
+@pytest.mark.parametrize("query", [b"fields=candidates", b"%24fields=candidates", b"alt=proto", b"alt=sse&fields=x"])
+def test_an_answer_without_usage_cannot_be_asked_for(desk: Desk, query: bytes) -> None:
+    """Query parameters that cut the usage out of an answer are refused."""
+    assert desk.refusal("google", PRO, generate(), (), query).code is Code.INVALID_REQUEST
+    assert desk.amount("google", PRO, generate(), (), b"alt=sse&prettyPrint=false") > 0
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "sent"),
+    [
+        (CHAT, b'{"model":"o1-pro","messages":[],"model":"gpt-4o-mini"}', b'{"model":"gpt-4o-mini","messages":[]}'),
+        (CHAT, b'{"\\u006dodel":"o1-pro","messages":[],"model":"gpt-4o-mini"}',
+         b'{"model":"gpt-4o-mini","messages":[]}'),
+        (CHAT, b'{"model": "gpt-4o-mini", "messages": []}', b'{"model":"gpt-4o-mini","messages":[]}'),
+        (CHAT, b'{"model":"gpt-4o-mini","messages":[],"n":9,"n":1}', b'{"model":"gpt-4o-mini","messages":[],"n":1}'),
+        (CHAT, b'{"model":"gpt-4o-mini","messages":[],"tools":[{"type":"live_search","type":"function"}]}',
+         b'{"model":"gpt-4o-mini","messages":[],"tools":[{"type":"function"}]}'),
+        (CHAT, b'{"model":"gpt-4o-mini","messages":[],"models":[{"model":"o1-pro","model":"gpt-4o"}]}',
+         b'{"model":"gpt-4o-mini","messages":[],"models":[{"model":"gpt-4o"}]}'),
+        (PRO, b'{"contents":[],"generationConfig":{"candidateCount":8,"candidateCount":1}}',
+         b'{"contents":[],"generationConfig":{"candidateCount":1}}'),
+    ],
+)  # fmt: skip
+def test_each_field_is_sent_once_as_it_was_read(desk: Desk, path: str, body: bytes, sent: bytes) -> None:
+    """A provider that takes the first of two fields, or another spelling, cannot read another request than we did."""
+    request = desk.understand("google" if path == PRO else "openai", path, body, (), b"")
+
+    assert isinstance(request, Request), request
+    assert request.body == sent
+
+
+def test_a_body_in_compact_form_is_sent_as_it_came(desk: Desk) -> None:
+    """Nothing of a body whose fields each stand once is written anew, not even its numbers and spaces inside."""
+    body = (
+        b'{"model":"gpt-4o-mini","messages":[ {"role":"user", "content":"hi"}],"temperature":0.70,"brand_new":{"a": 1}}'
+    )
+    request = desk.understand("openai", CHAT, body, (), b"")
+
+    assert isinstance(request, Request)
+    assert request.body is body
+
+
+def test_every_row_has_source_and_date() -> None:
+    """Each reviewed row says who says so and when it was read."""
+    text = importlib.resources.files("pertoken.data").joinpath("request_fields.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+
+    assert all(row["source"] and row["as_of"] >= "2026-11" for row in rows)
+    assert all(row["note"] for row in rows if row["does"] in ("refused", "seller", "hidden"))
+    assert all(row["provider"] in ("", *providers.registry()) for row in rows)
+    assert len({(row["format"], row["provider"], row["where"], row["field"]) for row in rows}) == len(rows)
