@@ -5,6 +5,7 @@ import importlib.resources
 import json
 from types import SimpleNamespace
 from typing import Any, cast
+from urllib.parse import quote
 
 import pytest
 
@@ -20,9 +21,10 @@ from pertoken.ports import Exchange, HeaderList, Ledger, Provider
 from pertoken.services.call.hold import amount_of, first_bound
 from pertoken.services.call.identify import Caller, Shown
 from pertoken.services.call.understand import Request, understand
-from pertoken.services.offers import Offers
+from pertoken.services.offers import Offers, Route
 from pertoken.services.world import World
 from pertoken.wire import routes
+from pertoken.wire.request_rules import HARMLESS, Does, Rule, Where
 
 AT_US = parse_time("2026-11-27T12:00:00Z")
 LISTS = {name: row.prices_from for name, row in providers.registry().items() if row.prices_from}
@@ -31,6 +33,7 @@ HELLO = [{"role": "user", "content": "hi"}]
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 GEMINI = "/v1beta/models/gemini-3.8-flash-tts:generateContent"
 PRO = "/v1beta/models/gemini-3.1-pro-preview:generateContent"
+EMBED = "/v1beta/models/gemini-embedding-001:embedContent"
 CALLER = Caller(Key("key", "test", b"", None), Shown(None, {}))
 
 
@@ -44,8 +47,9 @@ def book() -> PriceBook:
 class Desk:
     """Understands requests as the gateway does, and says what would be held."""
 
-    def __init__(self, book: PriceBook) -> None:
+    def __init__(self, book: PriceBook, named: dict[str, Route] | None = None) -> None:
         self._book = book
+        self._named = named or {}
 
     def understand(
         self, provider: str, path: str, body: object, headers: HeaderList, query: bytes
@@ -59,7 +63,7 @@ class Desk:
         )
         speakers = {provider: cast(Provider, row)}
         ledger = cast(Ledger, SimpleNamespace(prices=self._book))
-        offers = Offers(ledger, speakers, {}, ModelLimits(), RULES.served)
+        offers = Offers(ledger, speakers, self._named, ModelLimits(), RULES.served)
         world = cast(World, SimpleNamespace(offers=offers, rules=RULES))
         data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
         exchange = cast(Exchange, SimpleNamespace(body=data, headers=headers, query=query))
@@ -397,6 +401,8 @@ def test_an_answer_without_usage_cannot_be_asked_for(desk: Desk, query: bytes) -
          b'{"model":"gpt-4o-mini","messages":[],"tools":[{"type":"function"}]}'),
         (CHAT, b'{"model":"gpt-4o-mini","messages":[],"models":[{"model":"o1-pro","model":"gpt-4o"}]}',
          b'{"model":"gpt-4o-mini","messages":[],"models":[{"model":"gpt-4o"}]}'),
+        (CHAT, b'{"model":"gpt-4o-mini","messages":[],"reasoning":{"effort":"low","x":0.70,"x":0.50}}',
+         b'{"model":"gpt-4o-mini","messages":[],"reasoning":{"effort":"low","x":0.50}}'),
         (PRO, b'{"contents":[],"generationConfig":{"candidateCount":8,"candidateCount":1}}',
          b'{"contents":[],"generationConfig":{"candidateCount":1}}'),
     ],
@@ -420,6 +426,16 @@ def test_a_body_in_compact_form_is_sent_as_it_came(desk: Desk) -> None:
     assert request.body is body
 
 
+def test_numbers_of_a_field_that_steers_stay_numbers(desk: Desk) -> None:
+    """A field that is looked into is sent on with its values as they were."""
+    body = b'{"contents":[],"generationConfig":{"temperature":0.70,"topP":1e-3,"responseSchema":%b}, "tools":[]}'
+    deep = b'{"type":"object","properties":{"routingConfig":' * 90 + b'{"type":"string"}' + b"}}" * 90
+    request = desk.understand("google", PRO, body % deep, (), b"")
+
+    assert isinstance(request, Request), request
+    assert json.loads(request.body) == json.loads(body % deep)
+
+
 def test_every_row_has_source_and_date() -> None:
     """Each reviewed row says who says so and when it was read."""
     text = importlib.resources.files("pertoken.data").joinpath("request_fields.csv").read_text(encoding="utf-8")
@@ -429,3 +445,70 @@ def test_every_row_has_source_and_date() -> None:
     assert all(row["note"] for row in rows if row["does"] in ("refused", "seller", "hidden"))
     assert all(row["provider"] in ("", *providers.registry()) for row in rows)
     assert len({(row["format"], row["provider"], row["where"], row["field"]) for row in rows}) == len(rows)
+
+
+ACTED_UPON = [rule for rule in RULES.rules if rule.does not in HARMLESS and rule.where is not Where.SERVED]
+PATHS = {
+    "openai.chat": (CHAT, chat("gpt-5.6-sol"), "openai"),
+    "openai.responses": (RESPONSES, respond(), "openai"),
+    "anthropic.messages": (MESSAGES, message(), "anthropic"),
+    "gemini.generate": (PRO, generate(), "google"),
+    "gemini.embed": (EMBED, {"content": {"parts": [{"text": "hi"}]}}, "google"),
+    "openai.embeddings": ("/v1/embeddings", {"model": "text-embedding-3-small", "input": "hi"}, "openai"),
+}
+TEXTS = (Does.MODEL, Does.EACH, Does.TIER, Does.SPEED, Does.REGION)
+
+
+def sample(does: Does) -> object:
+    """Return a value that a rule acts upon."""
+    if does is Does.CAP:
+        return {"prompt": 900, "completion": 900}
+    return {Does.OUTPUT: "dear " * 99, **dict.fromkeys(TEXTS, "nobody-knows")}.get(does, "dear")
+
+
+def using(rule: Rule, body: dict[str, object]) -> tuple[dict[str, object], HeaderList, bytes]:
+    """Return a request with the field of a rule in it: body, headers and query."""
+    field, value = rule.field.replace("*", "zzz"), sample(rule.does)
+    if rule.where is Where.HEADER:
+        return body, ((field.encode(), str(value).encode()),), b""
+    if rule.where is Where.QUERY:
+        return body, (), f"{quote(field)}={value}".encode()
+    if rule.where is Where.NAME:
+        return {**body, "model": field}, (), b""
+    if rule.where is Where.TOOL:
+        return {**body, "tools": [{field: {}} if "contents" in body else {"type": field}]}, (), b""
+    key, _, inner = field.partition(".")
+    outer, _, kind = field.partition(":")
+    if kind:
+        return {**body, outer: [{"type": kind}]}, (), b""
+    if inner and isinstance(body.get(key), dict):
+        return {**body, key: {**cast(dict[str, object], body[key]), inner: value}}, (), b""
+    return {**body, key: {"model": body["model"], inner: value} if inner else value}, (), b""
+
+
+@pytest.mark.parametrize("rule", ACTED_UPON, ids=lambda rule: f"{rule.format or 'any'}-{rule.provider}-{rule.field}")
+def test_every_listed_field_is_acted_upon(book: PriceBook, rule: Rule) -> None:
+    """Each field that steers makes the call dearer, or is refused, or is a condition of its price."""
+    for wire_format, (path, body, provider) in PATHS.items():
+        if not wire_format.startswith(rule.format) or (rule.where is Where.TOOL and "embed" in wire_format):
+            continue
+        name = rule.provider or provider
+        rows = [row._replace(provider=name) for row in book.rows if row.provider == provider]
+        field = rule.field.replace("*", "zzz")
+        desk = Desk(PriceBook(rows), {field: Route(name, field, "gpt-5.6-sol")})
+        if RULES.of(wire_format, name).find(rule.where, field) != rule:
+            continue  # another row is closer
+        chosen = using(rule, body)
+        held, request = desk.held(name, path, *chosen), desk.understand(name, path, *chosen)
+        plain = desk.amount(name, path, body)
+
+        if isinstance(held, Refusal):
+            assert held.code is (Code.PRICE_UNKNOWN if rule.does in (*TEXTS, Does.UNIT) else Code.INVALID_REQUEST), held
+        elif rule.does is Does.ATTRIBUTE:
+            assert isinstance(request, Request)
+            assert request.facts.attributes == ((rule.allows, "dear"),)
+        elif rule.allows == "auto":
+            assert held > plain * 1.5 or "embed" in path  # which have no dearer tier
+        else:
+            assert rule.does in (Does.UNIT, Does.HIDDEN, Does.OUTPUT, Does.REPEAT, Does.CAP), rule
+            assert held > plain * 1.01

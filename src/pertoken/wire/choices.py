@@ -7,7 +7,7 @@ A provider may read a field that is given twice in another way than we do, or on
 body whose fields do not each stand once in plain letters is sent on as it was read here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -23,7 +23,6 @@ HeaderList = tuple[tuple[bytes, bytes], ...]
 Fields = dict[str, msgspec.Raw]
 
 UNITS_MAX = 1_000  # of one paid extra in one call; more is refused
-DEPTH_MAX = 20  # of a field that steers; deeper is refused
 
 # What stands inside these decides on money as well, so each of its fields must stand once, too.
 _NESTED = ("tools", "generationConfig", "generation_config")
@@ -32,7 +31,7 @@ _KIND = ("type", "id")
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _objects = msgspec.json.Decoder(list[dict[str, msgspec.Raw]])
 _value = msgspec.json.Decoder(float_hook=Decimal)
-_encode = msgspec.json.encode
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Cap(NamedTuple):
@@ -191,14 +190,22 @@ class _Reader:
             self._inside(key, value)
 
     def _inside(self, key: str, value: object) -> None:
-        for name, entry, holder in _entries(value, 0):
-            if name in _KIND and isinstance(entry, str):
-                rule = self._table.find(Where.BODY, f"{key}:{entry}")
-                if rule is not None:
-                    self.apply(rule, holder, f"{key}.{entry}", holder)
-            rule = self._table.find(Where.BODY, f"{key}.{name}")
-            if rule is not None and entry is not None:
-                self.apply(rule, entry, f"{key}.{name}", holder)
+        """Take what stands inside: the fields of an object, or of each in a list, and the kinds of those one below."""
+        for holder in _objects_in(value):
+            for name, entry in holder.items():
+                rule = self._table.find(Where.BODY, f"{key}.{name}")
+                if rule is not None and entry is not None:
+                    self.apply(rule, entry, f"{key}.{name}", holder)
+            below = [one for entry in holder.values() if isinstance(entry, list) for one in _objects_in(entry)]
+            for one in (holder, *below):
+                self._kind(key, one)
+
+    def _kind(self, key: str, one: dict[str, Any]) -> None:
+        for name in _KIND:
+            kind = one.get(name)
+            rule = self._table.find(Where.BODY, f"{key}:{kind}") if isinstance(kind, str) else None
+            if rule is not None:
+                self.apply(rule, one, f"{key}.{kind}", one)
 
     def tool(self, kind: str, options: dict[str, Any]) -> None:
         """Take a tool."""
@@ -273,17 +280,9 @@ def _parse(raw: msgspec.Raw, key: str) -> Any:
         raise BadRequest(f"{key} cannot be read: {error}", key) from error
 
 
-def _entries(value: object, depth: int) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """Yield (name, entry, the object it stands in) of every object inside a value."""
-    if depth > DEPTH_MAX:
-        raise BadRequest("a field that steers nests too deep")
-    if isinstance(value, dict):
-        for name, entry in value.items():
-            yield str(name), entry, value
-            yield from _entries(entry, depth + 1)
-    elif isinstance(value, list):
-        for entry in value:
-            yield from _entries(entry, depth + 1)
+def _objects_in(value: object) -> list[dict[str, Any]]:
+    """Return an object, or the objects of a list."""
+    return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
 
 
 def _is_allowed(rule: Rule, value: object) -> bool:

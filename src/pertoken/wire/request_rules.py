@@ -73,8 +73,9 @@ class Table:
                 self._exact[rule.where, rule.field] = rule
         self._starred.sort(key=lambda rule: -len(rule.field))
         body = {field: rule for (where, field), rule in self._exact.items() if where is Where.BODY}
-        starred = [rule.field for rule in self._starred if rule.where is Where.BODY]
-        self.outer = frozenset(_top(field) for field in [*body, *starred] if field != _top(field))
+        starred = [rule for rule in self._starred if rule.where is Where.BODY]
+        inner = [rule for rule in [*body.values(), *starred] if rule.field != _top(rule.field)]
+        self.outer = frozenset(_top(rule.field) for rule in inner if rule.does not in HARMLESS)
         self.plain = frozenset(field for field, rule in body.items() if rule.does in HARMLESS) - self.outer
         self.lookalikes = {bare(field): field for field in body if field == _top(field)}
         self.names = tuple(rule for rule in self._all() if rule.where is Where.NAME)
