@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from pertoken.wire.body import decode
+from pertoken.wire.content import has_any
 from pertoken.wire.format import BadRequest
 from pertoken.wire.request_rules import Does, Rule, Table, Where, allowed, bare
 
@@ -93,14 +94,14 @@ def read(table: Table, fields: Fields, headers: HeaderList, query: bytes, model:
     A field that steers is put into `fields` anew, as it was read.
     """
     found = _of_head(table, headers, query) if table.has_headers or table.has_query else NOTHING
-    steering = None if table.plain.issuperset(fields) else [key for key in fields if key not in table.plain]
+    steering = () if table.plain.issuperset(fields) else [key for key in fields if _steers(table, key, fields[key])]
     names = table.name(model) if table.names else ()
     if not steering and not names:
         return found
     reader = _Reader(table, found)
     for rule in names:
         reader.apply(rule, model, "model", {})
-    for key in steering or ():
+    for key in steering:
         if key in table.outer or table.find(Where.BODY, key) is not None:
             value = _parse(fields[key], key)
             fields[key] = msgspec.Raw(_encode(value))
@@ -109,6 +110,14 @@ def read(table: Table, fields: Fields, headers: HeaderList, query: bytes, model:
             likely = table.lookalikes[bare(key)]
             raise BadRequest(f"{key}: some servers read this as {likely}; write {likely}", key)
     return reader.choices()
+
+
+def _steers(table: Table, key: str, raw: msgspec.Raw) -> bool:
+    """Tell whether a field may steer: of one that is harmless itself, without reading what stands inside."""
+    if key in table.plain:
+        return False
+    needles = table.needles.get(key)
+    return needles is None or b"\\" in bytes(raw) or has_any(bytes(raw), needles)
 
 
 def read_tools(table: Table, fields: Fields, found: Choices) -> Choices:

@@ -1,6 +1,5 @@
 """OpenAI Responses. https://platform.openai.com/docs/api-reference/responses, as read on 2026-11-23."""
 
-import re
 from typing import Any
 
 import msgspec
@@ -28,7 +27,9 @@ CONTAINER_TOOLS = ("code_interpreter", "shell")
 # tools, 2026-11-27). One that the client names was started, and charged, by an earlier call or not: one is held.
 SESSIONS: dict[str | None, int] = {None: 1, "1g": 1, "4g": 4, "16g": 16, "64g": 64}
 
-_MEDIA = re.compile(rb'"(?:input_image|input_audio|input_file|computer_screenshot|image_generation_call)"')
+_MEDIA = (
+    b'"input_image"', b'"input_audio"', b'"input_file"', b'"computer_screenshot"', b'"image_generation_call"',
+)  # fmt: skip
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _SHOWN = ("content", "encrypted_content", "output", "arguments", "input", "action", "operation", "tools", "result")
 _LABELS = frozenset({"type", "id", "status", "detail"})
@@ -93,7 +94,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         model=request.model,
         stream=bool(request.stream),
         output_max=positive_count(request.max_output_tokens, "max_output_tokens"),
-        has_media=_MEDIA.search(content.plain(body)) is not None,
+        has_media=content.has_any(content.plain(body), _MEDIA),
         has_tools=bool(request.tools),
         server_tools=any(kind not in CLIENT_TOOLS for kind in kinds),
         hidden_input=_hidden(request, kinds),

@@ -76,6 +76,7 @@ class Table:
         starred = [rule for rule in self._starred if rule.where is Where.BODY]
         inner = [rule for rule in [*body.values(), *starred] if rule.field != _top(rule.field)]
         self.outer = frozenset(_top(rule.field) for rule in inner if rule.does not in HARMLESS)
+        self.needles = {key: _needles(key, inner) for key in self.outer if key in body and body[key].does in HARMLESS}
         self.plain = frozenset(field for field, rule in body.items() if rule.does in HARMLESS) - self.outer
         self.lookalikes = {bare(field): field for field in body if field == _top(field)}
         self.names = tuple(rule for rule in self._all() if rule.where is Where.NAME)
@@ -135,6 +136,12 @@ class RequestRules:
 def bare(field: str) -> str:
     """Return a field's name as the least strict of servers compares it: without case, dashes and underscores."""
     return field.lower().replace("_", "").replace("-", "")
+
+
+def _needles(key: str, inner: Iterable[Rule]) -> tuple[bytes, ...]:
+    """Return what stands in the JSON of a harmless field wherever something inside it steers."""
+    steering = [rule.field for rule in inner if _top(rule.field) == key and rule.does not in HARMLESS]
+    return tuple(f'"{field.removeprefix(key)[1:].rstrip("*")}'.encode() for field in steering)
 
 
 def _spellings(rule: Rule, format_name: str) -> list[str]:
