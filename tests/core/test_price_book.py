@@ -175,6 +175,19 @@ def test_conditions_combine_or_refuse(rows: list[PriceRow], asked: Context, pric
     assert found.amount_picos / found.per * 10**6 == pytest.approx(price)
 
 
+def test_what_is_charged_with_every_model_sells_none() -> None:
+    """A price of an extra for all models adds to a model that is known; it makes no unknown one known."""
+    session = row(3, unit="code_sessions", per=1, match=Match.PREFIX, model="")
+    every = row(5, match=Match.PREFIX, model="")
+    known = PriceBook([row(8), session]).resolve("openai", "o3", JUNE)
+
+    assert isinstance(known, Rates)
+    assert {"input_tokens", "code_sessions"} <= set(known.at(0).rows)
+    assert amount_of(PriceBook([row(8), session]), "o9") == "no price known for 'o9' at openai"
+    assert PriceBook([session]).providers_of("o9", JUNE, ["openai"]) == []
+    assert amount_of(PriceBook([every]), "o9") == 5
+
+
 def test_a_row_prices_what_it_says_it_covers() -> None:
     """A unit without a row of its own takes its container's price only where that row says so."""
     covering = PriceBook([row(2)]).resolve("openai", "o3", JUNE)

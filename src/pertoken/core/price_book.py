@@ -14,6 +14,7 @@ from pertoken.core.dearest import Dearest, dearest_of
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.prices import SNAPSHOT_SUFFIX, TRUST, Clause, Match, PriceRow, Source
 from pertoken.core.rates import NoPrice, Rates, Step, Tier, factors_on
+from pertoken.core.units import TOKEN_UNITS
 
 
 class Sellers(NamedTuple):
@@ -212,8 +213,8 @@ def _in_force(
 
 
 def _names_a_model(row: PriceRow) -> bool:
-    """Tell whether a row prices this model: what a provider charges with every model says of none that it is sold."""
-    return not row.is_factor and bool(row.model)
+    """Tell whether a row says that a model is sold: what is charged beside tokens with every model says it of none."""
+    return not row.is_factor and (bool(row.model) or row.unit in TOKEN_UNITS)
 
 
 def _span(candidates: Iterable[tuple[int, PriceRow]], at_us: int) -> tuple[int, int]:
