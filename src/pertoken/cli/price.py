@@ -96,7 +96,7 @@ def history(model: str, provider: str | None, believed: str | None, db: str | No
     found = []
     for name in [provider] if provider else book.providers:
         of_provider = [row for _, row in book.candidates(name, model)]
-        if any(not row.is_factor for row in of_provider):
+        if any(row.sells for row in of_provider):
             found += of_provider
     found.sort(key=lambda row: (row.provider, row.unit, row.input_above or 0, row.conditions, row.valid_from_us))
     rows = [price_fields(row) for row in found]

@@ -14,7 +14,6 @@ from pertoken.core.dearest import Dearest, dearest_of
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.prices import SNAPSHOT_SUFFIX, TRUST, Clause, Match, PriceRow, Source
 from pertoken.core.rates import NoPrice, Rates, Step, Tier, factors_on
-from pertoken.core.units import TOKEN_UNITS
 
 
 class Sellers(NamedTuple):
@@ -187,8 +186,8 @@ def _in_force(
         return NoPrice(f"no price {why}", valid_from, valid_to)
 
     live = [(exact, row) for exact, row in candidates if row.valid_from_us <= at_us < row.valid_to_us]
-    if not any(_names_a_model(row) for _, row in live):
-        lack = "in force" if any(_names_a_model(row) for _, row in candidates) else "known"
+    if not any(row.sells for _, row in live):
+        lack = "in force" if any(row.sells for _, row in candidates) else "known"
         return refused(f"{lack} for {model!r} at {provider}")
     asked = context.asked()
     fitting = [
@@ -210,11 +209,6 @@ def _in_force(
     if len(currencies) > 1:
         return refused(f"of {model!r} at {provider} in one currency, but in {' and '.join(currencies)}")
     return Rates(provider, model, currencies[0], valid_from, valid_to, _tiers(chosen, factors))
-
-
-def _names_a_model(row: PriceRow) -> bool:
-    """Tell whether a row says that a model is sold: what is charged beside tokens with every model says it of none."""
-    return not row.is_factor and (bool(row.model) or row.unit in TOKEN_UNITS)
 
 
 def _span(candidates: Iterable[tuple[int, PriceRow]], at_us: int) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pertoken.core.conditions import Conditions
 from pertoken.core.periods import Window
+from pertoken.core.units import TOKEN_UNITS
 
 SNAPSHOT_SUFFIX = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|latest)$")
 
@@ -76,6 +77,11 @@ class PriceRow(NamedTuple):
     stacks: bool = True  # False: a factor that no other one may join
     quota: Quota | None = None
     superseded_at_us: int | None = None  # when it was withdrawn, or a newer row took its place
+
+    @property
+    def sells(self) -> bool:
+        """Whether it says that a model is sold: what is charged beside tokens with every model says it of none."""
+        return not self.is_factor and (bool(self.model) or self.unit in TOKEN_UNITS)
 
 
 _IDENTIFYING = [

@@ -27,7 +27,7 @@ def show_prices(
         rates = book.resolve(name, model, at_us, context)
         if isinstance(rates, Rates):
             shown |= {row.price_id: row for tier in rates.tiers for row in tier.all_rows()}
-        elif any(not row.is_factor for _, row in book.candidates(name, model)):
+        elif any(row.sells for _, row in book.candidates(name, model)):
             reasons.append(rates.reason)
     if not shown:
         why = "; ".join(reasons[:3]) or f"no price in force for {model!r}"
