@@ -406,6 +406,27 @@ def test_each_fallback_may_be_charged(desk: Desk) -> None:
     assert alone >= desk.amount("anthropic", MESSAGES, message("claude-opus-4-1"))
 
 
+@pytest.mark.parametrize(
+    ("provider", "path", "body"),
+    [
+        ("anthropic", MESSAGES, message(thread={"type": "continue", "previous_message_id": "msg_1"})),
+        ("anthropic", MESSAGES, message(tools=[{"type": "web_fetch_20260318", "name": "f"}])),
+        ("openai", RESPONSES, respond(tools=[{"type": "mcp", "server_url": "x"}])),
+        ("openrouter", CHAT, chat("anthropic/claude-haiku-5.5", plugins=[{"id": "file-parser"}])),
+        ("google", PRO, generate(tools=[{"urlContext": {}}])),
+        ("google", PRO, generate(continuationToken="t")),
+    ],
+)
+def test_hidden_input_is_held_for(desk: Desk, provider: str, path: str, body: dict[str, object]) -> None:
+    """What lets the model read more than the body shows is held for with all that the model can read."""
+    request = desk.understand(provider, path, body, (), b"")
+    assert isinstance(request, Request)
+    bound = first_bound(request)
+
+    assert not isinstance(bound, Refusal)
+    assert bound.quantities["input_tokens"] >= (request.limits.context_tokens or 2_000_000)
+
+
 def test_compaction_is_a_run_of_its_own(desk: Desk) -> None:
     """A request that may compact is held for twice; one that clears is not."""
     compact = {"edits": [{"type": "compact_20260112"}]}

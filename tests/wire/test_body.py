@@ -47,6 +47,29 @@ def test_what_is_no_request(data: bytes, param: str | None, words: str) -> None:
     assert caught.value.param == param
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"a":1,"a":2}',
+        b'{"a" :1,"b":1,"b":2}',
+        b'{"a":1,"\\u0061":2}',
+        b'{"m":[{"content":"long","content":"short"}]}',
+        b'{"m":[{"c":[{"text":"a","text":"b"}]}],"say":"x"}',
+        b'{"a":{"b" : 1, "b"\n:2}, "c":3}',
+    ],
+)
+def test_a_field_given_twice(data: bytes) -> None:
+    """What a provider may read in another way than it was counted here is refused, however deep it stands."""
+    with pytest.raises(BadRequest, match="twice"):
+        body.decode_object(data)
+
+
+@given(st.dictionaries(st.text(max_size=5), JSON, max_size=5), st.sampled_from([None, 1]))
+def test_what_has_each_field_once_is_read(value: dict[str, object], indent: int | None) -> None:
+    """No body with each field once is taken for one with a field twice, whatever its texts are."""
+    assert body.decode_object(json.dumps(value, indent=indent).encode()) == value
+
+
 @pytest.mark.parametrize("depth", [body.DEPTH_MAX + 1, 900, 5_000])
 def test_deep_nesting(depth: int) -> None:
     """A body that nests deeper than any prompt is refused, whether or not the decoder could take it."""

@@ -1,5 +1,7 @@
 """JSON request bodies: decoding with clear errors, and replacing a few fields without touching the others."""
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -9,6 +11,8 @@ from pertoken.wire.format import BadRequest
 
 DEPTH_MAX = 200  # deeper nesting is an attack, not a prompt
 COUNT_MAX = 2**53
+
+_SPACED = re.compile(rb'"\s+:')
 
 _T = TypeVar("_T")
 _object = msgspec.json.Decoder(dict[str, Any])
@@ -27,9 +31,15 @@ def decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
-    """Return a request body as a plain object, nested at most DEPTH_MAX deep. Raises BadRequest when it is none."""
+    """Return a request body as a plain object, nested at most DEPTH_MAX deep, with each field once.
+
+    Raises BadRequest when it is none: of a field that is given twice, a provider may read the one that we do not.
+    """
     value = decode(_object, body)
-    _check_depth(value)
+    keys = _count_keys(value)
+    # Each key ends in a quote and a colon: where there are as many of these as keys, none is left for a repeated one.
+    if (body.count(b'":') != keys or _SPACED.search(body) is not None) and _repeats_a_key(body):
+        raise BadRequest("the request body has a field twice in one object")
     return value
 
 
@@ -91,14 +101,31 @@ def _where(message: str) -> tuple[str, str | None]:
     return f"{param}: {text[:1].lower()}{text[1:]}", param
 
 
-def _check_depth(value: object) -> None:
+def _count_keys(value: object) -> int:
+    """Return how many fields all objects have together. Raises BadRequest where they nest too deep."""
+    keys = 0
     level: list[Any] = [value]
     for _ in range(DEPTH_MAX):
         inner: list[Any] = []
         for one in level:
+            keys += len(one) if isinstance(one, dict) else 0
             entries = one.values() if isinstance(one, dict) else one if isinstance(one, list) else ()
             inner.extend(entry for entry in entries if isinstance(entry, dict | list))
         if not inner:
-            return
+            return keys
         level = inner
     raise BadRequest(f"the request body nests deeper than {DEPTH_MAX} levels")
+
+
+def _repeats_a_key(body: bytes) -> bool:
+    repeated = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal repeated
+        repeated = repeated or len({name for name, _ in pairs}) < len(pairs)
+
+    try:
+        json.loads(body, object_pairs_hook=look)
+    except (ValueError, RecursionError):
+        return True  # it was read; that another reader cannot is reason enough for doubt
+    return repeated
