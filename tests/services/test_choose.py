@@ -270,15 +270,13 @@ def test_a_tier_chosen_twice_is_refused(desk: Desk) -> None:
 
 def test_the_project_of_the_client_may_have_a_dearer_tier(desk: Desk) -> None:
     """What OpenAI may serve in priority, as a project is set, is held for as that."""
-    standard = desk.amount("openai", RESPONSES, respond())
-    priority = desk.amount("openai", RESPONSES, respond(service_tier="priority"))
-    auto = desk.amount("openai", RESPONSES, respond(service_tier="auto"))
-    project = desk.amount("openai", RESPONSES, respond(), ((b"openai-project", b"proj_1"),))
+    long = respond(input="word " * 1_000)  # so that the few bytes of a field make no difference
+    standard = desk.amount("openai", RESPONSES, long)
 
-    assert standard < priority
-    assert abs(auto - priority) < standard // 10
-    assert project == priority - (priority - project) >= auto - standard // 10
-    assert desk.amount("openai", RESPONSES, respond(service_tier="default")) < priority
+    assert desk.amount("openai", RESPONSES, {**long, "service_tier": "priority"}) > 1.9 * standard
+    assert desk.amount("openai", RESPONSES, {**long, "service_tier": "auto"}) > 1.9 * standard
+    assert desk.amount("openai", RESPONSES, long, ((b"openai-project", b"proj_1"),)) > 1.9 * standard
+    assert desk.amount("openai", RESPONSES, {**long, "service_tier": "default"}) < 1.1 * standard
 
 
 def test_a_part_of_what_was_asked_may_be_granted(desk: Desk) -> None:
@@ -297,11 +295,10 @@ def test_a_part_of_what_was_asked_may_be_granted(desk: Desk) -> None:
         ("openai", RESPONSES, respond(tools=[{"type": "code_interpreter", "container": {"type": "auto"}}]),
          "code_sessions", 1),
         ("openai", RESPONSES, respond(tools=[{"type": "code_interpreter",
-                                              "container": {"type": "auto", "memory_limit": "64g"}}]),
-         "code_sessions", 64),
-        ("openai", RESPONSES, respond(tools=[{"type": "shell", "environment": {"type": "container_auto",
-                                                                             "memory_limit": "new"}}]),
-         "code_sessions", 64),
+                                              "container": {"type": "auto", "memory_limit": "64g"}},
+                                             {"type": "shell", "environment": {"type": "container_auto"}},
+                                             {"type": "shell", "environment": {"type": "local"}}]),
+         "code_sessions", 2),
         ("openai", RESPONSES, respond(tools=[{"type": "web_search"}, {"type": "file_search"}]), "web_searches", 10),
         ("anthropic", MESSAGES, message(tools=[{"type": "code_execution_20260521", "name": "c"}]), "code_sessions", 1),
         ("anthropic", MESSAGES, message(tools=[{"type": "web_search_20260318", "name": "w", "max_uses": 7}]),
@@ -331,6 +328,21 @@ def test_paid_extras_are_held_for(
     assert bound.quantities[unit] == most
     assert price > 0
     assert amount_of(request, bound) == amount_of(request, bound._replace(quantities=without)) + price  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("memory", "times"), [(None, 1), ("1g", 1), ("4g", 4), ("16g", 16), ("64g", 64)])
+def test_a_container_is_held_for_by_its_memory(desk: Desk, memory: str | None, times: int) -> None:
+    """A larger container costs more; of several, each is held for as the largest. One without a price is refused."""
+    session = 3 * 10**10  # 0.03 dollars, in picos
+    tool = {"type": "code_interpreter", "container": {"type": "auto", "memory_limit": memory}}
+    plain = desk.amount("openai", RESPONSES, respond(tools=[{"type": "mcp"}]))
+
+    one = desk.amount("openai", RESPONSES, respond(tools=[tool]))
+    two = desk.amount("openai", RESPONSES, respond(tools=[tool, {"type": "shell"}]))
+    assert times * session <= one < plain + (times + 1) * session
+    assert two - one >= times * session
+    new = {"type": "shell", "environment": {"type": "container_auto", "memory_limit": "1t"}}
+    assert desk.refusal("openai", RESPONSES, respond(tools=[tool, new])).code is Code.PRICE_UNKNOWN
 
 
 @pytest.mark.parametrize(

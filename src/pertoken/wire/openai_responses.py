@@ -23,9 +23,9 @@ WEB_SEARCHES_MAX = 10  # where the request sets no max_tool_calls: more than one
 
 CLIENT_TOOLS = ("function", "custom")
 CONTAINER_TOOLS = ("code_interpreter", "shell")
-# A session is charged by the memory of its container: 0.03, 0.12, 0.48 and 1.92 dollars (OpenAI, prices of built-in
-# tools, 2026-11-27). One that the client names was started, and charged, by an earlier call or not: one is held.
-SESSIONS: dict[str | None, int] = {None: 1, "1g": 1, "4g": 4, "16g": 16, "64g": 64}
+# A session is charged by the memory of its container; the smallest first (OpenAI, prices of tools, 2026-11-27).
+# One that the client names may have been started, and charged, by an earlier call: one is held all the same.
+MEMORIES = ("1g", "4g", "16g", "64g")
 
 _MEDIA = (
     b'"input_image"', b'"input_audio"', b'"input_file"', b'"computer_screenshot"', b'"image_generation_call"',
@@ -90,6 +90,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
     kinds = [str(tool.type) for tool in request.tools or ()]
     calls = positive_count(request.max_tool_calls, "max_tool_calls")
     searches = any(kind.startswith("web_search") for kind in kinds)
+    memories = _containers(request.tools or [])
     return RequestFacts(
         model=request.model,
         stream=bool(request.stream),
@@ -99,7 +100,8 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         server_tools=any(kind not in CLIENT_TOOLS for kind in kinds),
         hidden_input=_hidden(request, kinds),
         web_searches_max=(WEB_SEARCHES_MAX if calls is None else calls) if searches else 0,
-        units_max=_sessions(request.tools or []),
+        units_max=(("code_sessions", len(memories)),) if memories else (),
+        attributes=_conditions(kinds, memories),
         service_tier=request.service_tier,
         user=optional_text(request.user) or optional_text(request.safety_identifier),
         metadata=text_map(request.metadata),
@@ -244,17 +246,28 @@ def _hidden(request: _Request, kinds: list[str]) -> str | None:
     return None
 
 
-def _sessions(tools: list[_Tool]) -> tuple[tuple[str, int], ...]:
-    """Return the sessions of containers that the tools may start, in sessions of the smallest container."""
-    sessions = 0
+def _containers(tools: list[_Tool]) -> list[str]:
+    """Return the memory of each container that the tools may start, empty where the request does not say."""
+    memories = []
     for tool in tools:
         if tool.type in CONTAINER_TOOLS:
-            container = tool.container if tool.type == "code_interpreter" else tool.environment
-            where = as_dict(container)
+            where = as_dict(tool.container if tool.type == "code_interpreter" else tool.environment)
             if where.get("type") != "local":
-                limit = optional_text(where.get("memory_limit"))
-                sessions += SESSIONS.get(limit, max(SESSIONS.values()))
-    return (("code_sessions", sessions),) if sessions else ()
+                memories.append(optional_text(where.get("memory_limit")) or "")
+    return memories
+
+
+def _conditions(kinds: list[str], memories: list[str]) -> tuple[tuple[str, str], ...]:
+    """Return what the prices of the tools depend on; of several containers, the dearest."""
+    found = {}
+    searches = {"web_search_preview" if "preview" in kind else "web_search" for kind in kinds if "web_search" in kind}
+    if len(searches) == 1:
+        found["web_search_tool"] = searches.pop()
+    known = [memory for memory in MEMORIES if memory in memories]
+    unknown = [memory for memory in memories if memory and memory not in MEMORIES]
+    if known or unknown:
+        found["container_memory"] = (known + unknown)[-1]
+    return tuple(sorted(found.items()))
 
 
 def _is_stored(item: dict[str, Any]) -> bool:

@@ -64,7 +64,7 @@ def _with(facts: RequestFacts, found: Choices) -> RequestFacts:
         service_tier=_one("service tier", facts.service_tier, found.service_tier),
         speed=_one("speed", facts.speed, found.speed),
         region=found.region,
-        attributes=found.attributes,
+        attributes=tuple(sorted({**dict(facts.attributes), **dict(found.attributes)}.items())),
         hidden_input=facts.hidden_input or found.hidden,
         units_max=tuple(sorted(units.items())),
         repeats=found.repeats,
