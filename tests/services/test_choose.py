@@ -386,6 +386,17 @@ def test_choices_without_a_bound_are_refused(
     assert said in refusal.message
 
 
+def test_another_model_in_a_batch_of_embeddings_is_held_for(desk: Desk) -> None:
+    """Each piece of a batch may name a model: one that has no price is refused, that of the path is no other one."""
+    path = EMBED.replace("embedContent", "batchEmbedContents")
+    content = {"parts": [{"text": "hi"}]}
+    own = {"requests": [{"model": "models/gemini-embedding-001", "content": content}]}
+    other = {"requests": [{"model": "models/nobody-knows", "content": content}]}
+
+    assert desk.amount("google", path, own) > 0
+    assert desk.refusal("google", path, other).code is Code.PRICE_UNKNOWN
+
+
 def test_null_and_no_choose_nothing(desk: Desk) -> None:
     """A field that is null, false or empty is as good as none."""
     empty = {"models": None, "preset": None, "provider": {"order": [], "only": None, "zdr": False}, "plugins": []}
@@ -560,7 +571,7 @@ def using(rule: Rule, body: dict[str, object]) -> tuple[dict[str, object], Heade
         return {**body, outer: [{"type": kind}]}, (), b""
     if inner and isinstance(body.get(key), dict):
         return {**body, key: {**cast(dict[str, object], body[key]), inner: value}}, (), b""
-    return {**body, key: {"model": body["model"], inner: value} if inner else value}, (), b""
+    return {**body, key: {"model": body.get("model"), inner: value} if inner else value}, (), b""
 
 
 @pytest.mark.parametrize("rule", ACTED_UPON, ids=lambda rule: f"{rule.format or 'any'}-{rule.provider}-{rule.field}")
