@@ -468,6 +468,30 @@ def test_a_prediction_may_be_charged_as_output(desk: Desk) -> None:
     assert desk.amount("openai", CHAT, chat("gpt-4o-mini", prediction=long)) > output
 
 
+@pytest.mark.parametrize(
+    ("provider", "path", "body"),
+    [
+        ("openai", CHAT, chat("gpt-4o-mini", n=2**53)),
+        ("openai", CHAT, chat("gpt-4o-mini", n=1e15)),
+        ("google", PRO, {"contents": [], "generationConfig": {"candidateCount": 2**40}}),
+        ("anthropic", MESSAGES, message(tools=[{"type": "web_search_20260318", "name": "w", "max_uses": 2**40}])),
+        ("openai", RESPONSES, respond(tools=[{"type": "file_search"}], max_tool_calls=2**40)),
+        ("openrouter", CHAT, chat("openai/gpt-4o-mini", plugins=[{"id": "web", "max_results": 2**40}])),
+    ],
+)
+def test_absurd_numbers_are_refused(desk: Desk, provider: str, path: str, body: dict[str, object]) -> None:
+    """A number that no API takes is refused: a hold of that size would fit no ledger."""
+    assert desk.refusal(provider, path, body).code is Code.INVALID_REQUEST
+
+
+def test_a_cap_beyond_any_answer_is_lowered(desk: Desk) -> None:
+    """A cap that no model could reach is held for as the longest answer there is."""
+    most = desk.amount("openai", CHAT, chat("gpt-4o-mini") | {"max_tokens": 2**53})
+
+    assert most < 2 * 600_000 * 2_000_000
+    assert most > desk.amount("openai", CHAT, chat("gpt-4o-mini") | {"max_tokens": 1_999_999}) - 10**9
+
+
 @pytest.mark.parametrize("query", [b"fields=candidates", b"%24fields=candidates", b"alt=proto", b"alt=sse&fields=x"])
 def test_an_answer_without_usage_cannot_be_asked_for(desk: Desk, query: bytes) -> None:
     """Query parameters that cut the usage out of an answer are refused."""

@@ -11,6 +11,7 @@ from pertoken.wire.format import BadRequest
 
 DEPTH_MAX = 200  # deeper nesting is an attack, not a prompt
 COUNT_MAX = 2**53
+CHOICES_MAX = 1_000  # OpenAI takes 128, Gemini 8
 
 _SPACED = re.compile(rb'"\s+:')
 
@@ -78,6 +79,14 @@ def optional_count(value: object, param: str) -> int | None:
 def positive_count(value: object, param: str) -> int | None:
     """Return a positive whole number, None where there is none or zero: servers read a zero as not set."""
     return None if value is None else optional_count(value, param) or None
+
+
+def choices_count(value: object, param: str) -> int:
+    """Return how many answers are asked for, or one. Raises BadRequest for more than any API takes."""
+    choices = positive_count(value, param) or 1
+    if choices > CHOICES_MAX:
+        raise BadRequest(f"{param} must be at most {CHOICES_MAX}, not {choices}", param)
+    return choices
 
 
 def text_map(value: object) -> dict[str, str]:

@@ -10,7 +10,15 @@ import msgspec
 
 from pertoken.core.usage import Reading
 from pertoken.wire import content, gemini_errors, gemini_usage, usage_table
-from pertoken.wire.body import decode, decode_object, optional_text, positive_count, raw_field, replace_fields
+from pertoken.wire.body import (
+    choices_count,
+    decode,
+    decode_object,
+    optional_text,
+    positive_count,
+    raw_field,
+    replace_fields,
+)
 from pertoken.wire.content import (
     as_dict,
     as_list,
@@ -57,7 +65,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
     model = path_model or ""
     config = _config(request.generationConfig, request.generation_config)
     cap = positive_count(_either(config, "maxOutputTokens", "max_output_tokens"), "generationConfig.maxOutputTokens")
-    choices = positive_count(_either(config, "candidateCount", "candidate_count"), "generationConfig.candidateCount")
+    choices = choices_count(_either(config, "candidateCount", "candidate_count"), "generationConfig.candidateCount")
     kinds = _server_tools(request)
     searches = any("search" in kind.lower() and kind not in ("fileSearch", "file_search") for kind in kinds)
     queries = WEB_SEARCHES_MAX if gemini_usage.bills_queries(model) else 1
@@ -65,7 +73,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
     return RequestFacts(
         model=model,
         output_max=cap,
-        choices=choices or 1,
+        choices=choices,
         has_media=has_media(body),
         has_tools=bool(request.tools),
         server_tools=bool(kinds),

@@ -13,6 +13,7 @@ import msgspec
 from pertoken.core.usage import Completeness, Reading
 from pertoken.wire import content, openai_errors, usage_rules, usage_table
 from pertoken.wire.body import (
+    choices_count,
     decode,
     decode_object,
     optional_text,
@@ -100,7 +101,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         stream=bool(request.stream),
         output_max=max(cap, old_style_cap) or None,  # where both are given, a server may follow either
         output_field=NEW_CAP if cap and not old_style_cap else OLD_CAP if old_style_cap and not cap else None,
-        choices=positive_count(request.n, "n") or 1,
+        choices=choices_count(request.n, "n"),
         wants_usage=(request.stream_options or {}).get("include_usage") is True,
         has_media=content.has_any(words, _MEDIA),
         has_tools=bool(request.tools or request.functions),

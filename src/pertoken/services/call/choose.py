@@ -35,6 +35,11 @@ def choose(exchange: Exchange, endpoint: Endpoint, facts: RequestFacts, world: W
     offer = world.offers.find(facts.model, endpoint.wire, now_us, _asked(facts), bills=facts.bills)
     if isinstance(offer, Refusal) or not facts.bills:
         return offer if isinstance(offer, Refusal) else Chosen(facts, exchange.body, offer)
+    if facts.web_searches_max > choices.UNITS_MAX:
+        message = (
+            f"up to {facts.web_searches_max} web searches in one call; at most {choices.UNITS_MAX} can be held for"
+        )
+        return Refusal(Code.INVALID_REQUEST, message, "tools")
     table = world.rules.of(endpoint.format.name, offer.provider.name)
     try:
         fields = choices.top_fields(exchange.body)

@@ -20,6 +20,7 @@ from pertoken.wire.format import BadRequest, Content
 
 OUTPUT_TOKENS_MIN = 16  # a shorter cap than this is a refusal, not an answer
 OUTPUT_TOKENS_DEFAULT = 131_072  # of a model whose own limit is not known: as much as all but a few make
+OUTPUT_TOKENS_MOST = bounds.CONTEXT_TOKENS_DEFAULT  # no answer is longer: a client's higher cap becomes this one
 ATTEMPTS_MAX = 5  # of fitting a call into what others leave; each but the first is smaller
 NOTHING: frozenset[str] = frozenset()
 LONG_CACHE = frozenset({"cache_write_1h_tokens"})
@@ -134,7 +135,7 @@ def first_bound(request: Request) -> Bound | Refusal:
     if facts.hidden_input is not None:
         text_max = max(text_max, context)
     quantities["input_tokens"] = quantities.get("input_tokens", 0) + text_max
-    output_max = _output_limit(request) if facts.output_max is None else facts.output_max
+    output_max = _output_limit(request) if facts.output_max is None else min(facts.output_max, OUTPUT_TOKENS_MOST)
     return with_output(request, Bound(quantities, output_max, counted=False), output_max)
 
 
