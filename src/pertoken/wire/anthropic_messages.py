@@ -4,6 +4,7 @@ https://docs.anthropic.com/en/api/messages, as read on 2026-11-23. `input_tokens
 rest: all input is that plus what was written to and read from the cache.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -34,7 +35,7 @@ stream_error = anthropic_errors.stream_error
 
 WEB_SEARCHES_MAX = 10  # where the request sets no max_uses: more than the model has been seen to make in one turn
 
-_MEDIA = (b'"image"', b'"document"', b'"file"')
+_MEDIA = re.compile(rb'"(?:image|document|file)"')
 # Tools that run at the client and add less to the prompt than is held for tools anyway.
 _SMALL_CLIENT_TOOLS = ("bash_", "text_editor_", "memory_")
 _LABELS = frozenset({"type", "id", "tool_use_id", "cache_control"})
@@ -91,7 +92,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         stream=bool(request.stream),
         output_max=optional_count(request.max_tokens, "max_tokens"),  # zero only fills the cache
         output_min=_output_min(request.thinking),
-        has_media=content.has_any(words, _MEDIA),
+        has_media=_MEDIA.search(words) is not None,
         has_tools=bool(request.tools),
         server_tools=any(not _is_clients_own(tool.type) for tool in request.tools or ()),
         hidden_input=hidden,

@@ -32,11 +32,6 @@ def plain(body: bytes) -> bytes:
         return body
 
 
-def has_any(body: bytes, words: tuple[bytes, ...]) -> bool:
-    """Tell whether one of several words stands in a body: looked for one by one, which is much faster than a regex."""
-    return any(word in body for word in words)
-
-
 def collect_text(value: object, texts: list[str], without: frozenset[str] = frozenset()) -> None:
     """Gather every text inside a value, but for the fields in `without`: tool calls, refusals, names, all of it."""
     waiting = [value]

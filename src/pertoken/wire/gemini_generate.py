@@ -4,6 +4,7 @@ https://ai.google.dev/api/generate-content, as read on 2026-11-23. Like any prot
 field's name in camelCase and in snake_case.
 """
 
+import re
 from typing import Any
 
 import msgspec
@@ -41,7 +42,7 @@ stream_error = gemini_errors.stream_error
 
 WEB_SEARCHES_MAX = 10  # queries of one grounded prompt: more than have been seen
 
-_MEDIA = (b'"inlineData"', b'"inline_data"', b'"fileData"', b'"file_data"')
+_MEDIA = re.compile(rb'"(?:inlineData|inline_data|fileData|file_data)"')
 _FUNCTIONS = ("functionDeclarations", "function_declarations")
 
 
@@ -133,7 +134,7 @@ def stream_reader(facts: RequestFacts) -> GenerateStream:
 
 def has_media(body: bytes) -> bool:
     """Tell whether a request may carry images, sounds, videos or files."""
-    return content.has_any(content.plain(body), _MEDIA)
+    return _MEDIA.search(content.plain(body)) is not None
 
 
 def collect_content(one: object, texts: list[str], media: list[Media]) -> None:

@@ -41,7 +41,7 @@ CLIENT_TOOLS = ("function", "custom")
 NEW_CAP, OLD_CAP = "max_completion_tokens", "max_tokens"
 
 _GROWING = ("input_tokens", "output_tokens")
-_MEDIA = (b'"image_url"', b'"input_audio"', b'"file"', b'"video_url"', b'"audio_url"', b'"document_url"')
+_MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|document_url)"')
 _NO_TEXT = frozenset({"type", "image_url", "input_audio", "file", "video_url", "audio_url", "document_url"})
 _TYPE = frozenset({"type"})
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
@@ -103,7 +103,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         output_field=NEW_CAP if cap and not old_style_cap else OLD_CAP if old_style_cap and not cap else None,
         choices=choices_count(request.n, "n"),
         wants_usage=(request.stream_options or {}).get("include_usage") is True,
-        has_media=content.has_any(words, _MEDIA),
+        has_media=_MEDIA.search(words) is not None,
         has_tools=bool(request.tools or request.functions),
         server_tools=any(tool.type not in CLIENT_TOOLS for tool in request.tools or ()),
         hidden_input=_hidden(request, words),

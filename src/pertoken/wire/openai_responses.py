@@ -1,5 +1,6 @@
 """OpenAI Responses. https://platform.openai.com/docs/api-reference/responses, as read on 2026-11-23."""
 
+import re
 from typing import Any
 
 import msgspec
@@ -27,9 +28,7 @@ CONTAINER_TOOLS = ("code_interpreter", "shell")
 # One that the client names may have been started, and charged, by an earlier call: one is held all the same.
 MEMORIES = ("1g", "4g", "16g", "64g")
 
-_MEDIA = (
-    b'"input_image"', b'"input_audio"', b'"input_file"', b'"computer_screenshot"', b'"image_generation_call"',
-)  # fmt: skip
+_MEDIA = re.compile(rb'"(?:input_image|input_audio|input_file|computer_screenshot|image_generation_call)"')
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _SHOWN = ("content", "encrypted_content", "output", "arguments", "input", "action", "operation", "tools", "result")
 _LABELS = frozenset({"type", "id", "status", "detail"})
@@ -95,7 +94,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         model=request.model,
         stream=bool(request.stream),
         output_max=positive_count(request.max_output_tokens, "max_output_tokens"),
-        has_media=content.has_any(content.plain(body), _MEDIA),
+        has_media=_MEDIA.search(content.plain(body)) is not None,
         has_tools=bool(request.tools),
         server_tools=any(kind not in CLIENT_TOOLS for kind in kinds),
         hidden_input=_hidden(request, kinds),
