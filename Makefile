@@ -65,7 +65,7 @@ COMPILED := $(addprefix pertoken/,$(addsuffix .py, \
 	$(addprefix gateway/,exchange heads) \
 	$(addprefix services/,ingest offers pricing serve) \
 	$(addprefix services/call/,admit attempt claim count forward hold identify outrun refuse relay settle understand) \
-	$(addprefix store/,bookkeeper claims codec committer ledger sqlite statement) \
+	$(addprefix store/,amounts bookkeeper claims codec committer ledger sqlite statement) \
 	$(addprefix upstream/,connection http pool registry request response transfer) \
 	$(addprefix wire/,body content sse stream usage_table)))
 

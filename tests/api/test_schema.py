@@ -28,6 +28,8 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+# What frames a request on the wire: one that is malformed there is no request, and answered before the document counts.
+FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding", "upgrade"})
 EXAMPLES = int(os.environ.get("PERTOKEN_API_EXAMPLES", "15"))  # of each route
 
 
@@ -58,6 +60,8 @@ def test_answers_conform(schema: schemathesis.schemas.BaseSchema, route: object,
     @hypothesis.given(case=strategy)
     @hypothesis.settings(max_examples=EXAMPLES, database=None, suppress_health_check=list(hypothesis.HealthCheck))
     def ask(case: schemathesis.Case) -> None:
+        for name in [name for name in case.headers if name.lower() in FRAMING]:
+            del case.headers[name]
         case.call_and_validate(headers={"authorization": f"Bearer {ROOT_KEY}"}, checks=CHECKS)
 
     ask()

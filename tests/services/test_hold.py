@@ -28,7 +28,7 @@ def rates(model: str, currency: str, picos: int) -> Rates:
 
 def request(*possible: Rates) -> Any:
     """Return a request that may be charged at any of `possible`."""
-    return SimpleNamespace(model="m", rates=possible, facts=SimpleNamespace(long_cache=False))
+    return SimpleNamespace(model="m", rates=possible, facts=SimpleNamespace(long_cache=False, repeats=1))
 
 
 @pytest.mark.parametrize(("currencies", "expected"), [((), 0), (("CNY",), 110), (("CNY", "CNY"), 220)])

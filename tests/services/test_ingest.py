@@ -135,15 +135,14 @@ def test_what_one_event_may_cost_is_the_same_everywhere() -> None:
 
 
 @pytest.mark.parametrize("picos", [10**15, 10**16])
-def test_a_cost_beyond_all_is_the_largest_amount(picos: int) -> None:
-    """A quantity at a price that makes more than an amount can be is unpriced, at the largest amount."""
+def test_a_cost_beyond_all_is_not_taken_in(picos: int) -> None:
+    """A quantity at a price that makes more than an amount can be is refused, whatever the operator allows."""
     book = PriceBook([price_row("input_tokens", picos)])
-    event = to_event(reported(quantities={"input_tokens": QUANTITY_MAX}), book, NOW_US)
+    records = [reported(quantities={"input_tokens": QUANTITY_MAX})]
+    events, rejected = judge(records, book, NOW_US, "1000000000000000")
 
-    priced = picos * QUANTITY_MAX <= 10**27
-    assert event.status is (EventStatus.PRICED if priced else EventStatus.UNPRICED)
-    assert event.cost_picos == 10**27
-    assert priced or "10000000000000000 USD: more than one event can" in str(event.reason)
+    assert [event.cost_picos for _, event in events] == ([10**27] if picos == 10**15 else [])
+    assert [problem.code for problem in rejected] == ([] if picos == 10**15 else ["above_limit"])
 
 
 def test_an_event_costs_what_rating_says() -> None:

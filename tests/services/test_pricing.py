@@ -273,3 +273,19 @@ def test_a_charge_is_an_amount(quantities: dict[str, int], picos: int, per: int)
     assert made.cost_picos == (exact if exact <= amount_max("USD") else 0)
     assert (made.status is EventStatus.PRICED) == (exact <= amount_max("USD"))
     assert sum(line[3] for line in made.lines) == made.cost_picos
+
+
+@pytest.mark.parametrize("stated", [None, Decimal(10**20)])
+def test_a_use_that_cannot_be_is_charged_at_what_was_held(stated: Decimal | None) -> None:
+    """Whatever a provider says, by its usage or its price, the settlement is an amount, and no less than was held."""
+    rows = [price_row(unit, amount_max("USD"), provider="p") for unit in ("input_tokens", "output_tokens")]
+    sellers = Sellers({}, {}, frozenset({"p"})) if stated is not None else Sellers()
+    quantities = {"input_tokens": QUANTITY_MAX, "output_tokens": QUANTITY_MAX}
+    charged = charge_surely(
+        PriceBook(rows, sellers), Served("p", "m", None, 1, context()), Used(quantities, stated=stated), COVER
+    )
+
+    assert charged.status is EventStatus.UNPRICED
+    assert (charged.currency, charged.cost_picos) == ("USD", COVER.amount_picos)
+    assert charged.lines == (("provisional", 1, "held", COVER.amount_picos),)
+    assert "more than one event can" in str(charged.reason)

@@ -73,6 +73,16 @@ class Auditor:
             hold["open"] = False
         self.events[key] = event
 
+    def _record(self, command: Any, decided: str, _: Any) -> None:
+        event = command.event
+        if (event.source, event.event_id) in self.events:
+            assert decided == "Duplicate"
+            return
+        assert decided == "Recorded"
+        for axis in self.excess:
+            self.excess[axis] += _spent(event, axis)
+        self.events[event.source, event.event_id] = event
+
     def _void(self, command: Any, decided: str, _: Any) -> None:
         self._end(command, decided, may=True)
 

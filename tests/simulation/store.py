@@ -7,6 +7,7 @@ replaced: its jobs run at once, and what it acknowledges comes a moment later.
 import contextlib
 import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from pertoken.store.backend import HotWriter, StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import LOOK_S, Committer, Owner, _Job
 from pertoken.store.database import Database
+from pertoken.store.owed import Owed
 
 Journal = list[tuple[Command, Result]]
 
@@ -182,9 +184,15 @@ class SimulatedCommitter(Committer):
     """The committer of one worker."""
 
     def __init__(
-        self, database: FaultyDatabase, now_us: Callable[[], int], owner: Owner, journal: Journal, chance: random.Random
+        self,
+        database: FaultyDatabase,
+        now_us: Callable[[], int],
+        owner: Owner,
+        journal: Journal,
+        chance: random.Random,
+        folder: Path,
     ) -> None:
-        super().__init__(database, now_us, Sellers(), owner)
+        super().__init__(database, now_us, Sellers(), owner, owed=Owed(folder, owner.name))
         self._bookkeeper.close()
         self._bookkeeper = _Bookkeeper(database, now_us, database._faults, journal)
         self._jobs: Any = _Thread(self, chance)
@@ -194,14 +202,16 @@ class SimulatedCommitter(Committer):
         """Begin to take commands. Raises StoreFailed."""
         self._loop = loop
         self._bookkeeper.refresh()
+        self._owed.take_over()
         self._look_around()
         self._timer = loop.call_later(LOOK_S, self._look_soon)
 
     def die(self) -> None:
-        """End as a killed process does: nothing more is written, nothing is said, what was owed is lost."""
+        """End as a killed process does: nothing more is written, nothing is said, what is owed is in its file."""
         self.is_dead = True
         self._timer.cancel()
         self._bookkeeper.close()
+        self._owed.close()
 
     @property
     def owes(self) -> bool:

@@ -1,14 +1,17 @@
 """One run from one seed: workers, keys, budgets, calls, faults, crashes; and the proof at its end."""
 
 import asyncio
+import contextlib
 import json
 import os
 import random
+import tempfile
 from collections import Counter
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.simulation.actors import MARK, Client, Provider
+from tests.simulation.actors import ABSURD, MARK, Client, Provider
 from tests.simulation.auditor import Auditor
 from tests.simulation.loop import SeededClock, VirtualLoop, run
 from tests.simulation.store import Faults, FaultyDatabase, Journal, SimulatedCommitter
@@ -16,9 +19,14 @@ from tests.simulation.store import Faults, FaultyDatabase, Journal, SimulatedCom
 from pertoken.catalogs import request_fields
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.core.bounds import family_of
+from pertoken.core.budgets import Attribution
+from pertoken.core.money import MAJOR_MAX
 from pertoken.core.secrets import Hasher
+from pertoken.core.usage import QUANTITY_MAX
 from pertoken.counting.tokenizers import Tokenizers
+from pertoken.ports import StoreUnavailable
 from pertoken.services import budgets, keys
+from pertoken.services.ingest import Reported, judge, record
 from pertoken.services.offers import Offers
 from pertoken.services.serve import serve
 from pertoken.services.verify import verify
@@ -46,6 +54,7 @@ HONEST = {None, "slow_first_byte", "wrong_model", "double_usage"}
 TTL_S = 120
 CALL_S = 300
 LOOKS_S = 5  # several looks of a committer
+ABSURD_EACH = 4  # of so many seeds, one has providers and reporters with absurd sizes
 ROUNDS_S = TTL_S // 2  # in which a committer puts off the expiry of its holds twice
 PATIENT = "SIMULATE_SEEDS" in os.environ  # `make simulate` lets pass all the time that anything may take to end
 
@@ -106,6 +115,8 @@ class Story:
         self._limits: dict[str, int] = {}  # of the budgets of the beginning, the highest that each ever had
         self.calls: list[Call] = []
         self._retries = seed % 3 % 2  # of every third seed, one
+        self._absurd = None if seed % ABSURD_EACH else random.Random(-seed)
+        self._owed = tempfile.TemporaryDirectory()
         one = self._chance
         self.mix = mix or Mix(
             one.choice([1, 1, 2, 3]), one.randint(10, 40), one.choice([2.0, 60.0, 900.0]), one.choice([0, 0, 1, 3]),
@@ -119,6 +130,7 @@ class Story:
         finally:
             self._clean.close()
             self._faulty.close()
+            self._owed.cleanup()
 
     async def _scene(self) -> None:
         self._prepare()
@@ -128,6 +140,7 @@ class Story:
         actors = [asyncio.create_task(self._call(number)) for number in range(self.mix.calls)]
         actors += [asyncio.create_task(self._change()) for _ in range(self.mix.changes)]
         actors += [asyncio.create_task(self._crash()) for _ in range(self.mix.crashes)]
+        actors += [asyncio.create_task(self._report(self._absurd)) for _ in range(4) if self._absurd is not None]
         await asyncio.gather(*actors)
         await asyncio.gather(*(task for one in self._workers for task in one.tasks), return_exceptions=True)
         self._faults.on = False
@@ -182,7 +195,9 @@ class Story:
         """Start a worker; one that cannot start is started again, as its parent would."""
         self._lives += 1
         owner = Owner(f"worker-{self._lives}", TTL_S * 1_000_000, CALL_S * 1_000_000)
-        committer = SimulatedCommitter(self._faulty, self._clock.now_us, owner, self._journal, self._chance)
+        committer = SimulatedCommitter(
+            self._faulty, self._clock.now_us, owner, self._journal, self._chance, Path(self._owed.name)
+        )
         while True:
             try:
                 committer.start(self._loop)
@@ -217,6 +232,8 @@ class Story:
             (b"x-sim-output-tokens", str(chance.choice([5, 60, 700])).encode()),
         ]
         headers += [(b"x-sim-fault", fault.encode())] if fault else []
+        if self._absurd is not None and self._absurd.random() < 0.3:
+            headers, fault = [*headers, (ABSURD, b"1")], "absurd_usage"
         headers += [(b"x-pertoken-idempotency-key", name.encode())] if name else []
         client = Client(headers, body, chance, slow=chance.random() < 0.2)
         call = Call(mark, client, path, fault, name)
@@ -278,6 +295,22 @@ class Story:
                 found = administration.list_keys()[len(self._secrets) - 1]
                 administration.revoke_key(found.key_id, self._clock.now_us())
         self._note_budgets()
+
+    async def _report(self, chance: random.Random) -> None:
+        """Somebody reports as much usage as can be written down, of which the operator allows some, or all."""
+        await asyncio.sleep(chance.uniform(0, self.mix.spread_s))
+        while not self._workers:
+            await asyncio.sleep(0.5)
+        committer = chance.choice(self._workers).committer
+        quantities = {unit: chance.choice([1, QUANTITY_MAX]) for unit in ("input_tokens", "output_tokens")}
+        who, now_us = Attribution(team="red", provider="openai", model=MODELS["openai"]), self._clock.now_us()
+        records = [
+            Reported(line, "team:red", f"{now_us}-{line}", now_us, who, quantities)
+            for line in range(chance.choice([1, 70, 70]))
+        ]
+        events, _ = judge(records, committer.prices, now_us, chance.choice(["100", str(MAJOR_MAX), str(MAJOR_MAX)]))
+        with contextlib.suppress(StoreUnavailable):
+            await record(events, committer)
 
     async def _crash(self) -> None:
         """A worker is killed in the middle of whatever it does, and another takes its place."""

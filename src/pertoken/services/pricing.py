@@ -90,9 +90,18 @@ def charge_surely(book: PriceBook, served: Served, used: Used, cover: Cover | No
     """Return what a use costs; where no price says it, provisionally.
 
     What was held is charged where it was held for so much, else the dearest rates known, and never less than was held.
-    Where neither is there, the cost is 0.
+    Where neither is there, the cost is 0. A use that comes to more than an amount can be is not believed: what was held
+    is charged, so that its settlement can be posted.
     Raises usage.Contradiction when a part exceeds its total.
     """
+    charged = _charge_surely(book, served, used, cover)
+    if cover is None or charged.cost_picos <= amount_max(charged.currency):
+        return charged
+    lines = ((PROVISIONAL, 1, HELD, cover.amount_picos),) if cover.amount_picos else ()
+    return Charge(EventStatus.UNPRICED, cover.currency, cover.amount_picos, lines, _too_much(charged))
+
+
+def _charge_surely(book: PriceBook, served: Served, used: Used, cover: Cover | None) -> Charge:
     charged = charge(book, served, used.quantities, parts=used.parts)
     if used.stated is not None and book.charges_as_stated(served.provider):
         return _as_stated(charged, used.stated)
@@ -104,7 +113,6 @@ def charge_surely(book: PriceBook, served: Served, used: Used, cover: Cover | No
     held = (0, HELD) if cover is None else (cover.amount_picos, HELD)
     is_covered = cover is not None and covers(cover.quantities, used.quantities)
     amount_picos, taken_from = held if is_covered else max(held, (_dearest(rates, charged, used, currency), DEAREST))
-    amount_picos = min(amount_picos, amount_max(currency))
     lines = ((PROVISIONAL, 1, taken_from, amount_picos),) if amount_picos else ()
     return Charge(EventStatus.UNPRICED, currency, amount_picos, lines, charged.reason)
 
@@ -121,7 +129,7 @@ def _dearest(rates: Iterable[tuple[Quantities, list[Dearest]]], charged: Charge,
 
 def _as_stated(charged: Charge, stated: Decimal) -> Charge:
     """Return the charge that the provider states, with what the price book says beside it."""
-    amount_picos = min(_picos(stated), amount_max(STATED_IN))
+    amount_picos = _picos(stated)
     lines = ((REPORTED, 1, REPORTED, amount_picos),)
     by_book = charged.lines if charged.status is EventStatus.PRICED and charged.currency == STATED_IN else ()
     return Charge(EventStatus.PRICED, STATED_IN, amount_picos, lines, charged.reason, by_book)
@@ -150,8 +158,8 @@ def charge(
     What would cost more than one amount can be is no cost. Raises usage.Contradiction when a part exceeds its total.
     """
     if parts:
-        each = [(served._replace(model=model, model_served=None), used) for model, used in parts]
-        return _believed(_together([charge(book, one, used, free) for one, used in each]))
+        each = [charge(book, served._replace(model=model, model_served=None), used, free) for model, used in parts]
+        return _believed(_together(each))
     return _believed(_charge(book, served, quantities, free))
 
 
@@ -159,9 +167,12 @@ def _believed(charge: Charge) -> Charge:
     """Return a charge, or why there is none where it is beyond all that a call can cost: its usage must be wrong."""
     if charge.cost_picos <= amount_max(charge.currency):
         return charge
+    return Charge(EventStatus.UNPRICED, charge.currency, 0, (), _too_much(charge))
+
+
+def _too_much(charge: Charge) -> str:
     cost = format_amount(charge.cost_picos, charge.currency)
-    reason = f"this would cost {cost} {charge.currency}: more than one event can"
-    return Charge(EventStatus.UNPRICED, charge.currency, 0, (), reason)
+    return f"this would cost {cost} {charge.currency}: more than one event can"
 
 
 def _charge(book: PriceBook, served: Served, quantities: Quantities, free: FreeUse | None) -> Charge:

@@ -64,7 +64,8 @@ def to_event(  # noqa: PLR0917 - what is known of the call
     context = conditions.context(
         reading.service_tier or request.facts.service_tier,
         speed=reading.speed or request.facts.speed,
-        region=reading.region,
+        region=reading.region or request.facts.region,
+        attributes=request.facts.attributes,
     )
     served = Served(request.provider.name, request.priced_as, reading.model, request.opened_at_us, context)
     parts = reading.parts if completeness is Completeness.FINAL else ()

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from pertoken.store import schema
-from pertoken.store.migrations import before_0005
+from pertoken.store.migrations import before_0006
 
 revision = "0002"
 down_revision = "0001"
@@ -21,7 +21,7 @@ def upgrade() -> None:
     if not any(column["name"] == "hour_us" for column in sa.inspect(connection).get_columns("rollups")):
         return
     op.drop_table("rollups")
-    for table, width_us in ((before_0005.rollups, QUARTER_US), (before_0005.day_rollups, DAY_US)):
+    for table, width_us in ((before_0006.rollups, QUARTER_US), (before_0006.day_rollups, DAY_US)):
         table.create(connection)
         connection.exec_driver_sql(_sums(connection.dialect.name, table.name, width_us))
     schema.series_tags.create(connection)
@@ -66,7 +66,7 @@ def _move_counters(connection: sa.Connection) -> None:
     op.rename_table("counters", "old_counters")
     if connection.dialect.name == "postgresql":  # the name of a key is taken in the whole schema there
         op.execute("ALTER INDEX pk_counters RENAME TO pk_old_counters")
-    before_0005.counters.create(connection)
+    before_0006.counters.create(connection)
     names = "budget_id, each_value, window_start_us, held, spent"
     op.execute(f"INSERT INTO counters ({names}) SELECT {names} FROM old_counters")  # noqa: S608 - as above
     op.drop_table("old_counters")

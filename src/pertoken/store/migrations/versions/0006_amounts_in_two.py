@@ -5,8 +5,8 @@ from alembic import op
 
 from pertoken.store import schema
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 HALF = 10**12
 SUMS = (
