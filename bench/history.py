@@ -214,7 +214,7 @@ def _add_call(  # noqa: PLR0917 - a call's parts
             counter.event_id, "gateway", name, series_id, conversation, at_us, at_us + 2_000_000, at_us, "priced",
             "final", template.quantities, "USD", *split(template.cost_picos), 0, 0, template.lines,
             owner.model, None, f"chatcmpl-{talk:020}", template.raw, None, None, *split(template.cost_picos * 3), 0, 0,
-            False, "", None, "", None, False, entry_id,
+            False, "", None, "", None, False, "", entry_id,
         )
     )  # fmt: skip
     chunk.identities.append((name, "gateway", b"", at_us))
