@@ -67,7 +67,7 @@ COMPILED := $(addprefix pertoken/,$(addsuffix .py, \
 	$(addprefix services/call/,admit attempt claim count forward hold identify outrun refuse relay settle understand) \
 	$(addprefix store/,amounts bookkeeper claims codec committer ledger sqlite statement) \
 	$(addprefix upstream/,connection http pool registry request response transfer) \
-	$(addprefix wire/,body content sse stream usage_table)))
+	$(addprefix wire/,body content sse stream usage_reading usage_table)))
 
 compiled: $(STAMP) pure  ## the hot modules as C, beside their source: needs a C compiler; undone by `make pure`
 	cd src && PYTHONWARNINGS=ignore ../$(BIN)/mypyc $(COMPILED) > ../.venv/compiled.log 2>&1 || (tail -20 ../.venv/compiled.log; exit 1)

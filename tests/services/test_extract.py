@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from tests.services.cases import CASES, Case, read
 
 from pertoken.core.usage import leaves
-from pertoken.services.extract import APIS, CannotExtract, extract_usage
+from pertoken.services.extract import CannotExtract, extract_usage
 from pertoken.wire import providers
+from pertoken.wire.formats import EXTRACTED
 
 
 def extract(api: str, provider: str | None, *, body: Any = None, sse: str | None = None) -> dict[str, Any]:
@@ -56,7 +57,7 @@ def test_contradictions(case: Case) -> None:
 
 def test_every_api_has_a_case() -> None:
     """No API is without a worked answer."""
-    assert {case.given.api for case in WHOLE} == set(APIS)
+    assert {case.given.api for case in WHOLE} == set(EXTRACTED)
 
 
 GOOD = "- {case: A holds, in: {api: a, body: {}}, out: {usage: {}}}"
@@ -188,10 +189,10 @@ def test_totals_that_do_not_add_up(case: Case, added: int) -> None:
 
 def test_every_api_has_a_count() -> None:
     """No API is without a count that is broken on purpose."""
-    assert {case.given.api for case in COUNTED} == set(APIS)
+    assert {case.given.api for case in COUNTED} == set(EXTRACTED)
 
 
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("api", EXTRACTED)
 @pytest.mark.parametrize("body", [{}, {"usage": None, "usageMetadata": None}, {"error": {"message": "overloaded"}}])
 def test_no_usage_is_missing(api: str, body: dict[str, Any]) -> None:
     """An answer without usage has none: no zeros are made up."""
@@ -240,7 +241,7 @@ USAGES = st.tuples(FLAT, st.dictionaries(st.sampled_from(INNER), FLAT, max_size=
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.sampled_from(sorted(APIS)), st.sampled_from([None, "xai", "perplexity", "mistral", "deepseek"]), USAGES)
+@given(st.sampled_from(sorted(EXTRACTED)), st.sampled_from([None, "xai", "perplexity", "mistral", "deepseek"]), USAGES)
 def test_whatever_is_told_adds_up(api: str, provider: str | None, usage: dict[str, Any]) -> None:
     """Any usage is a contradiction, or its parts are within their totals; the order of its keys says nothing."""
     body = {**usage, "usage": usage, "usageMetadata": usage}

@@ -77,7 +77,7 @@ class Answer:
 
 def relayed(client: Client, answer: Answer, *, asks: bool = True, cuts: bool = False) -> Relayed:
     """Relay an answer of a provider that is asked for usage, or cut on hang-up, or neither."""
-    provider = SimpleNamespace(asks_for_usage=asks, cuts_on_hangup=cuts)
+    provider = SimpleNamespace(name="openai", prices_from=(), asks_for_usage=asks, cuts_on_hangup=cuts)
     request: Any = SimpleNamespace(
         format=openai_chat, facts=RequestFacts("m", stream=True, wants_usage=False), provider=provider
     )

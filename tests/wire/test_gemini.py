@@ -330,7 +330,7 @@ def test_a_call_cannot_lower_the_bill(stream: Any) -> None:
 def test_tail_of_an_array_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long the array, only its tail is kept, and the usage is in it."""
     monkeypatch.setattr(gemini_stream, "ARRAY_BYTES_MAX", 1000)
-    reader = gemini_stream.ArrayPieces("m")
+    reader = gemini_stream.ArrayPieces("m", gemini_generate.USAGE)
     for count in range(3000):
         reader.feed((b"[" if count == 0 else b",") + json.dumps(_piece("word", _so_far(count))).encode())
 

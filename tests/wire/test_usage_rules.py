@@ -40,4 +40,4 @@ def test_dialects_are_providers() -> None:
     """A dialect is spoken by a provider that has a name."""
     from pertoken.wire import providers
 
-    assert set(usage_rules.CHAT_DIALECTS) <= providers.PROVIDERS
+    assert {name for spoken in usage_rules.DIALECTS.values() for name in spoken} <= providers.PROVIDERS

@@ -1,19 +1,16 @@
 """Reading usage by table: what is known, what is absent, what contradicts itself."""
 
-from functools import partial
-
 import pytest
 
-from pertoken.core.usage import Completeness, Contradiction
+from pertoken.core.usage import Contradiction
 from pertoken.wire import usage_table
-from pertoken.wire.usage_table import Beside, Check, Listed, Origin, Zero, rule, table, term, terms
+from pertoken.wire.usage_table import Beside, Check, Listed, Zero, rule, table, term, terms
 
 TABLE = table(
     rule("input_tokens", "a + b.c", "here"),
     rule("cache_read_tokens", "b.c|old", "here"),
     rule("output_tokens", "out", "here"),
 )
-COUNTED = partial(usage_table.count, TABLE)
 
 
 @pytest.mark.parametrize(
@@ -41,74 +38,6 @@ def test_no_count(value: object) -> None:
     """What is no count contradicts."""
     with pytest.raises(Contradiction, match="a is no count"):
         usage_table.read(TABLE.rules, {"a": value})
-
-
-@pytest.mark.parametrize(
-    ("raw", "why"),
-    [
-        (b'{"a":-1,"out":1}', "a is no count: -1"),
-        (b'{"a":1e400,"out":1}', "usage cannot be read"),
-        (b'{"a":' + b"9" * 5000 + b"}", "usage cannot be read"),
-        (b'{"a":123456789012345678901234567890}', "a is no count"),
-        (b'{"a":1,"old":2,"out":1}', "less than its parts"),
-        (b"[]", "usage is no object"),
-        (b'"many"', "usage is no object"),
-        (b"7", "usage is no object"),
-        (b'{"a":1,"out":1,"a":1}', "usage has a key twice"),
-        (b'{"a":1,"out":1,"x":[{"y":1,"y" : 2}]}', "usage has a key twice"),
-    ],
-)
-def test_contradictions_are_kept(raw: bytes, why: str) -> None:
-    """Usage that cannot be true gives no quantities, says why, and is kept as it came."""
-    reading = usage_table.read_raw(raw, COUNTED, Origin("m"))
-
-    assert reading.quantities is None
-    assert reading.contradiction is not None
-    assert why in reading.contradiction
-    assert reading.raw == raw
-    assert reading.model == "m"
-
-
-@pytest.mark.parametrize(
-    ("raw", "partial", "completeness"),
-    [
-        (b'{"a":1,"out":0}', False, Completeness.FINAL),
-        (b'{"a":1,"out":0}', True, Completeness.PARTIAL),
-        (b'{"a":1}', False, Completeness.PARTIAL),
-        (b'{"out":1}', False, Completeness.PARTIAL),
-        (b"{}", False, Completeness.MISSING),
-        (b"null", False, Completeness.MISSING),
-        (b"", False, Completeness.MISSING),
-    ],
-)
-def test_completeness(raw: bytes, partial: bool, completeness: Completeness) -> None:
-    """Only usage that knows all input and all output is final: half of it is never taken for the whole."""
-    reading = usage_table.read_raw(raw, COUNTED, Origin("m"), partial=partial)
-
-    assert reading.completeness == completeness
-
-
-def test_unreadable_answer() -> None:
-    """Of a broken answer the usage is kept but not believed; without any it is missing."""
-    broken = usage_table.unreadable(b'{"x":NaN,"usage":{"a":1}}', "usage")
-
-    assert broken.contradiction == "the answer is not valid json"
-    assert broken.raw == b'{"a":1}'
-    assert usage_table.unreadable(b'{"x":NaN}', "usage").completeness is Completeness.MISSING
-
-
-def test_raw_is_bounded() -> None:
-    """A doubtful usage object is not kept without limit."""
-    reading = usage_table.doubt("too odd", b"x" * 10**6)
-
-    assert len(reading.raw) == usage_table.RAW_BYTES_MAX
-
-
-def test_repeated_keys_are_not_seen_in_texts() -> None:
-    """Colons and braces inside a text are no keys."""
-    raw = b'{"a":1,"out":1,"note":"a: {\\"a\\":1, \\"a\\":2}"}'
-
-    assert usage_table.read_raw(raw, COUNTED, Origin()).quantities == {"input_tokens": 1, "output_tokens": 1}
 
 
 def test_two_names_of_one_number_agree() -> None:
@@ -211,13 +140,3 @@ def test_checks(usage: dict[str, object], holds: bool) -> None:
     else:
         with pytest.raises(Contradiction, match="all 5 is not the sum of its parts"):
             usage_table.count(checked, usage)
-
-
-def test_an_answer_with_two_usages() -> None:
-    """Which of two usage objects counts is unknown, so neither is believed; a word in a text is no key."""
-    reading = usage_table.read_raw(b'{"a":1,"out":1}', COUNTED, Origin("m"))
-    twice = usage_table.doubt_if_twice(reading, b'{"usage":{"a":2},"usage":{"a":1}}', "usage")
-
-    assert (twice.contradiction, twice.model) == ("the answer has usage twice", "m")
-    assert usage_table.doubt_if_twice(reading, b'{"text":"usage","usage":{"a":1}}', "usage") is reading
-    assert usage_table.doubt_if_twice(reading, b'{"usage":{"a":1},"x":{"usage":{}}}', "usage") is reading

@@ -1,6 +1,7 @@
 """Usage of one attempt: inclusive quantities by unit, and the disjoint leaves that are priced."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from itertools import combinations
@@ -40,6 +41,8 @@ class Reading(NamedTuple):
     speed: str | None = None  # as served
     region: str | None = None  # as served: where inference ran, if that has a price of its own
     parts: "Parts" = ()  # where several models took part: what each of them used
+    reported_cost: Decimal | None = None  # in USD, as the provider states it
+    seconds: Decimal | None = None  # of sound, exactly; `quantities` has them rounded up to whole ones
 
 
 def leaves(quantities: Quantities) -> dict[str, int]:

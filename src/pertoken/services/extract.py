@@ -1,34 +1,15 @@
 """Reading usage from a provider's answer, as `pertoken extract` answers it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from decimal import Decimal
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import msgspec
 
-from pertoken.core.usage import Completeness, Contradiction, Reading
-from pertoken.wire import (
-    answers,
-    anthropic_messages,
-    gemini_generate,
-    openai_chat,
-    openai_embeddings,
-    openai_responses,
-    providers,
-    usage_rules,
-    usage_table,
-)
-from pertoken.wire.format import Format, RequestFacts, StreamReader
-from pertoken.wire.usage_table import Table
-
-FORMATS: Mapping[str, tuple[Format, Table]] = {
-    "openai.responses": (openai_responses, usage_rules.OPENAI_RESPONSES),
-    "openai.embeddings": (openai_embeddings, usage_rules.OPENAI_EMBEDDINGS),
-    "anthropic.messages": (anthropic_messages, usage_rules.ANTHROPIC_MESSAGES),
-    "gemini.generate": (gemini_generate, usage_rules.GEMINI_GENERATE),
-}
-APIS = ("openai.chat", *FORMATS, *answers.APIS)
+from pertoken.core.usage import Reading
+from pertoken.wire import answers, formats, providers
+from pertoken.wire.format import RequestFacts, StreamReader
 
 _FACTS = RequestFacts(model="")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -49,7 +30,6 @@ class _Reader(NamedTuple):
 
     whole: Callable[[bytes], Reading]
     stream: Callable[[bytes], Reading]
-    rows: Table
 
 
 def extract_usage(api: object, provider: object, body: bytes | None, sse: str | None) -> dict[str, Any]:
@@ -67,26 +47,19 @@ def extract_usage(api: object, provider: object, body: bytes | None, sse: str | 
         raise CannotExtract("invalid_line", "the line needs body (an object) or sse (a text)")
     if reading.contradiction is not None:
         raise CannotExtract("contradictory_usage", reading.contradiction)
-    try:
-        return _answer(reading, reader.rows)
-    except Contradiction as contradiction:
-        raise CannotExtract("contradictory_usage", str(contradiction)) from contradiction
+    return _answer(reading)
 
 
-def _answer(reading: Reading, rows: Table) -> dict[str, Any]:
+def _answer(reading: Reading) -> dict[str, Any]:
     usage: dict[str, Any] = dict(reading.quantities or {})
-    completeness = reading.completeness
-    stated = usage_table.stated(rows, reading.raw) if rows.stated and reading.raw else {}
-    if "seconds" in stated:
-        usage["seconds"] = _number(stated["seconds"])
-        if completeness is Completeness.MISSING:
-            completeness = Completeness.FINAL
-    if "reported_cost" in stated:
-        usage["reported_cost"] = format(stated["reported_cost"], "f")
+    if reading.seconds is not None:
+        usage["seconds"] = _number(reading.seconds)
+    if reading.reported_cost is not None:
+        usage["reported_cost"] = format(reading.reported_cost, "f")
     answer: dict[str, Any] = {
         "model": reading.model,
         "service_tier": reading.service_tier,
-        "completeness": completeness.value,
+        "completeness": reading.completeness.value,
         "usage": usage,
     }
     if reading.speed is not None:
@@ -106,28 +79,21 @@ def _number(value: Decimal) -> int | msgspec.Raw:
 @lru_cache(maxsize=256)
 def _reader(api: str, provider: str | None) -> _Reader:
     """Return how one API is read in one provider's words. Raises CannotExtract where either is unknown."""
-    if api not in APIS:
-        raise CannotExtract("unknown_api", f"unknown api {api!r:.80}; known: {', '.join(APIS)}")
+    if api not in formats.EXTRACTED:
+        raise CannotExtract("unknown_api", f"unknown api {api!r:.80}; known: {', '.join(formats.EXTRACTED)}")
     name = "" if provider is None else providers.known(provider)
     if name is None:
         names = ", ".join(sorted(providers.PROVIDERS))
         raise CannotExtract("unknown_provider", f"unknown provider {provider!r:.80}; known: {names}")
-    if api == "openai.chat":
-        counted = openai_chat.dialect(name)
-        return _Reader(
-            partial(openai_chat.read_answer, counted=counted),
-            lambda data: _read_stream(openai_chat.stream_reader(_FACTS, counted), data),
-            openai_chat.dialect_rows(name),
-        )
-    if api in FORMATS:
-        wire_format, rows = FORMATS[api]
-        return _Reader(
-            wire_format.read_answer,
-            lambda data: _read_stream(wire_format.stream_reader(_FACTS), data),
-            rows,
-        )
-    read = answers.APIS[api]
-    return _Reader(partial(answers.read_answer, read), partial(answers.read_stream, read), read.rows)
+    rows = formats.dialect(api, name)
+    served = formats.SERVED.get(api)
+    if served is None:
+        read = answers.APIS[api]
+        return _Reader(partial(answers.read_answer, read), partial(answers.read_stream, read))
+    return _Reader(
+        partial(served.read_answer, rows=rows),
+        lambda data: _read_stream(served.stream_reader(_FACTS, rows), data),
+    )
 
 
 def _read_stream(reader: StreamReader, data: bytes) -> Reading:

@@ -16,7 +16,7 @@ from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import TIMES_END_US, NotATime, parse_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.units import DIMENSIONS
-from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Quantities
+from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Parts, Quantities
 from pertoken.ports import Ledger
 from pertoken.services.pricing import Served, Used, charge_surely, to_conditions
 
@@ -55,6 +55,10 @@ class Reported(NamedTuple):
     speed: str | None = None
     region: str | None = None
     stated: Decimal | None = None  # what the provider says it cost, in US dollars
+    parts: Parts = ()  # where several models took part: what each of them used
+
+
+LATER_FIELDS = Reported._fields.index("stated")  # those from here on came later
 
 
 class Problem(NamedTuple):
@@ -155,9 +159,9 @@ def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
     context = conditions.context(record.service_tier, batch=record.batch, speed=record.speed, region=record.region)
     attribution = record.attribution
     served = Served(attribution.provider or "", attribution.model or "", None, record.occurred_at_us, context)
-    charged = charge_surely(book, served, Used(record.quantities, stated=record.stated), cover=None)
-    said = record[2:] if record.stated is not None else record[2:-1]  # what is not said changes no hash
-    content = _encoder.encode(said)  # all but where it stood and who reports it
+    used = Used(record.quantities, record.parts, record.stated)
+    charged = charge_surely(book, served, used, cover=None)
+    content = _encoder.encode(_said(record))
     return Event(
         record.source,
         record.event_id,
@@ -177,6 +181,7 @@ def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
         reason=charged.reason,
         book_lines=charged.book_lines,
         context=to_conditions(context),
+        parts=record.parts,
         body_hash=hashlib.blake2b(content, digest_size=16).digest(),
     )
 
@@ -213,6 +218,7 @@ def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]
     return Reported(
         line, source, event_id, occurred_at_us, attribution, quantities, _text(said, "service_tier"), batch,
         _text(said, "speed"), _text(said, "region"), _stated(said.get("usage")),
+        read_parts(said.get("by_model"), model, quantities),
     )  # fmt: skip
 
 
@@ -237,6 +243,19 @@ def read_quantities(usage: object) -> dict[str, int]:
     return quantities
 
 
+def _said(record: Reported) -> tuple[Any, ...]:
+    """Return what an event's hash is made of: all but where it stood and who reports it.
+
+    What records did not always have counts only where it is there: what is not said changes no hash.
+    """
+    end = len(record)
+    while Reported._fields[end - 1] in Reported._field_defaults and end > LATER_FIELDS:
+        if record[end - 1] != Reported._field_defaults[Reported._fields[end - 1]]:
+            break
+        end -= 1
+    return record[2:end]
+
+
 def _stated(usage: object) -> Decimal | None:
     """Return the cost that a usage object states. Raises NotAnEvent where it is no amount."""
     value = usage.get(STATED) if isinstance(usage, dict) else None
@@ -249,6 +268,23 @@ def _stated(usage: object) -> Decimal | None:
     if not stated.is_finite() or not 0 <= stated <= QUANTITY_MAX:
         raise NotAnEvent(f'{STATED} must be an amount in US dollars, such as "0.0096", not {value!r:.80}')
     return stated
+
+
+def read_parts(by_model: object, model: str, quantities: Quantities) -> Parts:
+    """Return what each of several models used, as `extract` tells it; empty where that is not told.
+
+    Raises NotAnEvent where it is not well formed, or does not add up to `quantities`.
+    """
+    if by_model is None:
+        return ()
+    if not isinstance(by_model, list) or not all(isinstance(one, dict) for one in by_model):
+        raise NotAnEvent("by_model must be a list of objects with model and usage")
+    parts = tuple((_text(one, "model") or model, read_quantities(one.get("usage"))) for one in by_model)
+    for unit in dict.fromkeys(unit for used in (quantities, *(used for _, used in parts)) for unit in used):
+        together, whole = sum(used.get(unit, 0) for _, used in parts), quantities.get(unit, 0)
+        if together != whole:
+            raise NotAnEvent(f"by_model does not add up to usage: {unit} {together}, not {whole}")
+    return parts
 
 
 def _text(said: Mapping[str, Any], name: str) -> str | None:

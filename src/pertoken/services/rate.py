@@ -18,7 +18,7 @@ from pertoken.core.rates import Rates
 from pertoken.core.rating import Rated
 from pertoken.core.usage import QUANTITY_MAX
 from pertoken.services.explain import line_fields
-from pertoken.services.ingest import NotAnEvent, read_quantities
+from pertoken.services.ingest import NotAnEvent, read_parts, read_quantities
 from pertoken.services.pricing import FreeUse
 
 
@@ -31,20 +31,29 @@ def rate_usage(fields: Mapping[str, Any], book: PriceBook, now_us: int, free: Fr
     if not isinstance(provider, str) or not isinstance(model, str):
         raise NotAnEvent("provider and model must be texts")
     quantities = _with_fractions(fields.get("usage"))
-    at_us = _at_us(fields.get("at"), now_us)
-    rates = book.resolve(provider, model, at_us, read_context(fields))
-    if not isinstance(rates, Rates):
-        return {"status": "unpriced", "reason": rates.reason}
-    rated = rating.rate(quantities, rates, None if free is None else free.left(rates, at_us))
-    if not isinstance(rated, Rated):
-        return {"status": "unpriced", "reason": rated.reason}
-    if free is not None:
-        free.take(rated.lines, at_us)
-    lines = [
-        line_fields(one.unit, _number(one.quantity), one.amount_picos, one.price, one.price_id) for one in rated.lines
-    ]
-    cost = format_amount(rated.cost_picos, rated.currency)
-    return {"status": "priced", "currency": rated.currency, "cost": cost, "lines": lines}
+    parts = read_parts(fields.get("by_model"), model, quantities) or ((model, quantities),)
+    at_us, asked = _at_us(fields.get("at"), now_us), read_context(fields)
+    lines: list[dict[str, Any]] = []
+    costs: dict[str, int] = {}
+    for name, used in parts:
+        rates = book.resolve(provider, name, at_us, asked)
+        if not isinstance(rates, Rates):
+            return {"status": "unpriced", "reason": rates.reason}
+        rated = rating.rate(used, rates, None if free is None else free.left(rates, at_us))
+        if not isinstance(rated, Rated):
+            return {"status": "unpriced", "reason": rated.reason}
+        if free is not None:
+            free.take(rated.lines, at_us)
+        costs[rated.currency] = costs.get(rated.currency, 0) + rated.cost_picos
+        of_model = {"model": name} if len(parts) > 1 else {}
+        lines += [
+            line_fields(one.unit, _number(one.quantity), one.amount_picos, one.price, one.price_id) | of_model
+            for one in rated.lines
+        ]
+    if len(costs) > 1:
+        return {"status": "unpriced", "reason": f"the models are priced in {' and '.join(sorted(costs))}"}
+    currency, cost_picos = costs.popitem()
+    return {"status": "priced", "currency": currency, "cost": format_amount(cost_picos, currency), "lines": lines}
 
 
 def _with_fractions(usage: object) -> dict[str, int]:

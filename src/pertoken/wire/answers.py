@@ -4,19 +4,19 @@ Which fields of the usage object count is the tables' business (`usage_rules`); 
 names the model and the tier, and what ends a stream.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 
 from pertoken.core.usage import Completeness, Contradiction, Reading, leaves
-from pertoken.wire import sse, usage_rules, usage_table
+from pertoken.wire import sse, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import parse
-from pertoken.wire.usage_table import Origin, Path, Table, Term, read_raw, term
+from pertoken.wire.usage_reading import Count, Origin, read_raw
+from pertoken.wire.usage_table import Path, Table, Term, term
 
 Fields = Mapping[str, msgspec.Raw]
-Count = Callable[[Table, dict[str, Any]], dict[str, int]]
 Marks = tuple[tuple[Path, Any], ...]  # (path, value); None is any value
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -46,7 +46,7 @@ def read_answer(api: Api, body: bytes) -> Reading:
     try:
         fields = _fields.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_table.unreadable(body, "usage")
+        return usage_reading.unreadable(body, "usage")
     return _read(api, body, fields, _origin(api, fields, Origin()))
 
 
@@ -60,7 +60,7 @@ def read_stream(api: Api, data: bytes) -> Reading:
         try:
             fields = _fields.decode(event)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            reading = usage_table.unreadable(event, "usage") if is_whole else usage_table.missing()
+            reading = usage_reading.unreadable(event, "usage") if is_whole else usage_reading.missing()
         else:
             origin = _origin(api, fields, origin)
             is_open = (is_open or _says(api.begins, fields)) and not _says(api.ends, fields)
@@ -73,7 +73,7 @@ def read_stream(api: Api, data: bytes) -> Reading:
 def _all_in_all(found: Mapping[str, Reading], origin: Origin, *, partial: bool) -> Reading:
     readings = list(found.values())
     if not readings:
-        return usage_table.missing(origin)
+        return usage_reading.missing(origin)
     doubtful = next((reading for reading in readings if reading.contradiction is not None), None)
     if doubtful is not None:
         return doubtful
@@ -85,9 +85,15 @@ def _all_in_all(found: Mapping[str, Reading], origin: Origin, *, partial: bool) 
     last = readings[-1]
     if last.completeness is Completeness.MISSING:
         return last
-    model, tier, response_id, speed, region = origin
-    completeness = Completeness.PARTIAL if partial else Completeness.FINAL
-    return Reading(sums, completeness, model, tier, response_id, last.raw, None, speed or last.speed, region)
+    return last._replace(
+        quantities=sums,
+        completeness=Completeness.PARTIAL if partial else Completeness.FINAL,
+        model=origin.model,
+        service_tier=origin.service_tier,
+        response_id=origin.response_id,
+        speed=origin.speed or last.speed,
+        region=origin.region,
+    )
 
 
 def _read(api: Api, data: bytes, fields: Fields, origin: Origin) -> Reading:
@@ -96,9 +102,9 @@ def _read(api: Api, data: bytes, fields: Fields, origin: Origin) -> Reading:
         made = parse(bytes(fields.get(api.made[1], _NULL)))
         if isinstance(made, list):
             return Reading({api.made[0]: len(made)}, Completeness.FINAL, *origin[:3])
-    reading = read_raw(raw, lambda usage: api.count(api.rows, usage), origin)
+    reading = read_raw(raw, api.rows, origin, api.count)
     for key in ("usage", *api.loose):
-        reading = usage_table.doubt_if_twice(reading, data, key)
+        reading = usage_reading.doubt_if_twice(reading, data, key)
     return reading
 
 

@@ -1,8 +1,9 @@
 """Anthropic's token counting: a free helper call, passed through."""
 
 from pertoken.core.usage import Reading
-from pertoken.wire import anthropic_errors, anthropic_messages, usage_table
+from pertoken.wire import anthropic_errors, anthropic_messages, usage_reading
 from pertoken.wire.format import RequestFacts
+from pertoken.wire.usage_table import Table
 
 name = "anthropic.count_tokens"
 
@@ -22,6 +23,6 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
     return facts._replace(bills=False, stream=False)
 
 
-def read_answer(body: bytes) -> Reading:  # noqa: ARG001 - nothing is used
+def read_answer(body: bytes, rows: Table = USAGE) -> Reading:  # noqa: ARG001 - nothing is used
     """Return that nothing was used."""
-    return usage_table.missing()
+    return usage_reading.missing()

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pertoken.core.usage import Contradiction, Reading
-from pertoken.wire import anthropic_errors, content, usage_rules, usage_table
+from pertoken.wire import anthropic_errors, content, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import decode, decode_object, optional_count, optional_text, replace_fields, text_map
 from pertoken.wire.content import (
     as_dict,
@@ -24,7 +24,8 @@ from pertoken.wire.content import (
 )
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
-from pertoken.wire.usage_table import Origin, read_raw
+from pertoken.wire.usage_reading import Origin, read_raw
+from pertoken.wire.usage_table import Table
 
 name = "anthropic.messages"
 
@@ -38,6 +39,7 @@ WEB_SEARCHES_MAX = 10  # where the request sets no max_uses: more than the model
 _MEDIA = re.compile(rb'"(?:image|document|file)"')
 # Tools that run at the client and add less to the prompt than is held for tools anyway.
 _SMALL_CLIENT_TOOLS = ("bash_", "text_editor_", "memory_")
+_TOTALS = {"cache_write_1h_tokens": "cache_write_tokens", "reasoning_tokens": "output_tokens"}
 _LABELS = frozenset({"type", "id", "tool_use_id", "cache_control"})
 _CONTAINERS = frozenset({"content", "source", "input"})
 
@@ -140,14 +142,14 @@ def rewrite(body: bytes, change: Change) -> bytes:
     return replace_fields(body, replacements)
 
 
-def read_answer(body: bytes) -> Reading:
+def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     """Return what a whole answer says about usage."""
     try:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_table.unreadable(body, "usage")
-    reading = _read_usage(bytes(answer.usage), optional_text(answer.model), optional_text(answer.id))
-    return usage_table.doubt_if_twice(reading, body, "usage")
+        return usage_reading.unreadable(body, "usage")
+    reading = _read_usage(bytes(answer.usage), rows, optional_text(answer.model), optional_text(answer.id))
+    return usage_reading.doubt_if_twice(reading, body, "usage")
 
 
 def answer_text(body: bytes) -> str:
@@ -155,17 +157,18 @@ def answer_text(body: bytes) -> str:
     return content.answer_text(body, _written)
 
 
-def stream_reader(facts: RequestFacts) -> EventStream:  # noqa: ARG001 - nothing to strip in this format
+def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:  # noqa: ARG001 - nothing to strip in this format
     """Return a reader for one streamed answer."""
-    return EventStream(_Watch(), _written)
+    return EventStream(_Watch(rows), _written)
 
 
 class _Watch:
     """Looks for usage: that of message_delta replaces that of message_start, field by field."""
 
-    __slots__ = ("_doubt", "_id", "_model", "_output_known", "_usage", "complete")
+    __slots__ = ("_doubt", "_id", "_model", "_output_known", "_rows", "_usage", "complete")
 
-    def __init__(self) -> None:
+    def __init__(self, rows: Table) -> None:
+        self._rows = rows
         self._usage: dict[str, msgspec.Raw] = {}
         self._output_known = False
         self._doubt: Reading | None = None
@@ -182,7 +185,7 @@ class _Watch:
         try:
             event = _event.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            broken = usage_table.unreadable(data, "usage")
+            broken = usage_reading.unreadable(data, "usage")
             self._doubt = broken if broken.contradiction else self._doubt
             return Fate.PASS
         if event.type == "message_stop":
@@ -203,35 +206,35 @@ class _Watch:
         if not self._output_known:
             usage = {key: value for key, value in usage.items() if not key.startswith("output_tokens")}
         raw = msgspec.json.encode(usage) if usage else b"null"
-        return _read_usage(raw, self._model, self._id, partial=not self._output_known)
+        return _read_usage(raw, self._rows, self._model, self._id, partial=not self._output_known)
 
     def _take(self, raw: bytes) -> dict[str, msgspec.Raw]:
         """Merge a usage object in; return what it told. What is null tells nothing."""
         try:
             told = {} if raw == b"null" else _fields.decode(raw)
         except msgspec.DecodeError:
-            self._doubt = usage_table.doubt("usage is no object", raw)
+            self._doubt = usage_reading.doubt("usage is no object", raw)
             return {}
-        if told and usage_table.repeats_a_key(raw, as_dict(parse(raw))):
-            self._doubt = usage_table.doubt("usage has a key twice", raw)
+        if told and usage_reading.repeats_a_key(raw, as_dict(parse(raw))):
+            self._doubt = usage_reading.doubt("usage has a key twice", raw)
             return {}
         told = {key: value for key, value in told.items() if bytes(value) != b"null"}
         self._usage = {**self._usage, **{key: _merged(self._usage.get(key), value) for key, value in told.items()}}
         return told
 
 
-def count(usage: dict[str, Any]) -> dict[str, int]:
+def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
     """Return the quantities of a usage object. With `iterations`, their sum: the top level leaves compaction out.
 
     Raises Contradiction.
     """
-    quantities = usage_table.count(USAGE, usage)
+    quantities = usage_table.count(rows, usage)
     iterations = as_list(usage.get("iterations"))
     if not iterations:
         return quantities
     summed: dict[str, int] = {}
     for iteration in iterations:
-        for unit, quantity in usage_table.count(USAGE, as_dict(iteration)).items():
+        for unit, quantity in usage_table.count(rows, as_dict(iteration)).items():
             summed[unit] = summed.get(unit, 0) + quantity
     for unit in ("input_tokens", "output_tokens"):
         if summed.get(unit, 0) < quantities.get(unit, 0):
@@ -248,24 +251,40 @@ def count(usage: dict[str, Any]) -> dict[str, int]:
 _usage = msgspec.json.Decoder(dict[str, Any])
 
 
-def by_model(usage: dict[str, Any], model: str | None) -> dict[str, dict[str, int]]:
+def by_model(rows: Table, usage: dict[str, Any], model: str | None) -> dict[str, dict[str, int]]:
     """Return the quantities of each model that took part; one iteration without a name is the answer's own model's.
 
+    What the whole tells and no iteration does, such as searches, is given to the answer's own model where it fits.
     Raises Contradiction.
     """
     found: dict[str, dict[str, int]] = {}
     for iteration in map(as_dict, as_list(usage.get("iterations"))):
         sums = found.setdefault(optional_text(iteration.get("model")) or model or "", {})
-        for unit, quantity in usage_table.count(USAGE, iteration).items():
+        for unit, quantity in usage_table.count(rows, iteration).items():
             sums[unit] = sums.get(unit, 0) + quantity
+    for unit, quantity in count(rows, usage).items() if len(found) > 1 else ():
+        _give(unit, quantity, [found[one] for one in sorted(found, key=lambda name: name != (model or ""))])
     return found
 
 
-def _read_usage(raw: bytes, model: str | None, response_id: str | None, *, partial: bool = False) -> Reading:
-    reading = read_raw(raw, count, Origin(model, None, response_id), partial=partial)
+def _give(unit: str, quantity: int, parts: list[dict[str, int]]) -> None:
+    """Give what is left of `quantity` to the parts, the first preferred, each no more than fits into its total."""
+    left = quantity - sum(part.get(unit, 0) for part in parts)
+    for part in parts:
+        total = _TOTALS.get(unit)
+        given = left if total is None else min(left, part.get(total, 0) - part.get(unit, 0))
+        if given > 0:
+            part[unit] = part.get(unit, 0) + given
+            left -= given
+
+
+def _read_usage(
+    raw: bytes, rows: Table, model: str | None, response_id: str | None, *, partial: bool = False
+) -> Reading:
+    reading = read_raw(raw, rows, Origin(model, None, response_id), count, partial=partial)
     if reading.quantities is None or b'"iterations"' not in raw:
         return reading
-    parts = by_model(_usage.decode(raw), model)
+    parts = by_model(rows, _usage.decode(raw), model)
     return reading._replace(parts=tuple(parts.items())) if len(parts) > 1 else reading
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple, Protocol
 
 from pertoken.core.errors import Refusal
 from pertoken.core.usage import Reading
+from pertoken.wire.usage_table import Table
 
 
 class BadRequest(Exception):
@@ -107,6 +108,7 @@ class Format(Protocol):
     """One API of one family of providers."""
 
     name: str
+    USAGE: Table  # how usage is told where a provider has no dialect of its own
 
     def read_request(self, body: bytes, path_model: str | None) -> RequestFacts:
         """Return the facts of a request. Raises BadRequest when it is none."""
@@ -117,14 +119,14 @@ class Format(Protocol):
     def rewrite(self, body: bytes, change: Change) -> bytes:
         """Return `body` with only the fields of `change` written anew; all other bytes keep their values."""
 
-    def read_answer(self, body: bytes) -> Reading:
-        """Return what a whole answer says about usage."""
+    def read_answer(self, body: bytes, rows: Table) -> Reading:
+        """Return what a whole answer says about usage, in the dialect of `rows`."""
 
     def answer_text(self, body: bytes) -> str:
         """Return the output text of a whole answer, for counting where no usage came."""
 
-    def stream_reader(self, facts: RequestFacts) -> StreamReader:
-        """Return a reader for one streamed answer."""
+    def stream_reader(self, facts: RequestFacts, rows: Table) -> StreamReader:
+        """Return a reader for one streamed answer in the dialect of `rows`."""
 
     def error(self, refusal: Refusal) -> bytes:
         """Return the body that this API's SDKs turn into their own exception."""

@@ -1,9 +1,10 @@
 """Gemini's token counting: a free helper call, passed through."""
 
 from pertoken.core.usage import Reading
-from pertoken.wire import gemini_errors, gemini_generate, usage_table
+from pertoken.wire import gemini_errors, gemini_generate, usage_reading
 from pertoken.wire.body import decode_object
 from pertoken.wire.format import Change, RequestFacts
+from pertoken.wire.usage_table import Table
 
 name = "gemini.count_tokens"
 
@@ -27,6 +28,6 @@ def rewrite(body: bytes, change: Change) -> bytes:  # noqa: ARG001 - nothing can
     return body
 
 
-def read_answer(body: bytes) -> Reading:  # noqa: ARG001 - nothing is used
+def read_answer(body: bytes, rows: Table = USAGE) -> Reading:  # noqa: ARG001 - nothing is used
     """Return that nothing was used."""
-    return usage_table.missing()
+    return usage_reading.missing()

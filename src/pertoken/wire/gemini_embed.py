@@ -5,6 +5,7 @@ from pertoken.wire import gemini_errors, gemini_generate
 from pertoken.wire.body import decode_object
 from pertoken.wire.content import as_dict, collect_text
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
+from pertoken.wire.usage_table import Table
 
 name = "gemini.embed"
 
@@ -41,9 +42,9 @@ def rewrite(body: bytes, change: Change) -> bytes:  # noqa: ARG001 - nothing can
     return body
 
 
-def read_answer(body: bytes) -> Reading:
+def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     """Return what a whole answer says about usage, where it says it: its output is no tokens."""
-    reading = gemini_generate.read_answer(body)
+    reading = gemini_generate.read_answer(body, rows)
     quantities = reading.quantities or {}
     if "input_tokens" in quantities and "output_tokens" not in quantities:
         return reading._replace(quantities={**quantities, "output_tokens": 0}, completeness=Completeness.FINAL)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pertoken.core.usage import Reading
-from pertoken.wire import content, gemini_errors, gemini_usage, usage_table
+from pertoken.wire import content, gemini_errors, gemini_usage, usage_reading
 from pertoken.wire.body import (
     choices_count,
     decode,
@@ -32,6 +32,7 @@ from pertoken.wire.content import (
 )
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.gemini_stream import GenerateStream
+from pertoken.wire.usage_table import Table
 
 name = "gemini.generate"
 
@@ -113,13 +114,13 @@ def rewrite(body: bytes, change: Change) -> bytes:
     return replace_fields(body, {key: msgspec.Raw(replace_fields(config, {cap: change.output_max}))})
 
 
-def read_answer(body: bytes) -> Reading:
+def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     """Return what a whole answer says about usage."""
     try:
-        reading = gemini_usage.read_piece(gemini_usage.decode(body))
+        reading = gemini_usage.read_piece(gemini_usage.decode(body), rows)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_table.unreadable(body, "usageMetadata")
-    return usage_table.doubt_if_twice(reading, body, "usageMetadata")
+        return usage_reading.unreadable(body, "usageMetadata")
+    return usage_reading.doubt_if_twice(reading, body, "usageMetadata")
 
 
 def answer_text(body: bytes) -> str:
@@ -127,9 +128,9 @@ def answer_text(body: bytes) -> str:
     return content.answer_text(body, gemini_usage.written)
 
 
-def stream_reader(facts: RequestFacts) -> GenerateStream:
+def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> GenerateStream:
     """Return a reader for one streamed answer."""
-    return GenerateStream(facts.model)
+    return GenerateStream(facts.model, rows)
 
 
 def has_media(body: bytes) -> bool:

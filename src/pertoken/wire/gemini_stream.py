@@ -9,10 +9,11 @@ from typing import Any
 import msgspec
 
 from pertoken.core.usage import Reading
-from pertoken.wire import gemini_usage, scan, sse, usage_table
+from pertoken.wire import gemini_usage, scan, sse, usage_reading
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import as_dict, as_list, parse
 from pertoken.wire.stream import HELD_BYTES_MAX, EventStream, Fate
+from pertoken.wire.usage_table import Table
 
 TAIL_BYTES = 64 * 1024
 ARRAY_BYTES_MAX = 16 * 1024 * 1024
@@ -25,10 +26,11 @@ _SEAM_BYTES = max(map(len, _MARKS)) - 1
 class GenerateStream:
     """Reads one streamed answer; what its first byte says decides how."""
 
-    __slots__ = ("_model", "_start", "_stream")
+    __slots__ = ("_model", "_rows", "_start", "_stream")
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, rows: Table) -> None:
         self._model = model
+        self._rows = rows
         self._start = b""
         self._stream: EventStream | ArrayPieces | None = None
 
@@ -39,8 +41,10 @@ class GenerateStream:
             first = self._start.lstrip()[:1]
             if not first and len(self._start) < TAIL_BYTES:
                 return b""
-            watch = _Watch(self._model)
-            self._stream = ArrayPieces(self._model) if first == b"[" else EventStream(watch, gemini_usage.written)
+            if first == b"[":
+                self._stream = ArrayPieces(self._model, self._rows)
+            else:
+                self._stream = EventStream(_Watch(self._model, self._rows), gemini_usage.written)
             chunk, self._start = self._start, b""
         return self._stream.feed(chunk)
 
@@ -51,7 +55,7 @@ class GenerateStream:
 
     def reading(self) -> Reading:
         """Return the last usage seen: PARTIAL where the answer has not ended."""
-        return usage_table.missing() if self._stream is None else self._stream.reading()
+        return usage_reading.missing() if self._stream is None else self._stream.reading()
 
     def text(self) -> str:
         """Return the output text seen so far."""
@@ -66,10 +70,11 @@ class GenerateStream:
 class _Watch:
     """Looks for the piece that says why the answer ended; of the others it keeps the last, unread."""
 
-    __slots__ = ("_last", "_model", "_searches", "complete")
+    __slots__ = ("_last", "_model", "_rows", "_searches", "complete")
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, rows: Table) -> None:
         self._model = model
+        self._rows = rows
         self._last = b""  # the last events that carry usage
         self._searches = 0
         self.complete = False
@@ -93,23 +98,26 @@ class _Watch:
         """Return the last usage seen."""
         event = next((event for event in reversed(sse.split(self._last)) if _USAGE in event), b"")
         if not event:
-            return usage_table.missing()
+            return usage_reading.missing()
         try:
             piece = gemini_usage.decode(sse.data(event))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return usage_table.unreadable(event, "usageMetadata")
+            return usage_reading.unreadable(event, "usageMetadata")
         model, response_id = optional_text(piece.modelVersion), optional_text(piece.responseId)
         raw = bytes(piece.usageMetadata)
-        return gemini_usage.read_usage(raw, model, response_id, self._searches, partial=not self.complete)
+        return gemini_usage.read_usage(raw, self._rows, model, response_id, self._searches, partial=not self.complete)
 
 
 class ArrayPieces:
     """The pieces of one JSON array: nothing is parsed on the way, a bounded tail is read at the end."""
 
-    __slots__ = ("_all", "_all_bytes", "_held", "_held_bytes", "_model", "_seam", "_tail", "_tail_bytes", "complete")
+    __slots__ = (
+        "_all", "_all_bytes", "_held", "_held_bytes", "_model", "_rows", "_seam", "_tail", "_tail_bytes", "complete",
+    )  # fmt: skip
 
-    def __init__(self, model: str) -> None:
+    def __init__(self, model: str, rows: Table) -> None:
         self._model = model
+        self._rows = rows
         self._tail: deque[bytes] = deque()
         self._tail_bytes = 0
         self._all: list[bytes] = []  # for counting text where no usage came
@@ -145,12 +153,12 @@ class ArrayPieces:
         tail = b"".join(self._tail)
         found = scan.last_object(tail, "usageMetadata")
         if found is None:
-            return usage_table.missing()
+            return usage_reading.missing()
         model, response_id = scan.last_text(tail, "modelVersion"), scan.last_text(tail, "responseId")
         grounding = scan.last_object(tail, "groundingMetadata")
         candidates = [{"groundingMetadata": grounding.value}] if grounding else []
         searches = gemini_usage.count_searches(candidates, model or self._model)
-        return gemini_usage.read_usage(found.raw, model, response_id, searches, partial=not self.complete)
+        return gemini_usage.read_usage(found.raw, self._rows, model, response_id, searches, partial=not self.complete)
 
     def text(self) -> str:
         """Return the output text seen so far; what cannot be read counts as it is."""

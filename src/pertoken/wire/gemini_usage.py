@@ -13,7 +13,8 @@ from pertoken.core.usage import Reading
 from pertoken.wire import usage_rules, usage_table
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import UNWRITTEN, as_dict, as_list, collect_json, collect_text, parse
-from pertoken.wire.usage_table import Origin, read_raw
+from pertoken.wire.usage_reading import Origin, read_raw
+from pertoken.wire.usage_table import Table
 
 USAGE = usage_rules.GEMINI_GENERATE
 
@@ -38,28 +39,23 @@ def decode(data: bytes) -> Piece:
     return _piece.decode(data)
 
 
-def read_piece(piece: Piece, asked_model: str = "", *, partial: bool = False) -> Reading:
+def read_piece(piece: Piece, rows: Table, asked_model: str = "", *, partial: bool = False) -> Reading:
     """Return what one piece says about usage."""
     model, raw = optional_text(piece.modelVersion), bytes(piece.usageMetadata)
     searches = count_searches(parse_candidates(piece), model or asked_model)
-    return read_usage(raw, model, optional_text(piece.responseId), searches, partial=partial)
+    return read_usage(raw, rows, model, optional_text(piece.responseId), searches, partial=partial)
 
 
 def read_usage(
-    raw: bytes, model: str | None, response_id: str | None, web_searches: int, *, partial: bool = False
+    raw: bytes, rows: Table, model: str | None, response_id: str | None, web_searches: int, *, partial: bool = False
 ) -> Reading:
     """Return the reading of one usageMetadata object as it came."""
 
-    def counted(usage: dict[str, Any]) -> dict[str, int]:
-        quantities = count(usage)
+    def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+        quantities = usage_table.count(rows, usage)
         return {**quantities, "web_searches": web_searches} if web_searches else quantities
 
-    return read_raw(raw, counted, Origin(model, _tier(as_dict(parse(raw))), response_id), partial=partial)
-
-
-def count(usage: dict[str, Any]) -> dict[str, int]:
-    """Return the quantities of a usageMetadata object. Raises Contradiction."""
-    return usage_table.count(USAGE, usage)
+    return read_raw(raw, rows, Origin(model, _tier(as_dict(parse(raw))), response_id), count, partial=partial)
 
 
 def bills_queries(model: str) -> bool:

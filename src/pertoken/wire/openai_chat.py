@@ -4,14 +4,12 @@ https://platform.openai.com/docs/api-reference/chat, as read on 2026-11-23.
 """
 
 import re
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from pertoken.core.usage import Completeness, Reading
-from pertoken.wire import content, openai_errors, usage_rules, usage_table
+from pertoken.wire import content, openai_errors, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import (
     choices_count,
     decode,
@@ -24,13 +22,12 @@ from pertoken.wire.body import (
 from pertoken.wire.content import as_dict, as_list, collect_text, encoded, inline_sound, parse, picture
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
-from pertoken.wire.usage_table import Origin, read_raw
+from pertoken.wire.usage_reading import Origin, read_raw
+from pertoken.wire.usage_table import Table
 
 name = "openai.chat"
 
 USAGE = usage_rules.OPENAI_CHAT
-
-Count = Callable[[dict[str, Any]], dict[str, int]]
 
 error = openai_errors.error
 stream_error = openai_errors.stream_error
@@ -158,40 +155,25 @@ def rewrite(body: bytes, change: Change) -> bytes:
     return replace_fields(body, replacements, removed=other_field)
 
 
-def dialect(provider: str) -> Count:
-    """Return how usage is counted in the words of `provider`; most speak as OpenAI does."""
-    rows = dialect_rows(provider)
-    return count if rows is USAGE else partial(_count, rows)
-
-
-def dialect_rows(provider: str) -> usage_table.Table:
-    """Return the table of `provider`'s dialect; most speak as OpenAI does."""
-    return usage_rules.CHAT_DIALECTS.get(provider, USAGE)
-
-
-def count(usage: dict[str, Any]) -> dict[str, int]:
+def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
     """Return the quantities of a usage object. The total decides whether reasoning lies inside the completion.
 
     Raises Contradiction.
     """
-    return _count(USAGE, usage)
-
-
-def _count(rows: usage_table.Table, usage: dict[str, Any]) -> dict[str, int]:
     for field, others in usage_rules.CHAT_MARKS:
         if usage.get(field):
             rows = others
     return usage_table.count(rows, usage)
 
 
-def read_answer(body: bytes, counted: Count = count) -> Reading:
+def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     """Return what a whole answer says about usage."""
     try:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_table.unreadable(body, "usage")
-    reading = _read_usage(answer, Origin(), counted)
-    return usage_table.doubt_if_twice(reading, body, "usage")
+        return usage_reading.unreadable(body, "usage")
+    reading = _read_usage(answer, Origin(), rows)
+    return usage_reading.doubt_if_twice(reading, body, "usage")
 
 
 def answer_text(body: bytes) -> str:
@@ -199,21 +181,21 @@ def answer_text(body: bytes) -> str:
     return content.answer_text(body, _written)
 
 
-def stream_reader(facts: RequestFacts, counted: Count = count) -> EventStream:
+def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:
     """Return a reader for one streamed answer."""
-    return EventStream(_Watch(counted, strip_usage=not facts.wants_usage), _written)
+    return EventStream(_Watch(rows, strip_usage=not facts.wants_usage), _written)
 
 
 class _Watch:
     """Looks for usage, which nobody may have asked for, and for the end marker."""
 
-    __slots__ = ("_begun", "_counted", "_last", "_reading", "_strip", "complete")
+    __slots__ = ("_begun", "_last", "_reading", "_rows", "_strip", "complete")
 
-    def __init__(self, counted: Count, *, strip_usage: bool) -> None:
-        self._counted = counted
+    def __init__(self, rows: Table, *, strip_usage: bool) -> None:
+        self._rows = rows
         self._strip = strip_usage
         self._begun = False
-        self._reading = usage_table.missing()
+        self._reading = usage_reading.missing()
         self._last = False  # whether that was in the answer's last chunk: some servers tell usage with every chunk
         self.complete = False
 
@@ -230,8 +212,8 @@ class _Watch:
             chunk = _answer.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._look_at_unreadable(data)
-        reading = _read_usage(chunk, usage_table.origin_of(self._reading), self._counted)
-        reading = self._doubt_if_less(usage_table.doubt_if_twice(reading, data, "usage"))
+        reading = _read_usage(chunk, usage_reading.origin_of(self._reading), self._rows)
+        reading = self._doubt_if_less(usage_reading.doubt_if_twice(reading, data, "usage"))
         if not self._begun and reading.completeness is Completeness.MISSING:
             self._begun, self._reading = True, reading
         told = reading.raw != b"" or reading.contradiction is not None
@@ -253,12 +235,14 @@ class _Watch:
         if before is None or now is None or all(now.get(unit, 0) >= before.get(unit, 0) for unit in _GROWING):
             return reading
         why = f"usage fell from {before} to {now}"
-        return usage_table.doubt(why, reading.raw, usage_table.origin_of(reading))
+        return usage_reading.doubt(why, reading.raw, usage_reading.origin_of(reading))
 
     def _look_at_unreadable(self, data: bytes) -> Fate:
-        reading = usage_table.unreadable(data, "usage")
+        reading = usage_reading.unreadable(data, "usage")
         if reading.contradiction:
-            self._reading = usage_table.doubt(reading.contradiction, reading.raw, usage_table.origin_of(self._reading))
+            self._reading = usage_reading.doubt(
+                reading.contradiction, reading.raw, usage_reading.origin_of(self._reading)
+            )
         return self._fate(usage_alone=reading.contradiction is not None and _NO_CHOICES.search(data) is not None)
 
     def _fate(self, *, usage_alone: bool) -> Fate:
@@ -267,7 +251,7 @@ class _Watch:
         return Fate.DROP if self._strip else Fate.KEEP
 
 
-def _read_usage(answer: _Answer, known: Origin, counted: Count) -> Reading:
+def _read_usage(answer: _Answer, known: Origin, rows: Table) -> Reading:
     origin = Origin(
         optional_text(answer.model) or known.model,
         optional_text(answer.service_tier) or known.service_tier,
@@ -277,10 +261,10 @@ def _read_usage(answer: _Answer, known: Origin, counted: Count) -> Reading:
     groq = b"null" if answer.x_groq is None else bytes(answer.x_groq.usage)
     if raw == b"null":
         raw = bytes(answer.usage_info) if groq == b"null" else groq
-        return read_raw(raw, counted, origin)
-    reading = read_raw(raw, counted, origin)
-    if groq != b"null" and read_raw(groq, counted, origin).quantities != reading.quantities:
-        return usage_table.doubt("usage and x_groq.usage differ", raw, origin)
+        return read_raw(raw, rows, origin, count)
+    reading = read_raw(raw, rows, origin, count)
+    if groq != b"null" and read_raw(groq, rows, origin, count).quantities != reading.quantities:
+        return usage_reading.doubt("usage and x_groq.usage differ", raw, origin)
     return reading
 
 

@@ -1,16 +1,16 @@
 """OpenAI embeddings. https://platform.openai.com/docs/api-reference/embeddings, as read on 2026-11-23."""
 
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from pertoken.core.usage import Reading
-from pertoken.wire import openai_chat, openai_errors, usage_rules, usage_table
+from pertoken.wire import openai_chat, openai_errors, usage_reading, usage_rules
 from pertoken.wire.body import decode, decode_object, optional_text, replace_fields
 from pertoken.wire.content import collect_text
 from pertoken.wire.format import Change, Content, RequestFacts
-from pertoken.wire.usage_table import Origin, read_raw
+from pertoken.wire.usage_reading import Origin, read_raw
+from pertoken.wire.usage_table import Table
 
 name = "openai.embeddings"
 
@@ -58,15 +58,15 @@ def rewrite(body: bytes, change: Change) -> bytes:
     return replace_fields(body, {} if change.model is None else {"model": change.model})
 
 
-def read_answer(body: bytes) -> Reading:
+def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     """Return what a whole answer says about usage: its output is no tokens."""
     try:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_table.unreadable(body, "usage")
+        return usage_reading.unreadable(body, "usage")
     origin = Origin(optional_text(answer.model), None, optional_text(answer.id))
-    reading = read_raw(bytes(answer.usage), partial(usage_table.count, USAGE), origin)
-    return usage_table.doubt_if_twice(reading, body, "usage")
+    reading = read_raw(bytes(answer.usage), rows, origin)
+    return usage_reading.doubt_if_twice(reading, body, "usage")
 
 
 def answer_text(body: bytes) -> str:  # noqa: ARG001 - vectors are no text

@@ -7,12 +7,13 @@ import msgspec
 
 from pertoken.core.errors import Refusal
 from pertoken.core.usage import Reading
-from pertoken.wire import content, openai_errors, usage_rules, usage_table
+from pertoken.wire import content, openai_errors, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import decode, decode_object, optional_text, positive_count, replace_fields, text_map
 from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_sound, parse, picture
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
-from pertoken.wire.usage_table import Origin, read_raw
+from pertoken.wire.usage_reading import Origin, read_raw
+from pertoken.wire.usage_table import Table
 
 name = "openai.responses"
 
@@ -129,13 +130,13 @@ def rewrite(body: bytes, change: Change) -> bytes:
     return replace_fields(body, replacements)
 
 
-def read_answer(body: bytes) -> Reading:
+def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     """Return what a whole answer says about usage."""
     try:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_table.unreadable(body, "usage")
-    return usage_table.doubt_if_twice(_read_response(answer), body, "usage")
+        return usage_reading.unreadable(body, "usage")
+    return usage_reading.doubt_if_twice(_read_response(answer, rows), body, "usage")
 
 
 def answer_text(body: bytes) -> str:
@@ -150,18 +151,19 @@ def stream_error(refusal: Refusal) -> bytes:
     return b"event: error\ndata: " + msgspec.json.encode({**event, "error": fields}) + b"\n\n"
 
 
-def stream_reader(facts: RequestFacts) -> EventStream:  # noqa: ARG001 - nothing to strip in this format
+def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:  # noqa: ARG001 - nothing to strip in this format
     """Return a reader for one streamed answer."""
-    return EventStream(_Watch(), _written)
+    return EventStream(_Watch(rows), _written)
 
 
 class _Watch:
     """Looks for the first event, which names the model, and the last, which carries usage and is kept back."""
 
-    __slots__ = ("_reading", "complete")
+    __slots__ = ("_reading", "_rows", "complete")
 
-    def __init__(self) -> None:
-        self._reading = usage_table.missing()
+    def __init__(self, rows: Table) -> None:
+        self._rows = rows
+        self._reading = usage_reading.missing()
         self.complete = False
 
     def may_matter(self, events: bytes) -> bool:
@@ -180,18 +182,18 @@ class _Watch:
         if isinstance(event.type, str) and event.type in _LAST:
             self.complete = True
             if event.response is not None:
-                self._reading = usage_table.doubt_if_twice(_read_response(event.response), data, "usage")
+                self._reading = usage_reading.doubt_if_twice(_read_response(event.response, self._rows), data, "usage")
             return Fate.KEEP
         if event.type == "response.created" and event.response is not None:
             answer = event.response
-            self._reading = usage_table.missing(Origin(optional_text(answer.model), None, optional_text(answer.id)))
+            self._reading = usage_reading.missing(Origin(optional_text(answer.model), None, optional_text(answer.id)))
         return Fate.PASS
 
     def reading(self) -> Reading:
         return self._reading
 
     def _look_at_unreadable(self, data: bytes) -> Fate:
-        reading = usage_table.unreadable(data, "usage")
+        reading = usage_reading.unreadable(data, "usage")
         if reading.contradiction:
             known = self._reading
             self._reading = reading._replace(model=known.model, response_id=known.response_id)
@@ -199,19 +201,19 @@ class _Watch:
         return Fate.KEEP if self.complete else Fate.PASS
 
 
-def _read_response(answer: _Answer) -> Reading:
+def _read_response(answer: _Answer, rows: Table) -> Reading:
     """Return the reading of one response object; what usage does not tell is counted from its output items."""
     origin = Origin(optional_text(answer.model), optional_text(answer.service_tier), optional_text(answer.id))
 
-    def count(usage: dict[str, Any]) -> dict[str, int]:
-        quantities = usage_table.count(USAGE, usage)
+    def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+        quantities = usage_table.count(rows, usage)
         if not quantities:
             return {}
         told = parse(bytes(answer.tool_usage))
         tools = usage_table.count(usage_rules.RESPONSES_TOOLS, told) if isinstance(told, dict) else {}
         return {**_items(answer), **tools, **quantities}
 
-    return read_raw(bytes(answer.usage), count, origin)
+    return read_raw(bytes(answer.usage), rows, origin, count)
 
 
 def _items(answer: _Answer) -> dict[str, int]:

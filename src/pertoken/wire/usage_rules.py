@@ -84,8 +84,6 @@ _SECONDS_HEARD = Stated("seconds", ("prompt_audio_seconds",), MISTRAL)
 MISTRAL_CHAT = table(*_CHAT_ROWS, _SECONDS_HEARD, total="total_tokens")
 MISTRAL_SOUND = table(*_CHAT_ROWS, _SECONDS_HEARD)
 
-# The dialects of the chat API that differ from what all others speak.
-CHAT_DIALECTS: Mapping[str, Table] = {"xai": XAI_CHAT, "perplexity": PERPLEXITY_CHAT, "mistral": MISTRAL_CHAT}
 # Fields that only one provider has, and whose answers no other table understands.
 CHAT_MARKS: tuple[tuple[str, Table], ...] = (
     ("citation_tokens", PERPLEXITY_CHAT),
@@ -263,3 +261,8 @@ OLLAMA_CHAT = table(
     rule("input_tokens", "prompt_eval_count", OLLAMA),  # may be missing
     rule("output_tokens", "eval_count", OLLAMA),
 )
+
+# API -> provider, as `wire.providers` names it -> its dialect, where it differs from what all others speak.
+DIALECTS: Mapping[str, Mapping[str, Table]] = {
+    "openai.chat": {"xai": XAI_CHAT, "perplexity": PERPLEXITY_CHAT, "mistral": MISTRAL_CHAT},
+}

@@ -9,7 +9,9 @@ from pertoken.services.call.hold import Holding
 from pertoken.services.call.outrun import Outrun
 from pertoken.services.call.understand import Request
 from pertoken.services.world import Drains, World
+from pertoken.wire import formats
 from pertoken.wire.format import RequestFacts, StreamReader
+from pertoken.wire.usage_table import Table
 
 KEPT_BYTES_MAX = 4 * 1024 * 1024
 
@@ -32,7 +34,7 @@ async def relay_whole(request: Request, answer: Answer) -> Relayed:
         body = await answer.read()
     except ProviderFailed as failure:
         return Relayed(Reading(None, Completeness.MISSING), "", b"", failure)
-    reading = request.format.read_answer(body)
+    reading = request.format.read_answer(body, _dialect(request))
     return Relayed(reading, None if _is_enough(reading) else request.format.answer_text(body), body)
 
 
@@ -46,7 +48,7 @@ async def relay_stream(
     Where the client named the call, what is passed on is returned as well. The holding comes back as it is at the end.
     """
     drains = world.drains
-    reader = request.format.stream_reader(_as_sent(request))
+    reader = request.format.stream_reader(_as_sent(request), _dialect(request))
     if request.provider.cuts_on_hangup:
         exchange.when_gone(answer.abandon)
     outrun = Outrun(request, holding, reader, world)
@@ -71,6 +73,11 @@ async def relay_stream(
 def _as_sent(request: Request) -> RequestFacts:
     """Return the facts, usage marked as wanted where we did not ask for it: only what we asked for is stripped."""
     return request.facts if request.provider.asks_for_usage else request.facts._replace(wants_usage=True)
+
+
+def _dialect(request: Request) -> Table:
+    """Return the table of usage of who serves the call."""
+    return formats.dialect_served(request.format, request.provider.name, request.provider.prices_from)
 
 
 class _Relay:
