@@ -12,6 +12,7 @@ from tests.conftest import examples
 from tests.services.cases import CASES, Case
 
 from pertoken.core.errors import Code, Refusal
+from pertoken.core.usage import leaves
 from pertoken.wire import (
     anthropic_count_tokens,
     anthropic_messages,
@@ -89,10 +90,11 @@ def test_requests_are_read_or_refused(wire_format: Format, body: bytes) -> None:
 @given(BODIES)
 @_with_examples
 def test_answers_never_raise(wire_format: Format, body: bytes) -> None:
-    """Whatever a provider answers, it gives a reading: quantities only where nothing contradicts."""
+    """Whatever a provider answers, it gives a reading, whose quantities add up whatever is contradicted."""
     reading = wire_format.read_answer(body)
 
-    assert reading.quantities is None or reading.contradiction is None
+    assert leaves(reading.quantities or {}) is not None
+    assert all(leaves(one.quantities) is not None for one in reading.alternatives)
     assert isinstance(wire_format.answer_text(body), str)
 
 
@@ -111,7 +113,8 @@ def test_streams_never_raise(wire_format: Format, bodies: list[bytes], frame: by
     text, complete = reader.text(), reader.complete
 
     assert forwarded + reader.end() == data
-    assert reading.quantities is None or reading.contradiction is None
+    assert leaves(reading.quantities or {}) is not None
+    assert all(leaves(one.quantities) is not None for one in reading.alternatives)
     assert isinstance(text, str)
     assert isinstance(complete, bool)
 

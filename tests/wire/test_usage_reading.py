@@ -2,7 +2,7 @@
 
 import pytest
 
-from pertoken.core.usage import Completeness
+from pertoken.core.usage import Completeness, Reading
 from pertoken.wire import usage_reading
 from pertoken.wire.usage_reading import Origin
 from pertoken.wire.usage_table import rule, table
@@ -15,29 +15,36 @@ TABLE = table(
 
 
 @pytest.mark.parametrize(
-    ("raw", "why"),
+    ("raw", "why", "quantities"),
     [
-        (b'{"a":-1,"out":1}', "a is no count: -1"),
-        (b'{"a":1e400,"out":1}', "usage cannot be read"),
-        (b'{"a":' + b"9" * 5000 + b"}", "usage cannot be read"),
-        (b'{"a":123456789012345678901234567890}', "a is no count"),
-        (b'{"a":1,"old":2,"out":1}', "less than its parts"),
-        (b"[]", "usage is no object"),
-        (b'"many"', "usage is no object"),
-        (b"7", "usage is no object"),
-        (b'{"a":1,"out":1,"a":1}', "usage has a key twice"),
-        (b'{"a":1,"out":1,"x":[{"y":1,"y" : 2}]}', "usage has a key twice"),
+        (b'{"a":-1,"out":1}', "a is no count: -1", {"output_tokens": 1}),
+        (b'{"a":1e400,"out":1}', "usage cannot be read", {"output_tokens": 1}),
+        (b'{"a":' + b"9" * 5000 + b',"out":1}', "usage cannot be read", {"output_tokens": 1}),
+        (b'{"a":' + b"9" * 5000 + b"}", "usage cannot be read", None),
+        (b'{"a":123456789012345678901234567890}', "a is no count", None),
+        (b'{"a":"7","out":1.2}', "a is no count", {"input_tokens": 7, "output_tokens": 2}),
+        (b'{"a":1,"old":2,"out":1}', "less than its parts", {"input_tokens": 3, "cache_read_tokens": 2}),
+        (b"[]", "usage is no object", None),
+        (b'"many"', "usage is no object", None),
+        (b"7", "usage is no object", None),
+        (b'{"a":2,"out":1,"a":1}', "usage has a key twice", {"input_tokens": 2, "output_tokens": 1}),
+        (b'{"a":1,"out":1,"a":2}', "usage has a key twice", {"input_tokens": 2, "output_tokens": 1}),
+        (b'{"a":1,"out":1,"x":[{"y":1,"y" : 2}]}', "usage has a key twice", {"input_tokens": 1, "output_tokens": 1}),
     ],
 )
-def test_contradictions_are_kept(raw: bytes, why: str) -> None:
-    """Usage that cannot be true gives no quantities, says why, and is kept as it came."""
+def test_contradictions_are_kept(raw: bytes, why: str, quantities: dict[str, int] | None) -> None:
+    """Usage that cannot be true says why and is kept as it came; its first reading is the one with the most tokens."""
     reading = usage_reading.read_raw(raw, TABLE, Origin("m"))
 
-    assert reading.quantities is None
     assert reading.contradiction is not None
     assert why in reading.contradiction
     assert reading.raw == raw
     assert reading.model == "m"
+    if quantities is None:
+        assert reading.quantities is None
+    else:
+        assert reading.quantities is not None
+        assert reading.quantities.items() >= quantities.items()
 
 
 @pytest.mark.parametrize(
@@ -59,13 +66,19 @@ def test_completeness(raw: bytes, partial: bool, completeness: Completeness) -> 
     assert reading.completeness == completeness
 
 
+def read(raw: bytes) -> Reading:
+    """Return the reading of a usage object."""
+    return usage_reading.read_raw(raw, TABLE, Origin("m"))
+
+
 def test_unreadable_answer() -> None:
-    """Of a broken answer the usage is kept but not believed; without any it is missing."""
-    broken = usage_reading.unreadable(b'{"x":NaN,"usage":{"a":1}}', "usage")
+    """Of a broken answer the usage is read and marked; without any it is missing."""
+    broken = usage_reading.unreadable(b'{"x":NaN,"usage":{"a":1,"out":2}}', "usage", read)
 
     assert broken.contradiction == "the answer is not valid json"
-    assert broken.raw == b'{"a":1}'
-    assert usage_reading.unreadable(b'{"x":NaN}', "usage").completeness is Completeness.MISSING
+    assert broken.raw == b'{"a":1,"out":2}'
+    assert (broken.quantities, broken.completeness) == ({"input_tokens": 1, "output_tokens": 2}, Completeness.FINAL)
+    assert usage_reading.unreadable(b'{"x":NaN}', "usage", read).completeness is Completeness.MISSING
 
 
 def test_raw_is_bounded() -> None:
@@ -83,10 +96,12 @@ def test_repeated_keys_are_not_seen_in_texts() -> None:
 
 
 def test_an_answer_with_two_usages() -> None:
-    """Which of two usage objects counts is unknown, so neither is believed; a word in a text is no key."""
-    reading = usage_reading.read_raw(b'{"a":1,"out":1}', TABLE, Origin("m"))
-    twice = usage_reading.doubt_if_twice(reading, b'{"usage":{"a":2},"usage":{"a":1}}', "usage")
+    """Either of two usage objects may be meant, and what one leaves out is as the other says; a text is no key."""
+    reading = read(b'{"a":1,"out":1}')
+    twice = usage_reading.doubt_if_twice(reading, b'{"usage":{"a":2},"usage":{"a":1,"out":1}}', "usage", read)
 
     assert (twice.contradiction, twice.model) == ("the answer has usage twice", "m")
-    assert usage_reading.doubt_if_twice(reading, b'{"text":"usage","usage":{"a":1}}', "usage") is reading
-    assert usage_reading.doubt_if_twice(reading, b'{"usage":{"a":1},"x":{"usage":{}}}', "usage") is reading
+    assert twice.quantities == {"input_tokens": 2, "output_tokens": 1}
+    assert [one.quantities for one in twice.alternatives] == [{"input_tokens": 1, "output_tokens": 1}]
+    for answer in (b'{"text":"usage","usage":{"a":1}}', b'{"usage":{"a":1},"x":{"usage":{}}}'):
+        assert usage_reading.doubt_if_twice(reading, answer, "usage", read) is reading

@@ -59,11 +59,26 @@ def test_total(usage: dict[str, object]) -> None:
     usage_table.count(ADDED, usage)
 
 
-@pytest.mark.parametrize("usage", [{"a": 1, "b": 2, "total": 4}, {"a": 1, "b": 2, "total": 2}, {"a": 1, "total": 0}])
-def test_total_that_is_none(usage: dict[str, object]) -> None:
-    """A total that is not the sum of its parts contradicts."""
-    with pytest.raises(Contradiction, match=r"total \d is not the sum of its parts, \d"):
+@pytest.mark.parametrize(
+    ("usage", "decided"),
+    [({"a": 1, "b": 2, "total": 4}, True), ({"a": 1, "b": 2, "total": 2}, False), ({"a": 1, "total": 0}, False)],
+)
+def test_total_that_is_none(usage: dict[str, object], decided: bool) -> None:
+    """A total that is not the sum of its parts contradicts; where it has more than they, it decides."""
+    with pytest.raises(Contradiction, match=r"total \d is not the sum of its parts, (by )?\d") as caught:
         usage_table.count(ADDED, usage)
+
+    assert caught.value.decided == decided
+
+
+@pytest.mark.parametrize("side", ["a", "b"])
+def test_the_total_tells_a_side_that_is_left_out(side: str) -> None:
+    """Of two sides and their total any two tell the third; a total that leaves nothing for it does not say zero."""
+    units = {"a": "input_tokens", "b": "output_tokens"}
+    (other,) = units.keys() - {side}
+
+    assert usage_table.count(ADDED, {side: 3, "total": 10}) == {units[side]: 3, units[other]: 7}
+    assert usage_table.count(ADDED, {side: 3, "total": 3}) == {units[side]: 3}
 
 
 def _besides(*, beside: bool, always: bool = False) -> usage_table.Table:
@@ -96,7 +111,7 @@ def test_the_total_decides_what_stands_beside(
 
 
 def test_a_total_that_fits_neither_way_contradicts() -> None:
-    """Where the total is neither with nor without what may stand beside, nothing is believed."""
+    """A total that is neither with nor without what may stand beside contradicts."""
     with pytest.raises(Contradiction, match="total 31"):
         usage_table.count(_besides(beside=True), {"a": 10, "tool": 7, "b": 20, "thought": 8, "total": 31})
 

@@ -24,8 +24,42 @@ class Completeness(StrEnum):
     MISSING = "missing"  # nothing is known yet
 
 
+Edits = tuple[tuple[tuple[str | int, ...], int | None], ...]  # (path in a usage object, what would stand there)
+
+
 class Contradiction(ValueError):
-    """A usage record contradicts itself: a part above its total, or a quantity that is no count."""
+    """A usage record contradicts itself: a part above its total, or a quantity that is no count.
+
+    `repairs` say what each number would have to be, were all others true; `decided`: the provider's own total leaves
+    but one. Of quantities, `unit` is the total that is exceeded, by `excess`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        repairs: tuple[Edits, ...] = (),
+        *,
+        decided: bool = False,
+        unit: str | None = None,
+        excess: int = 0,
+    ) -> None:
+        super().__init__(message)
+        self.repairs = repairs
+        self.decided = decided
+        self.unit = unit
+        self.excess = excess
+
+    def inside(self, *path: str | int) -> "Contradiction":
+        """Return the contradiction of an object in which this one's stands at `path`."""
+        repairs = tuple(tuple(((*path, *at), value) for at, value in edits) for edits in self.repairs)
+        return Contradiction(str(self), repairs, decided=self.decided, unit=self.unit, excess=self.excess)
+
+
+class Used(NamedTuple):
+    """One reading of what an attempt used; where several models took part, with what each of them used."""
+
+    quantities: Quantities
+    parts: Parts = ()
 
 
 class Reading(NamedTuple):
@@ -37,11 +71,13 @@ class Reading(NamedTuple):
     service_tier: str | None = None  # as served
     response_id: str | None = None
     raw: bytes = b""  # the provider's own usage object, as it came
-    contradiction: str | None = None  # why the usage object could not be believed
+    contradiction: str | None = None  # why the usage object cannot be true; `quantities` are then a guess, if any
     speed: str | None = None  # as served
     region: str | None = None  # as served: where inference ran, if that has a price of its own
     parts: "Parts" = ()  # where several models took part: what each of them used
     reported_cost: Decimal | None = None  # in USD, as the provider states it
+    note: str | None = None  # what did not add up, where the provider's total or the lack of a price decides it
+    alternatives: "tuple[Used, ...]" = ()  # what may be meant just as well: what is charged is the dearest of all
     seconds: Decimal | None = None  # of sound, exactly; `quantities` has them rounded up to whole ones
 
 
@@ -60,7 +96,8 @@ def leaves(quantities: Quantities) -> dict[str, int]:
             if overlapping is not None:
                 return leaves(overlapping)
             parts = {inner: quantities[inner] for inner in INSIDE[unit] if inner in quantities}
-            raise Contradiction(f"{unit} {quantities[unit]} is less than its parts {parts}")
+            why = f"{unit} {quantities[unit]} is less than its parts {parts}"
+            raise Contradiction(why, unit=unit, excess=-quantity)
         if quantity:
             result[unit] = quantity
     return result

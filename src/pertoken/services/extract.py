@@ -64,6 +64,8 @@ def _answer(reading: Reading) -> dict[str, Any]:
     }
     if reading.speed is not None:
         answer["speed"] = reading.speed
+    if reading.note is not None:
+        answer["note"] = reading.note
     if reading.region is not None:
         answer["region"] = reading.region
     if reading.parts:

@@ -5,6 +5,7 @@ names the model and the tier, and what ends a stream.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,7 +14,8 @@ from pertoken.core.usage import Completeness, Contradiction, Reading, leaves
 from pertoken.wire import sse, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import parse
-from pertoken.wire.usage_reading import Count, Origin, read_raw
+from pertoken.wire.usage_reading import Origin, read_raw
+from pertoken.wire.usage_repair import Count
 from pertoken.wire.usage_table import Path, Table, Term, term
 
 Fields = Mapping[str, msgspec.Raw]
@@ -46,7 +48,7 @@ def read_answer(api: Api, body: bytes) -> Reading:
     try:
         fields = _fields.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_reading.unreadable(body, "usage")
+        return usage_reading.unreadable(body, "usage", lambda raw: read_raw(raw, api.rows, Origin(), api.count))
     return _read(api, body, fields, _origin(api, fields, Origin()))
 
 
@@ -60,7 +62,8 @@ def read_stream(api: Api, data: bytes) -> Reading:
         try:
             fields = _fields.decode(event)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            reading = usage_reading.unreadable(event, "usage") if is_whole else usage_reading.missing()
+            read = partial(_read_one, api, origin, "usage", None)
+            reading = usage_reading.unreadable(event, "usage", read) if is_whole else usage_reading.missing()
         else:
             origin = _origin(api, fields, origin)
             is_open = (is_open or _says(api.begins, fields)) and not _says(api.ends, fields)
@@ -104,8 +107,20 @@ def _read(api: Api, data: bytes, fields: Fields, origin: Origin) -> Reading:
             return Reading({api.made[0]: len(made)}, Completeness.FINAL, *origin[:3])
     reading = read_raw(raw, api.rows, origin, api.count)
     for key in ("usage", *api.loose):
-        reading = usage_reading.doubt_if_twice(reading, data, key)
+        loose = _loose(api, fields) if key in api.loose else None
+        reading = usage_reading.doubt_if_twice(reading, data, key, partial(_read_one, api, origin, key, loose))
     return reading
+
+
+def _read_one(api: Api, origin: Origin, key: str, loose: Fields | None, raw: bytes) -> Reading:
+    """Return the reading of one of several values of a key: a usage object, or a field among `loose` ones."""
+    if loose is not None:
+        raw = msgspec.json.encode({**loose, key: msgspec.Raw(raw)})
+    return read_raw(raw, api.rows, origin, api.count)
+
+
+def _loose(api: Api, fields: Fields) -> Fields:
+    return {key: fields[key] for key in api.loose if key in fields and bytes(fields[key]) != _NULL}
 
 
 def _usage(api: Api, fields: Fields) -> bytes:
@@ -113,7 +128,7 @@ def _usage(api: Api, fields: Fields) -> bytes:
         raw = _raw(path, fields)
         if raw != _NULL:
             return raw
-    loose = {key: fields[key] for key in api.loose if key in fields and bytes(fields[key]) != _NULL}
+    loose = _loose(api, fields)
     return msgspec.json.encode(loose) if loose else _NULL
 
 

@@ -5,11 +5,12 @@ rest: all input is that plus what was written to and read from the cache.
 """
 
 import re
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from pertoken.core.usage import Contradiction, Reading
+from pertoken.core.usage import Contradiction, Edits, Parts, Reading
 from pertoken.wire import anthropic_errors, content, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import decode, decode_object, optional_count, optional_text, replace_fields, text_map
 from pertoken.wire.content import (
@@ -40,6 +41,7 @@ _MEDIA = re.compile(rb'"(?:image|document|file)"')
 # Tools that run at the client and add less to the prompt than is held for tools anyway.
 _SMALL_CLIENT_TOOLS = ("bash_", "text_editor_", "memory_")
 _TOTALS = {"cache_write_1h_tokens": "cache_write_tokens", "reasoning_tokens": "output_tokens"}
+_INPUT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 _LABELS = frozenset({"type", "id", "tool_use_id", "cache_control"})
 _CONTAINERS = frozenset({"content", "source", "input"})
 
@@ -147,9 +149,10 @@ def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     try:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_reading.unreadable(body, "usage")
-    reading = _read_usage(bytes(answer.usage), rows, optional_text(answer.model), optional_text(answer.id))
-    return usage_reading.doubt_if_twice(reading, body, "usage")
+        read = partial(_read_usage, rows=rows, model=None, response_id=None)
+        return usage_reading.unreadable(body, "usage", read)
+    read = partial(_read_usage, rows=rows, model=optional_text(answer.model), response_id=optional_text(answer.id))
+    return usage_reading.doubt_if_twice(read(bytes(answer.usage)), body, "usage", read)
 
 
 def answer_text(body: bytes) -> str:
@@ -165,10 +168,11 @@ def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:  # n
 class _Watch:
     """Looks for usage: that of message_delta replaces that of message_start, field by field."""
 
-    __slots__ = ("_doubt", "_id", "_model", "_output_known", "_rows", "_usage", "complete")
+    __slots__ = ("_before", "_doubt", "_id", "_model", "_output_known", "_rows", "_usage", "complete")
 
     def __init__(self, rows: Table) -> None:
         self._rows = rows
+        self._before: dict[str, msgspec.Raw] | None = None  # input that a later message told less of
         self._usage: dict[str, msgspec.Raw] = {}
         self._output_known = False
         self._doubt: Reading | None = None
@@ -185,7 +189,7 @@ class _Watch:
         try:
             event = _event.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            broken = usage_reading.unreadable(data, "usage")
+            broken = usage_reading.unreadable(data, "usage", self._read)
             self._doubt = broken if broken.contradiction else self._doubt
             return Fate.PASS
         if event.type == "message_stop":
@@ -200,13 +204,21 @@ class _Watch:
 
     def reading(self) -> Reading:
         """Return the usage so far: PARTIAL, without the placeholder output, until a message_delta told it."""
+        reading = self._read_merged(self._usage)
+        if self._before is not None:
+            others = {key: value for key, value in self._usage.items() if key not in _INPUT}
+            reading = usage_reading.torn("the input fell", [self._read_merged({**others, **self._before}), reading])
         if self._doubt is not None:
-            return self._doubt._replace(model=self._model, response_id=self._id)
-        usage = self._usage
+            reading = usage_reading.torn(str(self._doubt.contradiction), [self._doubt, reading])
+        return reading
+
+    def _read(self, raw: bytes) -> Reading:
+        return _read_usage(raw, self._rows, self._model, self._id, partial=not self._output_known)
+
+    def _read_merged(self, usage: dict[str, msgspec.Raw]) -> Reading:
         if not self._output_known:
             usage = {key: value for key, value in usage.items() if not key.startswith("output_tokens")}
-        raw = msgspec.json.encode(usage) if usage else b"null"
-        return _read_usage(raw, self._rows, self._model, self._id, partial=not self._output_known)
+        return self._read(msgspec.json.encode(usage) if usage else b"null")
 
     def _take(self, raw: bytes) -> dict[str, msgspec.Raw]:
         """Merge a usage object in; return what it told. What is null tells nothing."""
@@ -216,11 +228,25 @@ class _Watch:
             self._doubt = usage_reading.doubt("usage is no object", raw)
             return {}
         if told and usage_reading.repeats_a_key(raw, as_dict(parse(raw))):
-            self._doubt = usage_reading.doubt("usage has a key twice", raw)
-            return {}
+            self._doubt = self._read(raw)
         told = {key: value for key, value in told.items() if bytes(value) != b"null"}
-        self._usage = {**self._usage, **{key: _merged(self._usage.get(key), value) for key, value in told.items()}}
+        before = self._usage
+        merged = {key: _merged(before.get(key), value) for key, value in told.items()}
+        if before and any([merged.get(key, value) != value for key, value in before.items() if key in _INPUT]):  # noqa: C419
+            fell = _input(before) - _input({**before, **merged})
+            if fell > 0:
+                zeros = [key for key in _INPUT if bytes(merged.get(key, b"")) == b"0"]
+                merged = {key: value for key, value in merged.items() if key not in zeros}
+                if _input(before) > _input({**before, **merged}):
+                    self._before = {key: value for key, value in before.items() if key in _INPUT}
+        self._usage = {**before, **merged}
         return told
+
+
+def _input(told: dict[str, msgspec.Raw]) -> int:
+    """Return all input that a usage object tells; what is no count is none here."""
+    counts = (parse(bytes(told.get(key, b"0"))) for key in _INPUT)
+    return sum(value for value in counts if type(value) is int)
 
 
 def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
@@ -233,12 +259,18 @@ def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
     if not iterations:
         return quantities
     summed: dict[str, int] = {}
-    for iteration in iterations:
-        for unit, quantity in usage_table.count(rows, as_dict(iteration)).items():
+    for at, iteration in enumerate(iterations):
+        try:
+            found = usage_table.count(rows, as_dict(iteration))
+        except Contradiction as contradiction:
+            raise contradiction.inside("iterations", at) from None
+        for unit, quantity in found.items():
             summed[unit] = summed.get(unit, 0) + quantity
     for unit in ("input_tokens", "output_tokens"):
         if summed.get(unit, 0) < quantities.get(unit, 0):
-            raise Contradiction(f"the iterations' {unit} {summed.get(unit, 0)} are fewer than all, {quantities[unit]}")
+            why = f"the iterations' {unit} {summed.get(unit, 0)} are fewer than all, {quantities[unit]}"
+            whole: Edits = tuple(((key,), None) for key in usage if key != "iterations")
+            raise Contradiction(why, (((("iterations",), None),), whole))
     told_for_all = ["reasoning_tokens", "web_searches"]
     if summed.get("cache_write_tokens") == quantities.get("cache_write_tokens"):
         told_for_all.append("cache_write_1h_tokens")  # only the whole may say how the writes divide
@@ -246,9 +278,6 @@ def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
         if unit in quantities:
             summed.setdefault(unit, quantities[unit])
     return summed
-
-
-_usage = msgspec.json.Decoder(dict[str, Any])
 
 
 def by_model(rows: Table, usage: dict[str, Any], model: str | None) -> dict[str, dict[str, int]]:
@@ -281,11 +310,15 @@ def _give(unit: str, quantity: int, parts: list[dict[str, int]]) -> None:
 def _read_usage(
     raw: bytes, rows: Table, model: str | None, response_id: str | None, *, partial: bool = False
 ) -> Reading:
-    reading = read_raw(raw, rows, Origin(model, None, response_id), count, partial=partial)
-    if reading.quantities is None or b'"iterations"' not in raw:
-        return reading
-    parts = by_model(rows, _usage.decode(raw), model)
-    return reading._replace(parts=tuple(parts.items())) if len(parts) > 1 else reading
+    origin = Origin(model, None, response_id)
+    if b'"iterations"' not in raw:
+        return read_raw(raw, rows, origin, count, partial=partial)
+
+    def parts(usage: dict[str, Any]) -> Parts:
+        found = by_model(rows, usage, model)
+        return tuple(found.items()) if len(found) > 1 else ()
+
+    return read_raw(raw, rows, origin, count, parts, partial=partial)
 
 
 def _merged(old: msgspec.Raw | None, new: msgspec.Raw) -> msgspec.Raw:

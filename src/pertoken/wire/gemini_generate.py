@@ -5,6 +5,7 @@ field's name in camelCase and in snake_case.
 """
 
 import re
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -117,10 +118,11 @@ def rewrite(body: bytes, change: Change) -> bytes:
 def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     """Return what a whole answer says about usage."""
     try:
-        reading = gemini_usage.read_piece(gemini_usage.decode(body), rows)
+        piece = gemini_usage.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_reading.unreadable(body, "usageMetadata")
-    return usage_reading.doubt_if_twice(reading, body, "usageMetadata")
+        read = partial(gemini_usage.read_usage, rows=rows, model=None, response_id=None, web_searches=0)
+        return usage_reading.unreadable(body, "usageMetadata", read)
+    return gemini_usage.read_piece(piece, rows, body)
 
 
 def answer_text(body: bytes) -> str:

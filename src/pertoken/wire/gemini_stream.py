@@ -4,6 +4,7 @@ They come as events (alt=sse) or, without it, as the pieces of one JSON array.
 """
 
 from collections import deque
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -102,7 +103,15 @@ class _Watch:
         try:
             piece = gemini_usage.decode(sse.data(event))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return usage_reading.unreadable(event, "usageMetadata")
+            read = partial(
+                gemini_usage.read_usage,
+                rows=self._rows,
+                model=None,
+                response_id=None,
+                web_searches=self._searches,
+                partial=not self.complete,
+            )
+            return usage_reading.unreadable(event, "usageMetadata", read)
         model, response_id = optional_text(piece.modelVersion), optional_text(piece.responseId)
         raw = bytes(piece.usageMetadata)
         return gemini_usage.read_usage(raw, self._rows, model, response_id, self._searches, partial=not self.complete)

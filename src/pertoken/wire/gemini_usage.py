@@ -5,12 +5,13 @@ cached; `thoughtsTokenCount` stands beside `candidatesTokenCount`, unless the to
 """
 
 import re
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from pertoken.core.usage import Reading
-from pertoken.wire import usage_rules, usage_table
+from pertoken.wire import usage_reading, usage_rules, usage_table
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import UNWRITTEN, as_dict, as_list, collect_json, collect_text, parse
 from pertoken.wire.usage_reading import Origin, read_raw
@@ -39,11 +40,15 @@ def decode(data: bytes) -> Piece:
     return _piece.decode(data)
 
 
-def read_piece(piece: Piece, rows: Table, asked_model: str = "", *, partial: bool = False) -> Reading:
-    """Return what one piece says about usage."""
-    model, raw = optional_text(piece.modelVersion), bytes(piece.usageMetadata)
-    searches = count_searches(parse_candidates(piece), model or asked_model)
-    return read_usage(raw, rows, model, optional_text(piece.responseId), searches, partial=partial)
+def read_piece(piece: Piece, rows: Table, data: bytes) -> Reading:
+    """Return what one piece, which stands in `data`, says about usage."""
+    model, response_id = optional_text(piece.modelVersion), optional_text(piece.responseId)
+    searches = count_searches(parse_candidates(piece), model or "")
+    reading = read_usage(bytes(piece.usageMetadata), rows, model, response_id, searches)
+    if data.count(b'"usageMetadata"') < 2:
+        return reading
+    read = partial(read_usage, rows=rows, model=model, response_id=response_id, web_searches=searches)
+    return usage_reading.doubt_if_twice(reading, data, "usageMetadata", read)
 
 
 def read_usage(

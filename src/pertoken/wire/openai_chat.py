@@ -4,6 +4,7 @@ https://platform.openai.com/docs/api-reference/chat, as read on 2026-11-23.
 """
 
 import re
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -171,9 +172,9 @@ def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     try:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_reading.unreadable(body, "usage")
+        return usage_reading.unreadable(body, "usage", partial(_read_raw, rows, Origin()))
     reading = _read_usage(answer, Origin(), rows)
-    return usage_reading.doubt_if_twice(reading, body, "usage")
+    return _doubt_if_twice(reading, body, rows)
 
 
 def answer_text(body: bytes) -> str:
@@ -213,7 +214,7 @@ class _Watch:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._look_at_unreadable(data)
         reading = _read_usage(chunk, usage_reading.origin_of(self._reading), self._rows)
-        reading = self._doubt_if_less(usage_reading.doubt_if_twice(reading, data, "usage"))
+        reading = self._doubt_if_less(_doubt_if_twice(reading, data, self._rows))
         if not self._begun and reading.completeness is Completeness.MISSING:
             self._begun, self._reading = True, reading
         told = reading.raw != b"" or reading.contradiction is not None
@@ -234,15 +235,13 @@ class _Watch:
         before, now = self._reading.quantities, reading.quantities
         if before is None or now is None or all(now.get(unit, 0) >= before.get(unit, 0) for unit in _GROWING):
             return reading
-        why = f"usage fell from {before} to {now}"
-        return usage_reading.doubt(why, reading.raw, usage_reading.origin_of(reading))
+        return usage_reading.torn(f"usage fell from {before} to {now}", [self._reading, reading])
 
     def _look_at_unreadable(self, data: bytes) -> Fate:
-        reading = usage_reading.unreadable(data, "usage")
+        origin = usage_reading.origin_of(self._reading)
+        reading = usage_reading.unreadable(data, "usage", partial(_read_raw, self._rows, origin))
         if reading.contradiction:
-            self._reading = usage_reading.doubt(
-                reading.contradiction, reading.raw, usage_reading.origin_of(self._reading)
-            )
+            self._reading = usage_reading.torn(reading.contradiction, [self._reading, reading])
         return self._fate(usage_alone=reading.contradiction is not None and _NO_CHOICES.search(data) is not None)
 
     def _fate(self, *, usage_alone: bool) -> Fate:
@@ -263,9 +262,22 @@ def _read_usage(answer: _Answer, known: Origin, rows: Table) -> Reading:
         raw = bytes(answer.usage_info) if groq == b"null" else groq
         return read_raw(raw, rows, origin, count)
     reading = read_raw(raw, rows, origin, count)
-    if groq != b"null" and read_raw(groq, rows, origin, count).quantities != reading.quantities:
-        return usage_reading.doubt("usage and x_groq.usage differ", raw, origin)
+    if groq != b"null":
+        other = read_raw(groq, rows, origin, count)
+        if other.quantities != reading.quantities:
+            return usage_reading.torn("usage and x_groq.usage differ", [other, reading])
     return reading
+
+
+def _read_raw(rows: Table, origin: Origin, raw: bytes) -> Reading:
+    return read_raw(raw, rows, origin, count)
+
+
+def _doubt_if_twice(reading: Reading, data: bytes, rows: Table) -> Reading:
+    if data.count(b'"usage"') < 2:
+        return reading
+    read = partial(_read_raw, rows, usage_reading.origin_of(reading))
+    return usage_reading.doubt_if_twice(reading, data, "usage", read)
 
 
 def _hidden(request: _Request, words: bytes) -> str | None:

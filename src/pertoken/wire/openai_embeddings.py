@@ -63,10 +63,10 @@ def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     try:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_reading.unreadable(body, "usage")
+        return usage_reading.unreadable(body, "usage", lambda raw: read_raw(raw, rows, Origin()))
     origin = Origin(optional_text(answer.model), None, optional_text(answer.id))
     reading = read_raw(bytes(answer.usage), rows, origin)
-    return usage_reading.doubt_if_twice(reading, body, "usage")
+    return usage_reading.doubt_if_twice(reading, body, "usage", lambda raw: read_raw(raw, rows, origin))
 
 
 def answer_text(body: bytes) -> str:  # noqa: ARG001 - vectors are no text

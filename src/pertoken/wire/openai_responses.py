@@ -1,12 +1,13 @@
 """OpenAI Responses. https://platform.openai.com/docs/api-reference/responses, as read on 2026-11-23."""
 
 import re
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from pertoken.core.errors import Refusal
-from pertoken.core.usage import Reading
+from pertoken.core.usage import Contradiction, Reading
 from pertoken.wire import content, openai_errors, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import decode, decode_object, optional_text, positive_count, replace_fields, text_map
 from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_sound, parse, picture
@@ -135,8 +136,8 @@ def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     try:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_reading.unreadable(body, "usage")
-    return usage_reading.doubt_if_twice(_read_response(answer, rows), body, "usage")
+        return usage_reading.unreadable(body, "usage", partial(_read_usage, _Answer(), rows))
+    return _read_response(answer, rows, body)
 
 
 def answer_text(body: bytes) -> str:
@@ -182,7 +183,7 @@ class _Watch:
         if isinstance(event.type, str) and event.type in _LAST:
             self.complete = True
             if event.response is not None:
-                self._reading = usage_reading.doubt_if_twice(_read_response(event.response, self._rows), data, "usage")
+                self._reading = _read_response(event.response, self._rows, data)
             return Fate.KEEP
         if event.type == "response.created" and event.response is not None:
             answer = event.response
@@ -193,7 +194,7 @@ class _Watch:
         return self._reading
 
     def _look_at_unreadable(self, data: bytes) -> Fate:
-        reading = usage_reading.unreadable(data, "usage")
+        reading = usage_reading.unreadable(data, "usage", partial(_read_usage, _Answer(), self._rows))
         if reading.contradiction:
             known = self._reading
             self._reading = reading._replace(model=known.model, response_id=known.response_id)
@@ -201,19 +202,30 @@ class _Watch:
         return Fate.KEEP if self.complete else Fate.PASS
 
 
-def _read_response(answer: _Answer, rows: Table) -> Reading:
-    """Return the reading of one response object; what usage does not tell is counted from its output items."""
+def _read_response(answer: _Answer, rows: Table, data: bytes) -> Reading:
+    """Return the reading of one response object, which stands in `data`."""
+    reading = _read_usage(answer, rows, bytes(answer.usage))
+    if data.count(b'"usage"') < 2:
+        return reading
+    return usage_reading.doubt_if_twice(reading, data, "usage", partial(_read_usage, answer, rows))
+
+
+def _read_usage(answer: _Answer, rows: Table, raw: bytes) -> Reading:
+    """Return the reading of a response's usage; what that does not tell is counted from its output items."""
     origin = Origin(optional_text(answer.model), optional_text(answer.service_tier), optional_text(answer.id))
 
     def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
         quantities = usage_table.count(rows, usage)
         if not quantities:
             return {}
-        told = parse(bytes(answer.tool_usage))
-        tools = usage_table.count(usage_rules.RESPONSES_TOOLS, told) if isinstance(told, dict) else {}
+        told = usage.get("tool_usage", parse(bytes(answer.tool_usage)))
+        try:
+            tools = usage_table.count(usage_rules.RESPONSES_TOOLS, told) if isinstance(told, dict) else {}
+        except Contradiction as contradiction:
+            raise Contradiction(str(contradiction), (((("tool_usage",), None),),)) from None
         return {**_items(answer), **tools, **quantities}
 
-    return read_raw(bytes(answer.usage), rows, origin, count)
+    return read_raw(raw, rows, origin, count)
 
 
 def _items(answer: _Answer) -> dict[str, int]:

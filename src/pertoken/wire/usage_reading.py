@@ -1,26 +1,34 @@
 """From a usage object, as it came, to a reading: what it says, how far it can be believed, and what it was part of.
 
-Which field is which unit is the tables' business (`usage_rules`, read by `usage_table`).
+Which field is which unit is the tables' business (`usage_rules`, read by `usage_table`); what can be meant by an object
+that contradicts itself is that of `usage_repair`.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from itertools import islice, product
 from math import ceil
 from typing import Any, NamedTuple
 
 import msgspec
 
-from pertoken.core.usage import Completeness, Contradiction, Reading, leaves
-from pertoken.wire import scan, usage_table
+from pertoken.core.units import DIMENSIONS
+from pertoken.core.usage import Completeness, Contradiction, Parts, Reading, Used, leaves
+from pertoken.wire import scan, usage_repair, usage_table
 from pertoken.wire.body import optional_text
+from pertoken.wire.usage_repair import Count
 from pertoken.wire.usage_table import Table
 
 RAW_BYTES_MAX = 64 * 1024  # of a usage object that is kept; real ones have less than 2 KiB
+DIGITS_MAX = 40  # of a number that is looked at
+NO_COUNT = -1
+VERSIONS_MAX = 16  # of an object with keys that are there twice
 
 # A call that made no tokens is known in full by one of these.
 WITHOUT_TOKENS = frozenset({"pages", "seconds", "images", "characters"})
 
-Count = Callable[[Table, dict[str, Any]], dict[str, int]]
+PartsOf = Callable[[dict[str, Any]], Parts]
 
 _any = msgspec.json.Decoder()
 
@@ -36,56 +44,65 @@ class Origin(NamedTuple):
 
 
 def read_raw(
-    raw: bytes, rows: Table, origin: Origin, count: Count = usage_table.count, *, partial: bool = False
+    raw: bytes,
+    rows: Table,
+    origin: Origin,
+    count: Count = usage_table.count,
+    parts: PartsOf | None = None,
+    *,
+    partial: bool = False,
 ) -> Reading:
     """Return the reading of one usage object as it came; `count` turns it into quantities or raises Contradiction.
 
-    FINAL only when all input and all output are known and the answer is not `partial`.
+    FINAL only when all input and all output are known and the answer is not `partial`. `parts` says what each of
+    several models used.
     """
     try:
         usage = _any.decode(raw) if raw else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return doubt(f"usage cannot be read: {error}", raw, origin)
+        return _read_odd(raw, f"usage cannot be read: {error}", rows, origin, count, parts, partial=partial)
     if usage is None:
         return missing(origin)
     if not isinstance(usage, dict):
         return doubt("usage is no object", raw, origin)
     if repeats_a_key(raw, usage):
-        return doubt("usage has a key twice", raw, origin)
-    origin = _as_served(usage, origin)
-    cost = seconds = None
+        return _read_odd(raw, "usage has a key twice", rows, origin, count, parts, partial=partial)
     try:
         quantities = count(rows, usage)
         leaves(quantities)
-        if rows.stated:
+        cost = seconds = None
+        if rows.stated and usage_table.states(rows, raw):
             told = usage_table.stated(rows, raw)
             if told:
                 cost, seconds = told.get("reported_cost"), told.get("seconds")
-        if seconds is not None:
-            quantities["seconds"] = ceil(seconds)
+                if seconds is not None:
+                    quantities["seconds"] = ceil(seconds)
     except Contradiction as contradiction:
-        return doubt(str(contradiction), raw, origin)
+        return _mended(raw, usage, str(contradiction), rows, origin, count, parts, partial=partial)
+    model, tier, response_id, speed, region = _as_served(usage, origin)
     if not quantities:
-        return missing(origin)._replace(raw=raw, reported_cost=cost)
-    known = ("input_tokens" in quantities and "output_tokens" in quantities) or (
-        not WITHOUT_TOKENS.isdisjoint(quantities) and _has_no_tokens(quantities)
+        return Reading(
+            None, Completeness.MISSING, model, tier, response_id, raw, None, speed, region, reported_cost=cost
+        )
+    completeness = Completeness.FINAL if not partial and _is_known(quantities) else Completeness.PARTIAL
+    several = () if parts is None else parts(usage)
+    return Reading(
+        quantities, completeness, model, tier, response_id, raw, None, speed, region, several, cost, None, (), seconds
     )
-    completeness = Completeness.FINAL if known and not partial else Completeness.PARTIAL
-    model, tier, response_id, speed, region = origin
-    return Reading(quantities, completeness, model, tier, response_id, raw, None, speed, region, (), cost, seconds)
 
 
-def unreadable(answer: bytes, key: str) -> Reading:
-    """Return the reading of an answer that is no JSON: what stands behind `key` is kept, and never believed."""
+def unreadable(answer: bytes, key: str, read: Callable[[bytes], Reading]) -> Reading:
+    """Return the reading of an answer that is no JSON: what stands behind `key` is read, and marked as doubtful."""
     found = scan.last_object(answer, key)
-    return missing() if found is None else doubt("the answer is not valid json", found.raw)
+    return missing() if found is None else torn("the answer is not valid json", [read(found.raw)])
 
 
-def doubt_if_twice(reading: Reading, answer: bytes, key: str) -> Reading:
+def doubt_if_twice(reading: Reading, answer: bytes, key: str, read: Callable[[bytes], Reading]) -> Reading:
     """Return the reading of a JSON answer, in doubt if one of its objects has `key` twice: which counts is unknown."""
-    if answer.count(b'"%s"' % key.encode()) < 2 or not _told_twice(answer, key):
+    if answer.count(b'"%s"' % key.encode()) < 2:
         return reading
-    return doubt(f"the answer has {key} twice", reading.raw, origin_of(reading))
+    told = _told_twice(answer, key)
+    return torn(f"the answer has {key} twice", [reading, *(read(raw) for raw in told)]) if told else reading
 
 
 def repeats_a_key(raw: bytes, usage: dict[str, Any]) -> bool:
@@ -105,8 +122,38 @@ def repeats_a_key(raw: bytes, usage: dict[str, Any]) -> bool:
     return repeated
 
 
+def torn(why: str, readings: Sequence[Reading]) -> Reading:
+    """Return the reading of an answer that says several things, any of which may be meant, the last one first.
+
+    Of what only some of them tell, the others are taken to mean the same.
+    """
+    last = readings[-1]
+    used = [
+        one
+        for reading in reversed(readings)
+        if reading.quantities is not None
+        for one in (Used(reading.quantities, reading.parts), *reading.alternatives)
+    ]
+    if not used:
+        return doubt(why, last.raw, origin_of(last))
+    filled = list({tuple(sorted(one.quantities.items())): one for one in _filled(used)}.values())
+    filled.sort(key=lambda one: sum(one.quantities.get(side, 0) for side in _SIDES), reverse=True)
+    costs = [reading.reported_cost for reading in readings if reading.reported_cost is not None]
+    cut = any(one.completeness is Completeness.PARTIAL and _is_known(one.quantities or {}) for one in readings)
+    return last._replace(
+        quantities=filled[0].quantities,
+        completeness=Completeness.FINAL if not cut and _is_known(filled[0].quantities) else Completeness.PARTIAL,
+        raw=last.raw[:RAW_BYTES_MAX],
+        contradiction=why,
+        parts=filled[0].parts,
+        reported_cost=max(costs, default=None),
+        note=None,
+        alternatives=tuple(filled[1:]),
+    )
+
+
 def doubt(why: str, raw: bytes, origin: Origin = Origin()) -> Reading:  # noqa: B008 - a constant
-    """Return a reading that cannot be believed: the raw object is kept, nothing is clamped."""
+    """Return a reading of which nothing can be used: the raw object is kept."""
     model, tier, response_id, speed, region = origin
     return Reading(None, Completeness.FINAL, model, tier, response_id, raw[:RAW_BYTES_MAX], why, speed, region)
 
@@ -122,6 +169,91 @@ def origin_of(reading: Reading) -> Origin:
     return Origin(reading.model, reading.service_tier, reading.response_id, reading.speed, reading.region)
 
 
+_SIDES = ("input_tokens", "output_tokens")
+
+
+def _read_odd(  # noqa: PLR0917 - see read_raw
+    raw: bytes, why: str, rows: Table, origin: Origin, count: Count, parts: PartsOf | None, *, partial: bool
+) -> Reading:
+    """Return the reading of JSON that no decoder reads as it is: each version of it, where a key is there twice."""
+    versions = _versions(raw)
+    if not versions:
+        return doubt(why, raw, origin)
+    read = [_mended(raw, one, why, rows, origin, count, parts, partial=partial) for one in versions]
+    return torn(why, read)
+
+
+def _mended(  # noqa: PLR0917 - see read_raw
+    raw: bytes,
+    usage: dict[str, Any],
+    why: str,
+    rows: Table,
+    origin: Origin,
+    count: Count,
+    parts: PartsOf | None,
+    *,
+    partial: bool,
+) -> Reading:
+    """Return the reading of a usage object that contradicts itself."""
+    origin = _as_served(usage, origin)
+    mended = usage_repair.mend(rows, usage, count)
+    told: dict[str, Decimal] = {}
+    decided = mended.decided
+    try:
+        told = usage_table.stated(rows, raw)
+    except Contradiction:
+        decided = False
+    seconds = told.get("seconds")
+    if seconds is not None:
+        found = [one._replace(quantities={**one.quantities, "seconds": ceil(seconds)}) for one in mended.found]
+        mended = mended._replace(found=tuple(found) or (usage_repair.Found({"seconds": ceil(seconds)}, usage),))
+    if not mended.found:
+        return doubt(why, raw, origin)._replace(reported_cost=told.get("reported_cost"))
+    used = [Used(one.quantities, () if parts is None else parts(one.usage)) for one in mended.found]
+    model, tier, response_id, speed, region = origin
+    known = not partial and _is_known(used[0].quantities)
+    return Reading(
+        used[0].quantities,
+        Completeness.FINAL if known else Completeness.PARTIAL,
+        model,
+        tier,
+        response_id,
+        raw[:RAW_BYTES_MAX],
+        None if decided else why,
+        speed,
+        region,
+        used[0].parts,
+        told.get("reported_cost"),
+        why if decided else None,
+        tuple(one for one in used[1:] if not known or _is_known(one.quantities)),
+        seconds,
+    )
+
+
+def _filled(used: Sequence[Used]) -> list[Used]:
+    """Return readings of which each has the sides that any of them has: with those of each that knows them."""
+    for side in _SIDES:
+        knowing = [one.quantities for one in used if side in one.quantities]
+        kind = side.partition("_")[0]
+        filled: list[Used] = []
+        for one in used:
+            if side in one.quantities or not knowing:
+                filled.append(one)
+                continue
+            for other in knowing:
+                given = {unit: many for unit, many in other.items() if kind in DIMENSIONS[unit]}
+                filled.append(Used({**one.quantities, **given}))
+        used = filled
+    return list(used)
+
+
+def _is_known(quantities: Mapping[str, int]) -> bool:
+    """Tell whether all input and all output are known, or what there is instead of tokens."""
+    return ("input_tokens" in quantities and "output_tokens" in quantities) or (
+        not WITHOUT_TOKENS.isdisjoint(quantities) and not any(unit.endswith("_tokens") for unit in quantities)
+    )
+
+
 def _as_served(usage: Mapping[str, Any], origin: Origin) -> Origin:
     """Return `origin` with tier, speed and region where the usage object names them, as Anthropic's does."""
     tier, speed = usage.get("service_tier"), usage.get("speed")
@@ -135,22 +267,46 @@ def _as_served(usage: Mapping[str, Any], origin: Origin) -> Origin:
     )
 
 
-def _told_twice(answer: bytes, key: str) -> bool:
-    twice = False
+class _Pairs(list[tuple[str, Any]]):
+    """An object with all its keys, those that are there twice too."""
 
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        nonlocal twice
-        twice = twice or sum(name == key for name, _ in pairs) > 1
+
+def _versions(raw: bytes) -> list[dict[str, Any]]:
+    """Return the objects that a JSON object with keys twice may be meant as; none where it is no JSON object."""
+    try:
+        read = json.loads(raw, object_pairs_hook=_Pairs, parse_int=_integer)
+        return [one for one in _meant(read) if isinstance(one, dict)]
+    except (ValueError, RecursionError):
+        return []
+
+
+def _integer(digits: str) -> int:
+    return int(digits) if len(digits) < DIGITS_MAX else NO_COUNT
+
+
+def _meant(value: Any) -> list[Any]:
+    if not isinstance(value, _Pairs):
+        return [[_meant(one)[0] for one in value]] if isinstance(value, list) else [value]
+    told: dict[str, list[Any]] = {}
+    for name, inner in value:
+        told.setdefault(name, []).extend(_meant(inner))
+    return [dict(zip(told, one, strict=True)) for one in islice(product(*told.values()), VERSIONS_MAX)]
+
+
+def _told_twice(answer: bytes, key: str) -> list[bytes]:
+    """Return what stands behind `key` in an object that has it twice, each as JSON of its own."""
+    told: list[Any] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = [value for name, value in pairs if name == key]
+        told.extend(found if len(found) > 1 else ())
+        return dict(pairs)
 
     try:
         json.loads(answer, object_pairs_hook=look)
-    except (ValueError, RecursionError):
-        return False  # whoever reads it says what is wrong
-    return twice
-
-
-def _has_no_tokens(quantities: Mapping[str, int]) -> bool:
-    return not any(unit.endswith("_tokens") for unit in quantities)
+        return [msgspec.json.encode(one) for one in told]
+    except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+        return []  # whoever reads it says what is wrong
 
 
 def _keys(usage: dict[str, Any]) -> int:

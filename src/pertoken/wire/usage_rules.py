@@ -21,6 +21,7 @@ ANTHROPIC = "Anthropic API reference, messages, usage; 2026-11-23"
 GEMINI = "Gemini API reference, generateContent, UsageMetadata; 2026-11-23"
 GEMINI_LIVE = "Gemini API reference, Live, UsageMetadata; 2026-11-23"
 BEDROCK = "Amazon Bedrock API reference, TokenUsage and CacheDetail; 2026-11-23"
+BEDROCK_COUNTS = "Amazon Bedrock API reference, InvokeModel, invocation metrics; Converse answers tell both; 2026-11-27"
 BEDROCK_OPENAI = "report on opencode, issue 47296: OpenAI models on Bedrock count cache inside input; 2026-11-23"
 COHERE = "Cohere API reference, chat v2, usage, and chat v1, meta; 2026-11-23"
 OLLAMA = "Ollama API reference, chat, final response; 2026-11-23"
@@ -118,6 +119,7 @@ OPENAI_EMBEDDINGS = table(
     rule("input_tokens", "prompt_tokens", EMBEDDINGS),
     Zero("output_tokens", term("prompt_tokens"), EMBEDDINGS),  # vectors are no tokens
     total="total_tokens",
+    rest="input_tokens",
 )
 
 OPENAI_IMAGES = table(
@@ -242,9 +244,18 @@ BEDROCK_CONVERSE = table(
     rule("cache_read_tokens", "cacheReadInputTokens", BEDROCK),
     rule("cache_write_tokens", "cacheWriteInputTokens", BEDROCK),
     rule("output_tokens", "outputTokens", BEDROCK),
+    rule("input_tokens", "inputTokenCount", BEDROCK_COUNTS),
+    rule("cache_read_tokens", "cacheReadInputTokenCount", BEDROCK_COUNTS),
+    rule("cache_write_tokens", "cacheWriteInputTokenCount", BEDROCK_COUNTS),
+    rule("output_tokens", "outputTokenCount", BEDROCK_COUNTS),
     Listed("cache_write_1h_tokens", "cacheDetails", "ttl", "1h", "inputTokens", BEDROCK),
-    Beside("input_tokens", terms("cacheReadInputTokens + cacheWriteInputTokens"), beside=True, source=BEDROCK_OPENAI),
-    total="totalTokens",
+    Beside(
+        "input_tokens",
+        terms("cacheReadInputTokens|cacheReadInputTokenCount + cacheWriteInputTokens|cacheWriteInputTokenCount"),
+        beside=True,
+        source=BEDROCK_OPENAI,
+    ),
+    total="totalTokens|totalTokenCount",
 )
 
 # What is billed, not what the model read: that includes the template around each prompt.

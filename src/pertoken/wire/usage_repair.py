@@ -1,0 +1,116 @@
+"""Usage objects that contradict themselves: every reading that is consistent with something they say.
+
+Where a number cannot stand beside the others, a repair replaces it by what the others imply, or leaves it out. The
+provider's own total decides where it can; a part that has no price is left out alone; of all else, every repair is a
+reading, and the dearest of them is charged.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from pertoken.core.readings import consistent
+from pertoken.core.usage import Contradiction, Edits, leaves
+from pertoken.wire.usage_table import Table
+
+STEPS_MAX = 200
+READINGS_MAX = 64
+_SIDES = frozenset({"input_tokens", "output_tokens"})
+
+Count = Callable[[Table, dict[str, Any]], dict[str, int]]
+
+
+class Found(NamedTuple):
+    """One reading, and the usage object as it would have to be."""
+
+    quantities: dict[str, int]
+    usage: dict[str, Any]
+
+
+class Mended(NamedTuple):
+    """All readings, the likely dearest first; `decided`: the total or the lack of a price leaves no guess."""
+
+    found: tuple[Found, ...]
+    decided: bool
+
+
+def mend(rows: Table, usage: dict[str, Any], count: Count) -> Mended:
+    """Return the readings of a usage object that contradicts itself; none where nothing of it can be used."""
+    waiting, seen = [usage], [usage]
+    found: list[Found] = []
+    decided = True
+    for _ in range(STEPS_MAX):
+        if not waiting or len(found) >= READINGS_MAX:
+            break
+        one = waiting.pop()
+        try:
+            quantities = count(rows, one)
+        except Contradiction as contradiction:
+            decided = decided and contradiction.decided
+            edited = [_edited(one, edits) for edits in contradiction.repairs]
+            fresh = [other for other in edited if other not in seen]
+            seen += fresh
+            waiting += fresh
+            continue
+        readings, sure = _fitted(rows, one, quantities)
+        decided = decided and sure
+        found += [Found(reading, one) for reading in readings if reading]
+    distinct = {tuple(sorted(one.quantities.items())): one for one in found}
+    return Mended(tuple(sorted(distinct.values(), key=_weight, reverse=True)[:READINGS_MAX]), decided)
+
+
+def _weight(one: Found) -> tuple[int, int, int]:
+    known = sum(side in one.quantities for side in _SIDES)
+    tokens = sum(one.quantities.get(side, 0) for side in _SIDES)
+    return known, tokens, -one.quantities.get("cache_read_tokens", 0)
+
+
+def _fitted(rows: Table, usage: Mapping[str, Any], quantities: dict[str, int]) -> tuple[list[dict[str, int]], bool]:
+    """Return the readings of quantities whose parts may exceed their totals, and whether nothing had to be guessed."""
+    totals = [usage.get(path[0]) for path in rows.total]
+    confirmed = quantities.keys() >= _SIDES and any(total is not None for total in totals)
+    reasoned = _without_price(rows, quantities, confirmed=confirmed)
+    if reasoned is not None:
+        return reasoned, True
+    readings = consistent(quantities, _SIDES if confirmed else frozenset())
+    return readings, readings == [quantities]
+
+
+def _without_price(rows: Table, quantities: dict[str, int], *, confirmed: bool) -> list[dict[str, int]] | None:
+    """Return the readings where nothing but the reasoning is too much, None where that is not so.
+
+    It costs what output costs: what does not fit into the output is left out, or is as much as fits, should it have a
+    price after all. Where some count it beside the output and no total tells, there is one reading of both numbers.
+    """
+    reasoning = quantities.get("reasoning_tokens")
+    if reasoning is None or "output_tokens" not in quantities or _exceeded(quantities) != "output_tokens":
+        return None
+    without = {unit: quantity for unit, quantity in quantities.items() if unit != "reasoning_tokens"}
+    if _exceeded(without) is not None:
+        return None
+    if not confirmed and any(side.unit == "output_tokens" for side in rows.besides):
+        return [{**quantities, "output_tokens": quantities["output_tokens"] + reasoning}]
+    room = leaves(without).get("output_tokens", 0)
+    return [without, {**quantities, "reasoning_tokens": room}]
+
+
+def _exceeded(quantities: Mapping[str, int]) -> str | None:
+    """Return the total that its parts exceed, None where all fit."""
+    try:
+        leaves(quantities)
+    except Contradiction as contradiction:
+        return contradiction.unit
+    return None
+
+
+def _edited(usage: dict[str, Any], edits: Edits) -> dict[str, Any]:
+    """Return a copy of a usage object with other numbers at some paths; with None there is nothing."""
+    edited: dict[str, Any] = dict(usage)
+    for path, value in edits:
+        inner: Any = edited
+        key: Any
+        for key in path[:-1]:
+            held = inner[key] if isinstance(inner, list) else inner.get(key)
+            inner[key] = list(held) if isinstance(held, list) else dict(held) if isinstance(held, dict) else {}
+            inner = inner[key]
+        inner[path[-1]] = value
+    return edited
