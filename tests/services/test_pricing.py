@@ -15,8 +15,8 @@ from pertoken.core.periods import FOREVER_US, parse_time
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.rates import Rates
 from pertoken.core.units import DIMENSIONS
-from pertoken.core.usage import QUANTITY_MAX
-from pertoken.services.pricing import Charge, Cover, Served, Used, charge, charge_surely, to_conditions, to_context
+from pertoken.core.usage import QUANTITY_MAX, Used
+from pertoken.services.pricing import Charge, Cover, Served, charge, charge_surely, to_conditions, to_context
 from pertoken.wire import anthropic_messages
 
 AT_US = parse_time("2026-11-23T12:00:00Z")

@@ -56,10 +56,11 @@ class Contradiction(ValueError):
 
 
 class Used(NamedTuple):
-    """One reading of what an attempt used; where several models took part, with what each of them used."""
+    """What one attempt used, or one reading of it."""
 
     quantities: Quantities
-    parts: Parts = ()
+    parts: Parts = ()  # where several models took part: what each of them used
+    stated: Decimal | None = None  # what the provider says it cost, in US dollars
 
 
 class Reading(NamedTuple):

@@ -16,9 +16,9 @@ from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import TIMES_END_US, NotATime, parse_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.units import DIMENSIONS
-from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Parts, Quantities
+from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Parts, Quantities, Used
 from pertoken.ports import Ledger
-from pertoken.services.pricing import Served, Used, charge_surely, to_conditions
+from pertoken.services.pricing import Served, charge_surely, to_conditions
 
 BATCH = 1_000  # records of one durable transaction
 COST_MAX = "100"  # of one event, in the currency of its price: a larger one is more likely a mistake

@@ -19,7 +19,7 @@ from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Quota
 from pertoken.core.rates import DEAREST, HELD, REPORTED, NoPrice, Rates
 from pertoken.core.rating import Line, Rated
-from pertoken.core.usage import Parts, Quantities
+from pertoken.core.usage import Parts, Quantities, Used
 
 PROVISIONAL = "provisional"  # the unit of the one line of a charge whose price is not known; of a stated one: REPORTED
 STATED_IN = "USD"  # the currency of all costs that providers state
@@ -35,6 +35,11 @@ class Charge(NamedTuple):
     reason: str | None  # why it is unpriced, or what was assumed
     book_lines: Lines = ()  # where the provider's own statement is charged: what the price book says
 
+    @property
+    def is_stated(self) -> bool:
+        """Whether the provider's own statement is charged."""
+        return any(price_id == REPORTED for _, _, price_id, _ in self.lines)
+
 
 class Served(NamedTuple):
     """What was served, and when it was asked for."""
@@ -49,14 +54,6 @@ class Served(NamedTuple):
 @lru_cache(maxsize=4096)
 def _quotas(rates: Rates) -> frozenset[Quota]:
     return frozenset(row.quota for tier in rates.tiers for row in tier.rows.values() if row.quota is not None)
-
-
-class Used(NamedTuple):
-    """What one attempt used."""
-
-    quantities: Quantities
-    parts: Parts = ()  # where several models took part: what each of them used
-    stated: Decimal | None = None  # what the provider says it cost, in STATED_IN
 
 
 class FreeUse:
@@ -186,6 +183,21 @@ def _charge(book: PriceBook, served: Served, quantities: Quantities, free: FreeU
     if free is not None:
         free.take(rated.lines, served.at_us)
     return Charge(EventStatus.PRICED, rated.currency, rated.cost_picos, _kept(rated.lines), note)
+
+
+def charge_dearest(
+    book: PriceBook, served: Served, readings: Sequence[Used], cover: Cover | None
+) -> tuple[Charge, Used]:
+    """Return the dearest of several readings of one use, any of which may be meant, and what it costs.
+
+    Raises usage.Contradiction.
+    """
+    charges = [charge_surely(book, served, one, cover) for one in readings]
+    if len(charges) == 1:  # nearly always
+        return charges[0], readings[0]
+    costs = [one.cost_picos for one in charges]
+    dearest = costs.index(max(costs))
+    return charges[dearest], readings[dearest]
 
 
 def _kept(lines: Sequence[Line]) -> Lines:

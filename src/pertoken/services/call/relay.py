@@ -123,4 +123,4 @@ class _Relay:
 
 
 def _is_enough(reading: Reading) -> bool:
-    return reading.completeness is Completeness.FINAL and reading.contradiction is None
+    return reading.completeness is Completeness.FINAL and reading.quantities is not None

@@ -4,14 +4,15 @@ from collections.abc import Callable, Mapping
 
 from pertoken.core import bounds, conditions
 from pertoken.core.ledger import Event, EventStatus, Outcome, Settle, Settled
-from pertoken.core.usage import Completeness
+from pertoken.core.units import INSIDE
+from pertoken.core.usage import Completeness, Reading, Used, leaves
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.count import count
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.understand import Request
-from pertoken.services.pricing import Cover, Served, Used, charge_surely, to_conditions
+from pertoken.services.pricing import Cover, Served, charge_dearest, to_conditions
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest
 
@@ -30,7 +31,7 @@ async def settle(  # noqa: PLR0917 - what is known of the call
 
     `answered` says what is kept of the answer for a client that named its call.
     """
-    estimated = None
+    estimated: tuple[Used, ...] | None = None
     if relayed.text is not None or relayed.reading.quantities is None:
         estimated = await _estimate(request, holding, relayed, world)
     event = to_event(request, holding, relayed, changed, world, estimated)
@@ -48,19 +49,20 @@ def to_event(  # noqa: PLR0917 - what is known of the call
     relayed: Relayed,
     changed: str | None,
     world: World,
-    estimated: Mapping[str, int] | None,
+    estimated: tuple[Used, ...] | None,
 ) -> Event:
     """Return the event of a call: priced at the prices in force when the call began.
 
-    What was `estimated` stands where the provider's own word is not enough.
+    What was `estimated` stands where the provider's own word is not enough. Of several readings of what it said the
+    dearest is charged.
     """
-    reading, reason = relayed.reading, None
-    quantities = reading.quantities if estimated is None else estimated
-    assert quantities is not None
-    completeness = reading.completeness
+    reading = relayed.reading
+    reason, completeness = reading.contradiction or reading.note, reading.completeness
+    readings = _readings(reading) if estimated is None else estimated
+    assert readings
     if estimated is not None:
         completeness = Completeness.ESTIMATED
-        reason = reading.contradiction or (str(relayed.failure) if relayed.failure else "the answer carried no usage")
+        reason = reason or (str(relayed.failure) if relayed.failure else "the answer carried no usage")
     context = conditions.context(
         reading.service_tier or request.facts.service_tier,
         speed=reading.speed or request.facts.speed,
@@ -68,9 +70,12 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         attributes=request.facts.attributes,
     )
     served = Served(request.provider.name, request.priced_as, reading.model, request.opened_at_us, context)
-    parts = reading.parts if completeness is Completeness.FINAL else ()
+    if completeness is not Completeness.FINAL:
+        readings = tuple(one._replace(parts=()) for one in readings)
     cover = Cover(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
-    charged = charge_surely(world.ledger.prices, served, Used(quantities, parts), cover)
+    charged, (quantities, parts, _) = charge_dearest(world.ledger.prices, served, readings, cover)
+    is_guess = reading.contradiction is not None and reading.quantities is not None and not charged.is_stated
+    status = EventStatus.CONTRADICTORY if is_guess and charged.status is EventStatus.PRICED else charged.status
     return Event(
         source=SOURCE,
         event_id=holding.hold.hold_id,
@@ -78,7 +83,7 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         occurred_at_us=request.opened_at_us,
         recorded_at_us=world.clock.now_us(),
         opened_at_us=request.opened_at_us,
-        status=charged.status,
+        status=status,
         completeness=completeness,
         quantities=quantities,
         currency=charged.currency,
@@ -100,26 +105,49 @@ def to_event(  # noqa: PLR0917 - what is known of the call
     )
 
 
-async def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World) -> dict[str, int]:
+def _readings(reading: Reading) -> tuple[Used, ...]:
+    """Return all that may be meant by what the provider said; nothing where it said nothing that can be used."""
+    if reading.quantities is None:
+        return ()
+    said = (Used(reading.quantities, reading.parts), *reading.alternatives)
+    return (
+        tuple(one._replace(stated=reading.reported_cost) for one in said) if reading.reported_cost is not None else said
+    )
+
+
+async def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World) -> tuple[Used, ...]:
     """Count what the provider did not say, in a thread where that takes long."""
     letters = len(relayed.text or "") + len(request.body)
     return await count(world, request.family, letters, _count, request, holding, relayed, world)
 
 
-def _count(request: Request, holding: Holding, relayed: Relayed, world: World) -> dict[str, int]:
+def _count(request: Request, holding: Holding, relayed: Relayed, world: World) -> tuple[Used, ...]:
     """Count what the provider did not say: never free, and never more than it was allowed to make.
 
     A reported input side is kept, the rest is counted. Another tokenizer than the provider's can count more than the
     cap that the provider kept to: what is above the bound is its error, and no budget may pay for it.
     """
     most = holding.bound.quantities
-    reported = dict(relayed.reading.quantities or {})
-    if "input_tokens" not in reported:
-        reported["input_tokens"] = min(_count_input(request, holding, world), most["input_tokens"])
-    counted = world.tokenizers.count_text(request.family, relayed.text or "").tokens
+    output = world.tokenizers.count_text(request.family, relayed.text or "").tokens
     if not isinstance(relayed.failure, Outran):
-        counted = min(counted, most["output_tokens"])
-    return {**reported, "output_tokens": max(counted, reported.get("output_tokens", 0))}
+        output = min(output, most["output_tokens"])
+    readings = _readings(relayed.reading) or (Used({}, stated=relayed.reading.reported_cost),)
+    counted = {"output_tokens": output}
+    if any("input_tokens" not in one.quantities for one in readings):
+        counted["input_tokens"] = min(_count_input(request, holding, world), most["input_tokens"])
+    return tuple(one._replace(quantities=_at_least(one.quantities, counted), parts=()) for one in readings)
+
+
+def _at_least(reported: Mapping[str, int], counted: Mapping[str, int]) -> dict[str, int]:
+    """Return what was reported, with what was counted where that is missing, or where it is more output than that."""
+    quantities = dict(reported)
+    for unit, tokens in counted.items():
+        parts = sum(leaves({part: reported[part] for part in INSIDE[unit] if part in reported}).values())
+        if unit not in reported:
+            quantities[unit] = max(tokens, parts)
+        elif unit == "output_tokens":
+            quantities[unit] = max(tokens, reported[unit])
+    return quantities
 
 
 def _count_input(request: Request, holding: Holding, world: World) -> int:
