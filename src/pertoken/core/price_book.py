@@ -6,6 +6,7 @@ conditions that nobody priced together.
 """
 
 import dataclasses
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -16,12 +17,24 @@ from pertoken.core.prices import SNAPSHOT_SUFFIX, TRUST, Clause, Match, PriceRow
 from pertoken.core.rates import NoPrice, Rates, Step, Tier, factors_on
 
 
+class Cover(NamedTuple):
+    """Sound, pictures or video that some models of a provider bill as text: what a row of `unit` covers beside it."""
+
+    model: re.Pattern[str]
+    unit: str
+    covers: tuple[str, ...]
+
+
 class Sellers(NamedTuple):
-    """What is known of providers as sellers: their other names, and at whose list prices they sell the rest."""
+    """What is known of providers as sellers.
+
+    Their other names, at whose list prices they sell the rest, and what they bill at the price of text.
+    """
 
     names: Mapping[str, str] = {}  # another name, in lower case with dashes -> the name in price rows
     lists: Mapping[str, Sequence[str]] = {}  # provider -> those whose prices it takes where it states none itself
     charge_as_stated: frozenset[str] = frozenset()  # those whose answers state what is charged, by the name in rows
+    covers: Mapping[str, Sequence[Cover]] = {}
 
 
 class PriceBook:
@@ -60,10 +73,10 @@ class PriceBook:
         return answer
 
     def _resolve(self, provider: str, model: str, at_us: int, context: Context) -> Rates | NoPrice:
-        own = _in_force(provider, model, self.candidates(provider, model), at_us, context)
+        own = self._in_force(provider, model, at_us, context)
         valid_from, valid_to = own.valid_from_us, own.valid_to_us
         for other in () if isinstance(own, Rates) else self._sellers.lists.get(provider, ()):
-            listed = _in_force(other, model, self.candidates(other, model), at_us, context)
+            listed = self._in_force(other, model, at_us, context)
             valid_from, valid_to = max(valid_from, listed.valid_from_us), min(valid_to, listed.valid_to_us)
             if isinstance(listed, Rates):
                 return dataclasses.replace(listed, valid_from_us=valid_from, valid_to_us=valid_to)
@@ -97,6 +110,18 @@ class PriceBook:
     def _name(self, provider: str) -> str:
         """Return a provider's name in price rows."""
         return self._sellers.names.get(provider.lower().replace("_", "-"), provider)
+
+    def _in_force(self, provider: str, model: str, at_us: int, context: Context) -> Rates | NoPrice:
+        rows = self.candidates(provider, model)
+        return _in_force(provider, model, rows, at_us, context, self._covers(provider, model))
+
+    def _covers(self, provider: str, model: str) -> dict[str, tuple[str, ...]]:
+        """Return what rows of each unit cover for a model beside what they say themselves."""
+        found: dict[str, tuple[str, ...]] = {}
+        for one in self._sellers.covers.get(provider, ()):
+            if one.model.search(model.lower()):
+                found[one.unit] = (*found.get(one.unit, ()), *one.covers)
+        return found
 
     def candidates(self, provider: str, model: str) -> list[tuple[int, PriceRow]]:
         """Return every row that speaks of `model`, each with how exactly it names it (greater is closer)."""
@@ -177,8 +202,13 @@ class _Candidate(NamedTuple):
         )
 
 
-def _in_force(
-    provider: str, model: str, candidates: Sequence[tuple[int, PriceRow]], at_us: int, context: Context
+def _in_force(  # noqa: PLR0917 - what prices depend on
+    provider: str,
+    model: str,
+    candidates: Sequence[tuple[int, PriceRow]],
+    at_us: int,
+    context: Context,
+    covers: Mapping[str, tuple[str, ...]],
 ) -> Rates | NoPrice:
     valid_from, valid_to = _span(candidates, at_us)
 
@@ -208,7 +238,8 @@ def _in_force(
     currencies = sorted({row.currency for row in chosen})
     if len(currencies) > 1:
         return refused(f"of {model!r} at {provider} in one currency, but in {' and '.join(currencies)}")
-    return Rates(provider, model, currencies[0], valid_from, valid_to, _tiers(chosen, factors))
+    covering = [row._replace(covers=(*row.covers, *covers.get(row.unit, ()))) for row in chosen]
+    return Rates(provider, model, currencies[0], valid_from, valid_to, _tiers(covering, factors))
 
 
 def _span(candidates: Iterable[tuple[int, PriceRow]], at_us: int) -> tuple[int, int]:

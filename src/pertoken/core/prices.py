@@ -18,7 +18,7 @@ from pertoken.core.units import TOKEN_UNITS
 SNAPSHOT_SUFFIX = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|latest)$")
 
 ALL_TOKENS = "tokens"  # the unit of a factor on every kind of token
-EVERYTHING = "*"  # the unit of a factor on everything; in `covers`: all units inside
+EVERYTHING = "*"  # the unit of a factor on everything; in `covers`: all units inside, but for other modalities
 
 
 class Match(StrEnum):

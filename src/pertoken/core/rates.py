@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pertoken.core.money import divide_half_even
 from pertoken.core.prices import ALL_TOKENS, EVERYTHING, PriceRow
-from pertoken.core.units import CONTAINERS, TOKEN_UNITS
+from pertoken.core.units import CONTAINERS, DIMENSIONS, MODALITIES, TOKEN_UNITS
 
 UNBOUNDED = 2**63
 FREE = "~free"  # ends the price id of a line within a free quota
@@ -161,4 +161,7 @@ def applies(factor: PriceRow, unit: str) -> bool:
 
 
 def _covers(row: PriceRow, unit: str) -> bool:
-    return EVERYTHING in row.covers or unit in row.covers
+    """Tell whether a row prices a unit inside its own: sound, pictures and video only where it names them."""
+    if unit in row.covers:
+        return True
+    return EVERYTHING in row.covers and MODALITIES.isdisjoint(DIMENSIONS[unit] - DIMENSIONS[row.unit])

@@ -137,5 +137,9 @@ def _prices_for_any_of(unit: str, tier: Tier, impossible: frozenset[str]) -> lis
         for other in tier.rows
         if DIMENSIONS[other] >= wanted and not (DIMENSIONS[other] - wanted) & MODALITIES and other not in impossible
     )
-    found = [tier.price(other) for other in {unit: None, **dict.fromkeys(inside)}]
-    return [price for price in found if price is not None]
+    found = [price for other in {unit: None, **dict.fromkeys(inside)} if (price := tier.price(other)) is not None]
+    own = tier.price(unit)
+    if own is not None and MODALITIES & (wanted - DIMENSIONS[own.row.unit]):
+        # Who bills them as text may count them as any text: what is written to the cache, say.
+        found += _prices_for_any_of(own.row.unit, tier, impossible)
+    return found
