@@ -16,14 +16,15 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from pertoken.api.app import Plane
-from pertoken.catalogs import genai, history, providers, request_fields, rules
+from pertoken.catalogs import covers, genai, history, providers, request_fields, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.catalogs.providers import StreamUsage
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import DAY_US, FOREVER_US
 from pertoken.core.price_book import PriceBook, Sellers
-from pertoken.core.prices import Match, PriceRow, Source, price_id
+from pertoken.core.prices import EVERYTHING, Match, PriceRow, Source, price_id
 from pertoken.core.secrets import Hasher
+from pertoken.core.units import DIMENSIONS, UNITS
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.services.catalog import Merge, merge, withdraw
 from pertoken.services.offers import Offers, Route
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from pertoken.store.month_files import MonthFolder
 
 RANDOM_BYTES = 1_024  # asked for at once
+# What the settings state of a server of one's own is for pictures and video as well; they have no field for those.
+CONFIGURED_COVER = (EVERYTHING, *(unit for unit in UNITS if not DIMENSIONS[unit].isdisjoint({"image", "video"})))
 PROVIDER_KEYS = "provider keys"  # what they are encrypted for
 
 
@@ -236,7 +239,7 @@ def _configured_prices(settings: Settings, now_us: int) -> Iterator[PriceRow]:
                     picos = parse_amount(amount, price.currency)
                     row = PriceRow(
                         "", provider, model, Match.SNAPSHOT, unit, picos, 10**6, price.currency, 0, FOREVER_US, now_us,
-                        Source.OPERATOR, "configuration",
+                        Source.OPERATOR, "configuration", covers=CONFIGURED_COVER,
                     )  # fmt: skip
                     yield row._replace(price_id=price_id(row))
 
@@ -246,7 +249,7 @@ def sellers(settings: Settings) -> Sellers:
     lists = {name: row.prices_from for name, row in providers.registry().items() if row.prices_from}
     lists.update({name: one.prices_from for name, one in settings.providers.items() if one.prices_from})
     charge_as_stated = frozenset(name for name, row in providers.registry().items() if row.charges_as_stated)
-    return Sellers(providers.names(), lists, charge_as_stated)
+    return Sellers(providers.names(), lists, charge_as_stated, covers.read())
 
 
 def make_bookkeeper(database: Database, settings: Settings) -> Bookkeeper:
