@@ -14,6 +14,7 @@ from pertoken.core.ledger import Event, Held, Looked, OpenHold, Resize, Settle, 
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Match, PriceRow, Source
+from pertoken.core.rating import REQUESTS
 from pertoken.core.secrets import Hasher
 from pertoken.core.units import UNITS
 from pertoken.counting.tokenizers import Tokenizers
@@ -44,8 +45,9 @@ def price(unit: str, amount_picos: int = 1_000_000, **fields: Any) -> PriceRow:
 
 
 def all_priced(provider: str) -> PriceBook:
-    """Return a book in which every unit has a price of its own, so that nothing is unpriced."""
-    return PriceBook([price(unit, 10**6 + at, provider=provider) for at, unit in enumerate(UNITS)])
+    """Return a book in which every unit that is told has a price of its own, so that nothing is unpriced."""
+    units = [unit for unit in UNITS if unit != REQUESTS]  # whose price is charged untold
+    return PriceBook([price(unit, 10**6 + at, provider=provider) for at, unit in enumerate(units)])
 
 
 class _Answer:
@@ -150,11 +152,12 @@ def settled(
     book: PriceBook | None = None,
     stream: bool = False,
     prices_from: tuple[str, ...] = (),
+    model: str = "m-1",
 ) -> Event:
     """Return the event of one call of `api` that `provider` gave `answer` to."""
     wire, path = PATHS[api]
     TOKENIZERS.count_text(family_of("m-1"), "")
-    asked: dict[str, Any] = {"model": "m-1", "max_tokens": 100, "input": "hi", "stream": stream}
+    asked: dict[str, Any] = {"model": model, "max_tokens": 100, "input": "hi", "stream": stream}
     asked |= {"messages": [{"role": "user", "content": "hi"}], "contents": [{"parts": [{"text": "hi"}]}]}
     ledger: Any = _Ledger(book or all_priced(prices_from[0] if prices_from else provider))
     providers: Any = {provider: _Provider(provider, wire, answer, prices_from)}

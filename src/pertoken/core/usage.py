@@ -79,6 +79,7 @@ class Reading(NamedTuple):
     reported_cost: Decimal | None = None  # in USD, as the provider states it
     note: str | None = None  # what did not add up, where the provider's total or the lack of a price decides it
     alternatives: "tuple[Used, ...]" = ()  # what may be meant just as well: what is charged is the dearest of all
+    attributes: tuple[tuple[str, str], ...] = ()  # as served: other conditions of prices
     seconds: Decimal | None = None  # of sound, exactly; `quantities` has them rounded up to whole ones
 
 

@@ -68,6 +68,8 @@ def _answer(reading: Reading) -> dict[str, Any]:
         answer["note"] = reading.note
     if reading.region is not None:
         answer["region"] = reading.region
+    if reading.attributes:
+        answer["attributes"] = dict(reading.attributes)
     if reading.parts:
         answer["by_model"] = [{"model": model or None, "usage": used} for model, used in reading.parts]
     return answer

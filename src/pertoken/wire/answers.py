@@ -96,6 +96,7 @@ def _all_in_all(found: Mapping[str, Reading], origin: Origin, *, partial: bool) 
         response_id=origin.response_id,
         speed=origin.speed or last.speed,
         region=origin.region,
+        attributes=origin.attributes or last.attributes,
     )
 
 

@@ -26,6 +26,7 @@ from pertoken.wire.content import (
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
 from pertoken.wire.usage_reading import Origin, read_raw
+from pertoken.wire.usage_repair import Count
 from pertoken.wire.usage_table import Table
 
 name = "anthropic.messages"
@@ -69,11 +70,13 @@ class _Answer(msgspec.Struct):
     id: Any = None
     model: Any = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    container: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Event(msgspec.Struct):
     type: Any = None
     message: _Answer | None = None
+    delta: _Answer | None = None  # of a message_delta, what it changes of the message
     usage: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -151,7 +154,8 @@ def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         read = partial(_read_usage, rows=rows, model=None, response_id=None)
         return usage_reading.unreadable(body, "usage", read)
-    read = partial(_read_usage, rows=rows, model=optional_text(answer.model), response_id=optional_text(answer.id))
+    model, response_id, contained = optional_text(answer.model), optional_text(answer.id), _is_there(answer.container)
+    read = partial(_read_usage, rows=rows, model=model, response_id=response_id, contained=contained)
     return usage_reading.doubt_if_twice(read(bytes(answer.usage)), body, "usage", read)
 
 
@@ -168,7 +172,7 @@ def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:  # n
 class _Watch:
     """Looks for usage: that of message_delta replaces that of message_start, field by field."""
 
-    __slots__ = ("_before", "_doubt", "_id", "_model", "_output_known", "_rows", "_usage", "complete")
+    __slots__ = ("_before", "_contained", "_doubt", "_id", "_model", "_output_known", "_rows", "_usage", "complete")
 
     def __init__(self, rows: Table) -> None:
         self._rows = rows
@@ -176,6 +180,7 @@ class _Watch:
         self._usage: dict[str, msgspec.Raw] = {}
         self._output_known = False
         self._doubt: Reading | None = None
+        self._contained = False
         self._model: str | None = None
         self._id: str | None = None
         self.complete = False
@@ -197,8 +202,10 @@ class _Watch:
             return Fate.KEEP
         if event.type == "message_start" and event.message is not None:
             self._model, self._id = optional_text(event.message.model), optional_text(event.message.id)
+            self._contained |= _is_there(event.message.container)
             self._take(bytes(event.message.usage))
         elif event.type == "message_delta":
+            self._contained |= event.delta is not None and _is_there(event.delta.container)
             self._output_known |= "output_tokens" in self._take(bytes(event.usage))
         return Fate.PASS
 
@@ -213,7 +220,8 @@ class _Watch:
         return reading
 
     def _read(self, raw: bytes) -> Reading:
-        return _read_usage(raw, self._rows, self._model, self._id, partial=not self._output_known)
+        partial = not self._output_known
+        return _read_usage(raw, self._rows, self._model, self._id, contained=self._contained, partial=partial)
 
     def _read_merged(self, usage: dict[str, msgspec.Raw]) -> Reading:
         if not self._output_known:
@@ -280,7 +288,9 @@ def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
     return summed
 
 
-def by_model(rows: Table, usage: dict[str, Any], model: str | None) -> dict[str, dict[str, int]]:
+def by_model(
+    rows: Table, usage: dict[str, Any], model: str | None, counted: Count = count
+) -> dict[str, dict[str, int]]:
     """Return the quantities of each model that took part; one iteration without a name is the answer's own model's.
 
     What the whole tells and no iteration does, such as searches, is given to the answer's own model where it fits.
@@ -291,7 +301,7 @@ def by_model(rows: Table, usage: dict[str, Any], model: str | None) -> dict[str,
         sums = found.setdefault(optional_text(iteration.get("model")) or model or "", {})
         for unit, quantity in usage_table.count(rows, iteration).items():
             sums[unit] = sums.get(unit, 0) + quantity
-    for unit, quantity in count(rows, usage).items() if len(found) > 1 else ():
+    for unit, quantity in counted(rows, usage).items() if len(found) > 1 else ():
         _give(unit, quantity, [found[one] for one in sorted(found, key=lambda name: name != (model or ""))])
     return found
 
@@ -308,17 +318,37 @@ def _give(unit: str, quantity: int, parts: list[dict[str, int]]) -> None:
 
 
 def _read_usage(
-    raw: bytes, rows: Table, model: str | None, response_id: str | None, *, partial: bool = False
+    raw: bytes,
+    rows: Table,
+    model: str | None,
+    response_id: str | None,
+    *,
+    contained: bool = False,
+    partial: bool = False,
 ) -> Reading:
     origin = Origin(model, None, response_id)
+    counted = _count_contained if contained else count
     if b'"iterations"' not in raw:
-        return read_raw(raw, rows, origin, count, partial=partial)
+        return read_raw(raw, rows, origin, counted, partial=partial)
 
     def parts(usage: dict[str, Any]) -> Parts:
-        found = by_model(rows, usage, model)
+        found = by_model(rows, usage, model, counted)
         return tuple(found.items()) if len(found) > 1 else ()
 
-    return read_raw(raw, rows, origin, count, parts, partial=partial)
+    return read_raw(raw, rows, origin, counted, parts, partial=partial)
+
+
+def _count_contained(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+    """Return the quantities of a message that names its container: its code ran in one session, which is paid for.
+
+    Usage does not tell it (Anthropic API reference, code execution tool; 2026-11-27). Raises Contradiction.
+    """
+    quantities = count(rows, usage)
+    return {**quantities, "code_sessions": 1} if quantities else quantities
+
+
+def _is_there(raw: msgspec.Raw) -> bool:
+    return bytes(raw) != b"null"
 
 
 def _merged(old: msgspec.Raw | None, new: msgspec.Raw) -> msgspec.Raw:

@@ -120,7 +120,7 @@ def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     try:
         piece = gemini_usage.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        read = partial(gemini_usage.read_usage, rows=rows, model=None, response_id=None, web_searches=0)
+        read = partial(gemini_usage.read_usage, rows=rows, model=None, response_id=None, grounded={})
         return usage_reading.unreadable(body, "usageMetadata", read)
     return gemini_usage.read_piece(piece, rows, body)
 

@@ -20,6 +20,7 @@ TAIL_BYTES = 64 * 1024
 ARRAY_BYTES_MAX = 16 * 1024 * 1024
 
 _USAGE = b'"usageMetadata"'
+_GROUNDING = b'"groundingMetadata"'
 _MARKS = (b'"finishReason"', b'"blockReason"')
 _SEAM_BYTES = max(map(len, _MARKS)) - 1
 
@@ -71,19 +72,19 @@ class GenerateStream:
 class _Watch:
     """Looks for the piece that says why the answer ended; of the others it keeps the last, unread."""
 
-    __slots__ = ("_last", "_model", "_rows", "_searches", "complete")
+    __slots__ = ("_grounded", "_last", "_model", "_rows", "complete")
 
     def __init__(self, model: str, rows: Table) -> None:
         self._model = model
         self._rows = rows
         self._last = b""  # the last events that carry usage
-        self._searches = 0
+        self._grounded: dict[str, int] = {}
         self.complete = False
 
     def may_matter(self, events: bytes) -> bool:
         if _USAGE in events:
             self._last = events
-        return _MARKS[0] in events or _MARKS[1] in events
+        return _MARKS[0] in events or _MARKS[1] in events or _GROUNDING in events
 
     def look(self, data: bytes) -> Fate:
         if _USAGE in data:
@@ -91,8 +92,9 @@ class _Watch:
         piece = as_dict(parse(data))
         self.complete = self.complete or _is_last(piece)
         model = optional_text(piece.get("modelVersion")) or self._model
-        found = gemini_usage.count_searches(as_list(piece.get("candidates")), model)
-        self._searches = max(self._searches, found)
+        found = gemini_usage.count_grounding(as_list(piece.get("candidates")), model)
+        known = self._grounded
+        self._grounded = {**known, **{unit: max(many, known.get(unit, 0)) for unit, many in found.items()}}
         return Fate.KEEP if self.complete else Fate.PASS
 
     def reading(self) -> Reading:
@@ -108,13 +110,13 @@ class _Watch:
                 rows=self._rows,
                 model=None,
                 response_id=None,
-                web_searches=self._searches,
+                grounded=self._grounded,
                 partial=not self.complete,
             )
             return usage_reading.unreadable(event, "usageMetadata", read)
         model, response_id = optional_text(piece.modelVersion), optional_text(piece.responseId)
         raw = bytes(piece.usageMetadata)
-        return gemini_usage.read_usage(raw, self._rows, model, response_id, self._searches, partial=not self.complete)
+        return gemini_usage.read_usage(raw, self._rows, model, response_id, self._grounded, partial=not self.complete)
 
 
 class ArrayPieces:
@@ -166,8 +168,8 @@ class ArrayPieces:
         model, response_id = scan.last_text(tail, "modelVersion"), scan.last_text(tail, "responseId")
         grounding = scan.last_object(tail, "groundingMetadata")
         candidates = [{"groundingMetadata": grounding.value}] if grounding else []
-        searches = gemini_usage.count_searches(candidates, model or self._model)
-        return gemini_usage.read_usage(found.raw, self._rows, model, response_id, searches, partial=not self.complete)
+        grounded = gemini_usage.count_grounding(candidates, model or self._model)
+        return gemini_usage.read_usage(found.raw, self._rows, model, response_id, grounded, partial=not self.complete)
 
     def text(self) -> str:
         """Return the output text seen so far; what cannot be read counts as it is."""

@@ -5,6 +5,7 @@ cached; `thoughtsTokenCount` stands beside `candidatesTokenCount`, unless the to
 """
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -43,22 +44,28 @@ def decode(data: bytes) -> Piece:
 def read_piece(piece: Piece, rows: Table, data: bytes) -> Reading:
     """Return what one piece, which stands in `data`, says about usage."""
     model, response_id = optional_text(piece.modelVersion), optional_text(piece.responseId)
-    searches = count_searches(parse_candidates(piece), model or "")
-    reading = read_usage(bytes(piece.usageMetadata), rows, model, response_id, searches)
+    grounded = count_grounding(parse_candidates(piece), model or "")
+    reading = read_usage(bytes(piece.usageMetadata), rows, model, response_id, grounded)
     if data.count(b'"usageMetadata"') < 2:
         return reading
-    read = partial(read_usage, rows=rows, model=model, response_id=response_id, web_searches=searches)
+    read = partial(read_usage, rows=rows, model=model, response_id=response_id, grounded=grounded)
     return usage_reading.doubt_if_twice(reading, data, "usageMetadata", read)
 
 
 def read_usage(
-    raw: bytes, rows: Table, model: str | None, response_id: str | None, web_searches: int, *, partial: bool = False
+    raw: bytes,
+    rows: Table,
+    model: str | None,
+    response_id: str | None,
+    grounded: Mapping[str, int],
+    *,
+    partial: bool = False,
 ) -> Reading:
     """Return the reading of one usageMetadata object as it came."""
 
     def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
         quantities = usage_table.count(rows, usage)
-        return {**quantities, "web_searches": web_searches} if web_searches else quantities
+        return {**quantities, **grounded} if grounded else quantities
 
     return read_raw(raw, rows, Origin(model, _tier(as_dict(parse(raw))), response_id), count, partial=partial)
 
@@ -74,13 +81,16 @@ def parse_candidates(piece: Piece) -> list[Any]:
     return as_list(parse(raw)) if b"groundingMetadata" in raw else []
 
 
-def count_searches(candidates: list[Any], model: str) -> int:
-    """Return the searches that are billed."""
-    found = 0
+def count_grounding(candidates: list[Any], model: str) -> dict[str, int]:
+    """Return the searches that are billed, and the prompts that were grounded in Google Maps, where there are any."""
+    searches = maps = 0
     for candidate in candidates:
-        queries = len(as_list(as_dict(as_dict(candidate).get("groundingMetadata")).get("webSearchQueries")))
-        found += queries if bills_queries(model) else min(queries, 1)
-    return found
+        grounding = as_dict(as_dict(candidate).get("groundingMetadata"))
+        queries = len(as_list(grounding.get("webSearchQueries")))
+        searches += queries if bills_queries(model) else min(queries, 1)
+        chunks = as_list(grounding.get("groundingChunks"))
+        maps += "googleMapsWidgetContextToken" in grounding or any("maps" in as_dict(chunk) for chunk in chunks)
+    return {unit: many for unit, many in (("web_searches", searches), ("map_queries", maps)) if many}
 
 
 def written(answer: dict[str, Any], texts: list[str]) -> None:

@@ -234,11 +234,16 @@ def _items(answer: _Answer) -> dict[str, int]:
     if b"_call" not in output:
         return {}
     found: dict[str, int] = {}
+    shared: set[tuple[str, str]] = set()
     for item in as_list(parse(output)):
         fields = as_dict(item)
-        unit, _ = usage_rules.RESPONSES_ITEMS.get(str(fields.get("type")), (None, None))
-        if unit is None or fields.get("status") == "failed":
+        kind = str(fields.get("type"))
+        unit, _ = usage_rules.RESPONSES_ITEMS.get(kind, (None, None))
+        share = optional_text(fields.get(usage_rules.RESPONSES_SHARED.get(kind, "")))
+        if unit is None or (share is None and fields.get("status") == "failed") or (kind, share) in shared:
             continue
+        if share is not None:
+            shared.add((kind, share))
         if as_dict(fields.get("action")).get("type") not in usage_rules.RESPONSES_UNBILLED:
             found[unit] = found.get(unit, 0) + 1
     return found

@@ -23,6 +23,7 @@ from pertoken.wire.usage_table import Table
 RAW_BYTES_MAX = 64 * 1024  # of a usage object that is kept; real ones have less than 2 KiB
 DIGITS_MAX = 40  # of a number that is looked at
 NO_COUNT = -1
+SEARCH_SIZE = "search_context_size"
 VERSIONS_MAX = 16  # of an object with keys that are there twice
 
 # A call that made no tokens is known in full by one of these.
@@ -41,6 +42,7 @@ class Origin(NamedTuple):
     response_id: str | None = None
     speed: str | None = None
     region: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 def read_raw(
@@ -79,15 +81,27 @@ def read_raw(
                     quantities["seconds"] = ceil(seconds)
     except Contradiction as contradiction:
         return _mended(raw, usage, str(contradiction), rows, origin, count, parts, partial=partial)
-    model, tier, response_id, speed, region = _as_served(usage, origin)
+    model, tier, response_id, speed, region, attributes = _as_served(usage, origin)
     if not quantities:
-        return Reading(
-            None, Completeness.MISSING, model, tier, response_id, raw, None, speed, region, reported_cost=cost
-        )
+        return missing(origin)._replace(raw=raw, reported_cost=cost)
     completeness = Completeness.FINAL if not partial and _is_known(quantities) else Completeness.PARTIAL
     several = () if parts is None else parts(usage)
     return Reading(
-        quantities, completeness, model, tier, response_id, raw, None, speed, region, several, cost, None, (), seconds
+        quantities,
+        completeness,
+        model,
+        tier,
+        response_id,
+        raw,
+        None,
+        speed,
+        region,
+        several,
+        cost,
+        None,
+        (),
+        attributes,
+        seconds,
     )
 
 
@@ -154,19 +168,24 @@ def torn(why: str, readings: Sequence[Reading]) -> Reading:
 
 def doubt(why: str, raw: bytes, origin: Origin = Origin()) -> Reading:  # noqa: B008 - a constant
     """Return a reading of which nothing can be used: the raw object is kept."""
-    model, tier, response_id, speed, region = origin
-    return Reading(None, Completeness.FINAL, model, tier, response_id, raw[:RAW_BYTES_MAX], why, speed, region)
+    model, tier, response_id, speed, region, attributes = origin
+    raw = raw[:RAW_BYTES_MAX]
+    return Reading(None, Completeness.FINAL, model, tier, response_id, raw, why, speed, region, attributes=attributes)
 
 
 def missing(origin: Origin = Origin()) -> Reading:  # noqa: B008 - a constant
     """Return a reading of an answer without usage."""
-    model, tier, response_id, speed, region = origin
-    return Reading(None, Completeness.MISSING, model, tier, response_id, b"", None, speed, region)
+    model, tier, response_id, speed, region, attributes = origin
+    return Reading(
+        None, Completeness.MISSING, model, tier, response_id, b"", None, speed, region, attributes=attributes
+    )
 
 
 def origin_of(reading: Reading) -> Origin:
     """Return what an earlier event said of the answer."""
-    return Origin(reading.model, reading.service_tier, reading.response_id, reading.speed, reading.region)
+    return Origin(
+        reading.model, reading.service_tier, reading.response_id, reading.speed, reading.region, reading.attributes
+    )
 
 
 _SIDES = ("input_tokens", "output_tokens")
@@ -210,7 +229,7 @@ def _mended(  # noqa: PLR0917 - see read_raw
     if not mended.found:
         return doubt(why, raw, origin)._replace(reported_cost=told.get("reported_cost"))
     used = [Used(one.quantities, () if parts is None else parts(one.usage)) for one in mended.found]
-    model, tier, response_id, speed, region = origin
+    model, tier, response_id, speed, region, attributes = origin
     known = not partial and _is_known(used[0].quantities)
     return Reading(
         used[0].quantities,
@@ -226,6 +245,7 @@ def _mended(  # noqa: PLR0917 - see read_raw
         told.get("reported_cost"),
         why if decided else None,
         tuple(one for one in used[1:] if not known or _is_known(one.quantities)),
+        attributes,
         seconds,
     )
 
@@ -255,15 +275,20 @@ def _is_known(quantities: Mapping[str, int]) -> bool:
 
 
 def _as_served(usage: Mapping[str, Any], origin: Origin) -> Origin:
-    """Return `origin` with tier, speed and region where the usage object names them, as Anthropic's does."""
+    """Return `origin` with tier, speed and region where the usage object names them, as Anthropic's does.
+
+    Perplexity's says how much of the web was read (its API reference, usage; 2026-11-27).
+    """
     tier, speed = usage.get("service_tier"), usage.get("speed")
     region = usage.get("inference_geo") or usage.get("region")
-    if tier is None and speed is None and region is None:
+    size = usage.get(SEARCH_SIZE)
+    if tier is None and speed is None and region is None and size is None:
         return origin
     return origin._replace(
         service_tier=origin.service_tier or optional_text(tier),
         speed=origin.speed or optional_text(speed),
         region=origin.region or (None if region == "not_available" else optional_text(region)),
+        attributes=((SEARCH_SIZE, size.lower()),) if isinstance(size, str) and size else origin.attributes,
     )
 
 

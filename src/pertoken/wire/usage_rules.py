@@ -32,6 +32,7 @@ MISTRAL_OCR = "Mistral API reference, OCR, usage_info; 2026-11-23"
 MOONSHOT = "Moonshot API reference, chat completion, usage; 2026-11-23"
 OPENROUTER = "OpenRouter API reference, usage accounting; 2026-11-23"
 PERPLEXITY = "Perplexity API reference, chat completion, usage; genai-prices 0.2.3, extractor perplexity; 2026-11-23"
+XAI_TOOLS = "xAI API reference, server-side tool usage; 2026-11-27"
 XAI = "xAI API reference, chat completion and response, usage; 2026-11-23"
 
 # What a provider says the call cost, in USD. Where the caller's own key was used, the provider behind it was paid.
@@ -62,13 +63,22 @@ _CHAT_ROWS = (
     rule("pages", "pages_processed", MISTRAL_OCR),
     Check(term("prompt_tokens"), terms("prompt_cache_hit_tokens + prompt_cache_miss_tokens"), DEEPSEEK, exact=True),
 )
+# Searches of X cost what searches of the web do.
+_XAI_TOOLS = (
+    rule(
+        "web_searches",
+        "server_side_tool_usage_details.web_search_calls + server_side_tool_usage_details.x_search_calls",
+        XAI_TOOLS,
+    ),
+    rule("file_searches", "server_side_tool_usage_details.file_search_calls", XAI),
+    rule("code_sessions", "server_side_tool_usage_details.code_interpreter_calls", XAI_TOOLS),
+)
 _REASONING = terms("completion_tokens_details.reasoning_tokens|reasoning_tokens")
 
 OPENAI_CHAT = table(*_CHAT_ROWS, Beside("output_tokens", _REASONING, beside=False, source=XAI), total="total_tokens")
 XAI_CHAT = table(
     *_CHAT_ROWS,
-    rule("web_searches", "server_side_tool_usage_details.web_search_calls", XAI),
-    rule("file_searches", "server_side_tool_usage_details.file_search_calls", XAI),
+    *_XAI_TOOLS,
     Beside("output_tokens", _REASONING, beside=True, source=XAI),
     total="total_tokens",
 )
@@ -99,9 +109,8 @@ OPENAI_RESPONSES = table(
     rule("cache_write_tokens", "input_tokens_details.cache_write_tokens", RESPONSES),
     rule("output_tokens", "output_tokens", RESPONSES),
     rule("reasoning_tokens", "output_tokens_details.reasoning_tokens", RESPONSES),
-    rule("web_searches", "server_side_tool_usage_details.web_search_calls", XAI),
+    *_XAI_TOOLS,
     rule("web_searches", "tool_calls_details.search_web.invocation", PERPLEXITY),
-    rule("file_searches", "server_side_tool_usage_details.file_search_calls", XAI),
     total="total_tokens",
 )
 # What Responses tells of its own tools, in `tool_usage` beside `usage`: only searches that are billed.
@@ -111,7 +120,10 @@ RESPONSES_ITEMS: Mapping[str, tuple[str, str]] = {
     "web_search_call": ("web_searches", RESPONSES),
     "file_search_call": ("file_searches", RESPONSES),
     "image_generation_call": ("images", RESPONSES),
+    "code_interpreter_call": ("code_sessions", RESPONSES),
 }
+# Of these the calls that share what stands here are one: a container is paid for once.
+RESPONSES_SHARED: Mapping[str, str] = {"code_interpreter_call": "container_id"}
 RESPONSES_UNBILLED = frozenset({"open_page", "find_in_page"})  # actions that are no search: RESPONSES_TOOL_USAGE
 
 OPENAI_EMBEDDINGS = table(
@@ -276,4 +288,13 @@ OLLAMA_CHAT = table(
 # API -> provider, as `wire.providers` names it -> its dialect, where it differs from what all others speak.
 DIALECTS: Mapping[str, Mapping[str, Table]] = {
     "openai.chat": {"xai": XAI_CHAT, "perplexity": PERPLEXITY_CHAT, "mistral": MISTRAL_CHAT},
+}
+
+# What price rows know and no answer tells: unit -> what is charged, or why nothing is.
+UNTOLD: Mapping[str, str] = {
+    "requests": "one a call, by rule (core.rating)",
+    "characters": "speech synthesis answers with sound alone; the gateway does not serve it, so it is reported",
+    "messages": "text that a voice session is sent; the gateway does not serve sessions, so it is reported",
+    "annotated_pages": "a choice of the OCR request, which the gateway does not serve, so it is reported",
+    "cache_token_hours": "by the hour that a cache is kept, which no call ends",
 }

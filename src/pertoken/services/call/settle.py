@@ -1,11 +1,12 @@
 """Steps 10 and 11: from usage to exact lines, and from a hold to a posted event, once."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from pertoken.core import bounds, conditions
 from pertoken.core.ledger import Event, EventStatus, Outcome, Settle, Settled
+from pertoken.core.rating import REQUESTS
 from pertoken.core.units import INSIDE
-from pertoken.core.usage import Completeness, Reading, Used, leaves
+from pertoken.core.usage import Completeness, Quantities, Reading, Used, leaves
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.count import count
 from pertoken.services.call.hold import Holding
@@ -67,13 +68,14 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         reading.service_tier or request.facts.service_tier,
         speed=reading.speed or request.facts.speed,
         region=reading.region or request.facts.region,
-        attributes=request.facts.attributes,
+        attributes=tuple(sorted({**dict(request.facts.attributes), **dict(reading.attributes)}.items())),
     )
     served = Served(request.provider.name, request.priced_as, reading.model, request.opened_at_us, context)
     if completeness is not Completeness.FINAL:
         readings = tuple(one._replace(parts=()) for one in readings)
     cover = Cover(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
     charged, (quantities, parts, _) = charge_dearest(world.ledger.prices, served, readings, cover)
+    quantities = _with_requests(quantities, charged.book_lines or charged.lines)
     is_guess = reading.contradiction is not None and reading.quantities is not None and not charged.is_stated
     status = EventStatus.CONTRADICTORY if is_guess and charged.status is EventStatus.PRICED else charged.status
     return Event(
@@ -103,6 +105,12 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         priced_as=None if request.priced_as == request.attribution.model else request.priced_as,
         parts=parts,
     )
+
+
+def _with_requests(quantities: Quantities, lines: Sequence[tuple[str, int, str, int]]) -> Quantities:
+    """Return what was used with what is charged by rule: a call at a price for each request is one, told or not."""
+    requests = sum(quantity for unit, quantity, *_ in lines if unit == REQUESTS)
+    return {**quantities, REQUESTS: requests} if requests and REQUESTS not in quantities else quantities
 
 
 def _readings(reading: Reading) -> tuple[Used, ...]:
