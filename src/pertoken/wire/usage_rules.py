@@ -205,6 +205,7 @@ OPENAI_REALTIME = table(
 
 # `input_tokens` is the uncached rest; writes and reads of the cache stand beside it.
 ANTHROPIC_MESSAGES = table(
+    *_COSTS,
     rule("input_tokens", "input_tokens + cache_creation_input_tokens + cache_read_input_tokens", ANTHROPIC),
     rule("cache_read_tokens", "cache_read_input_tokens", ANTHROPIC),
     rule("cache_write_tokens", "cache_creation_input_tokens", ANTHROPIC),
