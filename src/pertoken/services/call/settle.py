@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from pertoken.core import bounds, conditions
+from pertoken.core.conditions import Conditions
 from pertoken.core.ledger import Event, EventStatus, Outcome, Settle, Settled
 from pertoken.core.rating import REQUESTS
 from pertoken.core.units import INSIDE
@@ -68,7 +69,7 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         reading.service_tier or request.facts.service_tier,
         speed=reading.speed or request.facts.speed,
         region=reading.region or request.facts.region,
-        attributes=tuple(sorted({**dict(request.facts.attributes), **dict(reading.attributes)}.items())),
+        attributes=_attributes(request, reading),
     )
     served = Served(request.provider.name, request.priced_as, reading.model, request.opened_at_us, context)
     if completeness is not Completeness.FINAL:
@@ -105,6 +106,13 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         priced_as=None if request.priced_as == request.attribution.model else request.priced_as,
         parts=parts,
     )
+
+
+def _attributes(request: Request, reading: Reading) -> Conditions:
+    """Return what a price may depend on besides: as the answer tells it, else as it was asked for."""
+    if not reading.attributes:
+        return request.facts.attributes
+    return tuple(sorted({**dict(request.facts.attributes), **dict(reading.attributes)}.items()))
 
 
 def _with_requests(quantities: Quantities, lines: Sequence[tuple[str, int, str, int]]) -> Quantities:
