@@ -14,6 +14,7 @@ from pertoken.core.periods import format_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum
+from pertoken.core.trust import Doubt
 from pertoken.wire.format import Content
 
 HeaderList = tuple[tuple[bytes, bytes], ...]  # of a request: can be remembered
@@ -43,7 +44,7 @@ class Ledger(Protocol):
 
     @property
     def directory(self) -> Directory:
-        """Keys and budgets at their newest known revision."""
+        """Keys, budgets and trust in counts at their newest known revision."""
 
     @property
     def prices(self) -> PriceBook:
@@ -336,6 +337,9 @@ class Archive(Protocol):
     def budgets(self) -> list[Budget]:
         """Return the budgets in force."""
 
+    def doubts(self) -> list[Doubt]:
+        """Return the models whose providers count more than we do, by provider and model."""
+
     def prices(self) -> list[PriceRow]:
         """Return every price row, also those that newer rows replaced."""
 
@@ -425,7 +429,7 @@ class Archive(Protocol):
 
 
 class Administration(Protocol):
-    """Changes to keys and budgets, in one transaction."""
+    """Changes to keys, budgets and trust in counts, in one transaction."""
 
     def list_keys(self) -> list[Key]:
         """Return every virtual key, revoked ones too."""
@@ -450,6 +454,9 @@ class Administration(Protocol):
 
     def remove_budget(self, budget_id: str, at_us: int) -> None:
         """Take a budget out of force."""
+
+    def reset_trust(self, provider: str, model: str) -> bool:
+        """Believe the count of a model again as if it was never contradicted; tell whether it was."""
 
 
 class AdminKeys(Protocol):

@@ -1,6 +1,6 @@
 """Every route of the control plane."""
 
-from pertoken.api import admins, books, budgets, events, holds, keys, prices
+from pertoken.api import admins, books, budgets, counts, events, holds, keys, prices
 from pertoken.api.route import check
 
 ROUTES = check(
@@ -12,5 +12,6 @@ ROUTES = check(
         *events.ROUTES,
         *books.ROUTES,
         *prices.ROUTES,
+        *counts.ROUTES,
     )
 )

@@ -6,7 +6,7 @@ import os
 import socket
 import sys
 import zoneinfo
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,12 +17,14 @@ from pertoken.cli.provider import STREAM_USAGE, shown_url
 from pertoken.cli.session import Refused, db_option, json_option, load_settings, now_us, one_line, print_json
 
 if TYPE_CHECKING:
+    from pertoken.core.trust import Doubt
     from pertoken.settings import Settings
     from pertoken.store.database import Database
 
 PRICES_AGE_MAX = timedelta(days=90)
 CLOCK_AHEAD_US_MAX = 5_000_000  # two machines' clocks may differ this much without harm
 ANSWER_S_MAX = 2.0
+COUNTS_SHOWN = 10
 MAKE_A_KEY = "pertoken key create my-app --budget 5/day"  # makes the database too
 
 
@@ -175,6 +177,25 @@ def _secret_key(database: "Database", settings: "Settings") -> Finding:
     return Finding("secret key", ok=True, found="the one that the keys were made with")
 
 
+def _counts(doubts: "Sequence[Doubt]") -> Finding:
+    """Tell which models' providers count more input than we do. Nothing is broken: their calls are held for it."""
+    if not doubts:
+        return Finding("token counts", ok=True, found="no provider has reported more input than was held for")
+    said = [
+        f"{one.provider}/{one.model} {one.trust.ratio_percent} % of our count"
+        + (f", {one.trust.byte_ratio_percent} % of its bytes" if one.trust.byte_ratio_percent > 100 else "")
+        + (f", and {one.trust.constant_tokens:,} tokens" if one.trust.constant_tokens else "")
+        + f" (last {one.reported_tokens:,} reported, {one.counted_tokens:,} counted)"
+        for one in doubts[:COUNTS_SHOWN]
+    ]
+    more = f"; and {len(doubts) - COUNTS_SHOWN} more" if len(doubts) > COUNTS_SHOWN else ""
+    name = f"{doubts[0].provider}/{doubts[0].model}"
+    found = f"providers count more than we do, and calls are held for it: {'; '.join(said)}{more}"
+    return Finding(
+        "token counts", ok=True, found=f"{found}; to believe our count: pertoken provider trust --reset {name}"
+    )
+
+
 def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
     from pertoken.core.periods import FOREVER_US, US_PER_SECOND  # noqa: PLC0415 - keeps --help fast
     from pertoken.store.archive import Archive  # noqa: PLC0415
@@ -193,13 +214,14 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
     yield _secret_key(database, settings)
     with database.read() as connection:
         archive = Archive(connection)
-        rows, keys = archive.prices(), archive.list_keys()
+        rows, keys, doubts = archive.prices(), archive.list_keys(), archive.doubts()
         full = full_accounts(connection)
         ahead = archive.events_by_time(now_us(), FOREVER_US)
         newest_event_us = max((event.recorded_at_us for event in ahead), default=0)
     newest_us = max((row.recorded_at_us for row in rows), default=0)
     yield _accounts(full)
     yield _prices(len(rows), datetime.fromtimestamp(newest_us // US_PER_SECOND, UTC))
+    yield _counts(doubts)
     live = sum(key.revoked_at_us is None for key in keys)
     yield Finding("virtual keys", live > 0, f"{live} live", None if live else MAKE_A_KEY)
     yield _clock(max(newest_us, newest_event_us))

@@ -1,4 +1,4 @@
-"""`pertoken provider`: the registry of providers, which of them can be called now, and their keys, encrypted."""
+"""`pertoken provider`: which providers can be called now, their keys, encrypted, and which of them count more."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -7,10 +7,20 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 
-from pertoken.cli.session import Refused, db_option, json_option, load_settings, print_json, store_errors
+from pertoken.cli.session import (
+    Refused,
+    administration,
+    archive,
+    db_option,
+    json_option,
+    load_settings,
+    print_json,
+    store_errors,
+)
 from pertoken.cli.tables import print_table
 
 if TYPE_CHECKING:
+    from pertoken.core.trust import Doubt
     from pertoken.settings import Settings
 
 COLUMNS = {
@@ -22,13 +32,22 @@ COLUMNS = {
     "stops_billing_on_abort": "abort stops billing",
     "state": "state",
 }
+TRUST_COLUMNS = {
+    "name": "model",
+    "ratio_percent": "% of our count",
+    "byte_ratio_percent": "% of the bytes",
+    "constant_tokens": "and tokens",
+    "counted_tokens": "last: counted",
+    "reported_tokens": "reported",
+    "changed_at": "at",
+}
 KEY_CHARACTERS_MAX = 8_192
 STREAM_USAGE: Mapping[str, str] = {"option": "asked for", "unasked": "always", "none": "never, so counted"}
 
 
 @click.group()
 def provider() -> None:
-    """Which providers can be called, what is known of them, and their keys, encrypted."""
+    """Which providers can be called, what is known of them, their keys, encrypted, and which count more than we do."""
 
 
 @provider.command("list")
@@ -68,6 +87,48 @@ def encrypt(db: str | None, as_json: bool) -> None:
         return
     click.echo(token)
     click.echo("write it as providers.NAME.api_key; it can be read with this installation's secret key only", err=True)
+
+
+@provider.command()
+@click.option("--reset", metavar="PROVIDER/MODEL", help="Believe our count of this model again.")
+@db_option
+@json_option
+def trust(reset: str | None, db: str | None, as_json: bool) -> None:
+    """List the models whose providers count more input than we do, and what their calls are held for since.
+
+    Our count is held for as long as nobody contradicts it. Afterwards it is the larger of our count and our byte bound,
+    each times its ratio, and the constant. Reset a model when its provider has changed how it counts.
+    """
+    if reset is not None:
+        name, _, model = reset.partition("/")
+        with administration(db) as changes:
+            if not changes.reset_trust(name, model):
+                raise Refused(f"no count of {reset!r} is doubted; see: pertoken provider trust")
+        print_json({"name": reset, "reset": True}) if as_json else click.echo(f"our count of {reset} is believed again")
+        return
+    with archive(db) as opened:
+        doubts = opened.doubts()
+    rows = [doubt_row(one) for one in doubts]
+    if as_json:
+        print_json({"counts": rows})
+    elif rows:
+        print_table("counts that providers contradicted", TRUST_COLUMNS, rows)
+    else:
+        click.echo("no provider has reported more input than we held for")
+
+
+def doubt_row(doubt: "Doubt") -> dict[str, Any]:
+    """Return how far the count of a model is believed, and what changed that last."""
+    from pertoken.core.periods import format_time  # noqa: PLC0415 - keeps --help fast
+
+    return {
+        "name": f"{doubt.provider}/{doubt.model}",
+        **doubt.trust._asdict(),
+        "counted_tokens": doubt.counted_tokens,
+        "reported_tokens": doubt.reported_tokens,
+        "call_id": doubt.call_id,
+        "changed_at": format_time(doubt.changed_at_us),
+    }
 
 
 def _asked_for_key() -> str:

@@ -37,6 +37,8 @@ class Action(StrEnum):
     USAGE_READ = "usage.read"
     COSTS_READ = "costs.read"  # what the provider charges us: in events and usage it is empty for others
     PRICES_READ = "prices.read"
+    COUNTS_READ = "counts.read"  # how far our counts of tokens are believed: it names the calls of others
+    COUNTS_WRITE = "counts.write"
     VERIFY_RUN = "verify.run"
     ADMINS_READ = "admins.read"
     ADMINS_WRITE = "admins.write"
@@ -54,8 +56,8 @@ _VIEWER = _CUSTOMER | {
 
 GRANTS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
-    Role.FINANCE: _VIEWER | {Action.BUDGETS_WRITE, Action.VERIFY_RUN},
-    Role.VIEWER: _VIEWER,
+    Role.FINANCE: _VIEWER | {Action.COUNTS_READ, Action.BUDGETS_WRITE, Action.VERIFY_RUN},
+    Role.VIEWER: _VIEWER | {Action.COUNTS_READ},
     Role.TEAM_OWNER: _VIEWER | {Action.KEYS_WRITE, Action.BUDGETS_WRITE, Action.EVENTS_WRITE},
     Role.CUSTOMER: _CUSTOMER,
 }

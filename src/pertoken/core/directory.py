@@ -1,10 +1,11 @@
 """Who may call: virtual keys, and a snapshot of all that the directory knows at one revision."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from pertoken.core.budgets import Budget, BudgetIndex
 from pertoken.core.secrets import is_same
+from pertoken.core.trust import WHOLE, Doubt, Trust, Trusts
 
 
 class Key(NamedTuple):
@@ -34,10 +35,13 @@ class Key(NamedTuple):
 
 
 class Directory:
-    """Keys and budgets as they stood at `revision`. Immutable."""
+    """Keys, budgets and trust in counts as they stood at `revision`. Immutable."""
 
-    def __init__(self, revision: int, keys: Iterable[Key], budgets: Iterable[Budget]) -> None:
+    def __init__(
+        self, revision: int, keys: Iterable[Key], budgets: Iterable[Budget], trusts: Trusts | None = None
+    ) -> None:
         self.revision = revision
+        self.trusts: Trusts = {} if trusts is None else trusts
         self.budgets = BudgetIndex(budgets)
         live = [key for key in keys if key.revoked_at_us is None]
         self._by_hash = {key.old_secret_hash: key for key in live if key.old_secret_hash is not None}
@@ -46,3 +50,14 @@ class Directory:
     def identify(self, secret_hash: bytes) -> Key | None:
         """Return the key, not revoked, that has or had a secret of this hash, None when there is none."""
         return self._by_hash.get(secret_hash)
+
+    def trust(self, provider: str, model: str) -> Trust:
+        """Return how far the count of a provider's model is believed."""
+        return self.trusts.get((provider, model), WHOLE)
+
+    def doubting(self, revision: int, doubts: Mapping[tuple[str, str], Doubt]) -> "Directory":
+        """Return the directory of the next revision, which differs by `doubts` alone."""
+        next_ = Directory(revision, (), ())
+        next_.budgets, next_._by_hash = self.budgets, self._by_hash
+        next_.trusts = {**self.trusts, **{key: doubt.trust for key, doubt in doubts.items()}}
+        return next_

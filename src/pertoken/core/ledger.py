@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pertoken.core.budgets import Attribution, Axis, Budget, BudgetIndex, CounterKey, Mode, Touch
 from pertoken.core.conditions import Conditions
+from pertoken.core.trust import WHOLE, Disagreement, Doubt, Trusts, agree
 from pertoken.core.usage import Completeness, Parts, Quantities, tokens_total
 
 MONEY, TOKENS, HARD = Axis.MONEY, Axis.TOKENS, Mode.HARD  # an enum's member costs three look-ups where it is used
@@ -146,6 +147,7 @@ class Settle(NamedTuple):
     event: Event
     claim: Claim | None = None
     outcome: Outcome | None = None  # what `claim` is answered with from now on
+    disagreement: Disagreement | None = None  # where the provider counted more input than was held for
 
 
 class Void(NamedTuple):
@@ -292,9 +294,11 @@ Rows = list[tuple[Touch, Counter]]  # the counters a command touches, each with 
 class Books:
     """The rows one transaction works on: `touched` says what to load, `apply` decides, the rest says what to write."""
 
-    def __init__(self, index: BudgetIndex, revision: int) -> None:
+    def __init__(self, index: BudgetIndex, revision: int, trusts: Trusts | None = None) -> None:
         self.index = index
         self.revision = revision
+        self.trusts = {} if trusts is None else trusts
+        self.new_doubts: dict[tuple[str, str], Doubt] = {}  # where there are some, the revision is one higher
         self.counters: dict[CounterKey, Counter] = {}
         self.holds: dict[str, Hold] = {}  # open ones
         self.events: dict[tuple[str, str], bytes] = {}  # identity -> body hash of those that exist
@@ -311,7 +315,7 @@ class Books:
         """Whether there is anything to write."""
         return bool(
             self.opened_holds or self.ended_holds or self.new_events or self.resized_holds
-            or self.new_claims or self.outcomes
+            or self.new_claims or self.outcomes or self.new_doubts
         )  # fmt: skip
 
     def touched(self, command: Command) -> list[Touch]:
@@ -416,7 +420,22 @@ class Books:
             self.outcomes.append((key, made))  # of a call that has lost the name meanwhile, too: the store knows
             if key not in self.claims or self.claims[key].call_id == command.hold_id:
                 self.claims[key] = made
+        if command.disagreement is not None:
+            self._doubt(command.disagreement, event)
         return Settled(event, _tightest(rows))
+
+    def _doubt(self, disagreement: Disagreement, event: Event) -> None:
+        """Believe a count less from now on: who decided on the trust of before is sent back by the new revision."""
+        provider, model, measured, reported_tokens = disagreement
+        key = (provider, model)
+        known = self.new_doubts.get(key)
+        trust = self.trusts.get(key, WHOLE) if known is None else known.trust
+        wider = agree(trust, measured, reported_tokens)
+        if wider is not None:
+            self.revision += not self.new_doubts
+            self.new_doubts[key] = Doubt(
+                provider, model, wider, measured.counted_tokens, reported_tokens, event.event_id, event.recorded_at_us
+            )
 
     def _let_go(self, command: Void | Expire, end: HoldEnd) -> Result:
         hold = self.holds.get(command.hold_id)

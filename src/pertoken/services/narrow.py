@@ -8,6 +8,7 @@ from pertoken.core.directory import Key
 from pertoken.core.ledger import EndedHold, Event, Hold
 from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum
+from pertoken.core.trust import Doubt
 from pertoken.ports import Archive, Archived, Posted, Search
 
 
@@ -26,6 +27,11 @@ class NarrowArchive:
         """Return the budgets in force that may be seen."""
         own_keys = {key.key_id for key in self.list_keys()}
         return [budget for budget in self._archive.budgets() if self._view.sees_budget(budget, own_keys)]
+
+    def doubts(self) -> list[Doubt]:
+        """Return the models whose counts are doubted: they name calls of anybody."""
+        assert self._view.is_whole, self._view
+        return self._archive.doubts()
 
     def prices(self) -> list[PriceRow]:
         """Return every price row: prices are nobody's own."""

@@ -1,4 +1,4 @@
-"""Changes to keys and budgets; a new budget starts with what its windows have already seen."""
+"""Changes to keys, budgets and trust in counts; a new budget starts with what its windows have already seen."""
 
 import sqlalchemy as sa
 
@@ -66,6 +66,10 @@ class Administration:
     def remove_budget(self, budget_id: str, at_us: int) -> None:
         """Take a budget out of force."""
         directory.remove_budget(self._connection, budget_id, at_us)
+
+    def reset_trust(self, provider: str, model: str) -> bool:
+        """Believe the count of a model again as if it was never contradicted; tell whether it was."""
+        return directory.reset_trust(self._connection, provider, model)
 
 
 def _add_spent(sums: Counters, archive: Archive, budget: Budget, start_us: int, end_us: int) -> None:

@@ -12,8 +12,9 @@ from pertoken.core.money import join
 from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum, sum_events
+from pertoken.core.trust import Doubt
 from pertoken.ports import Archived, EventsArchived, Posted, Search
-from pertoken.store import catalog, directory
+from pertoken.store import catalog, directory, trust
 from pertoken.store.amounts import pair
 from pertoken.store.archived import read_archived
 from pertoken.store.event_rows import BY_TIME, EVENTS, EVENTS_OF_SERIES, FETCH, SELECTED, EventRows, within
@@ -57,6 +58,10 @@ class Archive:
     def budgets(self) -> list[Budget]:
         """Return the budgets in force."""
         return directory.read_budgets(self._connection)
+
+    def doubts(self) -> list[Doubt]:
+        """Return the models whose providers count more than we do, by provider and model."""
+        return trust.read_doubts(self._connection)
 
     def prices(self) -> list[PriceRow]:
         """Return every price row, also those that newer rows replaced."""

@@ -1,4 +1,4 @@
-"""Keys and budgets in the database; every change adds one to the directory's revision."""
+"""Keys, budgets and trust in counts in the database; every change adds one to the directory's revision."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from pertoken.core.budgets import Axis, Budget, Mode, Step
 from pertoken.core.directory import Directory, Key
 from pertoken.core.money import join, split
 from pertoken.core.periods import Window
-from pertoken.store import codec
+from pertoken.store import codec, trust
 from pertoken.store.amounts import pair
 from pertoken.store.schema import Row, budgets, keys, revision
 
@@ -28,7 +28,7 @@ def hot_revision(cursor: Cursor) -> int:
 
 
 def bump_revision(connection: sa.Connection) -> None:
-    """Say that keys, budgets or prices changed: every worker reads them anew before its next decision."""
+    """Say that keys, budgets, prices or trust changed: every worker reads them anew before its next decision."""
     connection.execute(sa.update(revision).values(value=revision.c.value + 1))
 
 
@@ -38,9 +38,10 @@ def touch(connection: sa.Connection) -> None:
 
 
 def read(connection: sa.Connection) -> Directory:
-    """Return all live keys and budgets."""
+    """Return all live keys and budgets, and all doubts."""
     live = [_key(row) for row in connection.execute(sa.select(keys).where(keys.c.revoked_at_us.is_(None)))]
-    return Directory(read_revision(connection), live, read_budgets(connection))
+    trusts = {(doubt.provider, doubt.model): doubt.trust for doubt in trust.read_doubts(connection)}
+    return Directory(read_revision(connection), live, read_budgets(connection), trusts)
 
 
 def read_keys(connection: sa.Connection) -> list[Key]:
@@ -128,6 +129,14 @@ def remove_budget(connection: sa.Connection, budget_id: str, at_us: int) -> None
     """Take a budget out of force; its counters stay for the record."""
     connection.execute(sa.update(budgets).where(budgets.c.budget_id == budget_id).values(removed_at_us=at_us))
     bump_revision(connection)
+
+
+def reset_trust(connection: sa.Connection, provider: str, model: str) -> bool:
+    """Believe a count again as if it was never contradicted; tell whether it was."""
+    found = trust.forget_doubt(connection, provider, model)
+    if found:
+        bump_revision(connection)
+    return found
 
 
 _HOT_REVISION = f"SELECT value FROM {revision.name}"  # noqa: S608 - a name of our own

@@ -34,6 +34,7 @@ from pertoken.store.schema import (
     series_tags,
 )
 from pertoken.store.statement import Sql, Write
+from pertoken.store.trust import HotDoubts
 
 SERIES_MEMORY_MAX = 50_000
 ROWS_MEMORY_MAX = 100_000
@@ -85,6 +86,7 @@ class LedgerTables:
 
     def __init__(self, sql: Sql) -> None:
         self._claims = claims.Claims(sql)
+        self._doubts = HotDoubts(sql)
         self._statements = _Statements(sql)
         self._series: dict[Attribution, int] = {}
         self._counters: dict[CounterKey, Counter] = {}
@@ -92,7 +94,7 @@ class LedgerTables:
 
     def load(self, cursor: Cursor, directory: Directory, commands: Sequence[Command]) -> Books:
         """Return books with every row that `commands` touch."""
-        books = Books(directory.budgets, directory.revision)
+        books = Books(directory.budgets, directory.revision, directory.trusts)
         touched = {id(touches): touches for touches in map(books.touched, commands)}  # mostly the same few lists
         keys = {touch.key for touches in touched.values() for touch in touches}
         owners = {hold_id: owner for hold_id, owner in map(_hold_of, commands) if hold_id is not None}
@@ -126,6 +128,8 @@ class LedgerTables:
             self._save_events(cursor, books.new_events, posted_at_us)
         if books.new_claims or books.outcomes:
             self._claims.save(cursor, books, posted_at_us)
+        if books.new_doubts:
+            self._doubts.save(cursor, books.new_doubts.values(), books.revision)
         changed = [(*key, *split(row.held), *split(row.spent)) for key, row in books.counters.items() if row.changed]
         run.put_counter.run(cursor, changed)
 

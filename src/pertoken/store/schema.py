@@ -28,7 +28,7 @@ PARTITIONED_FROM_US = 1_577_836_800_000_000  # 2020-01-01
 PARTITIONED_TO_US = 4_102_444_800_000_000  # 2100-01-01
 
 
-# One row: the directory's revision. Whatever changes keys, budgets, prices or models adds one.
+# One row: the directory's revision. Whatever changes keys, budgets, prices or trust in counts adds one.
 revision = sa.Table(
     "revision",
     metadata,
@@ -331,6 +331,21 @@ def _rollup_columns() -> list[sa.Column[Any] | sa.CheckConstraint]:
         fits(*ADDED),
     ]
 
+
+# How far our count of a model's input is believed where its provider reported more, and what showed it.
+count_trust = sa.Table(
+    "count_trust",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, primary_key=True),  # as the provider is asked for it
+    sa.Column("constant_tokens", sa.BigInteger, nullable=False),
+    sa.Column("ratio_percent", sa.BigInteger, nullable=False),
+    sa.Column("byte_ratio_percent", sa.BigInteger, nullable=False),
+    sa.Column("counted_tokens", sa.BigInteger, nullable=False),  # of the last call that changed it
+    sa.Column("reported_tokens", sa.BigInteger, nullable=False),
+    sa.Column("call_id", sa.Text, nullable=False),
+    sa.Column("changed_at_us", Instant, nullable=False),
+)
 
 # The sums of each quarter of an hour: all clocks in use are whole quarters ahead of UTC, so these say any zone's hours.
 rollups = sa.Table("rollups", metadata, *_rollup_columns(), sqlite_with_rowid=False)

@@ -10,10 +10,11 @@ from pertoken.core.ledger import Claim, Held, Hold, Known, Look, OpenHold, Refus
 from pertoken.core.money import MAJOR_MAX, amount_max, format_amount
 from pertoken.core.periods import FOREVER_US, US_PER_SECOND, format_time
 from pertoken.core.rating import Unpriced
+from pertoken.core.trust import Trust
 from pertoken.core.units import OUTPUT_UNITS, TOKEN_UNITS
 from pertoken.core.usage import QUANTITY_MAX
 from pertoken.ports import StoreUnavailable
-from pertoken.services.call.count import count
+from pertoken.services.call.measure import measure
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest, Content
@@ -64,8 +65,10 @@ async def open_hold(
     Where it does not fit, the tokens are counted, and then the steps of the budget that decided are tried in turn.
     """
     try:
+        directory = world.ledger.directory
+        trust = directory.trust(request.provider.name, request.model)
         foreign = await _refuse_another_currency(request, world)
-        bound = first_bound(request) if foreign is None else foreign
+        bound = first_bound(request, trust) if foreign is None else foreign
         if not isinstance(bound, Bound):
             return bound
         for attempts_left in reversed(range(ATTEMPTS_MAX)):
@@ -73,14 +76,14 @@ async def open_hold(
             if isinstance(amount, Refusal):
                 return amount
             hold = _hold(request, call_id, bound, amount, world)
-            result = await world.ledger.submit(OpenHold(hold, world.ledger.directory.revision, claim))
+            result = await world.ledger.submit(OpenHold(hold, directory.revision, claim))
             match result:
                 case Held(tightest=tightest, warned=warned):
                     return Holding(hold, tightest, _cap_to_write(request, bound), bound, claim, warned)
                 case Known():
                     return result
                 case Refused(blocker=blocker):
-                    smaller = await _shrink(request, bound, blocker, world) if attempts_left else None
+                    smaller = await _shrink(request, bound, blocker, trust, world) if attempts_left else None
                     if smaller is not None:
                         bound = smaller
                         continue
@@ -116,7 +119,7 @@ def _in_another_currency(request: Request, world: World) -> Refusal | None:
     return None
 
 
-def first_bound(request: Request) -> Bound | Refusal:
+def first_bound(request: Request, trust: Trust) -> Bound | Refusal:
     """Return the bound that costs nothing: the body's bytes, and the sizes of its media."""
     facts, family = request.facts, request.family
     context = request.limits.context_tokens or bounds.CONTEXT_TOKENS_DEFAULT
@@ -132,6 +135,7 @@ def first_bound(request: Request) -> Bound | Refusal:
         )
     else:
         text_max = bounds.byte_bound(len(request.body), family, tools=facts.has_tools)
+    text_max = trust.loose_bound(text_max)
     if facts.hidden_input is not None:
         text_max = max(text_max, context)
     quantities["input_tokens"] = quantities.get("input_tokens", 0) + text_max
@@ -198,13 +202,13 @@ def explain_refusal(refused: Refused, now_us: int) -> Refusal:
     return Refusal(Code.RATE_LIMITED, message, retry_after_s=wait_s, may_wait=queues)
 
 
-async def _shrink(request: Request, bound: Bound, blocker: Remaining, world: World) -> Bound | None:
+async def _shrink(request: Request, bound: Bound, blocker: Remaining, trust: Trust, world: World) -> Bound | None:
     """Return a closer or smaller bound that may fit what `blocker` leaves, None when there is none."""
     if blocker.touch.budget.axis not in (Axis.MONEY, Axis.TOKENS):
         return None
     was_loose = not bound.counted
     if was_loose:
-        counted = await _count(request, bound, world)
+        counted = await _count(request, bound, trust, world)
         if counted is not None:
             bound = counted
     facts = request.facts
@@ -228,16 +232,13 @@ def _goes_cheaper(blocker: Remaining) -> bool:
     return Step.CHEAPER in blocker.touch.budget.steps and blocker.touch.budget.axis is Axis.MONEY
 
 
-async def _count(request: Request, bound: Bound, world: World) -> Bound | None:
+async def _count(request: Request, bound: Bound, trust: Trust, world: World) -> Bound | None:
     """Return the bound by counting tokens, where that is closer than the byte bound."""
     content = _content(request)
     if isinstance(content, Refusal) or request.facts.hidden_input is not None:
         return bound._replace(counted=True)
     family = request.family
-    tokens = await count(world, family, len(request.body), world.tokenizers.count_content, family, content)
-    text_max = bounds.counted_bound(
-        tokens, family, messages=content.messages, names=content.names, tools=request.facts.has_tools
-    )
+    text_max = trust.bound(await measure(request, content, world))
     context = request.limits.context_tokens or bounds.CONTEXT_TOKENS_DEFAULT
     media = bounds.media_bound(_media(content), family, context, request.model)
     linked = media.get("input_tokens", 0)

@@ -11,6 +11,7 @@ from pertoken.core.usage import Completeness, Quantities, Reading, Used, leaves
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.count import count
 from pertoken.services.call.hold import Holding
+from pertoken.services.call.measure import disagreement
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.understand import Request
@@ -38,8 +39,9 @@ async def settle(  # noqa: PLR0917 - what is known of the call
         estimated = await _estimate(request, holding, relayed, world)
     event = to_event(request, holding, relayed, changed, world, estimated)
     outcome = None if answered is None or relayed.failure is not None else answered(event)
+    doubt = await disagreement(request, holding.bound.quantities["input_tokens"], relayed.reading, world)
     try:
-        result = await world.ledger.submit(Settle(holding.hold.hold_id, event, holding.claim, outcome))
+        result = await world.ledger.submit(Settle(holding.hold.hold_id, event, holding.claim, outcome, doubt))
     except StoreUnavailable as error:
         return error
     return result if isinstance(result, Settled) else Settled(event, None)
@@ -174,4 +176,5 @@ def _count_input(request: Request, holding: Holding, world: World) -> int:
     tokens = world.tokenizers.count_content(request.family, content)
     exact = request.family._replace(frame_tokens=3, message_tokens=3) if request.family.exact else request.family
     text = bounds.counted_bound(tokens, exact, messages=content.messages, names=content.names, tools=False)
+    text = world.ledger.directory.trust(request.provider.name, request.model).estimate(text)
     return min(text, holding.hold.tokens) if not content.media else holding.hold.tokens

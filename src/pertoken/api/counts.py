@@ -1,0 +1,86 @@
+"""Counts that providers contradicted: of which models, by how much, and how they are believed again."""
+
+import msgspec
+
+from pertoken.api.fields import Count, Instant, PageQuery, page
+from pertoken.api.problem import Problem, Refused
+from pertoken.api.route import Asked, Route
+from pertoken.core.access import Action
+from pertoken.core.periods import format_time
+from pertoken.core.trust import Doubt
+from pertoken.ports import Opened
+
+
+class CountAnswer(msgspec.Struct, kw_only=True):
+    """A model whose provider counts more input than we do, and what its calls are held for since.
+
+    The larger of our count and our byte bound, each times its ratio, and the constant. `call_id`: the call that changed
+    this last, with what we counted of its input and what the provider reported.
+    """
+
+    name: str  # PROVIDER/MODEL
+    provider: str
+    model: str
+    ratio_percent: Count
+    byte_ratio_percent: Count
+    constant_tokens: Count
+    counted_tokens: Count
+    reported_tokens: Count
+    call_id: str
+    changed_at: Instant
+
+
+class CountsAnswer(msgspec.Struct):
+    """Models whose providers count more input than we do, by provider and model."""
+
+    counts: list[CountAnswer]
+    next_cursor: str | None
+
+
+class ResetCount(msgspec.Struct):
+    """The count of this model is believed again."""
+
+    name: str
+    reset: bool
+
+
+def list_counts(opened: Opened, asked: Asked) -> CountsAnswer:
+    """Return the models whose counts were contradicted."""
+    doubts = opened.archive.doubts()
+    shown, cursor = page(doubts, lambda one: (one.provider, one.model), asked.query, (str, str))
+    return CountsAnswer([_answer(one) for one in shown], cursor)
+
+
+def reset_count(opened: Opened, asked: Asked) -> ResetCount:
+    """Believe the count of a model again."""
+    provider, _, model = asked.name.partition("/")
+    if not opened.administration.reset_trust(provider, model):
+        raise Refused(Problem.NOT_FOUND, f"no count of {asked.name!r} is doubted; see: GET /api/v1/counts", "name")
+    return ResetCount(asked.name, reset=True)
+
+
+def _answer(doubt: Doubt) -> CountAnswer:
+    return CountAnswer(
+        name=f"{doubt.provider}/{doubt.model}",
+        provider=doubt.provider,
+        model=doubt.model,
+        ratio_percent=doubt.trust.ratio_percent,
+        byte_ratio_percent=doubt.trust.byte_ratio_percent,
+        constant_tokens=doubt.trust.constant_tokens,
+        counted_tokens=doubt.counted_tokens,
+        reported_tokens=doubt.reported_tokens,
+        call_id=doubt.call_id,
+        changed_at=format_time(doubt.changed_at_us),
+    )
+
+
+ROUTES = (
+    Route(
+        "GET", "/api/v1/counts", Action.COUNTS_READ, "List models whose providers count more input than we do.",
+        list_counts, CountsAnswer, PageQuery,
+    ),
+    Route(
+        "DELETE", "/api/v1/counts/{name}", Action.COUNTS_WRITE, "Believe our count of a model again.", reset_count,
+        ResetCount, problems=(Problem.NOT_FOUND,),
+    ),
+)  # fmt: skip
