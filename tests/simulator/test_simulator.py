@@ -77,3 +77,44 @@ def test_the_invoice_sums_by_key_and_model() -> None:
         ("k1", 2, 1, 11),
         ("k2", 1, 0, 2),
     ]
+
+
+@pytest.mark.parametrize(
+    ("model", "text", "tokens"),
+    [
+        ("gpt-4o", "hello world", 2 + 1 + 3 + 3),  # the text, the role, around the message, before the answer
+        ("gpt-4o", "=" * 64, 1 + 1 + 3 + 3),
+        ("gpt-3.5-turbo", "hello world", 9),
+        ("claude-haiku-4-5", "hello world", 2 + 1 + 3 + 3),  # 80 % of the most that is known of its tokenizer
+    ],
+)
+def test_input_is_counted_as_the_tokenizer_does(model: str, text: str, tokens: int) -> None:
+    """The input is what the model's tokenizer makes of the texts, and the frame that OpenAI published."""
+    request = {"model": model, "messages": [{"role": "user", "content": text}]}
+
+    assert openai_chat.reply(request, json.dumps(request).encode(), Behaviour()).used.input_tokens == tokens
+
+
+def test_the_provider_may_count_more() -> None:
+    """It counts so many percent of that, or of the texts' bytes, where the headers ask for it."""
+    more = read({"x-sim-count-percent": "250"})
+    quarter = read({"x-sim-byte-percent": "25"})
+    request = {"model": "gpt-4o", "messages": [{"role": "user", "content": " " * 996}]}
+    body = json.dumps(request).encode()
+    plain = openai_chat.reply(request, body, Behaviour()).used.input_tokens
+
+    assert openai_chat.reply(request, body, more).used.input_tokens == -(-plain * 250 // 100)
+    assert openai_chat.reply(request, body, quarter).used.input_tokens == (996 + 4) // 4 + 6
+    with pytest.raises(BadBehaviour):
+        read({"x-sim-count-percent": "more"})
+
+
+def test_pictures_are_not_counted_by_their_letters() -> None:
+    """A picture is a fixed number of tokens, however long its data is."""
+    url = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 50_000}}
+    source = {"type": "image", "source": {"type": "base64", "data": "A" * 50_000}}
+    for part in (url, source):
+        request = {"model": "gpt-4o", "messages": [{"role": "user", "content": [part]}]}
+        body = json.dumps(request).encode()
+
+        assert 85 < openai_chat.reply(request, body, Behaviour()).used.input_tokens < 100

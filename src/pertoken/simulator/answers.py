@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 from pertoken.simulator.behaviour import Behaviour
 from pertoken.simulator.ledger import Used
+from pertoken.simulator.tokens import MEDIA, count_input
 
 # Each is one token with the space before it, for the tokenizers that OpenAI published.
 WORDS = ("amber", "cedar", "delta", "ember", "forest", "haven", "inlet", "river", "stone", "maple", "valley", "ocean")
+MEDIA_FIELDS = ("data", "file_data")  # base64
 GARBAGE = {"prompt_tokens": -5, "input_tokens": -5, "promptTokenCount": -5, "completion_tokens": "many"}
 
 
@@ -54,13 +56,9 @@ class Draft(NamedTuple):
 def draft(
     model: str, body: bytes, texts: Sequence[str], behaviour: Behaviour, *, cap: int | None, reasons: bool
 ) -> Draft:
-    """Decide an answer from the request's hash: the same request gets the same answer.
-
-    Input tokens are a quarter of the text's bytes and 4 for each text, never more than the body has bytes.
-    """
+    """Decide an answer from the request's hash: the same request gets the same answer."""
     seed = zlib.crc32(body)
-    size = sum(len(text.encode()) for text in texts)
-    input_tokens = min(len(body), -(-size // 4) + 4 * len(texts) + 3)
+    input_tokens = count_input(model, body, texts, behaviour)
     wanted = 10 + seed % 50 if behaviour.output_tokens is None else behaviour.output_tokens
     if behaviour.fault == "exceed_max_tokens" and cap is not None:
         output, capped = 2 * cap, False
@@ -82,15 +80,15 @@ def with_words(made: Draft, text: str) -> Draft:
 
 
 def gather(value: object, texts: list[str]) -> list[str]:
-    """Gather every text inside a value."""
+    """Gather every text inside a value, of pictures, sounds and files the mark alone."""
     if isinstance(value, str):
         texts.append(value)
     elif isinstance(value, list):
         for entry in value:
             gather(entry, texts)
     elif isinstance(value, dict):
-        for entry in value.values():
-            gather(entry, texts)
+        for key, entry in value.items():
+            gather(MEDIA if key in MEDIA_FIELDS else entry, texts)
     return texts
 
 

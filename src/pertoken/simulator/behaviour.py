@@ -1,13 +1,15 @@
 """How one answer is to behave, as the request's headers ask."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 FAULTS = (
     "http_500", "http_429", "stall", "cut_midstream", "no_usage", "garbage_usage", "wrong_model", "double_usage",
     "exceed_max_tokens", "slow_first_byte", "close_before_headers",
 )  # fmt: skip
 TOKENS_MAX = 1_000_000
+
+T = TypeVar("T")
 
 
 class Behaviour(NamedTuple):
@@ -20,6 +22,8 @@ class Behaviour(NamedTuple):
     service_tier: str | None = None
     fault: str | None = None
     fault_times: int | None = None
+    count_percent: int = 100  # of the input that the model's tokenizer makes
+    byte_percent: int | None = None  # the input is so much of the texts' bytes instead
 
 
 class BadBehaviour(ValueError):
@@ -33,22 +37,23 @@ def read(headers: Mapping[str, str]) -> Behaviour:
     fault, _, times = headers.get("x-sim-fault", "").partition("*")
     if fault and fault not in FAULTS:
         raise BadBehaviour(f"unknown fault {fault!r}; known: {', '.join(FAULTS)}")
-    output = headers.get("x-sim-output-tokens")
     return Behaviour(
-        _count(headers, "x-sim-latency-ms") or 0,
-        _count(headers, "x-sim-chunk-ms") or 0,
-        None if output is None else _count(headers, "x-sim-output-tokens"),
-        _count(headers, "x-sim-cached-tokens") or 0,
+        _count(headers, "x-sim-latency-ms", 0),
+        _count(headers, "x-sim-chunk-ms", 0),
+        _count(headers, "x-sim-output-tokens", None),
+        _count(headers, "x-sim-cached-tokens", 0),
         headers.get("x-sim-service-tier"),
         fault or None,
         int(times) if times.isdigit() else None,
+        _count(headers, "x-sim-count-percent", 100),
+        _count(headers, "x-sim-byte-percent", None),
     )
 
 
-def _count(headers: Mapping[str, str], name: str) -> int | None:
+def _count(headers: Mapping[str, str], name: str, default: T) -> int | T:
     text = headers.get(name)
     if text is None:
-        return None
+        return default
     if not text.isdigit() or int(text) > TOKENS_MAX:
         raise BadBehaviour(f"{name} must be a whole number up to {TOKENS_MAX}: {text!r}")
     return int(text)

@@ -10,10 +10,12 @@ import uvloop
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pertoken.simulator.app import TRANSPORT, create_app
+from pertoken.simulator.tokens import prepare
 
 
 def run(host: str, port: int) -> None:
     """Serve until interrupted; port 0 takes a free one. Says where it listens on stderr."""
+    prepare()
     config = uvicorn.Config(
         create_app(), host=host, port=port, http=_Protocol, log_level="critical", access_log=False, ws="none",
         proxy_headers=False, timeout_graceful_shutdown=1,

@@ -105,10 +105,8 @@ class Bookkeeper:
         if books.new_doubts:
             self.directory = self.directory.doubting(books.revision, books.new_doubts)
             for one in books.new_doubts.values():
-                log.warning(
-                    "%s reported %d input tokens of %s where we counted %d: its calls are held for %s from now on",
-                    one.provider, one.reported_tokens, one.model, one.counted_tokens, one.trust,
-                )  # fmt: skip
+                text = "%s counted %d input tokens of %s where we counted %d: we hold more now; see: pertoken provider trust"
+                log.warning(text, one.provider, one.reported_tokens, one.model, one.counted_tokens)
         return books.changed
 
     def transact(self, commands: Sequence[Command]) -> list[Result]:
