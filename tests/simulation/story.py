@@ -117,6 +117,8 @@ class Story:
         self._retries = seed % 3 % 2  # of every third seed, one
         self._absurd = None if seed % ABSURD_EACH else random.Random(-seed)
         self._owed = tempfile.TemporaryDirectory()
+        counts = random.Random(f"{seed}/counts")
+        self._percent = {name: counts.choice([100, 100, 250]) for name in MODELS}  # of tokens, as the provider counts
         one = self._chance
         self.mix = mix or Mix(
             one.choice([1, 1, 2, 3]), one.randint(10, 40), one.choice([2.0, 60.0, 900.0]), one.choice([0, 0, 1, 3]),
@@ -230,6 +232,7 @@ class Story:
             (b"x-sim-latency-ms", str(chance.choice([0, 50, 3_000])).encode()),
             (b"x-sim-chunk-ms", str(chance.choice([0, 20, 400])).encode()),
             (b"x-sim-output-tokens", str(chance.choice([5, 60, 700])).encode()),
+            (b"x-sim-count-percent", str(self._percent[_provider(path)]).encode()),
         ]
         headers += [(b"x-sim-fault", fault.encode())] if fault else []
         if self._absurd is not None and self._absurd.random() < 0.3:
@@ -379,6 +382,22 @@ class Story:
             assert worker.world.drains.now == 0, "a drain was not left"
             assert not worker.committer.owes, "a settlement is still owed"
         self._prove_calls(events)
+        self._prove_counts()
+
+    def _prove_counts(self) -> None:
+        """Assert that no hold is too small that was made after a provider's count was seen to be larger than ours."""
+        faults = {call.mark: call.fault for call in self.calls}
+        opened: set[str] = set()  # on the trust of before
+        doubted: set[str] = set()  # providers
+        for command, result in self._journal:
+            decided = type(result).__name__
+            if decided == "Held" and command.hold.attribution.provider not in doubted:
+                opened.add(command.hold.hold_id)
+            elif decided == "Settled":
+                event = result.event
+                if event.overrun_picos and not event.late and faults[event.attribution.conversation] in HONEST:
+                    assert event.event_id in opened, (event, "held for less than the provider was known to count")
+                    doubted.add(event.attribution.provider)
 
     def _prove_calls(self, events: list[Any]) -> None:
         """Assert that each call that was served has one event, and each event a call that reached its provider."""
@@ -397,7 +416,8 @@ class Story:
                 assert 1 <= posted[mark] <= most, (mark, "answered and not charged")
             if nothing_lost and served is not None:
                 assert 1 <= posted[mark] <= most, (mark, "served and not charged")
-            if posted[mark] and call.fault in HONEST and not of[mark].late:
+            counts_more = self._percent[_provider(call.path)] > 100
+            if posted[mark] and call.fault in HONEST and not of[mark].late and not counts_more:
                 assert of[mark].overrun_picos == 0, (mark, "an honest provider cost more than was held")
             if served is not None and posted[mark] == 1 and call.fault == "cut_midstream" and not call.client.gone:
                 streamed = "stream" in call.path or json.loads(call.client.body).get("stream")
@@ -414,3 +434,7 @@ class Story:
             ):
                 for unit in ("input_tokens", "output_tokens"):
                     assert of[mark].quantities[unit] == served[unit], (mark, unit)
+
+
+def _provider(path: str) -> str:
+    return "google" if path.startswith("/v1beta") else "anthropic" if path == "/v1/messages" else "openai"

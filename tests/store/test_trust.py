@@ -67,7 +67,7 @@ def transact(database: Database, *commands: Command) -> list[Result]:
 
 
 def test_no_worker_holds_on_the_count_of_before(database: Database) -> None:
-    """Once a settlement that disagrees is on disk, each worker's hold on the old trust is sent back, and knows it then."""
+    """Once a settlement that disagrees is on disk, a worker's hold on the old trust is sent back."""
 
     async def story(one: Committer, other: Committer) -> None:
         opened = hold("call_1")
@@ -117,7 +117,7 @@ def test_a_hold_in_the_same_transaction_is_sent_back(database: Database) -> None
 
 
 def test_only_what_is_new_is_a_new_revision(database: Database) -> None:
-    """A settlement that the trust explains, or one that is told twice, changes nothing: no worker reads anything anew."""
+    """A settlement that the trust explains, or one that is told twice, is no new revision."""
     one, two, three = hold("call_1"), hold("call_2"), hold("call_3")
     transact(database, *(OpenHold(opened, 1) for opened in (one, two, three)))
     transact(database, Settle("call_1", event(one), disagreement=MORE))

@@ -96,8 +96,8 @@ def agree(trust: Trust, measured: Measured, reported_tokens: int) -> Trust | Non
         byte_ratio = max(byte_ratio, min(_percent(reported_tokens, measured.byte_tokens), BYTE_RATIO_PERCENT_MAX))
     # Where the frame that is held is wider than the provider's, a ratio to all of the count would be too small.
     ratio = _percent(reported_tokens, max(measured.text_tokens, measured.counted_tokens // BYTES_PER_TOKEN))
-    ratio = max(trust.ratio_percent, min(ratio, byte_ratio * BYTES_PER_TOKEN))
-    wider = Trust(trust.constant_tokens, ratio, byte_ratio)
+    # What exceeds the bound has a larger ratio than the one in force.
+    wider = Trust(trust.constant_tokens, min(ratio, byte_ratio * BYTES_PER_TOKEN), byte_ratio)
     left = max(0, reported_tokens - wider.bound(measured))
     constant = min(divide_up(trust.constant_tokens + left, STEP_TOKENS) * STEP_TOKENS, CONSTANT_TOKENS_MAX)
     wider = wider._replace(constant_tokens=constant)
