@@ -46,6 +46,7 @@ from pertoken.core.ledger import (
     Voided,
 )
 from pertoken.core.periods import Window
+from pertoken.core.trust import WHOLE, Disagreement, Measured, Trust
 from pertoken.core.usage import Completeness
 from pertoken.core.verification import Counters
 
@@ -58,6 +59,7 @@ RULES = (
     Rule("yuan", "money", 600, None, each_customer=False, per_minute=False, hard=True, currency="CNY"),
 )
 TTL_US = 30_000_000
+COUNTED = Measured(1_000, 1_024, 2_000)
 OUTCOME = Outcome(200, (), b"answer", stream=False)
 
 
@@ -85,6 +87,7 @@ class Disk:
         self.ended: dict[str, HoldEnd] = {}
         self.events: dict[tuple[str, str], Event] = {}
         self.claims: dict[tuple[str, str], Claimed] = {}
+        self.trusts: dict[tuple[str, str], Trust] = {}
 
     def save(self, books: Books) -> None:
         """Write what changed."""
@@ -103,10 +106,11 @@ class Disk:
             if key in self.claims and self.claims[key].call_id == claimed.call_id:
                 self.claims[key] = self.claims[key]._replace(outcome=claimed.outcome)
         self.counters |= {key: (row.held, row.spent) for key, row in books.counters.items() if row.changed}
+        self.trusts |= {key: doubt.trust for key, doubt in books.new_doubts.items()}
 
     def load(self, index: BudgetIndex, revision: int) -> Books:
         """Return books with all rows of the budgets in force."""
-        books = Books(index, revision)
+        books = Books(index, revision, self.trusts)
         books.counters = {key: Counter(*sums) for key, sums in self.counters.items() if key.budget_id in index.budgets}
         books.holds = dict(self.holds)
         books.events = {identity: event.body_hash for identity, event in self.events.items()}
@@ -151,6 +155,7 @@ class Ledger(RuleBasedStateMachine):
     def commit(self) -> None:
         """What a transaction leaves is all that the next one needs."""
         self.disk.save(self.books)
+        self.revision = self.books.revision
         self.books = self.load()
         self.before = copy.deepcopy(self.auditor)
 
@@ -204,15 +209,15 @@ class Ledger(RuleBasedStateMachine):
         name, call, made = self.new_call(team, customer, picos, tokens)
         call.held_in, made = currency, made._replace(currency=currency)
         fits = self.auditor.fits(call)
-        result = self.books.apply(OpenHold(made, self.revision))
+        result = self.books.apply(OpenHold(made, self.books.revision))
 
         assert isinstance(result, Held if fits else Refused)
         seen("held" if fits else "refused")
         if fits:
             self.auditor.calls[name] = call
-            assert self.books.apply(OpenHold(made, self.revision)) == Duplicate()
-            assert self.books.apply(OpenHold(made._replace(amount_picos=picos + 1), self.revision)) == Conflict()
-            assert self.books.apply(OpenHold(made._replace(currency="EUR"), self.revision)) == Conflict()
+            assert self.books.apply(OpenHold(made, self.books.revision)) == Duplicate()
+            assert self.books.apply(OpenHold(made._replace(amount_picos=picos + 1), self.books.revision)) == Conflict()
+            assert self.books.apply(OpenHold(made._replace(currency="EUR"), self.books.revision)) == Conflict()
 
     @rule(
         team=st.sampled_from(["red", "blue"]),
@@ -227,7 +232,7 @@ class Ledger(RuleBasedStateMachine):
         call.name, call.request = client_name, request
         other = self.auditor.taken(team, client_name)
         fits = self.auditor.fits(call)
-        result = self.books.apply(OpenHold(made, self.revision, Claim(team, client_name, request)))
+        result = self.books.apply(OpenHold(made, self.books.revision, Claim(team, client_name, request)))
 
         if other is not None:
             assert isinstance(result, Known)
@@ -250,7 +255,7 @@ class Ledger(RuleBasedStateMachine):
         """Who decided on other budgets than those in force is sent back, and nothing changed."""
         _, _, made = self.new_call("red", "x", picos, 10)
 
-        assert self.books.apply(OpenHold(made, self.revision - 1)) == Stale()
+        assert self.books.apply(OpenHold(made, self.books.revision - 1)) == Stale()
         assert self.books.apply(Look()) == Looked()
 
     @rule(data=st.data(), picos=st.integers(0, 400), tokens=st.integers(0, 150))
@@ -301,6 +306,29 @@ class Ledger(RuleBasedStateMachine):
         self.auditor.spend(call, {"money": cost, "tokens": tokens, "requests": 1, "concurrent": 0})
         call.answered = answers and call.name is not None
         assert self.books.apply(command) == Duplicate()
+
+    @rule(data=st.data(), reported=st.integers(0, 3_000))
+    def settle_with_another_count(self, data: Any, reported: int) -> None:
+        """What was reported once is explained from then on; a change sends back who decided before it, once a batch."""
+        name, call = self.pick(data)
+        if name is None or call is None:
+            return
+        before, settled = self.trust(), call.spent is not None
+        told = Disagreement("p", "m", COUNTED, reported)
+        result = self.books.apply(Settle(name, self.event(name, call, 0, 0), disagreement=told))
+        after = self.trust()
+
+        if settled:
+            assert (result, after) == (Duplicate(), before)
+            return
+        self.auditor.spend(call, {"money": 0, "tokens": 0, "requests": 1, "concurrent": 0})
+        assert after.bound(COUNTED) >= max(reported, before.bound(COUNTED))
+        assert (after != before) == (reported > before.bound(COUNTED))
+        assert self.books.revision == self.revision + bool(self.books.new_doubts)
+        seen("doubted" if after != before else "explained")
+        if self.books.new_doubts:
+            _, _, made = self.new_call("red", "x", 0, 0)
+            assert self.books.apply(OpenHold(made, self.revision)) == Stale()
 
     @rule(data=st.data())
     def void(self, data: Any) -> None:
@@ -406,6 +434,11 @@ class Ledger(RuleBasedStateMachine):
         self.revision += 1
         self.books = self.load()
         self.before = copy.deepcopy(self.auditor)
+
+    def trust(self) -> Trust:
+        """Return how far the count of the only model is believed now."""
+        doubt = self.books.new_doubts.get(("p", "m"))
+        return self.disk.trusts.get(("p", "m"), WHOLE) if doubt is None else doubt.trust
 
     def see(self, what: str) -> None:
         """Note for hypothesis' statistics what was reached, and whether calls were running."""
