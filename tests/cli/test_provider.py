@@ -2,8 +2,28 @@ import json
 from pathlib import Path
 
 from tests.cli.conftest import Pertoken
+from tests.factories import event, hold
 
 from pertoken.catalogs.providers import registry
+from pertoken.core.ledger import OpenHold, Settle
+from pertoken.core.price_book import Sellers
+from pertoken.core.trust import Disagreement, Measured
+from pertoken.store.bookkeeper import Bookkeeper
+from pertoken.store.database import Database
+from pertoken.wiring import SystemClock
+
+
+def contradict(url: str, model: str, reported_tokens: int) -> None:
+    """Settle a call for whose 1,000 tokens of text its provider reported so many."""
+    opened = hold(f"call_{model}")
+    told = Disagreement("openai", model, Measured(1_000, 1_024, 4_200), reported_tokens)
+    database = Database(url)
+    books = Bookkeeper(database, SystemClock().now_us, Sellers())
+    books.refresh()
+    books.transact([OpenHold(opened, books.directory.revision)])
+    books.transact([Settle(opened.hold_id, event(opened), disagreement=told)])
+    books.close()
+    database.close()
 
 
 def test_the_list_has_every_provider(bare: Pertoken) -> None:
@@ -38,3 +58,40 @@ def test_the_table(bare: Pertoken) -> None:
     assert "never, so counted" in shown
     assert "by ingest only" in shown
     assert "https://RESOURCE.openai.azure.com/openai/v1" in shown
+
+
+def test_counts_that_providers_contradicted(pertoken: Pertoken) -> None:
+    """They are listed with what is held for them since, and the last call that showed it; a reset takes one away."""
+    assert "no provider has reported more" in pertoken("provider", "trust").stdout
+    contradict(pertoken.url, "gpt-4o", 2_512)
+    contradict(pertoken.url, "gpt-4.1", 9_000)
+    rows = {row["name"]: row for row in pertoken.json("provider", "trust")["counts"]}
+
+    assert list(rows) == ["openai/gpt-4.1", "openai/gpt-4o"]
+    shown = rows["openai/gpt-4.1"]
+    assert (shown["ratio_percent"], shown["byte_ratio_percent"], shown["constant_tokens"]) == (860, 215, 0)
+    assert (shown["counted_tokens"], shown["reported_tokens"], shown["call_id"]) == (1_024, 9_000, "call_gpt-4.1")
+    assert "255" in pertoken("provider", "trust").stdout
+    assert "believed again" in pertoken("provider", "trust", "--reset", "openai/gpt-4o").stdout
+    assert [row["name"] for row in pertoken.json("provider", "trust")["counts"]] == ["openai/gpt-4.1"]
+    again = pertoken("provider", "trust", "--reset", "openai/gpt-4o", code=1)
+    assert "no count of 'openai/gpt-4o' is doubted" in again.stderr
+    assert pertoken.json("provider", "trust", "--reset", "openai/gpt-4.1") == {"name": "openai/gpt-4.1", "reset": True}
+
+
+def test_doctor_tells_which_models_disagree(pertoken: Pertoken) -> None:
+    """Each is named with what is held for it and what showed it; that is no fault of the installation."""
+
+    def told() -> tuple[bool, str]:
+        checks = {one["check"]: one for one in json.loads(pertoken("doctor", "--json", code=1).stdout)["checks"]}
+        return checks["token counts"]["ok"], checks["token counts"]["found"]
+
+    assert told() == (True, "no provider has reported more input than was held for")
+    contradict(pertoken.url, "gpt-4o", 2_512)
+    contradict(pertoken.url, "gpt-4.1", 9_000)
+    is_ok, found = told()
+
+    assert is_ok
+    assert "openai/gpt-4o 255 % of our count (last 2,512 reported, 1,024 counted)" in found
+    assert "openai/gpt-4.1 860 % of our count, 215 % of its bytes (last 9,000 reported" in found
+    assert "pertoken provider trust --reset openai/gpt-4.1" in found
