@@ -12,6 +12,7 @@ from pertoken.cli.main import COMMANDS
 from pertoken.core.access import GRANTS, Role
 from pertoken.core.bounds import FAMILIES
 from pertoken.core.errors import STATUS, Code
+from pertoken.simulator import behaviour
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -45,6 +46,15 @@ def test_the_page_on_the_control_plane() -> None:
     errors = {f"`{code}`": str(meaning.status) for code, meaning in MEANINGS.items()}
     assert {row[0]: row[1] for row in rows if len(row) == 3 and row[1].isdigit()} == errors
     assert granted == {role: set(actions) for role, actions in GRANTS.items()}
+
+
+def test_the_page_on_the_simulator() -> None:
+    """It has every header that is read, and every fault."""
+    page = (ROOT / "docs" / "reference" / "simulator.md").read_text()
+    read = set(re.findall(r"x-sim-[a-z-]+[a-z]", Path(behaviour.__file__).read_text()))
+
+    assert set(re.findall(r"\| `(x-sim-[a-z-]+)` \|", page)) == read
+    assert [fault for fault in behaviour.FAULTS if f"`{fault}`" not in page] == []
 
 
 def test_every_tokenizer_family_is_explained() -> None:
