@@ -1,0 +1,39 @@
+"""What a call is charged for where its provider says nothing."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.factories import hold
+from tests.services.test_hold import TOKENIZERS, request_of
+
+from pertoken.core.directory import Directory
+from pertoken.core.trust import Trust
+from pertoken.core.usage import Completeness, Reading
+from pertoken.services.call.hold import Bound, Holding
+from pertoken.services.call.relay import Relayed
+from pertoken.services.call.settle import _estimate
+
+
+@pytest.mark.parametrize(
+    ("trust", "held", "charged"),
+    [
+        (Trust(), 6_300, 1_008),  # the count, with OpenAI's own frame
+        (Trust(0, 250, 100), 15_750, 2_520),
+        (Trust(1_024, 400, 100), 26_224, 5_056),
+        (Trust(1_024, 400, 100), 1_026, 1_026),  # it was held for before the provider was known to count more
+    ],
+)
+def test_input_that_is_not_reported(trust: Trust, held: int, charged: int) -> None:
+    """It is what we count as far as that is believed, and no more than was held for it."""
+    directory = Directory(1, (), (), {("openai", "gpt-4o"): trust})
+    world: Any = SimpleNamespace(tokenizers=TOKENIZERS, ledger=SimpleNamespace(directory=directory))
+    bound = Bound({"input_tokens": held, "output_tokens": 10}, 10, counted=False)
+    holding = Holding(hold("call_1", tokens=held + 10), None, None, bound)
+    relayed = Relayed(Reading(None, Completeness.MISSING), "", b"", None)
+
+    assert asyncio.run(_estimate(request_of(), holding, relayed, world)) == {
+        "input_tokens": charged,
+        "output_tokens": 0,
+    }
