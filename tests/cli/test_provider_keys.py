@@ -51,6 +51,7 @@ ARGUMENTS = {
     "archive import": ("no-such-folder",),
     "archive verify": ("no-such-folder",),
     "provider list": (),
+    "provider trust": (),
     "provider encrypt": (),
     "count": (),
     "extract": (),
