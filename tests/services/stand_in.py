@@ -8,6 +8,7 @@ import json
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from pertoken.catalogs import request_fields
 from pertoken.core.bounds import Limits, family_of
 from pertoken.core.directory import Directory, Key
 from pertoken.core.ledger import Event, Held, Looked, OpenHold, Resize, Settle, Settled, Voided
@@ -48,6 +49,9 @@ def all_priced(provider: str) -> PriceBook:
     """Return a book in which every unit that is told has a price of its own, so that nothing is unpriced."""
     units = [unit for unit in UNITS if unit != REQUESTS]  # whose price is charged untold
     return PriceBook([price(unit, 10**6 + at, provider=provider) for at, unit in enumerate(units)])
+
+
+RULES = request_fields.read()
 
 
 class _Answer:
@@ -163,8 +167,8 @@ def settled(
     providers: Any = {provider: _Provider(provider, wire, answer, prices_from)}
     clock: Any = _Clock()
     world = World(
-        ledger, clock, HASHER, TOKENIZERS, providers, Offers(ledger, providers, {}, _Sizes()), "test", Drains(1),
-        hold_ttl_us=10**9,
+        ledger, clock, HASHER, TOKENIZERS, providers, Offers(ledger, providers, {}, _Sizes(), RULES.served),
+        RULES, "test", Drains(1), hold_ttl_us=10**9,
     )  # fmt: skip
     endpoint = routes.find(path.replace(":generate", ":streamGenerate") if stream else path)
     client: Any = _Client(json.dumps(asked).encode())

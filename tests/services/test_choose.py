@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from pertoken.catalogs import genai, history, providers, request_fields, rules
+from pertoken.catalogs import covers, genai, history, providers, request_fields, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.core.bounds import FAMILIES, widest
 from pertoken.core.directory import Key
@@ -18,6 +18,7 @@ from pertoken.core.money import format_amount
 from pertoken.core.periods import parse_time
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.prices import Match
+from pertoken.core.trust import Trust
 from pertoken.ports import Exchange, HeaderList, Ledger, Provider
 from pertoken.services.call.hold import amount_of, first_bound
 from pertoken.services.call.identify import Caller, Shown
@@ -30,6 +31,7 @@ from pertoken.wire.request_rules import HARMLESS, Does, Rule, Where
 AT_US = parse_time("2026-11-27T12:00:00Z")
 LISTS = {name: row.prices_from for name, row in providers.registry().items() if row.prices_from}
 RULES = request_fields.read()
+UNTRIED = Trust()
 HELLO = [{"role": "user", "content": "hi"}]
 CHAT, RESPONSES, MESSAGES = "/v1/chat/completions", "/v1/responses", "/v1/messages"
 GEMINI = "/v1beta/models/gemini-3.8-flash-tts:generateContent"
@@ -42,7 +44,7 @@ CALLER = Caller(Key("key", "test", b"", None), Shown(None, {}))
 def book() -> PriceBook:
     """Return the shipped price book, with what the registry knows of its sellers."""
     rows = [*genai.read(AT_US), *history.read(AT_US), *rules.read(AT_US)]
-    return PriceBook(rows, Sellers(providers.names(), LISTS))
+    return PriceBook(rows, Sellers(providers.names(), LISTS, covers=covers.read()))
 
 
 class Desk:
@@ -77,7 +79,7 @@ class Desk:
         request = self.understand(provider, path, body, headers, query)
         if isinstance(request, Refusal):
             return request
-        bound = first_bound(request)
+        bound = first_bound(request, UNTRIED)
         return bound if isinstance(bound, Refusal) else amount_of(request, bound)
 
     def amount(self, *args: Any, **kwargs: Any) -> int:
@@ -228,7 +230,7 @@ def test_a_tier_in_a_field_or_a_header(
 ) -> None:
     """A dearer tier is held for at its own price, wherever it is asked for; settling knows of it, too."""
     rows = [row._replace(provider=provider) for row in book.rows if row.provider == "google"]
-    desk = Desk(PriceBook(rows))
+    desk = Desk(PriceBook(rows, Sellers(covers={provider: covers.read()["google"]})))
     standard = desk.amount(provider, GEMINI, generate())
     request = desk.understand(provider, GEMINI, generate(**fields), headers, b"")
 
@@ -320,7 +322,7 @@ def test_paid_extras_are_held_for(
     """The most of each paid extra that a request can cause is in its bound, at its price."""
     request = desk.understand(provider, path, body, (), b"")
     assert isinstance(request, Request), request
-    bound = first_bound(request)
+    bound = first_bound(request, UNTRIED)
     assert not isinstance(bound, Refusal)
     without = {**bound.quantities, unit: 0}
     price = max(tier.price(unit).amount(most) for one in request.rates for tier in one.tiers)  # type: ignore[union-attr]
@@ -444,7 +446,7 @@ def test_hidden_input_is_held_for(desk: Desk, provider: str, path: str, body: di
     """What lets the model read more than the body shows is held for with all that the model can read."""
     request = desk.understand(provider, path, body, (), b"")
     assert isinstance(request, Request)
-    bound = first_bound(request)
+    bound = first_bound(request, UNTRIED)
 
     assert not isinstance(bound, Refusal)
     assert bound.quantities["input_tokens"] >= (request.limits.context_tokens or 2_000_000)

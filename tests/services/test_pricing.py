@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.factories import price_row
 
-from pertoken.catalogs import genai, history, providers, rules
+from pertoken.catalogs import covers, genai, history, providers, rules
 from pertoken.core.conditions import Context, context
 from pertoken.core.ledger import EventStatus
 from pertoken.core.money import amount_max, divide_half_even, format_amount
@@ -29,7 +29,7 @@ def book() -> PriceBook:
     """Return the shipped price book, with what the registry knows of its sellers."""
     rows = [*genai.read(AT_US), *history.read(AT_US), *rules.read(AT_US)]
     as_stated = frozenset(name for name, row in providers.registry().items() if row.charges_as_stated)
-    return PriceBook(rows, Sellers(providers.names(), LISTS, as_stated))
+    return PriceBook(rows, Sellers(providers.names(), LISTS, as_stated, covers.read()))
 
 
 def cost(book: PriceBook, provider: str, model: str, usage: dict[str, int], of: Context | None = None) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.factories import hold
-from tests.services.test_hold import TOKENIZERS, request_of
+from tests.services.test_open_hold import TOKENIZERS, request_of
 
 from pertoken.core.directory import Directory
 from pertoken.core.trust import Trust
@@ -33,7 +33,6 @@ def test_input_that_is_not_reported(trust: Trust, held: int, charged: int) -> No
     holding = Holding(hold("call_1", tokens=held + 10), None, None, bound)
     relayed = Relayed(Reading(None, Completeness.MISSING), "", b"", None)
 
-    assert asyncio.run(_estimate(request_of(), holding, relayed, world)) == {
-        "input_tokens": charged,
-        "output_tokens": 0,
-    }
+    estimated = asyncio.run(_estimate(request_of(), holding, relayed, world))
+
+    assert [used.quantities for used in estimated] == [{"input_tokens": charged, "output_tokens": 0}]

@@ -91,7 +91,8 @@ def old_copy(filled: Database, url: str) -> Database:
     writer.commit()
     writer.close()
     with old.write() as connection:
-        for table, rows in found.items():
+        tables = sa.inspect(connection).get_table_names()
+        for table, rows in ((name, rows) for name, rows in found.items() if name in tables):
             names = {column["name"] for column in sa.inspect(connection).get_columns(table)}
             into = sa.table(table, *map(sa.column, names))
             if rows:
