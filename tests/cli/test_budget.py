@@ -3,6 +3,7 @@ from decimal import Decimal
 import pytest
 from tests.cli.conftest import Pertoken, WriteLines
 
+SINCE = ("--from", "2026-01-01")
 EVENT = {
     "at": "2026-11-23T10:00:00Z",
     "provider": "openai",
@@ -107,3 +108,44 @@ def test_the_table_says_when_a_window_ends_on_its_owners_clock(pertoken: Pertoke
 def test_without_budgets_the_next_command_is_named(pertoken: Pertoken) -> None:
     """An empty status says how to set the first budget."""
     assert "next: pertoken budget set" in pertoken("budget", "status").stdout
+
+
+def test_a_budget_says_what_it_cannot_count(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """Reports of unknown cost, or in another currency, are told by each budget they touch, until they are rated."""
+    for name, more in (("all", ()), ("red", ("--scope", "team=red")), ("blue", ("--scope", "team=blue")),
+                       ("teams", ("--each", "team")), ("calls", ("--axis", "requests"))):  # fmt: skip
+        pertoken("budget", "set", name, "--limit", "100", "--window", "total", *more)
+    pertoken(
+        "price",
+        "add",
+        "--provider",
+        "local",
+        "--model",
+        "m",
+        "--input",
+        "2",
+        "--currency",
+        "EUR",
+        "--from",
+        "2026-01-01",
+    )
+    usage = {"input_tokens": 1_000_000, "output_tokens": 0}
+    at = {"at": "2026-11-20T12:00:00Z", "team": "red", "usage": usage}
+    lines = [
+        {**at, "id": "unknown", "provider": "acme", "model": "m"},
+        {**at, "id": "euros", "provider": "local", "model": "m"},
+        {**at, "id": "tier", "provider": "openai", "model": "gpt-4o-mini", "service_tier": "scale"},
+    ]
+    assert pertoken.json("ingest", write_lines(*lines))["accepted"] == 3
+
+    def uncounted() -> dict[str, int]:
+        return {row["name"]: row["uncounted"] for row in pertoken.json("budget", "status")["budgets"]}
+
+    assert uncounted() == {"all": 2, "red": 2, "blue": 0, "teams": 2, "calls": 0}
+    assert "red: 2 calls whose cost it cannot count" in pertoken("budget", "status").stdout
+    totals = pertoken.json("usage", "--since", "2026-11-01")["totals"]
+    assert sum(total["uncounted_calls"] for total in totals) == 1
+    pertoken("price", "add", "--provider", "acme", "--model", "m", "--input", "3", *SINCE)
+    pertoken("rerate", "--from", "2026-11-01", "--to", "2026-12-01")
+    assert uncounted() == {"all": 1, "red": 1, "blue": 0, "teams": 1, "calls": 0}
+    assert pertoken.json("verify")["ok"]

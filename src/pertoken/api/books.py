@@ -40,7 +40,8 @@ class UsageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class UsageAnswer(msgspec.Struct):
     """Usage by the dimensions asked for: times in order, then the dearest rows, as `pertoken usage --json` has them.
 
-    A row has its dimensions, calls, unpriced_calls, the tokens of each kind, cost, price and currency.
+    A row has its dimensions, calls, unpriced_calls, uncounted_calls (of those: without any known cost), the tokens of
+    each kind, cost, price and currency.
     """
 
     rows: list[UsageRow]

@@ -106,6 +106,9 @@ def status(db: str | None, as_json: bool) -> None:
         return
     print_table("budgets in their current windows", COLUMNS, rows)
     for row in standing["budgets"]:
+        if row["uncounted"]:
+            what = f"{row['uncounted']:,} calls whose cost it cannot count"
+            click.echo(f"  {row['name']}: {what}; see: pertoken usage --by model, pertoken price add, pertoken rerate")
         for hold in row["open_holds"][:HOLDS_SHOWN]:
             what = f"{hold['held']} {hold['currency']} held by {hold['call_id']} ({hold['model']})"
             click.echo(f"  {row['name']}: {what} since {hold['opened_at']}")
@@ -140,7 +143,7 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
     limit = Decimal(row["limit"])
     percent = int((Decimal(row["spent"]) + Decimal(row["held"])) * 100 / limit) if limit else 100
     name = f"{row['name']}: {row['value']}" if row["each"] else row["name"]
-    unit = "USD" if row["axis"] == "money" else row["axis"]
+    unit = row["currency"] or row["axis"]
     used = f"{_bar(percent)} {percent:3}%"
     return {**row, "name": name, "unit": unit, "used": used, "until": _until(row["window_end"], row["timezone"])}
 

@@ -12,6 +12,7 @@ from pertoken.cli.tables import print_table, say_empty
 COUNTS = {
     "calls": "calls",
     "unpriced_calls": "unpriced",
+    "uncounted_calls": "of unknown cost",
     "input_tokens": "input",
     "cache_read_tokens": "cache read",
     "cache_write_tokens": "cache write",

@@ -16,10 +16,10 @@ from pertoken.core.ledger import Event, EventStatus
 from pertoken.core.periods import DAY_US, US_PER_SECOND, Window, load_zone
 
 SUMS = (
-    "calls", "unpriced_calls", "input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens",
-    "reasoning_tokens", "cost_picos", "price_picos",
+    "calls", "unpriced_calls", "uncounted_calls", "input_tokens", "cache_read_tokens", "cache_write_tokens",
+    "output_tokens", "reasoning_tokens", "cost_picos", "price_picos",
 )  # fmt: skip
-COST = SUMS.index("cost_picos")
+CALLS, UNCOUNTED, COST = map(SUMS.index, ("calls", "uncounted_calls", "cost_picos"))
 NOTHING = (0,) * len(SUMS)
 Sums = tuple[int, ...]  # in the order of SUMS
 Key = TypeVar("Key")
@@ -84,10 +84,11 @@ class Group(NamedTuple):
 def event_sums(event: Event) -> tuple[int, ...]:
     """Return what one event adds to its roll-ups, in the order of SUMS."""
     quantities = event.quantities
-    unpriced = int(event.status is not EventStatus.PRICED)
+    unpriced, uncounted = _unknown(event)
     return (
         1 if event.corrects is None else 0,
-        unpriced if event.corrects is None else unpriced - event.was_unpriced,
+        unpriced,
+        uncounted,
         quantities.get("input_tokens", 0),
         quantities.get("cache_read_tokens", 0),
         quantities.get("cache_write_tokens", 0),
@@ -96,6 +97,18 @@ def event_sums(event: Event) -> tuple[int, ...]:
         event.cost_picos,
         event.price_picos,
     )
+
+
+def _unknown(event: Event) -> tuple[int, int]:
+    """Return how many calls an event makes unpriced, and how many of those without any known cost; a correction, fewer.
+
+    A correction takes back the provisional line of what it corrects, if that had one.
+    """
+    unpriced = int(event.status is not EventStatus.PRICED)
+    if event.corrects is None:
+        return unpriced, int(unpriced and not event.lines)
+    was_unpriced = int(event.was_unpriced)
+    return unpriced - was_unpriced, -int(was_unpriced and all(line[3] >= 0 for line in event.lines))
 
 
 def add_sums(sums: dict[Key, Sums], key: Key, amounts: Sums) -> None:

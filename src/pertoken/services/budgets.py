@@ -8,6 +8,7 @@ from pertoken.core.budgets import STEPS, Axis, Budget, BudgetIndex, CounterKey, 
 from pertoken.core.ids import RANDOM_BITS, new_id
 from pertoken.core.money import NotAnAmount, format_amount, parse_amount
 from pertoken.core.periods import NotATime, Window, format_time
+from pertoken.core.reporting import CALLS, QUARTER_US, UNCOUNTED, slices
 from pertoken.ports import Administration, Archive, Clock, EventsArchived
 from pertoken.services.explain import budget_fields
 
@@ -117,11 +118,30 @@ def status(archive: Archive, now_us: int) -> dict[str, Any]:
         of_budget = [key for key in counters if key.budget_id == budget.budget_id]
         if budget.each is None and not of_budget:
             of_budget = [CounterKey(budget.budget_id, "", start_us)]
+        uncounted = _uncounted(archive, budget, start_us, now_us)
         for key in sorted(of_budget):
             held, spent = counters.get(key, (0, 0))
             fields = budget_fields(Touch(key, budget, end_us), held, spent)
-            rows.append({**fields, "open_holds": open_holds.get(key, [])})
+            rows.append({**fields, "uncounted": uncounted.get(key.each, 0), "open_holds": open_holds.get(key, [])})
     return {"budgets": rows}
+
+
+def _uncounted(archive: Archive, budget: Budget, start_us: int, now_us: int) -> dict[str, int]:
+    """Return the calls of a window that a budget on money cannot count, by its `each`.
+
+    Of those nothing is known that has a price, or their cost is in another currency. Roll-ups know no conversations.
+    """
+    scope = dict(budget.scope)
+    if budget.axis is not Axis.MONEY or "conversation" in (budget.each, *scope):
+        return {}
+    found: dict[str, int] = {}
+    by = (budget.each,) if budget.each else ()
+    for piece in slices(start_us, now_us - now_us % QUARTER_US + QUARTER_US, (), "UTC"):
+        for one in archive.sums(piece, by, scope):
+            calls = one.sums[UNCOUNTED if one.currency == budget.currency else CALLS]
+            value = (one.values[0] if by else "") or ""
+            found[value] = found.get(value, 0) + calls
+    return found
 
 
 def _steps(text: str) -> tuple[Step, ...]:

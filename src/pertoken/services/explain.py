@@ -231,6 +231,7 @@ def budget_fields(touch: Touch, held: int, spent: int) -> dict[str, Any]:
     return {
         "name": budget.name,
         "axis": str(budget.axis),
+        "currency": budget.currency if budget.axis is Axis.MONEY else None,
         "limit": amount(budget.limit),
         "spent": amount(spent),
         "held": amount(held),

@@ -7,7 +7,7 @@ from typing import Any
 
 from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US, TIMES_END_US, NotATime, Window, bounds, format_time, load_zone, parse_time
-from pertoken.core.reporting import NOTHING, SUMS, Group, attributes, event_sums, report, slices
+from pertoken.core.reporting import COST, NOTHING, SUMS, Group, attributes, event_sums, report, slices
 from pertoken.ports import Archive
 
 _COUNTS = [name for name in SUMS if not name.endswith("_picos")]  # the amounts are the last two
@@ -68,7 +68,7 @@ def sessions(archive: Archive, since_us: int, until_us: int, zone: str) -> dict[
         times[name] = (min(first, event.occurred_at_us), max(last, event.occurred_at_us))
     groups = [Group((name,), currency, tuple(sums)) for (name, currency), sums in by_conversation.items()]
     rows = []
-    for one in sorted(groups, key=lambda group: (-group.sums[7], group.values)):
+    for one in sorted(groups, key=lambda group: (-group.sums[COST], group.values)):
         first, last = times[one.values[0]]
         rows.append({**_fields(one, ("conversation",)), "first": format_time(first), "last": format_time(last)})
     total = tuple(sum(column) for column in zip(*(one.sums for one in groups), strict=True)) or (0,) * len(SUMS)

@@ -19,7 +19,11 @@ _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # only INTEGER PRIMARY
 _Ordered = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # by bytes, for ranges of names
 
 GATEWAY = "gateway"  # the source of the gateway's own events
-COUNTED = ("calls", "unpriced_calls")  # of the sums of roll-ups: those that one column holds, for they count events
+COUNTED = (
+    "calls",
+    "unpriced_calls",
+    "uncounted_calls",
+)  # of the sums of roll-ups: those that one column holds, for they count events
 ADDED = SUMS[len(COUNTED) :]  # those that are amounts
 assert SUMS[: len(COUNTED)] == COUNTED
 
@@ -326,7 +330,7 @@ def _rollup_columns() -> list[sa.Column[Any] | sa.CheckConstraint]:
         sa.Column("start_us", Instant, primary_key=True),
         sa.Column("series_id", _Id, primary_key=True),
         sa.Column("currency", sa.Text, primary_key=True),
-        *(sa.Column(name, sa.BigInteger, nullable=False) for name in COUNTED),
+        *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in COUNTED),
         *(column for name in ADDED for column in columns(name)),
         fits(*ADDED),
     ]
