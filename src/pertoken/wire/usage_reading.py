@@ -32,6 +32,7 @@ WITHOUT_TOKENS = frozenset({"pages", "seconds", "images", "characters"})
 PartsOf = Callable[[dict[str, Any]], Parts]
 
 _any = msgspec.json.Decoder()
+_NOTHING: dict[str, Decimal] = {}
 
 
 class Origin(NamedTuple):
@@ -62,47 +63,32 @@ def read_raw(
     try:
         usage = _any.decode(raw) if raw else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return _read_odd(raw, f"usage cannot be read: {error}", rows, origin, count, parts, partial=partial)
+        return _read_odd(raw, f"usage cannot be read: {error}", _How(rows, origin, count, parts, partial))
     if usage is None:
         return missing(origin)
     if not isinstance(usage, dict):
         return doubt("usage is no object", raw, origin)
     if repeats_a_key(raw, usage):
-        return _read_odd(raw, "usage has a key twice", rows, origin, count, parts, partial=partial)
+        return _read_odd(raw, "usage has a key twice", _How(rows, origin, count, parts, partial))
     try:
         quantities = count(rows, usage)
         leaves(quantities)
-        cost = seconds = None
-        if rows.stated and usage_table.states(rows, raw):
-            told = usage_table.stated(rows, raw)
-            if told:
-                cost, seconds = told.get("reported_cost"), told.get("seconds")
-                if seconds is not None:
-                    quantities["seconds"] = ceil(seconds)
+        told = usage_table.stated(rows, raw) if usage_table.states(rows, raw) else _NOTHING
     except Contradiction as contradiction:
-        return _mended(raw, usage, str(contradiction), rows, origin, count, parts, partial=partial)
-    model, tier, response_id, speed, region, attributes = _as_served(usage, origin)
+        return _mended(raw, usage, str(contradiction), _How(rows, origin, count, parts, partial))
+    seconds = told.get("seconds")
+    if seconds is not None:
+        quantities["seconds"] = ceil(seconds)
+    origin = _as_served(usage, origin)
     if not quantities:
-        return missing(origin)._replace(raw=raw, reported_cost=cost)
+        return missing(origin)._replace(raw=raw, reported_cost=told.get("reported_cost"))
+    model, tier, response_id, speed, region, attributes = origin
     completeness = Completeness.FINAL if not partial and _is_known(quantities) else Completeness.PARTIAL
-    several = () if parts is None else parts(usage)
+    several, cost = () if parts is None else parts(usage), told.get("reported_cost")
     return Reading(
-        quantities,
-        completeness,
-        model,
-        tier,
-        response_id,
-        raw,
-        None,
-        speed,
-        region,
-        several,
-        cost,
-        None,
-        (),
-        attributes,
-        seconds,
-    )
+        quantities, completeness, model, tier, response_id, raw, None, speed, region, several, cost, None, (),
+        attributes, seconds,
+    )  # fmt: skip
 
 
 def unreadable(answer: bytes, key: str, read: Callable[[bytes], Reading]) -> Reading:
@@ -191,35 +177,32 @@ def origin_of(reading: Reading) -> Origin:
 _SIDES = ("input_tokens", "output_tokens")
 
 
-def _read_odd(  # noqa: PLR0917 - see read_raw
-    raw: bytes, why: str, rows: Table, origin: Origin, count: Count, parts: PartsOf | None, *, partial: bool
-) -> Reading:
+class _How(NamedTuple):
+    """How a usage object is read."""
+
+    rows: Table
+    origin: Origin
+    counted: Count
+    parts: PartsOf | None
+    partial: bool
+
+
+def _read_odd(raw: bytes, why: str, how: _How) -> Reading:
     """Return the reading of JSON that no decoder reads as it is: each version of it, where a key is there twice."""
     versions = _versions(raw)
     if not versions:
-        return doubt(why, raw, origin)
-    read = [_mended(raw, one, why, rows, origin, count, parts, partial=partial) for one in versions]
-    return torn(why, read)
+        return doubt(why, raw, how.origin)
+    return torn(why, [_mended(raw, one, why, how) for one in versions])
 
 
-def _mended(  # noqa: PLR0917 - see read_raw
-    raw: bytes,
-    usage: dict[str, Any],
-    why: str,
-    rows: Table,
-    origin: Origin,
-    count: Count,
-    parts: PartsOf | None,
-    *,
-    partial: bool,
-) -> Reading:
+def _mended(raw: bytes, usage: dict[str, Any], why: str, how: _How) -> Reading:
     """Return the reading of a usage object that contradicts itself."""
-    origin = _as_served(usage, origin)
-    mended = usage_repair.mend(rows, usage, count)
+    origin = _as_served(usage, how.origin)
+    mended = usage_repair.mend(how.rows, usage, how.counted)
     told: dict[str, Decimal] = {}
     decided = mended.decided
     try:
-        told = usage_table.stated(rows, raw)
+        told = usage_table.stated(how.rows, raw)
     except Contradiction:
         decided = False
     seconds = told.get("seconds")
@@ -228,9 +211,9 @@ def _mended(  # noqa: PLR0917 - see read_raw
         mended = mended._replace(found=tuple(found) or (usage_repair.Found({"seconds": ceil(seconds)}, usage),))
     if not mended.found:
         return doubt(why, raw, origin)._replace(reported_cost=told.get("reported_cost"))
-    used = [Used(one.quantities, () if parts is None else parts(one.usage)) for one in mended.found]
+    used = [Used(one.quantities, () if how.parts is None else how.parts(one.usage)) for one in mended.found]
     model, tier, response_id, speed, region, attributes = origin
-    known = not partial and _is_known(used[0].quantities)
+    known = not how.partial and _is_known(used[0].quantities)
     return Reading(
         used[0].quantities,
         Completeness.FINAL if known else Completeness.PARTIAL,
@@ -292,8 +275,10 @@ def _as_served(usage: Mapping[str, Any], origin: Origin) -> Origin:
     )
 
 
-class _Pairs(list[tuple[str, Any]]):
+class _Pairs(NamedTuple):
     """An object with all its keys, those that are there twice too."""
+
+    pairs: list[tuple[str, Any]]
 
 
 def _versions(raw: bytes) -> list[dict[str, Any]]:
@@ -313,7 +298,7 @@ def _meant(value: Any) -> list[Any]:
     if not isinstance(value, _Pairs):
         return [[_meant(one)[0] for one in value]] if isinstance(value, list) else [value]
     told: dict[str, list[Any]] = {}
-    for name, inner in value:
+    for name, inner in value.pairs:
         told.setdefault(name, []).extend(_meant(inner))
     return [dict(zip(told, one, strict=True)) for one in islice(product(*told.values()), VERSIONS_MAX)]
 
