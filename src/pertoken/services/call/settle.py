@@ -15,7 +15,7 @@ from pertoken.services.call.measure import disagreement
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.understand import Request
-from pertoken.services.pricing import Cover, Served, charge_dearest, to_conditions
+from pertoken.services.pricing import Charge, Cover, Served, charge_dearest, to_conditions
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest
 
@@ -67,20 +67,13 @@ def to_event(  # noqa: PLR0917 - what is known of the call
     if estimated is not None:
         completeness = Completeness.ESTIMATED
         reason = reason or (str(relayed.failure) if relayed.failure else "the answer carried no usage")
-    context = conditions.context(
-        reading.service_tier or request.facts.service_tier,
-        speed=reading.speed or request.facts.speed,
-        region=reading.region or request.facts.region,
-        attributes=_attributes(request, reading),
-    )
+    context = _context(request, reading)
     served = Served(request.provider.name, request.priced_as, reading.model, request.opened_at_us, context)
     if completeness is not Completeness.FINAL:
         readings = tuple(one._replace(parts=()) for one in readings)
     cover = Cover(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
     charged, (quantities, parts, _) = charge_dearest(world.ledger.prices, served, readings, cover)
     quantities = _with_requests(quantities, charged.book_lines or charged.lines)
-    is_guess = reading.contradiction is not None and reading.quantities is not None and not charged.is_stated
-    status = EventStatus.CONTRADICTORY if is_guess and charged.status is EventStatus.PRICED else charged.status
     return Event(
         source=SOURCE,
         event_id=holding.hold.hold_id,
@@ -88,7 +81,7 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         occurred_at_us=request.opened_at_us,
         recorded_at_us=world.clock.now_us(),
         opened_at_us=request.opened_at_us,
-        status=status,
+        status=_status(reading, charged),
         completeness=completeness,
         quantities=quantities,
         currency=charged.currency,
@@ -110,11 +103,28 @@ def to_event(  # noqa: PLR0917 - what is known of the call
     )
 
 
+def _context(request: Request, reading: Reading) -> conditions.Context:
+    """Return the context as served; what the answer does not say is as it was asked for."""
+    facts = request.facts
+    return conditions.context(
+        reading.service_tier or facts.service_tier,
+        speed=reading.speed or facts.speed,
+        region=reading.region or facts.region,
+        attributes=_attributes(request, reading),
+    )
+
+
 def _attributes(request: Request, reading: Reading) -> Conditions:
     """Return what a price may depend on besides: as the answer tells it, else as it was asked for."""
     if not reading.attributes:
         return request.facts.attributes
     return tuple(sorted({**dict(request.facts.attributes), **dict(reading.attributes)}.items()))
+
+
+def _status(reading: Reading, charged: Charge) -> EventStatus:
+    """Return whether the event has a cost: one that is a guess at contradictory numbers is marked as that."""
+    is_guess = reading.contradiction is not None and reading.quantities is not None and not charged.is_stated
+    return EventStatus.CONTRADICTORY if is_guess and charged.status is EventStatus.PRICED else charged.status
 
 
 def _with_requests(quantities: Quantities, lines: Sequence[tuple[str, int, str, int]]) -> Quantities:
