@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pertoken.core import media
@@ -64,6 +64,7 @@ def test_an_unknown_size_is_the_largest(model: str, width: int, height: int, det
 
 
 @given(SIDES, SIDES, st.sampled_from([int, round, math.ceil]), st.sampled_from([int, round, math.ceil]))
+@example(2956, 11808, math.ceil, int)  # 513 pixels begin a second row of tiles
 def test_openai_tiles_with_every_rounding(width: int, height: int, first: Rounding, second: Rounding) -> None:
     """However a server rounds the sides it scales, it makes no more tiles than the bound."""
     long, short = max(width, height), min(width, height)

@@ -29,8 +29,14 @@ class Tiles(NamedTuple):
         if detail == "low":
             return self.base
         long, short = max(width, height), min(width, height)
-        if long > TILES_FIT_PX:  # the short side is rounded down, which can only make the long one longer below
-            long, short = TILES_FIT_PX, max(1, short * TILES_FIT_PX // long)
+        if long <= TILES_FIT_PX:
+            return self._tiled(long, short)
+        scaled = short * TILES_FIT_PX
+        # Rounded up the short side may begin another tile; rounded down it leaves the long one longer below.
+        roundings = max(1, scaled // long), divide_up(scaled, long)
+        return max(self._tiled(TILES_FIT_PX, one) for one in roundings)
+
+    def _tiled(self, long: int, short: int) -> int:
         if short > TILES_SHORT_PX:
             long, short = divide_up(long * TILES_SHORT_PX, short), TILES_SHORT_PX
         return self.base + self.tile * divide_up(long, TILE_PX) * divide_up(short, TILE_PX)
