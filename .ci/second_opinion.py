@@ -17,11 +17,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pertoken.catalogs import genai, history, litellm, rules
+from pertoken.catalogs import covers, genai, history, litellm, rules
 from pertoken.core.conditions import STANDARD, TIME, Context
 from pertoken.core.money import format_amount
 from pertoken.core.periods import parse_time
-from pertoken.core.price_book import PriceBook
+from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import Price, Rates
 from pertoken.services.pricing import to_context
@@ -132,7 +132,8 @@ def differences(models: Mapping[str, Any]) -> list[Difference]:
     found: dict[Difference, None] = {}
     for text in INSTANTS:
         at_us = parse_time(text)
-        ours = PriceBook([*genai.read(at_us), *history.read(at_us), *rules.read(at_us)])
+        rows = [*genai.read(at_us), *history.read(at_us), *rules.read(at_us)]
+        ours = PriceBook(rows, Sellers(covers=covers.read()))
         theirs = PriceBook(stated(models))
         for asked in _questions(theirs):
             found.update(dict.fromkeys(_differing(ours, theirs, asked, at_us)))
