@@ -289,3 +289,13 @@ def test_a_use_that_cannot_be_is_charged_at_what_was_held(stated: Decimal | None
     assert (charged.currency, charged.cost_picos) == ("USD", COVER.amount_picos)
     assert charged.lines == (("provisional", 1, "held", COVER.amount_picos),)
     assert "more than one event can" in str(charged.reason)
+
+
+def test_a_part_of_an_unknown_model_is_not_the_one_asked_for(book: PriceBook) -> None:
+    """What an unknown model used costs its provider's dearest rates, not those of the cheap one beside it."""
+    used = {"input_tokens": 0, "output_tokens": 500}
+    served = Served("openai", "gpt-4o-mini", None, AT_US, context())
+    alone = charge_surely(book, served._replace(model="no-such"), Used(used), None)
+    beside = charge_surely(book, served, Used(used, (("gpt-4o-mini", {"input_tokens": 0}), ("no-such", used))), None)
+
+    assert beside.cost_picos == alone.cost_picos > charge(book, served, used).cost_picos

@@ -49,6 +49,7 @@ STATED: list[tuple[str, str, str, dict[str, Any], str | None]] = [
     ("no tokens", "openai.chat", "openrouter", {"cost": 0.5}, "0.5"),
     ("no amount", "openai.chat", "openrouter", {**CHAT, "cost": "much"}, None),
     ("less than nothing", "openai.chat", "openrouter", {**CHAT, "cost": -1}, None),
+    ("one's own key, nothing of upstream", "openai.chat", "openrouter", {**CHAT, "cost": 0, "is_byok": True}, None),
     ("not told", "openai.chat", "openrouter", CHAT, None),
 ]
 

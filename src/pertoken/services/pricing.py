@@ -141,7 +141,8 @@ def _dearest_of_each(book: PriceBook, served: Served, used: Used) -> Iterator[tu
     """Yield what each model used with the dearest rates that may be its own: the model's, then its provider's."""
     parts = used.parts or ((served.model_served or served.model, used.quantities),)
     for model, quantities in parts:
-        found = [book.dearest(served.provider, name, served.at_us) for name in dict.fromkeys((model, served.model))]
+        names = (model,) if used.parts else dict.fromkeys((model, served.model))
+        found = [book.dearest(served.provider, name, served.at_us) for name in names]
         found.append(book.dearest(served.provider, None, served.at_us))
         yield quantities, [one for one in found if one is not None]
 

@@ -39,7 +39,7 @@ XAI = "xAI API reference, chat completion and response, usage; 2026-11-23"
 _COSTS = (
     Stated("reported_cost", ("cost_details", "upstream_inference_cost"), OPENROUTER, only_if="is_byok"),
     Stated("reported_cost", ("cost", "total_cost"), PERPLEXITY),
-    Stated("reported_cost", ("cost",), OPENROUTER),
+    Stated("reported_cost", ("cost",), OPENROUTER, unless="is_byok"),  # the fee alone is not what the call cost
     Stated("reported_cost", ("cost_in_usd_ticks",), XAI, exponent=-10),
 )
 

@@ -77,7 +77,7 @@ class Zero(NamedTuple):
 class Stated(NamedTuple):
     """An exact decimal that a usage object states, times ten to the `exponent`: a cost, or seconds of sound.
 
-    It is read only where the flag at `only_if` is true, if there is one.
+    It is read only where the flag at `only_if` is true and the one at `unless` is not.
     """
 
     name: str
@@ -85,6 +85,7 @@ class Stated(NamedTuple):
     source: str
     exponent: int = 0
     only_if: str | None = None
+    unless: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -206,7 +207,7 @@ def stated(rows: Table, raw: bytes) -> dict[str, Decimal]:
         return found
     for row in rows.stated:
         value = _at(row.path, usage)
-        if value is None or row.name in found or (row.only_if and _at((row.only_if,), usage) is not True):
+        if value is None or row.name in found or not _is_for(row, usage):
             continue
         if isinstance(value, dict):  # of another row's path
             continue
@@ -215,6 +216,13 @@ def stated(rows: Table, raw: bytes) -> dict[str, Decimal]:
         amount = Decimal(value)
         found[row.name] = amount.scaleb(row.exponent, _EXACT).normalize(_EXACT) if row.exponent else amount
     return found
+
+
+def _is_for(row: Stated, usage: Any) -> bool:
+    """Tell whether the flags of a usage object let a row be read."""
+    if row.only_if and _at((row.only_if,), usage) is not True:
+        return False
+    return row.unless is None or _at((row.unless,), usage) is not True
 
 
 def states(rows: Table, raw: bytes) -> bool:
