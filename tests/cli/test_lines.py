@@ -103,6 +103,7 @@ def test_extract_reads_every_api(bare: Pertoken, api: str, body: dict[str, Any],
 
     assert found == {
         "id": "x",
+        "provider": "openai-compatible",
         "model": body.get("model", body.get("modelVersion")),
         "service_tier": body.get("service_tier", body.get("usage", {}).get("service_tier")),
         "completeness": "final",
@@ -338,3 +339,19 @@ def test_free_quotas_are_taken_off_where_asked(pertoken: Pertoken) -> None:
 
     assert [one["cost"] for one in pertoken.lines("rate", stdin=lines)] == ["42", "42", "42"]
     assert [one["cost"] for one in pertoken.lines("rate", "--free-quotas", stdin=lines)] == ["0", "14", "0"]
+
+
+def test_what_extract_writes_is_what_rate_reads(pertoken: Pertoken) -> None:
+    """The two work as a pipe, also for an answer that two models made: each is priced as itself."""
+    iterations = [
+        {"type": "message", "model": "claude-opus-4-8", "input_tokens": 100, "output_tokens": 20},
+        {"type": "compaction", "model": "claude-haiku-4-5", "input_tokens": 1000, "output_tokens": 10},
+    ]
+    usage = {"input_tokens": 100, "output_tokens": 30, "iterations": iterations}
+    body = {"model": "claude-opus-4-8", "id": "msg_1", "usage": usage}
+    read = pertoken.lines(
+        "extract", stdin=[{"id": 1, "api": "anthropic.messages", "provider": "anthropic", "body": body}]
+    )
+    (rated,) = pertoken.lines("rate", stdin=read)
+
+    assert (rated["status"], rated["cost"]) == ("priced", "0.00205")

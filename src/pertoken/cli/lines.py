@@ -65,12 +65,13 @@ def extract() -> None:
     def answer(line: _Line) -> dict[str, Any]:
         body, sse = bytes(line.body), line.sse
         try:
-            return extract_usage(
+            found = extract_usage(
                 line.api,
                 line.provider,
                 body if body.startswith(b"{") else None,
                 sse if isinstance(sse, str) else None,
             )
+            return found if line.provider is None else {"provider": line.provider, **found}  # what `rate` needs
         except CannotExtract as error:
             raise BadLine(error.code, str(error)) from error
 
