@@ -281,6 +281,26 @@ def test_the_project_of_the_client_may_have_a_dearer_tier(desk: Desk) -> None:
     assert desk.amount("openai", RESPONSES, {**long, "service_tier": "default"}) < 1.1 * standard
 
 
+@pytest.mark.parametrize("header", [b"openai-project", b"OpenAI-Organization"])
+@pytest.mark.parametrize(("path", "body"), [(RESPONSES, respond()), (CHAT, chat("gpt-5.6-sol"))])
+@pytest.mark.parametrize("tier", ["auto", "default", "flex", "priority"])
+def test_a_tier_in_the_body_wins_over_that_of_the_project(
+    desk: Desk, path: str, body: dict[str, object], header: bytes, tier: str
+) -> None:
+    """A request that names its tier is held for as that one, whatever its project is set to."""
+    named = {**body, "service_tier": tier}
+
+    assert desk.amount("openai", path, named, ((header, b"x"),)) == desk.amount("openai", path, named)
+
+
+def test_one_answer_of_one_is_no_choice(desk: Desk) -> None:
+    """A request for the best of one answer makes one answer, and is held for as that; the best of two is refused."""
+    body = chat("gpt-4o-mini", messages=[{"role": "user", "content": "word " * 1_000}])
+
+    assert desk.amount("openai", CHAT, {**body, "best_of": 1}) < 1.1 * desk.amount("openai", CHAT, body)
+    assert "best_of" in desk.refusal("openai", CHAT, {**body, "best_of": 2}).message
+
+
 def test_a_part_of_what_was_asked_may_be_granted(desk: Desk) -> None:
     """Cheap and dear choices together are held for as the dear one alone: the cheap one may not be granted."""
     dear = desk.amount("anthropic", MESSAGES, message("claude-opus-4-8", inference_geo="us"))

@@ -48,6 +48,7 @@ class Choices(NamedTuple):
     models: tuple[str, ...] = ()
     repeats: int = 1  # how many times a model may be run and charged
     service_tier: str | None = None
+    implied_tier: str | None = None  # of a header that names no tier: it holds where the request names none
     speed: str | None = None
     region: str | None = None
     attributes: tuple[tuple[str, str], ...] = ()
@@ -159,6 +160,7 @@ class _Reader:
         self._chosen: dict[Does, str | None] = {
             Does.TIER: found.service_tier, Does.SPEED: found.speed, Does.REGION: found.region,
         }  # fmt: skip
+        self._implied_tier = found.implied_tier
         self._attributes = dict(found.attributes)
         self._units = dict(found.units)
         self._hidden = found.hidden
@@ -178,6 +180,7 @@ class _Reader:
             tuple(dict.fromkeys(self._models)),
             self._repeats,
             self._chosen[Does.TIER],
+            self._implied_tier,
             self._chosen[Does.SPEED],
             self._chosen[Does.REGION],
             tuple(sorted(self._attributes.items())),
@@ -274,6 +277,9 @@ class _Reader:
                 raise AssertionError(rule)
 
     def _choose(self, rule: Rule, value: object, param: str) -> None:
+        if rule.does is Does.TIER and rule.allows:
+            self._implied_tier = rule.allows
+            return
         text = rule.allows or _text(value, param)
         before = self._chosen[rule.does]
         if before is not None and before.lower() != text.lower():
@@ -297,7 +303,7 @@ def _is_allowed(rule: Rule, value: object) -> bool:
     """Tell whether a value is one of those that the rule lets pass; what says no is one."""
     if value is None or value is False or value in ("", [], {}):
         return True
-    return isinstance(value, str) and bool(rule.allows) and value.lower() in rule.allows.split("|")
+    return isinstance(value, str | int) and bool(rule.allows) and str(value).lower() in rule.allows.split("|")
 
 
 def _text(value: object, param: str) -> str:

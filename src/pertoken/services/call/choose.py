@@ -65,8 +65,9 @@ def _with(facts: RequestFacts, found: Choices) -> RequestFacts:
     units = dict(facts.units_max)
     for unit, most in found.units:
         units[unit] = units.get(unit, 0) + most
+    tier = _one("service tier", facts.service_tier, found.service_tier)
     return facts._replace(
-        service_tier=_one("service tier", facts.service_tier, found.service_tier),
+        service_tier=found.implied_tier if tier is None else tier,
         speed=_one("speed", facts.speed, found.speed),
         region=found.region,
         attributes=tuple(sorted({**dict(facts.attributes), **dict(found.attributes)}.items())),
