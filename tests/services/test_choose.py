@@ -452,8 +452,40 @@ def test_each_fallback_may_be_charged(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
+    ("provider", "path", "body", "kinds"),
+    [
+        ("openai", RESPONSES, respond(), ["local_shell"]),
+        ("openai", RESPONSES, respond(), ["apply_patch"]),
+        ("openai", RESPONSES, respond(), ["computer"]),
+        ("openai", RESPONSES, respond(), ["computer_use_preview"]),
+        ("openai", RESPONSES, respond(), ["local_shell", "apply_patch"]),
+        ("anthropic", MESSAGES, message(), ["computer_20250124"]),
+        ("anthropic", MESSAGES, message(), ["bash_20250124"]),
+        ("anthropic", MESSAGES, message(), ["computer_20250124", "bash_20250124", "text_editor_20250728"]),
+        ("anthropic", MESSAGES, message(), ["memory_20250818"]),
+    ],
+)
+def test_tools_that_run_at_the_client_hide_no_input(
+    desk: Desk, provider: str, path: str, body: dict[str, object], kinds: list[str]
+) -> None:
+    """A provider's own tool that the client runs adds at most its explanation to the input: 1,000 to 3,000 tokens."""
+    tools = [{"type": kind} for kind in kinds]
+    bounds = []
+    for sent in ({**body, "tools": [{"type": "custom", "name": kind} for kind in kinds]}, {**body, "tools": tools}):
+        request = desk.understand(provider, path, sent, (), b"")
+        assert isinstance(request, Request), request
+        bound = first_bound(request, UNTRIED)
+        assert not isinstance(bound, Refusal)
+        bounds.append(bound.quantities["input_tokens"])
+
+    assert 900 * len(kinds) < bounds[1] - bounds[0] <= 3_000 * len(kinds)
+
+
+@pytest.mark.parametrize(
     ("provider", "path", "body"),
     [
+        ("anthropic", MESSAGES, message(tools=[{"type": "computer_toolset_20260301", "name": "c"}])),
+        ("openai", RESPONSES, respond(tools=[{"type": "local_shell"}, {"type": "mcp", "server_url": "x"}])),
         ("anthropic", MESSAGES, message(thread={"type": "continue", "previous_message_id": "msg_1"})),
         ("anthropic", MESSAGES, message(tools=[{"type": "web_fetch_20260318", "name": "f"}])),
         ("openai", RESPONSES, respond(tools=[{"type": "mcp", "server_url": "x"}])),

@@ -76,7 +76,7 @@ def test_facts(fields: dict[str, object], facts: dict[str, Any]) -> None:
         ({"tools": [{"type": "file_search", "vector_store_ids": ["v"]}]}, "file_search"),
         ({"tools": [{"type": "function"}, {"type": "mcp", "server_url": "x"}]}, "mcp"),
         ({"tools": [{"type": "code_interpreter"}]}, "code_interpreter"),
-        ({"tools": [{"type": "computer_use_preview"}]}, "computer"),
+        ({"tools": [{"type": "computer_use_preview"}, {"type": "tool_search"}]}, "tool_search"),
         ({"tools": [{"type": "web_search"}]}, "web_search"),
         ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "stored items"),
         ({"input": [{"id": "msg_1"}]}, "stored items"),

@@ -39,8 +39,10 @@ stream_error = anthropic_errors.stream_error
 WEB_SEARCHES_MAX = 10  # where the request sets no max_uses: more than the model has been seen to make in one turn
 
 _MEDIA = re.compile(rb'"(?:image|document|file)"')
-# Tools that run at the client and add less to the prompt than is held for tools anyway.
-_SMALL_CLIENT_TOOLS = ("bash_", "text_editor_", "memory_")
+# Tools that run at the client, and how many tokens are held for what explains each to the model. Anthropic says 245 for
+# bash, 700 for the text editor, 735 and 499 for the computer ("Tool use pricing"; "Computer use, pricing"), and
+# nothing of memory.
+_CLIENT_TOOLS = {"bash_": 1_000, "text_editor_": 1_500, "memory_": 2_000, "computer_20": 3_000}
 _TOTALS = {"cache_write_1h_tokens": "cache_write_tokens", "reasoning_tokens": "output_tokens"}
 _INPUT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 _LABELS = frozenset({"type", "id", "tool_use_id", "cache_control"})
@@ -102,6 +104,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         has_media=_MEDIA.search(words) is not None,
         has_tools=bool(request.tools),
         server_tools=any(not _is_clients_own(tool.type) for tool in request.tools or ()),
+        input_more=_explained(request),
         hidden_input=hidden,
         web_searches_max=searches,
         service_tier=request.service_tier,
@@ -360,20 +363,22 @@ def _merged(old: msgspec.Raw | None, new: msgspec.Raw) -> msgspec.Raw:
 
 
 def _is_clients_own(kind: object) -> bool:
-    return kind is None or kind == "custom" or (isinstance(kind, str) and kind.startswith(_SMALL_CLIENT_TOOLS))
+    return kind is None or kind == "custom" or (isinstance(kind, str) and kind.startswith(tuple(_CLIENT_TOOLS)))
+
+
+def _explained(request: _Request) -> int:
+    """Return how many tokens may explain Anthropic's own tools that run at the client."""
+    kinds = [tool.type for tool in request.tools or () if isinstance(tool.type, str)]
+    return sum(most for kind in kinds for prefix, most in _CLIENT_TOOLS.items() if kind.startswith(prefix))
 
 
 def _server_tools(request: _Request) -> tuple[int, str | None]:
     """Return how often the server may search, and why input may grow beyond the body."""
     searches = 0
     hidden = None
-    small = 0
     for tool in request.tools or ():
         kind = tool.type
-        if not isinstance(kind, str) or kind == "custom":
-            continue
-        if kind.startswith(_SMALL_CLIENT_TOOLS) and small == 0:
-            small = 1
+        if not isinstance(kind, str) or _is_clients_own(kind):
             continue
         hidden = f"the server tool {kind} adds input that the body does not show"
         if kind.startswith("web_search"):

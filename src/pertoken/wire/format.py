@@ -34,6 +34,7 @@ class RequestFacts(NamedTuple):
     wants_usage: bool = True  # False: usage was not asked for and must be stripped from the stream
     has_media: bool = False  # images, audio, video or files: the byte bound alone cannot say what they cost
     has_tools: bool = False
+    input_more: int = 0  # tokens that explain the provider's own tools to the model, beyond the body
     hidden_input: str | None = None  # why input may exceed what the body shows (stored conversations, server tools)
     server_tools: bool = False  # tools that may run at the provider: `choices.read_tools` knows what they cost
     web_searches_max: int = 0

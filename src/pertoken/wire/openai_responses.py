@@ -24,7 +24,11 @@ error = openai_errors.error
 
 WEB_SEARCHES_MAX = 10  # where the request sets no max_tool_calls: more than one answer has been seen to make
 
-CLIENT_TOOLS = ("function", "custom")
+# Tools that OpenAI defines and the client runs. How many tokens explain one to the model is not published: more than
+# twice as many are held as Anthropic says that its own take at most (computer use, 1,234).
+DEFINED_TOOLS = ("local_shell", "apply_patch", "computer", "computer_use_preview")
+DEFINED_TOOL_TOKENS = 3_000
+CLIENT_TOOLS = ("function", "custom", "namespace", *DEFINED_TOOLS)
 CONTAINER_TOOLS = ("code_interpreter", "shell")
 # A session is charged by the memory of its container; the smallest first (OpenAI, prices of tools, 2026-11-27).
 # One that the client names may have been started, and charged, by an earlier call: one is held all the same.
@@ -99,6 +103,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         has_media=_MEDIA.search(content.plain(body)) is not None,
         has_tools=bool(request.tools),
         server_tools=any(kind not in CLIENT_TOOLS for kind in kinds),
+        input_more=DEFINED_TOOL_TOKENS * sum(kind in DEFINED_TOOLS for kind in kinds),
         hidden_input=_hidden(request, kinds),
         web_searches_max=(WEB_SEARCHES_MAX if calls is None else calls) if searches else 0,
         units_max=(("code_sessions", len(memories)),) if memories else (),

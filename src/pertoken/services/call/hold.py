@@ -135,7 +135,7 @@ def first_bound(request: Request, trust: Trust) -> Bound | Refusal:
         )
     else:
         text_max = bounds.byte_bound(len(request.body), family, tools=facts.has_tools)
-    text_max = trust.loose_bound(text_max)
+    text_max = trust.loose_bound(text_max) + facts.input_more
     if facts.hidden_input is not None:
         text_max = max(text_max, context)
     quantities["input_tokens"] = quantities.get("input_tokens", 0) + text_max
@@ -238,7 +238,7 @@ async def _count(request: Request, bound: Bound, trust: Trust, world: World) -> 
     if isinstance(content, Refusal) or request.facts.hidden_input is not None:
         return bound._replace(counted=True)
     family = request.family
-    text_max = trust.bound(await measure(request, content, world))
+    text_max = trust.bound(await measure(request, content, world)) + request.facts.input_more
     context = request.limits.context_tokens or bounds.CONTEXT_TOKENS_DEFAULT
     media = bounds.media_bound(_media(content), family, context, request.model)
     linked = media.get("input_tokens", 0)
