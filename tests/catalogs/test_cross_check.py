@@ -20,6 +20,7 @@ AT = datetime(2026, 11, 23, 12, tzinfo=UTC)
 AT_US = to_us(AT)
 ROUNDS = 4
 
+RESOLD = "each call is a search, and the list has no fee of it; that of the provider who makes the model is taken"
 # Where our own dated points or rules say otherwise, and why they win.
 REVIEWED = {
     ("deepseek", "deepseek-chat"): "models.dev has 0.14/0.28 since 2026-04-25; the list still has the prices of 2025",
@@ -32,6 +33,13 @@ REVIEWED = {
     ("openai", "gpt-5-search-api"): "each call is a search, at 10 per 1,000; the list has the tokens alone",
     ("openai", "gpt-5.5-pro"): "in batch the list leaves out the step at 272,000 tokens",
     ("openai", "gpt-5.6-cyber"): "the page names no price of long context; the dearer reading is its sisters' step",
+    ("openrouter", "openai/gpt-4o-mini-search-preview"): RESOLD,
+    ("openrouter", "openai/gpt-4o-search-preview"): RESOLD,
+    ("openrouter", "perplexity/sonar"): RESOLD,
+    ("openrouter", "perplexity/sonar-pro"): RESOLD,
+    ("openrouter", "perplexity/sonar-pro-search"): RESOLD,
+    ("openrouter", "perplexity/sonar-reasoning"): RESOLD,
+    ("openrouter", "perplexity/sonar-reasoning-pro"): RESOLD,
     ("perplexity", "sonar-reasoning"): "LiteLLM has 14 per 1,000 calls with the largest context; the dearer reading",
     ("x-ai", "grok-code-fast-1"): "retired on 2026-05-15 and charged as grok-build-0.1 since",
 }

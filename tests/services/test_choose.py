@@ -504,6 +504,58 @@ def test_hidden_input_is_held_for(desk: Desk, provider: str, path: str, body: di
     assert bound.quantities["input_tokens"] >= (request.limits.context_tokens or 2_000_000)
 
 
+SONAR = {"prompt_tokens": 19, "completion_tokens": 8196, "citation_tokens": 20028, "reasoning_tokens": 193904}
+
+
+@pytest.mark.parametrize(
+    ("provider", "body"),
+    [
+        ("perplexity", chat("sonar-deep-research", max_tokens=8196)),
+        ("openrouter", chat("perplexity/sonar-deep-research", max_tokens=8196)),
+        ("openrouter", chat("openai/gpt-6-sol", models=["perplexity/sonar-deep-research"], max_tokens=8196)),
+    ],
+)
+def test_a_model_that_researches_is_held_for_beyond_its_cap(desk: Desk, provider: str, body: dict[str, object]) -> None:
+    """What such a model searches, cites and reasons beside the capped answer is held for: more than has been seen."""
+    request = desk.understand(provider, CHAT, body, (), b"")
+    assert isinstance(request, Request), request
+    bound = first_bound(request, UNTRIED)
+
+    assert not isinstance(bound, Refusal)
+    assert bound.quantities["web_searches"] == 100
+    assert bound.quantities["output_tokens"] > 2 * sum(SONAR.values())
+    assert desk.amount(provider, CHAT, body) > 777_374_000_000  # what a call with these counts was charged
+
+
+@pytest.mark.parametrize(
+    ("model", "picos"),
+    [
+        ("openai/gpt-4o-search-preview", 25 * 10**9),
+        ("openai/gpt-4o-mini-search-preview", 25 * 10**9),
+        ("perplexity/sonar", 12 * 10**9),
+        ("perplexity/sonar-pro", 14 * 10**9),
+        ("perplexity/sonar-reasoning", 14 * 10**9),
+        ("perplexity/sonar-reasoning-pro", 14 * 10**9),
+        ("perplexity/sonar-pro-search", 14 * 10**9),
+    ],
+)
+def test_a_resold_model_that_searches_is_held_for_with_its_fee(desk: Desk, model: str, picos: int) -> None:
+    """The fee of the search that such a model makes in every call is held for, also where it is one of several."""
+    size = {"web_search_options": {"search_context_size": "low"}} if model.startswith("openai") else {}
+
+    assert desk.amount("openrouter", CHAT, chat(model)) > picos
+    assert desk.amount("openrouter", CHAT, chat(model, **size)) > picos
+    assert desk.amount("openrouter", CHAT, chat("openai/gpt-4o-mini", models=[model])) > picos
+
+
+def test_the_names_of_other_models_choose_as_the_own_one_does(desk: Desk) -> None:
+    """A name that chooses the fastest seller is refused as well among the models that may serve."""
+    dear = desk.refusal("openrouter", CHAT, chat("openai/gpt-4o-mini", models=["openai/gpt-4o:nitro"]))
+
+    assert dear.code is Code.INVALID_REQUEST
+    assert "fastest seller" in dear.message
+
+
 def test_compaction_is_a_run_of_its_own(desk: Desk) -> None:
     """A request that may compact is held for twice; one that clears is not."""
     compact = {"edits": [{"type": "compact_20260112"}]}

@@ -7,7 +7,7 @@ A provider may read a field that is given twice in another way than we do, or on
 body whose fields do not each stand once in plain letters is sent on as it was read here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -54,7 +54,7 @@ class Choices(NamedTuple):
     attributes: tuple[tuple[str, str], ...] = ()
     units: tuple[tuple[str, int], ...] = ()
     hidden: str | None = None
-    output_bytes: int = 0  # of what may be charged as output once more
+    output_more: int = 0  # tokens beyond the cap that may be charged as output
     cap: Cap | None = None
 
 
@@ -109,6 +109,7 @@ def read(table: Table, fields: Fields, headers: HeaderList, query: bytes, model:
         elif bare(key) in table.lookalikes:
             likely = table.lookalikes[bare(key)]
             raise BadRequest(f"{key}: some servers read this as {likely}; write {likely}", key)
+    reader.others(names)
     return reader.choices()
 
 
@@ -164,7 +165,7 @@ class _Reader:
         self._attributes = dict(found.attributes)
         self._units = dict(found.units)
         self._hidden = found.hidden
-        self._output_bytes = found.output_bytes
+        self._output_more = found.output_more
         self._cap = found.cap
         self._sellers: list[tuple[str, str]] = []
 
@@ -186,7 +187,7 @@ class _Reader:
             tuple(sorted(self._attributes.items())),
             tuple(sorted(self._units.items())),
             self._hidden,
-            self._output_bytes,
+            self._output_more,
             self._cap,
         )
 
@@ -257,8 +258,20 @@ class _Reader:
         if rule.does is Does.EACH:
             self._repeats = max(self._repeats, 1 + len(named))
 
+    def others(self, applied: Sequence[Rule]) -> None:
+        """Take the rules on the names of the other models, each once: what one of them may cost is held for once."""
+        known = list(applied)
+        for model in dict.fromkeys(self._models):
+            for rule in self._table.name(model):
+                if rule not in known:
+                    known.append(rule)
+                    self.apply(rule, model, "models", {})
+
     def _charge(self, rule: Rule, holder: Mapping[str, Any], param: str) -> None:
         for unit, most in allowed(rule).items():
+            if unit == "output_tokens":  # beside those that the request caps
+                self._output_more += int(most)
+                continue
             self._units[unit] = self._units.get(unit, 0) + _count(most, holder, param)
 
     def _note(self, rule: Rule, value: object, param: str) -> None:
@@ -270,7 +283,7 @@ class _Reader:
             case Does.HIDDEN:
                 self._hidden = self._hidden or f"{param}: {rule.note}"
             case Does.OUTPUT:
-                self._output_bytes += len(_encode(value))
+                self._output_more += len(_encode(value))
             case Does.CAP:
                 self._cap = _cap(value, param)
             case _:

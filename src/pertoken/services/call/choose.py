@@ -74,7 +74,7 @@ def _with(facts: RequestFacts, found: Choices) -> RequestFacts:
         hidden_input=facts.hidden_input or found.hidden,
         units_max=tuple(sorted(units.items())),
         repeats=found.repeats,
-        output_more=found.output_bytes,
+        output_more=found.output_more,
     )
 
 
