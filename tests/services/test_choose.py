@@ -334,6 +334,8 @@ def test_a_part_of_what_was_asked_may_be_granted(desk: Desk) -> None:
         ("openrouter", CHAT, chat("anthropic/claude-haiku-5.5", tools=[{"type": "openrouter:web_search"}]),
          "web_searches", 10),
         ("openrouter", CHAT, chat("anthropic/claude-haiku-5.5", web_search_options={}), "web_searches", 1),
+        ("openrouter", CHAT, chat("openai/o3-deep-research"), "web_searches", 100),
+        ("openrouter", CHAT, chat("openai/o4-mini-deep-research"), "web_searches", 100),
     ],
 )  # fmt: skip
 def test_paid_extras_are_held_for(
@@ -490,6 +492,7 @@ def test_tools_that_run_at_the_client_hide_no_input(
         ("anthropic", MESSAGES, message(tools=[{"type": "web_fetch_20260318", "name": "f"}])),
         ("openai", RESPONSES, respond(tools=[{"type": "mcp", "server_url": "x"}])),
         ("openrouter", CHAT, chat("anthropic/claude-haiku-5.5", plugins=[{"id": "file-parser"}])),
+        ("openrouter", CHAT, chat("openai/o3-deep-research")),
         ("google", PRO, generate(tools=[{"urlContext": {}}])),
         ("google", PRO, generate(continuationToken="t")),
     ],
