@@ -60,11 +60,21 @@ def request_of(**fields: Any) -> Any:
     return Request(endpoint, facts, body.encode(), offer, WHO, 0, "gpt-4o")
 
 
-def held_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> Any:
+def held_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, input_more: int = 0) -> Any:
     """Hold for the request; a price of nothing for what no price is needed for."""
+    request = request_of()
+    request = request._replace(facts=request.facts._replace(input_more=input_more))
     monkeypatch.setattr(hold, "amount_of", lambda _request, _bound: 1)
     world: Any = SimpleNamespace(ledger=ledger, tokenizers=TOKENIZERS, hold_ttl_us=1, owner="test")
-    return asyncio.run(open_hold(request_of(), "call_1", world))
+    return asyncio.run(open_hold(request, "call_1", world))
+
+
+def test_what_explains_a_tool_is_held_for_beside_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tokens that explain a provider's own tool stand in no body: they are added to its bytes and to its count."""
+    ledger = Ledger(Trust())
+    held_for(ledger, monkeypatch, input_more=3_000)
+
+    assert [asked.hold.tokens - 10 for asked in ledger.asked] == [9_300, 4_026]
 
 
 @pytest.mark.parametrize(
