@@ -280,13 +280,6 @@ class Needs(NamedTuple):
     tokens: int
     calls: int
 
-    def of(self, budget: Budget) -> int:
-        """Return what `budget` must hold: of money in another currency than its own, nothing."""
-        axis = budget.axis
-        if axis is MONEY:
-            return self.money_picos if self.currency == budget.currency else 0
-        return self.tokens if axis is TOKENS else self.calls
-
 
 Rows = list[tuple[Touch, Counter]]  # the counters a command touches, each with its working state
 
@@ -485,10 +478,14 @@ def _take(rows: Rows, needs: Needs, *, least: int) -> Refused | None:
 
     What needs less than `least` is not refused: a hold that shrinks fits even a budget that is exceeded.
     """
+    money_picos, currency, tokens, calls = needs
     needed_by_row = []
     for touch, counter in rows:
         budget = touch.budget
-        needed = needs.of(budget)
+        axis = budget.axis
+        needed = tokens if axis is TOKENS else calls
+        if axis is MONEY:
+            needed = money_picos if budget.currency == currency else 0
         if needed >= least and budget.mode is HARD and counter.held + counter.spent + needed > budget.limit:
             return Refused(Remaining(touch, counter.held, counter.spent), needed)
         needed_by_row.append(needed)
@@ -531,5 +528,8 @@ def spent_amount(event: Event, budget: Budget) -> int:
 
 
 def held_amount(hold: Hold, budget: Budget) -> int:
-    """Return what an open hold takes of `budget`."""
-    return Needs(hold.amount_picos, hold.currency, hold.tokens, 1).of(budget)
+    """Return what an open hold takes of `budget`: of money in another currency than its own, nothing."""
+    axis = budget.axis
+    if axis is MONEY:
+        return hold.amount_picos if hold.currency == budget.currency else 0
+    return hold.tokens if axis is TOKENS else 1

@@ -130,7 +130,7 @@ class LedgerTables:
             self._claims.save(cursor, books, posted_at_us)
         if books.new_doubts:
             self._doubts.save(cursor, books.new_doubts.values(), books.revision)
-        changed = [(*key, *split(row.held), *split(row.spent)) for key, row in books.counters.items() if row.changed]
+        changed = [(*key, *spread((row.held, row.spent))) for key, row in books.counters.items() if row.changed]
         run.put_counter.run(cursor, changed)
 
     def keep(self, books: Books) -> None:
@@ -236,9 +236,10 @@ class LedgerTables:
         for (kind, provider, currency), amount in sums.items():
             [entry_id] = run.insert_entry.run_returning(cursor, (posted_at_us, kind, currency))
             ids[kind, provider, currency] = entry_id
-            pair = ((f"provider_cost:{provider}", amount), (f"provider_payable:{provider}", -amount))
-            run.insert_posting.run(cursor, [(entry_id, account, *split(picos)) for account, picos in pair])
-            run.add_balance.run(cursor, [(account, currency, *split(picos)) for account, picos in pair])
+            cost, payable = f"provider_cost:{provider}", f"provider_payable:{provider}"
+            (high, low), (less_high, less_low) = split(amount), split(-amount)
+            run.insert_posting.run(cursor, [(entry_id, cost, high, low), (entry_id, payable, less_high, less_low)])
+            run.add_balance.run(cursor, [(cost, currency, high, low), (payable, currency, less_high, less_low)])
         return ids
 
 
@@ -329,6 +330,7 @@ def _series_row(attribution: Attribution) -> tuple[Any, ...]:
 
 def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, ...]:
     """Return the row of an event, without the id that counts up by itself."""
+    amounts = spread((event.cost_picos, event.price_picos, event.held_picos, event.overrun_picos))
     return (
         event.source,
         event.event_id,
@@ -341,8 +343,7 @@ def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, 
         event.completeness.value,
         codec.encode(event.quantities),
         event.currency,
-        *split(event.cost_picos),
-        *split(event.price_picos),
+        *amounts[:4],
         codec.encode(event.lines),
         event.model_served,
         event.service_tier,
@@ -350,8 +351,7 @@ def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, 
         event.raw,
         event.reason,
         event.changed,
-        *split(event.held_picos),
-        *split(event.overrun_picos),
+        *amounts[4:],
         event.late,
         codec.encode_tags(event.context),
         event.priced_as,
