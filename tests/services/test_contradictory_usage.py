@@ -113,7 +113,7 @@ DELTAS = [
     ),
     ("more", {"input_tokens": 0}, {"input_tokens": 100}, 100, None),
     ("all of it cached", {"input_tokens": 100}, {"input_tokens": 0, "cache_read_input_tokens": 100}, 100, None),
-    ("less", {"input_tokens": 100}, {"input_tokens": 40}, 100, "the input fell"),
+    ("less", {"input_tokens": 100}, {"input_tokens": 40}, 100, "usage fell: the input"),
 ]
 
 

@@ -5,13 +5,13 @@ rest: all input is that plus what was written to and read from the cache.
 """
 
 import re
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import msgspec
 
 from pertoken.core.usage import Contradiction, Edits, Parts, Reading
-from pertoken.wire import anthropic_errors, content, usage_reading, usage_rules, usage_table
+from pertoken.wire import anthropic_errors, content, usage_falls, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import decode, decode_object, optional_count, optional_text, replace_fields, text_map
 from pertoken.wire.content import (
     as_dict,
@@ -36,6 +36,7 @@ USAGE = usage_rules.ANTHROPIC_MESSAGES
 error = anthropic_errors.error
 stream_error = anthropic_errors.stream_error
 
+EARLIER_MAX = 16  # of what a stream told before it told less
 WEB_SEARCHES_MAX = 10  # where the request sets no max_uses: more than the model has been seen to make in one turn
 
 _MEDIA = re.compile(rb'"(?:image|document|file)"')
@@ -175,11 +176,11 @@ def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:  # n
 class _Watch:
     """Looks for usage: that of message_delta replaces that of message_start, field by field."""
 
-    __slots__ = ("_before", "_contained", "_doubt", "_id", "_model", "_output_known", "_rows", "_usage", "complete")
+    __slots__ = ("_contained", "_doubt", "_earlier", "_id", "_model", "_output_known", "_rows", "_usage", "complete")
 
     def __init__(self, rows: Table) -> None:
         self._rows = rows
-        self._before: dict[str, msgspec.Raw] | None = None  # input that a later message told less of
+        self._earlier: tuple[dict[str, msgspec.Raw], ...] = ()  # what later messages told less of
         self._usage: dict[str, msgspec.Raw] = {}
         self._output_known = False
         self._doubt: Reading | None = None
@@ -215,9 +216,9 @@ class _Watch:
     def reading(self) -> Reading:
         """Return the usage so far: PARTIAL, without the placeholder output, until a message_delta told it."""
         reading = self._read_merged(self._usage)
-        if self._before is not None:
-            others = {key: value for key, value in self._usage.items() if key not in _INPUT}
-            reading = usage_reading.torn("the input fell", [self._read_merged({**others, **self._before}), reading])
+        if self._earlier:
+            said = [self._read_merged(one) for one in self._earlier]
+            reading = reduce(usage_falls.follow, [*said, reading])
         if self._doubt is not None:
             reading = usage_reading.torn(str(self._doubt.contradiction), [self._doubt, reading])
         return reading
@@ -242,16 +243,34 @@ class _Watch:
             self._doubt = self._read(raw)
         told = {key: value for key, value in told.items() if bytes(value) != b"null"}
         before = self._usage
+        if bytes(told.get("output_tokens", b"")) == b"0" and bytes(before.get("output_tokens", b"0")) != b"0":
+            del told["output_tokens"]  # something was written: a zero is none
         merged = {key: _merged(before.get(key), value) for key, value in told.items()}
         if before and any([merged.get(key, value) != value for key, value in before.items() if key in _INPUT]):  # noqa: C419
             fell = _input(before) - _input({**before, **merged})
             if fell > 0:
                 zeros = [key for key in _INPUT if bytes(merged.get(key, b"")) == b"0"]
                 merged = {key: value for key, value in merged.items() if key not in zeros}
-                if _input(before) > _input({**before, **merged}):
-                    self._before = {key: value for key, value in before.items() if key in _INPUT}
         self._usage = {**before, **merged}
+        if before:
+            self._keep_if_less(before)
         return told
+
+    def _keep_if_less(self, before: dict[str, msgspec.Raw]) -> None:
+        """Remember what was told before, if less is told now; a start's output is a placeholder, and no word."""
+        if not self._output_known:
+            before = {key: value for key, value in before.items() if not key.startswith("output_tokens")}
+        if all([_grew(value, self._usage[key]) for key, value in before.items()]):  # noqa: C419 - twice as fast
+            return
+        self._earlier = (*self._earlier, before)[-EARLIER_MAX:]
+
+
+def _grew(old: msgspec.Raw, new: msgspec.Raw) -> bool:
+    """Tell whether a value is what it was, or a larger number; of anything else the whole reading decides."""
+    if old == new:
+        return True
+    before, now = bytes(old), bytes(new)
+    return before.isdigit() and now.isdigit() and (len(before), before) <= (len(now), now)
 
 
 def _input(told: dict[str, msgspec.Raw]) -> int:

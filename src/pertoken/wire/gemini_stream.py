@@ -1,26 +1,28 @@
-"""Gemini's streams: every piece carries the usage so far, so only the last one is read, at the end.
+"""Gemini's streams: every piece carries the usage so far, so the last one is read, at the end, and each that told more.
 
 They come as events (alt=sse) or, without it, as the pieces of one JSON array.
 """
 
 from collections import deque
-from functools import partial
+from functools import partial, reduce
 from typing import Any
 
 import msgspec
 
 from pertoken.core.usage import Reading
-from pertoken.wire import gemini_usage, scan, sse, usage_reading
+from pertoken.wire import gemini_usage, scan, usage_falls, usage_reading
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import as_dict, as_list, parse
 from pertoken.wire.stream import HELD_BYTES_MAX, EventStream, Fate
 from pertoken.wire.usage_table import Table
 
+EARLIER_MAX = 16  # pieces that a later one told less than
 TAIL_BYTES = 64 * 1024
 ARRAY_BYTES_MAX = 16 * 1024 * 1024
 
 _USAGE = b'"usageMetadata"'
 _GROUNDING = b'"groundingMetadata"'
+_CACHED = "cachedContentTokenCount"  # more of it is less at the full price
 _MARKS = (b'"finishReason"', b'"blockReason"')
 _SEAM_BYTES = max(map(len, _MARKS)) - 1
 
@@ -70,25 +72,27 @@ class GenerateStream:
 
 
 class _Watch:
-    """Looks for the piece that says why the answer ended; of the others it keeps the last, unread."""
+    """Looks for the piece that says why the answer ended; of the others it keeps the last, and those that told more."""
 
-    __slots__ = ("_grounded", "_last", "_model", "_rows", "complete")
+    __slots__ = ("_earlier", "_grounded", "_last", "_model", "_rows", "_told", "complete")
 
     def __init__(self, model: str, rows: Table) -> None:
         self._model = model
         self._rows = rows
-        self._last = b""  # the last events that carry usage
+        self._last = b""  # the last piece that carries usage
+        self._told: dict[str, Any] = {}  # its usage
+        self._earlier: tuple[bytes, ...] = ()  # pieces that a later one told less than
         self._grounded: dict[str, int] = {}
         self.complete = False
 
     def may_matter(self, events: bytes) -> bool:
-        if _USAGE in events:
-            self._last = events
-        return _MARKS[0] in events or _MARKS[1] in events or _GROUNDING in events
+        return _USAGE in events or _MARKS[0] in events or _MARKS[1] in events or _GROUNDING in events
 
     def look(self, data: bytes) -> Fate:
         if _USAGE in data:
-            self._last = b"data: " + data.replace(b"\n", b" ") + b"\n\n"
+            self._take(data)
+        if not (_MARKS[0] in data or _MARKS[1] in data or _GROUNDING in data):
+            return Fate.PASS
         piece = as_dict(parse(data))
         self.complete = self.complete or _is_last(piece)
         model = optional_text(piece.get("modelVersion")) or self._model
@@ -99,11 +103,22 @@ class _Watch:
 
     def reading(self) -> Reading:
         """Return the last usage seen."""
-        event = next((event for event in reversed(sse.split(self._last)) if _USAGE in event), b"")
-        if not event:
+        if not self._last:
             return usage_reading.missing()
+        return reduce(usage_falls.follow, map(self._read, (*self._earlier, self._last)))
+
+    def _take(self, data: bytes) -> None:
         try:
-            piece = gemini_usage.decode(sse.data(event))
+            told = as_dict(parse(bytes(gemini_usage.decode(data).usageMetadata)))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            told = {}
+        if self._last and not _grew(self._told, told):
+            self._earlier = (*self._earlier, self._last)[-EARLIER_MAX:]
+        self._last, self._told = data, told
+
+    def _read(self, data: bytes) -> Reading:
+        try:
+            piece = gemini_usage.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             read = partial(
                 gemini_usage.read_usage,
@@ -113,7 +128,7 @@ class _Watch:
                 grounded=self._grounded,
                 partial=not self.complete,
             )
-            return usage_reading.unreadable(event, "usageMetadata", read)
+            return usage_reading.unreadable(data, "usageMetadata", read)
         model, response_id = optional_text(piece.modelVersion), optional_text(piece.responseId)
         raw = bytes(piece.usageMetadata)
         return gemini_usage.read_usage(raw, self._rows, model, response_id, self._grounded, partial=not self.complete)
@@ -162,14 +177,16 @@ class ArrayPieces:
     def reading(self) -> Reading:
         """Return the last usage seen."""
         tail = b"".join(self._tail)
-        found = scan.last_object(tail, "usageMetadata")
-        if found is None:
+        told = [found.raw for found in scan.last_objects(tail, "usageMetadata")]
+        if not told:
             return usage_reading.missing()
         model, response_id = scan.last_text(tail, "modelVersion"), scan.last_text(tail, "responseId")
         grounding = scan.last_object(tail, "groundingMetadata")
         candidates = [{"groundingMetadata": grounding.value}] if grounding else []
         grounded = gemini_usage.count_grounding(candidates, model or self._model)
-        return gemini_usage.read_usage(found.raw, self._rows, model, response_id, grounded, partial=not self.complete)
+        is_cut = not self.complete
+        said = (gemini_usage.read_usage(raw, self._rows, model, response_id, grounded, partial=is_cut) for raw in told)
+        return reduce(usage_falls.follow, reversed([*said]))
 
     def text(self) -> str:
         """Return the output text seen so far; what cannot be read counts as it is."""
@@ -194,6 +211,15 @@ class ArrayPieces:
         self._held_bytes += len(chunk)
         if self._held_bytes <= HELD_BYTES_MAX:
             self._held.append(chunk)
+
+
+def _grew(before: dict[str, Any], now: dict[str, Any]) -> bool:
+    """Tell whether each number is what it was, or more; of anything else that changed the whole reading decides."""
+    for key, old in before.items():
+        new = now.get(key)
+        if old != new and not (type(old) is int and type(new) is int and new > old and key != _CACHED):
+            return False
+    return True
 
 
 def _is_last(piece: dict[str, Any]) -> bool:

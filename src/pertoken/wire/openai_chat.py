@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pertoken.core.usage import Completeness, Reading
-from pertoken.wire import content, openai_errors, usage_reading, usage_rules, usage_table
+from pertoken.wire import content, openai_errors, usage_falls, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import (
     choices_count,
     decode,
@@ -38,7 +38,6 @@ WEB_SEARCHES_MAX = 1  # a search model or web_search_options searches at most on
 CLIENT_TOOLS = ("function", "custom")
 NEW_CAP, OLD_CAP = "max_completion_tokens", "max_tokens"
 
-_GROWING = ("input_tokens", "output_tokens")
 _MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|document_url)"')
 _NO_TEXT = frozenset({"type", "image_url", "input_audio", "file", "video_url", "audio_url", "document_url"})
 _TYPE = frozenset({"type"})
@@ -214,13 +213,13 @@ class _Watch:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._look_at_unreadable(data)
         reading = _read_usage(chunk, usage_reading.origin_of(self._reading), self._rows)
-        reading = self._doubt_if_less(_doubt_if_twice(reading, data, self._rows))
+        reading = _doubt_if_twice(reading, data, self._rows)
         if not self._begun and reading.completeness is Completeness.MISSING:
             self._begun, self._reading = True, reading
         told = reading.raw != b"" or reading.contradiction is not None
         choices = parse(bytes(chunk.choices)) if told else None
         if reading.quantities or reading.contradiction or reading.reported_cost is not None:
-            self._begun, self._reading = True, reading
+            self._begun, self._reading = True, usage_falls.follow(self._reading, reading)
             self._last = not choices or any(as_dict(choice).get("finish_reason") for choice in as_list(choices))
         return self._fate(usage_alone=bytes(chunk.usage) != b"null" and not choices)
 
@@ -229,13 +228,6 @@ class _Watch:
         if final and not (self._last or self.complete):
             return self._reading._replace(completeness=Completeness.PARTIAL)
         return self._reading
-
-    def _doubt_if_less(self, reading: Reading) -> Reading:
-        """Usage told more than once grows, or stays: with less than before, which of the two holds is unknown."""
-        before, now = self._reading.quantities, reading.quantities
-        if before is None or now is None or all(now.get(unit, 0) >= before.get(unit, 0) for unit in _GROWING):
-            return reading
-        return usage_reading.torn(f"usage fell from {before} to {now}", [self._reading, reading])
 
     def _look_at_unreadable(self, data: bytes) -> Fate:
         origin = usage_reading.origin_of(self._reading)
@@ -253,7 +245,7 @@ class _Watch:
 def _read_usage(answer: _Answer, known: Origin, rows: Table) -> Reading:
     origin = Origin(
         optional_text(answer.model) or known.model,
-        optional_text(answer.service_tier) or known.service_tier,
+        usage_falls.kept_tier(known.service_tier, optional_text(answer.service_tier)),
         optional_text(answer.id) or known.response_id,
     )
     raw = bytes(answer.usage)

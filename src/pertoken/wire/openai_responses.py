@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from pertoken.core.errors import Refusal
-from pertoken.core.usage import Contradiction, Reading
-from pertoken.wire import content, openai_errors, usage_reading, usage_rules, usage_table
+from pertoken.core.usage import Completeness, Contradiction, Reading
+from pertoken.wire import content, openai_errors, usage_falls, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import decode, decode_object, optional_text, positive_count, replace_fields, text_map
 from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_sound, parse, picture
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
@@ -35,7 +35,8 @@ CONTAINER_TOOLS = ("code_interpreter", "shell")
 MEMORIES = ("1g", "4g", "16g", "64g")
 
 _MEDIA = re.compile(rb'"(?:input_image|input_audio|input_file|computer_screenshot|image_generation_call)"')
-_LAST = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_FIRST = frozenset({"response.created", "response.in_progress"})
+_LAST = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _SHOWN = ("content", "encrypted_content", "output", "arguments", "input", "action", "operation", "tools", "result")
 _LABELS = frozenset({"type", "id", "status", "detail"})
 _PAYLOADS = frozenset({"image_url", "input_audio", "file_data", "result"})
@@ -177,7 +178,9 @@ class _Watch:
             b"response.completed" in events
             or b"response.incomplete" in events
             or b"response.failed" in events
+            or b"response.cancelled" in events
             or b"response.created" in events
+            or b"response.in_progress" in events
         )
 
     def look(self, data: bytes) -> Fate:
@@ -188,15 +191,22 @@ class _Watch:
         if isinstance(event.type, str) and event.type in _LAST:
             self.complete = True
             if event.response is not None:
-                self._reading = _read_response(event.response, self._rows, data)
+                self._reading = usage_falls.follow(self._reading, _read_response(event.response, self._rows, data))
             return Fate.KEEP
-        if event.type == "response.created" and event.response is not None:
-            answer = event.response
-            self._reading = usage_reading.missing(Origin(optional_text(answer.model), None, optional_text(answer.id)))
+        if event.type in _FIRST and event.response is not None and not self.complete:
+            self._reading = self._begun(event.response, data)
         return Fate.PASS
 
     def reading(self) -> Reading:
         return self._reading
+
+    def _begun(self, answer: _Answer, data: bytes) -> Reading:
+        """Return the reading of an answer that has not ended; the tier it names may only be the one asked for."""
+        if bytes(answer.usage) == b"null":
+            origin = Origin(optional_text(answer.model), None, optional_text(answer.id))
+            return self._reading if self._reading.raw else usage_reading.missing(origin)
+        reading = _read_response(answer, self._rows, data)
+        return usage_falls.follow(self._reading, reading._replace(completeness=Completeness.PARTIAL))
 
     def _look_at_unreadable(self, data: bytes) -> Fate:
         reading = usage_reading.unreadable(data, "usage", partial(_read_usage, _Answer(), self._rows))

@@ -18,18 +18,22 @@ class Found(NamedTuple):
 
 def last_object(data: bytes, key: str) -> Found | None:
     """Return the last object that stands whole behind `key`, None where there is none."""
+    return next(last_objects(data, key), None)
+
+
+def last_objects(data: bytes, key: str) -> Iterator[Found]:
+    """Yield the objects that stand whole behind `key`, the last one first."""
     text = data.decode("latin-1")  # one letter a byte, so that places in the text are places in the bytes
     name = f'"{key}"'
     end = len(text)
     for _ in range(TRIES_MAX):
         at = text.rfind(name, 0, end)
         if at < 0:
-            return None
+            return
         found = _object_at(text, at + len(name))
         if found is not None:
-            return found
+            yield found
         end = at
-    return None
 
 
 def last_text(data: bytes, key: str) -> str | None:

@@ -1,0 +1,89 @@
+"""Streams that tell usage more than once: it grows or stays, and what a later word takes back is not believed.
+
+Where any unit, the stated cost or the tier is less than an earlier event said, both words are readings, and so is the
+most of each unit; the dearest of them is charged.
+"""
+
+from collections.abc import Sequence
+
+from pertoken.core.conditions import STANDARD_TIERS
+from pertoken.core.readings import consistent
+from pertoken.core.usage import Completeness, Contradiction, Quantities, Reading, Used, leaves
+from pertoken.wire import usage_reading
+
+ALTERNATIVES_MAX = 16  # of one stream; the most of each unit is always among them
+
+_DISCOUNTED = "cache_read_"  # of these the fewest are the dearest
+
+
+def follow(before: Reading, now: Reading) -> Reading:
+    """Return the reading of a stream that said `before`, and then `now`."""
+    tier = kept_tier(before.service_tier, now.service_tier)
+    if tier != now.service_tier:
+        now = now._replace(service_tier=tier)
+    if before.quantities is None and before.reported_cost is None:
+        return now
+    if before.quantities == now.quantities and before.reported_cost == now.reported_cost and not before.alternatives:
+        return now
+    fallen = _fallen(before, now)
+    if not fallen:
+        return now
+    why = f"usage fell: {', '.join(fallen)}"
+    return _both(before, now, f"{now.contradiction}; {why}" if now.contradiction else why)
+
+
+def kept_tier(before: str | None, now: str | None) -> str | None:
+    """Return the tier of a stream: one that has a price of its own is not taken back by the standard one."""
+    is_standard = now is None or now.lower() in STANDARD_TIERS
+    return before if is_standard and before is not None else now
+
+
+def _fallen(before: Reading, now: Reading) -> list[str]:
+    said = [] if before.quantities is None else [before.quantities, *(one.quantities for one in before.alternatives)]
+    units = dict.fromkeys(unit for one in said for unit in _less(one, now.quantities or {}))
+    names = [f"the {unit.removesuffix('_tokens').replace('_', ' ')}" for unit in units]
+    cost = before.reported_cost
+    if cost is not None and (now.reported_cost is None or now.reported_cost < cost):
+        names.append("the stated cost")
+    return names
+
+
+def _less(before: Quantities, now: Quantities) -> list[str]:
+    """Return the units of which less is told than before, outside the parts that were told before too.
+
+    What was said not to be cached, and then to be, is less input at its full price.
+    """
+    try:
+        old, new = leaves(before), leaves({unit: now[unit] for unit in before if unit in now})
+    except Contradiction:
+        return [unit for unit, quantity in before.items() if now.get(unit, 0) < quantity]
+    return [unit for unit, quantity in old.items() if new.get(unit, 0) < quantity]
+
+
+def _both(before: Reading, now: Reading, why: str) -> Reading:
+    if before.quantities is None and now.quantities is None:
+        return now._replace(reported_cost=before.reported_cost)
+    said = [one for one in (before, now) if one.quantities is not None]
+    every = [used for one in said for used in (Used(one.quantities or {}), *one.alternatives)]
+    most = [now._replace(quantities=one, parts=(), alternatives=()) for one in _most(every)]
+    both = usage_reading.torn(why, [before, *most, now])
+    is_final = Completeness.FINAL in (both.completeness, now.completeness)
+    completeness = Completeness.FINAL if is_final else both.completeness
+    if now.quantities is None:
+        completeness = before.completeness
+    return both._replace(
+        completeness=completeness,
+        model=now.model or before.model,
+        raw=now.raw or before.raw,
+        alternatives=both.alternatives[:ALTERNATIVES_MAX],
+    )
+
+
+def _most(every: Sequence[Used]) -> list[dict[str, int]]:
+    """Return the most that was told of each unit, with the fewest tokens read from a cache."""
+    most: dict[str, int] = {}
+    for quantities, *_ in every:
+        for unit, quantity in quantities.items():
+            choose = min if unit.startswith(_DISCOUNTED) else max
+            most[unit] = choose(most.get(unit, quantity), quantity)
+    return consistent(most)[:ALTERNATIVES_MAX]
