@@ -42,7 +42,7 @@ TOLD: list[tuple[str, str, str, dict[str, Any], dict[str, Any], dict[str, int]]]
     ("xAI's code", "openai.chat", "x-ai", _tools(code_interpreter_calls=2), {}, {"code_sessions": 2}),
     ("maps", "gemini.generate", "google", GEMINI, _grounded(groundingChunks=[{"maps": {}}] * 3), {"map_queries": 1}),
     ("a widget", "gemini.generate", "google", GEMINI, _grounded(googleMapsWidgetContextToken="t"), {"map_queries": 1}),
-    ("no maps", "gemini.generate", "google", GEMINI, _grounded(groundingChunks=[{"web": {}}]), {}),
+    ("no maps", "gemini.generate", "google", GEMINI, _grounded(groundingChunks=[{"web": {}}]), {"web_searches": 1}),
 ]
 
 

@@ -284,14 +284,14 @@ def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
 
     Raises Contradiction.
     """
-    quantities = usage_table.count(rows, usage)
+    quantities = _told(rows, usage)
     iterations = as_list(usage.get("iterations"))
     if not iterations:
         return quantities
     summed: dict[str, int] = {}
     for at, iteration in enumerate(iterations):
         try:
-            found = usage_table.count(rows, as_dict(iteration))
+            found = _told(rows, as_dict(iteration))
         except Contradiction as contradiction:
             raise contradiction.inside("iterations", at) from None
         for unit, quantity in found.items():
@@ -310,6 +310,14 @@ def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
     return summed
 
 
+def _told(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+    """Return the quantities of one usage object; all writes are those of each age, where only these are told."""
+    if usage.get("cache_creation_input_tokens") is None and usage.get("cache_creation"):
+        ages = [many for many in as_dict(usage["cache_creation"]).values() if type(many) is int and many > 0]
+        usage = {**usage, "cache_creation_input_tokens": sum(ages)} if ages else usage
+    return usage_table.count(rows, usage)
+
+
 def by_model(
     rows: Table, usage: dict[str, Any], model: str | None, counted: Count = count
 ) -> dict[str, dict[str, int]]:
@@ -321,7 +329,7 @@ def by_model(
     found: dict[str, dict[str, int]] = {}
     for iteration in map(as_dict, as_list(usage.get("iterations"))):
         sums = found.setdefault(optional_text(iteration.get("model")) or model or "", {})
-        for unit, quantity in usage_table.count(rows, iteration).items():
+        for unit, quantity in _told(rows, iteration).items():
             sums[unit] = sums.get(unit, 0) + quantity
     for unit, quantity in counted(rows, usage).items() if len(found) > 1 else ():
         _give(unit, quantity, [found[one] for one in sorted(found, key=lambda name: name != (model or ""))])

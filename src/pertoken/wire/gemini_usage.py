@@ -86,9 +86,10 @@ def count_grounding(candidates: list[Any], model: str) -> dict[str, int]:
     searches = maps = 0
     for candidate in candidates:
         grounding = as_dict(as_dict(candidate).get("groundingMetadata"))
-        queries = len(as_list(grounding.get("webSearchQueries")))
-        searches += queries if bills_queries(model) else min(queries, 1)
         chunks = as_list(grounding.get("groundingChunks"))
+        found_web = any("web" in as_dict(chunk) for chunk in chunks)  # by one search at least, listed or not
+        queries = max(len(as_list(grounding.get("webSearchQueries"))), found_web)
+        searches += queries if bills_queries(model) else min(queries, 1)
         maps += "googleMapsWidgetContextToken" in grounding or any("maps" in as_dict(chunk) for chunk in chunks)
     return {unit: many for unit, many in (("web_searches", searches), ("map_queries", maps)) if many}
 

@@ -255,6 +255,10 @@ def _items(answer: _Answer) -> dict[str, int]:
         kind = str(fields.get("type"))
         unit, _ = usage_rules.RESPONSES_ITEMS.get(kind, (None, None))
         share = optional_text(fields.get(usage_rules.RESPONSES_SHARED.get(kind, "")))
+        if kind == "shell_call":
+            where = as_dict(fields.get("environment"))
+            unit = None if where.get("type") == "local" else unit
+            share = optional_text(where.get("container_id")) or "the one container"
         if unit is None or (share is None and fields.get("status") == "failed") or (kind, share) in shared:
             continue
         if share is not None:

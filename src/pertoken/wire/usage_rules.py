@@ -121,6 +121,7 @@ RESPONSES_ITEMS: Mapping[str, tuple[str, str]] = {
     "file_search_call": ("file_searches", RESPONSES),
     "image_generation_call": ("images", RESPONSES),
     "code_interpreter_call": ("code_sessions", RESPONSES),
+    "shell_call": ("code_sessions", RESPONSES),  # but for one that runs at the client
 }
 # Of these the calls that share what stands here are one: a container is paid for once.
 RESPONSES_SHARED: Mapping[str, str] = {"code_interpreter_call": "container_id"}
