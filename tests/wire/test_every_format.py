@@ -102,6 +102,7 @@ def test_answers_never_raise(wire_format: Format, body: bytes) -> None:
 @examples(150)
 @given(st.lists(BODIES, max_size=4), st.sampled_from([b"data: %s\n\n", b"data:%s\r\n\r\n", b"%s", b"[%s]", b",%s"]))
 @example([b'{"usage":' + b'{"a":' * 990 + b"1" + b"}" * 991], b"data: %s\n\n")
+@example([b'{"type":["response.created"],"response":{}}'], b"data: %s\n\n")
 @example([b'{"candidates":' + b"[" * 980 + b"]" * 980 + b',"usageMetadata":{}}'], b"data: %s\n\n")
 def test_streams_never_raise(wire_format: Format, bodies: list[bytes], frame: bytes) -> None:
     """Whatever a provider streams, every byte that is not stripped comes out, in order, and a reading is given."""

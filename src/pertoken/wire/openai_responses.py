@@ -188,7 +188,9 @@ class _Watch:
             event = _event.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._look_at_unreadable(data)
-        if isinstance(event.type, str) and event.type in _LAST:
+        if not isinstance(event.type, str):
+            return Fate.PASS
+        if event.type in _LAST:
             self.complete = True
             if event.response is not None:
                 self._reading = usage_falls.follow(self._reading, _read_response(event.response, self._rows, data))
