@@ -116,9 +116,16 @@ def test_every_row_of_every_served_table_is_exercised() -> None:
 
 
 TOKENS = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+
+
+def three(kind: str) -> list[dict[str, Any]]:
+    """Return three output items of a kind, each with a container of its own."""
+    return [{"type": kind, "container_id": name, "environment": {"container_id": name}} for name in "abc"]
+
+
 BESIDE_USAGE = [
     ("web_searches", {"tool_usage": {"web_search": {"num_requests": 3}}}),
-    *((unit, {"output": [{"type": kind}] * 3}) for kind, (unit, _) in usage_rules.RESPONSES_ITEMS.items()),
+    *((unit, {"output": three(kind)}) for kind, (unit, _) in usage_rules.RESPONSES_ITEMS.items()),
 ]
 
 
