@@ -281,4 +281,6 @@ def test_a_line_is_what_was_written(cost: int, line: int, tokens: int, raw: byte
     command = Settle("call_1", one, Claim("key", text, raw), outcome)
     encoded = owed_module.msgspec.json.encode(owed_module._Line(command, None, text, parked=True))
 
-    assert owed_module._read.decode(encoded) == owed_module._Line(command, None, text, parked=True)
+    line_read = owed_module._read.decode(encoded)
+    assert owed_module._command(line_read) == command
+    assert (line_read.reason, line_read.parked) == (text, True)

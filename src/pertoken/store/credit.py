@@ -9,10 +9,12 @@ lives; the next process that starts takes over what a dead one has left.
 import logging
 import os
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from pertoken.core.ledger import Hold, Settle
+from pertoken.store.commands import UNREADABLE, read_hold, read_settle
 from pertoken.store.journal import Journal
 
 log = logging.getLogger("pertoken.store")
@@ -21,8 +23,8 @@ log = logging.getLogger("pertoken.store")
 class _Line(msgspec.Struct, omit_defaults=True):
     """One line of a file: a hold that was granted, a settlement, or a hold that was let go."""
 
-    granted: Hold | None = None
-    settled: Settle | None = None
+    granted: Any = None  # a Hold; read back by `commands`
+    settled: Any = None  # a Settle
     released: str | None = None
 
 
@@ -104,13 +106,15 @@ class CreditLine:
         for text in path.read_bytes().splitlines():
             try:
                 line = _read.decode(text)
-            except msgspec.DecodeError:  # the process died while it wrote: nothing followed from this line
+                hold = None if line.granted is None else read_hold(line.granted)
+                settle = None if line.settled is None else read_settle(line.settled)
+            except (msgspec.DecodeError, *UNREADABLE):  # the process died while it wrote: nothing followed from it
                 log.error("a line of %s cannot be read", path)  # noqa: TRY400 - expected after a crash
                 continue
-            if line.granted is not None:
-                granted.add(line.granted.hold_id)
-            elif line.settled is not None:
-                settled[line.settled.hold_id] = line.settled
+            if hold is not None:
+                granted.add(hold.hold_id)
+            elif settle is not None:
+                settled[settle.hold_id] = settle
             elif line.released is not None:
                 granted.discard(line.released)
         for hold_id in sorted(granted - settled.keys()):

@@ -9,11 +9,12 @@ import logging
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from pertoken.core.ledger import Settle, Void
+from pertoken.store.commands import UNREADABLE, read_settle, read_void
 from pertoken.store.journal import Journal
 
 KIND = "owed"
@@ -27,8 +28,8 @@ Ending = Settle | Void
 class _Line(msgspec.Struct, omit_defaults=True):
     """One line of a file: a settlement that is owed, a hold that is owed its end, or one of both that was posted."""
 
-    settle: Settle | None = None
-    void: Void | None = None
+    settle: Any = None  # a Settle; read back by `commands`
+    void: Any = None  # a Void
     reason: str = ""
     parked: bool = False
     posted: str | None = None  # the id of its hold
@@ -125,15 +126,21 @@ def read(path: Path) -> dict[str, Owing]:
     for text in path.read_bytes().splitlines():
         try:
             line = _read.decode(text)
-        except msgspec.DecodeError:  # the process died while it wrote
+            command = _command(line)
+        except (msgspec.DecodeError, *UNREADABLE):  # the process died while it wrote
             log.error("a line of %s cannot be read", path)  # noqa: TRY400 - expected after a crash
             continue
-        command = line.settle or line.void
         if command is not None:
             owing[command.hold_id] = Owing(command, line.reason, line.parked)
         elif line.posted is not None:
             owing.pop(line.posted, None)
     return owing
+
+
+def _command(line: _Line) -> Ending | None:
+    if line.settle is not None:
+        return read_settle(line.settle)
+    return None if line.void is None else read_void(line.void)
 
 
 def read_all(folder: Path) -> Sequence[tuple[Path, Owing]]:

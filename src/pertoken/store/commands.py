@@ -1,0 +1,66 @@
+"""Commands of the ledger as lines of JSON, read by hand: a compiled class no longer knows the types of its fields."""
+
+from base64 import b64decode
+from typing import Any
+
+from pertoken.core.budgets import Attribution
+from pertoken.core.ledger import Claim, Event, EventStatus, Hold, Lines, Outcome, Settle, Void
+from pertoken.core.trust import Disagreement, Measured
+from pertoken.core.usage import Completeness
+
+UNREADABLE = (TypeError, ValueError, IndexError, KeyError)  # what a line that is no command raises
+
+
+def read_hold(row: Any) -> Hold:
+    """Return a hold. Raises UNREADABLE."""
+    return Hold(row[0], _attribution(row[1]), *row[2:])
+
+
+def read_void(row: Any) -> Void:
+    """Return the command that lets a hold go. Raises UNREADABLE."""
+    return Void(row[0], _attribution(row[1]), row[2])
+
+
+def read_settle(row: Any) -> Settle:
+    """Return a settlement. Raises UNREADABLE."""
+    hold_id, event, claim, outcome, told = row
+    return Settle(
+        hold_id,
+        _event(event),
+        None if claim is None else Claim(claim[0], claim[1], b64decode(claim[2])),
+        None if outcome is None else _outcome(outcome),
+        None if told is None else Disagreement(told[0], told[1], Measured(*told[2]), told[3]),
+    )
+
+
+def _event(row: Any) -> Event:
+    fields = dict(zip(Event._fields, row, strict=True))
+    fields["attribution"] = _attribution(fields["attribution"])
+    fields["status"] = EventStatus(fields["status"])
+    fields["completeness"] = Completeness(fields["completeness"])
+    fields["parts"] = tuple((model, used) for model, used in fields["parts"])
+    fields["context"] = _pairs(fields["context"])
+    for name in ("lines", "book_lines"):
+        fields[name] = _lines(fields[name])
+    for name in ("raw", "body_hash"):
+        fields[name] = b64decode(fields[name])
+    return Event(**fields)
+
+
+def _outcome(row: Any) -> Outcome:
+    status, headers, body, stream = row
+    said = tuple((b64decode(name), b64decode(value)) for name, value in headers)
+    return Outcome(status, said, None if body is None else b64decode(body), stream)
+
+
+def _attribution(row: Any) -> Attribution:
+    key, team, customer, user, provider, model, tags, conversation = row
+    return Attribution(key, team, customer, user, provider, model, _pairs(tags), conversation)
+
+
+def _lines(rows: Any) -> Lines:
+    return tuple((unit, quantity, price_id, amount) for unit, quantity, price_id, amount in rows)
+
+
+def _pairs(rows: Any) -> tuple[tuple[str, str], ...]:
+    return tuple((name, value) for name, value in rows)
