@@ -13,11 +13,11 @@ from typing import NamedTuple
 
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import applies
+from pertoken.core.rating import REQUESTS
 from pertoken.core.units import CONTAINERS, DIMENSIONS, MODALITIES, UNITS
 from pertoken.core.usage import Quantities, leaves
 
 PREFERRED_CURRENCY = "USD"  # of rows in several currencies: most budgets are in it
-REQUESTS = "requests"
 _ALIKE = {
     unit: [other for other in CONTAINERS[unit] if not (DIMENSIONS[unit] - DIMENSIONS[other]) & MODALITIES]
     for unit in UNITS

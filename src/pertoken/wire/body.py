@@ -39,7 +39,7 @@ def decode_object(body: bytes) -> dict[str, Any]:
     value = decode(_object, body)
     keys = _count_keys(value)
     # Each key ends in a quote and a colon: where there are as many of these as keys, none is left for a repeated one.
-    if (body.count(b'":') != keys or _SPACED.search(body) is not None) and _repeats_a_key(body):
+    if (body.count(b'":') != keys or _SPACED.search(body) is not None) and tells_a_key_twice(body):
         raise BadRequest("the request body has a field twice in one object")
     return value
 
@@ -126,7 +126,8 @@ def _count_keys(value: object) -> int:
     raise BadRequest(f"the request body nests deeper than {DEPTH_MAX} levels")
 
 
-def _repeats_a_key(body: bytes) -> bool:
+def tells_a_key_twice(text: bytes) -> bool:
+    """Tell whether any object in JSON text has a key twice: a decoder keeps only the last of them."""
     repeated = False
 
     def look(pairs: list[tuple[str, Any]]) -> None:
@@ -134,7 +135,7 @@ def _repeats_a_key(body: bytes) -> bool:
         repeated = repeated or len({name for name, _ in pairs}) < len(pairs)
 
     try:
-        json.loads(body, object_pairs_hook=look)
+        json.loads(text, object_pairs_hook=look)
     except (ValueError, RecursionError):
         return True  # it was read; that another reader cannot is reason enough for doubt
     return repeated

@@ -16,7 +16,7 @@ import msgspec
 from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import Completeness, Contradiction, Parts, Reading, Used, leaves
 from pertoken.wire import scan, usage_repair, usage_table
-from pertoken.wire.body import optional_text
+from pertoken.wire.body import optional_text, tells_a_key_twice
 from pertoken.wire.usage_repair import Count
 from pertoken.wire.usage_table import Table
 
@@ -109,17 +109,7 @@ def repeats_a_key(raw: bytes, usage: dict[str, Any]) -> bool:
     """Tell whether any object in the JSON of `usage` has a key twice: the decoder has kept only the last of them."""
     if raw.count(b":") == _keys(usage):
         return False  # each key has its colon: with as many, there is neither another key nor a text with a colon
-    repeated = False
-
-    def look(pairs: list[tuple[str, Any]]) -> None:
-        nonlocal repeated
-        repeated = repeated or len({name for name, _ in pairs}) < len(pairs)
-
-    try:
-        json.loads(raw, object_pairs_hook=look)
-    except (ValueError, RecursionError):
-        return True  # the decoder has read it; another that cannot is reason enough for doubt
-    return repeated
+    return tells_a_key_twice(raw)
 
 
 def torn(why: str, readings: Sequence[Reading]) -> Reading:
