@@ -11,6 +11,8 @@ from anthropic import Anthropic
 from openai import OpenAI
 from tests.e2e.conftest import HASTY, SUMS, Process, Stack, one_store, stack_of_its_own
 
+from pertoken.core.ledger import EventStatus
+
 MODEL = "gpt-4o-mini"
 HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]
 
@@ -136,11 +138,13 @@ def test_usage_said_twice_is_charged_once(stack: Stack, stream: bool) -> None:
 
 @one_store
 def test_an_unknown_model_name_in_the_answer(stack: Stack) -> None:
-    """An answer served under a name without price is rated as the model that was asked for, and says so."""
+    """An answer served under another name without price costs no less than was held, is unpriced, and says so."""
     ask(stack, "wrong_model")
 
     [event] = stack.settled(1)
     assert event.model_served == "some-other-model"
+    assert event.status is EventStatus.UNPRICED
+    assert event.cost_picos >= event.held_picos > 0
     assert event.reason
     assert "some-other-model" in event.reason
     assert event.cost_picos > 0

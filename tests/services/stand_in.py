@@ -5,7 +5,7 @@ The provider gives the answer it was made with, whole or as a stream; what is se
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from pertoken.catalogs import request_fields
@@ -20,7 +20,7 @@ from pertoken.core.secrets import Hasher
 from pertoken.core.units import UNITS
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.ports import HeaderList
-from pertoken.services.offers import Offers
+from pertoken.services.offers import Offers, Route
 from pertoken.services.serve import serve
 from pertoken.services.world import Drains, World
 from pertoken.wire import routes
@@ -157,6 +157,7 @@ def settled(
     stream: bool = False,
     prices_from: tuple[str, ...] = (),
     model: str = "m-1",
+    routed: Mapping[str, Route] = {},
 ) -> Event:
     """Return the event of one call of `api` that `provider` gave `answer` to."""
     wire, path = PATHS[api]
@@ -167,7 +168,7 @@ def settled(
     providers: Any = {provider: _Provider(provider, wire, answer, prices_from)}
     clock: Any = _Clock()
     world = World(
-        ledger, clock, HASHER, TOKENIZERS, providers, Offers(ledger, providers, {}, _Sizes(), RULES.served),
+        ledger, clock, HASHER, TOKENIZERS, providers, Offers(ledger, providers, routed, _Sizes(), RULES.served),
         RULES, "test", Drains(1), hold_ttl_us=10**9,
     )  # fmt: skip
     endpoint = routes.find(path.replace(":generate", ":streamGenerate") if stream else path)

@@ -28,11 +28,11 @@ def book() -> PriceBook:
     return PriceBook(rows, Sellers(providers.names(), lists, as_stated, covers.read()))
 
 
-def answer(model: str, usage: object, **fields: Any) -> bytes:
+def answer(named: str, usage: object, **fields: Any) -> bytes:
     """Return a chat completion."""
     message = {"role": "assistant", "content": "hello there, how are you"}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    said = {"id": "x", "object": "chat.completion", "model": model, "choices": [choice], **fields}
+    said = {"id": "x", "object": "chat.completion", "model": named, "choices": [choice], **fields}
     return json.dumps(said if usage is None else {**said, "usage": usage}).encode()
 
 
@@ -40,6 +40,7 @@ def answer(model: str, usage: object, **fields: Any) -> bytes:
     ("provider", "model", "usage", "fields", "status", "cost"),
     [
         ("openai", "gpt-4o-mini", USAGE, {"service_tier": "scale"}, "unpriced", "0.0000858"),
+        ("openai", "gpt-4o-mini", USAGE, {"model": "totally-other"}, "unpriced", "0.058"),
         ("openai", "gpt-4o-mini", None, {}, "priced", "0.0000048"),
         ("google", "gemini-2.5-flash", {**USAGE, "completion_tokens": 5, "total_tokens": 95}, {}, "priced",
          "0.0001935"),

@@ -51,6 +51,7 @@ FAULTS = (
 STEPS = ("cap,queue", "cap", "refuse")
 WIRES = (("openai", "openai", "/v1"), ("anthropic", "anthropic", ""), ("google", "gemini", ""))
 HONEST = {None, "slow_first_byte", "wrong_model", "double_usage"}
+AS_HELD = HONEST - {"wrong_model"}  # what another model than was asked for costs, no hold could know
 TTL_S = 120
 CALL_S = 300
 LOOKS_S = 5  # several looks of a committer
@@ -395,7 +396,7 @@ class Story:
                 opened.add(command.hold.hold_id)
             elif decided == "Settled":
                 event = result.event
-                if event.overrun_picos and not event.late and faults[event.attribution.conversation] in HONEST:
+                if event.overrun_picos and not event.late and faults[event.attribution.conversation] in AS_HELD:
                     assert event.event_id in opened, (event, "held for less than the provider was known to count")
                     doubted.add(event.attribution.provider)
 
@@ -417,7 +418,7 @@ class Story:
             if nothing_lost and served is not None:
                 assert 1 <= posted[mark] <= most, (mark, "served and not charged")
             counts_more = self._percent[_provider(call.path)] > 100
-            if posted[mark] and call.fault in HONEST and not of[mark].late and not counts_more:
+            if posted[mark] and call.fault in AS_HELD and not of[mark].late and not counts_more:
                 assert of[mark].overrun_picos == 0, (mark, "an honest provider cost more than was held")
             if served is not None and posted[mark] == 1 and call.fault == "cut_midstream" and not call.client.gone:
                 streamed = "stream" in call.path or json.loads(call.client.body).get("stream")

@@ -11,9 +11,10 @@ from pertoken.core.units import CONTAINERS, DIMENSIONS, MODALITIES, TOKEN_UNITS
 UNBOUNDED = 2**63
 FREE = "~free"  # ends the price id of a line within a free quota
 
-# In place of a price id, where no row made the amount: the provider's own statement, what was held, the dearest rates.
-REPORTED, HELD, DEAREST = "reported", "held", "dearest"
-WITHOUT_ROWS = frozenset({REPORTED, HELD, DEAREST})
+# In place of a price id, where no row made the amount: the provider's own statement, what was held, the dearest rates,
+# and the most of both, where another model was served than was asked for.
+REPORTED, HELD, DEAREST, ANOTHER = "reported", "held", "dearest", "another"
+WITHOUT_ROWS = frozenset({REPORTED, HELD, DEAREST, ANOTHER})
 
 
 class Step(NamedTuple):

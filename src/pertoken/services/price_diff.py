@@ -11,7 +11,7 @@ from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Match, PriceRow
 from pertoken.core.rates import Price, Rates
-from pertoken.services.pricing import Served, charge, to_context
+from pertoken.services.pricing import Served, charge, to_context, was_as_asked
 
 
 class Side(NamedTuple):
@@ -178,7 +178,7 @@ def _charge(side: Side, event: Event) -> tuple[int | None, str]:
     at_us = event.opened_at_us if side.at_us is None else min(side.at_us, FOREVER_US - 1)
     context = to_context(event.context)
     asked = event.priced_as or attribution.model or ""
-    served = Served(attribution.provider or "", asked, event.model_served, at_us, context)
+    served = Served(attribution.provider or "", asked, event.model_served, at_us, context, any_name=was_as_asked(event))
     charged = charge(side.book, served, event.quantities, parts=event.parts)
     return (charged.cost_picos if charged.status is EventStatus.PRICED else None), charged.currency
 

@@ -13,11 +13,12 @@ from pertoken.core import periods, rating
 from pertoken.core.bounds import covers
 from pertoken.core.conditions import Conditions, Context, context
 from pertoken.core.dearest import Dearest, most
-from pertoken.core.ledger import EventStatus, Lines
+from pertoken.core.ledger import Event, EventStatus, Lines
+from pertoken.core.model_names import is_same_model
 from pertoken.core.money import amount_max, format_amount, pico_digits
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Quota
-from pertoken.core.rates import DEAREST, HELD, REPORTED, NoPrice, Rates
+from pertoken.core.rates import ANOTHER, DEAREST, HELD, REPORTED, NoPrice, Rates
 from pertoken.core.rating import Line, Rated
 from pertoken.core.usage import Parts, Quantities, Used
 
@@ -45,10 +46,12 @@ class Served(NamedTuple):
     """What was served, and when it was asked for."""
 
     provider: str
-    model: str  # as asked for
+    model: str  # whose price was asked for
     model_served: str | None
     at_us: int
     context: Context
+    sent: str | None = None  # the name that the provider was asked for, where it is another than `model`
+    any_name: bool = False  # whatever the answer calls it, it is `model`: the operator says so
 
 
 @lru_cache(maxsize=4096)
@@ -104,12 +107,17 @@ def _charge_surely(book: PriceBook, served: Served, used: Used, cover: Cover | N
         return _as_stated(charged, used.stated)
     if charged.status is EventStatus.PRICED:
         return charged
+    another = not used.parts and _is_another(book, served)
     rates = list(_dearest_of_each(book, served, used))
     known = [cover.currency] if cover is not None else [one.currency for _, found in rates for one in found]
     currency = known[0] if known else STATED_IN
     held = (0, HELD) if cover is None else (cover.amount_picos, HELD)
-    is_covered = cover is not None and covers(cover.quantities, used.quantities)
+    is_covered = cover is not None and covers(cover.quantities, used.quantities) and not another
     amount_picos, taken_from = held if is_covered else max(held, (_dearest(rates, charged, used, currency), DEAREST))
+    if another:
+        asked = charge(book, served._replace(model_served=None), used.quantities)
+        asked_picos = asked.cost_picos if asked.currency == currency else 0
+        amount_picos, taken_from = max(amount_picos, asked_picos), ANOTHER
     lines = ((PROVISIONAL, 1, taken_from, amount_picos),) if amount_picos else ()
     return Charge(EventStatus.UNPRICED, currency, amount_picos, lines, charged.reason)
 
@@ -141,7 +149,8 @@ def _dearest_of_each(book: PriceBook, served: Served, used: Used) -> Iterator[tu
     """Yield what each model used with the dearest rates that may be its own: the model's, then its provider's."""
     parts = used.parts or ((served.model_served or served.model, used.quantities),)
     for model, quantities in parts:
-        names = (model,) if used.parts else dict.fromkeys((model, served.model))
+        is_one = used.parts or _is_another(book, served)
+        names = (model,) if is_one else dict.fromkeys((model, served.model))
         found = [book.dearest(served.provider, name, served.at_us) for name in names]
         found.append(book.dearest(served.provider, None, served.at_us))
         yield quantities, [one for one in found if one is not None]
@@ -219,14 +228,41 @@ def _together(charges: Sequence[Charge]) -> Charge:
 
 
 def find_rates(book: PriceBook, served: Served) -> tuple[Rates | NoPrice, str | None]:
-    """Return the prices of the model as served; a served name that no price knows keeps the asked one's, noted."""
-    if served.model_served and served.model_served != served.model:
-        rates = book.resolve(served.provider, served.model_served, served.at_us, served.context)
-        if isinstance(rates, Rates):
-            return rates, None
+    """Return the prices of the model as served.
+
+    Another spelling of the asked name has the asked model's price, noted, where it has none of its own. Another model
+    has none: what it costs is not known.
+    """
+    name = served.model_served
+    if not name or name == served.model:
+        return book.resolve(served.provider, served.model, served.at_us, served.context), None
+    rates = book.resolve(served.provider, name, served.at_us, served.context)
+    if isinstance(rates, Rates):
+        return rates, None
+    if _is_as_asked(served, name):
         asked = book.resolve(served.provider, served.model, served.at_us, served.context)
-        return asked, f"served as {served.model_served!r}, which has no price; rated as {served.model!r}"
-    return book.resolve(served.provider, served.model, served.at_us, served.context), None
+        return asked, f"served as {name!r}, which has no price; rated as {served.model!r}"
+    reason = f"served as {name!r}, which is another model than {served.model!r}: {rates.reason}"
+    return rates._replace(reason=reason), None
+
+
+def _is_as_asked(served: Served, name: str) -> bool:
+    """Tell whether the name in the answer is another spelling of what was asked for."""
+    return served.any_name or any(is_same_model(name, one) for one in (served.model, served.sent) if one)
+
+
+def _is_another(book: PriceBook, served: Served) -> bool:
+    """Tell whether the answer names another model than was asked for, and one without a price."""
+    name = served.model_served
+    if not name or name == served.model or _is_as_asked(served, name):
+        return False
+    return not isinstance(book.resolve(served.provider, name, served.at_us, served.context), Rates)
+
+
+def was_as_asked(event: Event) -> bool:
+    """Tell whether what was served was taken to be what was asked for, as far as its own name has no price."""
+    priced = event.status is EventStatus.PRICED
+    return priced or (bool(event.lines) and not any(price_id == ANOTHER for _, _, price_id, _ in event.lines))
 
 
 def to_conditions(of: Context) -> Conditions:

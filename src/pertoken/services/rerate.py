@@ -15,7 +15,7 @@ from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import REPORTED
 from pertoken.ports import Archive
-from pertoken.services.pricing import Charge, FreeUse, Served, charge, to_context
+from pertoken.services.pricing import Charge, FreeUse, Served, charge, to_context, was_as_asked
 
 
 class Selection(NamedTuple):
@@ -66,6 +66,7 @@ def rerate(archive: Archive, book: PriceBook, selection: Selection, now_us: int)
             event.model_served,
             event.opened_at_us,
             to_context(event.context),
+            any_name=was_as_asked(event),
         )
         after = charge(book, served, event.quantities, free, event.parts)
         if selection.takes(event):

@@ -68,7 +68,10 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         completeness = Completeness.ESTIMATED
         reason = reason or (str(relayed.failure) if relayed.failure else "the answer carried no usage")
     context = _context(request, reading)
-    served = Served(request.provider.name, request.priced_as, reading.model, request.opened_at_us, context)
+    served = Served(
+        request.provider.name, request.priced_as, reading.model, request.opened_at_us, context, request.model,
+        _may_have_any_name(request, world),
+    )  # fmt: skip
     if completeness is not Completeness.FINAL:
         readings = tuple(one._replace(parts=()) for one in readings)
     cover = Cover(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
@@ -101,6 +104,12 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         priced_as=None if request.priced_as == request.attribution.model else request.priced_as,
         parts=parts,
     )
+
+
+def _may_have_any_name(request: Request, world: World) -> bool:
+    """Tell whether the operator says whose price a deployment has, whatever its answers call it."""
+    route = world.offers.routes.get(request.facts.model)
+    return route is not None and route.priced_as is not None
 
 
 def _context(request: Request, reading: Reading) -> conditions.Context:
