@@ -103,6 +103,25 @@ def test_what_is_not_in_the_books_is_found(pertoken: Pertoken, tmp_path: Path, p
         assert "upgrade pertoken" in said["mend"]
 
 
+@pytest.mark.parametrize("kind", ["owed", "credit"])
+def test_a_line_that_cannot_be_read_is_found(pertoken: Pertoken, tmp_path: Path, port: int, kind: str) -> None:
+    """A file that was set aside is told with its lines, and with what to do; when it is gone, all is well."""
+    pertoken("key", "create", "app")
+    environ = {"OPENAI_API_KEY": "k", "PORT": str(port)}
+    path = tmp_path / f"pertoken.db.{kind}" / f"host-1.{kind}.unreadable"
+    path.parent.mkdir()
+    path.write_bytes(b"\ngarbage\n{}\n")
+    found = pertoken.json("doctor", code=1, **environ)
+    [said] = [check for check in found["checks"] if not check["ok"]]
+
+    assert said["check"] == "unreadable settlements"
+    assert f"{path} cannot be read (2, 3)" in said["found"]
+    assert f"rename the file to host-1.{kind}," in said["mend"]
+    assert "all are in the books" not in str(found)
+    path.unlink()
+    assert problems(pertoken.json("doctor", **environ)) == {}
+
+
 def test_a_full_account_is_found(pertoken: Pertoken, tmp_path: Path, port: int) -> None:
     """An account that has no room for more, so that no call goes to its provider, is told."""
     pertoken("key", "create", "app")

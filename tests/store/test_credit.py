@@ -154,6 +154,31 @@ def test_the_next_process_posts_what_a_dead_one_left(database: Database, tmp_pat
     assert list(folder.iterdir()) == []
 
 
+@pytest.mark.parametrize("damage", [b'{"settled":["call_2",', b"garbage", bytes(9), b"{}", b'{"granted":[]}'])
+def test_a_line_that_cannot_be_read_is_kept(database: Database, tmp_path: Path, damage: bytes) -> None:
+    """What can be read is posted; the file stays, and no process is ready until a person has seen to it."""
+    folder = tmp_path / "credit"
+    dead = CreditLine(folder, "host:dead", 5 * CENT)
+    one = hold("call_1")
+    assert dead.grant(one)
+    assert dead.settle(settle(one))
+    path = dead._journal.path
+    dead._journal.close()
+    text = path.read_bytes() + damage + b"\n\n"
+    path.write_bytes(text)
+    kept = path.with_name(f"{path.name}.unreadable")
+
+    async def story(life: Life) -> None:
+        await life.paid()
+        assert "pertoken doctor" in str(life.committer.cannot_settle)
+
+    run(Life(database, folder, "1"), story)
+    run(Life(database, folder, "2"), story)
+    assert books(database) == [("call_1", CENT // 2, True)]
+    assert list(folder.iterdir()) == [kept]
+    assert kept.read_bytes() == text
+
+
 def test_what_cannot_be_recorded_is_not_served(database: Database, tmp_path: Path) -> None:
     """Without a place for the record there is no credit."""
     (tmp_path / "credit").write_text("not a folder")

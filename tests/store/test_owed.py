@@ -1,6 +1,7 @@
 """Settlements that the books do not have: on disk, their holds open, and posted as soon as the books take them."""
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -195,7 +196,10 @@ def test_the_next_process_is_closed_from_its_start(database: Database, tmp_path:
 
 
 def test_a_file_that_was_cut_off_gives_what_is_whole(tmp_path: Path) -> None:
-    """The last line of a process that died while it wrote is left out; what was posted is not owed."""
+    """The last line of a process that died while it wrote is left out: nothing followed from it.
+
+    What was posted is not owed.
+    """
     dead = Owed(tmp_path, "host:dead")
     for name in ("call_1", "call_2"):
         dead.keep(settle(hold(name)), "away")
@@ -205,6 +209,109 @@ def test_a_file_that_was_cut_off_gives_what_is_whole(tmp_path: Path) -> None:
         file.write(b'{"settle":["call_3"')
 
     assert [owing.command.hold_id for _, owing in read_all(tmp_path)] == ["call_2"]
+
+
+def lines_of(*names: str) -> list[bytes]:
+    """Return the lines that settlements of these calls have in a file."""
+    lines = (owed_module._Line(settle(hold(name)), None, "away") for name in names)
+    return [owed_module.msgspec.json.encode(line) for line in lines]
+
+
+DAMAGE = {
+    "torn": lines_of("call_9")[0][:100],
+    "its end alone": lines_of("call_9")[0][100:],
+    "two in one": b"".join(lines_of("call_8", "call_9"))[50:],
+    "garbage": b"\xff\xfe\x9c garbage",
+    "zeros": bytes(64),
+    "no object": b"[1]",
+    "nothing known": b"{}",
+    "half a command": b'{"settle":["call_9",[]]}',
+    "another shape": b'{"void":{"a":1}}',
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_line_that_cannot_be_read_is_kept(database: Database, tmp_path: Path, damage: bytes) -> None:
+    """What can be read is posted; the file stays, and no process is ready until a person has seen to it."""
+    folder = tmp_path / "owed"
+    folder.mkdir()
+    one, two, nine = lines_of("call_1", "call_2", "call_9")
+    text = b"\n".join([one, damage, two, b""])
+    (folder / "host-dead.owed").write_bytes(text)
+    kept = folder / "host-dead.owed.unreadable"
+
+    async def is_not_ready(life: Life) -> None:
+        await life.until(lambda: not life.owed)
+        assert str(kept) in str(life.committer.cannot_settle)
+        assert "pertoken doctor" in str(life.committer.cannot_settle)
+        assert isinstance(await life.open(f"call_{life.committer.owner.name}"), Held)
+
+    run(Life(database, folder, "1"), is_not_ready)
+    run(Life(database, folder, "2"), is_not_ready)
+    assert posted(database).keys() == {"call_1", "call_2"}
+    assert [path.name for path in folder.iterdir()] == [kept.name]
+    assert kept.read_bytes() == text
+
+    async def is_ready_again(life: Life) -> None:
+        await life.until(lambda: life.committer.cannot_settle is None and not life.owed)
+
+    kept.rename(folder / "host-dead.owed")
+    (folder / "host-dead.owed").write_bytes(text.replace(damage, nine))
+    run(Life(database, folder, "3"), is_ready_again)
+    assert posted(database).keys() == {"call_1", "call_2", "call_9"}
+    assert list(folder.iterdir()) == []
+
+
+def test_a_file_that_was_moved_away_makes_ready(database: Database, tmp_path: Path) -> None:
+    """A process that runs sees that the file is gone."""
+    folder = tmp_path / "owed"
+    folder.mkdir()
+    (folder / "host-dead.owed").write_bytes(b"garbage\n")
+
+    async def story(life: Life) -> None:
+        assert life.committer.cannot_settle is not None
+        (folder / "host-dead.owed.unreadable").rename(tmp_path / "elsewhere")
+        await life.until(lambda: life.committer.cannot_settle is None)
+
+    run(Life(database, folder, "1"), story)
+
+
+def test_no_file_is_lost_while_the_disk_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where what could be read cannot be written down again, the file stays as it is, and is told."""
+    (tmp_path / "host-dead.owed").write_bytes(b"\n".join([*lines_of("call_1"), b"garbage", b""]))
+    taking = Owed(tmp_path, "host:1")
+    monkeypatch.setattr(taking, "_append", lambda _: False)
+    taking.take_over()
+
+    assert taking.unreadable == [tmp_path / "host-dead.owed"]
+    assert len(taking) == 1
+
+
+def test_wherever_a_file_ends_its_whole_lines_are_read(tmp_path: Path) -> None:
+    """A file that ends anywhere gives all settlements before that, and no line that cannot be read."""
+    path = tmp_path / "host-dead.owed"
+    lines = lines_of("call_1", "call_2", "call_3")
+    text = b"\n".join([lines[0], b"", lines[1], b" ", lines[2], b""])
+    ends = [at for at in range(1, len(text)) if text[at - 1 : at + 1] == b"}\n"]
+    for size in range(len(text) + 1):
+        path.write_bytes(text[:size])
+        owing, unreadable = owed_module.read(path)
+        assert (len(owing), unreadable) == (sum(end < size for end in ends), []), size
+
+
+def test_a_line_that_was_half_written_spoils_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When the disk takes half a line, it is taken back, so that the next line stands alone."""
+    owed = Owed(tmp_path, "host:1")
+    write = os.write
+    assert owed.keep(settle(hold("call_1")), "away")
+    monkeypatch.setattr(os, "write", lambda file, text: write(file, text[: len(text) // 2]))
+    assert not owed.keep(settle(hold("call_2")), "away")
+    monkeypatch.setattr(os, "write", write)
+    assert owed.keep(settle(hold("call_3")), "away")
+
+    assert [one.command.hold_id for _, one in read_all(tmp_path)] == ["call_1", "call_3"]
+    [path] = tmp_path.iterdir()
+    assert owed_module.read(path)[1] == []
 
 
 def test_what_cannot_be_written_down_is_kept_in_memory(database: Database, tmp_path: Path) -> None:

@@ -207,7 +207,10 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
             "database", ok=False, found=f"its tables are of another version: {database.place}", mend=MAKE_A_KEY
         )
         return
-    yield _owed(settings)
+    owed, unreadable = _owed(settings), list(_unreadable(settings))
+    if not owed.ok or not unreadable:
+        yield owed
+    yield from unreadable
     with database.write():
         pass  # a transaction that begins and commits can write
     yield Finding("database", ok=True, found=f"writable, at the newest version: {database.place}")
@@ -250,6 +253,23 @@ def _owed(settings: "Settings") -> Finding:
         "pertoken and move the file away: their holds expire in a year"
     )
     return Finding("settlements", ok=False, found=" ".join(found.split()), mend=mend)
+
+
+def _unreadable(settings: "Settings") -> Iterator[Finding]:
+    """Tell of the files that were set aside, for lines of them cannot be read."""
+    from pertoken.settings import credit_folder, owed_folder  # noqa: PLC0415 - keeps --help fast
+    from pertoken.store import credit, journal, owed  # noqa: PLC0415
+
+    kinds = ((owed_folder(settings), owed.KIND, owed.read), (credit_folder(settings), credit.KIND, credit.read))
+    for folder, kind, read in kinds:
+        for path in journal.all_set_aside(folder, kind):
+            lines = ", ".join(map(str, read(path)[-1])) or "none, now"
+            found = f"lines of {path} cannot be read ({lines}): what they say is not in the books; the others are"
+            mend = (
+                "compare the lines with the log, which has each settlement in full. Mend them or take them out, rename "
+                f"the file to {path.with_suffix('').name}, and restart pertoken; or move the file away to go on without"
+            )
+            yield Finding("unreadable settlements", ok=False, found=found, mend=mend)
 
 
 def _accounts(full: list[tuple[str, str]]) -> Finding:

@@ -125,6 +125,7 @@ class Committer:
         self._waiting: collections.deque[_Waiting] = collections.deque()
         self._owed = Owed() if owed is None else owed
         self._closed_to: dict[str, str] = {}  # provider -> why no call goes there
+        self._unreadable: str | None = None  # which file of what is owed has lines that cannot be read
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._tries = 0  # to begin a batch while another process is writing
         self._busy = False  # a batch is on its way, or about to begin
@@ -153,8 +154,8 @@ class Committer:
 
     @property
     def cannot_settle(self) -> str | None:
-        """Why calls to some provider could not be settled and are refused, None while all can be."""
-        return next(iter(self._closed_to.values()), None)
+        """Why calls to some provider could not be settled and are refused, or what is owed cannot be read, or None."""
+        return next(iter(self._closed_to.values()), self._unreadable)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read the directory and start the thread. Raises StoreFailed when the database cannot be read.
@@ -380,6 +381,7 @@ class Committer:
     def _look_around(self) -> None:
         """Settle what is owed, read a changed directory, keep our holds alive; one process does the rest for all."""
         self._pay_owed()
+        self._look_for_unreadable()
         now_us = self._now_us()
         try:
             if self.failure is not None:
@@ -395,6 +397,11 @@ class Committer:
             self._note(failure)
         else:
             self.failure = None
+
+    def _look_for_unreadable(self) -> None:
+        """See whether a file of what is owed has lines that cannot be read, which only a person can mend."""
+        found = [*self._owed.unreadable, *(() if self._credit is None else self._credit.unreadable)]
+        self._unreadable = f"{found[0]} has lines that cannot be read; see: pertoken doctor" if found else None
 
     def _keep_alive(self, now_us: int) -> None:
         """Put off the expiry of our holds: they expire when we stop doing so, or when no call can be behind them."""

@@ -15,7 +15,9 @@ import msgspec
 
 from pertoken.core.ledger import Hold, Settle
 from pertoken.store.commands import UNREADABLE, read_hold, read_settle
-from pertoken.store.journal import Journal
+from pertoken.store.journal import Journal, all_set_aside, set_aside, whole_lines
+
+KIND = "credit"
 
 log = logging.getLogger("pertoken.store")
 
@@ -36,11 +38,17 @@ class CreditLine:
 
     def __init__(self, folder: Path, owner: str, limit_picos: int) -> None:
         """Files are in `folder`; `owner` names this process, and no other process ever."""
-        self._journal = Journal(folder, owner, "credit")
+        self._journal = Journal(folder, owner, KIND)
         self._limit_picos = limit_picos
         self._granted: dict[str, int] = {}  # hold id -> picos, settled or not, until the books have it
         self._inherited: dict[int, set[str]] = {}  # files of dead processes -> what of them is not posted yet
         self._paths: dict[int, Path] = {}
+        self._damaged: set[Path] = set()  # of these the files with lines that cannot be read
+
+    @property
+    def unreadable(self) -> list[Path]:
+        """Files with lines that nobody can read: what they say is owed as well."""
+        return [*all_set_aside(self._journal.path.parent, KIND), *sorted(self._damaged)]
 
     @property
     def left_picos(self) -> int:
@@ -51,7 +59,11 @@ class CreditLine:
         """Return the settlements that processes before this one could not post."""
         found = []
         for file, path in self._journal.take_over():
-            unposted = self._unposted(path)
+            unposted, lost, unreadable = read(path)
+            for hold_id in lost:
+                log.error("%s was served on credit and its process ended before it knew what it cost", hold_id)
+            if unreadable:
+                self._damaged.add(path)
             self._paths[file], self._inherited[file] = path, {one.hold_id for one in unposted}
             found += unposted
             self._forget_done()
@@ -88,7 +100,12 @@ class CreditLine:
 
     def _forget_done(self) -> None:
         for file in [file for file, unposted in self._inherited.items() if not unposted]:
-            self._paths.pop(file).unlink(missing_ok=True)
+            path = self._paths.pop(file)
+            if path in self._damaged:
+                set_aside(path)
+                self._damaged.remove(path)
+            else:
+                path.unlink(missing_ok=True)
             os.close(file)
             del self._inherited[file]
 
@@ -99,24 +116,26 @@ class CreditLine:
             log.error("credit cannot be recorded, so none is given: %s", error)  # noqa: TRY400 - the reason says it all
             return False
 
-    @staticmethod
-    def _unposted(path: Path) -> list[Settle]:
-        granted: set[str] = set()
-        settled: dict[str, Settle] = {}
-        for text in path.read_bytes().splitlines():
-            try:
-                line = _read.decode(text)
-                hold = None if line.granted is None else read_hold(line.granted)
-                settle = None if line.settled is None else read_settle(line.settled)
-            except (msgspec.DecodeError, *UNREADABLE):  # the process died while it wrote: nothing followed from it
-                log.error("a line of %s cannot be read", path)  # noqa: TRY400 - expected after a crash
-                continue
-            if hold is not None:
-                granted.add(hold.hold_id)
-            elif settle is not None:
-                settled[settle.hold_id] = settle
-            elif line.released is not None:
-                granted.discard(line.released)
-        for hold_id in sorted(granted - settled.keys()):
-            log.error("%s was served on credit and its process ended before it knew what it cost", hold_id)
-        return list(settled.values())
+
+def read(path: Path) -> tuple[list[Settle], list[str], list[int]]:
+    """Return the settlements in a file, the holds without one, and the numbers of the lines that cannot be read."""
+    granted: set[str] = set()
+    settled: dict[str, Settle] = {}
+    unreadable: list[int] = []
+    for number, text in whole_lines(path):
+        try:
+            line = _read.decode(text)
+            hold = None if line.granted is None else read_hold(line.granted)
+            settle = None if line.settled is None else read_settle(line.settled)
+        except (msgspec.DecodeError, *UNREADABLE):
+            unreadable.append(number)
+            continue
+        if hold is not None:
+            granted.add(hold.hold_id)
+        elif settle is not None:
+            settled[settle.hold_id] = settle
+        elif line.released is not None:
+            granted.discard(line.released)
+        else:
+            unreadable.append(number)
+    return list(settled.values()), sorted(granted - settled.keys()), unreadable

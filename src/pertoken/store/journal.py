@@ -1,12 +1,18 @@
 """A file of lines for what the database cannot take now: each process has one of its own, locked while it lives.
 
-A line is on disk before anything goes on. What a dead process left is found by the next one that starts.
+A line is on disk before anything goes on. What a dead process left is found by the next one that starts. A file with
+lines that cannot be read is set aside and never removed: a person has to look at it.
 """
 
 import fcntl
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+UNREADABLE_END = ".unreadable"  # of the name of a file that was set aside
+
+log = logging.getLogger("pertoken.store")
 
 
 class Journal:
@@ -26,9 +32,15 @@ class Journal:
             self.file = os.open(self.path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
             fcntl.flock(self.file, fcntl.LOCK_EX)
             _flush_names(self._folder)
+        size = os.fstat(self.file).st_size
         text = line + b"\n"
-        whole = os.write(self.file, text) == len(text)
-        os.fsync(self.file)
+        whole = False
+        try:
+            whole = os.write(self.file, text) == len(text)
+        finally:
+            if not whole:  # or the next line would be the end of this one
+                os.ftruncate(self.file, size)
+            os.fsync(self.file)
         return whole
 
     def remove(self) -> None:
@@ -51,6 +63,29 @@ class Journal:
                 yield file, path
             else:
                 os.close(file)
+
+
+def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file with their numbers, empty ones left out.
+
+    What has no line end was cut off while it was written: its process died before anything followed from it.
+    """
+    *lines, rest = path.read_bytes().split(b"\n")
+    if rest:
+        log.warning("the last line of %s was cut off while it was written: nothing followed from it", path)
+    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def set_aside(path: Path) -> None:
+    """Keep a file that has lines nobody can read, under a name that says so."""
+    kept = path.with_name(path.name + UNREADABLE_END)
+    log.error("%s has lines that cannot be read and is kept as %s; see: pertoken doctor", path, kept.name)
+    path.rename(kept)
+
+
+def all_set_aside(folder: Path, kind: str) -> Sequence[Path]:
+    """Return the files that were set aside, by any process."""
+    return sorted(folder.glob(f"*.{kind}{UNREADABLE_END}"))
 
 
 def _is_free(file: int) -> bool:

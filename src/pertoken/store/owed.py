@@ -15,7 +15,7 @@ import msgspec
 
 from pertoken.core.ledger import Settle, Void
 from pertoken.store.commands import UNREADABLE, read_settle, read_void
-from pertoken.store.journal import Journal
+from pertoken.store.journal import Journal, all_set_aside, set_aside, whole_lines
 
 KIND = "owed"
 RETRY_US = 60 * 1_000_000  # between two tries of what was parked
@@ -61,6 +61,7 @@ class Owed:
         self._journal = None if folder is None else Journal(folder, owner, KIND)
         self._owing: dict[str, Owing] = {}  # by hold
         self._tried_at_us = 0
+        self._damaged: list[Path] = []  # files that could not be set aside yet
 
     def __len__(self) -> int:
         """Return how much is owed."""
@@ -74,11 +75,22 @@ class Owed:
     def take_over(self) -> None:
         """Take what processes before this one could not post."""
         for file, path in () if self._journal is None else self._journal.take_over():
-            left = read(path)
+            left, unreadable = read(path)
             kept = [self.keep(*one) for one in left.values()]
-            if all(kept):
+            if not all(kept):
+                self._damaged += [path] if unreadable else []
+            elif unreadable:
+                set_aside(path)
+            else:
                 path.unlink(missing_ok=True)
             os.close(file)
+
+    @property
+    def unreadable(self) -> list[Path]:
+        """Files with lines that nobody can read: what they say is owed as well."""
+        if self._journal is None:
+            return []
+        return [*all_set_aside(self._journal.path.parent, KIND), *(path for path in self._damaged if path.exists())]
 
     def keep(self, command: Ending, reason: str, parked: bool = False) -> bool:
         """Keep what is owed; tell whether it is on disk."""
@@ -120,21 +132,24 @@ class Owed:
             return False
 
 
-def read(path: Path) -> dict[str, Owing]:
-    """Return what a file says is owed, by hold."""
+def read(path: Path) -> tuple[dict[str, Owing], list[int]]:
+    """Return what a file says is owed, by hold, and the numbers of the lines that cannot be read."""
     owing: dict[str, Owing] = {}
-    for text in path.read_bytes().splitlines():
+    unreadable: list[int] = []
+    for number, text in whole_lines(path):
         try:
             line = _read.decode(text)
             command = _command(line)
-        except (msgspec.DecodeError, *UNREADABLE):  # the process died while it wrote
-            log.error("a line of %s cannot be read", path)  # noqa: TRY400 - expected after a crash
+        except (msgspec.DecodeError, *UNREADABLE):
+            unreadable.append(number)
             continue
         if command is not None:
             owing[command.hold_id] = Owing(command, line.reason, line.parked)
         elif line.posted is not None:
             owing.pop(line.posted, None)
-    return owing
+        else:
+            unreadable.append(number)
+    return owing, unreadable
 
 
 def _command(line: _Line) -> Ending | None:
@@ -148,7 +163,7 @@ def read_all(folder: Path) -> Sequence[tuple[Path, Owing]]:
     found = []
     for path in sorted(folder.glob(f"*.{KIND}")):
         try:
-            found += [(path, one) for one in read(path).values()]
+            found += [(path, one) for one in read(path)[0].values()]
         except FileNotFoundError:  # it was all posted just now
             continue
     return found
