@@ -81,6 +81,7 @@ class Reading(NamedTuple):
     alternatives: "tuple[Used, ...]" = ()  # what may be meant just as well: what is charged is the dearest of all
     attributes: tuple[tuple[str, str], ...] = ()  # as served: other conditions of prices
     seconds: Decimal | None = None  # of sound, exactly; `quantities` has them rounded up to whole ones
+    doubtful_cost: Decimal | None = None  # in USD: what may be meant where no cost is stated as it should be
 
 
 def leaves(quantities: Quantities) -> dict[str, int]:

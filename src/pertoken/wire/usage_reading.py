@@ -129,6 +129,7 @@ def torn(why: str, readings: Sequence[Reading]) -> Reading:
     filled = list({tuple(sorted(one.quantities.items())): one for one in _filled(used)}.values())
     filled.sort(key=lambda one: sum(one.quantities.get(side, 0) for side in _SIDES), reverse=True)
     costs = [reading.reported_cost for reading in readings if reading.reported_cost is not None]
+    doubtful = [reading.doubtful_cost for reading in readings if reading.doubtful_cost is not None]
     cut = any(one.completeness is Completeness.PARTIAL and _is_known(one.quantities or {}) for one in readings)
     return last._replace(
         quantities=filled[0].quantities,
@@ -137,6 +138,7 @@ def torn(why: str, readings: Sequence[Reading]) -> Reading:
         contradiction=why,
         parts=filled[0].parts,
         reported_cost=max(costs, default=None),
+        doubtful_cost=max(doubtful, default=None),
         note=None,
         alternatives=tuple(filled[1:]),
     )
@@ -190,17 +192,17 @@ def _mended(raw: bytes, usage: dict[str, Any], why: str, how: _How) -> Reading:
     origin = _as_served(usage, how.origin)
     mended = usage_repair.mend(how.rows, usage, how.counted)
     told: dict[str, Decimal] = {}
-    decided = mended.decided
+    decided, doubtful = mended.decided, None
     try:
         told = usage_table.stated(how.rows, raw)
     except Contradiction:
-        decided = False
+        decided, doubtful = False, usage_table.doubtful_cost(how.rows, raw)
     seconds = told.get("seconds")
     if seconds is not None:
         found = [one._replace(quantities={**one.quantities, "seconds": ceil(seconds)}) for one in mended.found]
         mended = mended._replace(found=tuple(found) or (usage_repair.Found({"seconds": ceil(seconds)}, usage),))
     if not mended.found:
-        return doubt(why, raw, origin)._replace(reported_cost=told.get("reported_cost"))
+        return doubt(why, raw, origin)._replace(reported_cost=told.get("reported_cost"), doubtful_cost=doubtful)
     used = [Used(one.quantities, () if how.parts is None else how.parts(one.usage)) for one in mended.found]
     model, tier, response_id, speed, region, attributes = origin
     known = not how.partial and _is_known(used[0].quantities)
@@ -220,6 +222,7 @@ def _mended(raw: bytes, usage: dict[str, Any], why: str, how: _How) -> Reading:
         tuple(one for one in used[1:] if not known or _is_known(one.quantities)),
         attributes,
         seconds,
+        doubtful,
     )
 
 

@@ -20,6 +20,9 @@ _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _decimal = msgspec.json.Decoder(float_hook=Decimal)  # exact: what is written as 0.1 is a tenth
 
 _DIGITS = re.compile(r"\d{1,12}", re.ASCII)
+_PLAIN = re.compile(r"\d{1,12}(\.\d{1,30})?([eE][-+]?\d{1,2})?", re.ASCII)
+COST = "reported_cost"  # the name of rows that state a cost
+TOTAL = "total_cost"  # beside the parts of a cost, their sum
 
 Path = tuple[str, ...]
 Term = tuple[Path, ...]  # the first number found at one of these paths
@@ -210,12 +213,45 @@ def stated(rows: Table, raw: bytes) -> dict[str, Decimal]:
         if value is None or row.name in found or not _is_for(row, usage):
             continue
         if isinstance(value, dict):  # of another row's path
+            if row.name == COST and _parts(value):
+                raise Contradiction(f"{'.'.join(row.path)} has parts and no total")
             continue
         if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= QUANTITY_MAX:
             raise Contradiction(f"{'.'.join(row.path)} is no amount: {value!s:.80}")
         amount = Decimal(value)
         found[row.name] = amount.scaleb(row.exponent, _EXACT).normalize(_EXACT) if row.exponent else amount
     return found
+
+
+def doubtful_cost(rows: Table, raw: bytes) -> Decimal | None:
+    """Return the most that a usage object may mean where it states no cost as it should: a text, or parts alone."""
+    if not states(rows, raw):
+        return None
+    try:
+        usage = _decimal.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    found = []
+    for row in rows.stated:
+        value = _at(row.path, usage) if row.name == COST and _is_for(row, usage) else None
+        amount = sum(_parts(value)) if isinstance(value, dict) else _amount(value)
+        if amount:
+            found.append(Decimal(amount).scaleb(row.exponent, _EXACT))
+    return max(found, default=None)
+
+
+def _parts(cost: Mapping[str, Any]) -> list[Decimal]:
+    """Return the parts of a cost, as Perplexity names them."""
+    amounts = (_amount(value) for name, value in cost.items() if name.endswith("_cost") and name != TOTAL)
+    return [amount for amount in amounts if amount is not None]
+
+
+def _amount(value: Any) -> Decimal | None:
+    """Return the amount that a number or a plain decimal in a text may mean."""
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        value = Decimal(value)
+    is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
+    return Decimal(value) if is_number and 0 <= value <= QUANTITY_MAX else None
 
 
 def _is_for(row: Stated, usage: Any) -> bool:

@@ -84,7 +84,7 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         occurred_at_us=request.opened_at_us,
         recorded_at_us=world.clock.now_us(),
         opened_at_us=request.opened_at_us,
-        status=_status(reading, charged),
+        status=_status(reading, charged, world.ledger.prices.charges_as_stated(served.provider)),
         completeness=completeness,
         quantities=quantities,
         currency=charged.currency,
@@ -130,10 +130,15 @@ def _attributes(request: Request, reading: Reading) -> Conditions:
     return tuple(sorted({**dict(request.facts.attributes), **dict(reading.attributes)}.items()))
 
 
-def _status(reading: Reading, charged: Charge) -> EventStatus:
+def _status(reading: Reading, charged: Charge, as_stated: bool) -> EventStatus:
     """Return whether the event has a cost: one that is a guess at contradictory numbers is marked as that."""
+    is_doubted = as_stated and reading.doubtful_cost is not None
     is_guess = reading.contradiction is not None and reading.quantities is not None and not charged.is_stated
-    return EventStatus.CONTRADICTORY if is_guess and charged.status is EventStatus.PRICED else charged.status
+    return (
+        EventStatus.CONTRADICTORY
+        if (is_guess or is_doubted) and charged.status is EventStatus.PRICED
+        else charged.status
+    )
 
 
 def _with_requests(quantities: Quantities, lines: Sequence[tuple[str, int, str, int]]) -> Quantities:
@@ -146,10 +151,14 @@ def _readings(reading: Reading) -> tuple[Used, ...]:
     """Return all that may be meant by what the provider said; nothing where it said nothing that can be used."""
     if reading.quantities is None:
         return ()
-    said = (Used(reading.quantities, reading.parts), *reading.alternatives)
-    return (
-        tuple(one._replace(stated=reading.reported_cost) for one in said) if reading.reported_cost is not None else said
-    )
+    return _with_costs((Used(reading.quantities, reading.parts), *reading.alternatives), reading)
+
+
+def _with_costs(said: tuple[Used, ...], reading: Reading) -> tuple[Used, ...]:
+    """Return what was used with the cost that was stated; where that is in doubt, with each that may be meant."""
+    cost, doubtful = reading.reported_cost, reading.doubtful_cost
+    stated = said if cost is None else tuple(one._replace(stated=cost) for one in said)
+    return stated if doubtful is None else (*stated, *(one._replace(stated=doubtful) for one in said))
 
 
 async def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World) -> tuple[Used, ...]:
@@ -168,7 +177,7 @@ def _count(request: Request, holding: Holding, relayed: Relayed, world: World) -
     output = world.tokenizers.count_text(request.family, relayed.text or "").tokens
     if not isinstance(relayed.failure, Outran):
         output = min(output, most["output_tokens"])
-    readings = _readings(relayed.reading) or (Used({}, stated=relayed.reading.reported_cost),)
+    readings = _readings(relayed.reading) or _with_costs((Used({}),), relayed.reading)
     counted = {"output_tokens": output}
     if any("input_tokens" not in one.quantities for one in readings):
         counted["input_tokens"] = min(_count_input(request, holding, world), most["input_tokens"])
