@@ -355,3 +355,59 @@ def test_what_extract_writes_is_what_rate_reads(pertoken: Pertoken) -> None:
     (rated,) = pertoken.lines("rate", stdin=read)
 
     assert (rated["status"], rated["cost"]) == ("priced", "0.00205")
+
+
+STATING = [("openrouter", "openai/gpt-4o-mini"), ("xai", "grok-4.3"), ("openrouter", "nobody/knows-this")]
+
+
+@pytest.mark.parametrize(("provider", "model"), STATING)
+def test_rate_charges_what_is_stated_as_ingest_does(
+    pertoken: Pertoken, write_lines: WriteLines, provider: str, model: str
+) -> None:
+    """Who charges as stated is charged that, rounded up, and the price book's figure stands beside it."""
+    usage = {"input_tokens": 20, "output_tokens": 50}
+    line = stated(id="e1", provider=provider, model=model, usage={**usage, "reported_cost": "0.0160614000001"})
+    (rated,) = pertoken.lines("rate", stdin=[line])
+    (by_book,) = pertoken.lines("rate", stdin=[{**line, "usage": usage}])
+    pertoken("ingest", write_lines(line))
+    explained = pertoken.json("explain", "e1")
+
+    assert rated["cost"] == explained["cost"] == "0.016061400001"
+    assert [(one["unit"], one["price_id"], one["amount"]) for one in rated["lines"]] == [
+        ("reported", "reported", rated["cost"])
+    ]
+    beside = explained["price_book"]
+    assert (beside is None) is ("price_book" not in rated) is (by_book["status"] == "unpriced")
+    if beside is not None:
+        assert rated["price_book"]["cost"] == beside["cost"] == by_book["cost"]
+        assert rated["price_book"]["difference"] == beside["difference"]
+        assert rated["price_book"]["lines"] == by_book["lines"]
+
+
+def test_rate_leaves_a_statement_of_others(bare: Pertoken) -> None:
+    """What a provider states that is charged by the price book changes nothing; one that is no amount is an error."""
+    found = bare.lines(
+        "rate", stdin=[stated(usage={"input_tokens": 1_000_000, "reported_cost": cost}) for cost in ("9", "x")], code=1
+    )
+
+    assert (found[0]["cost"], "price_book" in found[0]) == ("0.15", False)
+    assert found[1]["error"]["code"] == "invalid_line"
+
+
+def test_rate_passes_on_why_there_is_no_usage(bare: Pertoken) -> None:
+    """What `extract` could not read, and a provider's error, are errors with their reason, not lines of no shape."""
+    answers: list[dict[str, Any]] = [
+        {"body": {"error": {"message": "slow down", "type": "rate_limit"}}},
+        {"body": {"model": "gpt-4o-mini", "usage": {"prompt_tokens": "x"}}},
+        {"body": {"model": "gpt-4o-mini", "choices": []}},
+        {"body": {"model": "gpt-4o-mini", "usage": {"prompt_tokens": 1_000_000, "completion_tokens": 0}}},
+    ]
+    lines = [{"id": at, "api": "openai.chat", "provider": "openai", **one} for at, one in enumerate(answers)]
+    read = bare.lines("extract", stdin=lines, code=1)
+    found = bare.lines("rate", stdin=[read[1], read[0], *read[2:]], code=1)
+
+    assert [one["id"] for one in found] == [1, 0, 2, 3]
+    assert [one["error"]["code"] for one in found[:3]] == ["contradictory_usage", "no_usage", "no_usage"]
+    assert found[0]["error"]["message"] == "line 1: prompt_tokens is no count: 'x'"
+    assert "has no usage" in found[1]["error"]["message"]
+    assert found[3]["cost"] == "0.15"

@@ -87,7 +87,7 @@ def rate(db: str | None, *, free_quotas: bool) -> None:
     from pertoken.core.usage import Contradiction  # noqa: PLC0415 - keeps --help fast
     from pertoken.services.ingest import NotAnEvent  # noqa: PLC0415
     from pertoken.services.pricing import FreeUse  # noqa: PLC0415
-    from pertoken.services.rate import rate_usage  # noqa: PLC0415
+    from pertoken.services.rate import HasNoUsage, rate_usage  # noqa: PLC0415
 
     book, at_us, free = _price_book(db), now_us(), FreeUse() if free_quotas else None
 
@@ -96,6 +96,8 @@ def rate(db: str | None, *, free_quotas: bool) -> None:
             return rate_usage(line.fields, book, at_us, free)
         except NotAnEvent as error:
             raise BadLine("invalid_line", str(error)) from error
+        except HasNoUsage as error:
+            raise BadLine(error.code, str(error)) from error
         except Contradiction as error:
             raise BadLine("contradictory_usage", str(error)) from error
 

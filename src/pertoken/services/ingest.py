@@ -217,7 +217,7 @@ def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]
         raise NotAnEvent("usage is empty: what is unknown is not counted as nothing")
     return Reported(
         line, source, event_id, occurred_at_us, attribution, quantities, _text(said, "service_tier"), batch,
-        _text(said, "speed"), _text(said, "region"), _stated(said.get("usage")),
+        _text(said, "speed"), _text(said, "region"), read_stated(said.get("usage")),
         read_parts(said.get("by_model"), model, quantities),
     )  # fmt: skip
 
@@ -256,7 +256,7 @@ def _said(record: Reported) -> tuple[Any, ...]:
     return record[2:end]
 
 
-def _stated(usage: object) -> Decimal | None:
+def read_stated(usage: object) -> Decimal | None:
     """Return the cost that a usage object states. Raises NotAnEvent where it is no amount."""
     value = usage.get(STATED) if isinstance(usage, dict) else None
     if value is None:

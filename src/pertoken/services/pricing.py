@@ -128,19 +128,19 @@ def _dearest(rates: Iterable[tuple[Quantities, list[Dearest]]], charged: Charge,
     return max(
         sum(amount for amount in amounts if amount is not None),
         charged.cost_picos if charged.currency == currency else 0,
-        _picos(used.stated) if used.stated is not None and currency == STATED_IN else 0,
+        stated_picos(used.stated) if used.stated is not None and currency == STATED_IN else 0,
     )
 
 
 def _as_stated(charged: Charge, stated: Decimal) -> Charge:
     """Return the charge that the provider states, with what the price book says beside it."""
-    amount_picos = _picos(stated)
+    amount_picos = stated_picos(stated)
     lines = ((REPORTED, 1, REPORTED, amount_picos),)
     by_book = charged.lines if charged.status is EventStatus.PRICED and charged.currency == STATED_IN else ()
     return Charge(EventStatus.PRICED, STATED_IN, amount_picos, lines, charged.reason, by_book)
 
 
-def _picos(stated: Decimal) -> int:
+def stated_picos(stated: Decimal) -> int:
     """Return a stated cost in picos; what is finer is rounded up."""
     return int(stated.scaleb(pico_digits(STATED_IN)).to_integral_value(ROUND_CEILING))
 

@@ -1,5 +1,6 @@
 """Pricing one stated usage, as `pertoken rate` answers it."""
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from fractions import Fraction
@@ -11,22 +12,63 @@ import msgspec
 
 from pertoken.core import rating
 from pertoken.core.conditions import Conditions, Context, context
-from pertoken.core.money import format_amount
+from pertoken.core.money import format_amount, parse_amount
 from pertoken.core.periods import NotATime, parse_time
 from pertoken.core.price_book import PriceBook
-from pertoken.core.rates import Rates
+from pertoken.core.rates import REPORTED, Rates
 from pertoken.core.rating import Rated
-from pertoken.core.usage import QUANTITY_MAX
+from pertoken.core.usage import QUANTITY_MAX, Completeness
 from pertoken.services.explain import line_fields
-from pertoken.services.ingest import NotAnEvent, read_parts, read_quantities
-from pertoken.services.pricing import FreeUse
+from pertoken.services.ingest import NotAnEvent, read_parts, read_quantities, read_stated
+from pertoken.services.pricing import STATED_IN, FreeUse, stated_picos
+
+_LINE = re.compile(r"^line \d+: ")  # where `extract` saw it; whoever rates says where it stands now
+
+
+class HasNoUsage(ValueError):
+    """A line of `extract` that has no usage to price: an error of its own, or an answer that carried none."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 def rate_usage(fields: Mapping[str, Any], book: PriceBook, now_us: int, free: FreeUse | None) -> dict[str, Any]:
     """Return status, cost and lines of a usage at its time (now, where it names none); nothing is `free` without it.
 
-    Raises NotAnEvent where the line is not well formed, Contradiction where its usage contradicts itself.
+    Where the provider charges as it states, and the line says what, that is the cost; the price book's stands beside.
+    Raises NotAnEvent where the line is not well formed, HasNoUsage where it says that there is no usage, Contradiction
+    where its usage contradicts itself.
     """
+    _check_extracted(fields)
+    provider, model, usage = fields.get("provider"), fields.get("model"), fields.get("usage")
+    stated = read_stated(usage)
+    if stated is not None and isinstance(provider, str) and book.charges_as_stated(provider):
+        by_book = _by_book(fields, book, now_us, free) if isinstance(model, str) else None
+        return _as_stated(stated_picos(stated), by_book)
+    return _by_book(fields, book, now_us, free)
+
+
+def _check_extracted(fields: Mapping[str, Any]) -> None:
+    error = fields.get("error")
+    if isinstance(error, dict) and fields.get("usage") is None:
+        said = _LINE.sub("", str(error.get("message", "no message")))
+        raise HasNoUsage(str(error.get("code", "error")), said)
+    if fields.get("completeness") == Completeness.MISSING and not fields.get("usage"):
+        raise HasNoUsage("no_usage", "the answer has no usage: it is an error, or was cut off before its end")
+
+
+def _as_stated(cost_picos: int, by_book: dict[str, Any] | None) -> dict[str, Any]:
+    cost = format_amount(cost_picos, STATED_IN)
+    line = {"unit": REPORTED, "quantity": 1, "unit_price_per_million": None, "amount": cost, "price_id": REPORTED}
+    rated: dict[str, Any] = {"status": "priced", "currency": STATED_IN, "cost": cost, "lines": [line]}
+    if by_book is None or by_book["status"] != "priced" or by_book["currency"] != STATED_IN:
+        return rated
+    difference = format_amount(cost_picos - parse_amount(by_book["cost"], STATED_IN), STATED_IN)
+    return {**rated, "price_book": {"cost": by_book["cost"], "difference": difference, "lines": by_book["lines"]}}
+
+
+def _by_book(fields: Mapping[str, Any], book: PriceBook, now_us: int, free: FreeUse | None) -> dict[str, Any]:
     provider, model = fields.get("provider"), fields.get("model")
     if not isinstance(provider, str) or not isinstance(model, str):
         raise NotAnEvent("provider and model must be texts")
