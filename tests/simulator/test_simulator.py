@@ -53,6 +53,34 @@ def test_a_gemini_stream_without_events_is_one_json_array() -> None:
     assert len(msgspec.json.decode(b"".join(piece.data for piece in reply.pieces))) == len(reply.pieces)
 
 
+@pytest.mark.parametrize(
+    ("header", "stated"),
+    [
+        ("0.0160614", {"cost": 0.0160614}),
+        ("cost_in_usd_ticks=160614000", {"cost_in_usd_ticks": 160614000}),
+        ("cost.total_cost=0.5", {"cost": {"total_cost": 0.5}}),
+        ('"0.5"', {"cost": "0.5"}),
+    ],
+)
+def test_a_cost_is_stated_as_asked(header: str, stated: dict[str, object]) -> None:
+    """The usage of every format that knows a cost has the field, whole and at the end of its stream."""
+    request = {**CHAT, "stream": True, "stream_options": {"include_usage": True}, "input": "hi", "max_tokens": 9}
+    behaviour = read({"x-sim-cost": header})
+    for api in (openai_chat, openai_responses, anthropic_messages):
+        reply = api.reply(request, b"{}", behaviour)
+        usage = msgspec.json.decode(reply.body)["usage"]
+
+        assert {name: usage[name] for name in stated} == stated
+        assert next(iter(stated)).encode() in b"".join(piece.data for piece in reply.pieces)
+
+
+@pytest.mark.parametrize("header", ["much", "cost=", "=", "cost={}", "true", "cost=[1]"])
+def test_a_cost_that_is_none_is_refused(header: str) -> None:
+    """What is no amount is said."""
+    with pytest.raises(BadBehaviour, match="x-sim-cost must be an amount"):
+        read({"x-sim-cost": header})
+
+
 def test_behaviour_headers() -> None:
     """Headers choose the behaviour; unknown faults and numbers that are none are refused."""
     asked = read({"x-sim-fault": "http_500*2", "x-sim-output-tokens": "5", "x-sim-latency-ms": "20"})

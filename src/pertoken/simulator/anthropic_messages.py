@@ -78,6 +78,7 @@ def _usage(used: Used, behaviour: Behaviour, *, one_hour: bool) -> dict[str, Any
         "output_tokens": used.output_tokens,
         "output_tokens_details": {"thinking_tokens": used.reasoning_tokens},
         "service_tier": behaviour.service_tier or "standard",
+        **behaviour.cost,
     }
 
 

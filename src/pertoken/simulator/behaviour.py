@@ -1,7 +1,9 @@
 """How one answer is to behave, as the request's headers ask."""
 
 from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
 
 FAULTS = (
     "http_500", "http_429", "stall", "cut_midstream", "no_usage", "garbage_usage", "wrong_model", "double_usage",
@@ -24,6 +26,7 @@ class Behaviour(NamedTuple):
     fault_times: int | None = None
     count_percent: int = 100  # of the input that the model's tokenizer makes
     byte_percent: int | None = None  # the input is so much of the texts' bytes instead
+    cost: Mapping[str, Any] = {}  # what the usage object states as the cost, in the provider's own field
 
 
 class BadBehaviour(ValueError):
@@ -47,7 +50,25 @@ def read(headers: Mapping[str, str]) -> Behaviour:
         int(times) if times.isdigit() else None,
         _count(headers, "x-sim-count-percent", 100),
         _count(headers, "x-sim-byte-percent", None),
+        _cost(headers.get("x-sim-cost", "")),
     )
+
+
+def _cost(text: str) -> dict[str, Any]:
+    """Return "0.016" as OpenRouter's field, and "cost_in_usd_ticks=160" or "cost.total_cost=0.016" by name."""
+    if not text:
+        return {}
+    path, _, amount = text.rpartition("=")
+    try:
+        is_amount = type(msgspec.json.decode(amount)) in {int, float, str}
+    except msgspec.DecodeError:
+        is_amount = False
+    if not is_amount:
+        raise BadBehaviour(f"x-sim-cost must be an amount, or FIELD=AMOUNT: {text!r}")
+    stated: Any = msgspec.Raw(amount.encode())  # with all its digits
+    for name in reversed((path or "cost").split(".")):
+        stated = {name: stated}
+    return dict(stated)
 
 
 def _count(headers: Mapping[str, str], name: str, default: T) -> int | T:

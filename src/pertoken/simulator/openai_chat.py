@@ -72,6 +72,7 @@ def _usage(used: Used, behaviour: Behaviour) -> dict[str, Any] | None:
         "total_tokens": used.input_tokens + used.output_tokens,
         "prompt_tokens_details": {"cached_tokens": used.cache_read_tokens, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": used.reasoning_tokens, "audio_tokens": 0},
+        **behaviour.cost,
     }
 
 

@@ -71,6 +71,7 @@ def _usage(used: Used, behaviour: Behaviour) -> dict[str, Any] | None:
         "output_tokens": used.output_tokens,
         "output_tokens_details": {"reasoning_tokens": used.reasoning_tokens},
         "total_tokens": used.input_tokens + used.output_tokens,
+        **behaviour.cost,
     }
 
 
