@@ -361,8 +361,8 @@ class Archive(Protocol):
     def events_by_time(self, since_us: int, until_us: int) -> Iterator[Event]:
         """Yield the events that occurred in [since, until), in the order they occurred. Raises EventsArchived."""
 
-    def live_events(self) -> Iterator[Event]:
-        """Yield the events that are not archived, in the order they occurred."""
+    def live_events(self, span: tuple[int, int] | None = None) -> Iterator[Event]:
+        """Yield the events, of the span alone if said, that are not archived, in the order they occurred."""
 
     def search_events(self, asked: Search) -> list[Posted]:
         """Return the newest events that fit, by when they occurred, the newest first."""

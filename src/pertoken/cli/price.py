@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from pertoken.cli.price_sources import conditions_text, diff, import_
+from pertoken.cli.price_stated import stated
 from pertoken.cli.session import (
     Refused,
     database,
@@ -37,6 +38,7 @@ def price() -> None:
 
 price.add_command(import_)
 price.add_command(diff)
+price.add_command(stated)
 
 
 @price.command()

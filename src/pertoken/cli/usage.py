@@ -21,7 +21,8 @@ COUNTS = {
 }
 
 
-def _range_options(command: Any) -> Any:
+def range_options(command: Any) -> Any:
+    """Give a command the options of a report over a range of time."""
     for option in (
         json_option,
         db_option,
@@ -37,40 +38,40 @@ def _range_options(command: Any) -> Any:
 @click.option(
     "--by", default="model", show_default=True, help="Dimensions, such as model,key,team,customer,tag:x,day,hour."
 )
-@_range_options
+@range_options
 def usage(by: str, since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:  # noqa: PLR0917 - click passes each option by name
     """Show who used what and what it cost: by default today and the last 7 days, by model."""
     _report(tuple(part.strip() for part in by.split(",") if part.strip()), since, until, zone, db, as_json=as_json)
 
 
 @click.command()
-@_range_options
+@range_options
 def daily(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:
     """Show usage by day."""
     _report(("day",), since, until, zone, db, as_json=as_json)
 
 
 @click.command()
-@_range_options
+@range_options
 def weekly(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:
     """Show usage by week (ISO 8601), the last 8 of them by default."""
     _report(("week",), since, until, zone, db, as_json=as_json, days=56)
 
 
 @click.command()
-@_range_options
+@range_options
 def monthly(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:
     """Show usage by month, the last 12 of them by default."""
     _report(("month",), since, until, zone, db, as_json=as_json, days=365)
 
 
 @click.command()
-@_range_options
+@range_options
 def session(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:
     """Show usage by conversation, the dearest first."""
     from pertoken.services import reports  # noqa: PLC0415 - keeps --help fast
 
-    chosen, start_us, end_us = _range(since, until, zone, db, 7)
+    chosen, start_us, end_us = chosen_range(since, until, zone, db, 7)
     with archive(db) as stored:
         report = reports.sessions(stored, start_us, end_us, chosen)
         newest = None if report["rows"] else _newest_day(stored)
@@ -101,7 +102,7 @@ def _report(
         if not is_report_dimension(dimension):
             known = "model, provider, key, team, customer, user, tag:NAME, hour, day, week, month"
             raise click.BadParameter(f"unknown dimension {dimension!r}; use {known}", param_hint="--by")
-    chosen, start_us, end_us = _range(since, until, zone, db, days)
+    chosen, start_us, end_us = chosen_range(since, until, zone, db, days)
     with archive(db) as stored:
         report = reports.usage(stored, start_us, end_us, by, chosen)
         names = {key.key_id: key.name for key in stored.list_keys()} if "key" in by else {}
@@ -117,7 +118,7 @@ def _report(
         rows = [{**row, **{dimension: _value(row, dimension) for dimension in by}} for row in report["rows"]]
         columns = {dimension: dimension for dimension in by}
         title = f"usage by {', '.join(by)}" if by else "usage"
-        _print(title, columns, rows, report["totals"], _span(start_us, end_us, chosen))
+        _print(title, columns, rows, report["totals"], span_text(start_us, end_us, chosen))
 
 
 def _print(
@@ -150,7 +151,9 @@ def _is_unknown(row: Mapping[str, Any]) -> bool:
     return bool(row["unpriced_calls"] == row["calls"] and row["cost"] == "0")
 
 
-def _range(since: str | None, until: str | None, zone: str | None, db: str | None, days: int) -> tuple[str, int, int]:
+def chosen_range(
+    since: str | None, until: str | None, zone: str | None, db: str | None, days: int
+) -> tuple[str, int, int]:
     from pertoken.services.reports import BadRange, to_range  # noqa: PLC0415 - keeps --help fast
 
     chosen = zone or load_settings(db).timezone
@@ -176,7 +179,7 @@ def _say_empty(text: str, newest_day: str | None) -> None:
         say_empty(f"{text}; the newest is of {newest_day}", f"pertoken usage --since {newest_day} --until {newest_day}")
 
 
-def _span(start_us: int, end_us: int, zone: str) -> str:
+def span_text(start_us: int, end_us: int, zone: str) -> str:
     """Say a range in its zone; one of whole days by its first and last day."""
     from pertoken.core.periods import US_PER_SECOND, load_zone  # noqa: PLC0415 - keeps --help fast
 

@@ -80,9 +80,9 @@ class NarrowArchive:
         """Return the events of one call that may be seen."""
         return list(self._seen(self._archive.call_events(call_id)))
 
-    def live_events(self) -> Iterator[Event]:
+    def live_events(self, span: tuple[int, int] | None = None) -> Iterator[Event]:
         """Yield the events that are not archived and may be seen."""
-        return self._seen(self._archive.live_events())
+        return self._seen(self._archive.live_events(span))
 
     def call_archived(self, call_id: str) -> list[Archived]:
         """Return the files that may have events of one call: nobody can tell whose those are without reading them."""

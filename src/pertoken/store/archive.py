@@ -100,9 +100,10 @@ class Archive:
         self._need_events(since_us, until_us)
         return self._events.read(EVENTS.where(*within(since_us, until_us)).order_by(*BY_TIME))
 
-    def live_events(self) -> Iterator[Event]:
-        """Yield the events that are not archived, in the order they occurred."""
-        return self._events.read(EVENTS.order_by(*BY_TIME))
+    def live_events(self, span: tuple[int, int] | None = None) -> Iterator[Event]:
+        """Yield the events, of the span alone if said, that are not archived, in the order they occurred."""
+        query = EVENTS if span is None else EVENTS.where(*within(*span))
+        return self._events.read(query.order_by(*BY_TIME))
 
     def search_events(self, asked: Search) -> list[Posted]:
         """Return the newest events that fit, by when they occurred, the newest first."""

@@ -1,0 +1,63 @@
+"""`pertoken price stated`: what providers stated and were paid, beside the price book."""
+
+from typing import Any
+
+import click
+
+from pertoken.cli.session import archive, folder_errors, open_folder, print_json
+from pertoken.cli.tables import print_table, say_empty
+from pertoken.cli.usage import chosen_range, range_options, span_text
+
+COLUMNS = {
+    "provider": "provider",
+    "model": "model",
+    "calls": "calls",
+    "stated": "stated",
+    "calls_without_book": "not in the book",
+    "book": "price book",
+    "difference": "difference",
+    "currency": "currency",
+}
+
+
+@click.command()
+@click.option(
+    "--archive",
+    "folder",
+    type=click.Path(exists=True, file_okay=False),
+    metavar="DIR",
+    help="Read the archived events in this folder as well.",
+)
+@range_options
+def stated(  # noqa: PLR0917 - click passes each option by name
+    folder: str | None, since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool
+) -> None:
+    """Show what was charged as providers stated it, what the price book says of the same calls, and the difference.
+
+    Calls that the price book has no price for are in the first sum and in no other.
+    """
+    from pertoken.services.stated import stated_against_book  # noqa: PLC0415 - keeps --help fast
+
+    chosen, start_us, end_us = chosen_range(since, until, zone, db, 7)
+    with archive(db) as stored, folder_errors():
+        files = None if folder is None else open_folder(folder)
+        report = stated_against_book(stored, start_us, end_us, files)
+    if as_json:
+        print_json(report)
+    elif not report["rows"]:
+        say_empty("no call in this time was charged as its provider states", "pertoken provider list")
+    else:
+        _print(report, span_text(start_us, end_us, chosen))
+
+
+def _print(report: dict[str, Any], span: str) -> None:
+    totals = report["totals"]
+    total = {"provider": "total", **totals[0]} if len(totals) == 1 else None
+    columns = {field: heading for field, heading in COLUMNS.items() if field != "calls_without_book" or _any(totals)}
+    print_table("stated by providers, and the price book", columns, report["rows"], total=total, caption=span)
+    for each in totals if total is None else ():
+        click.echo(f"  total {each['stated']} {each['currency']}, in the price book {each['book']}")
+
+
+def _any(totals: list[dict[str, Any]]) -> bool:
+    return any(one["calls_without_book"] for one in totals)
