@@ -154,6 +154,7 @@ def _is_unknown(row: Mapping[str, Any]) -> bool:
 def chosen_range(
     since: str | None, until: str | None, zone: str | None, db: str | None, days: int
 ) -> tuple[str, int, int]:
+    """Return the zone, the start and the end of a range, by default today and so many `days` before it."""
     from pertoken.services.reports import BadRange, to_range  # noqa: PLC0415 - keeps --help fast
 
     chosen = zone or load_settings(db).timezone
