@@ -82,6 +82,7 @@ class Reading(NamedTuple):
     attributes: tuple[tuple[str, str], ...] = ()  # as served: other conditions of prices
     seconds: Decimal | None = None  # of sound, exactly; `quantities` has them rounded up to whole ones
     doubtful_cost: Decimal | None = None  # in USD: what may be meant where no cost is stated as it should be
+    models: tuple[str, ...] = ()  # where the answer names several as the one that served: all of them
 
 
 def leaves(quantities: Quantities) -> dict[str, int]:

@@ -52,6 +52,7 @@ class Served(NamedTuple):
     context: Context
     sent: str | None = None  # the name that the provider was asked for, where it is another than `model`
     any_name: bool = False  # whatever the answer calls it, it is `model`: the operator says so
+    named: tuple[str, ...] = ()  # all models that the answer names, where they are several
 
 
 @lru_cache(maxsize=4096)
@@ -195,19 +196,32 @@ def _charge(book: PriceBook, served: Served, quantities: Quantities, free: FreeU
     return Charge(EventStatus.PRICED, rated.currency, rated.cost_picos, _kept(rated.lines), note)
 
 
-def charge_dearest(
-    book: PriceBook, served: Served, readings: Sequence[Used], cover: Cover | None
-) -> tuple[Charge, Used]:
-    """Return the dearest of several readings of one use, any of which may be meant, and what it costs.
+class Chosen(NamedTuple):
+    """The dearest of what may be meant."""
+
+    charge: Charge
+    used: Used
+    model_served: str | None
+    differ: str | None = None  # where the answer names several models, which do not cost the same: what it names
+
+
+def charge_dearest(book: PriceBook, served: Served, readings: Sequence[Used], cover: Cover | None) -> Chosen:
+    """Return the dearest of several readings of one use, by any of the models named, all of which may be meant.
 
     Raises usage.Contradiction.
     """
-    charges = [charge_surely(book, served, one, cover) for one in readings]
-    if len(charges) == 1:  # nearly always
-        return charges[0], readings[0]
-    costs = [one.cost_picos for one in charges]
-    dearest = costs.index(max(costs))
-    return charges[dearest], readings[dearest]
+    if len(readings) == 1 and not served.named:  # nearly always
+        return Chosen(charge_surely(book, served, readings[0], cover), readings[0], served.model_served)
+    found = [
+        Chosen(charge_surely(book, served._replace(model_served=name), one, cover), one, name)
+        for name in served.named or (served.model_served,)
+        for one in readings
+    ]
+    costs = [one.charge.cost_picos for one in found]
+    dearest = found[costs.index(max(costs))]
+    of_names = {one.charge.cost_picos for one in found if one.used is dearest.used}
+    differ = f"the answer names {' and '.join(served.named)}" if len(of_names) > 1 else None
+    return dearest._replace(differ=differ)
 
 
 def _kept(lines: Sequence[Line]) -> Lines:

@@ -176,7 +176,18 @@ def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:  # n
 class _Watch:
     """Looks for usage: that of message_delta replaces that of message_start, field by field."""
 
-    __slots__ = ("_contained", "_doubt", "_earlier", "_id", "_model", "_output_known", "_rows", "_usage", "complete")
+    __slots__ = (
+        "_contained",
+        "_doubt",
+        "_earlier",
+        "_id",
+        "_model",
+        "_models",
+        "_output_known",
+        "_rows",
+        "_usage",
+        "complete",
+    )
 
     def __init__(self, rows: Table) -> None:
         self._rows = rows
@@ -186,6 +197,7 @@ class _Watch:
         self._doubt: Reading | None = None
         self._contained = False
         self._model: str | None = None
+        self._models: tuple[str, ...] = ()
         self._id: str | None = None
         self.complete = False
 
@@ -206,6 +218,7 @@ class _Watch:
             return Fate.KEEP
         if event.type == "message_start" and event.message is not None:
             self._model, self._id = optional_text(event.message.model), optional_text(event.message.id)
+            self._models = usage_reading.also_named(self._models, self._model)
             self._contained |= _is_there(event.message.container)
             self._take(bytes(event.message.usage))
         elif event.type == "message_delta":
@@ -221,7 +234,7 @@ class _Watch:
             reading = reduce(usage_falls.follow, [*said, reading])
         if self._doubt is not None:
             reading = usage_reading.torn(str(self._doubt.contradiction), [self._doubt, reading])
-        return reading
+        return usage_reading.with_models(reading, self._models)
 
     def _read(self, raw: bytes) -> Reading:
         partial = not self._output_known

@@ -3,6 +3,7 @@
 They come as events (alt=sse) or, without it, as the pieces of one JSON array.
 """
 
+import re
 from collections import deque
 from functools import partial, reduce
 from typing import Any
@@ -22,6 +23,7 @@ ARRAY_BYTES_MAX = 16 * 1024 * 1024
 
 _USAGE = b'"usageMetadata"'
 _GROUNDING = b'"groundingMetadata"'
+_NAMED = re.compile(rb'"modelVersion"\s*:\s*"([\w.:/@-]+)"', re.ASCII)
 _CACHED = "cachedContentTokenCount"  # more of it is less at the full price
 _MARKS = (b'"finishReason"', b'"blockReason"')
 _SEAM_BYTES = max(map(len, _MARKS)) - 1
@@ -74,13 +76,14 @@ class GenerateStream:
 class _Watch:
     """Looks for the piece that says why the answer ended; of the others it keeps the last, and those that told more."""
 
-    __slots__ = ("_earlier", "_grounded", "_last", "_model", "_rows", "_told", "complete")
+    __slots__ = ("_earlier", "_grounded", "_last", "_model", "_models", "_rows", "_told", "complete")
 
     def __init__(self, model: str, rows: Table) -> None:
         self._model = model
         self._rows = rows
         self._last = b""  # the last piece that carries usage
         self._told: dict[str, Any] = {}  # its usage
+        self._models: tuple[str, ...] = ()
         self._earlier: tuple[bytes, ...] = ()  # pieces that a later one told less than
         self._grounded: dict[str, int] = {}
         self.complete = False
@@ -105,11 +108,14 @@ class _Watch:
         """Return the last usage seen."""
         if not self._last:
             return usage_reading.missing()
-        return reduce(usage_falls.follow, map(self._read, (*self._earlier, self._last)))
+        reading = reduce(usage_falls.follow, map(self._read, (*self._earlier, self._last)))
+        return usage_reading.with_models(reading, self._models)
 
     def _take(self, data: bytes) -> None:
         try:
-            told = as_dict(parse(bytes(gemini_usage.decode(data).usageMetadata)))
+            piece = gemini_usage.decode(data)
+            told = as_dict(parse(bytes(piece.usageMetadata)))
+            self._models = usage_reading.also_named(self._models, piece.modelVersion)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             told = {}
         if self._last and not _grew(self._told, told):
@@ -186,7 +192,10 @@ class ArrayPieces:
         grounded = gemini_usage.count_grounding(candidates, model or self._model)
         is_cut = not self.complete
         said = (gemini_usage.read_usage(raw, self._rows, model, response_id, grounded, partial=is_cut) for raw in told)
-        return reduce(usage_falls.follow, reversed([*said]))
+        models: tuple[str, ...] = ()
+        for name in _NAMED.findall(tail):
+            models = usage_reading.also_named(models, name.decode())
+        return usage_reading.with_models(reduce(usage_falls.follow, reversed([*said])), models)
 
     def text(self) -> str:
         """Return the output text seen so far; what cannot be read counts as it is."""

@@ -189,13 +189,14 @@ def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:
 class _Watch:
     """Looks for usage, which nobody may have asked for, and for the end marker."""
 
-    __slots__ = ("_begun", "_last", "_reading", "_rows", "_strip", "complete")
+    __slots__ = ("_begun", "_last", "_models", "_reading", "_rows", "_strip", "complete")
 
     def __init__(self, rows: Table, *, strip_usage: bool) -> None:
         self._rows = rows
         self._strip = strip_usage
         self._begun = False
         self._reading = usage_reading.missing()
+        self._models: tuple[str, ...] = ()
         self._last = False  # whether that was in the answer's last chunk: some servers tell usage with every chunk
         self.complete = False
 
@@ -212,6 +213,7 @@ class _Watch:
             chunk = _answer.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._look_at_unreadable(data)
+        self._models = usage_reading.also_named(self._models, chunk.model)
         reading = _read_usage(chunk, usage_reading.origin_of(self._reading), self._rows)
         reading = _doubt_if_twice(reading, data, self._rows)
         if not self._begun and reading.completeness is Completeness.MISSING:
@@ -224,10 +226,11 @@ class _Watch:
         return self._fate(usage_alone=bytes(chunk.usage) != b"null" and not choices)
 
     def reading(self) -> Reading:
-        final = self._reading.quantities and self._reading.completeness is Completeness.FINAL
+        reading = usage_reading.with_models(self._reading, self._models)
+        final = reading.quantities and reading.completeness is Completeness.FINAL
         if final and not (self._last or self.complete):
-            return self._reading._replace(completeness=Completeness.PARTIAL)
-        return self._reading
+            return reading._replace(completeness=Completeness.PARTIAL)
+        return reading
 
     def _look_at_unreadable(self, data: bytes) -> Fate:
         origin = usage_reading.origin_of(self._reading)

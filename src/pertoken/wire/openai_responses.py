@@ -166,11 +166,12 @@ def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:  # n
 class _Watch:
     """Looks for the first event, which names the model, and the last, which carries usage and is kept back."""
 
-    __slots__ = ("_reading", "_rows", "complete")
+    __slots__ = ("_models", "_reading", "_rows", "complete")
 
     def __init__(self, rows: Table) -> None:
         self._rows = rows
         self._reading = usage_reading.missing()
+        self._models: tuple[str, ...] = ()
         self.complete = False
 
     def may_matter(self, events: bytes) -> bool:
@@ -190,6 +191,8 @@ class _Watch:
             return self._look_at_unreadable(data)
         if not isinstance(event.type, str):
             return Fate.PASS
+        if event.response is not None:
+            self._models = usage_reading.also_named(self._models, event.response.model)
         if event.type in _LAST:
             self.complete = True
             if event.response is not None:
@@ -200,7 +203,7 @@ class _Watch:
         return Fate.PASS
 
     def reading(self) -> Reading:
-        return self._reading
+        return usage_reading.with_models(self._reading, self._models)
 
     def _begun(self, answer: _Answer, data: bytes) -> Reading:
         """Return the reading of an answer that has not ended; the tier it names may only be the one asked for."""

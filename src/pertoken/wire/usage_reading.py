@@ -25,6 +25,7 @@ DIGITS_MAX = 40  # of a number that is looked at
 NO_COUNT = -1
 SEARCH_SIZE = "search_context_size"
 VERSIONS_MAX = 16  # of an object with keys that are there twice
+MODELS_MAX = 16  # that one answer names
 
 # A call that made no tokens is known in full by one of these.
 WITHOUT_TOKENS = frozenset({"pages", "seconds", "images", "characters"})
@@ -32,6 +33,7 @@ WITHOUT_TOKENS = frozenset({"pages", "seconds", "images", "characters"})
 PartsOf = Callable[[dict[str, Any]], Parts]
 
 _any = msgspec.json.Decoder()
+_MODEL_KEYS = ("model", "modelVersion")
 _NOTHING: dict[str, Decimal] = {}
 
 
@@ -110,6 +112,27 @@ def repeats_a_key(raw: bytes, usage: dict[str, Any]) -> bool:
     if raw.count(b":") == _keys(usage):
         return False  # each key has its colon: with as many, there is neither another key nor a text with a colon
     return tells_a_key_twice(raw)
+
+
+def also_named(models: tuple[str, ...], model: object) -> tuple[str, ...]:
+    """Return the models that a stream has named, with one more where that is another than before."""
+    if not isinstance(model, str) or not model or model in models or len(models) >= MODELS_MAX:
+        return models
+    return (*models, model)
+
+
+def with_models(reading: Reading, models: tuple[str, ...]) -> Reading:
+    """Return the reading of an answer that has named these models."""
+    return reading if len(models) < 2 else reading._replace(models=models)
+
+
+def with_models_told_twice(reading: Reading, answer: bytes) -> Reading:
+    """Return the reading of a whole answer, with all the models that one object of it names under the same key."""
+    models: tuple[str, ...] = ()
+    for key in _MODEL_KEYS:
+        for told in _told_twice(answer, key) if answer.count(b'"%s"' % key.encode()) > 1 else ():
+            models = also_named(models, _any.decode(told))
+    return with_models(reading, models)
 
 
 def torn(why: str, readings: Sequence[Reading]) -> Reading:

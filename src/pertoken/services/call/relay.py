@@ -11,6 +11,7 @@ from pertoken.services.call.understand import Request
 from pertoken.services.world import Drains, World
 from pertoken.wire import formats
 from pertoken.wire.format import RequestFacts, StreamReader
+from pertoken.wire.usage_reading import with_models_told_twice
 from pertoken.wire.usage_table import Table
 
 KEPT_BYTES_MAX = 4 * 1024 * 1024
@@ -34,7 +35,7 @@ async def relay_whole(request: Request, answer: Answer) -> Relayed:
         body = await answer.read()
     except ProviderFailed as failure:
         return Relayed(Reading(None, Completeness.MISSING), "", b"", failure)
-    reading = request.format.read_answer(body, _dialect(request))
+    reading = with_models_told_twice(request.format.read_answer(body, _dialect(request)), body)
     return Relayed(reading, None if _is_enough(reading) else request.format.answer_text(body), body)
 
 

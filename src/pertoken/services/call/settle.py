@@ -70,12 +70,13 @@ def to_event(  # noqa: PLR0917 - what is known of the call
     context = _context(request, reading)
     served = Served(
         request.provider.name, request.priced_as, reading.model, request.opened_at_us, context, request.model,
-        _may_have_any_name(request, world),
+        _may_have_any_name(request, world), reading.models,
     )  # fmt: skip
     if completeness is not Completeness.FINAL:
         readings = tuple(one._replace(parts=()) for one in readings)
     cover = Cover(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
-    charged, (quantities, parts, _) = charge_dearest(world.ledger.prices, served, readings, cover)
+    charged, (quantities, parts, _), model_served, differ = charge_dearest(world.ledger.prices, served, readings, cover)
+    reason = "; ".join(filter(None, (differ, reason))) or None
     quantities = _with_requests(quantities, charged.book_lines or charged.lines)
     return Event(
         source=SOURCE,
@@ -84,7 +85,7 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         occurred_at_us=request.opened_at_us,
         recorded_at_us=world.clock.now_us(),
         opened_at_us=request.opened_at_us,
-        status=_status(reading, charged, world.ledger.prices.charges_as_stated(served.provider)),
+        status=_status(reading, charged, world.ledger.prices.charges_as_stated(served.provider), differ),
         completeness=completeness,
         quantities=quantities,
         currency=charged.currency,
@@ -92,7 +93,7 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         price_picos=0,
         lines=charged.lines,
         book_lines=charged.book_lines,
-        model_served=reading.model,
+        model_served=model_served,
         service_tier=reading.service_tier,
         response_id=reading.response_id,
         raw=reading.raw,
@@ -130,13 +131,13 @@ def _attributes(request: Request, reading: Reading) -> Conditions:
     return tuple(sorted({**dict(request.facts.attributes), **dict(reading.attributes)}.items()))
 
 
-def _status(reading: Reading, charged: Charge, as_stated: bool) -> EventStatus:
+def _status(reading: Reading, charged: Charge, as_stated: bool, differ: str | None) -> EventStatus:
     """Return whether the event has a cost: one that is a guess at contradictory numbers is marked as that."""
     is_doubted = as_stated and reading.doubtful_cost is not None
     is_guess = reading.contradiction is not None and reading.quantities is not None and not charged.is_stated
     return (
         EventStatus.CONTRADICTORY
-        if (is_guess or is_doubted) and charged.status is EventStatus.PRICED
+        if (is_guess or is_doubted or differ is not None) and charged.status is EventStatus.PRICED
         else charged.status
     )
 
