@@ -78,6 +78,7 @@ class _Provider:
     asks_for_usage = True
     cuts_on_hangup = False
     output_cap = "max_tokens"
+    missing_key = None
 
     def __init__(self, name: str, wire: str, body: bytes, prices_from: tuple[str, ...]) -> None:
         self.name, self.wire, self.prices_from = name, wire, prices_from

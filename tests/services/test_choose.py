@@ -62,7 +62,11 @@ class Desk:
         assert endpoint is not None, path
         known = providers.registry().get(provider)
         row = SimpleNamespace(
-            name=provider, wire=endpoint.wire, output_cap="max_tokens", prices_from=known.prices_from if known else ()
+            name=provider,
+            wire=endpoint.wire,
+            output_cap="max_tokens",
+            missing_key=None,
+            prices_from=known.prices_from if known else (),
         )
         speakers = {provider: cast(Provider, row)}
         ledger = cast(Ledger, SimpleNamespace(prices=self._book))
