@@ -340,7 +340,7 @@ def month_folder(path: str) -> "MonthFolder":
     try:
         month_files = importlib.import_module("pertoken.store.month_files")
     except ImportError as error:
-        raise StoreFailed("archives need pyarrow: pip install 'pertoken[archive]'") from error
+        raise StoreFailed("archives need pyarrow: pip install pyarrow") from error
     folder: MonthFolder = month_files.MonthFolder(Path(path).absolute(), migration_scripts().get_current_head() or "")
     return folder
 

@@ -200,7 +200,9 @@ class Offers:
             hint = f"did you mean {meant}?"
         else:
             hint = f"a new model needs a price first: pertoken price add {model}"
-        return Refusal(Code.UNKNOWN_MODEL, f"there is no model {model!r} here for clients that speak {wire}; {hint}", "model")
+        return Refusal(
+            Code.UNKNOWN_MODEL, f"there is no model {model!r} here for clients that speak {wire}; {hint}", "model"
+        )
 
 
 def _subsets(asked: Asked) -> list[Context]:
