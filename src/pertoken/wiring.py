@@ -266,7 +266,7 @@ def sellers(settings: Settings) -> Sellers:
     lists = {name: row.prices_from for name, row in providers.registry().items() if row.prices_from}
     lists.update({name: one.prices_from for name, one in settings.providers.items() if one.prices_from})
     charge_as_stated = frozenset(name for name, row in providers.registry().items() if row.charges_as_stated)
-    return Sellers(providers.names(), lists, charge_as_stated, covers.read())
+    return Sellers(providers.names(), lists, charge_as_stated, covers.read(), providers.variants())
 
 
 def make_bookkeeper(database: Database, settings: Settings) -> Bookkeeper:

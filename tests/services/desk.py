@@ -37,7 +37,7 @@ CALLER = Caller(Key("key", "test", b"", None), Shown(None, {}))
 def shipped_book() -> PriceBook:
     """Return the shipped price book, with what the registry knows of its sellers."""
     rows = [*genai.read(AT_US), *history.read(AT_US), *rules.read(AT_US)]
-    return PriceBook(rows, Sellers(providers.names(), LISTS, covers=covers.read()))
+    return PriceBook(rows, Sellers(providers.names(), LISTS, covers=covers.read(), variants=providers.variants()))
 
 
 class Desk:

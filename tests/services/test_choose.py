@@ -30,7 +30,7 @@ from pertoken.catalogs.limits import ModelLimits
 from pertoken.core.bounds import FAMILIES, widest
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.price_book import PriceBook, Sellers
-from pertoken.core.prices import Match
+from pertoken.core.prices import Match, PriceRow
 from pertoken.ports import HeaderList
 from pertoken.services.call.hold import amount_of, first_bound
 from pertoken.services.call.understand import Request
@@ -124,9 +124,11 @@ def test_a_cheap_choice_that_is_not_granted_is_not_counted_on(book: PriceBook) -
 def test_a_provider_that_nobody_reviewed_may_be_any(book: PriceBook) -> None:
     """What one provider reads, one of another name may read as well: it may be the same one."""
     rows = [row._replace(provider="my-own") for row in book.rows if row.provider == "openai"]
-    desk = Desk(PriceBook(rows), {"gpt-4o:nitro": Route("my-own", "gpt-4o:nitro", "gpt-4o")})
+    names = ("gpt-4o:nitro", "@preset/dear")
+    desk = Desk(PriceBook([*rows, *dearer(rows)]), {name: Route("my-own", name, "gpt-4o") for name in names})
 
-    assert desk.refusal("my-own", CHAT, chat("gpt-4o:nitro")).code is Code.INVALID_REQUEST
+    assert desk.amount("my-own", CHAT, chat("gpt-4o:nitro")) > 9 * desk.amount("my-own", CHAT, chat("gpt-4o"))
+    assert desk.refusal("my-own", CHAT, chat("@preset/dear")).code is Code.INVALID_REQUEST
 
 
 @pytest.mark.parametrize("one", FAMILIES)
@@ -179,7 +181,7 @@ def test_a_tier_in_a_field_or_a_header(
         ("anthropic", MESSAGES, message(speed="fast"), ()),
         ("anthropic", MESSAGES, message(fallbacks=[{"model": "claude-haiku-4-5", "speed": "fast"}]), ()),
         ("anthropic", MESSAGES, message(fallbacks="default"), ()),
-        ("x-ai", CHAT, chat("grok-4.3", search_parameters={"mode": "auto"}), ()),
+        ("groq", CHAT, chat("openai/gpt-oss-120b", search_parameters={"mode": "auto"}), ()),
     ],
 )
 def test_what_has_no_price_is_refused(
@@ -261,7 +263,7 @@ def test_a_part_of_what_was_asked_may_be_granted(desk: Desk) -> None:
          "web_searches", 3),
         ("openrouter", CHAT, chat("anthropic/claude-haiku-5.5", plugins=[{"id": "web"}]), "web_searches", 5),
         ("openrouter", CHAT, chat("anthropic/claude-haiku-5.5", tools=[{"type": "openrouter:web_search"}]),
-         "web_searches", 10),
+         "web_searches", 100),
         ("openrouter", CHAT, chat("anthropic/claude-haiku-5.5", web_search_options={}), "web_searches", 1),
         ("openrouter", CHAT, chat("openai/o3-deep-research"), "web_searches", 100),
         ("openrouter", CHAT, chat("openai/o4-mini-deep-research"), "web_searches", 100),
@@ -301,10 +303,6 @@ def test_a_container_is_held_for_by_its_memory(desk: Desk, memory: str | None, t
 @pytest.mark.parametrize(
     ("provider", "path", "body", "said"),
     [
-        ("openrouter", CHAT, chat("openai/gpt-4o-mini", provider={"order": ["dear"]}), "provider.order"),
-        ("openrouter", CHAT, chat("openai/gpt-4o-mini", provider={"only": ["dear"]}), "provider.only"),
-        ("openrouter", CHAT, chat("openai/gpt-4o-mini", provider={"sort": "throughput"}), "provider.sort"),
-        ("openrouter", CHAT, chat("openai/gpt-4o-mini", provider={"sort": {"by": "latency"}}), "provider.sort"),
         ("openrouter", CHAT, chat("openai/gpt-4o-mini", preset="dear"), "preset"),
         ("openrouter", CHAT, chat("openai/gpt-4o-mini", plugins=[{"id": "brand-new"}]), "plugin"),
         ("openrouter", CHAT, chat("openai/gpt-4o-mini", plugins=[{"id": "auto-router"}]), "router"),
@@ -481,11 +479,14 @@ def test_a_resold_model_that_searches_is_held_for_with_its_fee(desk: Desk, model
 
 
 def test_the_names_of_other_models_choose_as_the_own_one_does(desk: Desk) -> None:
-    """A name that chooses the fastest seller is refused as well among the models that may serve."""
-    dear = desk.refusal("openrouter", CHAT, chat("openai/gpt-4o-mini", models=["openai/gpt-4o:nitro"]))
+    """A name that chooses the fastest seller, or a preset, does so as well among the models that may serve."""
+    nitro = desk.amount("openrouter", CHAT, chat("deepseek/deepseek-r1:nitro"))
+    preset = desk.refusal("openrouter", CHAT, chat("openai/gpt-4o-mini", models=["@preset/dear"]))
 
-    assert dear.code is Code.INVALID_REQUEST
-    assert "fastest seller" in dear.message
+    assert desk.amount("openrouter", CHAT, chat("openai/gpt-4o-mini", models=["deepseek/deepseek-r1:nitro"])) >= nitro
+    assert nitro > 2 * desk.amount("openrouter", CHAT, chat("deepseek/deepseek-r1"))
+    assert preset.code is Code.INVALID_REQUEST
+    assert "preset" in preset.message
 
 
 def test_compaction_is_a_run_of_its_own(desk: Desk) -> None:
@@ -605,8 +606,13 @@ PATHS = {
     "openai.embeddings": ("/v1/embeddings", {"model": "text-embedding-3-small", "input": "hi"}, "openai"),
 }
 # How many times dearer a call becomes at least; an extra's exact price is tested above.
-DEARER = {Does.UNIT: 1.01, Does.OUTPUT: 1.01, Does.REPEAT: 1.9, Does.HIDDEN: 10, Does.CAP: 10}
+DEARER = {Does.SELLER: 5, Does.UNIT: 1.01, Does.OUTPUT: 1.01, Does.REPEAT: 1.9, Does.HIDDEN: 10, Does.CAP: 10}
 TEXTS = (Does.MODEL, Does.EACH, Does.TIER, Does.SPEED, Does.REGION)
+
+
+def dearer(rows: list[PriceRow]) -> list[PriceRow]:
+    """Return the prices of somebody who sells the same at ten times the price."""
+    return [row._replace(provider="dear", amount_picos=10 * row.amount_picos) for row in rows if not row.is_factor]
 
 
 def sample(does: Does) -> object:
@@ -645,7 +651,8 @@ def test_every_listed_field_is_acted_upon(book: PriceBook, rule: Rule) -> None:
         name = rule.provider or provider
         rows = [row._replace(provider=name) for row in book.rows if row.provider == provider]
         field = rule.field.replace("*", "zzz")
-        desk = Desk(PriceBook(rows), {field: Route(name, field, "gpt-5.6-sol")})
+        others = dearer(rows) if rule.does is Does.SELLER else []
+        desk = Desk(PriceBook([*rows, *others]), {field: Route(name, field, str(body.get("model")))})
         if RULES.of(wire_format, name).find(rule.where, field) != rule:
             continue  # another row is closer
         chosen = using(rule, body)

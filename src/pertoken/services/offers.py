@@ -113,6 +113,10 @@ class Offers:
         routes = {name: route.provider for name, route in self.routes.items()}
         return callable_models(self._ledger.prices, self._providers, routes, wire, now_us)
 
+    def sold_by_anybody(self, model: str, now_us: int, tier: str) -> list[Rates]:
+        """Return the prices that are known of a model in a tier, whoever sells it."""
+        return self._ledger.prices.sold_by_anybody(model, now_us, context(tier))
+
     def _decide(
         self, book: PriceBook, model: str, wire: str, now_us: int, asked: Asked, *, bills: bool
     ) -> Offer | Refusal:

@@ -1,0 +1,307 @@
+"""What a client may choose without harm is not refused, and is held for at what it can cost."""
+
+import pytest
+from tests.services.desk import (
+    AT_US,
+    CHAT,
+    GEMINI,
+    MESSAGES,
+    PRO,
+    RESPONSES,
+    UNTRIED,
+    Desk,
+    chat,
+    generate,
+    message,
+    respond,
+    shipped_book,
+)
+
+from pertoken.core.errors import Code, Refusal
+from pertoken.core.money import format_amount
+from pertoken.core.rates import Rates
+from pertoken.services.call.hold import Bound, amount_of, first_bound
+from pertoken.services.call.understand import Request
+
+BOOK = shipped_book()
+DESK = Desk(BOOK)
+MINI = "openai/gpt-4o-mini"
+CENT = 10**10  # picos
+
+
+def bound_of(provider: str, path: str, body: object) -> tuple[Request, Bound]:
+    """Return a request as understood, and what is held for in units."""
+    request = DESK.understand(provider, path, body, (), b"")
+    assert isinstance(request, Request), request
+    bound = first_bound(request, UNTRIED)
+    assert isinstance(bound, Bound), bound
+    return request, bound
+
+
+def price(provider: str, model: str, unit: str = "output_tokens") -> int:
+    """Return what a million of a unit costs, in picos."""
+    rates = BOOK.resolve(provider, model, AT_US)
+    assert isinstance(rates, Rates), rates
+    found = rates.tiers[-1].price(unit)
+    assert found is not None
+    return found.amount(10**6)
+
+
+# provider, path, body, the extra's unit, how many are held for, what they cost in picos
+EXTRAS = [
+    ("x-ai", CHAT, chat("grok-4.3", search_parameters={"mode": "auto"}), "web_searches", 20, 50 * CENT),
+    ("x-ai", CHAT, chat("grok-4.3", search_parameters={"max_search_results": 4}), "web_searches", 4, 10 * CENT),
+    ("x-ai", CHAT, chat("grok-4.3", tools=[{"type": "live_search"}]), "web_searches", 20, 50 * CENT),
+    ("x-ai", CHAT, chat("grok-4.3", tools=[{"type": "web_search"}]), "web_searches", 50, 25 * CENT),
+    ("x-ai", CHAT, chat("grok-4.3", tools=[{"type": "x_search"}, {"type": "web_search"}]), "web_searches", 100,
+     50 * CENT),
+    ("x-ai", RESPONSES, respond("grok-4.7", tools=[{"type": "x_search"}]), "web_searches", 50, 25 * CENT),
+    ("x-ai", RESPONSES, respond("grok-4.7", tools=[{"type": "web_search"}]), "web_searches", 60, 30 * CENT),
+    ("x-ai", RESPONSES, respond("grok-4.7", tools=[{"type": "web_search"}], max_tool_calls=1), "web_searches", 51,
+     51 * CENT // 2),
+    ("x-ai", CHAT, chat("grok-4.7", tools=[{"type": "code_execution"}]), "code_sessions", 50, 25 * CENT),
+    ("x-ai", RESPONSES, respond("grok-4.7", tools=[{"type": "code_interpreter"}]), "code_sessions", 51, 51 * CENT // 2),
+    ("x-ai", RESPONSES, respond("grok-4.7", tools=[{"type": "file_search"}]), "file_searches", 50, 25 * CENT // 2),
+    ("x-ai", CHAT, chat("grok-4.7", tools=[{"type": "collections_search"}]), "file_searches", 50, 25 * CENT // 2),
+    ("x-ai", RESPONSES, respond("grok-4.7", input=[{"role": "user", "content": [{"type": "input_file",
+                                                                                 "file_id": "f"}]}]),
+     "file_searches", 200, 50 * CENT),
+    ("x-ai", CHAT, chat("grok-4.7", messages=[{"role": "user", "content": [{"type": "file", "file": {}}]}]),
+     "file_searches", 200, 50 * CENT),
+    ("openrouter", CHAT, chat(f"{MINI}:online"), "web_searches", 5, 5 * CENT),
+    ("openrouter", CHAT, chat(f"{MINI}:online:floor"), "web_searches", 5, 5 * CENT),
+    ("openrouter", CHAT, chat(MINI, models=["mistralai/mistral-nemo:free:online"]), "web_searches", 5, 5 * CENT),
+    ("openrouter", CHAT, chat("deepseek/deepseek-r1", plugins=[{"id": "web", "max_results": 7}]), "web_searches", 7,
+     7 * CENT),
+    ("openrouter", CHAT, chat("deepseek/deepseek-r1", tools=[{"type": "openrouter:web_search"}]), "web_searches", 100,
+     100 * CENT),
+    ("openai", RESPONSES, respond("o3-deep-research", tools=[{"type": "web_search_preview"}]), "web_searches", 100,
+     100 * CENT),
+    ("openai", RESPONSES, respond("o4-mini-deep-research-2025-06-26", tools=[{"type": "web_search"}]), "web_searches",
+     100, 100 * CENT),
+    ("openai", RESPONSES, respond("o3-deep-research", tools=[{"type": "web_search"}], max_tool_calls=7), "web_searches",
+     7, 7 * CENT),
+    ("openai", RESPONSES, respond("o4-mini-deep-research", tools=[{"type": "file_search"}]), "file_searches", 100,
+     25 * CENT),
+    ("openai", RESPONSES, respond("gpt-5.6-sol", tools=[{"type": "web_search"}]), "web_searches", 10, 10 * CENT),
+    ("openai", RESPONSES, respond("gpt-5.6-sol", tools=[{"type": "shell", "environment": {"type": "container_auto"}}]),
+     "code_sessions", 1, 3 * CENT),
+    ("openai", RESPONSES, respond("gpt-5.6-sol", tools=[{"type": "shell"}]), "code_sessions", 1, 3 * CENT),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("provider", "path", "body", "unit", "most", "picos"), EXTRAS, ids=[f"{one[0]}-{one[3]}-{one[4]}" for one in EXTRAS]
+)
+def test_an_extra_with_a_price_is_held_for_at_it(
+    provider: str, path: str, body: dict[str, object], unit: str, most: int, picos: int
+) -> None:
+    """A paid extra is held for as often as it may be charged, at its own price, and what it reads as all it can."""
+    request, bound = bound_of(provider, path, body)
+    held, without = (
+        amount_of(request, one) for one in (bound, bound._replace(quantities={**bound.quantities, unit: 0}))
+    )
+
+    assert bound.quantities[unit] == most
+    assert isinstance(held, int)
+    assert isinstance(without, int)
+    assert held - without == picos
+    assert bound.quantities["input_tokens"] >= (request.limits.context_tokens or 2_000_000)
+
+
+@pytest.mark.parametrize("tools", [
+    [{"type": "shell", "environment": {"type": "local"}}],
+    [{"type": "shell", "environment": {"type": "local", "skills": []}}, {"type": "function", "name": "f"}],
+])  # fmt: skip
+def test_a_shell_of_the_client_is_no_server_tool(tools: list[dict[str, object]]) -> None:
+    """A shell that runs at the client hides no input and starts no container: its explanation is held for alone."""
+    request, bound = bound_of("openai", RESPONSES, respond(tools=tools))
+
+    assert "code_sessions" not in bound.quantities
+    assert not request.facts.server_tools
+    assert 1_000 < bound.quantities["input_tokens"] < 5_000
+
+
+@pytest.mark.parametrize("variant", ["nitro", "floor", "exacto", "free", "thinking", "NITRO", "floor:nitro"])
+@pytest.mark.parametrize("model", [MINI, "deepseek/deepseek-r1"])
+def test_a_variant_of_a_name_has_the_price_of_its_model(variant: str, model: str) -> None:
+    """A name that only says how a call is routed is not refused, and is held for at no less than its model."""
+    plain = DESK.amount("openrouter", CHAT, chat(model))
+
+    assert DESK.amount("openrouter", CHAT, chat(f"{model}:{variant}")) >= plain
+    assert DESK.amount("openrouter", MESSAGES, message(f"{model}:{variant}")) >= plain
+    assert price("openrouter", f"{model}:{variant}") == price("openrouter", model)
+
+
+def test_a_variant_that_the_list_prices_keeps_its_price() -> None:
+    """A variant with a row of its own costs what that says; one that may be dearer and has none is refused."""
+    assert price("openrouter", "openai/gpt-4o:extended") == 18 * 10**12
+    assert price("openrouter", "google/gemini-2.5-flash-preview:thinking") > price(
+        "openrouter", "google/gemini-2.5-flash-preview"
+    )
+    assert DESK.refusal("openrouter", CHAT, chat(f"{MINI}:extended")).code is Code.PRICE_UNKNOWN
+    assert DESK.refusal("openrouter", CHAT, chat(f"{MINI}:brand-new")).code is Code.PRICE_UNKNOWN
+    assert DESK.refusal("openrouter", CHAT, chat("nobody/knows:nitro")).code is Code.PRICE_UNKNOWN
+    assert DESK.refusal("openai", CHAT, chat("gpt-4o-mini:nitro")).code is Code.PRICE_UNKNOWN
+
+
+def test_a_free_variant_is_free_only_where_the_list_says_so() -> None:
+    """A model whose free variant has no row is held for at the model's price, not at nothing."""
+    assert DESK.amount("openrouter", CHAT, chat(f"{MINI}:free")) >= DESK.amount("openrouter", CHAT, chat(MINI))
+
+
+# what chooses who sells, and whether that can make the call dearer than the list says
+PREFERENCES: list[tuple[dict[str, object], bool]] = [
+    ({"data_collection": "deny"}, True),
+    ({"require_parameters": True}, True),
+    ({"order": ["azure", "openai"]}, True),
+    ({"only": ["azure"]}, True),
+    ({"ignore": ["openai"]}, True),
+    ({"quantizations": ["fp8"]}, True),
+    ({"sort": "throughput"}, True),
+    ({"sort": {"by": "latency", "partition": "none"}}, True),
+    ({"zdr": True}, True),
+    ({"preferred_min_throughput": {"p90": 50}}, True),
+    ({"brand_new": 1}, True),
+    ({"Order": ["azure"]}, True),
+    ({"sort": "price"}, False),
+    ({"data_collection": "allow"}, False),
+    ({"allow_fallbacks": False}, False),
+    ({"require_parameters": False, "zdr": None, "order": []}, False),
+]
+
+
+@pytest.mark.parametrize(("preferences", "is_dearer"), PREFERENCES, ids=str)
+def test_who_sells_may_be_chosen(preferences: dict[str, object], is_dearer: bool) -> None:
+    """A client may choose the seller: held is the dearest price of the model that is known of anybody."""
+    plain = DESK.amount("openrouter", CHAT, chat("deepseek/deepseek-r1", max_tokens=100_000))
+    held = DESK.amount("openrouter", CHAT, chat("deepseek/deepseek-r1", max_tokens=100_000, provider=preferences))
+    dearest = max(price("huggingface_together", "deepseek-ai/DeepSeek-R1"), price("fireworks", "deepseek-r1-0528"))
+
+    assert dearest > 2 * price("openrouter", "deepseek/deepseek-r1")
+    assert held < 1.01 * plain if not is_dearer else held >= dearest // 10
+
+
+def test_the_dearest_seller_has_extras_at_the_price_of_who_is_asked() -> None:
+    """A paid extra beside a chosen seller costs what it does at the provider that is asked."""
+    chosen = {"provider": {"order": ["azure"]}}
+    request, bound = bound_of("openrouter", CHAT, chat(f"{MINI}:online", **chosen))
+    without = amount_of(request, bound._replace(quantities={**bound.quantities, "web_searches": 0}))
+
+    assert isinstance(without, int)
+    assert amount_of(request, bound) == without + 5 * CENT
+
+
+def test_the_fastest_seller_may_be_a_dearer_tier() -> None:
+    """OpenRouter's fastest may be a maker's priority tier: that is held for, and only there."""
+    model = "openai/gpt-5.5"
+    nitro = DESK.amount("openrouter", CHAT, chat(f"{model}:nitro", max_tokens=10_000))
+    sorted_by = DESK.amount("openrouter", CHAT, chat(model, max_tokens=10_000, provider={"sort": "throughput"}))
+
+    assert nitro > 1.9 * DESK.amount("openrouter", CHAT, chat(model, max_tokens=10_000))
+    assert sorted_by < 1.2 * DESK.amount("openrouter", CHAT, chat(model, max_tokens=10_000))
+
+
+def test_a_highest_price_counts_before_all_sellers() -> None:
+    """With a highest price nobody's dearer price is held for."""
+    model = "deepseek/deepseek-r1"
+    capped = {"order": ["together"], "max_price": {"prompt": 0.1, "completion": 0.1}}
+    body = chat(model, max_tokens=100_000, provider=capped)
+
+    assert DESK.amount("openrouter", CHAT, body) < 1.3 * DESK.amount(
+        "openrouter", CHAT, chat(model, max_tokens=100_000)
+    )
+
+
+GOOGLE_KEYS = [
+    ({"thinking_config": {"thinking_budget": 800, "include_thoughts": True}}, "passes"),
+    ({"thinkingConfig": {"thinkingLevel": "high"}}, "passes"),
+    ({"safety_settings": []}, "passes"),
+    ({"thought_tag_marker": "think"}, "passes"),
+    ({"cached_content": "cachedContents/1"}, "hidden"),
+    ({"cachedContent": "cachedContents/1"}, "hidden"),
+    ({"tools": [{"googleSearch": {}}]}, "refused"),
+    ({"brand_new": 1}, "refused"),
+    ({"thinking_config": {}, "Tools": [1]}, "refused"),
+]
+
+
+@pytest.mark.parametrize(("keys", "outcome"), GOOGLE_KEYS, ids=str)
+@pytest.mark.parametrize("provider", ["google", "google-vertex", "somebody-new"])
+@pytest.mark.parametrize("wrap", [lambda keys: {"extra_body": {"google": keys}}, lambda keys: {"google": keys}])
+def test_the_extra_body_of_google(provider: str, wrap: object, keys: dict[str, object], outcome: str) -> None:
+    """Keys of Google's own that are known to be harmless pass, a cache is input, others are refused by name."""
+    assert callable(wrap)
+    rows = [row._replace(provider=provider) for row in BOOK.rows if row.provider == "google"]
+    desk = Desk(type(BOOK)(rows))
+    plain = desk.amount(provider, CHAT, chat("gemini-3.1-pro-preview"))
+    held = desk.held(provider, CHAT, chat("gemini-3.1-pro-preview", **wrap(keys)))
+
+    if outcome == "refused":
+        assert isinstance(held, Refusal), format_amount(held)
+        assert any(f"google.{key}" in held.message for key in keys)
+    else:
+        assert isinstance(held, int), held
+        assert held > 20 * plain if outcome == "hidden" else held < 1.6 * plain
+
+
+@pytest.mark.parametrize("other", [{"extra_body": {"openai": {"x": 1}}}, {"extra_body": {"tools": [1]}},
+                                   {"extra_body": [{"google": {"tools": [1]}}]}])  # fmt: skip
+def test_other_extra_bodies_are_refused(other: dict[str, object]) -> None:
+    """What is none of Google's keys may be anything."""
+    refusal = DESK.refusal("google", CHAT, chat("gemini-3.1-pro-preview", **other))
+
+    assert refusal.code is Code.INVALID_REQUEST
+    assert "extra_body." in refusal.message
+
+
+PRIORITY = "X-Vertex-AI-LLM-Shared-Request-Type"
+
+
+@pytest.mark.parametrize(
+    ("headers", "query"),
+    [
+        (((PRIORITY.encode(), b"priority"),), b""),
+        (((PRIORITY.upper().encode(), b"priority"),), b""),
+        (((PRIORITY.replace("-", "_").encode(), b"priority"),), b""),
+        (((PRIORITY.encode(), b"priority"), (PRIORITY.lower().encode(), b"priority")), b""),
+        ((), f"{PRIORITY}=priority".encode()),
+        ((), f"{PRIORITY.lower()}=priority".encode()),
+        ((), b"alt=sse&X-Vertex%2DAI-LLM-Shared-Request-Type=%70riority"),
+        (((PRIORITY.encode(), b"priority"),), f"{PRIORITY}=priority".encode()),
+    ],
+)
+def test_a_header_is_read_in_any_spelling_and_place(headers: tuple[tuple[bytes, bytes], ...], query: bytes) -> None:
+    """A dearer tier is held for, whether its header is written in capitals, twice, or as a query parameter."""
+    standard = DESK.amount("google", PRO, generate())
+
+    assert DESK.amount("google", PRO, generate(), headers, query) > 1.5 * standard
+
+
+@pytest.mark.parametrize(
+    ("headers", "query", "said"),
+    [
+        (((PRIORITY.encode(), b"flex"), (PRIORITY.encode(), b"priority")), b"", "twice"),
+        (((PRIORITY.encode(), b"flex"),), f"{PRIORITY}=priority".encode(), "twice"),
+        ((), f"{PRIORITY}=flex&{PRIORITY}=priority".encode(), "twice"),
+        ((), b"X-Goog-FieldMask=candidates", "metered"),
+        ((), b"Fields=candidates", "metered"),
+        ((), b"serviceTier=priority", "body"),
+        ((), b"generationConfig.candidateCount=8", "body"),
+        ((), b"tools=%5B%5D", "body"),
+    ],
+)
+def test_a_choice_in_the_wrong_place_is_refused(
+    headers: tuple[tuple[bytes, bytes], ...], query: bytes, said: str
+) -> None:
+    """What contradicts itself, hides the usage, or stands in the query instead of the body is refused."""
+    refusal = DESK.refusal("google", GEMINI, generate(), headers, query)
+
+    assert refusal.code is Code.INVALID_REQUEST
+    assert said in refusal.message
+
+
+@pytest.mark.parametrize("query", [b"", b"alt=sse", b"key=x", b"prettyPrint=false", b"beta=true", b"quotaUser=a"])
+def test_a_harmless_query_passes(query: bytes) -> None:
+    """A query parameter that chooses nothing changes no hold."""
+    assert DESK.amount("google", PRO, generate(), (), query) == DESK.amount("google", PRO, generate())
