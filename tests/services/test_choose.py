@@ -651,8 +651,9 @@ def test_every_listed_field_is_acted_upon(book: PriceBook, rule: Rule) -> None:
         name = rule.provider or provider
         rows = [row._replace(provider=name) for row in book.rows if row.provider == provider]
         field = rule.field.replace("*", "zzz")
+        priced_as = "gpt-5.6-sol" if provider == "openai" else str(body.get("model"))
         others = dearer(rows) if rule.does is Does.SELLER else []
-        desk = Desk(PriceBook([*rows, *others]), {field: Route(name, field, str(body.get("model")))})
+        desk = Desk(PriceBook([*rows, *others]), {field: Route(name, field, priced_as)})
         if RULES.of(wire_format, name).find(rule.where, field) != rule:
             continue  # another row is closer
         chosen = using(rule, body)

@@ -123,7 +123,8 @@ def _steers(table: Table, key: str, raw: msgspec.Raw) -> bool:
     if key in table.plain:
         return False
     needles = table.needles.get(key)
-    return needles is None or b"\\" in bytes(raw) or any(needle in bytes(raw) for needle in needles)
+    # A letter can be spelt in another way by its number alone.
+    return needles is None or b"\\u" in bytes(raw) or any(needle in bytes(raw) for needle in needles)
 
 
 def is_research(model: str) -> bool:

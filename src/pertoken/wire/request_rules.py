@@ -6,7 +6,7 @@ The rules themselves are reviewed data (`data/request_fields.csv`, described in 
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import NamedTuple
 
@@ -82,6 +82,7 @@ class Table:
         self.plain = frozenset(field for field, rule in body.items() if rule.does in HARMLESS) - self.outer
         self.lookalikes = {bare(field): field for field in body if field == _top(field)}
         self.names = tuple(rule for rule in self._all() if rule.where is Where.NAME)
+        self.name = lru_cache(maxsize=1024)(self._name)
         self.has_headers = any(rule.where is Where.HEADER for rule in self._all())
         self.has_query = any(rule.where is Where.QUERY for rule in self._all())
 
@@ -100,7 +101,7 @@ class Table:
                 return rule
         return self.find(Where.HEADER, header_name(name))
 
-    def name(self, model: str) -> list[Rule]:
+    def _name(self, model: str) -> list[Rule]:
         """Return the rules on a model's name, with each of its variants."""
         base, *variants = model.lower().split(":")
         names = {model.lower(), *(f"{base}:{variant}" for variant in variants)}
