@@ -109,6 +109,32 @@ def test_an_extra_with_a_price_is_held_for_at_it(
     assert bound.quantities["input_tokens"] >= (request.limits.context_tokens or 2_000_000)
 
 
+PICTURES = {
+    "openai/gpt-5-image": 40,
+    "openai/gpt-5-image-mini": 8,
+    "openai/gpt-5.4-image-2": 30,
+    "google/gemini-2.5-flash-image": 30,
+    "google/gemini-3-pro-image": 120,
+    "google/gemini-3.1-flash-image": 60,
+    "google/gemini-3.1-flash-lite-image:nitro": 30,
+}
+
+
+@pytest.mark.parametrize(("model", "dollars"), PICTURES.items())
+def test_pictures_of_a_resold_model_are_held_for(model: str, dollars: int) -> None:
+    """A picture's tokens have a price of their own, which is held for: a call that asks for pictures is not refused."""
+    held = DESK.amount("openrouter", CHAT, chat(model, modalities=["image", "text"], max_tokens=10_000))
+
+    assert price("openrouter", model, "output_image_tokens") == dollars * 10**12
+    assert held >= dollars * CENT
+
+
+def test_a_picture_that_a_tool_made_has_a_price() -> None:
+    """A picture of the image generation tool, which an answer counts, is charged at the dearest and never left out."""
+    assert price("openai", "gpt-5.6-sol", "images") >= 40 * CENT * 10**6
+    assert not isinstance(BOOK.resolve("openai", "nobody-knows", AT_US), Rates)
+
+
 @pytest.mark.parametrize("tools", [
     [{"type": "shell", "environment": {"type": "local"}}],
     [{"type": "shell", "environment": {"type": "local", "skills": []}}, {"type": "function", "name": "f"}],
