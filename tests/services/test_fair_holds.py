@@ -331,3 +331,87 @@ def test_a_choice_in_the_wrong_place_is_refused(
 def test_a_harmless_query_passes(query: bytes) -> None:
     """A query parameter that chooses nothing changes no hold."""
     assert DESK.amount("google", PRO, generate(), (), query) == DESK.amount("google", PRO, generate())
+
+
+CONVERSATIONS = [
+    ("openai", RESPONSES, lambda tool: respond(input=[{"type": "additional_tools", "tools": [tool]}])),
+    ("openai", RESPONSES, lambda tool: respond(input=[{"type": "tool_search_output", "tools": [tool]}])),
+    ("openai", RESPONSES, lambda tool: respond(input=[{"type": "tool_search_output", "tools": [
+        {"type": "namespace", "name": "n", "tools": [tool]}]}])),
+    ("anthropic", MESSAGES, lambda tool: message(messages=[{"role": "system", "content": [
+        {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": tool}}]}])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("provider", "path", "build"), CONVERSATIONS, ids=["items", "found", "namespace", "block"])
+def test_a_tool_in_the_conversation_costs_nothing_unseen(provider: str, path: str, build: object) -> None:
+    """A tool that is added in the conversation is text, hides input, or is refused where it costs more."""
+    assert callable(build)
+    servers = {"openai": "code_interpreter", "anthropic": "web_search_20260318"}[provider]
+    remote = {"openai": "mcp", "anthropic": "mcp_toolset"}[provider]
+    client = {"openai": "function", "anthropic": "custom"}[provider]
+
+    for body in (build({"type": servers, "name": "t"}), build({"type": "brand_new", "name": "t"})):
+        assert "in tools" in DESK.refusal(provider, path, body).message
+    hidden, plain = (bound_of(provider, path, build({"type": kind, "name": "t"}))[1] for kind in (remote, client))
+    assert plain.quantities["input_tokens"] < 5_000
+    assert hidden.quantities["input_tokens"] > 100_000
+
+
+def test_a_tool_in_the_conversation_in_other_letters() -> None:
+    """A word that is spelt by the numbers of its letters is found all the same."""
+    item = r'{"type":"\u0061dditional_tools","tools":[{"type":"web_search"}]}'
+    body = f'{{"model":"gpt-5.6-sol","max_output_tokens":9,"input":[{item}]}}'.encode()
+
+    assert "in tools" in DESK.refusal("openai", RESPONSES, body).message
+
+
+@pytest.mark.parametrize("uses", ["100", [100], True, -1, 2.5])
+def test_a_number_of_searches_must_be_one(uses: object) -> None:
+    """A limit that is no whole number is refused, not read as none; one that is written as 100.0 is a hundred."""
+    tool = {"type": "web_search_20260318", "name": "w"}
+
+    assert DESK.refusal("anthropic", MESSAGES, message(tools=[{**tool, "max_uses": uses}])).code is Code.INVALID_REQUEST
+    assert (
+        bound_of("anthropic", MESSAGES, message(tools=[{**tool, "max_uses": 100.0}]))[1].quantities["web_searches"]
+        == 100
+    )
+
+
+@pytest.mark.parametrize(
+    "tool",
+    [
+        b'{"type":"code_interpreter","container":{"type":"auto","memory_limit":"64g","memory_limit":"1g"}}',
+        b'{"type":"shell","environment":{"type":"container_auto","type":"local"}}',
+        rb'{"type":"shell","\u0065nvironment":{"type":"container_auto","type":"local"}}',
+    ],
+)
+def test_what_stands_in_a_tool_is_sent_once(tool: bytes) -> None:
+    """A field inside a tool's container is sent once, as it was held for, whichever of two a provider would take."""
+    body = b'{"model":"gpt-5.6-sol","input":"hi","max_output_tokens":9,"tools":[' + tool + b"]}"
+    request = DESK.understand("openai", RESPONSES, body, (), b"")
+
+    assert isinstance(request, Request), request
+    assert request.body.count(b"memory_limit") <= 1
+    assert b"container_auto" not in request.body
+
+
+def test_agents_of_one_model_are_all_held_for() -> None:
+    """A model that runs many agents is held for beyond what has been seen of them."""
+    for provider, model in (("x-ai", "grok-4.20-multi-agent-0309"), ("openrouter", "x-ai/grok-4.20-multi-agent:floor")):
+        request, bound = bound_of(provider, CHAT, chat(model))
+        assert bound.quantities["input_tokens"] >= (request.limits.context_tokens or 2_000_000) > 39_263
+        assert bound.quantities["output_tokens"] > 9 * 9_997
+
+
+def test_pictures_that_nobody_asked_for_are_held_for() -> None:
+    """A model that makes pictures may make one though the request names no modality."""
+    assert DESK.amount("openrouter", CHAT, chat("openai/gpt-5-image", max_tokens=10_000)) >= 40 * CENT
+
+
+def test_lists_and_texts_instead_of_objects_hide_nothing() -> None:
+    """A plugin that is named by a text is held for as one; a highest price in a list of objects is refused."""
+    assert bound_of("openrouter", CHAT, chat(MINI, plugins=["web"]))[1].quantities["web_searches"] == 5
+    assert "plugin" in DESK.refusal("openrouter", CHAT, chat(MINI, plugins=["brand-new"])).message
+    listed = [{"order": ["dear"]}, {"max_price": {"prompt": 0, "completion": 0}}]
+    assert "must be an object" in DESK.refusal("openrouter", CHAT, chat(MINI, provider=listed)).message

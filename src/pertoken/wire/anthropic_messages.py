@@ -11,8 +11,16 @@ from typing import Any
 import msgspec
 
 from pertoken.core.usage import Contradiction, Edits, Parts, Reading
-from pertoken.wire import anthropic_errors, content, usage_falls, usage_reading, usage_rules, usage_table
-from pertoken.wire.body import decode, decode_object, optional_count, optional_text, replace_fields, text_map
+from pertoken.wire import anthropic_errors, content, told_tools, usage_falls, usage_reading, usage_rules, usage_table
+from pertoken.wire.body import (
+    decode,
+    decode_object,
+    optional_count,
+    optional_text,
+    positive_count,
+    replace_fields,
+    text_map,
+)
 from pertoken.wire.content import (
     as_dict,
     as_list,
@@ -94,6 +102,8 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
     request = decode(_request, body)
     words = content.plain(body)
     searches, hidden = _server_tools(request)
+    told = told_tools.hidden_input(words, lambda: [parse(bytes(one)) for one in request.messages], _is_clients_own)
+    hidden = hidden or told
     if hidden is None and b'"container_upload"' in words:
         hidden = "a container's files are input"
     metadata = text_map(request.metadata)
@@ -409,8 +419,7 @@ def _server_tools(request: _Request) -> tuple[int, str | None]:
             continue
         hidden = f"the server tool {kind} adds input that the body does not show"
         if kind.startswith("web_search"):
-            uses = tool.max_uses
-            searches += uses if isinstance(uses, int) and not isinstance(uses, bool) and uses > 0 else WEB_SEARCHES_MAX
+            searches += positive_count(tool.max_uses, "max_uses") or WEB_SEARCHES_MAX
     if request.mcp_servers:
         hidden = "tools of mcp servers read their results as input"
     if request.container:

@@ -7,6 +7,7 @@ A provider may read a field that is given twice in another way than we do, or on
 body whose fields do not each stand once in plain letters is sent on as it was read here.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -17,6 +18,7 @@ import msgspec
 
 from pertoken.core.units import DIMENSIONS
 from pertoken.wire.body import decode
+from pertoken.wire.content import plain
 from pertoken.wire.format import BadRequest
 from pertoken.wire.request_rules import Does, Rule, Table, Where, allowed, bare, header_name
 
@@ -30,6 +32,7 @@ RESEARCH_CALLS_MAX = 100
 
 # What stands inside these decides on money as well, so each of its fields must stand once, too.
 _NESTED = ("tools", "generationConfig", "generation_config")
+_PRICED = re.compile(rb'"(?:container|environment)"\s*:\s*\{')  # of a tool: what stands inside decides, too
 _KIND = ("type", "id")
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -77,7 +80,7 @@ def as_read(body: bytes, fields: Fields) -> bytes:
     for key in _NESTED:
         raw = fields.get(key)
         if raw is not None:
-            once = _once(bytes(raw))
+            once = _once(plain(bytes(raw)))
             if len(once) != len(raw):
                 fields[key] = msgspec.Raw(once)
                 changed = True
@@ -86,10 +89,15 @@ def as_read(body: bytes, fields: Fields) -> bytes:
 
 
 def _once(raw: bytes) -> bytes:
-    """Return an object, or the objects of a list, with each field once; anything else as it is."""
+    """Return an object, or the objects of a list, with each field once, and so all that decides on a price.
+
+    Anything else is returned as it is.
+    """
     try:
+        if _PRICED.search(raw) is not None:
+            return _encode(_value.decode(raw))
         return _encode(_objects.decode(raw) if raw[:1] == b"[" else _fields.decode(raw))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return raw
 
 
@@ -219,12 +227,20 @@ class _Reader:
             self._inside(key, value)
 
     def _inside(self, key: str, value: object) -> None:
-        """Take what stands inside: the fields of an object, or of each in a list, and the kinds of those one below."""
+        """Take what stands inside: the fields of an object, or of each in a list, and the kinds of those one below.
+
+        A text in a list may be meant as an object of that kind.
+        """
+        for name in value if isinstance(value, list) else ():
+            if isinstance(name, str):
+                self._kind(key, {"type": name})
         for holder in _objects_in(value):
             for name, entry in holder.items():
                 way = f"{key}.{name}"
                 rule = self._table.find(Where.BODY, way)
                 if rule is not None and entry is not None:
+                    if rule.does is Does.CAP and isinstance(value, list):
+                        raise BadRequest(f"{key} must be an object: a highest price in a list may not be read", key)
                     self.apply(rule, entry, way, holder)
                 if way in self._table.deep:
                     self._inside(way, entry)

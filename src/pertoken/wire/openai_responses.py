@@ -8,7 +8,7 @@ import msgspec
 
 from pertoken.core.errors import Refusal
 from pertoken.core.usage import Completeness, Contradiction, Reading
-from pertoken.wire import content, openai_errors, usage_falls, usage_reading, usage_rules, usage_table
+from pertoken.wire import content, openai_errors, told_tools, usage_falls, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import decode, decode_object, optional_text, positive_count, replace_fields, text_map
 from pertoken.wire.choices import RESEARCH_CALLS_MAX, is_research
 from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_sound, parse, picture
@@ -98,15 +98,17 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
     calls = positive_count(request.max_tool_calls, "max_tool_calls")
     searches = any(kind.startswith("web_search") for kind in kinds)
     memories = _containers(request.tools or [])
+    words = content.plain(body)
+    told = told_tools.hidden_input(words, lambda: parse(bytes(request.input)), CLIENT_TOOLS.__contains__)
     return RequestFacts(
         model=request.model,
         stream=bool(request.stream),
         output_max=positive_count(request.max_output_tokens, "max_output_tokens"),
-        has_media=_MEDIA.search(content.plain(body)) is not None,
+        has_media=_MEDIA.search(words) is not None,
         has_tools=bool(request.tools),
         server_tools=any(kind not in CLIENT_TOOLS for kind in kinds),
         input_more=DEFINED_TOOL_TOKENS * sum(kind in DEFINED_TOOLS for kind in kinds),
-        hidden_input=_hidden(request, kinds),
+        hidden_input=_hidden(request, kinds) or told,
         web_searches_max=(_calls_unsaid(request.model) if calls is None else calls) if searches else 0,
         units_max=(("code_sessions", len(memories)),) if memories else (),
         attributes=_conditions(kinds, memories),
