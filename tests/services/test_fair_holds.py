@@ -415,3 +415,29 @@ def test_lists_and_texts_instead_of_objects_hide_nothing() -> None:
     assert "plugin" in DESK.refusal("openrouter", CHAT, chat(MINI, plugins=["brand-new"])).message
     listed = [{"order": ["dear"]}, {"max_price": {"prompt": 0, "completion": 0}}]
     assert "must be an object" in DESK.refusal("openrouter", CHAT, chat(MINI, provider=listed)).message
+
+
+@pytest.mark.parametrize("modalities", [["VIDEO"], ["TEXT"], None])
+def test_a_video_that_nobody_asked_for_is_held_for(modalities: object) -> None:
+    """A model that makes videos is held for at their price, whatever the request says of modalities."""
+    config = {"maxOutputTokens": 100_000, **({"responseModalities": modalities} if modalities else {})}
+    path = "/v1beta/models/gemini-omni-1.2-flash:generateContent"
+
+    assert DESK.amount("google", path, {"contents": [], "generationConfig": config}) >= 120 * CENT
+
+
+def test_a_modality_in_capitals_is_one() -> None:
+    """Sound that is asked for in capitals is held for as sound."""
+    for word in ("audio", "AUDIO", "Audio"):
+        bound = bound_of("openai", CHAT, chat("gpt-4o-audio-preview", modalities=["text", word]))[1]
+        assert bound.quantities["output_audio_tokens"] == 100
+
+
+def test_endless_names_are_refused() -> None:
+    """A name of a thousand variants has no price, and a call that a thousand models may serve is refused."""
+    many = [f"{MINI}{'' if at % 2 else ':floor'}{':nitro' * (at % 3)}" for at in range(6)]
+
+    assert DESK.refusal("openrouter", CHAT, chat(MINI + ":nitro" * 100_000)).code is Code.PRICE_UNKNOWN
+    assert DESK.amount("openrouter", CHAT, chat(MINI, models=many * 1_000)) > 0
+    models = [f"nobody/{at}" for at in range(1_000)]
+    assert "at most" in DESK.refusal("openrouter", CHAT, chat(MINI, models=models)).message

@@ -17,6 +17,8 @@ from pertoken.core.prices import SNAPSHOT_SUFFIX, TRUST, Clause, Match, PriceRow
 from pertoken.core.rates import NoPrice, Rates, Step, Tier, factors_on
 from pertoken.core.units import TOKEN_UNITS
 
+VARIANTS_MAX = 4  # of one name: more is an attack
+
 
 class Cover(NamedTuple):
     """Sound, pictures or video that some models of a provider bill as text: what a row of `unit` covers beside it."""
@@ -134,7 +136,7 @@ class PriceBook:
         name = model.lower()
         found = self._speaking_of(provider, name)
         base, _, variant = name.rpartition(":")
-        if not base or variant not in self._sellers.variants.get(provider, ()):
+        if not base or variant not in self._sellers.variants.get(provider, ()) or name.count(":") > VARIANTS_MAX:
             return found
         if any(row.sells and row.unit in TOKEN_UNITS for _, row in found):
             return found

@@ -25,6 +25,7 @@ from pertoken.wire.request_rules import Does, Rule, Table, Where, allowed, bare,
 HeaderList = tuple[tuple[bytes, bytes], ...]
 Fields = dict[str, msgspec.Raw]
 
+MODELS_MAX = 50  # that may serve one call: OpenRouter takes fewer
 UNITS_MAX = 1_000  # of one paid extra in one call; more is refused
 # Of a model that researches, where the request sets no max_tool_calls: no maximum is published, and as many are held
 # for as for the other models that do.
@@ -198,6 +199,8 @@ class _Reader:
 
     def choices(self) -> Choices:
         """Return what was gathered. Raises BadRequest where there is too much of an extra."""
+        if len(set(self._models)) > MODELS_MAX:
+            raise BadRequest(f"at most {MODELS_MAX} other models can be held for in one call", "models")
         for unit, quantity in self._units.items():
             if quantity > UNITS_MAX:
                 raise BadRequest(f"up to {quantity} {unit} in one call; at most {UNITS_MAX} can be held for", unit)

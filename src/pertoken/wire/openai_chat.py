@@ -33,7 +33,6 @@ USAGE = usage_rules.OPENAI_CHAT
 error = openai_errors.error
 stream_error = openai_errors.stream_error
 
-TEXT_ALONE: frozenset[str] = frozenset()
 WEB_SEARCHES_MAX = 1  # a search model or web_search_options searches at most once a request
 CLIENT_TOOLS = ("function", "custom")
 NEW_CAP, OLD_CAP = "max_completion_tokens", "max_tokens"
@@ -105,7 +104,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         server_tools=any(tool.type not in CLIENT_TOOLS for tool in request.tools or ()),
         hidden_input=_hidden(request, words),
         web_searches_max=0 if request.web_search_options is None else WEB_SEARCHES_MAX,
-        output_modalities=frozenset(request.modalities) - {"text"} if request.modalities else TEXT_ALONE,
+        output_modalities=frozenset(map(str.lower, request.modalities or ())) - {"text"},
         service_tier=request.service_tier,
         user=optional_text(request.user),
         metadata=text_map(request.metadata),
