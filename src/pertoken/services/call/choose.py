@@ -98,8 +98,9 @@ def _widen(endpoint: Endpoint, facts: RequestFacts, found: Choices, world: World
     more = []
     if found.cap is not None:
         more.append(_capped(wider.rates, found.cap, long_cache=facts.long_cache))
-    for model in (offer.priced_as, *others) if found.sellers else ():
-        sold = [one for tier in found.sellers for one in world.offers.sold_by_anybody(model, now_us, tier)]
+    if found.sellers:
+        asked_for = [(model, tier) for model in (offer.priced_as, *others) for tier in found.sellers]
+        sold = [one for model, tier in asked_for for one in world.offers.sold_by_anybody(model, now_us, tier)]
         more.append(_dearest([*wider.rates, *sold]))
     return wider._replace(rates=(*wider.rates, *more))
 
