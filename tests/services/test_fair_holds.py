@@ -165,10 +165,10 @@ def test_a_variant_that_the_list_prices_keeps_its_price() -> None:
     assert price("openrouter", "google/gemini-2.5-flash-preview:thinking") > price(
         "openrouter", "google/gemini-2.5-flash-preview"
     )
-    assert DESK.refusal("openrouter", CHAT, chat(f"{MINI}:extended")).code is Code.PRICE_UNKNOWN
-    assert DESK.refusal("openrouter", CHAT, chat(f"{MINI}:brand-new")).code is Code.PRICE_UNKNOWN
-    assert DESK.refusal("openrouter", CHAT, chat("nobody/knows:nitro")).code is Code.PRICE_UNKNOWN
-    assert DESK.refusal("openai", CHAT, chat("gpt-4o-mini:nitro")).code is Code.PRICE_UNKNOWN
+    assert DESK.refusal("openrouter", CHAT, chat(f"{MINI}:extended")).code is Code.UNKNOWN_MODEL
+    assert DESK.refusal("openrouter", CHAT, chat(f"{MINI}:brand-new")).code is Code.UNKNOWN_MODEL
+    assert DESK.refusal("openrouter", CHAT, chat("nobody/knows:nitro")).code is Code.UNKNOWN_MODEL
+    assert DESK.refusal("openai", CHAT, chat("gpt-4o-mini:nitro")).code is Code.UNKNOWN_MODEL
 
 
 def test_a_free_variant_is_free_only_where_the_list_says_so() -> None:
@@ -437,7 +437,7 @@ def test_endless_names_are_refused() -> None:
     """A name of a thousand variants has no price, and a call that a thousand models may serve is refused."""
     many = [f"{MINI}{'' if at % 2 else ':floor'}{':nitro' * (at % 3)}" for at in range(6)]
 
-    assert DESK.refusal("openrouter", CHAT, chat(MINI + ":nitro" * 100_000)).code is Code.PRICE_UNKNOWN
+    assert DESK.refusal("openrouter", CHAT, chat(MINI + ":nitro" * 100_000)).code is Code.UNKNOWN_MODEL
     assert DESK.amount("openrouter", CHAT, chat(MINI, models=many * 1_000)) > 0
     models = [f"nobody/{at}" for at in range(1_000)]
     assert "at most" in DESK.refusal("openrouter", CHAT, chat(MINI, models=models)).message
