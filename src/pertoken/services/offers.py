@@ -16,6 +16,7 @@ from pertoken.ports import Ledger, ModelLimits, Provider
 from pertoken.services.models import Model, callable_models, closest
 
 MEMORY_MAX = 10_000
+NAME_SHOWN_MAX = 200
 
 
 class Route(NamedTuple):
@@ -194,6 +195,7 @@ class Offers:
 
     def _unknown(self, book: PriceBook, model: str, wire: str, now_us: int) -> Refusal:
         """Return what helps somebody who named a model that nobody here sells: most have misspelt it."""
+        shown = model if len(model) <= NAME_SHOWN_MAX else f"{model[:NAME_SHOWN_MAX]}..."
         elsewhere = [name for name, provider in self._providers.items() if provider.wire != wire]
         sellers = book.providers_of(model, now_us, elsewhere)
         meant = closest(model, self.callable(wire, now_us))
@@ -203,10 +205,9 @@ class Offers:
         elif meant is not None:
             hint = f"did you mean {meant}?"
         else:
-            hint = f"a new model needs a price first: pertoken price add {model}"
-        return Refusal(
-            Code.UNKNOWN_MODEL, f"there is no model {model!r} here for clients that speak {wire}; {hint}", "model"
-        )
+            hint = f"a new model needs a price first: pertoken price add {shown}"
+        message = f"there is no model {shown!r} here for clients that speak {wire}; {hint}"
+        return Refusal(Code.UNKNOWN_MODEL, message, "model")
 
 
 def _subsets(asked: Asked) -> list[Context]:
