@@ -54,6 +54,7 @@ _MEDIA = re.compile(rb'"(?:image|document|file)"')
 _CLIENT_TOOLS = {"bash_": 1_000, "text_editor_": 1_500, "memory_": 2_000, "computer_20": 3_000}
 _TOTALS = {"cache_write_1h_tokens": "cache_write_tokens", "reasoning_tokens": "output_tokens"}
 _INPUT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+_OUTPUT = ("output_tokens", "completion_tokens")  # in words of its own, and of those who speak as chat does
 _LABELS = frozenset({"type", "id", "tool_use_id", "cache_control"})
 _CONTAINERS = frozenset({"content", "source", "input"})
 
@@ -220,7 +221,8 @@ class _Watch:
             self._take(bytes(event.message.usage))
         elif event.type == "message_delta":
             self._contained |= event.delta is not None and _is_there(event.delta.container)
-            self._output_known |= "output_tokens" in self._take(bytes(event.usage))
+            told = self._take(bytes(event.usage))
+            self._output_known |= any(name in told for name in _OUTPUT)
         return Fate.PASS
 
     def reading(self) -> Reading:
@@ -239,11 +241,12 @@ class _Watch:
 
     def _read_merged(self, usage: dict[str, msgspec.Raw]) -> Reading:
         if not self._output_known:
-            usage = {key: value for key, value in usage.items() if not key.startswith("output_tokens")}
+            usage = _without_output(usage)
         return self._read(msgspec.json.encode(usage) if usage else b"null")
 
     def _take(self, raw: bytes) -> dict[str, msgspec.Raw]:
         """Merge a usage object in; return what it told. What is null tells nothing."""
+        raw = usage_reading.unlisted(raw)
         try:
             told = {} if raw == b"null" else _fields.decode(raw)
         except msgspec.DecodeError:
@@ -269,10 +272,15 @@ class _Watch:
     def _keep_if_less(self, before: dict[str, msgspec.Raw]) -> None:
         """Remember what was told before, if less is told now; a start's output is a placeholder, and no word."""
         if not self._output_known:
-            before = {key: value for key, value in before.items() if not key.startswith("output_tokens")}
+            before = _without_output(before)
         if all([_grew(value, self._usage[key]) for key, value in before.items()]):  # noqa: C419 - twice as fast
             return
         self._earlier = (*self._earlier, before)[-EARLIER_MAX:]
+
+
+def _without_output(told: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    """Return a usage object without its output, in whichever words."""
+    return {key: value for key, value in told.items() if not key.startswith(_OUTPUT)}
 
 
 def _grew(old: msgspec.Raw, new: msgspec.Raw) -> bool:

@@ -21,6 +21,7 @@ TAIL_BYTES = 64 * 1024
 ARRAY_BYTES_MAX = 16 * 1024 * 1024
 
 _USAGE = b'"usageMetadata"'
+_NAMES = ("usageMetadata", "usage_metadata")
 _GROUNDING = b'"groundingMetadata"'
 _CACHED = "cachedContentTokenCount"  # more of it is less at the full price
 _MARKS = (b'"finishReason"', b'"blockReason"')
@@ -86,9 +87,16 @@ class _Watch:
         self.complete = False
 
     def may_matter(self, events: bytes) -> bool:
-        return _USAGE in events or _MARKS[0] in events or _MARKS[1] in events or _GROUNDING in events
+        return (
+            _USAGE in events
+            or _MARKS[0] in events
+            or _MARKS[1] in events
+            or _GROUNDING in events
+            or gemini_usage.SNAKE_USAGE in events
+        )
 
     def look(self, data: bytes) -> Fate:
+        data = gemini_usage.spelled(data)
         if _USAGE in data:
             self._take(data)
         if not (_MARKS[0] in data or _MARKS[1] in data or _GROUNDING in data):
@@ -177,7 +185,7 @@ class ArrayPieces:
     def reading(self) -> Reading:
         """Return the last usage seen."""
         tail = b"".join(self._tail)
-        told = [found.raw for found in scan.last_objects(tail, "usageMetadata")]
+        told = [found.raw for name in _NAMES for found in scan.last_objects(tail, name)]
         if not told:
             return usage_reading.missing()
         model, response_id = scan.last_text(tail, "modelVersion"), scan.last_text(tail, "responseId")

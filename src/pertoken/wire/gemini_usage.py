@@ -12,13 +12,15 @@ from typing import Any
 import msgspec
 
 from pertoken.core.usage import Reading
-from pertoken.wire import usage_reading, usage_rules, usage_table
+from pertoken.wire import usage_reading, usage_rules, usage_table, usage_words
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import UNWRITTEN, as_dict, as_list, collect_json, collect_text, parse
 from pertoken.wire.usage_reading import Origin, read_raw
 from pertoken.wire.usage_table import Table
 
 USAGE = usage_rules.GEMINI_GENERATE
+
+SNAKE_USAGE = b'"usage_metadata"'
 
 _BILLS_QUERIES = re.compile(r"gemini-(?:[3-9]|\d\d)")
 
@@ -38,7 +40,15 @@ _piece = msgspec.json.Decoder(Piece)
 
 def decode(data: bytes) -> Piece:
     """Return one piece. Raises what msgspec raises."""
-    return _piece.decode(data)
+    return _piece.decode(spelled(data))
+
+
+def spelled(data: bytes) -> bytes:
+    """Return a piece in the API's own spelling: Google's SDK for Python keeps answers in snake_case."""
+    if SNAKE_USAGE not in data:
+        return data
+    value = parse(data)
+    return msgspec.json.encode(usage_words.camel(value)) if isinstance(value, dict) else data
 
 
 def read_piece(piece: Piece, rows: Table, data: bytes) -> Reading:
@@ -107,7 +117,5 @@ def written(answer: dict[str, Any], texts: list[str]) -> None:
 
 def _tier(usage: dict[str, Any]) -> str | None:
     """Return the tier as served: the Gemini API and Vertex name it differently."""
-    tier = optional_text(usage.get("serviceTier")) or optional_text(usage.get("trafficType"))
-    if tier is None or tier.lower().endswith("unspecified"):
-        return None
-    return tier.lower().removeprefix("on_demand_")
+    names = ("serviceTier", "trafficType", "service_tier", "traffic_type")
+    return usage_reading.traffic_tier(*(usage.get(name) for name in names))
