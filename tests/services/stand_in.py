@@ -158,12 +158,13 @@ def settled(
     stream: bool = False,
     prices_from: tuple[str, ...] = (),
     model: str = "m-1",
+    **more: Any,
 ) -> Event:
-    """Return the event of one call of `api` that `provider` gave `answer` to."""
+    """Return the event of one call of `api` that `provider` gave `answer` to; `more` is asked for."""
     wire, path = PATHS[api]
     TOKENIZERS.count_text(family_of("m-1"), "")
     asked: dict[str, Any] = {"model": model, "max_tokens": 100, "input": "hi", "stream": stream}
-    asked |= {"messages": [{"role": "user", "content": "hi"}], "contents": [{"parts": [{"text": "hi"}]}]}
+    asked |= {"messages": [{"role": "user", "content": "hi"}], "contents": [{"parts": [{"text": "hi"}]}]} | more
     ledger: Any = _Ledger(book or all_priced(prices_from[0] if prices_from else provider))
     providers: Any = {provider: _Provider(provider, wire, answer, prices_from)}
     clock: Any = _Clock()

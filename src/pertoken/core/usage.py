@@ -81,6 +81,7 @@ class Reading(NamedTuple):
     alternatives: "tuple[Used, ...]" = ()  # what may be meant just as well: what is charged is the dearest of all
     attributes: tuple[tuple[str, str], ...] = ()  # as served: other conditions of prices
     seconds: Decimal | None = None  # of sound, exactly; `quantities` has them rounded up to whole ones
+    made: frozenset[str] = frozenset()  # what the answer shows beside text: "audio", "image", "video"
 
 
 def leaves(quantities: Quantities) -> dict[str, int]:

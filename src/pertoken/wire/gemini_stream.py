@@ -75,7 +75,7 @@ class GenerateStream:
 class _Watch:
     """Looks for the piece that says why the answer ended; of the others it keeps the last, and those that told more."""
 
-    __slots__ = ("_earlier", "_grounded", "_last", "_model", "_rows", "_told", "complete")
+    __slots__ = ("_earlier", "_grounded", "_last", "_made", "_model", "_rows", "_told", "complete")
 
     def __init__(self, model: str, rows: Table) -> None:
         self._model = model
@@ -84,6 +84,7 @@ class _Watch:
         self._told: dict[str, Any] = {}  # its usage
         self._earlier: tuple[bytes, ...] = ()  # pieces that a later one told less than
         self._grounded: dict[str, int] = {}
+        self._made: frozenset[str] = frozenset()
         self.complete = False
 
     def may_matter(self, events: bytes) -> bool:
@@ -93,12 +94,14 @@ class _Watch:
             or _MARKS[1] in events
             or _GROUNDING in events
             or gemini_usage.SNAKE_USAGE in events
+            or gemini_usage.INLINE in events
         )
 
     def look(self, data: bytes) -> Fate:
         data = gemini_usage.spelled(data)
         if _USAGE in data:
             self._take(data)
+        self._made = self._made or gemini_usage.made_in(data)
         if not (_MARKS[0] in data or _MARKS[1] in data or _GROUNDING in data):
             return Fate.PASS
         piece = as_dict(parse(data))
@@ -111,9 +114,10 @@ class _Watch:
 
     def reading(self) -> Reading:
         """Return the last usage seen."""
-        if not self._last:
-            return usage_reading.missing()
-        return reduce(usage_falls.follow, map(self._read, (*self._earlier, self._last)))
+        reading = usage_reading.missing()
+        if self._last:
+            reading = reduce(usage_falls.follow, map(self._read, (*self._earlier, self._last)))
+        return reading._replace(made=self._made) if self._made else reading
 
     def _take(self, data: bytes) -> None:
         try:
@@ -186,15 +190,16 @@ class ArrayPieces:
         """Return the last usage seen."""
         tail = b"".join(self._tail)
         told = [found.raw for name in _NAMES for found in scan.last_objects(tail, name)]
+        made = gemini_usage.made_in(b"".join(self._all))
         if not told:
-            return usage_reading.missing()
+            return usage_reading.missing()._replace(made=made)
         model, response_id = scan.last_text(tail, "modelVersion"), scan.last_text(tail, "responseId")
         grounding = scan.last_object(tail, "groundingMetadata")
         candidates = [{"groundingMetadata": grounding.value}] if grounding else []
         grounded = gemini_usage.count_grounding(candidates, model or self._model)
         is_cut = not self.complete
         said = (gemini_usage.read_usage(raw, self._rows, model, response_id, grounded, partial=is_cut) for raw in told)
-        return reduce(usage_falls.follow, reversed([*said]))
+        return reduce(usage_falls.follow, reversed([*said]))._replace(made=made)
 
     def text(self) -> str:
         """Return the output text seen so far; what cannot be read counts as it is."""

@@ -20,6 +20,10 @@ from pertoken.wire.usage_table import Table
 
 USAGE = usage_rules.GEMINI_GENERATE
 
+INLINE = b'"inlineData"'
+# A quote inside a text is escaped, so that no text that was written looks like this.
+_KINDS = re.compile(rb'"mime_?[tT]ype"\s*:\s*"(audio|image|video)/')
+
 SNAKE_USAGE = b'"usage_metadata"'
 
 _BILLS_QUERIES = re.compile(r"gemini-(?:[3-9]|\d\d)")
@@ -56,10 +60,11 @@ def read_piece(piece: Piece, rows: Table, data: bytes) -> Reading:
     model, response_id = optional_text(piece.modelVersion), optional_text(piece.responseId)
     grounded = count_grounding(parse_candidates(piece), model or "")
     reading = read_usage(bytes(piece.usageMetadata), rows, model, response_id, grounded)
-    if data.count(b'"usageMetadata"') < 2:
-        return reading
-    read = partial(read_usage, rows=rows, model=model, response_id=response_id, grounded=grounded)
-    return usage_reading.doubt_if_twice(reading, data, "usageMetadata", read)
+    if data.count(b'"usageMetadata"') > 1:
+        read = partial(read_usage, rows=rows, model=model, response_id=response_id, grounded=grounded)
+        reading = usage_reading.doubt_if_twice(reading, data, "usageMetadata", read)
+    made = made_in(bytes(piece.candidates))
+    return reading._replace(made=made) if made else reading
 
 
 def read_usage(
@@ -102,6 +107,13 @@ def count_grounding(candidates: list[Any], model: str) -> dict[str, int]:
         searches += queries if bills_queries(model) else min(queries, 1)
         maps += "googleMapsWidgetContextToken" in grounding or any("maps" in as_dict(chunk) for chunk in chunks)
     return {unit: many for unit, many in (("web_searches", searches), ("map_queries", maps)) if many}
+
+
+def made_in(candidates: bytes) -> frozenset[str]:
+    """Return what candidates show beside text: the kinds of their inline data."""
+    if INLINE not in candidates:
+        return frozenset()
+    return frozenset(kind.decode() for kind in _KINDS.findall(candidates))
 
 
 def written(answer: dict[str, Any], texts: list[str]) -> None:

@@ -171,8 +171,9 @@ def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return usage_reading.unreadable(body, "usage", partial(_read_raw, rows, Origin()))
-    reading = _read_usage(answer, Origin(), rows)
-    return _doubt_if_twice(reading, body, rows)
+    reading = _doubt_if_twice(_read_usage(answer, Origin(), rows), body, rows)
+    made = _made(bytes(answer.choices))
+    return reading._replace(made=made) if made else reading
 
 
 def answer_text(body: bytes) -> str:
@@ -188,11 +189,12 @@ def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:
 class _Watch:
     """Looks for usage, which nobody may have asked for, and for the end marker."""
 
-    __slots__ = ("_begun", "_last", "_reading", "_rows", "_strip", "complete")
+    __slots__ = ("_begun", "_last", "_made", "_reading", "_rows", "_strip", "complete")
 
     def __init__(self, rows: Table, *, strip_usage: bool) -> None:
         self._rows = rows
         self._strip = strip_usage
+        self._made: frozenset[str] = frozenset()
         self._begun = False
         self._reading = usage_reading.missing()
         self._last = False  # whether that was in the answer's last chunk: some servers tell usage with every chunk
@@ -200,6 +202,8 @@ class _Watch:
 
     def may_matter(self, events: bytes) -> bool:
         if not self._begun or b"[DONE]" in events:
+            return True
+        if not self._made and (b'"audio"' in events or b'"image' in events):
             return True
         return b'"usage"' in events and events.count(b'"usage"') != events.count(b'"usage":null')
 
@@ -211,6 +215,7 @@ class _Watch:
             chunk = _answer.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._look_at_unreadable(data)
+        self._made = self._made or _made(bytes(chunk.choices))
         reading = _read_usage(chunk, usage_reading.origin_of(self._reading), self._rows)
         reading = _doubt_if_twice(reading, data, self._rows)
         if not self._begun and reading.completeness is Completeness.MISSING:
@@ -223,10 +228,13 @@ class _Watch:
         return self._fate(usage_alone=bytes(chunk.usage) != b"null" and not choices)
 
     def reading(self) -> Reading:
-        final = self._reading.quantities and self._reading.completeness is Completeness.FINAL
-        if final and not (self._last or self.complete):
-            return self._reading._replace(completeness=Completeness.PARTIAL)
-        return self._reading
+        reading = self._reading._replace(made=self._made) if self._made else self._reading
+        final = reading.quantities and reading.completeness is Completeness.FINAL
+        return reading._replace(completeness=Completeness.PARTIAL) if final and not self._ended else reading
+
+    @property
+    def _ended(self) -> bool:
+        return self._last or self.complete
 
     def _look_at_unreadable(self, data: bytes) -> Fate:
         origin = usage_reading.origin_of(self._reading)
@@ -269,6 +277,22 @@ def _doubt_if_twice(reading: Reading, data: bytes, rows: Table) -> Reading:
         return reading
     read = partial(_read_raw, rows, usage_reading.origin_of(reading))
     return usage_reading.doubt_if_twice(reading, data, "usage", read)
+
+
+def _made(choices: bytes) -> frozenset[str]:
+    """Return what the choices show beside text: sound in `audio`, OpenRouter's `images`, or parts of either kind."""
+    if b'"audio"' not in choices and b'"image' not in choices:
+        return TEXT_ALONE
+    made = set()
+    for choice in as_list(parse(choices)):
+        for name in ("message", "delta"):
+            said = as_dict(as_dict(choice).get(name))
+            parts = [as_dict(part).get("type") for part in as_list(said.get("content"))]
+            if said.get("audio") or "audio" in parts or "output_audio" in parts:
+                made.add("audio")
+            if said.get("images") or "image_url" in parts or "image" in parts or "output_image" in parts:
+                made.add("image")
+    return frozenset(made)
 
 
 def _hidden(request: _Request, words: bytes) -> str | None:

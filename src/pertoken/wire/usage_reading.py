@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pertoken.core.units import DIMENSIONS
+from pertoken.core.units import DIMENSIONS, OUTPUT_UNITS, TOKEN_UNITS
 from pertoken.core.usage import Completeness, Contradiction, Parts, Reading, Used, leaves
 from pertoken.wire import scan, usage_repair, usage_table, usage_words
 from pertoken.wire.body import optional_text, tells_a_key_twice
@@ -128,6 +128,21 @@ def repeats_a_key(raw: bytes, usage: dict[str, Any]) -> bool:
     if raw.count(b":") == _keys(usage):
         return False  # each key has its colon: with as many, there is neither another key nor a text with a colon
     return tells_a_key_twice(raw)
+
+
+def without_zeros(reading: Reading, text: Callable[[], str]) -> Reading:
+    """Return the reading without an output of zero tokens where the answer has text: what was written is not nothing.
+
+    Where usage says zero of everything, nothing that it says of tokens is believed.
+    """
+    told = reading.quantities
+    if told is None or told.get("output_tokens") != 0 or not text():
+        return reading
+    unknown = TOKEN_UNITS if not any(told.get(side) for side in _SIDES) else OUTPUT_UNITS
+    kept = {unit: quantity for unit, quantity in told.items() if unit not in unknown}
+    completeness = Completeness.PARTIAL if kept else Completeness.MISSING
+    why = "usage says that no token was written, beside text"
+    return reading._replace(quantities=kept or None, completeness=completeness, note=why, parts=(), alternatives=())
 
 
 def torn(why: str, readings: Sequence[Reading]) -> Reading:

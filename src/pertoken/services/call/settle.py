@@ -1,21 +1,24 @@
 """Steps 10 and 11: from usage to exact lines, and from a hold to a posted event, once."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from pertoken.core import bounds, conditions
 from pertoken.core.conditions import Conditions
 from pertoken.core.ledger import Event, EventStatus, Outcome, Settle, Settled
 from pertoken.core.rating import REQUESTS
+from pertoken.core.readings import UNDIVIDED
 from pertoken.core.units import INSIDE
-from pertoken.core.usage import Completeness, Quantities, Reading, Used, leaves
+from pertoken.core.usage import Completeness, Parts, Quantities, Reading, Used, leaves
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.count import count
+from pertoken.services.call.divide import undivided
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.measure import disagreement
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.understand import Request
-from pertoken.services.pricing import Charge, Cover, Served, charge_dearest, to_conditions
+from pertoken.services.pricing import Charge, Cover, Served, charge_dearest, find_rates, to_conditions
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest
 
@@ -61,19 +64,9 @@ def to_event(  # noqa: PLR0917 - what is known of the call
     dearest is charged.
     """
     reading = relayed.reading
-    reason, completeness = reading.contradiction or reading.note, reading.completeness
-    readings = _readings(reading) if estimated is None else estimated
-    assert readings
-    if estimated is not None:
-        completeness = Completeness.ESTIMATED
-        reason = reason or (str(relayed.failure) if relayed.failure else "the answer carried no usage")
     context = _context(request, reading)
     served = Served(request.provider.name, request.priced_as, reading.model, request.opened_at_us, context)
-    if completeness is not Completeness.FINAL:
-        readings = tuple(one._replace(parts=()) for one in readings)
-    cover = Cover(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
-    charged, (quantities, parts, _) = charge_dearest(world.ledger.prices, served, readings, cover)
-    quantities = _with_requests(quantities, charged.book_lines or charged.lines)
+    charged, quantities, parts, completeness, reason = _charge(request, holding, relayed, served, world, estimated)
     return Event(
         source=SOURCE,
         event_id=holding.hold.hold_id,
@@ -93,7 +86,7 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         service_tier=reading.service_tier,
         response_id=reading.response_id,
         raw=reading.raw,
-        reason=(charged.reason if charged.status is not EventStatus.PRICED else None) or reason or charged.reason,
+        reason=reason,
         changed=changed,
         held_picos=holding.hold.amount_picos,
         overrun_picos=max(0, charged.cost_picos - holding.hold.amount_picos),
@@ -101,6 +94,46 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         priced_as=None if request.priced_as == request.attribution.model else request.priced_as,
         parts=parts,
     )
+
+
+class _Charged(NamedTuple):
+    """What a call is charged, for what, and how far that can be trusted."""
+
+    charge: Charge
+    quantities: Quantities
+    parts: Parts
+    completeness: Completeness
+    reason: str | None
+
+
+def _charge(  # noqa: PLR0917 - what is known of the call
+    request: Request,
+    holding: Holding,
+    relayed: Relayed,
+    served: Served,
+    world: World,
+    estimated: tuple[Used, ...] | None,
+) -> _Charged:
+    """Return the dearest charge of all that may be meant."""
+    reading, book = relayed.reading, world.ledger.prices
+    reason, completeness = reading.contradiction or reading.note, reading.completeness
+    readings = _readings(reading) if estimated is None else estimated
+    assert readings
+    if estimated is not None:
+        completeness = Completeness.ESTIMATED
+        reason = reason or (str(relayed.failure) if relayed.failure else "the answer carried no usage")
+    if completeness is not Completeness.FINAL:
+        readings = tuple(one._replace(parts=()) for one in readings)
+    cover = Cover(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
+    charged, used = charge_dearest(book, served, readings, cover)
+    other = undivided(request, holding.bound, reading, used, find_rates(book, served)[0])
+    if other:
+        dearer, divided = charge_dearest(book, served, (used, *other), cover)
+        if dearer.cost_picos > charged.cost_picos:
+            charged, used, completeness, reason = dearer, divided, Completeness.ESTIMATED, reason or UNDIVIDED
+    quantities = _with_requests(used.quantities, charged.book_lines or charged.lines)
+    why = (charged.reason if charged.status is not EventStatus.PRICED else None) or reason or charged.reason
+    return _Charged(charged, quantities, used.parts, completeness, why)
 
 
 def _context(request: Request, reading: Reading) -> conditions.Context:
@@ -157,7 +190,9 @@ def _count(request: Request, holding: Holding, relayed: Relayed, world: World) -
     """
     most = holding.bound.quantities
     output = world.tokenizers.count_text(request.family, relayed.text or "").tokens
-    if not isinstance(relayed.failure, Outran):
+    if relayed.reading.made:
+        output = max(output, most["output_tokens"])  # nobody can count a picture or a sound by its bytes
+    elif not isinstance(relayed.failure, Outran):
         output = min(output, most["output_tokens"])
     readings = _readings(relayed.reading) or (Used({}, stated=relayed.reading.reported_cost),)
     counted = {"output_tokens": output}
