@@ -40,6 +40,7 @@ NEW_CAP, OLD_CAP = "max_completion_tokens", "max_tokens"
 _MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|document_url)"')
 _NO_TEXT = frozenset({"type", "image_url", "input_audio", "file", "video_url", "audio_url", "document_url"})
 _TYPE = frozenset({"type"})
+_RUNS = b'"executed_tools"'
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
@@ -172,8 +173,9 @@ def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return usage_reading.unreadable(body, "usage", partial(_read_raw, rows, Origin()))
     reading = _doubt_if_twice(_read_usage(answer, Origin(), rows), body, rows)
-    made = _made(bytes(answer.choices))
-    return reading._replace(made=made) if made else reading
+    made, ran = _made(bytes(answer.choices)), _ran(bytes(answer.choices))
+    reading = reading._replace(made=made) if made else reading
+    return _with_runs(reading, ran) if ran else reading
 
 
 def answer_text(body: bytes) -> str:
@@ -189,12 +191,13 @@ def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:
 class _Watch:
     """Looks for usage, which nobody may have asked for, and for the end marker."""
 
-    __slots__ = ("_begun", "_last", "_made", "_reading", "_rows", "_strip", "complete")
+    __slots__ = ("_begun", "_last", "_made", "_ran", "_reading", "_rows", "_strip", "complete")
 
     def __init__(self, rows: Table, *, strip_usage: bool) -> None:
         self._rows = rows
         self._strip = strip_usage
         self._made: frozenset[str] = frozenset()
+        self._ran: frozenset[tuple[str, str]] = frozenset()
         self._begun = False
         self._reading = usage_reading.missing()
         self._last = False  # whether that was in the answer's last chunk: some servers tell usage with every chunk
@@ -204,6 +207,8 @@ class _Watch:
         if not self._begun or b"[DONE]" in events:
             return True
         if not self._made and (b'"audio"' in events or b'"image' in events):
+            return True
+        if _RUNS in events:
             return True
         return b'"usage"' in events and events.count(b'"usage"') != events.count(b'"usage":null')
 
@@ -216,6 +221,7 @@ class _Watch:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._look_at_unreadable(data)
         self._made = self._made or _made(bytes(chunk.choices))
+        self._ran |= _ran(bytes(chunk.choices))
         reading = _read_usage(chunk, usage_reading.origin_of(self._reading), self._rows)
         reading = _doubt_if_twice(reading, data, self._rows)
         if not self._begun and reading.completeness is Completeness.MISSING:
@@ -229,6 +235,7 @@ class _Watch:
 
     def reading(self) -> Reading:
         reading = self._reading._replace(made=self._made) if self._made else self._reading
+        reading = _with_runs(reading, self._ran) if self._ran else reading
         final = reading.quantities and reading.completeness is Completeness.FINAL
         return reading._replace(completeness=Completeness.PARTIAL) if final and not self._ended else reading
 
@@ -293,6 +300,31 @@ def _made(choices: bytes) -> frozenset[str]:
             if said.get("images") or "image_url" in parts or "image" in parts or "output_image" in parts:
                 made.add("image")
     return frozenset(made)
+
+
+def _ran(choices: bytes) -> frozenset[tuple[str, str]]:
+    """Return what Groq ran for the choices, each with its place: a stream tells of each run when it begins and ends."""
+    if _RUNS not in choices:
+        return frozenset()
+    ran = set()
+    for at, choice in enumerate(as_list(parse(choices))):
+        for name in ("message", "delta"):
+            runs = as_list(as_dict(as_dict(choice).get(name)).get("executed_tools"))
+            for place, run in enumerate(map(as_dict, runs)):
+                ran.add((f"{as_dict(choice).get('index', at)}/{run.get('index', place)}", str(run.get("type"))))
+    return frozenset(ran)
+
+
+def _with_runs(reading: Reading, ran: frozenset[tuple[str, str]]) -> Reading:
+    """Return the reading with what was run, where usage does not tell it."""
+    found: dict[str, int] = {}
+    for _, kind in ran:
+        unit = usage_rules.GROQ_RUNS[kind][0] if kind in usage_rules.GROQ_RUNS else usage_rules.GROQ_RUN_ELSE
+        found[unit] = found.get(unit, 0) + 1
+    if reading.quantities is None:
+        return reading
+    others = tuple(one._replace(quantities={**found, **one.quantities}) for one in reading.alternatives)
+    return reading._replace(quantities={**found, **reading.quantities}, alternatives=others)
 
 
 def _hidden(request: _Request, words: bytes) -> str | None:

@@ -225,7 +225,8 @@ def _count(count: Count, rows: Table, usage: dict[str, Any]) -> dict[str, int]:
     """
     quantities = count(rows, usage)
     if quantities.get("input_tokens") and quantities.get("output_tokens"):
-        return quantities
+        details = usage_words.details(rows, usage)
+        return {**details, **quantities} if details else quantities
     found = usage_words.other(rows, usage)
     if found is not None:
         quantities = usage_words.joined(rows, quantities, usage_table.count(*found))

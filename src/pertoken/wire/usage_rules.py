@@ -32,6 +32,7 @@ MISTRAL_OCR = "Mistral API reference, OCR, usage_info; 2026-11-23"
 MOONSHOT = "Moonshot API reference, chat completion, usage; 2026-11-23"
 OPENROUTER = "OpenRouter API reference, usage accounting; 2026-11-23"
 PERPLEXITY = "Perplexity API reference, chat completion, usage; genai-prices 0.2.3, extractor perplexity; 2026-11-23"
+GROQ_TOOLS = "Groq documentation, compound systems, executed_tools, and built-in tools; 2026-11-27"
 VERCEL = "Vercel AI SDK reference, generateText, usage of its versions 4 and 5; 2026-11-27"
 XAI_TOOLS = "xAI API reference, server-side tool usage; 2026-11-27"
 XAI = "xAI API reference, chat completion and response, usage; 2026-11-23"
@@ -104,6 +105,14 @@ _SECONDS_HEARD = Stated("seconds", ("prompt_audio_seconds",), MISTRAL)
 # With sound in the prompt the total holds the sound's tokens, which stand nowhere else: it cannot be checked.
 MISTRAL_CHAT = table(*_CHAT_ROWS, _SECONDS_HEARD, total="total_tokens")
 MISTRAL_SOUND = table(*_CHAT_ROWS, _SECONDS_HEARD)
+
+# What Groq ran for an answer, in `executed_tools` of its message: type -> (unit, source). Any other kind is a search.
+GROQ_RUNS: Mapping[str, tuple[str, str]] = {
+    "python": ("code_sessions", GROQ_TOOLS),
+    "code_interpreter": ("code_sessions", GROQ_TOOLS),
+    "code_execution": ("code_sessions", GROQ_TOOLS),
+}
+GROQ_RUN_ELSE = "web_searches"
 
 # Fields that only one provider has, and whose answers no other table understands.
 CHAT_MARKS: tuple[tuple[str, Table], ...] = (
@@ -183,6 +192,7 @@ OPENAI_TRANSCRIPTION = table(
 )
 
 OPENAI_REALTIME = table(
+    Stated("seconds", ("seconds",), REALTIME),  # of an input that was transcribed
     rule("input_tokens", "input_tokens", REALTIME),
     rule("input_audio_tokens", "input_token_details.audio_tokens", REALTIME),
     rule("input_image_tokens", "input_token_details.image_tokens", REALTIME),
@@ -286,8 +296,8 @@ BEDROCK_CONVERSE = table(
 
 # What is billed, not what the model read: that includes the template around each prompt.
 COHERE_CHAT = table(
-    rule("input_tokens", "billed_units.input_tokens", COHERE),
-    rule("output_tokens", "billed_units.output_tokens", COHERE),
+    rule("input_tokens", "billed_units.input_tokens|tokens.input_tokens", COHERE),
+    rule("output_tokens", "billed_units.output_tokens|tokens.output_tokens", COHERE),
     rule("images", "billed_units.images", COHERE),
     Check(term("tokens.input_tokens"), terms("cached_tokens"), COHERE),
 )

@@ -41,6 +41,19 @@ def other(rows: Table, usage: Mapping[str, Any]) -> tuple[Table, dict[str, Any]]
     return table, camel({key: value for key, value in usage.items() if key not in own}) if is_camel else dict(usage)
 
 
+def details(rows: Table, usage: Mapping[str, Any]) -> dict[str, int]:
+    """Return the parts that `usage`, which tells both sides in its own words, tells in words that its table lacks.
+
+    Tokens read from a cache are left at the full price then: these words may count them beside the input.
+    """
+    found = _details(rows, tuple(usage))
+    if found is None:
+        return {}
+    table, names = found
+    told = usage_table.count(table, {name: usage[name] for name in names})
+    return {unit: many for unit, many in told.items() if _is_of_a_side(unit) and not unit.startswith("cache_read_")}
+
+
 def joined(rows: Table, own: Mapping[str, int], found: Mapping[str, int]) -> dict[str, int]:
     """Return `own` with each side that it does not tell, or tells as nothing, as the other words have `found` it."""
     result = dict(own)
@@ -102,6 +115,18 @@ def _other(rows: Table, keys: tuple[str, ...]) -> tuple[Table, bool] | None:
             if (sides if is_camel else sides - own) and (best is None or known > best[0]):
                 best = known, table, is_camel
     return None if best is None else best[1:]
+
+
+@lru_cache(maxsize=1024)
+def _details(rows: Table, keys: tuple[str, ...]) -> tuple[Table, tuple[str, ...]] | None:
+    """Return the table that understands the most keys that the own table does not, and these; None: no key is such."""
+    new = frozenset(keys) - _names(rows)
+    best: tuple[Table, tuple[str, ...]] | None = None
+    for table in TABLES if new else ():
+        known = (new & _names(table)) - _names_of_sides(table) - _heads([table.total])
+        if len(known) > (0 if best is None else len(best[1])):
+            best = table, tuple(sorted(known))
+    return best
 
 
 @lru_cache(maxsize=64)
