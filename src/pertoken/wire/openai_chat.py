@@ -266,13 +266,24 @@ def _read_usage(answer: _Answer, known: Origin, rows: Table) -> Reading:
     groq = b"null" if answer.x_groq is None else bytes(answer.x_groq.usage)
     if raw == b"null":
         raw = bytes(answer.usage_info) if groq == b"null" else groq
-        return read_raw(raw, rows, origin, count)
+        each = _in_choices(bytes(answer.choices)) if raw == b"null" else []
+        if len(each) > 1:
+            return usage_reading.torn("each choice has a usage", [read_raw(one, rows, origin, count) for one in each])
+        return read_raw(each[0] if each else raw, rows, origin, count)
     reading = read_raw(raw, rows, origin, count)
     if groq != b"null":
         other = read_raw(groq, rows, origin, count)
         if other.quantities != reading.quantities:
             return usage_reading.torn("usage and x_groq.usage differ", [other, reading])
     return reading
+
+
+def _in_choices(choices: bytes) -> list[bytes]:
+    """Return the usage objects inside choices, where Moonshot's streams carry them."""
+    if b'"usage"' not in choices:
+        return []
+    told = (as_dict(choice).get("usage") for choice in as_list(parse(choices)))
+    return [msgspec.json.encode(one) for one in told if one]
 
 
 def _read_raw(rows: Table, origin: Origin, raw: bytes) -> Reading:
