@@ -300,7 +300,7 @@ def _doubt_if_twice(reading: Reading, data: bytes, rows: Table) -> Reading:
 def _made(choices: bytes) -> frozenset[str]:
     """Return what the choices show beside text: sound in `audio`, OpenRouter's `images`, or parts of either kind."""
     if b'"audio"' not in choices and b'"image' not in choices:
-        return TEXT_ALONE
+        return frozenset()
     made = set()
     for choice in as_list(parse(choices)):
         for name in ("message", "delta"):
