@@ -143,6 +143,10 @@ class Provider(Protocol):
         """Whether its streams carry usage when OpenAI's include_usage option asks for it, and only then."""
 
     @property
+    def missing_key(self) -> str | None:
+        """The setting that would give it the key that it asks for, None: it has one, or needs none."""
+
+    @property
     def prices_from(self) -> Sequence[str]:
         """The providers at whose list prices it sells what has no price of its own, the first preferred."""
 

@@ -375,6 +375,17 @@ def key_variables(name: str) -> tuple[str, ...]:
     return row.key_variables if row is not None else (f"{name.upper().replace('-', '_')}_API_KEY",)
 
 
+def missing_key(settings: Settings, name: str) -> str | None:
+    """Return the settings of which one would give a provider the key that it asks for; None: it has one, or needs none.
+
+    Only a provider of the registry at its usual address is known to ask for a key: a server of one's own may need none.
+    """
+    row, one = registry().get(name), settings.providers[name]
+    if one.api_key or one.auth == "none" or row is None or not row.key_variables or one.base_url != row.base_url:
+        return None
+    return " or ".join((*row.key_variables, f"providers.{name}.api_key"))
+
+
 def _key(given: Any, variables: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
     key = None if given is None else str(given)
     if key is not None and key.startswith("env:"):

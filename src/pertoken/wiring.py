@@ -19,6 +19,7 @@ from pertoken.api.app import Plane
 from pertoken.catalogs import covers, genai, history, providers, request_fields, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.catalogs.providers import StreamUsage
+from pertoken.core.ids import KEY_PREFIX
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import DAY_US, FOREVER_US
 from pertoken.core.price_book import PriceBook, Sellers
@@ -29,7 +30,16 @@ from pertoken.counting.tokenizers import Tokenizers
 from pertoken.services.catalog import Merge, merge, withdraw
 from pertoken.services.offers import Offers, Route
 from pertoken.services.world import Drains, World
-from pertoken.settings import ENCRYPTED, BadSettings, Settings, credit_folder, owed_folder, secret_key_file
+from pertoken.settings import (
+    ENCRYPTED,
+    BadSettings,
+    Settings,
+    credit_folder,
+    key_variables,
+    missing_key,
+    owed_folder,
+    secret_key_file,
+)
 from pertoken.store import catalog
 from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
@@ -119,6 +129,12 @@ def encrypt_provider_key(settings: Settings, key: str) -> str:
 def provider_key(settings: Settings, name: str) -> str | None:
     """Return the key of a provider as it is sent, None where it has none. Raises BadSettings naming the setting."""
     key = settings.providers[name].api_key
+    if key is not None and key.startswith(KEY_PREFIX):
+        variables = " or ".join(key_variables(name))
+        raise BadSettings(
+            f"the key of {name} is one of pertoken, which applications show to the gateway; "
+            f"set providers.{name}.api_key to the one that {name} gave you, and {variables} for applications only"
+        )
     if key is None or not key.startswith(ENCRYPTED):
         return key
     from pertoken.store.encryption import CannotDecrypt, decrypt  # noqa: PLC0415 - 45 ms, for those who use it
@@ -219,6 +235,7 @@ def _providers(settings: Settings, client: Client) -> dict[str, HttpProvider]:
             cuts_on_hangup=provider.on_hangup == "cut",
             output_cap=provider.output_cap,
             prices_from=provider.prices_from,
+            missing_key=missing_key(settings, name),
             client=client,
         )
         for name, provider in settings.providers.items()
@@ -249,7 +266,7 @@ def sellers(settings: Settings) -> Sellers:
     lists = {name: row.prices_from for name, row in providers.registry().items() if row.prices_from}
     lists.update({name: one.prices_from for name, one in settings.providers.items() if one.prices_from})
     charge_as_stated = frozenset(name for name, row in providers.registry().items() if row.charges_as_stated)
-    return Sellers(providers.names(), lists, charge_as_stated, covers.read())
+    return Sellers(providers.names(), lists, charge_as_stated, covers.read(), providers.variants())
 
 
 def make_bookkeeper(database: Database, settings: Settings) -> Bookkeeper:
@@ -323,7 +340,7 @@ def month_folder(path: str) -> "MonthFolder":
     try:
         month_files = importlib.import_module("pertoken.store.month_files")
     except ImportError as error:
-        raise StoreFailed("archives need pyarrow: pip install 'pertoken[archive]'") from error
+        raise StoreFailed("archives need pyarrow: pip install pyarrow") from error
     folder: MonthFolder = month_files.MonthFolder(Path(path).absolute(), migration_scripts().get_current_head() or "")
     return folder
 

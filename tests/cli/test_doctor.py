@@ -175,7 +175,7 @@ def test_it_says_of_each_provider_what_is_known(pertoken: Pertoken, port: int) -
         "https://api.groq.com/openai/v1, key present; wire openai, usage in streams: asked for, "
         "abort stops billing: no, on hang-up: drain"
     )
-    assert "no key (ANTHROPIC_API_KEY)" in said["provider anthropic"]
+    assert "no key (ANTHROPIC_API_KEY or providers.anthropic.api_key): calls to it" in said["provider anthropic"]
     assert "sent without a key; wire openai" in said["provider ollama"]
 
 

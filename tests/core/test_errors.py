@@ -21,6 +21,7 @@ def test_every_code_has_a_status() -> None:
         (Code.UNKNOWN_KEY, 401),
         (Code.UNKNOWN_MODEL, 404),
         (Code.PRICE_UNKNOWN, 402),
+        (Code.PROVIDER_KEY_MISSING, 503),
         (Code.RATE_LIMITED, 429),
         (Code.BUDGET_EXCEEDED, 402),
         (Code.STORE_UNAVAILABLE, 503),

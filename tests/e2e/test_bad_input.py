@@ -99,14 +99,25 @@ def test_no_key(stack: Stack) -> None:
     assert "bearer" in error["message"]
 
 
-def test_unknown_model(stack: Stack) -> None:
-    """402: a model without price is refused, never served for nothing; the message says how to add a price."""
-    body = GOOD.replace(b"gpt-4o-mini", b"no-such-model")
+@pytest.mark.parametrize(
+    ("model", "hint"),
+    [
+        ("gpt-4o-mnii", "did you mean gpt-4o-mini?"),
+        ("GPT-4o-min", "did you mean gpt-4o-mini?"),
+        ("claude-sonnet-4-5", "anthropic sells it, to clients that speak anthropic"),
+        ("no-such-model", "pertoken price add no-such-model"),
+        ("x" * 5_000, "pertoken price add"),
+    ],
+)
+def test_unknown_model(stack: Stack, model: str, hint: str) -> None:
+    """404 in the client's format: nothing is served, and the message helps who misspelt a name or meets a new one."""
+    body = GOOD.replace(b"gpt-4o-mini", model.encode())
     status, error = error_of(talk(stack, request(stack, body)))
 
-    assert (status, error["code"]) == (402, "price_unknown")
-    assert "no-such-model" in error["message"]
-    assert "pertoken price add" in error["message"]
+    assert (status, error["code"]) == (404, "model_not_found")
+    assert model[:200] in error["message"]
+    assert len(error["message"]) < 600
+    assert hint in error["message"]
     assert stack.served()["calls"] == 0
 
 

@@ -48,7 +48,7 @@ def test_what_a_call_names_is_held_and_sent_on(stack: Stack) -> None:
 
 
 def test_a_tier_in_a_header_is_held_for(stack: Stack) -> None:
-    """Vertex AI's header for a tier is understood; a tier without a price is refused before anything is sent."""
+    """Vertex AI's header for a tier is understood, also in the query; a tier without a price is refused, unsent."""
     body = {"contents": [{"parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 100}}
     header = "x-vertex-ai-llm-shared-request-type"
 
@@ -57,6 +57,7 @@ def test_a_tier_in_a_header_is_held_for(stack: Stack) -> None:
     status, headers = ask(stack, GEMINI, body, **{header: "brand-new"})
 
     assert Decimal(priority) > Decimal(plain) * Decimal("1.5")
+    assert ask(stack, f"{GEMINI}?X-Vertex-AI-LLM-Shared-Request-Type=priority", body)[1]["x-pertoken-held"] == priority
     assert (status, headers["x-pertoken-refused"]) == (402, "price_unknown")
-    assert stack.served()["calls"] == 2
-    assert [dict(event.context).get("service_tier") for event in stack.settled(2)] == [None, "priority"]
+    assert stack.served()["calls"] == 3
+    assert [dict(event.context).get("service_tier") for event in stack.settled(3)] == [None, *["priority"] * 2]

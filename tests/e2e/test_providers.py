@@ -176,5 +176,5 @@ def test_a_model_that_no_provider_has_a_price_for(stack: Stack) -> None:
     with pytest.raises(openai.APIStatusError) as raised:
         client(stack).chat.completions.create(model="never-heard-of", messages=HELLO)
 
-    assert raised.value.status_code == 402
+    assert raised.value.status_code == 404
     assert stack.sim_calls() == []

@@ -39,6 +39,8 @@ class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     speed: str | None = None
     region: str | None = None
     by_model: list[dict[str, Any]] | None = None
+    note: str | None = None
+    provider_error: str | None = None
     error: str | None = None
     message: str = ""
 
@@ -48,9 +50,12 @@ class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def answer(self) -> dict[str, Any]:
         """Return the whole answer, as it is printed."""
-        fields = ("model", "service_tier", "completeness", "usage", "speed", "region", "by_model")
+        fields = ("model", "service_tier", "completeness", "usage", "speed", "region", "by_model", "note")
         told = {name: getattr(self, name) for name in fields}
-        return {name: value for name, value in told.items() if value is not None or name in fields[:4]}
+        answer = {name: value for name, value in told.items() if value is not None or name in fields[:4]}
+        if self.provider_error is not None:
+            answer["error"] = {"code": "provider_error", "message": self.provider_error}
+        return answer
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

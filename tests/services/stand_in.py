@@ -78,6 +78,7 @@ class _Provider:
     asks_for_usage = True
     cuts_on_hangup = False
     output_cap = "max_tokens"
+    missing_key = None
 
     def __init__(self, name: str, wire: str, body: bytes, prices_from: tuple[str, ...]) -> None:
         self.name, self.wire, self.prices_from = name, wire, prices_from
@@ -158,12 +159,13 @@ def settled(
     prices_from: tuple[str, ...] = (),
     model: str = "m-1",
     routed: Mapping[str, Route] = {},
+    **more: Any,
 ) -> Event:
-    """Return the event of one call of `api` that `provider` gave `answer` to."""
+    """Return the event of one call of `api` that `provider` gave `answer` to; `more` is asked for."""
     wire, path = PATHS[api]
     TOKENIZERS.count_text(family_of("m-1"), "")
     asked: dict[str, Any] = {"model": model, "max_tokens": 100, "input": "hi", "stream": stream}
-    asked |= {"messages": [{"role": "user", "content": "hi"}], "contents": [{"parts": [{"text": "hi"}]}]}
+    asked |= {"messages": [{"role": "user", "content": "hi"}], "contents": [{"parts": [{"text": "hi"}]}]} | more
     ledger: Any = _Ledger(book or all_priced(prices_from[0] if prices_from else provider))
     providers: Any = {provider: _Provider(provider, wire, answer, prices_from)}
     clock: Any = _Clock()

@@ -46,6 +46,20 @@ TOLD: list[tuple[str, str, str, dict[str, Any], dict[str, Any], dict[str, int]]]
 ]
 
 
+@pytest.mark.parametrize(("kind", "unit"), [("search", "web_searches"), ("python", "code_sessions")])
+@pytest.mark.parametrize("priced", [False, True], ids=["without a price", "priced"])
+def test_what_groq_ran_is_charged_or_unpriced(kind: str, unit: str, priced: bool) -> None:
+    """A run that Groq bills costs what its row says; where none does, the call is unpriced, and not free of it."""
+    rows = [price(one, 1, provider="groq") for one in ("input_tokens", "output_tokens")]
+    book = PriceBook([*rows, price(unit, 5_000, provider="groq")] if priced else rows)
+    choices = [{"message": {"content": "hi", "executed_tools": [{"index": 0, "type": kind}]}, "finish_reason": "stop"}]
+    event = settled("openai.chat", "groq", whole("openai.chat", CHAT, choices=choices), book=book)
+
+    assert event.quantities[unit] == 1
+    assert event.status is (EventStatus.PRICED if priced else EventStatus.UNPRICED)
+    assert event.cost_picos == 5_015 if priced else event.cost_picos > 15
+
+
 def read_both(api: str, provider: str, answer: bytes, *, stream: bool) -> tuple[Event, dict[str, Any]]:
     """Return what the gateway settles, and what `extract` answers."""
     body, sse = (None, answer.decode()) if stream else (answer, None)

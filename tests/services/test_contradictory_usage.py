@@ -134,6 +134,27 @@ def test_a_delta_does_not_take_input_back(
     assert event.status is (EventStatus.CONTRADICTORY if why else EventStatus.PRICED)
 
 
+ALONE: list[tuple[str, dict[str, int]]] = [
+    ("openai.chat", {"total_tokens": 100}),
+    ("openai.responses", {"total_tokens": 100}),
+    ("gemini.generate", {"totalTokenCount": 100}),
+]
+
+
+@pytest.mark.parametrize(("api", "usage"), ALONE)
+@pytest.mark.parametrize(("dear", "cheap"), [("output", "input"), ("input", "output")])
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_a_total_alone_is_charged_at_the_dearer_side(
+    api: str, usage: dict[str, int], dear: str, cheap: str, stream: bool
+) -> None:
+    """Where usage tells nothing but its total, all of it is charged as the side that costs more, and marked."""
+    book = PriceBook([price(f"{dear}_tokens", 20, provider="p"), price(f"{cheap}_tokens", 5, provider="p")])
+    event = settled(api, "p", (streamed if stream else whole)(api, usage), stream=stream, book=book)
+
+    assert (event.cost_picos, event.status) == (2_000, EventStatus.CONTRADICTORY)
+    assert event.quantities == {f"{dear}_tokens": 100, f"{cheap}_tokens": 0}
+
+
 PLAIN = {"prompt_tokens": 10, "completion_tokens": 5}
 MORE = {"prompt_tokens": 30, "completion_tokens": 5}
 TORN = [

@@ -15,6 +15,7 @@ from pertoken.core.price_book import PriceBook, Sellers
 PAGE = (Path(__file__).parents[2] / "docs/concepts/when-knowledge-ends.md").read_text()
 AT_US = parse_time("2026-11-27T12:00:00Z")
 USAGE = {"prompt_tokens": 20, "completion_tokens": 50, "total_tokens": 70}
+PICTURE = {"choices": [{"message": {"images": [{"type": "image_url"}]}, "finish_reason": "stop"}]}
 SOUND = {"completion_tokens_details": {"audio_tokens": 40, "text_tokens": 10}}
 
 
@@ -48,6 +49,8 @@ def answer(named: str, usage: object, **fields: Any) -> bytes:
          "0.000033"),
         ("openrouter", "openai/gpt-4o-mini", {**USAGE, "cost": 0.0160614}, {}, "priced", "0.0160614"),
         ("openai", "gpt-4o-audio-preview", {**USAGE, **SOUND}, {}, "priced", "0.00335"),
+        ("google", "gemini-2.5-flash-image", {"prompt_tokens": 20, "completion_tokens": 1_290}, PICTURE, "priced",
+         "0.038706"),
     ],
 )  # fmt: skip
 def test_the_page_says_what_is_charged(

@@ -84,6 +84,7 @@ class Provider:
     asks_for_usage = True
     prices_from = ()
     output_cap = "max_tokens"
+    missing_key = None
 
     def __init__(self, name: str, wire: str, prefix: str, app: Simulator, *, cuts: bool) -> None:
         self.name = name

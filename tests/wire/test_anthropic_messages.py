@@ -90,7 +90,7 @@ def test_facts(fields: dict[str, object], facts: dict[str, Any]) -> None:
     [
         ({"tools": [{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]}, 3, "web_search"),
         ({"tools": [{"type": "web_search_20260209", "name": "web_search"}]}, 10, "web_search"),
-        ({"tools": [{"type": "web_search_20260209", "name": "web_search", "max_uses": "2"}]}, 10, "web_search"),
+        ({"tools": [{"type": "web_search_20260209", "name": "web_search", "max_uses": 2.0}]}, 2, "web_search"),
         ({"tools": [{"type": "web_fetch_20250910", "name": "web_fetch"}]}, 0, "web_fetch"),
         ({"tools": [{"type": "code_execution_20250825", "name": "code_execution"}]}, 0, "code_execution"),
         ({"tools": [{"type": "computer_toolset_20260301", "name": "computer"}]}, 0, "computer"),

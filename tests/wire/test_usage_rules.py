@@ -15,7 +15,7 @@ every_table = pytest.mark.parametrize("rows", TABLES.values(), ids=TABLES)
 @every_table
 def test_every_row_has_its_source(rows: Table) -> None:
     """A rule that nobody can check again is no rule: each names what was read, and on which day."""
-    for row in (*rows.rules, *rows.listed, *rows.besides, *rows.checks, *rows.zeros, *rows.stated):
+    for row in (*rows.rules, *rows.listed, *rows.besides, *rows.checks, *rows.zeros, *rows.stated, *rows.plain):
         assert re.search(r"\w+.*; 20\d\d-\d\d-\d\d$", row.source), row
 
 
@@ -23,6 +23,7 @@ def test_every_row_has_its_source(rows: Table) -> None:
 def test_every_unit_is_known(rows: Table) -> None:
     """What a table finds is something that has a price."""
     assert {row.unit for row in (*rows.rules, *rows.listed, *rows.besides, *rows.zeros)} <= set(DIMENSIONS)
+    assert {row.unit for row in rows.plain} <= {"input_tokens", "output_tokens"}
     assert {row.name for row in rows.stated} <= {"seconds", "reported_cost"}
 
 

@@ -53,6 +53,7 @@ class KnownProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     callable: bool = True  # False: its usage is only taken in by ingest, unless a base URL is configured
     active: bool = False  # True: one of the defaults, there even without a key
     prices_from: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
     charges_as_stated: bool = False  # True: the cost that its answers state is charged
     as_of: date
     source: str
@@ -70,6 +71,12 @@ def registry() -> Mapping[str, KnownProvider]:
 def canonical(name: str) -> str:
     """Return the name in price data that `name` stands for ("xai" and "X_AI" are "x-ai"); an unknown one as it is."""
     return names().get(_plain(name), name)
+
+
+@cache
+def variants() -> Mapping[str, tuple[str, ...]]:
+    """Return, by provider, the endings of a model's name that leave the model what it is."""
+    return {name: row.variants for name, row in registry().items() if row.variants}
 
 
 @cache

@@ -8,6 +8,8 @@ import json
 import os
 import random
 import re
+import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 START_S = 30
+PORT = 4000  # of the gateway that is kept up, where it is free
 OPENAI_MODELS = ("gpt-4o-mini", "gpt-4.1", "gpt-5-mini")
 CLAUDE = "claude-sonnet-4-5"
 GEMINI = "gemini-2.5-flash"
@@ -40,20 +43,27 @@ def demo(calls: int, seed: int, *, keep: bool) -> None:
         import openai  # noqa: F401, PLC0415
     except ImportError as error:
         raise click.ClickException(
-            f"the demo drives the official SDKs: pip install 'pertoken[demo]' ({error})"
+            f"the demo drives the official SDKs, which are not installed ({error}); "
+            "in the folder of pertoken's source: pip install '.[demo]'"
         ) from error
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that both processes end with this one
     with tempfile.TemporaryDirectory(prefix="pertoken-demo-") as folder, contextlib.ExitStack() as stack:
-        scene = Scene(Path(folder), stack)
+        scene = Scene(Path(folder), stack, keep=keep)
         scene.play(calls, random.Random(seed))  # noqa: S311 - a demo's dice
         if keep:
             scene.keep()
+        else:
+            hint = f"to keep it up, on port {PORT} where that is free: pertoken demo --keep"
+            click.echo(f"\nall of it is gone now; {hint}")
 
 
 class Scene:
     """One run of the demo: its folder, its two processes, and its keys."""
 
-    def __init__(self, folder: Path, stack: contextlib.ExitStack) -> None:
+    def __init__(self, folder: Path, stack: contextlib.ExitStack, *, keep: bool) -> None:
         self.folder = folder
+        self.kept = keep
+        self.secrets: dict[str, str] = {}
         self.environ = {**os.environ, "PERTOKEN_DATABASE_URL": f"sqlite:///{folder}/pertoken.db"}
         say("starting a simulated provider and the gateway")
         self.provider = stack.enter_context(self._process("pertoken.simulator", "--port", "0"))
@@ -66,7 +76,8 @@ class Scene:
             GEMINI_API_KEY="simulated",
             NO_PROXY="127.0.0.1",
         )
-        self.gateway = stack.enter_context(self._process("pertoken", "serve", "--port", "0"))
+        port = str(PORT) if keep and is_free(PORT) else "0"
+        self.gateway = stack.enter_context(self._process("pertoken", "serve", "--port", port))
         click.echo(f"provider {self.provider}   gateway {self.gateway}")
 
     def play(self, calls: int, dice: random.Random) -> None:
@@ -97,11 +108,17 @@ class Scene:
         say("the books, proven from first entries")
         self.command("verify")
         self.compare_with_the_provider()
-        click.echo(f"\nin an application: OPENAI_BASE_URL={self.gateway}/v1 ANTHROPIC_BASE_URL={self.gateway}")
 
     def keep(self) -> None:
-        """Stay up until interrupted."""
-        click.echo("running until Ctrl-C")
+        """Say how to use what runs, and stay up until interrupted."""
+        say("it stays up: these lines make an application use it")
+        secret = self.secrets["acme-app"]
+        click.echo(f"export OPENAI_BASE_URL={self.gateway}/v1 OPENAI_API_KEY={secret}")
+        click.echo(f"export ANTHROPIC_BASE_URL={self.gateway} ANTHROPIC_API_KEY={secret}")
+        click.echo(f"export GOOGLE_GEMINI_BASE_URL={self.gateway} GEMINI_API_KEY={secret}")
+        say("and this one lets pertoken's commands see its books")
+        click.echo(f"export PERTOKEN_DATABASE_URL={self.environ['PERTOKEN_DATABASE_URL']}")
+        click.echo("\nrunning until Ctrl-C; then all of it is removed")
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)
@@ -116,7 +133,8 @@ class Scene:
         click.secho(f"$ pertoken key create {' '.join(arguments)}", fg="cyan")
         made = json.loads(self._run("key", "create", *arguments, "--json", capture=True))
         secret: str = made["secret"]
-        click.echo(f"{made['name']}: {secret[:6]}...{secret[-4:]}")
+        self.secrets[made["name"]] = secret
+        click.echo(f"{made['name']}: {secret if self.kept else f'{secret[:6]}...{secret[-4:]}'}")
         return secret
 
     def wait_for(self, call_id: str) -> None:
@@ -166,6 +184,17 @@ class Scene:
 def say(text: str) -> None:
     """Print a heading."""
     click.secho(f"\n{text}", bold=True)
+
+
+def is_free(port: int) -> bool:
+    """Tell whether a server could listen on a port of this machine."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def wait_until_listening(process: "subprocess.Popen[bytes]", log: Path) -> str:

@@ -84,15 +84,16 @@ def _providers(settings: "Settings") -> Iterator[Finding]:
 
     One key is enough for all to be well, and a local provider may need none.
     """
-    from pertoken.settings import ENCRYPTED, key_variables  # noqa: PLC0415 - keeps --help fast
+    from pertoken.settings import ENCRYPTED, key_variables, missing_key  # noqa: PLC0415 - keeps --help fast
 
     for name, provider in settings.providers.items():
         key = "key present, encrypted" if (provider.api_key or "").startswith(ENCRYPTED) else "key present"
         if provider.auth == "none":
             key = "sent without a key"
         elif not provider.api_key:
-            variables = " or ".join(key_variables(name)) or f"providers.{name}.api_key"
-            key = f"no key ({variables}): calls to it go without one"
+            lacking = missing_key(settings, name)
+            wanted = lacking or " or ".join(key_variables(name)) or f"providers.{name}.api_key"
+            key = f"no key ({wanted}): calls to it {'are refused' if lacking else 'go without one'}"
         found = (
             f"{shown_url(provider.base_url)}, {key}; wire {provider.wire}, "
             f"usage in streams: {STREAM_USAGE[provider.stream_usage]}, "

@@ -43,6 +43,7 @@ def serve(  # noqa: PLR0917 - click passes each option by name
     for chatty in ("alembic", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     warn_of_a_weak_admin_key(settings)
+    tell_of_missing_keys(settings)
     with store_errors():
         if workers == 1:
             server.run(settings, host, port)
@@ -91,6 +92,16 @@ def warn_of_a_weak_admin_key(settings: "Settings") -> None:
     problem = weakness(settings.admin_key) if settings.admin_key else None
     if problem is not None:
         log.warning("PERTOKEN_ADMIN_KEY opens everything and is weak: %s; another: openssl rand -hex 20", problem)
+
+
+def tell_of_missing_keys(settings: "Settings") -> None:
+    """Say which providers cannot be called for want of a key, and what would give it to them."""
+    from pertoken.settings import missing_key  # noqa: PLC0415 - keeps --help fast
+
+    missing = {name: lacking for name in settings.providers if (lacking := missing_key(settings, name)) is not None}
+    for name, lacking in missing.items():
+        level = logging.WARNING if len(missing) == len(settings.providers) else logging.INFO
+        log.log(level, "no key for %s, so its models are refused; set %s", name, lacking)
 
 
 class OneLine(logging.Formatter):

@@ -14,10 +14,11 @@ from typing import NamedTuple
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import applies
 from pertoken.core.rating import REQUESTS
-from pertoken.core.units import CONTAINERS, DIMENSIONS, MODALITIES, UNITS
+from pertoken.core.units import CONTAINERS, DIMENSIONS, MODALITIES, TOKEN_UNITS, UNITS
 from pertoken.core.usage import Quantities, leaves
 
 PREFERRED_CURRENCY = "USD"  # of rows in several currencies: most budgets are in it
+_OF_A_MODEL = TOKEN_UNITS | {REQUESTS}  # what a row for every model of a provider does not price
 _ALIKE = {
     unit: [other for other in CONTAINERS[unit] if not (DIMENSIONS[unit] - DIMENSIONS[other]) & MODALITIES]
     for unit in UNITS
@@ -74,7 +75,8 @@ def most(quantities: Quantities, known: Iterable[Dearest], currency: str) -> int
     """
     rates = [one for one in known if one.currency == currency]
     used = leaves(quantities)
-    if REQUESTS not in used and rates and REQUESTS in rates[0].prices:
+    own = next((one for one in rates if not one.prices.keys().isdisjoint(_OF_A_MODEL)), None)
+    if REQUESTS not in used and own is not None and REQUESTS in own.prices:
         used[REQUESTS] = 1
     amounts = [_amount(unit, quantity, rates) for unit, quantity in used.items()]
     found = [amount for amount in amounts if amount is not None]

@@ -20,6 +20,7 @@ class Code(StrEnum):
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     UNKNOWN_MODEL = "unknown_model"
     PRICE_UNKNOWN = "price_unknown"
+    PROVIDER_KEY_MISSING = "provider_key_missing"
     RATE_LIMITED = "rate_limited"
     BUDGET_EXCEEDED = "budget_exceeded"
     STORE_UNAVAILABLE = "store_unavailable"
@@ -38,6 +39,7 @@ STATUS: Mapping[Code, int] = {
     Code.IDEMPOTENCY_CONFLICT: 409,
     Code.UNKNOWN_MODEL: 404,
     Code.PRICE_UNKNOWN: 402,
+    Code.PROVIDER_KEY_MISSING: 503,
     Code.RATE_LIMITED: 429,
     Code.BUDGET_EXCEEDED: 402,
     Code.STORE_UNAVAILABLE: 503,

@@ -15,6 +15,9 @@ from pertoken.core.dearest import Dearest, dearest_of
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.prices import SNAPSHOT_SUFFIX, TRUST, Clause, Match, PriceRow, Source
 from pertoken.core.rates import NoPrice, Rates, Step, Tier, factors_on
+from pertoken.core.units import TOKEN_UNITS
+
+VARIANTS_MAX = 4  # of one name: more is an attack
 
 
 class Cover(NamedTuple):
@@ -35,6 +38,7 @@ class Sellers(NamedTuple):
     lists: Mapping[str, Sequence[str]] = {}  # provider -> those whose prices it takes where it states none itself
     charge_as_stated: frozenset[str] = frozenset()  # those whose answers state what is charged, by the name in rows
     covers: Mapping[str, Sequence[Cover]] = {}
+    variants: Mapping[str, Sequence[str]] = {}  # provider -> endings of a name that leave the model what it is
 
 
 class PriceBook:
@@ -54,6 +58,7 @@ class PriceBook:
                 of_provider.setdefault((row.match, row.model.lower(), row.rule), []).append(row)
         self._memory: dict[tuple[str, str, Context], list[Rates | NoPrice]] = {}
         self._dearest: dict[tuple[str, str | None], list[Dearest]] = {}
+        self._alike: dict[str, list[tuple[str, str]]] = {}
 
     def resolve(self, provider: str, model: str, at_us: int, context: Context = STANDARD) -> Rates | NoPrice:
         """Return the prices in force for `model` at `provider` at the instant `at_us`.
@@ -124,8 +129,31 @@ class PriceBook:
         return found
 
     def candidates(self, provider: str, model: str) -> list[tuple[int, PriceRow]]:
-        """Return every row that speaks of `model`, each with how exactly it names it (greater is closer)."""
+        """Return every row that speaks of `model`, each with how exactly it names it (greater is closer).
+
+        A variant that has no price of its own has that of its model.
+        """
         name = model.lower()
+        found = self._speaking_of(provider, name)
+        base, _, variant = name.rpartition(":")
+        if not base or variant not in self._sellers.variants.get(provider, ()) or name.count(":") > VARIANTS_MAX:
+            return found
+        if any(row.sells and row.unit in TOKEN_UNITS for _, row in found):
+            return found
+        return [*found, *(one for one in self.candidates(provider, base) if one not in found)]
+
+    def sold_by_anybody(self, model: str, at_us: int, context: Context = STANDARD) -> list[Rates]:
+        """Return the prices in force of a model of that name at every provider, whoever made it or has it listed."""
+        if not self._alike:
+            for row in self.rows:
+                if row.sells and row.unit in TOKEN_UNITS:
+                    names = self._alike.setdefault(_plain(row.model), [])
+                    if (row.provider, row.model) not in names:
+                        names.append((row.provider, row.model))
+        found = (self.resolve(*one, at_us, context) for one in self._alike.get(_plain(model), ()))
+        return [one for one in found if isinstance(one, Rates)]
+
+    def _speaking_of(self, provider: str, name: str) -> list[tuple[int, PriceRow]]:
         base = SNAPSHOT_SUFFIX.sub("", name)
         found = [(4, row) for row in self._named.get((provider, name), ())]
         if base != name:
@@ -170,6 +198,16 @@ class PriceBook:
     def providers_of(self, model: str, at_us: int, preferred: Iterable[str]) -> list[str]:
         """Return those of `preferred` whose rows price `model` at `at_us`, in the order given."""
         return [name for name in preferred if isinstance(self.resolve(name, model, at_us), Rates)]
+
+
+_RESELLER = re.compile(r"^(?:[a-z]+\.)+(?=[a-z])")  # "us.anthropic.claude-...", as clouds name it
+_NO_NAME = re.compile(r"[^a-z0-9]")
+
+
+def _plain(model: str) -> str:
+    """Return a model's name without who makes it, sells it or routes it, its date, and its dots and dashes."""
+    name = model.lower().rpartition("/")[2].partition(":")[0]
+    return _NO_NAME.sub("", SNAPSHOT_SUFFIX.sub("", _RESELLER.sub("", name)))
 
 
 _OVER_LISTS = {Source.OPERATOR: 2, Source.REVIEWED: 1}  # whatever the lists say, and whenever they say it

@@ -83,6 +83,7 @@ class Reading(NamedTuple):
     seconds: Decimal | None = None  # of sound, exactly; `quantities` has them rounded up to whole ones
     doubtful_cost: Decimal | None = None  # in USD: what may be meant where no cost is stated as it should be
     models: tuple[str, ...] = ()  # where the answer names several as the one that served: all of them
+    made: frozenset[str] = frozenset()  # what the answer shows beside text: "audio", "image", "video"
 
 
 def leaves(quantities: Quantities) -> dict[str, int]:

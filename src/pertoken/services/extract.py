@@ -7,10 +7,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pertoken.core.usage import Reading
-from pertoken.wire import answers, formats, providers
-from pertoken.wire.format import RequestFacts, StreamReader
+from pertoken.core.readings import UNDIVIDED, divided, untold
+from pertoken.core.usage import QUANTITY_MAX, Completeness, Reading
+from pertoken.wire import answers, formats, provider_error, providers, usage_table
+from pertoken.wire.content import as_dict, parse
+from pertoken.wire.format import Format, RequestFacts, StreamReader
+from pertoken.wire.usage_reading import without_zeros
+from pertoken.wire.usage_table import Table
 
+PROVIDER_ERROR = "provider_error"
 _FACTS = RequestFacts(model="")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -30,24 +35,42 @@ class _Reader(NamedTuple):
 
     whole: Callable[[bytes], Reading]
     stream: Callable[[bytes], Reading]
+    rows: Table
 
 
 def extract_usage(api: object, provider: object, body: bytes | None, sse: str | None) -> dict[str, Any]:
     """Return model, service tier, completeness and usage of one answer: `body` as JSON, or `sse` as it streamed.
 
     Speed, region and the models of an answer that several made are there only where they are known. Quantities are
-    whole numbers, but for `seconds`, which is as exact as the provider wrote it. Raises CannotExtract.
+    whole numbers, but for `seconds`, which is as exact as the provider wrote it. What is the provider's error has no
+    usage, and an `error` that says what it says. Raises CannotExtract.
     """
     reader = _reader(str(api), provider if provider is None else str(provider))
     if sse is not None:
-        reading = reader.stream(_as_events(sse.encode("utf-8", "surrogatepass")))
+        data = _as_events(sse.encode("utf-8", "surrogatepass"))
+        reading = reader.stream(data)
     elif body is not None:
-        reading = reader.whole(body)
+        reading, data = reader.whole(body), body
     else:
         raise CannotExtract("invalid_line", "the line needs body (an object) or sse (a text)")
     if reading.contradiction is not None:
         raise CannotExtract("contradictory_usage", reading.contradiction)
-    return _answer(reading)
+    answer = _answer(_divided(reading, reader.rows) if reading.made else reading)
+    if reading.completeness is Completeness.MISSING and (told := provider_error.find(data)) is not None:
+        answer["error"] = {"code": PROVIDER_ERROR, "message": told}
+    return answer
+
+
+def _divided(reading: Reading, rows: Table) -> Reading:
+    """Return the reading with the output that usage does not divide as what the answer shows: sound, else pictures."""
+    quantities = reading.quantities or {}
+    most = {f"output_{kind}_tokens": QUANTITY_MAX for kind in sorted(reading.made)}
+    units = untold(quantities, most, reading.made)
+    text = usage_table.plain(rows, as_dict(parse(reading.raw)))
+    found = divided(quantities, {unit: most[unit] for unit in units[:1]}, text)
+    if not found:
+        return reading
+    return reading._replace(quantities=found[0], note=reading.note or UNDIVIDED)
 
 
 def _answer(reading: Reading) -> dict[str, Any]:
@@ -93,16 +116,28 @@ def _reader(api: str, provider: str | None) -> _Reader:
     served = formats.SERVED.get(api)
     if served is None:
         read = answers.APIS[api]
-        return _Reader(partial(answers.read_answer, read), partial(answers.read_stream, read))
+        return _Reader(partial(answers.read_answer, read), partial(answers.read_stream, read), rows)
     return _Reader(
-        partial(served.read_answer, rows=rows),
+        lambda body: _read_whole(served, body, rows),
         lambda data: _read_stream(served.stream_reader(_FACTS, rows), data),
+        rows,
     )
+
+
+def _read_whole(served: Format, body: bytes, rows: Table) -> Reading:
+    reading = served.read_answer(body, rows)
+    return without_zeros(reading, partial(served.answer_text, body)) if _is_nothing(reading) else reading
 
 
 def _read_stream(reader: StreamReader, data: bytes) -> Reading:
     reader.feed(data)
-    return reader.reading()
+    reading = reader.reading()
+    return without_zeros(reading, reader.text) if _is_nothing(reading) else reading
+
+
+def _is_nothing(reading: Reading) -> bool:
+    """Tell whether usage says zero of both sides: of one alone it is taken as it is, for nothing is counted here."""
+    return not any((reading.quantities or {}).get(side) for side in ("input_tokens", "output_tokens"))
 
 
 def _as_events(data: bytes) -> bytes:

@@ -1,34 +1,77 @@
-"""Which models can be called: those configured, and those whose prices are in force."""
+"""Which models can be called: those configured, and those whose prices are in force; and what a misspelt one meant."""
 
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any, NamedTuple
 
-from pertoken.services.world import World
+from pertoken.core.price_book import PriceBook
+from pertoken.ports import Provider
+
+LETTERS_MAX = 100  # of a name that a suggestion is looked for: comparing names takes time
+LETTERS_OFF = 3  # by how much a name may be longer or shorter than what it was meant to be
+COMPARED_MAX = 500
 
 
-def list_models(world: World, *, gemini: bool, anthropic: bool) -> dict[str, Any]:
-    """Return the models in the shape that the asking SDK reads."""
-    now_us = world.clock.now_us()
-    wire = "gemini" if gemini else "anthropic" if anthropic else None
-    names: dict[str, str] = {}
-    for name, route in world.offers.routes.items():
-        names.setdefault(name, route.provider)
-    for provider in world.providers.values():
-        if wire is None or provider.wire == wire:
-            for model in world.ledger.prices.models_of(provider.name, now_us):
-                names.setdefault(model, provider.name)
-    if gemini:
-        return {"models": [{"name": f"models/{name}", "displayName": name} for name in names]}
-    if anthropic:
-        data = [
-            {"type": "model", "id": name, "display_name": name, "created_at": "1970-01-01T00:00:00Z"} for name in names
-        ]
-        return {
-            "data": data,
-            "has_more": False,
-            "first_id": next(iter(names), None),
-            "last_id": next(reversed(names), None),
-        }
-    return {
-        "object": "list",
-        "data": [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in names.items()],
+class Model(NamedTuple):
+    """A name that can be called, and the provider that serves it."""
+
+    name: str
+    owner: str
+
+
+def callable_models(
+    book: PriceBook, providers: Mapping[str, Provider], routes: Mapping[str, str], wire: str, now_us: int
+) -> Iterator[Model]:
+    """Yield each name once that a client which speaks `wire` can call now; `routes` says who serves a configured name.
+
+    What a provider sells that still lacks its key is left out.
+    """
+    ready = {
+        name: provider for name, provider in providers.items() if provider.wire == wire and provider.missing_key is None
     }
+    told = set()
+    for name, owner in routes.items():
+        if owner in ready:
+            told.add(name)
+            yield Model(name, owner)
+    for owner in ready:
+        for name in book.models_of(owner, now_us):
+            if name not in told:
+                told.add(name)
+                yield Model(name, owner)
+
+
+def closest(name: str, models: Iterable[Model]) -> str | None:
+    """Return the model that a misspelt name most likely meant, None where none is near."""
+    if len(name) > LETTERS_MAX:
+        return None
+    lower = name.lower()
+    near = [
+        model.name
+        for model in models
+        if abs(len(model.name) - len(name)) <= LETTERS_OFF and model.name[:1].lower() == lower[:1]
+    ]
+    found = get_close_matches(lower, near[:COMPARED_MAX], n=1, cutoff=0.75)
+    return found[0] if found else None
+
+
+def models_list(models: list[Model], wire: str) -> dict[str, Any]:
+    """Return a list of models in the shape that the SDKs of `wire` read."""
+    shown = [model_object(model, wire) for model in models]
+    if wire == "gemini":
+        return {"models": shown}
+    if wire == "anthropic":
+        first, last = (shown[0]["id"], shown[-1]["id"]) if shown else (None, None)
+        return {"data": shown, "has_more": False, "first_id": first, "last_id": last}
+    return {"object": "list", "data": shown}
+
+
+def model_object(model: Model, wire: str) -> dict[str, Any]:
+    """Return one model in the shape that the SDKs of `wire` read."""
+    if wire == "gemini":
+        methods = ["generateContent", "countTokens", "embedContent"]
+        return {"name": f"models/{model.name}", "displayName": model.name, "supportedGenerationMethods": methods}
+    if wire == "anthropic":
+        born = "1970-01-01T00:00:00Z"  # the SDK wants a time, and Anthropic gives this one where it has none
+        return {"type": "model", "id": model.name, "display_name": model.name, "created_at": born}
+    return {"id": model.name, "object": "model", "created": 0, "owned_by": model.owner}

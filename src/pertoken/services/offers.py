@@ -11,9 +11,12 @@ from pertoken.core.errors import Code, Refusal
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import Rates
+from pertoken.core.units import TOKEN_UNITS
 from pertoken.ports import Ledger, ModelLimits, Provider
+from pertoken.services.models import Model, callable_models, closest
 
 MEMORY_MAX = 10_000
+NAME_SHOWN_MAX = 200
 
 
 class Route(NamedTuple):
@@ -106,6 +109,15 @@ class Offers:
             )
         return offer
 
+    def callable(self, wire: str, now_us: int) -> Iterator[Model]:
+        """Yield each model that a client which speaks `wire` can call now."""
+        routes = {name: route.provider for name, route in self.routes.items()}
+        return callable_models(self._ledger.prices, self._providers, routes, wire, now_us)
+
+    def sold_by_anybody(self, model: str, now_us: int, tier: str) -> list[Rates]:
+        """Return the prices that are known of a model in a tier, whoever sells it."""
+        return self._ledger.prices.sold_by_anybody(model, now_us, context(tier))
+
     def _decide(
         self, book: PriceBook, model: str, wire: str, now_us: int, asked: Asked, *, bills: bool
     ) -> Offer | Refusal:
@@ -117,6 +129,9 @@ class Offers:
         rates = self._rates(book, provider.name, priced_as, now_us, asked) if bills else []
         if isinstance(rates, Refusal):
             return rates
+        if provider.missing_key is not None:
+            message = f"the gateway has no key for {provider.name}; its operator sets {provider.missing_key}"
+            return Refusal(Code.PROVIDER_KEY_MISSING, message, "model")
         return Offer(
             provider,
             route.model,
@@ -166,7 +181,33 @@ class Offers:
             message = f"no provider that speaks {wire} is configured; add one under providers"
             return Refusal(Code.UNKNOWN_MODEL, message, "model")
         knowing = book.providers_of(model, now_us, speakers)
-        return Route(knowing[0] if knowing else speakers[0], model)
+        if knowing:
+            with_key = (name for name in knowing if self._providers[name].missing_key is None)
+            return Route(next(with_key, knowing[0]), model)
+        near = next((name for name in speakers if self._is_known(book, name, model)), None)
+        return self._unknown(book, model, wire, now_us) if near is None else Route(near, model)
+
+    def _is_known(self, book: PriceBook, provider: str, model: str) -> bool:
+        """Tell whether any price of tokens, in force or not, speaks of a model; rows for all models do not."""
+        sellers = (provider, *self._providers[provider].prices_from)
+        rows = (row for name in sellers for _, row in book.candidates(name, model))
+        return any(row.unit in TOKEN_UNITS and not row.is_factor for row in rows)
+
+    def _unknown(self, book: PriceBook, model: str, wire: str, now_us: int) -> Refusal:
+        """Return what helps somebody who named a model that nobody here sells: most have misspelt it."""
+        shown = model if len(model) <= NAME_SHOWN_MAX else f"{model[:NAME_SHOWN_MAX]}..."
+        elsewhere = [name for name, provider in self._providers.items() if provider.wire != wire]
+        sellers = book.providers_of(model, now_us, elsewhere)
+        meant = closest(model, self.callable(wire, now_us))
+        if sellers:
+            other = self._providers[sellers[0]].wire
+            hint = f"{sellers[0]} sells it, to clients that speak {other}"
+        elif meant is not None:
+            hint = f"did you mean {meant}?"
+        else:
+            hint = f"a new model needs a price first: pertoken price add {shown}"
+        message = f"there is no model {shown!r} here for clients that speak {wire}; {hint}"
+        return Refusal(Code.UNKNOWN_MODEL, message, "model")
 
 
 def _subsets(asked: Asked) -> list[Context]:

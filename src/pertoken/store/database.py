@@ -88,6 +88,6 @@ def _backend(url: sa.URL, *, synced: bool) -> Backend:
     try:
         postgresql = importlib.import_module("pertoken.store.postgresql")  # its driver need not be installed
     except ImportError as error:
-        raise StoreFailed("PostgreSQL needs its driver: pip install 'pertoken[postgresql]'") from error
+        raise StoreFailed("PostgreSQL needs its driver: pip install 'psycopg[binary]'") from error
     backend: Backend = postgresql.Postgresql(url, synced=synced)
     return backend

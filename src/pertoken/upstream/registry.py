@@ -46,6 +46,7 @@ class HttpProvider(NamedTuple):
     prefix: str
     query: str
     auth: tuple[bytes, bytes] | None
+    missing_key: str | None = None
 
     async def send(self, path: str, headers: HeaderList, body: bytes, model: str) -> "HttpAnswer":
         """Send a POST with the provider's own key. Raises ProviderFailed."""
@@ -135,6 +136,7 @@ def http_provider(
     cuts_on_hangup: bool,
     output_cap: str,
     prices_from: tuple[str, ...] = (),
+    missing_key: str | None = None,
     client: Client,
 ) -> HttpProvider:
     """Return a provider from its settings. Raises ValueError when the base URL is none."""
@@ -155,6 +157,7 @@ def http_provider(
         prefix,
         urlencode(query),
         sent,
+        missing_key,
     )
 
 

@@ -4,13 +4,13 @@ Which fields of the usage object count is the tables' business (`usage_rules`); 
 names the model and the tier, and what ends a stream.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 import msgspec
 
-from pertoken.core.usage import Completeness, Contradiction, Reading, leaves
+from pertoken.core.usage import Completeness, Contradiction, Quantities, Reading, leaves
 from pertoken.wire import sse, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import parse
@@ -23,6 +23,7 @@ Marks = tuple[tuple[Path, Any], ...]  # (path, value); None is any value
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NULL = b"null"
+OTHER = "transcription"  # the name of a model that a session does not name
 
 
 class Api(NamedTuple):
@@ -39,6 +40,8 @@ class Api(NamedTuple):
     begins: Marks = ()  # an event that says one of these opens an answer
     ends: Marks = ()  # an event that says one of these ends it
     adds: bool = False  # the answers of one stream are calls of their own, and add up
+    others: str | None = None  # ends the type of events whose usage is another model's
+    other_model: Term = ()  # where a session names that model
     made: tuple[str, str] | None = None  # (unit, list): the list's length is what was made, where there is no usage
     count: Count = usage_table.count  # type: ignore[assignment]  # hides the method that tuples have
 
@@ -56,8 +59,9 @@ def read_stream(api: Api, data: bytes) -> Reading:
     """Return what a stream of events says about usage: PARTIAL where its end was not seen."""
     cutter = sse.Cutter()
     events = [(sse.data(event), True) for event in sse.split(cutter.whole(data))]
-    origin, is_open = Origin(), True
+    origin, is_open, other = Origin(), True, ""
     found: dict[str, Reading] = {}  # by response id where they add up, else the last
+    others: dict[str, Reading] = {}  # of another model, by the item
     for event, is_whole in [*events, (sse.data(cutter.rest()), False)]:
         try:
             fields = _fields.decode(event)
@@ -65,12 +69,48 @@ def read_stream(api: Api, data: bytes) -> Reading:
             read = partial(_read_one, api, origin, "usage", None)
             reading = usage_reading.unreadable(event, "usage", read) if is_whole else usage_reading.missing()
         else:
+            other = _text(api.other_model, fields) or other
+            if api.others is not None and (_text(term("type"), fields) or "").endswith(api.others):
+                item = _text(term("item_id"), fields) or str(len(others))
+                others[item] = _read(api, event, fields, Origin(other or None))
+                continue
             origin = _origin(api, fields, origin)
             is_open = (is_open or _says(api.begins, fields)) and not _says(api.ends, fields)
             reading = _read(api, event, fields, origin)
         if reading.completeness is not Completeness.MISSING or reading.raw:
             found[(reading.response_id or "") if api.adds else ""] = reading
-    return _all_in_all(found, origin, partial=is_open)
+    return _with_others(_all_in_all(found, origin, partial=is_open), list(others.values()))
+
+
+def _with_others(reading: Reading, others: Sequence[Reading]) -> Reading:
+    """Return the reading of a session with what other models used in it, each as a part of its own."""
+    told = [one for one in others if one.quantities]
+    doubtful = next((one for one in others if one.contradiction is not None), None)
+    if reading.contradiction is not None or not (told or doubtful):
+        return reading
+    if doubtful is not None:
+        return doubtful
+    used: dict[str, dict[str, int]] = {}
+    each = [
+        (reading.model or "", reading.quantities or {}),
+        *((one.model or OTHER, one.quantities or {}) for one in told),
+    ]
+    for model, quantities in each:
+        _add(used.setdefault(model, {}), quantities)
+    sums: dict[str, int] = {}
+    for quantities in used.values():
+        _add(sums, quantities)
+    is_known = reading.quantities is not None
+    return reading._replace(
+        quantities=sums,
+        completeness=reading.completeness if is_known else Completeness.PARTIAL,
+        parts=tuple((model, quantities) for model, quantities in used.items() if quantities),
+    )
+
+
+def _add(sums: dict[str, int], quantities: Quantities) -> None:
+    for unit, quantity in quantities.items():
+        sums[unit] = sums.get(unit, 0) + quantity
 
 
 def _all_in_all(found: Mapping[str, Reading], origin: Origin, *, partial: bool) -> Reading:
@@ -82,8 +122,7 @@ def _all_in_all(found: Mapping[str, Reading], origin: Origin, *, partial: bool) 
         return doubtful
     sums: dict[str, int] = {}
     for reading in readings:
-        for unit, quantity in (reading.quantities or {}).items():
-            sums[unit] = sums.get(unit, 0) + quantity
+        _add(sums, reading.quantities or {})
     partial = partial or any(reading.completeness is not Completeness.FINAL for reading in readings)
     last = readings[-1]
     if last.completeness is Completeness.MISSING:
@@ -198,6 +237,11 @@ OPENAI_REALTIME = Api(
     begins=((("type",), "response.created"),),
     ends=((("type",), "response.done"),),
     adds=True,
+    others="input_audio_transcription.completed",
+    other_model=term(
+        "session.audio.input.transcription.model|session.input_audio_transcription.model"
+        "|audio.input.transcription.model|input_audio_transcription.model"
+    ),
 )
 BEDROCK_CONVERSE = Api(
     "bedrock.converse",
@@ -219,6 +263,7 @@ COHERE_CHAT = Api(
 OLLAMA_CHAT = Api(
     "ollama.chat",
     usage_rules.OLLAMA_CHAT,
+    usage=term("usage"),  # of servers in front of it
     loose=("prompt_eval_count", "eval_count"),
     ends=((("done",), True),),
 )

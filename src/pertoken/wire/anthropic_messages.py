@@ -11,8 +11,16 @@ from typing import Any
 import msgspec
 
 from pertoken.core.usage import Contradiction, Edits, Parts, Reading
-from pertoken.wire import anthropic_errors, content, usage_falls, usage_reading, usage_rules, usage_table
-from pertoken.wire.body import decode, decode_object, optional_count, optional_text, replace_fields, text_map
+from pertoken.wire import anthropic_errors, content, told_tools, usage_falls, usage_reading, usage_rules, usage_table
+from pertoken.wire.body import (
+    decode,
+    decode_object,
+    optional_count,
+    optional_text,
+    positive_count,
+    replace_fields,
+    text_map,
+)
 from pertoken.wire.content import (
     as_dict,
     as_list,
@@ -46,6 +54,7 @@ _MEDIA = re.compile(rb'"(?:image|document|file)"')
 _CLIENT_TOOLS = {"bash_": 1_000, "text_editor_": 1_500, "memory_": 2_000, "computer_20": 3_000}
 _TOTALS = {"cache_write_1h_tokens": "cache_write_tokens", "reasoning_tokens": "output_tokens"}
 _INPUT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+_OUTPUT = ("output_tokens", "completion_tokens")  # in words of its own, and of those who speak as chat does
 _LABELS = frozenset({"type", "id", "tool_use_id", "cache_control"})
 _CONTAINERS = frozenset({"content", "source", "input"})
 
@@ -94,6 +103,8 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
     request = decode(_request, body)
     words = content.plain(body)
     searches, hidden = _server_tools(request)
+    told = told_tools.hidden_input(words, lambda: [parse(bytes(one)) for one in request.messages], _is_clients_own)
+    hidden = hidden or told
     if hidden is None and b'"container_upload"' in words:
         hidden = "a container's files are input"
     metadata = text_map(request.metadata)
@@ -223,7 +234,8 @@ class _Watch:
             self._take(bytes(event.message.usage))
         elif event.type == "message_delta":
             self._contained |= event.delta is not None and _is_there(event.delta.container)
-            self._output_known |= "output_tokens" in self._take(bytes(event.usage))
+            told = self._take(bytes(event.usage))
+            self._output_known |= any(name in told for name in _OUTPUT)
         return Fate.PASS
 
     def reading(self) -> Reading:
@@ -242,11 +254,12 @@ class _Watch:
 
     def _read_merged(self, usage: dict[str, msgspec.Raw]) -> Reading:
         if not self._output_known:
-            usage = {key: value for key, value in usage.items() if not key.startswith("output_tokens")}
+            usage = _without_output(usage)
         return self._read(msgspec.json.encode(usage) if usage else b"null")
 
     def _take(self, raw: bytes) -> dict[str, msgspec.Raw]:
         """Merge a usage object in; return what it told. What is null tells nothing."""
+        raw = usage_reading.unlisted(raw)
         try:
             told = {} if raw == b"null" else _fields.decode(raw)
         except msgspec.DecodeError:
@@ -272,10 +285,15 @@ class _Watch:
     def _keep_if_less(self, before: dict[str, msgspec.Raw]) -> None:
         """Remember what was told before, if less is told now; a start's output is a placeholder, and no word."""
         if not self._output_known:
-            before = {key: value for key, value in before.items() if not key.startswith("output_tokens")}
+            before = _without_output(before)
         if all([_grew(value, self._usage[key]) for key, value in before.items()]):  # noqa: C419 - twice as fast
             return
         self._earlier = (*self._earlier, before)[-EARLIER_MAX:]
+
+
+def _without_output(told: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
+    """Return a usage object without its output, in whichever words."""
+    return {key: value for key, value in told.items() if not key.startswith(_OUTPUT)}
 
 
 def _grew(old: msgspec.Raw, new: msgspec.Raw) -> bool:
@@ -422,8 +440,7 @@ def _server_tools(request: _Request) -> tuple[int, str | None]:
             continue
         hidden = f"the server tool {kind} adds input that the body does not show"
         if kind.startswith("web_search"):
-            uses = tool.max_uses
-            searches += uses if isinstance(uses, int) and not isinstance(uses, bool) and uses > 0 else WEB_SEARCHES_MAX
+            searches += positive_count(tool.max_uses, "max_uses") or WEB_SEARCHES_MAX
     if request.mcp_servers:
         hidden = "tools of mcp servers read their results as input"
     if request.container:

@@ -7,6 +7,7 @@ A provider may read a field that is given twice in another way than we do, or on
 body whose fields do not each stand once in plain letters is sent on as it was read here.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
@@ -15,17 +16,24 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from pertoken.core.units import DIMENSIONS
 from pertoken.wire.body import decode
+from pertoken.wire.content import plain
 from pertoken.wire.format import BadRequest
-from pertoken.wire.request_rules import Does, Rule, Table, Where, allowed, bare
+from pertoken.wire.request_rules import Does, Rule, Table, Where, allowed, bare, header_name
 
 HeaderList = tuple[tuple[bytes, bytes], ...]
 Fields = dict[str, msgspec.Raw]
 
+MODELS_MAX = 50  # that may serve one call: OpenRouter takes fewer
 UNITS_MAX = 1_000  # of one paid extra in one call; more is refused
+# Of a model that researches, where the request sets no max_tool_calls: no maximum is published, and as many are held
+# for as for the other models that do.
+RESEARCH_CALLS_MAX = 100
 
 # What stands inside these decides on money as well, so each of its fields must stand once, too.
 _NESTED = ("tools", "generationConfig", "generation_config")
+_PRICED = re.compile(rb'"(?:container|environment)"\s*:\s*\{')  # of a tool: what stands inside decides, too
 _KIND = ("type", "id")
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -56,6 +64,7 @@ class Choices(NamedTuple):
     hidden: str | None = None
     output_more: int = 0  # tokens beyond the cap that may be charged as output
     cap: Cap | None = None
+    sellers: tuple[str, ...] = ()  # any seller may serve, in one of these tiers, the standard one being empty
 
 
 NOTHING = Choices()
@@ -72,7 +81,7 @@ def as_read(body: bytes, fields: Fields) -> bytes:
     for key in _NESTED:
         raw = fields.get(key)
         if raw is not None:
-            once = _once(bytes(raw))
+            once = _once(plain(bytes(raw)))
             if len(once) != len(raw):
                 fields[key] = msgspec.Raw(once)
                 changed = True
@@ -81,10 +90,15 @@ def as_read(body: bytes, fields: Fields) -> bytes:
 
 
 def _once(raw: bytes) -> bytes:
-    """Return an object, or the objects of a list, with each field once; anything else as it is."""
+    """Return an object, or the objects of a list, with each field once, and so all that decides on a price.
+
+    Anything else is returned as it is.
+    """
     try:
+        if _PRICED.search(raw) is not None:
+            return _encode(_value.decode(raw))
         return _encode(_objects.decode(raw) if raw[:1] == b"[" else _fields.decode(raw))
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return raw
 
 
@@ -118,16 +132,24 @@ def _steers(table: Table, key: str, raw: msgspec.Raw) -> bool:
     if key in table.plain:
         return False
     needles = table.needles.get(key)
-    return needles is None or b"\\" in bytes(raw) or any(needle in bytes(raw) for needle in needles)
+    # A letter can be spelt in another way by its number alone.
+    return needles is None or b"\\u" in bytes(raw) or any(needle in bytes(raw) for needle in needles)
 
 
-def read_tools(table: Table, fields: Fields, found: Choices) -> Choices:
+def is_research(model: str) -> bool:
+    """Tell whether a model researches by itself, with as many calls of its tools as it likes."""
+    return "deep-research" in model.lower()
+
+
+def read_tools(table: Table, fields: Fields, found: Choices, model: str) -> Choices:
     """Return `found` with what the tools may cause that run at the provider. Raises BadRequest for one without bound.
 
     A tool is an object with a type, or, as Gemini has it, one with a field for each tool.
     """
     tools = _parse(fields["tools"], "tools")
     calls = _parse(fields["max_tool_calls"], "max_tool_calls") if "max_tool_calls" in fields else None
+    if calls is None and is_research(model):
+        calls = RESEARCH_CALLS_MAX
     reader = _Reader(table, found)
     for tool in tools if isinstance(tools, list) else [tools]:
         if not isinstance(tool, dict):
@@ -142,12 +164,18 @@ def read_tools(table: Table, fields: Fields, found: Choices) -> Choices:
 @lru_cache(maxsize=512)  # a client's calls come with the same head again and again
 def _of_head(table: Table, headers: HeaderList, query: bytes) -> Choices:
     reader = _Reader(table, NOTHING)
-    named = [(Where.HEADER, name.decode("latin-1").lower(), value.decode("latin-1").strip()) for name, value in headers]
+    named = [(header_name(name.decode("latin-1")), value.decode("latin-1").strip()) for name, value in headers]
     asked = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
-    for where, name, text in [*named, *((Where.QUERY, *pair) for pair in asked)]:
-        rule = table.find(where, name)
+    for name, text in named:
+        rule = table.find(Where.HEADER, name)
         if rule is not None:
             reader.apply(rule, text, name, {})
+    for name, text in asked:
+        rule = table.of_query(name)
+        if rule is not None:
+            reader.apply(rule, text, name, {})
+        elif (in_body := table.find(Where.BODY, name)) is not None and in_body.does is not Does.NONE:
+            raise BadRequest(f"{name} is read in the body, and not in the query: write it there", name)
     return reader.choices()
 
 
@@ -167,13 +195,12 @@ class _Reader:
         self._hidden = found.hidden
         self._output_more = found.output_more
         self._cap = found.cap
-        self._sellers: list[tuple[str, str]] = []
+        self._sellers = set(found.sellers)
 
     def choices(self) -> Choices:
-        """Return what was gathered. Raises BadRequest where who sells was chosen, and no highest price."""
-        if self._sellers and self._cap is None:
-            param, note = self._sellers[0]
-            raise BadRequest(f"{param}: {note}", param)
+        """Return what was gathered. Raises BadRequest where there is too much of an extra."""
+        if len(set(self._models)) > MODELS_MAX:
+            raise BadRequest(f"at most {MODELS_MAX} other models can be held for in one call", "models")
         for unit, quantity in self._units.items():
             if quantity > UNITS_MAX:
                 raise BadRequest(f"up to {quantity} {unit} in one call; at most {UNITS_MAX} can be held for", unit)
@@ -189,6 +216,7 @@ class _Reader:
             self._hidden,
             self._output_more,
             self._cap,
+            () if self._cap is not None else tuple(sorted(self._sellers)),
         )
 
     def field(self, key: str, value: object) -> None:
@@ -202,12 +230,23 @@ class _Reader:
             self._inside(key, value)
 
     def _inside(self, key: str, value: object) -> None:
-        """Take what stands inside: the fields of an object, or of each in a list, and the kinds of those one below."""
+        """Take what stands inside: the fields of an object, or of each in a list, and the kinds of those one below.
+
+        A text in a list may be meant as an object of that kind.
+        """
+        for name in value if isinstance(value, list) else ():
+            if isinstance(name, str):
+                self._kind(key, {"type": name})
         for holder in _objects_in(value):
             for name, entry in holder.items():
-                rule = self._table.find(Where.BODY, f"{key}.{name}")
+                way = f"{key}.{name}"
+                rule = self._table.find(Where.BODY, way)
                 if rule is not None and entry is not None:
-                    self.apply(rule, entry, f"{key}.{name}", holder)
+                    if rule.does is Does.CAP and isinstance(value, list):
+                        raise BadRequest(f"{key} must be an object: a highest price in a list may not be read", key)
+                    self.apply(rule, entry, way, holder)
+                if way in self._table.deep:
+                    self._inside(way, entry)
             below = [one for entry in holder.values() if isinstance(entry, list) for one in _objects_in(entry)]
             for one in (holder, *below):
                 self._kind(key, one)
@@ -250,7 +289,9 @@ class _Reader:
             return
         if rule.does is Does.REFUSED:
             raise BadRequest(f"{param}: {rule.note}", param)
-        self._sellers.append((param, rule.note))
+        self._sellers.add("")
+        if rule.where is Where.NAME and rule.allows:
+            self._sellers.add(rule.allows)
 
     def _name(self, rule: Rule, value: object, param: str) -> None:
         named = [name.removeprefix("models/") for name in _names(value, param)]
@@ -271,8 +312,12 @@ class _Reader:
         for unit, most in allowed(rule).items():
             if unit == "output_tokens":  # beside those that the request caps
                 self._output_more += int(most)
-                continue
-            self._units[unit] = self._units.get(unit, 0) + _count(most, holder, param)
+            elif unit == "hidden":
+                self._hidden = self._hidden or f"{param}: {rule.note}"
+            elif unit in DIMENSIONS:
+                self._units[unit] = self._units.get(unit, 0) + _count(most, holder, param)
+            else:
+                self._attributes[unit] = most
 
     def _note(self, rule: Rule, value: object, param: str) -> None:
         match rule.does:

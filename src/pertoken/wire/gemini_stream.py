@@ -22,6 +22,7 @@ TAIL_BYTES = 64 * 1024
 ARRAY_BYTES_MAX = 16 * 1024 * 1024
 
 _USAGE = b'"usageMetadata"'
+_NAMES = ("usageMetadata", "usage_metadata")
 _GROUNDING = b'"groundingMetadata"'
 _NAMED = re.compile(rb'"modelVersion"\s*:\s*"([\w.:/@-]+)"', re.ASCII)
 _CACHED = "cachedContentTokenCount"  # more of it is less at the full price
@@ -76,7 +77,7 @@ class GenerateStream:
 class _Watch:
     """Looks for the piece that says why the answer ended; of the others it keeps the last, and those that told more."""
 
-    __slots__ = ("_earlier", "_grounded", "_last", "_model", "_models", "_rows", "_told", "complete")
+    __slots__ = ("_earlier", "_grounded", "_last", "_made", "_model", "_models", "_rows", "_told", "complete")
 
     def __init__(self, model: str, rows: Table) -> None:
         self._model = model
@@ -86,14 +87,24 @@ class _Watch:
         self._models: tuple[str, ...] = ()
         self._earlier: tuple[bytes, ...] = ()  # pieces that a later one told less than
         self._grounded: dict[str, int] = {}
+        self._made: frozenset[str] = frozenset()
         self.complete = False
 
     def may_matter(self, events: bytes) -> bool:
-        return _USAGE in events or _MARKS[0] in events or _MARKS[1] in events or _GROUNDING in events
+        return (
+            _USAGE in events
+            or _MARKS[0] in events
+            or _MARKS[1] in events
+            or _GROUNDING in events
+            or gemini_usage.SNAKE_USAGE in events
+            or gemini_usage.INLINE in events
+        )
 
     def look(self, data: bytes) -> Fate:
+        data = gemini_usage.spelled(data)
         if _USAGE in data:
             self._take(data)
+        self._made = self._made or gemini_usage.made_in(data)
         if not (_MARKS[0] in data or _MARKS[1] in data or _GROUNDING in data):
             return Fate.PASS
         piece = as_dict(parse(data))
@@ -106,10 +117,11 @@ class _Watch:
 
     def reading(self) -> Reading:
         """Return the last usage seen."""
-        if not self._last:
-            return usage_reading.missing()
-        reading = reduce(usage_falls.follow, map(self._read, (*self._earlier, self._last)))
-        return usage_reading.with_models(reading, self._models)
+        reading = usage_reading.missing()
+        if self._last:
+            reading = reduce(usage_falls.follow, map(self._read, (*self._earlier, self._last)))
+            reading = usage_reading.with_models(reading, self._models)
+        return reading._replace(made=self._made) if self._made else reading
 
     def _take(self, data: bytes) -> None:
         try:
@@ -183,9 +195,10 @@ class ArrayPieces:
     def reading(self) -> Reading:
         """Return the last usage seen."""
         tail = b"".join(self._tail)
-        told = [found.raw for found in scan.last_objects(tail, "usageMetadata")]
+        told = [found.raw for name in _NAMES for found in scan.last_objects(tail, name)]
+        made = gemini_usage.made_in(b"".join(self._all))
         if not told:
-            return usage_reading.missing()
+            return usage_reading.missing()._replace(made=made)
         model, response_id = scan.last_text(tail, "modelVersion"), scan.last_text(tail, "responseId")
         grounding = scan.last_object(tail, "groundingMetadata")
         candidates = [{"groundingMetadata": grounding.value}] if grounding else []
@@ -195,7 +208,8 @@ class ArrayPieces:
         models: tuple[str, ...] = ()
         for name in _NAMED.findall(tail):
             models = usage_reading.also_named(models, name.decode())
-        return usage_reading.with_models(reduce(usage_falls.follow, reversed([*said])), models)
+        reading = reduce(usage_falls.follow, reversed([*said]))._replace(made=made)
+        return usage_reading.with_models(reading, models)
 
     def text(self) -> str:
         """Return the output text seen so far; what cannot be read counts as it is."""

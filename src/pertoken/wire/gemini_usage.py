@@ -12,13 +12,19 @@ from typing import Any
 import msgspec
 
 from pertoken.core.usage import Reading
-from pertoken.wire import usage_reading, usage_rules, usage_table
+from pertoken.wire import usage_reading, usage_rules, usage_table, usage_words
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import UNWRITTEN, as_dict, as_list, collect_json, collect_text, parse
 from pertoken.wire.usage_reading import Origin, read_raw
 from pertoken.wire.usage_table import Table
 
 USAGE = usage_rules.GEMINI_GENERATE
+
+INLINE = b'"inlineData"'
+# A quote inside a text is escaped, so that no text that was written looks like this.
+_KINDS = re.compile(rb'"mime_?[tT]ype"\s*:\s*"(audio|image|video)/')
+
+SNAKE_USAGE = b'"usage_metadata"'
 
 _BILLS_QUERIES = re.compile(r"gemini-(?:[3-9]|\d\d)")
 
@@ -38,7 +44,15 @@ _piece = msgspec.json.Decoder(Piece)
 
 def decode(data: bytes) -> Piece:
     """Return one piece. Raises what msgspec raises."""
-    return _piece.decode(data)
+    return _piece.decode(spelled(data))
+
+
+def spelled(data: bytes) -> bytes:
+    """Return a piece in the API's own spelling: Google's SDK for Python keeps answers in snake_case."""
+    if SNAKE_USAGE not in data:
+        return data
+    value = parse(data)
+    return msgspec.json.encode(usage_words.camel(value)) if isinstance(value, dict) else data
 
 
 def read_piece(piece: Piece, rows: Table, data: bytes) -> Reading:
@@ -46,10 +60,11 @@ def read_piece(piece: Piece, rows: Table, data: bytes) -> Reading:
     model, response_id = optional_text(piece.modelVersion), optional_text(piece.responseId)
     grounded = count_grounding(parse_candidates(piece), model or "")
     reading = read_usage(bytes(piece.usageMetadata), rows, model, response_id, grounded)
-    if data.count(b'"usageMetadata"') < 2:
-        return reading
-    read = partial(read_usage, rows=rows, model=model, response_id=response_id, grounded=grounded)
-    return usage_reading.doubt_if_twice(reading, data, "usageMetadata", read)
+    if data.count(b'"usageMetadata"') > 1:
+        read = partial(read_usage, rows=rows, model=model, response_id=response_id, grounded=grounded)
+        reading = usage_reading.doubt_if_twice(reading, data, "usageMetadata", read)
+    made = made_in(bytes(piece.candidates))
+    return reading._replace(made=made) if made else reading
 
 
 def read_usage(
@@ -94,6 +109,13 @@ def count_grounding(candidates: list[Any], model: str) -> dict[str, int]:
     return {unit: many for unit, many in (("web_searches", searches), ("map_queries", maps)) if many}
 
 
+def made_in(candidates: bytes) -> frozenset[str]:
+    """Return what candidates show beside text: the kinds of their inline data."""
+    if INLINE not in candidates:
+        return frozenset()
+    return frozenset(kind.decode() for kind in _KINDS.findall(candidates))
+
+
 def written(answer: dict[str, Any], texts: list[str]) -> None:
     """Gather all that the candidates of an answer say."""
     for candidate in as_list(answer.get("candidates")):
@@ -107,7 +129,5 @@ def written(answer: dict[str, Any], texts: list[str]) -> None:
 
 def _tier(usage: dict[str, Any]) -> str | None:
     """Return the tier as served: the Gemini API and Vertex name it differently."""
-    tier = optional_text(usage.get("serviceTier")) or optional_text(usage.get("trafficType"))
-    if tier is None or tier.lower().endswith("unspecified"):
-        return None
-    return tier.lower().removeprefix("on_demand_")
+    names = ("serviceTier", "trafficType", "service_tier", "traffic_type")
+    return usage_reading.traffic_tier(*(usage.get(name) for name in names))

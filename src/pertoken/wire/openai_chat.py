@@ -33,7 +33,6 @@ USAGE = usage_rules.OPENAI_CHAT
 error = openai_errors.error
 stream_error = openai_errors.stream_error
 
-TEXT_ALONE: frozenset[str] = frozenset()
 WEB_SEARCHES_MAX = 1  # a search model or web_search_options searches at most once a request
 CLIENT_TOOLS = ("function", "custom")
 NEW_CAP, OLD_CAP = "max_completion_tokens", "max_tokens"
@@ -41,6 +40,7 @@ NEW_CAP, OLD_CAP = "max_completion_tokens", "max_tokens"
 _MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|document_url)"')
 _NO_TEXT = frozenset({"type", "image_url", "input_audio", "file", "video_url", "audio_url", "document_url"})
 _TYPE = frozenset({"type"})
+_RUNS = b'"executed_tools"'
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
@@ -105,7 +105,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         server_tools=any(tool.type not in CLIENT_TOOLS for tool in request.tools or ()),
         hidden_input=_hidden(request, words),
         web_searches_max=0 if request.web_search_options is None else WEB_SEARCHES_MAX,
-        output_modalities=frozenset(request.modalities) - {"text"} if request.modalities else TEXT_ALONE,
+        output_modalities=frozenset(map(str.lower, request.modalities or ())) - {"text"},
         service_tier=request.service_tier,
         user=optional_text(request.user),
         metadata=text_map(request.metadata),
@@ -172,8 +172,10 @@ def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return usage_reading.unreadable(body, "usage", partial(_read_raw, rows, Origin()))
-    reading = _read_usage(answer, Origin(), rows)
-    return _doubt_if_twice(reading, body, rows)
+    reading = _doubt_if_twice(_read_usage(answer, Origin(), rows), body, rows)
+    made, ran = _made(bytes(answer.choices)), _ran(bytes(answer.choices))
+    reading = reading._replace(made=made) if made else reading
+    return _with_runs(reading, ran) if ran else reading
 
 
 def answer_text(body: bytes) -> str:
@@ -189,11 +191,13 @@ def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:
 class _Watch:
     """Looks for usage, which nobody may have asked for, and for the end marker."""
 
-    __slots__ = ("_begun", "_last", "_models", "_reading", "_rows", "_strip", "complete")
+    __slots__ = ("_begun", "_last", "_made", "_models", "_ran", "_reading", "_rows", "_strip", "complete")
 
     def __init__(self, rows: Table, *, strip_usage: bool) -> None:
         self._rows = rows
         self._strip = strip_usage
+        self._made: frozenset[str] = frozenset()
+        self._ran: frozenset[tuple[str, str]] = frozenset()
         self._begun = False
         self._reading = usage_reading.missing()
         self._models: tuple[str, ...] = ()
@@ -202,6 +206,10 @@ class _Watch:
 
     def may_matter(self, events: bytes) -> bool:
         if not self._begun or b"[DONE]" in events:
+            return True
+        if not self._made and (b'"audio"' in events or b'"image' in events):
+            return True
+        if _RUNS in events:
             return True
         return b'"usage"' in events and events.count(b'"usage"') != events.count(b'"usage":null')
 
@@ -214,6 +222,8 @@ class _Watch:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._look_at_unreadable(data)
         self._models = usage_reading.also_named(self._models, chunk.model)
+        self._made = self._made or _made(bytes(chunk.choices))
+        self._ran |= _ran(bytes(chunk.choices))
         reading = _read_usage(chunk, usage_reading.origin_of(self._reading), self._rows)
         reading = _doubt_if_twice(reading, data, self._rows)
         if not self._begun and reading.completeness is Completeness.MISSING:
@@ -227,10 +237,14 @@ class _Watch:
 
     def reading(self) -> Reading:
         reading = usage_reading.with_models(self._reading, self._models)
+        reading = reading._replace(made=self._made) if self._made else reading
+        reading = _with_runs(reading, self._ran) if self._ran else reading
         final = reading.quantities and reading.completeness is Completeness.FINAL
-        if final and not (self._last or self.complete):
-            return reading._replace(completeness=Completeness.PARTIAL)
-        return reading
+        return reading._replace(completeness=Completeness.PARTIAL) if final and not self._ended else reading
+
+    @property
+    def _ended(self) -> bool:
+        return self._last or self.complete
 
     def _look_at_unreadable(self, data: bytes) -> Fate:
         origin = usage_reading.origin_of(self._reading)
@@ -255,13 +269,24 @@ def _read_usage(answer: _Answer, known: Origin, rows: Table) -> Reading:
     groq = b"null" if answer.x_groq is None else bytes(answer.x_groq.usage)
     if raw == b"null":
         raw = bytes(answer.usage_info) if groq == b"null" else groq
-        return read_raw(raw, rows, origin, count)
+        each = _in_choices(bytes(answer.choices)) if raw == b"null" else []
+        if len(each) > 1:
+            return usage_reading.torn("each choice has a usage", [read_raw(one, rows, origin, count) for one in each])
+        return read_raw(each[0] if each else raw, rows, origin, count)
     reading = read_raw(raw, rows, origin, count)
     if groq != b"null":
         other = read_raw(groq, rows, origin, count)
         if other.quantities != reading.quantities:
             return usage_reading.torn("usage and x_groq.usage differ", [other, reading])
     return reading
+
+
+def _in_choices(choices: bytes) -> list[bytes]:
+    """Return the usage objects inside choices, where Moonshot's streams carry them."""
+    if b'"usage"' not in choices:
+        return []
+    told = (as_dict(choice).get("usage") for choice in as_list(parse(choices)))
+    return [msgspec.json.encode(one) for one in told if one]
 
 
 def _read_raw(rows: Table, origin: Origin, raw: bytes) -> Reading:
@@ -273,6 +298,47 @@ def _doubt_if_twice(reading: Reading, data: bytes, rows: Table) -> Reading:
         return reading
     read = partial(_read_raw, rows, usage_reading.origin_of(reading))
     return usage_reading.doubt_if_twice(reading, data, "usage", read)
+
+
+def _made(choices: bytes) -> frozenset[str]:
+    """Return what the choices show beside text: sound in `audio`, OpenRouter's `images`, or parts of either kind."""
+    if b'"audio"' not in choices and b'"image' not in choices:
+        return frozenset()
+    made = set()
+    for choice in as_list(parse(choices)):
+        for name in ("message", "delta"):
+            said = as_dict(as_dict(choice).get(name))
+            parts = [as_dict(part).get("type") for part in as_list(said.get("content"))]
+            if said.get("audio") or "audio" in parts or "output_audio" in parts:
+                made.add("audio")
+            if said.get("images") or "image_url" in parts or "image" in parts or "output_image" in parts:
+                made.add("image")
+    return frozenset(made)
+
+
+def _ran(choices: bytes) -> frozenset[tuple[str, str]]:
+    """Return what Groq ran for the choices, each with its place: a stream tells of each run when it begins and ends."""
+    if _RUNS not in choices:
+        return frozenset()
+    ran = set()
+    for at, choice in enumerate(as_list(parse(choices))):
+        for name in ("message", "delta"):
+            runs = as_list(as_dict(as_dict(choice).get(name)).get("executed_tools"))
+            for place, run in enumerate(map(as_dict, runs)):
+                ran.add((f"{as_dict(choice).get('index', at)}/{run.get('index', place)}", str(run.get("type"))))
+    return frozenset(ran)
+
+
+def _with_runs(reading: Reading, ran: frozenset[tuple[str, str]]) -> Reading:
+    """Return the reading with what was run, where usage does not tell it."""
+    found: dict[str, int] = {}
+    for _, kind in ran:
+        unit = usage_rules.GROQ_RUNS[kind][0] if kind in usage_rules.GROQ_RUNS else usage_rules.GROQ_RUN_ELSE
+        found[unit] = found.get(unit, 0) + 1
+    if reading.quantities is None:
+        return reading
+    others = tuple(one._replace(quantities={**found, **one.quantities}) for one in reading.alternatives)
+    return reading._replace(quantities={**found, **reading.quantities}, alternatives=others)
 
 
 def _hidden(request: _Request, words: bytes) -> str | None:

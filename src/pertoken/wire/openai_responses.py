@@ -8,8 +8,9 @@ import msgspec
 
 from pertoken.core.errors import Refusal
 from pertoken.core.usage import Completeness, Contradiction, Reading
-from pertoken.wire import content, openai_errors, usage_falls, usage_reading, usage_rules, usage_table
+from pertoken.wire import content, openai_errors, told_tools, usage_falls, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import decode, decode_object, optional_text, positive_count, replace_fields, text_map
+from pertoken.wire.choices import RESEARCH_CALLS_MAX, is_research
 from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_sound, parse, picture
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
@@ -93,20 +94,22 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
             "or leave background out",
             "background",
         )
-    kinds = [str(tool.type) for tool in request.tools or ()]
+    kinds = [_kind(tool) for tool in request.tools or ()]
     calls = positive_count(request.max_tool_calls, "max_tool_calls")
     searches = any(kind.startswith("web_search") for kind in kinds)
     memories = _containers(request.tools or [])
+    words = content.plain(body)
+    told = told_tools.hidden_input(words, lambda: parse(bytes(request.input)), CLIENT_TOOLS.__contains__)
     return RequestFacts(
         model=request.model,
         stream=bool(request.stream),
         output_max=positive_count(request.max_output_tokens, "max_output_tokens"),
-        has_media=_MEDIA.search(content.plain(body)) is not None,
+        has_media=_MEDIA.search(words) is not None,
         has_tools=bool(request.tools),
         server_tools=any(kind not in CLIENT_TOOLS for kind in kinds),
         input_more=DEFINED_TOOL_TOKENS * sum(kind in DEFINED_TOOLS for kind in kinds),
-        hidden_input=_hidden(request, kinds),
-        web_searches_max=(WEB_SEARCHES_MAX if calls is None else calls) if searches else 0,
+        hidden_input=_hidden(request, kinds) or told,
+        web_searches_max=(_calls_unsaid(request.model) if calls is None else calls) if searches else 0,
         units_max=(("code_sessions", len(memories)),) if memories else (),
         attributes=_conditions(kinds, memories),
         service_tier=request.service_tier,
@@ -288,13 +291,25 @@ def _hidden(request: _Request, kinds: list[str]) -> str | None:
     return None
 
 
+def _kind(tool: _Tool) -> str:
+    """Return a tool's type; a shell in the client's own environment is one that the client runs."""
+    if tool.type == "shell" and as_dict(tool.environment).get("type") == "local":
+        return "local_shell"
+    return str(tool.type)
+
+
+def _calls_unsaid(model: str) -> int:
+    """Return how many searches are held for where the request sets no max_tool_calls, which bounds all calls."""
+    return RESEARCH_CALLS_MAX if is_research(model) else WEB_SEARCHES_MAX
+
+
 def _containers(tools: list[_Tool]) -> list[str]:
     """Return the memory of each container that the tools may start, empty where the request does not say."""
     memories = []
     for tool in tools:
         if tool.type in CONTAINER_TOOLS:
             where = as_dict(tool.container if tool.type == "code_interpreter" else tool.environment)
-            if where.get("type") != "local":
+            if _kind(tool) != "local_shell":
                 memories.append(optional_text(where.get("memory_limit")) or "")
     return memories
 

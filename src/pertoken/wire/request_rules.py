@@ -6,11 +6,12 @@ The rules themselves are reviewed data (`data/request_fields.csv`, described in 
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from typing import NamedTuple
 
 _CAPITAL = re.compile("([A-Z])")
+_SEPARATOR = re.compile("[.:]")
 
 
 class Does(StrEnum):
@@ -28,7 +29,7 @@ class Does(StrEnum):
     TIER = "tier"
     MODEL = "model"  # one of the models it names may be served instead
     EACH = "each"  # every model it names may be run and charged
-    SELLER = "seller"  # who sells, at a price of his own: refused unless the request caps the price
+    SELLER = "seller"  # who sells, at a price of his own: the dearest that is known, or the one that the request caps
     CAP = "cap"  # the highest price per million tokens that the client accepts
     REFUSED = "refused"
 
@@ -76,10 +77,12 @@ class Table:
         starred = [rule for rule in self._starred if rule.where is Where.BODY]
         inner = [rule for rule in [*body.values(), *starred] if rule.field != _top(rule.field)]
         self.outer = frozenset(_top(rule.field) for rule in inner if rule.does not in HARMLESS)
+        self.deep = frozenset(way for rule in inner for way in _ways(rule.field))
         self.needles = {key: _needles(key, inner) for key in self.outer if key in body and body[key].does in HARMLESS}
         self.plain = frozenset(field for field, rule in body.items() if rule.does in HARMLESS) - self.outer
         self.lookalikes = {bare(field): field for field in body if field == _top(field)}
         self.names = tuple(rule for rule in self._all() if rule.where is Where.NAME)
+        self.name = lru_cache(maxsize=1024)(self._name)
         self.has_headers = any(rule.where is Where.HEADER for rule in self._all())
         self.has_query = any(rule.where is Where.QUERY for rule in self._all())
 
@@ -90,9 +93,19 @@ class Table:
             return rule
         return next((one for one in self._starred if one.where is where and _fits(one.field, field)), None)
 
-    def name(self, model: str) -> list[Rule]:
-        """Return the rules on a model's name."""
-        return [rule for rule in self.names if _fits(rule.field, model)]
+    def of_query(self, name: str) -> Rule | None:
+        """Return the rule on a query parameter. What is a header elsewhere may be meant by one, too."""
+        for one in (name, name.lower()):
+            rule = self.find(Where.QUERY, one)
+            if rule is not None:
+                return rule
+        return self.find(Where.HEADER, header_name(name))
+
+    def _name(self, model: str) -> list[Rule]:
+        """Return the rules on a model's name, with each of its variants."""
+        base, *variants = model.lower().split(":")
+        names = {model.lower(), *(f"{base}:{variant}" for variant in variants)}
+        return [rule for rule in self.names if any(_fits(rule.field, one) for one in names)]
 
     def _all(self) -> list[Rule]:
         return [*self._exact.values(), *self._starred]
@@ -133,6 +146,11 @@ class RequestRules:
         return (bool(rule.provider), len(rule.format)) > (bool(other.provider), len(other.format))
 
 
+def header_name(name: str) -> str:
+    """Return a header's name as servers compare it: some take an underscore for a dash."""
+    return name.lower().replace("_", "-")
+
+
 def bare(field: str) -> str:
     """Return a field's name as the least strict of servers compares it: without case, dashes and underscores."""
     return field.lower().replace("_", "").replace("-", "")
@@ -141,7 +159,7 @@ def bare(field: str) -> str:
 def _needles(key: str, inner: Iterable[Rule]) -> tuple[bytes, ...]:
     """Return what stands in the JSON of a harmless field wherever something inside it steers."""
     steering = [rule.field for rule in inner if _top(rule.field) == key and rule.does not in HARMLESS]
-    return tuple(f'"{field.removeprefix(key)[1:].rstrip("*")}'.encode() for field in steering)
+    return tuple(f'"{_SEPARATOR.split(field)[-1].rstrip("*")}'.encode() for field in steering)
 
 
 def _spellings(rule: Rule, format_name: str) -> list[str]:
@@ -156,6 +174,12 @@ def _top(field: str) -> str:
     return field.partition(".")[0].partition(":")[0]
 
 
+def _ways(field: str) -> list[str]:
+    """Return the fields inside which a field stands, but for the outermost: of `a.b.c` it is `a.b`."""
+    parts = field.split(".")
+    return [".".join(parts[:size]) for size in range(2, len(parts))]
+
+
 def _fits(pattern: str, field: str) -> bool:
     head, star, tail = pattern.partition("*")
     if not star:
@@ -164,5 +188,5 @@ def _fits(pattern: str, field: str) -> bool:
 
 
 def allowed(rule: Rule) -> Mapping[str, str]:
-    """Return the `name=value` pairs that a rule allows."""
+    """Return the `name=value` pairs that a rule allows; a name alone has no value."""
     return dict(pair.partition("=")[::2] for pair in rule.allows.split(";") if pair)

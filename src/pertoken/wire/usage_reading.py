@@ -7,15 +7,16 @@ that contradicts itself is that of `usage_repair`.
 import json
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 from itertools import islice, product
 from math import ceil
 from typing import Any, NamedTuple
 
 import msgspec
 
-from pertoken.core.units import DIMENSIONS
+from pertoken.core.units import DIMENSIONS, OUTPUT_UNITS, TOKEN_UNITS
 from pertoken.core.usage import Completeness, Contradiction, Parts, Reading, Used, leaves
-from pertoken.wire import scan, usage_repair, usage_table
+from pertoken.wire import scan, usage_repair, usage_table, usage_words
 from pertoken.wire.body import optional_text, tells_a_key_twice
 from pertoken.wire.usage_repair import Count
 from pertoken.wire.usage_table import Table
@@ -27,6 +28,8 @@ SEARCH_SIZE = "search_context_size"
 VERSIONS_MAX = 16  # of an object with keys that are there twice
 MODELS_MAX = 16  # that one answer names
 
+_TRAFFIC = ("extra_properties", "google", "traffic_type")
+
 # A call that made no tokens is known in full by one of these.
 WITHOUT_TOKENS = frozenset({"pages", "seconds", "images", "characters"})
 
@@ -34,6 +37,7 @@ PartsOf = Callable[[dict[str, Any]], Parts]
 
 _any = msgspec.json.Decoder()
 _MODEL_KEYS = ("model", "modelVersion")
+_listed = msgspec.json.Decoder(list[msgspec.Raw])
 _NOTHING: dict[str, Decimal] = {}
 
 
@@ -62,6 +66,8 @@ def read_raw(
     FINAL only when all input and all output are known and the answer is not `partial`. `parts` says what each of
     several models used.
     """
+    if raw.startswith(b"[") and (one := unlisted(raw)) is not raw:
+        return read_raw(one, rows, origin, count, parts, partial=partial)._replace(raw=raw)
     try:
         usage = _any.decode(raw) if raw else None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -73,7 +79,7 @@ def read_raw(
     if repeats_a_key(raw, usage):
         return _read_odd(raw, "usage has a key twice", _How(rows, origin, count, parts, partial))
     try:
-        quantities = count(rows, usage)
+        quantities = _count(count, rows, usage)
         leaves(quantities)
         told = usage_table.stated(rows, raw) if usage_table.states(rows, raw) else _NOTHING
     except Contradiction as contradiction:
@@ -91,6 +97,18 @@ def read_raw(
         quantities, completeness, model, tier, response_id, raw, None, speed, region, several, cost, None, (),
         attributes, seconds,
     )  # fmt: skip
+
+
+def unlisted(raw: bytes) -> bytes:
+    """Return the one object of a list, as some servers write usage; all else as it is."""
+    if not raw.startswith(b"["):
+        return raw
+    try:
+        listed = _listed.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return raw
+    one = bytes(listed[0]) if len(listed) == 1 else b""
+    return one if one.startswith(b"{") else raw
 
 
 def unreadable(answer: bytes, key: str, read: Callable[[bytes], Reading]) -> Reading:
@@ -133,6 +151,21 @@ def with_models_told_twice(reading: Reading, answer: bytes) -> Reading:
         for told in _told_twice(answer, key) if answer.count(b'"%s"' % key.encode()) > 1 else ():
             models = also_named(models, _any.decode(told))
     return with_models(reading, models)
+
+
+def without_zeros(reading: Reading, text: Callable[[], str]) -> Reading:
+    """Return the reading without an output of zero tokens where the answer has text: what was written is not nothing.
+
+    Where usage says zero of everything, nothing that it says of tokens is believed.
+    """
+    told = reading.quantities
+    if told is None or told.get("output_tokens") != 0 or not text():
+        return reading
+    unknown = TOKEN_UNITS if not any(told.get(side) for side in _SIDES) else OUTPUT_UNITS
+    kept = {unit: quantity for unit, quantity in told.items() if unit not in unknown}
+    completeness = Completeness.PARTIAL if kept else Completeness.MISSING
+    why = "usage says that no token was written, beside text"
+    return reading._replace(quantities=kept or None, completeness=completeness, note=why, parts=(), alternatives=())
 
 
 def torn(why: str, readings: Sequence[Reading]) -> Reading:
@@ -210,10 +243,25 @@ def _read_odd(raw: bytes, why: str, how: _How) -> Reading:
     return torn(why, [_mended(raw, one, why, how) for one in versions])
 
 
+def _count(count: Count, rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+    """Return the quantities of a usage object, with each side that it tells in another API's words.
+
+    Raises Contradiction.
+    """
+    quantities = count(rows, usage)
+    if quantities.get("input_tokens") and quantities.get("output_tokens"):
+        details = usage_words.details(rows, usage)
+        return {**details, **quantities} if details else quantities
+    found = usage_words.other(rows, usage)
+    if found is not None:
+        quantities = usage_words.joined(rows, quantities, usage_table.count(*found))
+    return usage_words.by_total(rows, usage, quantities)
+
+
 def _mended(raw: bytes, usage: dict[str, Any], why: str, how: _How) -> Reading:
     """Return the reading of a usage object that contradicts itself."""
     origin = _as_served(usage, how.origin)
-    mended = usage_repair.mend(how.rows, usage, how.counted)
+    mended = usage_repair.mend(how.rows, usage, partial(_count, how.counted))
     told: dict[str, Decimal] = {}
     decided, doubtful = mended.decided, None
     try:
@@ -276,11 +324,14 @@ def _is_known(quantities: Mapping[str, int]) -> bool:
 def _as_served(usage: Mapping[str, Any], origin: Origin) -> Origin:
     """Return `origin` with tier, speed and region where the usage object names them, as Anthropic's does.
 
-    Perplexity's says how much of the web was read (its API reference, usage; 2026-11-27).
+    Perplexity's says how much of the web was read (its API reference, usage; 2026-11-27), and Vertex's endpoint in the
+    words of OpenAI says in `extra_properties` what traffic it was.
     """
     tier, speed = usage.get("service_tier"), usage.get("speed")
     region = usage.get("inference_geo") or usage.get("region")
     size = usage.get(SEARCH_SIZE)
+    if tier is None and "extra_properties" in usage:
+        tier = traffic_tier(usage_table.value_at(_TRAFFIC, usage))
     if tier is None and speed is None and region is None and size is None:
         return origin
     return origin._replace(
@@ -289,6 +340,14 @@ def _as_served(usage: Mapping[str, Any], origin: Origin) -> Origin:
         region=origin.region or (None if region == "not_available" else optional_text(region)),
         attributes=((SEARCH_SIZE, size.lower()),) if isinstance(size, str) and size else origin.attributes,
     )
+
+
+def traffic_tier(*said: object) -> str | None:
+    """Return the tier that the first of these texts names, as Google names tiers and kinds of traffic."""
+    tier = next((text for one in said if (text := optional_text(one))), None)
+    if tier is None or tier.lower().endswith("unspecified"):
+        return None
+    return tier.lower().removeprefix("on_demand_")
 
 
 class _Pairs(NamedTuple):

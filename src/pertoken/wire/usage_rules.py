@@ -6,7 +6,7 @@ lies inside what, their own total decides (`Beside`).
 
 from collections.abc import Mapping
 
-from pertoken.wire.usage_table import Beside, Check, Listed, Stated, Table, Zero, rule, table, term, terms
+from pertoken.wire.usage_table import Beside, Check, Listed, Plain, Stated, Table, Zero, rule, table, term, terms
 
 # Sources, each with the day it was noted. OpenAI's, Anthropic's and Google's were held against the types of their SDKs
 # of that day; the others follow notes on the providers' references.
@@ -32,6 +32,8 @@ MISTRAL_OCR = "Mistral API reference, OCR, usage_info; 2026-11-23"
 MOONSHOT = "Moonshot API reference, chat completion, usage; 2026-11-23"
 OPENROUTER = "OpenRouter API reference, usage accounting; 2026-11-23"
 PERPLEXITY = "Perplexity API reference, chat completion, usage; genai-prices 0.2.3, extractor perplexity; 2026-11-23"
+GROQ_TOOLS = "Groq documentation, compound systems, executed_tools, and built-in tools; 2026-11-27"
+VERCEL = "Vercel AI SDK reference, generateText, usage of its versions 4 and 5; 2026-11-27"
 XAI_TOOLS = "xAI API reference, server-side tool usage; 2026-11-27"
 XAI = "xAI API reference, chat completion and response, usage; 2026-11-23"
 
@@ -59,15 +61,24 @@ _CHAT_ROWS = (
     rule("reasoning_tokens", "reasoning_tokens", DATABRICKS),
     rule("output_audio_tokens", "completion_tokens_details.audio_tokens", CHAT),
     rule("output_image_tokens", "completion_tokens_details.image_tokens", OPENROUTER),
+    Plain(rule("input_tokens", "prompt_tokens_details.text_tokens", CHAT)),
+    Plain(rule("output_tokens", "completion_tokens_details.text_tokens", CHAT)),
     rule("web_searches", "server_tool_use.web_search_requests", OPENROUTER),
     rule("pages", "pages_processed", MISTRAL_OCR),
     Check(term("prompt_tokens"), terms("prompt_cache_hit_tokens + prompt_cache_miss_tokens"), DEEPSEEK, exact=True),
 )
-# Searches of X cost what searches of the web do.
+# Searches of X cost what searches of the web do; sources that were read are charged like searches.
 _XAI_TOOLS = (
     rule(
         "web_searches",
-        "server_side_tool_usage_details.web_search_calls + server_side_tool_usage_details.x_search_calls",
+        "server_side_tool_usage_details.web_search_calls|num_sources_used"
+        " + server_side_tool_usage_details.x_search_calls",
+        XAI_TOOLS,
+    ),
+    rule(  # where the answer tells of no search of the web at all
+        "web_searches",
+        "server_side_tool_usage_details.x_search_calls"
+        " + server_side_tool_usage_details.web_search_calls|num_sources_used",
         XAI_TOOLS,
     ),
     rule("file_searches", "server_side_tool_usage_details.file_search_calls", XAI),
@@ -94,6 +105,14 @@ _SECONDS_HEARD = Stated("seconds", ("prompt_audio_seconds",), MISTRAL)
 # With sound in the prompt the total holds the sound's tokens, which stand nowhere else: it cannot be checked.
 MISTRAL_CHAT = table(*_CHAT_ROWS, _SECONDS_HEARD, total="total_tokens")
 MISTRAL_SOUND = table(*_CHAT_ROWS, _SECONDS_HEARD)
+
+# What Groq ran for an answer, in `executed_tools` of its message: type -> (unit, source). Any other kind is a search.
+GROQ_RUNS: Mapping[str, tuple[str, str]] = {
+    "python": ("code_sessions", GROQ_TOOLS),
+    "code_interpreter": ("code_sessions", GROQ_TOOLS),
+    "code_execution": ("code_sessions", GROQ_TOOLS),
+}
+GROQ_RUN_ELSE = "web_searches"
 
 # Fields that only one provider has, and whose answers no other table understands.
 CHAT_MARKS: tuple[tuple[str, Table], ...] = (
@@ -173,6 +192,7 @@ OPENAI_TRANSCRIPTION = table(
 )
 
 OPENAI_REALTIME = table(
+    Stated("seconds", ("seconds",), REALTIME),  # of an input that was transcribed
     rule("input_tokens", "input_tokens", REALTIME),
     rule("input_audio_tokens", "input_token_details.audio_tokens", REALTIME),
     rule("input_image_tokens", "input_token_details.image_tokens", REALTIME),
@@ -245,6 +265,8 @@ GEMINI_GENERATE = table(
     *_by_modality("cache_read_video_tokens", "cacheTokensDetails", "VIDEO"),
     *_by_modality("output_audio_tokens", "candidatesTokensDetails responseTokensDetails", "AUDIO"),
     *_by_modality("output_image_tokens", "candidatesTokensDetails responseTokensDetails", "IMAGE"),
+    *(Plain(one) for one in _by_modality("input_tokens", "promptTokensDetails toolUsePromptTokensDetails", "TEXT")),
+    *(Plain(one) for one in _by_modality("output_tokens", "candidatesTokensDetails responseTokensDetails", "TEXT")),
     Zero("output_tokens", term("totalTokenCount|thoughtsTokenCount"), GEMINI),  # this API leaves zeros out
     Beside("input_tokens", terms("toolUsePromptTokenCount"), beside=True, source=GEMINI),
     Beside("output_tokens", terms("thoughtsTokenCount"), beside=True, source=GEMINI),
@@ -274,13 +296,22 @@ BEDROCK_CONVERSE = table(
 
 # What is billed, not what the model read: that includes the template around each prompt.
 COHERE_CHAT = table(
-    rule("input_tokens", "billed_units.input_tokens", COHERE),
-    rule("output_tokens", "billed_units.output_tokens", COHERE),
+    rule("input_tokens", "billed_units.input_tokens|tokens.input_tokens", COHERE),
+    rule("output_tokens", "billed_units.output_tokens|tokens.output_tokens", COHERE),
     rule("images", "billed_units.images", COHERE),
     Check(term("tokens.input_tokens"), terms("cached_tokens"), COHERE),
 )
 # Cached tokens are of what the model read: only where they fit are they tokens that were billed.
 COHERE_CACHED = (rule("cache_read_tokens", "cached_tokens", COHERE),)
+
+# Of no API: what programs keep that call models through the AI SDK, and servers in front of them.
+AI_SDK = table(
+    rule("input_tokens", "promptTokens|inputTokens", VERCEL),
+    rule("cache_read_tokens", "cachedInputTokens", VERCEL),
+    rule("output_tokens", "completionTokens|outputTokens", VERCEL),
+    rule("reasoning_tokens", "reasoningTokens", VERCEL),
+    total="totalTokens",
+)
 
 OLLAMA_CHAT = table(
     rule("input_tokens", "prompt_eval_count", OLLAMA),  # may be missing

@@ -69,6 +69,12 @@ class Check(NamedTuple):
     exact: bool = False
 
 
+class Plain(NamedTuple):
+    """Tokens of one side, `row.unit`, that are told to be text: they are of no other kind, whatever was asked for."""
+
+    row: Rule | Listed
+
+
 class Zero(NamedTuple):
     """Where input is known and a field is there, `unit` is zero if it is left out."""
 
@@ -103,10 +109,11 @@ class Table:
     zeros: tuple[Zero, ...] = ()
     stated: tuple[Stated, ...] = ()
     rest: str = "output_tokens"  # what the tokens are that only the total has
+    plain: tuple[Rule | Listed, ...] = ()
     names_stated: tuple[bytes, ...] = ()  # one of them is in every usage object that states a decimal
 
 
-Row = Rule | Listed | Beside | Check | Zero | Stated
+Row = Rule | Listed | Beside | Check | Zero | Stated | Plain
 
 
 def rule(unit: str, fields: str, source: str) -> Rule:
@@ -139,6 +146,7 @@ def table(*rows: Row, total: str | None = None, rest: str = "output_tokens") -> 
         tuple(row for row in rows if isinstance(row, Zero)),
         stated_rows,
         rest,
+        tuple(row.row for row in rows if isinstance(row, Plain)),
         _names(stated_rows),
     )
 
@@ -174,14 +182,7 @@ def count(rows: Table, usage: Mapping[str, Any]) -> dict[str, int]:
     told = _fitting(rows, tuple(usage))
     quantities = read(told.rules, usage)
     for one in told.listed:
-        entries = usage.get(one.entries)
-        for at, entry in enumerate(entries) if isinstance(entries, list) else ():
-            if isinstance(entry, dict) and entry.get(one.key) == one.value:
-                try:
-                    tokens = _first(((one.tokens,),), entry) or 0
-                except Contradiction as contradiction:
-                    raise contradiction.inside(one.entries, at) from None
-                quantities[one.unit] = quantities.get(one.unit, 0) + tokens
+        _add_listed(one, usage, quantities)
     for unit, given, _ in told.zeros:
         if "input_tokens" in quantities and unit not in quantities and _first(given, usage) is not None:
             quantities[unit] = 0
@@ -194,6 +195,33 @@ def count(rows: Table, usage: Mapping[str, Any]) -> dict[str, int]:
             why = f"{'.'.join(path)} {_first(told.total, usage)} is not the sum of its parts, by {rest}"
             raise Contradiction(why, (_more(rows.rules, rows.rest, usage, rest),), decided=True)
     return quantities
+
+
+def plain(rows: Table, usage: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many tokens of each side are told to be text; what is no count tells nothing."""
+    found: dict[str, int] = {}
+    for row in rows.plain:
+        try:
+            if isinstance(row, Rule):
+                found[row.unit] = max(found.get(row.unit, 0), _sum(row.terms, usage))
+            else:
+                _add_listed(row, usage, found)
+        except Contradiction:
+            continue
+    return found
+
+
+def _add_listed(row: Listed, usage: Mapping[str, Any], quantities: dict[str, int]) -> None:
+    """Add the tokens of the entries of a list that are `row.value`, in letters of either case."""
+    entries = usage.get(row.entries)
+    for at, entry in enumerate(entries) if isinstance(entries, list) else ():
+        value = entry.get(row.key) if isinstance(entry, dict) else None
+        if value == row.value or (isinstance(value, str) and value.upper() == row.value.upper()):
+            try:
+                tokens = _first(((row.tokens,),), entry) or 0
+            except Contradiction as contradiction:
+                raise contradiction.inside(row.entries, at) from None
+            quantities[row.unit] = quantities.get(row.unit, 0) + tokens
 
 
 def stated(rows: Table, raw: bytes) -> dict[str, Decimal]:
@@ -209,7 +237,7 @@ def stated(rows: Table, raw: bytes) -> dict[str, Decimal]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return found
     for row in rows.stated:
-        value = _at(row.path, usage)
+        value = value_at(row.path, usage)
         if value is None or row.name in found or not _is_for(row, usage):
             continue
         if isinstance(value, dict):  # of another row's path
@@ -233,7 +261,7 @@ def doubtful_cost(rows: Table, raw: bytes) -> Decimal | None:
         return None
     found = []
     for row in rows.stated:
-        value = _at(row.path, usage) if row.name == COST and _is_for(row, usage) else None
+        value = value_at(row.path, usage) if row.name == COST and _is_for(row, usage) else None
         amount = sum(_parts(value)) if isinstance(value, dict) else _amount(value)
         if amount:
             found.append(Decimal(amount).scaleb(row.exponent, _EXACT))
@@ -256,9 +284,14 @@ def _amount(value: Any) -> Decimal | None:
 
 def _is_for(row: Stated, usage: Any) -> bool:
     """Tell whether the flags of a usage object let a row be read."""
-    if row.only_if and _at((row.only_if,), usage) is not True:
+    if row.only_if and value_at((row.only_if,), usage) is not True:
         return False
-    return row.unless is None or _at((row.unless,), usage) is not True
+    return row.unless is None or value_at((row.unless,), usage) is not True
+
+
+def number(paths: Term, usage: Mapping[str, Any]) -> int | None:
+    """Return the number at the first of `paths` that holds one. Raises Contradiction where that is no count."""
+    return _first(paths, usage)
 
 
 def states(rows: Table, raw: bytes) -> bool:
@@ -358,7 +391,7 @@ def _told_at(rules: Iterable[Rule], unit: str, usage: Mapping[str, Any]) -> tupl
 
 def _found(paths: Term, usage: Mapping[str, Any]) -> Path:
     """Return the first of `paths` that holds a number; there is one."""
-    return next(path for path in paths if _at(path, usage) is not None)
+    return next(path for path in paths if value_at(path, usage) is not None)
 
 
 def _sum(summed: Iterable[Term], usage: Mapping[str, Any]) -> int:
@@ -381,7 +414,8 @@ def _first(paths: Term, usage: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _at(path: Path, value: Any) -> Any:
+def value_at(path: Path, value: Any) -> Any:
+    """Return what stands at a path, None where nothing does."""
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, Decimal
+from fractions import Fraction
 from typing import NamedTuple
 
 from pertoken.core.errors import Code, Refusal
@@ -45,7 +46,7 @@ def choose(exchange: Exchange, endpoint: Endpoint, facts: RequestFacts, world: W
         fields = choices.top_fields(exchange.body)
         found = choices.read(table, fields, exchange.headers, exchange.query, offer.model)
         if facts.server_tools:
-            found = choices.read_tools(table, fields, found)
+            found = choices.read_tools(table, fields, found, offer.model)
         body = choices.as_read(exchange.body, fields)
         if found == NOTHING:
             return Chosen(facts, body, offer)
@@ -92,9 +93,35 @@ def _widen(endpoint: Endpoint, facts: RequestFacts, found: Choices, world: World
         return offer
     others = [model for model in found.models if model != offer.model]
     wider = world.offers.or_any_of(offer, others, now_us, asked)
-    if isinstance(wider, Refusal) or found.cap is None:
+    if isinstance(wider, Refusal):
         return wider
-    return wider._replace(rates=(*wider.rates, _capped(wider.rates, found.cap, long_cache=facts.long_cache)))
+    more = []
+    if found.cap is not None:
+        more.append(_capped(wider.rates, found.cap, long_cache=facts.long_cache))
+    if found.sellers:
+        asked_for = [(model, tier) for model in (offer.priced_as, *others) for tier in found.sellers]
+        sold = [one for model, tier in asked_for for one in world.offers.sold_by_anybody(model, now_us, tier)]
+        more.append(_dearest([*wider.rates, *sold]))
+    return wider._replace(rates=(*wider.rates, *more))
+
+
+def _dearest(rates: Sequence[Rates]) -> Rates:
+    """Return prices in which each token costs what it does at the dearest, and the rest what it does at the first."""
+    first = rates[0]
+    alike = [one for one in rates if one.currency == first.currency]
+    above = sorted({tier.above for one in alike for tier in one.tiers}, reverse=True)
+    tiers = tuple(_dearest_tier(at, [one.at(at + 1) for one in alike]) for at in above)
+    return Rates(first.provider, first.model, first.currency, 0, FOREVER_US, tiers)
+
+
+def _dearest_tier(above: int, tiers: Sequence[Tier]) -> Tier:
+    rows = {unit: row for unit, row in tiers[0].rows.items() if unit not in TOKEN_UNITS}
+    for unit in TOKEN_UNITS:
+        prices = [price for price in (tier.price(unit) for tier in tiers) if price is not None]
+        if prices:
+            most = max(prices, key=lambda price: Fraction(price.amount_picos, price.per))
+            rows[unit] = most.row._replace(unit=unit, amount_picos=most.amount_picos, per=most.per)
+    return Tier(above, rows, {}, ())
 
 
 def _capped(rates: Sequence[Rates], cap: Cap, *, long_cache: bool) -> Rates:

@@ -1,6 +1,7 @@
 """Step 9: pass the answer through to the client, and read from it what was used."""
 
 import logging
+from functools import partial
 from typing import NamedTuple
 
 from pertoken.core.usage import Completeness, Reading
@@ -11,7 +12,7 @@ from pertoken.services.call.understand import Request
 from pertoken.services.world import Drains, World
 from pertoken.wire import formats
 from pertoken.wire.format import RequestFacts, StreamReader
-from pertoken.wire.usage_reading import with_models_told_twice
+from pertoken.wire.usage_reading import with_models_told_twice, without_zeros
 from pertoken.wire.usage_table import Table
 
 KEPT_BYTES_MAX = 4 * 1024 * 1024
@@ -35,7 +36,8 @@ async def relay_whole(request: Request, answer: Answer) -> Relayed:
         body = await answer.read()
     except ProviderFailed as failure:
         return Relayed(Reading(None, Completeness.MISSING), "", b"", failure)
-    reading = with_models_told_twice(request.format.read_answer(body, _dialect(request)), body)
+    reading = with_models_told_twice(request.format.read_answer(body, dialect(request)), body)
+    reading = without_zeros(reading, partial(request.format.answer_text, body))
     return Relayed(reading, None if _is_enough(reading) else request.format.answer_text(body), body)
 
 
@@ -49,7 +51,7 @@ async def relay_stream(
     Where the client named the call, what is passed on is returned as well. The holding comes back as it is at the end.
     """
     drains = world.drains
-    reader = request.format.stream_reader(_as_sent(request), _dialect(request))
+    reader = request.format.stream_reader(_as_sent(request), dialect(request))
     if request.provider.cuts_on_hangup:
         exchange.when_gone(answer.abandon)
     outrun = Outrun(request, holding, reader, world)
@@ -64,7 +66,7 @@ async def relay_stream(
     finally:
         if relay.draining:
             drains.leave()
-    reading = reader.reading()
+    reading = without_zeros(reader.reading(), reader.text)
     if failure is None and not reader.complete and not _is_enough(reading):
         failure = ProviderFailed("the stream ended before its answer did")
     text = None if _is_enough(reading) else reader.text()
@@ -76,7 +78,7 @@ def _as_sent(request: Request) -> RequestFacts:
     return request.facts if request.provider.asks_for_usage else request.facts._replace(wants_usage=True)
 
 
-def _dialect(request: Request) -> Table:
+def dialect(request: Request) -> Table:
     """Return the table of usage of who serves the call."""
     return formats.dialect_served(request.format, request.provider.name, request.provider.prices_from)
 

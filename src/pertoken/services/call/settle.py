@@ -6,16 +6,18 @@ from pertoken.core import bounds, conditions
 from pertoken.core.conditions import Conditions
 from pertoken.core.ledger import Event, EventStatus, Outcome, Settle, Settled
 from pertoken.core.rating import REQUESTS
+from pertoken.core.readings import UNDIVIDED
 from pertoken.core.units import INSIDE
 from pertoken.core.usage import Completeness, Quantities, Reading, Used, leaves
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.count import count
+from pertoken.services.call.divide import undivided
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.measure import disagreement
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.understand import Request
-from pertoken.services.pricing import Charge, Cover, Served, charge_dearest, to_conditions
+from pertoken.services.pricing import Charge, Chosen, Cover, Served, charge_dearest, find_rates, to_conditions
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest
 
@@ -61,23 +63,13 @@ def to_event(  # noqa: PLR0917 - what is known of the call
     dearest is charged.
     """
     reading = relayed.reading
-    reason, completeness = reading.contradiction or reading.note, reading.completeness
-    readings = _readings(reading) if estimated is None else estimated
-    assert readings
-    if estimated is not None:
-        completeness = Completeness.ESTIMATED
-        reason = reason or (str(relayed.failure) if relayed.failure else "the answer carried no usage")
     context = _context(request, reading)
     served = Served(
         request.provider.name, request.priced_as, reading.model, request.opened_at_us, context, request.model,
         _may_have_any_name(request, world), reading.models,
     )  # fmt: skip
-    if completeness is not Completeness.FINAL:
-        readings = tuple(one._replace(parts=()) for one in readings)
-    cover = Cover(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
-    charged, (quantities, parts, _), model_served, differ = charge_dearest(world.ledger.prices, served, readings, cover)
-    reason = "; ".join(filter(None, (differ, reason))) or None
-    quantities = _with_requests(quantities, charged.book_lines or charged.lines)
+    chosen, completeness, reason = _charge(request, holding, relayed, served, world, estimated)
+    charged = chosen.charge
     return Event(
         source=SOURCE,
         event_id=holding.hold.hold_id,
@@ -85,25 +77,25 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         occurred_at_us=request.opened_at_us,
         recorded_at_us=world.clock.now_us(),
         opened_at_us=request.opened_at_us,
-        status=_status(reading, charged, world.ledger.prices.charges_as_stated(served.provider), differ),
+        status=_status(reading, charged, world.ledger.prices.charges_as_stated(served.provider), chosen.differ),
         completeness=completeness,
-        quantities=quantities,
+        quantities=_with_requests(chosen.used.quantities, charged.book_lines or charged.lines),
         currency=charged.currency,
         cost_picos=charged.cost_picos,
         price_picos=0,
         lines=charged.lines,
         book_lines=charged.book_lines,
-        model_served=model_served,
+        model_served=chosen.model_served,
         service_tier=reading.service_tier,
         response_id=reading.response_id,
         raw=reading.raw,
-        reason=(charged.reason if charged.status is not EventStatus.PRICED else None) or reason or charged.reason,
+        reason=reason,
         changed=changed,
         held_picos=holding.hold.amount_picos,
         overrun_picos=max(0, charged.cost_picos - holding.hold.amount_picos),
         context=to_conditions(context),
         priced_as=None if request.priced_as == request.attribution.model else request.priced_as,
-        parts=parts,
+        parts=chosen.used.parts,
     )
 
 
@@ -111,6 +103,38 @@ def _may_have_any_name(request: Request, world: World) -> bool:
     """Tell whether the operator says whose price a deployment has, whatever its answers call it."""
     route = world.offers.routes.get(request.facts.model)
     return route is not None and route.priced_as is not None
+
+
+def _charge(  # noqa: PLR0917 - what is known of the call
+    request: Request,
+    holding: Holding,
+    relayed: Relayed,
+    served: Served,
+    world: World,
+    estimated: tuple[Used, ...] | None,
+) -> tuple[Chosen, Completeness, str | None]:
+    """Return the dearest of all that may be meant, how far it can be trusted, and why no further."""
+    reading, book = relayed.reading, world.ledger.prices
+    reason, completeness = reading.contradiction or reading.note, reading.completeness
+    readings = _readings(reading) if estimated is None else estimated
+    assert readings
+    if estimated is not None:
+        completeness = Completeness.ESTIMATED
+        reason = reason or (str(relayed.failure) if relayed.failure else "the answer carried no usage")
+    if completeness is not Completeness.FINAL:
+        readings = tuple(one._replace(parts=()) for one in readings)
+    cover = Cover(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
+    chosen = charge_dearest(book, served, readings, cover)
+    served = served._replace(model_served=chosen.model_served, named=())
+    other = undivided(request, holding.bound, reading, chosen.used, find_rates(book, served)[0])
+    if other:
+        dearer = charge_dearest(book, served, (chosen.used, *other), cover)
+        if dearer.charge.cost_picos > chosen.charge.cost_picos:
+            chosen, completeness = dearer._replace(differ=chosen.differ), Completeness.ESTIMATED
+            reason = reason or UNDIVIDED
+    reason = "; ".join(filter(None, (chosen.differ, reason))) or None
+    why = (chosen.charge.reason if chosen.charge.status is not EventStatus.PRICED else None) or reason
+    return chosen, completeness, why or chosen.charge.reason
 
 
 def _context(request: Request, reading: Reading) -> conditions.Context:
@@ -176,7 +200,9 @@ def _count(request: Request, holding: Holding, relayed: Relayed, world: World) -
     """
     most = holding.bound.quantities
     output = world.tokenizers.count_text(request.family, relayed.text or "").tokens
-    if not isinstance(relayed.failure, Outran):
+    if relayed.reading.made:
+        output = max(output, most["output_tokens"])  # nobody can count a picture or a sound by its bytes
+    elif not isinstance(relayed.failure, Outran):
         output = min(output, most["output_tokens"])
     readings = _readings(relayed.reading) or _with_costs((Used({}),), relayed.reading)
     counted = {"output_tokens": output}

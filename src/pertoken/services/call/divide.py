@@ -1,0 +1,44 @@
+"""Sound, pictures and video that usage may count without saying so.
+
+What was asked for, what was sent and what the answer shows are known. Where usage does not divide a side of the call,
+each reading that these allow may be meant; the dearest is charged.
+"""
+
+from pertoken.core.rates import NoPrice, Rates
+from pertoken.core.readings import divided, untold
+from pertoken.core.units import DIMENSIONS, MODALITIES
+from pertoken.core.usage import QUANTITY_MAX, Reading, Used
+from pertoken.services.call.hold import Bound
+from pertoken.services.call.relay import dialect
+from pertoken.services.call.understand import Request
+from pertoken.wire import usage_table
+from pertoken.wire.content import as_dict, parse
+
+
+def undivided(request: Request, bound: Bound, reading: Reading, used: Used, rates: Rates | NoPrice) -> tuple[Used, ...]:
+    """Return what may be meant besides `used`, in which tokens of one kind are counted as any."""
+    facts = request.facts
+    if not (reading.made or facts.has_media or facts.output_modalities) or used.parts:
+        return ()
+    most = _most(request, bound, reading)
+    units = untold(used.quantities, most, reading.made)
+    if not units:
+        return ()
+    tier = rates.at(used.quantities.get("input_tokens", 0)) if isinstance(rates, Rates) else None
+    # What was sent may be billed as text; what was made has no other price than its own.
+    possible = {
+        unit: most[unit] for unit in units if "output" in DIMENSIONS[unit] or (tier is not None and tier.price(unit))
+    }
+    text = usage_table.plain(dialect(request), as_dict(parse(reading.raw)))
+    return tuple(used._replace(quantities=one) for one in divided(used.quantities, possible, text))
+
+
+def _most(request: Request, bound: Bound, reading: Reading) -> dict[str, int]:
+    """Return the most that each kind of input and output can be: of input what was held for, of output anything."""
+    sent = {unit: many for unit, many in bound.quantities.items() if _is_sent(unit) and many}
+    kinds = sorted((request.facts.output_modalities | reading.made) & MODALITIES)
+    return sent | {f"output_{kind}_tokens": QUANTITY_MAX for kind in kinds}
+
+
+def _is_sent(unit: str) -> bool:
+    return "input" in DIMENSIONS[unit] and not DIMENSIONS[unit].isdisjoint(MODALITIES)
