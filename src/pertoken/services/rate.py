@@ -51,7 +51,7 @@ def rate_usage(fields: Mapping[str, Any], book: PriceBook, now_us: int, free: Fr
 
 def _check_extracted(fields: Mapping[str, Any]) -> None:
     error = fields.get("error")
-    if isinstance(error, dict) and fields.get("usage") is None:
+    if isinstance(error, dict) and not fields.get("usage"):
         said = _LINE.sub("", str(error.get("message", "no message")))
         raise HasNoUsage(str(error.get("code", "error")), said)
     if fields.get("completeness") == Completeness.MISSING and not fields.get("usage"):
