@@ -17,6 +17,7 @@ from types import FrameType
 
 import calls
 import footprint
+import hostile
 import ingest
 import ledger
 import machine
@@ -42,6 +43,7 @@ TOGETHER: dict[str, Callable[[Scene, Effort], Iterator[Table]]] = {
     "rates": rates.measure,
     "streams": streams.measure,
     "ingest": ingest.measure,
+    "hostile": hostile.measure,
 }
 ALONE: dict[str, Callable[[Effort], Iterator[Table]]] = {"ledger": ledger.measure, "rating": rating.measure}
 

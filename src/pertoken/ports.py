@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pertoken.core.access import AdminKey
 from pertoken.core.bounds import Counted, Family, Limits
@@ -37,6 +37,17 @@ class ProviderFailed(Exception):
         super().__init__(message)
         self.timed_out = timed_out
         self.may_bill = may_bill
+
+
+class NotRead(Exception):
+    """A body could not be read apart; asking again may help."""
+
+
+class Readers(Protocol):
+    """Reads bodies apart from the event loop, fairly between keys."""
+
+    async def read(self, key_id: str, work: str, body: bytes, args: tuple[object, ...]) -> Any:
+        """Return what a work of `services.call.reading` finds in a body. Raises BadRequest and NotRead."""
 
 
 class Ledger(Protocol):
@@ -176,6 +187,10 @@ class Exchange(Protocol):
     @property
     def body(self) -> bytes:
         """The whole body."""
+
+    @property
+    def heavy(self) -> Any:
+        """The body as a `services.call.heavy.Heavy` where it is read apart, None where it is read at once."""
 
     @property
     def gone(self) -> bool:

@@ -88,6 +88,9 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes and times that bound one call."""
 
     body_bytes_max: int = 32 * 1024 * 1024
+    body_values_max: Annotated[int, msgspec.Meta(ge=10_000)] = 250_000  # fields, entries, objects and lists in one body
+    key_bodies_bytes_max: int = 256 * 1024 * 1024  # of one key's calls at hand, in each process
+    bodies_bytes_max: int = 1024 * 1024 * 1024  # of all calls at hand, in each process
     answer_bytes_max: int = 64 * 1024 * 1024
     connect_ms: int = 5_000
     first_byte_ms: int = 600_000

@@ -3,19 +3,29 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import uvicorn
 
+from pertoken.core.directory import Directory, Key
+from pertoken.core.ledger import Looked
+from pertoken.core.secrets import Hasher
 from pertoken.gateway import protocol
 from pertoken.gateway.app import App, create_app
 from pertoken.gateway.deadlines import TICK_S
 from pertoken.gateway.protocol import CallProtocol
 from pertoken.gateway.server import _Server
 from pertoken.services.world import World
+from pertoken.settings import LimitSettings
 
 NEVER_S = 10**6  # of the loop's time
 CLIENT_IDLE_S = 60  # after which a client that takes nothing of its answer is cut
+LIMITS = LimitSettings(body_bytes_max=10_000, client_idle_ms=CLIENT_IDLE_S * 1000)
+HASHER = Hasher(b"the secret key of the tests of the gateway")
+SECRET, NEW_SECRET = b"sk-known", b"sk-made-a-moment-ago"
+KEY = Key("key_known", "known", HASHER.hash(SECRET), "nown")
+NEW_KEY = Key("key_new", "new", HASHER.hash(NEW_SECRET), "-ago")
 
 
 class Loop(asyncio.SelectorEventLoop):
@@ -63,14 +73,40 @@ class Client:
 Story = Callable[[Client], Awaitable[bytes]]
 
 
-def told(story: Story) -> bytes:
+class Ledger:
+    """A ledger that knows a key, and, once it was asked to look, another."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    @property
+    def directory(self) -> Directory:
+        """What it knows."""
+        known = [KEY] if self.looks == 0 else [KEY, NEW_KEY]
+        return Directory(self.looks, known, ())
+
+    def submit(self, _command: object) -> "asyncio.Future[Looked]":
+        """Look."""
+        self.looks += 1
+        found = asyncio.get_running_loop().create_future()
+        found.set_result(Looked())
+        return found
+
+
+def a_world() -> World:
+    """Return a world in which it is known who calls, and nothing else."""
+    clock = SimpleNamespace(now_us=lambda: 0)
+    return cast(World, SimpleNamespace(hasher=HASHER, ledger=Ledger(), clock=clock))
+
+
+def told(story: Story, limits: LimitSettings = LIMITS) -> bytes:
     """Run a client's story against a gateway; return what it returns."""
-    world, api = cast(World, None), cast(App, None)  # nobody looks at them here
+    world, api = a_world(), cast(App, None)  # which nobody looks at here
 
     async def scene() -> bytes:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             ready = asyncio.Event()
-            bound = protocol.bind(world, 10_000, CLIENT_IDLE_S * 1000)
+            bound = protocol.bind(world, limits)
             config = uvicorn.Config(
                 create_app(world, api), http=bound, log_config=None, lifespan="off", timeout_keep_alive=75
             )

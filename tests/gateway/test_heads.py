@@ -15,6 +15,7 @@ from pertoken.gateway.exchange import HotExchange
 from pertoken.gateway.heads import Heads, cut
 from pertoken.gateway.server import _Server
 from pertoken.services.world import World
+from pertoken.settings import LimitSettings
 from pertoken.wire.routes import Endpoint
 
 START = b"POST /v1/chat/completions?alt=sse HTTP/1.1\r\n"
@@ -57,7 +58,7 @@ async def answers(messages: list[bytes], heads: Heads) -> list[bytes]:
     """Send messages one after the other, each on a connection of its own, and return what came back."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ready = asyncio.Event()
-        bound = protocol.bind(cast(World, None), 100_000, 60_000)
+        bound = protocol.bind(cast(World, None), LimitSettings())
         bound.heads = heads
         app = create_app(cast(World, None), cast(App, None))
         server = _Server(uvicorn.Config(app, http=bound, log_config=None, lifespan="off"), ready.set)

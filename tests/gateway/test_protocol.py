@@ -8,7 +8,9 @@ from tests.gateway.conftest import Client, Story, told
 from pertoken.gateway.protocol import REQUEST_IDLE_S, REQUEST_S
 
 TURNS = 1_000
-HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n"
+HEAD = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-known\r\ncontent-length: 1000\r\n\r\n"
+)
 
 
 async def rest(client: Client, kept_s: float) -> bytes:

@@ -12,7 +12,10 @@ from pertoken.services.world import World
 from pertoken.wire.routes import Endpoint
 
 BODY = b"x" * 100
-REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n" + BODY
+REQUEST = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer sk-known\r\ncontent-length: 100\r\n\r\n"
+    + BODY
+)
 HALF = len(REQUEST) - 50
 LONG_S = REQUEST_S + 2 * REQUEST_IDLE_S  # longer than a client may take for a request
 

@@ -66,7 +66,7 @@ class Desk:
         offers = Offers(ledger, speakers, self._named, ModelLimits(), RULES.served)
         world = cast(World, SimpleNamespace(offers=offers, rules=RULES))
         data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
-        exchange = cast(Exchange, SimpleNamespace(body=data, headers=headers, query=query))
+        exchange = cast(Exchange, SimpleNamespace(body=data, headers=headers, query=query, heavy=None))
         return understand(exchange, endpoint, CALLER, world, AT_US)
 
     def held(

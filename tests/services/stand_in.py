@@ -93,6 +93,7 @@ class _Client:
 
     query = b""
     gone = False
+    heavy = None
     headers: HeaderList = ((b"authorization", b"Bearer " + SECRET),)
 
     def __init__(self, body: bytes) -> None:

@@ -128,6 +128,7 @@ class Client:
     """One call's exchange. It may hang up, and may be slow to read."""
 
     query = b"alt=sse"
+    heavy = None
 
     def __init__(self, headers: HeaderList, body: bytes, chance: random.Random, *, slow: bool) -> None:
         self.headers = tuple(headers)

@@ -23,6 +23,7 @@ class Code(StrEnum):
     PROVIDER_KEY_MISSING = "provider_key_missing"
     RATE_LIMITED = "rate_limited"
     BUDGET_EXCEEDED = "budget_exceeded"
+    OVERLOADED = "overloaded"
     STORE_UNAVAILABLE = "store_unavailable"
     PROVIDER_UNREACHABLE = "provider_unreachable"
     PROVIDER_TIMEOUT = "provider_timeout"
@@ -42,6 +43,7 @@ STATUS: Mapping[Code, int] = {
     Code.PROVIDER_KEY_MISSING: 503,
     Code.RATE_LIMITED: 429,
     Code.BUDGET_EXCEEDED: 402,
+    Code.OVERLOADED: 503,
     Code.STORE_UNAVAILABLE: 503,
     Code.PROVIDER_UNREACHABLE: 502,
     Code.PROVIDER_TIMEOUT: 504,

@@ -1,13 +1,16 @@
 """One call on one client connection: its request as it was read, and the writing of its answer."""
 
 import asyncio
+import io
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from pertoken.gateway.heads import Head
 from pertoken.ports import AnswerHeaders, HeaderList
+from pertoken.services.call.heavy import VALUES_MAX, Heavy
 from pertoken.wire.routes import Endpoint
+from pertoken.wire.structure import values_bound
 
 if TYPE_CHECKING:
     from pertoken.gateway.protocol import CallProtocol
@@ -19,8 +22,9 @@ class HotExchange:
     """Speaks for one request. It has the attributes that uvicorn's protocol expects of its current cycle."""
 
     __slots__ = (
-        "_protocol", "_started", "_when_gone", "body", "disconnected", "head", "keep_alive", "message_event",
-        "more_body", "parts", "response_complete", "size", "turn",
+        "_protocol", "_started", "_when_gone", "body", "counted_bytes", "disconnected", "expects", "head", "heavy",
+        "keep_alive", "key_id", "message_event", "more_body", "parts", "response_complete", "size", "turn",
+        "values_bound",
     )  # fmt: skip
 
     def __init__(self, protocol: "CallProtocol", head: Head, *, keep_alive: bool) -> None:
@@ -28,9 +32,14 @@ class HotExchange:
         self._started = False
         self._when_gone: Callable[[], None] | None = None
         self.head = head
-        self.parts: list[bytes] = []
+        self.parts: io.BytesIO | None = None  # of the body, while it comes: it gives its bytes without a copy
         self.size = 0
+        self.values_bound = 0  # how much structure came at most
+        self.key_id: str | None = None  # once it is known who calls
+        self.counted_bytes = 0  # in the account of `bodies`
+        self.expects = False  # the client waits for a word before it sends the body
         self.body = b""
+        self.heavy: Heavy | None = None
         self.turn = False
         self.keep_alive = keep_alive
         # What uvicorn's protocol looks at on its current cycle:
@@ -74,6 +83,22 @@ class HotExchange:
         self.disconnected = True
         if do is not None:
             do()
+
+    def add(self, piece: bytes) -> None:
+        """Take a piece of the body."""
+        if self.parts is None:
+            self.parts = io.BytesIO()
+        self.parts.write(piece)
+        self.size += len(piece)
+        self.values_bound += values_bound(piece, VALUES_MAX)
+
+    def let_go(self) -> None:
+        """Forget what came of the body, and stop counting it."""
+        self.parts = None
+        self.size = 0
+        if self.counted_bytes:
+            self._protocol.bodies.give_back(self.key_id or "", self.counted_bytes)
+            self.counted_bytes = 0
 
     def answer(self, status: int, headers: AnswerHeaders, body: bytes) -> None:
         """Send a whole answer."""
@@ -128,6 +153,7 @@ class HotExchange:
 
     def _complete(self) -> None:
         self.response_complete = True
+        self.heavy = None
         self.body = b""  # the connection may live long, and it knows its last request
         if self.disconnected:
             return

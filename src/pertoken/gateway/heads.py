@@ -10,6 +10,7 @@ ended by CRLF, no transfer coding, no expectation, no upgrade; and only messages
 """
 
 import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pertoken.ports import HeaderList
@@ -20,6 +21,7 @@ HEAD_BYTES_MAX = 8 * 1024  # of one that is remembered
 
 # The line that differs. Behind it no line may begin with a blank: that would go on with the value.
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: ([1-9][0-9]{0,8})(?=\r\n[^ \t])")
+_OFFERS = frozenset({b"upgrade", b"http2-settings"})
 _DIFFERENT = frozenset({b"transfer-encoding", b"expect", b"upgrade", b"content-length"})
 
 
@@ -69,3 +71,18 @@ def cut(data: bytes) -> Message | None:
     if length is None or len(data) - end - 4 != int(length[1]):
         return None
     return Message(data[: length.start()] + data[length.end() : end + 2], end + 4)
+
+
+def without_offer(method: bytes, target: bytes, version: str, fields: Sequence[tuple[bytes, bytes]]) -> bytes:
+    """Return the head of a request without its offer to go on in another protocol.
+
+    A server may ignore the offer (RFC 9110, 7.8), but llhttp takes what follows for the other protocol.
+    """
+    lines = [b"%b %b HTTP/%b" % (method, target, version.encode())]
+    for name, value in fields:
+        if name == b"connection":
+            kept = [word for word in value.split(b",") if word.strip().lower() not in _OFFERS]
+            lines.append(b"connection: " + b",".join(kept))
+        elif name not in _OFFERS:
+            lines.append(b"%b: %b" % (name, value))
+    return b"\r\n".join(lines) + b"\r\n\r\n"

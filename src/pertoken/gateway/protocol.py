@@ -6,7 +6,7 @@ ASGI. Skipping the ASGI layer for the hot paths saves about 30 us of CPU a call.
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from typing import Any, ClassVar, cast
 from urllib.parse import unquote
 
@@ -14,18 +14,25 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pertoken.core.errors import Code, Refusal
+from pertoken.gateway.bodies import RETRY_AFTER_S, UNCOUNTED_BYTES, Bodies
 from pertoken.gateway.deadlines import NEVER, Bound, Deadlines
 from pertoken.gateway.exchange import HotExchange
-from pertoken.gateway.heads import Head, Heads, Message, cut
+from pertoken.gateway.heads import Head, Heads, Message, cut, without_offer
+from pertoken.services.call.heavy import VALUES_MAX, Heavy, is_heavy
+from pertoken.services.call.identify import Caller, identify, recognise
 from pertoken.services.call.refuse import refuse
 from pertoken.services.serve import serve
 from pertoken.services.world import World
+from pertoken.settings import LimitSettings
 from pertoken.wire import routes
+from pertoken.wire.structure import values_bound
 
 HEADER_BYTES_MAX = 64 * 1024
 HEADERS_MAX = 200
 REQUEST_IDLE_S = 30  # a request whose bytes stop coming for this long is given up; so is a connection without any
 REQUEST_S = 300  # a request whose bytes trickle in for this long is given up as well
+LINGER_S = 10  # how long a client that was refused half way may go on sending
+LIGHT_BYTES = 32 * 1024  # no body of so few bytes takes a parser long
 TAKEN_BYTES_MIN = 64 * 1024  # a client that is behind takes at least so much in the time it has, or is cut
 
 log = logging.getLogger("pertoken.gateway")
@@ -36,6 +43,8 @@ class CallProtocol(HttpToolsProtocol):
 
     world: ClassVar[World]
     body_bytes_max: ClassVar[int]
+    body_values_max: ClassVar[int]
+    bodies: ClassVar[Bodies]
     client_idle_ms: ClassVar[int]
     heads: ClassVar[Heads]
     deadlines: ClassVar[Deadlines]
@@ -50,6 +59,9 @@ class CallProtocol(HttpToolsProtocol):
         self._message: Message | None = None  # what is being read, if it came whole and alone
         self._client_timer: asyncio.TimerHandle | None = None  # runs while the client is behind with taking
         self._next_waits = False  # the next request, for a client that is behind
+        self._asks = False  # the database, who calls
+        self._lingers = False  # until the client has read that its request was refused half way
+        self._left_bytes = 0  # that are thrown away meanwhile
         self.deadline = NEVER  # in loop time: when this connection is given up
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -62,25 +74,58 @@ class CallProtocol(HttpToolsProtocol):
         """Read what came: a whole request with a head that is known at once, all else by llhttp."""
         cycle = self.cycle
         if self._mid_request or not (cycle is None or cycle.response_complete) or self.transport.is_closing():
+            if self._lingers:
+                self._throw_away(len(data))
+                return
             self._message = None
         else:
             self._message = message = cut(data)
             head = None if message is None else self.heads.find(message.key)
             if message is not None and head is not None and len(data) - message.body_at <= self.body_bytes_max:
                 exchange = HotExchange(self, head, keep_alive=True)
-                exchange.body = data[message.body_at :]
-                exchange.more_body = False
                 exchange.turn = True
                 self.cycle = self._hot = exchange  # type: ignore[assignment]
                 self.deadline = NEVER
-                self._serve(exchange)
+                body = data[message.body_at :]
+                if len(body) > LIGHT_BYTES:
+                    exchange.values_bound = values_bound(body, VALUES_MAX)
+                self._take(exchange, body)
                 return
         was_reading = self._mid_request
-        super().data_received(data)
+        self._feed(data)
+        if self._lingers:
+            return
         if self._mid_request:
             self._expect_rest()
+            if self._hot is not None:
+                self._admit_rest(self._hot)
         elif self.cycle is not None and (was_reading or self.cycle is not cycle):
             self.deadline = NEVER if not self.cycle.response_complete else self.loop.time() + self.timeout_keep_alive
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Have llhttp read what came."""
+        try:
+            while data:
+                data = self._feed_once(data)
+        except httptools.HttpParserError:
+            log.warning("invalid http request received")
+            self.send_400_response("Invalid HTTP request received.")
+
+    def _feed_once(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Have llhttp read up to an offer of another protocol; read that request without it, and return the rest."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            if self.parser.get_method() == b"CONNECT":
+                self.send_400_response("CONNECT is not served here.")
+                return b""
+            head = without_offer(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
+            self._message = None
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+            self.parser.feed_data(head)
+            return memoryview(data)[offer.args[0] :]
+        return b""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the running call go on without its client, unless it asked to be told."""
@@ -88,6 +133,8 @@ class CallProtocol(HttpToolsProtocol):
         self._unwatch_client()
         if self._serving is not None:
             self._serving.hung_up()
+        if self._hot is not None and self._hot is not self._serving:
+            self._hot.let_go()
         self.pipeline.clear()
         self._hot = self._serving = None
         self.cycle = None  # type: ignore[assignment] # each of them is a circle, which the collector finds late
@@ -108,9 +155,24 @@ class CallProtocol(HttpToolsProtocol):
             self._go_on()
 
     def close(self) -> None:
-        """Close once the client has taken what was written; it has no more time for that than ever."""
-        self.transport.close()
+        """Close once the client has taken what was written; it has no more time for that than ever.
+
+        Where it still sends, closing at once could take the answer from it: TCP resets a connection with unread bytes.
+        """
+        if self._lingers:
+            self.deadline = self.loop.time() + LINGER_S
+            self.flow.resume_reading()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
+        else:
+            self.transport.close()
         self._watch_client()
+
+    def _throw_away(self, size: int) -> None:
+        """Take bytes of a request that was refused, so many as a request may have, and keep none."""
+        self._left_bytes -= size
+        if self._left_bytes < 0:
+            self.transport.close()
 
     def on_message_begin(self) -> None:
         """Begin to read a request."""
@@ -132,7 +194,7 @@ class CallProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Take a data-plane POST; leave all else to uvicorn."""
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._lingers or self.parser.should_upgrade():
             return
         raw_path, _, query = self.url.partition(b"?")
         endpoint = None
@@ -146,12 +208,11 @@ class CallProtocol(HttpToolsProtocol):
         # A length differs from call to call, and is known: without it, heads can be remembered.
         headers = tuple(field for field in self.headers if field[0] != b"content-length")
         exchange = HotExchange(self, Head(endpoint, path, query, headers), keep_alive=keep_alive)
+        exchange.expects = self.expect_100_continue
         before, self.cycle = self.cycle, exchange  # type: ignore[assignment]
         self._hot = exchange
         if before is None or before.response_complete:
             exchange.turn = True
-            if self.expect_100_continue:
-                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
@@ -165,35 +226,32 @@ class CallProtocol(HttpToolsProtocol):
             return
         if exchange.response_complete:
             return
-        exchange.size += len(body)
-        if exchange.size > self.body_bytes_max:
-            message = f"the request body is larger than {self.body_bytes_max} bytes"
+        if exchange.size + len(body) > self.body_bytes_max:
+            message = f"the request body is larger than {self.body_bytes_max} bytes, as limits.body_bytes_max allows"
             self._refuse(exchange, Refusal(Code.TOO_LARGE, message))
             return
-        exchange.parts.append(body)
+        exchange.add(body)
 
     def on_message_complete(self) -> None:
         """Serve the request once it is whole."""
-        self._mid_request = False
+        self._mid_request = self._lingers
         exchange = self._hot
         if exchange is None:
-            if self.cycle is not None:
+            if self.cycle is not None and not self.parser.should_upgrade():
                 super().on_message_complete()
             return
         if exchange.response_complete:
             return
         exchange.more_body = False
-        exchange.body = exchange.parts[0] if len(exchange.parts) == 1 else b"".join(exchange.parts)
-        exchange.parts.clear()
         if exchange.turn:
             if self._message is not None and exchange.keep_alive:
                 self.heads.remember(self._message.key, exchange.head)
-            self._serve(exchange)
+            self._take(exchange, b"" if exchange.parts is None else exchange.parts.getvalue())
 
     def on_response_complete(self) -> None:
         """Go on with the next request once the client has taken enough of the answers to those before."""
         self.server_state.total_requests += 1
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._lingers:
             return
         if self.flow.write_paused:
             self._next_waits = True
@@ -210,8 +268,9 @@ class CallProtocol(HttpToolsProtocol):
                 return
         else:
             self.deadline = self.loop.time() + self.timeout_keep_alive
-        self.flow.resume_reading()
-        if self._mid_request:
+        if not self._asks:
+            self.flow.resume_reading()
+        if self._mid_request and not self._lingers:
             self._began_at = self.loop.time()  # until now it was we who did not read on
             self._expect_rest()
 
@@ -221,12 +280,84 @@ class CallProtocol(HttpToolsProtocol):
             super()._start_asgi_task(cycle, app)
             return
         cycle.turn = True
-        if not cycle.more_body:
-            self._serve(cycle)
+        if cycle.more_body:
+            self._admit_rest(cycle)
+        else:
+            self._take(cycle, b"" if cycle.parts is None else cycle.parts.getvalue())
+
+    def _admit_rest(self, exchange: HotExchange) -> None:
+        """Look who calls, and whether there is room, before more of a body is taken."""
+        if not exchange.turn or self._asks or exchange.response_complete:
+            return
+        if exchange.key_id is None:
+            caller = recognise(exchange.head.headers, exchange.head.query, self.world)
+            if caller is None:
+                self._asks = True
+                self.deadline = NEVER
+                self.flow.pause_reading()
+                self._run(self._ask_who(exchange))
+                return
+            if isinstance(caller, Refusal):
+                self._refuse(exchange, caller)
+                return
+            exchange.key_id = caller.key.key_id
+        full = self._count(exchange, exchange.size)
+        if full is not None:
+            self._refuse(exchange, full)
+        elif exchange.expects:
+            exchange.expects = False
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    async def _ask_who(self, exchange: HotExchange) -> None:
+        """Ask the database for a key that this process does not know, and read no more meanwhile."""
+        caller = await identify(exchange.head.headers, exchange.head.query, self.world)
+        self._asks = False
+        if self.transport.is_closing() or not exchange.more_body:
+            return
+        if isinstance(caller, Refusal):
+            self._refuse(exchange, caller)
+            return
+        exchange.key_id = caller.key.key_id
+        self._admit_rest(exchange)
+        self.flow.resume_reading()
+        if not self._lingers:
+            self._expect_rest()
+
+    def _count(self, exchange: HotExchange, size: int) -> Refusal | None:
+        """Count the bytes of a body, or return why there is no room for them."""
+        more = size - exchange.counted_bytes
+        if size <= UNCOUNTED_BYTES or not more:
+            return None
+        full = self.bodies.take(exchange.key_id or "", more)
+        if full is not None:
+            return Refusal(Code.OVERLOADED, full, retry_after_s=RETRY_AFTER_S)
+        exchange.counted_bytes = size
+        return None
+
+    def _take(self, exchange: HotExchange, body: bytes) -> None:
+        """Serve a request that is whole, its body made ready for who reads it."""
+        exchange.more_body = False
+        exchange.parts = None
+        heavy = is_heavy(len(body), exchange.values_bound)
+        if exchange.key_id is None and (heavy or len(body) > UNCOUNTED_BYTES):
+            caller = recognise(exchange.head.headers, exchange.head.query, self.world)
+            exchange.key_id = caller.key.key_id if isinstance(caller, Caller) else ""
+        full = self._count(exchange, len(body))
+        if full is not None:
+            exchange.let_go()
+            refuse(exchange, exchange.endpoint.format, full, "-")
+            return
+        exchange.body = body
+        if heavy:
+            exchange.heavy = Heavy(body, exchange.key_id or "", self.body_values_max)
+        self._serve(exchange)
 
     def _serve(self, exchange: HotExchange) -> None:
         self._serving = exchange
-        task = self.loop.create_task(_serve_safely(exchange, self.world))
+        self._run(_serve_safely(exchange, self.world))
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self.loop.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -244,7 +375,9 @@ class CallProtocol(HttpToolsProtocol):
     def _refuse(self, exchange: HotExchange, refusal: Refusal) -> None:
         """Refuse a request that was not read to its end, and close: what follows cannot be told from a request."""
         exchange.keep_alive = False
-        exchange.parts.clear()
+        exchange.let_go()
+        self._lingers = True
+        self._left_bytes = self.body_bytes_max
         refuse(exchange, exchange.endpoint.format, refusal, "-")
         log.warning("refused unread: %s", refusal.message)
 
@@ -260,6 +393,9 @@ class CallProtocol(HttpToolsProtocol):
         """End a request that took too long to arrive, or a connection that nobody uses."""
         self.deadline = NEVER
         if self.transport.is_closing():
+            return
+        if self._lingers:
+            self.transport.close()
             return
         message = f"the request stopped half sent for {REQUEST_IDLE_S} s, or took longer than {REQUEST_S} s"
         if self._hot is not None and self._hot.turn and not self._hot.response_complete:
@@ -290,12 +426,14 @@ class CallProtocol(HttpToolsProtocol):
         self.transport.abort()
 
 
-def bind(world: World, body_bytes_max: int, client_idle_ms: int) -> type[CallProtocol]:
+def bind(world: World, limits: LimitSettings) -> type[CallProtocol]:
     """Return the protocol class that serves calls in `world`."""
     of_one_process = {
         "world": world,
-        "body_bytes_max": body_bytes_max,
-        "client_idle_ms": client_idle_ms,
+        "body_bytes_max": limits.body_bytes_max,
+        "body_values_max": limits.body_values_max,
+        "bodies": Bodies(limits.bodies_bytes_max, limits.key_bodies_bytes_max),
+        "client_idle_ms": limits.client_idle_ms,
         "heads": Heads(),
         "deadlines": Deadlines(),
     }
@@ -315,3 +453,5 @@ async def _serve_safely(exchange: HotExchange, world: World) -> None:
         else:
             refusal = Refusal(Code.INTERNAL, "pertoken made a mistake; its log has the details")
             refuse(exchange, exchange.endpoint.format, refusal, "-")
+    finally:
+        exchange.let_go()

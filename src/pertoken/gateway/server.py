@@ -15,7 +15,9 @@ import uvloop
 from pertoken import wiring
 from pertoken.api.app import create_api
 from pertoken.gateway.app import create_app
+from pertoken.gateway.bodies import return_memory_at_once
 from pertoken.gateway.protocol import bind
+from pertoken.gateway.readers import ReadingProcess
 from pertoken.settings import Settings
 from pertoken.store.database import Database
 
@@ -47,12 +49,14 @@ async def _serve(settings: Settings, database: Database, listener: socket.socket
     hasher = wiring.make_hasher(database, settings)
     committer = wiring.start_committer(database, settings)
     client = wiring.make_client(settings)
-    world = wiring.make_world(settings, committer, client, hasher)
+    readers = ReadingProcess()
+    world = wiring.make_world(settings, committer, client, hasher)._replace(readers=readers)
     plane = wiring.make_plane(settings, database, committer, hasher)
     _tame_the_collector()
+    return_memory_at_once()
     config = uvicorn.Config(
         create_app(world, create_api(plane)),
-        http=bind(world, settings.limits.body_bytes_max, settings.limits.client_idle_ms),
+        http=bind(world, settings.limits),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -64,6 +68,7 @@ async def _serve(settings: Settings, database: Database, listener: socket.socket
     try:
         await server.serve(sockets=[listener])
     finally:
+        await readers.close()
         plane.close()
         await client.close()
         await committer.close()

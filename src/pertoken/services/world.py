@@ -1,10 +1,10 @@
 """All that a call needs from outside, in one value."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pertoken.core.secrets import Hasher
-from pertoken.ports import Clock, Ledger, Provider, Tokenizers
+from pertoken.ports import Clock, Ledger, NotRead, Provider, Readers, Tokenizers
 from pertoken.services.offers import Offers
 from pertoken.wire.request_rules import RequestRules
 
@@ -28,6 +28,14 @@ class Drains:
         self.now -= 1
 
 
+class NoReaders:
+    """Stands where bodies are never heavy: only the gateway makes them so."""
+
+    async def read(self, key_id: str, work: str, body: bytes, args: tuple[object, ...]) -> Any:  # noqa: ARG002
+        """Raise NotRead."""
+        raise NotRead("nobody reads bodies here")
+
+
 class World(NamedTuple):
     """The ports, wired, and the settings that serving a call reads."""
 
@@ -43,3 +51,4 @@ class World(NamedTuple):
     hold_ttl_us: int
     retries: int = 0  # how often a call whose provider failed before it answered is sent again
     queue_us: int = 0  # how long a call waits for room under a rate limit before it is refused
+    readers: Readers = NoReaders()  # of bodies that would hold up every other call

@@ -2,7 +2,6 @@
 
 import re
 from typing import NamedTuple
-from urllib.parse import unquote
 
 from pertoken.wire import (
     anthropic_count_tokens,
@@ -41,7 +40,9 @@ _GEMINI: dict[str, tuple[Format, bool | None]] = {
     "embedContent": (gemini_embed, None),
     "batchEmbedContents": (gemini_embed, None),
 }
-_GEMINI_PATH = re.compile(r"/v1(?:beta)?/models/([^/:?]+(?:%2F[^/:?]+)?):([A-Za-z]+)")
+# A model in a path is one segment of plain characters, and no dot segment. It is forwarded with the operator's key, so
+# it must not lead anywhere else: a percent sign left after decoding could be a slash to the next who decodes.
+_GEMINI_PATH = re.compile(r"/v1(?:beta)?/models/([A-Za-z0-9_~@+-][A-Za-z0-9._~@+-]{0,199}):([A-Za-z]{1,40})")
 
 
 def find(path: str) -> Endpoint | None:
@@ -53,7 +54,7 @@ def find(path: str) -> Endpoint | None:
     if match is None or match[2] not in _GEMINI:
         return None
     wire_format, stream = _GEMINI[match[2]]
-    return Endpoint(wire_format, "gemini", path, unquote(match[1]), stream)
+    return Endpoint(wire_format, "gemini", path, match[1], stream)
 
 
 def is_hot(path: bytes) -> bool:

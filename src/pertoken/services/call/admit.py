@@ -10,6 +10,7 @@ from pertoken.ports import Exchange
 from pertoken.services.call.claim import read_claim
 from pertoken.services.call.hold import Cheaper, Holding, open_hold
 from pertoken.services.call.identify import identify
+from pertoken.services.call.reading import Unread, read_apart
 from pertoken.services.call.understand import Request, understand
 from pertoken.services.world import World
 from pertoken.wire.routes import Endpoint
@@ -23,6 +24,7 @@ class Named(NamedTuple):
 
 
 QUEUE_POLL_US = 50_000  # how often a call that waits for room under a rate limit looks again
+READS_MAX = 40  # ways in which one heavy body is read
 STALE_MAX = 6  # times that keys or budgets may change, or the model, while one call is being admitted
 
 
@@ -44,10 +46,21 @@ async def admit(
 async def try_to_admit(  # noqa: PLR0917 - what a call has
     exchange: Exchange, endpoint: Endpoint, world: World, hold_id: str, now_us: int, model: str | None = None
 ) -> tuple[Request, Holding | None] | Refusal | Named:
-    """Identify, understand, with `model` as a call to that one, and hold.
+    """Identify, understand, with `model` as a call to that one, and hold; again once a heavy body has been read."""
+    for _ in range(READS_MAX):
+        try:
+            return await _try(exchange, endpoint, world, hold_id, now_us, model)
+        except Unread as unread:
+            refusal = await read_apart(unread, world.readers)
+        if refusal is not None:
+            return refusal
+    raise AssertionError("a body is read in a few ways only")
 
-    Decided again when keys, budgets or prices change meanwhile.
-    """
+
+async def _try(  # noqa: PLR0917 - what a call has
+    exchange: Exchange, endpoint: Endpoint, world: World, hold_id: str, now_us: int, model: str | None
+) -> tuple[Request, Holding | None] | Refusal | Named:
+    """Identify, understand and hold; decided again when keys, budgets or prices change meanwhile."""
     for _ in range(STALE_MAX):
         caller = await identify(exchange.headers, exchange.query, world)
         if isinstance(caller, Refusal):

@@ -44,7 +44,7 @@ async def attempt(  # noqa: PLR0917 - what a call has
     others: list[str | None] = [None] * world.retries + list(request.fallbacks) if holding is not None else []
     for number, other in enumerate([*others, None], start=2):
         change = changes(request, holding)
-        answer = await forward(exchange, request, change, call_id)
+        answer = await forward(exchange, request, change, call_id, world)
         changed = describe(change)
         if not isinstance(answer, ProviderFailed) and answer.status < 400:
             return Attempt(request, holding, answer, changed)

@@ -13,6 +13,7 @@ from pertoken.core.rates import Rates, Tier
 from pertoken.core.rating import REQUESTS
 from pertoken.core.units import TOKEN_UNITS
 from pertoken.ports import Exchange
+from pertoken.services.call.reading import choices_of, read
 from pertoken.services.offers import Asked, Offer
 from pertoken.services.world import World
 from pertoken.wire import choices
@@ -43,11 +44,9 @@ def choose(exchange: Exchange, endpoint: Endpoint, facts: RequestFacts, world: W
         return Refusal(Code.INVALID_REQUEST, message, "tools")
     table = world.rules.of(endpoint.format.name, offer.provider.name)
     try:
-        fields = choices.top_fields(exchange.body)
-        found = choices.read(table, fields, exchange.headers, exchange.query, offer.model)
-        if facts.server_tools:
-            found = choices.read_tools(table, fields, found, offer.model)
-        body = choices.as_read(exchange.body, fields)
+        asked = (table, exchange.headers, exchange.query, offer.model, facts.server_tools)
+        found, once = read(choices_of, exchange, *asked)
+        body = exchange.body if once is None else once
         if found == NOTHING:
             return Chosen(facts, body, offer)
         facts = _with(facts, found)

@@ -5,8 +5,10 @@ from functools import lru_cache
 
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ledger import Void
-from pertoken.ports import Answer, AnswerHeaders, Exchange, HeaderList, ProviderFailed, StoreUnavailable
+from pertoken.ports import Answer, AnswerHeaders, Exchange, HeaderList, NotRead, ProviderFailed, StoreUnavailable
 from pertoken.services.call.hold import Holding
+from pertoken.services.call.identify import names_key
+from pertoken.services.call.reading import rewritten
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire.format import Change
@@ -31,15 +33,29 @@ _KEPT_BACK_ANSWERED = frozenset(
 )  # fmt: skip
 
 
-async def forward(exchange: Exchange, request: Request, change: Change, call_id: str) -> Answer | ProviderFailed:
+async def forward(
+    exchange: Exchange, request: Request, change: Change, call_id: str, world: World
+) -> Answer | ProviderFailed:
     """Return the provider's answer, its head read, or why there is none."""
-    body = request.body if change == NOTHING else request.format.rewrite(request.body, change)
     try:
+        body = request.body if change == NOTHING else await _rewrite(request, change, world)
         headers = request_headers(exchange.headers)
         return await request.provider.send(_path(exchange, request), headers, body, request.model)
     except ProviderFailed as failure:
         log.warning("%s: %s: %s", call_id, request.provider.name, failure)
         return failure
+
+
+async def _rewrite(request: Request, change: Change, world: World) -> bytes:
+    """Return the body with what policy writes into it. Raises ProviderFailed where a heavy one cannot be read."""
+    heavy, args = request.heavy, (request.format.name, change)
+    if heavy is None:
+        return rewritten(request.body, *args)
+    try:
+        found: bytes = await world.readers.read(heavy.key_id, rewritten.__name__, heavy.body, args)
+    except NotRead as error:
+        raise ProviderFailed(f"not asked, for the request body could not be rewritten: {error}") from error
+    return found
 
 
 def changes(request: Request, holding: Holding | None) -> Change:
@@ -113,5 +129,5 @@ def _path(exchange: Exchange, request: Request) -> str:
         path = path.replace(f"/{request.endpoint.model}:", f"/{request.model}:", 1)
     if not exchange.query:
         return path
-    pairs = [pair for pair in exchange.query.decode("latin-1").split("&") if pair and not pair.startswith("key=")]
+    pairs = [pair for pair in exchange.query.decode("latin-1").split("&") if pair and not names_key(pair)]
     return f"{path}?{'&'.join(pairs)}" if pairs else path

@@ -15,6 +15,7 @@ from pertoken.core.units import OUTPUT_UNITS, TOKEN_UNITS
 from pertoken.core.usage import QUANTITY_MAX
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.measure import measure
+from pertoken.services.call.reading import content_of, read, sizes_of
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest, Content
@@ -126,14 +127,13 @@ def first_bound(request: Request, trust: Trust) -> Bound | Refusal:
     context = request.limits.context_tokens or bounds.CONTEXT_TOKENS_DEFAULT
     quantities: dict[str, int] = {}
     if facts.has_media:
-        content = _content(request)
-        if isinstance(content, Refusal):
-            return content
-        text_bytes = sum(len(text.encode()) for text in content.texts) + sum(map(len, content.tools_json))
-        quantities = bounds.media_bound(_media(content), family, context, request.model)
-        text_max = (
-            bounds.byte_bound(text_bytes, family, tools=facts.has_tools) + family.message_tokens * content.messages
-        )
+        try:
+            sizes = read(sizes_of, request, request.format.name, family, context, request.model)
+        except BadRequest as error:
+            return Refusal(Code.INVALID_REQUEST, error.message, error.param)
+        quantities = dict(sizes.media)
+        text_max = bounds.byte_bound(sizes.text_bytes, family, tools=facts.has_tools)
+        text_max += family.message_tokens * sizes.messages
     else:
         text_max = bounds.byte_bound(len(request.body), family, tools=facts.has_tools)
     text_max = trust.loose_bound(text_max) + facts.input_more
@@ -303,7 +303,7 @@ def _tokens(quantities: dict[str, int]) -> int:
 
 def _content(request: Request) -> Content | Refusal:
     try:
-        return request.format.read_content(request.body)
+        return read(content_of, request, request.format.name)
     except BadRequest as error:
         return Refusal(Code.INVALID_REQUEST, error.message, error.param)
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
-from urllib.parse import parse_qs
+from urllib.parse import unquote_plus
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.directory import Key
@@ -22,6 +22,9 @@ _CUSTOMER = (b"x-pertoken-customer", b"x-litellm-end-user-id", b"x-litellm-custo
 _USER = (b"x-pertoken-user", b"helicone-user-id")
 _CONVERSATION = (b"x-pertoken-conversation", b"helicone-session-id")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+NO_KEY = Refusal(Code.UNKNOWN_KEY, "no key: send a pertoken key as a bearer token, x-api-key or x-goog-api-key")
 
 
 class Shown(NamedTuple):
@@ -48,21 +51,33 @@ async def identify(fields: HeaderList, query: bytes, world: World, *, surely: bo
     A key that is not known is looked for once more in the database itself: it may have been made a moment ago. With
     `surely`, a known one as well: it may have been revoked, and no hold will find out.
     """
+    if not surely:
+        caller = recognise(fields, query, world)
+        if caller is not None:
+            return caller
+    secret = _read(fields, query).secret
+    if secret is None:
+        return NO_KEY
+    try:
+        await world.ledger.submit(Look())
+    except StoreUnavailable as error:
+        return Refusal(Code.STORE_UNAVAILABLE, f"keys cannot be looked up: {error}")
+    caller = recognise(fields, query, world)
+    if caller is None:
+        return Refusal(Code.UNKNOWN_KEY, f"unknown or revoked key ending in ...{_hint(secret)}; see: pertoken key list")
+    return caller
+
+
+def recognise(fields: HeaderList, query: bytes, world: World) -> Caller | Refusal | None:
+    """Return who calls as far as this process knows; None for a key that only the database may know."""
     shown = _read(fields, query)
     secret = shown.secret
     if secret is None:
-        message = "no key: send a pertoken key as a bearer token, x-api-key or x-goog-api-key"
-        return Refusal(Code.UNKNOWN_KEY, message)
+        return NO_KEY
     secret_hash = world.hasher.hash(secret)
-    key = None if surely else world.ledger.directory.identify(secret_hash)
+    key = world.ledger.directory.identify(secret_hash)
     if key is None:
-        try:
-            await world.ledger.submit(Look())
-        except StoreUnavailable as error:
-            return Refusal(Code.STORE_UNAVAILABLE, f"keys cannot be looked up: {error}")
-        key = world.ledger.directory.identify(secret_hash)
-    if key is None:
-        return Refusal(Code.UNKNOWN_KEY, f"unknown or revoked key ending in ...{_hint(secret)}; see: pertoken key list")
+        return None
     ended_at_us = key.ended_at_us(secret_hash, world.clock.now_us())
     if ended_at_us is not None:
         since = format_time(ended_at_us)
@@ -104,10 +119,15 @@ def _secret(headers: Mapping[bytes, bytes], query: bytes) -> bytes | None:
     for name in (b"x-api-key", b"x-goog-api-key"):
         if headers.get(name):
             return headers[name]
-    if b"key=" in query:
-        values = parse_qs(query.decode("latin-1")).get("key")
-        return values[0].encode("latin-1", "replace") if values else None
+    for pair in query.decode("latin-1").split("&") if query else ():
+        if names_key(pair):
+            return unquote_plus(pair.partition("=")[2]).encode("latin-1", "replace") or None
     return None
+
+
+def names_key(pair: str) -> bool:
+    """Tell whether a pair of a query string carries the client's key, however its name is spelt."""
+    return unquote_plus(pair.partition("=")[0]).strip().lower() == "key"
 
 
 def _hint(secret: bytes) -> str:

@@ -8,7 +8,9 @@ from pertoken.core.errors import Code, Refusal
 from pertoken.core.rates import Rates
 from pertoken.ports import Exchange, Provider
 from pertoken.services.call.choose import choose
+from pertoken.services.call.heavy import Heavy
 from pertoken.services.call.identify import Caller, attribute
+from pertoken.services.call.reading import facts_of, read
 from pertoken.services.offers import Offer
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest, Format, RequestFacts
@@ -27,6 +29,7 @@ class Request(NamedTuple):
     asked_model: str  # by the client; that of `facts` is another where a cheaper one took over
     cheaper: str | None = None  # the model name that may take over where a budget has not enough left
     fallbacks: tuple[str, ...] = ()  # the model names that may where the provider fails
+    heavy: Heavy | None = None  # the body, where it is read apart
 
     @property
     def format(self) -> Format:
@@ -68,8 +71,11 @@ def understand(  # noqa: PLR0917 - what a call has
     exchange: Exchange, endpoint: Endpoint, caller: Caller, world: World, now_us: int, instead: str | None = None
 ) -> Request | Refusal:
     """Return the request understood, with `instead` as one for that model, or why it cannot be served."""
+    if caller.shown.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        return Refusal(Code.INVALID_REQUEST, "the request body is packed (content-encoding); send it as plain json")
     try:
-        facts = endpoint.format.read_request(exchange.body, endpoint.model)
+        values_max = None if exchange.heavy is None else exchange.heavy.values_max
+        facts = read(facts_of, exchange, endpoint.format.name, endpoint.model, values_max)
     except BadRequest as error:
         return Refusal(Code.INVALID_REQUEST, error.message, error.param)
     if endpoint.stream is not None:
@@ -83,5 +89,6 @@ def understand(  # noqa: PLR0917 - what a call has
     facts, body, offer = chosen
     attribution = attribute(caller, facts, offer.provider.name)
     route = world.offers.routes.get(asked_model) if instead is None else None
-    others = () if route is None else (route.cheaper, route.fallbacks)
-    return Request(endpoint, facts, body, offer, attribution, now_us, asked_model, *others)
+    cheaper, fallbacks = (None, ()) if route is None else (route.cheaper, route.fallbacks)
+    heavy = None if exchange.heavy is None else exchange.heavy.like(body)
+    return Request(endpoint, facts, body, offer, attribution, now_us, asked_model, cheaper, fallbacks, heavy)

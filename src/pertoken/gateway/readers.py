@@ -1,0 +1,149 @@
+"""Reading heavy bodies apart: a process of its own, jobs in turn between keys, one at a time.
+
+The process starts with the first heavy body. One that dies or takes too long fails the job at hand, and the next job
+starts another.
+"""
+
+import asyncio
+import io
+import logging
+import pickle
+import socket
+import subprocess
+import sys
+from collections import OrderedDict, deque
+from typing import Any, NamedTuple
+
+from pertoken.gateway.reader import FOUND, JOB
+from pertoken.ports import NotRead
+from pertoken.wire.format import BadRequest
+
+READ_S = 30  # one job
+SENT_AT_ONCE = 256 * 1024
+
+log = logging.getLogger("pertoken.gateway")
+
+
+class _Job(NamedTuple):
+    head: bytes
+    body: bytes
+    found: "asyncio.Future[Any]"
+
+
+class Turns:
+    """Jobs that wait, by key: each key in turn gives one."""
+
+    def __init__(self) -> None:
+        self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()
+
+    def add(self, key_id: str, job: _Job) -> None:
+        """Let a job wait for its key's turn."""
+        self._waiting.setdefault(key_id, deque()).append(job)
+
+    def next(self) -> _Job | None:
+        """Return the oldest job of the key whose turn it is, None where no job waits."""
+        if not self._waiting:
+            return None
+        key_id, jobs = self._waiting.popitem(last=False)
+        job = jobs.popleft()
+        if jobs:
+            self._waiting[key_id] = jobs
+        return job
+
+
+class ReadingProcess:
+    """The readers of one gateway process."""
+
+    def __init__(self) -> None:
+        self._turns = Turns()
+        self._working: asyncio.Task[None] | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+
+    async def read(self, key_id: str, work: str, body: bytes, args: tuple[object, ...]) -> Any:
+        """Return what was found in a body. Raises BadRequest and NotRead."""
+        loop = asyncio.get_running_loop()
+        job = pickle.dumps((work, args), protocol=pickle.HIGHEST_PROTOCOL)
+        found = loop.create_future()
+        self._turns.add(key_id, _Job(JOB.pack(len(job), len(body)) + job, body, found))
+        if self._working is None:
+            self._working = loop.create_task(self._work())
+        return await found
+
+    async def close(self) -> None:
+        """End the process."""
+        if self._working is not None:
+            self._working.cancel()
+            await asyncio.wait((self._working,))
+        self._end()
+
+    async def _work(self) -> None:
+        try:
+            while (job := self._turns.next()) is not None:
+                if not job.found.done():  # nobody waits for one that is
+                    await self._do(job)
+        finally:
+            self._working = None
+
+    async def _do(self, job: _Job) -> None:
+        try:
+            async with asyncio.timeout(READ_S):
+                is_read, found = await self._ask(job)
+        except asyncio.CancelledError:
+            job.found.cancel()
+            raise
+        except (OSError, EOFError, TimeoutError, pickle.UnpicklingError) as error:
+            log.error("the process that reads large request bodies failed, another is started: %r", error)  # noqa: TRY400
+            self._end()
+            is_read, found = False, None
+        if job.found.done():
+            return
+        if is_read:
+            job.found.set_result(found)
+        else:
+            failed = NotRead("the process that reads it failed") if found is None else BadRequest(*found)
+            job.found.set_exception(failed)
+
+    async def _ask(self, job: _Job) -> tuple[bool, Any]:
+        loop = asyncio.get_running_loop()
+        if self._socket is None:
+            self._start()
+        assert self._socket is not None
+        await loop.sock_sendall(self._socket, job.head)
+        body = memoryview(job.body)
+        for at in range(0, len(body), SENT_AT_ONCE):
+            await loop.sock_sendall(self._socket, body[at : at + SENT_AT_ONCE])
+        size, body_size = FOUND.unpack(await self._receive(FOUND.size))
+        found = await self._receive(size)
+        bodies = [await self._receive(body_size)] if body_size else []
+        answer: tuple[bool, Any] = pickle.loads(found, buffers=bodies)  # noqa: S301 - our own process wrote it
+        return answer
+
+    async def _receive(self, size: int) -> bytes:
+        """Return so many bytes, made piece by piece: 30 MB at once would hold up every other call for 30 ms."""
+        assert self._socket is not None
+        data = io.BytesIO()
+        while left := size - data.tell():
+            piece = await asyncio.get_running_loop().sock_recv(self._socket, min(left, SENT_AT_ONCE))
+            if not piece:
+                raise EOFError("it ended")
+            data.write(piece)
+        return data.getvalue()
+
+    def _start(self) -> None:
+        ours, its = socket.socketpair()
+        ours.setblocking(False)
+        with its:
+            command = [sys.executable, "-m", "pertoken.gateway.reader", str(its.fileno())]
+            self._process = subprocess.Popen(command, pass_fds=(its.fileno(),), stdin=subprocess.DEVNULL)  # noqa: S603
+        self._socket = ours
+
+    def _end(self) -> None:
+        """End the process. It has nothing to lose."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None

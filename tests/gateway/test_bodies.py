@@ -1,0 +1,278 @@
+"""Bodies: whose they are is known before they are kept, and how many bytes are kept is bounded."""
+
+import asyncio
+import json
+
+import pytest
+from tests.gateway.conftest import CLIENT_IDLE_S, LIMITS, NEW_SECRET, SECRET, Client, told
+
+from pertoken.core.errors import Code
+from pertoken.gateway import protocol
+from pertoken.gateway.bodies import UNCOUNTED_BYTES, Bodies
+from pertoken.gateway.exchange import HotExchange
+from pertoken.gateway.protocol import LINGER_S
+from pertoken.services.call.heavy import BYTES_MAX, VALUES_MAX, Heavy
+from pertoken.services.world import World
+from pertoken.settings import LimitSettings
+from pertoken.wire.routes import Endpoint
+
+MB = 1024 * 1024
+TURNS = 1_000
+PADDING = b"x" * 40_000  # a body of fewer bytes is never heavy
+WIDE = LimitSettings(
+    body_bytes_max=2 * MB,
+    key_bodies_bytes_max=3 * MB,
+    bodies_bytes_max=4 * MB,
+    client_idle_ms=CLIENT_IDLE_S * 1000,
+)
+
+
+def head(secret: bytes | None, length: int, more: bytes = b"") -> bytes:
+    """Return the head of a call."""
+    key = b"" if secret is None else b"authorization: Bearer %b\r\n" % secret
+    return b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n%b%bcontent-length: %d\r\n\r\n" % (key, more, length)
+
+
+async def says_what_it_got(exchange: HotExchange, _endpoint: Endpoint, _world: World) -> None:
+    """Answer with the size of the body, and whether it is read apart."""
+    assert exchange.heavy is None or exchange.heavy.body is exchange.body
+    exchange.answer(200, [], b"%d %s" % (len(exchange.body), b"light" if exchange.heavy is None else b"heavy"))
+
+
+async def turn() -> None:
+    """Let all that is on its way arrive."""
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("secret", "status"),
+    [(None, b"401"), (b"sk-nobody", b"401"), (SECRET, b"200"), (NEW_SECRET, b"200")],
+    ids=["no key", "an unknown key", "a known key", "a key made a moment ago"],
+)
+@pytest.mark.parametrize("more", [b"", b"expect: 100-continue\r\n"], ids=["sent at once", "sent when asked for"])
+def test_the_key_comes_before_the_body(
+    secret: bytes | None, status: bytes, more: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A body is read on, and asked for, once its key is known; without one the answer is 401, and nothing is kept."""
+    monkeypatch.setattr(protocol, "serve", says_what_it_got)
+
+    async def story(client: Client) -> bytes:
+        connection = client.connection
+        await client.send(head(secret, 1_000, more) + b"x" * 500)
+        await turn()
+        if status == b"200":
+            assert connection._hot is not None
+            assert connection._hot.size == 500
+        else:
+            assert connection._hot is None or connection._hot.parts is None
+            assert connection.bodies.bytes == 0
+        client.writer.write(b"x" * 500)
+        client.writer.write_eof()
+        return await client.reader.read()
+
+    answer = told(story)
+
+    asked = b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert answer.startswith(asked) is (status == b"200" and bool(more))
+    answer = answer.removeprefix(asked)
+    assert answer.startswith(b"HTTP/1.1 " + status)
+    if status == b"401":
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == Code.UNKNOWN_KEY
+        assert b"connection: close" in answer
+
+
+async def refused(client: Client) -> None:
+    """Send a head without a key, and a little of the body; wait for the answer."""
+    await client.send(head(None, 9_000) + b"x")
+    assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401")
+
+
+def test_a_refused_client_may_send_its_body_to_the_end() -> None:
+    """It can read its answer, for the connection is not reset while it sends; what it sends is thrown away."""
+
+    async def story(client: Client) -> bytes:
+        await refused(client)
+        connection = client.connection
+        for _ in range(8):
+            client.writer.write(b"x" * 1_000)
+            await turn()
+        assert not connection.transport.is_closing()
+        assert connection._hot is not None
+        assert connection._hot.parts is None
+        client.writer.write_eof()
+        return await client.reader.read()
+
+    assert b"no key" in told(story)
+
+
+def test_a_refused_client_that_sends_on_and_on() -> None:
+    """One that sends more than a body may have is cut."""
+
+    async def story(client: Client) -> bytes:
+        await refused(client)
+        connection = client.connection
+        client.writer.write(b"x" * (LIMITS.body_bytes_max + 1))
+        await turn()
+        assert connection.transport.is_closing()
+        return b""
+
+    told(story)
+
+
+def test_a_refused_client_that_does_not_go() -> None:
+    """One that neither sends nor leaves is cut after a while."""
+
+    async def story(client: Client) -> bytes:
+        await refused(client)
+        connection = client.connection
+        await client.pass_time(LINGER_S - 1)
+        assert not connection.transport.is_closing()
+        await client.pass_time(2)
+        assert connection.transport.is_closing()
+        return b""
+
+    told(story)
+
+
+def test_a_refused_request_has_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What follows a request that was refused half way is not served, though it looks like a request."""
+    served = []
+
+    async def serve(exchange: HotExchange, endpoint: Endpoint, world: World) -> None:
+        served.append(exchange.body)
+        await says_what_it_got(exchange, endpoint, world)
+
+    monkeypatch.setattr(protocol, "serve", serve)
+
+    async def story(client: Client) -> bytes:
+        await client.send(head(None, 3) + b"x")
+        await turn()
+        client.writer.write(b"xx" + head(SECRET, 1) + b"y")
+        client.writer.write_eof()
+        return await client.reader.read()
+
+    assert told(story).count(b"HTTP/1.1") == 1
+    assert served == []
+
+
+def test_a_body_at_hand_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a key's calls have is counted until they are answered, as it comes and whole; then nothing is."""
+    seen = []
+    size = 2 * UNCOUNTED_BYTES
+
+    async def serve(exchange: HotExchange, endpoint: Endpoint, world: World) -> None:
+        seen.append(dict(exchange._protocol.bodies.of_key))
+        await says_what_it_got(exchange, endpoint, world)
+
+    monkeypatch.setattr(protocol, "serve", serve)
+
+    async def story(client: Client) -> bytes:
+        bodies = client.connection.bodies
+        await client.send(head(SECRET, size) + b"x" * (size - 1))
+        while bodies.bytes < size - 1:
+            await asyncio.sleep(0)
+        client.writer.write(b"x")
+        await client.reader.readuntil(b"light")
+        await turn()
+        assert bodies.bytes == 0
+        assert bodies.of_key == {}
+        return b""
+
+    told(story, WIDE)
+    assert seen == [{"key_known": size}]
+
+
+def test_a_client_that_leaves_is_not_counted_any_more() -> None:
+    """What came of a request whose client is gone is counted no more."""
+
+    async def story(client: Client) -> bytes:
+        bodies = client.connection.bodies
+        await client.send(head(SECRET, MB) + b"x" * (2 * UNCOUNTED_BYTES))
+        while bodies.bytes < 2 * UNCOUNTED_BYTES:
+            await asyncio.sleep(0)
+        client.writer.transport.abort()
+        await turn()
+        assert bodies.bytes == 0
+        return b""
+
+    told(story, WIDE)
+
+
+@pytest.mark.parametrize(("whose", "setting"), [("key_known", "key_bodies_bytes_max"), ("another", "bodies_bytes_max")])
+@pytest.mark.parametrize("half", [True, False], ids=["while it comes", "whole"])
+def test_no_room_for_a_body(whose: str, setting: str, half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a key or the process has too much at hand, 503 says so, and when to ask again."""
+    monkeypatch.setattr(protocol, "serve", says_what_it_got)
+    size = 2 * UNCOUNTED_BYTES
+
+    async def story(client: Client) -> bytes:
+        bodies = client.connection.bodies
+        other = "another" if whose == "another" else "key_known"
+        taken = getattr(WIDE, setting) - size + 1
+        bodies._most_of_a_key = max(bodies._most_of_a_key, taken) if whose == "another" else bodies._most_of_a_key
+        assert bodies.take(other, taken) is None
+        client.writer.write(head(SECRET, size + half) + b"x" * size)
+        client.writer.write_eof()
+        answer = await client.reader.read()
+        assert bodies.bytes == taken
+        return answer
+
+    answer = told(story, WIDE)
+
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b"retry-after: 1\r\n" in answer
+    error = json.loads(answer.partition(b"\r\n\r\n")[2])["error"]
+    assert error["code"] == Code.OVERLOADED
+    assert f"limits.{setting}" in error["message"]
+
+
+def test_the_account_of_bodies() -> None:
+    """A key has its share, all keys together theirs, and what was given back can be taken again."""
+    bodies = Bodies(100, 60)
+
+    assert bodies.take("a", 60) is None
+    assert "key_bodies_bytes_max" in (bodies.take("a", 1) or "")
+    assert bodies.take("b", 40) is None
+    assert "limits.bodies_bytes_max" in (bodies.take("c", 1) or "")
+    bodies.give_back("a", 60)
+    assert bodies.take("c", 60) is None
+    assert bodies.of_key == {"b": 40, "c": 60}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"x" * BYTES_MAX, b"light"),
+        (b"x" * (BYTES_MAX + 1), b"heavy"),
+        (b"," * VALUES_MAX + PADDING, b"light"),
+        (b"," * (VALUES_MAX + 1) + PADDING, b"heavy"),
+        (b"{" * (VALUES_MAX + 1) + PADDING, b"heavy"),
+        (b"[" * (VALUES_MAX + 1) + PADDING, b"heavy"),
+    ],
+    ids=["bytes", "too many bytes", "structure", "too many commas", "too many objects", "too many lists"],
+)
+def test_a_body_that_takes_long_is_read_apart(body: bytes, kind: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many bytes or much structure make a body heavy, with a head that comes for the first time and a known one."""
+    monkeypatch.setattr(protocol, "serve", says_what_it_got)
+
+    async def story(client: Client) -> bytes:
+        answers = []
+        for _ in range(2):
+            client.writer.write(head(SECRET, len(body)) + body)
+            answers.append((await client.reader.readuntil(kind)).rpartition(b"\r\n\r\n")[2])
+        assert answers[0] == answers[1]
+        return answers[0]
+
+    assert told(story, WIDE) == b"%d %b" % (len(body), kind)
+
+
+def test_another_body_of_a_heavy_request() -> None:
+    """It is heavy, too, and the same one for as long as the step that makes it makes the same."""
+    body, once = b"abc", b"ab"
+    heavy = Heavy(body, "key_1", 7)
+
+    assert heavy.like(body) is heavy
+    assert heavy.like(once) is heavy.like(once)
+    assert (heavy.like(once).body, heavy.like(once).key_id, heavy.like(once).values_max) == (once, "key_1", 7)
+    assert heavy.like(b"c").body == b"c"

@@ -1,0 +1,184 @@
+"""Heavy bodies are read in a process of their own: in turn between keys, and its end is nobody else's."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pertoken.gateway.readers import ReadingProcess, Turns, _Job
+from pertoken.ports import NotRead
+from pertoken.services.call.heavy import Heavy
+from pertoken.services.call.reading import WORK, Unread, facts_of, read, read_apart
+from pertoken.wire.format import BadRequest, Change, Content, RequestFacts
+
+MB = 1024 * 1024
+CHAT = "openai.chat"
+
+
+def chat(*messages: object, **fields: object) -> bytes:
+    """Return a chat completion."""
+    return json.dumps({"model": "gpt-4o-mini", "messages": messages, **fields}).encode()
+
+
+def heavy(body: bytes) -> SimpleNamespace:
+    """Return what has a body that is read apart."""
+    return SimpleNamespace(body=body, heavy=Heavy(body, "key_1", 250_000))
+
+
+def run(story: Callable[[ReadingProcess], Awaitable[Any]]) -> Any:
+    """Run a story with a process that reads, and end it."""
+
+    async def scene() -> Any:
+        readers = ReadingProcess()
+        try:
+            return await story(readers)
+        finally:
+            await readers.close()
+
+    return asyncio.run(scene())
+
+
+def test_it_finds_what_is_found_here() -> None:
+    """Each work finds in the other process what it finds in this one, and a body of many megabytes gets through."""
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 15 * MB}}
+    body = chat({"role": "user", "content": [{"type": "text", "text": "look"}, picture]}, max_tokens=5)
+    jobs: dict[str, tuple[object, ...]] = {
+        "facts_of": (CHAT, None, 250_000),
+        "content_of": (CHAT,),
+        "rewritten": (CHAT, Change(output_max=3)),
+    }
+
+    async def story(readers: ReadingProcess) -> dict[str, object]:
+        return {work: await readers.read("key_1", work, body, args) for work, args in jobs.items()}
+
+    found = run(story)
+    assert found == {work: WORK[work](body, *args) for work, args in jobs.items()}
+    assert isinstance(found["facts_of"], RequestFacts)
+    assert isinstance(found["content_of"], Content)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"{" * 20_000, "more than 10000 values"),
+        (chat(*[{}] * 20_000), "more than 10000 values"),
+        (b'{"model": 7' + b" " * MB + b"}", "model"),
+        (b"no json" + b" " * MB, "not valid json"),
+    ],
+)
+def test_it_says_what_is_wrong(body: bytes, said: str) -> None:
+    """What is wrong with a body is told as if it had been read here, and too much structure is not parsed at all."""
+
+    async def story(readers: ReadingProcess) -> None:
+        with pytest.raises(BadRequest, match=said):
+            await readers.read("key_1", "facts_of", body, (CHAT, None, 10_000))
+
+    run(story)
+
+
+def test_a_process_that_dies() -> None:
+    """Who waited is told so and may ask again; the next body is read by another process."""
+    body = chat({"role": "user", "content": "x" * MB})
+
+    async def story(readers: ReadingProcess) -> None:
+        assert await readers.read("key_1", "facts_of", body, (CHAT, None, 250_000))
+        assert readers._process is not None
+        first = readers._process.pid
+        os.kill(first, signal.SIGKILL)
+        with pytest.raises(NotRead):
+            await readers.read("key_1", "facts_of", body, (CHAT, None, 250_000))
+        assert await readers.read("key_1", "facts_of", body, (CHAT, None, 250_000))
+        assert readers._process.pid != first
+
+    run(story)
+
+
+def test_a_mistake_in_reading_ends_one_job() -> None:
+    """Work that fails in a way that nobody thought of fails alone."""
+    body = chat({"role": "user", "content": "x"})
+
+    async def story(readers: ReadingProcess) -> None:
+        with pytest.raises(NotRead):
+            await readers.read("key_1", "facts_of", body, ("no such format", None, None))
+        assert await readers.read("key_1", "facts_of", body, (CHAT, None, 250_000))
+
+    run(story)
+
+
+def test_no_process_without_need() -> None:
+    """It is started for the first heavy body, not before."""
+
+    async def story(readers: ReadingProcess) -> None:
+        assert readers._process is None
+
+    run(story)
+
+
+def test_keys_take_turns() -> None:
+    """However many jobs one key has, another's job is the next but one; each key's jobs stay in their order."""
+
+    async def scene() -> list[bytes]:
+        turns = Turns()
+        loop = asyncio.get_running_loop()
+        given = ["a1", "a2", "a3", "a4", "b1", "b2", "c1"]
+        for name in given:
+            turns.add(name[0], _Job(name.encode(), b"", loop.create_future()))
+        taken = []
+        while (job := turns.next()) is not None:
+            taken.append(job.head)
+        return taken
+
+    assert asyncio.run(scene()) == [b"a1", b"b1", b"c1", b"a2", b"b2", b"a3", b"a4"]
+
+
+def test_a_heavy_body_is_not_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that needs a heavy body read gets no further until another process has read it, and reads it never."""
+    expected = chat({"role": "user", "content": "x"})
+    source = heavy(expected)
+    facts = facts_of(expected, CHAT, None, None)
+    monkeypatch.setattr("pertoken.wire.formats.SERVED", {})
+
+    class Readers:
+        async def read(self, key_id: str, work: str, body: bytes, args: tuple[object, ...]) -> Any:
+            assert (key_id, work, body, args) == ("key_1", "facts_of", expected, (CHAT, None, None))
+            return facts
+
+    with pytest.raises(Unread) as unread:
+        read(facts_of, source, CHAT, None, None)
+    assert asyncio.run(read_apart(unread.value, Readers())) is None
+    assert read(facts_of, source, CHAT, None, None) == facts
+
+
+def test_what_is_wrong_is_remembered() -> None:
+    """A heavy body that is no request stays none."""
+    source = heavy(b"{}")
+
+    class Readers:
+        async def read(self, *_: object) -> Any:
+            raise BadRequest("wrong", "model")
+
+    with pytest.raises(Unread) as unread:
+        read(facts_of, source, CHAT, None, None)
+    assert asyncio.run(read_apart(unread.value, Readers())) is None
+    with pytest.raises(BadRequest, match="wrong"):
+        read(facts_of, source, CHAT, None, None)
+
+
+def test_a_body_that_cannot_be_read_now() -> None:
+    """Where the other process failed, the client is told to ask again."""
+    source = heavy(b"{}")
+
+    class Readers:
+        async def read(self, *_: object) -> Any:
+            raise NotRead("it failed")
+
+    with pytest.raises(Unread) as unread:
+        read(facts_of, source, CHAT, None, None)
+    refusal = asyncio.run(read_apart(unread.value, Readers()))
+    assert refusal is not None
+    assert (refusal.status, refusal.retry_after_s) == (503, 1)
