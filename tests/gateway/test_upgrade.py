@@ -20,6 +20,7 @@ OFFERS = {
     "websocket": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
     "anything": b"Connection: keep-alive, Upgrade\r\nUpgrade: TLS/1.0, IRC/6.9\r\n",
 }
+PATIENCE_S = 60  # for what must come
 CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n" % SECRET
 
 
@@ -57,7 +58,7 @@ def test_an_offer_is_ignored(
             await asyncio.sleep(0)
         received = b""
         while received.count(b"\n") - received.count(b"\r\n") < 3:
-            received += await client.reader.read(10_000)
+            received += await asyncio.wait_for(client.reader.read(10_000), PATIENCE_S)
         return received
 
     with caplog.at_level(logging.WARNING):
@@ -113,7 +114,7 @@ def test_thousands_of_offers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         client.writer.write(b"".join(post(OFFERS["anything"], b"%d" % number) for number in range(asked)))
         received = b""
         while received.count(b"\n") - received.count(b"\r\n") < asked:
-            received += await client.reader.read(1_000_000)
+            received += await asyncio.wait_for(client.reader.read(1_000_000), PATIENCE_S)
         return received
 
     answers = [json.loads(line)[0] for line in told(story).split(b"\n") if line.startswith(b"[")]

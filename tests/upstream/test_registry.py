@@ -100,6 +100,21 @@ def test_paths(run: Run, serve: Serve, path: str, query: dict[str, str], sent: s
     run(story())
 
 
+@pytest.mark.parametrize("model", ["..", ".", "../../v1/files", "a/..", "/a", "a//b", ""])
+def test_a_model_that_leads_elsewhere(run: Run, serve: Serve, model: str) -> None:
+    """A name that could lead out of its folder is not written into a path: nothing is asked with the operator's key."""
+
+    async def story() -> None:
+        async with serve(HELLO) as upstream:
+            provider, client = made(upstream.port, "/openai/deployments/{model}")
+            with pytest.raises(ProviderFailed, match="part of a path"):
+                await provider.send("/chat/completions", (), b"{}", model)
+            await client.close()
+            assert upstream.requests == []
+
+    run(story())
+
+
 def test_an_abandoned_answer_closes_its_connection(run: Run, serve: Serve) -> None:
     """Whoever reads an answer that is abandoned gets ProviderFailed, and the provider sees the connection close."""
 

@@ -50,7 +50,7 @@ class HttpProvider(NamedTuple):
 
     async def send(self, path: str, headers: HeaderList, body: bytes, model: str) -> "HttpAnswer":
         """Send a POST with the provider's own key. Raises ProviderFailed."""
-        prefix = self.prefix.replace(MODEL, quote(model, safe="")) if MODEL in self.prefix else self.prefix
+        prefix = self.prefix.replace(MODEL, _segment(model)) if MODEL in self.prefix else self.prefix
         if self.query:
             path = f"{path}{'&' if '?' in path else '?'}{self.query}"
         target = f"{prefix}{path}".encode("ascii", "replace")
@@ -117,6 +117,13 @@ class HttpAnswer:
     def abandon(self) -> None:
         """Close the connection now; whoever waits for the body gets ProviderFailed."""
         self._response.abandon()
+
+
+def _segment(model: str) -> str:
+    """Return a model's name as a part of a path. Raises ProviderFailed for one that could lead out of its folder."""
+    if not {"", ".", ".."}.isdisjoint(model.split("/")):
+        raise ProviderFailed(f"not asked, for the name of the model is no part of a path: {model!r:.80}")
+    return quote(model, safe="")
 
 
 def _unpack(unpack: Decoder, data: bytes) -> Iterator[bytes]:
