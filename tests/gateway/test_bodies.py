@@ -156,6 +156,34 @@ def test_a_refused_request_has_no_successor(monkeypatch: pytest.MonkeyPatch) -> 
     assert served == []
 
 
+def test_a_request_that_is_too_large_has_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same holds where the whole request had come when it was refused, and its successor comes later."""
+    served = []
+
+    async def serve(exchange: HotExchange, endpoint: Endpoint, world: World) -> None:
+        served.append(exchange.body)
+        await says_what_it_got(exchange, endpoint, world)
+
+    monkeypatch.setattr(protocol, "serve", serve)
+    size = LIMITS.body_bytes_max + 1
+
+    async def story(client: Client) -> bytes:
+        good = head(SECRET, 1) + b"y"
+        client.writer.write(good)
+        await client.reader.readuntil(b"light")
+        client.writer.write(head(SECRET, size) + b"x" * size)
+        answer = await client.reader.readuntil(b"}}")
+        client.writer.write(good)
+        client.writer.write_eof()
+        return answer + await client.reader.read()
+
+    answer = told(story)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"limits.body_bytes_max" in answer
+    assert answer.count(b"HTTP/1.1") == 1
+    assert served == [b"y"]
+
+
 def test_a_body_at_hand_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a key's calls have is counted until they are answered, as it comes and whole; then nothing is."""
     seen = []
