@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pertoken.catalogs import request_fields
 from pertoken.gateway.readers import ReadingProcess, Turns, _Job
 from pertoken.ports import NotRead
 from pertoken.services.call.heavy import Heavy
@@ -18,6 +19,7 @@ from pertoken.wire.format import BadRequest, Change, Content, RequestFacts
 
 MB = 1024 * 1024
 CHAT = "openai.chat"
+TABLE = request_fields.read().of(CHAT, "openai")
 
 
 def chat(*messages: object, **fields: object) -> bytes:
@@ -50,6 +52,7 @@ def test_it_finds_what_is_found_here() -> None:
     jobs: dict[str, tuple[object, ...]] = {
         "facts_of": (CHAT, None, 250_000),
         "content_of": (CHAT,),
+        "choices_of": (TABLE, (), b"", "gpt-4o-mini", False),
         "rewritten": (CHAT, Change(output_max=3)),
     }
 

@@ -40,6 +40,13 @@ async def echo(exchange: HotExchange, _endpoint: Endpoint, _world: World) -> Non
     exchange.answer(200, [], json.dumps([exchange.body.decode(), names]).encode() + b"\n")
 
 
+async def some(client: Client) -> bytes:
+    """Return what comes next; there must be something."""
+    piece = await asyncio.wait_for(client.reader.read(1_000_000), PATIENCE_S)
+    assert piece, "the connection ended"
+    return piece
+
+
 @pytest.mark.parametrize("name", OFFERS)
 @pytest.mark.parametrize("request_of", [post, chunked])
 @pytest.mark.parametrize("step", [10_000, 7], ids=["in one piece", "in pieces"])
@@ -58,7 +65,7 @@ def test_an_offer_is_ignored(
             await asyncio.sleep(0)
         received = b""
         while received.count(b"\n") - received.count(b"\r\n") < 3:
-            received += await asyncio.wait_for(client.reader.read(10_000), PATIENCE_S)
+            received += await some(client)
         return received
 
     with caplog.at_level(logging.WARNING):
@@ -114,7 +121,7 @@ def test_thousands_of_offers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         client.writer.write(b"".join(post(OFFERS["anything"], b"%d" % number) for number in range(asked)))
         received = b""
         while received.count(b"\n") - received.count(b"\r\n") < asked:
-            received += await asyncio.wait_for(client.reader.read(1_000_000), PATIENCE_S)
+            received += await some(client)
         return received
 
     answers = [json.loads(line)[0] for line in told(story).split(b"\n") if line.startswith(b"[")]

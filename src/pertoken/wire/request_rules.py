@@ -86,6 +86,9 @@ class Table:
         self.has_headers = any(rule.where is Where.HEADER for rule in self._all())
         self.has_query = any(rule.where is Where.QUERY for rule in self._all())
 
+    def __reduce__(self) -> tuple[type["Table"], tuple[list[Rule]]]:
+        return Table, (self._all(),)  # for the process that reads large bodies; what is remembered stays here
+
     def find(self, where: Where, field: str) -> Rule | None:
         """Return the rule on a field, the closest; None where nobody has written one."""
         rule = self._exact.get((where, field))
