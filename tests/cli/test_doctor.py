@@ -21,7 +21,7 @@ def port() -> int:
 
 def problems(found: dict[str, Any]) -> dict[str, str]:
     """Return what is wrong, with what mends it."""
-    return {check["check"]: check["mend"] for check in found["checks"] if not check["ok"]}
+    return {check["check"]: check["fix"] for check in found["checks"] if not check["ok"]}
 
 
 def test_a_sound_installation_is_ok(pertoken: Pertoken, port: int) -> None:
@@ -57,7 +57,7 @@ def test_each_problem_names_what_mends_it(bare: Pertoken, tmp_path: Path, port: 
         "provider keys": "export OPENAI_API_KEY=...",
         "database": "pertoken key create my-app --budget 5/day",
     }
-    assert "mend: export OPENAI_API_KEY" in bare("doctor", code=1, PORT=str(port)).stdout
+    assert "fix: export OPENAI_API_KEY" in bare("doctor", code=1, PORT=str(port)).stdout
     assert not (tmp_path / "pertoken.db").exists()
 
 
@@ -100,7 +100,7 @@ def test_what_is_not_in_the_books_is_found(pertoken: Pertoken, tmp_path: Path, p
     if parked:
         assert "no call goes to openai" in said["found"]
         assert "call_1: a rule of the table" in said["found"]
-        assert "upgrade pertoken" in said["mend"]
+        assert "upgrade pertoken" in said["fix"]
 
 
 @pytest.mark.parametrize("kind", ["owed", "credit"])
@@ -172,10 +172,10 @@ def test_it_says_of_each_provider_what_is_known(pertoken: Pertoken, port: int) -
     said = {check["check"]: check["found"] for check in found["checks"]}
 
     assert said["provider groq"] == (
-        "https://api.groq.com/openai/v1, key present; wire openai, usage in streams: asked for, "
+        "https://api.groq.com/openai/v1, key present; wire openai, usage in streams: on request, "
         "abort stops billing: no, on hang-up: drain"
     )
-    assert "no key (ANTHROPIC_API_KEY or providers.anthropic.api_key): calls to it" in said["provider anthropic"]
+    assert "no key is set (ANTHROPIC_API_KEY or providers.anthropic.api_key), so calls" in said["provider anthropic"]
     assert "sent without a key; wire openai" in said["provider ollama"]
 
 

@@ -120,7 +120,7 @@ def test_a_wrong_secret_key_or_a_changed_token_is_one_clear_line(bare: Pertoken,
             assert "pertoken provider encrypt" in text
             assert MARKER not in text
         assert len(served.stderr.splitlines()) == 1
-        assert "pertoken provider encrypt" in problem["mend"]
+        assert "pertoken provider encrypt" in problem["fix"]
     assert not gone.exists()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from pertoken.cli.session import Refused, administration, archive, db_option, json_option, now_us, pairs, print_json
-from pertoken.cli.tables import print_table, say_empty
+from pertoken.cli.tables import amount_text, counted, print_table, say_empty
 
 AXES = ["money", "tokens", "requests", "concurrent"]
 WINDOWS = ["minute", "hour", "day", "week", "month", "total"]
@@ -107,14 +107,14 @@ def status(db: str | None, as_json: bool) -> None:
     print_table("budgets in their current windows", COLUMNS, rows)
     for row in standing["budgets"]:
         if row["uncounted"]:
-            what = f"{row['uncounted']:,} calls whose cost it cannot count"
-            click.echo(f"  {row['name']}: {what}; see: pertoken usage --by model, pertoken price add, pertoken rerate")
+            what = f"it does not count the cost of {counted(row['uncounted'], 'call')}: no price, or another currency"
+            click.echo(f"  {row['name']}: {what}; see: pertoken usage --by model")
         for hold in row["open_holds"][:HOLDS_SHOWN]:
-            what = f"{hold['held']} {hold['currency']} held by {hold['call_id']} ({hold['model']})"
+            what = f"{amount_text(hold['held'])} {hold['currency']} held by {hold['call_id']} ({hold['model']})"
             click.echo(f"  {row['name']}: {what} since {hold['opened_at']}")
         more = len(row["open_holds"]) - HOLDS_SHOWN
         if more > 0:
-            click.echo(f"  {row['name']}: {more:,} more open holds, see: pertoken budget status --json")
+            click.echo(f"  {row['name']}: {counted(more, 'more open hold')}, see: pertoken budget status --json")
 
 
 @budget.command()

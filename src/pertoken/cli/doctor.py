@@ -1,20 +1,22 @@
-"""`pertoken doctor`: what is wrong with this installation, and the command that mends it. It changes nothing."""
+"""`pertoken doctor`: what is wrong with this installation, and what fixes it. It changes nothing."""
 
 import contextlib
 import http.client
 import os
+import shlex
 import socket
 import sys
 import zoneinfo
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from pertoken.cli.provider import STREAM_USAGE, shown_url
 from pertoken.cli.session import Refused, db_option, json_option, load_settings, now_us, one_line, print_json
+from pertoken.cli.tables import counted
 
 if TYPE_CHECKING:
     from pertoken.core.trust import Doubt
@@ -29,12 +31,28 @@ MAKE_A_KEY = "pertoken key create my-app --budget 5/day"  # makes the database t
 
 
 class Finding(NamedTuple):
-    """One thing looked at."""
+    """One thing looked at: a problem where it is not ok; a note where all works and a choice is open."""
 
     check: str
     ok: bool
     found: str
-    mend: str | None = None
+    fix: str | None = None
+    note: bool = False
+
+    @property
+    def level(self) -> str:
+        """Return "ok", "note" or "problem"."""
+        if not self.ok:
+            return "problem"
+        return "note" if self.note else "ok"
+
+    def fields(self) -> dict[str, Any]:
+        """Return the finding as JSON."""
+        said = {"check": self.check, "ok": self.ok, "level": self.level, "found": self.found}
+        return {**said, "fix": self.fix}
+
+
+COLORS = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
 @click.command()
@@ -42,14 +60,17 @@ class Finding(NamedTuple):
 @db_option
 @json_option
 def doctor(port: int, db: str | None, as_json: bool) -> None:
-    """Look at Python, settings, database, prices, keys, clock and port; exit 1 when something is wrong."""
+    """Look at Python, settings, database, prices, keys, clock and port; exit 1 when there is a problem.
+
+    A note is no problem: everything works, and there is a choice to make.
+    """
     findings = list(_look(db, port))
     if as_json:
-        print_json({"ok": all(finding.ok for finding in findings), "checks": [one._asdict() for one in findings]})
+        print_json({"ok": all(finding.ok for finding in findings), "checks": [one.fields() for one in findings]})
     else:
         for one in findings:
-            mark = click.style("ok     ", fg="green") if one.ok else click.style("problem", fg="red")
-            click.echo(f"{mark}  {one.check}: {one.found}" + (f"\n         mend: {one.mend}" if one.mend else ""))
+            mark = click.style(f"{one.level:7}", fg=COLORS[one.level])
+            click.echo(f"{mark}  {one.check}: {one.found}" + (f"\n         fix: {one.fix}" if one.fix else ""))
     if not all(finding.ok for finding in findings):
         raise SystemExit(1)
 
@@ -62,10 +83,10 @@ def _look(db: str | None, port: int) -> Iterator[Finding]:
     try:
         settings = load_settings(db)
     except Refused as error:
-        mend = "correct the file that PERTOKEN_CONFIG names, or the PERTOKEN_ variable named here"
-        yield Finding("settings", ok=False, found=error.message, mend=mend)
+        fix = "correct that setting, in the file that PERTOKEN_CONFIG names or in its PERTOKEN_ variable"
+        yield Finding("settings", ok=False, found=error.message, fix=fix)
         return
-    found = f"{len(settings.providers)} providers, {len(settings.models)} model names routed"
+    found = f"{counted(len(settings.providers), 'provider')}, {counted(len(settings.models), 'model name')} routed"
     yield Finding("settings", ok=True, found=found)
     yield from _providers(settings)
     yield _admin_key(settings)
@@ -76,13 +97,13 @@ def _look(db: str | None, port: int) -> Iterator[Finding]:
 def _time_zones() -> Finding:
     if "Europe/Berlin" in zoneinfo.available_timezones():
         return Finding("time zones", ok=True, found="known")
-    return Finding("time zones", ok=False, found="this machine has no time zone data", mend="pip install tzdata")
+    return Finding("time zones", ok=False, found="this machine has no time zone data", fix="pip install tzdata")
 
 
 def _providers(settings: "Settings") -> Iterator[Finding]:
-    """Tell of each active provider where it is and what it can do, and whether it has a key, never which.
+    """Say of each active provider where it is and what it can do, and whether it has a key, never which.
 
-    One key is enough for all to be well, and a local provider may need none.
+    One key is enough, and a local provider may need none; a provider without a key is a note.
     """
     from pertoken.settings import ENCRYPTED, key_variables, missing_key  # noqa: PLC0415 - keeps --help fast
 
@@ -93,16 +114,20 @@ def _providers(settings: "Settings") -> Iterator[Finding]:
         elif not provider.api_key:
             lacking = missing_key(settings, name)
             wanted = lacking or " or ".join(key_variables(name)) or f"providers.{name}.api_key"
-            key = f"no key ({wanted}): calls to it {'are refused' if lacking else 'go without one'}"
+            key = f"no key is set ({wanted}), so calls to it {'are refused' if lacking else 'go without one'}"
         found = (
             f"{shown_url(provider.base_url)}, {key}; wire {provider.wire}, "
             f"usage in streams: {STREAM_USAGE[provider.stream_usage]}, "
             f"abort stops billing: {provider.stops_billing_on_abort}, on hang-up: {provider.on_hangup}"
         )
-        problem, mend = _what_is_wrong(name, settings)
-        yield Finding(f"provider {name}", not problem, f"{found}; {problem}" if problem else found, mend)
+        problem, fix = _what_is_wrong(name, settings)
+        has_no_key = not provider.api_key and provider.auth != "none"
+        if has_no_key and fix is None:
+            fix = f"export {(key_variables(name) or ('KEY',))[0]}=..., if you call {name}"
+        found = f"{found}; {problem}" if problem else found
+        yield Finding(f"provider {name}", not problem, found, fix, note=has_no_key)
     if not any(one.api_key or one.auth == "none" for one in settings.providers.values()):
-        yield Finding("provider keys", ok=False, found="none is set", mend="export OPENAI_API_KEY=...")
+        yield Finding("provider keys", ok=False, found="none is set", fix="export OPENAI_API_KEY=...")
 
 
 def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | None]:
@@ -123,9 +148,13 @@ def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | N
     except BadSettings as error:
         return str(error), f"pertoken provider encrypt, and write what it prints as providers.{name}.api_key"
     if provider.on_hangup == "cut" and provider.stops_billing_on_abort != "yes":
-        known = {"no": "it goes on charging", "unknown": "it may go on charging"}[provider.stops_billing_on_abort]
-        mend = f"set providers.{name}.on_hangup to drain, or stops_billing_on_abort to yes if you know better"
-        return f"a stream that is cut leaves a charge that nobody sees: {known} after an abort", mend
+        charging = "goes on" if provider.stops_billing_on_abort == "no" else "may go on"
+        fix = (
+            f"set providers.{name}.on_hangup to drain, or providers.{name}.stops_billing_on_abort to yes "
+            "if you know that an abort ends its charge"
+        )
+        problem = f"a client that hangs up cuts the stream, and the provider {charging} charging for what nobody counts"
+        return problem, fix
     return None, None
 
 
@@ -133,12 +162,14 @@ def _admin_key(settings: "Settings") -> Finding:
     from pertoken.core.secrets import weakness  # noqa: PLC0415 - keeps --help fast
 
     if not settings.admin_key:
-        return Finding("admin key", ok=True, found="none is set: only those that pertoken admin made open anything")
+        return Finding(
+            "admin key", ok=True, found="none is set; the control plane takes the keys of: pertoken admin list"
+        )
     problem = weakness(settings.admin_key)
     if problem is None:
         return Finding("admin key", ok=True, found="set")
-    mend = "export PERTOKEN_ADMIN_KEY=$(openssl rand -hex 20)"
-    return Finding("admin key", ok=False, found=f"it opens everything and is weak: {problem}", mend=mend)
+    fix = "export PERTOKEN_ADMIN_KEY=$(openssl rand -hex 20)"
+    return Finding("admin key", ok=False, found=f"it opens the whole control plane and is weak: {problem}", fix=fix)
 
 
 def _store(settings: "Settings") -> Iterator[Finding]:
@@ -147,7 +178,7 @@ def _store(settings: "Settings") -> Iterator[Finding]:
     from pertoken.store.backend import StoreFailed  # noqa: PLC0415 - keeps --help fast
     from pertoken.store.database import Database  # noqa: PLC0415
 
-    mend = "make the file and its folder writable, or name another: --db sqlite:///PATH"
+    fix = "make the file and its folder writable, or name another: --db sqlite:///PATH"
     try:
         database = Database(settings.database_url)
         if not database.exists():
@@ -156,15 +187,15 @@ def _store(settings: "Settings") -> Iterator[Finding]:
         with contextlib.closing(database):
             yield from _opened(database, settings)
     except (StoreFailed, ArgumentError) as error:
-        yield Finding("database", ok=False, found=one_line(error), mend=mend)
+        yield Finding("database", ok=False, found=one_line(error), fix=fix)
 
 
 def _no_database_yet(path: Path) -> Finding:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not os.access(folder, os.W_OK):
-        mend = "make the folder writable, or name another file: --db sqlite:///PATH"
-        return Finding("database", ok=False, found=f"cannot be made, the folder is not writable: {folder}", mend=mend)
-    return Finding("database", ok=False, found=f"not made yet: {path}", mend=MAKE_A_KEY)
+        fix = f"chmod u+w {shlex.quote(str(folder))}, or name another file: --db sqlite:///PATH"
+        return Finding("database", ok=False, found=f"cannot be made, the folder is not writable: {folder}", fix=fix)
+    return Finding("database", ok=False, found=f"not made yet: {path}", fix=MAKE_A_KEY)
 
 
 def _secret_key(database: "Database", settings: "Settings") -> Finding:
@@ -174,12 +205,12 @@ def _secret_key(database: "Database", settings: "Settings") -> Finding:
     try:
         make_hasher(database, settings)
     except StoreFailed as error:
-        return Finding("secret key", ok=False, found=one_line(error), mend="see docs/how-to/keys.md")
-    return Finding("secret key", ok=True, found="the one that the keys were made with")
+        return Finding("secret key", ok=False, found=one_line(error), fix="see docs/how-to/keys.md")
+    return Finding("secret key", ok=True, found="it is the one that the keys were made with")
 
 
 def _counts(doubts: "Sequence[Doubt]") -> Finding:
-    """Tell which models' providers count more input than we do. Nothing is broken: their calls are held for it."""
+    """Say which models' providers count more input than we do. Nothing is broken: more is held for their calls."""
     if not doubts:
         return Finding("token counts", ok=True, found="no provider has reported more input than was held for")
     said = [
@@ -191,10 +222,9 @@ def _counts(doubts: "Sequence[Doubt]") -> Finding:
     ]
     more = f"; and {len(doubts) - COUNTS_SHOWN} more" if len(doubts) > COUNTS_SHOWN else ""
     name = f"{doubts[0].provider}/{doubts[0].model}"
-    found = f"providers count more than we do, and calls are held for it: {'; '.join(said)}{more}"
-    return Finding(
-        "token counts", ok=True, found=f"{found}; to believe our count: pertoken provider trust --reset {name}"
-    )
+    found = f"some providers count more tokens than we do, so more is held for their calls: {'; '.join(said)}{more}"
+    fix = f"pertoken provider trust --reset {name}, if the provider now counts as we do"
+    return Finding("token counts", ok=True, found=found, fix=fix, note=True)
 
 
 def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
@@ -205,7 +235,7 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
 
     if not is_at_head(database):
         yield Finding(
-            "database", ok=False, found=f"its tables are of another version: {database.place}", mend=MAKE_A_KEY
+            "database", ok=False, found=f"its tables are of another version: {database.place}", fix=MAKE_A_KEY
         )
         return
     owed, unreadable = _owed(settings), list(_unreadable(settings))
@@ -227,12 +257,12 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
     yield _prices(len(rows), datetime.fromtimestamp(newest_us // US_PER_SECOND, UTC))
     yield _counts(doubts)
     live = sum(key.revoked_at_us is None for key in keys)
-    yield Finding("virtual keys", live > 0, f"{live} live", None if live else MAKE_A_KEY)
+    yield Finding("virtual keys", live > 0, f"{live} live" if live else "none is live", None if live else MAKE_A_KEY)
     yield _clock(max(newest_us, newest_event_us))
 
 
 def _owed(settings: "Settings") -> Finding:
-    """Tell what calls came to and the books do not have, of all processes on this machine."""
+    """Say which settlements are not in the books yet, of all processes on this machine."""
     from pertoken.settings import owed_folder  # noqa: PLC0415 - keeps --help fast
     from pertoken.store.owed import read_all  # noqa: PLC0415
 
@@ -242,18 +272,18 @@ def _owed(settings: "Settings") -> Finding:
     parked = [(path, one) for path, one in owed if one.parked]
     if not parked:
         found = f"{len(owed)} wait for the database, in {owed[0][0]}"
-        return Finding("settlements", ok=False, found=found, mend="pertoken serve posts them when the database works")
+        return Finding("settlements", ok=False, found=found, fix="pertoken serve, which posts them to the database")
     path, first = parked[0]
     providers = ", ".join(sorted({one.provider for _, one in parked}))
     found = (
-        f"{len(parked)} cannot be posted, in {path}; no call goes to {providers} meanwhile; "
+        f"{len(parked)} cannot be posted, in {path}; until they are, no call goes to {providers}; "
         f"the first, {first.command.hold_id}: {first.reason}"
     )
-    mend = (
-        "upgrade pertoken and restart it; if it stays so, report the reason as a bug. To go on without them, stop "
-        "pertoken and move the file away: their holds expire in a year"
+    fix = (
+        "upgrade pertoken and restart it; if the problem stays, report the reason as a bug. To give these settlements "
+        "up, stop pertoken and move the file away: their holds expire in a year"
     )
-    return Finding("settlements", ok=False, found=" ".join(found.split()), mend=mend)
+    return Finding("settlements", ok=False, found=" ".join(found.split()), fix=fix)
 
 
 def _unreadable(settings: "Settings") -> Iterator[Finding]:
@@ -277,17 +307,17 @@ def _accounts(full: list[tuple[str, str]]) -> Finding:
     if not full:
         return Finding("accounts", ok=True, found="all have room")
     names = ", ".join(f"{provider} in {currency}" for provider, currency in full)
-    mend = "look for absurd events: pertoken usage --by provider,model; begin a new database"
-    return Finding("accounts", ok=False, found=f"no room for more, so no call is sent: {names}", mend=mend)
+    fix = "find the wrong events: pertoken usage --by provider,model; then begin a new database: --db sqlite:///PATH"
+    return Finding("accounts", ok=False, found=f"full, so no call is sent: {names}", fix=fix)
 
 
 def _prices(count: int, newest: datetime) -> Finding:
     if not count:
-        return Finding("price book", ok=False, found="empty", mend="pertoken price import genai")
+        return Finding("price book", ok=False, found="empty", fix="pertoken price import genai")
     found = f"{count:,} prices, the newest recorded {newest:%Y-%m-%d}"
     if datetime.now(UTC) - newest > PRICES_AGE_MAX:
-        mend = "pip install --upgrade genai-prices && pertoken price import genai"
-        return Finding("price book", ok=False, found=f"{found}: more than {PRICES_AGE_MAX.days} days ago", mend=mend)
+        fix = "pip install --upgrade genai-prices && pertoken price import genai"
+        return Finding("price book", ok=False, found=f"{found}: more than {PRICES_AGE_MAX.days} days ago", fix=fix)
     return Finding("price book", ok=True, found=found)
 
 
@@ -295,7 +325,8 @@ def _clock(newest_us: int) -> Finding:
     """Hold the clock against what was written before: prices and budgets go by it."""
     now = datetime.now(UTC)
     if newest_us > now_us() + CLOCK_AHEAD_US_MAX:
-        return Finding("clock", ok=False, found=f"{now:%Y-%m-%dT%H:%MZ}, behind what is stored", mend="set the clock")
+        found = f"{now:%Y-%m-%dT%H:%MZ}, which is before the newest record in the database"
+        return Finding("clock", ok=False, found=found, fix="sudo timedatectl set-ntp true")
     return Finding("clock", ok=True, found=f"{now:%Y-%m-%dT%H:%MZ}")
 
 
@@ -308,7 +339,7 @@ def _port(port: int) -> Finding:
             if _is_a_gateway(port):
                 return Finding(f"port {port}", ok=True, found="a gateway answers there")
             other = f"pertoken serve --port {port + 1 if port < 65535 else 0}"
-            return Finding(f"port {port}", ok=False, found=f"not free: {error.strerror}", mend=other)
+            return Finding(f"port {port}", ok=False, found=f"not free: {error.strerror}", fix=other)
     return Finding(f"port {port}", ok=True, found="free")
 
 

@@ -23,12 +23,14 @@ from pertoken.cli.tables import print_table
 COLUMNS = {
     "provider": "provider",
     "unit": "unit",
-    "per_million": "per million",
+    "price": "price",
+    "per": "per",
     "valid_from": "from",
     "valid_to": "until",
     "when": "when",
     "source": "source",
 }
+MILLION = "million"
 
 
 @click.group()
@@ -210,5 +212,6 @@ def _print(title: str, rows: Sequence[dict[str, Any]]) -> None:
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     days = {name: (row[name] or "").replace("T00:00:00Z", "") for name in ("valid_from", "valid_to")}
     terms: dict[str, Any] = {name: row[name] for name in ("minimum", "free") if name in row}
-    price = f"x {row['factor']}" if "factor" in row else row["per_million"]
-    return {**row, **days, "per_million": price, "when": conditions_text({**row["conditions"], **terms})}
+    price = f"x {row['factor']}" if "factor" in row else row["price"]
+    per = "" if row["per"] is None else MILLION if row["per"] == 10**6 else f"{row['per']:,}"
+    return {**row, **days, "price": price, "per": per, "when": conditions_text({**row["conditions"], **terms})}

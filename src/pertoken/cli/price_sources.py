@@ -30,8 +30,9 @@ DIFFERENCE_COLUMNS = {
     "model": "model",
     "unit": "unit",
     "when": "when",
-    "before": "before per million",
-    "after": "after per million",
+    "before": "before",
+    "after": "after",
+    "per": "per",
     "percent": "%",
 }
 EFFECT_COLUMNS = {

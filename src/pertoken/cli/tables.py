@@ -62,6 +62,17 @@ def print_table(
         console.print(Text(f"  {caption}", style="dim"), soft_wrap=True)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count and its noun, in the plural unless it is one: "1 call", "1,200 calls"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def amount_text(amount: str | int) -> str:
+    """Return an exact amount as people read it, its thousands separated: "1,234.50"."""
+    whole, point, rest = str(amount).partition(".")
+    return f"{int(whole):,}{point}{rest}" if whole.lstrip("-").isdigit() and whole != "-0" else str(amount)
+
+
 def say_empty(text: str, next_command: str) -> None:
     """Say that there is nothing yet, and the one command to run next."""
     click.echo(f"{text}\nnext: {next_command}")

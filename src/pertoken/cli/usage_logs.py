@@ -94,5 +94,5 @@ FORMATS: Mapping[str, Reader] = {"events": read_events, "azure-trace": read_azur
 def _count(text: str) -> int:
     count = int(text)
     if not 0 <= count <= QUANTITY_MAX:
-        raise ValueError(f"no count of tokens: {count}")
+        raise ValueError(f"not a count of tokens: {count}")
     return count

@@ -84,6 +84,8 @@ def _price_fields(unit: str, price: Price, price_id: str) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "unit": unit,
         "quantity": 0,
+        "unit_price": format_amount(divide_half_even(price.amount_picos * row.per, price.per), row.currency),
+        "per": row.per,
         "unit_price_per_million": _per_million(price.amount_picos, row, price.per),
         "amount": "",
         "price_id": price_id,
@@ -134,10 +136,14 @@ def _lines(event: Event, lines: Lines, prices: dict[str, PriceRow]) -> Iterator[
     for unit, quantity, price_id, amount_picos in lines:
         if price_id in WITHOUT_ROWS:
             amount = format_amount(amount_picos, event.currency)
-            said = {"unit": unit, "quantity": quantity, "unit_price_per_million": None, "amount": amount}
             source = _TAKEN_FROM[price_id]
             yield {
-                **said,
+                "unit": unit,
+                "quantity": quantity,
+                "unit_price": None,
+                "per": None,
+                "unit_price_per_million": None,
+                "amount": amount,
                 "price_id": price_id,
                 "price_source": source,
                 "price_valid_from": None,
@@ -147,7 +153,7 @@ def _lines(event: Event, lines: Lines, prices: dict[str, PriceRow]) -> Iterator[
         price = price_of(price_id, prices)
         row = price.row
         assert row.unit == unit or row.unit in CONTAINERS[unit], (row, unit)
-        since = "since ever" if row.valid_from_us == 0 else format_time(row.valid_from_us)
+        since = None if row.valid_from_us == 0 else format_time(row.valid_from_us)
         yield {
             **line_fields(unit, quantity, amount_picos, price, price_id),
             **({"listed_by": row.provider} if row.provider != event.attribution.provider else {}),

@@ -238,7 +238,7 @@ def read_quantities(usage: object) -> dict[str, int]:
         if isinstance(quantity, float) and quantity.is_integer():
             quantity = int(quantity)  # noqa: PLW2901 - 12.0 is how some tools write 12
         if isinstance(quantity, bool) or not isinstance(quantity, int) or not 0 <= quantity <= QUANTITY_MAX:
-            raise NotAnEvent(f"{unit} is no count: {quantity!r}")
+            raise NotAnEvent(f"{unit} is not a count: {quantity!r}")
         quantities[unit] = quantity
     return quantities
 

@@ -41,10 +41,12 @@ def price_fields(row: PriceRow) -> dict[str, Any]:
     if row.input_above is not None:
         conditions["input_above"] = row.input_above
     if row.is_factor:
-        amount: dict[str, Any] = {"per_million": None, "factor": f"{row.amount_picos / row.per:g}", "currency": None}
+        amount: dict[str, Any] = {"price": None, "per": None, "per_million": None}
+        amount |= {"factor": f"{row.amount_picos / row.per:g}", "currency": None}
     else:
         per_million = format_amount(divide_half_even(row.amount_picos * 10**6, row.per), row.currency)
-        amount = {"per_million": per_million, "currency": row.currency}
+        price = format_amount(row.amount_picos, row.currency)
+        amount = {"price": price, "per": row.per, "per_million": per_million, "currency": row.currency}
     if row.minimum:
         amount["minimum"] = row.minimum
     if row.quota is not None:
