@@ -9,7 +9,7 @@ when the environment has its usual key.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -17,6 +17,7 @@ import msgspec
 import platformdirs
 import yaml
 
+from pertoken.catalogs import yaml_errors
 from pertoken.catalogs.providers import (
     AUTH_OF_WIRE,
     Auth,
@@ -28,9 +29,13 @@ from pertoken.catalogs.providers import (
     canonical,
     registry,
 )
-from pertoken.core.money import NotAnAmount, parse_amount
+from pertoken.core.currencies import NotACurrency, check_currency
+from pertoken.core.money import NotAnAmount, parse_price
+from pertoken.core.periods import NotATime, load_zone
+from pertoken.core.texts import meant, nearest
 
 PREFIX = "PERTOKEN_"
+FROM_ENVIRONMENT = "env:"  # a provider's key that begins so, once loaded, names a variable that is not set
 ENCRYPTED = "encrypted:"  # a provider's key that begins so is opened with the secret key (`wiring.provider_key`)
 SECRET_KEY_CHARACTERS_MIN = 32
 
@@ -84,30 +89,42 @@ class ModelSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fallbacks: tuple[str, ...] = ()
 
 
+Size = Annotated[int, msgspec.Meta(ge=1, le=2**40)]  # of bytes, of calls
+Milliseconds = Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 3600 * 1_000)]
+
+
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes and times that bound one call."""
 
-    body_bytes_max: int = 32 * 1024 * 1024
-    answer_bytes_max: int = 64 * 1024 * 1024
-    connect_ms: int = 5_000
-    first_byte_ms: int = 600_000
-    idle_ms: int = 120_000
-    total_ms: int = 900_000
-    client_idle_ms: int = 60_000  # a client that takes nothing of its answer for so long is cut (nginx waits as long)
+    body_bytes_max: Size = 32 * 1024 * 1024
+    answer_bytes_max: Size = 64 * 1024 * 1024
+    connect_ms: Milliseconds = 5_000
+    first_byte_ms: Milliseconds = 600_000
+    idle_ms: Milliseconds = 120_000
+    total_ms: Milliseconds = 900_000
+    client_idle_ms: Milliseconds = (
+        60_000  # a client that takes nothing of its answer for so long is cut (nginx waits as long)
+    )
     credit: str | None = None  # in dollars: what a process may serve while the store is down; None: nothing
     reported_event: str = "100"  # what one reported event may cost, in the currency of its price
-    hold_s: int = 120  # how long a hold outlives the process that made it
-    retries: int = 0  # how often a call is sent again whose provider failed before it answered
-    queue_ms: int = 0  # how long a call waits for room under a limit on requests or concurrent calls
-    drain_calls_max: int = 1_000
-    connections_max: int = 1_000
+    hold_s: Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 3600)] = (
+        120  # how long a hold outlives the process that made it
+    )
+    retries: Annotated[int, msgspec.Meta(ge=0, le=100)] = (
+        0  # how often a call is sent again whose provider failed before it answered
+    )
+    queue_ms: Annotated[int, msgspec.Meta(ge=0, le=24 * 3600 * 1_000)] = (
+        0  # how long a call waits for room under a limit on requests or concurrent calls
+    )
+    drain_calls_max: Annotated[int, msgspec.Meta(ge=0, le=2**40)] = 1_000
+    connections_max: Size = 1_000
 
 
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 
 
 class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """For how long is kept what can be asked for, but nothing is derived from."""
+    """How long to keep records that nothing else depends on."""
 
     ended_holds_days: Days = 90  # holds that were voided or expired
     counters_days: Days = 90  # what budgets by the minute and by the hour counted
@@ -136,7 +153,21 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "on_hangup": ("drain", "cut"),
     "output_cap": get_args(OutputCap),
 }
+_WORDS = {"durability": ("full", "relaxed")}
 _BOOLEANS = {"stream_usage", "stops_billing_on_abort"}
+
+
+# Variables that are not settings: of the tests, and those that Kubernetes makes of a service called pertoken.
+_OTHERS = {"CONFIG", "DATA", "API_EXAMPLES"}
+_OF_KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?")
+_FIELDS: Mapping[str, type[msgspec.Struct]] = {
+    "limits": LimitSettings, "retention": RetentionSettings, "providers": ProviderSetting, "models": ModelSetting
+}  # fmt: skip
+
+
+def has_key(provider: ProviderSetting) -> bool:
+    """Tell whether there is a key to send: one that names a variable which is not set is none."""
+    return bool(provider.api_key) and not (provider.api_key or "").startswith(FROM_ENVIRONMENT)
 
 
 def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> Settings:
@@ -149,7 +180,7 @@ def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> S
     try:
         settings = msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise BadSettings(f"configuration: {error}") from error
+        raise BadSettings(_shape(error, tree)) from error
     models = {
         name: msgspec.structs.replace(one, provider=canonical(one.provider)) for name, one in settings.models.items()
     }
@@ -157,12 +188,72 @@ def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> S
     if settings.secret_key is not None and len(settings.secret_key) < SECRET_KEY_CHARACTERS_MIN:
         raise BadSettings(f"secret_key is too short: it takes at least {SECRET_KEY_CHARACTERS_MIN} characters")
     for name in ("credit", "reported_event"):
-        try:
-            parse_amount(getattr(settings.limits, name) or "0", "USD")
-        except NotAnAmount as error:
-            raise BadSettings(f"limits.{name} is not an amount: {error}") from error
+        _check_amount(f"limits.{name}", getattr(settings.limits, name) or "0", "USD")
+    try:
+        load_zone(settings.timezone)
+    except NotATime as error:
+        raise BadSettings(f"timezone: {error}") from error
+    _check_providers(settings)
     database_url = settings.database_url or f"sqlite:///{default_database()}"
     return msgspec.structs.replace(settings, models=models, database_url=database_url)
+
+
+def _check_amount(where: str, text: str, currency: str) -> None:
+    try:
+        parse_price(text, currency)
+    except NotAnAmount as error:
+        raise BadSettings(f"{where}: {error}") from error
+
+
+def _check_providers(settings: Settings) -> None:
+    """Raise BadSettings naming the price that is none, or the provider that nobody knows."""
+    for name, provider in settings.providers.items():
+        for model, price in provider.prices.items():
+            where = f"providers.{name}.prices.{model}"
+            try:
+                check_currency(price.currency)
+            except NotACurrency as error:
+                raise BadSettings(f"{where}.currency: {error}") from error
+            for field in ("input", "output", "cache_read", "cache_write"):
+                _check_amount(f"{where}.{field}", getattr(price, field) or "0", price.currency)
+        for other in provider.prices_from:
+            known = {*registry(), *settings.providers}
+            near = nearest(other, known)
+            if other not in known and near is not None:  # price lists know sellers that are not called
+                raise BadSettings(f"providers.{name}.prices_from: unknown provider {other!r}; did you mean {near!r}?")
+
+
+def _shape(error: msgspec.ValidationError, tree: Any) -> str:
+    """Say which setting has another shape than it takes, without its value: that may be a secret."""
+    what, _, path = str(error).partition(" - at `")
+    place = path.rstrip("`").removeprefix("$").lstrip(".").replace("[...]", ".?")
+    unknown = re.search(r"unknown field `(.*?)`", what)
+    if unknown is None:
+        words = f"; write one of: {', '.join(_WORDS[place])}" if place in _WORDS else ""
+        return f"{_exactly(place, tree) or 'configuration'}: {_wrong(what)}{words}"
+    setting = ".".join(part for part in (_exactly(place, tree, unknown[1]), unknown[1]) if part)
+    known = _FIELDS.get(place.partition(".")[0], Settings).__struct_fields__
+    return f"{setting}: {_unknown(unknown[1], known)}"
+
+
+def _wrong(what: str) -> str:
+    hint = "; write it in quotes, such as '0.15'" if "`float`" in what and "`str" in what else ""
+    return f"{what[:1].lower()}{what[1:]}{hint}"
+
+
+def _exactly(place: str, tree: Any, unknown: str = "") -> str:
+    """Return the place of an error; where it may be one of several names, the first that has the unknown field."""
+    if ".?" not in place:
+        return place
+    group = place.partition(".")[0]
+    entries = tree.get(group, {}) if isinstance(tree, dict) else {}
+    named = [name for name, one in entries.items() if isinstance(one, dict) and unknown in one] if unknown else []
+    return f"{group}.{named[0]}" if named else place.replace(".?", "")
+
+
+def _unknown(word: str, known: Iterable[str]) -> str:
+    near = nearest(word, known)
+    return f"unknown setting; did you mean {near}?" if near else f"unknown setting; expected one of: {', '.join(known)}"
 
 
 def _check_models(models: Mapping[str, ModelSetting], settings: Settings) -> None:
@@ -219,7 +310,7 @@ def _read_file(path: str | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(f"cannot read the configuration file: {path}: {_reason(error)}") from error
     except yaml.YAMLError as error:
-        raise BadSettings(f"{path} is not valid yaml: {_reason(error)}") from error
+        raise BadSettings(f"{path} is not valid yaml: {yaml_errors.reason(error)}") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -227,16 +318,11 @@ def _read_file(path: str | None) -> dict[str, Any]:
     return tree
 
 
-def _reason(error: OSError | UnicodeDecodeError | yaml.YAMLError) -> str:
+def _reason(error: OSError | UnicodeDecodeError) -> str:
     """Say what is wrong with a file and where, without a word of its text: that may be a provider's key."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8 from byte {error.start} on"
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return "it holds a character that yaml does not allow"
-    said = re.sub(r"'[^'<]{2,}'", "a word", error.problem or "it cannot be read")
-    return f"{said}, line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+    return f"not UTF-8 from byte {error.start} on; save it as UTF-8"
 
 
 def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
@@ -246,7 +332,8 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
             continue
         names = variable[len(PREFIX) :].lower().split("__")
         if names[0] not in fields:
-            continue  # PERTOKEN_CONFIG, PERTOKEN_DATA and what other programs may add
+            _check_variable(variable, value)
+            continue
         if names[0] == "providers" and len(names) > 2:
             names[1] = canonical(names[1])
         node = tree
@@ -256,6 +343,21 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
                 raise BadSettings(f"{variable}: {name} is not a group of settings")
         name = names[-1].replace("_", "-") if names[-2:-1] == ["query"] else names[-1]  # as in api-version
         node[_as_written(name, node)] = value
+
+
+def _check_variable(variable: str, value: str) -> None:
+    """Raise BadSettings for a variable that sets nothing, so that none is misspelt in silence."""
+    word = variable[len(PREFIX) :]
+    if word in _OTHERS or _OF_KUBERNETES.fullmatch(word) or value.startswith("tcp://"):
+        return
+    if word == "PORT":
+        raise BadSettings(f"{variable} sets nothing; the port is set by PORT, or by: pertoken serve --port")
+    known = [*(name.upper() for name in Settings.__struct_fields__), "CONFIG"]
+    head, separator, rest = word.partition("__")
+    near = nearest(head, known)
+    if near is not None:
+        raise BadSettings(f"{variable} sets nothing; did you mean {PREFIX}{near}{separator}{rest}?")
+    raise BadSettings(f"{variable} sets nothing; settings are: {', '.join(Settings.__struct_fields__)}")
 
 
 def _as_written(name: str, node: Mapping[str, Any]) -> str:
@@ -314,8 +416,7 @@ def _fill(name: str, row: KnownProvider | None, written: Any, environ: Mapping[s
         raise BadSettings(f"{where} must be a mapping such as {{base_url: ...}}, not {type(written).__name__}")
     for field in written:
         if field not in ProviderSetting.__struct_fields__:
-            known = ", ".join(ProviderSetting.__struct_fields__)
-            raise BadSettings(f"{where}.{field} is no setting; known: {known}")
+            raise BadSettings(f"{where}.{field}: {_unknown(field, ProviderSetting.__struct_fields__)}")
     said = {field: _choice(f"{where}.{field}", field, value) for field, value in written.items()}
     filled: dict[str, Any] = {}
     if row is not None:
@@ -333,7 +434,9 @@ def _fill(name: str, row: KnownProvider | None, written: Any, environ: Mapping[s
         filled["auth"] = AUTH_OF_WIRE[said.get("wire", "openai")]
     filled.update(said)
     if not filled.get("base_url"):
-        raise BadSettings(f"{where}.base_url is missing{_how_to_reach(row)}")
+        near = nearest(name, registry()) if row is None else None
+        hint = f"; did you mean {near}?" if near else _how_to_reach(row)
+        raise BadSettings(f"{where}.base_url is missing{hint}")
     filled["prices_from"] = _names(f"{where}.prices_from", filled.get("prices_from", ()))
     _check(where, filled)
     filled["api_key"] = _key(said.get("api_key"), key_variables(name), environ)
@@ -346,7 +449,7 @@ def _check(where: str, filled: dict[str, Any]) -> None:
         msgspec.convert(filled, ProviderSetting, strict=False)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$")
-        raise BadSettings(f"{where}{path.partition('[')[0].strip('`')}: {what[:1].lower()}{what[1:]}") from error
+        raise BadSettings(f"{where}{path.partition('[')[0].strip('`')}: {_wrong(what)}") from error
 
 
 def _choice(where: str, field: str, value: Any) -> Any:
@@ -388,8 +491,8 @@ def missing_key(settings: Settings, name: str) -> str | None:
 
 def _key(given: Any, variables: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
     key = None if given is None else str(given)
-    if key is not None and key.startswith("env:"):
-        key = environ.get(key[4:])
+    if key is not None and key.startswith(FROM_ENVIRONMENT):
+        return environ.get(key.removeprefix(FROM_ENVIRONMENT)) or key  # what is not set is told where the key is needed
     if key is None:
         key = next((environ[variable] for variable in variables if environ.get(variable)), None)
     return key
@@ -415,6 +518,8 @@ def _how_to_reach(row: KnownProvider | None) -> str:
 def _not_active(name: str, settings: Settings) -> str:
     row = registry().get(name)
     if row is None:
-        return f"unknown provider {name!r}; known: {', '.join(sorted(settings.providers))}"
+        hint = f"; known: {', '.join(sorted(settings.providers))}"
+        known = {*settings.providers, *registry()}
+        return f"unknown provider {name!r}{meant(name, known) or hint}"
     keys = f"set {row.key_variables[0]} or " if row.key_variables and row.callable else ""
     return f"the provider {name!r} is not active; {keys}configure providers.{name}"

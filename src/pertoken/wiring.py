@@ -32,6 +32,7 @@ from pertoken.services.offers import Offers, Route
 from pertoken.services.world import Drains, World
 from pertoken.settings import (
     ENCRYPTED,
+    FROM_ENVIRONMENT,
     BadSettings,
     Settings,
     credit_folder,
@@ -41,7 +42,7 @@ from pertoken.settings import (
     secret_key_file,
 )
 from pertoken.store import catalog
-from pertoken.store.backend import StoreFailed
+from pertoken.store.backend import NoDatabase, StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import Committer, Owner
 from pertoken.store.credit import CreditLine
@@ -85,10 +86,15 @@ class SystemClock:
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[Database]:
-    """Yield the database, at the newest schema and with a price book in it. Raises StoreFailed."""
+def open_database(settings: Settings, *, make: bool = True) -> Iterator[Database]:
+    """Yield the database, at the newest schema and with a price book in it. Raises StoreFailed.
+
+    Without `make`, NoDatabase where there is none yet.
+    """
     database = Database(settings.database_url, synced=settings.durability == "full")
     try:
+        if not make and (not database.exists() or is_empty(database)):
+            raise NoDatabase(f"there is no database at {database.place}")
         database.migrate()
         fill_price_book(database, settings)
         yield database
@@ -129,6 +135,10 @@ def encrypt_provider_key(settings: Settings, key: str) -> str:
 def provider_key(settings: Settings, name: str) -> str | None:
     """Return the key of a provider as it is sent, None where it has none. Raises BadSettings naming the setting."""
     key = settings.providers[name].api_key
+    if key is not None and key.startswith(FROM_ENVIRONMENT):
+        variable = key.removeprefix(FROM_ENVIRONMENT)
+        message = f"providers.{name}.api_key names the variable {variable}, which is not set"
+        raise BadSettings(f"{message}; set it: export {variable}=..., or correct the name")
     if key is not None and key.startswith(KEY_PREFIX):
         variables = " or ".join(key_variables(name))
         raise BadSettings(
@@ -355,6 +365,12 @@ def is_at_head(database: Database) -> bool:
     with database.read() as connection:
         head = migration_scripts().get_current_head()
         return MigrationContext.configure(connection).get_current_revision() == head
+
+
+def is_empty(database: Database) -> bool:
+    """Tell whether a database has no tables of ours at all. Raises StoreFailed."""
+    with database.read() as connection:
+        return MigrationContext.configure(connection).get_current_revision() is None
 
 
 def migration_scripts() -> ScriptDirectory:

@@ -127,6 +127,8 @@ def list_events(opened: Opened, asked: Asked) -> EventsAnswer:
     filters = ("source", "key", "team", "customer", "user", "provider", "model", "conversation")
     where = {name: getattr(query, name) for name in filters if getattr(query, name) is not None}
     since_us, until_us = read_time(query.since, "since"), read_time(query.until, "until")
+    if since_us is not None and until_us is not None and since_us >= until_us:
+        raise Refused(Problem.INVALID_PARAMETER, "until must be after since", "until")
     before = None if query.cursor is None else read_cursor(query.cursor, (int, int))
     search = Search(where, since_us or 0, FOREVER_US if until_us is None else until_us, before, query.limit + 1)
     found = opened.archive.search_events(search)

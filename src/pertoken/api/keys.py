@@ -10,10 +10,11 @@ from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.core.directory import Key
 from pertoken.core.periods import US_PER_SECOND, format_time
+from pertoken.core.texts import UNSAFE_CLASS
 from pertoken.ports import Opened
-from pertoken.services.keys import NameTaken, create_key, rotate_key
+from pertoken.services.keys import BadKey, NameTaken, create_key, rotate_key
 
-TagValue = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
+TagValue = Annotated[str, msgspec.Meta(max_length=256, pattern=rf"^[^{UNSAFE_CLASS}]*$(?!\n)")]
 
 OVERLAP_S_MAX = 90 * 24 * 3600
 
@@ -95,6 +96,8 @@ def make_key(opened: Opened, asked: Asked) -> NewKeyAnswer:
         raise Refused(
             Problem.NAME_TAKEN, f"a key is called {body.name!r} already; choose another name", "name"
         ) from error
+    except BadKey as error:
+        raise Refused(Problem.INVALID_FIELD, str(error)) from error
     return NewKeyAnswer(secret=made.secret, **msgspec.structs.asdict(_answer(made.key)))
 
 

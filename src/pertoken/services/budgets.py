@@ -1,14 +1,28 @@
 """Setting budgets, and saying how they stand."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from pertoken.core import periods
-from pertoken.core.budgets import STEPS, Axis, Budget, BudgetIndex, CounterKey, Mode, Step, Touch, is_dimension
+from pertoken.core.budgets import (
+    DIMENSIONS,
+    STEPS,
+    Axis,
+    Budget,
+    BudgetIndex,
+    CounterKey,
+    Mode,
+    Step,
+    Touch,
+    is_dimension,
+)
+from pertoken.core.currencies import check_currency
 from pertoken.core.ids import RANDOM_BITS, new_id
-from pertoken.core.money import NotAnAmount, format_amount, parse_amount
+from pertoken.core.money import NotAnAmount, format_amount, parse_price
 from pertoken.core.periods import NotATime, Window, format_time
 from pertoken.core.reporting import CALLS, QUARTER_US, UNCOUNTED, slices
+from pertoken.core.texts import meant, why_no_name
 from pertoken.ports import Administration, Archive, Clock, EventsArchived
 from pertoken.services.explain import budget_fields
 
@@ -19,8 +33,12 @@ class BadBudget(Exception):
     """A budget cannot be as asked."""
 
 
+class NoLimit(BadBudget):
+    """A new budget, or one on another axis, is asked for without its limit."""
+
+
 class Wish(NamedTuple):
-    """A budget as a person states it."""
+    """A budget as a person states it. `changed` completes what a person leaves out by the budget as it is."""
 
     name: str
     limit: str
@@ -33,6 +51,22 @@ class Wish(NamedTuple):
     currency: str = "USD"
     steps: str = ",".join(STEPS)
     warn_percent: int | None = None
+
+
+def changed(old: Budget | None, name: str, named: Mapping[str, Any]) -> Wish:
+    """Return the wish that changes only what is named, of the budget as it is, or of a new one. Raises BadBudget."""
+    if old is None:
+        if "limit" not in named:
+            raise NoLimit(f"there is no budget {name!r} yet, and a new one needs a limit: --limit 100")
+        return Wish(name, **named)
+    if named.get("axis", old.axis) != old.axis and "limit" not in named:
+        raise NoLimit(f"the limit is on {old.axis}; say also the limit on {named['axis']}: --limit 100")
+    limit = format_amount(old.limit, old.currency) if old.axis is Axis.MONEY else str(old.limit)
+    known = Wish(
+        name, limit, old.axis, old.window, dict(old.scope), old.each, old.mode, old.zone, old.currency,
+        ",".join(old.steps) or "refuse", old.warn_percent,
+    )  # fmt: skip
+    return known._replace(**named)
 
 
 def parse_rate(text: str) -> tuple[str, str]:
@@ -72,15 +106,16 @@ def set_budget(administration: Administration, clock: Clock, wish: Wish) -> Budg
 
 def to_budget(wish: Wish, budget_id: str) -> Budget:
     """Return the budget that `wish` describes. Raises BadBudget naming what is wrong."""
-    for dimension in (*wish.scope, *([wish.each] if wish.each else [])):
-        if not is_dimension(dimension):
-            raise BadBudget(
-                f"unknown dimension: {dimension!r}; use key, team, customer, user, model, provider, tag:NAME"
-            )
+    why = _why_no_budget(wish)
+    if why is not None:
+        raise BadBudget(why)
     try:
         axis, window, mode = Axis(wish.axis), Window(wish.window), Mode(wish.mode)
         periods.load_zone(wish.zone)
-    except (ValueError, NotATime) as error:
+        check_currency(wish.currency)
+    except NotATime as error:
+        raise BadBudget(str(error)) from error
+    except ValueError as error:
         raise BadBudget(f"not a budget: {error}") from error
     limit = _limit(wish, axis)
     if wish.warn_percent is not None and not 1 <= wish.warn_percent <= 100:
@@ -89,6 +124,17 @@ def to_budget(wish: Wish, budget_id: str) -> Budget:
         budget_id, wish.name, axis, limit, window, wish.zone, tuple(sorted(wish.scope.items())), wish.each, mode,
         wish.currency, _steps(wish.steps), wish.warn_percent,
     )  # fmt: skip
+
+
+def _why_no_budget(wish: Wish) -> str | None:
+    """Return what is wrong with the name, the scope or `each` of a budget, None when nothing is."""
+    for dimension in (*wish.scope, *([wish.each] if wish.each is not None else [])):
+        if not is_dimension(dimension):
+            near = meant(dimension, DIMENSIONS)
+            use = "use key, team, customer, user, model, provider, conversation, tag:NAME"
+            return f"unknown dimension: {dimension!r}{near or f'; {use}'}"
+    whys = [why_no_name(wish.name), *(why_no_name(value, f"the scope's {name}") for name, value in wish.scope.items())]
+    return next((why for why in whys if why is not None), None)
 
 
 def status(archive: Archive, now_us: int) -> dict[str, Any]:
@@ -155,15 +201,19 @@ def _steps(text: str) -> tuple[Step, ...]:
     return tuple(Step(word) for word in words)
 
 
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,40}", text):
+        raise NotAnAmount(f"write a whole number, such as 100, not {text[:100]!r}")
+    if text.startswith("-"):
+        raise NotAnAmount(f"must not be negative: {text}")
+    return int(text)
+
+
 def _limit(wish: Wish, axis: Axis) -> int:
     try:
-        limit = parse_amount(wish.limit, wish.currency) if axis is Axis.MONEY else int(wish.limit)
+        limit = parse_price(wish.limit, wish.currency) if axis is Axis.MONEY else _count(wish.limit)
     except NotAnAmount as error:
         raise BadBudget(f"not a limit on {axis}: {error}") from error
-    except ValueError as error:
-        raise BadBudget(f"not a limit on {axis}: {wish.limit!r}") from error
-    if limit < 0:
-        raise BadBudget(f"the limit must not be negative: {wish.limit}")
     if axis is not Axis.MONEY and limit > COUNT_MAX:
         raise BadBudget(f"the limit is too large, at most {COUNT_MAX} {axis}: {wish.limit}")
     return limit

@@ -8,6 +8,7 @@ from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import Rates
+from pertoken.core.texts import meant
 
 
 class NoPrices(Exception):
@@ -29,6 +30,8 @@ def show_prices(
             shown |= {row.price_id: row for tier in rates.tiers for row in tier.all_rows()}
         elif any(row.sells for _, row in book.candidates(name, model)):
             reasons.append(rates.reason)
+    if provider is not None and provider not in book.providers:
+        reasons = [f"no price of the provider {provider!r} is known{meant(provider, book.providers)}"]
     if not shown:
         why = "; ".join(reasons[:3]) or f"no price in force for {model!r}"
         raise NoPrices(f"{why}; see: pertoken price history {model}, or pertoken price add")
