@@ -15,7 +15,7 @@ from pertoken.services.call.attempt import attempt
 from pertoken.services.call.claim import outcome_of, replay
 from pertoken.services.call.forward import answer_headers, provider_refusal
 from pertoken.services.call.outrun import Outran
-from pertoken.services.call.refuse import held_headers, refuse, remaining_header, settled_headers
+from pertoken.services.call.refuse import held_headers, refuse, remaining_header, settled_headers, warning_headers
 from pertoken.services.call.relay import Relayed, relay_stream, relay_whole
 from pertoken.services.call.settle import settle
 from pertoken.services.call.understand import Request
@@ -49,6 +49,7 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
         return
 
     known = held_headers(call_id, request.model, holding, changed) + answer_headers(answer.headers)
+    known += warning_headers(request.warnings)
     if request.facts.stream:
         exchange.start(answer.status, known + remaining_header(holding.tightest))
         relayed, holding = await relay_stream(exchange, request, holding, answer, world)

@@ -1,5 +1,7 @@
 """Answering: our own headers, and refusals in the client's own wire format."""
 
+from collections.abc import Sequence
+
 from pertoken.core.errors import Refusal
 from pertoken.core.ledger import Remaining, Settled
 from pertoken.core.money import format_amount
@@ -34,6 +36,11 @@ def held_headers(call_id: str, model: str, holding: Holding, changed: str | None
         percent = (one.held + one.spent) * 100 // one.touch.budget.limit if one.touch.budget.limit else 100
         headers.append((b"x-pertoken-budget-warning", _header_text(f"{one.touch.budget.name} at {percent} %")))
     return headers
+
+
+def warning_headers(warnings: Sequence[str]) -> list[tuple[bytes, bytes]]:
+    """Return what of the request's headers was not taken as it was sent."""
+    return [(b"x-pertoken-warning", _header_text(warning)) for warning in warnings]
 
 
 def settled_headers(settled: Settled) -> list[tuple[bytes, bytes]]:

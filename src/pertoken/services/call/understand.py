@@ -8,7 +8,7 @@ from pertoken.core.errors import Code, Refusal
 from pertoken.core.rates import Rates
 from pertoken.ports import Exchange, Provider
 from pertoken.services.call.choose import choose
-from pertoken.services.call.identify import Caller, attribute
+from pertoken.services.call.identify import Caller, attribute, warn
 from pertoken.services.offers import Offer
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest, Format, RequestFacts
@@ -27,6 +27,7 @@ class Request(NamedTuple):
     asked_model: str  # by the client; that of `facts` is another where a cheaper one took over
     cheaper: str | None = None  # the model name that may take over where a budget has not enough left
     fallbacks: tuple[str, ...] = ()  # the model names that may where the provider fails
+    warnings: tuple[str, ...] = ()  # what of its headers was not taken as it was sent
 
     @property
     def format(self) -> Format:
@@ -83,5 +84,6 @@ def understand(  # noqa: PLR0917 - what a call has
     facts, body, offer = chosen
     attribution = attribute(caller, facts, offer.provider.name)
     route = world.offers.routes.get(asked_model) if instead is None else None
-    others = () if route is None else (route.cheaper, route.fallbacks)
-    return Request(endpoint, facts, body, offer, attribution, now_us, asked_model, *others)
+    cheaper, fallbacks = (None, ()) if route is None else (route.cheaper, route.fallbacks)
+    warnings = warn(caller, attribution)
+    return Request(endpoint, facts, body, offer, attribution, now_us, asked_model, cheaper, fallbacks, warnings)
