@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import Pertoken
+from tests.conftest import MakeDatabase
 from tests.factories import hold, settle
+from tests.postgresql import PostgresServer
 
 from pertoken.cli import doctor
 from pertoken.store.owed import Owed
@@ -132,6 +134,40 @@ def test_a_full_account_is_found(pertoken: Pertoken, tmp_path: Path, port: int) 
 
     assert list(problems(found)) == ["accounts"]
     assert "openai in USD" in str(found)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_server_without_our_tables_is_found(
+    bare: Pertoken, postgresql: PostgresServer, make_database: MakeDatabase, tmp_path: Path, port: int, there: bool
+) -> None:
+    """An empty or a missing database of PostgreSQL is named, with the command that makes it."""
+    url = make_database("postgresql", tmp_path) if there else postgresql.get_uri(database="no_such_database")
+    found = bare.json("doctor", "--db", url, code=1, PORT=str(port), OPENAI_API_KEY="k")
+    (said,) = [check for check in found["checks"] if check["check"] == "database"]
+
+    assert ("empty, no tables" if there else "does not exist") in said["found"]
+    assert said["fix"].startswith("pertoken key create" if there else "createdb no_such_database")
+    assert "there is no database at" in bare("usage", "--db", url, code=1).stderr or not there
+
+
+def test_a_note_is_no_problem(pertoken: Pertoken, port: int) -> None:
+    """A provider without a key is a note: all works, and the exit is 0."""
+    pertoken("key", "create", "app")
+    found = pertoken.json("doctor", OPENAI_API_KEY="k", PORT=str(port))
+    levels = {check["check"]: check["level"] for check in found["checks"]}
+
+    assert (levels["provider openai"], levels["provider anthropic"]) == ("ok", "note")
+    assert {check["level"] for check in found["checks"] if not check["ok"]} == set()
+
+
+def test_a_key_that_names_no_variable_is_found(pertoken: Pertoken, tmp_path: Path, port: int) -> None:
+    """A key that is to be read from a variable which is not set is a problem, though the usual variable is set."""
+    config = tmp_path / "config.yaml"
+    config.write_text("providers: {openai: {api_key: 'env:MISSPELT'}}")
+    pertoken("key", "create", "app")
+    found = pertoken.json("doctor", code=1, OPENAI_API_KEY="k", PORT=str(port), PERTOKEN_CONFIG=str(config))
+
+    assert problems(found)["provider openai"].startswith("export MISSPELT=...")
 
 
 def test_a_damaged_database_is_found(bare: Pertoken, tmp_path: Path, port: int) -> None:

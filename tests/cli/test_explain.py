@@ -52,6 +52,19 @@ def test_a_call_without_price_says_why(pertoken: Pertoken, write_lines: WriteLin
     assert "because  no price known for 'nobody-knows' at acme" in shown
 
 
+def test_the_fix_that_is_named_corrects_what_was_recorded(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """Adding the price alone changes no recorded cost; the second command that is named does."""
+    pertoken("ingest", write_lines({**CALL, "provider": "acme", "model": "nobody-knows"}))
+    said = pertoken("explain", "call-1").stdout.partition("fix: ")[2].splitlines()[0]
+    add, _, rerate = said.partition(", then ")
+    stated = ("--provider", "acme", "--model", "nobody-knows", "--input", "1", "--output", "1", "--from", "2026-01-01")
+    pertoken(*add.removeprefix("pertoken ").split(), *stated)
+
+    assert pertoken.json("explain", "call-1")["cost"] == "0"
+    pertoken(*rerate.removeprefix("pertoken ").split())
+    assert pertoken.json("explain", "call-1")["cost"] == "0.00129"
+
+
 def test_a_provisional_cost_says_where_it_is_from(pertoken: Pertoken, write_lines: WriteLines) -> None:
     """A call in a tier without a price has one line, its provisional amount, and the reason."""
     pertoken("ingest", write_lines({**CALL, "service_tier": "scale"}))

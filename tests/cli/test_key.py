@@ -1,4 +1,6 @@
+import sqlite3
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Pertoken
@@ -61,10 +63,13 @@ def test_without_keys_the_next_command_is_named(pertoken: Pertoken) -> None:
     assert "next: pertoken key create" in pertoken("key", "list").stdout
 
 
-def test_a_key_may_end(pertoken: Pertoken) -> None:
+def test_a_key_may_end(pertoken: Pertoken, tmp_path: Path) -> None:
     """`--expires` takes a span from now or a time; the list says when it ends, and that it has."""
     pertoken("key", "create", "soon", "--expires", "90d")
-    pertoken("key", "create", "past", "--expires", "2020-01-01")
+    pertoken("key", "create", "past", "--expires", "1d")
+    with sqlite3.connect(tmp_path / "pertoken.db") as connection:
+        connection.execute("UPDATE keys SET expires_at_us = 1577836800000000 WHERE name = 'past'")  # 2020-01-01
+    connection.close()
     rows = {row["name"]: row for row in pertoken.json("key", "list")["keys"]}
 
     assert (rows["past"]["expires_at"], rows["past"]["status"]) == ("2020-01-01T00:00:00Z", "expired")

@@ -2,6 +2,7 @@
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
     admin_keys,
@@ -69,8 +70,8 @@ def create(  # noqa: PLR0917 - click passes each option by name
         said = {"id": made.admin.admin_id, "secret": made.secret, "name": name, "role": role}
         print_json({**said, "team": team, "customer": customer})
         return
-    click.echo(f"id      {made.admin.admin_id}\nsecret  {made.secret}")
-    click.echo("the secret is shown only now; send it as a bearer token to /api/v1", err=True)
+    echo(f"id      {made.admin.admin_id}\nsecret  {made.secret}")
+    echo("the secret is shown only now; send it as a bearer token to /api/v1", err=True)
 
 
 @admin.command("list")
@@ -104,4 +105,4 @@ def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"id": found.admin_id, "name": found.name, "revoked": True})
     else:
-        click.echo(f"revoked {found.name} ({found.admin_id})")
+        echo(f"revoked {found.name} ({found.admin_id})")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.provider import STREAM_USAGE, shown_url
 from pertoken.cli.session import Refused, db_option, json_option, load_settings, now_us, one_line, print_json
 from pertoken.cli.tables import counted
@@ -70,7 +71,7 @@ def doctor(port: int, db: str | None, as_json: bool) -> None:
     else:
         for one in findings:
             mark = click.style(f"{one.level:7}", fg=COLORS[one.level])
-            click.echo(f"{mark}  {one.check}: {one.found}" + (f"\n         fix: {one.fix}" if one.fix else ""))
+            echo(f"  {one.check}: {one.found}" + (f"\n         fix: {one.fix}" if one.fix else ""), mark=mark)
     if not all(finding.ok for finding in findings):
         raise SystemExit(1)
 
@@ -105,13 +106,13 @@ def _providers(settings: "Settings") -> Iterator[Finding]:
 
     One key is enough, and a local provider may need none; a provider without a key is a note.
     """
-    from pertoken.settings import ENCRYPTED, key_variables, missing_key  # noqa: PLC0415 - keeps --help fast
+    from pertoken.settings import ENCRYPTED, has_key, key_variables, missing_key  # noqa: PLC0415 - keeps --help fast
 
     for name, provider in settings.providers.items():
         key = "key present, encrypted" if (provider.api_key or "").startswith(ENCRYPTED) else "key present"
         if provider.auth == "none":
             key = "sent without a key"
-        elif not provider.api_key:
+        elif not has_key(provider):
             lacking = missing_key(settings, name)
             wanted = lacking or " or ".join(key_variables(name)) or f"providers.{name}.api_key"
             key = f"no key is set ({wanted}), so calls to it {'are refused' if lacking else 'go without one'}"
@@ -121,17 +122,17 @@ def _providers(settings: "Settings") -> Iterator[Finding]:
             f"abort stops billing: {provider.stops_billing_on_abort}, on hang-up: {provider.on_hangup}"
         )
         problem, fix = _what_is_wrong(name, settings)
-        has_no_key = not provider.api_key and provider.auth != "none"
+        has_no_key = not has_key(provider) and provider.auth != "none"
         if has_no_key and fix is None:
             fix = f"export {(key_variables(name) or ('KEY',))[0]}=..., if you call {name}"
         found = f"{found}; {problem}" if problem else found
         yield Finding(f"provider {name}", not problem, found, fix, note=has_no_key)
-    if not any(one.api_key or one.auth == "none" for one in settings.providers.values()):
+    if not any(has_key(one) or one.auth == "none" for one in settings.providers.values()):
         yield Finding("provider keys", ok=False, found="none is set", fix="export OPENAI_API_KEY=...")
 
 
 def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | None]:
-    from pertoken.settings import BadSettings  # noqa: PLC0415 - keeps --help fast
+    from pertoken.settings import FROM_ENVIRONMENT, BadSettings  # noqa: PLC0415 - keeps --help fast
     from pertoken.upstream.origin import parse_origin  # noqa: PLC0415
     from pertoken.wiring import provider_key  # noqa: PLC0415
 
@@ -146,6 +147,9 @@ def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | N
     try:
         provider_key(settings, name)
     except BadSettings as error:
+        if (provider.api_key or "").startswith(FROM_ENVIRONMENT):
+            problem, _, fix = str(error).partition("; set it: ")
+            return problem, fix
         return str(error), f"pertoken provider encrypt, and write what it prints as providers.{name}.api_key"
     if provider.on_hangup == "cut" and provider.stops_billing_on_abort != "yes":
         charging = "goes on" if provider.stops_billing_on_abort == "no" else "may go on"
@@ -178,7 +182,7 @@ def _store(settings: "Settings") -> Iterator[Finding]:
     from pertoken.store.backend import StoreFailed  # noqa: PLC0415 - keeps --help fast
     from pertoken.store.database import Database  # noqa: PLC0415
 
-    fix = "make the file and its folder writable, or name another: --db sqlite:///PATH"
+    is_file = settings.database_url.startswith("sqlite:")
     try:
         database = Database(settings.database_url)
         if not database.exists():
@@ -186,8 +190,22 @@ def _store(settings: "Settings") -> Iterator[Finding]:
             return
         with contextlib.closing(database):
             yield from _opened(database, settings)
-    except (StoreFailed, ArgumentError) as error:
-        yield Finding("database", ok=False, found=one_line(error), fix=fix)
+    except ArgumentError as error:
+        fix = "name a database: --db sqlite:///PATH or --db postgresql://USER@HOST/NAME"
+        yield Finding("database", ok=False, found=f"not an address: {one_line(error)}", fix=fix)
+    except StoreFailed as error:
+        fix = "make the file and its folder writable, or name another: --db sqlite:///PATH"
+        yield Finding("database", ok=False, found=one_line(error), fix=fix if is_file else _fix_server(error, settings))
+
+
+def _fix_server(error: Exception, settings: "Settings") -> str:
+    """Return what fixes a database on a server that cannot be opened."""
+    from sqlalchemy import make_url  # noqa: PLC0415 - keeps --help fast
+
+    name = make_url(settings.database_url).database or "NAME"
+    if "does not exist" in str(error) and "database" in str(error):
+        return f"createdb {shlex.quote(name)}, or name another: --db postgresql://USER@HOST/NAME"
+    return "start the server, or correct the address: --db postgresql://USER@HOST/NAME; see docs/how-to/postgresql.md"
 
 
 def _no_database_yet(path: Path) -> Finding:
@@ -231,8 +249,11 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
     from pertoken.core.periods import FOREVER_US, US_PER_SECOND  # noqa: PLC0415 - keeps --help fast
     from pertoken.store.archive import Archive  # noqa: PLC0415
     from pertoken.store.bookkeeper import full_accounts  # noqa: PLC0415
-    from pertoken.wiring import is_at_head  # noqa: PLC0415
+    from pertoken.wiring import is_at_head, is_empty  # noqa: PLC0415
 
+    if is_empty(database):
+        yield Finding("database", ok=False, found=f"empty, no tables are made yet: {database.place}", fix=MAKE_A_KEY)
+        return
     if not is_at_head(database):
         yield Finding(
             "database", ok=False, found=f"its tables are of another version: {database.place}", fix=MAKE_A_KEY

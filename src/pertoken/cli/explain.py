@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from pertoken.cli.budget import per
+from pertoken.cli.output import echo
 from pertoken.cli.session import Refused, archive, db_option, json_option, print_json
 from pertoken.cli.tables import amount_text, print_table
 
@@ -47,7 +48,7 @@ def explain(call_id: str, db: str | None, as_json: bool) -> None:
         total = {"unit": "cost, provisional" if found["status"] == "unpriced" else "cost", "amount": found["cost"]}
         print_table("quantity x price / per = amount", columns, rows, total=total)
     elif found["status"] in ("priced", "unpriced"):
-        click.echo(f"cost     {_cost(found)}")
+        echo(f"cost     {_cost(found)}")
     _print_standing(found)
 
 
@@ -55,18 +56,18 @@ def _print_standing(found: dict[str, Any]) -> None:
     """Print what stands beside the cost: the price book's figure, the hold, the budgets, what policy changed."""
     currency, book = found["currency"], found["price_book"]
     if book:
-        click.echo(f"book     {_beside_the_book(found['cost'], book, currency)}")
+        echo(f"book     {_beside_the_book(found['cost'], book, currency)}")
     if found["hold"]:
         hold = found["hold"]
         size = f" for up to {hold['tokens']:,} tokens" if "tokens" in hold else ""
         overrun = f"; overrun {amount_text(hold['overrun'])}" if "overrun" in hold else ""
-        click.echo(f"hold     {amount_text(hold['held'])} {currency}{size}, {hold['state']}{overrun}")
+        echo(f"hold     {amount_text(hold['held'])} {currency}{size}, {hold['state']}{overrun}")
     for one in found["budgets"]:
         unit = currency if one["axis"] == "money" else one["axis"]
         spent, limit, left = (amount_text(one[name]) for name in ("spent", "limit", "remaining"))
-        click.echo(f"budget   {one['name']}: {spent} of {limit} {unit} {per(one['window'])} spent, {left} left")
+        echo(f"budget   {one['name']}: {spent} of {limit} {unit} {per(one['window'])} spent, {left} left")
     for change in found["policy"]:
-        click.echo(f"policy   {change}")
+        echo(f"policy   {change}")
 
 
 def _cost(found: dict[str, Any]) -> str:
@@ -89,23 +90,23 @@ def _beside_the_book(cost: str, book: dict[str, Any], currency: str) -> str:
 
 def _print_archived(files: list[dict[str, Any]]) -> None:
     for one in files:
-        click.echo(f"archived {one['file']} in {one['folder']}")
+        echo(f"archived {one['file']} in {one['folder']}")
     if files:
-        click.echo(f"next: pertoken archive import {files[0]['folder']} --month {files[0]['month']}")
+        echo(f"next: pertoken archive import {files[0]['folder']} --month {files[0]['month']}")
 
 
 def _print_attempt(attempt: dict[str, Any]) -> None:
     if attempt["corrects"]:
         added = f"{amount_text(attempt['cost'])} added to {attempt['corrects']} at {attempt['recorded_at']}"
-        click.echo(f"correct  {added}: {attempt['reason']}")
+        echo(f"correct  {added}: {attempt['reason']}")
         return
     served = f", served as {attempt['model_served']}" if attempt["model_served"] not in (None, attempt["model"]) else ""
-    click.echo(f"call     {attempt['event_id']} at {attempt['at']}")
-    click.echo(f"model    {attempt['provider']} {attempt['model']}{served}")
+    echo(f"call     {attempt['event_id']} at {attempt['at']}")
+    echo(f"model    {attempt['provider']} {attempt['model']}{served}")
     counts = "\n         ".join(f"{unit} {count:,}" for unit, count in attempt["usage"].items())
-    click.echo(f"usage    {attempt['completeness']}, totals with their parts inside:\n         {counts}")
+    echo(f"usage    {attempt['completeness']}, totals with their parts inside:\n         {counts}")
     if attempt["reason"]:
-        click.echo(f"because  {attempt['reason']}")
+        echo(f"because  {attempt['reason']}")
 
 
 def _source(line: dict[str, Any]) -> str:

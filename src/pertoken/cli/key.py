@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
     administration,
@@ -56,11 +57,11 @@ def create(  # noqa: PLR0917 - click passes each option by name
 ) -> None:
     """Make a key. Its secret is shown once, now."""
     from pertoken.services.budgets import BadBudget, Wish, parse_rate, set_budget  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.keys import NameTaken, create_key  # noqa: PLC0415
+    from pertoken.services.keys import BadKey, create_key  # noqa: PLC0415
     from pertoken.wiring import SystemClock  # noqa: PLC0415
 
     clock = SystemClock()
-    hasher = make_hasher(db)
+    hasher = make_hasher(db, make=True)
     expires_at_us = None if expires is None else _moment(expires)
     try:
         limit_and_window = parse_rate(rate) if rate else None
@@ -71,16 +72,18 @@ def create(  # noqa: PLR0917 - click passes each option by name
             )  # fmt: skip
             if limit_and_window is not None:
                 limit, window = limit_and_window
+                if any(one.name == f"key:{name}" for one in admin.budgets()):
+                    raise BadBudget(f"a budget is called 'key:{name}' already; see: pertoken budget status")
                 wish = Wish(f"key:{name}", limit, window=window, scope={"key": made.key.key_id})
                 set_budget(admin, clock, wish)
-    except (NameTaken, BadBudget) as error:
+    except (BadKey, BadBudget) as error:
         raise Refused(str(error)) from error
     if as_json:
         said = {"team": team, "customer": customer, "expires_at": _said(expires_at_us)}
         print_json({"id": made.key.key_id, "secret": made.secret, "name": name, **said})
         return
-    click.echo(f"id      {made.key.key_id}\nsecret  {made.secret}")
-    click.echo("the secret is shown only now; use it where a provider's key would stand", err=True)
+    echo(f"id      {made.key.key_id}\nsecret  {made.secret}")
+    echo("the secret is shown only now; use it where a provider's key would stand", err=True)
 
 
 @key.command("list")
@@ -123,7 +126,7 @@ def list_(db: str | None, as_json: bool) -> None:
 def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None:
     """Give a key a new secret, shown once, now. The key and all that is counted for it stay."""
     from pertoken.core.periods import NotATime, parse_span  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.keys import find_key, rotate_key  # noqa: PLC0415
+    from pertoken.services.keys import BadKey, find_key, rotate_key  # noqa: PLC0415
     from pertoken.wiring import SystemClock  # noqa: PLC0415
 
     try:
@@ -135,13 +138,16 @@ def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None
         found = find_key(admin, id_or_name)
         if found is None or found.revoked_at_us is not None:
             raise Refused(f"no live key {id_or_name!r}; see: pertoken key list")
-        made = rotate_key(admin, SystemClock(), hasher, found, overlap_us)
+        try:
+            made = rotate_key(admin, SystemClock(), hasher, found, overlap_us)
+        except BadKey as error:
+            raise Refused(str(error)) from error
     until = _said(made.key.old_secret_until_us)
     if as_json:
         print_json({"id": made.key.key_id, "secret": made.secret, "name": found.name, "old_secret_until": until})
         return
-    click.echo(f"id      {made.key.key_id}\nsecret  {made.secret}")
-    click.echo(f"the secret is shown only now; the old one is good until {until}", err=True)
+    echo(f"id      {made.key.key_id}\nsecret  {made.secret}")
+    echo(f"the secret is shown only now; the old one is good until {until}", err=True)
 
 
 @key.command()
@@ -159,7 +165,7 @@ def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"id": found.key_id, "name": found.name, "revoked": True})
     else:
-        click.echo(f"revoked {found.name} ({found.key_id})")
+        echo(f"revoked {found.name} ({found.key_id})")
 
 
 def _moment(text: str) -> int:

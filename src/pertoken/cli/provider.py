@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
     administration,
@@ -85,8 +86,8 @@ def encrypt(db: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"api_key": token})
         return
-    click.echo(token)
-    click.echo("write it as providers.NAME.api_key; only this installation's secret key can read it", err=True)
+    echo(token)
+    echo("write it as providers.NAME.api_key; only this installation's secret key can read it", err=True)
 
 
 @provider.command()
@@ -105,7 +106,7 @@ def trust(reset: str | None, db: str | None, as_json: bool) -> None:
         with administration(db) as changes:
             if not changes.reset_trust(name, model):
                 raise Refused(f"no provider contradicted our count of {reset!r}; see: pertoken provider trust")
-        print_json({"name": reset, "reset": True}) if as_json else click.echo(f"our count of {reset} is held again")
+        print_json({"name": reset, "reset": True}) if as_json else echo(f"our count of {reset} is held again")
         return
     with archive(db) as opened:
         doubts = opened.doubts()
@@ -115,7 +116,7 @@ def trust(reset: str | None, db: str | None, as_json: bool) -> None:
     elif rows:
         print_table("counts that providers contradicted", TRUST_COLUMNS, rows)
     else:
-        click.echo("no provider has reported more input than we held for")
+        echo("no provider has reported more input than we held for")
 
 
 def doubt_row(doubt: "Doubt") -> dict[str, Any]:
@@ -164,7 +165,7 @@ def shown_url(base_url: str) -> str:
 
 def _rows(settings: "Settings") -> Iterator[dict[str, Any]]:
     from pertoken.catalogs.providers import registry  # noqa: PLC0415 - keeps --help fast
-    from pertoken.settings import key_variables  # noqa: PLC0415
+    from pertoken.settings import has_key, key_variables  # noqa: PLC0415
 
     for name, active in settings.providers.items():
         known = registry().get(name)
@@ -177,7 +178,7 @@ def _rows(settings: "Settings") -> Iterator[dict[str, Any]]:
             "base_url_example": None,
             "auth": active.auth,
             "key_variables": key_variables(name),
-            "key_found": bool(active.api_key),
+            "key_found": has_key(active),
             "stream_usage": active.stream_usage,
             "stops_billing_on_abort": active.stops_billing_on_abort,
             "on_hangup": active.on_hangup,

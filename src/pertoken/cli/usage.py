@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import archive, db_option, json_option, load_settings, now_us, print_json
 from pertoken.cli.tables import amount_text, counted, print_table, say_empty
 
@@ -96,12 +97,14 @@ def _report(
     days: int = 7,
 ) -> None:
     from pertoken.core.reporting import is_report_dimension  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.texts import meant  # noqa: PLC0415
     from pertoken.services import reports  # noqa: PLC0415
 
     for dimension in by:
         if not is_report_dimension(dimension):
             known = "model, provider, key, team, customer, user, tag:NAME, hour, day, week, month"
-            raise click.BadParameter(f"unknown dimension {dimension!r}; use {known}", param_hint="--by")
+            hint = meant(dimension, known.split(", ")) or f"; use {known}"
+            raise click.BadParameter(f"unknown dimension {dimension!r}{hint}", param_hint="--by")
     chosen, start_us, end_us = chosen_range(since, until, zone, db, days)
     with archive(db) as stored:
         report = reports.usage(stored, start_us, end_us, by, chosen)
@@ -146,7 +149,7 @@ def _print(
     print_table(title, {**columns, **counts, **money}, shown, total=total, caption=caption)
     if one is None:
         for each in totals:
-            click.echo(f"  total {amount_text(each['cost'])} {each['currency']} in {counted(each['calls'], 'call')}")
+            echo(f"  total {amount_text(each['cost'])} {each['currency']} in {counted(each['calls'], 'call')}")
 
 
 def _say_unpriced(unpriced: int, uncharged: int, since: str) -> str:
