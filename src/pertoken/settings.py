@@ -9,7 +9,7 @@ when the environment has its usual key.
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -17,7 +17,7 @@ import msgspec
 import platformdirs
 import yaml
 
-from pertoken.catalogs import yaml_errors
+from pertoken.catalogs import shapes, yaml_errors
 from pertoken.catalogs.providers import (
     AUTH_OF_WIRE,
     Auth,
@@ -225,35 +225,12 @@ def _check_providers(settings: Settings) -> None:
 
 def _shape(error: msgspec.ValidationError, tree: Any) -> str:
     """Say which setting has another shape than it takes, without its value: that may be a secret."""
-    what, _, path = str(error).partition(" - at `")
-    place = path.rstrip("`").removeprefix("$").lstrip(".").replace("[...]", ".?")
-    unknown = re.search(r"unknown field `(.*?)`", what)
+    place, what, unknown = shapes.wrong(error, tree)
     if unknown is None:
         words = f"; write one of: {', '.join(_WORDS[place])}" if place in _WORDS else ""
-        return f"{_exactly(place, tree) or 'configuration'}: {_wrong(what)}{words}"
-    setting = ".".join(part for part in (_exactly(place, tree, unknown[1]), unknown[1]) if part)
+        return f"{place or 'configuration'}: {what}{words}"
     known = _FIELDS.get(place.partition(".")[0], Settings).__struct_fields__
-    return f"{setting}: {_unknown(unknown[1], known)}"
-
-
-def _wrong(what: str) -> str:
-    hint = "; write it in quotes, such as '0.15'" if "`float`" in what and "`str" in what else ""
-    return f"{what[:1].lower()}{what[1:]}{hint}"
-
-
-def _exactly(place: str, tree: Any, unknown: str = "") -> str:
-    """Return the place of an error; where it may be one of several names, the first that has the unknown field."""
-    if ".?" not in place:
-        return place
-    group = place.partition(".")[0]
-    entries = tree.get(group, {}) if isinstance(tree, dict) else {}
-    named = [name for name, one in entries.items() if isinstance(one, dict) and unknown in one] if unknown else []
-    return f"{group}.{named[0]}" if named else place.replace(".?", "")
-
-
-def _unknown(word: str, known: Iterable[str]) -> str:
-    near = nearest(word, known)
-    return f"unknown setting; did you mean {near}?" if near else f"unknown setting; expected one of: {', '.join(known)}"
+    return f"{place}.{unknown}: ".lstrip(".") + shapes.unknown_setting(unknown, known)
 
 
 def _check_models(models: Mapping[str, ModelSetting], settings: Settings) -> None:
@@ -416,7 +393,7 @@ def _fill(name: str, row: KnownProvider | None, written: Any, environ: Mapping[s
         raise BadSettings(f"{where} must be a mapping such as {{base_url: ...}}, not {type(written).__name__}")
     for field in written:
         if field not in ProviderSetting.__struct_fields__:
-            raise BadSettings(f"{where}.{field}: {_unknown(field, ProviderSetting.__struct_fields__)}")
+            raise BadSettings(f"{where}.{field}: {shapes.unknown_setting(field, ProviderSetting.__struct_fields__)}")
     said = {field: _choice(f"{where}.{field}", field, value) for field, value in written.items()}
     filled: dict[str, Any] = {}
     if row is not None:
@@ -449,7 +426,7 @@ def _check(where: str, filled: dict[str, Any]) -> None:
         msgspec.convert(filled, ProviderSetting, strict=False)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$")
-        raise BadSettings(f"{where}{path.partition('[')[0].strip('`')}: {_wrong(what)}") from error
+        raise BadSettings(f"{where}{path.partition('[')[0].strip('`')}: {shapes.said(what)}") from error
 
 
 def _choice(where: str, field: str, value: Any) -> Any:

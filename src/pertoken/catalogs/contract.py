@@ -15,7 +15,6 @@
 `input`, `output`, `cache_read`, `cache_write`, `cache_write_1h`, `reasoning` are per million tokens.
 """
 
-import re
 from collections.abc import Iterator
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
@@ -24,6 +23,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from pertoken.catalogs.shapes import wrong
 from pertoken.catalogs.yaml_errors import reason
 from pertoken.core.conditions import TIME, Conditions, NotACondition, time_window
 from pertoken.core.currencies import check_currency
@@ -145,15 +145,11 @@ def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
 
 
 def _shape(error: msgspec.ValidationError) -> str:
-    """Return what a contract has in another shape, where, and the nearest name of a misspelt one."""
-    said = str(error)
-    unknown = re.search(r"unknown field `(.*?)`", said)
-    if unknown is not None:
-        known = {
-            field.encode_name for one in (Contract, Price, Factor, Tier, Unit) for field in msgspec.structs.fields(one)
-        }
-        return said + meant(unknown[1], known)
-    return f"{said}; write amounts in quotes, such as '0.15'" if "`float`" in said else said
+    """Say what a contract has in another shape, and where, with the nearest name of a misspelt one."""
+    place, what, unknown = wrong(error)
+    fields = [field for one in (Contract, Price, Factor, Tier, Unit) for field in msgspec.structs.fields(one)]
+    near = "" if unknown is None else meant(unknown, {field.encode_name for field in fields})
+    return f"{place}: {what}{near}" if place else f"{what}{near}"
 
 
 def _template(entry: Price | Factor, recorded_at_us: int) -> PriceRow:
