@@ -153,7 +153,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "on_hangup": ("drain", "cut"),
     "output_cap": get_args(OutputCap),
 }
-_WORDS = {"durability": ("full", "relaxed")}
+_WORDS = {"durability": "; write one of: full, relaxed"}
 _BOOLEANS = {"stream_usage", "stops_billing_on_abort"}
 
 
@@ -227,8 +227,7 @@ def _shape(error: msgspec.ValidationError, tree: Any) -> str:
     """Say which setting has another shape than it takes, without its value: that may be a secret."""
     place, what, unknown = shapes.wrong(error, tree)
     if unknown is None:
-        words = f"; write one of: {', '.join(_WORDS[place])}" if place in _WORDS else ""
-        return f"{place or 'configuration'}: {what}{words}"
+        return f"{place or 'configuration'}: {what}{_WORDS.get(place, '')}"
     known = _FIELDS.get(place.partition(".")[0], Settings).__struct_fields__
     return f"{place}.{unknown}: ".lstrip(".") + shapes.unknown_setting(unknown, known)
 
@@ -253,26 +252,27 @@ def default_database() -> Path:
 
 def secret_key_file(settings: Settings) -> Path:
     """Return where the secret key lives when the settings have none: beside a database that is a file."""
-    kind, _, place = settings.database_url.partition(":///")
-    return Path(f"{place}.key") if kind == "sqlite" else _data_folder() / "secret.key"
+    return _beside(settings, ".key", "secret.key")
 
 
 def archive_folder(settings: Settings) -> Path:
     """Return where months are archived when nothing says otherwise: beside a database that is a file."""
-    kind, _, place = settings.database_url.partition(":///")
-    return Path(f"{place}.archive") if kind == "sqlite" else _data_folder() / "archive"
+    return _beside(settings, ".archive", "archive")
 
 
 def credit_folder(settings: Settings) -> Path:
     """Return where what is served on credit is recorded: beside a database that is a file."""
-    kind, _, place = settings.database_url.partition(":///")
-    return Path(f"{place}.credit") if kind == "sqlite" else _data_folder() / "credit"
+    return _beside(settings, ".credit", "credit")
 
 
 def owed_folder(settings: Settings) -> Path:
     """Return where settlements are kept that the books do not have yet: beside a database that is a file."""
+    return _beside(settings, ".owed", "owed")
+
+
+def _beside(settings: Settings, suffix: str, name: str) -> Path:
     kind, _, place = settings.database_url.partition(":///")
-    return Path(f"{place}.owed") if kind == "sqlite" else _data_folder() / "owed"
+    return Path(f"{place}{suffix}") if kind == "sqlite" else _data_folder() / name
 
 
 def _data_folder() -> Path:
@@ -303,12 +303,11 @@ def _reason(error: OSError | UnicodeDecodeError) -> str:
 
 
 def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
-    fields = set(Settings.__struct_fields__)
     for variable, value in environ.items():
         if not variable.startswith(PREFIX):
             continue
         names = variable[len(PREFIX) :].lower().split("__")
-        if names[0] not in fields:
+        if names[0] not in Settings.__struct_fields__:
             _check_variable(variable, value)
             continue
         if names[0] == "providers" and len(names) > 2:
@@ -329,12 +328,11 @@ def _check_variable(variable: str, value: str) -> None:
         return
     if word == "PORT":
         raise BadSettings(f"{variable} sets nothing; the port is set by PORT, or by: pertoken serve --port")
-    known = [*(name.upper() for name in Settings.__struct_fields__), "CONFIG"]
+    known = [*map(str.upper, Settings.__struct_fields__), "CONFIG"]
     head, separator, rest = word.partition("__")
     near = nearest(head, known)
-    if near is not None:
-        raise BadSettings(f"{variable} sets nothing; did you mean {PREFIX}{near}{separator}{rest}?")
-    raise BadSettings(f"{variable} sets nothing; settings are: {', '.join(Settings.__struct_fields__)}")
+    meaning = f"did you mean {PREFIX}{near}{separator}{rest}?" if near else f"settings are: {', '.join(known).lower()}"
+    raise BadSettings(f"{variable} sets nothing; {meaning}")
 
 
 def _as_written(name: str, node: Mapping[str, Any]) -> str:
@@ -411,8 +409,7 @@ def _fill(name: str, row: KnownProvider | None, written: Any, environ: Mapping[s
         filled["auth"] = AUTH_OF_WIRE[said.get("wire", "openai")]
     filled.update(said)
     if not filled.get("base_url"):
-        near = nearest(name, registry()) if row is None else None
-        hint = f"; did you mean {near}?" if near else _how_to_reach(row)
+        hint = f"; did you mean {near}?" if row is None and (near := nearest(name, registry())) else _how_to_reach(row)
         raise BadSettings(f"{where}.base_url is missing{hint}")
     filled["prices_from"] = _names(f"{where}.prices_from", filled.get("prices_from", ()))
     _check(where, filled)
@@ -461,7 +458,7 @@ def missing_key(settings: Settings, name: str) -> str | None:
     Only a provider of the registry at its usual address is known to ask for a key: a server of one's own may need none.
     """
     row, one = registry().get(name), settings.providers[name]
-    if one.api_key or one.auth == "none" or row is None or not row.key_variables or one.base_url != row.base_url:
+    if has_key(one) or one.auth == "none" or row is None or not row.key_variables or one.base_url != row.base_url:
         return None
     return " or ".join((*row.key_variables, f"providers.{name}.api_key"))
 

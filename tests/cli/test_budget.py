@@ -86,6 +86,15 @@ def test_the_status_says_what_a_budget_is_for(pertoken: Pertoken) -> None:
     assert ("day" in line, "team=growth" in line, "soft" in line) == (True, True, True)
 
 
+def test_a_budget_that_counted_nothing_is_shown(pertoken: Pertoken) -> None:
+    """One for each customer stands in the table before any customer spent, and says whom it is for."""
+    pertoken("budget", "set", "b", "--limit", "1", "--each", "customer")
+    (row,) = pertoken.json("budget", "status")["budgets"]
+
+    assert (row["name"], row["each"], row["value"], row["spent"]) == ("b", "customer", None, "0")
+    assert "each customer" in pertoken("budget", "status").stdout
+
+
 def test_a_limit_on_another_axis_is_asked_for(pertoken: Pertoken) -> None:
     """A limit in dollars is not taken for one in requests."""
     pertoken("budget", "set", "b", "--limit", "1")

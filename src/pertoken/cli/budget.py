@@ -106,7 +106,7 @@ def status(db: str | None, as_json: bool) -> None:
     from pertoken.services import budgets  # noqa: PLC0415 - keeps --help fast
 
     with archive(db) as stored:
-        standing = budgets.status(stored, now_us())
+        standing = budgets.status(stored, now_us(), unused=True)
     if as_json:
         print_json(standing)
         return
@@ -173,7 +173,7 @@ def per(window: str) -> str:
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     limit = Decimal(row["limit"])
     percent = int((Decimal(row["spent"]) + Decimal(row["held"])) * 100 / limit) if limit else 100
-    name = f"{row['name']}: {row['value']}" if row["each"] else row["name"]
+    name = f"{row['name']}: {row['value']}" if row["value"] else row["name"]
     unit = row["currency"] or row["axis"]
     used = f"{_bar(percent)} {percent:3}%"
     until = _until(row["window_end"], row["timezone"])

@@ -132,7 +132,7 @@ def _providers(settings: "Settings") -> Iterator[Finding]:
 
 
 def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | None]:
-    from pertoken.settings import FROM_ENVIRONMENT, BadSettings  # noqa: PLC0415 - keeps --help fast
+    from pertoken.settings import ENCRYPTED, FROM_ENVIRONMENT, BadSettings  # noqa: PLC0415 - keeps --help fast
     from pertoken.upstream.origin import parse_origin  # noqa: PLC0415
     from pertoken.wiring import provider_key  # noqa: PLC0415
 
@@ -150,6 +150,8 @@ def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | N
         if (provider.api_key or "").startswith(FROM_ENVIRONMENT):
             problem, _, fix = str(error).partition("; set it: ")
             return problem, fix
+        if not (provider.api_key or "").startswith(ENCRYPTED):
+            return str(error), f"set providers.{name}.api_key to the key that {name} gave you"
         return str(error), f"pertoken provider encrypt, and write what it prints as providers.{name}.api_key"
     if provider.on_hangup == "cut" and provider.stops_billing_on_abort != "yes":
         charging = "goes on" if provider.stops_billing_on_abort == "no" else "may go on"

@@ -137,8 +137,11 @@ def _why_no_budget(wish: Wish) -> str | None:
     return next((why for why in whys if why is not None), None)
 
 
-def status(archive: Archive, now_us: int) -> dict[str, Any]:
-    """Return every budget in its current window: spent, held, remaining, and the open holds behind `held`."""
+def status(archive: Archive, now_us: int, *, unused: bool = False) -> dict[str, Any]:
+    """Return every budget in its current window: spent, held, remaining, and the open holds behind `held`.
+
+    One with `each` has a row for every value that was counted; with `unused`, one without a value where none was yet.
+    """
     budgets = archive.budgets()
     windows = {budget.budget_id: periods.bounds(budget.window, now_us, budget.zone) for budget in budgets}
     counters = archive.counters_in([(budget_id, start_us) for budget_id, (start_us, _) in windows.items()])
@@ -162,7 +165,7 @@ def status(archive: Archive, now_us: int) -> dict[str, Any]:
     for budget in budgets:
         start_us, end_us = windows[budget.budget_id]
         of_budget = [key for key in counters if key.budget_id == budget.budget_id]
-        if budget.each is None and not of_budget:
+        if not of_budget and (unused or budget.each is None):
             of_budget = [CounterKey(budget.budget_id, "", start_us)]
         uncounted = _uncounted(archive, budget, start_us, now_us)
         for key in sorted(of_budget):
