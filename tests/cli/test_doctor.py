@@ -118,7 +118,7 @@ def test_a_line_that_cannot_be_read_is_found(pertoken: Pertoken, tmp_path: Path,
 
     assert said["check"] == "unreadable settlements"
     assert f"{path} cannot be read (2, 3)" in said["found"]
-    assert f"rename the file to host-1.{kind}," in said["mend"]
+    assert f"rename the file to host-1.{kind}," in said["fix"]
     assert "all are in the books" not in str(found)
     path.unlink()
     assert problems(pertoken.json("doctor", **environ)) == {}

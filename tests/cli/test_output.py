@@ -1,4 +1,5 @@
 import logging
+import re
 import sqlite3
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 from tests.bad_inputs import RAW
 from tests.cli.conftest import Pertoken, WriteLines
 
+from pertoken.cli import serve
 from pertoken.cli.serve import JsonLines, OneLine
 
 HOSTILE = "a\x1b[2J\x9b31m\u202eb\u2066"
@@ -66,6 +68,14 @@ def test_no_record_of_the_log_has_them_raw(formatter: logging.Formatter) -> None
     assert RAW.findall(line) == []
     assert "\n" not in line
     assert "\\u202e" in line
+
+
+def test_all_commands_print_by_one_function() -> None:
+    """No command prints by itself: the demo alone does, which prints what it made up."""
+    modules = Path(serve.__file__).parent.glob("*.py")
+    own = {path.name for path in modules if re.search(r"click\.echo\(|\bprint\(", path.read_text())}
+
+    assert own == {"demo.py", "output.py"}
 
 
 def test_a_message_has_them_escaped(pertoken: Pertoken) -> None:

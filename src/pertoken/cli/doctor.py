@@ -310,7 +310,7 @@ def _owed(settings: "Settings") -> Finding:
 
 
 def _unreadable(settings: "Settings") -> Iterator[Finding]:
-    """Tell of the files that were set aside, for lines of them cannot be read."""
+    """Say which files were set aside because some of their lines cannot be read."""
     from pertoken.settings import credit_folder, owed_folder  # noqa: PLC0415 - keeps --help fast
     from pertoken.store import credit, journal, owed  # noqa: PLC0415
 
@@ -319,11 +319,11 @@ def _unreadable(settings: "Settings") -> Iterator[Finding]:
         for path in journal.all_set_aside(folder, kind):
             lines = ", ".join(map(str, read(path)[-1])) or "none, now"
             found = f"lines of {path} cannot be read ({lines}): what they say is not in the books; the others are"
-            mend = (
-                "compare the lines with the log, which has each settlement in full. Mend them or take them out, rename "
+            fix = (
+                "compare the lines with the log, which has each settlement in full. Correct or remove them, rename "
                 f"the file to {path.with_suffix('').name}, and restart pertoken; or move the file away to go on without"
             )
-            yield Finding("unreadable settlements", ok=False, found=found, mend=mend)
+            yield Finding("unreadable settlements", ok=False, found=found, fix=fix)
 
 
 def _accounts(full: list[tuple[str, str]]) -> Finding:
