@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -181,6 +182,8 @@ class Story:
             for team in ("red", "blue", "red"):
                 made = keys.create_key(administration, self._clock, HASHER, f"key-{len(self._secrets)}", team=team)
                 self._secrets.append(made.secret)
+            for team, customer in itertools.product(("red", "blue"), ("acme", "zeta")):
+                administration.share(customer, team)
             wishes = [
                 budgets.Wish("all", str(chance.choice([0.002, 0.02, 1])), window=chance.choice(["total", "minute"])),
                 budgets.Wish("red", "0.01", scope={"team": "red"}, window="day", steps=chance.choice(STEPS)),
@@ -212,7 +215,7 @@ class Story:
         world = World(
             ledger=committer, clock=self._clock, hasher=HASHER, tokenizers=TOKENIZERS, providers=providers,
             offers=Offers(committer, providers, {}, ModelLimits(), RULES.served), rules=RULES, owner=owner.name,
-            drains=Drains(self._chance.choice([1, 100])), hold_ttl_us=owner.ttl_us,
+            drains=Drains(self._chance.choice([1, 100])), hold_ttl_us=owner.ttl_us, census=committer.census,
             retries=self._retries, queue_us=self._chance.choice([0, 0, 1_000_000]),
         )  # fmt: skip
         self._workers.append(Worker(world, committer, {}))

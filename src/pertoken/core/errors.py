@@ -17,6 +17,7 @@ class Code(StrEnum):
     TOO_LARGE = "too_large"
     INVALID_REQUEST = "invalid_request"
     UNKNOWN_KEY = "unknown_key"
+    FORBIDDEN = "forbidden"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     UNKNOWN_MODEL = "unknown_model"
     PRICE_UNKNOWN = "price_unknown"
@@ -36,6 +37,7 @@ STATUS: Mapping[Code, int] = {
     Code.TOO_LARGE: 413,
     Code.INVALID_REQUEST: 400,
     Code.UNKNOWN_KEY: 401,
+    Code.FORBIDDEN: 403,
     Code.IDEMPOTENCY_CONFLICT: 409,
     Code.UNKNOWN_MODEL: 404,
     Code.PRICE_UNKNOWN: 402,

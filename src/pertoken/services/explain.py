@@ -230,6 +230,7 @@ def budget_fields(touch: Touch, held: int, spent: int) -> dict[str, Any]:
         return format_amount(value, budget.currency) if budget.axis is Axis.MONEY else value
 
     return {
+        "id": budget.budget_id,
         "name": budget.name,
         "axis": str(budget.axis),
         "currency": budget.currency if budget.axis is Axis.MONEY else None,
