@@ -28,6 +28,7 @@ from pertoken.catalogs.providers import (
     canonical,
     registry,
 )
+from pertoken.core.census import DEFAULTS
 from pertoken.core.money import NotAnAmount, parse_amount
 
 PREFIX = "PERTOKEN_"
@@ -101,6 +102,11 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue_ms: int = 0  # how long a call waits for room under a limit on requests or concurrent calls
     drain_calls_max: int = 1_000
     connections_max: int = 1_000
+    key_customers_max: int = DEFAULTS.customers  # that calls of one key may name; one more is refused
+    key_users_max: int = DEFAULTS.users  # the rest is folded into `other`
+    key_conversations_max: int = DEFAULTS.conversations  # of one day (UTC)
+    key_tag_values_max: int = DEFAULTS.tag_values
+    key_series_max: int = DEFAULTS.series  # combinations of a customer, a user and tags
 
 
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]

@@ -10,6 +10,7 @@ from typing import Any
 
 from pertoken.catalogs import request_fields
 from pertoken.core.bounds import Limits, family_of
+from pertoken.core.census import Census
 from pertoken.core.directory import Directory, Key
 from pertoken.core.ledger import Event, Held, Looked, OpenHold, Resize, Settle, Settled, Voided
 from pertoken.core.periods import FOREVER_US
@@ -171,7 +172,7 @@ def settled(
     clock: Any = _Clock()
     world = World(
         ledger, clock, HASHER, TOKENIZERS, providers, Offers(ledger, providers, routed, _Sizes(), RULES.served),
-        RULES, "test", Drains(1), hold_ttl_us=10**9,
+        RULES, "test", Drains(1), hold_ttl_us=10**9, census=Census(),
     )  # fmt: skip
     endpoint = routes.find(path.replace(":generate", ":streamGenerate") if stream else path)
     client: Any = _Client(json.dumps(asked).encode())

@@ -48,7 +48,7 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
         await pass_on(exchange, request, answer, call_id)
         return
 
-    known = held_headers(call_id, request.model, holding, changed) + answer_headers(answer.headers)
+    known = held_headers(call_id, request.model, holding, changed, request.folded) + answer_headers(answer.headers)
     if request.facts.stream:
         exchange.start(answer.status, known + remaining_header(holding.tightest))
         relayed, holding = await relay_stream(exchange, request, holding, answer, world)

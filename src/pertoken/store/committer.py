@@ -23,6 +23,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar, cast
 
+from pertoken.core.census import DEFAULTS, Bounds, Census
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Command, Expire, Held, OpenHold, Result, Settle, Settled, Void, Voided
 from pertoken.core.periods import DAY_US
@@ -113,10 +114,12 @@ class Committer:
         *,
         owed: Owed | None = None,
         kept: Kept = Kept(),  # noqa: B008 - a value that does not change
+        bounds: Bounds = DEFAULTS,
     ) -> None:
         self._database = database
         self._kept = kept
-        self._bookkeeper = Bookkeeper(database, now_us, sellers)
+        self.census = Census(bounds)  # whom keys have named
+        self._bookkeeper = Bookkeeper(database, now_us, sellers, self.census)
         self.owner = owner
         self._credit = credit
         self._lease = Lease(database, "housekeeping", owner.name)
