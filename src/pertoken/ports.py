@@ -13,6 +13,7 @@ from pertoken.core.ledger import Command, EndedHold, Event, Hold, Result
 from pertoken.core.periods import format_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import PriceRow
+from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum
 from pertoken.core.trust import Doubt
 from pertoken.wire.format import Content
@@ -400,6 +401,15 @@ class Archive(Protocol):
 
     def ended_hold(self, hold_id: str) -> EndedHold | None:
         """Return one hold that was let go without a charge."""
+
+    def refused_call(self, call_id: str) -> RefusedCall | None:
+        """Return one refused call, while it is one of the last."""
+
+    def refused_calls(self, asked: RefusedSearch) -> list[RefusedCall]:
+        """Return the newest refused calls that fit, of those that are kept."""
+
+    def refused_counts(self, since_us: int, until_us: int) -> dict[RefusedKind, int]:
+        """Return how many calls were refused in the hours that begin in [since, until)."""
 
     def open_holds(self) -> list[Hold]:
         """Return the holds that have not ended."""

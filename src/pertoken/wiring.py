@@ -180,6 +180,7 @@ def make_world(settings: Settings, committer: Committer, client: Client, hasher:
         drains=Drains(limits.drain_calls_max),
         hold_ttl_us=limits.hold_s * 1_000_000,
         census=committer.census,
+        refused=committer.refused,
         retries=limits.retries,
         queue_us=limits.queue_ms * 1_000,
     )

@@ -17,6 +17,7 @@ from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Match, PriceRow, Source
 from pertoken.core.rating import REQUESTS
+from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
 from pertoken.core.units import UNITS
 from pertoken.counting.tokenizers import Tokenizers
@@ -172,7 +173,7 @@ def settled(
     clock: Any = _Clock()
     world = World(
         ledger, clock, HASHER, TOKENIZERS, providers, Offers(ledger, providers, routed, _Sizes(), RULES.served),
-        RULES, "test", Drains(1), hold_ttl_us=10**9, census=Census(),
+        RULES, "test", Drains(1), hold_ttl_us=10**9, census=Census(), refused=RefusedCalls(),
     )  # fmt: skip
     endpoint = routes.find(path.replace(":generate", ":streamGenerate") if stream else path)
     client: Any = _Client(json.dumps(asked).encode())

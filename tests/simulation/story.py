@@ -22,6 +22,7 @@ from pertoken.catalogs.limits import ModelLimits
 from pertoken.core.bounds import family_of
 from pertoken.core.budgets import Attribution
 from pertoken.core.money import MAJOR_MAX
+from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
 from pertoken.core.usage import QUANTITY_MAX
 from pertoken.counting.tokenizers import Tokenizers
@@ -215,7 +216,8 @@ class Story:
         world = World(
             ledger=committer, clock=self._clock, hasher=HASHER, tokenizers=TOKENIZERS, providers=providers,
             offers=Offers(committer, providers, {}, ModelLimits(), RULES.served), rules=RULES, owner=owner.name,
-            drains=Drains(self._chance.choice([1, 100])), hold_ttl_us=owner.ttl_us, census=committer.census,
+            drains=Drains(self._chance.choice([1, 100])), hold_ttl_us=owner.ttl_us,
+            census=committer.census, refused=RefusedCalls(),
             retries=self._retries, queue_us=self._chance.choice([0, 0, 1_000_000]),
         )  # fmt: skip
         self._workers.append(Worker(world, committer, {}))

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
+from pertoken.core.budgets import Attribution
+
 
 class Code(StrEnum):
     """Why a call was refused, in order of precedence."""
@@ -60,6 +62,8 @@ class Refusal(NamedTuple):
     param: str | None = None  # the request field at fault
     retry_after_s: int | None = None  # when asking again can succeed
     may_wait: bool = False  # room may come back soon, and policy lets the call wait for it
+    budget: str | None = None  # the name of the one that decided
+    attribution: Attribution | None = None  # of the call, as far as it was known
 
     @property
     def status(self) -> int:

@@ -225,6 +225,38 @@ ended_holds = sa.Table(
 )
 sa.Index("ix_ended_holds_ended_at_us", ended_holds.c.ended_at_us)
 
+# How many calls were refused, by hour, reason, budget and key: kept as long as holds that ended. Empty: none.
+refused_counts = sa.Table(
+    "refused_counts",
+    metadata,
+    sa.Column("hour_us", Instant, primary_key=True),
+    sa.Column("code", sa.Text, primary_key=True),
+    sa.Column("budget", sa.Text, primary_key=True),  # the name of the one that decided
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("calls", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The last refused calls, whole (core.refusals.WHOLE_MAX of them). They point to no series: they must not make any.
+refused_calls = sa.Table(
+    "refused_calls",
+    metadata,
+    sa.Column("call_id", sa.Text, primary_key=True),
+    sa.Column("at_us", Instant, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("budget", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("team", sa.Text, nullable=False),
+    sa.Column("customer", sa.Text, nullable=False),
+    sa.Column("user_name", sa.Text, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("tags", sa.Text, nullable=False),  # JSON object, names sorted
+    sa.Column("conversation", sa.Text, nullable=False),
+)
+sa.Index("ix_refused_calls_at_us", refused_calls.c.at_us)
+
 # Which process does the work that is to be done once: letting expired holds go, removing what is only kept for a time.
 leases = sa.Table(
     "leases",

@@ -10,6 +10,7 @@ from pertoken.ports import Exchange, StoreUnavailable
 from pertoken.services.call.claim import read_claim
 from pertoken.services.call.hold import Cheaper, Holding, open_hold
 from pertoken.services.call.identify import Caller, identify
+from pertoken.services.call.record import attribution_of
 from pertoken.services.call.understand import Request, understand
 from pertoken.services.world import World
 from pertoken.wire.routes import Endpoint
@@ -57,10 +58,10 @@ async def try_to_admit(  # noqa: PLR0917 - what a call has
             return await _admit_free(exchange, request, world)
         claim = read_claim(caller.shown.headers, caller.key, exchange, endpoint.upstream_path)
         if isinstance(claim, Refusal):
-            return claim
+            return claim._replace(attribution=request.attribution)
         holding = await open_hold(request, hold_id, world, claim)
         if isinstance(holding, Refusal):
-            return holding
+            return holding._replace(attribution=request.attribution)
         if isinstance(holding, Known):
             assert claim is not None
             return Named(claim, holding)
@@ -83,7 +84,7 @@ async def _identify_and_understand(
         if not isinstance(request, Refusal):
             return caller, request
         if request.code is not Code.FORBIDDEN or not await _was_old(world):
-            return request
+            return request._replace(attribution=attribution_of(caller))
 
 
 async def _admit_free(exchange: Exchange, request: Request, world: World) -> tuple[Request, None] | Refusal:

@@ -209,9 +209,10 @@ def explain_refusal(refused: Refused, now_us: int) -> Refusal:
         message = message.replace(" a total ", " in total ")
     queues = Step.QUEUE in budget.steps
     if budget.axis is Axis.MONEY:
-        return Refusal(Code.BUDGET_EXCEEDED, message, may_wait=queues and blocker.held > 0)
+        waits = queues and blocker.held > 0
+        return Refusal(Code.BUDGET_EXCEEDED, message, may_wait=waits, budget=budget.name)
     wait_s = 1 if budget.axis is Axis.CONCURRENT else max(1, -(-(until - now_us) // US_PER_SECOND))
-    return Refusal(Code.RATE_LIMITED, message, retry_after_s=wait_s, may_wait=queues)
+    return Refusal(Code.RATE_LIMITED, message, retry_after_s=wait_s, may_wait=queues, budget=budget.name)
 
 
 async def _shrink(request: Request, bound: Bound, blocker: Remaining, trust: Trust, world: World) -> Bound | None:

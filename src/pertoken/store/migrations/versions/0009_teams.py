@@ -1,4 +1,4 @@
-"""Customers belong to teams, teams may report within an allowance, and names of keys and budgets are a team's own."""
+"""Customers belong to teams, teams report within an allowance, names are a team's own; refused calls are recorded."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +9,7 @@ revision = "0009"
 down_revision = "0008"
 
 NEW = (schema.customer_teams, schema.team_allowances, schema.team_reports)
+REFUSED = (schema.refused_counts, schema.refused_calls)
 # Whoever named a customer may go on: those of several teams, or of a key, are written down; else the first one has it.
 NAMED = (
     "SELECT customer, team FROM series WHERE customer <> '' "
@@ -30,6 +31,9 @@ def upgrade() -> None:
         for table in NEW:
             table.create(connection)
         op.execute(SHARED)
+    for table in REFUSED:
+        if table.name not in tables:
+            table.create(connection)
     inspector = sa.inspect(connection)
     if all(index["name"] != "ix_series_customer" for index in inspector.get_indexes("series")):
         next(one for one in schema.series.indexes if one.name == "ix_series_customer").create(connection)
