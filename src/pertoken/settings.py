@@ -29,6 +29,7 @@ from pertoken.catalogs.providers import (
     canonical,
     registry,
 )
+from pertoken.core.census import DEFAULTS
 from pertoken.core.currencies import NotACurrency, check_currency
 from pertoken.core.money import NotAnAmount, parse_price
 from pertoken.core.periods import NotATime, load_zone
@@ -102,22 +103,23 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_byte_ms: Milliseconds = 600_000
     idle_ms: Milliseconds = 120_000
     total_ms: Milliseconds = 900_000
-    client_idle_ms: Milliseconds = (
-        60_000  # a client that takes nothing of its answer for so long is cut (nginx waits as long)
-    )
+    # A client that takes nothing of its answer for so long is cut (nginx waits as long):
+    client_idle_ms: Milliseconds = 60_000
     credit: str | None = None  # in dollars: what a process may serve while the store is down; None: nothing
     reported_event: str = "100"  # what one reported event may cost, in the currency of its price
-    hold_s: Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 3600)] = (
-        120  # how long a hold outlives the process that made it
-    )
-    retries: Annotated[int, msgspec.Meta(ge=0, le=100)] = (
-        0  # how often a call is sent again whose provider failed before it answered
-    )
-    queue_ms: Annotated[int, msgspec.Meta(ge=0, le=24 * 3600 * 1_000)] = (
-        0  # how long a call waits for room under a limit on requests or concurrent calls
-    )
+    # How long a hold outlives the process that made it:
+    hold_s: Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 3600)] = 120
+    # How often a call is sent again whose provider failed before it answered:
+    retries: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    # How long a call waits for room under a limit on requests or concurrent calls:
+    queue_ms: Annotated[int, msgspec.Meta(ge=0, le=24 * 3600 * 1_000)] = 0
     drain_calls_max: Annotated[int, msgspec.Meta(ge=0, le=2**40)] = 1_000
     connections_max: Size = 1_000
+    key_customers_max: Size = DEFAULTS.customers  # that calls of one key may name; one more is refused
+    key_users_max: Size = DEFAULTS.users  # the rest is folded into `other`
+    key_conversations_max: Size = DEFAULTS.conversations  # of one day (UTC)
+    key_tag_values_max: Size = DEFAULTS.tag_values
+    key_series_max: Size = DEFAULTS.series  # combinations of a customer, a user and tags
 
 
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]

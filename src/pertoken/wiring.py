@@ -19,6 +19,7 @@ from pertoken.api.app import Plane
 from pertoken.catalogs import covers, genai, history, providers, request_fields, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.catalogs.providers import StreamUsage
+from pertoken.core.census import Bounds
 from pertoken.core.ids import KEY_PREFIX
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import DAY_US, FOREVER_US
@@ -188,6 +189,8 @@ def make_world(settings: Settings, committer: Committer, client: Client, hasher:
         owner=committer.owner.name,
         drains=Drains(limits.drain_calls_max),
         hold_ttl_us=limits.hold_s * 1_000_000,
+        census=committer.census,
+        refused=committer.refused,
         retries=limits.retries,
         queue_us=limits.queue_ms * 1_000,
     )
@@ -222,9 +225,23 @@ def start_committer(database: Database, settings: Settings) -> Committer:
     owner = Owner(name, limits.hold_s * 1_000_000, limits.total_ms * 1_000 + limits.queue_ms * 1_000)
     kept = Kept(settings.retention.ended_holds_days * DAY_US, settings.retention.counters_days * DAY_US)
     credit, owed = _credit_line(settings, name), Owed(owed_folder(settings), name)
-    committer = Committer(database, clock.now_us, sellers(settings), owner, credit, owed=owed, kept=kept)
+    committer = Committer(
+        database, clock.now_us, sellers(settings), owner, credit, owed=owed, kept=kept, bounds=make_bounds(settings)
+    )
     committer.start(asyncio.get_running_loop())
     return committer
+
+
+def make_bounds(settings: Settings) -> Bounds:
+    """Return how many customers, users, conversations and tags calls of one key may name."""
+    limits = settings.limits
+    return Bounds(
+        limits.key_customers_max,
+        limits.key_users_max,
+        limits.key_conversations_max,
+        limits.key_tag_values_max,
+        limits.key_series_max,
+    )
 
 
 def _credit_line(settings: Settings, owner: str) -> CreditLine | None:

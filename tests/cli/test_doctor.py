@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Pertoken
+from tests.cli.conftest import Pertoken, WriteLines
 from tests.conftest import MakeDatabase
-from tests.factories import hold, settle
+from tests.factories import event_line, hold, settle
 from tests.postgresql import PostgresServer
 
 from pertoken.cli import doctor
@@ -249,3 +249,18 @@ def test_a_weak_admin_key_is_a_problem(pertoken: Pertoken, port: int, key: str, 
 
     assert list(problems(found)) == (["admin key"] if weak else [])
     assert key not in str(found)
+
+
+def test_keys_that_have_named_as_many_as_they_may(pertoken: Pertoken, write_lines: WriteLines, port: int) -> None:
+    """A bound that is reached is told with the key's name and the setting; it is no problem, for growth is bounded."""
+    key_id = pertoken.json("key", "create", "app")["id"]
+    pertoken("ingest", write_lines(*[event_line(str(n), user=f"u{n}", key=key_id) for n in range(3)]))
+    said = {}
+    for most in ("3", "4"):
+        asked = {"OPENAI_API_KEY": "x", "PORT": str(port), "PERTOKEN_LIMITS__KEY_USERS_MAX": most}
+        [said[most]] = [one for one in pertoken.json("doctor", **asked)["checks"] if one["check"] == "what keys name"]
+
+    assert said["3"]["ok"] is said["4"]["ok"] is True
+    assert said["4"]["found"] == "within its bounds"
+    assert "app 3 users" in said["3"]["found"]
+    assert "limits.key_users_max" in said["3"]["found"]

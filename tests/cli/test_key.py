@@ -100,3 +100,22 @@ def test_a_key_is_rotated(pertoken: Pertoken) -> None:
     pertoken("key", "rotate", "nobody", code=1)
     pertoken("key", "revoke", "app")
     pertoken("key", "rotate", "app", code=1)
+
+
+def test_teams_call_their_keys_as_they_like(pertoken: Pertoken) -> None:
+    """Two teams have a key and its budget of one name; whoever means one of them writes its id."""
+    made = [
+        pertoken.json("key", "create", "app", "--team", team, "--budget", "5/day")["id"] for team in ("red", "blue")
+    ]
+    several = pertoken("key", "revoke", "app", code=1).stderr
+    scoped = pertoken("budget", "set", "b", "--limit", "1", "--scope", "key=app", code=1).stderr
+    both = pertoken("budget", "remove", "key:app", code=1).stderr
+    budgets = pertoken.json("budget", "status")["budgets"]
+
+    assert [one in several for one in made] == [one in scoped for one in made] == [True, True]
+    assert "already" in pertoken("key", "create", "app", "--team", "red", code=1).stderr
+    assert sorted(row["scope"]["key"] for row in budgets) == sorted(made)
+    assert [row["id"] in both for row in budgets] == [True, True]
+    assert pertoken.json("budget", "remove", budgets[0]["id"]) == {"name": "key:app", "removed": True}
+    assert pertoken.json("key", "revoke", made[0])["id"] == made[0]
+    assert pertoken.json("key", "rotate", made[1])["id"] == made[1]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pertoken.cli.key import find
 from pertoken.cli.output import echo
 from pertoken.cli.session import Refused, administration, archive, db_option, json_option, now_us, pairs, print_json
 from pertoken.cli.tables import amount_text, counted, print_table, say_empty
@@ -70,13 +71,12 @@ def set_(  # noqa: PLR0917 - click passes each option by name
     What is not named stays as it is. To widen a scope again, remove the budget and set it anew.
     """
     from pertoken.services.budgets import BadBudget, NoLimit, changed, set_budget  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.keys import find_key  # noqa: PLC0415
     from pertoken.wiring import SystemClock  # noqa: PLC0415
 
     chosen = pairs(scope, "--scope")
     with administration(db) as admin:
         if "key" in chosen:
-            found = find_key(admin, chosen["key"])
+            found = find(admin, chosen["key"])
             if found is None:
                 raise Refused(f"no key {chosen['key']!r}; see: pertoken key list")
             chosen["key"] = found.key_id
@@ -133,15 +133,20 @@ def status(db: str | None, as_json: bool) -> None:
 @json_option
 def remove(name: str, db: str | None, as_json: bool) -> None:
     """Take a budget out of force. What it counted stays on record."""
+    from pertoken.services.budgets import BadBudget, choose_budget  # noqa: PLC0415 - keeps --help fast
+
     with administration(db) as admin:
-        found = next((one for one in admin.budgets() if one.name == name), None)
+        try:
+            found = choose_budget(admin.budgets(), name)
+        except BadBudget as error:
+            raise Refused(str(error)) from error
         if found is None:
             raise Refused(f"no budget {name!r}; see: pertoken budget status")
         admin.remove_budget(found.budget_id, now_us())
     if as_json:
-        print_json({"name": name, "removed": True})
+        print_json({"name": found.name, "removed": True})
     else:
-        echo(f"removed {name}")
+        echo(f"removed {found.name}")
 
 
 def _fields(made: "Budget") -> dict[str, Any]:

@@ -7,7 +7,7 @@ import shlex
 import socket
 import sys
 import zoneinfo
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,6 +20,7 @@ from pertoken.cli.session import Refused, db_option, json_option, load_settings,
 from pertoken.cli.tables import counted
 
 if TYPE_CHECKING:
+    from pertoken.core.census import Full
     from pertoken.core.trust import Doubt
     from pertoken.settings import Settings
     from pertoken.store.database import Database
@@ -28,6 +29,7 @@ PRICES_AGE_MAX = timedelta(days=90)
 CLOCK_AHEAD_US_MAX = 5_000_000  # two machines' clocks may differ this much without harm
 ANSWER_S_MAX = 2.0
 COUNTS_SHOWN = 10
+NAMED_SHOWN = 10
 MAKE_A_KEY = "pertoken key create my-app --budget 5/day"  # makes the database too
 
 
@@ -247,11 +249,24 @@ def _counts(doubts: "Sequence[Doubt]") -> Finding:
     return Finding("token counts", ok=True, found=found, fix=fix, note=True)
 
 
+def _named(full: "Sequence[Full]", names: "Mapping[str, str]") -> Finding:
+    """Tell which keys have named as many users, tags and so on as they may. Nothing is broken: the rest is bounded."""
+    if not full:
+        return Finding("what keys name", ok=True, found="within its bounds")
+    said = [f"{names.get(one.key_id, one.key_id)} {one.named:,} {one.kind.replace('_', ' ')}" for one in full]
+    more = f"; and {len(full) - NAMED_SHOWN} more" if len(full) > NAMED_SHOWN else ""
+    what = "new customers are refused, and the rest is counted as `other`"
+    mend = "; to allow more: limits.key_" + full[0].kind + "_max"
+    found = f"bounds are reached, so {what}: {'; '.join(said[:NAMED_SHOWN])}{more}{mend}"
+    return Finding("what keys name", ok=True, found=found)
+
+
 def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
     from pertoken.core.periods import FOREVER_US, US_PER_SECOND  # noqa: PLC0415 - keeps --help fast
     from pertoken.store.archive import Archive  # noqa: PLC0415
     from pertoken.store.bookkeeper import full_accounts  # noqa: PLC0415
-    from pertoken.wiring import is_at_head, is_empty  # noqa: PLC0415
+    from pertoken.store.census import read_census  # noqa: PLC0415
+    from pertoken.wiring import is_at_head, is_empty, make_bounds  # noqa: PLC0415
 
     if is_empty(database):
         yield Finding("database", ok=False, found=f"empty, no tables are made yet: {database.place}", fix=MAKE_A_KEY)
@@ -273,12 +288,14 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
         archive = Archive(connection)
         rows, keys, doubts = archive.prices(), archive.list_keys(), archive.doubts()
         full = full_accounts(connection)
+        census = read_census(connection, make_bounds(settings), now_us())
         ahead = archive.events_by_time(now_us(), FOREVER_US)
         newest_event_us = max((event.recorded_at_us for event in ahead), default=0)
     newest_us = max((row.recorded_at_us for row in rows), default=0)
     yield _accounts(full)
     yield _prices(len(rows), datetime.fromtimestamp(newest_us // US_PER_SECOND, UTC))
     yield _counts(doubts)
+    yield _named(census.full(), {key.key_id: key.name for key in keys})
     live = sum(key.revoked_at_us is None for key in keys)
     yield Finding("virtual keys", live > 0, f"{live} live" if live else "none is live", None if live else MAKE_A_KEY)
     yield _clock(max(newest_us, newest_event_us))

@@ -39,6 +39,9 @@ def explain(call_id: str, db: str | None, as_json: bool) -> None:
     _print_archived(found["archived"])
     if found["status"] == ARCHIVED:
         return
+    if "refusal" in found:
+        refusal = found["refusal"]
+        click.echo(f"refused  {refusal['code']} at {refusal['at']}: {refusal['message']}")
     for attempt in found["attempts"]:
         _print_attempt(attempt)
     currency = found["currency"]

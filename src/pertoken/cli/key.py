@@ -19,6 +19,7 @@ from pertoken.cli.tables import print_table, say_empty
 
 if TYPE_CHECKING:
     from pertoken.core.directory import Key
+    from pertoken.store.administration import Administration
 
 COLUMNS = {
     "name": "name",
@@ -72,9 +73,11 @@ def create(  # noqa: PLR0917 - click passes each option by name
             )  # fmt: skip
             if limit_and_window is not None:
                 limit, window = limit_and_window
-                if any(one.name == f"key:{name}" for one in admin.budgets()):
+                of_team = {} if team is None else {"team": team}  # so that its name is one among the team's
+                scope = {"key": made.key.key_id, **of_team}
+                if any(one.name == f"key:{name}" and dict(one.scope).get("team") == team for one in admin.budgets()):
                     raise BadBudget(f"a budget is called 'key:{name}' already; see: pertoken budget status")
-                wish = Wish(f"key:{name}", limit, window=window, scope={"key": made.key.key_id})
+                wish = Wish(f"key:{name}", limit, window=window, scope=scope)
                 set_budget(admin, clock, wish)
     except (BadKey, BadBudget) as error:
         raise Refused(str(error)) from error
@@ -126,7 +129,7 @@ def list_(db: str | None, as_json: bool) -> None:
 def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None:
     """Give a key a new secret, shown once, now. The key and all that is counted for it stay."""
     from pertoken.core.periods import NotATime, parse_span  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.keys import BadKey, find_key, rotate_key  # noqa: PLC0415
+    from pertoken.services.keys import BadKey, rotate_key  # noqa: PLC0415
     from pertoken.wiring import SystemClock  # noqa: PLC0415
 
     try:
@@ -135,7 +138,7 @@ def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None
         raise click.BadParameter(str(error), param_hint="--overlap") from error
     hasher = make_hasher(db)
     with administration(db) as admin:
-        found = find_key(admin, id_or_name)
+        found = find(admin, id_or_name)
         if found is None or found.revoked_at_us is not None:
             raise Refused(f"no live key {id_or_name!r}; see: pertoken key list")
         try:
@@ -156,16 +159,24 @@ def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None
 @json_option
 def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
     """Revoke a key by id or name. It is refused from its next call on."""
-    from pertoken.services.keys import find_key  # noqa: PLC0415 - keeps --help fast
-
     with administration(db) as admin:
-        found = find_key(admin, id_or_name)
+        found = find(admin, id_or_name)
         if found is None or not admin.revoke_key(found.key_id, now_us()):
             raise Refused(f"no live key {id_or_name!r}; see: pertoken key list")
     if as_json:
         print_json({"id": found.key_id, "name": found.name, "revoked": True})
     else:
         echo(f"revoked {found.name} ({found.key_id})")
+
+
+def find(admin: "Administration", id_or_name: str) -> "Key | None":
+    """Return a key by its id or its name, None when there is none. Ends the command where teams share the name."""
+    from pertoken.services.keys import SeveralKeys, find_key  # noqa: PLC0415 - keeps --help fast
+
+    try:
+        return find_key(admin, id_or_name)
+    except SeveralKeys as error:
+        raise Refused(str(error)) from error
 
 
 def _moment(text: str) -> int:

@@ -1,7 +1,7 @@
 """Setting budgets, and saying how they stand."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pertoken.core import periods
@@ -78,15 +78,31 @@ def parse_rate(text: str) -> tuple[str, str]:
     return limit, window
 
 
-def set_budget(administration: Administration, clock: Clock, wish: Wish) -> Budget:
+def choose_budget(budgets: Sequence[Budget], id_or_name: str) -> Budget | None:
+    """Return the one of `budgets` that has this id or, alone, this name; None when there is none. Raises BadBudget."""
+    by_id = [one for one in budgets if one.budget_id == id_or_name]
+    found = by_id or [one for one in budgets if one.name == id_or_name]
+    if len(found) > 1:
+        which = ", ".join(f"{one.budget_id} of {one.team or 'no team'}" for one in found)
+        raise BadBudget(f"several budgets are called {id_or_name!r}; write the id of one: {which}")
+    return found[0] if found else None
+
+
+def set_budget(
+    administration: Administration, clock: Clock, wish: Wish, seen: Sequence[Budget] | None = None
+) -> Budget:
     """Store the budget, or change limit, mode and policy of the one that has this name. Raises BadBudget.
+
+    A name is one among the budgets of a team, those whose scope names it: what others of that name are for does not
+    matter, and of `seen`, where it is given, one is changed, never another.
 
     When anything else differs (scope, axis, window, ...) the old budget is taken out of force and a new one, filled
     from the events of its current window, takes its place.
     """
     now_us = clock.now_us()
     budget = to_budget(wish, new_id("budget", now_us, clock.random_bits(RANDOM_BITS)))
-    old = next((one for one in administration.budgets() if one.name == wish.name), None)
+    budgets = administration.budgets() if seen is None else seen
+    old = next((one for one in budgets if (one.name, one.team) == (wish.name, budget.team)), None)
     if old is not None:
         changed = old._replace(
             limit=budget.limit, mode=budget.mode, steps=budget.steps, warn_percent=budget.warn_percent

@@ -11,10 +11,12 @@ from pertoken.core.money import divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import ANOTHER, DEAREST, FREE, HELD, REPORTED, WITHOUT_ROWS, Price, price_of
+from pertoken.core.refusals import RefusedCall
 from pertoken.core.units import CONTAINERS
 from pertoken.ports import Archive, Archived
 
 ARCHIVED = "archived"  # the status of a call whose events are in files alone
+REFUSED = "refused"  # of one that was not made
 
 
 def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
@@ -23,6 +25,9 @@ def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
     ended = archive.ended_hold(call_id)
     hold = ended.hold if ended else archive.open_hold(call_id)
     archived = archive.call_archived(call_id)
+    refused = None if events or hold is not None else archive.refused_call(call_id)
+    if refused is not None:
+        return _refused(refused)
     if not events and hold is None:
         return {"call_id": call_id, "status": ARCHIVED, "archived": _archived(archived)} if archived else None
     prices = {row.price_id: row for row in archive.prices()}
@@ -41,6 +46,25 @@ def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
         "budgets": list(_budgets(archive, events, hold)),
         "policy": [event.changed for event in events if event.changed],
         "archived": _archived(archived),
+    }
+
+
+def _refused(call: RefusedCall) -> dict[str, Any]:
+    """Return what is known of a call that was refused: nothing was held for it, and it cost nothing."""
+    return {
+        "call_id": call.call_id,
+        "cost": "0",
+        "currency": "USD",
+        "status": REFUSED,
+        "refusal": {"code": call.code, "message": call.message, "budget": call.budget, "at": format_time(call.at_us)},
+        "lines": [],
+        "price_book": None,
+        "attempts": [],
+        "attribution": {**call.attribution._asdict(), "tags": dict(call.attribution.tags)},
+        "hold": None,
+        "budgets": [],
+        "policy": [],
+        "archived": [],
     }
 
 
@@ -236,6 +260,7 @@ def budget_fields(touch: Touch, held: int, spent: int) -> dict[str, Any]:
         return format_amount(value, budget.currency) if budget.axis is Axis.MONEY else value
 
     return {
+        "id": budget.budget_id,
         "name": budget.name,
         "axis": str(budget.axis),
         "currency": budget.currency if budget.axis is Axis.MONEY else None,

@@ -1,6 +1,6 @@
 """Making and revoking virtual keys."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from pertoken.core.directory import Key
@@ -22,6 +22,10 @@ class NameTaken(BadKey):
     """A key has this name already, or this id."""
 
 
+class SeveralKeys(Exception):
+    """Keys of several teams have this name."""
+
+
 class NewKey(NamedTuple):
     """A key just made, with its secret: it is shown once and stored nowhere."""
 
@@ -40,14 +44,17 @@ def create_key(
     tags: Mapping[str, str] | None = None,
     expires_at_us: int | None = None,
 ) -> NewKey:
-    """Store a new key and return it with its secret. Raises BadKey."""
+    """Store a new key and return it with its secret; its team may name its customer from then on. Raises BadKey.
+
+    A name is one among the keys of a team, so that nobody learns the names of others.
+    """
     now_us = clock.now_us()
     why = _why_no_key(name, team, customer, tags or {})
     if why is not None:
         raise BadKey(why)
     if expires_at_us is not None and expires_at_us <= now_us:
         raise BadKey("a key must expire in the future, such as in 90d")
-    if any(name in (key.name, key.key_id) for key in administration.list_keys()):
+    if any(name == key.key_id or (name, team) == (key.name, key.team) for key in administration.list_keys()):
         raise NameTaken(f"a key is called {name!r} already; choose another name, see: pertoken key list")
     secret = new_secret(clock.random_bits(SECRET_BITS), SECRET_BITS)
     key = Key(
@@ -62,6 +69,8 @@ def create_key(
         expires_at_us,
     )
     administration.add_key(key)
+    if team is not None and customer is not None:
+        administration.share(customer, team)
     return NewKey(key, secret)
 
 
@@ -95,6 +104,15 @@ def rotate_key(administration: Administration, clock: Clock, hasher: Hasher, key
 
 
 def find_key(administration: Administration, id_or_name: str) -> Key | None:
-    """Return a key by its id or its name, None when there is none."""
-    keys = administration.list_keys()
-    return next((key for key in keys if id_or_name in (key.key_id, key.name)), None)
+    """Return a key by its id or its name, None when there is none. Raises SeveralKeys."""
+    return choose_key(administration.list_keys(), id_or_name)
+
+
+def choose_key(keys: Sequence[Key], id_or_name: str) -> Key | None:
+    """Return the key of `keys` that has this id or, alone, this name; None when there is none. Raises SeveralKeys."""
+    by_id = [key for key in keys if key.key_id == id_or_name]
+    found = by_id or [key for key in keys if key.name == id_or_name]
+    if len(found) > 1:
+        which = ", ".join(f"{key.key_id} of {key.team or 'no team'}" for key in found)
+        raise SeveralKeys(f"several keys are called {id_or_name!r}; write the id of one: {which}")
+    return found[0] if found else None

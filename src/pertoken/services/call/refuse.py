@@ -22,8 +22,10 @@ def refuse(exchange: Exchange, wire_format: Format, refusal: Refusal, call_id: s
     exchange.answer(refusal.status, headers, wire_format.error(refusal))
 
 
-def held_headers(call_id: str, model: str, holding: Holding, changed: str | None) -> list[tuple[bytes, bytes]]:
-    """Return what is known before the answer: call id, model, hold, what was changed."""
+def held_headers(
+    call_id: str, model: str, holding: Holding, changed: str | None, folded: Sequence[str] = ()
+) -> list[tuple[bytes, bytes]]:
+    """Return what is known before the answer: call id, model, hold, what was changed, what is counted as `other`."""
     headers = [
         (b"x-pertoken-call-id", call_id.encode()),
         (b"x-pertoken-model", _header_text(model)),
@@ -32,6 +34,8 @@ def held_headers(call_id: str, model: str, holding: Holding, changed: str | None
     ]
     if changed is not None:
         headers.append((b"x-pertoken-changed", _header_text(changed)))
+    if folded:
+        headers.append((b"x-pertoken-folded", _header_text(", ".join(folded))))
     for one in holding.warned:
         percent = (one.held + one.spent) * 100 // one.touch.budget.limit if one.touch.budget.limit else 100
         headers.append((b"x-pertoken-budget-warning", _header_text(f"{one.touch.budget.name} at {percent} %")))

@@ -7,6 +7,7 @@ from pertoken.core.budgets import Attribution
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.rates import Rates
 from pertoken.ports import Exchange, Provider
+from pertoken.services.call.belong import belong
 from pertoken.services.call.choose import choose
 from pertoken.services.call.identify import Caller, attribute, warn
 from pertoken.services.offers import Offer
@@ -28,6 +29,7 @@ class Request(NamedTuple):
     cheaper: str | None = None  # the model name that may take over where a budget has not enough left
     fallbacks: tuple[str, ...] = ()  # the model names that may where the provider fails
     warnings: tuple[str, ...] = ()  # what of its headers was not taken as it was sent
+    folded: tuple[str, ...] = ()  # what its attribution has as `other`, for the key has named enough
 
     @property
     def format(self) -> Format:
@@ -82,8 +84,12 @@ def understand(  # noqa: PLR0917 - what a call has
     if isinstance(chosen, Refusal):
         return chosen
     facts, body, offer = chosen
-    attribution = attribute(caller, facts, offer.provider.name)
+    named = belong(caller.key, attribute(caller, facts, offer.provider.name), world, now_us)
+    if isinstance(named, Refusal):
+        return named
     route = world.offers.routes.get(asked_model) if instead is None else None
     cheaper, fallbacks = (None, ()) if route is None else (route.cheaper, route.fallbacks)
-    warnings = warn(caller, attribution)
-    return Request(endpoint, facts, body, offer, attribution, now_us, asked_model, cheaper, fallbacks, warnings)
+    return Request(
+        endpoint, facts, body, offer, named.attribution, now_us, asked_model, cheaper, fallbacks,
+        warn(caller, named.attribution), named.folded,
+    )  # fmt: skip
