@@ -41,7 +41,7 @@ def explain(call_id: str, db: str | None, as_json: bool) -> None:
         return
     if "refusal" in found:
         refusal = found["refusal"]
-        click.echo(f"refused  {refusal['code']} at {refusal['at']}: {refusal['message']}")
+        echo(f"refused  {refusal['code']} at {refusal['at']}: {refusal['message']}")
     for attempt in found["attempts"]:
         _print_attempt(attempt)
     currency = found["currency"]
