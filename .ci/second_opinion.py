@@ -32,7 +32,8 @@ MEMBER = "litellm/model_prices_and_context_window_backup.json"
 SHA256 = "8943af58bf9f979c6a4bef815687117ffa341e462a41faed9be17b5c33d3dcc2"
 INSTANTS = ("2026-11-27T12:00:00Z", "2026-11-27T02:00:00Z")  # a weekday, off peak and at peak
 FETCH_S_MAX = 300
-VERDICTS = Path(__file__).with_suffix(".csv")
+ROOT = Path(__file__).resolve().parent.parent
+VERDICTS = Path(__file__).resolve().with_suffix(".csv")
 FETCHED = Path(sys.prefix) / "second-opinion" / f"litellm-{VERSION}.json"
 
 # who makes models and sells them in an API of its own, as rows of LiteLLM's list name it -> our name
@@ -92,12 +93,23 @@ def main() -> int:
     found, verdicts = differences(models), read_verdicts()
     open_, stale = judge(found, verdicts)
     for one in open_:
-        print(f"not decided: {','.join(one)}")
+        print(f"not decided: {_said(one)}")
     for verdict in stale:
-        print(f"no difference any more: {','.join(verdict[:6])}")
+        print(f"no difference any more: {_said(Difference(*verdict[:6]))}")
+    if open_:
+        print(
+            f"decide each: add a line to {VERDICTS.relative_to(ROOT)}, with right (ours, both or open), why and source"
+        )
+    if stale:
+        print(f"delete the lines that differ no more from {VERDICTS.relative_to(ROOT)}")
     compared = f"{len(stated(models)):,} prices of litellm {VERSION} compared"
     print(f"{compared}: {len(found):,} differ, {len(open_):,} of them not decided; {len(stale):,} verdicts are stale")
     return 1 if open_ or stale else 0
+
+
+def _said(one: Difference) -> str:
+    """Return a difference with the name of each field, as the columns of the verdicts are named."""
+    return ", ".join(f"{name}={value or '(none)'}" for name, value in one._asdict().items())
 
 
 def fetch() -> dict[str, Any]:

@@ -69,6 +69,21 @@ def test_an_update_that_brings_a_difference_or_takes_one_away_is_found(
     assert [(one.model, one.unit) for one in stale] == STALE
 
 
+def test_what_is_printed_names_each_field_and_where_to_decide(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An open difference is printed with the names of the columns, and with the file that takes the verdict."""
+    one = script.Difference("openai", "gpt-4o", "input_tokens", "", "2.5", "1")
+    monkeypatch.setattr(script, "fetch", dict)
+    monkeypatch.setattr(script, "differences", lambda _models: [one])
+    monkeypatch.setattr(script, "read_verdicts", list)
+
+    assert script.main() == 1
+    said = capsys.readouterr().out
+    assert "provider=openai, model=gpt-4o, unit=input_tokens, conditions=(none), ours=2.5, theirs=1" in said
+    assert "add a line to .ci/second_opinion.csv" in said
+
+
 def test_verdicts_are_sound(script: ModuleType) -> None:
     """Each is stated once, says which is right, why, by what source, and on which day it was reviewed."""
     verdicts = script.read_verdicts()

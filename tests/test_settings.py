@@ -76,7 +76,7 @@ def test_the_environment_wins(tmp_path: Path) -> None:
         ("providers: {openai: {on_hangup: stop}}", "providers.openai.on_hangup is 'stop'; write one of: drain, cut"),
         ("providers: {openai: {stream_usage: maybe}}", "write one of: option, none, unasked"),
         ("providers: {openai: {auth: basic}}", "write one of: bearer, x-api-key"),
-        ("providers: {openai: {bse_url: x}}", "providers.openai.bse_url is no setting; known: base_url"),
+        ("providers: {openai: {bse_url: x}}", "providers.openai.bse_url: unknown setting; did you mean base_url?"),
         ("providers: {openai: https://x}", "providers.openai must be a mapping"),
         ("providers: {openai: {prices_from: 3}}", "providers.openai.prices_from must be a list of providers"),
         ("providers: [openai]", "providers must be a mapping"),

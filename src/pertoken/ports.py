@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator,
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple, Protocol
 
-from pertoken.core.access import AdminKey
+from pertoken.core.access import AdminKey, Allowance, Reported
 from pertoken.core.bounds import Counted, Family, Limits
 from pertoken.core.budgets import Attribution, Budget, CounterKey
 from pertoken.core.directory import Directory, Key
@@ -13,6 +13,7 @@ from pertoken.core.ledger import Command, EndedHold, Event, Hold, Result
 from pertoken.core.periods import format_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import PriceRow
+from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum
 from pertoken.core.trust import Doubt
 from pertoken.wire.format import Content
@@ -416,6 +417,15 @@ class Archive(Protocol):
     def ended_hold(self, hold_id: str) -> EndedHold | None:
         """Return one hold that was let go without a charge."""
 
+    def refused_call(self, call_id: str) -> RefusedCall | None:
+        """Return one refused call, while it is one of the last."""
+
+    def refused_calls(self, asked: RefusedSearch) -> list[RefusedCall]:
+        """Return the newest refused calls that fit, of those that are kept."""
+
+    def refused_counts(self, since_us: int, until_us: int) -> dict[RefusedKind, int]:
+        """Return how many calls were refused in the hours that begin in [since, until)."""
+
     def open_holds(self) -> list[Hold]:
         """Return the holds that have not ended."""
 
@@ -448,7 +458,7 @@ class Archive(Protocol):
 
 
 class Administration(Protocol):
-    """Changes to keys, budgets and trust in counts, in one transaction."""
+    """Changes to keys, budgets, teams and trust in counts, in one transaction."""
 
     def list_keys(self) -> list[Key]:
         """Return every virtual key, revoked ones too."""
@@ -476,6 +486,36 @@ class Administration(Protocol):
 
     def reset_trust(self, provider: str, model: str) -> bool:
         """Believe the count of a model again as if it was never contradicted; tell whether it was."""
+
+    def owners(self, customer: str) -> frozenset[str]:
+        """Return the teams that may name a customer; the empty text stands for none. Nobody: it is new."""
+
+    def share(self, customer: str, team: str) -> None:
+        """Let a team name a customer, beside those that may already."""
+
+    def unshare(self, customer: str, team: str) -> bool:
+        """Let a team name a customer no more; tell whether it could."""
+
+    def customers_of(self, team: str) -> list[str]:
+        """Return the customers for which it was said that the team may name them."""
+
+    def teams(self) -> list[str]:
+        """Return every team that has a key, an allowance or a customer of its own."""
+
+    def allowance(self, team: str) -> Allowance | None:
+        """Return what a team may report a day, None where it may report nothing."""
+
+    def set_allowance(self, team: str, given: Allowance | None, at_us: int) -> None:
+        """Let a team report so much a day from now on."""
+
+    def reported(self, team: str, day_us: int) -> Reported:
+        """Return what a team has reported on the day (UTC) that begins then."""
+
+    def set_reported(self, team: str, day_us: int, sums: Reported) -> None:
+        """Write what a team has reported on a day."""
+
+    def known_events(self, named: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return those of (source, event id) that are in the books."""
 
 
 class AdminKeys(Protocol):

@@ -17,6 +17,7 @@ import msgspec
 import platformdirs
 import yaml
 
+from pertoken.catalogs import shapes, yaml_errors
 from pertoken.catalogs.providers import (
     AUTH_OF_WIRE,
     Auth,
@@ -28,9 +29,14 @@ from pertoken.catalogs.providers import (
     canonical,
     registry,
 )
-from pertoken.core.money import NotAnAmount, parse_amount
+from pertoken.core.census import DEFAULTS
+from pertoken.core.currencies import NotACurrency, check_currency
+from pertoken.core.money import NotAnAmount, parse_price
+from pertoken.core.periods import NotATime, load_zone
+from pertoken.core.texts import meant, nearest
 
 PREFIX = "PERTOKEN_"
+FROM_ENVIRONMENT = "env:"  # a provider's key that begins so, once loaded, names a variable that is not set
 ENCRYPTED = "encrypted:"  # a provider's key that begins so is opened with the secret key (`wiring.provider_key`)
 SECRET_KEY_CHARACTERS_MIN = 32
 
@@ -84,33 +90,47 @@ class ModelSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fallbacks: tuple[str, ...] = ()
 
 
+Size = Annotated[int, msgspec.Meta(ge=1, le=2**40)]  # of bytes, of calls
+Milliseconds = Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 3600 * 1_000)]
+
+
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes and times that bound one call."""
 
-    body_bytes_max: int = 32 * 1024 * 1024
-    body_values_max: Annotated[int, msgspec.Meta(ge=10_000)] = 250_000  # fields, entries, objects and lists in one body
-    key_bodies_bytes_max: int = 256 * 1024 * 1024  # of one key's calls at hand, in each process
-    bodies_bytes_max: int = 1024 * 1024 * 1024  # of all calls at hand, in each process
-    answer_bytes_max: int = 64 * 1024 * 1024
-    connect_ms: int = 5_000
-    first_byte_ms: int = 600_000
-    idle_ms: int = 120_000
-    total_ms: int = 900_000
-    client_idle_ms: int = 60_000  # a client that takes nothing of its answer for so long is cut (nginx waits as long)
+    body_bytes_max: Size = 32 * 1024 * 1024
+    # Fields, entries, objects and lists in one body:
+    body_values_max: Annotated[int, msgspec.Meta(ge=10_000, le=2**40)] = 250_000
+    key_bodies_bytes_max: Size = 256 * 1024 * 1024  # of one key's calls at hand, in each process
+    bodies_bytes_max: Size = 1024 * 1024 * 1024  # of all calls at hand, in each process
+    answer_bytes_max: Size = 64 * 1024 * 1024
+    connect_ms: Milliseconds = 5_000
+    first_byte_ms: Milliseconds = 600_000
+    idle_ms: Milliseconds = 120_000
+    total_ms: Milliseconds = 900_000
+    # A client that takes nothing of its answer for so long is cut (nginx waits as long):
+    client_idle_ms: Milliseconds = 60_000
     credit: str | None = None  # in dollars: what a process may serve while the store is down; None: nothing
     reported_event: str = "100"  # what one reported event may cost, in the currency of its price
-    hold_s: int = 120  # how long a hold outlives the process that made it
-    retries: int = 0  # how often a call is sent again whose provider failed before it answered
-    queue_ms: int = 0  # how long a call waits for room under a limit on requests or concurrent calls
-    drain_calls_max: int = 1_000
-    connections_max: int = 1_000
+    # How long a hold outlives the process that made it:
+    hold_s: Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 3600)] = 120
+    # How often a call is sent again whose provider failed before it answered:
+    retries: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    # How long a call waits for room under a limit on requests or concurrent calls:
+    queue_ms: Annotated[int, msgspec.Meta(ge=0, le=24 * 3600 * 1_000)] = 0
+    drain_calls_max: Annotated[int, msgspec.Meta(ge=0, le=2**40)] = 1_000
+    connections_max: Size = 1_000
+    key_customers_max: Size = DEFAULTS.customers  # that calls of one key may name; one more is refused
+    key_users_max: Size = DEFAULTS.users  # the rest is folded into `other`
+    key_conversations_max: Size = DEFAULTS.conversations  # of one day (UTC)
+    key_tag_values_max: Size = DEFAULTS.tag_values
+    key_series_max: Size = DEFAULTS.series  # combinations of a customer, a user and tags
 
 
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]
 
 
 class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """For how long is kept what can be asked for, but nothing is derived from."""
+    """How long to keep records that nothing else depends on."""
 
     ended_holds_days: Days = 90  # holds that were voided or expired
     counters_days: Days = 90  # what budgets by the minute and by the hour counted
@@ -139,7 +159,21 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "on_hangup": ("drain", "cut"),
     "output_cap": get_args(OutputCap),
 }
+_WORDS = {"durability": "; write one of: full, relaxed"}
 _BOOLEANS = {"stream_usage", "stops_billing_on_abort"}
+
+
+# Variables that are not settings: of the tests, and those that Kubernetes makes of a service called pertoken.
+_OTHERS = {"CONFIG", "DATA", "API_EXAMPLES"}
+_OF_KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?")
+_FIELDS: Mapping[str, type[msgspec.Struct]] = {
+    "limits": LimitSettings, "retention": RetentionSettings, "providers": ProviderSetting, "models": ModelSetting
+}  # fmt: skip
+
+
+def has_key(provider: ProviderSetting) -> bool:
+    """Tell whether there is a key to send: one that names a variable which is not set is none."""
+    return bool(provider.api_key) and not (provider.api_key or "").startswith(FROM_ENVIRONMENT)
 
 
 def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> Settings:
@@ -152,7 +186,7 @@ def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> S
     try:
         settings = msgspec.convert(tree, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise BadSettings(f"configuration: {error}") from error
+        raise BadSettings(_shape(error, tree)) from error
     models = {
         name: msgspec.structs.replace(one, provider=canonical(one.provider)) for name, one in settings.models.items()
     }
@@ -160,12 +194,48 @@ def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> S
     if settings.secret_key is not None and len(settings.secret_key) < SECRET_KEY_CHARACTERS_MIN:
         raise BadSettings(f"secret_key is too short: it takes at least {SECRET_KEY_CHARACTERS_MIN} characters")
     for name in ("credit", "reported_event"):
-        try:
-            parse_amount(getattr(settings.limits, name) or "0", "USD")
-        except NotAnAmount as error:
-            raise BadSettings(f"limits.{name} is not an amount: {error}") from error
+        _check_amount(f"limits.{name}", getattr(settings.limits, name) or "0", "USD")
+    try:
+        load_zone(settings.timezone)
+    except NotATime as error:
+        raise BadSettings(f"timezone: {error}") from error
+    _check_providers(settings)
     database_url = settings.database_url or f"sqlite:///{default_database()}"
     return msgspec.structs.replace(settings, models=models, database_url=database_url)
+
+
+def _check_amount(where: str, text: str, currency: str) -> None:
+    try:
+        parse_price(text, currency)
+    except NotAnAmount as error:
+        raise BadSettings(f"{where}: {error}") from error
+
+
+def _check_providers(settings: Settings) -> None:
+    """Raise BadSettings naming the price that is none, or the provider that nobody knows."""
+    for name, provider in settings.providers.items():
+        for model, price in provider.prices.items():
+            where = f"providers.{name}.prices.{model}"
+            try:
+                check_currency(price.currency)
+            except NotACurrency as error:
+                raise BadSettings(f"{where}.currency: {error}") from error
+            for field in ("input", "output", "cache_read", "cache_write"):
+                _check_amount(f"{where}.{field}", getattr(price, field) or "0", price.currency)
+        for other in provider.prices_from:
+            known = {*registry(), *settings.providers}
+            near = nearest(other, known)
+            if other not in known and near is not None:  # price lists know sellers that are not called
+                raise BadSettings(f"providers.{name}.prices_from: unknown provider {other!r}; did you mean {near!r}?")
+
+
+def _shape(error: msgspec.ValidationError, tree: Any) -> str:
+    """Say which setting has another shape than it takes, without its value: that may be a secret."""
+    place, what, unknown = shapes.wrong(error, tree)
+    if unknown is None:
+        return f"{place or 'configuration'}: {what}{_WORDS.get(place, '')}"
+    known = _FIELDS.get(place.partition(".")[0], Settings).__struct_fields__
+    return f"{place}.{unknown}: ".lstrip(".") + shapes.unknown_setting(unknown, known)
 
 
 def _check_models(models: Mapping[str, ModelSetting], settings: Settings) -> None:
@@ -188,26 +258,27 @@ def default_database() -> Path:
 
 def secret_key_file(settings: Settings) -> Path:
     """Return where the secret key lives when the settings have none: beside a database that is a file."""
-    kind, _, place = settings.database_url.partition(":///")
-    return Path(f"{place}.key") if kind == "sqlite" else _data_folder() / "secret.key"
+    return _beside(settings, ".key", "secret.key")
 
 
 def archive_folder(settings: Settings) -> Path:
     """Return where months are archived when nothing says otherwise: beside a database that is a file."""
-    kind, _, place = settings.database_url.partition(":///")
-    return Path(f"{place}.archive") if kind == "sqlite" else _data_folder() / "archive"
+    return _beside(settings, ".archive", "archive")
 
 
 def credit_folder(settings: Settings) -> Path:
     """Return where what is served on credit is recorded: beside a database that is a file."""
-    kind, _, place = settings.database_url.partition(":///")
-    return Path(f"{place}.credit") if kind == "sqlite" else _data_folder() / "credit"
+    return _beside(settings, ".credit", "credit")
 
 
 def owed_folder(settings: Settings) -> Path:
     """Return where settlements are kept that the books do not have yet: beside a database that is a file."""
+    return _beside(settings, ".owed", "owed")
+
+
+def _beside(settings: Settings, suffix: str, name: str) -> Path:
     kind, _, place = settings.database_url.partition(":///")
-    return Path(f"{place}.owed") if kind == "sqlite" else _data_folder() / "owed"
+    return Path(f"{place}{suffix}") if kind == "sqlite" else _data_folder() / name
 
 
 def _data_folder() -> Path:
@@ -222,7 +293,7 @@ def _read_file(path: str | None) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(f"cannot read the configuration file: {path}: {_reason(error)}") from error
     except yaml.YAMLError as error:
-        raise BadSettings(f"{path} is not valid yaml: {_reason(error)}") from error
+        raise BadSettings(f"{path} is not valid yaml: {yaml_errors.reason(error)}") from error
     if tree is None:
         return {}
     if not isinstance(tree, dict):
@@ -230,26 +301,21 @@ def _read_file(path: str | None) -> dict[str, Any]:
     return tree
 
 
-def _reason(error: OSError | UnicodeDecodeError | yaml.YAMLError) -> str:
+def _reason(error: OSError | UnicodeDecodeError) -> str:
     """Say what is wrong with a file and where, without a word of its text: that may be a provider's key."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
-    if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8 from byte {error.start} on"
-    if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
-        return "it holds a character that yaml does not allow"
-    said = re.sub(r"'[^'<]{2,}'", "a word", error.problem or "it cannot be read")
-    return f"{said}, line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}"
+    return f"not UTF-8 from byte {error.start} on; save it as UTF-8"
 
 
 def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
-    fields = set(Settings.__struct_fields__)
     for variable, value in environ.items():
         if not variable.startswith(PREFIX):
             continue
         names = variable[len(PREFIX) :].lower().split("__")
-        if names[0] not in fields:
-            continue  # PERTOKEN_CONFIG, PERTOKEN_DATA and what other programs may add
+        if names[0] not in Settings.__struct_fields__:
+            _check_variable(variable, value)
+            continue
         if names[0] == "providers" and len(names) > 2:
             names[1] = canonical(names[1])
         node = tree
@@ -259,6 +325,20 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
                 raise BadSettings(f"{variable}: {name} is not a group of settings")
         name = names[-1].replace("_", "-") if names[-2:-1] == ["query"] else names[-1]  # as in api-version
         node[_as_written(name, node)] = value
+
+
+def _check_variable(variable: str, value: str) -> None:
+    """Raise BadSettings for a variable that sets nothing, so that none is misspelt in silence."""
+    word = variable[len(PREFIX) :]
+    if word in _OTHERS or _OF_KUBERNETES.fullmatch(word) or value.startswith("tcp://"):
+        return
+    if word == "PORT":
+        raise BadSettings(f"{variable} sets nothing; the port is set by PORT, or by: pertoken serve --port")
+    known = [*map(str.upper, Settings.__struct_fields__), "CONFIG"]
+    head, separator, rest = word.partition("__")
+    near = nearest(head, known)
+    meaning = f"did you mean {PREFIX}{near}{separator}{rest}?" if near else f"settings are: {', '.join(known).lower()}"
+    raise BadSettings(f"{variable} sets nothing; {meaning}")
 
 
 def _as_written(name: str, node: Mapping[str, Any]) -> str:
@@ -317,8 +397,7 @@ def _fill(name: str, row: KnownProvider | None, written: Any, environ: Mapping[s
         raise BadSettings(f"{where} must be a mapping such as {{base_url: ...}}, not {type(written).__name__}")
     for field in written:
         if field not in ProviderSetting.__struct_fields__:
-            known = ", ".join(ProviderSetting.__struct_fields__)
-            raise BadSettings(f"{where}.{field} is no setting; known: {known}")
+            raise BadSettings(f"{where}.{field}: {shapes.unknown_setting(field, ProviderSetting.__struct_fields__)}")
     said = {field: _choice(f"{where}.{field}", field, value) for field, value in written.items()}
     filled: dict[str, Any] = {}
     if row is not None:
@@ -336,7 +415,8 @@ def _fill(name: str, row: KnownProvider | None, written: Any, environ: Mapping[s
         filled["auth"] = AUTH_OF_WIRE[said.get("wire", "openai")]
     filled.update(said)
     if not filled.get("base_url"):
-        raise BadSettings(f"{where}.base_url is missing{_how_to_reach(row)}")
+        hint = f"; did you mean {near}?" if row is None and (near := nearest(name, registry())) else _how_to_reach(row)
+        raise BadSettings(f"{where}.base_url is missing{hint}")
     filled["prices_from"] = _names(f"{where}.prices_from", filled.get("prices_from", ()))
     _check(where, filled)
     filled["api_key"] = _key(said.get("api_key"), key_variables(name), environ)
@@ -349,7 +429,7 @@ def _check(where: str, filled: dict[str, Any]) -> None:
         msgspec.convert(filled, ProviderSetting, strict=False)
     except msgspec.ValidationError as error:
         what, _, path = str(error).partition(" - at `$")
-        raise BadSettings(f"{where}{path.partition('[')[0].strip('`')}: {what[:1].lower()}{what[1:]}") from error
+        raise BadSettings(f"{where}{path.partition('[')[0].strip('`')}: {shapes.said(what)}") from error
 
 
 def _choice(where: str, field: str, value: Any) -> Any:
@@ -384,15 +464,15 @@ def missing_key(settings: Settings, name: str) -> str | None:
     Only a provider of the registry at its usual address is known to ask for a key: a server of one's own may need none.
     """
     row, one = registry().get(name), settings.providers[name]
-    if one.api_key or one.auth == "none" or row is None or not row.key_variables or one.base_url != row.base_url:
+    if has_key(one) or one.auth == "none" or row is None or not row.key_variables or one.base_url != row.base_url:
         return None
     return " or ".join((*row.key_variables, f"providers.{name}.api_key"))
 
 
 def _key(given: Any, variables: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
     key = None if given is None else str(given)
-    if key is not None and key.startswith("env:"):
-        key = environ.get(key[4:])
+    if key is not None and key.startswith(FROM_ENVIRONMENT):
+        return environ.get(key.removeprefix(FROM_ENVIRONMENT)) or key  # what is not set is told where the key is needed
     if key is None:
         key = next((environ[variable] for variable in variables if environ.get(variable)), None)
     return key
@@ -418,6 +498,8 @@ def _how_to_reach(row: KnownProvider | None) -> str:
 def _not_active(name: str, settings: Settings) -> str:
     row = registry().get(name)
     if row is None:
-        return f"unknown provider {name!r}; known: {', '.join(sorted(settings.providers))}"
+        hint = f"; known: {', '.join(sorted(settings.providers))}"
+        known = {*settings.providers, *registry()}
+        return f"unknown provider {name!r}{meant(name, known) or hint}"
     keys = f"set {row.key_variables[0]} or " if row.key_variables and row.callable else ""
     return f"the provider {name!r} is not active; {keys}configure providers.{name}"

@@ -19,6 +19,7 @@ from pertoken.api.app import Plane
 from pertoken.catalogs import covers, genai, history, providers, request_fields, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.catalogs.providers import StreamUsage
+from pertoken.core.census import Bounds
 from pertoken.core.ids import KEY_PREFIX
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import DAY_US, FOREVER_US
@@ -32,6 +33,7 @@ from pertoken.services.offers import Offers, Route
 from pertoken.services.world import Drains, World
 from pertoken.settings import (
     ENCRYPTED,
+    FROM_ENVIRONMENT,
     BadSettings,
     Settings,
     credit_folder,
@@ -41,7 +43,7 @@ from pertoken.settings import (
     secret_key_file,
 )
 from pertoken.store import catalog
-from pertoken.store.backend import StoreFailed
+from pertoken.store.backend import NoDatabase, StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import Committer, Owner
 from pertoken.store.credit import CreditLine
@@ -85,10 +87,15 @@ class SystemClock:
 
 
 @contextmanager
-def open_database(settings: Settings) -> Iterator[Database]:
-    """Yield the database, at the newest schema and with a price book in it. Raises StoreFailed."""
+def open_database(settings: Settings, *, make: bool = True) -> Iterator[Database]:
+    """Yield the database, at the newest schema and with a price book in it. Raises StoreFailed.
+
+    Without `make`, NoDatabase where there is none yet.
+    """
     database = Database(settings.database_url, synced=settings.durability == "full")
     try:
+        if not make and (not database.exists() or is_empty(database)):
+            raise NoDatabase(f"there is no database at {database.place}")
         database.migrate()
         fill_price_book(database, settings)
         yield database
@@ -129,6 +136,10 @@ def encrypt_provider_key(settings: Settings, key: str) -> str:
 def provider_key(settings: Settings, name: str) -> str | None:
     """Return the key of a provider as it is sent, None where it has none. Raises BadSettings naming the setting."""
     key = settings.providers[name].api_key
+    if key is not None and key.startswith(FROM_ENVIRONMENT):
+        variable = key.removeprefix(FROM_ENVIRONMENT)
+        message = f"providers.{name}.api_key names the variable {variable}, which is not set"
+        raise BadSettings(f"{message}; set it: export {variable}=..., or correct the name")
     if key is not None and key.startswith(KEY_PREFIX):
         variables = " or ".join(key_variables(name))
         raise BadSettings(
@@ -178,6 +189,8 @@ def make_world(settings: Settings, committer: Committer, client: Client, hasher:
         owner=committer.owner.name,
         drains=Drains(limits.drain_calls_max),
         hold_ttl_us=limits.hold_s * 1_000_000,
+        census=committer.census,
+        refused=committer.refused,
         retries=limits.retries,
         queue_us=limits.queue_ms * 1_000,
     )
@@ -212,9 +225,23 @@ def start_committer(database: Database, settings: Settings) -> Committer:
     owner = Owner(name, limits.hold_s * 1_000_000, limits.total_ms * 1_000 + limits.queue_ms * 1_000)
     kept = Kept(settings.retention.ended_holds_days * DAY_US, settings.retention.counters_days * DAY_US)
     credit, owed = _credit_line(settings, name), Owed(owed_folder(settings), name)
-    committer = Committer(database, clock.now_us, sellers(settings), owner, credit, owed=owed, kept=kept)
+    committer = Committer(
+        database, clock.now_us, sellers(settings), owner, credit, owed=owed, kept=kept, bounds=make_bounds(settings)
+    )
     committer.start(asyncio.get_running_loop())
     return committer
+
+
+def make_bounds(settings: Settings) -> Bounds:
+    """Return how many customers, users, conversations and tags calls of one key may name."""
+    limits = settings.limits
+    return Bounds(
+        limits.key_customers_max,
+        limits.key_users_max,
+        limits.key_conversations_max,
+        limits.key_tag_values_max,
+        limits.key_series_max,
+    )
 
 
 def _credit_line(settings: Settings, owner: str) -> CreditLine | None:
@@ -355,6 +382,12 @@ def is_at_head(database: Database) -> bool:
     with database.read() as connection:
         head = migration_scripts().get_current_head()
         return MigrationContext.configure(connection).get_current_revision() == head
+
+
+def is_empty(database: Database) -> bool:
+    """Tell whether a database has no tables of ours at all. Raises StoreFailed."""
+    with database.read() as connection:
+        return MigrationContext.configure(connection).get_current_revision() is None
 
 
 def migration_scripts() -> ScriptDirectory:

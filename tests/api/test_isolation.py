@@ -170,9 +170,11 @@ def test_a_team_owner_changes_nothing_of_another_team(api: Api, sides: tuple[Sid
 
     assert mine.owner("DELETE", f"/api/v1/keys/{other.key_id}").status == 404
     assert mine.owner("POST", "/api/v1/keys", {"name": fresh("key"), "team": other.mark}).status == 403
-    assert mine.owner("PUT", f"/api/v1/budgets/team-{other.mark}", {"limit": "1"}).status == 409
+    assert mine.owner("PUT", f"/api/v1/budgets/team-{other.mark}", {"limit": "1"}).json["scope"] == {"team": mine.mark}
+    assert mine.owner("DELETE", f"/api/v1/budgets/team-{other.mark}").status == 200
     assert mine.owner("PUT", f"/api/v1/budgets/{fresh('b')}", budget).status == 403
     assert mine.owner("DELETE", f"/api/v1/budgets/team-{other.mark}").status == 404
+    api("PUT", f"/api/v1/teams/{mine.mark}", {"reports": {"money": "5"}})
     assert mine.owner("POST", "/api/v1/events", event(team=other.mark)).status == 403
     assert mine.owner("POST", "/api/v1/events", event(key=other.key_id)).status == 403
     many = mine.owner("POST", "/api/v1/events", [event(team=other.mark), event(key=other.key_id)]).json
@@ -186,6 +188,7 @@ def test_what_a_team_owner_makes_is_its_teams(api: Api) -> None:
     team = fresh("team")
     owner = api.as_role(Role.TEAM_OWNER, team)
     name, reported = fresh("budget"), event()
+    api("PUT", f"/api/v1/teams/{team}", {"reports": {"money": "5"}})
 
     assert owner("POST", "/api/v1/keys", {"name": fresh("key")}).json["team"] == team
     assert owner("PUT", f"/api/v1/budgets/{name}", {"limit": "5"}).json["scope"] == {"team": team}
@@ -200,6 +203,7 @@ def test_ids_of_others_are_neither_learnt_nor_taken(api: Api) -> None:
     """What a team owner reports has a source of its own: it meets no other event, and no other event meets it."""
     team, theirs, later = fresh("team"), event(team=fresh("team")), event(team=fresh("team"))
     owner = api.as_role(Role.TEAM_OWNER, team)
+    api("PUT", f"/api/v1/teams/{team}", {"reports": {"money": "5"}})
     api("POST", "/api/v1/events", theirs)
 
     for reported in (event(id=theirs["id"]), event(id=later["id"])):

@@ -33,3 +33,30 @@ def test_an_admin_key_that_cannot_be(pertoken: Pertoken) -> None:
 def test_an_empty_list_says_the_next_step(pertoken: Pertoken) -> None:
     """Without any admin key the list says how to make one."""
     assert "pertoken admin create" in pertoken("admin", "list").output
+
+
+def test_a_team_is_told_what_it_may_do(pertoken: Pertoken) -> None:
+    """Allowance and customers are set, shown, changed one by one and taken back."""
+    nothing = pertoken.json("admin", "team", "growth")
+    pertoken("key", "create", "app", "--team", "growth", "--customer", "acme")
+    allowed = pertoken.json("admin", "team", "growth", "--reports", "5", "--events", "10", "--customer", "zeta")
+    kept = pertoken.json("admin", "team", "growth", "--without", "acme")
+    shown = pertoken("admin", "team", "growth").stdout
+
+    assert nothing == {"name": "growth", "reports": None, "customers": []}
+    assert allowed["customers"] == ["acme", "zeta"]
+    today = {"money": "0", "events": 0, "tokens": 0}
+    limits = {"money": "5", "currency": "USD", "events": 10, "tokens": 10_000_000}
+    assert allowed["reports"] == {**limits, "reported_today": today}
+    assert kept == {**allowed, "customers": ["zeta"]}
+    assert "5 USD, 10 events, 10,000,000 tokens a day" in shown
+    assert pertoken.json("admin", "team", "growth", "--no-reports")["reports"] is None
+    assert "nothing" in pertoken("admin", "team", "growth").stdout
+
+
+def test_a_team_that_cannot_be_told_so(pertoken: Pertoken) -> None:
+    """Options that contradict each other, and an amount that is none, are refused in one line."""
+    pertoken("admin", "team", "growth", "--reports", "5", "--no-reports", code=2)
+    pertoken("admin", "team", "growth", "--events", "5", code=2)
+    assert "not an amount" in pertoken("admin", "team", "growth", "--reports", "much", code=1).stderr
+    assert pertoken.json("admin", "team", "growth")["reports"] is None

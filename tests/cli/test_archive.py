@@ -101,6 +101,8 @@ def test_another_installation_takes_it_in(house: Pertoken, bare: Pertoken, tmp_p
     explained = house.json("explain", "x")
     house("archive", "--before", "2026-05", "--to", folder)
     other = Pertoken(f"sqlite:///{tmp_path}/other.db", bare.environ)
+    assert "there is no database" in other("archive", "import", folder, code=1).stderr
+    other("key", "create", "reader")
 
     assert sum(one["moved"] for one in other.json("archive", "import", folder)["imported"]) == 4
     assert sum(one["known"] for one in other.json("archive", "import", folder)["imported"]) == 4

@@ -54,6 +54,54 @@ def test_setting_it_again_changes_the_limit(pertoken: Pertoken) -> None:
     assert [row["limit"] for row in pertoken.json("budget", "status")["budgets"]] == ["2"]
 
 
+def test_only_what_is_named_is_changed(pertoken: Pertoken) -> None:
+    """Setting one field of a budget again leaves all the others as they are, and each answer says them."""
+    scope = ("--scope", "team=growth", "--each", "customer", "--window", "day", "--tz", "Europe/Berlin")
+    pertoken(
+        "budget", "set", "b", "--limit", "1", "--mode", "soft", "--before-refusal", "queue", "--warn-at", "80", *scope
+    )
+    made = pertoken.json("budget", "set", "b", "--limit", "2000")
+    shown = pertoken("budget", "set", "b", "--mode", "hard").stdout
+
+    assert {name: made[name] for name in made if name != "id"} == {
+        "name": "b",
+        "limit": "2000",
+        "axis": "money",
+        "window": "day",
+        "timezone": "Europe/Berlin",
+        "scope": {"team": "growth"},
+        "each": "customer",
+        "mode": "soft",
+        "before_refusal": ["queue"],
+        "warn_percent": 80,
+    }
+    assert "2,000 USD per day (Europe/Berlin) for team=growth, for each customer, hard" in shown
+
+
+def test_the_status_says_what_a_budget_is_for(pertoken: Pertoken) -> None:
+    """The table has the window, the scope and the mode of each budget."""
+    pertoken("budget", "set", "b", "--limit", "1", "--scope", "team=growth", "--window", "day", "--mode", "soft")
+    (line,) = [line for line in pertoken("budget", "status").stdout.splitlines() if line.startswith(" b ")]
+
+    assert ("day" in line, "team=growth" in line, "soft" in line) == (True, True, True)
+
+
+def test_a_budget_that_counted_nothing_is_shown(pertoken: Pertoken) -> None:
+    """One for each customer stands in the table before any customer spent, and says whom it is for."""
+    pertoken("budget", "set", "b", "--limit", "1", "--each", "customer")
+    (row,) = pertoken.json("budget", "status")["budgets"]
+
+    assert (row["name"], row["each"], row["value"], row["spent"]) == ("b", "customer", None, "0")
+    assert "each customer" in pertoken("budget", "status").stdout
+
+
+def test_a_limit_on_another_axis_is_asked_for(pertoken: Pertoken) -> None:
+    """A limit in dollars is not taken for one in requests."""
+    pertoken("budget", "set", "b", "--limit", "1")
+
+    assert "say also the limit on requests" in pertoken("budget", "set", "b", "--axis", "requests", code=2).stderr
+
+
 def test_limits_on_counts_are_counts(pertoken: Pertoken) -> None:
     """A budget on requests has whole numbers for its limit, not amounts."""
     pertoken("budget", "set", "rpm", "--axis", "requests", "--limit", "60", "--window", "minute", "--mode", "soft")
@@ -142,7 +190,7 @@ def test_a_budget_says_what_it_cannot_count(pertoken: Pertoken, write_lines: Wri
         return {row["name"]: row["uncounted"] for row in pertoken.json("budget", "status")["budgets"]}
 
     assert uncounted() == {"all": 2, "red": 2, "blue": 0, "teams": 2, "calls": 0}
-    assert "red: 2 calls whose cost it cannot count" in pertoken("budget", "status").stdout
+    assert "red: it does not count the cost of 2 calls" in pertoken("budget", "status").stdout
     totals = pertoken.json("usage", "--since", "2026-11-01")["totals"]
     assert sum(total["uncounted_calls"] for total in totals) == 1
     pertoken("price", "add", "--provider", "acme", "--model", "m", "--input", "3", *SINCE)

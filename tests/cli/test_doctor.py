@@ -4,8 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.cli.conftest import Pertoken
-from tests.factories import hold, settle
+from tests.cli.conftest import Pertoken, WriteLines
+from tests.conftest import MakeDatabase
+from tests.factories import event_line, hold, settle
+from tests.postgresql import PostgresServer
 
 from pertoken.cli import doctor
 from pertoken.store.owed import Owed
@@ -21,7 +23,7 @@ def port() -> int:
 
 def problems(found: dict[str, Any]) -> dict[str, str]:
     """Return what is wrong, with what mends it."""
-    return {check["check"]: check["mend"] for check in found["checks"] if not check["ok"]}
+    return {check["check"]: check["fix"] for check in found["checks"] if not check["ok"]}
 
 
 def test_a_sound_installation_is_ok(pertoken: Pertoken, port: int) -> None:
@@ -57,7 +59,7 @@ def test_each_problem_names_what_mends_it(bare: Pertoken, tmp_path: Path, port: 
         "provider keys": "export OPENAI_API_KEY=...",
         "database": "pertoken key create my-app --budget 5/day",
     }
-    assert "mend: export OPENAI_API_KEY" in bare("doctor", code=1, PORT=str(port)).stdout
+    assert "fix: export OPENAI_API_KEY" in bare("doctor", code=1, PORT=str(port)).stdout
     assert not (tmp_path / "pertoken.db").exists()
 
 
@@ -100,7 +102,7 @@ def test_what_is_not_in_the_books_is_found(pertoken: Pertoken, tmp_path: Path, p
     if parked:
         assert "no call goes to openai" in said["found"]
         assert "call_1: a rule of the table" in said["found"]
-        assert "upgrade pertoken" in said["mend"]
+        assert "upgrade pertoken" in said["fix"]
 
 
 @pytest.mark.parametrize("kind", ["owed", "credit"])
@@ -116,7 +118,7 @@ def test_a_line_that_cannot_be_read_is_found(pertoken: Pertoken, tmp_path: Path,
 
     assert said["check"] == "unreadable settlements"
     assert f"{path} cannot be read (2, 3)" in said["found"]
-    assert f"rename the file to host-1.{kind}," in said["mend"]
+    assert f"rename the file to host-1.{kind}," in said["fix"]
     assert "all are in the books" not in str(found)
     path.unlink()
     assert problems(pertoken.json("doctor", **environ)) == {}
@@ -132,6 +134,40 @@ def test_a_full_account_is_found(pertoken: Pertoken, tmp_path: Path, port: int) 
 
     assert list(problems(found)) == ["accounts"]
     assert "openai in USD" in str(found)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_server_without_our_tables_is_found(
+    bare: Pertoken, postgresql: PostgresServer, make_database: MakeDatabase, tmp_path: Path, port: int, there: bool
+) -> None:
+    """An empty or a missing database of PostgreSQL is named, with the command that makes it."""
+    url = make_database("postgresql", tmp_path) if there else postgresql.get_uri(database="no_such_database")
+    found = bare.json("doctor", "--db", url, code=1, PORT=str(port), OPENAI_API_KEY="k")
+    (said,) = [check for check in found["checks"] if check["check"] == "database"]
+
+    assert ("empty, no tables" if there else "does not exist") in said["found"]
+    assert said["fix"].startswith("pertoken key create" if there else "createdb no_such_database")
+    assert "there is no database at" in bare("usage", "--db", url, code=1).stderr or not there
+
+
+def test_a_note_is_no_problem(pertoken: Pertoken, port: int) -> None:
+    """A provider without a key is a note: all works, and the exit is 0."""
+    pertoken("key", "create", "app")
+    found = pertoken.json("doctor", OPENAI_API_KEY="k", PORT=str(port))
+    levels = {check["check"]: check["level"] for check in found["checks"]}
+
+    assert (levels["provider openai"], levels["provider anthropic"]) == ("ok", "note")
+    assert {check["level"] for check in found["checks"] if not check["ok"]} == set()
+
+
+def test_a_key_that_names_no_variable_is_found(pertoken: Pertoken, tmp_path: Path, port: int) -> None:
+    """A key that is to be read from a variable which is not set is a problem, though the usual variable is set."""
+    config = tmp_path / "config.yaml"
+    config.write_text("providers: {openai: {api_key: 'env:MISSPELT'}}")
+    pertoken("key", "create", "app")
+    found = pertoken.json("doctor", code=1, OPENAI_API_KEY="k", PORT=str(port), PERTOKEN_CONFIG=str(config))
+
+    assert problems(found)["provider openai"].startswith("export MISSPELT=...")
 
 
 def test_a_damaged_database_is_found(bare: Pertoken, tmp_path: Path, port: int) -> None:
@@ -172,10 +208,10 @@ def test_it_says_of_each_provider_what_is_known(pertoken: Pertoken, port: int) -
     said = {check["check"]: check["found"] for check in found["checks"]}
 
     assert said["provider groq"] == (
-        "https://api.groq.com/openai/v1, key present; wire openai, usage in streams: asked for, "
+        "https://api.groq.com/openai/v1, key present; wire openai, usage in streams: on request, "
         "abort stops billing: no, on hang-up: drain"
     )
-    assert "no key (ANTHROPIC_API_KEY or providers.anthropic.api_key): calls to it" in said["provider anthropic"]
+    assert "no key is set (ANTHROPIC_API_KEY or providers.anthropic.api_key), so calls" in said["provider anthropic"]
     assert "sent without a key; wire openai" in said["provider ollama"]
 
 
@@ -213,3 +249,18 @@ def test_a_weak_admin_key_is_a_problem(pertoken: Pertoken, port: int, key: str, 
 
     assert list(problems(found)) == (["admin key"] if weak else [])
     assert key not in str(found)
+
+
+def test_keys_that_have_named_as_many_as_they_may(pertoken: Pertoken, write_lines: WriteLines, port: int) -> None:
+    """A bound that is reached is told with the key's name and the setting; it is no problem, for growth is bounded."""
+    key_id = pertoken.json("key", "create", "app")["id"]
+    pertoken("ingest", write_lines(*[event_line(str(n), user=f"u{n}", key=key_id) for n in range(3)]))
+    said = {}
+    for most in ("3", "4"):
+        asked = {"OPENAI_API_KEY": "x", "PORT": str(port), "PERTOKEN_LIMITS__KEY_USERS_MAX": most}
+        [said[most]] = [one for one in pertoken.json("doctor", **asked)["checks"] if one["check"] == "what keys name"]
+
+    assert said["3"]["ok"] is said["4"]["ok"] is True
+    assert said["4"]["found"] == "within its bounds"
+    assert "app 3 users" in said["3"]["found"]
+    assert "limits.key_users_max" in said["3"]["found"]

@@ -35,7 +35,7 @@ def test_the_text_says_the_same(pertoken: Pertoken, write_lines: WriteLines) -> 
     found = pertoken.json("explain", "call-1")
     shown = pertoken("explain", "call-1").stdout
 
-    assert "quantity x price per million / 1,000,000 = amount" in shown
+    assert "quantity x price / per = amount" in shown
     assert found["cost"] in shown
     assert "price from" in shown
     assert "at the price of output_tokens" in shown
@@ -48,8 +48,21 @@ def test_a_call_without_price_says_why(pertoken: Pertoken, write_lines: WriteLin
     shown = pertoken("explain", "call-1").stdout
 
     assert pertoken.json("explain", "call-1")["status"] == "unpriced"
-    assert "cost     unpriced" in shown
+    assert "cost     not known, so nothing is charged; fix: pertoken price add" in shown
     assert "because  no price known for 'nobody-knows' at acme" in shown
+
+
+def test_the_fix_that_is_named_corrects_what_was_recorded(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """Adding the price alone changes no recorded cost; the second command that is named does."""
+    pertoken("ingest", write_lines({**CALL, "provider": "acme", "model": "nobody-knows"}))
+    said = pertoken("explain", "call-1").stdout.partition("fix: ")[2].splitlines()[0]
+    add, _, rerate = said.partition(", then ")
+    stated = ("--provider", "acme", "--model", "nobody-knows", "--input", "1", "--output", "1", "--from", "2026-01-01")
+    pertoken(*add.removeprefix("pertoken ").split(), *stated)
+
+    assert pertoken.json("explain", "call-1")["cost"] == "0"
+    pertoken(*rerate.removeprefix("pertoken ").split())
+    assert pertoken.json("explain", "call-1")["cost"] == "0.00129"
 
 
 def test_a_provisional_cost_says_where_it_is_from(pertoken: Pertoken, write_lines: WriteLines) -> None:
@@ -79,7 +92,8 @@ def test_a_stated_cost_stands_beside_the_price_book(pertoken: Pertoken, write_li
     book = found["price_book"]
     assert Decimal(book["cost"]) == sum(Decimal(line["amount"]) for line in book["lines"]) > 0
     assert Decimal(book["difference"]) == Decimal("0.0160614") - Decimal(book["cost"])
-    assert f"{book['cost']} USD by the price book, a difference of {book['difference']}" in shown
+    said = f"the price book says {book['cost']} USD; the provider charged 0.0160614, which is {book['difference']} more"
+    assert said in shown
     assert pertoken.json("verify")["ok"]
 
 

@@ -1,4 +1,6 @@
+import sqlite3
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from tests.cli.conftest import Pertoken
@@ -61,10 +63,13 @@ def test_without_keys_the_next_command_is_named(pertoken: Pertoken) -> None:
     assert "next: pertoken key create" in pertoken("key", "list").stdout
 
 
-def test_a_key_may_end(pertoken: Pertoken) -> None:
+def test_a_key_may_end(pertoken: Pertoken, tmp_path: Path) -> None:
     """`--expires` takes a span from now or a time; the list says when it ends, and that it has."""
     pertoken("key", "create", "soon", "--expires", "90d")
-    pertoken("key", "create", "past", "--expires", "2020-01-01")
+    pertoken("key", "create", "past", "--expires", "1d")
+    with sqlite3.connect(tmp_path / "pertoken.db") as connection:
+        connection.execute("UPDATE keys SET expires_at_us = 1577836800000000 WHERE name = 'past'")  # 2020-01-01
+    connection.close()
     rows = {row["name"]: row for row in pertoken.json("key", "list")["keys"]}
 
     assert (rows["past"]["expires_at"], rows["past"]["status"]) == ("2020-01-01T00:00:00Z", "expired")
@@ -95,3 +100,22 @@ def test_a_key_is_rotated(pertoken: Pertoken) -> None:
     pertoken("key", "rotate", "nobody", code=1)
     pertoken("key", "revoke", "app")
     pertoken("key", "rotate", "app", code=1)
+
+
+def test_teams_call_their_keys_as_they_like(pertoken: Pertoken) -> None:
+    """Two teams have a key and its budget of one name; whoever means one of them writes its id."""
+    made = [
+        pertoken.json("key", "create", "app", "--team", team, "--budget", "5/day")["id"] for team in ("red", "blue")
+    ]
+    several = pertoken("key", "revoke", "app", code=1).stderr
+    scoped = pertoken("budget", "set", "b", "--limit", "1", "--scope", "key=app", code=1).stderr
+    both = pertoken("budget", "remove", "key:app", code=1).stderr
+    budgets = pertoken.json("budget", "status")["budgets"]
+
+    assert [one in several for one in made] == [one in scoped for one in made] == [True, True]
+    assert "already" in pertoken("key", "create", "app", "--team", "red", code=1).stderr
+    assert sorted(row["scope"]["key"] for row in budgets) == sorted(made)
+    assert [row["id"] in both for row in budgets] == [True, True]
+    assert pertoken.json("budget", "remove", budgets[0]["id"]) == {"name": "key:app", "removed": True}
+    assert pertoken.json("key", "revoke", made[0])["id"] == made[0]
+    assert pertoken.json("key", "rotate", made[1])["id"] == made[1]

@@ -408,7 +408,7 @@ def test_rate_passes_on_why_there_is_no_usage(bare: Pertoken) -> None:
 
     assert [one["id"] for one in found] == [1, 0, 2, 3]
     assert [one["error"]["code"] for one in found[:3]] == ["contradictory_usage", "provider_error", "no_usage"]
-    assert found[0]["error"]["message"] == "line 1: prompt_tokens is no count: 'x'"
+    assert found[0]["error"]["message"] == "line 1: prompt_tokens is not a count: 'x'"
     assert "slow down" in found[1]["error"]["message"]
     assert "has no usage" in found[2]["error"]["message"]
     assert found[3]["cost"] == "0.15"

@@ -91,7 +91,7 @@ def test_wrong_use_is_exit_2(pertoken: Pertoken, words: tuple[str, ...]) -> None
     [
         ("nonsense", "write sqlite:///PATH"),
         ("mysql://somewhere/else", "unsupported database"),
-        ("sqlite:////proc/no/such/place.db", "cannot make the folder"),
+        ("sqlite:////proc/no/such/place.db", "there is no database at"),
     ],
 )
 @pytest.mark.parametrize("words", [("usage",), ("verify",), ("key", "list"), ("rate",)], ids=" ".join)
@@ -102,6 +102,14 @@ def test_a_database_that_cannot_be_is_one_line(bare: Pertoken, words: tuple[str,
     result = bare(*words, "--db", url, code=1)
 
     assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_database_that_cannot_be_made_is_one_line(bare: Pertoken) -> None:
+    """A command that makes the database says in one line why it cannot."""
+    result = bare("key", "create", "app", "--db", "sqlite:////proc/no/such/place.db", code=1)
+
+    assert "cannot make the folder" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -55,8 +55,8 @@ def test_the_table(bare: Pertoken) -> None:
     """The table says in words how usage comes and whether a provider can be called."""
     shown = bare("provider", "list").stdout
 
-    assert "never, so counted" in shown
-    assert "by ingest only" in shown
+    assert "never; we count" in shown
+    assert "reported by ingest only" in shown
     assert "https://RESOURCE.openai.azure.com/openai/v1" in shown
 
 
@@ -72,10 +72,10 @@ def test_counts_that_providers_contradicted(pertoken: Pertoken) -> None:
     assert (shown["ratio_percent"], shown["byte_ratio_percent"], shown["constant_tokens"]) == (860, 215, 0)
     assert (shown["counted_tokens"], shown["reported_tokens"], shown["call_id"]) == (1_024, 9_000, "call_gpt-4.1")
     assert "255" in pertoken("provider", "trust").stdout
-    assert "believed again" in pertoken("provider", "trust", "--reset", "openai/gpt-4o").stdout
+    assert "held again" in pertoken("provider", "trust", "--reset", "openai/gpt-4o").stdout
     assert [row["name"] for row in pertoken.json("provider", "trust")["counts"]] == ["openai/gpt-4.1"]
     again = pertoken("provider", "trust", "--reset", "openai/gpt-4o", code=1)
-    assert "no count of 'openai/gpt-4o' is doubted" in again.stderr
+    assert "no provider contradicted our count of 'openai/gpt-4o'" in again.stderr
     assert pertoken.json("provider", "trust", "--reset", "openai/gpt-4.1") == {"name": "openai/gpt-4.1", "reset": True}
 
 
@@ -84,9 +84,10 @@ def test_doctor_tells_which_models_disagree(pertoken: Pertoken) -> None:
 
     def told() -> tuple[bool, str]:
         checks = {one["check"]: one for one in json.loads(pertoken("doctor", "--json", code=1).stdout)["checks"]}
-        return checks["token counts"]["ok"], checks["token counts"]["found"]
+        told = checks["token counts"]
+        return told["ok"], f"{told['found']}; {told['fix']}"
 
-    assert told() == (True, "no provider has reported more input than was held for")
+    assert told() == (True, "no provider has reported more input than was held for; None")
     contradict(pertoken.url, "gpt-4o", 2_512)
     contradict(pertoken.url, "gpt-4.1", 9_000)
     is_ok, found = told()

@@ -31,6 +31,7 @@ ARGUMENTS = {
     "admin create": ("ann", "--role", "viewer"),
     "admin list": (),
     "admin revoke": ("ann",),
+    "admin team": ("growth",),
     "budget set": ("all", "--limit", "5"),
     "budget status": (),
     "budget remove": ("all",),
@@ -46,6 +47,7 @@ ARGUMENTS = {
     "price import": ("rules",),
     "price diff": ("book", "shipped"),
     "price add": ADD,
+    "price stated": (),
     "price withdraw": ("no-such-price",),
     "rerate": ("--from", "2026-01-01"),
     "archive import": ("no-such-folder",),
@@ -120,7 +122,7 @@ def test_a_wrong_secret_key_or_a_changed_token_is_one_clear_line(bare: Pertoken,
             assert "pertoken provider encrypt" in text
             assert MARKER not in text
         assert len(served.stderr.splitlines()) == 1
-        assert "pertoken provider encrypt" in problem["mend"]
+        assert "pertoken provider encrypt" in problem["fix"]
     assert not gone.exists()
 
 

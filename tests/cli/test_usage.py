@@ -98,7 +98,7 @@ def test_what_has_no_price_is_never_shown_as_zero(pertoken: Pertoken, write_line
 
     assert line.split()[1:3] == ["1", "1"]
     assert line.split()[-1] == "-"
-    assert "1 unpriced, charged provisionally; mend: pertoken price add" in shown
+    assert "1 unpriced: not charged; fix: pertoken price add, then pertoken rerate --from 2026-11-01" in shown
 
 
 def test_currencies_are_not_added_up(pertoken: Pertoken, write_lines: WriteLines) -> None:
@@ -108,8 +108,8 @@ def test_currencies_are_not_added_up(pertoken: Pertoken, write_lines: WriteLines
     pertoken("ingest", write_lines(event("a"), event("b", provider="local", model="m")))
     shown = pertoken("usage", *NOVEMBER).stdout
 
-    assert "total 0.15 USD in 1 calls" in shown
-    assert "total 2 EUR in 1 calls" in shown
+    assert "total 0.15 USD in 1 call" in shown
+    assert "total 2 EUR in 1 call" in shown
 
 
 def test_an_empty_time_says_where_to_look(pertoken: Pertoken, write_lines: WriteLines) -> None:

@@ -19,6 +19,7 @@ def test_every_code_has_a_status() -> None:
         (Code.TOO_LARGE, 413),
         (Code.INVALID_REQUEST, 400),
         (Code.UNKNOWN_KEY, 401),
+        (Code.FORBIDDEN, 403),
         (Code.UNKNOWN_MODEL, 404),
         (Code.PRICE_UNKNOWN, 402),
         (Code.PROVIDER_KEY_MISSING, 503),

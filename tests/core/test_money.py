@@ -18,6 +18,7 @@ from pertoken.core.money import (
     format_amount,
     join,
     parse_amount,
+    parse_price,
     pico_digits,
     split,
 )
@@ -174,3 +175,18 @@ def test_the_largest_amount_is_as_many_units_of_every_currency(currency: str, pi
     """An amount may be 10^15 units of its currency, and sums have room for many of those."""
     assert amount_max(currency) == picos
     assert format_amount(picos, currency) == "1000000000000000"
+
+
+@pytest.mark.parametrize("text", ["1_000", "٣", " 1", "1 ", "0x1", "1e", "."])
+def test_only_plain_digits_are_an_amount(text: str) -> None:
+    """What only Python takes for a number is none: underscores, blanks, digits of other scripts."""
+    with pytest.raises(NotAnAmount, match="write one such as"):
+        parse_amount(text)
+
+
+def test_a_price_is_not_negative() -> None:
+    """What is charged, or limits what is, is 0 or more."""
+    assert parse_price("0.5") == parse_amount("0.5")
+    assert parse_price("-0") == 0
+    with pytest.raises(NotAnAmount, match="must not be negative: -1"):
+        parse_price("-1")

@@ -122,7 +122,7 @@ def test_a_provider_without_believable_usage(stack: Stack, fault: str, stream: b
     if fault == "garbage_usage":
         assert event.raw
         assert event.reason
-        assert "no count" in event.reason
+        assert "not a count" in event.reason
 
 
 @one_store

@@ -101,7 +101,7 @@ def copy_tree(to: Path) -> Path:
 def hunt(mutants: Sequence[Mutant], trees: Sequence[Path], run: RunTests, *, every: bool) -> int:
     """Look for each mutant in one of `trees`, print who found it, and return the exit code."""
     tests = list(dict.fromkeys([PROOF, *(test for mutant in mutants for test in mutant.tests)]))
-    click.echo(f"{len(mutants)} mutants; first their {len(tests)} tests without any", err=True)
+    click.echo(f"{_mutants(len(mutants))}; first, without any, the tests that find them: {len(tests)}", err=True)
     clean = run(trees[0], tests, ("-n", str(JOBS)))
     if clean.code:
         click.echo(
@@ -207,8 +207,12 @@ def report(verdicts: Sequence[Verdict]) -> int:
     click.echo()
     for verdict in verdicts:
         click.echo(line(verdict))
-    click.echo(f"\n{len(verdicts) - len(wrong)} of {len(verdicts)} mutants found")
+    click.echo(f"\n{len(verdicts) - len(wrong)} of {_mutants(len(verdicts))} found")
     return 1 if wrong else 0
+
+
+def _mutants(count: int) -> str:
+    return "1 mutant" if count == 1 else f"{count} mutants"
 
 
 def line(verdict: Verdict) -> str:

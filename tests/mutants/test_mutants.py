@@ -128,7 +128,7 @@ def test_found_or_not(
     assert hunt([mutant], [tree], run, every=every) == code
     table = capsys.readouterr().out
     assert said in table
-    assert f"{1 - code} of 1 mutants found" in table
+    assert f"{1 - code} of 1 mutant found" in table
 
 
 def test_tests_that_fail_anyway_find_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

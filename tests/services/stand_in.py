@@ -10,12 +10,14 @@ from typing import Any
 
 from pertoken.catalogs import request_fields
 from pertoken.core.bounds import Limits, family_of
+from pertoken.core.census import Census
 from pertoken.core.directory import Directory, Key
 from pertoken.core.ledger import Event, Held, Looked, OpenHold, Resize, Settle, Settled, Voided
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Match, PriceRow, Source
 from pertoken.core.rating import REQUESTS
+from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
 from pertoken.core.units import UNITS
 from pertoken.counting.tokenizers import Tokenizers
@@ -172,7 +174,7 @@ def settled(
     clock: Any = _Clock()
     world = World(
         ledger, clock, HASHER, TOKENIZERS, providers, Offers(ledger, providers, routed, _Sizes(), RULES.served),
-        RULES, "test", Drains(1), hold_ttl_us=10**9,
+        RULES, "test", Drains(1), hold_ttl_us=10**9, census=Census(), refused=RefusedCalls(),
     )  # fmt: skip
     endpoint = routes.find(path.replace(":generate", ":streamGenerate") if stream else path)
     client: Any = _Client(json.dumps(asked).encode())

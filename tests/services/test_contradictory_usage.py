@@ -192,7 +192,7 @@ def test_where_nothing_can_be_used_it_is_counted() -> None:
     assert event.completeness is Completeness.ESTIMATED
     assert event.quantities["output_tokens"] >= 1
     assert event.quantities["input_tokens"] >= 1
-    assert "is no count" in str(event.reason)
+    assert "is not a count" in str(event.reason)
 
 
 def test_what_is_told_of_a_side_is_not_less_than_its_parts() -> None:

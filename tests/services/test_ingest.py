@@ -241,7 +241,7 @@ def test_what_is_no_event_is_said(fields: dict[str, Any], said: str) -> None:
 @pytest.mark.parametrize("count", [-1, 1.5, True, "7", 10**12 + 1, float("inf")])
 def test_a_quantity_is_a_count(count: float) -> None:
     """Only whole numbers from 0 to a trillion are counts."""
-    with pytest.raises(NotAnEvent, match="is no count"):
+    with pytest.raises(NotAnEvent, match="is not a count"):
         read_quantities({"input_tokens": count})
 
 

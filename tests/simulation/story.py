@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -21,6 +22,7 @@ from pertoken.catalogs.limits import ModelLimits
 from pertoken.core.bounds import family_of
 from pertoken.core.budgets import Attribution
 from pertoken.core.money import MAJOR_MAX
+from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
 from pertoken.core.usage import QUANTITY_MAX
 from pertoken.counting.tokenizers import Tokenizers
@@ -181,6 +183,8 @@ class Story:
             for team in ("red", "blue", "red"):
                 made = keys.create_key(administration, self._clock, HASHER, f"key-{len(self._secrets)}", team=team)
                 self._secrets.append(made.secret)
+            for team, customer in itertools.product(("red", "blue"), ("acme", "zeta")):
+                administration.share(customer, team)
             wishes = [
                 budgets.Wish("all", str(chance.choice([0.002, 0.02, 1])), window=chance.choice(["total", "minute"])),
                 budgets.Wish("red", "0.01", scope={"team": "red"}, window="day", steps=chance.choice(STEPS)),
@@ -213,6 +217,7 @@ class Story:
             ledger=committer, clock=self._clock, hasher=HASHER, tokenizers=TOKENIZERS, providers=providers,
             offers=Offers(committer, providers, {}, ModelLimits(), RULES.served), rules=RULES, owner=owner.name,
             drains=Drains(self._chance.choice([1, 100])), hold_ttl_us=owner.ttl_us,
+            census=committer.census, refused=RefusedCalls(),
             retries=self._retries, queue_us=self._chance.choice([0, 0, 1_000_000]),
         )  # fmt: skip
         self._workers.append(Worker(world, committer, {}))

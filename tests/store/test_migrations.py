@@ -14,8 +14,10 @@ from pertoken.core.ledger import Hold, OpenHold, Void
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import Sellers
 from pertoken.core.prices import Match, PriceRow, Source
+from pertoken.core.secrets import Hasher
 from pertoken.services import archiving
 from pertoken.services.budgets import Wish, set_budget
+from pertoken.services.keys import create_key
 from pertoken.services.verify import verify
 from pertoken.store import amounts, catalog, schema
 from pertoken.store.administration import Administration
@@ -141,8 +143,12 @@ def test_amounts_are_as_they_were(filled: Database, store: str, make_database: M
     expected = everything(filled)
     old = old_copy(filled, make_database(store, tmp_path))
     old.migrate()
+    found = everything(old)
 
-    assert everything(old) == expected
+    shared = {(row["customer"], row["team"]) for row in found.pop("customer_teams")}
+    assert expected.pop("customer_teams") == []  # all of these were named by calls of several teams
+    assert shared == {(one["customer"], one["team"]) for one in expected["series"] if one["customer"]}
+    assert found == expected
     assert expected["archived_sums"]
     assert expected["archived_entries"]
     assert min(row["balance_picos"] for row in expected["accounts"]) < 0
@@ -201,3 +207,34 @@ def test_holds_of_before_are_in_dollars(old: Database) -> None:
         ended = archive.ended_hold("call_2")
     assert ended is not None
     assert {hold.currency, ended.hold.currency} == {"USD"}
+
+
+def test_who_named_a_customer_may_go_on(old: Database) -> None:
+    """Whoever shares a customer, or has a key for it, keeps it; one that a single team named is that team's anyway."""
+    names = "key_id, name, secret_hash, secret_hint, team, customer, tags, created_at_us"
+    made = [
+        ("k1", "a", "red", "made"),
+        ("k2", "b", "blue", "made"),
+        ("k3", "c", None, "free"),
+        ("k4", "d", "red", None),
+    ]
+    with old.write() as connection:
+        for key_id, name, team, customer in made:
+            row = {"id": key_id, "name": name, "team": team, "customer": customer, "hash": name.encode()}
+            statement = f"INSERT INTO keys ({names}) VALUES (:id, :name, :hash, 'x', :team, :customer, :tags, 1)"  # noqa: S608
+            connection.execute(sa.text(statement), {**row, "tags": "{}"})
+        connection.exec_driver_sql("DELETE FROM series WHERE customer = 'globex' AND team <> 'red'")
+    old.migrate()
+
+    with old.write() as connection:
+        administration = Administration(connection)
+        known = {name: administration.owners(name) for name in ("made", "free", "globex", "acme", "nobody")}
+        said = {row.customer for row in connection.execute(sa.select(schema.customer_teams))}
+        assert [key.name for key in administration.list_keys()] == ["a", "b", "c", "d"]
+        create_key(administration, CLOCK, Hasher(b"x" * 32), "a", team="blue")  # the name of a key of red
+    assert known["made"] == {"red", "blue"}
+    assert known["free"] == frozenset()
+    assert known["globex"] == {"red"}
+    assert known["acme"] == {"", "red", "blue"}
+    assert known["nobody"] == frozenset()
+    assert said == {"made", "acme"}

@@ -17,12 +17,12 @@ TABLE = table(
 @pytest.mark.parametrize(
     ("raw", "why", "quantities"),
     [
-        (b'{"a":-1,"out":1}', "a is no count: -1", {"output_tokens": 1}),
+        (b'{"a":-1,"out":1}', "a is not a count: -1", {"output_tokens": 1}),
         (b'{"a":1e400,"out":1}', "usage cannot be read", {"output_tokens": 1}),
         (b'{"a":' + b"9" * 5000 + b',"out":1}', "usage cannot be read", {"output_tokens": 1}),
         (b'{"a":' + b"9" * 5000 + b"}", "usage cannot be read", None),
-        (b'{"a":123456789012345678901234567890}', "a is no count", None),
-        (b'{"a":"7","out":1.2}', "a is no count", {"input_tokens": 7, "output_tokens": 2}),
+        (b'{"a":123456789012345678901234567890}', "a is not a count", None),
+        (b'{"a":"7","out":1.2}', "a is not a count", {"input_tokens": 7, "output_tokens": 2}),
         (b'{"a":1,"old":2,"out":1}', "less than its parts", {"input_tokens": 3, "cache_read_tokens": 2}),
         (b"[]", "usage is no object", None),
         (b'"many"', "usage is no object", None),

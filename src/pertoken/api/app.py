@@ -211,12 +211,14 @@ def _write(route: Route, asked: Asked, named: _Named | None, store: Store) -> An
 
 async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) -> Answer:
     """Take in events. A named request that broke off before its answer was kept is done again: nothing counts twice."""
+    team = asked.view.team
 
-    def prepare() -> tuple[Answer | None, frozenset[str]]:
+    def prepare() -> tuple[Answer | None, frozenset[str], bool]:
         with plane.store.read() as opened:
             known = _find(opened, asked.principal, named)
             keys = [] if asked.view.is_whole else _narrowed(opened, asked.view).archive.list_keys()
-            return known, frozenset(key.key_id for key in keys)
+            may_report = team is None or opened.administration.allowance(team) is not None
+            return known, frozenset(key.key_id for key in keys), may_report
 
     def keep() -> Answer | None:
         with plane.store.write() as opened:
@@ -225,10 +227,10 @@ async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) 
                 _keep(opened, asked, named, route.status, answer)
             return first
 
-    known, own_keys = await plane.in_thread(prepare)
+    known, own_keys, may_report = await plane.in_thread(prepare)
     if known is not None:
         return known
-    taking = Taking(plane.ledger, plane.turns, plane.in_thread, own_keys, plane.reported_max)
+    taking = Taking(plane.ledger, plane.turns, plane.in_thread, own_keys, plane.reported_max, plane.store, may_report)
     answer = await cast("Take", route.do)(taking, asked)
     first = None if named is None else await plane.in_thread(keep)
     return first or Answer(route.status, msgspec.json.encode(answer))

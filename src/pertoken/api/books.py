@@ -67,6 +67,7 @@ class Explanation(msgspec.Struct, kw_only=True):
     budgets: list[dict[str, Any]]
     policy: list[str]
     archived: list[dict[str, Any]]  # files with events of this call that are not here any more
+    refusal: dict[str, Any] | None = None  # of a call that was refused, while it is one of the last
 
 
 class VerdictAnswer(msgspec.Struct):

@@ -12,7 +12,8 @@ from pertoken.core.budgets import STEPS, Axis, Budget, Mode, Step
 from pertoken.core.money import format_amount
 from pertoken.core.periods import Window
 from pertoken.ports import Opened
-from pertoken.services.budgets import BadBudget, Wish, set_budget, status
+from pertoken.services.budgets import BadBudget, Wish, choose_budget, set_budget, status
+from pertoken.services.keys import SeveralKeys, choose_key
 
 Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Quantity = str | int  # a decimal text of money, else a count
@@ -36,6 +37,7 @@ class BudgetBody(msgspec.Struct, forbid_unknown_fields=True):
 class Standing(msgspec.Struct, kw_only=True):
     """One counter of a budget in its current window; `value` is what it counts for, where the budget is for each."""
 
+    id: str
     name: str
     axis: Axis
     limit: Quantity
@@ -89,7 +91,7 @@ class RemovedBudget(msgspec.Struct):
 def list_budgets(opened: Opened, asked: Asked) -> BudgetsAnswer:
     """Return how the budgets stand that may be seen."""
     rows = status(opened.archive, asked.now_us)["budgets"]
-    shown, cursor = page(rows, lambda row: (row["name"], row["value"] or ""), asked.query, (str, str))
+    shown, cursor = page(rows, lambda row: (row["name"], row["id"], row["value"] or ""), asked.query, (str, str, str))
     return BudgetsAnswer([msgspec.convert(row, Standing) for row in shown], cursor)
 
 
@@ -105,15 +107,12 @@ def put_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
     if asked.view.team is not None and scope.setdefault("team", asked.view.team) != asked.view.team:
         message = f"this admin key sets budgets of the team {asked.view.team!r} alone"
         raise Refused(Problem.FORBIDDEN, message, "scope.team")
-    seen = {budget.name for budget in opened.archive.budgets()}
-    if asked.name not in seen and any(budget.name == asked.name for budget in opened.administration.budgets()):
-        raise Refused(Problem.NAME_TAKEN, f"the name {asked.name!r} is taken; choose another", "name")
     wish = Wish(
         asked.name, str(body.limit), body.axis, body.window, scope, body.each, body.mode, body.timezone, body.currency,
         ",".join(body.before_refusal) or "refuse", body.warn_percent,
     )  # fmt: skip
     try:
-        budget = set_budget(opened.administration, asked.clock, wish)
+        budget = set_budget(opened.administration, asked.clock, wish, opened.archive.budgets())
     except BadBudget as error:
         raise Refused(Problem.INVALID_FIELD, str(error)) from error
     return _answer(opened, budget, asked.now_us)
@@ -130,15 +129,21 @@ def _scope(opened: Opened, body: BudgetBody) -> dict[str, str]:
     """Return the scope of a budget, a key in it by its id. Raises Refused: a key that is none would limit nothing."""
     scope = dict(body.scope)
     if "key" in scope:
-        found = [key for key in opened.archive.list_keys() if scope["key"] in (key.key_id, key.name)]
-        if not found:
+        try:
+            found = choose_key(opened.archive.list_keys(), scope["key"])
+        except SeveralKeys as error:
+            raise Refused(Problem.INVALID_FIELD, str(error), "scope.key") from error
+        if found is None:
             raise Refused(Problem.INVALID_FIELD, f"no key {scope['key']!r}; see: GET /api/v1/keys", "scope.key")
-        scope["key"] = found[0].key_id
+        scope["key"] = found.key_id
     return scope
 
 
 def _find(opened: Opened, name: str) -> Budget:
-    found = next((budget for budget in opened.archive.budgets() if budget.name == name), None)
+    try:
+        found = choose_budget(opened.archive.budgets(), name)
+    except BadBudget as error:
+        raise Refused(Problem.INVALID_PARAMETER, str(error), "name") from error
     if found is None:
         raise Refused(Problem.NOT_FOUND, f"no budget {name!r}; see: GET /api/v1/budgets", "name")
     return found
@@ -159,7 +164,7 @@ def _answer(opened: Opened, budget: Budget, now_us: int) -> BudgetAnswer:
         mode=budget.mode,
         before_refusal=list(budget.steps),
         warn_percent=budget.warn_percent,
-        standing=[msgspec.convert(row, Standing) for row in rows if row["name"] == budget.name],
+        standing=[msgspec.convert(row, Standing) for row in rows if row["id"] == budget.budget_id],
     )
 
 
@@ -174,7 +179,7 @@ ROUTES = (
     ),
     Route(
         "PUT", "/api/v1/budgets/{name}", Action.BUDGETS_WRITE, "Set a budget; it counts from the next hold on.",
-        put_budget, BudgetAnswer, body=BudgetBody, problems=(Problem.NAME_TAKEN,),
+        put_budget, BudgetAnswer, body=BudgetBody,
     ),
     Route(
         "DELETE", "/api/v1/budgets/{name}", Action.BUDGETS_WRITE, "Take a budget out of force.", remove_budget,

@@ -9,17 +9,18 @@ import msgspec
 from pertoken.api.fields import Instant, PageQuery, read_cursor, read_time, write_cursor
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route, Taking
-from pertoken.core.access import Action, View, may
-from pertoken.core.ledger import Event
+from pertoken.core.access import NOTHING, Action, View, may
+from pertoken.core.ledger import Event, Result
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.units import UNITS
 from pertoken.ports import Opened, Search
-from pertoken.services import ingest
+from pertoken.services import allowance, ingest
 from pertoken.services.ingest import NotAnEvent, Reported, Tally
 
 EVENTS_MAX = 10_000  # of one request
 EVENTS_BYTES_MAX = 16 * 1024 * 1024
+NOT_ALLOWED = (Problem.FORBIDDEN, allowance.ABOVE)
 BATCH = 200  # handed to the committer at once: calls that come meanwhile wait for no more than these
 
 Usage = Annotated[
@@ -127,6 +128,8 @@ def list_events(opened: Opened, asked: Asked) -> EventsAnswer:
     filters = ("source", "key", "team", "customer", "user", "provider", "model", "conversation")
     where = {name: getattr(query, name) for name in filters if getattr(query, name) is not None}
     since_us, until_us = read_time(query.since, "since"), read_time(query.until, "until")
+    if since_us is not None and until_us is not None and since_us >= until_us:
+        raise Refused(Problem.INVALID_PARAMETER, "until must be after since", "until")
     before = None if query.cursor is None else read_cursor(query.cursor, (int, int))
     search = Search(where, since_us or 0, FOREVER_US if until_us is None else until_us, before, query.limit + 1)
     found = opened.archive.search_events(search)
@@ -140,8 +143,12 @@ async def take_events(taking: Taking, asked: Asked) -> TallyAnswer:
     """Take in one event or a list of them, each once; those taken in are durable when this returns.
 
     They are read and priced on a thread, and recorded in small batches between the calls that the gateway serves.
-    Raises Refused where a single event is none, or conflicts; StoreUnavailable.
+    A team's are taken out of its allowance first. Raises Refused where a team has none, or where a single event is
+    none, or conflicts; StoreUnavailable.
     """
+    team = asked.view.team
+    if team is not None and not taking.may_report:
+        raise Refused(Problem.FORBIDDEN, allowance.refusal(team))
     alone = isinstance(asked.body, dict)
     reported = [asked.body] if alone else asked.body
     if not isinstance(reported, list):
@@ -154,8 +161,12 @@ async def take_events(taking: Taking, asked: Asked) -> TallyAnswer:
     for start in range(0, len(reported), BATCH):
         read = functools.partial(_judge, lines[start : start + BATCH], asked, taking)
         events, rejected = await taking.in_thread(read)
-        async with taking.turns:
-            results = await ingest.record(events, taking.ledger)
+        if team is None:
+            async with taking.turns:
+                results = await ingest.record(events, taking.ledger)
+        else:
+            taken, results = await _record_of_team(team, events, taking, asked.now_us)
+            events, rejected = taken.events, [*rejected, *taken.rejected]
         tally = tally.plus(events, results, rejected)
     if alone:
         _refuse_alone(tally)
@@ -168,10 +179,32 @@ async def take_events(taking: Taking, asked: Asked) -> TallyAnswer:
     )
 
 
+async def _record_of_team(
+    team: str, events: Sequence[tuple[int, Event]], taking: Taking, now_us: int
+) -> tuple[allowance.Taken, list[Result]]:
+    """Record what a team may report of a batch. Where the store fails, what was taken out of the allowance stays so."""
+
+    def take() -> allowance.Taken:
+        with taking.store.write() as opened:
+            return allowance.take(opened.administration, team, events, now_us)
+
+    def put_back() -> None:
+        with taking.store.write() as opened:
+            allowance.put_back(opened.administration, team, back, now_us)
+
+    taken: allowance.Taken = await taking.in_thread(take)
+    async with taking.turns:
+        results = await ingest.record(taken.events, taking.ledger)
+    back = allowance.to_put_back(taken, results)
+    if back != NOTHING:
+        await taking.in_thread(put_back)
+    return taken, results
+
+
 def _refuse_alone(tally: Tally) -> None:
     """Raise Refused where a request of one event did not take it in."""
     for problem in tally.rejected:
-        code = Problem.FORBIDDEN if problem.code == Problem.FORBIDDEN else Problem.INVALID_FIELD
+        code = Problem.FORBIDDEN if problem.code in NOT_ALLOWED else Problem.INVALID_FIELD
         raise Refused(code, problem.message)
     if tally.conflicting:
         raise Refused(Problem.EVENT_CONFLICT, "an event of this source and id exists with other content", "id")

@@ -9,6 +9,7 @@ import msgspec
 
 from pertoken.api.problem import Problem, Refused
 from pertoken.core.periods import FOREVER_US, TIMES_END_US, NotATime, format_time, parse_time
+from pertoken.core.texts import UNSAFE_CLASS
 
 T = TypeVar("T")
 
@@ -17,7 +18,7 @@ CURSOR_MAX = 2_000
 PAGE_MAX = 1_000
 
 # No control characters; what follows the end keeps a last line feed from slipping through.
-_PRINTABLE = r"^[^\x00-\x1f\x7f]+$(?!\n)"
+_PRINTABLE = rf"^[^{UNSAFE_CLASS}]+$(?!\n)"
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAX, pattern=_PRINTABLE)]
 Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, in UTC
 Amount = Annotated[str, msgspec.Meta(description="A decimal in the currency's major unit, exact.")]

@@ -7,13 +7,15 @@ import msgspec
 from pertoken.api.fields import Instant, PageQuery, Text, format_some, page, read_time
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
-from pertoken.core.access import Action
+from pertoken.core.access import Action, may_name
 from pertoken.core.directory import Key
 from pertoken.core.periods import US_PER_SECOND, format_time
+from pertoken.core.texts import UNSAFE_CLASS
 from pertoken.ports import Opened
-from pertoken.services.keys import NameTaken, create_key, rotate_key
+from pertoken.services.allowance import not_its_own
+from pertoken.services.keys import BadKey, NameTaken, create_key, rotate_key
 
-TagValue = Annotated[str, msgspec.Meta(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$(?!\n)")]
+TagValue = Annotated[str, msgspec.Meta(max_length=256, pattern=rf"^[^{UNSAFE_CLASS}]*$(?!\n)")]
 
 OVERLAP_S_MAX = 90 * 24 * 3600
 
@@ -80,6 +82,9 @@ def make_key(opened: Opened, asked: Asked) -> NewKeyAnswer:
     team = body.team if body.team is not None else asked.view.team
     if asked.view.team not in (None, team):
         raise Refused(Problem.FORBIDDEN, f"this admin key makes keys of the team {asked.view.team!r} alone", "team")
+    customer = body.customer
+    if customer is not None and not may_name(asked.view.team, opened.administration.owners(customer)):
+        raise Refused(Problem.FORBIDDEN, not_its_own(asked.view.team, customer), "customer")
     try:
         made = create_key(
             opened.administration,
@@ -87,14 +92,16 @@ def make_key(opened: Opened, asked: Asked) -> NewKeyAnswer:
             asked.hasher,
             body.name,
             team=team,
-            customer=body.customer,
+            customer=customer,
             tags=body.tags,
             expires_at_us=read_time(body.expires_at, "expires_at"),
         )
     except NameTaken as error:
         raise Refused(
-            Problem.NAME_TAKEN, f"a key is called {body.name!r} already; choose another name", "name"
+            Problem.NAME_TAKEN, f"a key of the team is called {body.name!r} already; choose another name", "name"
         ) from error
+    except BadKey as error:
+        raise Refused(Problem.INVALID_FIELD, str(error)) from error
     return NewKeyAnswer(secret=made.secret, **msgspec.structs.asdict(_answer(made.key)))
 
 

@@ -26,6 +26,8 @@ class PriceAnswer(msgspec.Struct, kw_only=True):
     provider: str
     model: str
     unit: str
+    price: str | None
+    per: int | None
     per_million: str | None
     currency: str | None
     valid_from: Instant | None

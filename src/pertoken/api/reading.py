@@ -8,10 +8,10 @@ from starlette.requests import Request
 
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Route
+from pertoken.core.texts import UNSAFE, nearest
 
 NAME_MAX = 1_000
 IDEMPOTENCY_KEY_MAX = 200
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _AT = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
 
 
@@ -43,7 +43,7 @@ def read_query(request: Request, route: Route) -> Any:
     try:
         return msgspec.convert(given, route.query, strict=False)
     except msgspec.ValidationError as error:
-        message, param = _said(error)
+        message, param = _said(error, route.query)
         raise Refused(Problem.INVALID_PARAMETER, message, param) from error
 
 
@@ -76,7 +76,7 @@ def decode_body(raw: bytes, route: Route) -> Any:
     try:
         return msgspec.json.decode(raw, type=Any if route.takes_events else route.body)
     except msgspec.ValidationError as error:
-        message, param = _said(error)
+        message, param = _said(error, route.body)
         raise Refused(Problem.INVALID_FIELD, message, param) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused(Problem.INVALID_JSON, f"the body is not json: {error}") from error
@@ -85,13 +85,13 @@ def decode_body(raw: bytes, route: Route) -> Any:
 
 
 def _checked(value: str, param: str) -> str:
-    if len(value) > NAME_MAX * 2 or _CONTROL.search(value):
+    if len(value) > NAME_MAX * 2 or UNSAFE.search(value):
         raise Refused(Problem.INVALID_PARAMETER, f"{param} is too long, or has control characters", param)
     return value
 
 
-def _said(error: msgspec.ValidationError) -> tuple[str, str | None]:
-    """Return a validation error's text in lower case, and the field it is about."""
+def _said(error: msgspec.ValidationError, shape: Any) -> tuple[str, str | None]:
+    """Return a validation error's text in lower case, and the field it is about; a misspelt one with the nearest."""
     text = str(error)
     found = _AT.search(text)
     message = text[: found.start()] if found else text
@@ -99,5 +99,9 @@ def _said(error: msgspec.ValidationError) -> tuple[str, str | None]:
         message = "must be a text without control characters, of the form that the schema says"
     unknown = re.search(r"unknown field `(.*)`", text) or re.search(r"required field `(.*)`", text)
     place = found[1] if found else ""
+    misspelt = re.search(r"unknown field `(.*)`", text)
+    near = nearest(misspelt[1], getattr(shape, "__struct_fields__", ())) if misspelt else None
+    if near is not None:
+        message += f"; did you mean {near}?"
     field = ".".join(part for part in (place, unknown[1] if unknown else "") if part)
     return message[:1].lower() + message[1:], field or None

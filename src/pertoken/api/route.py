@@ -11,7 +11,7 @@ from pertoken.api.problem import Problem
 from pertoken.core.access import Action, Principal, View
 from pertoken.core.price_book import PriceBook
 from pertoken.core.secrets import Hasher
-from pertoken.ports import Clock, Ledger, Opened
+from pertoken.ports import Clock, Ledger, Opened, Store
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
 BODY_BYTES_MAX = 64 * 1024
@@ -39,6 +39,8 @@ class Taking(NamedTuple):
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
     own_keys: frozenset[str]  # ids of the keys that the principal may see
     cost_max: str  # of one event, in the currency of its price
+    store: Store
+    may_report: bool  # whether the principal is no team, or one with an allowance
 
 
 Transact = Callable[[Opened, Asked], msgspec.Struct]  # in a transaction, on a thread; it reads where the method is GET

@@ -1,11 +1,12 @@
 """Every route of the control plane."""
 
-from pertoken.api import admins, books, budgets, counts, events, holds, keys, prices
+from pertoken.api import admins, books, budgets, counts, events, holds, keys, prices, teams
 from pertoken.api.route import check
 
 ROUTES = check(
     (
         *admins.ROUTES,
+        *teams.ROUTES,
         *keys.ROUTES,
         *budgets.ROUTES,
         *holds.ROUTES,

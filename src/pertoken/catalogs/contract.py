@@ -23,10 +23,14 @@ from typing import Any
 import msgspec
 import yaml
 
+from pertoken.catalogs.shapes import wrong
+from pertoken.catalogs.yaml_errors import reason
 from pertoken.core.conditions import TIME, Conditions, NotACondition, time_window
-from pertoken.core.money import NotAnAmount, parse_amount
+from pertoken.core.currencies import check_currency
+from pertoken.core.money import NotAnAmount, parse_price
 from pertoken.core.periods import FOREVER_US, NotATime, Window, parse_time
 from pertoken.core.prices import ALL_TOKENS, EVERYTHING, Clause, Match, PriceRow, Quota, Source, price_id
+from pertoken.core.texts import meant, why_no_name
 from pertoken.core.units import DIMENSIONS
 
 TOKEN_FIELDS = {
@@ -113,10 +117,12 @@ def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
     try:
         tree = yaml.safe_load(content)
         contract = msgspec.convert(_as_text(tree), Contract, strict=False)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise NotAContract(f"not valid yaml: {error}") from error
+    except yaml.YAMLError as error:
+        raise NotAContract(f"not valid yaml: {reason(error)}") from error
+    except UnicodeDecodeError as error:
+        raise NotAContract(f"not UTF-8 from byte {error.start} on; save the file as UTF-8") from error
     except msgspec.ValidationError as error:
-        raise NotAContract(str(error)) from error
+        raise NotAContract(_shape(error)) from error
     rows: list[PriceRow] = []
     entries: list[tuple[str, Price | Factor]] = [
         *((f"prices[{at}]", price) for at, price in enumerate(contract.prices)),
@@ -138,11 +144,23 @@ def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
     return rows
 
 
+def _shape(error: msgspec.ValidationError) -> str:
+    """Say what a contract has in another shape, and where, with the nearest name of a misspelt one."""
+    place, what, unknown = wrong(error)
+    fields = [field for one in (Contract, Price, Factor, Tier, Unit) for field in msgspec.structs.fields(one)]
+    near = "" if unknown is None else meant(unknown, {field.encode_name for field in fields})
+    return f"{place}: {what}{near}" if place else f"{what}{near}"
+
+
 def _template(entry: Price | Factor, recorded_at_us: int) -> PriceRow:
     names = [entry.model, entry.prefix, entry.regex]
     if sum(name is not None for name in names) > 1 or (isinstance(entry, Price) and not any(names)):
         raise ValueError("name the models by one of model, prefix, regex")
     match = Match.SNAPSHOT if entry.model else Match.RULE if entry.regex else Match.PREFIX
+    for what, name in (("the provider", entry.provider), ("the model", entry.model or entry.prefix)):
+        why = why_no_name(name, what) if name is not None else None
+        if why is not None:
+            raise ValueError(why)
     start_us = parse_time(entry.from_) if entry.from_ else 0
     end_us = parse_time(entry.to) if entry.to else FOREVER_US
     if start_us >= end_us:
@@ -155,22 +173,22 @@ def _template(entry: Price | Factor, recorded_at_us: int) -> PriceRow:
 
 
 def _price_rows(template: PriceRow, price: Price) -> Iterator[PriceRow]:
-    template = template._replace(covers=tuple(price.covers))
+    template = template._replace(covers=tuple(price.covers), currency=check_currency(template.currency))
     for field, unit in TOKEN_FIELDS.items():
         amount = getattr(price, field)
         if amount is not None:
-            yield template._replace(unit=unit, amount_picos=parse_amount(amount, template.currency))
+            yield template._replace(unit=unit, amount_picos=parse_price(amount, template.currency))
         for tier in price.tiers:
             amount = getattr(tier, field)
             if amount is not None:
-                picos = parse_amount(amount, template.currency)
+                picos = parse_price(amount, template.currency)
                 yield template._replace(unit=unit, amount_picos=picos, input_above=_above(tier), marginal=tier.marginal)
     for unit, stated in price.units.items():
         if unit not in DIMENSIONS:
             raise ValueError(f"unknown unit {unit!r}; known: {', '.join(DIMENSIONS)}")
         yield template._replace(
             unit=unit,
-            amount_picos=parse_amount(stated.amount, template.currency),
+            amount_picos=parse_price(stated.amount, template.currency),
             per=_positive(stated.per, "per"),
             minimum=stated.minimum,
             quota=None if stated.free is None else _quota(stated.free),

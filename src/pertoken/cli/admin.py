@@ -2,9 +2,11 @@
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
     admin_keys,
+    administration,
     db_option,
     json_option,
     make_hasher,
@@ -27,7 +29,7 @@ COLUMNS = {
 
 @click.group()
 def admin() -> None:
-    """Make, list and revoke admin keys: who may use the control plane, and for what."""
+    """Make, list and revoke admin keys: who may use the control plane, and for what. And say what teams may do."""
 
 
 @admin.command()
@@ -69,8 +71,8 @@ def create(  # noqa: PLR0917 - click passes each option by name
         said = {"id": made.admin.admin_id, "secret": made.secret, "name": name, "role": role}
         print_json({**said, "team": team, "customer": customer})
         return
-    click.echo(f"id      {made.admin.admin_id}\nsecret  {made.secret}")
-    click.echo("the secret is shown only now; send it as a bearer token to /api/v1", err=True)
+    echo(f"id      {made.admin.admin_id}\nsecret  {made.secret}")
+    echo("the secret is shown only now; send it as a bearer token to /api/v1", err=True)
 
 
 @admin.command("list")
@@ -104,4 +106,58 @@ def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"id": found.admin_id, "name": found.name, "revoked": True})
     else:
-        click.echo(f"revoked {found.name} ({found.admin_id})")
+        echo(f"revoked {found.name} ({found.admin_id})")
+
+
+@admin.command()
+@click.argument("name")
+@click.option("--reports", metavar="AMOUNT", help="What its owners may report a day (UTC), such as 5.")
+@click.option("--currency", default="USD", show_default=True, help="Of --reports.")
+@click.option("--events", type=click.IntRange(0), help="How many events of it; 1,000 where --reports says no number.")
+@click.option("--tokens", type=click.IntRange(0), help="How many tokens of it; 10,000,000 where it says no number.")
+@click.option("--no-reports", is_flag=True, help="Its owners report nothing any more.")
+@click.option("--customer", "customers", multiple=True, help="It may name this customer as well; may repeat.")
+@click.option("--without", multiple=True, metavar="CUSTOMER", help="It may name this customer no more; may repeat.")
+@db_option
+@json_option
+def team(  # noqa: PLR0917 - click passes each option by name
+    name: str,
+    reports: str | None,
+    currency: str,
+    events: int | None,
+    tokens: int | None,
+    no_reports: bool,
+    customers: tuple[str, ...],
+    without: tuple[str, ...],
+    db: str | None,
+    as_json: bool,
+) -> None:
+    """Say which customers a team may name and what its owners may report a day; show what holds then."""
+    from pertoken.services import teams  # noqa: PLC0415 - keeps --help fast
+
+    if no_reports and reports is not None:
+        raise click.UsageError("choose one of --reports and --no-reports")
+    if reports is None and (events is not None or tokens is not None):
+        raise click.UsageError("--events and --tokens go with --reports")
+    try:
+        allowance = None
+        if reports is not None:
+            most = (teams.EVENTS if events is None else events, teams.TOKENS if tokens is None else tokens)
+            allowance = teams.to_allowance(reports, currency, *most)
+    except teams.BadAllowance as error:
+        raise Refused(str(error)) from error
+    at_us = now_us()
+    with administration(db) as opened:
+        teams.change_team(opened, name, teams.Change(allowance, no_reports, customers, without), at_us)
+        said = teams.team_fields(opened, name, at_us)
+    if as_json:
+        print_json(said)
+        return
+    may = said["reports"]
+    if may is None:
+        echo("reports    nothing")
+    else:
+        today = may["reported_today"]
+        limits = f"{may['money']} {may['currency']}, {may['events']:,} events, {may['tokens']:,} tokens a day"
+        echo(f"reports    {limits}; today {today['money']} {may['currency']}, {today['events']:,} events")
+    echo(f"customers  {', '.join(said['customers']) or 'those that it named first'}")

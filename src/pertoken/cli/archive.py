@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
     database,
@@ -56,9 +57,9 @@ def archive(context: click.Context, before: str | None, folder: str | None, db: 
     if as_json:
         print_json({"folder": files.place, "archived": [_fields(one) for one in done]})
     elif done:
-        click.echo(f"in {files.place}; keep a copy, and see: pertoken archive verify {files.place}")
+        echo(f"in {files.place}; keep a copy, and see: pertoken archive verify {files.place}")
     else:
-        click.echo(f"no events before {before} are left in the database")
+        echo(f"no events before {before} are left in the database")
 
 
 @archive.command()
@@ -76,10 +77,10 @@ def verify(folder: str, as_json: bool) -> None:
         listed = [archiving.file_fields(file) for file in files]
         print_json({"ok": not faults, "files": listed, "faults": faults})
     else:
-        click.echo(f"checked {len(files):,} files, {sum(file.events for file in files):,} events")
+        echo(f"checked {len(files):,} files, {sum(file.events for file in files):,} events")
         for fault in faults:
-            click.echo(f"FAULT {fault['file']}: {fault['fault']}")
-        click.echo("no fault" if not faults else f"{len(faults)} faults")
+            echo(f"FAULT {fault['file']}: {fault['fault']}")
+        echo("no fault" if not faults else f"{len(faults)} faults")
     if faults:
         raise SystemExit(1)
 
@@ -113,7 +114,7 @@ def _say_each(results: Iterable["Result"], *, as_json: bool, verb: str) -> list[
         done.append(one)
         if not as_json:
             known = f", {one.known:,} were there" if one.known else ""
-            click.echo(f"{one.file.name}: {one.moved:,} events {verb}{known}")
+            echo(f"{one.file.name}: {one.moved:,} events {verb}{known}")
     return done
 
 

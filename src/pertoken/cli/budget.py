@@ -2,18 +2,23 @@
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from pertoken.cli.key import find
+from pertoken.cli.output import echo
 from pertoken.cli.session import Refused, administration, archive, db_option, json_option, now_us, pairs, print_json
-from pertoken.cli.tables import print_table, say_empty
+from pertoken.cli.tables import amount_text, counted, print_table, say_empty
+
+if TYPE_CHECKING:
+    from pertoken.core.budgets import Budget
 
 AXES = ["money", "tokens", "requests", "concurrent"]
 WINDOWS = ["minute", "hour", "day", "week", "month", "total"]
 BAR = 5  # blocks of a full bar
 HOLDS_SHOWN = 5
-STEPS_HELP = "What is tried first, in this order: cap the output, cheaper model, queue; or refuse."
+STEPS_HELP = "What is tried first, in this order: cap the output, cheaper model, queue; or refuse. [cap,queue]"
 COLUMNS = {
     "name": "budget",
     "unit": "unit",
@@ -22,7 +27,9 @@ COLUMNS = {
     "held": "held",
     "remaining": "remaining",
     "used": "used",
+    "window": "window",
     "until": "until",
+    "scope": "calls",
     "mode": "mode",
 }
 
@@ -34,58 +41,61 @@ def budget() -> None:
 
 @budget.command("set")
 @click.argument("name")
-@click.option("--limit", required=True, help="In the currency for money, else a count.")
-@click.option("--axis", type=click.Choice(AXES), default="money", show_default=True)
-@click.option("--window", type=click.Choice(WINDOWS), default="month", show_default=True)
+@click.option("--limit", help="In the currency for money, else a count. A new budget needs one.")
+@click.option("--axis", type=click.Choice(AXES), help="What is counted. [money]")
+@click.option("--window", type=click.Choice(WINDOWS), help="After what time it counts anew. [month]")
 @click.option("--scope", multiple=True, metavar="DIMENSION=VALUE", help="Which calls count: team=growth; may repeat.")
 @click.option("--each", metavar="DIMENSION", help="One such limit for every value of a dimension, such as customer.")
-@click.option("--mode", type=click.Choice(["hard", "soft"]), default="hard", show_default=True)
-@click.option("--before-refusal", default="cap,queue", show_default=True, metavar="STEPS", help=STEPS_HELP)
+@click.option("--mode", type=click.Choice(["hard", "soft"]), help="Whether it refuses calls or only counts. [hard]")
+@click.option("--before-refusal", metavar="STEPS", help=STEPS_HELP)
 @click.option("--warn-at", type=click.IntRange(1, 100), metavar="PERCENT", help="From there on each answer says so.")
-@click.option("--tz", "zone", default="UTC", show_default=True, help="Whose calendar the window follows.")
+@click.option("--tz", "zone", help="Whose calendar the window follows. [UTC]")
 @db_option
 @json_option
 def set_(  # noqa: PLR0917 - click passes each option by name
     name: str,
-    limit: str,
-    axis: str,
-    window: str,
+    limit: str | None,
+    axis: str | None,
+    window: str | None,
     scope: tuple[str, ...],
     each: str | None,
-    mode: str,
-    before_refusal: str,
+    mode: str | None,
+    before_refusal: str | None,
     warn_at: int | None,
-    zone: str,
+    zone: str | None,
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Set a budget, or change the one of this name. It counts from its current window's start."""
-    from pertoken.services.budgets import BadBudget, Wish, set_budget  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.keys import find_key  # noqa: PLC0415
+    """Set a budget, or change what is named of the one of this name. It counts from its current window's start.
+
+    What is not named stays as it is. To widen a scope again, remove the budget and set it anew.
+    """
+    from pertoken.services.budgets import BadBudget, NoLimit, changed, set_budget  # noqa: PLC0415 - keeps --help fast
     from pertoken.wiring import SystemClock  # noqa: PLC0415
 
     chosen = pairs(scope, "--scope")
     with administration(db) as admin:
         if "key" in chosen:
-            found = find_key(admin, chosen["key"])
+            found = find(admin, chosen["key"])
             if found is None:
                 raise Refused(f"no key {chosen['key']!r}; see: pertoken key list")
             chosen["key"] = found.key_id
         try:
-            wish = Wish(
-                name, limit, axis=axis, window=window, scope=chosen, each=each, mode=mode, zone=zone,
-                steps=before_refusal, warn_percent=warn_at,
-            )  # fmt: skip
+            old = next((one for one in admin.budgets() if one.name == name), None)
+            said = {
+                "limit": limit, "axis": axis, "window": window, "scope": chosen or None, "each": each, "mode": mode,
+                "zone": zone, "steps": before_refusal, "warn_percent": warn_at,
+            }  # fmt: skip
+            wish = changed(old, name, {field: value for field, value in said.items() if value is not None})
             made = set_budget(admin, SystemClock(), wish)
+        except NoLimit as error:
+            raise click.UsageError(str(error)) from error
         except BadBudget as error:
             raise Refused(str(error)) from error
     if as_json:
-        said = {"limit": limit, "axis": axis, "window": window, "scope": chosen}
-        print_json({"id": made.budget_id, "name": made.name, **said})
+        print_json(_fields(made))
     else:
-        what = f"{limit} {made.currency if axis == 'money' else axis}"
-        of_each = f" for each {each}" if each else ""
-        click.echo(f"budget {name}: {what} {per(window)}{of_each}, {mode}; see: pertoken budget status")
+        echo(f"budget {name}: {_said(made)}; see: pertoken budget status")
 
 
 @budget.command()
@@ -96,7 +106,7 @@ def status(db: str | None, as_json: bool) -> None:
     from pertoken.services import budgets  # noqa: PLC0415 - keeps --help fast
 
     with archive(db) as stored:
-        standing = budgets.status(stored, now_us())
+        standing = budgets.status(stored, now_us(), unused=True)
     if as_json:
         print_json(standing)
         return
@@ -107,14 +117,14 @@ def status(db: str | None, as_json: bool) -> None:
     print_table("budgets in their current windows", COLUMNS, rows)
     for row in standing["budgets"]:
         if row["uncounted"]:
-            what = f"{row['uncounted']:,} calls whose cost it cannot count"
-            click.echo(f"  {row['name']}: {what}; see: pertoken usage --by model, pertoken price add, pertoken rerate")
+            what = f"it does not count the cost of {counted(row['uncounted'], 'call')}: no price, or another currency"
+            echo(f"  {row['name']}: {what}; see: pertoken usage --by model")
         for hold in row["open_holds"][:HOLDS_SHOWN]:
-            what = f"{hold['held']} {hold['currency']} held by {hold['call_id']} ({hold['model']})"
-            click.echo(f"  {row['name']}: {what} since {hold['opened_at']}")
+            what = f"{amount_text(hold['held'])} {hold['currency']} held by {hold['call_id']} ({hold['model']})"
+            echo(f"  {row['name']}: {what} since {hold['opened_at']}")
         more = len(row["open_holds"]) - HOLDS_SHOWN
         if more > 0:
-            click.echo(f"  {row['name']}: {more:,} more open holds, see: pertoken budget status --json")
+            echo(f"  {row['name']}: {counted(more, 'more open hold')}, see: pertoken budget status --json")
 
 
 @budget.command()
@@ -123,15 +133,41 @@ def status(db: str | None, as_json: bool) -> None:
 @json_option
 def remove(name: str, db: str | None, as_json: bool) -> None:
     """Take a budget out of force. What it counted stays on record."""
+    from pertoken.services.budgets import BadBudget, choose_budget  # noqa: PLC0415 - keeps --help fast
+
     with administration(db) as admin:
-        found = next((one for one in admin.budgets() if one.name == name), None)
+        try:
+            found = choose_budget(admin.budgets(), name)
+        except BadBudget as error:
+            raise Refused(str(error)) from error
         if found is None:
             raise Refused(f"no budget {name!r}; see: pertoken budget status")
         admin.remove_budget(found.budget_id, now_us())
     if as_json:
-        print_json({"name": name, "removed": True})
+        print_json({"name": found.name, "removed": True})
     else:
-        click.echo(f"removed {name}")
+        echo(f"removed {found.name}")
+
+
+def _fields(made: "Budget") -> dict[str, Any]:
+    from pertoken.core.money import format_amount  # noqa: PLC0415 - keeps --help fast
+
+    limit = format_amount(made.limit, made.currency) if made.axis == "money" else made.limit
+    return {
+        "id": made.budget_id, "name": made.name, "limit": str(limit), "axis": made.axis, "window": made.window,
+        "timezone": made.zone, "scope": dict(made.scope), "each": made.each, "mode": made.mode,
+        "before_refusal": list(made.steps), "warn_percent": made.warn_percent,
+    }  # fmt: skip
+
+
+def _said(made: "Budget") -> str:
+    """Return all that a budget is, in one line."""
+    fields = _fields(made)
+    unit = made.currency if made.axis == "money" else made.axis
+    scope = ", ".join(f"{name}={value}" for name, value in made.scope) or "all calls"
+    of_each = f", for each {made.each}" if made.each else ""
+    zone = "" if made.zone == "UTC" else f" ({made.zone})"
+    return f"{amount_text(fields['limit'])} {unit} {per(made.window)}{zone} for {scope}{of_each}, {made.mode}"
 
 
 def per(window: str) -> str:
@@ -142,10 +178,13 @@ def per(window: str) -> str:
 def _row(row: dict[str, Any]) -> dict[str, Any]:
     limit = Decimal(row["limit"])
     percent = int((Decimal(row["spent"]) + Decimal(row["held"])) * 100 / limit) if limit else 100
-    name = f"{row['name']}: {row['value']}" if row["each"] else row["name"]
+    name = f"{row['name']}: {row['value']}" if row["value"] else row["name"]
     unit = row["currency"] or row["axis"]
     used = f"{_bar(percent)} {percent:3}%"
-    return {**row, "name": name, "unit": unit, "used": used, "until": _until(row["window_end"], row["timezone"])}
+    until = _until(row["window_end"], row["timezone"])
+    scope = [f"{name}={value}" for name, value in row["scope"].items()] or ["all"]
+    scope += [f"each {row['each']}"] if row["each"] else []
+    return {**row, "name": name, "unit": unit, "used": used, "until": until, "scope": ", ".join(scope)}
 
 
 def _until(end: str | None, zone: str) -> str:

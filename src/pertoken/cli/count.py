@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import Refused, json_option, print_json
 
 if TYPE_CHECKING:
@@ -78,18 +79,18 @@ def _named_model(body: bytes, api: str) -> str:
 
 def _print(answer: dict[str, Any], family: "Family") -> None:
     of = f"{answer['characters']:,} characters" if "characters" in answer else f"a {answer['api']} request"
-    click.echo(f"{answer['tokens']:,} tokens ({answer['method']}) of {of} for {answer['model']}")
+    echo(f"{answer['tokens']:,} tokens ({answer['method']}) of {of} for {answer['model']}")
     for part, tokens in answer.get("parts", {}).items():
         if len(answer["parts"]) > 1:
-            click.echo(f"  {part}: {tokens:,}")
+            echo(f"  {part}: {tokens:,}")
     if family.exact is None:
         factor = f"{family.count_factor_percent / 100:g}"
         digits = ", each digit a token" if family.single_digits else ""
-        click.echo(f"o200k count x {factor}{digits}; measured for {family.name}: {family.evidence}")
+        echo(f"o200k count x {factor}{digits}; measured for {family.name}: {family.evidence}")
     if "byte_bound" in answer and answer["method"] != "exact":
-        click.echo(f"whatever the text, at most {answer['byte_bound']:,}: from {answer['bytes']:,} bytes")
+        echo(f"whatever the text, at most {answer['byte_bound']:,}: from {answer['bytes']:,} bytes")
     if "not_counted" in answer:
-        click.echo(f"not counted: {answer['not_counted']}")
+        echo(f"not counted: {answer['not_counted']}")
 
 
 def _rule_of_thumb(words: int | None, tokens: int | None, kind: str, *, as_json: bool) -> None:
@@ -121,7 +122,5 @@ def _rule_of_thumb(words: int | None, tokens: int | None, kind: str, *, as_json:
             }
         )
         return
-    click.echo(f"{estimate.words:,} words are about {estimate.tokens:,} tokens of o200k, as measured of {kind}")
-    click.echo(
-        f"the rule of thumb, 4 tokens for 3 words, says {estimate.tokens_by_rule:,}: {error:+g} % ({measured.corpus})"
-    )
+    echo(f"{estimate.words:,} words are about {estimate.tokens:,} tokens of o200k, as measured of {kind}")
+    echo(f"the rule of thumb, 4 tokens for 3 words, says {estimate.tokens_by_rule:,}: {error:+g} % ({measured.corpus})")

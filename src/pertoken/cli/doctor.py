@@ -1,22 +1,26 @@
-"""`pertoken doctor`: what is wrong with this installation, and the command that mends it. It changes nothing."""
+"""`pertoken doctor`: what is wrong with this installation, and what fixes it. It changes nothing."""
 
 import contextlib
 import http.client
 import os
+import shlex
 import socket
 import sys
 import zoneinfo
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.provider import STREAM_USAGE, shown_url
 from pertoken.cli.session import Refused, db_option, json_option, load_settings, now_us, one_line, print_json
+from pertoken.cli.tables import counted
 
 if TYPE_CHECKING:
+    from pertoken.core.census import Full
     from pertoken.core.trust import Doubt
     from pertoken.settings import Settings
     from pertoken.store.database import Database
@@ -25,16 +29,33 @@ PRICES_AGE_MAX = timedelta(days=90)
 CLOCK_AHEAD_US_MAX = 5_000_000  # two machines' clocks may differ this much without harm
 ANSWER_S_MAX = 2.0
 COUNTS_SHOWN = 10
+NAMED_SHOWN = 10
 MAKE_A_KEY = "pertoken key create my-app --budget 5/day"  # makes the database too
 
 
 class Finding(NamedTuple):
-    """One thing looked at."""
+    """One thing looked at: a problem where it is not ok; a note where all works and a choice is open."""
 
     check: str
     ok: bool
     found: str
-    mend: str | None = None
+    fix: str | None = None
+    note: bool = False
+
+    @property
+    def level(self) -> str:
+        """Return "ok", "note" or "problem"."""
+        if not self.ok:
+            return "problem"
+        return "note" if self.note else "ok"
+
+    def fields(self) -> dict[str, Any]:
+        """Return the finding as JSON."""
+        said = {"check": self.check, "ok": self.ok, "level": self.level, "found": self.found}
+        return {**said, "fix": self.fix}
+
+
+COLORS = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
 @click.command()
@@ -42,14 +63,17 @@ class Finding(NamedTuple):
 @db_option
 @json_option
 def doctor(port: int, db: str | None, as_json: bool) -> None:
-    """Look at Python, settings, database, prices, keys, clock and port; exit 1 when something is wrong."""
+    """Look at Python, settings, database, prices, keys, clock and port; exit 1 when there is a problem.
+
+    A note is no problem: everything works, and there is a choice to make.
+    """
     findings = list(_look(db, port))
     if as_json:
-        print_json({"ok": all(finding.ok for finding in findings), "checks": [one._asdict() for one in findings]})
+        print_json({"ok": all(finding.ok for finding in findings), "checks": [one.fields() for one in findings]})
     else:
         for one in findings:
-            mark = click.style("ok     ", fg="green") if one.ok else click.style("problem", fg="red")
-            click.echo(f"{mark}  {one.check}: {one.found}" + (f"\n         mend: {one.mend}" if one.mend else ""))
+            mark = click.style(f"{one.level:7}", fg=COLORS[one.level])
+            echo(f"  {one.check}: {one.found}" + (f"\n         fix: {one.fix}" if one.fix else ""), mark=mark)
     if not all(finding.ok for finding in findings):
         raise SystemExit(1)
 
@@ -62,10 +86,10 @@ def _look(db: str | None, port: int) -> Iterator[Finding]:
     try:
         settings = load_settings(db)
     except Refused as error:
-        mend = "correct the file that PERTOKEN_CONFIG names, or the PERTOKEN_ variable named here"
-        yield Finding("settings", ok=False, found=error.message, mend=mend)
+        fix = "correct that setting, in the file that PERTOKEN_CONFIG names or in its PERTOKEN_ variable"
+        yield Finding("settings", ok=False, found=error.message, fix=fix)
         return
-    found = f"{len(settings.providers)} providers, {len(settings.models)} model names routed"
+    found = f"{counted(len(settings.providers), 'provider')}, {counted(len(settings.models), 'model name')} routed"
     yield Finding("settings", ok=True, found=found)
     yield from _providers(settings)
     yield _admin_key(settings)
@@ -76,37 +100,41 @@ def _look(db: str | None, port: int) -> Iterator[Finding]:
 def _time_zones() -> Finding:
     if "Europe/Berlin" in zoneinfo.available_timezones():
         return Finding("time zones", ok=True, found="known")
-    return Finding("time zones", ok=False, found="this machine has no time zone data", mend="pip install tzdata")
+    return Finding("time zones", ok=False, found="this machine has no time zone data", fix="pip install tzdata")
 
 
 def _providers(settings: "Settings") -> Iterator[Finding]:
-    """Tell of each active provider where it is and what it can do, and whether it has a key, never which.
+    """Say of each active provider where it is and what it can do, and whether it has a key, never which.
 
-    One key is enough for all to be well, and a local provider may need none.
+    One key is enough, and a local provider may need none; a provider without a key is a note.
     """
-    from pertoken.settings import ENCRYPTED, key_variables, missing_key  # noqa: PLC0415 - keeps --help fast
+    from pertoken.settings import ENCRYPTED, has_key, key_variables, missing_key  # noqa: PLC0415 - keeps --help fast
 
     for name, provider in settings.providers.items():
         key = "key present, encrypted" if (provider.api_key or "").startswith(ENCRYPTED) else "key present"
         if provider.auth == "none":
             key = "sent without a key"
-        elif not provider.api_key:
+        elif not has_key(provider):
             lacking = missing_key(settings, name)
             wanted = lacking or " or ".join(key_variables(name)) or f"providers.{name}.api_key"
-            key = f"no key ({wanted}): calls to it {'are refused' if lacking else 'go without one'}"
+            key = f"no key is set ({wanted}), so calls to it {'are refused' if lacking else 'go without one'}"
         found = (
             f"{shown_url(provider.base_url)}, {key}; wire {provider.wire}, "
             f"usage in streams: {STREAM_USAGE[provider.stream_usage]}, "
             f"abort stops billing: {provider.stops_billing_on_abort}, on hang-up: {provider.on_hangup}"
         )
-        problem, mend = _what_is_wrong(name, settings)
-        yield Finding(f"provider {name}", not problem, f"{found}; {problem}" if problem else found, mend)
-    if not any(one.api_key or one.auth == "none" for one in settings.providers.values()):
-        yield Finding("provider keys", ok=False, found="none is set", mend="export OPENAI_API_KEY=...")
+        problem, fix = _what_is_wrong(name, settings)
+        has_no_key = not has_key(provider) and provider.auth != "none"
+        if has_no_key and fix is None:
+            fix = f"export {(key_variables(name) or ('KEY',))[0]}=..., if you call {name}"
+        found = f"{found}; {problem}" if problem else found
+        yield Finding(f"provider {name}", not problem, found, fix, note=has_no_key)
+    if not any(has_key(one) or one.auth == "none" for one in settings.providers.values()):
+        yield Finding("provider keys", ok=False, found="none is set", fix="export OPENAI_API_KEY=...")
 
 
 def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | None]:
-    from pertoken.settings import BadSettings  # noqa: PLC0415 - keeps --help fast
+    from pertoken.settings import ENCRYPTED, FROM_ENVIRONMENT, BadSettings  # noqa: PLC0415 - keeps --help fast
     from pertoken.upstream.origin import parse_origin  # noqa: PLC0415
     from pertoken.wiring import provider_key  # noqa: PLC0415
 
@@ -121,11 +149,20 @@ def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | N
     try:
         provider_key(settings, name)
     except BadSettings as error:
+        if (provider.api_key or "").startswith(FROM_ENVIRONMENT):
+            problem, _, fix = str(error).partition("; set it: ")
+            return problem, fix
+        if not (provider.api_key or "").startswith(ENCRYPTED):
+            return str(error), f"set providers.{name}.api_key to the key that {name} gave you"
         return str(error), f"pertoken provider encrypt, and write what it prints as providers.{name}.api_key"
     if provider.on_hangup == "cut" and provider.stops_billing_on_abort != "yes":
-        known = {"no": "it goes on charging", "unknown": "it may go on charging"}[provider.stops_billing_on_abort]
-        mend = f"set providers.{name}.on_hangup to drain, or stops_billing_on_abort to yes if you know better"
-        return f"a stream that is cut leaves a charge that nobody sees: {known} after an abort", mend
+        charging = "goes on" if provider.stops_billing_on_abort == "no" else "may go on"
+        fix = (
+            f"set providers.{name}.on_hangup to drain, or providers.{name}.stops_billing_on_abort to yes "
+            "if you know that an abort ends its charge"
+        )
+        problem = f"a client that hangs up cuts the stream, and the provider {charging} charging for what nobody counts"
+        return problem, fix
     return None, None
 
 
@@ -133,12 +170,14 @@ def _admin_key(settings: "Settings") -> Finding:
     from pertoken.core.secrets import weakness  # noqa: PLC0415 - keeps --help fast
 
     if not settings.admin_key:
-        return Finding("admin key", ok=True, found="none is set: only those that pertoken admin made open anything")
+        return Finding(
+            "admin key", ok=True, found="none is set; the control plane takes the keys of: pertoken admin list"
+        )
     problem = weakness(settings.admin_key)
     if problem is None:
         return Finding("admin key", ok=True, found="set")
-    mend = "export PERTOKEN_ADMIN_KEY=$(openssl rand -hex 20)"
-    return Finding("admin key", ok=False, found=f"it opens everything and is weak: {problem}", mend=mend)
+    fix = "export PERTOKEN_ADMIN_KEY=$(openssl rand -hex 20)"
+    return Finding("admin key", ok=False, found=f"it opens the whole control plane and is weak: {problem}", fix=fix)
 
 
 def _store(settings: "Settings") -> Iterator[Finding]:
@@ -147,7 +186,7 @@ def _store(settings: "Settings") -> Iterator[Finding]:
     from pertoken.store.backend import StoreFailed  # noqa: PLC0415 - keeps --help fast
     from pertoken.store.database import Database  # noqa: PLC0415
 
-    mend = "make the file and its folder writable, or name another: --db sqlite:///PATH"
+    is_file = settings.database_url.startswith("sqlite:")
     try:
         database = Database(settings.database_url)
         if not database.exists():
@@ -155,16 +194,30 @@ def _store(settings: "Settings") -> Iterator[Finding]:
             return
         with contextlib.closing(database):
             yield from _opened(database, settings)
-    except (StoreFailed, ArgumentError) as error:
-        yield Finding("database", ok=False, found=one_line(error), mend=mend)
+    except ArgumentError as error:
+        fix = "name a database: --db sqlite:///PATH or --db postgresql://USER@HOST/NAME"
+        yield Finding("database", ok=False, found=f"not an address: {one_line(error)}", fix=fix)
+    except StoreFailed as error:
+        fix = "make the file and its folder writable, or name another: --db sqlite:///PATH"
+        yield Finding("database", ok=False, found=one_line(error), fix=fix if is_file else _fix_server(error, settings))
+
+
+def _fix_server(error: Exception, settings: "Settings") -> str:
+    """Return what fixes a database on a server that cannot be opened."""
+    from sqlalchemy import make_url  # noqa: PLC0415 - keeps --help fast
+
+    name = make_url(settings.database_url).database or "NAME"
+    if "does not exist" in str(error) and "database" in str(error):
+        return f"createdb {shlex.quote(name)}, or name another: --db postgresql://USER@HOST/NAME"
+    return "start the server, or correct the address: --db postgresql://USER@HOST/NAME; see docs/how-to/postgresql.md"
 
 
 def _no_database_yet(path: Path) -> Finding:
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     if not os.access(folder, os.W_OK):
-        mend = "make the folder writable, or name another file: --db sqlite:///PATH"
-        return Finding("database", ok=False, found=f"cannot be made, the folder is not writable: {folder}", mend=mend)
-    return Finding("database", ok=False, found=f"not made yet: {path}", mend=MAKE_A_KEY)
+        fix = f"chmod u+w {shlex.quote(str(folder))}, or name another file: --db sqlite:///PATH"
+        return Finding("database", ok=False, found=f"cannot be made, the folder is not writable: {folder}", fix=fix)
+    return Finding("database", ok=False, found=f"not made yet: {path}", fix=MAKE_A_KEY)
 
 
 def _secret_key(database: "Database", settings: "Settings") -> Finding:
@@ -174,12 +227,12 @@ def _secret_key(database: "Database", settings: "Settings") -> Finding:
     try:
         make_hasher(database, settings)
     except StoreFailed as error:
-        return Finding("secret key", ok=False, found=one_line(error), mend="see docs/how-to/keys.md")
-    return Finding("secret key", ok=True, found="the one that the keys were made with")
+        return Finding("secret key", ok=False, found=one_line(error), fix="see docs/how-to/keys.md")
+    return Finding("secret key", ok=True, found="it is the one that the keys were made with")
 
 
 def _counts(doubts: "Sequence[Doubt]") -> Finding:
-    """Tell which models' providers count more input than we do. Nothing is broken: their calls are held for it."""
+    """Say which models' providers count more input than we do. Nothing is broken: more is held for their calls."""
     if not doubts:
         return Finding("token counts", ok=True, found="no provider has reported more input than was held for")
     said = [
@@ -191,21 +244,36 @@ def _counts(doubts: "Sequence[Doubt]") -> Finding:
     ]
     more = f"; and {len(doubts) - COUNTS_SHOWN} more" if len(doubts) > COUNTS_SHOWN else ""
     name = f"{doubts[0].provider}/{doubts[0].model}"
-    found = f"providers count more than we do, and calls are held for it: {'; '.join(said)}{more}"
-    return Finding(
-        "token counts", ok=True, found=f"{found}; to believe our count: pertoken provider trust --reset {name}"
-    )
+    found = f"some providers count more tokens than we do, so more is held for their calls: {'; '.join(said)}{more}"
+    fix = f"pertoken provider trust --reset {name}, if the provider now counts as we do"
+    return Finding("token counts", ok=True, found=found, fix=fix, note=True)
+
+
+def _named(full: "Sequence[Full]", names: "Mapping[str, str]") -> Finding:
+    """Tell which keys have named as many users, tags and so on as they may. Nothing is broken: the rest is bounded."""
+    if not full:
+        return Finding("what keys name", ok=True, found="within its bounds")
+    said = [f"{names.get(one.key_id, one.key_id)} {one.named:,} {one.kind.replace('_', ' ')}" for one in full]
+    more = f"; and {len(full) - NAMED_SHOWN} more" if len(full) > NAMED_SHOWN else ""
+    what = "new customers are refused, and the rest is counted as `other`"
+    mend = "; to allow more: limits.key_" + full[0].kind + "_max"
+    found = f"bounds are reached, so {what}: {'; '.join(said[:NAMED_SHOWN])}{more}{mend}"
+    return Finding("what keys name", ok=True, found=found)
 
 
 def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
     from pertoken.core.periods import FOREVER_US, US_PER_SECOND  # noqa: PLC0415 - keeps --help fast
     from pertoken.store.archive import Archive  # noqa: PLC0415
     from pertoken.store.bookkeeper import full_accounts  # noqa: PLC0415
-    from pertoken.wiring import is_at_head  # noqa: PLC0415
+    from pertoken.store.census import read_census  # noqa: PLC0415
+    from pertoken.wiring import is_at_head, is_empty, make_bounds  # noqa: PLC0415
 
+    if is_empty(database):
+        yield Finding("database", ok=False, found=f"empty, no tables are made yet: {database.place}", fix=MAKE_A_KEY)
+        return
     if not is_at_head(database):
         yield Finding(
-            "database", ok=False, found=f"its tables are of another version: {database.place}", mend=MAKE_A_KEY
+            "database", ok=False, found=f"its tables are of another version: {database.place}", fix=MAKE_A_KEY
         )
         return
     owed, unreadable = _owed(settings), list(_unreadable(settings))
@@ -220,19 +288,21 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
         archive = Archive(connection)
         rows, keys, doubts = archive.prices(), archive.list_keys(), archive.doubts()
         full = full_accounts(connection)
+        census = read_census(connection, make_bounds(settings), now_us())
         ahead = archive.events_by_time(now_us(), FOREVER_US)
         newest_event_us = max((event.recorded_at_us for event in ahead), default=0)
     newest_us = max((row.recorded_at_us for row in rows), default=0)
     yield _accounts(full)
     yield _prices(len(rows), datetime.fromtimestamp(newest_us // US_PER_SECOND, UTC))
     yield _counts(doubts)
+    yield _named(census.full(), {key.key_id: key.name for key in keys})
     live = sum(key.revoked_at_us is None for key in keys)
-    yield Finding("virtual keys", live > 0, f"{live} live", None if live else MAKE_A_KEY)
+    yield Finding("virtual keys", live > 0, f"{live} live" if live else "none is live", None if live else MAKE_A_KEY)
     yield _clock(max(newest_us, newest_event_us))
 
 
 def _owed(settings: "Settings") -> Finding:
-    """Tell what calls came to and the books do not have, of all processes on this machine."""
+    """Say which settlements are not in the books yet, of all processes on this machine."""
     from pertoken.settings import owed_folder  # noqa: PLC0415 - keeps --help fast
     from pertoken.store.owed import read_all  # noqa: PLC0415
 
@@ -242,22 +312,22 @@ def _owed(settings: "Settings") -> Finding:
     parked = [(path, one) for path, one in owed if one.parked]
     if not parked:
         found = f"{len(owed)} wait for the database, in {owed[0][0]}"
-        return Finding("settlements", ok=False, found=found, mend="pertoken serve posts them when the database works")
+        return Finding("settlements", ok=False, found=found, fix="pertoken serve, which posts them to the database")
     path, first = parked[0]
     providers = ", ".join(sorted({one.provider for _, one in parked}))
     found = (
-        f"{len(parked)} cannot be posted, in {path}; no call goes to {providers} meanwhile; "
+        f"{len(parked)} cannot be posted, in {path}; until they are, no call goes to {providers}; "
         f"the first, {first.command.hold_id}: {first.reason}"
     )
-    mend = (
-        "upgrade pertoken and restart it; if it stays so, report the reason as a bug. To go on without them, stop "
-        "pertoken and move the file away: their holds expire in a year"
+    fix = (
+        "upgrade pertoken and restart it; if the problem stays, report the reason as a bug. To give these settlements "
+        "up, stop pertoken and move the file away: their holds expire in a year"
     )
-    return Finding("settlements", ok=False, found=" ".join(found.split()), mend=mend)
+    return Finding("settlements", ok=False, found=" ".join(found.split()), fix=fix)
 
 
 def _unreadable(settings: "Settings") -> Iterator[Finding]:
-    """Tell of the files that were set aside, for lines of them cannot be read."""
+    """Say which files were set aside because some of their lines cannot be read."""
     from pertoken.settings import credit_folder, owed_folder  # noqa: PLC0415 - keeps --help fast
     from pertoken.store import credit, journal, owed  # noqa: PLC0415
 
@@ -266,28 +336,28 @@ def _unreadable(settings: "Settings") -> Iterator[Finding]:
         for path in journal.all_set_aside(folder, kind):
             lines = ", ".join(map(str, read(path)[-1])) or "none, now"
             found = f"lines of {path} cannot be read ({lines}): what they say is not in the books; the others are"
-            mend = (
-                "compare the lines with the log, which has each settlement in full. Mend them or take them out, rename "
+            fix = (
+                "compare the lines with the log, which has each settlement in full. Correct or remove them, rename "
                 f"the file to {path.with_suffix('').name}, and restart pertoken; or move the file away to go on without"
             )
-            yield Finding("unreadable settlements", ok=False, found=found, mend=mend)
+            yield Finding("unreadable settlements", ok=False, found=found, fix=fix)
 
 
 def _accounts(full: list[tuple[str, str]]) -> Finding:
     if not full:
         return Finding("accounts", ok=True, found="all have room")
     names = ", ".join(f"{provider} in {currency}" for provider, currency in full)
-    mend = "look for absurd events: pertoken usage --by provider,model; begin a new database"
-    return Finding("accounts", ok=False, found=f"no room for more, so no call is sent: {names}", mend=mend)
+    fix = "find the wrong events: pertoken usage --by provider,model; then begin a new database: --db sqlite:///PATH"
+    return Finding("accounts", ok=False, found=f"full, so no call is sent: {names}", fix=fix)
 
 
 def _prices(count: int, newest: datetime) -> Finding:
     if not count:
-        return Finding("price book", ok=False, found="empty", mend="pertoken price import genai")
+        return Finding("price book", ok=False, found="empty", fix="pertoken price import genai")
     found = f"{count:,} prices, the newest recorded {newest:%Y-%m-%d}"
     if datetime.now(UTC) - newest > PRICES_AGE_MAX:
-        mend = "pip install --upgrade genai-prices && pertoken price import genai"
-        return Finding("price book", ok=False, found=f"{found}: more than {PRICES_AGE_MAX.days} days ago", mend=mend)
+        fix = "pip install --upgrade genai-prices && pertoken price import genai"
+        return Finding("price book", ok=False, found=f"{found}: more than {PRICES_AGE_MAX.days} days ago", fix=fix)
     return Finding("price book", ok=True, found=found)
 
 
@@ -295,7 +365,8 @@ def _clock(newest_us: int) -> Finding:
     """Hold the clock against what was written before: prices and budgets go by it."""
     now = datetime.now(UTC)
     if newest_us > now_us() + CLOCK_AHEAD_US_MAX:
-        return Finding("clock", ok=False, found=f"{now:%Y-%m-%dT%H:%MZ}, behind what is stored", mend="set the clock")
+        found = f"{now:%Y-%m-%dT%H:%MZ}, which is before the newest record in the database"
+        return Finding("clock", ok=False, found=found, fix="sudo timedatectl set-ntp true")
     return Finding("clock", ok=True, found=f"{now:%Y-%m-%dT%H:%MZ}")
 
 
@@ -308,7 +379,7 @@ def _port(port: int) -> Finding:
             if _is_a_gateway(port):
                 return Finding(f"port {port}", ok=True, found="a gateway answers there")
             other = f"pertoken serve --port {port + 1 if port < 65535 else 0}"
-            return Finding(f"port {port}", ok=False, found=f"not free: {error.strerror}", mend=other)
+            return Finding(f"port {port}", ok=False, found=f"not free: {error.strerror}", fix=other)
     return Finding(f"port {port}", ok=True, found="free")
 
 

@@ -1,17 +1,20 @@
 """`pertoken explain`: one call's arithmetic, so that a person can redo it."""
 
+from decimal import Decimal
 from typing import Any
 
 import click
 
 from pertoken.cli.budget import per
+from pertoken.cli.output import echo
 from pertoken.cli.session import Refused, archive, db_option, json_option, print_json
-from pertoken.cli.tables import print_table
+from pertoken.cli.tables import amount_text, print_table
 
 COLUMNS = {
     "unit": "unit",
     "quantity": "quantity",
-    "unit_price_per_million": "per million",
+    "unit_price": "price",
+    "per": "per",
     "amount": "amount",
     "source": "price from",
 }
@@ -36,16 +39,19 @@ def explain(call_id: str, db: str | None, as_json: bool) -> None:
     _print_archived(found["archived"])
     if found["status"] == ARCHIVED:
         return
+    if "refusal" in found:
+        refusal = found["refusal"]
+        echo(f"refused  {refusal['code']} at {refusal['at']}: {refusal['message']}")
     for attempt in found["attempts"]:
         _print_attempt(attempt)
     currency = found["currency"]
     if found["lines"]:
         rows = [{**line, "source": _source(line)} for line in found["lines"]]
-        columns = {**COLUMNS, "unit_price_per_million": f"{currency} per million", "amount": f"amount {currency}"}
+        columns = {**COLUMNS, "unit_price": f"price {currency}", "amount": f"amount {currency}"}
         total = {"unit": "cost, provisional" if found["status"] == "unpriced" else "cost", "amount": found["cost"]}
-        print_table("quantity x price per million / 1,000,000 = amount", columns, rows, total=total)
+        print_table("quantity x price / per = amount", columns, rows, total=total)
     elif found["status"] in ("priced", "unpriced"):
-        click.echo(f"cost     {'unpriced' if found['status'] == 'unpriced' else found['cost']}")
+        echo(f"cost     {_cost(found)}")
     _print_standing(found)
 
 
@@ -53,46 +59,62 @@ def _print_standing(found: dict[str, Any]) -> None:
     """Print what stands beside the cost: the price book's figure, the hold, the budgets, what policy changed."""
     currency, book = found["currency"], found["price_book"]
     if book:
-        click.echo(f"book     {book['cost']} {currency} by the price book, a difference of {book['difference']}")
+        echo(f"book     {_beside_the_book(found['cost'], book, currency)}")
     if found["hold"]:
         hold = found["hold"]
         size = f" for up to {hold['tokens']:,} tokens" if "tokens" in hold else ""
-        overrun = f"; overrun {hold['overrun']}" if "overrun" in hold else ""
-        click.echo(f"hold     {hold['held']} {currency}{size}, {hold['state']}{overrun}")
+        overrun = f"; overrun {amount_text(hold['overrun'])}" if "overrun" in hold else ""
+        echo(f"hold     {amount_text(hold['held'])} {currency}{size}, {hold['state']}{overrun}")
     for one in found["budgets"]:
         unit = currency if one["axis"] == "money" else one["axis"]
-        standing = f"{one['spent']} of {one['limit']} {unit} {per(one['window'])} spent, {one['remaining']} left"
-        click.echo(f"budget   {one['name']}: {standing}")
+        spent, limit, left = (amount_text(one[name]) for name in ("spent", "limit", "remaining"))
+        echo(f"budget   {one['name']}: {spent} of {limit} {unit} {per(one['window'])} spent, {left} left")
     for change in found["policy"]:
-        click.echo(f"policy   {change}")
+        echo(f"policy   {change}")
+
+
+def _cost(found: dict[str, Any]) -> str:
+    """Say the cost of a call without lines."""
+    if found["status"] != "unpriced":
+        return amount_text(found["cost"])
+    since = found["attempts"][0]["at"][:10]
+    return f"not known, so nothing is charged; fix: pertoken price add, then pertoken rerate --from {since}"
+
+
+def _beside_the_book(cost: str, book: dict[str, Any], currency: str) -> str:
+    """Say what the price book makes of a call whose provider stated its cost."""
+    difference = Decimal(book["difference"])
+    by_book = f"the price book says {amount_text(book['cost'])} {currency}"
+    if not difference:
+        return f"{by_book}, as the provider does"
+    more = "more" if difference > 0 else "less"
+    return f"{by_book}; the provider charged {amount_text(cost)}, which is {amount_text(f'{abs(difference):f}')} {more}"
 
 
 def _print_archived(files: list[dict[str, Any]]) -> None:
     for one in files:
-        click.echo(f"archived {one['file']} in {one['folder']}")
+        echo(f"archived {one['file']} in {one['folder']}")
     if files:
-        click.echo(f"next: pertoken archive import {files[0]['folder']} --month {files[0]['month']}")
+        echo(f"next: pertoken archive import {files[0]['folder']} --month {files[0]['month']}")
 
 
 def _print_attempt(attempt: dict[str, Any]) -> None:
     if attempt["corrects"]:
-        said = f"{attempt['cost']} added to {attempt['corrects']} at {attempt['recorded_at']}: {attempt['reason']}"
-        click.echo(f"correct  {said}")
+        added = f"{amount_text(attempt['cost'])} added to {attempt['corrects']} at {attempt['recorded_at']}"
+        echo(f"correct  {added}: {attempt['reason']}")
         return
     served = f", served as {attempt['model_served']}" if attempt["model_served"] not in (None, attempt["model"]) else ""
-    click.echo(f"call     {attempt['event_id']} at {attempt['at']}")
-    click.echo(f"model    {attempt['provider']} {attempt['model']}{served}")
+    echo(f"call     {attempt['event_id']} at {attempt['at']}")
+    echo(f"model    {attempt['provider']} {attempt['model']}{served}")
     counts = "\n         ".join(f"{unit} {count:,}" for unit, count in attempt["usage"].items())
-    click.echo(f"usage    {attempt['completeness']}, totals with their parts inside:\n         {counts}")
+    echo(f"usage    {attempt['completeness']}, totals with their parts inside:\n         {counts}")
     if attempt["reason"]:
-        click.echo(f"because  {attempt['reason']}")
+        echo(f"because  {attempt['reason']}")
 
 
 def _source(line: dict[str, Any]) -> str:
     since = line["price_valid_from"]
-    if since is None:
-        return str(line["price_source"])
-    said = f"{line['price_source']}, {since if since == 'since ever' else 'from ' + since[:10]}"
+    said = str(line["price_source"]) + (f", from {since[:10]}" if since else "")
     if "listed_by" in line:
         said += f", the list of {line['listed_by']}"
     if "factors" in line:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import Refused, database, db_option, json_option, load_settings, now_us, print_json
 
 
@@ -37,7 +38,7 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     said = {"provider": provider, "model": model, "customer": customer, "team": team, "key": key}
     defaults = {name: value for name, value in said.items() if value is not None}
     try:
-        with database(db) as opened, open_log(file) as log:
+        with database(db, make=True) as opened, open_log(file) as log:
             settings = load_settings(db)
             books = make_bookkeeper(opened, settings)
             records = read_log(form, log, file.name, defaults)
@@ -62,10 +63,10 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
         counts = (
             f"{tally.duplicate:,} duplicate, {len(tally.conflicting):,} conflicting, {len(tally.rejected):,} rejected"
         )
-        click.echo(f"{tally.accepted:,} accepted, {counts}")
+        echo(f"{tally.accepted:,} accepted, {counts}")
         for line in tally.conflicting:
-            click.echo(f"line {line}: conflict: this id exists with other content", err=True)
+            echo(f"line {line}: conflict: this id exists with other content", err=True)
         for problem in tally.rejected:
-            click.echo(f"line {problem.line}: {problem.code}: {problem.message}", err=True)
+            echo(f"line {problem.line}: {problem.code}: {problem.message}", err=True)
     if tally.rejected or tally.conflicting:
         raise SystemExit(1)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
     administration,
@@ -18,6 +19,7 @@ from pertoken.cli.tables import print_table, say_empty
 
 if TYPE_CHECKING:
     from pertoken.core.directory import Key
+    from pertoken.store.administration import Administration
 
 COLUMNS = {
     "name": "name",
@@ -56,11 +58,11 @@ def create(  # noqa: PLR0917 - click passes each option by name
 ) -> None:
     """Make a key. Its secret is shown once, now."""
     from pertoken.services.budgets import BadBudget, Wish, parse_rate, set_budget  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.keys import NameTaken, create_key  # noqa: PLC0415
+    from pertoken.services.keys import BadKey, create_key  # noqa: PLC0415
     from pertoken.wiring import SystemClock  # noqa: PLC0415
 
     clock = SystemClock()
-    hasher = make_hasher(db)
+    hasher = make_hasher(db, make=True)
     expires_at_us = None if expires is None else _moment(expires)
     try:
         limit_and_window = parse_rate(rate) if rate else None
@@ -71,16 +73,20 @@ def create(  # noqa: PLR0917 - click passes each option by name
             )  # fmt: skip
             if limit_and_window is not None:
                 limit, window = limit_and_window
-                wish = Wish(f"key:{name}", limit, window=window, scope={"key": made.key.key_id})
+                of_team = {} if team is None else {"team": team}  # so that its name is one among the team's
+                scope = {"key": made.key.key_id, **of_team}
+                if any(one.name == f"key:{name}" and dict(one.scope).get("team") == team for one in admin.budgets()):
+                    raise BadBudget(f"a budget is called 'key:{name}' already; see: pertoken budget status")
+                wish = Wish(f"key:{name}", limit, window=window, scope=scope)
                 set_budget(admin, clock, wish)
-    except (NameTaken, BadBudget) as error:
+    except (BadKey, BadBudget) as error:
         raise Refused(str(error)) from error
     if as_json:
         said = {"team": team, "customer": customer, "expires_at": _said(expires_at_us)}
         print_json({"id": made.key.key_id, "secret": made.secret, "name": name, **said})
         return
-    click.echo(f"id      {made.key.key_id}\nsecret  {made.secret}")
-    click.echo("the secret is shown only now; use it where a provider's key would stand", err=True)
+    echo(f"id      {made.key.key_id}\nsecret  {made.secret}")
+    echo("the secret is shown only now; use it where a provider's key would stand", err=True)
 
 
 @key.command("list")
@@ -123,7 +129,7 @@ def list_(db: str | None, as_json: bool) -> None:
 def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None:
     """Give a key a new secret, shown once, now. The key and all that is counted for it stay."""
     from pertoken.core.periods import NotATime, parse_span  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.keys import find_key, rotate_key  # noqa: PLC0415
+    from pertoken.services.keys import BadKey, rotate_key  # noqa: PLC0415
     from pertoken.wiring import SystemClock  # noqa: PLC0415
 
     try:
@@ -132,16 +138,19 @@ def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None
         raise click.BadParameter(str(error), param_hint="--overlap") from error
     hasher = make_hasher(db)
     with administration(db) as admin:
-        found = find_key(admin, id_or_name)
+        found = find(admin, id_or_name)
         if found is None or found.revoked_at_us is not None:
             raise Refused(f"no live key {id_or_name!r}; see: pertoken key list")
-        made = rotate_key(admin, SystemClock(), hasher, found, overlap_us)
+        try:
+            made = rotate_key(admin, SystemClock(), hasher, found, overlap_us)
+        except BadKey as error:
+            raise Refused(str(error)) from error
     until = _said(made.key.old_secret_until_us)
     if as_json:
         print_json({"id": made.key.key_id, "secret": made.secret, "name": found.name, "old_secret_until": until})
         return
-    click.echo(f"id      {made.key.key_id}\nsecret  {made.secret}")
-    click.echo(f"the secret is shown only now; the old one is good until {until}", err=True)
+    echo(f"id      {made.key.key_id}\nsecret  {made.secret}")
+    echo(f"the secret is shown only now; the old one is good until {until}", err=True)
 
 
 @key.command()
@@ -150,16 +159,24 @@ def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None
 @json_option
 def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
     """Revoke a key by id or name. It is refused from its next call on."""
-    from pertoken.services.keys import find_key  # noqa: PLC0415 - keeps --help fast
-
     with administration(db) as admin:
-        found = find_key(admin, id_or_name)
+        found = find(admin, id_or_name)
         if found is None or not admin.revoke_key(found.key_id, now_us()):
             raise Refused(f"no live key {id_or_name!r}; see: pertoken key list")
     if as_json:
         print_json({"id": found.key_id, "name": found.name, "revoked": True})
     else:
-        click.echo(f"revoked {found.name} ({found.key_id})")
+        echo(f"revoked {found.name} ({found.key_id})")
+
+
+def find(admin: "Administration", id_or_name: str) -> "Key | None":
+    """Return a key by its id or its name, None when there is none. Ends the command where teams share the name."""
+    from pertoken.services.keys import SeveralKeys, find_key  # noqa: PLC0415 - keeps --help fast
+
+    try:
+        return find_key(admin, id_or_name)
+    except SeveralKeys as error:
+        raise Refused(str(error)) from error
 
 
 def _moment(text: str) -> int:

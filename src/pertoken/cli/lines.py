@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from pertoken.cli.line_reader import LINE_BYTES_MAX, numbered_lines
+from pertoken.cli.output import echo
 from pertoken.cli.session import database, db_option, load_settings, now_us, store_errors
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def _answer_all(decode: Callable[[bytes], _L], answer: Callable[[_L], dict[str, 
             _write(waiting)
     _write(waiting)
     if failed:
-        click.echo(f"{failed} {'line' if failed == 1 else 'lines'} failed", err=True)
+        echo(f"{failed} {'line' if failed == 1 else 'lines'} failed", err=True)
         raise SystemExit(1)
 
 
@@ -185,7 +186,7 @@ def _price_book(db: str | None) -> "PriceBook":
 
     settings = load_settings(db)
     with store_errors():
-        if not Database(settings.database_url).exists():
+        if db is None and not Database(settings.database_url).exists():
             return wiring.shipped_price_book(settings, now_us())
     with database(db) as opened:
         return wiring.read_price_book(opened, settings)

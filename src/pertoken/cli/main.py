@@ -1,10 +1,14 @@
 """The group of all commands. Their modules load when they run, so that `--help` answers at once."""
 
+import contextlib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
+from typing import Any
 
 import click
+
+from pertoken.core.texts import escaped, meant
 
 # command -> where it lives, and what it does (said here, so that --help loads nothing)
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -36,6 +40,24 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 class LazyGroup(click.Group):
     """A group that knows its commands by name and loads one when it runs."""
 
+    def parse_args(self, context: click.Context, words: list[str]) -> list[str]:
+        """Read the words before the command."""
+        with _safe_messages():
+            return super().parse_args(context, words)
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; what it quotes of its words is shown escaped."""
+        with _safe_messages():
+            return super().invoke(context)
+
+    def resolve_command(
+        self, context: click.Context, words: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; an unknown one is told with the nearest name."""
+        if words and words[0] not in COMMANDS and not words[0].startswith("-"):
+            context.fail(f"no such command: {words[0]!r}{meant(words[0], COMMANDS) or '; see: pertoken --help'}")
+        return super().resolve_command(context, words)
+
     def list_commands(self, _context: click.Context) -> list[str]:
         """Return the commands in the order people meet them."""
         return list(COMMANDS)
@@ -52,6 +74,15 @@ class LazyGroup(click.Group):
         """Write the list of commands without loading them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@contextlib.contextmanager
+def _safe_messages() -> Iterator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        error.message = escaped(error.message)  # type: ignore[misc]  # of the same error, so that click shows its usage
+        raise
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -1,14 +1,16 @@
 """`pertoken price`: what a model costs, when, and who says so; prices of one's own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.price_sources import conditions_text, diff, import_
 from pertoken.cli.price_stated import stated
 from pertoken.cli.session import (
     Refused,
+    checked_name,
     database,
     db_option,
     json_option,
@@ -23,12 +25,14 @@ from pertoken.cli.tables import print_table
 COLUMNS = {
     "provider": "provider",
     "unit": "unit",
-    "per_million": "per million",
+    "price": "price",
+    "per": "per",
     "valid_from": "from",
     "valid_to": "until",
     "when": "when",
     "source": "source",
 }
+MILLION = "million"
 
 
 @click.group()
@@ -128,7 +132,7 @@ def withdraw(price_ids: tuple[str, ...], db: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"withdrawn": list(price_ids), "prolonged": [price_fields(row) for row in change.added]})
     else:
-        click.echo(f"withdrawn: {', '.join(price_ids)}; {len(change.added)} prices before them go on")
+        echo(f"withdrawn: {', '.join(price_ids)}; {len(change.added)} prices before them go on")
 
 
 @price.command()
@@ -157,17 +161,24 @@ def add(  # noqa: PLR0917 - click passes each option by name
     as_json: bool,
 ) -> None:
     """Add a price of your own; it wins over imported ones."""
-    from pertoken.core.money import NotAnAmount, parse_amount  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.currencies import NotACurrency, check_currency  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.money import NotAnAmount, parse_price  # noqa: PLC0415
     from pertoken.core.periods import FOREVER_US  # noqa: PLC0415
     from pertoken.core.prices import Match, PriceRow, Source, price_id  # noqa: PLC0415
     from pertoken.services.price_show import price_fields  # noqa: PLC0415
-    from pertoken.wiring import add_prices  # noqa: PLC0415
+    from pertoken.wiring import add_prices, read_price_book  # noqa: PLC0415
 
     at_us = now_us()
     start_us = at_us if from_ is None else parse_time(from_, "UTC", "--from")
     end_us = FOREVER_US if to is None else parse_time(to, "UTC", "--to")
     if start_us >= end_us:
-        raise click.BadParameter("must be after --from", param_hint="--to")
+        raise click.BadParameter("must be after --from, or now where that is not given", param_hint="--to")
+    try:
+        check_currency(currency)
+    except NotACurrency as error:
+        raise click.BadParameter(str(error), param_hint="--currency") from error
+    checked_name(provider, "--provider")
+    checked_name(model, "--model")
     stated = {
         "input_tokens": input_,
         "output_tokens": output,
@@ -179,22 +190,34 @@ def add(  # noqa: PLR0917 - click passes each option by name
         if amount is None:
             continue
         try:
-            picos = parse_amount(amount, currency)
+            picos = parse_price(amount, currency)
         except NotAnAmount as error:
-            raise click.BadParameter(str(error)) from error
+            option = f"--{unit.removesuffix('_tokens').replace('_', '-')}"
+            raise click.BadParameter(str(error), param_hint=option) from error
         row = PriceRow(
             "", provider, model, Match.SNAPSHOT, unit, picos, 10**6, currency, start_us, end_us, at_us,
             Source.OPERATOR, "added by hand",
         )  # fmt: skip
         rows.append(row._replace(price_id=price_id(row)))
     with database(db) as opened:
+        _say_unknown_provider(provider, read_price_book(opened, load_settings(db)).providers)
         added = add_prices(opened, rows)
     if as_json:
         print_json(
             {"model": model, "provider": provider, "added": added, "prices": [price_fields(row) for row in rows]}
         )
     else:
-        click.echo(f"added {added} prices of {model} at {provider}; see: pertoken price show {model}")
+        echo(f"added {added} prices of {model} at {provider}; see: pertoken price show {model}")
+
+
+def _say_unknown_provider(provider: str, known: Iterable[str]) -> None:
+    """Say on stderr that a provider's name may be misspelt: one of one's own may have any name."""
+    from pertoken.core.texts import meant  # noqa: PLC0415 - keeps --help fast
+
+    known = set(known)
+    near = meant(provider, known)
+    if provider not in known and near:
+        echo(f"no provider is known as {provider!r}{near} the price is added all the same", err=True)
 
 
 def _print(title: str, rows: Sequence[dict[str, Any]]) -> None:
@@ -210,5 +233,6 @@ def _print(title: str, rows: Sequence[dict[str, Any]]) -> None:
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     days = {name: (row[name] or "").replace("T00:00:00Z", "") for name in ("valid_from", "valid_to")}
     terms: dict[str, Any] = {name: row[name] for name in ("minimum", "free") if name in row}
-    price = f"x {row['factor']}" if "factor" in row else row["per_million"]
-    return {**row, **days, "per_million": price, "when": conditions_text({**row["conditions"], **terms})}
+    price = f"x {row['factor']}" if "factor" in row else row["price"]
+    per = "" if row["per"] is None else MILLION if row["per"] == 10**6 else f"{row['per']:,}"
+    return {**row, **days, "price": price, "per": per, "when": conditions_text({**row["conditions"], **terms})}

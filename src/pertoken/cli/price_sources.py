@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
     database,
@@ -12,8 +13,8 @@ from pertoken.cli.session import (
     json_option,
     load_settings,
     now_us,
-    parse_time,
     print_json,
+    span,
 )
 from pertoken.cli.tables import print_table
 
@@ -30,8 +31,9 @@ DIFFERENCE_COLUMNS = {
     "model": "model",
     "unit": "unit",
     "when": "when",
-    "before": "before per million",
-    "after": "after per million",
+    "before": "before",
+    "after": "after",
+    "per": "per",
     "percent": "%",
 }
 EFFECT_COLUMNS = {
@@ -73,7 +75,7 @@ def import_(source: str, file: Path | None, dry_run: bool, db: str | None, as_js
         return
     if compared is not None:
         _print_comparison(compared, "now", "after the import")
-    click.echo(("would be: " if dry_run else "") + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+    echo(("would be: " if dry_run else "") + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
 
 
 @click.command()
@@ -159,8 +161,7 @@ def _compare(  # noqa: PLR0917 - two sides and a span
     from pertoken.services import price_diff  # noqa: PLC0415
     from pertoken.store.archive import Archive  # noqa: PLC0415
 
-    since_us = at_us - 30 * DAY_US if since is None else parse_time(since, "UTC", "--since")
-    until_us = at_us if until is None else parse_time(until, "UTC", "--until")
+    since_us, until_us = span(since, until, ("--since", "--until"), (at_us - 30 * DAY_US, at_us))
     old, new = price_diff.Side(before, before_at_us), price_diff.Side(after, after_at_us)
     found = price_diff.differences(old, new, at_us)
     with opened.read() as connection:
@@ -186,14 +187,14 @@ def _print_comparison(compared: dict[str, Any], before: str, after: str) -> None
         title = f"{len(rows):,} prices differ between {before} and {after}"
         print_table(title, DIFFERENCE_COLUMNS, rows[:DIFFERENCES_SHOWN], caption=more)
     else:
-        click.echo(f"no price differs between {before} and {after}")
+        echo(f"no price differs between {before} and {after}")
     effects = [
         row for row in compared["effects"] if row["change"] != "0" or row["unpriced_before"] != row["unpriced_after"]
     ]
     if effects:
         print_table("on the events of the time compared", EFFECT_COLUMNS, effects)
     else:
-        click.echo(f"no cost changes on the {sum(row['calls'] for row in compared['effects']):,} events compared")
+        echo(f"no cost changes on the {sum(row['calls'] for row in compared['effects']):,} events compared")
 
 
 def _with_terms(amount: str | None, terms: str | None) -> str | None:

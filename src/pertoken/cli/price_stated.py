@@ -4,8 +4,9 @@ from typing import Any
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import archive, folder_errors, open_folder, print_json
-from pertoken.cli.tables import print_table, say_empty
+from pertoken.cli.tables import amount_text, print_table, say_empty
 from pertoken.cli.usage import chosen_range, range_options, span_text
 
 COLUMNS = {
@@ -56,7 +57,8 @@ def _print(report: dict[str, Any], span: str) -> None:
     columns = {field: heading for field, heading in COLUMNS.items() if field != "calls_without_book" or _any(totals)}
     print_table("stated by providers, and the price book", columns, report["rows"], total=total, caption=span)
     for each in totals if total is None else ():
-        click.echo(f"  total {each['stated']} {each['currency']}, in the price book {each['book']}")
+        sums = (amount_text(each["stated"]), each["currency"], amount_text(each["book"]))
+        echo("  total {} {}, in the price book {}".format(*sums))
 
 
 def _any(totals: list[dict[str, Any]]) -> bool:

@@ -1,4 +1,4 @@
-"""`pertoken provider`: which providers can be called now, their keys, encrypted, and which of them count more."""
+"""`pertoken provider`: which providers can be called, encrypting their keys, and which count more than we do."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
     administration,
@@ -27,33 +28,33 @@ COLUMNS = {
     "name": "name",
     "wire": "wire",
     "base_url": "base URL",
-    "key": "key variable",
+    "key": "key is read from",
     "stream_usage": "usage in streams",
-    "stops_billing_on_abort": "abort stops billing",
+    "stops_billing_on_abort": "charge ends on abort",
     "state": "state",
 }
 TRUST_COLUMNS = {
     "name": "model",
-    "ratio_percent": "% of our count",
-    "byte_ratio_percent": "% of the bytes",
-    "constant_tokens": "and tokens",
-    "counted_tokens": "last: counted",
-    "reported_tokens": "reported",
-    "changed_at": "at",
+    "ratio_percent": "held, % of our count",
+    "byte_ratio_percent": "or % of bytes",
+    "constant_tokens": "plus tokens",
+    "counted_tokens": "we counted",
+    "reported_tokens": "it reported",
+    "changed_at": "last changed",
 }
 KEY_CHARACTERS_MAX = 8_192
-STREAM_USAGE: Mapping[str, str] = {"option": "asked for", "unasked": "always", "none": "never, so counted"}
+STREAM_USAGE: Mapping[str, str] = {"option": "on request", "unasked": "always", "none": "never; we count"}
 
 
 @click.group()
 def provider() -> None:
-    """Which providers can be called, what is known of them, their keys, encrypted, and which count more than we do."""
+    """List the providers, encrypt their keys, and see which of them count more tokens than we do."""
 
 
 @provider.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List every provider of the registry and of the settings. Active ones come first, as models look for them."""
+    """List every known and every configured provider. Active ones come first, in the order models are looked for."""
     rows = list(_rows(load_settings(None)))
     if as_json:
         print_json({"providers": rows})
@@ -75,7 +76,7 @@ def list_(as_json: bool) -> None:
 @db_option
 @json_option
 def encrypt(db: str | None, as_json: bool) -> None:
-    """Encrypt a provider's key, from a prompt or stdin, under the secret key; the result may stand as `api_key`."""
+    """Encrypt a provider's key, typed or piped in, under the secret key; write what is printed as `api_key`."""
     from pertoken.wiring import encrypt_provider_key  # noqa: PLC0415 - keeps --help fast
 
     settings = load_settings(db)
@@ -85,8 +86,8 @@ def encrypt(db: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"api_key": token})
         return
-    click.echo(token)
-    click.echo("write it as providers.NAME.api_key; it can be read with this installation's secret key only", err=True)
+    echo(token)
+    echo("write it as providers.NAME.api_key; only this installation's secret key can read it", err=True)
 
 
 @provider.command()
@@ -94,17 +95,18 @@ def encrypt(db: str | None, as_json: bool) -> None:
 @db_option
 @json_option
 def trust(reset: str | None, db: str | None, as_json: bool) -> None:
-    """List the models whose providers count more input than we do, and what their calls are held for since.
+    """List the models whose providers count more input than we do, and how much more is held for their calls.
 
-    Our count is held for as long as nobody contradicts it. Afterwards it is the larger of our count and our byte bound,
-    each times its ratio, and the constant. Reset a model when its provider has changed how it counts.
+    Until a provider reports more, our count is held. After that, the larger of our count and the length in bytes is
+    held, each times its percentage, plus the tokens of the third column. Reset a model when its provider has changed
+    how it counts.
     """
     if reset is not None:
         name, _, model = reset.partition("/")
         with administration(db) as changes:
             if not changes.reset_trust(name, model):
-                raise Refused(f"no count of {reset!r} is doubted; see: pertoken provider trust")
-        print_json({"name": reset, "reset": True}) if as_json else click.echo(f"our count of {reset} is believed again")
+                raise Refused(f"no provider contradicted our count of {reset!r}; see: pertoken provider trust")
+        print_json({"name": reset, "reset": True}) if as_json else echo(f"our count of {reset} is held again")
         return
     with archive(db) as opened:
         doubts = opened.doubts()
@@ -114,7 +116,7 @@ def trust(reset: str | None, db: str | None, as_json: bool) -> None:
     elif rows:
         print_table("counts that providers contradicted", TRUST_COLUMNS, rows)
     else:
-        click.echo("no provider has reported more input than we held for")
+        echo("no provider has reported more input than we held for")
 
 
 def doubt_row(doubt: "Doubt") -> dict[str, Any]:
@@ -147,12 +149,12 @@ def _asked_for_key() -> str:
     if key.startswith(ENCRYPTED):
         raise Refused("the key is encrypted already")
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise Refused("a provider's key is one line of printable ASCII without blanks; this is none")
+        raise Refused("a provider's key is one line of printable ASCII without blanks; this is not one")
     return key
 
 
 def shown_url(base_url: str) -> str:
-    """Return a base URL without the user, the password and the query that it may hold; of what is none, nothing."""
+    """Return a base URL without the user, the password and the query that it may hold."""
     try:
         parts = urlsplit(base_url)
         _ = parts.port
@@ -163,7 +165,7 @@ def shown_url(base_url: str) -> str:
 
 def _rows(settings: "Settings") -> Iterator[dict[str, Any]]:
     from pertoken.catalogs.providers import registry  # noqa: PLC0415 - keeps --help fast
-    from pertoken.settings import key_variables  # noqa: PLC0415
+    from pertoken.settings import has_key, key_variables  # noqa: PLC0415
 
     for name, active in settings.providers.items():
         known = registry().get(name)
@@ -176,7 +178,7 @@ def _rows(settings: "Settings") -> Iterator[dict[str, Any]]:
             "base_url_example": None,
             "auth": active.auth,
             "key_variables": key_variables(name),
-            "key_found": bool(active.api_key),
+            "key_found": has_key(active),
             "stream_usage": active.stream_usage,
             "stops_billing_on_abort": active.stops_billing_on_abort,
             "on_hangup": active.on_hangup,
@@ -212,4 +214,4 @@ def _rows(settings: "Settings") -> Iterator[dict[str, Any]]:
 def _state(row: Mapping[str, Any]) -> str:
     if row["active"]:
         return "active" if row["key_found"] or row["auth"] == "none" else "active, no key"
-    return "not active" if row["callable"] else "by ingest only"
+    return "not active" if row["callable"] else "reported by ingest only"

@@ -2,7 +2,8 @@
 
 import click
 
-from pertoken.cli.session import database, db_option, json_option, load_settings, now_us, parse_time, print_json
+from pertoken.cli.output import echo
+from pertoken.cli.session import database, db_option, json_option, load_settings, now_us, print_json, span
 from pertoken.cli.tables import print_table
 
 COLUMNS = {
@@ -41,8 +42,7 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
     from pertoken.wiring import make_bookkeeper, read_price_book  # noqa: PLC0415
 
     at_us = now_us()
-    until_us = at_us if to is None else parse_time(to, "UTC", "--to")
-    selection = Selection(parse_time(from_, "UTC", "--from"), until_us, provider, model)
+    selection = Selection(*span(from_, to, ("--from", "--to"), (0, at_us)), provider, model)
     with database(db) as opened:
         settings = load_settings(db)
         book = read_price_book(opened, settings)
@@ -64,4 +64,4 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
     if changed:
         print_table("rated again", COLUMNS, changed)
     verb = "would be made" if dry_run else "made"
-    click.echo(f"{len(outcomes):,} events rated again, {len(corrections):,} corrections {verb}")
+    echo(f"{len(outcomes):,} events rated again, {len(corrections):,} corrections {verb}")

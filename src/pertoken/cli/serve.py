@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
+from pertoken.cli.output import escaped_json
 from pertoken.cli.session import Refused, db_option, json_option, load_settings, store_errors
+from pertoken.core.texts import escaped
 
 if TYPE_CHECKING:
     from pertoken.settings import Settings
@@ -112,7 +114,7 @@ class OneLine(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line."""
-        return super().format(record).replace("\n", "\\n")
+        return escaped(super().format(record).replace("\n", "\\n"))
 
 
 class JsonLines(logging.Formatter):
@@ -124,7 +126,7 @@ class JsonLines(logging.Formatter):
         said = {"at": at, "level": record.levelname, "logger": record.name, "message": record.getMessage()}
         if record.exc_info:
             said["error"] = self.formatException(record.exc_info)
-        return msgspec.json.encode(said).decode()
+        return escaped_json(msgspec.json.encode(said).decode())
 
 
 def refuse_a_taken_port(host: str, port: int, command: str) -> None:

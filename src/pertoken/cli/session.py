@@ -1,12 +1,14 @@
 """What commands share: options, the database, JSON and the errors that end a command."""
 
 import contextlib
-import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 import msgspec
+
+from pertoken.cli.output import print_json
+from pertoken.core.texts import escaped
 
 if TYPE_CHECKING:
     from pertoken.core.secrets import Hasher
@@ -23,8 +25,15 @@ db_option = click.option("--db", metavar="URL", help="Database, such as sqlite:/
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
+__all__ = ["print_json"]
+
+
 class Refused(click.ClickException):
     """A command that was refused, or a check that failed: exit 1."""
+
+    def format_message(self) -> str:
+        """Return the message as it may be shown."""
+        return escaped(self.message)
 
 
 def load_settings(db: str | None, config: str | None = None) -> "Settings":
@@ -39,12 +48,16 @@ def load_settings(db: str | None, config: str | None = None) -> "Settings":
 
 
 @contextlib.contextmanager
-def database(db: str | None) -> Iterator["Database"]:
-    """Yield the database; what is wrong with it ends the command with one line."""
+def database(db: str | None, *, make: bool = False) -> Iterator["Database"]:
+    """Yield the database; what is wrong with it ends the command with one line.
+
+    One that is not there yet is made by the commands that bring something into it, with `make`: no other command makes
+    one, or a misspelt name would seem to be an empty database.
+    """
     from pertoken.wiring import open_database  # noqa: PLC0415 - keeps --help fast
 
     loaded = load_settings(db)
-    with store_errors(), open_database(loaded) as opened:
+    with store_errors(), open_database(loaded, make=make) as opened:
         yield opened
 
 
@@ -56,20 +69,22 @@ def store_errors() -> Iterator[None]:
 
     from pertoken.core.money import NotAnAmount  # noqa: PLC0415
     from pertoken.ports import EventsArchived  # noqa: PLC0415
-    from pertoken.store.backend import StoreFailed  # noqa: PLC0415
+    from pertoken.store.backend import NoDatabase, StoreFailed  # noqa: PLC0415
 
     try:
         yield
+    except NoDatabase as error:
+        raise Refused(f"{error}; make one: pertoken key create my-app; or name another: --db URL") from error
     except StoreFailed as error:
         raise Refused(f"{one_line(error)}; see: pertoken doctor") from error
     except ArgumentError as error:
-        raise Refused(f"not a database's address; write sqlite:///PATH: {one_line(error)}") from error
+        raise Refused(f"not the address of a database: {one_line(error)}; write sqlite:///PATH") from error
     except CommandError as error:
         raise Refused(f"the database is of another version of pertoken, install that: {one_line(error)}") from error
     except EventsArchived as error:
         raise Refused(str(error)) from error
     except NotAnAmount as error:
-        raise Refused(f"a price in the settings is none: {error}") from error
+        raise Refused(f"invalid price in settings: {error}") from error
 
 
 def open_folder(path: str) -> "MonthFolder":
@@ -109,11 +124,11 @@ def archive(db: str | None) -> Iterator["Archive"]:
 
 
 @contextlib.contextmanager
-def administration(db: str | None) -> Iterator["Administration"]:
+def administration(db: str | None, *, make: bool = False) -> Iterator["Administration"]:
     """Yield changes to keys and budgets, in one transaction."""
     from pertoken.store.administration import Administration  # noqa: PLC0415 - keeps --help fast
 
-    with database(db) as opened, opened.write() as connection:
+    with database(db, make=make) as opened, opened.write() as connection:
         yield Administration(connection)
 
 
@@ -126,11 +141,11 @@ def admin_keys(db: str | None) -> Iterator["AdminKeys"]:
         yield AdminKeys(connection)
 
 
-def make_hasher(db: str | None) -> "Hasher":
+def make_hasher(db: str | None, *, make: bool = False) -> "Hasher":
     """Return what hashes the secrets of this installation."""
     from pertoken import wiring  # noqa: PLC0415 - keeps --help fast
 
-    with database(db) as opened:
+    with database(db, make=make) as opened:
         return wiring.make_hasher(opened, load_settings(db))
 
 
@@ -141,21 +156,36 @@ def now_us() -> int:
     return SystemClock().now_us()
 
 
-def print_json(value: object) -> None:
-    """Print one JSON document, indented for people, on stdout."""
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value), indent=2) + b"\n")
-    sys.stdout.buffer.flush()
-
-
 def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
-    """Return name=value options as a mapping. Ends the command with exit 2 when one is none."""
+    """Return name=value options as a mapping. Ends the command with exit 2 when one is none, or is given twice."""
     found = {}
     for text in values:
         name, separator, value = text.partition("=")
         if not separator or not name:
             raise click.BadParameter(f"write NAME=VALUE, not {text!r}", param_hint=option)
+        if name in found:
+            raise click.BadParameter(f"{name!r} is given twice; give it once", param_hint=option)
         found[name] = value
     return found
+
+
+def span(since: str | None, until: str | None, names: tuple[str, str], default: tuple[int, int]) -> tuple[int, int]:
+    """Return the two instants of a range of time. Ends the command with exit 2 when it ends before it begins."""
+    start_us = default[0] if since is None else parse_time(since, "UTC", names[0])
+    end_us = default[1] if until is None else parse_time(until, "UTC", names[1])
+    if start_us >= end_us and (since, until) != (None, None):
+        raise click.BadParameter(f"must be after {names[0]}", param_hint=names[1])
+    return start_us, end_us
+
+
+def checked_name(text: str, option: str) -> str:
+    """Return a text that names something. Ends the command with exit 2 when it cannot."""
+    from pertoken.core.texts import why_no_name  # noqa: PLC0415 - keeps --help fast
+
+    why = why_no_name(text, "it")
+    if why is not None:
+        raise click.BadParameter(why, param_hint=option)
+    return text
 
 
 def parse_time(text: str, zone: str, option: str) -> int:

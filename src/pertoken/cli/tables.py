@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-import click
+from pertoken.cli.output import echo
+from pertoken.core.texts import escaped
 
 WIDTH_OF_A_FILE = 160  # what is piped is not cut to a terminal's width
 GAP = 2  # between two columns: a blank and the rule's place
@@ -56,15 +57,26 @@ def print_table(
         table.add_column(Text(column.heading), footer, justify=justify, width=width, overflow="fold", vertical="top")  # type: ignore[arg-type]
     for at in range(len(rows)):
         table.add_row(*(Text(column.cells[at]) for column in drawn))
-    console.print(Text(title, style="bold"))
+    console.print(Text(escaped(title), style="bold"))
     console.print(table)
     if caption:
-        console.print(Text(f"  {caption}", style="dim"), soft_wrap=True)
+        console.print(Text(escaped(f"  {caption}", keep="\n"), style="dim"), soft_wrap=True)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a count and its noun, in the plural unless it is one: "1 call", "1,200 calls"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def amount_text(amount: str | int) -> str:
+    """Return an exact amount as people read it, its thousands separated: "1,234.50"."""
+    whole, point, rest = str(amount).partition(".")
+    return f"{int(whole):,}{point}{rest}" if whole.lstrip("-").isdigit() and whole != "-0" else str(amount)
 
 
 def say_empty(text: str, next_command: str) -> None:
     """Say that there is nothing yet, and the one command to run next."""
-    click.echo(f"{text}\nnext: {next_command}")
+    echo(f"{text}\nnext: {next_command}")
 
 
 def _column(field: str, heading: str, rows: Rows, total: Mapping[str, Any] | None) -> _Column:
@@ -118,7 +130,7 @@ def _text(value: object, places: int | None) -> str:
     if value is None:
         return "" if places is None else "-"
     if places is None:
-        return str(value)
+        return escaped(str(value))
     if isinstance(value, int):
         return f"{value:,}"
     return f"{Decimal(str(value)):,.{places}f}"

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import archive, db_option, json_option, load_settings, now_us, print_json
-from pertoken.cli.tables import print_table, say_empty
+from pertoken.cli.tables import amount_text, counted, print_table, say_empty
 
 COUNTS = {
     "calls": "calls",
     "unpriced_calls": "unpriced",
-    "uncounted_calls": "of unknown cost",
+    "uncounted_calls": "not charged",
     "input_tokens": "input",
     "cache_read_tokens": "cache read",
     "cache_write_tokens": "cache write",
@@ -82,7 +83,7 @@ def session(since: str | None, until: str | None, zone: str | None, db: str | No
     else:
         rows = [{**row, "first": _minute(row["first"]), "last": _minute(row["last"])} for row in report["rows"]]
         columns = {"conversation": "conversation", "first": "first", "last": "last"}
-        _print("usage by conversation", columns, rows, [report["total"]], "times in UTC")
+        _print("usage by conversation", columns, rows, [report["total"]], "times in UTC", since=_day(start_us))
 
 
 def _report(
@@ -96,12 +97,14 @@ def _report(
     days: int = 7,
 ) -> None:
     from pertoken.core.reporting import is_report_dimension  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.texts import meant  # noqa: PLC0415
     from pertoken.services import reports  # noqa: PLC0415
 
     for dimension in by:
         if not is_report_dimension(dimension):
             known = "model, provider, key, team, customer, user, tag:NAME, hour, day, week, month"
-            raise click.BadParameter(f"unknown dimension {dimension!r}; use {known}", param_hint="--by")
+            hint = meant(dimension, known.split(", ")) or f"; use {known}"
+            raise click.BadParameter(f"unknown dimension {dimension!r}{hint}", param_hint="--by")
     chosen, start_us, end_us = chosen_range(since, until, zone, db, days)
     with archive(db) as stored:
         report = reports.usage(stored, start_us, end_us, by, chosen)
@@ -118,7 +121,7 @@ def _report(
         rows = [{**row, **{dimension: _value(row, dimension) for dimension in by}} for row in report["rows"]]
         columns = {dimension: dimension for dimension in by}
         title = f"usage by {', '.join(by)}" if by else "usage"
-        _print(title, columns, rows, report["totals"], span_text(start_us, end_us, chosen))
+        _print(title, columns, rows, report["totals"], span_text(start_us, end_us, chosen), since=_day(start_us))
 
 
 def _print(
@@ -127,6 +130,8 @@ def _print(
     rows: Iterable[Mapping[str, Any]],
     totals: list[dict[str, Any]],
     caption: str,
+    *,
+    since: str,
 ) -> None:
     """Print a report. Money of several currencies is never added up: each has its own total below."""
     # a kind of token that nobody used has no column
@@ -140,11 +145,26 @@ def _print(
     total = {**dict.fromkeys(list(columns)[:1], "total"), **one} if one else None
     unpriced = sum(total["unpriced_calls"] for total in totals)
     if unpriced:
-        caption += f"; {unpriced:,} unpriced, charged provisionally; mend: pertoken price add"
+        caption += f"\n  {_say_unpriced(unpriced, sum(total['uncounted_calls'] for total in totals), since)}"
     print_table(title, {**columns, **counts, **money}, shown, total=total, caption=caption)
     if one is None:
         for each in totals:
-            click.echo(f"  total {each['cost']} {each['currency']} in {each['calls']:,} calls")
+            echo(f"  total {amount_text(each['cost'])} {each['currency']} in {counted(each['calls'], 'call')}")
+
+
+def _say_unpriced(unpriced: int, uncharged: int, since: str) -> str:
+    """Say what calls without a price are charged, and the two commands that correct it."""
+    charged = "charged provisionally"
+    if uncharged:
+        charged = "not charged" if uncharged == unpriced else f"{charged}, {uncharged:,} of them not at all"
+    return f"{unpriced:,} unpriced: {charged}; fix: pertoken price add, then pertoken rerate --from {since}"
+
+
+def _day(at_us: int) -> str:
+    """Return the day (UTC) of an instant, as options take it."""
+    from pertoken.core.periods import format_time  # noqa: PLC0415 - keeps --help fast
+
+    return format_time(at_us)[:10]
 
 
 def _is_unknown(row: Mapping[str, Any]) -> bool:
@@ -167,10 +187,8 @@ def chosen_range(
 
 def _newest_day(stored: Any) -> str | None:
     """Return the day (UTC) of the newest usage, so that an empty answer can say where to look."""
-    from pertoken.core.periods import format_time  # noqa: PLC0415 - keeps --help fast
-
     newest_us = stored.newest_us()
-    return None if newest_us is None else format_time(newest_us)[:10]
+    return None if newest_us is None else _day(newest_us)
 
 
 def _say_empty(text: str, newest_day: str | None) -> None:

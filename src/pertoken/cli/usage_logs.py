@@ -78,6 +78,8 @@ def read_azure_trace(log: IO[bytes], name: str, defaults: Mapping[str, str]) -> 
             row = next(csv.reader([text]))
             if row == AZURE_COLUMNS:
                 continue
+            if len(row) != len(AZURE_COLUMNS):
+                raise ValueError(f"it has {len(row)} columns; write {','.join(AZURE_COLUMNS)}")
             stamp, read, made = row
             quantities = {"input_tokens": _count(read), "output_tokens": _count(made)}
             at_us = parse_time(stamp[:26])  # the trace has tenths of microseconds; we keep microseconds
@@ -92,7 +94,6 @@ FORMATS: Mapping[str, Reader] = {"events": read_events, "azure-trace": read_azur
 
 
 def _count(text: str) -> int:
-    count = int(text)
-    if not 0 <= count <= QUANTITY_MAX:
-        raise ValueError(f"no count of tokens: {count}")
-    return count
+    if not (text.isascii() and text.isdigit() and len(text) < 20) or int(text) > QUANTITY_MAX:
+        raise ValueError(f"{text[:100]!r} is not a count of tokens")
+    return int(text)

@@ -2,6 +2,7 @@
 
 import click
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import archive, db_option, folder_errors, json_option, now_us, open_folder, print_json
 
 
@@ -25,9 +26,9 @@ def verify(folder: str | None, db: str | None, as_json: bool) -> None:
         print_json({"ok": verdict.ok, "checked": verdict.checked, "differences": verdict.differences})
     else:
         counts = (f"{count:,} {name.replace('_', ' ')}" for name, count in verdict.checked.items())
-        click.echo(f"checked {', '.join(counts)}")
+        echo(f"checked {', '.join(counts)}")
         for difference in verdict.differences:
-            click.echo(f"DIFFERENCE {difference}")
-        click.echo("no difference" if verdict.ok else f"{len(verdict.differences)} differences")
+            echo(f"DIFFERENCE {difference}")
+        echo("no difference" if verdict.ok else f"{len(verdict.differences)} differences")
     if not verdict.ok:
         raise SystemExit(1)

@@ -42,6 +42,8 @@ class Action(StrEnum):
     VERIFY_RUN = "verify.run"
     ADMINS_READ = "admins.read"
     ADMINS_WRITE = "admins.write"
+    TEAMS_READ = "teams.read"  # which customers a team may name, and what it may report a day
+    TEAMS_WRITE = "teams.write"
 
 
 _CUSTOMER = frozenset({Action.SELF_READ, Action.EVENTS_READ, Action.USAGE_READ})
@@ -52,6 +54,7 @@ _VIEWER = _CUSTOMER | {
     Action.CALLS_READ,
     Action.COSTS_READ,
     Action.PRICES_READ,
+    Action.TEAMS_READ,
 }
 
 GRANTS: Mapping[Role, frozenset[Action]] = {
@@ -122,6 +125,48 @@ class View(NamedTuple):
             return True
         scope = dict(budget.scope)
         return self.customer is None and (scope.get("team") == self.team or scope.get("key") in own_keys)
+
+
+class Reported(NamedTuple):
+    """What a team reports, on each axis of a budget."""
+
+    money_picos: int
+    events: int
+    tokens: int
+
+    def plus(self, other: "Reported") -> "Reported":
+        """Return both together."""
+        return Reported(self.money_picos + other.money_picos, self.events + other.events, self.tokens + other.tokens)
+
+    def minus(self, other: "Reported") -> "Reported":
+        """Return what is left without the other."""
+        return Reported(self.money_picos - other.money_picos, self.events - other.events, self.tokens - other.tokens)
+
+
+NOTHING = Reported(0, 0, 0)
+
+
+class Allowance(NamedTuple):
+    """What an admin lets a team report in one day of UTC, by when it is reported. Without one a team reports nothing.
+
+    It has a limit on each axis that a budget counts: reports count against every budget that they touch.
+    """
+
+    most: Reported
+    currency: str = "USD"
+
+    def exceeded_by(self, reported: Reported) -> str | None:
+        """Return the name of the first limit that reports exceed, None where they fit."""
+        pairs = zip(("money", "events", "tokens"), reported, self.most, strict=True)
+        return next((name for name, sum_, most in pairs if sum_ > most), None)
+
+
+def may_name(team: str | None, owners: Collection[str]) -> bool:
+    """Tell whether keys of a team may name a customer that these teams have; nobody's is free to take.
+
+    What belongs to no team, the empty text among the owners, is the operator's. A key of no team may name everybody.
+    """
+    return team is None or not owners or team in owners
 
 
 def may(principal: Principal, action: Action) -> bool:

@@ -81,6 +81,11 @@ class Budget(NamedTuple):
     steps: tuple[Step, ...] = STEPS  # before a refusal, in this order
     warn_percent: int | None = None  # from which share of the limit on each answer says so
 
+    @property
+    def team(self) -> str | None:
+        """The team whose calls alone it counts, which its name belongs to; None: it is the operator's."""
+        return next((value for name, value in self.scope if name == "team"), None)
+
 
 class CounterKey(NamedTuple):
     """One counter: a budget, the value it counts for (with `each`), and the start of its window."""
@@ -112,6 +117,7 @@ class BudgetIndex:
         for budget in self.budgets.values():
             selector = min(budget.scope, key=_selectivity, default=None)
             self._by_selector.setdefault(selector, []).append(budget)
+        self.named = frozenset(pair for budget in self.budgets.values() for pair in budget.scope)
         self._currencies = {one.currency for one in self.budgets.values() if one.axis is Axis.MONEY}
         self._by_conversation = any(
             budget.each == "conversation" or "conversation" in dict(budget.scope) for budget in self.budgets.values()

@@ -34,13 +34,22 @@ class Key(NamedTuple):
         return until_us if until_us <= now_us else None
 
 
+Shares = Mapping[str, frozenset[str]]  # customer -> the teams that may name it; absent: the first that did
+
+
 class Directory:
-    """Keys, budgets and trust in counts as they stood at `revision`. Immutable."""
+    """Keys, budgets, shared customers and trust in counts as they stood at `revision`. Immutable."""
 
     def __init__(
-        self, revision: int, keys: Iterable[Key], budgets: Iterable[Budget], trusts: Trusts | None = None
+        self,
+        revision: int,
+        keys: Iterable[Key],
+        budgets: Iterable[Budget],
+        trusts: Trusts | None = None,
+        shares: Shares | None = None,
     ) -> None:
         self.revision = revision
+        self.shares: Shares = {} if shares is None else shares
         self.trusts: Trusts = {} if trusts is None else trusts
         self.budgets = BudgetIndex(budgets)
         live = [key for key in keys if key.revoked_at_us is None]
@@ -58,6 +67,6 @@ class Directory:
     def doubting(self, revision: int, doubts: Mapping[tuple[str, str], Doubt]) -> "Directory":
         """Return the directory of the next revision, which differs by `doubts` alone."""
         next_ = Directory(revision, (), ())
-        next_.budgets, next_._by_hash = self.budgets, self._by_hash
+        next_.budgets, next_._by_hash, next_.shares = self.budgets, self._by_hash, self.shares
         next_.trusts = {**self.trusts, **{key: doubt.trust for key, doubt in doubts.items()}}
         return next_

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
+from pertoken.core.budgets import Attribution
+
 
 class Code(StrEnum):
     """Why a call was refused, in order of precedence."""
@@ -17,6 +19,7 @@ class Code(StrEnum):
     TOO_LARGE = "too_large"
     INVALID_REQUEST = "invalid_request"
     UNKNOWN_KEY = "unknown_key"
+    FORBIDDEN = "forbidden"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     UNKNOWN_MODEL = "unknown_model"
     PRICE_UNKNOWN = "price_unknown"
@@ -37,6 +40,7 @@ STATUS: Mapping[Code, int] = {
     Code.TOO_LARGE: 413,
     Code.INVALID_REQUEST: 400,
     Code.UNKNOWN_KEY: 401,
+    Code.FORBIDDEN: 403,
     Code.IDEMPOTENCY_CONFLICT: 409,
     Code.UNKNOWN_MODEL: 404,
     Code.PRICE_UNKNOWN: 402,
@@ -60,6 +64,8 @@ class Refusal(NamedTuple):
     param: str | None = None  # the request field at fault
     retry_after_s: int | None = None  # when asking again can succeed
     may_wait: bool = False  # room may come back soon, and policy lets the call wait for it
+    budget: str | None = None  # the name of the one that decided
+    attribution: Attribution | None = None  # of the call, as far as it was known
 
     @property
     def status(self) -> int:

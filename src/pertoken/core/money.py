@@ -5,6 +5,7 @@ pico-dollar, 10^-12, so a list price of 0.15 USD per million tokens is exactly 1
 knows a float; the one function that rounds is `divide_half_even`.
 """
 
+import re
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
@@ -21,6 +22,11 @@ TEXT_LETTERS_MAX = 100  # of an amount that is read
 MAJOR_MAX = 10**15  # units of any currency that one amount may come to: a price, a limit, a hold, a cost
 MAJOR_DIGITS_MAX = 16  # of whole units, before it is worth to compute how many there are
 HALF = 10**12  # a stored amount is two integers, high * HALF + low with 0 <= low < HALF: of US dollars, whole ones high
+
+
+# Decimal itself would take digits of other scripts, underscores and blanks as well.
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NOT_FINITE = re.compile(r"[+-]?(inf|infinity|s?nan[0-9]*)", re.IGNORECASE)
 
 
 class NotAnAmount(ValueError):
@@ -40,12 +46,12 @@ def parse_amount(text: str, currency: str = "USD") -> int:
     """
     if len(text) > TEXT_LETTERS_MAX:
         raise NotAnAmount(f"not a decimal amount, too long: {text[:20]!r}...")
+    if not _DECIMAL.fullmatch(text):
+        raise NotAnAmount(f"not a finite amount: {text!r}" if _NOT_FINITE.fullmatch(text) else _not_decimal(text))
     try:
         value = Decimal(text)
     except InvalidOperation as error:
-        raise NotAnAmount(f"not a decimal amount: {text!r}") from error
-    if not value.is_finite():
-        raise NotAnAmount(f"not a finite amount: {text!r}")
+        raise NotAnAmount(_not_decimal(text)) from error
     sign, digits, exponent = value.as_tuple()
     assert isinstance(exponent, int)
     shift = pico_digits(currency) + exponent
@@ -65,6 +71,18 @@ def parse_amount(text: str, currency: str = "USD") -> int:
     if picos > amount_max(currency):
         raise NotAnAmount(f"too large, an amount is at most {MAJOR_MAX} {currency}: {text!r}")
     return -picos if sign else picos
+
+
+def parse_price(text: str, currency: str = "USD") -> int:
+    """Return the picos of a decimal text that is charged, or that limits what is. Raises NotAnAmount, also below 0."""
+    picos = parse_amount(text, currency)
+    if picos < 0:
+        raise NotAnAmount(f"must not be negative: {text}")
+    return picos
+
+
+def _not_decimal(text: str) -> str:
+    return f"not a decimal amount: {text!r}; write one such as 0.15"
 
 
 def format_amount(picos: int, currency: str = "USD") -> str:

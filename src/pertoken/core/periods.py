@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
+
+from pertoken.core.texts import meant
 
 US_PER_SECOND = 1_000_000
 DAY_US = 24 * 3600 * US_PER_SECOND
@@ -67,7 +69,8 @@ def load_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        raise NotATime(f"unknown time zone: {name!r}; use a name such as Europe/Berlin or UTC") from error
+        near = meant(name, available_timezones())
+        raise NotATime(f"unknown time zone: {name!r}{near or '; use a name such as Europe/Berlin or UTC'}") from error
 
 
 def to_us(moment: datetime) -> int:
@@ -79,7 +82,7 @@ def to_us(moment: datetime) -> int:
 def parse_time(text: str, zone: str = "UTC") -> int:
     """Return microseconds of an RFC 3339 time; a plain date, or a time without offset, is read in `zone`.
 
-    Raises NotATime when the text is neither.
+    Raises NotATime when the text is neither, or not from 1970 to 9998.
     """
     try:
         moment = datetime.fromisoformat(text)
@@ -87,7 +90,10 @@ def parse_time(text: str, zone: str = "UTC") -> int:
         raise NotATime(f"not a time: {text!r}; use 2026-11-23 or 2026-11-23T10:00:00Z") from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=load_zone(zone))
-    return to_us(moment)
+    at_us = to_us(moment)
+    if not -DAY_US <= at_us < TIMES_END_US:  # 1970-01-01 begins sooner in some zones
+        raise NotATime(f"not a time between 1970 and 9998: {text!r}")
+    return at_us
 
 
 def format_time(at_us: int) -> str:

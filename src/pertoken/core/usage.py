@@ -100,8 +100,8 @@ def leaves(quantities: Quantities) -> dict[str, int]:
             overlapping = _with_overlap(quantities, unit, -quantity)
             if overlapping is not None:
                 return leaves(overlapping)
-            parts = {inner: quantities[inner] for inner in INSIDE[unit] if inner in quantities}
-            why = f"{unit} {quantities[unit]} is less than its parts {parts}"
+            parts = ", ".join(f"{inner} {quantities[inner]}" for inner in INSIDE[unit] if inner in quantities)
+            why = f"{unit} {quantities[unit]} is less than its parts: {parts}"
             raise Contradiction(why, unit=unit, excess=-quantity)
         if quantity:
             result[unit] = quantity

@@ -7,6 +7,7 @@ from pertoken.core.access import AdminKey, Principal, Role, why_not
 from pertoken.core.ids import ADMIN_PREFIX, RANDOM_BITS, new_id, new_secret
 from pertoken.core.periods import format_time
 from pertoken.core.secrets import Hasher
+from pertoken.core.texts import why_no_name
 from pertoken.ports import AdminKeys, Clock
 
 SECRET_BITS = 160
@@ -40,7 +41,9 @@ def create_admin(
     expires_at_us: int | None = None,
 ) -> NewAdmin:
     """Store a new admin key and return it with its secret. Raises BadAdmin."""
-    reason = why_not(role, team, customer)
+    named = {"the name": name, "the team": team, "the customer": customer}
+    whys = [why_no_name(text, what) for what, text in named.items() if text is not None]
+    reason = why_not(role, team, customer) or next((why for why in whys if why is not None), None)
     if reason is not None:
         raise BadAdmin(reason)
     now_us = clock.now_us()

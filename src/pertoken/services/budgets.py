@@ -1,14 +1,28 @@
 """Setting budgets, and saying how they stand."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pertoken.core import periods
-from pertoken.core.budgets import STEPS, Axis, Budget, BudgetIndex, CounterKey, Mode, Step, Touch, is_dimension
+from pertoken.core.budgets import (
+    DIMENSIONS,
+    STEPS,
+    Axis,
+    Budget,
+    BudgetIndex,
+    CounterKey,
+    Mode,
+    Step,
+    Touch,
+    is_dimension,
+)
+from pertoken.core.currencies import check_currency
 from pertoken.core.ids import RANDOM_BITS, new_id
-from pertoken.core.money import NotAnAmount, format_amount, parse_amount
+from pertoken.core.money import NotAnAmount, format_amount, parse_price
 from pertoken.core.periods import NotATime, Window, format_time
 from pertoken.core.reporting import CALLS, QUARTER_US, UNCOUNTED, slices
+from pertoken.core.texts import meant, why_no_name
 from pertoken.ports import Administration, Archive, Clock, EventsArchived
 from pertoken.services.explain import budget_fields
 
@@ -19,8 +33,12 @@ class BadBudget(Exception):
     """A budget cannot be as asked."""
 
 
+class NoLimit(BadBudget):
+    """A new budget, or one on another axis, is asked for without its limit."""
+
+
 class Wish(NamedTuple):
-    """A budget as a person states it."""
+    """A budget as a person states it. `changed` completes what a person leaves out by the budget as it is."""
 
     name: str
     limit: str
@@ -35,6 +53,22 @@ class Wish(NamedTuple):
     warn_percent: int | None = None
 
 
+def changed(old: Budget | None, name: str, named: Mapping[str, Any]) -> Wish:
+    """Return the wish that changes only what is named, of the budget as it is, or of a new one. Raises BadBudget."""
+    if old is None:
+        if "limit" not in named:
+            raise NoLimit(f"there is no budget {name!r} yet, and a new one needs a limit: --limit 100")
+        return Wish(name, **named)
+    if named.get("axis", old.axis) != old.axis and "limit" not in named:
+        raise NoLimit(f"the limit is on {old.axis}; say also the limit on {named['axis']}: --limit 100")
+    limit = format_amount(old.limit, old.currency) if old.axis is Axis.MONEY else str(old.limit)
+    known = Wish(
+        name, limit, old.axis, old.window, dict(old.scope), old.each, old.mode, old.zone, old.currency,
+        ",".join(old.steps) or "refuse", old.warn_percent,
+    )  # fmt: skip
+    return known._replace(**named)
+
+
 def parse_rate(text: str) -> tuple[str, str]:
     """Return limit and window of "5/day". Raises BadBudget."""
     limit, separator, window = text.partition("/")
@@ -44,15 +78,31 @@ def parse_rate(text: str) -> tuple[str, str]:
     return limit, window
 
 
-def set_budget(administration: Administration, clock: Clock, wish: Wish) -> Budget:
+def choose_budget(budgets: Sequence[Budget], id_or_name: str) -> Budget | None:
+    """Return the one of `budgets` that has this id or, alone, this name; None when there is none. Raises BadBudget."""
+    by_id = [one for one in budgets if one.budget_id == id_or_name]
+    found = by_id or [one for one in budgets if one.name == id_or_name]
+    if len(found) > 1:
+        which = ", ".join(f"{one.budget_id} of {one.team or 'no team'}" for one in found)
+        raise BadBudget(f"several budgets are called {id_or_name!r}; write the id of one: {which}")
+    return found[0] if found else None
+
+
+def set_budget(
+    administration: Administration, clock: Clock, wish: Wish, seen: Sequence[Budget] | None = None
+) -> Budget:
     """Store the budget, or change limit, mode and policy of the one that has this name. Raises BadBudget.
+
+    A name is one among the budgets of a team, those whose scope names it: what others of that name are for does not
+    matter, and of `seen`, where it is given, one is changed, never another.
 
     When anything else differs (scope, axis, window, ...) the old budget is taken out of force and a new one, filled
     from the events of its current window, takes its place.
     """
     now_us = clock.now_us()
     budget = to_budget(wish, new_id("budget", now_us, clock.random_bits(RANDOM_BITS)))
-    old = next((one for one in administration.budgets() if one.name == wish.name), None)
+    budgets = administration.budgets() if seen is None else seen
+    old = next((one for one in budgets if (one.name, one.team) == (wish.name, budget.team)), None)
     if old is not None:
         changed = old._replace(
             limit=budget.limit, mode=budget.mode, steps=budget.steps, warn_percent=budget.warn_percent
@@ -72,15 +122,16 @@ def set_budget(administration: Administration, clock: Clock, wish: Wish) -> Budg
 
 def to_budget(wish: Wish, budget_id: str) -> Budget:
     """Return the budget that `wish` describes. Raises BadBudget naming what is wrong."""
-    for dimension in (*wish.scope, *([wish.each] if wish.each else [])):
-        if not is_dimension(dimension):
-            raise BadBudget(
-                f"unknown dimension: {dimension!r}; use key, team, customer, user, model, provider, tag:NAME"
-            )
+    why = _why_no_budget(wish)
+    if why is not None:
+        raise BadBudget(why)
     try:
         axis, window, mode = Axis(wish.axis), Window(wish.window), Mode(wish.mode)
         periods.load_zone(wish.zone)
-    except (ValueError, NotATime) as error:
+        check_currency(wish.currency)
+    except NotATime as error:
+        raise BadBudget(str(error)) from error
+    except ValueError as error:
         raise BadBudget(f"not a budget: {error}") from error
     limit = _limit(wish, axis)
     if wish.warn_percent is not None and not 1 <= wish.warn_percent <= 100:
@@ -91,8 +142,22 @@ def to_budget(wish: Wish, budget_id: str) -> Budget:
     )  # fmt: skip
 
 
-def status(archive: Archive, now_us: int) -> dict[str, Any]:
-    """Return every budget in its current window: spent, held, remaining, and the open holds behind `held`."""
+def _why_no_budget(wish: Wish) -> str | None:
+    """Return what is wrong with the name, the scope or `each` of a budget, None when nothing is."""
+    for dimension in (*wish.scope, *([wish.each] if wish.each is not None else [])):
+        if not is_dimension(dimension):
+            near = meant(dimension, DIMENSIONS)
+            use = "use key, team, customer, user, model, provider, conversation, tag:NAME"
+            return f"unknown dimension: {dimension!r}{near or f'; {use}'}"
+    whys = [why_no_name(wish.name), *(why_no_name(value, f"the scope's {name}") for name, value in wish.scope.items())]
+    return next((why for why in whys if why is not None), None)
+
+
+def status(archive: Archive, now_us: int, *, unused: bool = False) -> dict[str, Any]:
+    """Return every budget in its current window: spent, held, remaining, and the open holds behind `held`.
+
+    One with `each` has a row for every value that was counted; with `unused`, one without a value where none was yet.
+    """
     budgets = archive.budgets()
     windows = {budget.budget_id: periods.bounds(budget.window, now_us, budget.zone) for budget in budgets}
     counters = archive.counters_in([(budget_id, start_us) for budget_id, (start_us, _) in windows.items()])
@@ -116,7 +181,7 @@ def status(archive: Archive, now_us: int) -> dict[str, Any]:
     for budget in budgets:
         start_us, end_us = windows[budget.budget_id]
         of_budget = [key for key in counters if key.budget_id == budget.budget_id]
-        if budget.each is None and not of_budget:
+        if not of_budget and (unused or budget.each is None):
             of_budget = [CounterKey(budget.budget_id, "", start_us)]
         uncounted = _uncounted(archive, budget, start_us, now_us)
         for key in sorted(of_budget):
@@ -155,15 +220,19 @@ def _steps(text: str) -> tuple[Step, ...]:
     return tuple(Step(word) for word in words)
 
 
+def _count(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,40}", text):
+        raise NotAnAmount(f"write a whole number, such as 100, not {text[:100]!r}")
+    if text.startswith("-"):
+        raise NotAnAmount(f"must not be negative: {text}")
+    return int(text)
+
+
 def _limit(wish: Wish, axis: Axis) -> int:
     try:
-        limit = parse_amount(wish.limit, wish.currency) if axis is Axis.MONEY else int(wish.limit)
+        limit = parse_price(wish.limit, wish.currency) if axis is Axis.MONEY else _count(wish.limit)
     except NotAnAmount as error:
         raise BadBudget(f"not a limit on {axis}: {error}") from error
-    except ValueError as error:
-        raise BadBudget(f"not a limit on {axis}: {wish.limit!r}") from error
-    if limit < 0:
-        raise BadBudget(f"the limit must not be negative: {wish.limit}")
     if axis is not Axis.MONEY and limit > COUNT_MAX:
         raise BadBudget(f"the limit is too large, at most {COUNT_MAX} {axis}: {wish.limit}")
     return limit

@@ -11,10 +11,12 @@ from pertoken.core.money import divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import ANOTHER, DEAREST, FREE, HELD, REPORTED, WITHOUT_ROWS, Price, price_of
+from pertoken.core.refusals import RefusedCall
 from pertoken.core.units import CONTAINERS
 from pertoken.ports import Archive, Archived
 
 ARCHIVED = "archived"  # the status of a call whose events are in files alone
+REFUSED = "refused"  # of one that was not made
 
 
 def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
@@ -23,6 +25,9 @@ def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
     ended = archive.ended_hold(call_id)
     hold = ended.hold if ended else archive.open_hold(call_id)
     archived = archive.call_archived(call_id)
+    refused = None if events or hold is not None else archive.refused_call(call_id)
+    if refused is not None:
+        return _refused(refused)
     if not events and hold is None:
         return {"call_id": call_id, "status": ARCHIVED, "archived": _archived(archived)} if archived else None
     prices = {row.price_id: row for row in archive.prices()}
@@ -41,6 +46,25 @@ def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
         "budgets": list(_budgets(archive, events, hold)),
         "policy": [event.changed for event in events if event.changed],
         "archived": _archived(archived),
+    }
+
+
+def _refused(call: RefusedCall) -> dict[str, Any]:
+    """Return what is known of a call that was refused: nothing was held for it, and it cost nothing."""
+    return {
+        "call_id": call.call_id,
+        "cost": "0",
+        "currency": "USD",
+        "status": REFUSED,
+        "refusal": {"code": call.code, "message": call.message, "budget": call.budget, "at": format_time(call.at_us)},
+        "lines": [],
+        "price_book": None,
+        "attempts": [],
+        "attribution": {**call.attribution._asdict(), "tags": dict(call.attribution.tags)},
+        "hold": None,
+        "budgets": [],
+        "policy": [],
+        "archived": [],
     }
 
 
@@ -84,6 +108,8 @@ def _price_fields(unit: str, price: Price, price_id: str) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "unit": unit,
         "quantity": 0,
+        "unit_price": format_amount(divide_half_even(price.amount_picos * row.per, price.per), row.currency),
+        "per": row.per,
         "unit_price_per_million": _per_million(price.amount_picos, row, price.per),
         "amount": "",
         "price_id": price_id,
@@ -134,10 +160,14 @@ def _lines(event: Event, lines: Lines, prices: dict[str, PriceRow]) -> Iterator[
     for unit, quantity, price_id, amount_picos in lines:
         if price_id in WITHOUT_ROWS:
             amount = format_amount(amount_picos, event.currency)
-            said = {"unit": unit, "quantity": quantity, "unit_price_per_million": None, "amount": amount}
             source = _TAKEN_FROM[price_id]
             yield {
-                **said,
+                "unit": unit,
+                "quantity": quantity,
+                "unit_price": None,
+                "per": None,
+                "unit_price_per_million": None,
+                "amount": amount,
                 "price_id": price_id,
                 "price_source": source,
                 "price_valid_from": None,
@@ -147,7 +177,7 @@ def _lines(event: Event, lines: Lines, prices: dict[str, PriceRow]) -> Iterator[
         price = price_of(price_id, prices)
         row = price.row
         assert row.unit == unit or row.unit in CONTAINERS[unit], (row, unit)
-        since = "since ever" if row.valid_from_us == 0 else format_time(row.valid_from_us)
+        since = None if row.valid_from_us == 0 else format_time(row.valid_from_us)
         yield {
             **line_fields(unit, quantity, amount_picos, price, price_id),
             **({"listed_by": row.provider} if row.provider != event.attribution.provider else {}),
@@ -230,6 +260,7 @@ def budget_fields(touch: Touch, held: int, spent: int) -> dict[str, Any]:
         return format_amount(value, budget.currency) if budget.axis is Axis.MONEY else value
 
     return {
+        "id": budget.budget_id,
         "name": budget.name,
         "axis": str(budget.axis),
         "currency": budget.currency if budget.axis is Axis.MONEY else None,

@@ -1,7 +1,6 @@
 """Taking in usage that others report: rated at the prices in force when it occurred, each event exactly once."""
 
 import hashlib
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -15,6 +14,7 @@ from pertoken.core.ledger import Command, Conflict, Duplicate, Event, Record, Re
 from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import TIMES_END_US, NotATime, parse_time
 from pertoken.core.price_book import PriceBook
+from pertoken.core.texts import UNSAFE, meant, nearest
 from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Parts, Quantities, Used
 from pertoken.ports import Ledger
@@ -24,9 +24,15 @@ BATCH = 1_000  # records of one durable transaction
 COST_MAX = "100"  # of one event, in the currency of its price: a larger one is more likely a mistake
 TEXT_MAX = 1_000  # characters of an id or of a name
 TAGS_MAX = 64
+_STATED_MIN = Decimal("1e-30")  # a cost below is no price of anything, and would be kept as 0
 STATED = "reported_cost"  # in a usage object: what the provider says it cost
 _encoder = msgspec.json.Encoder(order="sorted")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+KNOWN_UNITS = ", ".join(DIMENSIONS)
+_FIELDS = frozenset(
+    ("id", "source", "provider", "model", "key", "team", "customer", "user", "tags", "conversation", "batch", "at",
+     "usage", "by_model", "service_tier", "speed", "region")
+)  # fmt: skip
+_TOO_NEAR = 0.85  # a field that nobody reads and that is so like one of ours is a misspelt one
 GATEWAY = "gateway"  # the source of the gateway's own events (services.call.settle.SOURCE): nobody else reports those
 
 
@@ -189,6 +195,8 @@ def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
 def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]) -> Reported:
     """Return the record of one JSON line; `defaults` fill what it does not say. Raises NotAnEvent."""
     said = {**defaults, **{name: value for name, value in fields.items() if value is not None}}
+    if not said.keys() <= _FIELDS:
+        _refuse_misspelt(said)
     event_id = _text(said, "id")
     if not event_id:
         raise NotAnEvent("id is missing: an event without identity could be counted twice")
@@ -222,6 +230,14 @@ def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]
     )  # fmt: skip
 
 
+def _refuse_misspelt(said: Mapping[str, Any]) -> None:
+    """Raise NotAnEvent for a field that is nearly one of ours; all other fields that nobody reads are let be."""
+    for name in said.keys() - _FIELDS:
+        near = nearest(name, _FIELDS, _TOO_NEAR)
+        if near is not None and near not in said:
+            raise NotAnEvent(f"unknown field {name!r}; did you mean {near}?")
+
+
 def read_quantities(usage: object) -> dict[str, int]:
     """Return a usage object's known units. Raises NotAnEvent where it is none, or a quantity is no count."""
     if not isinstance(usage, dict):
@@ -234,11 +250,11 @@ def read_quantities(usage: object) -> dict[str, int]:
         if unit == STATED or quantity is None:
             continue
         if unit not in DIMENSIONS:
-            raise NotAnEvent(f"unknown unit {unit!r}; known: {', '.join(DIMENSIONS)}")
+            raise NotAnEvent(f"unknown unit {unit!r}{meant(unit, DIMENSIONS) or f'; known: {KNOWN_UNITS}'}")
         if isinstance(quantity, float) and quantity.is_integer():
             quantity = int(quantity)  # noqa: PLW2901 - 12.0 is how some tools write 12
         if isinstance(quantity, bool) or not isinstance(quantity, int) or not 0 <= quantity <= QUANTITY_MAX:
-            raise NotAnEvent(f"{unit} is no count: {quantity!r}")
+            raise NotAnEvent(f"{unit} is not a count: {quantity!r}")
         quantities[unit] = quantity
     return quantities
 
@@ -265,7 +281,7 @@ def read_stated(usage: object) -> Decimal | None:
         stated = Decimal(str(value))
     except InvalidOperation:
         stated = Decimal("NaN")
-    if not stated.is_finite() or not 0 <= stated <= QUANTITY_MAX:
+    if not stated.is_finite() or not 0 <= stated <= QUANTITY_MAX or 0 < stated < _STATED_MIN:
         raise NotAnEvent(f'{STATED} must be an amount in US dollars, such as "0.0096", not {value!r:.80}')
     return stated
 
@@ -304,7 +320,7 @@ def _text(said: Mapping[str, Any], name: str) -> str | None:
 def _checked(name: str, text: str) -> str:
     if len(text) > TEXT_MAX:
         raise NotAnEvent(f"{name[:TEXT_MAX]} is longer than {TEXT_MAX} characters")
-    if not text.isprintable() and _CONTROL.search(text):  # nearly all texts are, and to see that is quicker
+    if not text.isprintable() and UNSAFE.search(text):  # nearly all texts are, and to see that is quicker
         raise NotAnEvent(f"{name!r} has control characters")
     return text
 

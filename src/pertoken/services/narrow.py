@@ -7,6 +7,7 @@ from pertoken.core.budgets import Attribution, Budget, CounterKey
 from pertoken.core.directory import Key
 from pertoken.core.ledger import EndedHold, Event, Hold
 from pertoken.core.prices import PriceRow
+from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum
 from pertoken.core.trust import Doubt
 from pertoken.ports import Archive, Archived, Posted, Search
@@ -100,6 +101,24 @@ class NarrowArchive:
         """Yield (entry id, cost in picos) of the removed events of a file."""
         assert self._view.is_whole, self._view
         return self._archive.archived_entries(archived)
+
+    def refused_call(self, call_id: str) -> RefusedCall | None:
+        """Return one refused call, if it may be seen."""
+        call = self._archive.refused_call(call_id)
+        return call if call is not None and self._view.sees(call.attribution) else None
+
+    def refused_calls(self, asked: RefusedSearch) -> list[RefusedCall]:
+        """Return the newest refused calls that fit and may be seen."""
+        narrowed = self._narrowed(asked.where)
+        return [] if narrowed is None else self._archive.refused_calls(asked._replace(where=narrowed))
+
+    def refused_counts(self, since_us: int, until_us: int) -> dict[RefusedKind, int]:
+        """Return how many calls of the keys were refused that may be seen."""
+        counts = self._archive.refused_counts(since_us, until_us)
+        if self._view.is_whole:
+            return counts
+        own = {key.key_id for key in self.list_keys()}
+        return {kind: calls for kind, calls in counts.items() if kind.key in own}
 
     def open_hold(self, hold_id: str) -> Hold | None:
         """Return one hold while it is open, if it may be seen."""

@@ -80,7 +80,9 @@ def effects(before: Side, after: Side, events: Iterable[Event]) -> list[Effect]:
 
 def difference_fields(one: Difference) -> dict[str, Any]:
     """Return a difference as commands print it."""
-    before, after = _per_million(one.before), _per_million(one.after)
+    known = one.after or one.before
+    assert known is not None
+    per = known.row.per
     percent = None
     if one.before is not None and one.after is not None and one.before.amount_picos:
         old, new = one.before, one.after
@@ -89,15 +91,14 @@ def difference_fields(one: Difference) -> dict[str, Any]:
     conditions: dict[str, Any] = dict(one.context.asked())
     if one.input_above:
         conditions["input_above"] = one.input_above
-    known = one.after or one.before
-    assert known is not None
     return {
         "provider": one.provider,
         "model": one.model,
         "unit": one.unit,
         "conditions": conditions,
-        "before": before,
-        "after": after,
+        "before": _amount_for(one.before, per),
+        "after": _amount_for(one.after, per),
+        "per": per,
         "percent": percent,
         "terms_before": _said(one.before),
         "terms_after": _said(one.after),
@@ -183,9 +184,9 @@ def _charge(side: Side, event: Event) -> tuple[int | None, str]:
     return (charged.cost_picos if charged.status is EventStatus.PRICED else None), charged.currency
 
 
-def _per_million(price: Price | None) -> str | None:
+def _amount_for(price: Price | None, per: int) -> str | None:
     if price is None:
         return None
     return format_amount(
-        price.amount(10**6) if not price.steps else price.amount_picos * 10**6 // price.per, price.row.currency
+        price.amount(per) if not price.steps else price.amount_picos * per // price.per, price.row.currency
     )

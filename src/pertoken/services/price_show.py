@@ -8,6 +8,7 @@ from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import Rates
+from pertoken.core.texts import meant
 
 
 class NoPrices(Exception):
@@ -29,6 +30,8 @@ def show_prices(
             shown |= {row.price_id: row for tier in rates.tiers for row in tier.all_rows()}
         elif any(row.sells for _, row in book.candidates(name, model)):
             reasons.append(rates.reason)
+    if provider is not None and provider not in book.providers:
+        reasons = [f"no price of the provider {provider!r} is known{meant(provider, book.providers)}"]
     if not shown:
         why = "; ".join(reasons[:3]) or f"no price in force for {model!r}"
         raise NoPrices(f"{why}; see: pertoken price history {model}, or pertoken price add")
@@ -41,10 +44,12 @@ def price_fields(row: PriceRow) -> dict[str, Any]:
     if row.input_above is not None:
         conditions["input_above"] = row.input_above
     if row.is_factor:
-        amount: dict[str, Any] = {"per_million": None, "factor": f"{row.amount_picos / row.per:g}", "currency": None}
+        amount: dict[str, Any] = {"price": None, "per": None, "per_million": None}
+        amount |= {"factor": f"{row.amount_picos / row.per:g}", "currency": None}
     else:
         per_million = format_amount(divide_half_even(row.amount_picos * 10**6, row.per), row.currency)
-        amount = {"per_million": per_million, "currency": row.currency}
+        price = format_amount(row.amount_picos, row.currency)
+        amount = {"price": price, "per": row.per, "per_million": per_million, "currency": row.currency}
     if row.minimum:
         amount["minimum"] = row.minimum
     if row.quota is not None:

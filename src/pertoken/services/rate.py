@@ -107,7 +107,7 @@ def _with_fractions(usage: object) -> dict[str, int]:
         return read_quantities(usage)
     seconds = Fraction(repr(usage["seconds"])) if isfinite(usage["seconds"]) else Fraction(-1)
     if not 0 <= seconds <= QUANTITY_MAX:
-        raise NotAnEvent(f"seconds is no count: {usage['seconds']!r}")
+        raise NotAnEvent(f"seconds is not a count: {usage['seconds']!r}")
     quantities = read_quantities({**usage, "seconds": 0})
     quantities["seconds"] = seconds  # type: ignore[assignment]  # rating multiplies it as any number
     return quantities

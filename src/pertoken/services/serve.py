@@ -15,7 +15,8 @@ from pertoken.services.call.attempt import attempt
 from pertoken.services.call.claim import outcome_of, replay
 from pertoken.services.call.forward import answer_headers, provider_refusal
 from pertoken.services.call.outrun import Outran
-from pertoken.services.call.refuse import held_headers, refuse, remaining_header, settled_headers
+from pertoken.services.call.record import record
+from pertoken.services.call.refuse import held_headers, refuse, remaining_header, settled_headers, warning_headers
 from pertoken.services.call.relay import Relayed, relay_stream, relay_whole
 from pertoken.services.call.settle import settle
 from pertoken.services.call.understand import Request
@@ -37,6 +38,7 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
             refuse(exchange, endpoint.format, refusal, call_id)
         return
     if isinstance(admitted, Refusal):
+        record(admitted, call_id, now_us, world)
         refuse(exchange, endpoint.format, admitted, call_id)
         return
     request, holding, answer, changed = await attempt(exchange, endpoint, world, call_id, *admitted)
@@ -48,7 +50,8 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
         await pass_on(exchange, request, answer, call_id)
         return
 
-    known = held_headers(call_id, request.model, holding, changed) + answer_headers(answer.headers)
+    known = held_headers(call_id, request.model, holding, changed, request.folded) + answer_headers(answer.headers)
+    known += warning_headers(request.warnings)
     if request.facts.stream:
         exchange.start(answer.status, known + remaining_header(holding.tightest))
         relayed, holding = await relay_stream(exchange, request, holding, answer, world)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from pertoken.core.census import Census
+from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
 from pertoken.ports import Clock, Ledger, NotRead, Provider, Readers, Tokenizers
 from pertoken.services.offers import Offers
@@ -49,6 +51,8 @@ class World(NamedTuple):
     owner: str  # names this process on its holds
     drains: Drains
     hold_ttl_us: int
+    census: Census  # whom keys have named
+    refused: RefusedCalls  # what was refused and is not yet written
     retries: int = 0  # how often a call whose provider failed before it answered is sent again
     queue_us: int = 0  # how long a call waits for room under a rate limit before it is refused
     readers: Readers = NoReaders()  # of bodies that would hold up every other call

@@ -1,14 +1,17 @@
-"""Changes to keys, budgets and trust in counts; a new budget starts with what its windows have already seen."""
+"""Changes to keys, budgets, teams and trust in counts; a new budget starts with what its windows have already seen."""
+
+from collections.abc import Iterable
 
 import sqlalchemy as sa
 
 from pertoken.core import periods
+from pertoken.core.access import Allowance, Reported
 from pertoken.core.budgets import Budget, BudgetIndex
 from pertoken.core.directory import Key
 from pertoken.core.periods import TIMES_END_US, Window
 from pertoken.core.reporting import slices
 from pertoken.core.verification import Counters, is_summed, spent_sum
-from pertoken.store import directory
+from pertoken.store import directory, teams
 from pertoken.store.amounts import spread
 from pertoken.store.archive import Archive
 from pertoken.store.ledger import put_counter
@@ -70,6 +73,50 @@ class Administration:
     def reset_trust(self, provider: str, model: str) -> bool:
         """Believe the count of a model again as if it was never contradicted; tell whether it was."""
         return directory.reset_trust(self._connection, provider, model)
+
+    def owners(self, customer: str) -> frozenset[str]:
+        """Return the teams that may name a customer; the empty text stands for none. Nobody: it is new."""
+        return teams.owners(self._connection, customer)
+
+    def share(self, customer: str, team: str) -> None:
+        """Let a team name a customer, beside those that may already."""
+        if teams.share(self._connection, customer, team):
+            directory.bump_revision(self._connection)
+
+    def unshare(self, customer: str, team: str) -> bool:
+        """Let a team name a customer no more, from its next call on; tell whether it could."""
+        could = teams.unshare(self._connection, customer, team)
+        if could:
+            directory.bump_revision(self._connection)
+        return could
+
+    def customers_of(self, team: str) -> list[str]:
+        """Return the customers for which it was said that the team may name them."""
+        return teams.customers_of(self._connection, team)
+
+    def teams(self) -> list[str]:
+        """Return every team that has a key, an allowance or a customer of its own."""
+        return teams.known_teams(self._connection)
+
+    def allowance(self, team: str) -> Allowance | None:
+        """Return what a team may report a day, None where it may report nothing."""
+        return teams.allowance(self._connection, team)
+
+    def set_allowance(self, team: str, given: Allowance | None, at_us: int) -> None:
+        """Let a team report so much a day from now on."""
+        teams.set_allowance(self._connection, team, given, at_us)
+
+    def reported(self, team: str, day_us: int) -> Reported:
+        """Return what a team has reported on the day (UTC) that begins then."""
+        return teams.reported(self._connection, team, day_us)
+
+    def set_reported(self, team: str, day_us: int, sums: Reported) -> None:
+        """Write what a team has reported on a day."""
+        teams.set_reported(self._connection, team, day_us, sums)
+
+    def known_events(self, named: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return those of (source, event id) that are in the books."""
+        return teams.known_events(self._connection, named)
 
 
 def _add_spent(sums: Counters, archive: Archive, budget: Budget, start_us: int, end_us: int) -> None:

@@ -11,10 +11,11 @@ from pertoken.core.ledger import EndedHold, Event, Hold
 from pertoken.core.money import join
 from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow
+from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum, sum_events
 from pertoken.core.trust import Doubt
 from pertoken.ports import Archived, EventsArchived, Posted, Search
-from pertoken.store import catalog, directory, trust
+from pertoken.store import catalog, directory, refusals, trust
 from pertoken.store.amounts import pair
 from pertoken.store.archived import read_archived
 from pertoken.store.event_rows import BY_TIME, EVENTS, EVENTS_OF_SERIES, FETCH, SELECTED, EventRows, within
@@ -166,6 +167,18 @@ class Archive:
         """Return one hold that was let go without a charge."""
         row = self._connection.execute(_ENDED_HOLDS.where(ended_holds.c.hold_id == hold_id)).first()
         return None if row is None else read_ended_hold(row)
+
+    def refused_call(self, call_id: str) -> RefusedCall | None:
+        """Return one refused call, while it is one of the last."""
+        return refusals.find(self._connection, call_id)
+
+    def refused_calls(self, asked: RefusedSearch) -> list[RefusedCall]:
+        """Return the newest refused calls that fit, of those that are kept."""
+        return refusals.search(self._connection, asked)
+
+    def refused_counts(self, since_us: int, until_us: int) -> dict[RefusedKind, int]:
+        """Return how many calls were refused in the hours that begin in [since, until)."""
+        return refusals.counts(self._connection, since_us, until_us)
 
     def counters(self) -> dict[CounterKey, tuple[int, int]]:
         """Return (held, spent) of every counter."""

@@ -22,6 +22,10 @@ class StoreFailed(Exception):
         self.is_one_row = is_one_row
 
 
+class NoDatabase(StoreFailed):
+    """There is no database at the place that is named, or an empty one, and nobody asked to make it."""
+
+
 class HotWriter(Protocol):
     """Short durable transactions on the driver's own cursor, on a connection kept for this alone.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
+from pertoken.core.census import Census
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Books, Command, Hold, Result
 from pertoken.core.periods import DAY_US
@@ -12,6 +13,7 @@ from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.store import catalog, directory
 from pertoken.store.amounts import HIGH_MAX
 from pertoken.store.backend import StoreFailed
+from pertoken.store.census import CensusReader
 from pertoken.store.database import Database
 from pertoken.store.ledger import LedgerTables, read_hold
 from pertoken.store.schema import accounts, holds, series
@@ -28,12 +30,15 @@ class Bookkeeper:
     `commit` waits for the disk.
     """
 
-    def __init__(self, database: Database, now_us: Callable[[], int], sellers: Sellers) -> None:
+    def __init__(
+        self, database: Database, now_us: Callable[[], int], sellers: Sellers, census: Census | None = None
+    ) -> None:
         self._database = database
         self._sellers = sellers
         self._writer = database.hot_writer()
         self._now_us = now_us
         self._tables = LedgerTables(database.sql)
+        self._census = None if census is None else CensusReader(census)
         self._books: Books | None = None  # decided, not yet committed
         self.others_write = False  # whether `decide` found another process writing
         self.directory = Directory(0, (), ())
@@ -44,9 +49,11 @@ class Bookkeeper:
         self._writer.close()
 
     def refresh(self) -> None:
-        """Read keys, budgets and prices if they changed. Raises StoreFailed."""
+        """Read keys, budgets and prices if they changed, and whom keys have named. Raises StoreFailed."""
         with self._database.read() as connection:
             self._read_if_changed(connection)
+            if self._census is not None:
+                self._census.read_new(connection, self._now_us())
 
     def decide(self, commands: Sequence[Command], *, wait: bool = True) -> list[Result] | None:
         """Decide and write `commands` in an open transaction, which `commit` makes durable.
@@ -102,6 +109,9 @@ class Bookkeeper:
             self._tables.forget()
             raise
         self._tables.keep(books)
+        if self._census is not None:
+            for attribution in self._tables.take_new_series():
+                self._census.census.learn(attribution)
         if books.new_doubts:
             self.directory = self.directory.doubting(books.revision, books.new_doubts)
             for one in books.new_doubts.values():

@@ -23,11 +23,15 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, TypeVar, cast
 
+from pertoken.core import refusals
+from pertoken.core.census import DEFAULTS, Bounds, Census
 from pertoken.core.directory import Directory
 from pertoken.core.ledger import Command, Expire, Held, OpenHold, Result, Settle, Settled, Void, Voided
 from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import PriceBook, Sellers
+from pertoken.core.refusals import RefusedCalls
 from pertoken.ports import StoreUnavailable
+from pertoken.store import refusals as store_refusals
 from pertoken.store import retention
 from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
@@ -95,6 +99,7 @@ class _Job(NamedTuple):
     batch: Sequence[_Waiting]
     decided: list[Result] | None  # None: the thread must decide, too
     look: bool  # whether to look around as well
+    refused: refusals.Batch | None = None  # to be written then
 
 
 class Committer:
@@ -113,10 +118,13 @@ class Committer:
         *,
         owed: Owed | None = None,
         kept: Kept = Kept(),  # noqa: B008 - a value that does not change
+        bounds: Bounds = DEFAULTS,
     ) -> None:
         self._database = database
         self._kept = kept
-        self._bookkeeper = Bookkeeper(database, now_us, sellers)
+        self.census = Census(bounds)  # whom keys have named
+        self.refused = RefusedCalls()  # what was refused and is not yet written; the event loop's
+        self._bookkeeper = Bookkeeper(database, now_us, sellers, self.census)
         self.owner = owner
         self._credit = credit
         self._lease = Lease(database, "housekeeping", owner.name)
@@ -202,6 +210,7 @@ class Committer:
         self._timer.cancel()
         self._turn()
         await asyncio.to_thread(self._committing.join)
+        await asyncio.to_thread(self._save_refused, self.refused.take())
         self._bookkeeper.close()
         self._owed.close()
 
@@ -245,7 +254,7 @@ class Committer:
                 self._loop.call_later(PAUSE_S, self._begin)
                 return
         self._tries = 0
-        self._jobs.put(_Job(batch, decided, look))
+        self._jobs.put(_Job(batch, decided, look, self.refused.take() if look else None))
 
     def _finished(self, done: Sequence[_Done]) -> None:
         """Give the results of a batch to those who wait; the next begins after they have run."""
@@ -269,6 +278,7 @@ class Committer:
             if job.look:
                 try:
                     self._look_around()
+                    self._save_refused(job.refused)
                 except Exception:  # whoever waits for a commit would wait for ever if this thread ended
                     log.exception("looking around failed by our own mistake")
             if not self._loop.is_closed():
@@ -402,6 +412,18 @@ class Committer:
         """See whether a file of what is owed has lines that cannot be read, which only a person can mend."""
         found = [*self._owed.unreadable, *(() if self._credit is None else self._credit.unreadable)]
         self._unreadable = f"{found[0]} has lines that cannot be read; see: pertoken doctor" if found else None
+
+    def _save_refused(self, batch: refusals.Batch | None) -> None:
+        """Write which calls were refused; where the store fails, that is kept in memory until it works."""
+        if batch is None:
+            return
+        try:
+            with self._database.write() as connection:
+                store_refusals.save(connection, self._database.sql, batch)
+        except StoreFailed as failure:
+            self._note(failure)
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(self.refused.put_back, batch)
 
     def _keep_alive(self, now_us: int) -> None:
         """Put off the expiry of our holds: they expire when we stop doing so, or when no call can be behind them."""

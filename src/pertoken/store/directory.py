@@ -9,7 +9,7 @@ from pertoken.core.budgets import Axis, Budget, Mode, Step
 from pertoken.core.directory import Directory, Key
 from pertoken.core.money import join, split
 from pertoken.core.periods import Window
-from pertoken.store import codec, trust
+from pertoken.store import codec, teams, trust
 from pertoken.store.amounts import pair
 from pertoken.store.schema import Row, budgets, keys, revision
 
@@ -41,7 +41,8 @@ def read(connection: sa.Connection) -> Directory:
     """Return all live keys and budgets, and all doubts."""
     live = [_key(row) for row in connection.execute(sa.select(keys).where(keys.c.revoked_at_us.is_(None)))]
     trusts = {(doubt.provider, doubt.model): doubt.trust for doubt in trust.read_doubts(connection)}
-    return Directory(read_revision(connection), live, read_budgets(connection), trusts)
+    shares = teams.read_shares(connection)
+    return Directory(read_revision(connection), live, read_budgets(connection), trusts, shares)
 
 
 def read_keys(connection: sa.Connection) -> list[Key]:

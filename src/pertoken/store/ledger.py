@@ -89,6 +89,7 @@ class LedgerTables:
         self._doubts = HotDoubts(sql)
         self._statements = _Statements(sql)
         self._series: dict[Attribution, int] = {}
+        self._new_series: list[Attribution] = []  # that this process did not know before its last transaction
         self._counters: dict[CounterKey, Counter] = {}
         self._holds: dict[str, Hold] = {}  # open ones
 
@@ -151,6 +152,7 @@ class LedgerTables:
     def forget(self) -> None:
         """Forget everything remembered: a transaction that wrote some of it failed."""
         self._series.clear()
+        self._new_series.clear()
         self.forget_rows()
 
     def series_id(self, cursor: Cursor, attribution: Attribution) -> int:
@@ -166,7 +168,15 @@ class LedgerTables:
         [(series_id,)] = self._statements.series.run(cursor, [row[:1]])
         self._statements.insert_tag.run(cursor, [(series_id, number, *tag) for number, tag in enumerate(key.tags)])
         self._series[key] = series_id
+        self._new_series.append(key)
         return int(series_id)
+
+    def take_new_series(self) -> list[Attribution]:
+        """Return the series that committed transactions found or made since this was asked last."""
+        if not self._new_series:
+            return self._new_series
+        taken, self._new_series = self._new_series, []
+        return taken
 
     def _load_counters(self, cursor: Cursor, books: Books, keys: set[CounterKey]) -> None:
         unknown = []

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pertoken.core.periods import DAY_US, Window
 from pertoken.store.amounts import pair
 from pertoken.store.claims import KEPT_US
-from pertoken.store.schema import budgets, claims, counters, ended_holds, horizons
+from pertoken.store.schema import budgets, claims, counters, ended_holds, horizons, refused_counts
 
 ROWS_MAX = 2_000  # removed from one table in one transaction: a call waits for it no longer than for a batch
 SHORT = (Window.MINUTE, Window.HOUR)
@@ -29,6 +29,7 @@ def forget_old(connection: sa.Connection, now_us: int, kept: Kept) -> bool:
     removed = [
         _remove(connection, claims, claims.c.claimed_at_us < now_us - KEPT_US, ROWS_MAX),
         _remove(connection, ended_holds, ended_holds.c.ended_at_us < now_us - kept.ended_holds_us, ROWS_MAX),
+        _remove(connection, refused_counts, refused_counts.c.hour_us < now_us - kept.ended_holds_us, ROWS_MAX),
         _forget_counters(connection, now_us - kept.counters_us),
     ]
     return any(count >= ROWS_MAX for count in removed)

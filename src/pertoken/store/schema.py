@@ -44,7 +44,7 @@ keys = sa.Table(
     "keys",
     metadata,
     sa.Column("key_id", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("name", sa.Text, nullable=False),  # one among those of its team: other teams may use it as well
     sa.Column("secret_hash", sa.LargeBinary, nullable=False, unique=True),
     sa.Column("old_secret_hash", sa.LargeBinary, unique=True),  # of before the last rotation
     sa.Column("old_secret_until_us", Instant),
@@ -100,10 +100,9 @@ budgets = sa.Table(
     sa.Column("removed_at_us", Instant),
     fits("limit_amount"),
 )
-sa.Index(
+sa.Index(  # a name is one among the budgets of a team
     "ix_budgets_name_live",
     budgets.c.name,
-    unique=True,
     sqlite_where=budgets.c.removed_at_us.is_(None),
     postgresql_where=budgets.c.removed_at_us.is_(None),
 )
@@ -143,6 +142,46 @@ series = sa.Table(
     sa.Column("provider", sa.Text, nullable=False),
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("tags", sa.Text, nullable=False),  # JSON object, names sorted
+)
+
+sa.Index(  # who named a customer first
+    "ix_series_customer",
+    series.c.customer,
+    sqlite_where=series.c.customer != "",
+    postgresql_where=series.c.customer != "",
+)
+
+# The teams that may name a customer, where an admin or a key said so; else the one whose call or event named it first.
+# The empty text stands for calls of no team.
+customer_teams = sa.Table(
+    "customer_teams",
+    metadata,
+    sa.Column("customer", sa.Text, primary_key=True),
+    sa.Column("team", sa.Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# What an admin lets a team report in a day (UTC).
+team_allowances = sa.Table(
+    "team_allowances",
+    metadata,
+    sa.Column("team", sa.Text, primary_key=True),
+    *columns("money_picos"),
+    sa.Column("events", sa.BigInteger, nullable=False),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("changed_at_us", Instant, nullable=False),
+)
+
+# What a team with an allowance has reported, by the day (UTC) on which it did.
+team_reports = sa.Table(
+    "team_reports",
+    metadata,
+    sa.Column("team", sa.Text, primary_key=True),
+    sa.Column("day_us", Instant, primary_key=True),
+    *columns("money_picos"),
+    sa.Column("events", sa.BigInteger, nullable=False),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
 )
 
 # The tags of each series again, one a row: what reports select and group by.
@@ -185,6 +224,38 @@ ended_holds = sa.Table(
     sqlite_with_rowid=False,
 )
 sa.Index("ix_ended_holds_ended_at_us", ended_holds.c.ended_at_us)
+
+# How many calls were refused, by hour, reason, budget and key: kept as long as holds that ended. Empty: none.
+refused_counts = sa.Table(
+    "refused_counts",
+    metadata,
+    sa.Column("hour_us", Instant, primary_key=True),
+    sa.Column("code", sa.Text, primary_key=True),
+    sa.Column("budget", sa.Text, primary_key=True),  # the name of the one that decided
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("calls", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The last refused calls, whole (core.refusals.WHOLE_MAX of them). They point to no series: they must not make any.
+refused_calls = sa.Table(
+    "refused_calls",
+    metadata,
+    sa.Column("call_id", sa.Text, primary_key=True),
+    sa.Column("at_us", Instant, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("budget", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("team", sa.Text, nullable=False),
+    sa.Column("customer", sa.Text, nullable=False),
+    sa.Column("user_name", sa.Text, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("tags", sa.Text, nullable=False),  # JSON object, names sorted
+    sa.Column("conversation", sa.Text, nullable=False),
+)
+sa.Index("ix_refused_calls_at_us", refused_calls.c.at_us)
 
 # Which process does the work that is to be done once: letting expired holds go, removing what is only kept for a time.
 leases = sa.Table(

@@ -8,6 +8,7 @@ _TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",
     402: "insufficient_quota",
+    403: "invalid_request_error",
     408: "timeout",
     404: "invalid_request_error",
     409: "invalid_request_error",

@@ -409,7 +409,7 @@ def _first(paths: Term, usage: Mapping[str, Any]) -> int | None:
         if type(value) is not int:
             value = _whole(value, path)
         if not 0 <= value <= QUANTITY_MAX:
-            raise Contradiction(f"{'.'.join(path)} is no count: {value!s:.80}", (((path, None),),))
+            raise Contradiction(f"{'.'.join(path)} is not a count: {value!s:.80}", (((path, None),),))
         return value  # type: ignore[no-any-return]  # the type was asked for above
     return None
 
@@ -430,4 +430,4 @@ def _whole(value: object, path: Path) -> int:
         count = ceil(value)
     elif isinstance(value, str) and _DIGITS.fullmatch(value):
         count = int(value)
-    raise Contradiction(f"{'.'.join(path)} is no count: {value!r:.80}", (((path, count),),))
+    raise Contradiction(f"{'.'.join(path)} is not a count: {value!r:.80}", (((path, count),),))

@@ -3,14 +3,15 @@
 import asyncio
 from typing import NamedTuple
 
-from pertoken.core.errors import Refusal
-from pertoken.core.ledger import Claim, Known, Stale
+from pertoken.core.errors import Code, Refusal
+from pertoken.core.ledger import Claim, Known, Look, Stale
 from pertoken.core.periods import US_PER_SECOND
-from pertoken.ports import Exchange
+from pertoken.ports import Exchange, StoreUnavailable
 from pertoken.services.call.claim import read_claim
 from pertoken.services.call.hold import Cheaper, Holding, open_hold
-from pertoken.services.call.identify import identify
+from pertoken.services.call.identify import Caller, identify
 from pertoken.services.call.reading import Unread, read_apart
+from pertoken.services.call.record import attribution_of
 from pertoken.services.call.understand import Request, understand
 from pertoken.services.world import World
 from pertoken.wire.routes import Endpoint
@@ -62,21 +63,18 @@ async def _try(  # noqa: PLR0917 - what a call has
 ) -> tuple[Request, Holding | None] | Refusal | Named:
     """Identify, understand and hold; decided again when keys, budgets or prices change meanwhile."""
     for _ in range(STALE_MAX):
-        caller = await identify(exchange.headers, exchange.query, world)
-        if isinstance(caller, Refusal):
-            return caller
-        request = understand(exchange, endpoint, caller, world, now_us, model)
-        if isinstance(request, Refusal):
-            return request
+        understood = await _identify_and_understand(exchange, endpoint, world, now_us, model)
+        if isinstance(understood, Refusal):
+            return understood
+        caller, request = understood
         if not request.facts.bills:
-            caller = await identify(exchange.headers, exchange.query, world, surely=True)
-            return caller if isinstance(caller, Refusal) else (request, None)
+            return await _admit_free(exchange, request, world)
         claim = read_claim(caller.shown.headers, caller.key, exchange, endpoint.upstream_path)
         if isinstance(claim, Refusal):
-            return claim
+            return claim._replace(attribution=request.attribution)
         holding = await open_hold(request, hold_id, world, claim)
         if isinstance(holding, Refusal):
-            return holding
+            return holding._replace(attribution=request.attribution)
         if isinstance(holding, Known):
             assert claim is not None
             return Named(claim, holding)
@@ -85,3 +83,34 @@ async def _try(  # noqa: PLR0917 - what a call has
         elif not isinstance(holding, Stale):
             return request, holding
     raise AssertionError("the directory changes faster than one call can be admitted")
+
+
+async def _identify_and_understand(
+    exchange: Exchange, endpoint: Endpoint, world: World, now_us: int, model: str | None
+) -> tuple[Caller, Request] | Refusal:
+    """Say who calls and what is asked for; nobody is refused a customer by a directory that is an old one."""
+    while True:
+        caller = await identify(exchange.headers, exchange.query, world)
+        if isinstance(caller, Refusal):
+            return caller
+        request = understand(exchange, endpoint, caller, world, now_us, model)
+        if not isinstance(request, Refusal):
+            return caller, request
+        if request.code is not Code.FORBIDDEN or not await _was_old(world):
+            return request._replace(attribution=attribution_of(caller))
+
+
+async def _admit_free(exchange: Exchange, request: Request, world: World) -> tuple[Request, None] | Refusal:
+    """Admit a call that is charged nothing: no hold finds out that its key was revoked."""
+    caller = await identify(exchange.headers, exchange.query, world, surely=True)
+    return caller if isinstance(caller, Refusal) else (request, None)
+
+
+async def _was_old(world: World) -> bool:
+    """Tell whether the directory that a call was refused by is an old one, and read the new one."""
+    revision = world.ledger.directory.revision
+    try:
+        await world.ledger.submit(Look())
+    except StoreUnavailable:
+        return False
+    return world.ledger.directory.revision != revision

@@ -8,7 +8,7 @@ from pertoken.core.budgets import Axis, Budget, Step
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ledger import Claim, Held, Hold, Known, Look, OpenHold, Refused, Remaining, Stale
 from pertoken.core.money import MAJOR_MAX, amount_max, format_amount
-from pertoken.core.periods import FOREVER_US, US_PER_SECOND, format_time
+from pertoken.core.periods import DAY_US, FOREVER_US, US_PER_SECOND, format_time
 from pertoken.core.rating import Unpriced
 from pertoken.core.trust import Trust
 from pertoken.core.units import OUTPUT_UNITS, TOKEN_UNITS
@@ -81,6 +81,7 @@ async def open_hold(
             result = await world.ledger.submit(OpenHold(hold, directory.revision, claim))
             match result:
                 case Held(tightest=tightest, warned=warned):
+                    _learn_conversation(hold, world)
                     return Holding(hold, tightest, _cap_to_write(request, bound), bound, claim, warned)
                 case Known():
                     return result
@@ -97,6 +98,13 @@ async def open_hold(
         raise AssertionError("the last attempt ends in a hold or a refusal")
     except StoreUnavailable as error:
         return Refusal(Code.STORE_UNAVAILABLE, f"the ledger cannot be written, so no call is served: {error}")
+
+
+def _learn_conversation(hold: Hold, world: World) -> None:
+    """Remember the conversation of a call that is made; the rest of its attribution is learnt from the books."""
+    of = hold.attribution
+    if of.conversation is not None and of.key is not None:
+        world.census.learn_conversation(of.key, of.conversation, hold.opened_at_us // DAY_US)
 
 
 async def _refuse_another_currency(request: Request, world: World) -> Refusal | Stale | None:
@@ -201,9 +209,10 @@ def explain_refusal(refused: Refused, now_us: int) -> Refusal:
         message = message.replace(" a total ", " in total ")
     queues = Step.QUEUE in budget.steps
     if budget.axis is Axis.MONEY:
-        return Refusal(Code.BUDGET_EXCEEDED, message, may_wait=queues and blocker.held > 0)
+        waits = queues and blocker.held > 0
+        return Refusal(Code.BUDGET_EXCEEDED, message, may_wait=waits, budget=budget.name)
     wait_s = 1 if budget.axis is Axis.CONCURRENT else max(1, -(-(until - now_us) // US_PER_SECOND))
-    return Refusal(Code.RATE_LIMITED, message, retry_after_s=wait_s, may_wait=queues)
+    return Refusal(Code.RATE_LIMITED, message, retry_after_s=wait_s, may_wait=queues, budget=budget.name)
 
 
 async def _shrink(request: Request, bound: Bound, blocker: Remaining, trust: Trust, world: World) -> Bound | None:

@@ -1,7 +1,6 @@
 """Step 1: from the secret a client shows to a key, and to everything its call is attributed to."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_plus
@@ -11,17 +10,20 @@ from pertoken.core.directory import Key
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ledger import Look
 from pertoken.core.periods import format_time
+from pertoken.core.texts import TAGS_MAX, UNSAFE, nearest
 from pertoken.ports import HeaderList, StoreUnavailable
 from pertoken.services.world import World
 from pertoken.wire.format import RequestFacts
 
 VALUE_CHARACTERS_MAX = 256  # of one attribution value; longer ones are cut
-TAGS_MAX = 20
+WARNINGS_MAX = 5  # in one answer
 _HELICONE_PROPERTY = b"helicone-property-"
 _CUSTOMER = (b"x-pertoken-customer", b"x-litellm-end-user-id", b"x-litellm-customer-id")
 _USER = (b"x-pertoken-user", b"helicone-user-id")
 _CONVERSATION = (b"x-pertoken-conversation", b"helicone-session-id")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_TAGS = b"x-pertoken-tags"
+_OURS = b"x-pertoken-"
+_KNOWN = frozenset((_CUSTOMER[0], _USER[0], _CONVERSATION[0], _TAGS, b"x-pertoken-idempotency-key"))
 
 
 NO_KEY = Refusal(Code.UNKNOWN_KEY, "no key: send a pertoken key as a bearer token, x-api-key or x-goog-api-key")
@@ -36,6 +38,7 @@ class Shown(NamedTuple):
     user: str | None = None
     conversation: str | None = None
     tags: tuple[tuple[str, str], ...] = ()  # in the order given
+    warnings: tuple[str, ...] = ()  # what of our headers is not understood, or not taken as it was sent
 
 
 class Caller(NamedTuple):
@@ -95,6 +98,27 @@ def attribute(caller: Caller, facts: RequestFacts, provider: str) -> Attribution
     return Attribution(key.key_id, key.team, customer, user, provider, facts.model, tags, shown.conversation)
 
 
+def warn(caller: Caller, attribution: Attribution) -> tuple[str, ...]:
+    """Return what the client says of a call that is not understood, or that the key's own word overrules.
+
+    Such a call is served: who pays for it is known. The answer's header x-pertoken-warning says what was not taken.
+    """
+    key, shown = caller
+    if shown.customer is None and not shown.tags:
+        return shown.warnings[:WARNINGS_MAX]
+    found = list(shown.warnings)
+    if shown.customer is not None and shown.customer != attribution.customer:
+        name = next(name for name in _CUSTOMER if name in shown.headers).decode()
+        found.append(f"{name} is not taken: the call belongs to the key's customer")
+    own = dict(key.tags)
+    overruled = next((name for name, value in shown.tags if own.get(name, value) != value), None)
+    if overruled is not None:
+        found.append(f"the tag {overruled!r} is not taken: the key's own tag of that name holds")
+    if len({*own, *dict(shown.tags)}) > TAGS_MAX:
+        found.append(f"a call has at most {TAGS_MAX} tags; the others are left out")
+    return tuple(found[:WARNINGS_MAX])
+
+
 # A client's calls come with the same head again and again: reading it once saves 6 us a call. Each may have 64 KB.
 @lru_cache(maxsize=512)
 def _read(fields: HeaderList, query: bytes) -> Shown:
@@ -109,6 +133,7 @@ def _read(fields: HeaderList, query: bytes) -> Shown:
         _first(headers, _USER),
         _first(headers, _CONVERSATION),
         tuple(_tags(headers).items()),
+        tuple(_warnings(headers)),
     )
 
 
@@ -132,7 +157,7 @@ def names_key(pair: str) -> bool:
 
 def _hint(secret: bytes) -> str:
     """Return the last four characters, enough to recognise a key by and no help to guess it."""
-    return _CONTROL.sub("", secret[-4:].decode("ascii", "replace")) if len(secret) > 8 else ""
+    return UNSAFE.sub("", secret[-4:].decode("ascii", "replace")) if len(secret) > 8 else ""
 
 
 def _is_ours(name: bytes) -> bool:
@@ -148,7 +173,7 @@ def _first(headers: Mapping[bytes, bytes], names: tuple[bytes, ...]) -> str | No
 
 def _tags(headers: Mapping[bytes, bytes]) -> dict[str, str]:
     tags: dict[str, str] = {}
-    for pair in headers.get(b"x-pertoken-tags", b"").decode("utf-8", "replace").split(","):
+    for pair in headers.get(_TAGS, b"").decode("utf-8", "replace").split(","):
         name, separator, value = pair.partition("=")
         if separator and (cleaned := _clean(name)):
             tags[cleaned] = _clean(value) or ""
@@ -158,6 +183,49 @@ def _tags(headers: Mapping[bytes, bytes]) -> dict[str, str]:
     return tags
 
 
+def _warnings(headers: Mapping[bytes, bytes]) -> Iterator[str]:
+    for name in sorted(headers):
+        if name.startswith(_OURS) and name not in _KNOWN:
+            shown = name.decode("latin-1")
+            near = nearest(shown, [known.decode() for known in _KNOWN])
+            yield f"{shown} is not known{f'; did you mean {near}?' if near else ''}"
+    for name in (*_CUSTOMER, *_USER, *_CONVERSATION, _TAGS):
+        value = headers.get(name)
+        why = None if value is None else _why_not_as_sent(value, whole=name != _TAGS)
+        if why is not None:
+            yield f"{name.decode()} {why}"
+    yield from _tag_warnings(headers.get(_TAGS, b"").decode("utf-8", "replace"))
+
+
+def _why_not_as_sent(value: bytes, *, whole: bool) -> str | None:
+    """Return why a header's value is not taken as it was sent, None when it is."""
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        return "is not UTF-8; bytes that are not are replaced"
+    if UNSAFE.search(text):
+        return "has a control character, which is left out"
+    if not text.strip():
+        return "is empty, and not taken"
+    if whole and len(text.strip()) > VALUE_CHARACTERS_MAX:
+        return f"is longer than {VALUE_CHARACTERS_MAX} characters, and is cut"
+    return None
+
+
+def _tag_warnings(text: str) -> Iterator[str]:
+    seen: set[str] = set()
+    for pair in text.split(",") if text.strip() else ():
+        name, separator, value = pair.partition("=")
+        cleaned = _clean(name)
+        if not separator or cleaned is None:
+            yield f"x-pertoken-tags: {pair.strip()[:40]!r} is not taken; write NAME=VALUE,NAME=VALUE"
+        elif cleaned in seen:
+            yield f"x-pertoken-tags: {cleaned!r} is given twice; the last one holds"
+        elif len(value) > VALUE_CHARACTERS_MAX:
+            yield f"x-pertoken-tags: {cleaned!r} is longer than {VALUE_CHARACTERS_MAX} characters, and is cut"
+        seen.add(cleaned or "")
+
+
 def _clean(text: str) -> str | None:
     """Return a value that is safe to store and to print; None when nothing is left."""
-    return _CONTROL.sub("", text).strip()[:VALUE_CHARACTERS_MAX] or None
+    return UNSAFE.sub("", text).strip()[:VALUE_CHARACTERS_MAX] or None

@@ -1,5 +1,7 @@
 """Answering: our own headers, and refusals in the client's own wire format."""
 
+from collections.abc import Sequence
+
 from pertoken.core.errors import Refusal
 from pertoken.core.ledger import Remaining, Settled
 from pertoken.core.money import format_amount
@@ -20,8 +22,10 @@ def refuse(exchange: Exchange, wire_format: Format, refusal: Refusal, call_id: s
     exchange.answer(refusal.status, headers, wire_format.error(refusal))
 
 
-def held_headers(call_id: str, model: str, holding: Holding, changed: str | None) -> list[tuple[bytes, bytes]]:
-    """Return what is known before the answer: call id, model, hold, what was changed."""
+def held_headers(
+    call_id: str, model: str, holding: Holding, changed: str | None, folded: Sequence[str] = ()
+) -> list[tuple[bytes, bytes]]:
+    """Return what is known before the answer: call id, model, hold, what was changed, what is counted as `other`."""
     headers = [
         (b"x-pertoken-call-id", call_id.encode()),
         (b"x-pertoken-model", _header_text(model)),
@@ -30,10 +34,17 @@ def held_headers(call_id: str, model: str, holding: Holding, changed: str | None
     ]
     if changed is not None:
         headers.append((b"x-pertoken-changed", _header_text(changed)))
+    if folded:
+        headers.append((b"x-pertoken-folded", _header_text(", ".join(folded))))
     for one in holding.warned:
         percent = (one.held + one.spent) * 100 // one.touch.budget.limit if one.touch.budget.limit else 100
         headers.append((b"x-pertoken-budget-warning", _header_text(f"{one.touch.budget.name} at {percent} %")))
     return headers
+
+
+def warning_headers(warnings: Sequence[str]) -> list[tuple[bytes, bytes]]:
+    """Return what of the request's headers was not taken as it was sent."""
+    return [(b"x-pertoken-warning", _header_text(warning)) for warning in warnings]
 
 
 def settled_headers(settled: Settled) -> list[tuple[bytes, bytes]]:

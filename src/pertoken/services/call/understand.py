@@ -7,9 +7,10 @@ from pertoken.core.budgets import Attribution
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.rates import Rates
 from pertoken.ports import Exchange, Provider
+from pertoken.services.call.belong import belong
 from pertoken.services.call.choose import choose
 from pertoken.services.call.heavy import Heavy
-from pertoken.services.call.identify import Caller, attribute
+from pertoken.services.call.identify import Caller, attribute, warn
 from pertoken.services.call.reading import facts_of, read
 from pertoken.services.offers import Offer
 from pertoken.services.world import World
@@ -29,6 +30,8 @@ class Request(NamedTuple):
     asked_model: str  # by the client; that of `facts` is another where a cheaper one took over
     cheaper: str | None = None  # the model name that may take over where a budget has not enough left
     fallbacks: tuple[str, ...] = ()  # the model names that may where the provider fails
+    warnings: tuple[str, ...] = ()  # what of its headers was not taken as it was sent
+    folded: tuple[str, ...] = ()  # what its attribution has as `other`, for the key has named enough
     heavy: Heavy | None = None  # the body, where it is read apart
 
     @property
@@ -87,8 +90,13 @@ def understand(  # noqa: PLR0917 - what a call has
     if isinstance(chosen, Refusal):
         return chosen
     facts, body, offer = chosen
-    attribution = attribute(caller, facts, offer.provider.name)
+    named = belong(caller.key, attribute(caller, facts, offer.provider.name), world, now_us)
+    if isinstance(named, Refusal):
+        return named
     route = world.offers.routes.get(asked_model) if instead is None else None
     cheaper, fallbacks = (None, ()) if route is None else (route.cheaper, route.fallbacks)
     heavy = None if exchange.heavy is None else exchange.heavy.like(body)
-    return Request(endpoint, facts, body, offer, attribution, now_us, asked_model, cheaper, fallbacks, heavy)
+    return Request(
+        endpoint, facts, body, offer, named.attribution, now_us, asked_model, cheaper, fallbacks,
+        warn(caller, named.attribution), named.folded, heavy,
+    )  # fmt: skip

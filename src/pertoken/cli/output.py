@@ -1,0 +1,30 @@
+"""What commands print, in one place: nothing that came from outside reaches a terminal as a command to it."""
+
+import re
+import sys
+
+import click
+import msgspec
+
+from pertoken.core.texts import UNSAFE, escaped
+
+
+def echo(text: str = "", *, err: bool = False, mark: str = "") -> None:
+    """Print a text, what a terminal would obey escaped; `mark` is our own, and may be coloured."""
+    click.echo(mark + escaped(text, keep="\n"), err=err)
+
+
+def print_json(value: object) -> None:
+    """Print one JSON document, indented for people, on stdout; control characters are escaped as JSON allows."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    sys.stdout.buffer.write(escaped_json(text).encode() + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def escaped_json(text: str) -> str:
+    """Return a JSON text with the control characters that JSON lets pass, such as C1, escaped."""
+    return text if text.isascii() else UNSAFE.sub(_escape, text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return found[0] if found[0] == "\n" else f"\\u{ord(found[0]):04x}"

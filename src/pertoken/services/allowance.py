@@ -1,0 +1,115 @@
+"""What a team may report: within the allowance that an admin gave it, and of its own customers alone.
+
+A batch of events is taken out of the allowance before it is recorded, in a transaction of its own, and what turns out
+to be known is put back: whatever happens in between, a team reports no more than it may.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pertoken.core.access import NOTHING, Allowance, Reported, may_name
+from pertoken.core.ledger import Event, EventStatus, Recorded, Result
+from pertoken.core.money import format_amount
+from pertoken.core.periods import DAY_US
+from pertoken.core.usage import tokens_total
+from pertoken.ports import Administration
+from pertoken.services.ingest import Problem
+
+FORBIDDEN = "forbidden"
+ABOVE = "above_allowance"
+Line = tuple[int, Event]
+
+
+class Taken(NamedTuple):
+    """What of a batch may be recorded: some of it was taken out of the allowance, the rest is in the books already."""
+
+    events: list[Line]
+    rejected: list[Problem]
+    counted: frozenset[int]  # lines
+
+
+def refusal(team: str) -> str:
+    """Say why a team without an allowance reports nothing, and what helps."""
+    return f"only admins report usage; one can give this team a daily allowance: pertoken admin team {team} --reports 5"
+
+
+def take(administration: Administration, team: str, events: Sequence[Line], now_us: int) -> Taken:
+    """Take a batch out of a team's allowance of today, as far as that goes; what is in the books already is free."""
+    allowance = administration.allowance(team)
+    if allowance is None:
+        return Taken([], [Problem(line, FORBIDDEN, refusal(team)) for line, _ in events], frozenset())
+    day_us = now_us - now_us % DAY_US
+    before = sums = administration.reported(team, day_us)
+    known = administration.known_events({(event.source, event.event_id) for _, event in events})
+    taken: list[Line] = []
+    counted: set[int] = set()
+    rejected: list[Problem] = []
+    for line, event in events:
+        problem = _not_its_own(administration, team, line, event)
+        if problem is None and (event.source, event.event_id) not in known:
+            more = sums.plus(weight(event))
+            problem = _above(allowance, team, line, event, sums, more)
+            if problem is None:
+                sums = more
+                counted.add(line)
+                known.add((event.source, event.event_id))
+        if problem is None:
+            taken.append((line, event))
+        else:
+            rejected.append(problem)
+    if sums != before:
+        administration.set_reported(team, day_us, sums)
+    return Taken(taken, rejected, frozenset(counted))
+
+
+def to_put_back(taken: Taken, results: Sequence[Result]) -> Reported:
+    """Return what was taken out of an allowance for events that were in the books all the same."""
+    back = NOTHING
+    for (line, event), result in zip(taken.events, results, strict=True):
+        if line in taken.counted and not isinstance(result, Recorded):
+            back = back.plus(weight(event))
+    return back
+
+
+def put_back(administration: Administration, team: str, back: Reported, now_us: int) -> None:
+    """Put back into the allowance of the day that holds `now_us`."""
+    day_us = now_us - now_us % DAY_US
+    administration.set_reported(team, day_us, administration.reported(team, day_us).minus(back))
+
+
+def weight(event: Event) -> Reported:
+    """Return what an event takes out of an allowance."""
+    return Reported(event.cost_picos, 1, tokens_total(event.quantities))
+
+
+def _not_its_own(administration: Administration, team: str, line: int, event: Event) -> Problem | None:
+    customer = event.attribution.customer
+    if customer is None or may_name(team, administration.owners(customer)):
+        return None
+    return Problem(line, FORBIDDEN, not_its_own(team, customer))
+
+
+def not_its_own(team: str | None, customer: str) -> str:
+    """Say why a team may not name a customer, and what helps."""
+    share = f"pertoken admin team {team} --customer {customer}"
+    return f"the customer {customer!r} is not one of the team {team!r}; an admin can share it: {share}"
+
+
+def _above(  # noqa: PLR0917 - what the message says
+    allowance: Allowance, team: str, line: int, event: Event, sums: Reported, more: Reported
+) -> Problem | None:
+    if event.status is not EventStatus.PRICED or event.currency != allowance.currency:
+        message = f"its cost is not known in {allowance.currency}, so an allowance cannot count it: an admin reports it"
+        return Problem(line, ABOVE, message)
+    exceeded = allowance.exceeded_by(more)
+    if exceeded is None:
+        return None
+    reported, needed, most = (_said(exceeded, one, allowance.currency) for one in (sums, weight(event), allowance.most))
+    message = f"the team {team!r} has reported {reported} of the {most} that it may a day, and this is {needed} more"
+    return Problem(line, ABOVE, message)
+
+
+def _said(limit: str, sums: Reported, currency: str) -> str:
+    if limit == "money":
+        return f"{format_amount(sums.money_picos, currency)} {currency}"
+    return f"{sums.events if limit == 'events' else sums.tokens} {limit}"

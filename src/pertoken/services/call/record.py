@@ -1,0 +1,22 @@
+"""Recording a refused call: in memory, so that a refusal costs no write. What was counted is written each second."""
+
+from pertoken.core.budgets import Attribution
+from pertoken.core.errors import Code, Refusal
+from pertoken.core.refusals import NOBODY, RefusedCall
+from pertoken.services.call.identify import Caller
+from pertoken.services.world import World
+
+NOT_KEPT = "what is wrong is in the answer alone: it may repeat what the client sent"
+
+
+def record(refusal: Refusal, call_id: str, at_us: int, world: World) -> None:
+    """Count a refused call, and keep it whole while it is one of the last. Nothing of what its client sent is kept."""
+    message = NOT_KEPT if refusal.code is Code.INVALID_REQUEST else refusal.message
+    of = NOBODY if refusal.attribution is None else refusal.attribution
+    world.refused.add(RefusedCall(call_id, at_us, str(refusal.code), message, refusal.budget, of))
+
+
+def attribution_of(caller: Caller) -> Attribution:
+    """Return what is known of a call that was not understood: its key, and what that says."""
+    key, shown = caller
+    return Attribution(key.key_id, key.team, key.customer, shown.user, tags=key.tags, conversation=shown.conversation)
