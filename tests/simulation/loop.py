@@ -43,10 +43,11 @@ class SeededClock:
     def __init__(self, loop: VirtualLoop, seed: int) -> None:
         self._loop = loop
         self._random = random.Random(seed)
+        self.ahead_s = 0  # of the loop's clock, negative: behind it
 
     def now_us(self) -> int:
         """Return microseconds since the epoch."""
-        return BEGIN_US + int(self._loop.now_s * 1_000_000)
+        return BEGIN_US + int((self._loop.now_s + self.ahead_s) * 1_000_000)
 
     def random_bits(self, bits: int) -> int:
         """Return the next number below 2**bits."""

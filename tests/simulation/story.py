@@ -57,6 +57,8 @@ AS_HELD = HONEST - {"wrong_model"}  # what another model than was asked for cost
 TTL_S = 120
 CALL_S = 300
 LOOKS_S = 5  # several looks of a committer
+JUMPS_EACH = 5  # of so many seeds, one has a machine whose clock is set anew, twice
+JUMPS_S = (-86_400, -3_600, -30, 30, 3_600, 86_400)
 ABSURD_EACH = 4  # of so many seeds, one has providers and reporters with absurd sizes
 ROUNDS_S = TTL_S // 2  # in which a committer puts off the expiry of its holds twice
 PATIENT = "SIMULATE_SEEDS" in os.environ  # `make simulate` lets pass all the time that anything may take to end
@@ -119,6 +121,7 @@ class Story:
         self.calls: list[Call] = []
         self._retries = seed % 3 % 2  # of every third seed, one
         self._absurd = None if seed % ABSURD_EACH else random.Random(-seed)
+        self._jumps = None if seed % JUMPS_EACH != 2 else random.Random(f"{seed}/jumps")
         self._owed = tempfile.TemporaryDirectory()
         counts = random.Random(f"{seed}/counts")
         self._percent = {name: counts.choice([100, 100, 250]) for name in MODELS}  # of tokens, as the provider counts
@@ -146,6 +149,7 @@ class Story:
         actors += [asyncio.create_task(self._change()) for _ in range(self.mix.changes)]
         actors += [asyncio.create_task(self._crash()) for _ in range(self.mix.crashes)]
         actors += [asyncio.create_task(self._report(self._absurd)) for _ in range(4) if self._absurd is not None]
+        actors += [asyncio.create_task(self._jump(self._jumps)) for _ in range(2) if self._jumps is not None]
         await asyncio.gather(*actors)
         await asyncio.gather(*(task for one in self._workers for task in one.tasks), return_exceptions=True)
         self._faults.on = False
@@ -320,6 +324,11 @@ class Story:
         events, _ = judge(records, committer.prices, now_us, chance.choice(["100", str(MAJOR_MAX), str(MAJOR_MAX)]))
         with contextlib.suppress(StoreUnavailable):
             await record(events, committer)
+
+    async def _jump(self, chance: random.Random) -> None:
+        """Somebody, or a time server, sets the machine's clock."""
+        await asyncio.sleep(chance.uniform(0, self.mix.spread_s))
+        self._clock.ahead_s += chance.choice(JUMPS_S)
 
     async def _crash(self) -> None:
         """A worker is killed in the middle of whatever it does, and another takes its place."""

@@ -1,5 +1,8 @@
 """A database of an earlier version is brought here with all that is in it."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,22 @@ HOURLY = (
     "CREATE TABLE rollups (hour_us BIGINT, currency TEXT, CONSTRAINT pk_rollups PRIMARY KEY (hour_us))",
     "UPDATE alembic_version SET version_num = '0001'",
 )
+KILLED = """
+import os, signal, sys
+import sqlalchemy as sa
+from pertoken.store.database import Database
+
+left = int(sys.argv[2])
+
+@sa.event.listens_for(sa.Engine, "after_cursor_execute")
+def kill(*_):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Database(sys.argv[1]).migrate()
+"""
 NUMBERED = (("events", "id"), ("entries", "entry_id"), ("series", "series_id"))
 LARGEST = 2**62  # that a column held before
 
@@ -155,6 +174,21 @@ def test_amounts_are_as_they_were(filled: Database, store: str, make_database: M
     with old.read() as connection:
         assert verify(Archive(connection), CLOCK.now_us()).differences == []
     old.close()
+
+
+@pytest.mark.parametrize("statements", [5, 25, 60])
+def test_a_migration_that_was_killed_is_made_again(filled: Database, old: Database, statements: int) -> None:
+    """A process that dies on the way leaves the database of before; the next one brings it here whole."""
+    url = old.url.render_as_string(hide_password=False)
+    command = [sys.executable, "-c", KILLED, url, str(statements)]
+    done = subprocess.run(command, check=False, timeout=120)
+    with old.read() as connection:
+        version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+    old.migrate()
+
+    assert done.returncode == -signal.SIGKILL
+    assert version == "0003"
+    assert everything(old) == everything(filled)
 
 
 def test_a_database_that_came_here_has_the_rules_of_one_made_here(filled: Database, old: Database) -> None:
