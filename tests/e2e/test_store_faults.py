@@ -66,6 +66,30 @@ def test_a_full_disk(lonely: Stack) -> None:
     lonely.agrees(3)
 
 
+def test_a_database_that_is_moved(lonely: Stack, tmp_path: Path) -> None:
+    """503 while the file is elsewhere, and its place is named; nothing acknowledged is missing once it is back."""
+    sdk = OpenAI(base_url=f"{lonely.gateway.url}/v1", api_key=lonely.secret, max_retries=0)
+    sdk.chat.completions.create(model=MODEL, messages=HELLO)
+    lonely.settled(1)
+    files = [path for path in tmp_path.glob("pertoken.db*") if path.is_file()]
+    (tmp_path / "elsewhere").mkdir()
+    for path in files:
+        path.rename(tmp_path / "elsewhere" / path.name)
+
+    with pytest.raises(openai.InternalServerError, match="was moved, removed or replaced") as refused:
+        sdk.chat.completions.create(model=MODEL, messages=HELLO)
+    assert refused.value.status_code == 503
+    with pytest.raises(urllib.error.HTTPError) as not_ready:
+        urllib.request.urlopen(f"{lonely.gateway.url}/health/ready", timeout=5)
+    assert "pertoken.db; put it back" in json.load(not_ready.value)["reason"]
+    assert not (tmp_path / "pertoken.db").exists()
+
+    for path in files:
+        (tmp_path / "elsewhere" / path.name).rename(path)
+    sdk.chat.completions.create(model=MODEL, messages=HELLO)
+    lonely.agrees(2)
+
+
 def test_a_gateway_that_is_asked_to_end_settles_first(lonely: Stack) -> None:
     """SIGTERM in the middle of a stream: the stream is served to its end, its settlement is on disk."""
     sdk = OpenAI(base_url=f"{lonely.gateway.url}/v1", api_key=lonely.secret, max_retries=0)

@@ -153,6 +153,7 @@ class Story:
         await asyncio.gather(*actors)
         await asyncio.gather(*(task for one in self._workers for task in one.tasks), return_exceptions=True)
         self._faults.on = False
+        self._clock.ahead_s = max(0, self._clock.ahead_s)  # set right again: holds end by the clock
         await self._calm_down()
         watcher.cancel()
         await asyncio.gather(watcher, return_exceptions=True)

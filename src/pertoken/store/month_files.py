@@ -134,6 +134,7 @@ class MonthFolder:
             self._part(file.name).replace(self._path / file.name)
             _flush(self._path)
             part = self._part(MANIFEST)
+            part.touch(0o600)
             part.write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n")
             _flush(part)
             part.replace(self._path / MANIFEST)
@@ -249,6 +250,7 @@ def _file(listed: _Listed) -> MonthFile:
 def _write(path: Path, events: Iterable[StoredEvent], prices: Mapping[str, PriceRow]) -> _Contents:
     """Write a file, a row group at a time; return what it must contain."""
     batches = _in_batches(events)
+    path.touch(0o600)  # customers' names and usage are nobody else's to read
     with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
 
         def written() -> Iterator[StoredEvent]:

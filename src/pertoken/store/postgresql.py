@@ -24,6 +24,11 @@ LOCK = 5_783_209_117  # a number of our own among the advisory locks of one data
 CONNECT_S = 5
 IDLE_S_MAX = 30  # a writer that stopped inside its transaction loses it, and others go on
 _LOCK = f"SELECT pg_advisory_xact_lock({LOCK})"
+_WHICH = """
+SELECT CASE WHEN has_function_privilege('pg_control_system()', 'EXECUTE')
+       THEN (SELECT system_identifier FROM pg_control_system()) END, oid
+FROM pg_database WHERE datname = current_database()
+"""
 _BEGIN = f"BEGIN; {_LOCK}"  # one way to the server and back
 
 
@@ -38,6 +43,9 @@ class Postgresql:
         self.writer = _engine(self._url, synced=synced, statement_s=WAIT_S_MAX * 6)
         self.reader = _engine(self._url, synced=synced, isolation_level="REPEATABLE READ")
         self._hot = _engine(self._url, synced=synced, statement_s=WAIT_S_MAX * 2, isolation_level="AUTOCOMMIT")
+        same = _SameDatabase()
+        for engine in (self.writer, self.reader, self._hot):
+            sa.event.listen(engine, "connect", same.check)
         sa.event.listen(self.writer, "begin", lambda connection: connection.exec_driver_sql(_LOCK))
 
     def hot_writer(self) -> "PostgresqlWriter":
@@ -60,6 +68,22 @@ class Postgresql:
         self.writer.dispose()
         self.reader.dispose()
         self._hot.dispose()
+
+
+class _SameDatabase:
+    """Knows the database that was opened: an address may come to lead to another server, or a database be made anew."""
+
+    def __init__(self) -> None:
+        self._opened: tuple[Any, ...] | None = None  # the server's identifier, which copies share, and the database's
+
+    def check(self, connection: Any, _record: object) -> None:
+        """Learn which database a connection leads to, the first time. Raises OperationalError where it is another."""
+        found = connection.execute(_WHICH).fetchone()
+        connection.rollback()
+        if self._opened is None:
+            self._opened = found
+        elif self._opened != found:
+            raise psycopg.OperationalError("it is another database than the one in use; bring that back, or restart")
 
 
 class PostgresqlWriter:

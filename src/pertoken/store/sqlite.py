@@ -2,6 +2,7 @@
 
 import contextlib
 import operator
+import os
 import sqlite3
 import time
 from collections.abc import Iterable
@@ -32,23 +33,36 @@ class Sqlite:
             raise StoreFailed("the ledger needs a file, not memory; use sqlite:///PATH")
         self._path = Path(url.database)
         self.place = str(self._path)
+        self._same = SameFile(self._path)
         self.writer = _engine(url, "BEGIN IMMEDIATE", synced=synced)
         self.reader = _engine(url, "BEGIN", synced=synced)
+        sa.event.listen(self.writer, "commit", lambda _: self._same.check())
+        for engine in (self.writer, self.reader):  # SQLite would make a file that is not there
+            sa.event.listen(engine, "do_connect", lambda *_: self._same.check())
 
     def hot_writer(self) -> "SqliteWriter":
         """Return a writer on a connection of its own."""
-        return SqliteWriter(self.writer, self.place)
+        return SqliteWriter(self.writer, self.place, self._same)
 
     def exists(self) -> bool:
         """Tell whether the file is there."""
         return self._path.exists()
 
     def prepare(self) -> None:
-        """Make the folder. Raises StoreFailed."""
+        """Make the folder, and a file that nobody else may read; its write-ahead log gets the same mode.
+
+        Raises StoreFailed.
+        """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreFailed(f"cannot make the folder of the database: {error}") from error
+        try:
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise StoreFailed(f"cannot make the database: {self.place}: {error.strerror}") from error
 
     def failure(self, error: sa.exc.DBAPIError) -> StoreFailed:
         """Return why a transaction failed."""
@@ -60,14 +74,40 @@ class Sqlite:
         self.reader.dispose()
 
 
+class SameFile:
+    """Knows the file that was opened: what is written once it was moved or replaced is lost to who opens it next."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._opened: tuple[int, int] | None = None  # device and inode
+
+    def check(self) -> None:
+        """Learn which file stands in the place, the first time. Raises StoreFailed where it is another one later."""
+        try:
+            found = os.stat(self._path)  # noqa: PTH116 - 1 us instead of 3, before every commit
+        except OSError as error:
+            if self._opened is None:
+                return
+            raise self._gone() from error
+        if self._opened is None:
+            self._opened = found.st_dev, found.st_ino
+        elif self._opened != (found.st_dev, found.st_ino):
+            raise self._gone()
+
+    def _gone(self) -> StoreFailed:
+        what = "was moved, removed or replaced while it was in use"
+        return StoreFailed(f"the database {what}: {self._path}; put it back, or restart with the one that is there")
+
+
 class SqliteWriter:
     """Short durable transactions on the driver's own cursor."""
 
     error: type[Exception] = sqlite3.Error
 
-    def __init__(self, engine: sa.Engine, place: str) -> None:
+    def __init__(self, engine: sa.Engine, place: str, same: SameFile) -> None:
         self._engine = engine
         self._place = place
+        self._same = same
         self._connection: sa.PoolProxiedConnection | None = None
         self._version: int | None = None
         self.cursor: Cursor
@@ -105,7 +145,12 @@ class SqliteWriter:
         """Do nothing: all events are in one table."""
 
     def commit(self) -> None:
-        """Make the transaction durable."""
+        """Make the transaction durable, in the file that was opened first."""
+        try:
+            self._same.check()
+        except StoreFailed:
+            self.close()
+            raise
         try:
             self.cursor.execute("COMMIT")
         except sqlite3.Error as error:
