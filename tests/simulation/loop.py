@@ -44,10 +44,16 @@ class SeededClock:
         self._loop = loop
         self._random = random.Random(seed)
         self.ahead_s = 0  # of the loop's clock, negative: behind it
+        self.furthest_s = 0
 
     def now_us(self) -> int:
         """Return microseconds since the epoch."""
         return BEGIN_US + int((self._loop.now_s + self.ahead_s) * 1_000_000)
+
+    def jump(self, seconds: int) -> None:
+        """Set the clock forward, or back."""
+        self.ahead_s += seconds
+        self.furthest_s = max(self.furthest_s, self.ahead_s)
 
     def random_bits(self, bits: int) -> int:
         """Return the next number below 2**bits."""
