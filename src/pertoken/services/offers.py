@@ -17,6 +17,7 @@ from pertoken.services.models import Model, callable_models, closest
 
 MEMORY_MAX = 10_000
 NAME_SHOWN_MAX = 200
+PICTURES = ("output_image_tokens", "output_video_tokens")
 
 
 class Route(NamedTuple):
@@ -40,6 +41,17 @@ class Offer(NamedTuple):
     valid_from_us: int
     valid_to_us: int
     priced_as: str  # the model whose price and size these are
+    pictures: tuple[str, ...] = ()  # what the model may make unasked, and has a price for
+
+
+def with_rates(offer: Offer, rates: tuple[Rates, ...]) -> Offer:
+    """Return the offer at other prices."""
+    return offer._replace(rates=rates, pictures=_pictures(rates))
+
+
+def _pictures(rates: Iterable[Rates]) -> tuple[str, ...]:
+    rows = [tier.rows for one in rates for tier in one.tiers]
+    return tuple(unit for unit in PICTURES if any(unit in one for one in rows))
 
 
 class MayServe(Protocol):
@@ -101,8 +113,7 @@ class Offers:
             if isinstance(rates, Refusal):
                 return rates
             dearer = _by_tokens(rates) > _by_tokens(offer.rates)
-            offer = offer._replace(
-                rates=offer.rates + tuple(rates),
+            offer = with_rates(offer, offer.rates + tuple(rates))._replace(
                 family=widest(offer.family, family_of(model)),
                 limits=_larger(offer.limits, self._sizes(offer.provider, model)),
                 priced_as=model if dearer else offer.priced_as,
@@ -141,6 +152,7 @@ class Offers:
             max((one.valid_from_us for one in rates), default=0),
             min((one.valid_to_us for one in rates), default=FOREVER_US),
             priced_as,
+            _pictures(rates),
         )
 
     def _rates(self, book: PriceBook, provider: str, model: str, now_us: int, asked: Asked) -> list[Rates] | Refusal:

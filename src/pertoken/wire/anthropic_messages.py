@@ -11,7 +11,16 @@ from typing import Any
 import msgspec
 
 from pertoken.core.usage import Contradiction, Edits, Parts, Reading
-from pertoken.wire import anthropic_errors, content, told_tools, usage_falls, usage_reading, usage_rules, usage_table
+from pertoken.wire import (
+    anthropic_errors,
+    anthropic_searches,
+    content,
+    told_tools,
+    usage_falls,
+    usage_reading,
+    usage_rules,
+    usage_table,
+)
 from pertoken.wire.body import (
     decode,
     decode_object,
@@ -83,6 +92,7 @@ class _Answer(msgspec.Struct):
     model: Any = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
     container: msgspec.Raw = msgspec.Raw(b"null")
+    content: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Event(msgspec.Struct):
@@ -90,6 +100,7 @@ class _Event(msgspec.Struct):
     message: _Answer | None = None
     delta: _Answer | None = None  # of a message_delta, what it changes of the message
     usage: msgspec.Raw = msgspec.Raw(b"null")
+    content_block: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _request = msgspec.json.Decoder(_Request)
@@ -171,7 +182,11 @@ def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
         return usage_reading.unreadable(body, "usage", read)
     model, response_id, contained = optional_text(answer.model), optional_text(answer.id), _is_there(answer.container)
     read = partial(_read_usage, rows=rows, model=model, response_id=response_id, contained=contained)
-    return usage_reading.doubt_if_twice(read(bytes(answer.usage)), body, "usage", read)
+    reading = usage_reading.doubt_if_twice(read(bytes(answer.usage)), body, "usage", read)
+    if anthropic_searches.NAME not in body:
+        return reading
+    steps = map(anthropic_searches.step, as_list(parse(bytes(answer.content))))
+    return usage_reading.with_shown(reading, anthropic_searches.billed(sum(steps)))
 
 
 def answer_text(body: bytes) -> str:
@@ -188,17 +203,9 @@ class _Watch:
     """Looks for usage: that of message_delta replaces that of message_start, field by field."""
 
     __slots__ = (
-        "_contained",
-        "_doubt",
-        "_earlier",
-        "_id",
-        "_model",
-        "_models",
-        "_output_known",
-        "_rows",
-        "_usage",
+        "_contained", "_doubt", "_earlier", "_id", "_model", "_models", "_output_known", "_rows", "_searches", "_usage",
         "complete",
-    )
+    )  # fmt: skip
 
     def __init__(self, rows: Table) -> None:
         self._rows = rows
@@ -210,12 +217,14 @@ class _Watch:
         self._model: str | None = None
         self._models: tuple[str, ...] = ()
         self._id: str | None = None
+        self._searches = 0
         self.complete = False
 
     def may_matter(self, events: bytes) -> bool:
-        return b"message_" in events and (
-            b"message_start" in events or b"message_delta" in events or b"message_stop" in events
-        )
+        return (
+            b"message_" in events
+            and (b"message_start" in events or b"message_delta" in events or b"message_stop" in events)
+        ) or anthropic_searches.NAME in events
 
     def look(self, data: bytes) -> Fate:
         try:
@@ -232,6 +241,8 @@ class _Watch:
             self._models = usage_reading.also_named(self._models, self._model)
             self._contained |= _is_there(event.message.container)
             self._take(bytes(event.message.usage))
+        elif event.type == "content_block_start":
+            self._searches += anthropic_searches.step(parse(bytes(event.content_block)))
         elif event.type == "message_delta":
             self._contained |= event.delta is not None and _is_there(event.delta.container)
             told = self._take(bytes(event.usage))
@@ -246,6 +257,7 @@ class _Watch:
             reading = reduce(usage_falls.follow, [*said, reading])
         if self._doubt is not None:
             reading = usage_reading.torn(str(self._doubt.contradiction), [self._doubt, reading])
+        reading = usage_reading.with_shown(reading, anthropic_searches.billed(self._searches))
         return usage_reading.with_models(reading, self._models)
 
     def _read(self, raw: bytes) -> Reading:

@@ -121,6 +121,7 @@ class _Watch:
         if self._last:
             reading = reduce(usage_falls.follow, map(self._read, (*self._earlier, self._last)))
             reading = usage_reading.with_models(reading, self._models)
+        reading = usage_reading.with_shown(reading, self._grounded)
         return reading._replace(made=self._made) if self._made else reading
 
     def _take(self, data: bytes) -> None:
@@ -197,12 +198,12 @@ class ArrayPieces:
         tail = b"".join(self._tail)
         told = [found.raw for name in _NAMES for found in scan.last_objects(tail, name)]
         made = gemini_usage.made_in(b"".join(self._all))
-        if not told:
-            return usage_reading.missing()._replace(made=made)
         model, response_id = scan.last_text(tail, "modelVersion"), scan.last_text(tail, "responseId")
         grounding = scan.last_object(tail, "groundingMetadata")
         candidates = [{"groundingMetadata": grounding.value}] if grounding else []
         grounded = gemini_usage.count_grounding(candidates, model or self._model)
+        if not told:
+            return usage_reading.with_shown(usage_reading.missing(), grounded)._replace(made=made)
         is_cut = not self.complete
         said = (gemini_usage.read_usage(raw, self._rows, model, response_id, grounded, partial=is_cut) for raw in told)
         models: tuple[str, ...] = ()

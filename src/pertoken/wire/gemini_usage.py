@@ -64,6 +64,7 @@ def read_piece(piece: Piece, rows: Table, data: bytes) -> Reading:
         read = partial(read_usage, rows=rows, model=model, response_id=response_id, grounded=grounded)
         reading = usage_reading.doubt_if_twice(reading, data, "usageMetadata", read)
     made = made_in(bytes(piece.candidates))
+    reading = usage_reading.with_shown(reading, grounded)
     return reading._replace(made=made) if made else reading
 
 

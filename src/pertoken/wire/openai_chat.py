@@ -41,6 +41,7 @@ _MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|docume
 _NO_TEXT = frozenset({"type", "image_url", "input_audio", "file", "video_url", "audio_url", "document_url"})
 _TYPE = frozenset({"type"})
 _RUNS = b'"executed_tools"'
+NOTHING: frozenset[str] = frozenset()
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
@@ -173,9 +174,9 @@ def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return usage_reading.unreadable(body, "usage", partial(_read_raw, rows, Origin()))
     reading = _doubt_if_twice(_read_usage(answer, Origin(), rows), body, rows)
-    made, ran = _made(bytes(answer.choices)), _ran(bytes(answer.choices))
+    made = _made(bytes(answer.choices)) if _may_show(body) else NOTHING
     reading = reading._replace(made=made) if made else reading
-    return _with_runs(reading, ran) if ran else reading
+    return _with_runs(reading, _ran(bytes(answer.choices))) if _RUNS in body else reading
 
 
 def answer_text(body: bytes) -> str:
@@ -196,7 +197,7 @@ class _Watch:
     def __init__(self, rows: Table, *, strip_usage: bool) -> None:
         self._rows = rows
         self._strip = strip_usage
-        self._made: frozenset[str] = frozenset()
+        self._made = NOTHING
         self._ran: frozenset[tuple[str, str]] = frozenset()
         self._begun = False
         self._reading = usage_reading.missing()
@@ -207,7 +208,7 @@ class _Watch:
     def may_matter(self, events: bytes) -> bool:
         if not self._begun or b"[DONE]" in events:
             return True
-        if not self._made and (b'"audio"' in events or b'"image' in events):
+        if not self._made and _may_show(events):
             return True
         if _RUNS in events:
             return True
@@ -222,8 +223,10 @@ class _Watch:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self._look_at_unreadable(data)
         self._models = usage_reading.also_named(self._models, chunk.model)
-        self._made = self._made or _made(bytes(chunk.choices))
-        self._ran |= _ran(bytes(chunk.choices))
+        if not self._made and _may_show(data):
+            self._made = _made(bytes(chunk.choices))
+        if _RUNS in data:
+            self._ran |= _ran(bytes(chunk.choices))
         reading = _read_usage(chunk, usage_reading.origin_of(self._reading), self._rows)
         reading = _doubt_if_twice(reading, data, self._rows)
         if not self._begun and reading.completeness is Completeness.MISSING:
@@ -300,10 +303,15 @@ def _doubt_if_twice(reading: Reading, data: bytes, rows: Table) -> Reading:
     return usage_reading.doubt_if_twice(reading, data, "usage", read)
 
 
+def _may_show(answer: bytes) -> bool:
+    """Tell by the bytes of an answer, or of a part of it, whether it may show sound or pictures."""
+    return b'"audio"' in answer or b'"image' in answer
+
+
 def _made(choices: bytes) -> frozenset[str]:
     """Return what the choices show beside text: sound in `audio`, OpenRouter's `images`, or parts of either kind."""
-    if b'"audio"' not in choices and b'"image' not in choices:
-        return frozenset()
+    if not _may_show(choices):
+        return NOTHING
     made = set()
     for choice in as_list(parse(choices)):
         for name in ("message", "delta"):
@@ -335,10 +343,7 @@ def _with_runs(reading: Reading, ran: frozenset[tuple[str, str]]) -> Reading:
     for _, kind in ran:
         unit = usage_rules.GROQ_RUNS[kind][0] if kind in usage_rules.GROQ_RUNS else usage_rules.GROQ_RUN_ELSE
         found[unit] = found.get(unit, 0) + 1
-    if reading.quantities is None:
-        return reading
-    others = tuple(one._replace(quantities={**found, **one.quantities}) for one in reading.alternatives)
-    return reading._replace(quantities={**found, **reading.quantities}, alternatives=others)
+    return usage_reading.with_shown(reading, found)
 
 
 def _hidden(request: _Request, words: bytes) -> str | None:

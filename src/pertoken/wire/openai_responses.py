@@ -1,6 +1,7 @@
 """OpenAI Responses. https://platform.openai.com/docs/api-reference/responses, as read on 2026-11-23."""
 
 import re
+from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
@@ -36,6 +37,9 @@ CONTAINER_TOOLS = ("code_interpreter", "shell")
 MEMORIES = ("1g", "4g", "16g", "64g")
 
 _MEDIA = re.compile(rb'"(?:input_image|input_audio|input_file|computer_screenshot|image_generation_call)"')
+_ITEM = "response.output_item.done"
+_TOLD = ("type", "status", "action", "container_id", "environment")  # of an item: all that its price depends on
+ITEMS_MAX = 1_000  # of one stream
 _FIRST = frozenset({"response.created", "response.in_progress"})
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _SHOWN = ("content", "encrypted_content", "output", "arguments", "input", "action", "operation", "tools", "result")
@@ -78,6 +82,7 @@ class _Answer(msgspec.Struct):
 class _Event(msgspec.Struct):
     type: Any = None
     response: _Answer | None = None
+    item: Any = None
 
 
 _request = msgspec.json.Decoder(_Request)
@@ -169,12 +174,13 @@ def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:  # n
 class _Watch:
     """Looks for the first event, which names the model, and the last, which carries usage and is kept back."""
 
-    __slots__ = ("_models", "_reading", "_rows", "complete")
+    __slots__ = ("_items", "_models", "_reading", "_rows", "complete")
 
     def __init__(self, rows: Table) -> None:
         self._rows = rows
         self._reading = usage_reading.missing()
         self._models: tuple[str, ...] = ()
+        self._items: tuple[dict[str, Any], ...] = ()  # what was run, without what came of it
         self.complete = False
 
     def may_matter(self, events: bytes) -> bool:
@@ -185,6 +191,7 @@ class _Watch:
             or b"response.cancelled" in events
             or b"response.created" in events
             or b"response.in_progress" in events
+            or (b"response.output_item.done" in events and b"_call" in events)
         )
 
     def look(self, data: bytes) -> Fate:
@@ -196,6 +203,9 @@ class _Watch:
             return Fate.PASS
         if event.response is not None:
             self._models = usage_reading.also_named(self._models, event.response.model)
+        if event.type == _ITEM:
+            item = as_dict(event.item)
+            self._items = (*self._items, {name: item.get(name) for name in _TOLD})[:ITEMS_MAX]
         if event.type in _LAST:
             self.complete = True
             if event.response is not None:
@@ -206,7 +216,8 @@ class _Watch:
         return Fate.PASS
 
     def reading(self) -> Reading:
-        return usage_reading.with_models(self._reading, self._models)
+        reading = usage_reading.with_shown(self._reading, _ran(self._items)) if self._items else self._reading
+        return usage_reading.with_models(reading, self._models)
 
     def _begun(self, answer: _Answer, data: bytes) -> Reading:
         """Return the reading of an answer that has not ended; the tier it names may only be the one asked for."""
@@ -228,6 +239,8 @@ class _Watch:
 def _read_response(answer: _Answer, rows: Table, data: bytes) -> Reading:
     """Return the reading of one response object, which stands in `data`."""
     reading = _read_usage(answer, rows, bytes(answer.usage))
+    if reading.quantities is None:
+        reading = usage_reading.with_shown(reading, _items(answer))
     if data.count(b'"usage"') < 2:
         return reading
     return usage_reading.doubt_if_twice(reading, data, "usage", partial(_read_usage, answer, rows))
@@ -254,12 +267,13 @@ def _read_usage(answer: _Answer, rows: Table, raw: bytes) -> Reading:
 def _items(answer: _Answer) -> dict[str, int]:
     """Return how many output items there are of each kind that is billed by the item, and did not fail."""
     output = bytes(answer.output)
-    if b"_call" not in output:
-        return {}
+    return _ran(map(as_dict, as_list(parse(output)))) if b"_call" in output else {}
+
+
+def _ran(items: Iterable[dict[str, Any]]) -> dict[str, int]:
     found: dict[str, int] = {}
     shared: set[tuple[str, str]] = set()
-    for item in as_list(parse(output)):
-        fields = as_dict(item)
+    for fields in items:
         kind = str(fields.get("type"))
         unit, _ = usage_rules.RESPONSES_ITEMS.get(kind, (None, None))
         share = optional_text(fields.get(usage_rules.RESPONSES_SHARED.get(kind, "")))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pertoken.core.units import DIMENSIONS, OUTPUT_UNITS, TOKEN_UNITS
-from pertoken.core.usage import Completeness, Contradiction, Parts, Reading, Used, leaves
+from pertoken.core.usage import Completeness, Contradiction, Parts, Quantities, Reading, Used, leaves
 from pertoken.wire import scan, usage_repair, usage_table, usage_words
 from pertoken.wire.body import optional_text, tells_a_key_twice
 from pertoken.wire.usage_repair import Count
@@ -36,7 +36,7 @@ WITHOUT_TOKENS = frozenset({"pages", "seconds", "images", "characters"})
 PartsOf = Callable[[dict[str, Any]], Parts]
 
 _any = msgspec.json.Decoder()
-_MODEL_KEYS = ("model", "modelVersion")
+_MODEL_KEYS = (("model", b'"model"'), ("modelVersion", b'"modelVersion"'))
 _listed = msgspec.json.Decoder(list[msgspec.Raw])
 _NOTHING: dict[str, Decimal] = {}
 
@@ -147,10 +147,27 @@ def with_models(reading: Reading, models: tuple[str, ...]) -> Reading:
 def with_models_told_twice(reading: Reading, answer: bytes) -> Reading:
     """Return the reading of a whole answer, with all the models that one object of it names under the same key."""
     models: tuple[str, ...] = ()
-    for key in _MODEL_KEYS:
-        for told in _told_twice(answer, key) if answer.count(b'"%s"' % key.encode()) > 1 else ():
+    for key, quoted in _MODEL_KEYS:
+        for told in _told_twice(answer, key) if answer.count(quoted) > 1 else ():
             models = also_named(models, _any.decode(told))
     return with_models(reading, models)
+
+
+def with_shown(reading: Reading, shown: Quantities) -> Reading:
+    """Return the reading with what the answer shows to have been run, where usage does not tell it."""
+    if not shown:
+        return reading
+    if reading.quantities is None:
+        return reading._replace(quantities=dict(shown), completeness=Completeness.PARTIAL)
+    whole, *others = [_shown(one, shown) for one in (Used(reading.quantities, reading.parts), *reading.alternatives)]
+    return reading._replace(quantities=whole.quantities, parts=whole.parts, alternatives=tuple(others))
+
+
+def _shown(used: Used, shown: Quantities) -> Used:
+    """Return a use with what was shown; of several models, the first ran it."""
+    untold = {unit: many for unit, many in shown.items() if unit not in used.quantities}
+    parts = tuple((model, {**many, **(untold if at == 0 else {})}) for at, (model, many) in enumerate(used.parts))
+    return used._replace(quantities={**untold, **used.quantities}, parts=parts)
 
 
 def without_zeros(reading: Reading, text: Callable[[], str]) -> Reading:

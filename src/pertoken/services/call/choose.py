@@ -14,7 +14,7 @@ from pertoken.core.rating import REQUESTS
 from pertoken.core.units import TOKEN_UNITS
 from pertoken.ports import Exchange
 from pertoken.services.call.reading import choices_of, read
-from pertoken.services.offers import Asked, Offer
+from pertoken.services.offers import Asked, Offer, with_rates
 from pertoken.services.world import World
 from pertoken.wire import choices
 from pertoken.wire.choices import NOTHING, Cap, Choices
@@ -101,7 +101,7 @@ def _widen(endpoint: Endpoint, facts: RequestFacts, found: Choices, world: World
         asked_for = [(model, tier) for model in (offer.priced_as, *others) for tier in found.sellers]
         sold = [one for model, tier in asked_for for one in world.offers.sold_by_anybody(model, now_us, tier)]
         more.append(_dearest([*wider.rates, *sold]))
-    return wider._replace(rates=(*wider.rates, *more))
+    return with_rates(wider, (*wider.rates, *more)) if more else wider
 
 
 def _dearest(rates: Sequence[Rates]) -> Rates:

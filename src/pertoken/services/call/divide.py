@@ -15,10 +15,14 @@ from pertoken.wire import usage_table
 from pertoken.wire.content import as_dict, parse
 
 
+def may_be_undivided(request: Request, reading: Reading) -> bool:
+    """Tell whether anything but text was asked for, was sent, or is in the answer."""
+    return bool(reading.made or request.facts.has_media or request.facts.output_modalities)
+
+
 def undivided(request: Request, bound: Bound, reading: Reading, used: Used, rates: Rates | NoPrice) -> tuple[Used, ...]:
     """Return what may be meant besides `used`, in which tokens of one kind are counted as any."""
-    facts = request.facts
-    if not (reading.made or facts.has_media or facts.output_modalities) or used.parts:
+    if used.parts:
         return ()
     most = _most(request, bound, reading)
     units = untold(used.quantities, most, reading.made)

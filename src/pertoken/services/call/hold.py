@@ -25,7 +25,6 @@ OUTPUT_TOKENS_DEFAULT = 131_072  # of a model whose own limit is not known: as m
 OUTPUT_TOKENS_MOST = bounds.CONTEXT_TOKENS_DEFAULT  # no answer is longer: a client's higher cap becomes this one
 ATTEMPTS_MAX = 5  # of fitting a call into what others leave; each but the first is smaller
 NOTHING: frozenset[str] = frozenset()
-PICTURES = ("output_image_tokens", "output_video_tokens")
 LONG_CACHE = frozenset({"cache_write_1h_tokens"})
 
 
@@ -163,9 +162,8 @@ def with_output(request: Request, bound: Bound, output_max: int) -> Bound:
     if facts.output_modalities:
         for modality in facts.output_modalities & {"audio", "image"}:
             quantities[f"output_{modality}_tokens"] = output_max * facts.choices
-    for unit in PICTURES:  # which a model may make unasked
-        if any(unit in tier.rows for rates in request.rates for tier in rates.tiers):
-            quantities[unit] = output_max * facts.choices
+    for unit in request.offer.pictures:
+        quantities[unit] = output_max * facts.choices
     if facts.web_searches_max:
         quantities["web_searches"] = facts.web_searches_max + quantities.get("web_searches", 0)
     return Bound(quantities, output_max, bound.counted)

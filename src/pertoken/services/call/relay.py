@@ -36,8 +36,7 @@ async def relay_whole(request: Request, answer: Answer) -> Relayed:
         body = await answer.read()
     except ProviderFailed as failure:
         return Relayed(Reading(None, Completeness.MISSING), "", b"", failure)
-    reading = with_models_told_twice(request.format.read_answer(body, dialect(request)), body)
-    reading = without_zeros(reading, partial(request.format.answer_text, body))
+    reading = without_zeros(_read_whole(request, body), partial(request.format.answer_text, body))
     return Relayed(reading, None if _is_enough(reading) else request.format.answer_text(body), body)
 
 
@@ -66,11 +65,21 @@ async def relay_stream(
     finally:
         if relay.draining:
             drains.leave()
-    reading = without_zeros(reader.reading(), reader.text)
-    if failure is None and not reader.complete and not _is_enough(reading):
+    reading, text_of = reader.reading(), reader.text
+    is_complete, last = reader.complete, b""
+    if failure is None and not is_complete and reading.completeness is Completeness.MISSING:
+        last = reader.end()
+        if last.lstrip().startswith(b"{"):  # no stream, but one whole answer
+            reading, text_of = _read_whole(request, last), partial(request.format.answer_text, last)
+    reading = without_zeros(reading, text_of)
+    if failure is None and not is_complete and not _is_enough(reading):
         failure = ProviderFailed("the stream ended before its answer did")
-    text = None if _is_enough(reading) else reader.text()
-    return Relayed(reading, text, reader.end(), failure, b"".join(relay.kept)), outrun.holding
+    text = None if _is_enough(reading) else text_of()
+    return Relayed(reading, text, last or reader.end(), failure, b"".join(relay.kept)), outrun.holding
+
+
+def _read_whole(request: Request, body: bytes) -> Reading:
+    return with_models_told_twice(request.format.read_answer(body, dialect(request)), body)
 
 
 def _as_sent(request: Request) -> RequestFacts:

@@ -11,7 +11,7 @@ from pertoken.core.units import INSIDE
 from pertoken.core.usage import Completeness, Quantities, Reading, Used, leaves
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.count import count
-from pertoken.services.call.divide import undivided
+from pertoken.services.call.divide import may_be_undivided, undivided
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.measure import disagreement
 from pertoken.services.call.outrun import Outran
@@ -77,7 +77,7 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         occurred_at_us=request.opened_at_us,
         recorded_at_us=world.clock.now_us(),
         opened_at_us=request.opened_at_us,
-        status=_status(reading, charged, world.ledger.prices.charges_as_stated(served.provider), chosen.differ),
+        status=_status(reading, charged, served.provider, world, chosen.differ),
         completeness=completeness,
         quantities=_with_requests(chosen.used.quantities, charged.book_lines or charged.lines),
         currency=charged.currency,
@@ -125,14 +125,15 @@ def _charge(  # noqa: PLR0917 - what is known of the call
         readings = tuple(one._replace(parts=()) for one in readings)
     cover = Cover(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
     chosen = charge_dearest(book, served, readings, cover)
-    served = served._replace(model_served=chosen.model_served, named=())
-    other = undivided(request, holding.bound, reading, chosen.used, find_rates(book, served)[0])
-    if other:
-        dearer = charge_dearest(book, served, (chosen.used, *other), cover)
+    if may_be_undivided(request, reading):
+        served = served._replace(model_served=chosen.model_served, named=())
+        other = undivided(request, holding.bound, reading, chosen.used, find_rates(book, served)[0])
+        dearer = charge_dearest(book, served, (chosen.used, *other), cover) if other else chosen
         if dearer.charge.cost_picos > chosen.charge.cost_picos:
             chosen, completeness = dearer._replace(differ=chosen.differ), Completeness.ESTIMATED
             reason = reason or UNDIVIDED
-    reason = "; ".join(filter(None, (chosen.differ, reason))) or None
+    if chosen.differ is not None:
+        reason = f"{chosen.differ}; {reason}" if reason else chosen.differ
     why = (chosen.charge.reason if chosen.charge.status is not EventStatus.PRICED else None) or reason
     return chosen, completeness, why or chosen.charge.reason
 
@@ -155,9 +156,9 @@ def _attributes(request: Request, reading: Reading) -> Conditions:
     return tuple(sorted({**dict(request.facts.attributes), **dict(reading.attributes)}.items()))
 
 
-def _status(reading: Reading, charged: Charge, as_stated: bool, differ: str | None) -> EventStatus:
+def _status(reading: Reading, charged: Charge, provider: str, world: World, differ: str | None) -> EventStatus:
     """Return whether the event has a cost: one that is a guess at contradictory numbers is marked as that."""
-    is_doubted = as_stated and reading.doubtful_cost is not None
+    is_doubted = reading.doubtful_cost is not None and world.ledger.prices.charges_as_stated(provider)
     is_guess = reading.contradiction is not None and reading.quantities is not None and not charged.is_stated
     return (
         EventStatus.CONTRADICTORY
