@@ -42,7 +42,7 @@ CASES: list[tuple[str, str, dict[str, Any], str]] = [
         "openai.chat",
         "openrouter",
         {**CHAT, "cost": "0.001", "is_byok": True, "cost_details": {"upstream_inference_cost": "0.02"}},
-        "0.02",
+        "0.021",
     ),
     ("openai.chat", "x-ai", {**CHAT, "cost_in_usd_ticks": "12345678"}, "0.0012345678"),
     ("openai.chat", "perplexity", {**CHAT, "cost": PARTS}, "0.009"),

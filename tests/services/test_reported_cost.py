@@ -25,7 +25,7 @@ STATED: list[tuple[str, str, str, dict[str, Any], str | None]] = [
         "openai.chat",
         "openrouter",
         {**CHAT, "cost": 0.001, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.02}},
-        "0.02",
+        "0.021",
     ),
     (
         "another's key",

@@ -146,6 +146,8 @@ def with_models(reading: Reading, models: tuple[str, ...]) -> Reading:
 
 def with_models_told_twice(reading: Reading, answer: bytes) -> Reading:
     """Return the reading of a whole answer, with all the models that one object of it names under the same key."""
+    if answer.count(b'"model') < 2:
+        return reading
     models: tuple[str, ...] = ()
     for key, quoted in _MODEL_KEYS:
         for told in _told_twice(answer, key) if answer.count(quoted) > 1 else ():

@@ -37,9 +37,16 @@ VERCEL = "Vercel AI SDK reference, generateText, usage of its versions 4 and 5; 
 XAI_TOOLS = "xAI API reference, server-side tool usage; 2026-11-27"
 XAI = "xAI API reference, chat completion and response, usage; 2026-11-23"
 
-# What a provider says the call cost, in USD. Where the caller's own key was used, the provider behind it was paid.
+# What a provider says the call cost, in USD. Where the caller's own key was used, the provider behind it was paid, and
+# `cost` is the fee for it and for what OpenRouter ran itself.
 _COSTS = (
-    Stated("reported_cost", ("cost_details", "upstream_inference_cost"), OPENROUTER, only_if="is_byok"),
+    Stated(
+        "reported_cost",
+        ("cost_details", "upstream_inference_cost"),
+        OPENROUTER,
+        only_if="is_byok",
+        plus=("cost",),
+    ),
     Stated("reported_cost", ("cost", "total_cost"), PERPLEXITY),
     Stated("reported_cost", ("cost",), OPENROUTER, unless="is_byok"),  # the fee alone is not what the call cost
     Stated("reported_cost", ("cost_in_usd_ticks",), XAI, exponent=-10),

@@ -86,7 +86,7 @@ class Zero(NamedTuple):
 class Stated(NamedTuple):
     """An exact decimal that a usage object states, times ten to the `exponent`: a cost, or seconds of sound.
 
-    It is read only where the flag at `only_if` is true and the one at `unless` is not.
+    It is read only where the flag at `only_if` is true and the one at `unless` is not. What stands at `plus` is added.
     """
 
     name: str
@@ -95,6 +95,7 @@ class Stated(NamedTuple):
     exponent: int = 0
     only_if: str | None = None
     unless: str | None = None
+    plus: Path = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,7 +247,7 @@ def stated(rows: Table, raw: bytes) -> dict[str, Decimal]:
             continue
         if isinstance(value, bool) or not isinstance(value, int | Decimal) or not 0 <= value <= QUANTITY_MAX:
             raise Contradiction(f"{'.'.join(row.path)} is no amount: {value!s:.80}")
-        amount = Decimal(value)
+        amount = _EXACT.add(Decimal(value), _added(row, usage))
         found[row.name] = amount.scaleb(row.exponent, _EXACT).normalize(_EXACT) if row.exponent else amount
     return found
 
@@ -264,8 +265,13 @@ def doubtful_cost(rows: Table, raw: bytes) -> Decimal | None:
         value = value_at(row.path, usage) if row.name == COST and _is_for(row, usage) else None
         amount = sum(_parts(value)) if isinstance(value, dict) else _amount(value)
         if amount:
-            found.append(Decimal(amount).scaleb(row.exponent, _EXACT))
+            found.append(_EXACT.add(Decimal(amount), _added(row, usage)).scaleb(row.exponent, _EXACT))
     return max(found, default=None)
+
+
+def _added(row: Stated, usage: Any) -> Decimal:
+    """Return the amount that a row adds to its own, zero where there is none."""
+    return (_amount(value_at(row.plus, usage)) if row.plus else None) or Decimal(0)
 
 
 def _parts(cost: Mapping[str, Any]) -> list[Decimal]:
