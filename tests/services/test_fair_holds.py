@@ -441,3 +441,20 @@ def test_endless_names_are_refused() -> None:
     assert DESK.amount("openrouter", CHAT, chat(MINI, models=many * 1_000)) > 0
     models = [f"nobody/{at}" for at in range(1_000)]
     assert "at most" in DESK.refusal("openrouter", CHAT, chat(MINI, models=models)).message
+
+
+@pytest.mark.parametrize("model", ["sonar", "sonar-pro", "sonar-reasoning-pro"])
+def test_a_request_fee_covers_its_search(model: str) -> None:
+    """A model that is paid for each request takes search options: its fee is held for, and no search beside that."""
+    for size in ("low", "medium", "high"):
+        request, bound = bound_of("perplexity", CHAT, chat(model, web_search_options={"search_context_size": size}))
+        assert "web_searches" not in bound.quantities
+        held = amount_of(request, bound)
+        assert isinstance(held, int)
+        assert CENT < held < 2 * CENT
+
+
+def test_a_search_beside_a_request_fee_is_held_for() -> None:
+    """A model that is paid for each request and for each search, too, is held for both."""
+    _, bound = bound_of("perplexity", CHAT, chat("sonar-deep-research", web_search_options={}))
+    assert bound.quantities["web_searches"] > 1

@@ -9,7 +9,7 @@ from pertoken.core.errors import Code, Refusal
 from pertoken.core.ledger import Claim, Held, Hold, Known, Look, OpenHold, Refused, Remaining, Stale
 from pertoken.core.money import MAJOR_MAX, amount_max, format_amount
 from pertoken.core.periods import DAY_US, FOREVER_US, US_PER_SECOND, format_time
-from pertoken.core.rating import Unpriced
+from pertoken.core.rating import REQUESTS, Unpriced
 from pertoken.core.trust import Trust
 from pertoken.core.units import OUTPUT_UNITS, TOKEN_UNITS
 from pertoken.core.usage import QUANTITY_MAX
@@ -164,9 +164,18 @@ def with_output(request: Request, bound: Bound, output_max: int) -> Bound:
             quantities[f"output_{modality}_tokens"] = output_max * facts.choices
     for unit in request.offer.pictures:
         quantities[unit] = output_max * facts.choices
-    if facts.web_searches_max:
+    if facts.web_searches_max and not _fee_covers_searches(request):
         quantities["web_searches"] = facts.web_searches_max + quantities.get("web_searches", 0)
     return Bound(quantities, output_max, bound.counted)
+
+
+def _fee_covers_searches(request: Request) -> bool:
+    """Tell whether each request is paid for, and no search: so it is at Perplexity, by the size of the search."""
+    return all(
+        tier.price(REQUESTS) is not None and tier.price("web_searches") is None
+        for rates in request.rates
+        for tier in rates.tiers
+    )
 
 
 def amount_of(request: Request, bound: Bound) -> int | Refusal:
