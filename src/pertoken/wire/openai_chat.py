@@ -212,7 +212,8 @@ class _Watch:
             return True
         if _RUNS in events:
             return True
-        return b'"usage"' in events and events.count(b'"usage"') != events.count(b'"usage":null')
+        told = events.count(b'"usage"')  # most say in each chunk that there is none yet, in one of two spellings
+        return told > 0 and told != events.count(b'"usage":null') and told != events.count(b'"usage": null')
 
     def look(self, data: bytes) -> Fate:
         if data == b"[DONE]":
