@@ -208,7 +208,7 @@ class _Watch:
     def may_matter(self, events: bytes) -> bool:
         if not self._begun or b"[DONE]" in events:
             return True
-        if not self._made and _may_show(events):
+        if not self._made and (b'"audio"' in events or b'"image' in events):  # as `_may_show`, without a call
             return True
         if _RUNS in events:
             return True
