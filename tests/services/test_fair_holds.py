@@ -458,3 +458,12 @@ def test_a_search_beside_a_request_fee_is_held_for() -> None:
     """A model that is paid for each request and for each search, too, is held for both."""
     _, bound = bound_of("perplexity", CHAT, chat("sonar-deep-research", web_search_options={}))
     assert bound.quantities["web_searches"] > 1
+
+
+@pytest.mark.parametrize("query", [b"alt=sse", b"%24alt=json%3Benum-encoding=int", b"$alt=json%3Benum-encoding%3Dint"])
+def test_answers_in_json_may_be_asked_for(query: bytes) -> None:
+    """Google's REST client asks for kinds as numbers, which are read; what is no json is refused."""
+    body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "generationConfig": {"maxOutputTokens": 10}}
+
+    assert DESK.amount("google", PRO, body, (), query) == DESK.amount("google", PRO, body)
+    assert DESK.refusal("google", PRO, body, (), query.replace(b"json", b"proto").replace(b"sse", b"media"))

@@ -249,9 +249,13 @@ ANTHROPIC_MESSAGES = table(
 )
 
 
+# Clients that send $alt=json;enum-encoding=int, as Google's older REST client does, get these (MediaModality, v1beta).
+_NUMBERS = {"TEXT": 1, "IMAGE": 2, "VIDEO": 3, "AUDIO": 4, "DOCUMENT": 5}
+
+
 def _by_modality(unit: str, lists: str, *modalities: str) -> tuple[Listed, ...]:
     return tuple(
-        Listed(unit, one, "modality", modality, "tokenCount", GEMINI)
+        Listed(unit, one, "modality", modality, "tokenCount", GEMINI, _NUMBERS[modality])
         for one in lists.split()
         for modality in modalities
     )

@@ -37,7 +37,7 @@ class Rule(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """`unit` is the sum of `tokens` over the entries of a list whose `key` is `value`."""
+    """`unit` is the sum of `tokens` over the entries of a list whose `key` is `value`, or its `number`."""
 
     unit: str
     entries: str
@@ -45,6 +45,13 @@ class Listed(NamedTuple):
     value: str
     tokens: str
     source: str
+    number: int | None = None  # that stands for the value where a client asks for numbers
+
+    def means(self, told: object) -> bool:
+        """Tell whether an entry says `value`: in letters of either case, or as its number."""
+        if isinstance(told, str):
+            return told.upper() == self.value.upper()
+        return told is not None and not isinstance(told, bool) and told == self.number
 
 
 class Beside(NamedTuple):
@@ -217,7 +224,7 @@ def _add_listed(row: Listed, usage: Mapping[str, Any], quantities: dict[str, int
     entries = usage.get(row.entries)
     for at, entry in enumerate(entries) if isinstance(entries, list) else ():
         value = entry.get(row.key) if isinstance(entry, dict) else None
-        if value == row.value or (isinstance(value, str) and value.upper() == row.value.upper()):
+        if row.means(value):
             try:
                 tokens = _first(((row.tokens,),), entry) or 0
             except Contradiction as contradiction:
