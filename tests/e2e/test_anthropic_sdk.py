@@ -134,3 +134,14 @@ def test_a_hang_up_is_settled_on_real_usage(stack: Stack) -> None:
 
     stack.agrees(1)
     assert stack.events()[0].quantities["output_tokens"] == 50
+
+
+def test_claude_code_names_user_and_conversation(stack: Stack) -> None:
+    """A session that Claude Code names in the user's id is the call's conversation; our own headers win over it."""
+    named: Any = {"user_id": f"user_{'a1' * 32}_account__session_11111111-2222-3333-4444-555555555555"}
+    ours = {"x-pertoken-user": "ann", "x-pertoken-conversation": "of-ann"}
+    for headers in ({}, ours):
+        client(stack).messages.create(model=MODEL, max_tokens=50, messages=HELLO, metadata=named, extra_headers=headers)
+
+    told = [(one.attribution.user, one.attribution.conversation) for one in stack.events()]
+    assert told == [("a1" * 32, "11111111-2222-3333-4444-555555555555"), ("ann", "of-ann")]

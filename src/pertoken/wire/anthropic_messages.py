@@ -14,6 +14,7 @@ from pertoken.core.usage import Contradiction, Edits, Parts, Reading
 from pertoken.wire import (
     anthropic_errors,
     anthropic_searches,
+    claude_code,
     content,
     told_tools,
     usage_falls,
@@ -119,6 +120,8 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
     if hidden is None and b'"container_upload"' in words:
         hidden = "a container's files are input"
     metadata = text_map(request.metadata)
+    user_id = optional_text(metadata.get("user_id"))
+    user, conversation = claude_code.read_user_id(user_id) if user_id else (None, None)
     return RequestFacts(
         model=request.model,
         stream=bool(request.stream),
@@ -133,7 +136,8 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         service_tier=request.service_tier,
         speed=request.speed,
         long_cache=b'"1h"' in words,
-        user=optional_text(metadata.get("user_id")),
+        user=user,
+        conversation=conversation,
         metadata=metadata,
     )
 

@@ -48,6 +48,7 @@ class RequestFacts(NamedTuple):
     attributes: tuple[tuple[str, str], ...] = ()  # other conditions of prices, such as the size of a search's context
     long_cache: bool = False  # may write to the one-hour cache
     user: str | None = None
+    conversation: str | None = None
     metadata: Mapping[str, str] = {}
     bills: bool = True  # False: a free helper call, such as counting tokens
 

@@ -95,7 +95,8 @@ def attribute(caller: Caller, facts: RequestFacts, provider: str) -> Attribution
     user = shown.user or (_clean(facts.user) if facts.user else None)
     tags = tuple(sorted({**dict(shown.tags), **dict(key.tags)}.items())[:TAGS_MAX]) if shown.tags else key.tags
     customer = key.customer or shown.customer
-    return Attribution(key.key_id, key.team, customer, user, provider, facts.model, tags, shown.conversation)
+    conversation = shown.conversation or (_clean(facts.conversation) if facts.conversation else None)
+    return Attribution(key.key_id, key.team, customer, user, provider, facts.model, tags, conversation)
 
 
 def warn(caller: Caller, attribution: Attribution) -> tuple[str, ...]:
