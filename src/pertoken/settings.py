@@ -148,6 +148,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
     timezone: str = "UTC"
+    log: Literal["text", "json", "off"] = "text"  # the form of the log; off: no line for each call
 
 
 # What may be written where a field takes one of a few words; booleans stand for the first two.

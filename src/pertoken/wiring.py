@@ -6,7 +6,7 @@ import importlib.resources
 import os
 import socket
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from pertoken.api.app import Plane
 from pertoken.catalogs import covers, genai, history, providers, request_fields, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.catalogs.providers import StreamUsage
+from pertoken.core.calls import CallLine
 from pertoken.core.census import Bounds
 from pertoken.core.ids import KEY_PREFIX
 from pertoken.core.money import parse_amount
@@ -169,7 +170,13 @@ def _secret_key(settings: Settings) -> bytes:
     return read_file(secret_key_file(settings)) if settings.secret_key is None else settings.secret_key.encode()
 
 
-def make_world(settings: Settings, committer: Committer, client: Client, hasher: Hasher) -> World:
+def make_world(
+    settings: Settings,
+    committer: Committer,
+    client: Client,
+    hasher: Hasher,
+    tell: Callable[[CallLine], None] | None = None,
+) -> World:
     """Return the world of one serving process."""
     limits = settings.limits
     providers = _providers(settings, client)
@@ -193,6 +200,7 @@ def make_world(settings: Settings, committer: Committer, client: Client, hasher:
         refused=committer.refused,
         retries=limits.retries,
         queue_us=limits.queue_ms * 1_000,
+        tell=tell,
     )
 
 

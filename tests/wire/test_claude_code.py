@@ -21,7 +21,7 @@ SESSION = "d3b07384-d9a0-4c9b-8f3e-0a1b2c3d4e5f"
         ("user_7", "user_7", None),
         (f"user_{DEVICE}", f"user_{DEVICE}", None),
         (f"user_{DEVICE}_account_{ACCOUNT}_session_", f"user_{DEVICE}_account_{ACCOUNT}_session_", None),
-        (f"user_{DEVICE}_account_{ACCOUNT}_session_{SESSION}x", f"user_{DEVICE}_account_{ACCOUNT}_session_{SESSION}x", None),
+        (f"user_{DEVICE}_account_x_session_{SESSION}", f"user_{DEVICE}_account_x_session_{SESSION}", None),
         ("{not json", "{not json", None),
         ('{"session_id":"s"}', '{"session_id":"s"}', None),
         ('{"device_id":7,"session_id":"s"}', '{"device_id":7,"session_id":"s"}', None),

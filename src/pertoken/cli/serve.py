@@ -9,7 +9,7 @@ import click
 import msgspec
 
 from pertoken.cli.output import escaped_json
-from pertoken.cli.session import Refused, db_option, json_option, load_settings, store_errors
+from pertoken.cli.session import Refused, db_option, load_settings, store_errors
 from pertoken.core.texts import escaped
 
 if TYPE_CHECKING:
@@ -27,20 +27,28 @@ host_option = click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on this port.")
 @db_option
 @click.option("--config", metavar="FILE", help="Settings in YAML. [PERTOKEN_CONFIG]")
-@json_option
+@click.option(
+    "--log", "form", type=click.Choice(["text", "json", "off"]), help="Form of the log; off: no calls. [text]"
+)
+@click.option("--json", "as_json", is_flag=True, help="The same as --log json.")
 def serve(  # noqa: PLR0917 - click passes each option by name
-    host: str, port: int, workers: int, db: str | None, config: str | None, as_json: bool
+    host: str, port: int, workers: int, db: str | None, config: str | None, form: str | None, as_json: bool
 ) -> None:
-    """Run the gateway until Ctrl-C. Running calls finish and settle first. With --json the log is JSON lines."""
+    """Run the gateway until Ctrl-C. Running calls finish and settle first.
+
+    The log goes to stderr: one line for each call and for each refusal, and warnings.
+    """
     from pertoken.gateway import server  # noqa: PLC0415 - keeps --help fast
     from pertoken.gateway import workers as several  # noqa: PLC0415
 
     settings = load_settings(db, config)
+    chosen = form or ("json" if as_json else settings.log)
+    settings = msgspec.structs.replace(settings, log=chosen)
     refuse_base_urls_that_are_none(settings)
     refuse_keys_that_cannot_be_decrypted(settings)
     refuse_a_taken_port(host, port, "serve")
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if as_json else OneLine())
+    handler.setFormatter(JsonLines() if chosen == "json" else OneLine())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for chatty in ("alembic", "uvicorn"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -14,8 +14,10 @@ import uvloop
 
 from pertoken import wiring
 from pertoken.api.app import create_api
+from pertoken.gateway import call_log
 from pertoken.gateway.app import create_app
 from pertoken.gateway.bodies import return_memory_at_once
+from pertoken.gateway.call_log import CallLog
 from pertoken.gateway.protocol import bind
 from pertoken.gateway.readers import ReadingProcess
 from pertoken.settings import Settings
@@ -50,7 +52,8 @@ async def _serve(settings: Settings, database: Database, listener: socket.socket
     committer = wiring.start_committer(database, settings)
     client = wiring.make_client(settings)
     readers = ReadingProcess()
-    world = wiring.make_world(settings, committer, client, hasher)._replace(readers=readers)
+    calls = None if settings.log == "off" else CallLog(call_log.FORMS[settings.log])
+    world = wiring.make_world(settings, committer, client, hasher, calls)._replace(readers=readers)
     plane = wiring.make_plane(settings, database, committer, hasher)
     _tame_the_collector()
     return_memory_at_once()
@@ -72,6 +75,8 @@ async def _serve(settings: Settings, database: Database, listener: socket.socket
         plane.close()
         await client.close()
         await committer.close()
+        if calls is not None:
+            calls.close()
 
 
 def _tame_the_collector() -> None:

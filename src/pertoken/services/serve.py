@@ -5,7 +5,9 @@ and the client reads it in its own wire format.
 """
 
 import logging
+from typing import NamedTuple
 
+from pertoken.core.calls import CallLine, status_of
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ids import RANDOM_BITS, new_id
 from pertoken.core.ledger import Event, Outcome, Settled
@@ -26,29 +28,41 @@ from pertoken.wire.routes import Endpoint
 log = logging.getLogger("pertoken.call")
 
 
+class End(NamedTuple):
+    """How a call ended, for whoever is told of it."""
+
+    http: int
+    events: tuple[Event, ...] = ()  # of every attempt that was charged
+    refusal: Refusal | None = None
+    request: Request | None = None  # None: it was not understood, or not admitted
+
+
 async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
     """Serve one call. Always answers; its hold ends settled or voided, or expires if this process dies."""
     now_us = world.clock.now_us()
     call_id = new_id("call", now_us, world.clock.random_bits(RANDOM_BITS))
 
+    end = await answer_call(exchange, endpoint, world, call_id, now_us)
+    if world.tell is not None:
+        world.tell(line_of(end, call_id, now_us, world.clock.now_us(), hung_up=exchange.gone))
+
+
+async def answer_call(exchange: Exchange, endpoint: Endpoint, world: World, call_id: str, now_us: int) -> End:
+    """Take a call through its steps; return how it ended."""
     admitted = await admit(exchange, endpoint, world, call_id, now_us)
     if isinstance(admitted, Named):
-        refusal = replay(exchange, admitted.claim, admitted.known)
-        if refusal is not None:
-            refuse(exchange, endpoint.format, refusal, call_id)
-        return
+        refused = replay(exchange, admitted.claim, admitted.known)
+        return End(200) if refused is None else refuse_whole(exchange, endpoint, refused, call_id)
     if isinstance(admitted, Refusal):
         record(admitted, call_id, now_us, world)
-        refuse(exchange, endpoint.format, admitted, call_id)
-        return
-    request, holding, answer, changed = await attempt(exchange, endpoint, world, call_id, *admitted)
+        return refuse_whole(exchange, endpoint, admitted, call_id)
+    request, holding, answer, changed, charged = await attempt(exchange, endpoint, world, call_id, *admitted)
 
     if isinstance(answer, ProviderFailed):
-        refuse(exchange, endpoint.format, provider_refusal(request, answer), call_id)
-        return
+        end = refuse_whole(exchange, endpoint, provider_refusal(request, answer), call_id, request)
+        return end._replace(events=charged)
     if holding is None:
-        await pass_on(exchange, request, answer, call_id)
-        return
+        return (await pass_on(exchange, request, answer, call_id))._replace(events=charged)
 
     known = held_headers(call_id, request.model, holding, changed, request.folded) + answer_headers(answer.headers)
     known += warning_headers(request.warnings)
@@ -57,6 +71,8 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
         relayed, holding = await relay_stream(exchange, request, holding, answer, world)
     else:
         relayed = await relay_whole(request, answer)
+    if exchange.gone:
+        relayed = relayed._replace(hung_up=True)
 
     def answered(event: Event) -> Outcome:
         body = relayed.passed + relayed.last
@@ -71,16 +87,40 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
         refuse(exchange, request.format, refusal, call_id)
     else:
         exchange.answer(answer.status, known + settled_headers(settled), relayed.last)
+    http = answer.status if refusal is None or request.facts.stream else refusal.status
+    return End(http, (*charged, settled.event) if isinstance(settled, Settled) else charged, refusal, request)
 
 
-async def pass_on(exchange: Exchange, request: Request, answer: Answer, call_id: str) -> None:
+def refuse_whole(
+    exchange: Exchange, endpoint: Endpoint, refusal: Refusal, call_id: str, request: Request | None = None
+) -> End:
+    """Refuse a call of which nothing was answered yet."""
+    refuse(exchange, endpoint.format, refusal, call_id)
+    return End(refusal.status, refusal=refusal, request=request)
+
+
+async def pass_on(exchange: Exchange, request: Request, answer: Answer, call_id: str) -> End:
     """Hand the provider's own error, or a free answer, to the client as it is."""
     relayed = await relay_whole(request, answer)
     if relayed.failure is not None:
-        refuse(exchange, request.format, provider_refusal(request, relayed.failure), call_id)
-        return
+        return refuse_whole(exchange, request.endpoint, provider_refusal(request, relayed.failure), call_id, request)
     headers = [(b"x-pertoken-call-id", call_id.encode()), *answer_headers(answer.headers)]
     exchange.answer(answer.status, headers, relayed.last)
+    return End(answer.status, request=request)
+
+
+def line_of(end: End, call_id: str, began_us: int, now_us: int, *, hung_up: bool) -> CallLine:
+    """Return what is told of a call that ended."""
+    refusal, request = end.refusal, end.request
+    status = status_of(
+        end.events[-1] if end.events else None,
+        refused=refusal is not None and request is None,
+        failed=refusal is not None or end.http >= 400,
+        hung_up=hung_up,
+    )
+    of = request.attribution if request is not None else None if refusal is None else refusal.attribution
+    code = None if refusal is None else str(refusal.code)
+    return CallLine(now_us, call_id, status, end.http, now_us - began_us, of, end.events, code)
 
 
 def refusal_at_the_end(

@@ -1,8 +1,9 @@
 """All that a call needs from outside, in one value."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from pertoken.core.calls import CallLine
 from pertoken.core.census import Census
 from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
@@ -56,3 +57,4 @@ class World(NamedTuple):
     retries: int = 0  # how often a call whose provider failed before it answered is sent again
     queue_us: int = 0  # how long a call waits for room under a rate limit before it is refused
     readers: Readers = NoReaders()  # of bodies that would hold up every other call
+    tell: Callable[[CallLine], None] | None = None  # takes a line of each call that ended; None: nobody wants them

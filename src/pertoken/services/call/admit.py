@@ -97,7 +97,8 @@ async def _identify_and_understand(
         if not isinstance(request, Refusal):
             return caller, request
         if request.code is not Code.FORBIDDEN or not await _was_old(world):
-            return request._replace(attribution=attribution_of(caller))
+            known = request.attribution or attribution_of(caller)
+            return request._replace(attribution=known)
 
 
 async def _admit_free(exchange: Exchange, request: Request, world: World) -> tuple[Request, None] | Refusal:

@@ -7,6 +7,7 @@ first has the call's id, the others that id with a number: `pertoken explain` sh
 import asyncio
 from typing import NamedTuple
 
+from pertoken.core.ledger import Event, Settled
 from pertoken.core.usage import Completeness, Reading
 from pertoken.ports import Answer, Exchange, ProviderFailed
 from pertoken.services.call.admit import try_to_admit
@@ -30,6 +31,7 @@ class Attempt(NamedTuple):
     holding: Holding | None  # None: nothing is held any more, or nothing had to be
     answer: Answer | ProviderFailed
     changed: str | None  # what policy altered
+    charged: tuple[Event, ...] = ()  # of the attempts that failed
 
 
 async def attempt(  # noqa: PLR0917 - what a call has
@@ -41,15 +43,16 @@ async def attempt(  # noqa: PLR0917 - what a call has
     holding: Holding | None,
 ) -> Attempt:
     """Return the first attempt that was answered, or the last one. The holds of all that failed have ended."""
+    charged: tuple[Event, ...] = ()
     others: list[str | None] = [None] * world.retries + list(request.fallbacks) if holding is not None else []
     for number, other in enumerate([*others, None], start=2):
         change = changes(request, holding)
         answer = await forward(exchange, request, change, call_id, world)
         changed = describe(change)
         if not isinstance(answer, ProviderFailed) and answer.status < 400:
-            return Attempt(request, holding, answer, changed)
-        await _end(request, holding, answer, changed, world)
-        failed = Attempt(request, None, answer, changed)
+            return Attempt(request, holding, answer, changed, charged)
+        charged += await _end(request, holding, answer, changed, world)
+        failed = Attempt(request, None, answer, changed, charged)
         if number > len(others) + 1 or exchange.gone or not _may_be_mended(answer):
             return failed
         if other is None:
@@ -70,12 +73,16 @@ def _may_be_mended(answer: Answer | ProviderFailed) -> bool:
 
 async def _end(
     request: Request, holding: Holding | None, answer: Answer | ProviderFailed, changed: str | None, world: World
-) -> None:
-    """End the hold of an attempt without an answer: settled on counted input where the provider may charge for it."""
+) -> tuple[Event, ...]:
+    """End the hold of an attempt without an answer: settled on counted input where the provider may charge for it.
+
+    Return what was charged.
+    """
     if holding is None:
-        return
+        return ()
     if isinstance(answer, ProviderFailed) and answer.may_bill:
         nothing = Relayed(Reading(None, Completeness.MISSING), "", b"", answer)
-        await settle(request, holding, nothing, changed, world)
-    else:
-        await let_go(request, holding, world)
+        settled = await settle(request, holding, nothing, changed, world)
+        return (settled.event,) if isinstance(settled, Settled) else ()
+    await let_go(request, holding, world)
+    return ()

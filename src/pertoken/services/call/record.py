@@ -16,7 +16,7 @@ def record(refusal: Refusal, call_id: str, at_us: int, world: World) -> None:
     world.refused.add(RefusedCall(call_id, at_us, str(refusal.code), message, refusal.budget, of))
 
 
-def attribution_of(caller: Caller) -> Attribution:
+def attribution_of(caller: Caller, model: str | None = None) -> Attribution:
     """Return what is known of a call that was not understood: its key, and what that says."""
     key, shown = caller
-    return Attribution(key.key_id, key.team, key.customer, shown.user, tags=key.tags, conversation=shown.conversation)
+    return Attribution(key.key_id, key.team, key.customer, shown.user, None, model, key.tags, shown.conversation)

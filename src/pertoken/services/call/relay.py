@@ -28,6 +28,7 @@ class Relayed(NamedTuple):
     last: bytes  # body (unary) or the kept-back end (streamed) that waits for the settlement
     failure: ProviderFailed | None = None
     passed: bytes = b""  # of a stream that is kept: what was passed on before `last`
+    hung_up: bool = False  # the client was gone before the answer was whole
 
 
 async def relay_whole(request: Request, answer: Answer) -> Relayed:

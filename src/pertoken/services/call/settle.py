@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from pertoken.core import bounds, conditions
+from pertoken.core.calls import with_end
 from pertoken.core.conditions import Conditions
 from pertoken.core.ledger import Event, EventStatus, Outcome, Settle, Settled
 from pertoken.core.rating import REQUESTS
@@ -40,6 +41,9 @@ async def settle(  # noqa: PLR0917 - what is known of the call
     if relayed.text is not None or relayed.reading.quantities is None:
         estimated = await _estimate(request, holding, relayed, world)
     event = to_event(request, holding, relayed, changed, world, estimated)
+    if relayed.failure is not None or relayed.hung_up:
+        failure = None if relayed.failure is None else str(relayed.failure)
+        event = with_end(event, failure, hung_up=relayed.hung_up)
     outcome = None if answered is None or relayed.failure is not None else answered(event)
     doubt = await disagreement(request, holding.bound.quantities["input_tokens"], relayed.reading, world)
     try:

@@ -12,6 +12,7 @@ from pertoken.services.call.choose import choose
 from pertoken.services.call.heavy import Heavy
 from pertoken.services.call.identify import Caller, attribute, warn
 from pertoken.services.call.reading import facts_of, read
+from pertoken.services.call.record import attribution_of
 from pertoken.services.offers import Offer
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest, Format, RequestFacts
@@ -88,7 +89,7 @@ def understand(  # noqa: PLR0917 - what a call has
         facts = facts._replace(model=instead)
     chosen = choose(exchange, endpoint, facts, world, now_us)
     if isinstance(chosen, Refusal):
-        return chosen
+        return chosen._replace(attribution=attribution_of(caller, facts.model))
     facts, body, offer = chosen
     named = belong(caller.key, attribute(caller, facts, offer.provider.name), world, now_us)
     if isinstance(named, Refusal):
