@@ -224,6 +224,7 @@ class Search(NamedTuple):
     until_us: int
     before: tuple[int, int] | None  # a place
     limit: int
+    status: str | None = None  # one of core.calls.STATUSES
 
 
 class Posted(NamedTuple):
@@ -386,6 +387,12 @@ class Archive(Protocol):
 
     def search_events(self, asked: Search) -> list[Posted]:
         """Return the newest events that fit, by when they occurred, the newest first."""
+
+    def posted_after(self, number: int, limit: int) -> list[Posted]:
+        """Return the events that were posted after the one with the `number` of its place, in the order of posting."""
+
+    def last_number(self) -> int:
+        """Return the number of the event that was posted last, 0 where there is none."""
 
     def corrections(self, since_us: int, until_us: int) -> list[Event]:
         """Return the corrections of events that occurred in [since, until), in the order they were posted.

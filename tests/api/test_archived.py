@@ -29,6 +29,10 @@ def test_usage_stays_and_a_call_is_gone_by_name(api: Api, tmp_path: Path) -> Non
     cut = api("GET", "/api/v1/usage", query={**query, "since": "2001-01-15T10:05:00Z"})
     assert (cut.status, cut.json["code"]) == (400, "invalid_parameter")
     assert str(tmp_path) not in cut.raw.decode()
+    split = api("GET", "/api/v1/usage", query={**query, "by": "conversation"})
+    assert (split.status, split.json["code"]) == (400, "invalid_parameter")
+    listed = api("GET", "/api/v1/calls", query={"since": "2001-01-01", "until": "2001-01-31", "team": team}).json
+    assert (listed["calls"], listed["archived"]) == ([], ["2001-01"])
     gone = api("GET", f"/api/v1/calls/{reported['id']}")
     assert (gone.status, "2001-01.parquet" in gone.json["message"]) == (404, True)
     owner = api.as_role(Role.TEAM_OWNER, fresh("team"))("GET", f"/api/v1/calls/{reported['id']}")

@@ -86,12 +86,14 @@ def test_no_answer_names_the_other(sides: tuple[Side, Side], route: object, role
     names = names_of(other)
     path = route.path.format(**names)  # type: ignore[attr-defined]
     filters = [{}]
-    if path == "/api/v1/events":
+    if path in ("/api/v1/events", "/api/v1/calls"):
         asked = {"team": other.mark, "customer": other.mark, "user": other.mark, "key": other.key_id}
         filters += [{name: value} for name, value in asked.items()]
         filters += [{"team": mine.mark, "customer": other.mark}, {"limit": "1"}]
     elif path == "/api/v1/usage":
-        filters = [{**DAY, "by": by} for by in ("team", "customer", "key", "user", "tag:of", "day,team")]
+        filters = [
+            {**DAY, "by": by} for by in ("team", "customer", "key", "user", "tag:of", "day,team", "conversation,user")
+        ]
         filters += [{"since": "2026-11-01T09:30:00Z", "until": "2026-11-01T10:30:00Z", "by": "team,customer,user"}]
     elif path.startswith("/api/v1/prices"):
         return
@@ -114,6 +116,7 @@ def test_each_sees_its_own(sides: tuple[Side, Side], role: str) -> None:
         mine.mark
     ]
     if role == "owner":
+        assert [one["call_id"] for one in ask("GET", "/api/v1/calls").json["calls"]] == [mine.call_id]
         assert [one["id"] for one in ask("GET", "/api/v1/keys").json["keys"]] == [mine.key_id]
         budgets = ask("GET", "/api/v1/budgets").json["budgets"]
         assert [one["name"] for one in budgets] == [f"key-{mine.mark}", f"team-{mine.mark}"]

@@ -30,6 +30,7 @@ ALLOWED = {
     "GET /api/v1/events": EVERYBODY,
     "POST /api/v1/events": {Role.ADMIN},  # and a team owner whose team has an allowance: test_teams.py
     "GET /api/v1/usage": EVERYBODY,
+    "GET /api/v1/calls": INSIDE,
     "GET /api/v1/calls/{call_id}": INSIDE,
     "GET /api/v1/verify": {Role.ADMIN, Role.FINANCE},
     "GET /api/v1/prices/{model}": INSIDE,
@@ -153,3 +154,15 @@ def test_costs_are_not_a_customers_to_see(api: Api) -> None:
     assert [row["cost"] for row in (*usage["rows"], *usage["totals"], usage["total"])] == [None] * 3
     assert usage["rows"][0]["calls"] == 1
     assert api("GET", "/api/v1/events", query={"customer": customer}).json["events"][0]["cost"] == "0.00021"
+
+
+def test_who_may_not_see_costs_may_not_ask_by_them(api: Api) -> None:
+    """A customer cannot find out by a filter what the provider charges for its calls."""
+    customer = fresh("customer")
+    api("POST", "/api/v1/events", event(customer=customer))
+    asked = {"since": "2026-11-01", "until": "2026-11-01", "min_cost": "0.0002"}
+    own = api.as_role(Role.CUSTOMER, customer)
+
+    assert own("GET", "/api/v1/usage", query=asked).status == 403
+    assert own("GET", "/api/v1/usage", query={**asked, "min_cost": "0"}).status == 403
+    assert api("GET", "/api/v1/usage", query={**asked, "customer": customer}).json["total"]["calls"] == 1

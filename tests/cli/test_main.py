@@ -138,3 +138,12 @@ def test_the_option_wins_over_the_environment(pertoken: Pertoken, tmp_path: Path
 
     assert pertoken.json("key", "list")["keys"] == []
     assert pertoken.json("key", "list", "--db", f"sqlite:///{tmp_path}/other.db")["keys"][0]["name"] == "elsewhere"
+
+
+@pytest.mark.parametrize("words", list(every_command(cli)), ids=" ".join)
+def test_csv_is_beside_json(bare: Pertoken, words: tuple[str, ...]) -> None:
+    """Every command that has a JSON document has CSV as well; those that speak JSON lines alone have none."""
+    shown = bare(*words, "--help").stdout
+    speaks_lines = words in {("serve",), ("extract",), ("rate",)}
+
+    assert ("--csv" in shown) == ("--json" in shown and not speaks_lines)

@@ -36,6 +36,7 @@ ARGUMENTS = {
     "budget status": (),
     "budget remove": ("all",),
     "usage": (),
+    "calls": (),
     "daily": (),
     "weekly": (),
     "monthly": (),
@@ -154,7 +155,7 @@ def test_the_key_is_no_argument(bare: Pertoken) -> None:
 
 
 def test_no_command_shows_a_key(pertoken: Pertoken, tmp_path: Path) -> None:
-    """Each command, with and without --json, on settings that hold keys in every way they can: none comes out."""
+    """Each command in each form of output, on settings that hold keys in every way they can: none comes out."""
     assert set(ARGUMENTS) == set(leaves(cli))
     config = tmp_path / "pertoken.yaml"
     config.write_text(
@@ -163,7 +164,7 @@ def test_no_command_shows_a_key(pertoken: Pertoken, tmp_path: Path) -> None:
     )
     environ = {"OPENAI_API_KEY": MARKER, "PERTOKEN_CONFIG": str(config), "PORT": "1"}
     for words, arguments in ARGUMENTS.items():
-        for more in ((), ("--json",)):
+        for more in ((), ("--json",), ("--csv",)):
             shown = run(pertoken, *words.split(), *arguments, *more, **environ)
             assert MARKER not in shown.output, words
 

@@ -1,6 +1,9 @@
+import csv
+import io
+
 import pytest
 
-from pertoken.cli.tables import print_table
+from pertoken.cli.tables import print_table, rows_of, write_csv
 
 COLUMNS = {"name": "model", "calls": "calls", "cost": "cost USD"}
 ROWS = [
@@ -56,3 +59,27 @@ def test_a_file_gets_whole_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     print_table("a title", COLUMNS, ROWS)
 
     assert "a-model-with-a-long-name of several words" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ("acme", "acme"), ("", ""), (None, ""), (True, "true"), (1234567, "1234567"), ("-0.5", "-0.5"),
+        ("=1+1", "'=1+1"), ("+49 30", "'+49 30"), ("-cmd|' /C calc'!A0", "'-cmd|' /C calc'!A0"), ("@sum", "'@sum"),
+        ("\t=1+1", "\\x09=1+1"), ("a\x1b[2Jb", "a\\x1b[2Jb"), ('a,"b"', 'a,"b"'), (["a", 1], '["a",1]'),
+    ],
+)  # fmt: skip
+def test_a_cell_of_csv(capsysbinary: pytest.CaptureFixture[bytes], value: object, shown: str) -> None:
+    """A cell holds a value as it is; no text in it is a formula or moves a terminal."""
+    write_csv([{"name": value, "next": 1}])
+    head, row = csv.reader(io.StringIO(capsysbinary.readouterr().out.decode()))
+
+    assert (head, row) == (["name", "next"], [shown, "1"])
+
+
+def test_the_rows_of_a_document() -> None:
+    """A document's rows are its first list of objects; a list that may be empty stays one; else it is one row."""
+    assert rows_of({"a": 1, "rows": [{"x": 1}], "totals": [{"y": 1}]}) == [{"x": 1}]
+    assert rows_of({"rows": [], "totals": [{"y": 1}]}) == []
+    assert rows_of({"ok": True, "differences": [], "tags": ["a"]}) == [{"ok": True, "differences": [], "tags": ["a"]}]
+    assert rows_of([{"x": 1}]) == [{"x": 1}]

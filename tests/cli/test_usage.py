@@ -1,3 +1,6 @@
+import csv
+import io
+
 import pytest
 from tests.cli.conftest import Pertoken, WriteLines
 from tests.factories import event_line as event
@@ -119,3 +122,55 @@ def test_an_empty_time_says_where_to_look(pertoken: Pertoken, write_lines: Write
     pertoken("ingest", write_lines(event("a", "2020-02-29T12:00:00Z")))
 
     assert "next: pertoken usage --since 2020-02-29 --until 2020-02-29" in pertoken("usage").stdout
+
+
+def test_usage_takes_the_filters_of_calls(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """Each filter leaves the usage of what fits, also where it is archived; `daily` takes them as well."""
+    made = pertoken.json("key", "create", "app")
+    pertoken(
+        "ingest",
+        write_lines(
+            event("a", team="red", conversation="c1"),
+            event("b", team="red", key=made["id"], usage={"input_tokens": 2_000_000}),
+            event("c", provider="acme", model="nobody-knows"),
+            event("old", "2026-03-05T10:00:00Z", team="red", conversation="c1"),
+        ),
+    )
+    year = ("--since", "2026-01-01", "--until", "2026-12-31")
+    asked = {
+        ("--team", "red"): (3, "0.6"), ("--key", "app"): (1, "0.3"), ("--conversation", "c1"): (2, "0.3"),
+        ("--status", "unpriced"): (1, "0"), ("--status", "ok"): (3, "0.6"), ("--min-cost", "0.2"): (1, "0.3"),
+        ("--model", "gpt-4o-mini", "--min-cost", "0.1"): (3, "0.6"), ("--customer", "nobody"): (0, "0"),
+    }  # fmt: skip
+    for _ in range(2):
+        for filters, (calls, cost) in asked.items():
+            for command in ("usage", "daily"):
+                total = pertoken.json(command, *year, *filters)["total"]
+                assert (total["calls"], total["cost"]) == (calls, cost), (command, filters)
+        rows = pertoken.json("usage", "--by", "conversation,model", "--model", "gpt-4o-mini", *year)["rows"]
+        assert [(row["conversation"], row["calls"], row["cost"]) for row in rows] == [("", 1, "0.3"), ("c1", 2, "0.3")]
+        pertoken("archive", "--before", "2026-05")
+
+
+@pytest.mark.parametrize("arguments", [("--status", "lost"), ("--min-cost", "much")])
+def test_a_filter_that_is_none_is_wrong_use(pertoken: Pertoken, arguments: tuple[str, str]) -> None:
+    """A status or an amount that is none is refused, naming the option."""
+    assert arguments[0] in pertoken("usage", *arguments, code=2).stderr
+
+
+def test_refused_calls_have_no_usage(pertoken: Pertoken) -> None:
+    """Refused calls are not stored, and the message says where they are."""
+    for command in ("usage", "calls"):
+        assert "log" in pertoken(command, "--status", "refused", code=1).stderr
+
+
+def test_usage_as_csv(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """`--csv` has the rows of `--json` with their fields as columns, and nothing where there are no rows."""
+    pertoken("ingest", write_lines(event("a", customer='=1+1,"x"'), event("b", customer="acme")))
+    written = pertoken("usage", "--by", "customer", *NOVEMBER, "--csv").stdout
+    rows = list(csv.DictReader(io.StringIO(written)))
+
+    assert {row["customer"] for row in rows} == {'\'=1+1,"x"', "acme"}
+    assert [row["cost"] for row in rows] == ["0.15", "0.15"]
+    assert list(rows[0]) == list(pertoken.json("usage", "--by", "customer", *NOVEMBER)["rows"][0])
+    assert pertoken("usage", "--csv", "--since", "2020-01-01", "--until", "2020-01-02").stdout.strip() == ""

@@ -148,6 +148,8 @@ def test_no_reading_of_a_part_reads_a_table_to_its_end(
         for where in ({}, {"team": "red"}, {"conversation": "talk-1"}, {"source": "files"}, {"key": "nobody"}):
             archive.search_events(Search(where, 0, until_us, None, 10))
             archive.search_events(Search(where, 0, until_us, (until_us, 3), 10))
+            archive.search_events(Search(where, 0, until_us, None, 10, "unpriced"))
+        archive.posted_after(archive.last_number() - 5, 10)
         assert explain(archive, "e1-1")
         assert status(archive, CLOCK.now_us())["budgets"]
         archive.corrections(since_us, until_us)

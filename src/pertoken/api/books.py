@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import msgspec
 
-from pertoken.api.fields import Count, Cursor, Instant, read_cursor, write_cursor
+from pertoken.api.calls import FilterQuery, read_part
+from pertoken.api.fields import Count, Cursor, Instant, Time, read_cursor, write_cursor
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action, may
@@ -21,17 +22,21 @@ DIFFERENCES_MAX = 1_000
 UsageRow = dict[str, str | int | None]
 
 
-class UsageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which usage, by what. Default: today and the 7 days before, by model."""
+class UsageQuery(FilterQuery, forbid_unknown_fields=True, kw_only=True):
+    """Which usage, by what. Default: today and the 7 days before, by model.
+
+    By conversation, status or least cost it is summed from events: no time of that may be archived.
+    """
 
     by: Annotated[
         str,
         msgspec.Meta(
-            max_length=1_000, description="model, provider, key, team, customer, user, tag:NAME, hour, day, week, month"
+            max_length=1_000,
+            description="model, provider, key, team, customer, user, conversation, tag:NAME, hour, day, week, month",
         ),
     ] = "model"
-    since: Annotated[str, msgspec.Meta(description="A date or a time.")] | None = None
-    until: Annotated[str, msgspec.Meta(description="A date, that day included, or a time.")] | None = None
+    since: Time | None = None
+    until: Time | None = None
     timezone: Annotated[str, msgspec.Meta(description="Of days and of plain dates.")] = "UTC"
     limit: Annotated[int, msgspec.Meta(ge=1, le=ROWS_MAX)] = 1_000
     cursor: Cursor | None = None
@@ -81,11 +86,13 @@ class VerdictAnswer(msgspec.Struct):
 def read_usage(opened: Opened, asked: Asked) -> UsageAnswer:
     """Return the usage that may be seen."""
     query: UsageQuery = asked.query
+    if query.min_cost is not None and not may(asked.principal, Action.COSTS_READ):
+        raise Refused(Problem.FORBIDDEN, "this admin key may not ask by cost: it may not see costs", "min_cost")
     by = tuple(part.strip() for part in query.by.split(",") if part.strip())
     unknown = next((name for name in by if not is_report_dimension(name)), None)
     if unknown is not None or len(by) > DIMENSIONS_MAX:
         what = f"unknown dimension {unknown!r}" if unknown is not None else f"more than {DIMENSIONS_MAX} dimensions"
-        known = "model, provider, key, team, customer, user, tag:NAME, hour, day, week, month"
+        known = "model, provider, key, team, customer, user, conversation, tag:NAME, hour, day, week, month"
         raise Refused(Problem.INVALID_PARAMETER, f"{what}; use {known}", "by")
     try:
         since_us, until_us = reports.to_range(query.since, query.until, query.timezone, asked.now_us)
@@ -95,9 +102,12 @@ def read_usage(opened: Opened, asked: Asked) -> UsageAnswer:
     start = max(0, start)
     asked_for = (since_us, until_us, by, query.timezone, start, query.limit)
     try:
-        report, more = reports.usage_page(opened.archive, *asked_for)
+        part = reports.Part(*read_part(query))
+        report, more = reports.usage_page(opened.archive, *asked_for, part=part)
     except EventsArchived as error:
         message = "some of that time is archived: begin and end it on whole quarters of an hour"
+        if part.needs_events(by):
+            message = "some of that time is archived: ask for a later one, or: pertoken usage"
         raise Refused(Problem.INVALID_PARAMETER, message, "since") from error
     rows = report["rows"]
     if "key" in by:

@@ -21,8 +21,19 @@ PAGE_MAX = 1_000
 _PRINTABLE = rf"^[^{UNSAFE_CLASS}]+$(?!\n)"
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAX, pattern=_PRINTABLE)]
 Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, in UTC
+_YEARS = r"^(19[7-9]\d|[2-8]\d{3}|9[0-8]\d{2}|99[0-8]\d|999[0-7])-"  # those that calendar windows can be told of
+Time = Annotated[
+    str,
+    msgspec.Meta(
+        description="A date or a time (RFC 3339).",
+        extra_json_schema={
+            "anyOf": [{"format": "date", "pattern": _YEARS}, {"format": "date-time", "pattern": _YEARS}],
+        },
+    ),
+]
 Amount = Annotated[str, msgspec.Meta(description="A decimal in the currency's major unit, exact.")]
 Cursor = Annotated[str, msgspec.Meta(max_length=CURSOR_MAX, description="`next_cursor` of the page before.")]
+PageLimit = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX, description="Rows of one page.")]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -33,7 +44,7 @@ class NoQuery(msgspec.Struct, forbid_unknown_fields=True):
 class PageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Which part of a list is asked for."""
 
-    limit: Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX, description="Rows of one page.")] = 100
+    limit: PageLimit = 100
     cursor: Cursor | None = None
 
 

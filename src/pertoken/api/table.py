@@ -1,6 +1,6 @@
 """Every route of the control plane."""
 
-from pertoken.api import admins, books, budgets, counts, events, holds, keys, prices, teams
+from pertoken.api import admins, books, budgets, calls, counts, events, holds, keys, prices, teams
 from pertoken.api.route import check
 
 ROUTES = check(
@@ -11,6 +11,7 @@ ROUTES = check(
         *budgets.ROUTES,
         *holds.ROUTES,
         *events.ROUTES,
+        *calls.ROUTES,
         *books.ROUTES,
         *prices.ROUTES,
         *counts.ROUTES,

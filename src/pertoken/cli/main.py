@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "weekly": ("pertoken.cli.usage:weekly", "Usage by week."),
     "monthly": ("pertoken.cli.usage:monthly", "Usage by month."),
     "session": ("pertoken.cli.usage:session", "Usage by conversation."),
+    "calls": ("pertoken.cli.calls:calls", "Calls one by one, the newest first."),
     "explain": ("pertoken.cli.explain:explain", "Why one call cost what it cost."),
     "verify": ("pertoken.cli.verify:verify", "Prove every balance from first entries."),
     "archive": ("pertoken.cli.archive:archive", "Move old months of events to Parquet files, and back."),

@@ -15,7 +15,16 @@ def echo(text: str = "", *, err: bool = False, mark: str = "") -> None:
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document, indented for people, on stdout; control characters are escaped as JSON allows."""
+    """Print one JSON document, indented for people, on stdout; with --csv its rows.
+
+    Control characters are escaped as JSON allows.
+    """
+    context = click.get_current_context(silent=True)
+    if context is not None and context.params.get("as_json") == "csv":
+        from pertoken.cli.tables import rows_of, write_csv  # noqa: PLC0415 - tables print by this module
+
+        write_csv(rows_of(value))
+        return
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
     sys.stdout.buffer.write(escaped_json(text).encode() + b"\n")
     sys.stdout.buffer.flush()

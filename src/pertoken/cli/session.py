@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 db_option = click.option("--db", metavar="URL", help="Database, such as sqlite:///pertoken.db. [PERTOKEN_DATABASE_URL]")
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+_json = click.option("--json", "as_json", flag_value="json", default=None, help="One JSON document on stdout.")
+_csv = click.option("--csv", "as_json", flag_value="csv", help="The same rows as comma-separated values.")
+
+
+def json_option(command: Any) -> Any:
+    """Add --json and --csv to a command; `print_json` knows which of them was asked for."""
+    return _json(_csv(command))
 
 
 __all__ = ["print_json"]

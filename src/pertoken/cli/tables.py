@@ -3,9 +3,14 @@
 A table too wide for the terminal first lets its headings and then its texts wrap. rich is imported only to print one.
 """
 
+import csv
+import io
+import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
+
+import msgspec
 
 from pertoken.cli.output import echo
 from pertoken.core.texts import escaped
@@ -13,6 +18,8 @@ from pertoken.core.texts import escaped
 WIDTH_OF_A_FILE = 160  # what is piped is not cut to a terminal's width
 GAP = 2  # between two columns: a blank and the rule's place
 WORD_WIDTH_MAX = 24  # longer words are cut first when room is short
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes what begins so
+LISTS = frozenset({"rows", "keys", "admins", "budgets", "prices", "providers", "counts"})  # a document's, if empty too
 TEXT_WIDTH_MIN = 10  # a text column is not made narrower than this to spare the others
 
 Rows = Sequence[Mapping[str, Any]]
@@ -72,6 +79,44 @@ def amount_text(amount: str | int) -> str:
     """Return an exact amount as people read it, its thousands separated: "1,234.50"."""
     whole, point, rest = str(amount).partition(".")
     return f"{int(whole):,}{point}{rest}" if whole.lstrip("-").isdigit() and whole != "-0" else str(amount)
+
+
+def write_csv(rows: Rows, *, head: bool = True) -> None:
+    """Write rows as comma-separated values (RFC 4180) on stdout, their fields as columns.
+
+    What is no text or number is written as JSON, what is not known as nothing. A text that a spreadsheet would compute
+    begins with an apostrophe, so that no customer's name is a formula.
+    """
+    columns = list(dict.fromkeys(field for row in rows for field in row))
+    sink = io.TextIOWrapper(sys.stdout.buffer, "utf-8", "backslashreplace", newline="", write_through=True)
+    try:
+        writer = csv.writer(sink)
+        if head:
+            writer.writerow(columns)
+        writer.writerows([_cell(row.get(field)) for field in columns] for row in rows)
+    finally:
+        sink.detach()
+
+
+def rows_of(document: object) -> Rows:
+    """Return the rows of a JSON document: those of its first list of objects, else itself as the only one."""
+    if isinstance(document, Mapping):
+        for name, part in document.items():
+            is_rows = isinstance(part, list) and all(isinstance(row, Mapping) for row in part)
+            if is_rows and (part or name in LISTS):
+                return cast("Rows", part)
+        return [document]
+    assert isinstance(document, list), document
+    return document
+
+
+def _cell(value: object) -> object:
+    if value is None or isinstance(value, bool | int | Decimal):
+        return "" if value is None else str(value).lower() if isinstance(value, bool) else value
+    if not isinstance(value, str):
+        return msgspec.json.encode(value).decode()
+    shown = escaped(value)
+    return f"'{shown}" if shown.startswith(FORMULA) and not _is_number(shown) else shown
 
 
 def say_empty(text: str, next_command: str) -> None:

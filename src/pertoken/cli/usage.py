@@ -6,8 +6,18 @@ from typing import Any
 
 import click
 
+from pertoken.cli.filters import filter_options, find_key, refuse_refused, take_filters
 from pertoken.cli.output import echo
-from pertoken.cli.session import archive, db_option, json_option, load_settings, now_us, print_json
+from pertoken.cli.session import (
+    archive,
+    db_option,
+    folder_errors,
+    json_option,
+    load_settings,
+    now_us,
+    open_folder,
+    print_json,
+)
 from pertoken.cli.tables import amount_text, counted, print_table, say_empty
 
 COUNTS = {
@@ -35,35 +45,49 @@ def range_options(command: Any) -> Any:
     return command
 
 
+def _report_options(command: Any) -> Any:
+    return filter_options(range_options(command))
+
+
 @click.command()
 @click.option(
     "--by", default="model", show_default=True, help="Dimensions, such as model,key,team,customer,tag:x,day,hour."
 )
-@range_options
-def usage(by: str, since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:  # noqa: PLR0917 - click passes each option by name
+@_report_options
+def usage(  # noqa: PLR0917 - click passes each option by name
+    by: str, since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool, **only: Any
+) -> None:
     """Show who used what and what it cost: by default today and the last 7 days, by model."""
-    _report(tuple(part.strip() for part in by.split(",") if part.strip()), since, until, zone, db, as_json=as_json)
+    _report(
+        tuple(part.strip() for part in by.split(",") if part.strip()),
+        since,
+        until,
+        zone,
+        db,
+        only=only,
+        as_json=as_json,
+    )
 
 
 @click.command()
-@range_options
-def daily(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:
+@_report_options
+def daily(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool, **only: Any) -> None:
     """Show usage by day."""
-    _report(("day",), since, until, zone, db, as_json=as_json)
+    _report(("day",), since, until, zone, db, only=only, as_json=as_json)
 
 
 @click.command()
-@range_options
-def weekly(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:
+@_report_options
+def weekly(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool, **only: Any) -> None:
     """Show usage by week (ISO 8601), the last 8 of them by default."""
-    _report(("week",), since, until, zone, db, as_json=as_json, days=56)
+    _report(("week",), since, until, zone, db, only=only, as_json=as_json, days=56)
 
 
 @click.command()
-@range_options
-def monthly(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:
+@_report_options
+def monthly(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool, **only: Any) -> None:
     """Show usage by month, the last 12 of them by default."""
-    _report(("month",), since, until, zone, db, as_json=as_json, days=365)
+    _report(("month",), since, until, zone, db, only=only, as_json=as_json, days=365)
 
 
 @click.command()
@@ -93,6 +117,7 @@ def _report(
     zone: str | None,
     db: str | None,
     *,
+    only: Mapping[str, Any],
     as_json: bool,
     days: int = 7,
 ) -> None:
@@ -102,12 +127,16 @@ def _report(
 
     for dimension in by:
         if not is_report_dimension(dimension):
-            known = "model, provider, key, team, customer, user, tag:NAME, hour, day, week, month"
+            known = "model, provider, key, team, customer, user, conversation, tag:NAME, hour, day, week, month"
             hint = meant(dimension, known.split(", ")) or f"; use {known}"
             raise click.BadParameter(f"unknown dimension {dimension!r}{hint}", param_hint="--by")
     chosen, start_us, end_us = chosen_range(since, until, zone, db, days)
-    with archive(db) as stored:
-        report = reports.usage(stored, start_us, end_us, by, chosen)
+    where, status, cost_min = take_filters(only)
+    if status == "refused":
+        refuse_refused()
+    with archive(db) as stored, folder_errors():
+        part = reports.Part(find_key(stored, where), status, cost_min, lambda one: open_folder(one.folder))
+        report = reports.usage(stored, start_us, end_us, by, chosen, part)
         names = {key.key_id: key.name for key in stored.list_keys()} if "key" in by else {}
         newest = None if report["rows"] else _newest_day(stored)
     if "key" in by:

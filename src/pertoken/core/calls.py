@@ -8,12 +8,13 @@ from pertoken.core.usage import Completeness
 
 OK, REFUSED, FAILED, HUNG_UP, ESTIMATED, UNPRICED = "ok", "refused", "failed", "hung_up", "estimated", "unpriced"
 CORRECTION = "correction"
-# What can be asked for. The first that fits says what a call is; `ok` is what none of the others fits.
-STATUSES = (REFUSED, HUNG_UP, FAILED, UNPRICED, ESTIMATED, OK)
+# The first that fits says what a call is; `ok` is what none of the others fits. A correction is no call.
+STATUSES = (REFUSED, HUNG_UP, FAILED, UNPRICED, ESTIMATED, OK, CORRECTION)
 
 # So begin the reasons of events whose calls did not end well.
 THE_CLIENT_HUNG_UP = "the client hung up"
 THE_PROVIDER_FAILED = "the provider failed"
+FAILURES = (THE_PROVIDER_FAILED, f"{THE_CLIENT_HUNG_UP}; {THE_PROVIDER_FAILED}")
 
 
 class CallLine(NamedTuple):
@@ -63,7 +64,7 @@ def marks(event: Event) -> tuple[str, ...]:
     reason = event.reason or ""
     found = (
         (HUNG_UP, reason.startswith(THE_CLIENT_HUNG_UP)),
-        (FAILED, reason.startswith((THE_PROVIDER_FAILED, f"{THE_CLIENT_HUNG_UP}; {THE_PROVIDER_FAILED}"))),
+        (FAILED, reason.startswith(FAILURES)),
         (UNPRICED, event.status is not EventStatus.PRICED),
         (ESTIMATED, event.completeness is not Completeness.FINAL),
     )

@@ -121,8 +121,8 @@ def add_sums(sums: dict[Key, Sums], key: Key, amounts: Sums) -> None:
 
 
 def is_report_dimension(name: str) -> bool:
-    """Tell whether a report can be grouped by `name`. Conversations have a report of their own."""
-    return name in TIME_DIMENSIONS or (is_dimension(name) and name != "conversation")
+    """Tell whether a report can be grouped by `name`. By conversation it is summed from events."""
+    return name in TIME_DIMENSIONS or is_dimension(name)
 
 
 def attributes(by: Sequence[str]) -> tuple[str, ...]:

@@ -69,6 +69,16 @@ class NarrowArchive:
         assert all(self._view.sees(posted.event.attribution) for posted in found), self._view
         return found
 
+    def posted_after(self, number: int, limit: int) -> list[Posted]:
+        """Return the events posted after another."""
+        assert self._view.is_whole, self._view
+        return self._archive.posted_after(number, limit)
+
+    def last_number(self) -> int:
+        """Return the number of the event that was posted last."""
+        assert self._view.is_whole, self._view
+        return self._archive.last_number()
+
     def corrections(self, since_us: int, until_us: int) -> list[Event]:
         """Return the corrections that may be seen."""
         return list(self._seen(self._archive.corrections(since_us, until_us)))

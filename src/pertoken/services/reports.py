@@ -1,24 +1,59 @@
 """Usage reports: who used what, when, and what it cost."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 from pertoken.core.money import format_amount
 from pertoken.core.periods import NotATime, Window, bounds, format_time, load_zone, parse_time
-from pertoken.core.reporting import COST, NOTHING, SUMS, Group, attributes, event_sums, report, slices
-from pertoken.ports import Archive
+from pertoken.core.reporting import (
+    COST,
+    NOTHING,
+    SUMS,
+    Group,
+    Slice,
+    Sum,
+    Sums,
+    add_sums,
+    attributes,
+    event_sums,
+    report,
+    slices,
+    sum_events,
+)
+from pertoken.ports import Archive, EventsArchived
+from pertoken.services.calls import Folders, Wanted, archived_months, newest
 
 _COUNTS = [name for name in SUMS if not name.endswith("_picos")]  # the amounts are the last two
 
 
-def usage(archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str) -> dict[str, Any]:
+class Part(NamedTuple):
+    """Which calls a report is about: those with every value of `where`, the status, and so much cost at least."""
+
+    where: Mapping[str, str] = {}
+    status: str | None = None
+    cost_min: Decimal | None = None
+    folders: Folders | None = None  # where archived months are; None: what needs them is refused
+
+    def needs_events(self, by: Sequence[str]) -> bool:
+        """Tell whether roll-ups cannot say it."""
+        return self.status is not None or self.cost_min is not None or "conversation" in (*by, *self.where)
+
+
+ALL = Part()
+
+
+def usage(  # noqa: PLR0917 - what is asked
+    archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str, part: Part = ALL
+) -> dict[str, Any]:
     """Return the usage of [since, until) by the dimensions of `by`, with a total per currency.
 
-    Reads roll-ups, but for the ends of a range that does not begin and end on whole quarters of an hour.
+    Reads roll-ups, but for the ends of a range that does not begin and end on whole quarters of an hour, and for a part
+    that roll-ups do not know.
     """
-    return usage_page(archive, since_us, until_us, by, zone)[0]
+    return usage_page(archive, since_us, until_us, by, zone, part=part)[0]
 
 
 def usage_page(  # noqa: PLR0917 - what is asked, and which rows of the answer
@@ -29,15 +64,16 @@ def usage_page(  # noqa: PLR0917 - what is asked, and which rows of the answer
     zone: str,
     start: int = 0,
     limit: int | None = None,
+    part: Part = ALL,
 ) -> tuple[dict[str, Any], bool]:
     """Return the same with `limit` of the rows, from `start` on, and whether there are more.
 
     Reports by time are summed no further than the page reaches.
     """
-    found = _groups(archive, since_us, until_us, by, zone)
+    found = _groups(archive, since_us, until_us, by, zone, part)
     rows = [_fields(row, by) for row in itertools.islice(found, start, None if limit is None else start + limit)]
     more = next(found, None) is not None
-    totals = [_fields(total, ()) for total in _groups(archive, since_us, until_us, (), zone)]
+    totals = [_fields(total, ()) for total in _groups(archive, since_us, until_us, (), zone, part)]
     report = {
         "rows": rows,
         "total": totals[0] if totals else _fields(Group((), "USD", NOTHING), ()),
@@ -49,10 +85,35 @@ def usage_page(  # noqa: PLR0917 - what is asked, and which rows of the answer
     return report, more
 
 
-def _groups(archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str) -> Iterator[Group]:
+def _groups(  # noqa: PLR0917 - what is asked
+    archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str, part: Part
+) -> Iterator[Group]:
     dimensions = attributes(by)
-    parts = ((piece, archive.sums(piece, dimensions, {})) for piece in slices(since_us, until_us, by, zone))
-    return report(parts, by, zone)
+    pieces = slices(since_us, until_us, by, zone)
+    if part.needs_events(by):
+        wanted = Wanted(part.where, since_us, until_us, part.status, part.cost_min)
+        return report(_event_sums(archive, list(pieces), dimensions, wanted, part.folders), by, zone)
+    return report(((piece, archive.sums(piece, dimensions, part.where)) for piece in pieces), by, zone)
+
+
+def _event_sums(
+    archive: Archive, pieces: Sequence[Slice], dimensions: Sequence[str], wanted: Wanted, folders: Folders | None
+) -> list[tuple[Slice, list[Sum]]]:
+    """Return the sums of each slice from the events themselves. Raises EventsArchived, FolderFailed."""
+    months = [] if folders is not None else archived_months(archive, wanted.since_us, wanted.until_us)
+    if months:
+        raise EventsArchived([one for files in reversed(months) for one in files])
+    sums: list[dict[tuple[int, tuple[str | None, ...], str], Sums]] = [{} for _ in pieces]
+    at = len(pieces) - 1
+    for posted in newest(archive, wanted, folders):
+        while posted.event.occurred_at_us < pieces[at].start_us:
+            at -= 1
+        for span, values, currency, amounts in sum_events([posted.event], pieces[at], dimensions):
+            add_sums(sums[at], (span, values, currency), amounts)
+    return [
+        (piece, [Sum(*key, amounts) for key, amounts in found.items()])
+        for piece, found in zip(pieces, sums, strict=True)
+    ]
 
 
 def sessions(archive: Archive, since_us: int, until_us: int, zone: str) -> dict[str, Any]:

@@ -110,6 +110,15 @@ class Archive:
         """Return the newest events that fit, by when they occurred, the newest first."""
         return search(self._connection, self._events, asked)
 
+    def posted_after(self, number: int, limit: int) -> list[Posted]:
+        """Return the events that were posted after the one with the `number` of its place, in the order of posting."""
+        rows = self._connection.execute(EVENTS.where(events.c.id > number).order_by(events.c.id).limit(limit))
+        return [Posted((row.occurred_at_us, row.id), self._events.event(row)) for row in rows]
+
+    def last_number(self) -> int:
+        """Return the number of the event that was posted last, 0 where there is none."""
+        return self._connection.execute(sa.select(sa.func.max(events.c.id))).scalar() or 0
+
     def corrections(self, since_us: int, until_us: int) -> list[Event]:
         """Return the corrections of events that occurred in [since, until), in the order they were posted.
 

@@ -4,13 +4,33 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import sqlalchemy as sa
 
+from pertoken.core import calls
+from pertoken.core.ledger import EventStatus
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import QUARTER_US
+from pertoken.core.usage import Completeness
 from pertoken.ports import Posted, Search
 from pertoken.store.event_rows import BY_TIME, EVENTS_OF_SERIES, SELECTED, EventRows, within
 from pertoken.store.schema import GATEWAY, day_rollups, events, rollups, series
 
 Span = tuple[int, int]  # [start, end) in microseconds
+
+_HUNG_UP = events.c.reason.startswith(calls.THE_CLIENT_HUNG_UP)
+_FAILED = sa.or_(*(events.c.reason.startswith(text) for text in calls.FAILURES))
+_UNPRICED = events.c.status != EventStatus.PRICED
+_ESTIMATED = events.c.completeness != Completeness.FINAL
+_NOT_WELL = (_HUNG_UP, _FAILED, _UNPRICED, _ESTIMATED)
+_IS_CALL = events.c.corrects.is_(None)
+# The same rules as in core.calls.marks, for rows.
+_HAS_STATUS: Mapping[str, sa.ColumnElement[bool]] = {
+    calls.HUNG_UP: sa.and_(_IS_CALL, _HUNG_UP),
+    calls.FAILED: sa.and_(_IS_CALL, _FAILED),
+    calls.UNPRICED: sa.and_(_IS_CALL, _UNPRICED),
+    calls.ESTIMATED: sa.and_(_IS_CALL, _ESTIMATED),
+    calls.OK: sa.and_(_IS_CALL, sa.not_(sa.func.coalesce(sa.or_(*_NOT_WELL), sa.false()))),
+    calls.CORRECTION: events.c.corrects.is_not(None),
+    calls.REFUSED: sa.false(),  # a refused call has no event
+}
 
 
 def search(connection: sa.Connection, rows: EventRows, asked: Search) -> list[Posted]:
@@ -21,6 +41,8 @@ def search(connection: sa.Connection, rows: EventRows, asked: Search) -> list[Po
     fits = [SELECTED[name] == value for name, value in asked.where.items()]
     if asked.where.get("source", GATEWAY) != GATEWAY:
         fits.append(events.c.source != GATEWAY)  # only with these words may the index of the others be used
+    if asked.status is not None:
+        fits.append(_HAS_STATUS[asked.status])
     if asked.before is not None:
         fits.append(sa.tuple_(*BY_TIME) < sa.tuple_(*map(sa.literal, asked.before)))
     query = EVENTS_OF_SERIES.where(*fits).order_by(*(column.desc() for column in BY_TIME))

@@ -1,0 +1,171 @@
+"""`pertoken calls`: calls one by one, the newest first, and as they come."""
+
+import itertools
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+import msgspec
+
+from pertoken.cli.filters import filter_options, find_key, refuse_refused, take_filters
+from pertoken.cli.session import (
+    database,
+    db_option,
+    folder_errors,
+    json_option,
+    load_settings,
+    now_us,
+    open_folder,
+)
+from pertoken.cli.tables import print_table, say_empty, write_csv
+
+if TYPE_CHECKING:
+    from pertoken.ports import MonthFiles
+    from pertoken.services.calls import Place, Wanted
+    from pertoken.store.archive import Archive
+
+LIMIT_MAX = 100_000
+POLL_S = 0.5  # how often the database is asked for new calls
+AT_ONCE = 1_000  # of them
+
+# What a column is headed; those of the second group are left out where no row has anything to say there.
+ALWAYS = {"at": "time (UTC)", "call_id": "call", "status": "status", "model": "model"}
+SOMETIMES = {"key_name": "key", "team": "team", "customer": "customer", "user": "user", "conversation": "conversation"}
+NUMBERS = {"input_tokens": "input", "output_tokens": "output", "cost": "cost", "currency": "currency", "ms": "ms"}
+
+
+@click.command()
+@filter_options
+@click.option("--since", metavar="TIME", help="A date or a time; default: 7 days before today.")
+@click.option("--until", metavar="TIME", help="A date (that day included) or a time.")
+@click.option("--tz", "zone", help="Time zone of plain dates. [UTC]")
+@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=50, show_default=True, help="Calls of one page.")
+@click.option("--cursor", metavar="CURSOR", help="Where a page before ended: the list goes on there.")
+@click.option("--follow", is_flag=True, help="Show calls as they come, until Ctrl-C.")
+@click.option("--archive", "folder", metavar="DIR", help="Where archived months are. [where they were written]")
+@db_option
+@json_option
+def calls(**given: Any) -> None:
+    """List calls, the newest first, one line each: who, what, how it went, what it cost.
+
+    With --json each call is one JSON line. Archived months are read where --since reaches into them.
+    """
+    where, status, cost_min = take_filters(given)
+    if status == "refused":
+        refuse_refused()
+    from pertoken.services.calls import Wanted  # noqa: PLC0415 - keeps --help fast
+
+    start_us, end_us = _range(given)
+    with database(given["db"]) as opened:
+        with opened.read() as connection:
+            where = find_key(_archive(connection), where)
+        wanted = Wanted(where, start_us, end_us, status, cost_min)
+        if given["follow"]:
+            _follow(opened, wanted, given["as_json"])
+        else:
+            with opened.read() as connection:
+                _page(_archive(connection), wanted, given)
+
+
+def _page(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> None:
+    from pertoken.services import calls as listing  # noqa: PLC0415 - keeps --help fast
+
+    def folder_of(archived: Any) -> "MonthFiles":
+        return open_folder(given["folder"] or archived.folder)
+
+    limit = given["limit"]
+    before = None if given["cursor"] is None else read_cursor(given["cursor"])
+    with folder_errors():
+        found = list(itertools.islice(listing.newest(archive, wanted, folder_of, before), limit + 1))
+    keys = {key.key_id: key.name for key in archive.list_keys()}
+    rows = [listing.call_fields(posted.event, keys) for posted in found[:limit]]
+    _show(rows, given["as_json"])
+    if len(found) > limit:
+        click.echo(f"more: the same command with --cursor {write_cursor(found[limit - 1].place)}", err=True)
+
+
+def _follow(opened: Any, wanted: "Wanted", form: Any) -> None:
+    """Show what is posted from now on, until interrupted."""
+    from pertoken.core.periods import FOREVER_US  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services import calls as listing  # noqa: PLC0415
+
+    wanted = wanted._replace(since_us=0, until_us=FOREVER_US)
+    with opened.read() as connection:
+        last = _archive(connection).last_number()
+    click.echo("waiting for calls; Ctrl-C ends", err=True)
+    while True:
+        with opened.read() as connection:
+            archive = _archive(connection)
+            posted = archive.posted_after(last, AT_ONCE)
+            keys = {key.key_id: key.name for key in archive.list_keys()} if posted else {}
+        for one in listing.following(posted, wanted):
+            _line(listing.call_fields(one.event, keys), form)
+        if posted:
+            last = posted[-1].place[1]
+        if len(posted) < AT_ONCE:
+            time.sleep(POLL_S)
+
+
+def _show(rows: list[dict[str, Any]], form: Any) -> None:
+    if form == "csv":
+        write_csv(rows)
+    elif form:
+        for row in rows:
+            _line(row, form)
+    elif not rows:
+        say_empty("no such calls in this time", "pertoken usage --by day, for days with calls")
+    else:
+        said = [
+            {**row, "at": row["at"][:19].replace("T", " "), "key_name": row["key_name"] or row["key"]} for row in rows
+        ]
+        some = {field: heading for field, heading in SOMETIMES.items() if any(row[field] for row in said)}
+        print_table("calls, the newest first", {**ALWAYS, **some, **NUMBERS}, said)
+
+
+def _line(row: dict[str, Any], form: Any) -> None:
+    """Print one call on one line, at once."""
+    if form == "csv":
+        write_csv([row], head=False)
+    elif form:
+        sys.stdout.buffer.write(msgspec.json.encode(row) + b"\n")
+    else:
+        who = " ".join(f"{name}={row[name]}" for name in ("key_name", "team", "customer", "model") if row[name])
+        used = f"input_tokens={row['input_tokens']} output_tokens={row['output_tokens']}"
+        click.echo(f"{row['at']} {row['call_id']} {row['status']} {who} {used} cost={row['cost']}{row['currency']}")
+    sys.stdout.flush()
+
+
+def write_cursor(place: "Place") -> str:
+    """Return a place in the list as text."""
+    return f"{place[0]}.{place[1]}"
+
+
+def read_cursor(text: str) -> "Place":
+    """Return the place that a cursor says. Ends with exit 2 where it is none."""
+    first, _, second = text.partition(".")
+    try:
+        place = int(first), int(second)
+    except ValueError as error:
+        raise click.BadParameter("not a cursor; the page before ends with one", param_hint="--cursor") from error
+    if any(abs(part) >= 2**63 for part in place):
+        raise click.BadParameter("not a cursor; the page before ends with one", param_hint="--cursor")
+    return place
+
+
+def _archive(connection: Any) -> "Archive":
+    from pertoken.store.archive import Archive  # noqa: PLC0415 - keeps --help fast
+
+    return Archive(connection)
+
+
+def _range(given: Mapping[str, Any]) -> tuple[int, int]:
+    from pertoken.services.reports import BadRange, to_range  # noqa: PLC0415 - keeps --help fast
+
+    zone = given["zone"] or load_settings(given["db"]).timezone
+    try:
+        return to_range(given["since"], given["until"], zone, now_us())
+    except BadRange as error:
+        option = {"timezone": "--tz"}.get(error.field, f"--{error.field}")
+        raise click.BadParameter(str(error), param_hint=option) from error

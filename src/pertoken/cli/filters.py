@@ -1,0 +1,56 @@
+"""The options that say whose usage is meant, the same for every command that shows some."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pertoken.cli.session import Refused
+
+if TYPE_CHECKING:
+    from pertoken.ports import Archive
+
+DIMENSIONS = ("key", "team", "customer", "user", "provider", "model", "conversation")
+STATUSES = ("ok", "refused", "failed", "hung_up", "estimated", "unpriced", "correction")
+
+_HELP = {"key": "The id or the name of a key."}
+
+
+def filter_options(command: Any) -> Any:
+    """Add the filters to a command; they arrive as `key`, `team` and so on, `status` and `min_cost`."""
+    options = [click.option(f"--{name}", metavar="NAME", help=_HELP.get(name)) for name in DIMENSIONS]
+    options.append(click.option("--status", type=click.Choice(STATUSES), help="What became of the call."))
+    options.append(click.option("--min-cost", metavar="AMOUNT", help="That cost at least so much, in their currency."))
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def take_filters(given: Mapping[str, Any]) -> tuple[dict[str, str], str | None, Decimal | None]:
+    """Return the dimensions that are asked for, the status and the least cost. Ends with exit 2 where one is none."""
+    from pertoken.core.money import NotAnAmount, parse_amount  # noqa: PLC0415 - keeps --help fast
+
+    where = {name: given[name] for name in DIMENSIONS if given.get(name) is not None}
+    text = given.get("min_cost")
+    if text is None:
+        return where, given.get("status"), None
+    try:
+        parse_amount(text)
+    except NotAnAmount as error:
+        raise click.BadParameter(str(error), param_hint="--min-cost") from error
+    return where, given.get("status"), Decimal(text)
+
+
+def find_key(archive: "Archive", where: dict[str, str]) -> dict[str, str]:
+    """Return `where` with the key's id in the place of its name; what names no key of ours stays as it is."""
+    asked, keys = where.get("key"), archive.list_keys()
+    if asked is None or any(key.key_id == asked for key in keys):
+        return where
+    named = [key.key_id for key in keys if key.name == asked]
+    return {**where, "key": named[-1]} if named else where
+
+
+def refuse_refused() -> None:
+    """Say where refused calls are: they are not stored."""
+    raise Refused("refused calls are not stored; the gateway's log has a line for each: pertoken serve --log text")

@@ -1,0 +1,161 @@
+"""Calls one by one, the newest first: those in the database and those in archived months, as one list."""
+
+import heapq
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from pertoken.core.calls import marks, took_us
+from pertoken.core.ledger import Event
+from pertoken.core.money import format_amount, pico_digits
+from pertoken.core.periods import Window, bounds, format_time
+from pertoken.ports import Archive, Archived, FolderFailed, MonthFiles, Posted, Search
+from pertoken.services.ingest import GATEWAY
+
+PAGE = 1_000  # events that are read from the database at once
+_FILE = 1 << 40  # places in one archived file
+_ARCHIVED = -(1 << 62)  # the place of the first event of the first file: below every place in the database
+
+Place = tuple[int, int]
+Folders = Callable[[Archived], MonthFiles]
+
+
+class Wanted(NamedTuple):
+    """Which calls: those of [since, until) that have every value of `where`, the status, and cost at least so much."""
+
+    where: Mapping[str, str]  # of an attribution, or source
+    since_us: int
+    until_us: int
+    status: str | None = None
+    cost_min: Decimal | None = None  # in the currency of each call
+
+
+def newest(archive: Archive, wanted: Wanted, folders: Folders | None, before: Place | None = None) -> Iterator[Posted]:
+    """Yield the calls that are wanted, the newest first, those after the place `before` alone.
+
+    Archived months are read when their turn comes, and not at all without `folders`. Raises FolderFailed where one of
+    them is not to be read.
+    """
+    found = _merged(archive, wanted, folders, before)
+    return (posted for posted in found if _costs_enough(posted.event, wanted.cost_min))
+
+
+def following(posted: Iterable[Posted], wanted: Wanted) -> Iterator[Posted]:
+    """Yield those of the events just posted that are wanted."""
+    return (one for one in posted if fits(one.event, wanted) and _costs_enough(one.event, wanted.cost_min))
+
+
+def fits(event: Event, wanted: Wanted) -> bool:
+    """Tell whether an event is wanted, whatever it costs."""
+    if not wanted.since_us <= event.occurred_at_us < wanted.until_us:
+        return False
+    if wanted.status is not None and wanted.status not in marks(event):
+        return False
+    return all(_value(event, name) == value for name, value in wanted.where.items())
+
+
+def call_fields(event: Event, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return one call as commands and the control plane tell it; `keys` are the names of keys by their ids."""
+    of, all_marks, us = event.attribution, marks(event), took_us(event, GATEWAY)
+    return {
+        "call_id": event.event_id,
+        "at": format_time(event.occurred_at_us),
+        "source": event.source,
+        "key": of.key,
+        "key_name": keys.get(of.key or ""),
+        "team": of.team,
+        "customer": of.customer,
+        "user": of.user,
+        "conversation": of.conversation,
+        "provider": of.provider,
+        "model": of.model,
+        "status": all_marks[0],
+        "marks": list(all_marks),
+        "input_tokens": event.quantities.get("input_tokens", 0),
+        "output_tokens": event.quantities.get("output_tokens", 0),
+        "cost": format_amount(event.cost_picos, event.currency),
+        "currency": event.currency,
+        "ms": None if us is None else (us + 500) // 1_000,
+        "refusal": None,
+        "reason": event.reason,
+        "corrects": event.corrects,
+    }
+
+
+def archived_months(archive: Archive, since_us: int, until_us: int) -> list[list[Archived]]:
+    """Return the files with events of [since, until) that are not in the database, by month, the newest month first."""
+    found = [one for one in archive.archived() if one.month_us < until_us and _month_end(one) > since_us]
+    return [list(parts) for _, parts in itertools.groupby(reversed(found), key=lambda one: one.month_us)]
+
+
+def month_name(archived: Archived) -> str:
+    """Return the month of a file: 2026-03."""
+    return format_time(archived.month_us)[:7]
+
+
+def _merged(archive: Archive, wanted: Wanted, folders: Folders | None, before: Place | None) -> Iterator[Posted]:
+    """Yield from both, in the order of places; a month's files are opened when all that came later was taken."""
+    stored = _Ahead(_stored(archive, wanted, before))
+    until_us = wanted.until_us if before is None else min(wanted.until_us, before[0] + 1)
+    months = [] if folders is None else archived_months(archive, wanted.since_us, until_us)
+    for parts in months:
+        assert folders is not None
+        yield from stored.down_to(_month_end(parts[0]))
+        archived = [_archived(one, folders(one), wanted, before) for one in parts]
+        of_month = stored.down_to(parts[0].month_us)
+        yield from heapq.merge(of_month, *archived, key=lambda posted: posted.place, reverse=True)
+    yield from stored.down_to(None)
+
+
+def _stored(archive: Archive, wanted: Wanted, before: Place | None) -> Iterator[Posted]:
+    """Yield what the database has, a page at a time."""
+    while True:
+        asked = Search(wanted.where, wanted.since_us, wanted.until_us, before, PAGE, wanted.status)
+        page = archive.search_events(asked)
+        yield from page
+        if len(page) < PAGE:
+            return
+        before = page[-1].place
+
+
+def _archived(archived: Archived, files: MonthFiles, wanted: Wanted, before: Place | None) -> Iterator[Posted]:
+    """Yield what one file has, the last first. Raises FolderFailed where the file is not the one that was written."""
+    file = next((one for one in files.files() if one.sha256 == archived.sha256), None)
+    if file is None:
+        raise FolderFailed(f"{archived.name} is not in {files.place}; it was written to {archived.folder}")
+    number = _ARCHIVED + archived.archive_id * _FILE + archived.removed
+    for chunk in files.chunks(file, archived.removed):
+        for event, _ in reversed(chunk):
+            number -= 1
+            place = (event.occurred_at_us, number)
+            if event.occurred_at_us < wanted.since_us:
+                return
+            if (before is None or place < before) and fits(event, wanted):
+                yield Posted(place, event)
+
+
+class _Ahead:
+    """Takes calls in order, and looks at one before it is taken."""
+
+    def __init__(self, posted: Iterator[Posted]) -> None:
+        self._posted = posted
+        self._next = next(posted, None)
+
+    def down_to(self, start_us: int | None) -> Iterator[Posted]:
+        """Yield those that occurred at `start_us` or later; all where it is None."""
+        while self._next is not None and (start_us is None or self._next.place[0] >= start_us):
+            taken, self._next = self._next, next(self._posted, None)
+            yield taken
+
+
+def _month_end(archived: Archived) -> int:
+    return bounds(Window.MONTH, archived.month_us, "UTC")[1]
+
+
+def _value(event: Event, name: str) -> str | None:
+    return event.source if name == "source" else event.attribution.value(name)
+
+
+def _costs_enough(event: Event, cost_min: Decimal | None) -> bool:
+    return cost_min is None or event.cost_picos >= cost_min.scaleb(pico_digits(event.currency))
