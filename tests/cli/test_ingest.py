@@ -7,6 +7,9 @@ import pytest
 from tests.cli.conftest import Pertoken, WriteLines
 from tests.factories import event_line as event
 
+from pertoken.api.events import EventBody
+from pertoken.cli.ingest_notes import EVENT_FIELDS
+
 GPT = ("--format", "azure-trace", "--provider", "openai", "--model", "gpt-4o-mini")
 TRACE = (
     "TIMESTAMP,ContextTokens,GeneratedTokens\r\n"
@@ -204,3 +207,71 @@ def test_a_real_hour_of_traffic(pertoken: Pertoken, azure_trace: Path) -> None:
     assert (total["calls"], total["input_tokens"], total["output_tokens"]) == (len(rows), read, made)
     assert total["cost"] == f"{(read * 15 + made * 60) / 10**8:.8f}".rstrip("0")
     assert pertoken.json("verify")["ok"]
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "said"),
+    [
+        ("events", TRACE, "line 1 is 'TIMESTAMP,ContextTokens,GeneratedTokens'; try --format azure-trace"),
+        ("events", json.dumps([event("a"), event("b")], indent=2), "a JSON object a line"),
+        ("events", '{"specversion": "1.0", "data": {"usage": 1}}\n' * 20, "a JSON object a line"),
+        ("events", "\x1b[2J plain text\n" * 1_000, "line 1 is '\\x1b[2J plain text'"),
+        ("azure-trace", json.dumps(event("a")) + "\n", "try --format events"),
+        ("azure-trace", "a;b;c\n1;2;3\n", "rows of TIMESTAMP,ContextTokens,GeneratedTokens"),
+    ],
+)
+def test_a_file_of_another_format_stops_with_one_line(
+    pertoken: Pertoken, tmp_path: Path, form: str, text: str, said: str
+) -> None:
+    """A file of another format than was said is not begun: one line says what was expected and what is there."""
+    path = tmp_path / "file"
+    path.write_text(text)
+    result = pertoken("ingest", str(path), *GPT[2:], "--format", form, code=1)
+
+    assert said in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert result.stdout == ""
+    assert pertoken.json("verify")["checked"]["events"] == 0
+
+
+def test_one_good_line_makes_a_format(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """A file that begins with bad lines is still taken where one of the first has the right shape."""
+    found = pertoken.json("ingest", write_lines("torn", "[1]", event("a")), code=1)
+
+    assert counts(found) == (1, 0, 0, 2)
+
+
+def test_odd_lines_are_taken_and_told(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """Unknown fields, times without a zone and times in the future are counted, and the first line of each is named."""
+    lines = [
+        event("a"),
+        event("b", "2026-11-20T12:00:00", costumer="acme"),
+        event("c", "2026-11-20 12:00", zone="UTC"),
+        event("d", "2090-01-01T00:00:00+01:00"),
+        event("e", at="2090-01-01", usage={"bad": 1}),
+    ]
+    shown = pertoken("ingest", write_lines(*lines), code=1).stderr.splitlines()
+    found = pertoken.json("ingest", write_lines(*lines), code=1)
+
+    assert counts(found) == (0, 4, 0, 1)
+    assert found["notes"] == [
+        {"code": "unknown_field", "lines": 2, "first_line": 2, "example": "costumer"},
+        {"code": "time_without_zone", "lines": 2, "first_line": 2, "example": "2026-11-20T12:00:00"},
+        {"code": "future_time", "lines": 1, "first_line": 4, "example": "2089-12-31T23:00:00Z"},
+    ]
+    assert shown[0] == "note: 2 lines have unknown fields, which were not read; the first is line 2: costumer"
+    assert shown[2].startswith("note: 1 line has a time in the future")
+
+
+def test_a_plain_file_has_no_notes(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """A file with every field that is read, and times with their zones, is taken without a word."""
+    full = event(
+        "a", "2026-11-20T12:00:00+02:00", source="s", key="k", team="t", customer="c", user="u", conversation="v",
+        tags={"x": "y"}, service_tier="default", batch=False, speed=None, region=None,
+        by_model=[{"model": "gpt-4o-mini", "usage": {"input_tokens": 1_000_000}}],
+    )  # fmt: skip
+    result = pertoken("ingest", write_lines(full))
+
+    assert (result.stderr, "1 accepted" in result.stdout) == ("", True)
+    assert set(full) == EVENT_FIELDS
+    assert set(EventBody.__struct_fields__) == EVENT_FIELDS - {"by_model"}

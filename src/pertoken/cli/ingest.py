@@ -30,22 +30,26 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     as_json: bool,
 ) -> None:
     """Take in the usage of FILE (.gz too), each event once: a second run adds nothing."""
-    from pertoken.cli.usage_logs import open_log, read_log  # noqa: PLC0415 - keeps --help fast
+    from pertoken.cli.ingest_notes import Notes  # noqa: PLC0415
+    from pertoken.cli.usage_logs import WrongFormat, open_log, read_log  # noqa: PLC0415 - keeps --help fast
     from pertoken.services.ingest import NotAnEvent  # noqa: PLC0415
     from pertoken.services.ingest import ingest as ingest_records  # noqa: PLC0415
     from pertoken.wiring import make_bookkeeper  # noqa: PLC0415
 
     said = {"provider": provider, "model": model, "customer": customer, "team": team, "key": key}
+    notes = Notes(now_us())
     defaults = {name: value for name, value in said.items() if value is not None}
     try:
         with database(db, make=True) as opened, open_log(file) as log:
             settings = load_settings(db)
             books = make_bookkeeper(opened, settings)
-            records = read_log(form, log, file.name, defaults)
+            records = read_log(form, log, file.name, defaults, notes)
             tally = ingest_records(records, books, now_us(), settings.limits.reported_event)
             books.close()
     except NotAnEvent as error:  # the format needs an option that was not given
         raise click.UsageError(str(error)) from error
+    except WrongFormat as error:
+        raise Refused(f"{file} is {error}") from error
     except OSError as error:
         raise Refused(f"cannot read {file}: {error.strerror or error}") from error
     if as_json:
@@ -57,6 +61,7 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
                 "conflicting": len(tally.conflicting),
                 "conflicting_lines": list(tally.conflicting),
                 "rejected": rejected,
+                "notes": notes.rows(),
             }
         )
     else:
@@ -64,6 +69,8 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
             f"{tally.duplicate:,} duplicate, {len(tally.conflicting):,} conflicting, {len(tally.rejected):,} rejected"
         )
         echo(f"{tally.accepted:,} accepted, {counts}")
+        for sentence in notes.sentences():
+            echo(sentence, err=True)
         for line in tally.conflicting:
             echo(f"line {line}: conflict: this id exists with other content", err=True)
         for problem in tally.rejected:

@@ -3,20 +3,26 @@
 import csv
 import gzip
 import hashlib
+import itertools
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO
 
 import msgspec
 
+from pertoken.cli.ingest_notes import Notes
 from pertoken.cli.line_reader import LINE_BYTES_MAX, numbered_lines
 from pertoken.core.budgets import Attribution
 from pertoken.core.periods import NotATime, parse_time
 from pertoken.core.usage import QUANTITY_MAX
 from pertoken.services.ingest import NotAnEvent, Problem, Reported, read_event
 
-Reader = Callable[[IO[bytes], str, Mapping[str, str]], Iterator[Reported | Problem]]
+Lines = Iterable[tuple[int, bytes]]
+Reader = Callable[[Lines, str, Mapping[str, str], Notes], Iterator[Reported | Problem]]
+
+SHOWN_MAX = 60  # bytes of a line that is shown
+LOOK_AT = 10  # lines at the start of a file; where none of them is of its format, it is of another
 
 AZURE_COLUMNS = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"]
 
@@ -26,38 +32,54 @@ def open_log(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
-def read_log(form: str, log: IO[bytes], name: str, defaults: Mapping[str, str]) -> Iterator[Reported | Problem]:
+class WrongFormat(Exception):
+    """A file is of another format than was said; nothing of it was taken in."""
+
+
+def read_log(
+    form: str, log: IO[bytes], name: str, defaults: Mapping[str, str], notes: Notes
+) -> Iterator[Reported | Problem]:
     """Yield the records of a log in the format `form`; `name` is the file's, `defaults` what its lines leave out.
 
-    A file that breaks off (a torn .gz) ends in a problem: what was read before it stands. Raises NotAnEvent where the
-    format needs a default that is not there.
+    A file that breaks off (a torn .gz) ends in a problem: what was read before it stands. What is odd about a line that
+    is taken is in `notes`. Raises WrongFormat, and NotAnEvent where the format needs a default that is not there.
     """
     last = 0
     try:
-        for record in FORMATS[form](log, name, defaults):
+        lines = numbered_lines(log)
+        first = list(itertools.islice(lines, LOOK_AT))
+        if first and not any(_LOOKS_RIGHT[form](line) for _, line in first):
+            raise WrongFormat(f"not in the format {form}: {_expected(form, *first[0])}")
+        for record in FORMATS[form](itertools.chain(first, lines), name, defaults, notes):
             last = record.line
+            if isinstance(record, Reported):
+                notes.see_time(record.line, record.occurred_at_us)
             yield record
     except (OSError, EOFError, zlib.error) as error:
         yield Problem(last + 1, "unreadable", f"the file breaks off here: {error}")
 
 
-def read_events(log: IO[bytes], _name: str, defaults: Mapping[str, str]) -> Iterator[Reported | Problem]:
+def read_events(lines: Lines, _name: str, defaults: Mapping[str, str], notes: Notes) -> Iterator[Reported | Problem]:
     """Yield pertoken's own JSON lines: id, at, provider, model, usage, and whom they belong to."""
-    for number, line in numbered_lines(log):
+    for number, line in lines:
         try:
             if len(line) > LINE_BYTES_MAX:
                 raise NotAnEvent(f"longer than {LINE_BYTES_MAX} bytes")
             fields = msgspec.json.decode(line)
             if not isinstance(fields, dict):
                 raise NotAnEvent("not a json object")
-            yield read_event(number, fields, defaults)
+            record = read_event(number, fields, defaults)
+            notes.see_fields(number, fields)
+            yield record
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             yield Problem(number, "invalid_json", str(error))
         except NotAnEvent as error:
             yield Problem(number, "invalid_event", str(error))
 
 
-def read_azure_trace(log: IO[bytes], name: str, defaults: Mapping[str, str]) -> Iterator[Reported | Problem]:
+def read_azure_trace(
+    lines: Lines, name: str, defaults: Mapping[str, str], _notes: Notes
+) -> Iterator[Reported | Problem]:
     """Yield the rows of an Azure LLM inference trace: TIMESTAMP, ContextTokens, GeneratedTokens (times in UTC).
 
     A row has no id of its own: file, line and content are its identity. https://github.com/Azure/AzurePublicDataset
@@ -72,7 +94,7 @@ def read_azure_trace(log: IO[bytes], name: str, defaults: Mapping[str, str]) -> 
         provider=provider,
         model=model,
     )
-    for number, line in numbered_lines(log):
+    for number, line in lines:
         text = line[:LINE_BYTES_MAX].decode("utf-8", "replace").rstrip("\r\n")
         try:
             row = next(csv.reader([text]))
@@ -91,6 +113,35 @@ def read_azure_trace(log: IO[bytes], name: str, defaults: Mapping[str, str]) -> 
 
 
 FORMATS: Mapping[str, Reader] = {"events": read_events, "azure-trace": read_azure_trace}
+
+
+def _is_event(line: bytes) -> bool:
+    """Tell whether a line has the shape of an event, whatever may be wrong with it."""
+    try:
+        fields = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return isinstance(fields, dict) and "usage" in fields and ("id" in fields or "at" in fields)
+
+
+def _is_azure(line: bytes) -> bool:
+    """Tell whether a line has as many columns as a trace, its head included."""
+    return line.count(b",") == len(AZURE_COLUMNS) - 1 and not line.lstrip().startswith((b"{", b"["))
+
+
+_LOOKS_RIGHT: Mapping[str, Callable[[bytes], bool]] = {"events": _is_event, "azure-trace": _is_azure}
+_SHAPE = {
+    "events": 'a JSON object a line, with "id", "at", "provider", "model" and "usage"',
+    "azure-trace": f"rows of {','.join(AZURE_COLUMNS)}",
+}
+
+
+def _expected(form: str, number: int, line: bytes) -> str:
+    """Say what a format looks like, what stands in the file instead, and which format that may be."""
+    others = [other for other, looks_right in _LOOKS_RIGHT.items() if other != form and looks_right(line)]
+    hint = f"; try --format {others[0]}" if others else ""
+    found = line[:SHOWN_MAX].decode("utf-8", "replace").strip()
+    return f"it takes {_SHAPE[form]}, and line {number} is {found!r}{hint}"
 
 
 def _count(text: str) -> int:
