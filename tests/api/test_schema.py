@@ -1,19 +1,14 @@
 """What the OpenAPI document says is what the control plane does: schemathesis asks a real gateway process."""
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 import schemathesis
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import (
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-    status_code_conformance,
-)
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 from tests.api.conftest import ROOT_KEY, SECRET_KEY, Api
 from tests.conftest import STORES, MakeDatabase
 from tests.e2e.conftest import start
@@ -21,16 +16,28 @@ from tests.e2e.conftest import start
 from pertoken.api.problem import MEANINGS
 from pertoken.api.table import ROUTES
 
-CHECKS = [
-    not_a_server_error,
-    status_code_conformance,
-    content_type_conformance,
-    response_headers_conformance,
-    response_schema_conformance,
-]
 # What frames a request on the wire: one that is malformed there is no request, and answered before the document counts.
 FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer-encoding", "upgrade"})
+# Refusals of requests whose every part is as the document says: no schema knows the time, a time zone that this machine
+# has, what parts come to together, or which cursors there are. The one check that expects such a request to be taken is
+# left out for these; all others hold for them, too.
+BEYOND_A_SCHEMA = re.compile(
+    "not a cursor of this list|must be before the end|unknown time zone|the role [a-z_]+ (needs|takes no)"
+    "|must expire in the future|not a limit on|no key |is less than its parts|this would cost"
+)
 EXAMPLES = int(os.environ.get("PERTOKEN_API_EXAMPLES", "15"))  # of each route
+
+
+class RootKey:
+    """How schemathesis authenticates: a check takes it away again and expects a refusal."""
+
+    def get(self, _case: schemathesis.Case, _context: schemathesis.AuthContext) -> str:
+        """Return the bearer token."""
+        return f"Bearer {ROOT_KEY}"
+
+    def set(self, case: schemathesis.Case, data: str, _context: schemathesis.AuthContext) -> None:
+        """Send it with a request."""
+        case.headers = {**(case.headers or {}), "Authorization": data}
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -45,7 +52,9 @@ def schema(
         "PERTOKEN_SECRET_KEY": SECRET_KEY,
     }
     gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
-    yield schemathesis.openapi.from_url(f"{gateway.url}/api/openapi.json")
+    document = schemathesis.openapi.from_url(f"{gateway.url}/api/openapi.json")
+    document.auth()(RootKey)
+    yield document
     gateway.stop()
     assert "Traceback" not in Path(gateway.log).read_text()
 
@@ -53,7 +62,7 @@ def schema(
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 @pytest.mark.parametrize("mode", ["positive", "negative"])
 def test_answers_conform(schema: schemathesis.schemas.BaseSchema, route: object, mode: str) -> None:
-    """Whatever is sent, good or bad, no answer is a server error, and each is one that the document describes."""
+    """Whatever is sent, good or bad, the document describes the answer: all checks that schemathesis has agree."""
     operation = schema[route.path][route.method]  # type: ignore[attr-defined]
     strategy = operation.as_strategy(generation_mode=schemathesis.GenerationMode(mode))
 
@@ -62,7 +71,9 @@ def test_answers_conform(schema: schemathesis.schemas.BaseSchema, route: object,
     def ask(case: schemathesis.Case) -> None:
         for name in [name for name in case.headers if name.lower() in FRAMING]:
             del case.headers[name]
-        case.call_and_validate(headers={"authorization": f"Bearer {ROOT_KEY}"}, checks=CHECKS)
+        response = case.call()
+        known = BEYOND_A_SCHEMA.search(response.json()["message"]) if response.status_code in (400, 422) else None
+        case.validate_response(response, excluded_checks=[] if known is None else [positive_data_acceptance])
 
     ask()
 

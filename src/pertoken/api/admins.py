@@ -2,7 +2,7 @@
 
 import msgspec
 
-from pertoken.api.fields import Instant, PageQuery, Text, page, read_time
+from pertoken.api.fields import GivenInstant, Instant, PageQuery, Text, page, read_time
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import GRANTS, Action, AdminKey, Role
@@ -28,7 +28,7 @@ class AdminBody(msgspec.Struct, forbid_unknown_fields=True):
     role: Role
     team: Text | None = None
     customer: Text | None = None
-    expires_at: Instant | None = None
+    expires_at: GivenInstant | None = None
 
 
 class AdminAnswer(msgspec.Struct, kw_only=True):

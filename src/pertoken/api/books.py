@@ -19,6 +19,8 @@ ROWS_MAX = 10_000
 DIMENSIONS_MAX = 8
 DIFFERENCES_MAX = 1_000
 
+_ONE = r"(model|provider|key|team|customer|user|conversation|hour|day|week|month|tag:[A-Za-z0-9_.-]+)"
+
 UsageRow = dict[str, str | int | None]
 
 
@@ -32,6 +34,7 @@ class UsageQuery(FilterQuery, forbid_unknown_fields=True, kw_only=True):
         str,
         msgspec.Meta(
             max_length=1_000,
+            extra_json_schema={"pattern": f"^({_ONE}(,{_ONE}){{0,{DIMENSIONS_MAX - 1}}})?$(?!\\n)"},
             description="model, provider, key, team, customer, user, conversation, tag:NAME, hour, day, week, month",
         ),
     ] = "model"

@@ -16,19 +16,27 @@ from pertoken.services.budgets import BadBudget, Wish, choose_budget, set_budget
 from pertoken.services.keys import SeveralKeys, choose_key
 
 Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
+_DIMENSION = r"^(key|team|customer|user|model|provider|conversation|tag:[^\x00-\x1f\x7f]+)$(?!\n)"
 Quantity = str | int  # a decimal text of money, else a count
+
+
+LimitText = Annotated[str, msgspec.Meta(max_length=100, extra_json_schema={"pattern": r"^[0-9]+(\.[0-9]+)?$(?!\n)"})]
+LimitCount = Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 0})]
+Dimension = Annotated[Text, msgspec.Meta(extra_json_schema={"allOf": [{"pattern": _DIMENSION}]})]
 
 
 class BudgetBody(msgspec.Struct, forbid_unknown_fields=True):
     """A budget as it shall be. `limit` is a decimal text in the currency for money, else a count."""
 
-    limit: Annotated[str, msgspec.Meta(max_length=100)] | int
+    limit: LimitText | LimitCount
     axis: Axis = Axis.MONEY
     window: Window = Window.MONTH
-    scope: Annotated[dict[Text, Text], msgspec.Meta(max_length=20)] = {}
-    each: Text | None = None
+    scope: Annotated[dict[Dimension, Text], msgspec.Meta(max_length=20)] = {}
+    each: Dimension | None = None
     mode: Mode = Mode.HARD
-    before_refusal: Annotated[tuple[Step, ...], msgspec.Meta(max_length=len(Step))] = STEPS
+    before_refusal: Annotated[
+        tuple[Step, ...], msgspec.Meta(max_length=len(Step), extra_json_schema={"uniqueItems": True})
+    ] = STEPS
     warn_percent: Percent | None = None
     timezone: Text = "UTC"
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$(?!\n)")] = "USD"

@@ -35,7 +35,7 @@ class FilterQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     provider: str | None = None
     model: str | None = None
     conversation: str | None = None
-    status: Status | None = None
+    status: Status | msgspec.UnsetType = msgspec.UNSET  # with None, the word null would be taken
     min_cost: LeastCost | None = None
 
 
@@ -106,7 +106,8 @@ def list_calls(opened: Opened, asked: Asked) -> CallsAnswer:
 def read_part(query: FilterQuery) -> tuple[dict[str, str], str | None, Decimal | None]:
     """Return the values, the status and the least cost that are asked for."""
     where = {name: getattr(query, name) for name in FILTERS if getattr(query, name, None) is not None}
-    return where, query.status, None if query.min_cost is None else Decimal(query.min_cost)
+    status = query.status if isinstance(query.status, str) else None
+    return where, status, None if query.min_cost is None else Decimal(query.min_cost)
 
 
 ROUTES = (

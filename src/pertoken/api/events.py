@@ -6,7 +6,7 @@ from typing import Annotated, Any, cast
 
 import msgspec
 
-from pertoken.api.fields import Instant, PageQuery, read_cursor, read_time, write_cursor
+from pertoken.api.fields import PLAIN, GivenInstant, Instant, PageQuery, Time, read_cursor, read_time, write_cursor
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route, Taking
 from pertoken.core.access import NOTHING, Action, View, may
@@ -23,35 +23,59 @@ EVENTS_BYTES_MAX = 16 * 1024 * 1024
 NOT_ALLOWED = (Problem.FORBIDDEN, allowance.ABOVE)
 BATCH = 200  # handed to the committer at once: calls that come meanwhile wait for no more than these
 
+Digits = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Usage = Annotated[
-    dict[str, Annotated[int, msgspec.Meta(ge=0, le=10**12)]],
-    msgspec.Meta(min_length=1, extra_json_schema={"propertyNames": {"enum": list(UNITS)}}),
+    dict[str, Annotated[int, msgspec.Meta(ge=0, le=10**12)] | None],
+    msgspec.Meta(
+        min_length=1,
+        extra_json_schema={
+            "propertyNames": {"enum": list(UNITS)},
+            "not": {"additionalProperties": {"type": "null"}},  # something must be known
+        },
+    ),
 ]
-IdText = Annotated[str, msgspec.Meta(min_length=1, max_length=ingest.TEXT_MAX)]
+# A number stands for its digits. What is null is not said.
+_WORDS = {"maxLength": ingest.TEXT_MAX, "pattern": PLAIN}
+IdText = Annotated[
+    Annotated[str, msgspec.Meta(min_length=1, extra_json_schema=_WORDS)] | Digits, msgspec.Meta(description="A name.")
+]
+Word = Annotated[str, msgspec.Meta(extra_json_schema=_WORDS)] | Digits
+Source = Annotated[
+    str,
+    msgspec.Meta(
+        extra_json_schema={"maxLength": ingest.TEXT_MAX, "pattern": PLAIN.replace("^", f"^(?!{ingest.GATEWAY}$)", 1)}
+    ),
+]
+
+
+Tags = Annotated[
+    dict[Annotated[str, msgspec.Meta(extra_json_schema=_WORDS)], Word | None], msgspec.Meta(max_length=ingest.TAGS_MAX)
+]
 
 
 class EventBody(msgspec.Struct, kw_only=True):
     """One event as it is reported; fields beyond these are ignored. Its identity is source and id."""
 
     id: IdText
-    at: Instant
+    at: GivenInstant
     provider: IdText
     model: IdText
     usage: Usage
-    source: str = "events"
-    key: str | None = None
-    team: str | None = None
-    customer: str | None = None
-    user: str | None = None
-    conversation: str | None = None
-    tags: dict[str, str] = {}
-    service_tier: str | None = None
-    batch: bool = False
-    speed: str | None = None
-    region: str | None = None
+    source: Source | Digits | None = "events"
+    key: Word | None = None
+    team: Word | None = None
+    customer: Word | None = None
+    user: Word | None = None
+    conversation: Word | None = None
+    tags: Tags | None = {}
+    service_tier: Word | None = None
+    batch: bool | None = False
+    speed: Word | None = None
+    region: Word | None = None
 
 
-EventsBody = EventBody | Annotated[list[EventBody], msgspec.Meta(max_length=EVENTS_MAX)]
+# Each of a list is judged by itself, and may be anything: what is no event is `rejected`.
+EventsBody = EventBody | Annotated[list[Any], msgspec.Meta(max_length=EVENTS_MAX)]
 
 
 class Rejected(msgspec.Struct):
@@ -75,8 +99,8 @@ class TallyAnswer(msgspec.Struct, kw_only=True):
 class EventsQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
     """Which events: those that occurred in [since, until) and have every value that is named."""
 
-    since: Annotated[str, msgspec.Meta(description="A date or a time.")] | None = None
-    until: Annotated[str, msgspec.Meta(description="A date or a time.")] | None = None
+    since: Time | None = None
+    until: Time | None = None
     source: str | None = None
     key: str | None = None
     team: str | None = None

@@ -20,19 +20,27 @@ PAGE_MAX = 1_000
 # No control characters; what follows the end keeps a last line feed from slipping through.
 _PRINTABLE = rf"^[^{UNSAFE_CLASS}]+$(?!\n)"
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAX, pattern=_PRINTABLE)]
+PLAIN = _PRINTABLE.replace("+$", "*$")  # of a text that may be empty
 Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, in UTC
-_YEARS = r"^(19[7-9]\d|[2-8]\d{3}|9[0-8]\d{2}|99[0-8]\d|999[0-7])-"  # those that calendar windows can be told of
+
+# What is said of texts that are read, beyond what msgspec checks: the code that reads them has better words for it.
+_YEAR = r"(19[789]\d|[2-8]\d{3}|9[0-8]\d{2}|99[0-8]\d|999[0-7])"  # those that calendar windows can be told of
+_CLOCK = r"T\d{2}:\d{2}:[0-5]\d(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})"
+_DATE = {"format": "date", "pattern": rf"^{_YEAR}-\d{{2}}-\d{{2}}$"}
+_TIME = {"format": "date-time", "pattern": rf"^{_YEAR}-\d{{2}}-\d{{2}}{_CLOCK}$"}
 Time = Annotated[
+    str, msgspec.Meta(description="A date or a time (RFC 3339).", extra_json_schema={"anyOf": [_DATE, _TIME]})
+]
+GivenInstant = Annotated[str, msgspec.Meta(description="A time (RFC 3339).", extra_json_schema=_TIME)]
+Amount = Annotated[str, msgspec.Meta(description="A decimal in the currency's major unit, exact.")]
+Cursor = Annotated[
     str,
     msgspec.Meta(
-        description="A date or a time (RFC 3339).",
-        extra_json_schema={
-            "anyOf": [{"format": "date", "pattern": _YEARS}, {"format": "date-time", "pattern": _YEARS}],
-        },
+        max_length=CURSOR_MAX,
+        description="`next_cursor` of the page before.",
+        extra_json_schema={"pattern": "^[A-Za-z0-9_-]+$(?!\n)"},
     ),
 ]
-Amount = Annotated[str, msgspec.Meta(description="A decimal in the currency's major unit, exact.")]
-Cursor = Annotated[str, msgspec.Meta(max_length=CURSOR_MAX, description="`next_cursor` of the page before.")]
 PageLimit = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX, description="Rows of one page.")]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from pertoken.api.fields import Instant, PageQuery, Text, format_some, page, read_time
+from pertoken.api.fields import GivenInstant, Instant, PageQuery, Text, format_some, page, read_time
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action, may_name
@@ -27,7 +27,7 @@ class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
     team: Text | None = None
     customer: Text | None = None
     tags: Annotated[dict[Text, TagValue], msgspec.Meta(max_length=20)] = {}
-    expires_at: Instant | None = None
+    expires_at: GivenInstant | None = None
 
 
 class SecretBody(msgspec.Struct, forbid_unknown_fields=True):

@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
+from pertoken.api.fields import PLAIN
 from pertoken.api.problem import MEANINGS, Error, Problem
-from pertoken.api.reading import IDEMPOTENCY_KEY_MAX
+from pertoken.api.reading import IDEMPOTENCY_KEY, IDEMPOTENCY_KEY_MAX, PARAMETER_MAX
 from pertoken.api.route import Route
 from pertoken.core.access import GRANTS
 
@@ -61,20 +62,32 @@ def _operation(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
 def _parameters(route: Route) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     if route.parameter is not None:
-        named = {"type": "string", "minLength": 1}
+        named = {"type": "string", "minLength": 1, **_PLAIN}
         found.append({"name": route.parameter, "in": "path", "required": True, "schema": named})
     fields = msgspec.json.schema(route.query)["$defs"][route.query.__name__]["properties"]
-    found += [{"name": name, "in": "query", "schema": _without_null(schema)} for name, schema in fields.items()]
+    found += [{"name": name, "in": "query", "schema": _in_a_query(schema)} for name, schema in fields.items()]
     if route.method != "GET":
         found.append(
             {
                 "name": "Idempotency-Key",
                 "in": "header",
                 "description": "Asked again with the same name and body within a day, the first answer is given again.",
-                "schema": {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_MAX},
+                "schema": {
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": IDEMPOTENCY_KEY_MAX,
+                    "pattern": IDEMPOTENCY_KEY,
+                },
             }
         )
     return found
+
+
+def _in_a_query(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a query parameter; a text of which nothing else is said has no control characters."""
+    said = _without_null(schema)
+    is_plain = said.get("type") == "string" and not said.keys() & {"pattern", "enum", "anyOf"}
+    return {**said, **_PLAIN} if is_plain else said
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
@@ -101,4 +114,5 @@ def _content(description: str | None, schema: dict[str, Any]) -> dict[str, Any]:
     return content if description is None else {"description": description, **content}
 
 
+_PLAIN = {"maxLength": PARAMETER_MAX, "pattern": PLAIN}
 _AS_NAME = str.maketrans({"/": "_", "{": None, "}": None})

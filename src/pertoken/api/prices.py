@@ -1,10 +1,10 @@
 """Prices as a resource: what a model costs, when, and who says so."""
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
-from pertoken.api.fields import Instant, read_time
+from pertoken.api.fields import Instant, Time, read_time
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
@@ -17,7 +17,7 @@ class PriceQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Whose prices, and of when. Default: of every provider that sells the model, now."""
 
     provider: str | None = None
-    at: Annotated[str, msgspec.Meta(description="A date or a time.")] | None = None
+    at: Time | None = None
 
 
 class PriceAnswer(msgspec.Struct, kw_only=True):

@@ -11,7 +11,9 @@ from pertoken.api.route import Route
 from pertoken.core.texts import UNSAFE, nearest
 
 NAME_MAX = 1_000
+PARAMETER_MAX = 2 * NAME_MAX  # characters of a query parameter, or of the name in a path
 IDEMPOTENCY_KEY_MAX = 200
+IDEMPOTENCY_KEY = "^[!-~]([ -~]*[!-~])?$(?!\\n)"
 _AT = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
 
 
@@ -50,8 +52,8 @@ def read_query(request: Request, route: Route) -> Any:
 def read_idempotency_key(request: Request) -> str | None:
     """Return the name that the client gives to its request, None where it gives none. Raises Refused."""
     name = request.headers.get("idempotency-key")
-    if name is not None and not (0 < len(name) <= IDEMPOTENCY_KEY_MAX and name.isprintable()):
-        message = f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX} printable characters"
+    if name is not None and not (len(name) <= IDEMPOTENCY_KEY_MAX and re.match(IDEMPOTENCY_KEY, name)):
+        message = f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX} printable ASCII characters"
         raise Refused(Problem.INVALID_PARAMETER, message, "Idempotency-Key")
     return name
 
@@ -74,7 +76,9 @@ async def read_body(request: Request, route: Route) -> bytes | None:
 def decode_body(raw: bytes, route: Route) -> Any:
     """Return a body as the route's struct; events as they are, for each is judged by itself. Raises Refused."""
     try:
-        return msgspec.json.decode(raw, type=Any if route.takes_events else route.body)
+        if b"." not in raw or route.takes_events:
+            return msgspec.json.decode(raw, type=Any if route.takes_events else route.body)
+        return msgspec.convert(_whole_numbers(msgspec.json.decode(raw)), route.body)
     except msgspec.ValidationError as error:
         message, param = _said(error, route.body)
         raise Refused(Problem.INVALID_FIELD, message, param) from error
@@ -84,8 +88,17 @@ def decode_body(raw: bytes, route: Route) -> Any:
         raise Refused(Problem.INVALID_JSON, "the body is nested too deeply") from error
 
 
+def _whole_numbers(value: Any) -> Any:
+    """Return a JSON value with 3.0 as 3: to JSON they are the same number."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, dict):
+        return {name: _whole_numbers(inner) for name, inner in value.items()}
+    return [_whole_numbers(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _checked(value: str, param: str) -> str:
-    if len(value) > NAME_MAX * 2 or UNSAFE.search(value):
+    if len(value) > PARAMETER_MAX or UNSAFE.search(value):
         raise Refused(Problem.INVALID_PARAMETER, f"{param} is too long, or has control characters", param)
     return value
 
