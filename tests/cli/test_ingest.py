@@ -219,6 +219,7 @@ def test_a_real_hour_of_traffic(pertoken: Pertoken, azure_trace: Path) -> None:
         ("azure-trace", json.dumps(event("a")) + "\n", "try --format events"),
         ("azure-trace", "a;b;c\n1;2;3\n", "rows of TIMESTAMP,ContextTokens,GeneratedTokens"),
     ],
+    ids=["a trace", "an array", "other objects", "plain text", "events", "other rows"],
 )
 def test_a_file_of_another_format_stops_with_one_line(
     pertoken: Pertoken, tmp_path: Path, form: str, text: str, said: str
