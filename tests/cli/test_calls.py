@@ -116,6 +116,18 @@ def test_pages_hold_every_call_once(stored: Pertoken, limit: int) -> None:
     assert pages == ids(stored)
 
 
+def test_a_late_call_stands_among_archived_ones(house: Pertoken, write_lines: WriteLines) -> None:
+    """A call that is reported after its month was archived has its place in time, on whatever page."""
+    house("archive", "--before", "2026-05")
+    house("ingest", write_lines(event("late", "2026-03-20T00:00:00Z")))
+    shown = house("calls", *ALL, "--limit", "5", "--json")
+    cursor = re.search(r"--cursor (\S+)", shown.stderr)
+
+    assert ids(house)[-3:] == ["mar-2", "late", "mar-1"]
+    assert cursor is not None
+    assert ids(house, "--cursor", cursor[1]) == ["late", "mar-1"]
+
+
 def test_costs_add_up_to_usage(stored: Pertoken) -> None:
     """What the listed calls cost together is what usage reports."""
     costs = [Decimal(row["cost"]) for row in listed(stored)]
