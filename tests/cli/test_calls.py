@@ -103,7 +103,7 @@ def test_pages_hold_every_call_once(stored: Pertoken, limit: int) -> None:
     """From page to page, by the cursor that each page ends with, every call comes once and in order."""
     pages: list[str] = []
     cursor: tuple[str, ...] = ()
-    while True:
+    while len(pages) < 20:  # there are 6
         shown = stored("calls", *ALL, "--limit", str(limit), "--json", *cursor)
         rows = [json.loads(line) for line in shown.stdout.splitlines()]
         pages += [row["call_id"] for row in rows]
