@@ -6,13 +6,19 @@ import json
 import re
 import subprocess
 import sys
+import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.cli.conftest import Pertoken, WriteLines
+from tests.factories import WHO
 from tests.factories import event_line as event
+
+from pertoken.core.refusals import RefusedCall, RefusedCalls
+from pertoken.store import refusals
+from pertoken.store.database import Database
 
 ALL = ("--since", "2026-01-01", "--until", "2026-12-31")
 
@@ -192,6 +198,34 @@ def test_csv_holds_what_json_holds(house: Pertoken) -> None:
 def test_what_is_none_is_refused(pertoken: Pertoken, arguments: tuple[str, str]) -> None:
     """A cursor, an amount or a limit that is none ends the command as wrong use, naming the option."""
     assert arguments[0] in pertoken("calls", *arguments, code=2).stderr
+
+
+def test_refused_calls_are_listed(pertoken: Pertoken) -> None:
+    """`--status refused` lists the refused calls that are kept, the newest first, and takes the filters they know."""
+    now_us = time.time_ns() // 1_000
+    made = [RefusedCall(f"call_{n}", now_us + n, "budget_exceeded", "no room", "day", WHO) for n in range(3)]
+    made.append(RefusedCall("call_9", now_us - 9, "unknown_key", "unknown", None))
+    waiting = RefusedCalls()
+    for call in made:
+        waiting.add(call)
+    database = Database(pertoken.url)
+    with database.write() as connection:
+        batch = waiting.take()
+        assert batch is not None
+        refusals.save(connection, database.sql, batch)
+    database.close()
+
+    def found(*arguments: str) -> list[str]:
+        shown = pertoken("calls", "--status", "refused", *arguments, "--json").stdout
+        return [json.loads(line)["call_id"] for line in shown.splitlines()]
+
+    assert found() == ["call_2", "call_1", "call_0", "call_9"]
+    assert found("--team", "growth", "--limit", "2") == ["call_2", "call_1"]
+    assert found("--min-cost", "0.1") == []
+    row = json.loads(pertoken("calls", "--status", "refused", "--limit", "1", "--json").stdout)
+    assert (row["refusal"], row["status"], row["model"], row["cost"]) == ("budget_exceeded", "refused", WHO.model, "0")
+    assert "budget_exceeded" in pertoken("calls", "--status", "refused").stdout
+    assert pertoken("calls", "--status", "refused", "--follow", code=2).stderr
 
 
 def test_new_calls_are_followed(house: Pertoken, write_lines: WriteLines) -> None:

@@ -216,7 +216,7 @@ def test_a_real_hour_of_traffic(pertoken: Pertoken, azure_trace: Path) -> None:
         ("events", json.dumps([event("a"), event("b")], indent=2), "a JSON object a line"),
         ("events", '{"specversion": "1.0", "data": {"usage": 1}}\n' * 20, "a JSON object a line"),
         ("events", "\x1b[2J plain text\n" * 1_000, "line 1 is '\\x1b[2J plain text'"),
-        ("azure-trace", json.dumps(event("a")) + "\n", "try --format events"),
+        ("azure-trace", (json.dumps(event("a")) + "\n") * 2, "try --format events"),
         ("azure-trace", "a;b;c\n1;2;3\n", "rows of TIMESTAMP,ContextTokens,GeneratedTokens"),
     ],
     ids=["a trace", "an array", "other objects", "plain text", "events", "other rows"],

@@ -159,9 +159,8 @@ def test_a_filter_that_is_none_is_wrong_use(pertoken: Pertoken, arguments: tuple
 
 
 def test_refused_calls_have_no_usage(pertoken: Pertoken) -> None:
-    """Refused calls are not stored, and the message says where they are."""
-    for command in ("usage", "calls"):
-        assert "log" in pertoken(command, "--status", "refused", code=1).stderr
+    """Refused calls used nothing, and the message says where they are."""
+    assert "pertoken calls --status refused" in pertoken("usage", "--status", "refused", code=1).stderr
 
 
 def test_usage_as_csv(pertoken: Pertoken, write_lines: WriteLines) -> None:

@@ -42,7 +42,9 @@ def test_every_call_has_one_line(form: str, simulator: Process, tmp_path: Path) 
         talk(stack)
         events = stack.events()
         stack.gateway.stop()
-        lines = [one for one in stack.log().splitlines() if " call call_" in one or '"call_id"' in one]
+        lines = [
+            one for one in stack.log().splitlines() if " call call_" in one or " call - " in one or '"call_id"' in one
+        ]
         log = stack.log()
 
     assert SPOKEN not in log

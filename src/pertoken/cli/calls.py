@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
-from pertoken.cli.filters import filter_options, find_key, refuse_refused, take_filters
+from pertoken.cli.filters import filter_options, find_key, take_filters
+from pertoken.cli.output import echo, escaped_json
 from pertoken.cli.session import (
     database,
     db_option,
@@ -32,7 +33,14 @@ AT_ONCE = 1_000  # of them
 
 # What a column is headed; those of the second group are left out where no row has anything to say there.
 ALWAYS = {"at": "time (UTC)", "call_id": "call", "status": "status", "model": "model"}
-SOMETIMES = {"key_name": "key", "team": "team", "customer": "customer", "user": "user", "conversation": "conversation"}
+SOMETIMES = {
+    "refusal": "why",
+    "key_name": "key",
+    "team": "team",
+    "customer": "customer",
+    "user": "user",
+    "conversation": "conversation",
+}
 NUMBERS = {"input_tokens": "input", "output_tokens": "output", "cost": "cost", "currency": "currency", "ms": "ms"}
 
 
@@ -53,8 +61,8 @@ def calls(**given: Any) -> None:
     With --json each call is one JSON line. Archived months are read where --since reaches into them.
     """
     where, status, cost_min = take_filters(given)
-    if status == "refused":
-        refuse_refused()
+    if status == "refused" and given["follow"]:
+        raise click.UsageError("refused calls are not followed; the gateway's log has a line for each")
     from pertoken.services.calls import Wanted  # noqa: PLC0415 - keeps --help fast
 
     start_us, end_us = _range(given)
@@ -62,7 +70,10 @@ def calls(**given: Any) -> None:
         with opened.read() as connection:
             where = find_key(_archive(connection), where)
         wanted = Wanted(where, start_us, end_us, status, cost_min)
-        if given["follow"]:
+        if status == "refused":
+            with opened.read() as connection:
+                _refused(_archive(connection), wanted, given)
+        elif given["follow"]:
             _follow(opened, wanted, given["as_json"])
         else:
             with opened.read() as connection:
@@ -83,7 +94,21 @@ def _page(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> Non
     rows = [listing.call_fields(posted.event, keys) for posted in found[:limit]]
     _show(rows, given["as_json"])
     if len(found) > limit:
-        click.echo(f"more: the same command with --cursor {write_cursor(found[limit - 1].place)}", err=True)
+        echo(f"more: the same command with --cursor {write_cursor(found[limit - 1].place)}", err=True)
+
+
+def _refused(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> None:
+    """Show refused calls: the last of them are kept."""
+    from pertoken.core.refusals import WHOLE_MAX  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services import calls as listing  # noqa: PLC0415
+
+    if "conversation" in wanted.where or "provider" in wanted.where or given["cursor"] is not None:
+        raise click.UsageError("refused calls are not found by --conversation, --provider or --cursor")
+    keys = {key.key_id: key.name for key in archive.list_keys()}
+    found = listing.refused(archive, wanted, given["limit"])
+    _show([listing.refused_fields(one, keys) for one in found], given["as_json"])
+    if not given["as_json"]:
+        echo(f"the last {WHOLE_MAX:,} refused calls are kept; why one was refused: pertoken explain CALL_ID", err=True)
 
 
 def _follow(opened: Any, wanted: "Wanted", form: Any) -> None:
@@ -94,7 +119,7 @@ def _follow(opened: Any, wanted: "Wanted", form: Any) -> None:
     wanted = wanted._replace(since_us=0, until_us=FOREVER_US)
     with opened.read() as connection:
         last = _archive(connection).last_number()
-    click.echo("waiting for calls; Ctrl-C ends", err=True)
+    echo("waiting for calls; Ctrl-C ends", err=True)
     while True:
         with opened.read() as connection:
             archive = _archive(connection)
@@ -129,11 +154,11 @@ def _line(row: dict[str, Any], form: Any) -> None:
     if form == "csv":
         write_csv([row], head=False)
     elif form:
-        sys.stdout.buffer.write(msgspec.json.encode(row) + b"\n")
+        sys.stdout.buffer.write(escaped_json(msgspec.json.encode(row).decode()).encode() + b"\n")
     else:
         who = " ".join(f"{name}={row[name]}" for name in ("key_name", "team", "customer", "model") if row[name])
         used = f"input_tokens={row['input_tokens']} output_tokens={row['output_tokens']}"
-        click.echo(f"{row['at']} {row['call_id']} {row['status']} {who} {used} cost={row['cost']}{row['currency']}")
+        echo(f"{row['at']} {row['call_id']} {row['status']} {who} {used} cost={row['cost']}{row['currency']}")
     sys.stdout.flush()
 
 

@@ -52,5 +52,5 @@ def find_key(archive: "Archive", where: dict[str, str]) -> dict[str, str]:
 
 
 def refuse_refused() -> None:
-    """Say where refused calls are: they are not stored."""
-    raise Refused("refused calls are not stored; the gateway's log has a line for each: pertoken serve --log text")
+    """Say where refused calls are: they used nothing, so no report of usage has them."""
+    raise Refused("refused calls used nothing; see: pertoken calls --status refused")

@@ -48,7 +48,7 @@ def read_log(
     try:
         lines = numbered_lines(log)
         first = list(itertools.islice(lines, LOOK_AT))
-        if first and not any(_LOOKS_RIGHT[form](line) for _, line in first):
+        if len(first) > 1 and not any(_LOOKS_RIGHT[form](line) for _, line in first):
             raise WrongFormat(f"not in the format {form}: {_expected(form, *first[0])}")
         for record in FORMATS[form](itertools.chain(first, lines), name, defaults, notes):
             last = record.line

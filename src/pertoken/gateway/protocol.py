@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from pertoken.core.calls import REFUSED, CallLine
 from pertoken.core.errors import Code, Refusal
 from pertoken.gateway.bodies import RETRY_AFTER_S, UNCOUNTED_BYTES, Bodies
 from pertoken.gateway.deadlines import NEVER, Bound, Deadlines
@@ -346,6 +347,7 @@ class CallProtocol(HttpToolsProtocol):
         if full is not None:
             exchange.let_go()
             refuse(exchange, exchange.endpoint.format, full, "-")
+            self._tell(full)
             return
         exchange.body = body
         if heavy:
@@ -372,6 +374,13 @@ class CallProtocol(HttpToolsProtocol):
             self.transport.close()
             raise httptools.HttpParserCallbackError("request headers too large")
 
+    def _tell(self, refusal: Refusal) -> None:
+        """Tell of a request that was refused before it was a call: it has no id, and took no time to speak of."""
+        if self.world.tell is not None:
+            now_us = self.world.clock.now_us()
+            line = CallLine(now_us, "-", REFUSED, refusal.status, 0, refusal.attribution, (), str(refusal.code))
+            self.world.tell(line)
+
     def _refuse(self, exchange: HotExchange, refusal: Refusal) -> None:
         """Refuse a request that was not read to its end, and close: what follows cannot be told from a request."""
         exchange.keep_alive = False
@@ -379,6 +388,7 @@ class CallProtocol(HttpToolsProtocol):
         self._lingers = True
         self._left_bytes = self.body_bytes_max
         refuse(exchange, exchange.endpoint.format, refusal, "-")
+        self._tell(refusal)
         log.warning("refused unread: %s", refusal.message)
 
     def _expect_rest(self) -> None:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from pertoken.core.calls import marks, took_us
+from pertoken.core.calls import REFUSED, marks, took_us
 from pertoken.core.ledger import Event
 from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import Window, bounds, format_time
+from pertoken.core.refusals import RefusedCall, RefusedSearch
 from pertoken.ports import Archive, Archived, FolderFailed, MonthFiles, Posted, Search
 from pertoken.services.ingest import GATEWAY
 
@@ -80,6 +81,42 @@ def call_fields(event: Event, keys: Mapping[str, str]) -> dict[str, Any]:
         "refusal": None,
         "reason": event.reason,
         "corrects": event.corrects,
+    }
+
+
+def refused(archive: Archive, wanted: Wanted, limit: int) -> list[RefusedCall]:
+    """Return the newest refused calls that are wanted, of those that are kept whole (core.refusals)."""
+    if wanted.cost_min:
+        return []  # they cost nothing
+    asked = RefusedSearch(wanted.where, wanted.since_us, wanted.until_us, limit)
+    return archive.refused_calls(asked)
+
+
+def refused_fields(call: RefusedCall, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return a refused call in the shape of `call_fields`."""
+    of = call.attribution
+    return {
+        "call_id": call.call_id,
+        "at": format_time(call.at_us),
+        "source": GATEWAY,
+        "key": of.key,
+        "key_name": keys.get(of.key or ""),
+        "team": of.team,
+        "customer": of.customer,
+        "user": of.user,
+        "conversation": of.conversation,
+        "provider": of.provider,
+        "model": of.model,
+        "status": REFUSED,
+        "marks": [REFUSED],
+        "input_tokens": 0,
+        "output_tokens": 0,
+        "cost": "0",
+        "currency": "USD",
+        "ms": None,
+        "refusal": call.code,
+        "reason": call.message,
+        "corrects": None,
     }
 
 
