@@ -96,7 +96,7 @@ class Ledger:
 def a_world() -> World:
     """Return a world in which it is known who calls, and nothing else."""
     clock = SimpleNamespace(now_us=lambda: 0)
-    return cast(World, SimpleNamespace(hasher=HASHER, ledger=Ledger(), clock=clock))
+    return cast(World, SimpleNamespace(hasher=HASHER, ledger=Ledger(), clock=clock, tell=None))
 
 
 def told(story: Story, limits: LimitSettings = LIMITS) -> bytes:

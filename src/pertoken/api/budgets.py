@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from pertoken.api.fields import Instant, PageQuery, Text, page
+from pertoken.api.fields import DecimalText, Instant, PageQuery, Text, page
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
@@ -20,7 +20,6 @@ _DIMENSION = r"^(key|team|customer|user|model|provider|conversation|tag:[^\x00-\
 Quantity = str | int  # a decimal text of money, else a count
 
 
-LimitText = Annotated[str, msgspec.Meta(max_length=100, extra_json_schema={"pattern": r"^[0-9]+(\.[0-9]+)?$(?!\n)"})]
 LimitCount = Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 0})]
 Dimension = Annotated[Text, msgspec.Meta(extra_json_schema={"allOf": [{"pattern": _DIMENSION}]})]
 
@@ -28,7 +27,7 @@ Dimension = Annotated[Text, msgspec.Meta(extra_json_schema={"allOf": [{"pattern"
 class BudgetBody(msgspec.Struct, forbid_unknown_fields=True):
     """A budget as it shall be. `limit` is a decimal text in the currency for money, else a count."""
 
-    limit: LimitText | LimitCount
+    limit: DecimalText | LimitCount
     axis: Axis = Axis.MONEY
     window: Window = Window.MONTH
     scope: Annotated[dict[Dimension, Text], msgspec.Meta(max_length=20)] = {}

@@ -33,6 +33,7 @@ Time = Annotated[
 ]
 GivenInstant = Annotated[str, msgspec.Meta(description="A time (RFC 3339).", extra_json_schema=_TIME)]
 Amount = Annotated[str, msgspec.Meta(description="A decimal in the currency's major unit, exact.")]
+DecimalText = Annotated[str, msgspec.Meta(max_length=100, extra_json_schema={"pattern": r"^[0-9]+(\.[0-9]+)?$(?!\n)"})]
 Cursor = Annotated[
     str,
     msgspec.Meta(

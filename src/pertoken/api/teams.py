@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from pertoken.api.fields import Count, PageQuery, Text, page
+from pertoken.api.fields import Count, DecimalText, PageQuery, Text, page
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
@@ -17,7 +17,7 @@ CUSTOMERS_MAX = 200  # named in one request: its body has 64 KB
 class AllowanceBody(msgspec.Struct, forbid_unknown_fields=True):
     """What a team may report in one day of UTC. `money` is a decimal text in the currency."""
 
-    money: Annotated[str, msgspec.Meta(max_length=100)]
+    money: DecimalText
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$(?!\n)")] = "USD"
     events: Count = EVENTS
     tokens: Count = TOKENS
