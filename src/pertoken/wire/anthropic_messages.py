@@ -120,8 +120,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
     if hidden is None and b'"container_upload"' in words:
         hidden = "a container's files are input"
     metadata = text_map(request.metadata)
-    user_id = optional_text(metadata.get("user_id"))
-    user, conversation = claude_code.read_user_id(user_id) if user_id else (None, None)
+    user, conversation = claude_code.read_user_id(optional_text(metadata.get("user_id")))
     return RequestFacts(
         model=request.model,
         stream=bool(request.stream),

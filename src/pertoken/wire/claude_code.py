@@ -20,8 +20,10 @@ class _Told(msgspec.Struct):
 _told = msgspec.json.Decoder(_Told)
 
 
-def read_user_id(text: str) -> tuple[str, str | None]:
+def read_user_id(text: str | None) -> tuple[str | None, str | None]:
     """Return the user and the conversation that a user id names: the account, else the device, and the session."""
+    if text is None:
+        return None, None
     if text.startswith("{"):
         try:
             told = _told.decode(text)
