@@ -18,7 +18,13 @@ from pertoken.core.usage import Contradiction
 
 AT_US = parse_time("2026-11-23T12:00:00Z")
 SHIPPED = PriceBook([*genai.read(AT_US), *history.read(AT_US), *rules.read(AT_US)])
-MODELS = [(provider, model) for provider in SHIPPED.providers for model in SHIPPED.models_of(provider, AT_US)]
+MODELS = sorted(
+    {
+        (row.provider, row.model)
+        for row in SHIPPED.rows
+        if row.valid_from_us <= AT_US < row.valid_to_us and not row.is_factor
+    }
+)
 USAGE = st.dictionaries(st.sampled_from(UNITS), st.integers(0, 10**6), min_size=1, max_size=4)
 
 

@@ -1,6 +1,7 @@
 """Which models can be called: each official SDK lists and gets them; what has no key or no name is refused as ours."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.e2e.conftest import Process, Stack, gateway_environ, one_store, start
 
 from pertoken.store.database import Database
 
+NAME = re.compile(r"[a-z0-9][\w.:/@-]*")  # no pattern that prices name several models by
 CHAT, CLAUDE, GEMINI = "gpt-4o-mini", "claude-sonnet-4-5", "gemini-2.5-flash"
 
 
@@ -53,6 +55,8 @@ def test_each_sdk_lists_the_models_of_its_wire(
     assert CHAT not in claude
     assert f"models/{GEMINI}" in gemini
     assert f"models/{CHAT}" not in gemini
+    listed = (*chat, *claude, *(name.removeprefix("models/") for name in gemini if name))
+    assert [name for name in listed if not NAME.fullmatch(name)] == []
 
 
 @one_store

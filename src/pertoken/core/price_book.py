@@ -182,12 +182,12 @@ class PriceBook:
         return sorted({provider for provider, _ in self._named} | set(self._patterns))
 
     def models_of(self, provider: str, at_us: int) -> list[str]:
-        """Return the names of the models of `provider` that have a price at `at_us`, sorted."""
+        """Return the names of the models of `provider` that have a price at `at_us`, sorted; patterns are no names."""
         return sorted(
             {
                 row.model
                 for row in self._rows_of(provider)
-                if row.valid_from_us <= at_us < row.valid_to_us and not row.is_factor
+                if row.valid_from_us <= at_us < row.valid_to_us and row.sells and _is_name(row)
             }
         )
 
@@ -198,6 +198,13 @@ class PriceBook:
     def providers_of(self, model: str, at_us: int, preferred: Iterable[str]) -> list[str]:
         """Return those of `preferred` whose rows price `model` at `at_us`, in the order given."""
         return [name for name in preferred if isinstance(self.resolve(name, model, at_us), Rates)]
+
+
+def _is_name(row: PriceRow) -> bool:
+    """Tell whether the model of a row is a name to call, not the beginning of names or a rule for them."""
+    if row.rule is not None:
+        return row.rule.matches(row.model.lower())
+    return row.match is not Match.PREFIX
 
 
 _RESELLER = re.compile(r"^(?:[a-z]+\.)+(?=[a-z])")  # "us.anthropic.claude-...", as clouds name it
