@@ -90,6 +90,23 @@ def test_unknown_key(stack: Stack) -> None:
     assert "0123456789" not in error["message"]
 
 
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        (b"sk-proj-0123456789secret", "none of pertoken's, which begin with sk-pt-; make one: pertoken key create"),
+        (b"key_01m8ew8zbxfhth8wcm5xrrbn1t", "none of pertoken's"),
+        (b"sk-pt-admin-0123456789secret", "is for the control plane; calls take another: pertoken key create"),
+    ],
+)
+def test_a_key_of_another_kind(stack: Stack, secret: bytes, said: str) -> None:
+    """401 tells who took a provider's key, a key's id or an admin's key for a virtual one what is wanted."""
+    status, error = error_of(talk(stack, request(stack, GOOD, key=secret)))
+
+    assert status == 401
+    assert said in error["message"]
+    assert secret.decode() not in error["message"]
+
+
 def test_no_key(stack: Stack) -> None:
     """401 says how to send one."""
     data = b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%s" % (CHAT, len(GOOD), GOOD)
@@ -136,6 +153,7 @@ def test_unknown_path(stack: Stack) -> None:
 
     assert status == 404
     assert "/v1/no/such/path" in error["message"]
+    assert "did you mean /v1/responses?" in error_of(talk(stack, request(stack, GOOD, b"/responses")))[1]["message"]
 
 
 def test_a_body_of_50_megabytes(stack: Stack) -> None:

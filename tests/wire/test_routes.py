@@ -2,7 +2,7 @@
 
 import pytest
 
-from pertoken.wire import routes
+from pertoken.wire import anthropic_messages, routes
 
 PLAIN = ["gemini-3.5-flash", "models-1", "a", "gemini-2.0-flash@001", "x_1~2+b", "m" * 200]
 NOT_PLAIN = [
@@ -26,3 +26,39 @@ def test_a_plain_model(model: str) -> None:
 def test_a_model_that_is_not_plain(model: str, verb: str) -> None:
     """What could be more than one segment to anybody who decodes it, or lead elsewhere, is no path of ours."""
     assert routes.find(f"/v1beta/models/{model}:{verb}") is None
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/chat/completions", "/v1/chat/completions? the base URL of this client ends with /v1"),
+        ("/models", "/v1/models? the base URL of this client ends with /v1"),
+        ("/v1/v1/messages", "/v1/messages? the base URL of this client ends without /v1"),
+        ("/v1/v1/v1/responses", "/v1/responses? the base URL of this client ends without /v1"),
+        (
+            "/v1/v1beta/models/m:countTokens",
+            "/v1beta/models/m:countTokens? the base URL of this client ends without /v1",
+        ),
+        ("/v1/chat/completion", "/v1/chat/completions?"),
+        ("/v1/mesages", "/v1/messages?"),
+        ("/v1beta/models/m:generatContent", "/v1beta/models/m:generateContent?"),
+    ],
+)
+def test_an_unknown_path_says_what_was_meant(path: str, said: str) -> None:
+    """Whoever has the base URL with or without /v1 where it should not be, or misspells a path, reads the right one."""
+    assert routes.find(path) is None
+    assert routes.meant(path) == f"; did you mean {said}"
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/v1", "/v1/", "/v1/v1", "/no/such/path", "/v1/v1/x", "x" * 100_000, "/v1beta/models/m:x"]
+)
+def test_nothing_is_meant_by_what_is_not_near(path: str) -> None:
+    """A path that is like none of ours gets no suggestion."""
+    assert routes.meant(path) == ""
+
+
+@pytest.mark.parametrize("path", ["/v1/messages/x", "/v1/v1/messages", "/messages"])
+def test_errors_of_unknown_paths_are_in_the_clients_format(path: str) -> None:
+    """A client of Anthropic reads its own errors, also below a wrong base URL."""
+    assert routes.format_for_errors(path) is anthropic_messages

@@ -50,7 +50,7 @@ async def _answer(world: World, scope: Scope) -> tuple[int, bytes]:
     if routes.find(path) is not None:
         refusal = Refusal(Code.INVALID_REQUEST, f"{path} takes POST, not {method}")
     else:
-        refusal = Refusal(Code.NOT_FOUND, f"no such path: {method} {path}")
+        refusal = Refusal(Code.NOT_FOUND, f"no such path: {method} {path}{routes.meant(path)}")
     return refusal.status, routes.format_for_errors(path).error(refusal)
 
 

@@ -3,6 +3,7 @@
 import re
 from typing import NamedTuple
 
+from pertoken.core.texts import nearest
 from pertoken.wire import (
     anthropic_count_tokens,
     anthropic_messages,
@@ -44,6 +45,9 @@ _GEMINI: dict[str, tuple[Format, bool | None]] = {
 # it must not lead anywhere else: a percent sign left after decoding could be a slash to the next who decodes.
 _GEMINI_PATH = re.compile(r"/v1(?:beta)?/models/([A-Za-z0-9_~@+-][A-Za-z0-9._~@+-]{0,199}):([A-Za-z]{1,40})")
 
+_AGAIN = re.compile(r"^(?:/v1)+(?=/v1(?:beta)?/)")  # the version that a base URL has and the SDK adds again
+NEAR = 0.8  # of difflib's ratio: a letter or two of a path
+
 
 def find(path: str) -> Endpoint | None:
     """Return the endpoint of a path, None where there is none."""
@@ -67,6 +71,26 @@ def format_for_errors(path: str) -> Format:
     endpoint = find(path)
     if endpoint is not None:
         return endpoint.format
-    if path.startswith("/v1beta/"):
+    if "/v1beta/" in path:
         return gemini_generate
-    return anthropic_messages if path.startswith("/v1/messages") else openai_chat
+    return anthropic_messages if "/messages" in path else openai_chat
+
+
+def meant(path: str) -> str:
+    """Return a question to end a message with about the path that an unknown one most likely means; or nothing.
+
+    Most have a base URL that ends in /v1 where the SDK adds it, or ends without where it does not.
+    """
+    known = (*_FIXED, "/v1/models")
+    asked = f"/v1{path}" if f"/v1{path}" in known else _AGAIN.sub("", path)
+    if asked == path or (asked not in known and find(asked) is None):
+        near = _near_action(path) or nearest(path, known, NEAR)
+        return "" if near is None else f"; did you mean {near}?"
+    ending = "with" if len(asked) > len(path) else "without"
+    return f"; did you mean {asked}? the base URL of this client ends {ending} /v1"
+
+
+def _near_action(path: str) -> str | None:
+    match = _GEMINI_PATH.fullmatch(path)
+    near = None if match is None else nearest(match[2], _GEMINI)
+    return None if match is None or near is None else f"{path.removesuffix(match[2])}{near}"

@@ -8,6 +8,7 @@ from urllib.parse import unquote_plus
 from pertoken.core.budgets import Attribution
 from pertoken.core.directory import Key
 from pertoken.core.errors import Code, Refusal
+from pertoken.core.ids import ADMIN_PREFIX, KEY_PREFIX
 from pertoken.core.ledger import Look
 from pertoken.core.periods import format_time
 from pertoken.core.texts import TAGS_MAX, UNSAFE, nearest
@@ -67,8 +68,21 @@ async def identify(fields: HeaderList, query: bytes, world: World, *, surely: bo
         return Refusal(Code.STORE_UNAVAILABLE, f"keys cannot be looked up: {error}")
     caller = recognise(fields, query, world)
     if caller is None:
-        return Refusal(Code.UNKNOWN_KEY, f"unknown or revoked key ending in ...{_hint(secret)}; see: pertoken key list")
+        return _unknown_key(secret)
     return caller
+
+
+def _unknown_key(secret: bytes) -> Refusal:
+    """Return what tells somebody who took one kind of key for another which kind is wanted."""
+    shown = f"ending in ...{_hint(secret)}"
+    message = f"unknown or revoked key {shown}; see: pertoken key list"
+    if secret.startswith(ADMIN_PREFIX.encode()):
+        message = f"the key {shown} is for the control plane; calls take another: pertoken key create NAME"
+    elif not secret.startswith(KEY_PREFIX.encode()):
+        message = (
+            f"the key {shown} is none of pertoken's, which begin with {KEY_PREFIX}; make one: pertoken key create NAME"
+        )
+    return Refusal(Code.UNKNOWN_KEY, message)
 
 
 def recognise(fields: HeaderList, query: bytes, world: World) -> Caller | Refusal | None:
