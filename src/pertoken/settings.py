@@ -181,6 +181,9 @@ def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> S
     """Return the settings of file and environment. Raises BadSettings naming what is wrong and where."""
     environ = os.environ if environ is None else environ
     tree = _read_file(path or environ.get(PREFIX + "CONFIG"))
+    unread = shapes.unread_variable(tree)
+    if unread is not None:
+        raise BadSettings(f"{unread}: {shapes.how_to_name_variable(unread)}")
     _name_providers(tree)
     _overlay(tree, environ)
     _fill_providers(tree, environ)

@@ -17,6 +17,10 @@ class Wrong(NamedTuple):
     unknown: str | None  # the field that nobody knows, where that is what is wrong
 
 
+_OF_SHELL = re.compile(r"\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\})")
+_TAKE_NO_ENV = ("admin_key", "secret_key", "database_url")
+
+
 def wrong(error: msgspec.ValidationError, tree: Any = None) -> Wrong:
     """Return what is wrong with a tree, and where."""
     what, _, path = str(error).partition(" - at `")
@@ -46,3 +50,25 @@ def _exactly(place: str, tree: Any, unknown: str | None) -> str:
     entries = tree.get(group, {}) if isinstance(tree, dict) else {}
     named = [name for name, one in entries.items() if isinstance(one, dict) and unknown in one] if unknown else []
     return f"{group}.{named[0]}" if named else place.replace(".?", "")
+
+
+def unread_variable(tree: Any, place: str = "") -> str | None:
+    """Return where a settings file names a variable as a shell would, or where none is read; None: nowhere.
+
+    Such a text would be taken as it stands, and an admin key of that text is one that anybody guesses.
+    """
+    if isinstance(tree, dict):
+        places = (unread_variable(value, f"{place}.{name}".lstrip(".")) for name, value in tree.items())
+        return next((found for found in places if found is not None), None)
+    is_one = isinstance(tree, str) and (
+        _OF_SHELL.fullmatch(tree) or (place in _TAKE_NO_ENV and tree.startswith("env:"))
+    )
+    return place if is_one else None
+
+
+def how_to_name_variable(place: str) -> str:
+    """Return what to write instead where a setting names a variable that is not read."""
+    if place.startswith("providers.") and place.endswith(".api_key"):
+        return "a file knows no variables of the shell; write env:NAME, such as env:OPENAI_API_KEY"
+    variable = "PERTOKEN_" + place.upper().replace(".", "__").replace("-", "_")
+    return f"it names a variable, and none is read here; leave it out of the file, and set {variable}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pertoken.cli.key import find
+from pertoken.cli.near_names import misspelt
 from pertoken.cli.output import echo
 from pertoken.cli.session import Refused, administration, archive, db_option, json_option, now_us, pairs, print_json
 from pertoken.cli.tables import amount_text, counted, print_table, say_empty
@@ -92,6 +93,8 @@ def set_(  # noqa: PLR0917 - click passes each option by name
             raise click.UsageError(str(error)) from error
         except BadBudget as error:
             raise Refused(str(error)) from error
+    for said_of_it in misspelt(db, chosen):
+        echo(f"{said_of_it} the budget is set all the same", err=True)
     if as_json:
         print_json(_fields(made))
     else:

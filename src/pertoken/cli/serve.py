@@ -1,5 +1,6 @@
 """`pertoken serve` and `pertoken simulate`: they run until interrupted, and log to stderr, one line a record."""
 
+import errno
 import logging
 import socket
 from datetime import UTC, datetime
@@ -148,4 +149,6 @@ def refuse_a_taken_port(host: str, port: int, command: str) -> None:
             probe.bind(address)
     except OSError as error:
         hint = f"choose another port: pertoken {command} --port {port + 1 if port < 65535 else 0}"
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            hint = f"choose another address: pertoken {command} --host 127.0.0.1"
         raise Refused(f"cannot listen on {host}:{port}: {error.strerror or error}; {hint}") from error

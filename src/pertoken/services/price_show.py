@@ -33,7 +33,8 @@ def show_prices(
     if provider is not None and provider not in book.providers:
         reasons = [f"no price of the provider {provider!r} is known{meant(provider, book.providers)}"]
     if not shown:
-        why = "; ".join(reasons[:3]) or f"no price in force for {model!r}"
+        names = [] if reasons else [name for seller in book.providers for name in book.models_of(seller, at_us)]
+        why = "; ".join(reasons[:3]) or f"no price in force for {model!r}{meant(model, names)}"
         raise NoPrices(f"{why}; see: pertoken price history {model}, or pertoken price add")
     return [price_fields(row) for row in shown.values()]
 
