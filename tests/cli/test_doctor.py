@@ -170,6 +170,22 @@ def test_a_key_that_names_no_variable_is_found(pertoken: Pertoken, tmp_path: Pat
     assert problems(found)["provider openai"].startswith("export MISSPELT=...")
 
 
+def test_a_model_name_that_stands_for_none_is_found(pertoken: Pertoken, tmp_path: Path, port: int) -> None:
+    """A routed name whose model has no price is a note, with the model that was meant; one that has a price is none."""
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        "models: {fast: {provider: openai, model: gpt-4o-mni}, good: {provider: openai, model: gpt-4o-mini},"
+        " priced: {provider: openai, model: mine, priced_as: gpt-4o-mini}}"
+    )
+    pertoken("key", "create", "app")
+    found = pertoken.json("doctor", OPENAI_API_KEY="k", PORT=str(port), PERTOKEN_CONFIG=str(config))
+    named = {check["check"]: check for check in found["checks"] if check["check"].startswith("model ")}
+
+    assert list(named) == ["model fast"]
+    assert named["model fast"]["level"] == "note"
+    assert "did you mean 'gpt-4o-mini'?" in named["model fast"]["fix"]
+
+
 def test_a_damaged_database_is_found(bare: Pertoken, tmp_path: Path, port: int) -> None:
     """A file that is no database is a problem of its own."""
     (tmp_path / "pertoken.db").write_bytes(b"this is not a database, it only has its name" * 40)

@@ -96,6 +96,17 @@ def test_a_weak_admin_key_is_warned_about(
     assert "hunter2" not in caplog.text
 
 
+@pytest.mark.parametrize(("name", "warned"), [("OPENIA", 1), ("MY_VLLM", 0), ("OPENAI", 0)])
+def test_a_misspelt_provider_is_warned_about(
+    pertoken: Pertoken, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str, warned: int
+) -> None:
+    """A provider may have any name; one that is nearly a known provider's is said at the start."""
+    monkeypatch.setattr("pertoken.gateway.server.run", lambda *_: None)
+    pertoken("serve", "--port", "0", **{f"PERTOKEN_PROVIDERS__{name}__BASE_URL": "http://127.0.0.1:9/v1"})
+
+    assert sum("did you mean 'openai'?" in record.message for record in caplog.records) == warned
+
+
 @pytest.mark.parametrize("words", [("serve",), ("simulate",)], ids=" ".join)
 def test_it_serves_until_interrupted(pertoken: Pertoken, tmp_path: Path, words: tuple[str, ...]) -> None:
     """It says where it listens, answers there, and ends cleanly when asked."""

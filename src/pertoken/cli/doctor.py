@@ -21,6 +21,7 @@ from pertoken.cli.tables import counted
 
 if TYPE_CHECKING:
     from pertoken.core.census import Full
+    from pertoken.core.prices import PriceRow
     from pertoken.core.trust import Doubt
     from pertoken.settings import Settings
     from pertoken.store.database import Database
@@ -294,6 +295,7 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
     newest_us = max((row.recorded_at_us for row in rows), default=0)
     yield _accounts(full)
     yield _prices(len(rows), datetime.fromtimestamp(newest_us // US_PER_SECOND, UTC))
+    yield from _routed(settings, rows)
     yield _counts(doubts)
     yield _named(census.full(), {key.key_id: key.name for key in keys})
     live = sum(key.revoked_at_us is None for key in keys)
@@ -359,6 +361,24 @@ def _prices(count: int, newest: datetime) -> Finding:
         fix = "pip install --upgrade genai-prices && pertoken price import genai"
         return Finding("price book", ok=False, found=f"{found}: more than {PRICES_AGE_MAX.days} days ago", fix=fix)
     return Finding("price book", ok=True, found=found)
+
+
+def _routed(settings: "Settings", rows: Sequence["PriceRow"]) -> Iterator[Finding]:
+    """Say of each model name that the settings route whether what it stands for has a price: most have misspelt it."""
+    from pertoken.core.price_book import PriceBook  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.texts import meant  # noqa: PLC0415
+    from pertoken.wiring import sellers  # noqa: PLC0415
+
+    if not settings.models:
+        return  # to sort thousands of prices takes time
+    book = PriceBook(rows, sellers(settings))
+    for name, one in settings.models.items():
+        model = one.priced_as or one.model
+        if not book.providers_of(model, now_us(), [one.provider]):
+            near = meant(model, book.models_of(one.provider, now_us())).strip("; ")
+            found = f"{one.provider} has no price for {model!r}, so calls to it are refused"
+            fix = f"pertoken price add --provider {one.provider} --model {shlex.quote(model)} --input ... --output ..."
+            yield Finding(f"model {name}", ok=True, found=found, fix=f"{near} else: {fix}" if near else fix, note=True)
 
 
 def _clock(newest_us: int) -> Finding:

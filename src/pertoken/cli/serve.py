@@ -55,6 +55,7 @@ def serve(  # noqa: PLR0917 - click passes each option by name
         logging.getLogger(chatty).setLevel(logging.WARNING)
     warn_of_a_weak_admin_key(settings)
     tell_of_missing_keys(settings)
+    tell_of_misspelt_providers(settings)
     with store_errors():
         if workers == 1:
             server.run(settings, host, port)
@@ -113,6 +114,16 @@ def tell_of_missing_keys(settings: "Settings") -> None:
     for name, lacking in missing.items():
         level = logging.WARNING if len(missing) == len(settings.providers) else logging.INFO
         log.log(level, "no key for %s, so its models are refused; set %s", name, lacking)
+
+
+def tell_of_misspelt_providers(settings: "Settings") -> None:
+    """Say which providers are none that we know but named much like one: an endpoint of one's own may have any name."""
+    from pertoken.catalogs.providers import registry  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.texts import meant  # noqa: PLC0415
+
+    for name in settings.providers.keys() - registry().keys():
+        if near := meant(name, registry()):
+            log.warning("the provider %s is none that is known%s it is taken as an endpoint of your own", name, near)
 
 
 class OneLine(logging.Formatter):
