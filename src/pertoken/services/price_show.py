@@ -35,7 +35,8 @@ def show_prices(
     if not shown:
         names = [] if reasons else [name for seller in book.providers for name in book.models_of(seller, at_us)]
         why = "; ".join(reasons[:3]) or f"no price in force for {model!r}{meant(model, names)}"
-        raise NoPrices(f"{why}; see: pertoken price history {model}, or pertoken price add")
+        see = " else see" if why.endswith("?") else "; see"
+        raise NoPrices(f"{why}{see}: pertoken price history {model}, or pertoken price add")
     return [price_fields(row) for row in shown.values()]
 
 
