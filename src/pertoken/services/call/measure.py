@@ -3,7 +3,9 @@
 from pertoken.core import bounds
 from pertoken.core.trust import Disagreement, Measured
 from pertoken.core.usage import Reading
+from pertoken.ports import NotRead
 from pertoken.services.call.count import count
+from pertoken.services.call.reading import content_of
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest, Content
@@ -22,6 +24,19 @@ async def measure(request: Request, content: Content, world: World) -> Measured:
     return Measured(alone, min(counted, most), min(by_bytes, most))
 
 
+async def content_at_the_end(request: Request, world: World) -> Content | None:
+    """Return what the model read of a request that was answered, None where that cannot be read."""
+    heavy = request.heavy
+    try:
+        if heavy is None:
+            return request.format.read_content(request.body)
+        args = (request.format.name,)
+        content: Content = await world.readers.read(heavy.key_id, content_of.__name__, heavy.body, args)
+    except (BadRequest, NotRead):
+        return None
+    return content
+
+
 async def disagreement(request: Request, held_tokens: int, reading: Reading, world: World) -> Disagreement | None:
     """Return what a provider reported beyond the input that was held for, where the request shows all of its input.
 
@@ -31,9 +46,8 @@ async def disagreement(request: Request, held_tokens: int, reading: Reading, wor
     facts = request.facts
     if reported <= held_tokens or reading.contradiction or facts.has_media or facts.hidden_input is not None:
         return None
-    try:
-        content = request.format.read_content(request.body)
-    except BadRequest:
+    content = await content_at_the_end(request, world)
+    if content is None:
         return None
     measured = await measure(request, content, world)
     return Disagreement(request.provider.name, request.model, measured, reported)

@@ -14,13 +14,13 @@ from pertoken.ports import StoreUnavailable
 from pertoken.services.call.count import count
 from pertoken.services.call.divide import may_be_undivided, undivided
 from pertoken.services.call.hold import Holding
-from pertoken.services.call.measure import disagreement
+from pertoken.services.call.measure import content_at_the_end, disagreement
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.understand import Request
 from pertoken.services.pricing import Charge, Chosen, Cover, Served, charge_dearest, find_rates, to_conditions
 from pertoken.services.world import World
-from pertoken.wire.format import BadRequest
+from pertoken.wire.format import Content
 
 SOURCE = "gateway"
 
@@ -193,11 +193,21 @@ def _with_costs(said: tuple[Used, ...], reading: Reading) -> tuple[Used, ...]:
 
 async def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World) -> tuple[Used, ...]:
     """Count what the provider did not say, in a thread where that takes long."""
+    readings = _readings(relayed.reading) or _with_costs((Used({}),), relayed.reading)
+    needs_input = any("input_tokens" not in one.quantities for one in readings)
+    content = await content_at_the_end(request, world) if needs_input else None
     letters = len(relayed.text or "") + len(request.body)
-    return await count(world, request.family, letters, _count, request, holding, relayed, world)
+    return await count(world, request.family, letters, _count, request, holding, relayed, world, readings, content)
 
 
-def _count(request: Request, holding: Holding, relayed: Relayed, world: World) -> tuple[Used, ...]:
+def _count(  # noqa: PLR0917 - what is known of a call
+    request: Request,
+    holding: Holding,
+    relayed: Relayed,
+    world: World,
+    readings: tuple[Used, ...],
+    content: Content | None,
+) -> tuple[Used, ...]:
     """Count what the provider did not say: never free, and never more than it was allowed to make.
 
     A reported input side is kept, the rest is counted. Another tokenizer than the provider's can count more than the
@@ -209,10 +219,9 @@ def _count(request: Request, holding: Holding, relayed: Relayed, world: World) -
         output = max(output, most["output_tokens"])  # nobody can count a picture or a sound by its bytes
     elif not isinstance(relayed.failure, Outran):
         output = min(output, most["output_tokens"])
-    readings = _readings(relayed.reading) or _with_costs((Used({}),), relayed.reading)
     counted = {"output_tokens": output}
     if any("input_tokens" not in one.quantities for one in readings):
-        counted["input_tokens"] = min(_count_input(request, holding, world), most["input_tokens"])
+        counted["input_tokens"] = min(_count_input(request, content, holding, world), most["input_tokens"])
     return tuple(one._replace(quantities=_at_least(one.quantities, counted), parts=()) for one in readings)
 
 
@@ -228,10 +237,8 @@ def _at_least(reported: Mapping[str, int], counted: Mapping[str, int]) -> dict[s
     return quantities
 
 
-def _count_input(request: Request, holding: Holding, world: World) -> int:
-    try:
-        content = request.format.read_content(request.body)
-    except BadRequest:
+def _count_input(request: Request, content: Content | None, holding: Holding, world: World) -> int:
+    if content is None:
         return bounds.byte_bound(len(request.body), request.family, tools=request.facts.has_tools)
     tokens = world.tokenizers.count_content(request.family, content)
     exact = request.family._replace(frame_tokens=3, message_tokens=3) if request.family.exact else request.family
