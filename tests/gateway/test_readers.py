@@ -84,19 +84,41 @@ def test_it_says_what_is_wrong(body: bytes, said: str) -> None:
     run(story)
 
 
-def test_a_process_that_dies() -> None:
-    """Who waited is told so and may ask again; the next body is read by another process."""
+def test_a_process_that_died() -> None:
+    """A body that comes when the process is dead is read by another: who sent it does not notice."""
     body = chat({"role": "user", "content": "x" * MB})
 
     async def story(readers: ReadingProcess) -> None:
-        assert await readers.read("key_1", "facts_of", body, (CHAT, None, 250_000))
+        facts = await readers.read("key_1", "facts_of", body, (CHAT, None, 250_000))
         assert readers._process is not None
         first = readers._process.pid
         os.kill(first, signal.SIGKILL)
+        assert await readers.read("key_1", "facts_of", body, (CHAT, None, 250_000)) == facts
+        assert readers._process.pid != first
+
+    run(story)
+
+
+def test_a_body_that_kills_who_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It kills two processes, no more: then who sent it is told, and the next body is read by another process."""
+    body = chat({"role": "user", "content": "x" * MB})
+    killed: list[int] = []
+    start = ReadingProcess._start
+
+    def start_and_kill(readers: ReadingProcess) -> None:
+        start(readers)
+        assert readers._process is not None
+        if len(killed) < 2:
+            killed.append(readers._process.pid)
+            os.kill(readers._process.pid, signal.SIGKILL)
+
+    monkeypatch.setattr(ReadingProcess, "_start", start_and_kill)
+
+    async def story(readers: ReadingProcess) -> None:
         with pytest.raises(NotRead):
             await readers.read("key_1", "facts_of", body, (CHAT, None, 250_000))
+        assert len(killed) == 2
         assert await readers.read("key_1", "facts_of", body, (CHAT, None, 250_000))
-        assert readers._process.pid != first
 
     run(story)
 

@@ -22,6 +22,7 @@ from pertoken.core.money import format_amount
 from pertoken.core.rates import Rates
 from pertoken.services.call.hold import Bound, amount_of, first_bound
 from pertoken.services.call.understand import Request
+from pertoken.services.offers import Offers
 
 BOOK = shipped_book()
 DESK = Desk(BOOK)
@@ -467,3 +468,12 @@ def test_answers_in_json_may_be_asked_for(query: bytes) -> None:
 
     assert DESK.amount("google", PRO, body, (), query) == DESK.amount("google", PRO, body)
     assert DESK.refusal("google", PRO, body, (), query.replace(b"json", b"proto").replace(b"sse", b"media"))
+
+
+def test_a_name_without_end_is_compared_with_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model's name that is longer than any is refused before it is compared with all that are known."""
+    assert "256" not in DESK.refusal("openai", CHAT, chat("g" * 256)).message
+    monkeypatch.setattr(Offers, "find", None)
+    refusal = DESK.refusal("openai", CHAT, chat("g" * 257))
+    assert (refusal.code, refusal.param) == (Code.UNKNOWN_MODEL, "model")
+    assert "257 characters" in refusal.message

@@ -30,6 +30,10 @@ from pertoken.wire.structure import values_bound
 
 HEADER_BYTES_MAX = 64 * 1024
 HEADERS_MAX = 200
+TARGET_BYTES_MAX = 8 * 1024
+WAITING_MAX = 1_000  # requests of one connection that wait for the answers before theirs
+SMALL_BYTES = 64  # of a piece of a body: each costs as much to take as a large one
+SMALL_PIECES_MAX = 10_000  # of one body
 REQUEST_IDLE_S = 30  # a request whose bytes stop coming for this long is given up; so is a connection without any
 REQUEST_S = 300  # a request whose bytes trickle in for this long is given up as well
 LINGER_S = 10  # how long a client that was refused half way may go on sending
@@ -55,6 +59,7 @@ class CallProtocol(HttpToolsProtocol):
         self._hot: HotExchange | None = None  # the request being read, when it is the data plane's
         self._serving: HotExchange | None = None  # the one being answered; uvicorn's `cycle` is the last that was read
         self._header_bytes = 0
+        self._small_pieces = 0
         self._mid_request = False
         self._began_at = 0.0  # the request being read, in loop time
         self._message: Message | None = None  # what is being read, if it came whole and alone
@@ -109,6 +114,8 @@ class CallProtocol(HttpToolsProtocol):
             while data:
                 data = self._feed_once(data)
         except httptools.HttpParserError:
+            if self.transport.is_closing():
+                return
             log.warning("invalid http request received")
             self.send_400_response("Invalid HTTP request received.")
 
@@ -179,7 +186,7 @@ class CallProtocol(HttpToolsProtocol):
         """Begin to read a request."""
         super().on_message_begin()
         self._hot = None
-        self._header_bytes = 0
+        self._header_bytes = self._small_pieces = 0
         self._mid_request = True
         self._began_at = self.loop.time()
 
@@ -187,6 +194,8 @@ class CallProtocol(HttpToolsProtocol):
         """Collect the request target, within the limit on headers."""
         super().on_url(url)
         self._count_header(len(url))
+        if len(self.url) > TARGET_BYTES_MAX:
+            self._end(b"414 URI Too Long", "request target too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header, within limits."""
@@ -197,6 +206,8 @@ class CallProtocol(HttpToolsProtocol):
         """Take a data-plane POST; leave all else to uvicorn."""
         if self.transport.is_closing() or self._lingers or self.parser.should_upgrade():
             return
+        if len(self.pipeline) >= WAITING_MAX:
+            self._end(b"", "too many requests before the answers to the first")
         raw_path, _, query = self.url.partition(b"?")
         endpoint = None
         if self.parser.get_method() == b"POST" and routes.is_hot(raw_path):
@@ -221,11 +232,16 @@ class CallProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Collect a body within its limit."""
         exchange = self._hot
+        if exchange is not None and exchange.response_complete:
+            return
+        if len(body) < SMALL_BYTES:
+            self._small_pieces += 1
+            if self._small_pieces > SMALL_PIECES_MAX:
+                self._refuse_pieces(exchange)
+                return
         if exchange is None:
             if self.cycle is not None:
                 super().on_body(body)
-            return
-        if exchange.response_complete:
             return
         if exchange.size + len(body) > self.body_bytes_max:
             message = f"the request body is larger than {self.body_bytes_max} bytes, as limits.body_bytes_max allows"
@@ -366,13 +382,26 @@ class CallProtocol(HttpToolsProtocol):
     def _count_header(self, size: int) -> None:
         self._header_bytes += size
         too_many = self.headers is not None and len(self.headers) > HEADERS_MAX
-        if (self._header_bytes > HEADER_BYTES_MAX or too_many) and not self.transport.is_closing():
-            log.warning("request headers too large, connection closed")
-            self.transport.write(
-                b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
-            )
-            self.transport.close()
-            raise httptools.HttpParserCallbackError("request headers too large")
+        if self._header_bytes > HEADER_BYTES_MAX or too_many:
+            self._end(b"431 Request Header Fields Too Large", "request headers too large")
+
+    def _end(self, status: bytes, why: str) -> None:
+        """Close a connection at what nobody sends in good faith, with an answer where there is a `status`."""
+        if self.transport.is_closing():
+            return
+        log.warning("%s, connection closed", why)
+        if status:
+            self.transport.write(b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status)
+        self.transport.close()
+        raise httptools.HttpParserCallbackError(why)
+
+    def _refuse_pieces(self, exchange: HotExchange | None) -> None:
+        """Refuse a body in tiny pieces: taking 256 KB of them at once would hold up every other call."""
+        message = f"the request body has more than {SMALL_PIECES_MAX} pieces of less than {SMALL_BYTES} bytes"
+        if exchange is None or not exchange.turn:
+            self._end(b"", message)
+        else:
+            self._refuse(exchange, Refusal(Code.INVALID_REQUEST, f"{message}; send larger ones"))
 
     def _tell(self, refusal: Refusal) -> None:
         """Tell of a request that was refused before it was a call: it has no id, and took no time to speak of."""

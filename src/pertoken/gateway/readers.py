@@ -1,7 +1,7 @@
 """Reading heavy bodies apart: a process of its own, jobs in turn between keys, one at a time.
 
-The process starts with the first heavy body. One that dies or takes too long fails the job at hand, and the next job
-starts another.
+The process starts with the first heavy body. Where it dies, another one reads the job at hand, once: it may have died
+long before. One that dies again, or takes too long, fails that job, and the next job starts another process.
 """
 
 import asyncio
@@ -81,11 +81,11 @@ class ReadingProcess:
         try:
             while (job := self._turns.next()) is not None:
                 if not job.found.done():  # nobody waits for one that is
-                    await self._do(job)
+                    await self._do(job, once_more=True)
         finally:
             self._working = None
 
-    async def _do(self, job: _Job) -> None:
+    async def _do(self, job: _Job, *, once_more: bool) -> None:
         try:
             async with asyncio.timeout(READ_S):
                 is_read, found = await self._ask(job)
@@ -95,6 +95,9 @@ class ReadingProcess:
         except (OSError, EOFError, TimeoutError, pickle.UnpicklingError) as error:
             log.error("the process that reads large request bodies failed, another is started: %r", error)  # noqa: TRY400
             self._end()
+            if once_more and isinstance(error, (OSError, EOFError)) and not isinstance(error, TimeoutError):
+                await self._do(job, once_more=False)
+                return
             is_read, found = False, None
         if job.found.done():
             return

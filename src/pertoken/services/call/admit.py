@@ -69,7 +69,7 @@ async def _try(  # noqa: PLR0917 - what a call has
         caller, request = understood
         if not request.facts.bills:
             return await _admit_free(exchange, request, world)
-        claim = read_claim(caller.shown.headers, caller.key, exchange, endpoint.upstream_path)
+        claim = await read_claim(caller.shown.headers, caller.key, exchange, endpoint.upstream_path)
         if isinstance(claim, Refusal):
             return claim._replace(attribution=request.attribution)
         holding = await open_hold(request, hold_id, world, claim)

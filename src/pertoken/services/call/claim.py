@@ -4,6 +4,7 @@ The first call with a name under a key is made; while it runs, and for a day aft
 same request is answered with what it was answered, without a second call or charge. The answer is kept for that alone.
 """
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 
@@ -16,10 +17,11 @@ from pertoken.services.call.refuse import settled_headers
 HEADER = b"x-pertoken-idempotency-key"
 NAME_BYTES_MAX = 200
 BODY_BYTES_MAX = 4 * 1024 * 1024  # of an answer that is kept
+AT_ONCE_BYTES = 1024 * 1024  # of a request are hashed where the call is, those of a larger one in a thread
 _OF_THE_MOMENT = b"x-pertoken-budget-remaining"
 
 
-def read_claim(headers: Mapping[bytes, bytes], key: Key, exchange: Exchange, path: str) -> Claim | Refusal | None:
+async def read_claim(headers: Mapping[bytes, bytes], key: Key, exchange: Exchange, path: str) -> Claim | Refusal | None:
     """Return the name that the client gives to its call, None where it gives none."""
     given = headers.get(HEADER)
     if given is None:
@@ -28,8 +30,16 @@ def read_claim(headers: Mapping[bytes, bytes], key: Key, exchange: Exchange, pat
     if not name or len(given) > NAME_BYTES_MAX or not name.isprintable():
         message = f"{HEADER.decode()} must be 1 to {NAME_BYTES_MAX} printable bytes"
         return Refusal(Code.INVALID_REQUEST, message)
-    content = b"\0".join((path.encode(), exchange.query, exchange.body))
-    return Claim(key.key_id, name, hashlib.blake2b(content, digest_size=16).digest())
+    asked = (path.encode(), exchange.query, exchange.body)
+    if len(exchange.body) > AT_ONCE_BYTES:
+        return Claim(key.key_id, name, await asyncio.to_thread(_digest, *asked))
+    return Claim(key.key_id, name, _digest(*asked))
+
+
+def _digest(path: bytes, query: bytes, body: bytes) -> bytes:
+    content = hashlib.blake2b(b"\0".join((path, query, b"")), digest_size=16)
+    content.update(body)
+    return content.digest()
 
 
 def replay(exchange: Exchange, claim: Claim, known: Known) -> Refusal | None:

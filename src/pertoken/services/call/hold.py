@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 from pertoken.core import bounds, rating
-from pertoken.core.bounds import MediaItem
 from pertoken.core.budgets import Axis, Budget, Step
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ledger import Claim, Held, Hold, Known, Look, OpenHold, Refused, Remaining, Stale
@@ -15,7 +14,7 @@ from pertoken.core.units import OUTPUT_UNITS, TOKEN_UNITS
 from pertoken.core.usage import QUANTITY_MAX
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.measure import measure
-from pertoken.services.call.reading import content_of, read, sizes_of
+from pertoken.services.call.reading import Sizes, content_of, read, sizes_of
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest, Content
@@ -135,7 +134,7 @@ def first_bound(request: Request, trust: Trust) -> Bound | Refusal:
     quantities: dict[str, int] = {}
     if facts.has_media:
         try:
-            sizes = read(sizes_of, request, request.format.name, family, context, request.model)
+            sizes = _sizes(request)
         except BadRequest as error:
             return Refusal(Code.INVALID_REQUEST, error.message, error.param)
         quantities = dict(sizes.media)
@@ -257,11 +256,8 @@ async def _count(request: Request, bound: Bound, trust: Trust, world: World) -> 
     content = _content(request)
     if isinstance(content, Refusal) or request.facts.hidden_input is not None:
         return bound._replace(counted=True)
-    family = request.family
     text_max = trust.bound(await measure(request, content, world)) + request.facts.input_more
-    context = request.limits.context_tokens or bounds.CONTEXT_TOKENS_DEFAULT
-    media = bounds.media_bound(_media(content), family, context, request.model)
-    linked = media.get("input_tokens", 0)
+    linked = _sizes(request).media.get("input_tokens", 0) if content.media else 0
     quantities = {**bound.quantities, "input_tokens": min(bound.quantities["input_tokens"], text_max + linked)}
     return bound._replace(quantities=quantities, counted=True)
 
@@ -324,8 +320,10 @@ def _content(request: Request) -> Content | Refusal:
         return Refusal(Code.INVALID_REQUEST, error.message, error.param)
 
 
-def _media(content: Content) -> tuple[MediaItem, ...]:
-    return tuple(MediaItem(*item) for item in content.media)
+def _sizes(request: Request) -> Sizes:
+    """Return what a bound needs of a body with media. Raises BadRequest."""
+    context = request.limits.context_tokens or bounds.CONTEXT_TOKENS_DEFAULT
+    return read(sizes_of, request, request.format.name, request.family, context, request.model)
 
 
 def _amount(budget: Budget, amount: int) -> str:

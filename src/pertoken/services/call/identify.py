@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
@@ -16,6 +17,7 @@ from pertoken.ports import HeaderList, StoreUnavailable
 from pertoken.services.world import World
 from pertoken.wire.format import RequestFacts
 
+PAIRS_MAX = 200  # of the header with tags that are looked at: a call has a tenth of them
 VALUE_CHARACTERS_MAX = 256  # of one attribution value; longer ones are cut
 WARNINGS_MAX = 5  # in one answer
 _HELICONE_PROPERTY = b"helicone-property-"
@@ -148,7 +150,7 @@ def _read(fields: HeaderList, query: bytes) -> Shown:
         _first(headers, _USER),
         _first(headers, _CONVERSATION),
         tuple(_tags(headers).items()),
-        tuple(_warnings(headers)),
+        tuple(islice(_warnings(headers), WARNINGS_MAX)),
     )
 
 
@@ -167,7 +169,10 @@ def _secret(headers: Mapping[bytes, bytes], query: bytes) -> bytes | None:
 
 def names_key(pair: str) -> bool:
     """Tell whether a pair of a query string carries the client's key, however its name is spelt."""
-    return unquote_plus(pair.partition("=")[0]).strip().lower() == "key"
+    name = pair.partition("=")[0]
+    if "%" in name or "+" in name:
+        name = unquote_plus(name)
+    return name.strip().lower() == "key"
 
 
 def _hint(secret: bytes) -> str:
@@ -188,7 +193,7 @@ def _first(headers: Mapping[bytes, bytes], names: tuple[bytes, ...]) -> str | No
 
 def _tags(headers: Mapping[bytes, bytes]) -> dict[str, str]:
     tags: dict[str, str] = {}
-    for pair in headers.get(_TAGS, b"").decode("utf-8", "replace").split(","):
+    for pair in _pairs(headers.get(_TAGS, b"").decode("utf-8", "replace")):
         name, separator, value = pair.partition("=")
         if separator and (cleaned := _clean(name)):
             tags[cleaned] = _clean(value) or ""
@@ -196,6 +201,10 @@ def _tags(headers: Mapping[bytes, bytes]) -> dict[str, str]:
         if header.startswith(_HELICONE_PROPERTY):
             tags[header[len(_HELICONE_PROPERTY) :].decode("latin-1")] = _clean(text.decode("utf-8", "replace")) or ""
     return tags
+
+
+def _pairs(text: str) -> list[str]:
+    return text.split(",", PAIRS_MAX)[:PAIRS_MAX]
 
 
 def _warnings(headers: Mapping[bytes, bytes]) -> Iterator[str]:
@@ -229,7 +238,9 @@ def _why_not_as_sent(value: bytes, *, whole: bool) -> str | None:
 
 def _tag_warnings(text: str) -> Iterator[str]:
     seen: set[str] = set()
-    for pair in text.split(",") if text.strip() else ():
+    if text.count(",") >= PAIRS_MAX:
+        yield f"x-pertoken-tags has more than {PAIRS_MAX} tags; the others are not read"
+    for pair in _pairs(text) if text.strip() else ():
         name, separator, value = pair.partition("=")
         cleaned = _clean(name)
         if not separator or cleaned is None:

@@ -1,6 +1,7 @@
 """What a request comes to by our own measures, and what its provider says against them."""
 
 from pertoken.core import bounds
+from pertoken.core.bounds import Family
 from pertoken.core.trust import Disagreement, Measured
 from pertoken.core.usage import Reading
 from pertoken.ports import NotRead
@@ -15,13 +16,18 @@ async def measure(request: Request, content: Content, world: World) -> Measured:
     """Count the texts of a request, and bound them by their bytes. Neither is more than the bound of the whole body."""
     family, tools = request.family, request.facts.has_tools
     most = bounds.byte_bound(len(request.body), family, tools=tools)
-    tokens = await count(world, family, len(request.body), world.tokenizers.count_content, family, content)
+    tokens, text_bytes = await count(world, family, len(request.body), _count, family, content, world)
     messages, names = content.messages, content.names
     counted = bounds.counted_bound(tokens, family, messages=messages, names=names, tools=tools)
     alone = bounds.counted_bound(tokens, family._replace(frame_tokens=0), messages=0, names=0, tools=False)
-    text_bytes = sum(len(text.encode()) for text in content.texts) + sum(map(len, content.tools_json))
     by_bytes = bounds.byte_bound(text_bytes, family, tools=tools) + family.message_tokens * messages + names
     return Measured(alone, min(counted, most), min(by_bytes, most))
+
+
+def _count(family: Family, content: Content, world: World) -> tuple[int, int]:
+    """Return tokens and bytes of what is to be read."""
+    text_bytes = sum(len(text.encode()) for text in content.texts) + sum(map(len, content.tools_json))
+    return world.tokenizers.count_content(family, content), text_bytes
 
 
 async def content_at_the_end(request: Request, world: World) -> Content | None:

@@ -74,13 +74,17 @@ def choices_of(  # noqa: PLR0917 - what choices depend on
 
 
 def content_of(body: bytes, format_name: str) -> Content:
-    """Return everything the model will read. Raises BadRequest."""
-    return formats.SERVED[format_name].read_content(body)
+    """Return the texts that the model will read, and one of its media if there are any. Raises BadRequest.
+
+    `sizes_of` has what a bound needs of the media: a hundred thousand need not come through.
+    """
+    content = formats.SERVED[format_name].read_content(body)
+    return content._replace(media=content.media[:1])
 
 
 def sizes_of(body: bytes, format_name: str, family: Family, context_tokens: int, model: str) -> Sizes:
     """Return what a bound needs of a body with media. Raises BadRequest."""
-    content = content_of(body, format_name)
+    content = formats.SERVED[format_name].read_content(body)
     text_bytes = sum(len(text.encode()) for text in content.texts) + sum(map(len, content.tools_json))
     items = tuple(MediaItem(*item) for item in content.media)
     return Sizes(text_bytes, content.messages, bounds.media_bound(items, family, context_tokens, model))

@@ -6,6 +6,7 @@ from pertoken.core.bounds import Family, Limits
 from pertoken.core.budgets import Attribution
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.rates import Rates
+from pertoken.core.texts import NAME_CHARACTERS_MAX
 from pertoken.ports import Exchange, Provider
 from pertoken.services.call.belong import belong
 from pertoken.services.call.choose import choose
@@ -82,6 +83,9 @@ def understand(  # noqa: PLR0917 - what a call has
         facts = read(facts_of, exchange, endpoint.format.name, endpoint.model, values_max)
     except BadRequest as error:
         return Refusal(Code.INVALID_REQUEST, error.message, error.param)
+    if len(facts.model) > NAME_CHARACTERS_MAX:  # comparing it with every name that is known takes long
+        message = f"no model has a name of {len(facts.model)} characters; at most {NAME_CHARACTERS_MAX} are looked for"
+        return Refusal(Code.UNKNOWN_MODEL, message, "model")
     if endpoint.stream is not None:
         facts = facts._replace(stream=endpoint.stream)
     asked_model = facts.model

@@ -1,0 +1,88 @@
+"""What costs as much to take as a large piece is counted: tiny pieces of bodies, waiting requests, long targets."""
+
+import asyncio
+import contextlib
+
+import pytest
+from tests.gateway.conftest import SECRET, Client, told
+
+from pertoken.gateway import protocol
+from pertoken.gateway.exchange import HotExchange
+from pertoken.gateway.protocol import SMALL_PIECES_MAX, TARGET_BYTES_MAX, WAITING_MAX
+from pertoken.services.world import World
+from pertoken.settings import LimitSettings
+from pertoken.wire.routes import Endpoint
+
+WIDE = LimitSettings(client_idle_ms=60_000)
+CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer %b\r\n"
+CHUNKED = b"transfer-encoding: chunked\r\n\r\n"
+TINY = b"1\r\nx\r\n"
+LAST = b"GET /health/live HTTP/1.1\r\nconnection: close\r\n\r\n"
+OTHER_PATH = b"POST /nothing HTTP/1.1\r\nhost: x\r\n"
+
+
+async def says_its_size(exchange: HotExchange, _endpoint: Endpoint, _world: World) -> None:
+    """Answer with the size of the body."""
+    await asyncio.sleep(0)
+    exchange.answer(200, [], b"%d" % len(exchange.body))
+
+
+def all_that_comes(data: bytes, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """Return what a client gets for these bytes, and a last request behind them, until the connection is closed."""
+    monkeypatch.setattr(protocol, "serve", says_its_size)
+
+    async def story(client: Client) -> bytes:
+        client.writer.write(data + LAST)
+        answers = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := await client.reader.read(1_000_000):
+                answers += piece
+        return answers
+
+    return told(story, WIDE)
+
+
+def test_tiny_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body may have many tiny pieces, and no more: then it is refused unread."""
+    most = CHAT % SECRET + CHUNKED + TINY * SMALL_PIECES_MAX + b"0\r\n\r\n"
+    assert b"\r\n\r\n%dHTTP/1.1 200" % SMALL_PIECES_MAX in all_that_comes(most, monkeypatch)
+    more = CHAT % SECRET + CHUNKED + TINY * (SMALL_PIECES_MAX + 1) + b"0\r\n\r\n"
+    answer = all_that_comes(more, monkeypatch)
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"pieces" in answer
+
+
+def test_pieces_of_usual_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pieces that are not tiny are not counted, and each body is counted alone."""
+    piece = b"40\r\n" + b"x" * 64 + b"\r\n"
+    usual = CHAT % SECRET + CHUNKED + piece * (SMALL_PIECES_MAX + 1) + b"0\r\n\r\n"
+    half = CHAT % SECRET + CHUNKED + TINY * (SMALL_PIECES_MAX // 2 + 1) + b"0\r\n\r\n"
+    assert all_that_comes(usual, monkeypatch).startswith(b"HTTP/1.1 200")
+    assert all_that_comes(half + half, monkeypatch).count(b"HTTP/1.1 200") == 3
+
+
+@pytest.mark.parametrize("first", [OTHER_PATH, CHAT % SECRET + b"content-length: 1\r\n\r\nx" + CHAT % SECRET])
+def test_tiny_pieces_elsewhere(first: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another path, and behind a request that is not answered yet, the connection is closed."""
+    answer = all_that_comes(first + CHUNKED + TINY * (SMALL_PIECES_MAX + 1) + b"0\r\n\r\n", monkeypatch)
+    assert b"HTTP/1.1 400" not in answer
+
+
+@pytest.mark.parametrize("request_", [b"GET / HTTP/1.1\r\n\r\n", CHAT % SECRET + b"content-length: 1\r\n\r\nx"])
+def test_requests_that_wait(request_: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many requests may be sent before the first is answered; at one more, the connection is closed."""
+    assert all_that_comes(request_ * WAITING_MAX, monkeypatch).count(b"HTTP/1.1 ") == WAITING_MAX + 1
+    assert all_that_comes(request_ * 2 * WAITING_MAX, monkeypatch).count(b"HTTP/1.1 ") < WAITING_MAX
+
+
+@pytest.mark.parametrize("path", [b"/v1/chat/completions", b"/nothing"])
+def test_a_long_target(path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path with its query may be long, and no longer: then the answer is 414."""
+
+    def asked(length: int) -> bytes:
+        target = path + b"?" + b"&" * (length - len(path) - 1)
+        more = b" HTTP/1.1\r\nauthorization: Bearer %b\r\ncontent-length: 1\r\n\r\nx" % SECRET
+        return all_that_comes(b"POST " + target + more, monkeypatch)
+
+    assert not asked(TARGET_BYTES_MAX).startswith(b"HTTP/1.1 414")
+    assert asked(TARGET_BYTES_MAX + 1).startswith(b"HTTP/1.1 414")
