@@ -2,12 +2,13 @@
 
 import logging
 from functools import lru_cache
+from urllib.parse import unquote_to_bytes
 
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ledger import Void
 from pertoken.ports import Answer, AnswerHeaders, Exchange, HeaderList, NotRead, ProviderFailed, StoreUnavailable
 from pertoken.services.call.hold import Holding
-from pertoken.services.call.identify import names_key
+from pertoken.services.call.identify import names_key, secret_of
 from pertoken.services.call.reading import rewritten
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
@@ -39,8 +40,10 @@ async def forward(
     """Return the provider's answer, its head read, or why there is none."""
     try:
         body = request.body if change == NOTHING else await _rewrite(request, change, world)
-        headers = request_headers(exchange.headers)
-        return await request.provider.send(_path(exchange, request), headers, body, request.model)
+        secret = secret_of(exchange.headers, exchange.query)
+        assert secret, "who calls is known"
+        headers = request_headers(exchange.headers, secret)
+        return await request.provider.send(_path(exchange, request, secret), headers, body, request.model)
     except ProviderFailed as failure:
         log.warning("%s: %s: %s", call_id, request.provider.name, failure)
         return failure
@@ -105,10 +108,12 @@ async def let_go(request: Request, holding: Holding, world: World) -> None:
 
 
 @lru_cache(maxsize=512)  # a client's calls come with the same head again and again; each may have 64 KB
-def request_headers(headers: HeaderList) -> HeaderList:
-    """Return the client's headers that go on to the provider."""
+def request_headers(headers: HeaderList, secret: bytes) -> HeaderList:
+    """Return the client's headers that go on to the provider: none that has its secret in it, whatever its name."""
     return tuple(
-        field for field in headers if field[0] not in _KEPT_BACK and not field[0].startswith(_KEPT_BACK_PREFIXES)
+        field
+        for field in headers
+        if field[0] not in _KEPT_BACK and not field[0].startswith(_KEPT_BACK_PREFIXES) and secret not in field[1]
     )
 
 
@@ -123,11 +128,12 @@ def _goes_back(name: bytes) -> bool:
     return name not in _KEPT_BACK_ANSWERED and not name.startswith(_KEPT_BACK_PREFIXES)
 
 
-def _path(exchange: Exchange, request: Request) -> str:
+def _path(exchange: Exchange, request: Request, secret: bytes) -> str:
     path = request.endpoint.upstream_path
     if request.endpoint.model is not None and request.model != request.endpoint.model:
         path = path.replace(f"/{request.endpoint.model}:", f"/{request.model}:", 1)
     if not exchange.query:
         return path
-    pairs = [pair for pair in exchange.query.decode("latin-1").split("&") if pair and not names_key(pair)]
+    given = exchange.query.decode("latin-1").split("&")
+    pairs = [pair for pair in given if pair and not names_key(pair) and secret not in unquote_to_bytes(pair)]
     return f"{path}?{'&'.join(pairs)}" if pairs else path

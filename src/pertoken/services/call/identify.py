@@ -136,6 +136,11 @@ def warn(caller: Caller, attribution: Attribution) -> tuple[str, ...]:
     return tuple(found[:WARNINGS_MAX])
 
 
+def secret_of(fields: HeaderList, query: bytes) -> bytes | None:
+    """Return the secret that a client shows."""
+    return _read(fields, query).secret
+
+
 # A client's calls come with the same head again and again: reading it once saves 6 us a call. Each may have 64 KB.
 @lru_cache(maxsize=512)
 def _read(fields: HeaderList, query: bytes) -> Shown:

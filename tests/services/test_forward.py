@@ -1,0 +1,36 @@
+"""What goes on to a provider: never the secret by which a client is known, wherever it put it."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pertoken.services.call.forward import _path, request_headers
+
+SECRET = b"sk-pt-a-secret"
+SHOWN = (b"authorization", b"Bearer " + SECRET)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"authorization", b"Bearer " + SECRET),
+        (b"x-auth-token", SECRET),
+        (b"referer", b"http://x/?key=" + SECRET + b"&a=1"),
+        (b"x-forwarded-authorization", b"Bearer " + SECRET),
+    ],
+)
+def test_no_header_has_the_secret(name: bytes, value: bytes) -> None:
+    """A header with the secret in it is kept back, whatever it is called; the others go on."""
+    other = (b"openai-beta", b"x")
+    assert request_headers((SHOWN, (name, value), other), SECRET) == (other,)
+
+
+@pytest.mark.parametrize(
+    "pair", ["access_token=sk-pt-a-secret", "x=1;key=sk-pt-a-secret", "q=%73k%2Dpt-a-secret", "k%2565y=sk-pt-a-secret"]
+)
+def test_no_parameter_has_the_secret(pair: str) -> None:
+    """A parameter with the secret in it is kept back, whatever it is called and however it is spelt."""
+    exchange: Any = SimpleNamespace(query=f"alt=sse&{pair}&b=2".encode())
+    request: Any = SimpleNamespace(endpoint=SimpleNamespace(upstream_path="/p", model=None), model="m")
+    assert _path(exchange, request, SECRET) == "/p?alt=sse&b=2"
