@@ -103,7 +103,9 @@ def test_a_bad_event_is_refused(api: Api, change: dict[str, Any]) -> None:
         (b'"\xff"', 400, "invalid_json"),
         (b'{"id": "\\ud800"}', 400, "invalid_json"),
         (b"[" * 100_000, 400, "invalid_json"),
-        (b'{"a":' * 100_000, 400, "invalid_json"),
+        (b'{"a":' * 9_000, 400, "invalid_json"),
+        (b'[{"a":' + b"[" * 9_000 + b"]" * 9_000 + b"}]", 400, "invalid_json"),
+        (b'{"a":' * 100_000, 413, "too_large"),
         (b"1" * 5_000, 422, "invalid_field"),
         (b"1e999", 422, "invalid_field"),
         (b"null", 422, "invalid_field"),
@@ -325,3 +327,25 @@ def test_an_answer_is_forgotten_after_a_day(api: Api) -> None:
     api("POST", "/api/v1/events", event(), idempotency_key=later)
 
     assert api("POST", "/api/v1/events", event(), idempotency_key=name).json == {**TALLY, "accepted": 1}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"[" + b"{}," * 250_001 + b"{", b" [" + b"0," * 500_001, b'{"usage":{' + b'"a":1,' * 10_001, b"[" * 500_001],
+    ids=["objects", "numbers", "fields of one event", "lists in lists"],
+)
+def test_too_much_structure_is_not_parsed(api: Api, body: bytes) -> None:
+    """A body with more values than events have is refused before it is found to be no json: parsing takes long."""
+    reply = api("POST", "/api/v1/events", body)
+    assert (reply.status, reply.json["code"]) == (413, "too_large")
+    assert "values" in reply.json["message"]
+
+
+def test_each_event_is_read_alone(api: Api) -> None:
+    """Commas in texts are no structure; an event that cannot be read, or has too much, is named by its place."""
+    good, other = (json.dumps(event(conversation="," * 900, note="," * 20_000)).encode() for _ in range(2))
+    bad = [b'{"id":"\xff"}', b'{"a":[' + b"0," * 10_001 + b"0]}"]
+    reply = api("POST", "/api/v1/events", b"[" + b",".join([good, *bad, other]) + b"]")
+
+    assert (reply.status, reply.json["accepted"]) == (200, 2)
+    assert [(one["line"], one["code"]) for one in reply.json["rejected"]] == [(n, "invalid_event") for n in (2, 3)]

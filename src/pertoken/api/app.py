@@ -158,7 +158,10 @@ class _Resource:
             plane.hasher,
             plane.ledger.prices,
         )
-        named = None if idempotency_key is None else _Named(idempotency_key, _hash(request, raw or b""))
+        named = None
+        if idempotency_key is not None:
+            request_hash = await plane.in_thread(functools.partial(_hash, request, raw or b""))
+            named = _Named(idempotency_key, request_hash)
         if route.takes_events:
             return await _take(route, asked, named, plane)
         transaction = _read if method == "GET" else _write

@@ -8,6 +8,7 @@ import msgspec
 
 from pertoken.api.fields import PLAIN, GivenInstant, Instant, PageQuery, Time, read_cursor, read_time, write_cursor
 from pertoken.api.problem import Problem, Refused
+from pertoken.api.reading import decode_event
 from pertoken.api.route import Asked, Route, Taking
 from pertoken.core.access import NOTHING, Action, View, may
 from pertoken.core.ledger import Event, Result
@@ -252,9 +253,7 @@ def _read(
     defaults = {} if view.team is None else {"team": view.team, "source": own_source}
     for line, fields in lines:
         try:
-            if not isinstance(fields, dict):
-                raise NotAnEvent("not an object")
-            record = ingest.read_event(line, cast("dict[str, Any]", fields), defaults)
+            record = ingest.read_event(line, _object(fields), defaults)
         except NotAnEvent as error:
             yield ingest.Problem(line, "invalid_event", str(error))
             continue
@@ -268,6 +267,17 @@ def _read(
             yield ingest.Problem(line, Problem.FORBIDDEN, f"the key {of.key!r} is not one of the team's")
         else:
             yield record
+
+
+def _object(given: object) -> dict[str, Any]:
+    """Return an event as the fields it has. Raises NotAnEvent."""
+    try:
+        fields = decode_event(given) if isinstance(given, msgspec.Raw) else given
+    except ValueError as error:
+        raise NotAnEvent(str(error)) from error
+    if not isinstance(fields, dict):
+        raise NotAnEvent("not an object")
+    return cast("dict[str, Any]", fields)
 
 
 def _answer(event: Event, *, costs: bool) -> EventAnswer:

@@ -9,11 +9,14 @@ from starlette.requests import Request
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Route
 from pertoken.core.texts import UNSAFE, nearest
+from pertoken.wire.structure import count_values, values_bound
 
 NAME_MAX = 1_000
 PARAMETER_MAX = 2 * NAME_MAX  # characters of a query parameter, or of the name in a path
 IDEMPOTENCY_KEY_MAX = 200
 IDEMPOTENCY_KEY = "^[!-~]([ -~]*[!-~])?$(?!\\n)"
+EVENT_VALUES_MAX = 10_000  # fields, entries, objects and lists of one event
+EVENTS_VALUES_MAX = 500_000  # of all events of one request
 _AT = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
 
 
@@ -73,11 +76,34 @@ async def read_body(request: Request, route: Route) -> bytes | None:
     return bytes(body)
 
 
+def _decode_events(raw: bytes) -> Any:
+    """Return one event, or a list of events that are read one by one: all at once would hold up every call."""
+    is_list = raw.lstrip()[:1] == b"["
+    most = EVENTS_VALUES_MAX if is_list else EVENT_VALUES_MAX
+    if values_bound(raw, most) > most and count_values(raw, most) > most:
+        what = "events have" if is_list else "event has"
+        raise Refused(Problem.TOO_LARGE, f"the {what} more than {most:,} values (fields, entries, objects and lists)")
+    return msgspec.json.decode(raw, type=list[msgspec.Raw] if is_list else Any)
+
+
+def decode_event(raw: msgspec.Raw) -> Any:
+    """Return one of a list of events. Raises ValueError where it cannot be read."""
+    body = bytes(raw)
+    if values_bound(body, EVENT_VALUES_MAX) > EVENT_VALUES_MAX < count_values(body, EVENT_VALUES_MAX):
+        raise ValueError(f"it has more than {EVENT_VALUES_MAX:,} values")
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"it cannot be read: {error}") from error
+
+
 def decode_body(raw: bytes, route: Route) -> Any:
     """Return a body as the route's struct; events as they are, for each is judged by itself. Raises Refused."""
     try:
-        if b"." not in raw or route.takes_events:
-            return msgspec.json.decode(raw, type=Any if route.takes_events else route.body)
+        if route.takes_events:
+            return _decode_events(raw)
+        if b"." not in raw:
+            return msgspec.json.decode(raw, type=route.body)
         return msgspec.convert(_whole_numbers(msgspec.json.decode(raw)), route.body)
     except msgspec.ValidationError as error:
         message, param = _said(error, route.body)
