@@ -477,3 +477,11 @@ def test_a_name_without_end_is_compared_with_nothing(monkeypatch: pytest.MonkeyP
     refusal = DESK.refusal("openai", CHAT, chat("g" * 257))
     assert (refusal.code, refusal.param) == (Code.UNKNOWN_MODEL, "model")
     assert "257 characters" in refusal.message
+
+
+def test_a_fallback_with_a_name_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So is the name of a model that may take over."""
+    compared: list[list[str]] = []
+    monkeypatch.setattr(Offers, "or_any_of", lambda _, offer, models, *__: compared.append(models) or offer)
+    assert DESK.refusal("openrouter", CHAT, chat(MINI, models=["g" * 257])).param == "models"
+    assert compared == []

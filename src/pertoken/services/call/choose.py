@@ -11,6 +11,7 @@ from pertoken.core.periods import FOREVER_US
 from pertoken.core.prices import Match, PriceRow, Source
 from pertoken.core.rates import Rates, Tier
 from pertoken.core.rating import REQUESTS
+from pertoken.core.texts import NAME_CHARACTERS_MAX
 from pertoken.core.units import TOKEN_UNITS
 from pertoken.ports import Exchange
 from pertoken.services.call.reading import choices_of, read
@@ -91,6 +92,8 @@ def _widen(endpoint: Endpoint, facts: RequestFacts, found: Choices, world: World
     if isinstance(offer, Refusal):
         return offer
     others = [model for model in found.models if model != offer.model]
+    if any(len(model) > NAME_CHARACTERS_MAX for model in others):  # comparing names takes long
+        return Refusal(Code.UNKNOWN_MODEL, f"a model's name has at most {NAME_CHARACTERS_MAX} characters", "models")
     wider = world.offers.or_any_of(offer, others, now_us, asked)
     if isinstance(wider, Refusal):
         return wider
