@@ -218,7 +218,7 @@ def stack_of_its_own(folder: Path, simulator: Process, **more: str) -> Iterator[
         stack.key_id, stack.secret = stack.new_key("its own")
         yield stack
     finally:
-        gateway.stop()
+        stack.gateway.stop()  # a test may have started another
         stack.database.close()
 
 
