@@ -287,6 +287,27 @@ def test_a_name_tells_nothing_of_other_teams(api: Api, mine: Team, other: Team) 
             find_key(administration, name)
 
 
+def test_a_limit_on_a_team_is_not_the_teams_to_change(api: Api, mine: Team) -> None:
+    """What an admin has set for a team its owner cannot change or remove; what the owner has set, both may change."""
+    above, own = fresh("budget"), fresh("budget")
+    api("PUT", f"/api/v1/budgets/{above}", {"limit": "5", "scope": {"team": mine.name}})
+
+    for refused in (
+        mine.owner("PUT", f"/api/v1/budgets/{above}", {"limit": "500"}),
+        mine.owner("PUT", f"/api/v1/budgets/{above}", {"limit": "5", "mode": "soft"}),
+        mine.owner("DELETE", f"/api/v1/budgets/{above}"),
+    ):
+        assert (refused.status, refused.json["code"]) == (403, "forbidden")
+        assert "only an admin may change it" in refused.json["message"]
+    assert api("GET", f"/api/v1/budgets/{above}").json["limit"] == "5"
+    assert mine.owner("PUT", f"/api/v1/budgets/{own}", {"limit": "3"}).status == 200
+    assert mine.owner("PUT", f"/api/v1/budgets/{own}", {"limit": "4"}).json["limit"] == "4"
+    assert api("PUT", f"/api/v1/budgets/{own}", {"limit": "2", "scope": {"team": mine.name}}).json["limit"] == "2"
+    assert mine.owner("DELETE", f"/api/v1/budgets/{own}").status == 403
+    api("DELETE", f"/api/v1/budgets/{own}")
+    api("DELETE", f"/api/v1/budgets/{above}")
+
+
 def test_budgets_of_one_name_are_each_a_teams_own(api: Api, mine: Team, other: Team) -> None:
     """Two teams and the operator set, change and remove budgets of one name, and none touches another's."""
     name = fresh("monthly")

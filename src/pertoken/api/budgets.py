@@ -116,10 +116,14 @@ def put_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
         raise Refused(Problem.FORBIDDEN, message, "scope.team")
     wish = Wish(
         asked.name, str(body.limit), body.axis, body.window, scope, body.each, body.mode, body.timezone, body.currency,
-        ",".join(body.before_refusal) or "refuse", body.warn_percent,
+        ",".join(body.before_refusal) or "refuse", body.warn_percent, asked.view.team,
     )  # fmt: skip
+    seen = opened.archive.budgets()
+    for one in seen:
+        if (one.name, one.team) == (wish.name, scope.get("team")):
+            _check_may_change(one, asked)
     try:
-        budget = set_budget(opened.administration, asked.clock, wish, opened.archive.budgets())
+        budget = set_budget(opened.administration, asked.clock, wish, seen)
     except BadBudget as error:
         raise Refused(Problem.INVALID_FIELD, str(error)) from error
     return _answer(opened, budget, asked.now_us)
@@ -128,8 +132,16 @@ def put_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
 def remove_budget(opened: Opened, asked: Asked) -> RemovedBudget:
     """Take a budget out of force."""
     budget = _find(opened, asked.name)
+    _check_may_change(budget, asked)
     opened.administration.remove_budget(budget.budget_id, asked.now_us)
     return RemovedBudget(budget.name, removed=True)
+
+
+def _check_may_change(budget: Budget, asked: Asked) -> None:
+    """Raise Refused where a team's owner would change what an admin has set: a limit on the team is not the team's."""
+    if asked.view.team is not None and budget.set_by != asked.view.team:
+        message = f"an admin has set the budget {budget.name!r}, and only an admin may change it; add one beside it"
+        raise Refused(Problem.FORBIDDEN, message, "name")
 
 
 def _scope(opened: Opened, body: BudgetBody) -> dict[str, str]:

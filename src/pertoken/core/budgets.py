@@ -80,6 +80,7 @@ class Budget(NamedTuple):
     currency: str = "USD"
     steps: tuple[Step, ...] = STEPS  # before a refusal, in this order
     warn_percent: int | None = None  # from which share of the limit on each answer says so
+    set_by: str | None = None  # the team whose owner set it, who alone may change it; None: an admin did
 
     @property
     def team(self) -> str | None:

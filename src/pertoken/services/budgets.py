@@ -51,6 +51,7 @@ class Wish(NamedTuple):
     currency: str = "USD"
     steps: str = ",".join(STEPS)
     warn_percent: int | None = None
+    set_by: str | None = None  # the team whose owner sets it
 
 
 def changed(old: Budget | None, name: str, named: Mapping[str, Any]) -> Wish:
@@ -96,6 +97,8 @@ def set_budget(
     A name is one among the budgets of a team, those whose scope names it: what others of that name are for does not
     matter, and of `seen`, where it is given, one is changed, never another.
 
+    Of which team's owner, or an admin, it then is, `wish` says; who may change it, the caller has looked at.
+
     When anything else differs (scope, axis, window, ...) the old budget is taken out of force and a new one, filled
     from the events of its current window, takes its place.
     """
@@ -105,7 +108,11 @@ def set_budget(
     old = next((one for one in budgets if (one.name, one.team) == (wish.name, budget.team)), None)
     if old is not None:
         changed = old._replace(
-            limit=budget.limit, mode=budget.mode, steps=budget.steps, warn_percent=budget.warn_percent
+            limit=budget.limit,
+            mode=budget.mode,
+            steps=budget.steps,
+            warn_percent=budget.warn_percent,
+            set_by=budget.set_by,
         )
         if changed == budget._replace(budget_id=old.budget_id):
             administration.change_budget(changed)
@@ -138,7 +145,7 @@ def to_budget(wish: Wish, budget_id: str) -> Budget:
         raise BadBudget(f"not a share of the limit, in percent: {wish.warn_percent}")
     return Budget(
         budget_id, wish.name, axis, limit, window, wish.zone, tuple(sorted(wish.scope.items())), wish.each, mode,
-        wish.currency, _steps(wish.steps), wish.warn_percent,
+        wish.currency, _steps(wish.steps), wish.warn_percent, wish.set_by,
     )  # fmt: skip
 
 

@@ -175,6 +175,7 @@ def _budget(row: Row) -> Budget:
         row.currency,
         tuple(Step(step) for step in row.steps.split(",") if step),
         row.warn_percent,
+        row.set_by,
     )
 
 
@@ -183,4 +184,4 @@ def _limit(budget: Budget) -> dict[str, int]:
 
 
 def _policy(budget: Budget) -> dict[str, Any]:
-    return {"steps": ",".join(budget.steps), "warn_percent": budget.warn_percent}
+    return {"steps": ",".join(budget.steps), "warn_percent": budget.warn_percent, "set_by": budget.set_by}

@@ -96,6 +96,7 @@ budgets = sa.Table(
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("steps", sa.Text, nullable=False),  # between commas
     sa.Column("warn_percent", sa.Integer),
+    sa.Column("set_by", sa.Text),  # a team; null: an admin
     sa.Column("created_at_us", Instant, nullable=False),
     sa.Column("removed_at_us", Instant),
     fits("limit_amount"),
