@@ -16,6 +16,7 @@ _REFERENCE = "#/components/schemas/{name}"
 _ALWAYS = (
     Problem.INVALID_PARAMETER, Problem.UNKNOWN_KEY, Problem.FORBIDDEN, Problem.BUSY, Problem.STORE_UNAVAILABLE,
 )  # fmt: skip
+_OF_THE_EDGE = {"414": {"description": "Path and query have more than 8 KB; the connection is closed without a body."}}
 _OF_A_BODY = (Problem.INVALID_JSON, Problem.TOO_LARGE, Problem.UNSUPPORTED_MEDIA_TYPE, Problem.INVALID_FIELD)
 
 
@@ -106,7 +107,8 @@ def _refusals(route: Route, error: dict[str, Any]) -> dict[str, Any]:
     by_status: dict[int, list[Problem]] = {}
     for problem in dict.fromkeys(problems):
         by_status.setdefault(MEANINGS[problem].status, []).append(problem)
-    return {str(status): _content(", ".join(codes), error) for status, codes in sorted(by_status.items())}
+    refusals = {str(status): _content(", ".join(codes), error) for status, codes in by_status.items()}
+    return dict(sorted({**refusals, **_OF_THE_EDGE}.items()))
 
 
 def _content(description: str | None, schema: dict[str, Any]) -> dict[str, Any]:
