@@ -131,15 +131,15 @@ class Load:
 
     async def _refused(self, connection: Connection, dice: random.Random) -> None:
         """Ask for something that is refused."""
-        why = dice.choice(("unknown key", "used up", "no price", "no json"))
+        why = dice.choice(("unknown key", "used up", "no such model", "no json"))
         secret = {"unknown key": self._keys.unknown, "used up": self._keys.narrow}.get(why, self._keys.open)
-        written = chat(secret, dice, dice.random() < 0.5, "no-such-model" if why == "no price" else None)
+        written = chat(secret, dice, dice.random() < 0.5, "no-such-model" if why == "no such model" else None)
         if why == "no json":
             written = written._replace(body={"model": 7})
         answer = await self._send(connection, written, dice)
         status = None if answer is None else answer.status
         self.tally.told[f"{why}: {status}"] += 1
-        expected = {"unknown key": 401, "used up": 402, "no price": 402, "no json": 400}[why]
+        expected = {"unknown key": 401, "used up": 402, "no such model": 404, "no json": 400}[why]
         if status != expected:
             self.tally.unexpected.append((why, written, answer))
 

@@ -111,6 +111,7 @@ def test_amounts_are_where_they_are_thought_to_be() -> None:
         "budgets.limit_amount", "counters.held", "counters.spent", "holds.amount_picos", "ended_holds.amount_picos",
         "events.cost_picos", "events.price_picos", "events.held_picos", "events.overrun_picos",
         "postings.amount_picos", "accounts.balance_picos", "archived_entries.amount_picos", "prices.amount_picos",
+        "team_allowances.money_picos", "team_reports.money_picos",
     }  # fmt: skip
 
 

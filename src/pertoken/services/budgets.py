@@ -156,7 +156,8 @@ def _why_no_budget(wish: Wish) -> str | None:
             near = meant(dimension, DIMENSIONS)
             use = "use key, team, customer, user, model, provider, conversation, tag:NAME"
             return f"unknown dimension: {dimension!r}{near or f'; {use}'}"
-    whys = [why_no_name(wish.name), *(why_no_name(value, f"the scope's {name}") for name, value in wish.scope.items())]
+    named = {name: value for name, value in wish.scope.items() if value or not name.startswith("tag:")}
+    whys = [why_no_name(wish.name), *(why_no_name(value, f"the scope's {name}") for name, value in named.items())]
     return next((why for why in whys if why is not None), None)
 
 
