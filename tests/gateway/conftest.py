@@ -10,6 +10,7 @@ import uvicorn
 
 from pertoken.core.directory import Directory, Key
 from pertoken.core.ledger import Looked
+from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
 from pertoken.gateway import protocol
 from pertoken.gateway.app import App, create_app
@@ -95,8 +96,9 @@ class Ledger:
 
 def a_world() -> World:
     """Return a world in which it is known who calls, and nothing else."""
-    clock = SimpleNamespace(now_us=lambda: 0)
-    return cast(World, SimpleNamespace(hasher=HASHER, ledger=Ledger(), clock=clock, tell=None))
+    clock = SimpleNamespace(now_us=lambda: 0, random_bits=lambda _bits: 0)
+    ledger, none = cast(Any, Ledger()), cast(Any, None)
+    return World(ledger, cast(Any, clock), HASHER, none, {}, none, none, "test", none, 0, none, RefusedCalls())
 
 
 def told(story: Story, limits: LimitSettings = LIMITS) -> bytes:

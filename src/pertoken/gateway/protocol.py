@@ -15,12 +15,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pertoken.core.calls import REFUSED, CallLine
 from pertoken.core.errors import Code, Refusal
+from pertoken.core.ids import RANDOM_BITS, new_id
 from pertoken.gateway.bodies import RETRY_AFTER_S, UNCOUNTED_BYTES, Bodies
 from pertoken.gateway.deadlines import NEVER, Bound, Deadlines
 from pertoken.gateway.exchange import HotExchange
 from pertoken.gateway.heads import Head, Heads, Message, cut, without_offer
 from pertoken.services.call.heavy import VALUES_MAX, Heavy, is_heavy
 from pertoken.services.call.identify import Caller, identify, recognise
+from pertoken.services.call.record import record
 from pertoken.services.call.refuse import refuse
 from pertoken.services.serve import serve
 from pertoken.services.world import World
@@ -362,8 +364,7 @@ class CallProtocol(HttpToolsProtocol):
         full = self._count(exchange, len(body))
         if full is not None:
             exchange.let_go()
-            refuse(exchange, exchange.endpoint.format, full, "-")
-            self._tell(full)
+            refuse(exchange, exchange.endpoint.format, full, self._named(full))
             return
         exchange.body = body
         if heavy:
@@ -403,12 +404,15 @@ class CallProtocol(HttpToolsProtocol):
         else:
             self._refuse(exchange, Refusal(Code.INVALID_REQUEST, f"{message}; send larger ones"))
 
-    def _tell(self, refusal: Refusal) -> None:
-        """Tell of a request that was refused before it was a call: it has no id, and took no time to speak of."""
+    def _named(self, refusal: Refusal) -> str:
+        """Record and tell a call that is refused before it was read whole; return the id that it is known by."""
+        now_us = self.world.clock.now_us()
+        call_id = new_id("call", now_us, self.world.clock.random_bits(RANDOM_BITS))
+        record(refusal, call_id, now_us, self.world)
         if self.world.tell is not None:
-            now_us = self.world.clock.now_us()
-            line = CallLine(now_us, "-", REFUSED, refusal.status, 0, refusal.attribution, (), str(refusal.code))
+            line = CallLine(now_us, call_id, REFUSED, refusal.status, 0, refusal.attribution, (), str(refusal.code))
             self.world.tell(line)
+        return call_id
 
     def _refuse(self, exchange: HotExchange, refusal: Refusal) -> None:
         """Refuse a request that was not read to its end, and close: what follows cannot be told from a request."""
@@ -416,8 +420,8 @@ class CallProtocol(HttpToolsProtocol):
         exchange.let_go()
         self._lingers = True
         self._left_bytes = self.body_bytes_max
-        refuse(exchange, exchange.endpoint.format, refusal, "-")
-        self._tell(refusal)
+        call_id = self._named(refusal)
+        refuse(exchange, exchange.endpoint.format, refusal, call_id)
         log.warning("refused unread: %s", refusal.message)
 
     def _expect_rest(self) -> None:

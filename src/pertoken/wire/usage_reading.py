@@ -178,8 +178,8 @@ def without_zeros(reading: Reading, text: Callable[[], str]) -> Reading:
     Where usage says zero of everything, nothing that it says of tokens is believed.
     """
     told = reading.quantities
-    if told is None or told.get("output_tokens") != 0 or not text():
-        return reading
+    if told is None or told.get("output_tokens") != 0 or reading.contradiction is not None or not text():
+        return reading  # of a contradiction the dearest reading is charged
     unknown = TOKEN_UNITS if not any(told.get(side) for side in _SIDES) else OUTPUT_UNITS
     kept = {unit: quantity for unit, quantity in told.items() if unit not in unknown}
     completeness = Completeness.PARTIAL if kept else Completeness.MISSING
