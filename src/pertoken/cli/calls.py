@@ -16,11 +16,10 @@ from pertoken.cli.session import (
     db_option,
     folder_errors,
     json_option,
-    load_settings,
-    now_us,
     open_folder,
 )
 from pertoken.cli.tables import print_table, say_empty, write_csv
+from pertoken.cli.usage import chosen_range
 
 if TYPE_CHECKING:
     from pertoken.ports import MonthFiles
@@ -65,7 +64,7 @@ def calls(**given: Any) -> None:
         raise click.UsageError("refused calls are not followed; the gateway's log has a line for each")
     from pertoken.services.calls import Wanted  # noqa: PLC0415 - keeps --help fast
 
-    start_us, end_us = _range(given)
+    _, start_us, end_us = chosen_range(given["since"], given["until"], given["zone"], given["db"], 7)
     with database(given["db"]) as opened:
         with opened.read() as connection:
             where = find_key(_archive(connection), where)
@@ -183,14 +182,3 @@ def _archive(connection: Any) -> "Archive":
     from pertoken.store.archive import Archive  # noqa: PLC0415 - keeps --help fast
 
     return Archive(connection)
-
-
-def _range(given: Mapping[str, Any]) -> tuple[int, int]:
-    from pertoken.services.reports import BadRange, to_range  # noqa: PLC0415 - keeps --help fast
-
-    zone = given["zone"] or load_settings(given["db"]).timezone
-    try:
-        return to_range(given["since"], given["until"], zone, now_us())
-    except BadRange as error:
-        option = {"timezone": "--tz"}.get(error.field, f"--{error.field}")
-        raise click.BadParameter(str(error), param_hint=option) from error

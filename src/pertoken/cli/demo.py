@@ -9,7 +9,6 @@ import os
 import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+
+from pertoken.cli.serve import why_not_free
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -76,7 +77,7 @@ class Scene:
             GEMINI_API_KEY="simulated",
             NO_PROXY="127.0.0.1",
         )
-        port = str(PORT) if keep and is_free(PORT) else "0"
+        port = str(PORT) if keep and why_not_free("127.0.0.1", PORT) is None else "0"
         self.gateway = stack.enter_context(self._process("pertoken", "serve", "--port", port))
         click.echo(f"provider {self.provider}   gateway {self.gateway}")
 
@@ -184,17 +185,6 @@ class Scene:
 def say(text: str) -> None:
     """Print a heading."""
     click.secho(f"\n{text}", bold=True)
-
-
-def is_free(port: int) -> bool:
-    """Tell whether a server could listen on a port of this machine."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 def wait_until_listening(process: "subprocess.Popen[bytes]", log: Path) -> str:

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import os
 import shlex
-import socket
 import sys
 import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ import click
 
 from pertoken.cli.output import echo
 from pertoken.cli.provider import STREAM_USAGE, shown_url
+from pertoken.cli.serve import why_not_free
 from pertoken.cli.session import Refused, db_option, json_option, load_settings, now_us, one_line, print_json
 from pertoken.cli.tables import counted
 
@@ -391,16 +391,13 @@ def _clock(newest_us: int) -> Finding:
 
 
 def _port(port: int) -> Finding:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            if _is_a_gateway(port):
-                return Finding(f"port {port}", ok=True, found="a gateway answers there")
-            other = f"pertoken serve --port {port + 1 if port < 65535 else 0}"
-            return Finding(f"port {port}", ok=False, found=f"not free: {error.strerror}", fix=other)
-    return Finding(f"port {port}", ok=True, found="free")
+    error = why_not_free("127.0.0.1", port)
+    if error is None:
+        return Finding(f"port {port}", ok=True, found="free")
+    if _is_a_gateway(port):
+        return Finding(f"port {port}", ok=True, found="a gateway answers there")
+    other = f"pertoken serve --port {port + 1 if port < 65535 else 0}"
+    return Finding(f"port {port}", ok=False, found=f"not free: {error.strerror}", fix=other)
 
 
 def _is_a_gateway(port: int) -> bool:

@@ -149,17 +149,24 @@ class JsonLines(logging.Formatter):
         return escaped_json(msgspec.json.encode(said).decode())
 
 
-def refuse_a_taken_port(host: str, port: int, command: str) -> None:
-    """Say in one line that a server could not listen, before anything is started."""
+def why_not_free(host: str, port: int) -> OSError | None:
+    """Return why no server could listen there, None where one could: as for it, old connections may linger."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, proto) as probe:
-            probe.setsockopt(
-                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-            )  # as the server does: old connections may linger
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
     except OSError as error:
-        hint = f"choose another port: pertoken {command} --port {port + 1 if port < 65535 else 0}"
-        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-            hint = f"choose another address: pertoken {command} --host 127.0.0.1"
-        raise Refused(f"cannot listen on {host}:{port}: {error.strerror or error}; {hint}") from error
+        return error
+    return None
+
+
+def refuse_a_taken_port(host: str, port: int, command: str) -> None:
+    """Say in one line that a server could not listen, before anything is started."""
+    error = why_not_free(host, port)
+    if error is None:
+        return
+    hint = f"choose another port: pertoken {command} --port {port + 1 if port < 65535 else 0}"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        hint = f"choose another address: pertoken {command} --host 127.0.0.1"
+    raise Refused(f"cannot listen on {host}:{port}: {error.strerror or error}; {hint}") from error
