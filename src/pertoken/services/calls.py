@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from pertoken.core.budgets import Attribution
 from pertoken.core.calls import REFUSED, marks, took_us
 from pertoken.core.ledger import Event
 from pertoken.core.money import format_amount, pico_digits
@@ -58,19 +59,9 @@ def fits(event: Event, wanted: Wanted) -> bool:
 
 def call_fields(event: Event, keys: Mapping[str, str]) -> dict[str, Any]:
     """Return one call as commands and the control plane tell it; `keys` are the names of keys by their ids."""
-    of, all_marks, us = event.attribution, marks(event), took_us(event, GATEWAY)
+    all_marks, us = marks(event), took_us(event, GATEWAY)
     return {
-        "call_id": event.event_id,
-        "at": format_time(event.occurred_at_us),
-        "source": event.source,
-        "key": of.key,
-        "key_name": keys.get(of.key or ""),
-        "team": of.team,
-        "customer": of.customer,
-        "user": of.user,
-        "conversation": of.conversation,
-        "provider": of.provider,
-        "model": of.model,
+        **_who(event.event_id, event.occurred_at_us, event.source, event.attribution, keys),
         "status": all_marks[0],
         "marks": list(all_marks),
         "input_tokens": event.quantities.get("input_tokens", 0),
@@ -94,19 +85,8 @@ def refused(archive: Archive, wanted: Wanted, limit: int) -> list[RefusedCall]:
 
 def refused_fields(call: RefusedCall, keys: Mapping[str, str]) -> dict[str, Any]:
     """Return a refused call in the shape of `call_fields`."""
-    of = call.attribution
     return {
-        "call_id": call.call_id,
-        "at": format_time(call.at_us),
-        "source": GATEWAY,
-        "key": of.key,
-        "key_name": keys.get(of.key or ""),
-        "team": of.team,
-        "customer": of.customer,
-        "user": of.user,
-        "conversation": of.conversation,
-        "provider": of.provider,
-        "model": of.model,
+        **_who(call.call_id, call.at_us, GATEWAY, call.attribution, keys),
         "status": REFUSED,
         "marks": [REFUSED],
         "input_tokens": 0,
@@ -117,6 +97,23 @@ def refused_fields(call: RefusedCall, keys: Mapping[str, str]) -> dict[str, Any]
         "refusal": call.code,
         "reason": call.message,
         "corrects": None,
+    }
+
+
+def _who(call_id: str, at_us: int, source: str, of: Attribution, keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return which call it is, and whose."""
+    return {
+        "call_id": call_id,
+        "at": format_time(at_us),
+        "source": source,
+        "key": of.key,
+        "key_name": keys.get(of.key or ""),
+        "team": of.team,
+        "customer": of.customer,
+        "user": of.user,
+        "conversation": of.conversation,
+        "provider": of.provider,
+        "model": of.model,
     }
 
 
