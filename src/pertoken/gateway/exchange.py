@@ -92,6 +92,10 @@ class HotExchange:
         self.size += len(piece)
         self.values_bound += values_bound(piece, VALUES_MAX)
 
+    def collected(self) -> bytes:
+        """Return what came of the body."""
+        return b"" if self.parts is None else self.parts.getvalue()
+
     def let_go(self) -> None:
         """Forget what came of the body, and stop counting it."""
         self.parts = None

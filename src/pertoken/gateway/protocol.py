@@ -265,7 +265,7 @@ class CallProtocol(HttpToolsProtocol):
         if exchange.turn:
             if self._message is not None and exchange.keep_alive:
                 self.heads.remember(self._message.key, exchange.head)
-            self._take(exchange, b"" if exchange.parts is None else exchange.parts.getvalue())
+            self._take(exchange, exchange.collected())
 
     def on_response_complete(self) -> None:
         """Go on with the next request once the client has taken enough of the answers to those before."""
@@ -302,7 +302,7 @@ class CallProtocol(HttpToolsProtocol):
         if cycle.more_body:
             self._admit_rest(cycle)
         else:
-            self._take(cycle, b"" if cycle.parts is None else cycle.parts.getvalue())
+            self._take(cycle, cycle.collected())
 
     def _admit_rest(self, exchange: HotExchange) -> None:
         """Look who calls, and whether there is room, before more of a body is taken."""
@@ -420,8 +420,7 @@ class CallProtocol(HttpToolsProtocol):
         exchange.let_go()
         self._lingers = True
         self._left_bytes = self.body_bytes_max
-        call_id = self._named(refusal)
-        refuse(exchange, exchange.endpoint.format, refusal, call_id)
+        refuse(exchange, exchange.endpoint.format, refusal, self._named(refusal))
         log.warning("refused unread: %s", refusal.message)
 
     def _expect_rest(self) -> None:

@@ -1,15 +1,16 @@
 """Which models can be called: those configured, and those whose prices are in force; and what a misspelt one meant."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from pertoken.core.price_book import PriceBook
+from pertoken.core.texts import nearest
 from pertoken.ports import Provider
 
 LETTERS_MAX = 100  # of a name that a suggestion is looked for: comparing names takes time
 LETTERS_OFF = 3  # by how much a name may be longer or shorter than what it was meant to be
 COMPARED_MAX = 500
+NEAR = 0.75  # as in core.texts; names of models are alike
 
 
 class Model(NamedTuple):
@@ -51,8 +52,7 @@ def closest(name: str, models: Iterable[Model]) -> str | None:
         for model in models
         if abs(len(model.name) - len(name)) <= LETTERS_OFF and model.name[:1].lower() == lower[:1]
     ]
-    found = get_close_matches(lower, near[:COMPARED_MAX], n=1, cutoff=0.75)
-    return found[0] if found else None
+    return nearest(lower, near[:COMPARED_MAX], NEAR)
 
 
 def models_list(models: list[Model], wire: str) -> dict[str, Any]:
