@@ -95,6 +95,27 @@ def test_the_document_needs_no_key(api: Api) -> None:
     assert api("POST", "/api/openapi.json").headers["allow"] == "GET"
 
 
+def test_the_document_bounds_each_whole_number(api: Api) -> None:
+    """Each whole number that a request may hold has a least and a largest value in the document, as the code has."""
+    document = api("GET", "/api/openapi.json").json
+    unbounded, pending = [], [("", document["paths"])]
+    seen: set[str] = set()
+    while pending:
+        place, part = pending.pop()
+        if isinstance(part, list):
+            pending += [(f"{place}/{number}", one) for number, one in enumerate(part)]
+        if not isinstance(part, dict):
+            continue
+        if part.get("type") == "integer" and not {"minimum", "maximum"} <= part.keys():
+            unbounded.append(place)
+        if (name := str(part.get("$ref", "")).rpartition("/")[2]) and name not in seen:
+            seen.add(name)
+            pending.append((name, document["components"]["schemas"][name]))
+        pending += [(f"{place}/{key}", one) for key, one in part.items() if key != "responses"]
+
+    assert unbounded == []
+
+
 def test_an_error_leads_to_its_meaning(api: Api) -> None:
     """An error has exactly the five fields, and its doc_url is a place in the document that says what it means."""
     error = api("GET", "/api/v1/keys/none").json

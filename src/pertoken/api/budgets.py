@@ -12,7 +12,7 @@ from pertoken.core.budgets import STEPS, Axis, Budget, Mode, Step
 from pertoken.core.money import format_amount
 from pertoken.core.periods import Window
 from pertoken.ports import Opened
-from pertoken.services.budgets import BadBudget, Wish, choose_budget, set_budget, status
+from pertoken.services.budgets import COUNT_MAX, BadBudget, Wish, choose_budget, set_budget, status
 from pertoken.services.keys import SeveralKeys, choose_key
 
 Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
@@ -20,7 +20,7 @@ _DIMENSION = r"^(key|team|customer|user|model|provider|conversation|tag:[^\x00-\
 Quantity = str | int  # a decimal text of money, else a count
 
 
-LimitCount = Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 0})]
+LimitCount = Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 0, "maximum": COUNT_MAX})]
 Dimension = Annotated[Text, msgspec.Meta(extra_json_schema={"allOf": [{"pattern": _DIMENSION}]})]
 
 

@@ -4,12 +4,21 @@ from typing import Annotated
 
 import msgspec
 
-from pertoken.api.fields import Count, DecimalText, PageQuery, Text, page
+from pertoken.api.fields import DecimalText, PageQuery, Text, page
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.ports import Opened
-from pertoken.services.teams import EVENTS, TOKENS, BadAllowance, Change, change_team, team_fields, to_allowance
+from pertoken.services.teams import (
+    COUNT_MAX,
+    EVENTS,
+    TOKENS,
+    BadAllowance,
+    Change,
+    change_team,
+    team_fields,
+    to_allowance,
+)
 
 CUSTOMERS_MAX = 200  # named in one request: its body has 64 KB
 
@@ -19,8 +28,8 @@ class AllowanceBody(msgspec.Struct, forbid_unknown_fields=True):
 
     money: DecimalText
     currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$(?!\n)")] = "USD"
-    events: Count = EVENTS
-    tokens: Count = TOKENS
+    events: Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)] = EVENTS
+    tokens: Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)] = TOKENS
 
 
 class TeamBody(msgspec.Struct, forbid_unknown_fields=True):
