@@ -62,7 +62,7 @@ bench: compiled  ## pertoken beside its peers on this machine; BENCH="--quick --
 # Typed code that every call runs: docs/decisions/0009-compiled.md
 COMPILED := $(addprefix pertoken/,$(addsuffix .py, \
 	$(addprefix core/,bounds budgets census conditions directory ids ledger money periods price_book rates rating reporting secrets trust usage) \
-	$(addprefix gateway/,exchange heads) \
+	$(addprefix gateway/,call_log exchange heads) \
 	$(addprefix services/,ingest offers pricing serve) \
 	$(addprefix services/call/,admit attempt belong claim count forward heavy hold identify measure outrun reading record refuse relay settle understand) \
 	$(addprefix store/,amounts bookkeeper claims codec committer ledger sqlite statement) \
