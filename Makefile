@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help quick opinion soak compiled pure mutants simulate demo run test check style audit crash attack bench format lock clean
+.PHONY: help quick opinion soak compiled dist pure mutants simulate demo run test check style audit crash attack bench format lock clean
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,19 +59,18 @@ soak: $(STAMP)  ## 15 minutes of mixed traffic, flat to the end: make soak, or m
 bench: compiled  ## pertoken beside its peers on this machine; BENCH="--quick --without-peers" is shorter
 	$(BIN)/python bench/run.py $(BENCH)
 
-# Typed code that every call runs: docs/decisions/0009-compiled.md
-COMPILED := $(addprefix pertoken/,$(addsuffix .py, \
-	$(addprefix core/,bounds budgets census conditions directory ids ledger money periods price_book rates rating reporting secrets trust usage) \
-	$(addprefix gateway/,call_log exchange heads) \
-	$(addprefix services/,ingest offers pricing serve) \
-	$(addprefix services/call/,admit attempt belong claim count forward heavy hold identify measure outrun reading record refuse relay settle understand) \
-	$(addprefix store/,amounts bookkeeper claims codec committer ledger sqlite statement) \
-	$(addprefix upstream/,connection http pool registry request response transfer) \
-	$(addprefix wire/,body content sse stream usage_reading usage_table)))
+COMPILE := HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/hatchling build --target wheel
 
-compiled: $(STAMP) pure  ## the hot modules as C, beside their source: needs a C compiler; undone by `make pure`
-	cd src && PYTHONWARNINGS=ignore ../$(BIN)/mypyc $(COMPILED) > ../.venv/compiled.log 2>&1 || (tail -20 ../.venv/compiled.log; exit 1)
-	rm -rf src/build src/.mypy_cache
+compiled: $(STAMP)  ## the hot modules as C, beside their source: needs a C compiler; undone by `make pure`
+	$(COMPILE) --hooks-only
+
+# The platform tag is auditwheel's to give: it reads which system functions the modules need.
+dist: $(STAMP)  ## what is released: sdist, a wheel for every machine, a compiled one for this Python on Linux
+	rm -rf dist
+	$(BIN)/hatchling build --target sdist --target wheel
+	$(COMPILE) --directory dist/local
+	PATH="$(CURDIR)/$(BIN):$$PATH" auditwheel repair --strip --plat manylinux2014_x86_64 --wheel-dir dist dist/local/*.whl
+	rm -r dist/local
 
 pure:  ## Python alone
 	find src -name '*.so' -delete

@@ -2,8 +2,10 @@
 
 import contextlib
 import importlib
+import platform
 from collections.abc import Iterator, Mapping
 from importlib.metadata import version
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -35,6 +37,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "rate": ("pertoken.cli.lines:rate", "Price usage: JSON lines in, JSON lines out."),
     "ingest": ("pertoken.cli.ingest:ingest", "Take in usage that others report."),
     "doctor": ("pertoken.cli.doctor:doctor", "Find what is wrong with this installation."),
+    "completion": ("pertoken.cli.completion:completion", "Print what completes commands in bash, zsh or fish."),
 }
 
 
@@ -86,7 +89,15 @@ def _safe_messages() -> Iterator[None]:
         raise
 
 
+def _built() -> str:
+    """Say which Python runs this, and whether the hot modules are compiled; all are, or none is."""
+    spec = find_spec("pertoken.core.ledger")
+    assert spec is not None
+    compiled = not str(spec.origin).endswith(".py")
+    return f"{'compiled, ' if compiled else ''}Python {platform.python_version()}"
+
+
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(version("pertoken"), prog_name="pertoken")
+@click.version_option(version("pertoken"), prog_name="pertoken", message=f"%(prog)s, version %(version)s ({_built()})")
 def cli() -> None:
     """Turn language-model traffic into exact money."""

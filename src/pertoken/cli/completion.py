@@ -1,0 +1,22 @@
+"""`pertoken completion`: what a shell runs to complete commands and options."""
+
+import click
+from click.shell_completion import get_completion_class
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(SHELLS))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the completion of a shell, which then completes with Tab.
+
+    \b
+    bash:  pertoken completion bash >> ~/.bashrc
+    zsh:   pertoken completion zsh >> ~/.zshrc
+    fish:  pertoken completion fish > ~/.config/fish/completions/pertoken.fish
+    """  # noqa: D301  # click's mark of lines that stay as they are
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(context.find_root().command, {}, "pertoken", "_PERTOKEN_COMPLETE").source())
