@@ -27,7 +27,9 @@ from rich.table import Table
 
 from pertoken import wiring
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Event, EventStatus, Hold, OpenHold, Settle
+from pertoken.core.commands import OpenHold, Settle
+from pertoken.core.events import Event, EventStatus
+from pertoken.core.holds import Hold
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import Grain
 from pertoken.core.usage import Completeness

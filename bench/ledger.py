@@ -18,7 +18,9 @@ from tables import Cell, Column, Table
 
 from pertoken import wiring
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Event, EventStatus, Held, Hold, OpenHold, Settle, Settled
+from pertoken.core.commands import Held, OpenHold, Settle, Settled
+from pertoken.core.events import Event, EventStatus
+from pertoken.core.holds import Hold
 from pertoken.core.usage import Completeness
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.ingest import Reported, Tally, ingest

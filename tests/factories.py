@@ -4,7 +4,9 @@ import time
 from typing import Any
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Event, EventStatus, Hold, Settle
+from pertoken.core.commands import Settle
+from pertoken.core.events import Event, EventStatus
+from pertoken.core.holds import Hold
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.prices import Match, PriceRow, Source
 from pertoken.core.usage import Completeness

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple, Protocol
 from pertoken.core.access import AdminKey, Allowance, Reported
 from pertoken.core.bounds import Counted, Family, Limits
 from pertoken.core.budgets import Attribution, Budget, CounterKey
+from pertoken.core.commands import Command, Result
 from pertoken.core.directory import Directory, Key
-from pertoken.core.ledger import Command, EndedHold, Event, Hold, Result
+from pertoken.core.events import Event
+from pertoken.core.holds import EndedHold, Hold
 from pertoken.core.periods import format_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import PriceRow

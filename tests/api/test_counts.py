@@ -6,7 +6,7 @@ from tests.api.conftest import Api, fresh
 from tests.factories import event, hold
 
 from pertoken.core.access import Role
-from pertoken.core.ledger import OpenHold, Settle
+from pertoken.core.commands import OpenHold, Settle
 from pertoken.core.trust import WHOLE, Disagreement, Measured
 
 

@@ -10,7 +10,7 @@ from tests.api.conftest import Api, Reply, event, fresh
 from pertoken.api import events
 from pertoken.api.app import TAKING_MAX
 from pertoken.core.access import Role
-from pertoken.core.ledger import Look
+from pertoken.core.commands import Look
 from pertoken.ports import StoreUnavailable
 
 TALLY = {"accepted": 0, "duplicate": 0, "conflicting": 0, "conflicting_lines": [], "rejected": []}

@@ -10,7 +10,8 @@ from tests.api.conftest import Api, event, fresh
 from pertoken.api.table import ROUTES
 from pertoken.core.access import Role
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Hold, OpenHold, Void
+from pertoken.core.commands import OpenHold, Void
+from pertoken.core.holds import Hold
 
 DAY = {"since": "2026-11-01", "until": "2026-11-01"}
 

@@ -21,7 +21,7 @@ from tests.crash.house import House
 from tests.crash.sampler import Sampler
 from tests.e2e.conftest import start
 
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 from pertoken.core.money import parse_amount
 
 SEED = int(os.environ.get("ATTACK_SEED") or random.SystemRandom().randrange(10**6))

@@ -5,7 +5,7 @@ from tests.cli.conftest import Pertoken
 from tests.factories import event, hold
 
 from pertoken.catalogs.providers import registry
-from pertoken.core.ledger import OpenHold, Settle
+from pertoken.core.commands import OpenHold, Settle
 from pertoken.core.price_book import Sellers
 from pertoken.core.trust import Disagreement, Measured
 from pertoken.store.bookkeeper import Bookkeeper

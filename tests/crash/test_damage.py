@@ -20,7 +20,7 @@ from tests.crash.load import Load
 from tests.crash.test_kills import check
 from tests.e2e.conftest import start
 
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
 from pertoken.store.backend import StoreFailed

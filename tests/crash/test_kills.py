@@ -15,7 +15,7 @@ from tests.crash.house import HOLD_S, House, Killer, fetch
 from tests.crash.load import Call, Load
 from tests.crash.sampler import Sampler
 
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 from pertoken.core.money import parse_amount
 
 KILLS = int(os.environ.get("CRASH_KILLS", "24"))

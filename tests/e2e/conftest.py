@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import STORES, MakeDatabase
 
 from pertoken import wiring
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 from pertoken.core.secrets import Hasher
 from pertoken.services import budgets, keys, verify
 from pertoken.services.explain import explain

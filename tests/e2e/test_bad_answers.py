@@ -39,7 +39,7 @@ from tests.e2e.rig import (
     words,
 )
 
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 
 CLOSE = b"connection: close\r\n"
 IDLE_MS = 500

@@ -11,7 +11,7 @@ from anthropic import Anthropic
 from openai import OpenAI
 from tests.e2e.conftest import HASTY, SUMS, Process, Stack, one_store, stack_of_its_own
 
-from pertoken.core.ledger import EventStatus
+from pertoken.core.events import EventStatus
 
 MODEL = "gpt-4o-mini"
 HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]

@@ -9,7 +9,7 @@ import pytest
 from openai import OpenAI
 from tests.e2e.conftest import Process, Stack, stack_of_its_own
 
-from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.events import Event, EventStatus
 
 HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]
 MODELS = {"openrouter": "openai/gpt-4o-mini", "x-ai": "grok-4.3", "perplexity": "sonar"}

@@ -6,7 +6,7 @@ import pytest
 from tests.e2e.conftest import Stack
 from tests.e2e.test_budgets import HELLO, client
 
-from pertoken.core.ledger import EventStatus
+from pertoken.core.events import EventStatus
 
 
 @pytest.mark.parametrize("tier", ["scale", "provisioned", "never heard of"])

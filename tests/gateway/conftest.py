@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import uvicorn
 
+from pertoken.core.commands import Looked
 from pertoken.core.directory import Directory, Key
-from pertoken.core.ledger import Looked
 from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
 from pertoken.gateway import protocol

@@ -7,7 +7,7 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from tests.services.stand_in import price, settled, streamed, whole
 
-from pertoken.core.ledger import EventStatus
+from pertoken.core.events import EventStatus
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import Rates
 from pertoken.core.rating import Rated, rate

@@ -15,25 +15,17 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from tests.properties.auditor import MINUTE_US, Auditor, Call, Rule
 
 from pertoken.core.budgets import Attribution, Axis, Budget, BudgetIndex, CounterKey, Mode
-from pertoken.core.ledger import (
-    Books,
-    Claim,
-    Claimed,
+from pertoken.core.claims import Claim, Claimed, Outcome
+from pertoken.core.commands import (
     Conflict,
-    Counter,
     Duplicate,
-    Event,
-    EventStatus,
     Expire,
     Gone,
     Held,
-    Hold,
-    HoldEnd,
     Known,
     Look,
     Looked,
     OpenHold,
-    Outcome,
     Record,
     Recorded,
     Refused,
@@ -45,6 +37,9 @@ from pertoken.core.ledger import (
     Void,
     Voided,
 )
+from pertoken.core.events import Event, EventStatus
+from pertoken.core.holds import Hold, HoldEnd
+from pertoken.core.ledger import Books, Counter
 from pertoken.core.periods import Window
 from pertoken.core.trust import WHOLE, Disagreement, Measured, Trust
 from pertoken.core.usage import Completeness

@@ -11,8 +11,9 @@ from typing import Any
 from pertoken.catalogs import request_fields
 from pertoken.core.bounds import Limits, family_of
 from pertoken.core.census import Census
+from pertoken.core.commands import Held, Looked, OpenHold, Resize, Settle, Settled, Voided
 from pertoken.core.directory import Directory, Key
-from pertoken.core.ledger import Event, Held, Looked, OpenHold, Resize, Settle, Settled, Voided
+from pertoken.core.events import Event
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Match, PriceRow, Source

@@ -6,7 +6,8 @@ from tests.factories import event, hold
 
 from pertoken.core.access import NOTHING, Allowance, Reported
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Conflict, Duplicate, Event, Recorded
+from pertoken.core.commands import Conflict, Duplicate, Recorded
+from pertoken.core.events import Event
 from pertoken.core.periods import DAY_US
 from pertoken.services import allowance
 from pertoken.services.allowance import Taken

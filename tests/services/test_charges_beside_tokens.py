@@ -8,7 +8,7 @@ import pytest
 from tests.services.stand_in import events, price, settled, streamed, whole
 
 from pertoken import wiring
-from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
 from pertoken.core.units import TOKEN_UNITS

@@ -7,7 +7,7 @@ import pytest
 from tests.services import stand_in
 from tests.services.stand_in import settled, whole
 
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 from pertoken.ports import NotRead
 from pertoken.services.call.heavy import Heavy
 from pertoken.services.call.reading import WORK

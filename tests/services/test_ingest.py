@@ -5,7 +5,8 @@ from tests.factories import price_row
 
 from pertoken.core import rating
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Command, Conflict, Duplicate, EventStatus, Record, Recorded, Result
+from pertoken.core.commands import Command, Conflict, Duplicate, Record, Recorded, Result
+from pertoken.core.events import EventStatus
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import Rates
 from pertoken.core.usage import QUANTITY_MAX

@@ -10,8 +10,8 @@ from tests.factories import WHO
 
 from pertoken.core.bounds import FAMILIES, Limits
 from pertoken.core.budgets import Axis, Budget, CounterKey, Touch
+from pertoken.core.commands import Held, OpenHold, Refused, Remaining, Result, Stale
 from pertoken.core.directory import Directory
-from pertoken.core.ledger import Held, OpenHold, Refused, Remaining, Result, Stale
 from pertoken.core.periods import FOREVER_US, Window
 from pertoken.core.trust import Trust
 from pertoken.core.usage import Completeness, Reading

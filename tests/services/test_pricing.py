@@ -9,7 +9,7 @@ from tests.factories import price_row
 
 from pertoken.catalogs import covers, genai, history, providers, rules
 from pertoken.core.conditions import Context, context
-from pertoken.core.ledger import EventStatus
+from pertoken.core.events import EventStatus
 from pertoken.core.money import amount_max, divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US, parse_time
 from pertoken.core.price_book import PriceBook, Sellers

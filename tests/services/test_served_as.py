@@ -7,7 +7,7 @@ from tests.factories import price_row
 from tests.services.stand_in import settled, whole
 
 from pertoken.core.conditions import STANDARD
-from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
 from pertoken.core.usage import Used

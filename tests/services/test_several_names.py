@@ -7,7 +7,7 @@ import pytest
 from tests.factories import price_row
 from tests.services.stand_in import events, settled
 
-from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.price_book import PriceBook
 from pertoken.wire import formats
 from pertoken.wire.format import RequestFacts

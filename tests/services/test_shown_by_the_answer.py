@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.services.stand_in import events, settled, streamed, whole
 
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 from pertoken.core.usage import Completeness
 from pertoken.services.extract import extract_usage
 

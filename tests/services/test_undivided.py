@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.services.stand_in import events, price, settled, streamed, whole
 
-from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.price_book import PriceBook
 from pertoken.core.readings import UNDIVIDED
 from pertoken.core.usage import Completeness

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.services.stand_in import events, price, settled
 
-from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.price_book import PriceBook, Sellers
 
 PICOS = {

@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pertoken.core.ledger import Command, Result
+from pertoken.core.commands import Command, Result
 from pertoken.core.price_book import Sellers
 from pertoken.store.backend import HotWriter, StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper

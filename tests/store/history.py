@@ -4,7 +4,8 @@ import random
 from collections.abc import Iterable
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Event, EventStatus, Record
+from pertoken.core.commands import Record
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.periods import parse_time
 from pertoken.core.price_book import Sellers
 from pertoken.core.usage import Completeness

@@ -17,7 +17,8 @@ from tests.conftest import STORES, MakeDatabase
 from tests.store import history
 from tests.store.history import DAY_US, UNTIL_US
 
-from pertoken.core.ledger import Conflict, Duplicate, Event, Record
+from pertoken.core.commands import Conflict, Duplicate, Record
+from pertoken.core.events import Event
 from pertoken.core.periods import parse_time
 from pertoken.core.price_book import Sellers
 from pertoken.ports import EventsArchived, FolderFailed, Search, StoreUnavailable

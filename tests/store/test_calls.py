@@ -11,7 +11,7 @@ from tests.store.history import SINCE_US, UNTIL_US
 
 from pertoken.core import calls
 from pertoken.core.calls import STATUSES, THE_CLIENT_HUNG_UP, THE_PROVIDER_FAILED, marks
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 from pertoken.core.usage import Completeness
 from pertoken.services import reports
 from pertoken.services.calls import Wanted, newest

@@ -9,7 +9,7 @@ from tests.factories import event, hold
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.census import OTHER, Bounds, Census
-from pertoken.core.ledger import OpenHold, Record
+from pertoken.core.commands import OpenHold, Record
 from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import Sellers
 from pertoken.store.backend import StoreFailed

@@ -4,7 +4,8 @@ import msgspec
 import pytest
 from tests.factories import hold, settle
 
-from pertoken.core.ledger import Claim, Outcome, Void
+from pertoken.core.claims import Claim, Outcome
+from pertoken.core.commands import Void
 from pertoken.core.trust import Disagreement, Measured
 from pertoken.store.commands import UNREADABLE, read_hold, read_settle, read_void
 

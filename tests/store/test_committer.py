@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from tests.factories import CENT, WHO, event, hold
 
-from pertoken.core.ledger import (
-    Claim,
+from pertoken.core.claims import Claim, Outcome
+from pertoken.core.commands import (
     Conflict,
     Duplicate,
     Gone,
@@ -19,7 +19,6 @@ from pertoken.core.ledger import (
     Known,
     Look,
     OpenHold,
-    Outcome,
     Record,
     Recorded,
     Refused,

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.factories import CENT, WHO, hold, settle
 
-from pertoken.core.ledger import Held, Hold, OpenHold, Settled, Void, Voided
+from pertoken.core.commands import Held, OpenHold, Settled, Void, Voided
+from pertoken.core.holds import Hold
 from pertoken.core.price_book import Sellers
 from pertoken.ports import StoreUnavailable
 from pertoken.services.verify import verify

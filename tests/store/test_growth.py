@@ -12,7 +12,9 @@ from tests import factories
 from tests.factories import WHO, event
 from tests.store import history
 
-from pertoken.core.ledger import Claim, Hold, OpenHold, Outcome, Record, Resize, Settle, Void
+from pertoken.core.claims import Claim, Outcome
+from pertoken.core.commands import OpenHold, Record, Resize, Settle, Void
+from pertoken.core.holds import Hold
 from pertoken.core.price_book import Sellers
 from pertoken.ports import Search
 from pertoken.services import reports

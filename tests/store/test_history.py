@@ -12,7 +12,7 @@ from tests.store import history
 from tests.store.history import DAY_US, SINCE_US, UNTIL_US
 
 from pertoken.core.access import View
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import Window, bounds, load_zone
 from pertoken.ports import Search

@@ -13,7 +13,8 @@ from tests.conftest import MakeDatabase
 from tests.store import history
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Hold, OpenHold, Void
+from pertoken.core.commands import OpenHold, Void
+from pertoken.core.holds import Hold
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import Sellers
 from pertoken.core.prices import Match, PriceRow, Source

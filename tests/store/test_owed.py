@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.factories import CENT, WHO, event, hold, settle
 
-from pertoken.core.ledger import Claim, Held, OpenHold, Outcome, Settle, Settled, Void
+from pertoken.core.claims import Claim, Outcome
+from pertoken.core.commands import Held, OpenHold, Settle, Settled, Void
 from pertoken.core.price_book import Sellers
 from pertoken.ports import StoreUnavailable
 from pertoken.services.budgets import Wish, set_budget

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from tests.factories import CENT, event, hold, settle
 from tests.postgresql import PostgresServer, restart, running
 
-from pertoken.core.ledger import Duplicate, Held, Hold, Look, OpenHold, Record, Recorded
+from pertoken.core.commands import Duplicate, Held, Look, OpenHold, Record, Recorded
+from pertoken.core.holds import Hold
 from pertoken.core.price_book import Sellers
 from pertoken.services.verify import verify
 from pertoken.store import backend

@@ -11,7 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Event, EventStatus, Hold, OpenHold, Record, Settle
+from pertoken.core.commands import OpenHold, Record, Settle
+from pertoken.core.events import Event, EventStatus
+from pertoken.core.holds import Hold
 from pertoken.core.money import HALF, MAJOR_MAX, amount_max, format_amount, join, split
 from pertoken.core.periods import TIMES_END_US
 from pertoken.core.price_book import Sellers

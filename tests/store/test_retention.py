@@ -7,7 +7,8 @@ import sqlalchemy as sa
 from tests.factories import hold
 from tests.store import history
 
-from pertoken.core.ledger import Claim, OpenHold, Void
+from pertoken.core.claims import Claim
+from pertoken.core.commands import OpenHold, Void
 from pertoken.core.price_book import Sellers
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.verify import verify

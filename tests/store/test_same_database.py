@@ -13,7 +13,7 @@ from tests.e2e.conftest import HASHER
 from tests.factories import hold
 from tests.postgresql import PostgresServer
 
-from pertoken.core.ledger import OpenHold
+from pertoken.core.commands import OpenHold
 from pertoken.core.price_book import Sellers
 from pertoken.services import keys
 from pertoken.store.administration import Administration

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.factories import event, hold
 
-from pertoken.core.ledger import Command, Duplicate, Held, OpenHold, Result, Settle, Settled, Stale
+from pertoken.core.commands import Command, Duplicate, Held, OpenHold, Result, Settle, Settled, Stale
 from pertoken.core.price_book import Sellers
 from pertoken.core.trust import WHOLE, Disagreement, Doubt, Measured, Trust
 from pertoken.store.administration import Administration

@@ -11,7 +11,8 @@ from pertoken.api.problem import Problem, Refused
 from pertoken.api.reading import decode_event
 from pertoken.api.route import Asked, Route, Taking
 from pertoken.core.access import NOTHING, Action, View, may
-from pertoken.core.ledger import Event, Result
+from pertoken.core.commands import Result
+from pertoken.core.events import Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.units import UNITS

@@ -5,7 +5,7 @@ import msgspec
 from pertoken.api.fields import Amount, Count, Instant, PageQuery, page
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
-from pertoken.core.ledger import Hold
+from pertoken.core.holds import Hold
 from pertoken.core.money import format_amount
 from pertoken.core.periods import format_time
 from pertoken.ports import Opened

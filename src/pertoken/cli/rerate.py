@@ -35,7 +35,7 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
     An event whose price was unknown or wrong gets a correction: a new event and entry for the difference. The original
     stays as it is; `pertoken explain` shows both.
     """
-    from pertoken.core.ledger import Record  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.commands import Record  # noqa: PLC0415 - keeps --help fast
     from pertoken.services.rerate import Selection, outcome_rows  # noqa: PLC0415
     from pertoken.services.rerate import rerate as rate_again  # noqa: PLC0415
     from pertoken.store.archive import Archive  # noqa: PLC0415

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.usage import Completeness
 
 OK, REFUSED, FAILED, HUNG_UP, ESTIMATED, UNPRICED = "ok", "refused", "failed", "hung_up", "estimated", "unpriced"

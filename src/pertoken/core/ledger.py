@@ -8,257 +8,40 @@ A hold ends in exactly one of settled, voided, expired. A settlement above its h
 overrun; one after expiry still posts, marked late: a service delivered is never lost.
 """
 
-from enum import StrEnum
 from typing import NamedTuple
 
 from pertoken.core.budgets import Attribution, Axis, Budget, BudgetIndex, CounterKey, Mode, Touch
-from pertoken.core.conditions import Conditions
+from pertoken.core.claims import Claim, Claimed
+from pertoken.core.commands import (
+    Command,
+    Conflict,
+    Duplicate,
+    Expire,
+    Gone,
+    Held,
+    Known,
+    Look,
+    Looked,
+    OpenHold,
+    Record,
+    Recorded,
+    Refused,
+    Remaining,
+    Resize,
+    Resized,
+    Result,
+    Settle,
+    Settled,
+    Stale,
+    Void,
+    Voided,
+)
+from pertoken.core.events import Event
+from pertoken.core.holds import EndedHold, Hold, HoldEnd
 from pertoken.core.trust import WHOLE, Disagreement, Doubt, Trusts, agree
-from pertoken.core.usage import Completeness, Parts, Quantities, tokens_total
+from pertoken.core.usage import tokens_total
 
 MONEY, TOKENS, HARD = Axis.MONEY, Axis.TOKENS, Mode.HARD  # an enum's member costs three look-ups where it is used
-
-
-class HoldEnd(StrEnum):
-    """How a hold ended. A settled one lives on in its event; the others are kept as ended."""
-
-    SETTLED = "settled"
-    VOIDED = "voided"
-    EXPIRED = "expired"
-
-
-class Hold(NamedTuple):
-    """An amount set aside for one attempt, with an identity, an owner and an expiry."""
-
-    hold_id: str
-    attribution: Attribution
-    amount_picos: int
-    tokens: int
-    opened_at_us: int
-    expires_at_us: int
-    owner: str
-    currency: str = "USD"  # of `amount_picos`
-
-
-class EndedHold(NamedTuple):
-    """A hold that was let go without a charge."""
-
-    hold: Hold
-    end: HoldEnd
-
-
-Lines = tuple[tuple[str, int, str, int], ...]  # unit, quantity, price id, amount in picos
-
-
-class EventStatus(StrEnum):
-    """Whether an event's cost is known."""
-
-    PRICED = "priced"
-    UNPRICED = "unpriced"  # no price says it: its cost is provisional, or 0 where nothing at all is known
-    CONTRADICTORY = "contradictory"  # the provider's usage contradicts itself: parked, raw object kept
-
-
-class Event(NamedTuple):
-    """One immutable fact of use; its identity is source + event_id."""
-
-    source: str
-    event_id: str
-    attribution: Attribution
-    occurred_at_us: int
-    recorded_at_us: int
-    opened_at_us: int  # decides the budget windows; for what others report, the time it occurred
-    status: EventStatus
-    completeness: Completeness
-    quantities: Quantities
-    currency: str
-    cost_picos: int
-    price_picos: int
-    lines: Lines
-    model_served: str | None = None
-    service_tier: str | None = None
-    response_id: str | None = None
-    raw: bytes = b""
-    reason: str | None = None  # why it is unpriced, contradictory or estimated
-    changed: str | None = None  # what policy altered in the request
-    body_hash: bytes = b""  # of what was reported, to tell a duplicate from a conflict
-    held_picos: int = 0
-    overrun_picos: int = 0
-    late: bool = False
-    context: Conditions = ()  # in which it was rated: tier, batch, speed, region as served
-    priced_as: str | None = None  # the model whose prices these are, None: the one that was asked for
-    parts: Parts = ()  # where several models took part: what each of them used
-    corrects: str | None = None  # the event whose cost this one corrects: its own cost is the difference
-    was_unpriced: bool = False  # of a correction: the price of what it corrects was not known before
-    book_lines: Lines = ()  # where the provider's own statement is charged: what the price book says
-
-
-class Claim(NamedTuple):
-    """A name that a client gives to one call, so that asking again is not calling again."""
-
-    owner: str  # the key it is asked with
-    name: str
-    request_hash: bytes
-
-
-class Outcome(NamedTuple):
-    """What a client was answered."""
-
-    status: int
-    headers: tuple[tuple[bytes, bytes], ...]
-    body: bytes | None  # None: too large to be kept
-    stream: bool
-
-
-class Claimed(NamedTuple):
-    """A claim as the books have it."""
-
-    request_hash: bytes
-    call_id: str
-    is_open: bool  # its call is still under way
-    outcome: Outcome | None  # None: it has none, or not yet
-
-
-class OpenHold(NamedTuple):
-    """Command: set `hold` aside on every budget it touches, all or none; with `claim`, unless that call was made."""
-
-    hold: Hold
-    revision: int  # of the directory the caller decided on; a stale one is sent back
-    claim: Claim | None = None
-
-
-class Resize(NamedTuple):
-    """Command: set more, or less, aside for an open hold: on every budget it touches, all or none.
-
-    The amounts are the new ones, not differences, so that asking twice is asking once.
-    """
-
-    hold_id: str
-    attribution: Attribution
-    opened_at_us: int
-    amount_picos: int
-    tokens: int
-    expires_at_us: int
-
-
-class Settle(NamedTuple):
-    """Command: end a hold with what the call really cost."""
-
-    hold_id: str
-    event: Event
-    claim: Claim | None = None
-    outcome: Outcome | None = None  # what `claim` is answered with from now on
-    disagreement: Disagreement | None = None  # where the provider counted more input than was held for
-
-
-class Void(NamedTuple):
-    """Command: let a hold go, because the provider did no work that it charges for."""
-
-    hold_id: str
-    attribution: Attribution
-    opened_at_us: int
-
-
-class Expire(NamedTuple):
-    """Command: let a hold go whose owner did not end it in time."""
-
-    hold_id: str
-    attribution: Attribution
-    opened_at_us: int
-    now_us: int
-
-
-class Record(NamedTuple):
-    """Command: take in an event that was served elsewhere."""
-
-    event: Event
-
-
-class Look(NamedTuple):
-    """Command: change nothing. Its result comes from the newest directory, which every transaction reads first."""
-
-
-Command = OpenHold | Resize | Settle | Void | Expire | Record | Look
-
-
-class Remaining(NamedTuple):
-    """What a counter has left after a command, in its axis' unit."""
-
-    touch: Touch
-    held: int
-    spent: int
-
-    @property
-    def left(self) -> int:
-        """How much more could be held."""
-        return max(0, self.touch.budget.limit - self.held - self.spent)
-
-
-class Held(NamedTuple):
-    """The hold is open. `tightest` is the money budget that has the least left, None when none is touched.
-
-    `warned`: the counters that are so full that each answer is to say so.
-    """
-
-    tightest: Remaining | None
-    warned: tuple[Remaining, ...] = ()
-
-
-class Resized(NamedTuple):
-    """The hold is as large as asked."""
-
-    hold: Hold
-
-
-class Gone(NamedTuple):
-    """The hold is not open any more; nothing changed."""
-
-
-class Known(NamedTuple):
-    """The claim is another call's: nothing changed."""
-
-    claimed: Claimed
-    same_request: bool
-
-
-class Refused(NamedTuple):
-    """The hold, or its growth, does not fit: `blocker` is the counter that decided, `needed` what was asked of it."""
-
-    blocker: Remaining
-    needed: int
-
-
-class Settled(NamedTuple):
-    """The event is posted and the hold is gone."""
-
-    event: Event
-    tightest: Remaining | None
-
-
-class Recorded(NamedTuple):
-    """The reported event is posted."""
-
-
-class Voided(NamedTuple):
-    """The hold is gone, nothing was charged."""
-
-
-class Duplicate(NamedTuple):
-    """This was done already, with the same content; nothing changed."""
-
-
-class Conflict(NamedTuple):
-    """This identity exists with other content; nothing changed."""
-
-
-class Stale(NamedTuple):
-    """The caller decided on an older directory; nothing changed, decide again."""
-
-
-class Looked(NamedTuple):
-    """The directory is as new as the database."""
-
-
-Result = Looked | Held | Resized | Gone | Known | Refused | Settled | Recorded | Voided | Duplicate | Conflict | Stale
 
 
 class Counter:

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from pertoken.core import periods
 from pertoken.core.budgets import DIMENSIONS, TAG_PREFIX, Attribution, is_dimension
-from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.periods import DAY_US, US_PER_SECOND, Window, load_zone
 
 SUMS = (

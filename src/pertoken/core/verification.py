@@ -8,7 +8,9 @@ in which it was set.
 from collections.abc import Mapping, Sequence
 
 from pertoken.core.budgets import TAG_PREFIX, Attribution, Axis, Budget, BudgetIndex, CounterKey
-from pertoken.core.ledger import Event, Hold, held_amount, spent_amount
+from pertoken.core.events import Event
+from pertoken.core.holds import Hold
+from pertoken.core.ledger import held_amount, spent_amount
 from pertoken.core.periods import Window
 from pertoken.core.reporting import SUMS, Sum
 

@@ -15,7 +15,7 @@ import msgspec
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.calls import CallLine
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import US_PER_SECOND, format_time
 from pertoken.core.texts import escaped

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pertoken.core.access import NOTHING, Allowance, Reported, may_name
-from pertoken.core.ledger import Event, EventStatus, Recorded, Result
+from pertoken.core.commands import Recorded, Result
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US
 from pertoken.core.usage import tokens_total

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.calls import REFUSED, marks, took_us
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import Window, bounds, format_time
 from pertoken.core.refusals import RefusedCall, RefusedSearch

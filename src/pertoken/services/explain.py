@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 from pertoken.core.budgets import Axis, BudgetIndex, Touch
-from pertoken.core.ledger import EndedHold, Event, Hold, Lines
+from pertoken.core.events import Event, Lines
+from pertoken.core.holds import EndedHold, Hold
 from pertoken.core.money import divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.prices import PriceRow

@@ -10,7 +10,8 @@ import msgspec
 
 from pertoken.core import conditions
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Command, Conflict, Duplicate, Event, Record, Result
+from pertoken.core.commands import Command, Conflict, Duplicate, Record, Result
+from pertoken.core.events import Event
 from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import TIMES_END_US, NotATime, parse_time
 from pertoken.core.price_book import PriceBook

@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pertoken.core.access import View
 from pertoken.core.budgets import Attribution, Budget, CounterKey
 from pertoken.core.directory import Key
-from pertoken.core.ledger import EndedHold, Event, Hold
+from pertoken.core.events import Event
+from pertoken.core.holds import EndedHold, Hold
 from pertoken.core.prices import PriceRow
 from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum

@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from pertoken.core.conditions import STANDARD, TIME, Context
-from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.money import divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook

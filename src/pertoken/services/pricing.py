@@ -13,7 +13,7 @@ from pertoken.core import periods, rating
 from pertoken.core.bounds import covers
 from pertoken.core.conditions import Conditions, Context, context
 from pertoken.core.dearest import Dearest, most
-from pertoken.core.ledger import Event, EventStatus, Lines
+from pertoken.core.events import Event, EventStatus, Lines
 from pertoken.core.model_names import is_same_model
 from pertoken.core.money import amount_max, format_amount, pico_digits
 from pertoken.core.price_book import PriceBook

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pertoken.core import periods
-from pertoken.core.ledger import Event, EventStatus, Lines
+from pertoken.core.events import Event, EventStatus, Lines
 from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import REPORTED

@@ -8,9 +8,11 @@ import logging
 from typing import NamedTuple
 
 from pertoken.core.calls import CallLine, status_of
+from pertoken.core.claims import Outcome
+from pertoken.core.commands import Settled
 from pertoken.core.errors import Code, Refusal
+from pertoken.core.events import Event
 from pertoken.core.ids import RANDOM_BITS, new_id
-from pertoken.core.ledger import Event, Outcome, Settled
 from pertoken.ports import Answer, Exchange, ProviderFailed, StoreUnavailable
 from pertoken.services.call.admit import Named, admit
 from pertoken.services.call.attempt import attempt

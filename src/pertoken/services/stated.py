@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import Window, bounds
 from pertoken.core.rates import REPORTED

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from pertoken.core import periods
 from pertoken.core.budgets import Attribution, Budget, BudgetIndex, CounterKey
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 from pertoken.core.periods import DAY_US, US_PER_SECOND, Window
 from pertoken.core.reporting import QUARTER_US, Grain, Sums, add_sums, event_sums
 from pertoken.core.verification import Counters, is_summed

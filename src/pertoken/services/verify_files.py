@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Event
+from pertoken.core.events import Event
 from pertoken.core.reporting import NOTHING, Sums, add_sums, event_sums
 from pertoken.ports import Archive, Archived, MonthFiles
 from pertoken.services.verdict import Difference

@@ -7,7 +7,8 @@ import sqlalchemy as sa
 
 from pertoken.core.budgets import Attribution, Budget, CounterKey
 from pertoken.core.directory import Key
-from pertoken.core.ledger import EndedHold, Event, Hold
+from pertoken.core.events import Event
+from pertoken.core.holds import EndedHold, Hold
 from pertoken.core.money import join
 from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow

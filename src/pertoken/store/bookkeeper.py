@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 
 from pertoken.core.census import Census
+from pertoken.core.commands import Command, Result
 from pertoken.core.directory import Directory
-from pertoken.core.ledger import Books, Command, Hold, Result
+from pertoken.core.holds import Hold
+from pertoken.core.ledger import Books
 from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.store import catalog, directory

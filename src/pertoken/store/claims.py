@@ -6,7 +6,9 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
-from pertoken.core.ledger import Books, Claimed, Command, OpenHold, Outcome
+from pertoken.core.claims import Claimed, Outcome
+from pertoken.core.commands import Command, OpenHold
+from pertoken.core.ledger import Books
 from pertoken.core.periods import DAY_US
 from pertoken.store.schema import claims, holds
 from pertoken.store.statement import Sql

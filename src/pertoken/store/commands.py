@@ -4,7 +4,10 @@ from base64 import b64decode
 from typing import Any
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Claim, Event, EventStatus, Hold, Lines, Outcome, Settle, Void
+from pertoken.core.claims import Claim, Outcome
+from pertoken.core.commands import Settle, Void
+from pertoken.core.events import Event, EventStatus, Lines
+from pertoken.core.holds import Hold
 from pertoken.core.trust import Disagreement, Measured
 from pertoken.core.usage import Completeness
 

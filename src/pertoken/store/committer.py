@@ -25,8 +25,8 @@ from typing import NamedTuple, TypeVar, cast
 
 from pertoken.core import refusals
 from pertoken.core.census import DEFAULTS, Bounds, Census
+from pertoken.core.commands import Command, Expire, Held, OpenHold, Result, Settle, Settled, Void, Voided
 from pertoken.core.directory import Directory
-from pertoken.core.ledger import Command, Expire, Held, OpenHold, Result, Settle, Settled, Void, Voided
 from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.refusals import RefusedCalls

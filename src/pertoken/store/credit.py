@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from pertoken.core.ledger import Hold, Settle
+from pertoken.core.commands import Settle
+from pertoken.core.holds import Hold
 from pertoken.store.commands import UNREADABLE, read_hold, read_settle
 from pertoken.store.journal import Journal, all_set_aside, set_aside, whole_lines
 

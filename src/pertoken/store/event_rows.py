@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.money import join
 from pertoken.core.usage import Completeness, Parts
 from pertoken.store import codec

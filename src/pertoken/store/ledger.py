@@ -8,10 +8,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
-from pertoken.core import ledger
 from pertoken.core.budgets import Attribution, CounterKey
+from pertoken.core.commands import Command, Expire, OpenHold, Record, Resize, Settle, Void
 from pertoken.core.directory import Directory
-from pertoken.core.ledger import Books, Command, Counter, EndedHold, Event, Hold, HoldEnd
+from pertoken.core.events import Event
+from pertoken.core.holds import EndedHold, Hold, HoldEnd
+from pertoken.core.ledger import Books, Counter
 from pertoken.core.money import join, split
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import QUARTER_US, SUMS, Sums, add_sums, event_sums
@@ -99,13 +101,13 @@ class LedgerTables:
         touched = {id(touches): touches for touches in map(books.touched, commands)}  # mostly the same few lists
         keys = {touch.key for touches in touched.values() for touch in touches}
         owners = {hold_id: owner for hold_id, owner in map(_hold_of, commands) if hold_id is not None}
-        records = {(one.event.event_id, one.event.source) for one in commands if type(one) is ledger.Record}
+        records = {(one.event.event_id, one.event.source) for one in commands if type(one) is Record}
         self._load_counters(cursor, books, keys)
         self._load_holds(cursor, books, owners)
         records |= {
             (one.event.event_id, one.event.source)
             for one in commands
-            if type(one) is ledger.Settle and one.hold_id not in books.holds
+            if type(one) is Settle and one.hold_id not in books.holds
         }
         for event_id, source, body_hash in self._statements.identities.run(cursor, list(records)):
             books.events[source, event_id] = body_hash
@@ -256,11 +258,11 @@ class LedgerTables:
 def _hold_of(command: Command) -> tuple[str | None, Attribution]:
     """Return the hold that a command is about, and whom it belongs to."""
     match command:
-        case ledger.OpenHold(hold=hold):
+        case OpenHold(hold=hold):
             return hold.hold_id, hold.attribution
-        case ledger.Settle(hold_id=hold_id, event=event):
+        case Settle(hold_id=hold_id, event=event):
             return hold_id, event.attribution
-        case ledger.Resize() | ledger.Void() | ledger.Expire():
+        case Resize() | Void() | Expire():
             return command.hold_id, command.attribution
     return None, NOBODY
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.usage import Completeness
 from pertoken.ports import StoredEvent
 from pertoken.store import codec

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
-from pertoken.core.ledger import Conflict, Event, Record, Recorded
+from pertoken.core.commands import Conflict, Record, Recorded
+from pertoken.core.events import Event
 from pertoken.core.money import split
 from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow

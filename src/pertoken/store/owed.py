@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from pertoken.core.ledger import Settle, Void
+from pertoken.core.commands import Settle, Void
 from pertoken.store.commands import UNREADABLE, read_settle, read_void
 from pertoken.store.journal import Journal, all_set_aside, set_aside, whole_lines
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import sqlalchemy as sa
 
 from pertoken.core import calls
-from pertoken.core.ledger import EventStatus
+from pertoken.core.events import EventStatus
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import QUARTER_US
 from pertoken.core.usage import Completeness

@@ -3,8 +3,9 @@
 import asyncio
 from typing import NamedTuple
 
+from pertoken.core.claims import Claim
+from pertoken.core.commands import Known, Look, Stale
 from pertoken.core.errors import Code, Refusal
-from pertoken.core.ledger import Claim, Known, Look, Stale
 from pertoken.core.periods import US_PER_SECOND
 from pertoken.ports import Exchange, StoreUnavailable
 from pertoken.services.call.claim import read_claim

@@ -7,7 +7,8 @@ first has the call's id, the others that id with a number: `pertoken explain` sh
 import asyncio
 from typing import NamedTuple
 
-from pertoken.core.ledger import Event, Settled
+from pertoken.core.commands import Settled
+from pertoken.core.events import Event
 from pertoken.core.usage import Completeness, Reading
 from pertoken.ports import Answer, Exchange, ProviderFailed
 from pertoken.services.call.admit import try_to_admit

@@ -8,9 +8,10 @@ import asyncio
 import hashlib
 from collections.abc import Mapping
 
+from pertoken.core.claims import Claim, Outcome
+from pertoken.core.commands import Known, Settled
 from pertoken.core.directory import Key
 from pertoken.core.errors import Code, Refusal
-from pertoken.core.ledger import Claim, Known, Outcome, Settled
 from pertoken.ports import Exchange
 from pertoken.services.call.refuse import settled_headers
 

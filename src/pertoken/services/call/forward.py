@@ -4,8 +4,8 @@ import logging
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
+from pertoken.core.commands import Void
 from pertoken.core.errors import Code, Refusal
-from pertoken.core.ledger import Void
 from pertoken.ports import Answer, AnswerHeaders, Exchange, HeaderList, NotRead, ProviderFailed, StoreUnavailable
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.identify import names_key, secret_of

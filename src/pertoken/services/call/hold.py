@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 from pertoken.core import bounds, rating
 from pertoken.core.budgets import Axis, Budget, Step
+from pertoken.core.claims import Claim
+from pertoken.core.commands import Held, Known, Look, OpenHold, Refused, Remaining, Stale
 from pertoken.core.errors import Code, Refusal
-from pertoken.core.ledger import Claim, Held, Hold, Known, Look, OpenHold, Refused, Remaining, Stale
+from pertoken.core.holds import Hold
 from pertoken.core.money import MAJOR_MAX, amount_max, format_amount
 from pertoken.core.periods import DAY_US, FOREVER_US, US_PER_SECOND, format_time
 from pertoken.core.rating import REQUESTS, Unpriced

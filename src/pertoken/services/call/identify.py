@@ -7,10 +7,10 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from pertoken.core.budgets import Attribution
+from pertoken.core.commands import Look
 from pertoken.core.directory import Key
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ids import ADMIN_PREFIX, KEY_PREFIX
-from pertoken.core.ledger import Look
 from pertoken.core.periods import format_time
 from pertoken.core.texts import TAGS_MAX, UNSAFE, nearest
 from pertoken.ports import HeaderList, StoreUnavailable

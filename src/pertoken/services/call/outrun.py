@@ -6,8 +6,8 @@ for a thousand tokens: so it is counted only when the bytes passed on could be t
 rate seen so far, the hold would be used up. A stream that stays well below its cap is never counted.
 """
 
+from pertoken.core.commands import Refused, Resize, Resized
 from pertoken.core.errors import Code, Refusal
-from pertoken.core.ledger import Refused, Resize, Resized
 from pertoken.ports import ProviderFailed, StoreUnavailable
 from pertoken.services.call.count import count
 from pertoken.services.call.hold import Holding, amount_of, explain_refusal, with_output

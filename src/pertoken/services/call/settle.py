@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from pertoken.core import bounds, conditions
 from pertoken.core.calls import with_end
+from pertoken.core.claims import Outcome
+from pertoken.core.commands import Settle, Settled
 from pertoken.core.conditions import Conditions
-from pertoken.core.ledger import Event, EventStatus, Outcome, Settle, Settled
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.rating import REQUESTS
 from pertoken.core.readings import UNDIVIDED
 from pertoken.core.units import INSIDE
