@@ -5,6 +5,7 @@ A history is cut into transactions as a store cuts it: what one left is what the
 """
 
 import copy
+from collections import defaultdict
 from dataclasses import replace
 from typing import Any
 
@@ -83,6 +84,7 @@ class Disk:
         self.events: dict[tuple[str, str], Event] = {}
         self.claims: dict[tuple[str, str], Claimed] = {}
         self.trusts: dict[tuple[str, str], Trust] = {}
+        self.balances: dict[tuple[str, str], int] = defaultdict(int)
 
     def save(self, books: Books) -> None:
         """Write what changed."""
@@ -93,6 +95,10 @@ class Disk:
             self.holds.pop(name, None)
             assert name not in self.ended, "a hold ended twice"
             self.ended[name] = end
+        for occasion, postings in books.new_entries:
+            assert sum(one.amount_picos for one in postings) == 0, "an entry does not balance"
+            for account, picos in postings:
+                self.balances[account, occasion.currency] += picos
         for event in books.new_events:
             assert (event.source, event.event_id) not in self.events, "an event was posted twice"
             self.events[event.source, event.event_id] = event
@@ -407,8 +413,15 @@ class Ledger(RuleBasedStateMachine):
         assert {key: claimed.call_id for key, claimed in self.books.claims.items()} == self.auditor.named
 
     def teardown(self) -> None:
-        """In the end the disk has each call once: as an event, an open hold, or one that was let go."""
+        """In the end the disk has each call once, as an event, an open hold or one let go, and owes what calls cost."""
         self.commit()
+        owed: dict[tuple[str, str], int] = defaultdict(int)
+        for call in self.auditor.calls.values():
+            if call.spent is not None:
+                owed["provider_cost:p", call.spent_in] += call.spent["money"]
+                owed["provider_payable:p", call.spent_in] -= call.spent["money"]
+        assert self.disk.balances.items() >= {item for item in owed.items() if item[1]}
+        assert owed.items() >= {item for item in self.disk.balances.items() if item[1]}
         for name, call in self.auditor.calls.items():
             posted = [identity for identity in self.disk.events if identity[1] == name]
             assert len(posted) == (call.spent is not None)

@@ -10,6 +10,7 @@ overrun; one after expiry still posts, marked late: a service delivered is never
 
 from typing import NamedTuple
 
+from pertoken.core.bookkeeping import Entry, entries_of
 from pertoken.core.budgets import Attribution, Axis, Budget, BudgetIndex, CounterKey, Mode, Touch
 from pertoken.core.claims import Claim, Claimed
 from pertoken.core.commands import (
@@ -93,6 +94,11 @@ class Books:
             self.opened_holds or self.ended_holds or self.new_events or self.resized_holds
             or self.new_claims or self.outcomes or self.new_doubts
         )  # fmt: skip
+
+    @property
+    def new_entries(self) -> list[Entry]:
+        """What is posted for the new events."""
+        return entries_of(self.new_events)
 
     def touched(self, command: Command) -> list[Touch]:
         """Return the counters that `command` touches: they must be loaded before it is applied."""

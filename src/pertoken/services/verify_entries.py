@@ -8,6 +8,7 @@ import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from pertoken.core.bookkeeping import AccountKind, is_of
 from pertoken.ports import Archive
 from pertoken.services.verdict import Difference, difference
 
@@ -32,7 +33,7 @@ def check_entries(archive: Archive, checked: dict[str, int]) -> Iterator[Differe
             entry, total = entry_id, 0
         total += amount
         balances[account, currency] += amount
-        if account.startswith("provider_cost:"):
+        if is_of(AccountKind.PROVIDER_COST, account):
             add_cost(open_picos, entry_id, -amount)
     yield from _check_balanced(entry, total)
     for one in costs:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import sqlalchemy as sa
 
+from pertoken.core.bookkeeping import owner_of
 from pertoken.core.census import Census
 from pertoken.core.commands import Command, Result
 from pertoken.core.directory import Directory
@@ -172,7 +173,7 @@ class Bookkeeper:
 
 def full_accounts(connection: sa.Connection) -> list[tuple[str, str]]:
     """Return (provider, currency) of the accounts that are a tenth full."""
-    return [(account.partition(":")[2], currency) for account, currency in connection.execute(_FULL)]
+    return [(owner_of(account), currency) for account, currency in connection.execute(_FULL)]
 
 
 _EXPIRIES = sa.select(holds.c.hold_id, holds.c.expires_at_us).where(

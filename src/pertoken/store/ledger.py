@@ -1,13 +1,13 @@
 """The ledger's tables: loads the rows that a batch of commands touches, writes what `core.ledger` changed."""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
+from pertoken.core.bookkeeping import Entry, Occasion, occasion_of
 from pertoken.core.budgets import Attribution, CounterKey
 from pertoken.core.commands import Command, Expire, OpenHold, Record, Resize, Settle, Void
 from pertoken.core.directory import Directory
@@ -128,7 +128,8 @@ class LedgerTables:
         let_go = [one for one in ended.values() if one.end is not HoldEnd.SETTLED]
         run.insert_ended.run(cursor, [(*self._hold_row(cursor, hold), end.value, posted_at_us) for hold, end in let_go])
         if books.new_events:
-            self._save_events(cursor, books.new_events, posted_at_us)
+            entry_ids = self._post(cursor, books.new_entries, posted_at_us)
+            self._save_events(cursor, books.new_events, entry_ids)
         if books.new_claims or books.outcomes:
             self._claims.save(cursor, books, posted_at_us)
         if books.new_doubts:
@@ -221,13 +222,12 @@ class LedgerTables:
             hold.currency,
         )
 
-    def _save_events(self, cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> None:
-        entry_ids = self._post(cursor, new_events, posted_at_us)
+    def _save_events(self, cursor: Cursor, new_events: Sequence[Event], entry_ids: Mapping[Occasion, int]) -> None:
         quarters: RollupSums = {}
         rows = []
         for event in new_events:
             series_id = self.series_id(cursor, event.attribution)
-            entry_id = entry_ids[_entry_of(event)] if event.cost_picos else None
+            entry_id = entry_ids[occasion_of(event)] if event.cost_picos else None
             rows.append(event_row(event, series_id, entry_id))
             start_us = event.occurred_at_us - event.occurred_at_us % QUARTER_US
             add_sums(quarters, (start_us, series_id, event.currency), event_sums(event))
@@ -237,21 +237,16 @@ class LedgerTables:
         self._statements.add_rollup.run(cursor, [rollup_row(*one) for one in quarters.items()])
         self._statements.add_day_rollup.run(cursor, [rollup_row(*one) for one in _days_of(quarters).items()])
 
-    def _post(self, cursor: Cursor, new_events: Sequence[Event], posted_at_us: int) -> dict[tuple[str, str, str], int]:
-        """Post one balanced entry for each kind, provider and currency of `new_events`; return the entries' ids."""
+    def _post(self, cursor: Cursor, new_entries: Sequence[Entry], posted_at_us: int) -> dict[Occasion, int]:
+        """Write entries, their postings and what they change of balances; return the entries' ids."""
         run = self._statements
-        sums: dict[tuple[str, str, str], int] = defaultdict(int)
-        for event in new_events:
-            if event.cost_picos:
-                sums[_entry_of(event)] += event.cost_picos
         ids = {}
-        for (kind, provider, currency), amount in sums.items():
-            [entry_id] = run.insert_entry.run_returning(cursor, (posted_at_us, kind, currency))
-            ids[kind, provider, currency] = entry_id
-            cost, payable = f"provider_cost:{provider}", f"provider_payable:{provider}"
-            (high, low), (less_high, less_low) = split(amount), split(-amount)
-            run.insert_posting.run(cursor, [(entry_id, cost, high, low), (entry_id, payable, less_high, less_low)])
-            run.add_balance.run(cursor, [(cost, currency, high, low), (payable, currency, less_high, less_low)])
+        for occasion, its_postings in new_entries:
+            [entry_id] = run.insert_entry.run_returning(cursor, (posted_at_us, occasion.kind.value, occasion.currency))
+            ids[occasion] = entry_id
+            amounts = [(account, *split(picos)) for account, picos in its_postings]
+            run.insert_posting.run(cursor, [(entry_id, *one) for one in amounts])
+            run.add_balance.run(cursor, [(account, occasion.currency, *parts) for account, *parts in amounts])
         return ids
 
 
@@ -279,11 +274,6 @@ def rollup_row(slot: tuple[Any, ...], sums: Sums) -> tuple[Any, ...]:
     """Return the row of a roll-up, or of archived sums, from its key and its sums."""
     counts = len(COUNTED)
     return (*slot, *sums[:counts], *spread(sums[counts:]))
-
-
-def _entry_of(event: Event) -> tuple[str, str, str]:
-    kind = "usage" if event.corrects is None else "correction"
-    return kind, event.attribution.provider or "", event.currency
 
 
 def _days_of(quarters: RollupSums) -> RollupSums:
