@@ -3,12 +3,28 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, overload
 
 from pertoken.core.access import AdminKey, Allowance, Reported
 from pertoken.core.bounds import Counted, Family, Limits
 from pertoken.core.budgets import Attribution, Budget, CounterKey
-from pertoken.core.commands import Command, Result
+from pertoken.core.commands import (
+    Command,
+    Expire,
+    Look,
+    Looked,
+    OpenHold,
+    OpenResult,
+    Record,
+    RecordResult,
+    ReleaseResult,
+    Resize,
+    ResizeResult,
+    Result,
+    Settle,
+    SettleResult,
+    Void,
+)
 from pertoken.core.directory import Directory, Key
 from pertoken.core.events import Event
 from pertoken.core.holds import EndedHold, Hold
@@ -76,8 +92,20 @@ class Ledger(Protocol):
     def on_credit(self) -> bool:
         """Whether calls are served although the store does not work."""
 
-    def submit(self, command: Command) -> "asyncio.Future[Result]":
-        """Return a future of the result, resolved when the command is on disk. Fails with StoreUnavailable."""
+    @overload
+    def submit(self, command: OpenHold) -> "asyncio.Future[OpenResult]": ...
+    @overload
+    def submit(self, command: Resize) -> "asyncio.Future[ResizeResult]": ...
+    @overload
+    def submit(self, command: Settle) -> "asyncio.Future[SettleResult]": ...
+    @overload
+    def submit(self, command: Void | Expire) -> "asyncio.Future[ReleaseResult]": ...
+    @overload
+    def submit(self, command: Record) -> "asyncio.Future[RecordResult]": ...
+    @overload
+    def submit(self, command: Look) -> "asyncio.Future[Looked]": ...
+    def submit(self, command: Command) -> "asyncio.Future[Any]":
+        """Return a future of the command's own result, resolved when it is on disk. Fails with StoreUnavailable."""
 
     def submit_all(self, commands: Sequence[Command]) -> "asyncio.Future[list[Result]]":
         """Return a future of the results, resolved when all commands are on disk.

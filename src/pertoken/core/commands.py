@@ -149,4 +149,10 @@ class Looked(NamedTuple):
     """The directory is as new as the database."""
 
 
-Result = Looked | Held | Resized | Gone | Known | Refused | Settled | Recorded | Voided | Duplicate | Conflict | Stale
+# What each command may be answered: callers match all of it, so that mypy names whoever forgets a new one.
+OpenResult = Held | Known | Refused | Stale | Duplicate | Conflict
+ResizeResult = Resized | Refused | Gone
+SettleResult = Settled | Duplicate
+ReleaseResult = Voided | Duplicate  # of Void and Expire
+RecordResult = Recorded | Duplicate | Conflict
+Result = OpenResult | ResizeResult | SettleResult | ReleaseResult | RecordResult | Looked

@@ -24,15 +24,20 @@ from pertoken.core.commands import (
     Look,
     Looked,
     OpenHold,
+    OpenResult,
     Record,
     Recorded,
+    RecordResult,
     Refused,
+    ReleaseResult,
     Remaining,
     Resize,
     Resized,
+    ResizeResult,
     Result,
     Settle,
     Settled,
+    SettleResult,
     Stale,
     Void,
     Voided,
@@ -132,7 +137,7 @@ class Books:
             case Look():
                 return Looked()
 
-    def _open(self, command: OpenHold) -> Result:
+    def _open(self, command: OpenHold) -> OpenResult:
         hold = command.hold
         if command.revision != self.revision:
             return Stale()
@@ -154,7 +159,7 @@ class Books:
             self.claims[command.claim[:2]] = self.new_claims[command.claim[:2]] = made
         return Held(_tightest(rows), _warned(rows))
 
-    def _resize(self, command: Resize) -> Result:
+    def _resize(self, command: Resize) -> ResizeResult:
         hold = self.holds.get(command.hold_id)
         if hold is None:
             return Gone()
@@ -177,7 +182,7 @@ class Books:
             return None
         return Known(claimed, claimed.request_hash == claim.request_hash)
 
-    def _settle(self, command: Settle) -> Result:
+    def _settle(self, command: Settle) -> SettleResult:
         event = command.event
         if (event.source, event.event_id) in self.events:
             return Duplicate()
@@ -219,7 +224,7 @@ class Books:
                 provider, model, wider, measured.counted_tokens, reported_tokens, event.event_id, event.recorded_at_us
             )
 
-    def _let_go(self, command: Void | Expire, end: HoldEnd) -> Result:
+    def _let_go(self, command: Void | Expire, end: HoldEnd) -> ReleaseResult:
         hold = self.holds.get(command.hold_id)
         if hold is None:
             return Duplicate()
@@ -228,7 +233,7 @@ class Books:
         self._end(hold, end, self._rows(hold.attribution, hold.opened_at_us))
         return Voided()
 
-    def _record(self, command: Record) -> Result:
+    def _record(self, command: Record) -> RecordResult:
         event = command.event
         known = self.events.get((event.source, event.event_id))
         if known is not None:

@@ -21,7 +21,7 @@ import logging
 import queue
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from pertoken.core import refusals
 from pertoken.core.census import DEFAULTS, Bounds, Census
@@ -181,9 +181,9 @@ class Committer:
         self._committing.start()
         self._timer = loop.call_later(LOOK_S, self._look_soon)
 
-    def submit(self, command: Command) -> "asyncio.Future[Result]":
-        """Return a future of the result, resolved when the command is on disk. Fails with StoreUnavailable."""
-        future: asyncio.Future[Result] = self._loop.create_future()
+    def submit(self, command: Command) -> "asyncio.Future[Any]":
+        """Return a future of the command's own result, resolved when it is on disk. Fails with StoreUnavailable."""
+        future: asyncio.Future[Any] = self._loop.create_future()
         if self._closed_to and isinstance(command, OpenHold):
             reason = self._closed_to.get(command.hold.attribution.provider or "")
             if reason is not None:

@@ -1,11 +1,11 @@
 """Steps 5 to 7: bound what the call can cost, quote it, and hold that much, durably, before anything is sent."""
 
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from pertoken.core import bounds, rating
 from pertoken.core.budgets import Axis, Budget, Step
 from pertoken.core.claims import Claim
-from pertoken.core.commands import Held, Known, Look, OpenHold, Refused, Remaining, Stale
+from pertoken.core.commands import Conflict, Duplicate, Held, Known, Look, OpenHold, Refused, Remaining, Stale
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.holds import Hold
 from pertoken.core.money import MAJOR_MAX, amount_max, format_amount
@@ -90,14 +90,21 @@ async def open_hold(
                     if smaller is not None:
                         bound = smaller
                         continue
-                    if request.cheaper is not None and _goes_cheaper(blocker):
-                        return Cheaper(request.cheaper)
-                    return explain_refusal(result, request.opened_at_us)
-                case _:
+                    return _cheaper_or_refused(request, result)
+                case Stale() | Duplicate() | Conflict():
                     return Stale()
+                case _:
+                    assert_never(result)
         raise AssertionError("the last attempt ends in a hold or a refusal")
     except StoreUnavailable as error:
         return Refusal(Code.STORE_UNAVAILABLE, f"the ledger cannot be written, so no call is served: {error}")
+
+
+def _cheaper_or_refused(request: Request, refused: Refused) -> Cheaper | Refusal:
+    """Return what becomes of a call that does not fit and cannot be made smaller."""
+    if request.cheaper is not None and _goes_cheaper(refused.blocker):
+        return Cheaper(request.cheaper)
+    return explain_refusal(refused, request.opened_at_us)
 
 
 def _learn_conversation(hold: Hold, world: World) -> None:

@@ -6,7 +6,9 @@ for a thousand tokens: so it is counted only when the bytes passed on could be t
 rate seen so far, the hold would be used up. A stream that stays well below its cap is never counted.
 """
 
-from pertoken.core.commands import Refused, Resize, Resized
+from typing import assert_never
+
+from pertoken.core.commands import Gone, Refused, Resize, Resized
 from pertoken.core.errors import Code, Refusal
 from pertoken.ports import ProviderFailed, StoreUnavailable
 from pertoken.services.call.count import count
@@ -70,13 +72,17 @@ class Outrun:
             raise Outran(
                 Refusal(Code.STORE_UNAVAILABLE, f"{self._cut()}, and the ledger cannot hold more now: {error}")
             ) from error
-        if isinstance(result, Refused):
-            raise Outran(
-                Refusal(Code.BUDGET_EXCEEDED, f"{self._cut()}: {explain_refusal(result, hold.opened_at_us)[1]}")
-            )
-        if not isinstance(result, Resized):
-            raise Outran(Refusal(Code.BUDGET_EXCEEDED, f"{self._cut()}, and its hold has expired"))
-        self.holding = self.holding._replace(hold=result.hold, bound=bound)
+        match result:
+            case Resized(hold=resized):
+                self.holding = self.holding._replace(hold=resized, bound=bound)
+            case Refused():
+                raise Outran(
+                    Refusal(Code.BUDGET_EXCEEDED, f"{self._cut()}: {explain_refusal(result, hold.opened_at_us)[1]}")
+                )
+            case Gone():
+                raise Outran(Refusal(Code.BUDGET_EXCEEDED, f"{self._cut()}, and its hold has expired"))
+            case _:
+                assert_never(result)
 
     def _cut(self) -> str:
         provider, held = self._request.provider.name, self._held_tokens(self.holding)

@@ -1,11 +1,12 @@
 """Steps 10 and 11: from usage to exact lines, and from a hold to a posted event, once."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import assert_never
 
 from pertoken.core import bounds, conditions
 from pertoken.core.calls import with_end
 from pertoken.core.claims import Outcome
-from pertoken.core.commands import Settle, Settled
+from pertoken.core.commands import Duplicate, Settle, Settled
 from pertoken.core.conditions import Conditions
 from pertoken.core.events import Event, EventStatus
 from pertoken.core.rating import REQUESTS
@@ -52,7 +53,13 @@ async def settle(  # noqa: PLR0917 - what is known of the call
         result = await world.ledger.submit(Settle(holding.hold.hold_id, event, holding.claim, outcome, doubt))
     except StoreUnavailable as error:
         return error
-    return result if isinstance(result, Settled) else Settled(event, None)
+    match result:
+        case Settled():
+            return result
+        case Duplicate():  # a try before this one was written, and its answer lost
+            return Settled(event, None)
+        case _:
+            assert_never(result)
 
 
 def to_event(  # noqa: PLR0917 - what is known of the call
