@@ -8,10 +8,9 @@ A hold ends in exactly one of settled, voided, expired. A settlement above its h
 overrun; one after expiry still posts, marked late: a service delivered is never lost.
 """
 
-from typing import NamedTuple
-
+from pertoken.core.axes import MONEY, Needs, held_amount, needed, spent_amount
 from pertoken.core.bookkeeping import Entry, entries_of
-from pertoken.core.budgets import Attribution, Axis, Budget, BudgetIndex, CounterKey, Mode, Touch
+from pertoken.core.budgets import Attribution, BudgetIndex, CounterKey, Mode, Touch
 from pertoken.core.claims import Claim, Claimed
 from pertoken.core.commands import (
     Command,
@@ -45,9 +44,8 @@ from pertoken.core.commands import (
 from pertoken.core.events import Event
 from pertoken.core.holds import EndedHold, Hold, HoldEnd
 from pertoken.core.trust import WHOLE, Disagreement, Doubt, Trusts, agree
-from pertoken.core.usage import tokens_total
 
-MONEY, TOKENS, HARD = Axis.MONEY, Axis.TOKENS, Mode.HARD  # an enum's member costs three look-ups where it is used
+HARD = Mode.HARD  # an enum's member costs three look-ups where it is used
 
 
 class Counter:
@@ -59,15 +57,6 @@ class Counter:
         self.held = held
         self.spent = spent
         self.changed = False
-
-
-class Needs(NamedTuple):
-    """What a hold, or its growth, takes on each axis."""
-
-    money_picos: int
-    currency: str
-    tokens: int
-    calls: int
 
 
 Rows = list[tuple[Touch, Counter]]  # the counters a command touches, each with its working state
@@ -272,19 +261,15 @@ def _take(rows: Rows, needs: Needs, *, least: int) -> Refused | None:
 
     What needs less than `least` is not refused: a hold that shrinks fits even a budget that is exceeded.
     """
-    money_picos, currency, tokens, calls = needs
     needed_by_row = []
     for touch, counter in rows:
         budget = touch.budget
-        axis = budget.axis
-        needed = tokens if axis is TOKENS else calls
-        if axis is MONEY:
-            needed = money_picos if budget.currency == currency else 0
-        if needed >= least and budget.mode is HARD and counter.held + counter.spent + needed > budget.limit:
-            return Refused(Remaining(touch, counter.held, counter.spent), needed)
-        needed_by_row.append(needed)
-    for (_, counter), needed in zip(rows, needed_by_row, strict=True):
-        counter.held += needed
+        more = needed(needs, budget)
+        if more >= least and budget.mode is HARD and counter.held + counter.spent + more > budget.limit:
+            return Refused(Remaining(touch, counter.held, counter.spent), more)
+        needed_by_row.append(more)
+    for (_, counter), more in zip(rows, needed_by_row, strict=True):
+        counter.held += more
         counter.changed = True
     return None
 
@@ -309,21 +294,3 @@ def _warned(rows: Rows) -> tuple[Remaining, ...]:
         and (counter.held + counter.spent) * 100 >= touch.budget.limit * touch.budget.warn_percent
     ]
     return tuple(warned)
-
-
-def spent_amount(event: Event, budget: Budget) -> int:
-    """Return what an event spends of `budget`: of one in another currency than its cost, nothing."""
-    axis = budget.axis
-    if axis is MONEY:
-        return event.cost_picos if event.currency == budget.currency else 0
-    if axis is TOKENS:
-        return tokens_total(event.quantities)
-    return 1 if axis is Axis.REQUESTS and event.corrects is None else 0
-
-
-def held_amount(hold: Hold, budget: Budget) -> int:
-    """Return what an open hold takes of `budget`: of money in another currency than its own, nothing."""
-    axis = budget.axis
-    if axis is MONEY:
-        return hold.amount_picos if hold.currency == budget.currency else 0
-    return hold.tokens if axis is TOKENS else 1

@@ -7,14 +7,13 @@ in which it was set.
 
 from collections.abc import Mapping, Sequence
 
-from pertoken.core.budgets import TAG_PREFIX, Attribution, Axis, Budget, BudgetIndex, CounterKey
+from pertoken.core.axes import held_amount, spent_amount, spent_of_sums
+from pertoken.core.budgets import TAG_PREFIX, Attribution, Budget, BudgetIndex, CounterKey
 from pertoken.core.events import Event
 from pertoken.core.holds import Hold
-from pertoken.core.ledger import held_amount, spent_amount
 from pertoken.core.periods import Window
-from pertoken.core.reporting import SUMS, Sum
+from pertoken.core.reporting import Sum
 
-_CALLS, _INPUT, _OUTPUT, _COST = map(SUMS.index, ("calls", "input_tokens", "output_tokens", "cost_picos"))
 CONVERSATION = "conversation"
 
 
@@ -40,7 +39,7 @@ class Counters:
         """Add sums of events of one currency, in the order of SUMS, to the counters of windows without end."""
         for touch in self._index.touched(attribution, 0):
             if touch.budget.window is Window.TOTAL:
-                self.add_spent(touch.key, _spent(touch.budget, currency, sums))
+                self.add_spent(touch.key, spent_of_sums(sums, currency, touch.budget))
 
     def add_spent(self, key: CounterKey, amount: int) -> None:
         """Add to what was spent."""
@@ -71,10 +70,4 @@ def spent_sum(budget: Budget, window_start_us: int, row: Sum) -> tuple[CounterKe
     each = "" if budget.each is None else row.values[0]
     if each is None or (not each and budget.each is not None and not budget.each.startswith(TAG_PREFIX)):
         return None
-    return CounterKey(budget.budget_id, each, window_start_us), _spent(budget, row.currency, row.sums)
-
-
-def _spent(budget: Budget, currency: str, sums: Sequence[int]) -> int:
-    cost_picos = sums[_COST] if currency == budget.currency else 0
-    spent = {Axis.MONEY: cost_picos, Axis.TOKENS: sums[_INPUT] + sums[_OUTPUT], Axis.REQUESTS: sums[_CALLS]}
-    return spent.get(budget.axis, 0)
+    return CounterKey(budget.budget_id, each, window_start_us), spent_of_sums(row.sums, row.currency, budget)
