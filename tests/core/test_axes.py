@@ -24,9 +24,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("axis", "currency", "need", "held", "spent", "corrected"), CASES)
-def test_each_axis_counts_its_own(  # noqa: PLR0917
-    axis: Axis, currency: str, need: int, held: int, spent: int, corrected: int
-) -> None:
+def test_each_axis_counts_its_own(axis: Axis, currency: str, need: int, held: int, spent: int, corrected: int) -> None:
     """A budget counts of a hold, an event and a correction what its axis is about, and money in its own currency."""
     budget = Budget("b", "b", axis, 1_000, Window.TOTAL, currency=currency)
 
