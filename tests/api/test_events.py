@@ -13,7 +13,7 @@ from pertoken.core.access import Role
 from pertoken.core.commands import Look
 from pertoken.ports import StoreUnavailable
 
-TALLY = {"accepted": 0, "duplicate": 0, "conflicting": 0, "conflicting_lines": [], "rejected": []}
+TALLY = {"accepted": 0, "duplicate": 0, "conflicting": 0, "conflicting_lines": [], "rejected": [], "unpriced": None}
 
 
 def test_an_event_is_taken_in_once(api: Api) -> None:

@@ -88,6 +88,14 @@ class Rejected(msgspec.Struct):
     message: str
 
 
+class UnpricedEvents(msgspec.Struct):
+    """Events that were taken in although they have no price: how many, and why the first of them has none."""
+
+    lines: int
+    first_line: int
+    reason: str
+
+
 class TallyAnswer(msgspec.Struct, kw_only=True):
     """What became of the events. A duplicate was there already, one that conflicts is there with other content."""
 
@@ -96,6 +104,7 @@ class TallyAnswer(msgspec.Struct, kw_only=True):
     conflicting: int
     conflicting_lines: list[int]
     rejected: list[Rejected]
+    unpriced: UnpricedEvents | None
 
 
 class EventsQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
@@ -202,6 +211,7 @@ async def take_events(taking: Taking, asked: Asked) -> TallyAnswer:
         conflicting=len(tally.conflicting),
         conflicting_lines=list(tally.conflicting),
         rejected=[Rejected(*problem) for problem in tally.rejected],
+        unpriced=UnpricedEvents(*tally.unpriced) if tally.unpriced.lines else None,
     )
 
 

@@ -32,7 +32,7 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     """Take in the usage of FILE (.gz too), each event once: a second run adds nothing."""
     from pertoken.cli.ingest_notes import Notes  # noqa: PLC0415
     from pertoken.cli.usage_logs import WrongFormat, open_log, read_log  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.ingest import NotAnEvent  # noqa: PLC0415
+    from pertoken.services.ingest import NotAnEvent, check_provider  # noqa: PLC0415
     from pertoken.services.ingest import ingest as ingest_records  # noqa: PLC0415
     from pertoken.wiring import make_bookkeeper  # noqa: PLC0415
 
@@ -43,15 +43,18 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
         with database(db, make=True) as opened, open_log(file) as log:
             settings = load_settings(db)
             books = make_bookkeeper(opened, settings)
+            if provider is not None:
+                check_provider(provider, books.prices)
             records = read_log(form, log, file.name, defaults, notes)
             tally = ingest_records(records, books, now_us(), settings.limits.reported_event)
             books.close()
-    except NotAnEvent as error:  # the format needs an option that was not given
+    except NotAnEvent as error:  # an option names what nobody knows, or the format needs one that was not given
         raise click.UsageError(str(error)) from error
     except WrongFormat as error:
         raise Refused(f"{file} is {error}") from error
     except OSError as error:
         raise Refused(f"cannot read {file}: {error.strerror or error}") from error
+    notes.add_unpriced(*tally.unpriced)
     if as_json:
         rejected = [problem._asdict() for problem in tally.rejected]
         print_json(

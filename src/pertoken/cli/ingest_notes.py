@@ -16,11 +16,12 @@ EVENT_FIELDS = frozenset(
 AHEAD_US = 300 * US_PER_SECOND  # how far the clocks of two machines may be apart
 TEXT_MAX = 60  # of a name or a time that is shown
 
-UNKNOWN, ZONELESS, FUTURE = "unknown_field", "time_without_zone", "future_time"
+UNKNOWN, ZONELESS, FUTURE, UNPRICED = "unknown_field", "time_without_zone", "future_time", "unpriced"
 _SAID = {
     UNKNOWN: "unknown fields, which were not read",
     ZONELESS: "a time without a zone, which was read as UTC",
     FUTURE: "a time in the future, and were taken in all the same",
+    UNPRICED: "no price yet, and were taken in all the same",
 }
 
 
@@ -43,6 +44,11 @@ class Notes:
         """Look at the time of a line that is taken in."""
         if occurred_at_us > self._latest_us:
             self._add(FUTURE, line, format_time(occurred_at_us))
+
+    def add_unpriced(self, lines: int, first: int, reason: str) -> None:
+        """Say how many events have no price, and why the first has none."""
+        if lines:
+            self._found[UNPRICED] = (lines, first, reason)
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what was found, for JSON."""

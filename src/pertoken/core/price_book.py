@@ -6,6 +6,7 @@ conditions that nobody priced together.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from pertoken.core.dearest import Dearest, dearest_of
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.prices import SNAPSHOT_SUFFIX, TRUST, Clause, Match, PriceRow, Source
 from pertoken.core.rates import NoPrice, Rates, Step, Tier, factors_on
+from pertoken.core.texts import NEAR, nearest
 from pertoken.core.units import TOKEN_UNITS
 
 VARIANTS_MAX = 4  # of one name: more is an attack
@@ -85,6 +87,10 @@ class PriceBook:
             valid_from, valid_to = max(valid_from, listed.valid_from_us), min(valid_to, listed.valid_to_us)
             if isinstance(listed, Rates):
                 return dataclasses.replace(listed, valid_from_us=valid_from, valid_to_us=valid_to)
+        if isinstance(own, NoPrice) and not self.knows(provider):
+            near = self.nearest_provider(provider)
+            hint = f"; did you mean {near!r}?" if near else ""
+            return own._replace(reason=f"{own.reason}, a provider of which no price is known{hint}")
         return own
 
     def dearest(self, provider: str, model: str | None, at_us: int) -> Dearest | None:
@@ -180,6 +186,18 @@ class PriceBook:
     def providers(self) -> list[str]:
         """All providers that any row names, sorted."""
         return sorted({provider for provider, _ in self._named} | set(self._patterns))
+
+    def knows(self, provider: str) -> bool:
+        """Tell whether anything is known of a provider under this name."""
+        return self._name(provider) in self._known_providers or provider.lower().replace("_", "-") in self._sellers.names
+
+    def nearest_provider(self, name: str, near: float = NEAR) -> str | None:
+        """Return the known provider that is most like a misspelt name, None where none is so near."""
+        return nearest(name.lower(), sorted(self._known_providers | self._sellers.names.keys()), near)
+
+    @functools.cached_property
+    def _known_providers(self) -> frozenset[str]:
+        return frozenset((*self.providers, *self._sellers.lists))
 
     def models_of(self, provider: str, at_us: int) -> list[str]:
         """Return the names of the models of `provider` that have a price at `at_us`, sorted; patterns are no names."""

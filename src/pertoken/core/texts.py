@@ -14,7 +14,7 @@ TAGS_MAX = 20  # of a key, and of a call
 # C0 and C1 controls, line and paragraph separators, bidirectional controls; and halves of surrogate pairs.
 UNSAFE_CLASS = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
 UNSAFE = re.compile(rf"[{UNSAFE_CLASS}\ud800-\udfff]")
-_NEAR = 0.7  # of difflib's ratio: one or two letters of a word
+NEAR = 0.7  # of difflib's ratio: one or two letters of a word
 
 
 def escaped(text: str, *, keep: str = "") -> str:
@@ -38,7 +38,7 @@ def why_no_name(text: str, what: str = "the name") -> str | None:
     return None
 
 
-def nearest(word: str, known: Iterable[str], near: float = _NEAR) -> str | None:
+def nearest(word: str, known: Iterable[str], near: float = NEAR) -> str | None:
     """Return the known word that is most like a misspelt one, None when none is much like it."""
     found = difflib.get_close_matches(word[:NAME_CHARACTERS_MAX], list(known), 1, near)
     return found[0] if found else None

@@ -11,7 +11,7 @@ import msgspec
 from pertoken.core import conditions
 from pertoken.core.budgets import Attribution
 from pertoken.core.commands import Command, Conflict, Duplicate, Record, Result
-from pertoken.core.events import Event
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import TIMES_END_US, NotATime, parse_time
 from pertoken.core.price_book import PriceBook
@@ -20,6 +20,7 @@ from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Parts, Quantities, Used
 from pertoken.ports import Ledger
 from pertoken.services.pricing import Served, charge_surely, to_conditions
+from pertoken.wire import providers
 
 BATCH = 1_000  # records of one durable transaction
 COST_MAX = "100"  # of one event, in the currency of its price: a larger one is more likely a mistake
@@ -33,7 +34,7 @@ _FIELDS = frozenset(
     ("id", "source", "provider", "model", "key", "team", "customer", "user", "tags", "conversation", "batch", "at",
      "usage", "by_model", "service_tier", "speed", "region")
 )  # fmt: skip
-_TOO_NEAR = 0.85  # a field that nobody reads and that is so like one of ours is a misspelt one
+_TOO_NEAR = 0.83  # a name that nobody knows and that is so like one of ours is a misspelt one
 GATEWAY = "gateway"  # the source of the gateway's own events (services.call.settle.SOURCE): nobody else reports those
 
 
@@ -76,6 +77,14 @@ class Problem(NamedTuple):
     message: str
 
 
+class Unpriced(NamedTuple):
+    """Events that were taken in although they have no price: how many, and the first of them."""
+
+    lines: int = 0
+    first_line: int = 0
+    reason: str = ""  # of the first
+
+
 class Tally(NamedTuple):
     """What became of all lines."""
 
@@ -83,6 +92,7 @@ class Tally(NamedTuple):
     duplicate: int
     conflicting: tuple[int, ...]  # line numbers
     rejected: tuple[Problem, ...]
+    unpriced: Unpriced = Unpriced()
 
     def plus(
         self, events: Sequence[tuple[int, Event]], results: Sequence[Result], rejected: Sequence[Problem]
@@ -95,7 +105,17 @@ class Tally(NamedTuple):
             self.duplicate + duplicate,
             (*self.conflicting, *conflicting),
             (*self.rejected, *rejected),
+            _unpriced(self.unpriced, events),
         )
+
+
+def _unpriced(so_far: Unpriced, events: Sequence[tuple[int, Event]]) -> Unpriced:
+    found = [(line, event) for line, event in events if event.status is EventStatus.UNPRICED]
+    if not found:
+        return so_far
+    line, event = found[0]
+    first = so_far if so_far.lines else Unpriced(0, line, event.reason or "")
+    return first._replace(lines=so_far.lines + len(found))
 
 
 class NotAnEvent(ValueError):
@@ -126,6 +146,7 @@ def judge(
             rejected.append(record)
             continue
         try:
+            check_provider(record.attribution.provider or "", book)
             event = to_event(record, book, now_us)
         except Contradiction as contradiction:
             rejected.append(Problem(record.line, "contradictory_usage", str(contradiction)))
@@ -137,6 +158,21 @@ def judge(
             else:
                 rejected.append(Problem(record.line, "above_limit", _above(event, cost_max)))
     return events, rejected
+
+
+def check_provider(name: str, book: PriceBook) -> None:
+    """Raise NotAnEvent for a provider that is nearly one we know: its events could have no price, and stay as they are.
+
+    One that is like none may be the reporter's own.
+    """
+    if book.knows(name) or providers.known(name) is not None:
+        return
+    near = book.nearest_provider(name, _TOO_NEAR)
+    if near is not None:
+        raise NotAnEvent(
+            f"unknown provider {name!r}; did you mean {near!r}? Where it is another, say first what it costs: "
+            f"pertoken price add --provider {name}"
+        )
 
 
 @lru_cache(maxsize=256)
