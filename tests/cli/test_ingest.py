@@ -276,3 +276,17 @@ def test_a_plain_file_has_no_notes(pertoken: Pertoken, write_lines: WriteLines) 
     assert (result.stderr, "1 accepted" in result.stdout) == ("", True)
     assert set(full) == EVENT_FIELDS
     assert set(EventBody.__struct_fields__) == EVENT_FIELDS - {"by_model"}
+
+
+def test_names_that_look_alike_are_one(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """What a report names is counted without invisible characters and blanks around it, in the composed form."""
+    lines = [
+        event(f"e{at}", customer=name, tags={"n": name})
+        for at, name in enumerate(("café", "cafe\u0301", " ca\u200bfé"))
+    ]
+    pertoken("ingest", write_lines(*lines))
+    span = ("--since", "2026-11-20", "--until", "2026-11-20")
+
+    found = pertoken.json("usage", "--by", "customer,tag:n", *span)["rows"]
+    assert [(row["customer"], row["tag:n"], row["calls"]) for row in found] == [("café", "café", 3)]
+    assert pertoken.json("usage", "--customer", "cafe\u0301", *span)["total"]["calls"] == 3

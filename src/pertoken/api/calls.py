@@ -10,6 +10,7 @@ from pertoken.api.fields import Cursor, Instant, PageLimit, Time, read_cursor, r
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.core.periods import FOREVER_US
+from pertoken.core.texts import tidy
 from pertoken.ports import Opened
 from pertoken.services import calls as listing
 from pertoken.services.calls import Wanted
@@ -105,7 +106,7 @@ def list_calls(opened: Opened, asked: Asked) -> CallsAnswer:
 
 def read_part(query: FilterQuery) -> tuple[dict[str, str], str | None, Decimal | None]:
     """Return the values, the status and the least cost that are asked for."""
-    where = {name: getattr(query, name) for name in FILTERS if getattr(query, name, None) is not None}
+    where = {name: tidy(getattr(query, name)) for name in FILTERS if getattr(query, name, None) is not None}
     status = query.status if isinstance(query.status, str) else None
     return where, status, None if query.min_cost is None else Decimal(query.min_cost)
 

@@ -15,6 +15,7 @@ from pertoken.core.commands import Result
 from pertoken.core.events import Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, format_time
+from pertoken.core.texts import tidy
 from pertoken.core.units import UNITS
 from pertoken.ports import Opened, Search
 from pertoken.services import allowance, ingest
@@ -161,7 +162,7 @@ def list_events(opened: Opened, asked: Asked) -> EventsAnswer:
     """Return a page of the events that may be seen."""
     query: EventsQuery = asked.query
     filters = ("source", "key", "team", "customer", "user", "provider", "model", "conversation")
-    where = {name: getattr(query, name) for name in filters if getattr(query, name) is not None}
+    where = {name: tidy(getattr(query, name)) for name in filters if getattr(query, name) is not None}
     since_us, until_us = read_time(query.since, "since"), read_time(query.until, "until")
     if since_us is not None and until_us is not None and since_us >= until_us:
         raise Refused(Problem.INVALID_PARAMETER, "until must be after since", "until")

@@ -14,6 +14,7 @@ from pertoken.services.teams import (
     EVENTS,
     TOKENS,
     BadAllowance,
+    BadTeam,
     Change,
     change_team,
     team_fields,
@@ -97,7 +98,10 @@ def put_team(opened: Opened, asked: Asked) -> TeamAnswer:
         except BadAllowance as error:
             raise Refused(Problem.INVALID_FIELD, str(error), "reports") from error
     change = Change(given, body.reports is None, body.customers, body.without)
-    change_team(opened.administration, asked.name, change, asked.now_us)
+    try:
+        change_team(opened.administration, asked.name, change, asked.now_us)
+    except BadTeam as error:
+        raise Refused(Problem.INVALID_FIELD, str(error)) from error
     return _answer(opened, asked.name, asked.now_us)
 
 

@@ -148,7 +148,10 @@ def team(  # noqa: PLR0917 - click passes each option by name
         raise Refused(str(error)) from error
     at_us = now_us()
     with administration(db) as opened:
-        teams.change_team(opened, name, teams.Change(allowance, no_reports, customers, without), at_us)
+        try:
+            teams.change_team(opened, name, teams.Change(allowance, no_reports, customers, without), at_us)
+        except teams.BadTeam as error:
+            raise Refused(str(error)) from error
         said = teams.team_fields(opened, name, at_us)
     if as_json:
         print_json(said)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pertoken.cli.session import Refused
+from pertoken.core.texts import tidy
 
 if TYPE_CHECKING:
     from pertoken.ports import Archive
@@ -31,7 +32,7 @@ def take_filters(given: Mapping[str, Any]) -> tuple[dict[str, str], str | None, 
     """Return the dimensions that are asked for, the status and the least cost. Ends with exit 2 where one is none."""
     from pertoken.core.money import NotAnAmount, parse_amount  # noqa: PLC0415 - keeps --help fast
 
-    where = {name: given[name] for name in DIMENSIONS if given.get(name) is not None}
+    where = {name: tidy(given[name]) for name in DIMENSIONS if given.get(name) is not None}
     text = given.get("min_cost")
     if text is None:
         return where, given.get("status"), None

@@ -189,7 +189,7 @@ class PriceBook:
 
     def knows(self, provider: str) -> bool:
         """Tell whether anything is known of a provider under this name."""
-        return self._name(provider) in self._known_providers or provider.lower().replace("_", "-") in self._sellers.names
+        return self._name(provider) in self._known_providers
 
     def nearest_provider(self, name: str, near: float = NEAR) -> str | None:
         """Return the known provider that is most like a misspelt name, None where none is so near."""
@@ -197,7 +197,7 @@ class PriceBook:
 
     @functools.cached_property
     def _known_providers(self) -> frozenset[str]:
-        return frozenset((*self.providers, *self._sellers.lists))
+        return frozenset((*self.providers, *self._sellers.lists, *self._sellers.names.values()))
 
     def models_of(self, provider: str, at_us: int) -> list[str]:
         """Return the names of the models of `provider` that have a price at `at_us`, sorted; patterns are no names."""

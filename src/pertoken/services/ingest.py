@@ -15,7 +15,7 @@ from pertoken.core.events import Event, EventStatus
 from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import TIMES_END_US, NotATime, parse_time
 from pertoken.core.price_book import PriceBook
-from pertoken.core.texts import UNSAFE, meant, nearest
+from pertoken.core.texts import UNSAFE, meant, nearest, tidy
 from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Parts, Quantities, Used
 from pertoken.ports import Ledger
@@ -245,13 +245,13 @@ def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]
         raise NotAnEvent("provider and model are needed, in the line or as options")
     attribution = Attribution(
         key=_text(said, "key"),
-        team=_text(said, "team"),
-        customer=_text(said, "customer"),
-        user=_text(said, "user"),
+        team=_name(said, "team"),
+        customer=_name(said, "customer"),
+        user=_name(said, "user"),
         provider=provider,
         model=model,
         tags=_tags(said.get("tags", {})),
-        conversation=_text(said, "conversation"),
+        conversation=_name(said, "conversation"),
     )
     batch = said.get("batch", False)
     if not isinstance(batch, bool):
@@ -340,6 +340,12 @@ def read_parts(by_model: object, model: str, quantities: Quantities) -> Parts:
     return parts
 
 
+def _name(said: Mapping[str, Any], name: str) -> str | None:
+    """Return a field that says whose the usage is, as such names are kept (core.texts)."""
+    text = _text(said, name)
+    return text if not text else tidy(text) or None
+
+
 def _text(said: Mapping[str, Any], name: str) -> str | None:
     """Return a field's text; a number is taken as its digits."""
     value = said.get(name)
@@ -365,8 +371,8 @@ def _checked(name: str, text: str) -> str:
 def _tags(value: object) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, dict) or len(value) > TAGS_MAX:
         raise NotAnEvent(f"tags must be an object of at most {TAGS_MAX} names and values")
-    found = ((_checked("a tag's name", name), _text(value, name)) for name in value)
-    return tuple(sorted((name, text) for name, text in found if text is not None))
+    found = ((tidy(_checked("a tag's name", name)), _text(value, name)) for name in value)
+    return tuple(sorted((name, tidy(text)) for name, text in found if text is not None))
 
 
 def _time(at: object) -> int:

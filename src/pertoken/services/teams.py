@@ -6,11 +6,16 @@ from typing import Any, NamedTuple
 from pertoken.core.access import Allowance, Reported
 from pertoken.core.money import NotAnAmount, format_amount, parse_amount
 from pertoken.core.periods import DAY_US
+from pertoken.core.texts import why_no_name
 from pertoken.ports import Administration
 
 EVENTS = 1_000  # that a team may report a day where an admin does not say how many
 TOKENS = 10_000_000
 COUNT_MAX = 10**15
+
+
+class BadTeam(Exception):
+    """What is said of a team names something that is no name."""
 
 
 class BadAllowance(Exception):
@@ -40,7 +45,13 @@ def to_allowance(money: str, currency: str = "USD", events: int = EVENTS, tokens
 
 
 def change_team(administration: Administration, team: str, change: Change, now_us: int) -> None:
-    """Do what an admin says of a team."""
+    """Do what an admin says of a team. Raises BadTeam: what it names anew must be a name."""
+    named = [(customer, "the customer") for customer in change.customers]
+    if named or change.allowance is not None:
+        named.insert(0, (team, "the team"))
+    why = next((why for name, what in named if (why := why_no_name(name, what)) is not None), None)
+    if why is not None:
+        raise BadTeam(why)
     if change.allowance is not None or change.ends_allowance:
         administration.set_allowance(team, change.allowance, now_us)
     for customer in change.without:

@@ -12,7 +12,7 @@ from pertoken.core.directory import Key
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ids import ADMIN_PREFIX, KEY_PREFIX
 from pertoken.core.periods import format_time
-from pertoken.core.texts import TAGS_MAX, UNSAFE, nearest
+from pertoken.core.texts import TAGS_MAX, UNSAFE, lookalike, nearest, tidy, unseen
 from pertoken.ports import HeaderList, StoreUnavailable
 from pertoken.services.world import World
 from pertoken.wire.format import RequestFacts
@@ -234,6 +234,10 @@ def _why_not_as_sent(value: bytes, *, whole: bool) -> str | None:
         return "is not UTF-8; bytes that are not are replaced"
     if UNSAFE.search(text):
         return "has a control character, which is left out"
+    if unseen(text) is not None:
+        return "has an invisible character, which is left out"
+    if lookalike(text) is not None:
+        return f"mixes scripts in a word, {lookalike(text)!r} among Latin letters; it is taken as it was sent"
     if not text.strip():
         return "is empty, and not taken"
     if whole and len(text.strip()) > VALUE_CHARACTERS_MAX:
@@ -259,4 +263,4 @@ def _tag_warnings(text: str) -> Iterator[str]:
 
 def _clean(text: str) -> str | None:
     """Return a value that is safe to store and to print; None when nothing is left."""
-    return UNSAFE.sub("", text).strip()[:VALUE_CHARACTERS_MAX] or None
+    return tidy(text)[:VALUE_CHARACTERS_MAX] or None
