@@ -90,7 +90,8 @@ def lookalike(text: str) -> str | None:
     """Return the first letter that looks like a Latin one in a word with Latin ones, None where there is none."""
     if text.isascii():
         return None
-    for word in _WORD.findall(text):
+    words: list[str] = _WORD.findall(text)
+    for word in words:
         strange = [letter for letter in word if letter in _LIKE_LATIN]
         if strange and any(unicodedata.name(letter, "").startswith("LATIN") for letter in word):
             return strange[0]

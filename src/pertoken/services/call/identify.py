@@ -1,5 +1,6 @@
 """Step 1: from the secret a client shows to a key, and to everything its call is attributed to."""
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from itertools import islice
@@ -27,6 +28,16 @@ _CONVERSATION = (b"x-pertoken-conversation", b"helicone-session-id")
 _TAGS = b"x-pertoken-tags"
 _OURS = b"x-pertoken-"
 _KNOWN = frozenset((_CUSTOMER[0], _USER[0], _CONVERSATION[0], _TAGS, b"x-pertoken-idempotency-key"))
+_ENDS = sorted(name.removeprefix(_OURS).decode() for name in _KNOWN)
+_OURS_PLAIN = "pertoken"
+_SEPARATORS = re.compile("[-_]+")
+_NEAR_OURS = 0.8  # "pertokn" and "partoken" are nearer, "portkey", "person" and "token" are not
+_NEAR_LENGTHS = range(6, 11)
+_LETTERS_MAX = 64  # of a header's name that is looked at
+_ENDS_MAX = 2  # of one name
+_OURS_LETTERS = frozenset(_OURS_PLAIN.encode())
+_BEGINNING = 16  # letters in which the beginning of ours would stand
+_LOOKED_AT_MAX = 5  # names of one head: to compare one takes up to 0.2 ms
 
 
 NO_KEY = Refusal(Code.UNKNOWN_KEY, "no key: send a pertoken key as a bearer token, x-api-key or x-goog-api-key")
@@ -146,7 +157,7 @@ def secret_of(fields: HeaderList, query: bytes) -> bytes | None:
 def _read(fields: HeaderList, query: bytes) -> Shown:
     headers = dict(fields)
     secret = _secret(headers, query)
-    if not any(map(_is_ours, headers)):  # most calls carry none of our headers
+    if not any(map(_concerns_us, headers)):  # most calls carry none of our headers
         return Shown(secret, headers)
     return Shown(
         secret,
@@ -185,8 +196,36 @@ def _hint(secret: bytes) -> str:
     return UNSAFE.sub("", secret[-4:].decode("ascii", "replace")) if len(secret) > 8 else ""
 
 
-def _is_ours(name: bytes) -> bool:
-    return name.startswith((b"x-pertoken-", b"helicone-", b"x-litellm-"))
+# Applications send the same few names: each is looked at once.
+@lru_cache(maxsize=4096)
+def _concerns_us(name: bytes) -> bool:
+    """Tell whether a header is one that is read here, or may be a misspelt one of ours."""
+    return name.startswith((_OURS, b"helicone-", b"x-litellm-")) or _may_be_misspelt(name)
+
+
+def _may_be_misspelt(name: bytes) -> bool:
+    """Tell at little cost whether a name begins with most letters of ours."""
+    return len(name) <= _LETTERS_MAX and len(_OURS_LETTERS.intersection(name[:_BEGINNING])) > len(_OURS_LETTERS) - 2
+
+
+@lru_cache(maxsize=4096)
+def _misspelt(name: bytes) -> str | None:
+    """Return the header of ours that a name stands for whose beginning is nearly `x-pertoken-`, None where it is not.
+
+    Both its beginning and its end must be near, so that a header of somebody else is not warned about.
+    """
+    plain = name.decode("latin-1").removeprefix("x").lstrip("-_")
+    if not plain.startswith(_OURS_PLAIN[0]):
+        return None
+    ends = [(found.start(), found.end()) for found in _SEPARATORS.finditer(plain)]
+    if plain.startswith(_OURS_PLAIN):
+        ends.insert(0, (len(_OURS_PLAIN), len(_OURS_PLAIN)))
+    beginnings = ((_SEPARATORS.sub("", plain[:before]), after) for before, after in ends)
+    near = [
+        after for text, after in beginnings if len(text) in _NEAR_LENGTHS and nearest(text, (_OURS_PLAIN,), _NEAR_OURS)
+    ]
+    found = (nearest(plain[after:].replace("_", "-"), _ENDS) for after in near[:_ENDS_MAX])
+    return next((f"x-pertoken-{end}" for end in found if end is not None), None)
 
 
 def _first(headers: Mapping[bytes, bytes], names: tuple[bytes, ...]) -> str | None:
@@ -218,6 +257,11 @@ def _warnings(headers: Mapping[bytes, bytes]) -> Iterator[str]:
             shown = name.decode("latin-1")
             near = nearest(shown, [known.decode() for known in _KNOWN])
             yield f"{shown} is not known{f'; did you mean {near}?' if near else ''}"
+    others = (name for name in headers if not name.startswith(_OURS) and _may_be_misspelt(name))
+    for name in islice(others, _LOOKED_AT_MAX):
+        meant = _misspelt(name)
+        if meant is not None:
+            yield f"{name.decode('latin-1')} is not known; did you mean {meant}?"
     for name in (*_CUSTOMER, *_USER, *_CONVERSATION, _TAGS):
         value = headers.get(name)
         why = None if value is None else _why_not_as_sent(value, whole=name != _TAGS)
