@@ -340,6 +340,9 @@ class MonthFiles(Protocol):
     def chunks(self, file: MonthFile, end: int) -> Iterator[Sequence[StoredEvent]]:
         """Yield the first `end` events of a file in pieces, the last piece first."""
 
+    def of_call(self, file: MonthFile, end: int, call_id: str) -> Iterator[StoredEvent]:
+        """Yield those of the first `end` events of a file that are of one call."""
+
     def prices(self, file: MonthFile) -> list[PriceRow]:
         """Return the prices that the lines of a file's events name."""
 

@@ -59,9 +59,11 @@ def test_what_is_archived_says_where_it_is(house: Pertoken, tmp_path: Path) -> N
     folder = str(tmp_path / "archive")
     house("archive", "--before", "2026-05", "--to", folder)
     back = f"pertoken archive import {folder} --month 2026-03"
-    told = house("explain", "m1").stdout
+    (tmp_path / "archive").rename(tmp_path / "elsewhere")
+    told = house("explain", "m1")
 
-    assert told == f"archived 2026-03.parquet in {folder}\nnext: {back}\n"
+    assert told.stdout == f"archived 2026-03.parquet in {folder}\nnext: {back}\n"
+    assert f"2026-03.parquet is not in {folder}" in told.stderr
     assert house.json("explain", "m1")["status"] == "archived"
     assert house.json("explain", "now")["archived"] == []
     for words in (
@@ -76,6 +78,21 @@ def test_what_is_archived_says_where_it_is(house: Pertoken, tmp_path: Path) -> N
     path = tmp_path / "again.jsonl"
     path.write_text(json.dumps(duplicate) + "\n")
     assert house.json("ingest", str(path))["duplicate"] == 1
+
+
+def test_an_archived_call_is_explained_from_its_file(house: Pertoken, tmp_path: Path) -> None:
+    """What `explain` says is the same as before, with the file it comes from; the folder may have moved."""
+    folder = tmp_path / "archive"
+    before = house.json("explain", "m1")
+    house("archive", "--before", "2026-05", "--to", str(folder))
+    after = house.json("explain", "m1")
+    shown = house("explain", "m1").stdout
+    folder.rename(tmp_path / "moved")
+
+    assert [one["file"] for one in after["archived"]] == ["2026-03.parquet"]
+    assert {**after, "archived": []} == before
+    assert shown.startswith(f"archived 2026-03.parquet in {folder}\ncall     m1 at 2026-03-")
+    assert house.json("explain", "m1", "--archive", str(tmp_path / "moved")) == after
 
 
 def test_another_installation_takes_it_in(house: Pertoken, bare: Pertoken, tmp_path: Path) -> None:

@@ -130,7 +130,10 @@ def explain_call(opened: Opened, asked: Asked) -> Explanation:
         raise Refused(Problem.NOT_FOUND, message, "call_id")
     if found["status"] == ARCHIVED:
         files = ", ".join(one["file"] for one in found["archived"])
-        raise Refused(Problem.NOT_FOUND, f"call {asked.name!r} is archived, in {files}", "call_id")
+        hint = f"pertoken explain {asked.name}"
+        raise Refused(
+            Problem.NOT_FOUND, f"call {asked.name!r} is archived, in {files}; where that is: {hint}", "call_id"
+        )
     return msgspec.convert(found, Explanation)
 
 

@@ -7,7 +7,7 @@ import click
 
 from pertoken.cli.budget import per
 from pertoken.cli.output import echo
-from pertoken.cli.session import Refused, archive, db_option, json_option, print_json
+from pertoken.cli.session import Refused, archive, db_option, json_option, one_line, open_folder, print_json
 from pertoken.cli.tables import amount_text, print_table
 
 COLUMNS = {
@@ -22,21 +22,32 @@ COLUMNS = {
 
 @click.command()
 @click.argument("call_id")
+@click.option("--archive", "folder", metavar="DIR", help="Where archived months are. [where they were written]")
 @db_option
 @json_option
-def explain(call_id: str, db: str | None, as_json: bool) -> None:
-    """Show meter x quantity x price = amount for one call, its hold, its budgets, and what policy changed."""
-    from pertoken.services.explain import ARCHIVED  # noqa: PLC0415 - keeps --help fast
+def explain(call_id: str, folder: str | None, db: str | None, as_json: bool) -> None:
+    """Show meter x quantity x price = amount for one call, its hold, its budgets, and what policy changed.
+
+    A call of an archived month is read from its file.
+    """
+    from pertoken.ports import FolderFailed  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.explain import ARCHIVED  # noqa: PLC0415
     from pertoken.services.explain import explain as explain_call  # noqa: PLC0415
 
+    is_read = True
     with archive(db) as stored:
-        found = explain_call(stored, call_id)
+        try:
+            found = explain_call(stored, call_id, lambda one: open_folder(folder or one.folder))
+        except (FolderFailed, Refused) as error:  # what is in the database is shown all the same
+            is_read = False
+            echo(f"the archive cannot be read: {one_line(error)}", err=True)
+            found = explain_call(stored, call_id)
     if found is None:
         raise Refused(f"no call {call_id!r}; its id is in the answer's header x-pertoken-call-id")
     if as_json:
         print_json(found)
         return
-    _print_archived(found["archived"])
+    _print_archived(found["archived"], is_read=is_read)
     if found["status"] == ARCHIVED:
         return
     if "refusal" in found:
@@ -91,10 +102,10 @@ def _beside_the_book(cost: str, book: dict[str, Any], currency: str) -> str:
     return f"{by_book}; the provider charged {amount_text(cost)}, which is {amount_text(f'{abs(difference):f}')} {more}"
 
 
-def _print_archived(files: list[dict[str, Any]]) -> None:
+def _print_archived(files: list[dict[str, Any]], *, is_read: bool) -> None:
     for one in files:
         echo(f"archived {one['file']} in {one['folder']}")
-    if files:
+    if files and not is_read:
         echo(f"next: pertoken archive import {files[0]['folder']} --month {files[0]['month']}")
 
 

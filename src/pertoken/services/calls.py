@@ -12,7 +12,7 @@ from pertoken.core.events import Event
 from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import Window, bounds, format_time
 from pertoken.core.refusals import RefusedCall, RefusedSearch
-from pertoken.ports import Archive, Archived, FolderFailed, MonthFiles, Posted, Search
+from pertoken.ports import Archive, Archived, FolderFailed, MonthFile, MonthFiles, Posted, Search
 from pertoken.services.ingest import GATEWAY
 
 PAGE = 1_000  # events that are read from the database at once
@@ -154,10 +154,8 @@ def _stored(archive: Archive, wanted: Wanted, before: Place | None) -> Iterator[
 
 
 def _archived(archived: Archived, files: MonthFiles, wanted: Wanted, before: Place | None) -> Iterator[Posted]:
-    """Yield what one file has, the last first. Raises FolderFailed where the file is not the one that was written."""
-    file = next((one for one in files.files() if one.sha256 == archived.sha256), None)
-    if file is None:
-        raise FolderFailed(f"{archived.name} is not in {files.place}; it was written to {archived.folder}")
+    """Yield what one file has, the last first. Raises FolderFailed."""
+    file = listed(archived, files)
     number = _ARCHIVED + archived.archive_id * _FILE + archived.removed
     for chunk in files.chunks(file, archived.removed):
         for event, _ in reversed(chunk):
@@ -167,6 +165,14 @@ def _archived(archived: Archived, files: MonthFiles, wanted: Wanted, before: Pla
                 return
             if (before is None or place < before) and fits(event, wanted):
                 yield Posted(place, event)
+
+
+def listed(archived: Archived, files: MonthFiles) -> MonthFile:
+    """Return a file of a folder. Raises FolderFailed where it is not there, or not the one that was written."""
+    file = next((one for one in files.files() if one.sha256 == archived.sha256), None)
+    if file is None:
+        raise FolderFailed(f"{archived.name} is not in {files.place}; it was written to {archived.folder}")
+    return file
 
 
 class _Ahead:

@@ -15,17 +15,25 @@ from pertoken.core.rates import ANOTHER, DEAREST, FREE, HELD, REPORTED, WITHOUT_
 from pertoken.core.refusals import RefusedCall
 from pertoken.core.units import CONTAINERS
 from pertoken.ports import Archive, Archived
+from pertoken.services.calls import Folders, listed
 
 ARCHIVED = "archived"  # the status of a call whose events are in files alone
 REFUSED = "refused"  # of one that was not made
 
 
-def explain(archive: Archive, call_id: str) -> dict[str, Any] | None:
-    """Return all that is known of a call, None when there is no such call; of one that is archived, where it is."""
+def explain(archive: Archive, call_id: str, folders: Folders | None = None) -> dict[str, Any] | None:
+    """Return all that is known of a call, None when there is no such call.
+
+    What of it is archived is read from its files; without `folders`, only where it is is told. Raises FolderFailed.
+    """
     events = archive.call_events(call_id)
     ended = archive.ended_hold(call_id)
     hold = ended.hold if ended else archive.open_hold(call_id)
     archived = archive.call_archived(call_id)
+    if folders is not None and archived:
+        events = sorted(
+            [*_archived_events(archived, call_id, folders), *events], key=lambda event: event.recorded_at_us
+        )
     refused = None if events or hold is not None else archive.refused_call(call_id)
     if refused is not None:
         return _refused(refused)
@@ -81,6 +89,13 @@ def _by_book(events: Sequence[Event], prices: dict[str, PriceRow]) -> dict[str, 
         "difference": format_amount(charged - by_book, stated[0].currency),
         "lines": [line for event in stated for line in _lines(event, event.book_lines, prices)],
     }
+
+
+def _archived_events(archived: Sequence[Archived], call_id: str, folders: Folders) -> Iterator[Event]:
+    """Yield the events of a call that are in files alone."""
+    for one in archived:
+        files = folders(one)
+        yield from (stored.event for stored in files.of_call(listed(one, files), one.removed, call_id))
 
 
 def _archived(archived: Sequence[Archived]) -> list[dict[str, Any]]:

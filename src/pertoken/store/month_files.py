@@ -180,6 +180,21 @@ class MonthFolder:
                 for at in reversed(range(0, len(events), CHUNK)):
                     yield events[at : at + CHUNK]
 
+    def of_call(self, file: MonthFile, end: int, call_id: str) -> Iterator[StoredEvent]:
+        """Yield those of the first `end` events of a file that are of one call: only their ids are looked through."""
+        path = self._path / file.name
+        with _failing(f"cannot read {path}"), pq.ParquetFile(path) as reader:
+            start = 0
+            for group in range(reader.num_row_groups):
+                ids = reader.read_row_group(group, columns=["event_id"]).column(0).to_pylist()[: end - start]
+                places = [at for at, one in enumerate(ids) if one == call_id or one.startswith(f"{call_id}.")]
+                if places:
+                    for batch in reader.read_row_group(group).take(places).to_batches():
+                        yield from from_batch(batch)
+                start += reader.metadata.row_group(group).num_rows
+                if start >= end:
+                    return
+
     def prices(self, file: MonthFile) -> list[PriceRow]:
         """Return the prices that the lines of a file's events name."""
         path = self._path / file.name
