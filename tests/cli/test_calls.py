@@ -1,5 +1,6 @@
 """`pertoken calls`: calls one by one, from the database and from archived months."""
 
+import contextlib
 import csv
 import io
 import json
@@ -7,9 +8,10 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from tests.cli.conftest import Pertoken, WriteLines
@@ -200,11 +202,8 @@ def test_what_is_none_is_refused(pertoken: Pertoken, arguments: tuple[str, str])
     assert arguments[0] in pertoken("calls", *arguments, code=2).stderr
 
 
-def test_refused_calls_are_listed(pertoken: Pertoken) -> None:
-    """`--status refused` lists the refused calls that are kept, the newest first, and takes the filters they know."""
-    now_us = time.time_ns() // 1_000
-    made = [RefusedCall(f"call_{n}", now_us + n, "budget_exceeded", "no room", "day", WHO) for n in range(3)]
-    made.append(RefusedCall("call_9", now_us - 9, "unknown_key", "unknown", None))
+def refuse(pertoken: Pertoken, *made: RefusedCall) -> None:
+    """Write refused calls as a gateway does."""
     waiting = RefusedCalls()
     for call in made:
         waiting.add(call)
@@ -215,31 +214,73 @@ def test_refused_calls_are_listed(pertoken: Pertoken) -> None:
         refusals.save(connection, database.sql, batch)
     database.close()
 
+
+def test_refused_calls_are_listed(pertoken: Pertoken) -> None:
+    """`--status refused` lists the refused calls that are kept, the newest first, page by page, by every filter."""
+    now_us = time.time_ns() // 1_000
+    talk = WHO._replace(provider="acme", conversation="talk")
+    made = [RefusedCall(f"call_{n}", now_us + n, "budget_exceeded", "no room", "day", WHO) for n in range(3)]
+    made.append(RefusedCall("call_9", now_us - 9, "unknown_key", "unknown", None))
+    made.append(RefusedCall("call_8", now_us - 9, "budget_exceeded", "no room", "day", talk))
+    refuse(pertoken, *made)
+
     def found(*arguments: str) -> list[str]:
         shown = pertoken("calls", "--status", "refused", *arguments, "--json").stdout
         return [json.loads(line)["call_id"] for line in shown.splitlines()]
 
-    assert found() == ["call_2", "call_1", "call_0", "call_9"]
+    everything = ["call_2", "call_1", "call_0", "call_9", "call_8"]
+    assert found() == everything
     assert found("--team", "growth", "--limit", "2") == ["call_2", "call_1"]
+    assert found("--provider", "acme") == found("--conversation", "talk") == ["call_8"]
     assert found("--min-cost", "0.1") == []
+    pages, cursor = [], []
+    while True:
+        shown = pertoken("calls", "--status", "refused", "--limit", "2", "--json", *cursor)
+        pages += [json.loads(line)["call_id"] for line in shown.stdout.splitlines()]
+        more = re.search(r"--cursor (\S+)", shown.stderr)
+        if more is None:
+            break
+        cursor = ["--cursor", more[1]]
+    assert pages == everything
+    assert "--cursor" in pertoken("calls", "--status", "refused", "--cursor", "1", code=2).stderr
     row = json.loads(pertoken("calls", "--status", "refused", "--limit", "1", "--json").stdout)
     assert (row["refusal"], row["status"], row["model"], row["cost"]) == ("budget_exceeded", "refused", WHO.model, "0")
     assert "budget_exceeded" in pertoken("calls", "--status", "refused").stdout
-    assert pertoken("calls", "--status", "refused", "--follow", code=2).stderr
 
 
-def test_new_calls_are_followed(house: Pertoken, write_lines: WriteLines) -> None:
-    """`--follow` shows the calls that are wanted as they are stored, whenever they occurred, and none from before."""
-    environ = {name: value for name, value in house.environ.items() if value is not None}
-    command = [sys.executable, "-m", "pertoken", "calls", "--follow", "--json", "--team", "red", "--db", house.url]
+@contextlib.contextmanager
+def followed(pertoken: Pertoken, *arguments: str) -> Iterator[IO[str]]:
+    """Yield what `calls --follow` prints, once it waits for calls."""
+    environ = {name: value for name, value in pertoken.environ.items() if value is not None}
+    command = [sys.executable, "-m", "pertoken", "calls", "--follow", *arguments, "--db", pertoken.url]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=environ)
     try:
         assert process.stdout is not None
         assert process.stderr is not None
         assert "waiting" in process.stderr.readline()
-        house("ingest", write_lines(event("new-1", team="blue"), event("new-2", "2026-01-01T00:00:00Z", team="red")))
-        assert json.loads(process.stdout.readline())["call_id"] == "new-2"
+        yield process.stdout
     finally:
         process.kill()
         process.communicate()
+
+
+def test_refused_calls_are_followed(pertoken: Pertoken) -> None:
+    """`--status refused --follow` shows those that are wanted as they are written, and none from before."""
+    now_us = time.time_ns() // 1_000
+    of = {"a": WHO, "b": WHO._replace(team="blue"), "c": WHO}
+    calls = {n: RefusedCall(n, now_us, "budget_exceeded", "no room", "day", who) for n, who in of.items()}
+    refuse(pertoken, calls["a"])
+    with followed(pertoken, "--status", "refused", "--team", "growth") as printed:
+        refuse(pertoken, calls["b"], calls["c"])
+        line = printed.readline()
+
+    assert " c refused " in line
+    assert "refusal=budget_exceeded" in line
+
+
+def test_new_calls_are_followed(house: Pertoken, write_lines: WriteLines) -> None:
+    """`--follow` shows the calls that are wanted as they are stored, whenever they occurred, and none from before."""
+    with followed(house, "--json", "--team", "red") as printed:
+        house("ingest", write_lines(event("new-1", team="blue"), event("new-2", "2026-01-01T00:00:00Z", team="red")))
+        assert json.loads(printed.readline())["call_id"] == "new-2"

@@ -74,7 +74,7 @@ def test_counts_add_up_and_the_last_are_whole(database: Database) -> None:
     [
         ({}, [2, 1, 0]), ({"key": "k1"}, [2, 0]), ({"team": "blue"}, [1]), ({"customer": "acme"}, [2, 0]),
         ({"user": "ann"}, [2, 0]), ({"model": "m"}, [2, 0]), ({"code": "rate_limited"}, []),
-        ({"budget": "b"}, [2, 1, 0]),
+        ({"budget": "b"}, [2, 1, 0]), ({"provider": "nobody"}, []), ({"conversation": "nobody"}, []),
     ],
 )  # fmt: skip
 def test_refused_calls_are_found(database: Database, where: dict[str, str], found: list[int]) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pertoken.store.archive import Archive
 
 LIMIT_MAX = 100_000
+REFUSED = "refused"  # the status of those that are kept apart
 POLL_S = 0.5  # how often the database is asked for new calls
 AT_ONCE = 1_000  # of them
 
@@ -60,8 +61,6 @@ def calls(**given: Any) -> None:
     With --json each call is one JSON line. Archived months are read where --since reaches into them.
     """
     where, status, cost_min = take_filters(given)
-    if status == "refused" and given["follow"]:
-        raise click.UsageError("refused calls are not followed; the gateway's log has a line for each")
     from pertoken.services.calls import Wanted  # noqa: PLC0415 - keeps --help fast
 
     _, start_us, end_us = chosen_range(given["since"], given["until"], given["zone"], given["db"], 7)
@@ -69,11 +68,12 @@ def calls(**given: Any) -> None:
         with opened.read() as connection:
             where = find_key(_archive(connection), where)
         wanted = Wanted(where, start_us, end_us, status, cost_min)
-        if status == "refused":
+        if given["follow"]:
+            follow = _follow_refused if status == REFUSED else _follow
+            follow(opened, wanted, given["as_json"])
+        elif status == REFUSED:
             with opened.read() as connection:
                 _refused(_archive(connection), wanted, given)
-        elif given["follow"]:
-            _follow(opened, wanted, given["as_json"])
         else:
             with opened.read() as connection:
                 _page(_archive(connection), wanted, given)
@@ -101,11 +101,13 @@ def _refused(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> 
     from pertoken.core.refusals import WHOLE_MAX  # noqa: PLC0415 - keeps --help fast
     from pertoken.services import calls as listing  # noqa: PLC0415
 
-    if "conversation" in wanted.where or "provider" in wanted.where or given["cursor"] is not None:
-        raise click.UsageError("refused calls are not found by --conversation, --provider or --cursor")
-    keys = {key.key_id: key.name for key in archive.list_keys()}
-    found = listing.refused(archive, wanted, given["limit"])
-    _show([listing.refused_fields(one, keys) for one in found], given["as_json"])
+    keys, limit = {key.key_id: key.name for key in archive.list_keys()}, given["limit"]
+    before = None if given["cursor"] is None else read_refused_cursor(given["cursor"])
+    found = listing.refused(archive, wanted, limit + 1, before)
+    _show([listing.refused_fields(one, keys) for one in found[:limit]], given["as_json"])
+    if len(found) > limit:
+        last = found[limit - 1]
+        echo(f"more: the same command with --cursor {last.at_us}.{last.call_id}", err=True)
     if not given["as_json"]:
         echo(f"the last {WHOLE_MAX:,} refused calls are kept; why one was refused: pertoken explain CALL_ID", err=True)
 
@@ -132,6 +134,28 @@ def _follow(opened: Any, wanted: "Wanted", form: Any) -> None:
             time.sleep(POLL_S)
 
 
+def _follow_refused(opened: Any, wanted: "Wanted", form: Any) -> None:
+    """Show what is refused from now on, until interrupted; a gateway writes it once a second."""
+    from pertoken.core.periods import FOREVER_US  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.refusals import WHOLE_MAX  # noqa: PLC0415
+    from pertoken.services import calls as listing  # noqa: PLC0415
+
+    wanted = wanted._replace(since_us=0, until_us=FOREVER_US)
+    known: set[str] | None = None
+    while True:
+        with opened.read() as connection:
+            archive = _archive(connection)
+            found = listing.refused(archive, wanted, WHOLE_MAX)
+            new = [] if known is None else [call for call in reversed(found) if call.call_id not in known]
+            keys = {key.key_id: key.name for key in archive.list_keys()} if new else {}
+        if known is None:
+            echo("waiting for refused calls; Ctrl-C ends", err=True)
+        for call in new:
+            _line(listing.refused_fields(call, keys), form)
+        known = {call.call_id for call in found}
+        time.sleep(POLL_S)
+
+
 def _show(rows: list[dict[str, Any]], form: Any) -> None:
     if form == "csv":
         write_csv(rows)
@@ -156,7 +180,8 @@ def _line(row: dict[str, Any], form: Any) -> None:
         sys.stdout.buffer.write(escaped_json(msgspec.json.encode(row).decode()).encode() + b"\n")
     else:
         who = " ".join(f"{name}={row[name]}" for name in ("key_name", "team", "customer", "model") if row[name])
-        used = f"input_tokens={row['input_tokens']} output_tokens={row['output_tokens']}"
+        why = f" refusal={row['refusal']}" if row["refusal"] else ""
+        used = f"input_tokens={row['input_tokens']} output_tokens={row['output_tokens']}{why}"
         echo(f"{row['at']} {row['call_id']} {row['status']} {who} {used} cost={row['cost']}{row['currency']}")
     sys.stdout.flush()
 
@@ -176,6 +201,14 @@ def read_cursor(text: str) -> "Place":
     if any(abs(part) >= 2**63 for part in place):
         raise click.BadParameter("not a cursor; the page before ends with one", param_hint="--cursor")
     return place
+
+
+def read_refused_cursor(text: str) -> tuple[int, str]:
+    """Return a place among refused calls: when one was refused, and its id. Ends with exit 2 where it is none."""
+    first, _, call_id = text.partition(".")
+    if not (first.isascii() and first.isdigit() and len(first) < 19 and call_id):
+        raise click.BadParameter("not a cursor; the page before ends with one", param_hint="--cursor")
+    return int(first), call_id
 
 
 def _archive(connection: Any) -> "Archive":

@@ -39,10 +39,11 @@ Counts = Mapping[RefusedKind, int]
 class RefusedSearch(NamedTuple):
     """Which refused calls are looked for: the newest `limit` of those that fit."""
 
-    where: Mapping[str, str]  # key, team, customer, user, model, code, budget
+    where: Mapping[str, str]  # key, team, customer, user, provider, model, conversation, code, budget
     since_us: int
     until_us: int
     limit: int
+    before: tuple[int, str] | None = None  # (at_us, call_id) of the last one of the page before
 
 
 class Batch(NamedTuple):

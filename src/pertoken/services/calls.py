@@ -75,11 +75,14 @@ def call_fields(event: Event, keys: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def refused(archive: Archive, wanted: Wanted, limit: int) -> list[RefusedCall]:
-    """Return the newest refused calls that are wanted, of those that are kept whole (core.refusals)."""
+def refused(archive: Archive, wanted: Wanted, limit: int, before: tuple[int, str] | None = None) -> list[RefusedCall]:
+    """Return the newest refused calls that are wanted, of those that are kept whole (core.refusals).
+
+    `before` is the time and the id of the last one of the page before.
+    """
     if wanted.cost_min:
         return []  # they cost nothing
-    asked = RefusedSearch(wanted.where, wanted.since_us, wanted.until_us, limit)
+    asked = RefusedSearch(wanted.where, wanted.since_us, wanted.until_us, limit, before)
     return archive.refused_calls(asked)
 
 

@@ -13,8 +13,8 @@ from pertoken.store.statement import Sql
 SELECTED: Mapping[str, sa.Column[str]] = {
     name: refused_calls.c[column]
     for name, column in {
-        "key": "key_id", "team": "team", "customer": "customer", "user": "user_name", "model": "model",
-        "code": "code", "budget": "budget",
+        "key": "key_id", "team": "team", "customer": "customer", "user": "user_name",
+        "provider": "provider", "model": "model", "conversation": "conversation", "code": "code", "budget": "budget",
     }.items()
 }  # fmt: skip
 
@@ -46,6 +46,8 @@ def search(connection: sa.Connection, asked: RefusedSearch) -> list[RefusedCall]
     fits = [SELECTED[name] == value for name, value in asked.where.items()]
     query = sa.select(refused_calls).where(refused_calls.c.at_us >= asked.since_us, *fits)
     query = query.where(refused_calls.c.at_us < asked.until_us)
+    if asked.before is not None:
+        query = query.where(sa.tuple_(refused_calls.c.at_us, refused_calls.c.call_id) < asked.before)
     query = query.order_by(refused_calls.c.at_us.desc(), refused_calls.c.call_id.desc()).limit(asked.limit)
     return [_read(row) for row in connection.execute(query)]
 
