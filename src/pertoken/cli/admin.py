@@ -2,6 +2,7 @@
 
 import click
 
+from pertoken.cli.group import Group
 from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
@@ -27,7 +28,7 @@ COLUMNS = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def admin() -> None:
     """Make, list and revoke admin keys: who may use the control plane, and for what. And say what teams may do."""
 

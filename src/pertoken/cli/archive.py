@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pertoken.cli.group import Group
 from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 REST_S = 0.01  # between two transactions
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--before", metavar="MONTH", help="Months before this one: 2026-09, or a date. The last two stay.")
 @click.option("--to", "folder", metavar="DIR", help="Where the files go. [beside the database]")
 @db_option

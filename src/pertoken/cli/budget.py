@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pertoken.cli.group import Group
 from pertoken.cli.key import find
 from pertoken.cli.near_names import misspelt
 from pertoken.cli.output import echo
@@ -35,7 +36,7 @@ COLUMNS = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def budget() -> None:
     """Set budgets and see how they stand."""
 

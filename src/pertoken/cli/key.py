@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pertoken.cli.group import Group
 from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
@@ -32,7 +33,7 @@ COLUMNS = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def key() -> None:
     """Make, list, rotate and revoke virtual keys."""
 

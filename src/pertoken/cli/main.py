@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from pertoken.core.texts import escaped, meant
+from pertoken.cli.group import Group
+from pertoken.core.texts import escaped
 
 # command -> where it lives, and what it does (said here, so that --help loads nothing)
 COMMANDS: Mapping[str, tuple[str, str]] = {
@@ -41,7 +42,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group that knows its commands by name and loads one when it runs."""
 
     def parse_args(self, context: click.Context, words: list[str]) -> list[str]:
@@ -53,14 +54,6 @@ class LazyGroup(click.Group):
         """Run the command; what it quotes of its words is shown escaped."""
         with _safe_messages():
             return super().invoke(context)
-
-    def resolve_command(
-        self, context: click.Context, words: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command; an unknown one is told with the nearest name."""
-        if words and words[0] not in COMMANDS and not words[0].startswith("-"):
-            context.fail(f"no such command: {words[0]!r}{meant(words[0], COMMANDS) or '; see: pertoken --help'}")
-        return super().resolve_command(context, words)
 
     def list_commands(self, _context: click.Context) -> list[str]:
         """Return the commands in the order people meet them."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from pertoken.cli.group import Group
 from pertoken.cli.output import echo
 from pertoken.cli.price_sources import conditions_text, diff, import_
 from pertoken.cli.price_stated import stated
@@ -35,7 +36,7 @@ COLUMNS = {
 MILLION = "million"
 
 
-@click.group()
+@click.group(cls=Group)
 def price() -> None:
     """Look into the price book, import and add prices."""
 

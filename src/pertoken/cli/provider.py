@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 
+from pertoken.cli.group import Group
 from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
@@ -46,7 +47,7 @@ KEY_CHARACTERS_MAX = 8_192
 STREAM_USAGE: Mapping[str, str] = {"option": "on request", "unasked": "always", "none": "never; we count"}
 
 
-@click.group()
+@click.group(cls=Group)
 def provider() -> None:
     """List the providers, encrypt their keys, and see which of them count more tokens than we do."""
 

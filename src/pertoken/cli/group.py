@@ -1,0 +1,44 @@
+"""A group of commands that says which one was meant."""
+
+import click
+
+from pertoken.core.texts import nearest
+
+# Words that people try for one another; of each row, the first that a group has is what was meant.
+SYNONYMS = (
+    ("list", "status", "show", "ls", "get", "view", "info", "describe", "history"),
+    ("remove", "revoke", "withdraw", "delete", "del", "rm", "drop", "unset", "disable"),
+    ("create", "set", "add", "new", "make", "import", "update", "change", "edit"),
+    ("rotate", "renew", "refresh", "regenerate"),
+    ("serve", "run", "start", "up", "server", "gateway", "proxy"),
+    ("usage", "report", "reports", "cost", "costs", "spend", "spending", "stats", "bill"),
+    ("calls", "log", "logs", "requests", "events", "tail"),
+    ("doctor", "status", "check", "health", "config"),
+    ("verify", "audit", "check"),
+    ("price", "model", "models"),
+    ("count", "tokens", "tokenize"),
+)
+
+
+class Group(click.Group):
+    """A group whose unknown command is told with the one that was most likely meant, or with all there are."""
+
+    def resolve_command(
+        self, context: click.Context, words: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command. Ends with exit 2 where there is none of that name."""
+        names = self.list_commands(context)
+        if words and words[0] not in names and not words[0].startswith("-"):
+            near = meant_command(words[0], names)
+            hint = f"did you mean: {context.command_path} {near}?" if near else f"commands are: {', '.join(names)}"
+            context.fail(f"no such command: {words[0]!r}; {hint}")
+        return super().resolve_command(context, words)
+
+
+def meant_command(word: str, names: list[str]) -> str | None:
+    """Return the command that a word most likely stands for: by its letters, else by what it means."""
+    near = nearest(word, names)
+    if near is not None:
+        return near
+    alike = (name for row in SYNONYMS if word.lower() in row for name in row if name in names)
+    return next(alike, None)
