@@ -432,8 +432,10 @@ def _check(where: str, filled: dict[str, Any]) -> None:
     try:
         msgspec.convert(filled, ProviderSetting, strict=False)
     except msgspec.ValidationError as error:
-        what, _, path = str(error).partition(" - at `$")
-        raise BadSettings(f"{where}{path.partition('[')[0].strip('`')}: {shapes.said(what)}") from error
+        place, what, unknown = shapes.wrong(error, filled)
+        if unknown is not None:  # of the fields themselves all are known
+            what = shapes.unknown_setting(unknown, PriceSetting.__struct_fields__)
+        raise BadSettings(".".join(part for part in (where, place, unknown) if part) + f": {what}") from error
 
 
 def _choice(where: str, field: str, value: Any) -> Any:

@@ -186,6 +186,25 @@ def test_a_model_name_that_stands_for_none_is_found(pertoken: Pertoken, tmp_path
     assert "did you mean 'gpt-4o-mini'?" in named["model fast"]["fix"]
 
 
+def test_a_price_list_that_is_none_is_found(pertoken: Pertoken, tmp_path: Path, port: int) -> None:
+    """A provider that sells at the list of nobody is told, with the setting; one that sells at a known list is not."""
+    config = tmp_path / "config.yaml"
+    config.write_text("providers: {my: {base_url: 'http://h', prices_from: [nonsense, openai]}}")
+    pertoken("key", "create", "app")
+    found = pertoken.json("doctor", OPENAI_API_KEY="k", PORT=str(port), PERTOKEN_CONFIG=str(config))
+    told = [check for check in found["checks"] if check["check"] == "provider my" and "at whose list" in check["found"]]
+
+    assert [(check["ok"], check["fix"]) for check in told] == [(True, "correct providers.my.prices_from")]
+    assert "no price of 'nonsense' is known" in told[0]["found"]
+
+
+def test_any_free_port_will_do(pertoken: Pertoken) -> None:
+    """Port 0 is what `serve` takes for any free one, and no problem."""
+    pertoken("key", "create", "app")
+
+    assert pertoken.json("doctor", OPENAI_API_KEY="k", PORT="0")["ok"] is True
+
+
 def test_a_damaged_database_is_found(bare: Pertoken, tmp_path: Path, port: int) -> None:
     """A file that is no database is a problem of its own."""
     (tmp_path / "pertoken.db").write_bytes(b"this is not a database, it only has its name" * 40)

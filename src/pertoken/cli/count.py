@@ -1,6 +1,9 @@
 """`pertoken count`: tokens of a text or of a request, and of so many words."""
 
-from typing import TYPE_CHECKING, Any, BinaryIO
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -19,10 +22,10 @@ APIS = ("auto", "text", "chat", "responses", "embeddings", "messages", "generate
 @click.option("--words", type=click.IntRange(min=0), help="Tokens of so many words, by the rule of thumb.")
 @click.option("--tokens", type=click.IntRange(min=0), help="Words of so many tokens, by the rule of thumb.")
 @click.option("--kind", default="prose", show_default=True, help="Of the words: prose, technical, german, json, ...")
-@click.argument("file", type=click.File("rb"), default="-")
+@click.argument("file", nargs=-1, metavar="[FILE]")
 @json_option
 def count(  # noqa: PLR0917 - click passes each option by name
-    model: str | None, api: str, words: int | None, tokens: int | None, kind: str, file: BinaryIO, as_json: bool
+    model: str | None, api: str, words: int | None, tokens: int | None, kind: str, file: tuple[str, ...], as_json: bool
 ) -> None:
     """Count the tokens of FILE or standard input: a text, or the JSON body of a request.
 
@@ -37,7 +40,7 @@ def count(  # noqa: PLR0917 - click passes each option by name
     from pertoken.counting.tokenizers import Tokenizers  # noqa: PLC0415
     from pertoken.wire.format import BadRequest  # noqa: PLC0415
 
-    body = file.read()
+    body = _read(file)
     if api == "auto":
         api = requests.detect(body, model)
     model = model or _named_model(body, api)
@@ -65,6 +68,22 @@ def count(  # noqa: PLR0917 - click passes each option by name
         print_json(answer)
     else:
         _print(answer, family)
+
+
+def _read(named: tuple[str, ...]) -> bytes:
+    """Return what a file or standard input has. Ends the command with exit 2 where a text stands for a file."""
+    if named in ((), ("-",)):
+        if sys.stdin.isatty():
+            echo("reading standard input; Ctrl-D ends it", err=True)
+        return sys.stdin.buffer.read()
+    path = Path(named[0])
+    if len(named) > 1 or not path.exists():
+        text = shlex.quote(" ".join(named))
+        raise click.UsageError(f"no file {named[0]!r}; to count a text: echo {text} | pertoken count --model MODEL")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise click.UsageError(f"cannot read {named[0]}: {error.strerror}") from error
 
 
 def _named_model(body: bytes, api: str) -> str:

@@ -15,7 +15,7 @@ import click
 
 from pertoken.cli.output import echo
 from pertoken.cli.provider import STREAM_USAGE, shown_url
-from pertoken.cli.serve import why_not_free
+from pertoken.cli.serve import PORT, why_not_free
 from pertoken.cli.session import Refused, db_option, json_option, load_settings, now_us, one_line, print_json
 from pertoken.cli.tables import counted
 
@@ -60,7 +60,7 @@ COLORS = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=4000, envvar="PORT", help="Where the gateway listens.")
+@click.option("--port", type=PORT, default=4000, envvar="PORT", help="Where the gateway listens.")
 @db_option
 @json_option
 def doctor(port: int, db: str | None, as_json: bool) -> None:
@@ -182,9 +182,7 @@ def _admin_key(settings: "Settings") -> Finding:
 
 
 def _store(settings: "Settings") -> Iterator[Finding]:
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415 - keeps --help fast
-
-    from pertoken.store.backend import StoreFailed  # noqa: PLC0415 - keeps --help fast
+    from pertoken.store.backend import NotAnAddress, StoreFailed  # noqa: PLC0415 - keeps --help fast
     from pertoken.store.database import Database  # noqa: PLC0415
 
     is_file = settings.database_url.startswith("sqlite:")
@@ -195,9 +193,9 @@ def _store(settings: "Settings") -> Iterator[Finding]:
             return
         with contextlib.closing(database):
             yield from _opened(database, settings)
-    except ArgumentError as error:
+    except NotAnAddress as error:
         fix = "name a database: --db sqlite:///PATH or --db postgresql://USER@HOST/NAME"
-        yield Finding("database", ok=False, found=f"not an address: {one_line(error)}", fix=fix)
+        yield Finding("database", ok=False, found=str(error), fix=fix)
     except StoreFailed as error:
         fix = "make the file and its folder writable, or name another: --db sqlite:///PATH"
         yield Finding("database", ok=False, found=one_line(error), fix=fix if is_file else _fix_server(error, settings))
@@ -364,11 +362,19 @@ def _prices(count: int, newest: datetime) -> Finding:
 
 
 def _routed(settings: "Settings", rows: Sequence["PriceRow"]) -> Iterator[Finding]:
-    """Say of each model name that the settings route whether what it stands for has a price: most have misspelt it."""
+    """Say which price lists and routed models of the settings have no price: most are misspelt."""
     from pertoken.core.price_book import PriceBook  # noqa: PLC0415 - keeps --help fast
     from pertoken.core.texts import meant  # noqa: PLC0415
     from pertoken.wiring import sellers  # noqa: PLC0415
 
+    lists = {(name, other) for name, one in settings.providers.items() for other in one.prices_from}
+    sold = {row.provider for row in rows}
+    for name, other in sorted(lists):
+        if other not in sold:
+            found = f"no price of {other!r} is known, at whose list it sells{meant(other, sold)}"
+            yield Finding(
+                f"provider {name}", ok=True, found=found, fix=f"correct providers.{name}.prices_from", note=True
+            )
     if not settings.models:
         return  # to sort thousands of prices takes time
     book = PriceBook(rows, sellers(settings))
@@ -391,6 +397,8 @@ def _clock(newest_us: int) -> Finding:
 
 
 def _port(port: int) -> Finding:
+    if port == 0:
+        return Finding("port", ok=True, found="any free one, as port 0 says")
     error = why_not_free("127.0.0.1", port)
     if error is None:
         return Finding(f"port {port}", ok=True, found="free")

@@ -71,20 +71,19 @@ def database(db: str | None, *, make: bool = False) -> Iterator["Database"]:
 def store_errors() -> Iterator[None]:
     """Turn what can be wrong with a database, or with the prices in the settings, into one line and exit 1."""
     from alembic.util import CommandError  # noqa: PLC0415 - keeps --help fast
-    from sqlalchemy.exc import ArgumentError  # noqa: PLC0415
 
     from pertoken.core.money import NotAnAmount  # noqa: PLC0415
     from pertoken.ports import EventsArchived  # noqa: PLC0415
-    from pertoken.store.backend import NoDatabase, StoreFailed  # noqa: PLC0415
+    from pertoken.store.backend import NoDatabase, NotAnAddress, StoreFailed  # noqa: PLC0415
 
     try:
         yield
     except NoDatabase as error:
         raise Refused(f"{error}; make one: pertoken key create my-app; or name another: --db URL") from error
+    except NotAnAddress as error:
+        raise Refused(str(error)) from error
     except StoreFailed as error:
         raise Refused(f"{one_line(error)}; see: pertoken doctor") from error
-    except ArgumentError as error:
-        raise Refused(f"not the address of a database: {one_line(error)}; write sqlite:///PATH") from error
     except CommandError as error:
         raise Refused(f"the database is of another version of pertoken, install that: {one_line(error)}") from error
     except EventsArchived as error:

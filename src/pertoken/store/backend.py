@@ -26,6 +26,10 @@ class NoDatabase(StoreFailed):
     """There is no database at the place that is named, or an empty one, and nobody asked to make it."""
 
 
+class NotAnAddress(StoreFailed):
+    """What is given as the address of a database is none. Its text may hold a password, and is quoted only without."""
+
+
 class HotWriter(Protocol):
     """Short durable transactions on the driver's own cursor, on a connection kept for this alone.
 

@@ -11,7 +11,8 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from pertoken.store.backend import Backend, HotWriter, StoreFailed
+from pertoken.core.texts import meant
+from pertoken.store.backend import Backend, HotWriter, NotAnAddress, StoreFailed
 from pertoken.store.sqlite import Sqlite
 from pertoken.store.statement import Sql
 
@@ -20,8 +21,11 @@ class Database:
     """One database. Writers exclude each other, so that what they read cannot change before they write."""
 
     def __init__(self, url: str, *, synced: bool = True) -> None:
-        """Open lazily. Without `synced`, the last commits may be lost when the machine, not the process, stops."""
-        self.url = sa.make_url(url.replace("postgres://", "postgresql://", 1))
+        """Open lazily. Without `synced`, the last commits may be lost when the machine, not the process, stops.
+
+        Raises NotAnAddress, and StoreFailed for a database of a kind that is not supported.
+        """
+        self.url = _read_address(url)
         self._backend = _backend(self.url, synced=synced)
 
     @property
@@ -79,12 +83,34 @@ class Database:
             raise self._backend.failure(error) from error
 
 
+def _read_address(text: str) -> sa.URL:
+    """Return what an address says, in our words where it is none."""
+    use = "write sqlite:///PATH or postgresql://USER@HOST/NAME"
+    try:
+        url = sa.make_url(text.replace("postgres://", "postgresql://", 1))
+    except (sa.exc.ArgumentError, ValueError) as error:
+        path = text.removeprefix("sqlite:")
+        if not text or "@" in text or "//" in text or ":" in path:
+            why = "its port is no number" if isinstance(error, ValueError) else "it has no KIND:// before it"
+            raise NotAnAddress(f"not the address of a database, {why if text else 'but empty'}; {use}") from error
+        use = f"write sqlite:///PATH, such as sqlite:///{path}"
+        raise NotAnAddress(f"not the address of a database: {text!r}; {use}") from error
+    kind = url.get_backend_name()
+    if kind == "sqlite" and url.host:
+        near = f"sqlite:///{url.host}{'/' + url.database if url.database else ''}"
+        raise NotAnAddress(f"the address of a file has three slashes; did you mean {near}?")
+    return url.set(drivername="sqlite") if kind == "sqlite" else url
+
+
 def _backend(url: sa.URL, *, synced: bool) -> Backend:
     kind = url.get_backend_name()
     if kind == "sqlite":
         return Sqlite(url, synced=synced)
     if kind != "postgresql":
-        raise StoreFailed(f"unsupported database: {kind!r}; use sqlite:///PATH or postgresql://USER@HOST/NAME")
+        near = meant(kind, ("sqlite", "postgresql"))
+        raise NotAnAddress(
+            f"unsupported database: {kind!r}{near or ';'} use sqlite:///PATH or postgresql://USER@HOST/NAME"
+        )
     try:
         postgresql = importlib.import_module("pertoken.store.postgresql")  # its driver need not be installed
     except ImportError as error:

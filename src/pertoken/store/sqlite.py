@@ -222,6 +222,9 @@ def _reason(text: str, place: str) -> str:
         return f"another process keeps the database locked: {place}"
     if "unable to open" in text:
         return f"cannot open the database: {place}"
-    if "malformed" in text or "not a database" in text or "decode to UTF-8" in text:
+    if "not a database" in text:
+        mend = "name another, --db sqlite:///PATH, or put a copy in its place"
+        return f"the file is not a database, or the database is damaged: {place}; {mend}"
+    if "malformed" in text or "decode to UTF-8" in text:
         return f"the database is damaged, put a copy of it in its place: {place}: {text}"
     return f"the database failed: {text}"
