@@ -301,7 +301,8 @@ def sellers(settings: Settings) -> Sellers:
     lists = {name: row.prices_from for name, row in providers.registry().items() if row.prices_from}
     lists.update({name: one.prices_from for name, one in settings.providers.items() if one.prices_from})
     charge_as_stated = frozenset(name for name, row in providers.registry().items() if row.charges_as_stated)
-    return Sellers(providers.names(), lists, charge_as_stated, covers.read(), providers.variants())
+    variants, elsewhere = providers.variants(), providers.elsewhere()
+    return Sellers(providers.names(), lists, charge_as_stated, covers.read(), variants, elsewhere)
 
 
 def make_bookkeeper(database: Database, settings: Settings) -> Bookkeeper:

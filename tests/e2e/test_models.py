@@ -55,6 +55,8 @@ def test_each_sdk_lists_the_models_of_its_wire(
     assert CHAT not in claude
     assert f"models/{GEMINI}" in gemini
     assert f"models/{CHAT}" not in gemini
+    others = re.compile("models/(claude|imagen|veo)|(tts|whisper)-|.*(-live-|realtime)")
+    assert [name for name in (*gemini, *chat) if name is None or others.match(name)] == []
     listed = (*chat, *claude, *(name.removeprefix("models/") for name in gemini if name))
     assert [name for name in listed if not NAME.fullmatch(name)] == []
 

@@ -1,6 +1,8 @@
 """The providers that pertoken knows by itself: `data/providers.toml`, one frozen row each."""
 
+import fnmatch
 import importlib.resources
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date
@@ -54,6 +56,7 @@ class KnownProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     active: bool = False  # True: one of the defaults, there even without a key
     prices_from: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
+    elsewhere: tuple[str, ...] = ()  # patterns of names that its wire does not answer
     charges_as_stated: bool = False  # True: the cost that its answers state is charged
     as_of: date
     source: str
@@ -77,6 +80,13 @@ def canonical(name: str) -> str:
 def variants() -> Mapping[str, tuple[str, ...]]:
     """Return, by provider, the endings of a model's name that leave the model what it is."""
     return {name: row.variants for name, row in registry().items() if row.variants}
+
+
+@cache
+def elsewhere() -> Mapping[str, re.Pattern[str]]:
+    """Return, by provider, which of the models that it has prices for its wire does not answer."""
+    rows = registry().items()
+    return {name: re.compile("|".join(map(fnmatch.translate, row.elsewhere))) for name, row in rows if row.elsewhere}
 
 
 @cache

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 START_S = 30
 PORT = 4000  # of the gateway that is kept up, where it is free
 OPENAI_MODELS = ("gpt-4o-mini", "gpt-4.1", "gpt-5-mini")
-CLAUDE = "claude-sonnet-4-5"
+CLAUDE = "claude-sonnet-5"
 GEMINI = "gemini-2.5-flash"
 
 

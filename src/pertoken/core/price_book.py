@@ -41,6 +41,7 @@ class Sellers(NamedTuple):
     charge_as_stated: frozenset[str] = frozenset()  # those whose answers state what is charged, by the name in rows
     covers: Mapping[str, Sequence[Cover]] = {}
     variants: Mapping[str, Sequence[str]] = {}  # provider -> endings of a name that leave the model what it is
+    elsewhere: Mapping[str, re.Pattern[str]] = {}  # provider -> names that its wire does not answer
 
 
 class PriceBook:
@@ -208,6 +209,12 @@ class PriceBook:
                 if row.valid_from_us <= at_us < row.valid_to_us and row.sells and _is_name(row)
             }
         )
+
+    def callable_of(self, provider: str, at_us: int) -> list[str]:
+        """Return those of the models of `provider` that its wire answers."""
+        others = self._sellers.elsewhere.get(provider)
+        names = self.models_of(provider, at_us)
+        return names if others is None else [name for name in names if others.fullmatch(name) is None]
 
     def _rows_of(self, provider: str) -> list[PriceRow]:
         named = (row for (owner, _), rows in self._named.items() if owner == provider for row in rows)

@@ -25,7 +25,7 @@ def callable_models(
 ) -> Iterator[Model]:
     """Yield each name once that a client which speaks `wire` can call now; `routes` says who serves a configured name.
 
-    What a provider sells that still lacks its key is left out.
+    What a provider sells that still lacks its key is left out, and what its wire does not answer.
     """
     ready = {
         name: provider for name, provider in providers.items() if provider.wire == wire and provider.missing_key is None
@@ -36,7 +36,7 @@ def callable_models(
             told.add(name)
             yield Model(name, owner)
     for owner in ready:
-        for name in book.models_of(owner, now_us):
+        for name in book.callable_of(owner, now_us):
             if name not in told:
                 told.add(name)
                 yield Model(name, owner)
