@@ -33,10 +33,10 @@ def words_of(said: Any, tmp_path: Path) -> list[str]:
 def test_commands(request: pytest.FixtureRequest, tmp_path: Path, row: dict[str, Any]) -> None:
     """A bad command ends with its exit code, says what is wrong and what to do, and changes nothing."""
     pertoken: Pertoken = request.getfixturevalue("bare" if row.get("bare") else "pertoken")
-    for command in row.get("before", []):
-        pertoken(*words_of(command, tmp_path))
     if "file" in row:
         (tmp_path / "input").write_text(row["file"])
+    for command in row.get("before", []):
+        pertoken(*words_of(command, tmp_path))
     before = kept(tmp_path / "pertoken.db")
     result = pertoken(*words_of(row["words"], tmp_path), code=row["exit"])
 

@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from pertoken.cli.filters import filter_options, find_key, take_filters
+from pertoken.cli.near_names import say_near_values
 from pertoken.cli.output import echo, escaped_json
 from pertoken.cli.session import (
     database,
@@ -92,6 +93,8 @@ def _page(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> Non
     keys = {key.key_id: key.name for key in archive.list_keys()}
     rows = [listing.call_fields(posted.event, keys) for posted in found[:limit]]
     _show(rows, given["as_json"])
+    if not found:
+        say_near_values(archive, wanted.where)
     if len(found) > limit:
         echo(f"more: the same command with --cursor {write_cursor(found[limit - 1].place)}", err=True)
 

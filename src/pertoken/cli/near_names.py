@@ -1,9 +1,18 @@
-"""What the scope of a budget names and nobody has: most have misspelt it, and such a budget counts nothing."""
+"""What the scope of a budget, or a filter, names and nobody has: most have misspelt it, and it finds nothing."""
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import TYPE_CHECKING
 
+from pertoken.cli.output import echo
 from pertoken.cli.session import administration, database, load_settings, now_us
 from pertoken.core.texts import meant
+
+if TYPE_CHECKING:
+    from pertoken.ports import Archive
+
+RECENT_DAYS = 31  # of usage in which names are looked for
+NAMES_MAX = 10_000  # that are compared
 
 
 def misspelt(db: str | None, scope: Mapping[str, str]) -> Iterator[str]:
@@ -32,3 +41,33 @@ def _not_sold(db: str | None, provider: str | None, model: str | None) -> Iterat
     names = {*settings.models, *(name for seller in book.providers for name in book.models_of(seller, at_us))}
     if near := meant(model, names):
         yield f"no model is known as {model!r}{near}"
+
+
+def say_near_values(archive: "Archive", where: Mapping[str, str]) -> None:
+    """Say on stderr which value of a filter that found nothing was most likely meant for another."""
+    for name, value in where.items():
+        if name == "conversation":
+            continue
+        known = set(_values(archive, name))
+        if value not in known and (near := meant(value, known)):
+            echo(f"no usage of {name} {value!r}{near}", err=True)
+
+
+def _values(archive: "Archive", name: str) -> Iterator[str]:
+    """Yield the values of a dimension that keys have, and those of the last days with usage."""
+    from pertoken.core.periods import DAY_US  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.reporting import QUARTER_US, slices  # noqa: PLC0415
+
+    for key in archive.list_keys():
+        of_key = {"key": (key.key_id, key.name), "team": (key.team,), "customer": (key.customer,)}
+        yield from (value for value in of_key.get(name, ()) if value)
+    newest_us = archive.newest_us()
+    if newest_us is None:
+        return
+    since_us = max(0, newest_us - newest_us % DAY_US - RECENT_DAYS * DAY_US)
+    sums = (
+        one.values[0]
+        for piece in slices(since_us, newest_us + QUARTER_US, (name,), "UTC")
+        for one in archive.sums(piece, (name,), {})
+    )
+    yield from (value for value in islice(sums, NAMES_MAX) if value)

@@ -1,7 +1,7 @@
 """`pertoken price`: what a model costs, when, and who says so; prices of one's own."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,9 @@ from pertoken.cli.session import (
     print_json,
 )
 from pertoken.cli.tables import print_table
+
+if TYPE_CHECKING:
+    from pertoken.core.price_book import PriceBook
 
 COLUMNS = {
     "provider": "provider",
@@ -108,11 +111,23 @@ def history(model: str, provider: str | None, believed: str | None, db: str | No
     found.sort(key=lambda row: (row.provider, row.unit, row.input_above or 0, row.conditions, row.valid_from_us))
     rows = [price_fields(row) for row in found]
     if not rows:
-        raise Refused(f"no price is known for {model!r}; add one: pertoken price add")
+        raise Refused(_why_no_history(model, provider, book))
     if as_json:
         print_json({"model": model, "prices": rows})
     else:
         _print(f"every price of {model}", rows)
+
+
+def _why_no_history(model: str, provider: str | None, book: "PriceBook") -> str:
+    """Say why no price is found, with the name that was most likely meant."""
+    from pertoken.core.texts import meant  # noqa: PLC0415 - keeps --help fast
+
+    add = "; add one: pertoken price add"
+    if provider is not None and not book.knows(provider):
+        return f"no price of the provider {provider!r} is known{meant(provider, book.providers) or add}"
+    sellers = book.providers if provider is None else [provider]
+    names = [name for seller in sellers for name in book.models_of(seller, now_us())]
+    return f"no price is known for {model!r}{meant(model, names) or add}"
 
 
 @price.command()

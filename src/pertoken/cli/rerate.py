@@ -2,6 +2,7 @@
 
 import click
 
+from pertoken.cli.near_names import say_near_values
 from pertoken.cli.output import echo
 from pertoken.cli.session import database, db_option, json_option, load_settings, now_us, print_json, span
 from pertoken.cli.tables import print_table
@@ -47,7 +48,11 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
         settings = load_settings(db)
         book = read_price_book(opened, settings)
         with opened.read() as connection:
-            outcomes = list(rate_again(Archive(connection), book, selection, at_us))
+            archive = Archive(connection)
+            outcomes = list(rate_again(archive, book, selection, at_us))
+            if not outcomes:
+                named = {"provider": provider, "model": model}
+                say_near_values(archive, {name: value for name, value in named.items() if value is not None})
         corrections = [event for one in outcomes for event in one.corrections]
         if not dry_run:
             books = make_bookkeeper(opened, settings)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from pertoken.cli.filters import filter_options, find_key, refuse_refused, take_filters
+from pertoken.cli.near_names import say_near_values
 from pertoken.cli.output import echo
 from pertoken.cli.session import (
     archive,
@@ -139,6 +140,8 @@ def _report(
         report = reports.usage(stored, start_us, end_us, by, chosen, part)
         names = {key.key_id: key.name for key in stored.list_keys()} if "key" in by else {}
         newest = None if report["rows"] else _newest_day(stored)
+        if not report["rows"]:
+            say_near_values(stored, part.where)
     if "key" in by:
         for row in report["rows"]:
             row["key_name"] = names.get(row["key"])
