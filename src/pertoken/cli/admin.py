@@ -3,6 +3,7 @@
 import click
 
 from pertoken.cli.group import Group
+from pertoken.cli.near_names import say_new_names
 from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
@@ -16,6 +17,7 @@ from pertoken.cli.session import (
     print_json,
 )
 from pertoken.cli.tables import print_table, say_empty
+from pertoken.core.texts import meant
 
 COLUMNS = {
     "name": "name",
@@ -68,6 +70,8 @@ def create(  # noqa: PLR0917 - click passes each option by name
             )
     except BadAdmin as error:
         raise Refused(str(error)) from error
+    with administration(db) as opened:
+        say_new_names(opened.list_keys(), team, customer)
     if as_json:
         said = {"id": made.admin.admin_id, "secret": made.secret, "name": name, "role": role}
         print_json({**said, "team": team, "customer": customer})
@@ -103,7 +107,8 @@ def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
     with admin_keys(db) as admins:
         found = next((one for one in admins.list_all() if id_or_name in (one.admin_id, one.name)), None)
         if found is None or not admins.revoke(found.admin_id, now_us()):
-            raise Refused(f"no live admin key {id_or_name!r}; see: pertoken admin list")
+            near = meant(id_or_name, {one.name for one in admins.list_all()} - {id_or_name})
+            raise Refused(f"no live admin key {id_or_name!r}{near or ';'} see: pertoken admin list")
     if as_json:
         print_json({"id": found.admin_id, "name": found.name, "revoked": True})
     else:

@@ -12,6 +12,7 @@ from pertoken.cli.near_names import misspelt
 from pertoken.cli.output import echo
 from pertoken.cli.session import Refused, administration, archive, db_option, json_option, now_us, pairs, print_json
 from pertoken.cli.tables import amount_text, counted, print_table, say_empty
+from pertoken.core.texts import meant
 
 if TYPE_CHECKING:
     from pertoken.core.budgets import Budget
@@ -80,7 +81,8 @@ def set_(  # noqa: PLR0917 - click passes each option by name
         if "key" in chosen:
             found = find(admin, chosen["key"])
             if found is None:
-                raise Refused(f"no key {chosen['key']!r}; see: pertoken key list")
+                near = meant(chosen["key"], {one.name for one in admin.list_keys()})
+                raise Refused(f"no key {chosen['key']!r}{near or ';'} see: pertoken key list")
             chosen["key"] = found.key_id
         try:
             old = next((one for one in admin.budgets() if one.name == name), None)
@@ -145,7 +147,8 @@ def remove(name: str, db: str | None, as_json: bool) -> None:
         except BadBudget as error:
             raise Refused(str(error)) from error
         if found is None:
-            raise Refused(f"no budget {name!r}; see: pertoken budget status")
+            near = meant(name, {one.name for one in admin.budgets()})
+            raise Refused(f"no budget {name!r}{near or ';'} see: pertoken budget status")
         admin.remove_budget(found.budget_id, now_us())
     if as_json:
         print_json({"name": found.name, "removed": True})

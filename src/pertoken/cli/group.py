@@ -31,6 +31,8 @@ class Group(click.Group):
         if words and words[0] not in names and not words[0].startswith("-"):
             near = meant_command(words[0], names)
             hint = f"did you mean: {context.command_path} {near}?" if near else f"commands are: {', '.join(names)}"
+            if words[0] == "help":
+                hint = f"did you mean: {context.command_path} --help?"
             context.fail(f"no such command: {words[0]!r}; {hint}")
         return super().resolve_command(context, words)
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pertoken.cli.group import Group
+from pertoken.cli.near_names import say_new_names
 from pertoken.cli.output import echo
 from pertoken.cli.session import (
     Refused,
@@ -17,6 +18,7 @@ from pertoken.cli.session import (
     print_json,
 )
 from pertoken.cli.tables import print_table, say_empty
+from pertoken.core.texts import meant
 
 if TYPE_CHECKING:
     from pertoken.core.directory import Key
@@ -68,6 +70,7 @@ def create(  # noqa: PLR0917 - click passes each option by name
     try:
         limit_and_window = parse_rate(rate) if rate else None
         with administration(db) as admin:
+            keys = admin.list_keys()
             made = create_key(
                 admin, clock, hasher, name,
                 team=team, customer=customer, tags=pairs(tags, "--tag"), expires_at_us=expires_at_us,
@@ -82,6 +85,7 @@ def create(  # noqa: PLR0917 - click passes each option by name
                 set_budget(admin, clock, wish)
     except (BadKey, BadBudget) as error:
         raise Refused(str(error)) from error
+    say_new_names(keys, team, customer)
     if as_json:
         said = {"team": team, "customer": customer, "expires_at": _said(expires_at_us)}
         print_json({"id": made.key.key_id, "secret": made.secret, "name": name, **said})
@@ -122,6 +126,11 @@ def list_(db: str | None, as_json: bool) -> None:
         print_table("virtual keys", COLUMNS, [{**row, "until": row["revoked_at"] or row["expires_at"]} for row in rows])
 
 
+def _why_no_live_key(admin: "Administration", id_or_name: str) -> str:
+    names = {one.name for one in admin.list_keys() if one.revoked_at_us is None} - {id_or_name}
+    return f"no live key {id_or_name!r}{meant(id_or_name, names) or ';'} see: pertoken key list"
+
+
 @key.command()
 @click.argument("id_or_name")
 @click.option("--overlap", default="24h", show_default=True, metavar="SPAN", help="How long the old secret is good.")
@@ -141,7 +150,7 @@ def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None
     with administration(db) as admin:
         found = find(admin, id_or_name)
         if found is None or found.revoked_at_us is not None:
-            raise Refused(f"no live key {id_or_name!r}; see: pertoken key list")
+            raise Refused(_why_no_live_key(admin, id_or_name))
         try:
             made = rotate_key(admin, SystemClock(), hasher, found, overlap_us)
         except BadKey as error:
@@ -163,7 +172,7 @@ def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
     with administration(db) as admin:
         found = find(admin, id_or_name)
         if found is None or not admin.revoke_key(found.key_id, now_us()):
-            raise Refused(f"no live key {id_or_name!r}; see: pertoken key list")
+            raise Refused(_why_no_live_key(admin, id_or_name))
     if as_json:
         print_json({"id": found.key_id, "name": found.name, "revoked": True})
     else:

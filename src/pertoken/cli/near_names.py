@@ -1,6 +1,7 @@
 """What the scope of a budget, or a filter, names and nobody has: most have misspelt it, and it finds nothing."""
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,10 @@ from pertoken.cli.session import administration, database, load_settings, now_us
 from pertoken.core.texts import meant
 
 if TYPE_CHECKING:
+    from pertoken.core.directory import Key
     from pertoken.ports import Archive
 
+_DIGITS = re.compile(r"\d+")
 RECENT_DAYS = 31  # of usage in which names are looked for
 NAMES_MAX = 10_000  # that are compared
 
@@ -41,6 +44,21 @@ def _not_sold(db: str | None, provider: str | None, model: str | None) -> Iterat
     names = {*settings.models, *(name for seller in book.providers for name in book.models_of(seller, at_us))}
     if near := meant(model, names):
         yield f"no model is known as {model!r}{near}"
+
+
+def say_new_names(keys: Iterable["Key"], team: str | None, customer: str | None) -> None:
+    """Say on stderr that a team or a customer that no key has yet is nearly one that some key has.
+
+    Such a key would be outside the budgets of the one that is meant. Names that differ in their numbers alone are
+    meant to differ.
+    """
+    for what, name in (("team", team), ("customer", customer)):
+        known = {getattr(key, what) for key in keys} - {None}
+        if name is None or name in known:
+            continue
+        others = [one for one in known if _DIGITS.sub("", one) != _DIGITS.sub("", name)]
+        if near := meant(name, others):
+            echo(f"no key is of the {what} {name!r} yet{near} this one is all the same", err=True)
 
 
 def say_near_values(archive: "Archive", where: Mapping[str, str]) -> None:

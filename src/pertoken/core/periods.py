@@ -69,7 +69,9 @@ def load_zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        near = meant(name, available_timezones())
+        zones = available_timezones()
+        of_city = sorted(zone for zone in zones if zone.rpartition("/")[2].lower() == name.lower())
+        near = meant(of_city[0] if of_city else name, zones)
         raise NotATime(f"unknown time zone: {name!r}{near or '; use a name such as Europe/Berlin or UTC'}") from error
 
 
