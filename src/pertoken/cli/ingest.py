@@ -1,11 +1,16 @@
 """`pertoken ingest`: usage that others report."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from pertoken.cli.output import echo
 from pertoken.cli.session import Refused, database, db_option, json_option, load_settings, now_us, print_json
+
+if TYPE_CHECKING:
+    from pertoken.cli.ingest_notes import Notes
+    from pertoken.services.ingest import Tally
 
 
 @click.command()
@@ -55,6 +60,13 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     except OSError as error:
         raise Refused(f"cannot read {file}: {error.strerror or error}") from error
     notes.add_unpriced(*tally.unpriced)
+    _show(tally, notes, as_json=as_json)
+    if tally.rejected or tally.conflicting:
+        raise SystemExit(1)
+
+
+def _show(tally: "Tally", notes: "Notes", *, as_json: bool) -> None:
+    """Say what became of the lines."""
     if as_json:
         rejected = [problem._asdict() for problem in tally.rejected]
         print_json(
@@ -78,5 +90,3 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
             echo(f"line {line}: conflict: this id exists with other content", err=True)
         for problem in tally.rejected:
             echo(f"line {problem.line}: {problem.code}: {problem.message}", err=True)
-    if tally.rejected or tally.conflicting:
-        raise SystemExit(1)
