@@ -125,19 +125,12 @@ def _reader(api: str, provider: str | None) -> _Reader:
 
 
 def _read_whole(served: Format, body: bytes, rows: Table) -> Reading:
-    reading = served.read_answer(body, rows)
-    return without_zeros(reading, partial(served.answer_text, body)) if _is_nothing(reading) else reading
+    return without_zeros(served.read_answer(body, rows), partial(served.answer_text, body))
 
 
 def _read_stream(reader: StreamReader, data: bytes) -> Reading:
     reader.feed(data)
-    reading = reader.reading()
-    return without_zeros(reading, reader.text) if _is_nothing(reading) else reading
-
-
-def _is_nothing(reading: Reading) -> bool:
-    """Tell whether usage says zero of both sides: of one alone it is taken as it is, for nothing is counted here."""
-    return not any((reading.quantities or {}).get(side) for side in ("input_tokens", "output_tokens"))
+    return without_zeros(reader.reading(), reader.text)
 
 
 def _as_events(data: bytes) -> bytes:

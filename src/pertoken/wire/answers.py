@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pertoken.core.usage import Completeness, Contradiction, Quantities, Reading, leaves
-from pertoken.wire import sse, usage_reading, usage_rules, usage_table
+from pertoken.wire import content, sse, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import parse
 from pertoken.wire.usage_reading import Origin, read_raw
@@ -42,6 +42,7 @@ class Api(NamedTuple):
     adds: bool = False  # the answers of one stream are calls of their own, and add up
     others: str | None = None  # ends the type of events whose usage is another model's
     other_model: Term = ()  # where a session names that model
+    wrote: tuple[str, ...] = ()  # fields of an answer, or of an event, that hold what was written
     made: tuple[str, str] | None = None  # (unit, list): the list's length is what was made, where there is no usage
     count: Count = usage_table.count  # type: ignore[assignment]  # hides the method that tuples have
 
@@ -52,7 +53,8 @@ def read_answer(api: Api, body: bytes) -> Reading:
         fields = _fields.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return usage_reading.unreadable(body, "usage", lambda raw: read_raw(raw, api.rows, Origin(), api.count))
-    return _read(api, body, fields, _origin(api, fields, Origin()))
+    reading = _read(api, body, fields, _origin(api, fields, Origin()))
+    return usage_reading.without_zeros(reading, partial(content.answer_text, body, partial(_written, api)))
 
 
 def read_stream(api: Api, data: bytes) -> Reading:
@@ -77,9 +79,20 @@ def read_stream(api: Api, data: bytes) -> Reading:
             origin = _origin(api, fields, origin)
             is_open = (is_open or _says(api.begins, fields)) and not _says(api.ends, fields)
             reading = _read(api, event, fields, origin)
+            if api.adds:
+                text = partial(content.answer_text, event, partial(_written, api))
+                reading = usage_reading.without_zeros(reading, text)
         if reading.completeness is not Completeness.MISSING or reading.raw:
             found[(reading.response_id or "") if api.adds else ""] = reading
-    return _with_others(_all_in_all(found, origin, partial=is_open), list(others.values()))
+    whole = _all_in_all(found, origin, partial=is_open)
+    if not api.adds:
+        whole = usage_reading.without_zeros(whole, partial(content.events_text, data, partial(_written, api)))
+    return _with_others(whole, list(others.values()))
+
+
+def _written(api: Api, answer: dict[str, Any], texts: list[str]) -> None:
+    """Gather what an answer, or an event of a stream, says."""
+    content.collect_text([answer.get(name) for name in api.wrote], texts, content.UNWRITTEN)
 
 
 def _with_others(reading: Reading, others: Sequence[Reading]) -> Reading:
@@ -217,6 +230,7 @@ OPENAI_IMAGES = Api(
     "openai.images",
     usage_rules.OPENAI_IMAGES,
     usage=term("usage"),
+    wrote=("data", "b64_json"),
     ends=((("type",), "image_generation.completed"), (("type",), "image_edit.completed")),
     made=("images", "data"),
 )
@@ -225,6 +239,7 @@ OPENAI_TRANSCRIPTION = Api(
     usage_rules.OPENAI_TRANSCRIPTION,
     usage=term("usage"),
     loose=("duration",),
+    wrote=("text", "delta"),
     ends=((("type",), "transcript.text.done"), (("type",), "transcription.done")),
 )
 OPENAI_REALTIME = Api(
@@ -237,6 +252,7 @@ OPENAI_REALTIME = Api(
     begins=((("type",), "response.created"),),
     ends=((("type",), "response.done"),),
     adds=True,
+    wrote=("response",),
     others="input_audio_transcription.completed",
     other_model=term(
         "session.audio.input.transcription.model|session.input_audio_transcription.model"
@@ -250,6 +266,7 @@ BEDROCK_CONVERSE = Api(
     model=term("trace.promptRouter.invokedModelId|metadata.trace.promptRouter.invokedModelId|modelId|model"),
     service_tier=term("serviceTier.type|metadata.serviceTier.type"),
     speed=term("performanceConfig.latency|metadata.performanceConfig.latency"),
+    wrote=("output", "contentBlockDelta", "delta"),
     ends=((("metadata",), None), (("usage",), None)),  # the event itself, or what it carries
 )
 COHERE_CHAT = Api(
@@ -257,6 +274,7 @@ COHERE_CHAT = Api(
     usage_rules.COHERE_CHAT,
     usage=term("usage|delta.usage|meta|response.meta"),
     response_id=term("id|response_id|generation_id"),
+    wrote=("message", "text", "tool_calls", "delta"),
     ends=((("type",), "message-end"), (("event_type",), "stream-end")),
     count=_count_cohere,
 )
@@ -265,6 +283,7 @@ OLLAMA_CHAT = Api(
     usage_rules.OLLAMA_CHAT,
     usage=term("usage"),  # of servers in front of it
     loose=("prompt_eval_count", "eval_count"),
+    wrote=("message", "response"),
     ends=((("done",), True),),
 )
 

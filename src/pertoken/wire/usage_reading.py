@@ -175,16 +175,39 @@ def _shown(used: Used, shown: Quantities) -> Used:
 def without_zeros(reading: Reading, text: Callable[[], str]) -> Reading:
     """Return the reading without an output of zero tokens where the answer has text: what was written is not nothing.
 
-    Where usage says zero of everything, nothing that it says of tokens is believed.
+    Where usage says zero of everything, nothing that it says of tokens is believed. Of a contradiction, this holds for
+    each thing that may be meant.
     """
     told = reading.quantities
-    if told is None or told.get("output_tokens") != 0 or reading.contradiction is not None or not text():
-        return reading  # of a contradiction the dearest reading is charged
-    unknown = TOKEN_UNITS if not any(told.get(side) for side in _SIDES) else OUTPUT_UNITS
-    kept = {unit: quantity for unit, quantity in told.items() if unit not in unknown}
-    completeness = Completeness.PARTIAL if kept else Completeness.MISSING
-    why = "usage says that no token was written, beside text"
-    return reading._replace(quantities=kept or None, completeness=completeness, note=why, parts=(), alternatives=())
+    if told is None or (told.get("output_tokens") != 0 and not reading.alternatives):
+        return reading
+    every = (Used(told, reading.parts), *reading.alternatives)
+    why = reading.contradiction
+    if not any(_has_zero(one) for one in every) or (why and usage_words.ONLY_TOTAL in why) or not text():
+        return reading  # what is known of the total alone holds the text
+    first, *others = sorted((_without_zero(one) if _has_zero(one) else one for one in every), key=_is_empty)
+    if why is not None:
+        reading = reading._replace(contradiction=f"{why}; {_ZERO_BESIDE_TEXT}")
+    return reading._replace(
+        quantities=first.quantities or None,
+        completeness=Completeness.PARTIAL if first.quantities else Completeness.MISSING,
+        note=_ZERO_BESIDE_TEXT if why is None else None,
+        parts=first.parts,
+        alternatives=tuple(others) if first.quantities else (),
+    )
+
+
+def _has_zero(used: Used) -> bool:
+    return used.quantities.get("output_tokens") == 0
+
+
+def _without_zero(used: Used) -> Used:
+    unknown = TOKEN_UNITS if not any(used.quantities.get(side) for side in _SIDES) else OUTPUT_UNITS
+    return Used({unit: quantity for unit, quantity in used.quantities.items() if unit not in unknown})
+
+
+def _is_empty(used: Used) -> bool:
+    return not used.quantities
 
 
 def torn(why: str, readings: Sequence[Reading]) -> Reading:
@@ -242,6 +265,7 @@ def origin_of(reading: Reading) -> Origin:
 
 
 _SIDES = ("input_tokens", "output_tokens")
+_ZERO_BESIDE_TEXT = "usage says that no token was written, beside text"
 
 
 class _How(NamedTuple):

@@ -15,6 +15,7 @@ from pertoken.wire import usage_rules, usage_table
 from pertoken.wire.usage_table import Table, Term
 
 SIDES = ("input_tokens", "output_tokens")
+ONLY_TOTAL = "usage tells no more than its total"
 
 # In this order where two understand an object equally well.
 TABLES: tuple[Table, ...] = (
@@ -80,7 +81,7 @@ def by_total(rows: Table, usage: Mapping[str, Any], quantities: dict[str, int]) 
         return {**quantities, "input_tokens": total, "output_tokens": 0}
     places = {side: next(one.terms[0][0] for one in rows.rules if one.unit == side) for side in SIDES}
     ways = [tuple((place, total if side == kind else 0) for side, place in places.items()) for kind in SIDES]
-    raise Contradiction(f"usage tells no more than its total, {'.'.join(rows.total[0])} {total}", tuple(ways))
+    raise Contradiction(f"{ONLY_TOTAL}, {'.'.join(rows.total[0])} {total}", tuple(ways))
 
 
 def camel(value: Any) -> Any:
