@@ -9,6 +9,7 @@ from tests.services.stand_in import events, settled
 
 from pertoken.core.events import Event, EventStatus
 from pertoken.core.price_book import PriceBook
+from pertoken.services.extract import extract_usage
 from pertoken.wire import formats
 from pertoken.wire.format import RequestFacts
 
@@ -78,6 +79,73 @@ def test_an_array_of_pieces_too(named: tuple[str, ...]) -> None:
     assert (event.status, event.cost_picos) == (EventStatus.CONTRADICTORY, 7000 * MICRO)
 
 
+def hidden(api: str, first: str, middle: str, last: str, *, padding: int = 0) -> bytes:
+    """Return a stream that names `middle` in an event without usage, between `padding` bytes of others each side."""
+    filler = "x" * 1000
+    if api == "openai.chat":
+        said = [{"model": one, "choices": [{"delta": {"content": filler}}]} for one in (first, middle, last)]
+        end: list[Any] = [{"model": last, "choices": [], "usage": CHAT}]
+    elif api == "openai.responses":
+        said = [
+            {"type": "response.created", "response": {"model": first}},
+            {"type": "response.queued", "response": {"model": middle}},
+            {"type": "response.output_text.delta", "delta": filler},
+        ]
+        end = [{"type": "response.completed", "response": {"model": last, "usage": TOKENS}}]
+    else:
+        piece = {"candidates": [{"content": {"parts": [{"text": filler}]}}]}
+        said = [
+            {**piece, "modelVersion": first, "usageMetadata": GEMINI},
+            {**piece, "modelVersion": middle},
+            {**piece, "modelVersion": last},
+        ]
+        end = gemini_pieces(last)
+    more = [said[-1]] * (padding // 1000)
+    return events([said[0], *more, *said[1:], *more, *end]) + (b"data: [DONE]\n\n" if api == "openai.chat" else b"")
+
+
+@pytest.mark.parametrize("padding", [0, 300_000], ids=["short", "long"])
+@pytest.mark.parametrize("api", ["openai.chat", "openai.responses", "gemini.generate"])
+def test_a_model_named_in_the_middle_counts(api: str, padding: int) -> None:
+    """A model that only an event in the middle names, without usage, is one of those named, however long the stream."""
+    event = call(api, hidden(api, "cheap", "dear", "cheap", padding=padding), stream=True, max_tokens=10**6)
+
+    assert (event.status, event.cost_picos) == (EventStatus.CONTRADICTORY, 7000 * MICRO)
+    assert event.model_served == "dear"
+
+
+@pytest.mark.parametrize("spelling", ["modelVersion", "model_version"])
+def test_a_model_named_before_the_tail_of_an_array_counts(spelling: str) -> None:
+    """In Gemini's stream without events, a model that is named far from its end is one of those named."""
+    piece = {"candidates": [{"content": {"parts": [{"text": "x" * 1000}]}}]}
+    said = [{spelling: "dear", **piece}, *[{"modelVersion": "cheap", **piece}] * 200, *gemini_pieces("cheap")]
+    event = call("gemini.generate", json.dumps(said).encode(), stream=True)
+
+    assert (event.status, event.cost_picos) == (EventStatus.CONTRADICTORY, 7000 * MICRO)
+
+
+@pytest.mark.parametrize("api", ["openai.chat", "openai.responses", "gemini.generate"])
+def test_a_text_names_no_model(api: str) -> None:
+    """What an event in the middle says, or names inside another object, is not the model that served."""
+    stream_of = hidden(api, "cheap", "cheap", "cheap")
+    other = {"type": "x", "item": {"model": "dear", "modelVersion": "dear"}, "choices": [{"model": "dear"}]}
+    other |= {"delta": '{"model":"dear","modelVersion":"dear"}', "candidates": [{"modelVersion": "dear"}]}
+    first, rest = stream_of.split(b"\n\n", 1)
+    event = call(api, b"%s\n\n%s%s" % (first, events([other]), rest), stream=True)
+
+    assert (event.status, event.cost_picos) == (EventStatus.PRICED, 70 * MICRO)
+
+
+def test_a_model_that_only_the_middle_names_served() -> None:
+    """Where the first event names none, as Azure's filter does, and the end is missing, the middle says who served."""
+    filtered = {"model": "", "choices": [], "prompt_filter_results": [{"prompt_index": 0}]}
+    said = {"model": "dear", "choices": [{"delta": {"content": "hi"}}]}
+    event = call("openai.chat", events([filtered, said, said]), stream=True)
+
+    assert event.model_served == "dear"
+    assert event.cost_picos >= 100 * MICRO
+
+
 WHOLE = [
     ("openai.chat", "model", b'"choices":[{"message":{"content":"hi"}}],"usage":' + json.dumps(CHAT).encode()),
     ("openai.responses", "model", b'"usage":' + json.dumps(TOKENS).encode()),
@@ -126,6 +194,23 @@ def test_an_unknown_name_among_them_is_never_cheaper() -> None:
     assert event.model_served == "totally-other"
 
 
+@pytest.mark.parametrize("api", APIS)
+def test_extract_says_which_models_are_named(api: str) -> None:
+    """`extract` names them all in a note; an answer with one name has none."""
+    found = extract_usage(api, None, None, stream(api, "dear", "cheap").decode())
+
+    assert (found["model"], found["note"]) == ("cheap", "the answer names dear and cheap")
+    assert "note" not in extract_usage(api, None, None, stream(api, "cheap", "cheap").decode())
+
+
+@pytest.mark.parametrize(("api", "key", "rest"), WHOLE, ids=[api for api, *_ in WHOLE])
+def test_extract_says_which_models_a_whole_answer_names(api: str, key: str, rest: bytes) -> None:
+    """So it is where a whole answer has the key twice."""
+    body = b'{"%s":"dear",%s,"%s":"cheap"}' % (key.encode(), rest, key.encode())
+
+    assert extract_usage(api, None, body, None)["note"].startswith("the answer names dear and cheap")
+
+
 def test_a_cut_stream_keeps_its_names() -> None:
     """What was counted for want of usage is charged at the dearest of the names as well."""
     said = [{"model": one, "choices": [{"delta": {"content": "hi"}}]} for one in ("dear", "cheap")]
@@ -144,3 +229,16 @@ def test_names_are_kept_event_by_event(api: str) -> None:
         reader.feed(event + b"\n\n" if event else b"")
 
     assert reader.reading().models == ("dear", "cheap")
+
+
+@pytest.mark.parametrize("padding", [0, 300_000], ids=["short", "long"])
+@pytest.mark.parametrize("api", ["openai.chat", "openai.responses", "gemini.generate"])
+def test_names_in_the_middle_are_kept_event_by_event(api: str, padding: int) -> None:
+    """However a stream is cut, a name in its middle is known, also after its text was asked for."""
+    served = formats.SERVED[api]
+    reader = served.stream_reader(RequestFacts(model="cheap", stream=True), served.USAGE)
+    for event in hidden(api, "cheap", "dear", "cheap", padding=padding).split(b"\n\n"):
+        reader.feed(event + b"\n\n" if event else b"")
+    reader.text()
+
+    assert set(reader.reading().models) == {"cheap", "dear"}

@@ -82,7 +82,7 @@ def test_what_waits_is_not_copied_for_each_piece_that_comes(waiting_bytes: int) 
 
 def test_a_tape_does_not_copy_what_it_has_for_each_event() -> None:
     """Remembering an event needs memory for that event, however much was remembered before."""
-    tape = sse.Tape(bytes.decode)
+    tape = sse.Tape(bytes.decode, lambda _: None)
     event = b"data: x\n\n" * 40
     events = 4 * sse.TAPE_BYTES_MAX // len(event)
     needed = needed_bytes(tape.add, itertools.repeat(event, events))
@@ -117,9 +117,10 @@ def test_data_of_an_event(event: bytes, data: bytes) -> None:
 
 
 def test_tape_remembers_all_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folding on the way changes nothing, and the memory ends at its limit."""
+    """Folding on the way changes nothing, the memory ends at its limit, and all bytes are shown before they go."""
     monkeypatch.setattr(sse, "TAPE_BYTES_MAX", 10)
-    tape = sse.Tape(bytes.decode)
+    seen: list[bytes] = []
+    tape = sse.Tape(bytes.decode, seen.append)
     for number in range(100):
         tape.add(b"%d," % number)
 
@@ -129,3 +130,4 @@ def test_tape_remembers_all_text(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(1000):
         tape.add(b"abcdefghijk")
     assert len(tape.text()) == 1000
+    assert b"".join(seen).endswith(b"99," + b"abcdefghijk" * 1000)

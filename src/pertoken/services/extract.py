@@ -12,7 +12,7 @@ from pertoken.core.usage import QUANTITY_MAX, Completeness, Reading
 from pertoken.wire import answers, formats, provider_error, providers, usage_table
 from pertoken.wire.content import as_dict, parse
 from pertoken.wire.format import Format, RequestFacts, StreamReader
-from pertoken.wire.usage_reading import without_zeros
+from pertoken.wire.usage_reading import with_models_told_twice, without_zeros
 from pertoken.wire.usage_table import Table
 
 PROVIDER_ERROR = "provider_error"
@@ -125,12 +125,21 @@ def _reader(api: str, provider: str | None) -> _Reader:
 
 
 def _read_whole(served: Format, body: bytes, rows: Table) -> Reading:
-    return without_zeros(served.read_answer(body, rows), partial(served.answer_text, body))
+    reading = with_models_told_twice(served.read_answer(body, rows), body)
+    return _with_names(without_zeros(reading, partial(served.answer_text, body)))
 
 
 def _read_stream(reader: StreamReader, data: bytes) -> Reading:
     reader.feed(data)
-    return without_zeros(reader.reading(), reader.text)
+    return _with_names(without_zeros(reader.reading(), reader.text))
+
+
+def _with_names(reading: Reading) -> Reading:
+    """Return the reading with a note of all models that the answer names, where they are several."""
+    if not reading.models:
+        return reading
+    names = f"the answer names {' and '.join(reading.models)}"
+    return reading._replace(note=f"{names}; {reading.note}" if reading.note else names)
 
 
 def _as_events(data: bytes) -> bytes:

@@ -10,17 +10,17 @@ from typing import Any
 
 import msgspec
 
-from pertoken.core.usage import Contradiction, Edits, Parts, Reading
+from pertoken.core.usage import Parts, Reading
 from pertoken.wire import (
     anthropic_errors,
     anthropic_searches,
+    anthropic_usage,
     claude_code,
     content,
     told_tools,
     usage_falls,
     usage_reading,
     usage_rules,
-    usage_table,
 )
 from pertoken.wire.body import (
     decode,
@@ -44,7 +44,6 @@ from pertoken.wire.content import (
 from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
 from pertoken.wire.usage_reading import Origin, read_raw
-from pertoken.wire.usage_repair import Count
 from pertoken.wire.usage_table import Table
 
 name = "anthropic.messages"
@@ -62,7 +61,6 @@ _MEDIA = re.compile(rb'"(?:image|document|file)"')
 # bash, 700 for the text editor, 735 and 499 for the computer ("Tool use pricing"; "Computer use, pricing"), and
 # nothing of memory.
 _CLIENT_TOOLS = {"bash_": 1_000, "text_editor_": 1_500, "memory_": 2_000, "computer_20": 3_000}
-_TOTALS = {"cache_write_1h_tokens": "cache_write_tokens", "reasoning_tokens": "output_tokens"}
 _INPUT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 _OUTPUT = ("output_tokens", "completion_tokens")  # in words of its own, and of those who speak as chat does
 _LABELS = frozenset({"type", "id", "tool_use_id", "cache_control"})
@@ -252,6 +250,9 @@ class _Watch:
             self._output_known |= any(name in told for name in _OUTPUT)
         return Fate.PASS
 
+    def skim(self, events: bytes) -> None:
+        """Nothing: no event but the start of a message names a model, and each start is looked at."""
+
     def reading(self) -> Reading:
         """Return the usage so far: PARTIAL, without the placeholder output, until a message_delta told it."""
         reading = self._read_merged(self._usage)
@@ -325,74 +326,6 @@ def _input(told: dict[str, msgspec.Raw]) -> int:
     return sum(value for value in counts if type(value) is int)
 
 
-def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
-    """Return the quantities of a usage object. With `iterations`, their sum: the top level leaves compaction out.
-
-    Raises Contradiction.
-    """
-    quantities = _told(rows, usage)
-    iterations = as_list(usage.get("iterations"))
-    if not iterations:
-        return quantities
-    summed: dict[str, int] = {}
-    for at, iteration in enumerate(iterations):
-        try:
-            found = _told(rows, as_dict(iteration))
-        except Contradiction as contradiction:
-            raise contradiction.inside("iterations", at) from None
-        for unit, quantity in found.items():
-            summed[unit] = summed.get(unit, 0) + quantity
-    for unit in ("input_tokens", "output_tokens"):
-        if summed.get(unit, 0) < quantities.get(unit, 0):
-            why = f"the iterations' {unit} {summed.get(unit, 0)} are fewer than all, {quantities[unit]}"
-            whole: Edits = tuple(((key,), None) for key in usage if key != "iterations")
-            raise Contradiction(why, (((("iterations",), None),), whole))
-    told_for_all = ["reasoning_tokens", "web_searches"]
-    if summed.get("cache_write_tokens") == quantities.get("cache_write_tokens"):
-        told_for_all.append("cache_write_1h_tokens")  # only the whole may say how the writes divide
-    for unit in told_for_all:
-        if unit in quantities:
-            summed.setdefault(unit, quantities[unit])
-    return summed
-
-
-def _told(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
-    """Return the quantities of one usage object; all writes are those of each age, where only these are told."""
-    if usage.get("cache_creation_input_tokens") is None and usage.get("cache_creation"):
-        ages = [many for many in as_dict(usage["cache_creation"]).values() if type(many) is int and many > 0]
-        usage = {**usage, "cache_creation_input_tokens": sum(ages)} if ages else usage
-    return usage_table.count(rows, usage)
-
-
-def by_model(
-    rows: Table, usage: dict[str, Any], model: str | None, counted: Count = count
-) -> dict[str, dict[str, int]]:
-    """Return the quantities of each model that took part; one iteration without a name is the answer's own model's.
-
-    What the whole tells and no iteration does, such as searches, is given to the answer's own model where it fits.
-    Raises Contradiction.
-    """
-    found: dict[str, dict[str, int]] = {}
-    for iteration in map(as_dict, as_list(usage.get("iterations"))):
-        sums = found.setdefault(optional_text(iteration.get("model")) or model or "", {})
-        for unit, quantity in _told(rows, iteration).items():
-            sums[unit] = sums.get(unit, 0) + quantity
-    for unit, quantity in counted(rows, usage).items() if len(found) > 1 else ():
-        _give(unit, quantity, [found[one] for one in sorted(found, key=lambda name: name != (model or ""))])
-    return found
-
-
-def _give(unit: str, quantity: int, parts: list[dict[str, int]]) -> None:
-    """Give what is left of `quantity` to the parts, the first preferred, each no more than fits into its total."""
-    left = quantity - sum(part.get(unit, 0) for part in parts)
-    for part in parts:
-        total = _TOTALS.get(unit)
-        given = left if total is None else min(left, part.get(total, 0) - part.get(unit, 0))
-        if given > 0:
-            part[unit] = part.get(unit, 0) + given
-            left -= given
-
-
 def _read_usage(
     raw: bytes,
     rows: Table,
@@ -403,24 +336,15 @@ def _read_usage(
     partial: bool = False,
 ) -> Reading:
     origin = Origin(model, None, response_id)
-    counted = _count_contained if contained else count
+    counted = anthropic_usage.count_contained if contained else anthropic_usage.count
     if b'"iterations"' not in raw:
         return read_raw(raw, rows, origin, counted, partial=partial)
 
     def parts(usage: dict[str, Any]) -> Parts:
-        found = by_model(rows, usage, model, counted)
+        found = anthropic_usage.by_model(rows, usage, model, counted)
         return tuple(found.items()) if len(found) > 1 else ()
 
     return read_raw(raw, rows, origin, counted, parts, partial=partial)
-
-
-def _count_contained(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
-    """Return the quantities of a message that names its container: its code ran in one session, which is paid for.
-
-    Usage does not tell it (Anthropic API reference, code execution tool; 2026-11-27). Raises Contradiction.
-    """
-    quantities = count(rows, usage)
-    return {**quantities, "code_sessions": 1} if quantities else quantities
 
 
 def _is_there(raw: msgspec.Raw) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from pertoken.core.usage import Reading
-from pertoken.wire import gemini_usage, scan, usage_falls, usage_reading
+from pertoken.wire import gemini_usage, scan, served_names, usage_falls, usage_reading
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import as_dict, as_list, parse
 from pertoken.wire.stream import HELD_BYTES_MAX, EventStream, Fate
@@ -23,8 +23,9 @@ ARRAY_BYTES_MAX = 16 * 1024 * 1024
 
 _USAGE = b'"usageMetadata"'
 _NAMES = ("usageMetadata", "usage_metadata")
+_MODEL_NAMES = ("modelVersion", "model_version")
 _GROUNDING = b'"groundingMetadata"'
-_NAMED = re.compile(rb'"modelVersion"\s*:\s*"([\w.:/@-]+)"', re.ASCII)
+_NAMED = re.compile(rb'"model(?:Version|_version)"\s*:\s*"([\w.:/@-]+)"', re.ASCII)
 _CACHED = "cachedContentTokenCount"  # more of it is less at the full price
 _MARKS = (b'"finishReason"', b'"blockReason"')
 _SEAM_BYTES = max(map(len, _MARKS)) - 1
@@ -115,12 +116,17 @@ class _Watch:
         self._grounded = {**known, **{unit: max(many, known.get(unit, 0)) for unit, many in found.items()}}
         return Fate.KEEP if self.complete else Fate.PASS
 
+    def skim(self, events: bytes) -> None:
+        """Look for models in pieces without usage."""
+        for name in _MODEL_NAMES:
+            self._models = served_names.skimmed(self._models, events, b'"%s"' % name.encode(), _model_of)
+
     def reading(self) -> Reading:
         """Return the last usage seen."""
         reading = usage_reading.missing()
         if self._last:
             reading = reduce(usage_falls.follow, map(self._read, (*self._earlier, self._last)))
-            reading = usage_reading.with_models(reading, self._models)
+        reading = usage_reading.with_models(reading, self._models)
         reading = usage_reading.with_shown(reading, self._grounded)
         return reading._replace(made=self._made) if self._made else reading
 
@@ -197,7 +203,8 @@ class ArrayPieces:
         """Return the last usage seen."""
         tail = b"".join(self._tail)
         told = [found.raw for name in _NAMES for found in scan.last_objects(tail, name)]
-        made = gemini_usage.made_in(b"".join(self._all))
+        seen = b"".join(self._all)
+        made = gemini_usage.made_in(seen)
         model, response_id = scan.last_text(tail, "modelVersion"), scan.last_text(tail, "responseId")
         grounding = scan.last_object(tail, "groundingMetadata")
         candidates = [{"groundingMetadata": grounding.value}] if grounding else []
@@ -207,7 +214,7 @@ class ArrayPieces:
         is_cut = not self.complete
         said = (gemini_usage.read_usage(raw, self._rows, model, response_id, grounded, partial=is_cut) for raw in told)
         models: tuple[str, ...] = ()
-        for name in _NAMED.findall(tail):
+        for name in _NAMED.findall(seen if self._all_bytes < ARRAY_BYTES_MAX else seen + tail):
             models = usage_reading.also_named(models, name.decode())
         reading = reduce(usage_falls.follow, reversed([*said]))._replace(made=made)
         return usage_reading.with_models(reading, models)
@@ -235,6 +242,12 @@ class ArrayPieces:
         self._held_bytes += len(chunk)
         if self._held_bytes <= HELD_BYTES_MAX:
             self._held.append(chunk)
+
+
+def _model_of(data: bytes) -> object:
+    """Return the model that a piece names, in either spelling."""
+    piece = as_dict(parse(data))
+    return next((piece[name] for name in _MODEL_NAMES if piece.get(name)), None)
 
 
 def _grew(before: dict[str, Any], now: dict[str, Any]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from pertoken.core.usage import Completeness, Reading
-from pertoken.wire import content, openai_errors, usage_falls, usage_reading, usage_rules, usage_table
+from pertoken.wire import content, openai_errors, served_names, usage_falls, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import (
     choices_count,
     decode,
@@ -239,6 +239,9 @@ class _Watch:
             self._last = not choices or any(as_dict(choice).get("finish_reason") for choice in as_list(choices))
         return self._fate(usage_alone=bytes(chunk.usage) != b"null" and not choices)
 
+    def skim(self, events: bytes) -> None:
+        self._models = served_names.skimmed(self._models, events, b'"model"', _model_of)
+
     def reading(self) -> Reading:
         reading = usage_reading.with_models(self._reading, self._models)
         reading = reading._replace(made=self._made) if self._made else reading
@@ -261,6 +264,14 @@ class _Watch:
         if not usage_alone:
             return Fate.PASS
         return Fate.DROP if self._strip else Fate.KEEP
+
+
+def _model_of(data: bytes) -> object:
+    """Return the model that a chunk names."""
+    try:
+        return _answer.decode(data).model
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def _read_usage(answer: _Answer, known: Origin, rows: Table) -> Reading:

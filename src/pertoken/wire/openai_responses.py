@@ -9,7 +9,16 @@ import msgspec
 
 from pertoken.core.errors import Refusal
 from pertoken.core.usage import Completeness, Contradiction, Reading
-from pertoken.wire import content, openai_errors, told_tools, usage_falls, usage_reading, usage_rules, usage_table
+from pertoken.wire import (
+    content,
+    openai_errors,
+    served_names,
+    told_tools,
+    usage_falls,
+    usage_reading,
+    usage_rules,
+    usage_table,
+)
 from pertoken.wire.body import decode, decode_object, optional_text, positive_count, replace_fields, text_map
 from pertoken.wire.choices import RESEARCH_CALLS_MAX, is_research
 from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_sound, parse, picture
@@ -215,6 +224,9 @@ class _Watch:
             self._reading = self._begun(event.response, data)
         return Fate.PASS
 
+    def skim(self, events: bytes) -> None:
+        self._models = served_names.skimmed(self._models, events, b'"model"', _model_of)
+
     def reading(self) -> Reading:
         reading = usage_reading.with_shown(self._reading, _ran(self._items)) if self._items else self._reading
         return usage_reading.with_models(reading, self._models)
@@ -234,6 +246,15 @@ class _Watch:
             self._reading = reading._replace(model=known.model, response_id=known.response_id)
             self.complete = True  # no other event carries usage
         return Fate.KEEP if self.complete else Fate.PASS
+
+
+def _model_of(data: bytes) -> object:
+    """Return the model that the response in an event names."""
+    try:
+        response = _event.decode(data).response
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if response is None else response.model
 
 
 def _read_response(answer: _Answer, rows: Table, data: bytes) -> Reading:

@@ -64,12 +64,16 @@ class Cutter:
 
 
 class Tape:
-    """Remembers the output text of a stream cheaply: raw bytes first, parsed only when many or asked for."""
+    """Remembers the output text of a stream cheaply: raw bytes first, parsed only when many or asked for.
 
-    __slots__ = ("_chunks", "_extract", "_letters", "_size", "_texts")
+    All bytes are shown to `skim` once or more, many at a time, before they are forgotten.
+    """
 
-    def __init__(self, extract: Callable[[bytes], str]) -> None:
+    __slots__ = ("_chunks", "_extract", "_letters", "_size", "_skim", "_texts")
+
+    def __init__(self, extract: Callable[[bytes], str], skim: Callable[[bytes], None]) -> None:
         self._extract = extract
+        self._skim = skim
         self._chunks: list[bytes] = []
         self._size = 0
         self._texts: list[str] = []
@@ -87,7 +91,14 @@ class Tape:
         self._fold()
         return "".join(self._texts)
 
+    def show(self) -> None:
+        """Show to `skim` what it has not seen."""
+        if self._chunks:
+            self._chunks = [b"".join(self._chunks)]
+            self._skim(self._chunks[0])
+
     def _fold(self) -> None:
+        self.show()
         if self._letters < TAPE_LETTERS_MAX:
             text = self._extract(b"".join(self._chunks))[: TAPE_LETTERS_MAX - self._letters]
             self._texts.append(text)

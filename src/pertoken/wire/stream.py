@@ -37,6 +37,9 @@ class Watch(Protocol):
     def look(self, data: bytes) -> Fate:
         """Take the data of one event."""
 
+    def skim(self, events: bytes) -> None:
+        """Take the bytes of many events, seen or not: any of them may name a model."""
+
     def reading(self) -> Reading:
         """Return what was said about usage so far."""
 
@@ -51,7 +54,7 @@ class EventStream:
         # No method of ours: the tape would know us as we know it, and such a circle waits for the collector.
         self._text_of = partial(events_text, written=written)
         self._cutter = sse.Cutter()
-        self._tape = sse.Tape(self._text_of)
+        self._tape = sse.Tape(self._text_of, watch.skim)
         self._held: list[bytes] = []
         self._held_bytes = 0
 
@@ -75,6 +78,7 @@ class EventStream:
 
     def reading(self) -> Reading:
         """Return what the stream has said about usage so far."""
+        self._tape.show()
         return self._at_rest().reading()
 
     def text(self) -> str:

@@ -141,7 +141,9 @@ def also_named(models: tuple[str, ...], model: object) -> tuple[str, ...]:
 
 def with_models(reading: Reading, models: tuple[str, ...]) -> Reading:
     """Return the reading of an answer that has named these models."""
-    return reading if len(models) < 2 else reading._replace(models=models)
+    if len(models) > 1:
+        return reading._replace(models=models)
+    return reading._replace(model=models[0]) if models and reading.model is None else reading
 
 
 def with_models_told_twice(reading: Reading, answer: bytes) -> Reading:
