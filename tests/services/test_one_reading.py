@@ -96,11 +96,11 @@ def test_every_row_is_read_alike(exercise: Exercise, stream: bool) -> None:
     answer = (streamed if stream else whole)(api, exercise.usage)
     usage, completeness = extracted(api, provider, answer, stream=stream)
     event = settled(api, provider, answer, stream=stream)
-    cost = usage.pop("reported_cost", None)
+    amounts = [usage.pop(name, None) for name in ("reported_cost", "reported_fee")]
 
     assert dict(event.quantities) == usage
     assert event.completeness == completeness == Completeness.FINAL
-    assert cost is None or isinstance(exercise.row, Stated)
+    assert amounts == [None, None] or isinstance(exercise.row, Stated)
 
 
 def test_every_row_of_every_served_table_is_exercised() -> None:

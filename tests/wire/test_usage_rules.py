@@ -24,7 +24,7 @@ def test_every_unit_is_known(rows: Table) -> None:
     """What a table finds is something that has a price."""
     assert {row.unit for row in (*rows.rules, *rows.listed, *rows.besides, *rows.zeros)} <= set(DIMENSIONS)
     assert {row.unit for row in rows.plain} <= {"input_tokens", "output_tokens"}
-    assert {row.name for row in rows.stated} <= {"seconds", "reported_cost"}
+    assert {row.name for row in rows.stated} <= {"seconds", "reported_cost", "reported_fee"}
 
 
 @every_table

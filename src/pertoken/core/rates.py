@@ -12,9 +12,9 @@ UNBOUNDED = 2**63
 FREE = "~free"  # ends the price id of a line within a free quota
 
 # In place of a price id, where no row made the amount: the provider's own statement, what was held, the dearest rates,
-# and the most of both, where another model was served than was asked for.
-REPORTED, HELD, DEAREST, ANOTHER = "reported", "held", "dearest", "another"
-WITHOUT_ROWS = frozenset({REPORTED, HELD, DEAREST, ANOTHER})
+# and the most of both, where another model was served than was asked for; and a seller's fee beside the model's price.
+REPORTED, HELD, DEAREST, ANOTHER, FEE = "reported", "held", "dearest", "another", "fee"
+WITHOUT_ROWS = frozenset({REPORTED, HELD, DEAREST, ANOTHER, FEE})
 
 
 class Step(NamedTuple):

@@ -61,6 +61,7 @@ class Used(NamedTuple):
     quantities: Quantities
     parts: Parts = ()  # where several models took part: what each of them used
     stated: Decimal | None = None  # what the provider says it cost, in US dollars
+    fee: Decimal | None = None  # what the provider says it took beside that, or beside the price of the model
 
 
 class Reading(NamedTuple):
@@ -84,6 +85,7 @@ class Reading(NamedTuple):
     doubtful_cost: Decimal | None = None  # in USD: what may be meant where no cost is stated as it should be
     models: tuple[str, ...] = ()  # where the answer names several as the one that served: all of them
     made: frozenset[str] = frozenset()  # what the answer shows beside text: "audio", "image", "video"
+    reported_fee: Decimal | None = None  # in USD: what a seller takes beside the price, which it does not state
 
 
 def leaves(quantities: Quantities) -> dict[str, int]:

@@ -11,7 +11,7 @@ from pertoken.core.holds import EndedHold, Hold
 from pertoken.core.money import divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.prices import PriceRow
-from pertoken.core.rates import ANOTHER, DEAREST, FREE, HELD, REPORTED, WITHOUT_ROWS, Price, price_of
+from pertoken.core.rates import ANOTHER, DEAREST, FEE, FREE, HELD, REPORTED, WITHOUT_ROWS, Price, price_of
 from pertoken.core.refusals import RefusedCall
 from pertoken.core.units import CONTAINERS
 from pertoken.ports import Archive, Archived
@@ -166,6 +166,7 @@ def _factor(row: PriceRow) -> str:
 
 _TAKEN_FROM = {
     REPORTED: "what the provider says it cost",
+    FEE: "what the seller says it takes beside the price",
     HELD: "no price is known: what was held for the call",
     DEAREST: "no price is known: the dearest rates of the model, or of its provider",
     ANOTHER: "another model was served, without a price: what was held, or the dearest rates of its provider",

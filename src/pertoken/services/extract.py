@@ -79,6 +79,8 @@ def _answer(reading: Reading) -> dict[str, Any]:
         usage["seconds"] = _number(reading.seconds)
     if reading.reported_cost is not None:
         usage["reported_cost"] = format(reading.reported_cost, "f")
+    if reading.reported_fee is not None:
+        usage["reported_fee"] = format(reading.reported_fee, "f")
     answer: dict[str, Any] = {
         "model": reading.model,
         "service_tier": reading.service_tier,

@@ -28,6 +28,8 @@ TEXT_MAX = 1_000  # characters of an id or of a name
 TAGS_MAX = 64
 _STATED_MIN = Decimal("1e-30")  # a cost below is no price of anything, and would be kept as 0
 STATED = "reported_cost"  # in a usage object: what the provider says it cost
+FEE = "reported_fee"  # in a usage object: what the provider says it took beside the price
+_AMOUNTS = frozenset({STATED, FEE})
 _encoder = msgspec.json.Encoder(order="sorted")
 KNOWN_UNITS = ", ".join(DIMENSIONS)
 _FIELDS = frozenset(
@@ -64,6 +66,7 @@ class Reported(NamedTuple):
     region: str | None = None
     stated: Decimal | None = None  # what the provider says it cost, in US dollars
     parts: Parts = ()  # where several models took part: what each of them used
+    fee: Decimal | None = None  # what the provider says it took beside the price, in US dollars
 
 
 LATER_FIELDS = Reported._fields.index("stated")  # those from here on came later
@@ -202,7 +205,8 @@ def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
     context = conditions.context(record.service_tier, batch=record.batch, speed=record.speed, region=record.region)
     attribution = record.attribution
     served = Served(attribution.provider or "", attribution.model or "", None, record.occurred_at_us, context)
-    used = Used(record.quantities, record.parts, record.stated)
+    used = Used(record.quantities, record.parts, record.stated, record.fee)
+    amounts = {name: many for name, many in ((STATED, record.stated), (FEE, record.fee)) if many is not None}
     charged = charge_surely(book, served, used, cover=None)
     content = _encoder.encode(_said(record))
     return Event(
@@ -220,7 +224,7 @@ def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
         0,
         charged.lines,
         service_tier=record.service_tier,
-        raw=b"" if record.stated is None else _encoder.encode({STATED: record.stated}),
+        raw=_encoder.encode(amounts) if amounts else b"",
         reason=charged.reason,
         book_lines=charged.book_lines,
         context=to_conditions(context),
@@ -263,7 +267,7 @@ def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]
     return Reported(
         line, source, event_id, occurred_at_us, attribution, quantities, _text(said, "service_tier"), batch,
         _text(said, "speed"), _text(said, "region"), read_stated(said.get("usage")),
-        read_parts(said.get("by_model"), model, quantities),
+        read_parts(said.get("by_model"), model, quantities), read_stated(said.get("usage"), FEE),
     )  # fmt: skip
 
 
@@ -284,7 +288,7 @@ def read_quantities(usage: object) -> dict[str, int]:
         if type(quantity) is int and unit in DIMENSIONS and 0 <= quantity <= QUANTITY_MAX:  # nearly always
             quantities[unit] = quantity
             continue
-        if unit == STATED or quantity is None:
+        if unit in _AMOUNTS or quantity is None:
             continue
         if unit not in DIMENSIONS:
             raise NotAnEvent(f"unknown unit {unit!r}{meant(unit, DIMENSIONS) or f'; known: {KNOWN_UNITS}'}")
@@ -309,9 +313,9 @@ def _said(record: Reported) -> tuple[Any, ...]:
     return record[2:end]
 
 
-def read_stated(usage: object) -> Decimal | None:
-    """Return the cost that a usage object states. Raises NotAnEvent where it is no amount."""
-    value = usage.get(STATED) if isinstance(usage, dict) else None
+def read_stated(usage: object, name: str = STATED) -> Decimal | None:
+    """Return the cost, or the fee, that a usage object states. Raises NotAnEvent where it is no amount."""
+    value = usage.get(name) if isinstance(usage, dict) else None
     if value is None:
         return None
     try:
@@ -319,7 +323,7 @@ def read_stated(usage: object) -> Decimal | None:
     except InvalidOperation:
         stated = Decimal("NaN")
     if not stated.is_finite() or not 0 <= stated <= QUANTITY_MAX or 0 < stated < _STATED_MIN:
-        raise NotAnEvent(f'{STATED} must be an amount in US dollars, such as "0.0096", not {value!r:.80}')
+        raise NotAnEvent(f'{name} must be an amount in US dollars, such as "0.0096", not {value!r:.80}')
     return stated
 
 

@@ -18,7 +18,7 @@ from pertoken.core.model_names import is_same_model
 from pertoken.core.money import amount_max, format_amount, pico_digits
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Quota
-from pertoken.core.rates import ANOTHER, DEAREST, HELD, REPORTED, NoPrice, Rates
+from pertoken.core.rates import ANOTHER, DEAREST, FEE, HELD, REPORTED, NoPrice, Rates
 from pertoken.core.rating import Line, Rated
 from pertoken.core.usage import Parts, Quantities, Used
 
@@ -96,10 +96,28 @@ def charge_surely(book: PriceBook, served: Served, used: Used, cover: Cover | No
     Raises usage.Contradiction when a part exceeds its total.
     """
     charged = _charge_surely(book, served, used, cover)
+    if used.fee is not None and book.charges_as_stated(served.provider):
+        charged = _with_fee(charged, used.fee)
     if cover is None or charged.cost_picos <= amount_max(charged.currency):
         return charged
     lines = ((PROVISIONAL, 1, HELD, cover.amount_picos),) if cover.amount_picos else ()
     return Charge(EventStatus.UNPRICED, cover.currency, cover.amount_picos, lines, _too_much(charged))
+
+
+def _with_fee(charged: Charge, fee: Decimal) -> Charge:
+    """Return a charge with the fee that a seller states on top of it, in a line of its own."""
+    if charged.currency != STATED_IN:
+        why = f"a fee of {fee} {STATED_IN} is not in {charged.currency}"
+        return charged._replace(status=EventStatus.UNPRICED, reason=why)
+    line = (FEE, 1, FEE, stated_picos(fee))
+    return charged._replace(
+        cost_picos=charged.cost_picos + line[3], lines=(*charged.lines, line) if line[3] else charged.lines
+    )
+
+
+def fees_of(lines: Lines) -> Lines:
+    """Return the lines of fees: no price row changes them."""
+    return tuple(line for line in lines if line[2] == FEE)
 
 
 def _charge_surely(book: PriceBook, served: Served, used: Used, cover: Cover | None) -> Charge:
@@ -276,7 +294,8 @@ def _is_another(book: PriceBook, served: Served) -> bool:
 def was_as_asked(event: Event) -> bool:
     """Tell whether what was served was taken to be what was asked for, as far as its own name has no price."""
     priced = event.status is EventStatus.PRICED
-    return priced or (bool(event.lines) and not any(price_id == ANOTHER for _, _, price_id, _ in event.lines))
+    taken_from = {price_id for _, _, price_id, _ in event.lines} - {FEE}
+    return priced or (bool(taken_from) and ANOTHER not in taken_from)
 
 
 def to_conditions(of: Context) -> Conditions:

@@ -15,9 +15,10 @@ from pertoken.core.conditions import Conditions, Context, context
 from pertoken.core.money import format_amount, parse_amount
 from pertoken.core.periods import NotATime, parse_time
 from pertoken.core.price_book import PriceBook
-from pertoken.core.rates import REPORTED, Rates
+from pertoken.core.rates import FEE, REPORTED, Rates
 from pertoken.core.rating import Rated
 from pertoken.core.usage import QUANTITY_MAX, Completeness
+from pertoken.services import ingest
 from pertoken.services.explain import line_fields
 from pertoken.services.ingest import NotAnEvent, read_parts, read_quantities, read_stated
 from pertoken.services.pricing import STATED_IN, FreeUse, stated_picos
@@ -45,8 +46,22 @@ def rate_usage(fields: Mapping[str, Any], book: PriceBook, now_us: int, free: Fr
     stated = read_stated(usage)
     if stated is not None and isinstance(provider, str) and book.charges_as_stated(provider):
         by_book = _by_book(fields, book, now_us, free) if isinstance(model, str) else None
-        return _as_stated(stated_picos(stated), by_book)
-    return _by_book(fields, book, now_us, free)
+        rated = _as_stated(stated_picos(stated), by_book)
+    else:
+        rated = _by_book(fields, book, now_us, free)
+    fee = read_stated(usage, ingest.FEE)
+    is_charged = fee and rated["status"] == "priced" and rated["currency"] == STATED_IN
+    if fee is None or not is_charged or not isinstance(provider, str) or not book.charges_as_stated(provider):
+        return rated
+    return _with_fee(rated, stated_picos(fee))
+
+
+def _with_fee(rated: dict[str, Any], fee_picos: int) -> dict[str, Any]:
+    """Return what the price book says with a seller's fee on top."""
+    amount = format_amount(fee_picos, STATED_IN)
+    line = {"unit": FEE, "quantity": 1, "unit_price_per_million": None, "amount": amount, "price_id": FEE}
+    cost = format_amount(parse_amount(rated["cost"], STATED_IN) + fee_picos, STATED_IN)
+    return {**rated, "cost": cost, "lines": [*rated["lines"], line]}
 
 
 def _check_extracted(fields: Mapping[str, Any]) -> None:

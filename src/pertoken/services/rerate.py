@@ -15,7 +15,7 @@ from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import REPORTED
 from pertoken.ports import Archive
-from pertoken.services.pricing import Charge, FreeUse, Served, charge, to_context, was_as_asked
+from pertoken.services.pricing import Charge, FreeUse, Served, charge, fees_of, to_context, was_as_asked
 
 
 class Selection(NamedTuple):
@@ -68,7 +68,7 @@ def rerate(archive: Archive, book: PriceBook, selection: Selection, now_us: int)
             to_context(event.context),
             any_name=was_as_asked(event),
         )
-        after = charge(book, served, event.quantities, free, event.parts)
+        after = _with_fees(charge(book, served, event.quantities, free, event.parts), fees_of(event.lines))
         if selection.takes(event):
             yield _outcome(event, corrected.get((event.source, event.event_id), []), after, now_us)
 
@@ -103,6 +103,13 @@ def outcome_rows(outcomes: Iterator[Outcome]) -> list[dict[str, Any]]:
 def _is_stated(event: Event) -> bool:
     """Tell whether an event is charged as its provider states: no price row changes that."""
     return any(price_id == REPORTED for _, _, price_id, _ in event.lines)
+
+
+def _with_fees(after: Charge, fees: Lines) -> Charge:
+    """Return a charge with the fees that were taken beside it."""
+    if not fees:
+        return after
+    return after._replace(lines=(*after.lines, *fees), cost_picos=after.cost_picos + sum(line[3] for line in fees))
 
 
 def _outcome(event: Event, earlier: list[Event], after: Charge, now_us: int) -> Outcome:

@@ -234,7 +234,7 @@ class _Watch:
             self._begun, self._reading = True, reading
         told = reading.raw != b"" or reading.contradiction is not None
         choices = parse(bytes(chunk.choices)) if told else None
-        if reading.quantities or reading.contradiction or reading.reported_cost is not None:
+        if reading.quantities or reading.contradiction or reading.reported_cost is not None or reading.reported_fee:
             self._begun, self._reading = True, usage_falls.follow(self._reading, reading)
             self._last = not choices or any(as_dict(choice).get("finish_reason") for choice in as_list(choices))
         return self._fate(usage_alone=bytes(chunk.usage) != b"null" and not choices)

@@ -23,6 +23,8 @@ def follow(before: Reading, now: Reading) -> Reading:
         now = now._replace(service_tier=tier)
     if before.doubtful_cost is not None and before.doubtful_cost > (now.doubtful_cost or 0):
         now = now._replace(doubtful_cost=before.doubtful_cost, contradiction=now.contradiction or before.contradiction)
+    if before.reported_fee is not None and now.reported_cost is None:
+        now = now._replace(reported_fee=max(before.reported_fee, now.reported_fee or before.reported_fee))
     if before.quantities is None and before.reported_cost is None:
         return now
     if before.quantities == now.quantities and before.reported_cost == now.reported_cost and not before.alternatives:

@@ -89,14 +89,21 @@ def read_raw(
         quantities["seconds"] = ceil(seconds)
     origin = _as_served(usage, origin)
     if not quantities:
-        return missing(origin)._replace(raw=raw, reported_cost=told.get("reported_cost"))
+        return _with_fee(missing(origin)._replace(raw=raw, reported_cost=told.get("reported_cost")), told)
     model, tier, response_id, speed, region, attributes = origin
     completeness = Completeness.FINAL if not partial and _is_known(quantities) else Completeness.PARTIAL
     several, cost = () if parts is None else parts(usage), told.get("reported_cost")
-    return Reading(
+    reading = Reading(
         quantities, completeness, model, tier, response_id, raw, None, speed, region, several, cost, None, (),
         attributes, seconds,
     )  # fmt: skip
+    return _with_fee(reading, told) if told else reading
+
+
+def _with_fee(reading: Reading, told: Mapping[str, Decimal]) -> Reading:
+    """Return the reading with the fee that was told, if one was."""
+    fee = told.get(usage_table.FEE)
+    return reading if fee is None else reading._replace(reported_fee=fee)
 
 
 def unlisted(raw: bytes) -> bytes:
@@ -230,6 +237,7 @@ def torn(why: str, readings: Sequence[Reading]) -> Reading:
     filled.sort(key=lambda one: sum(one.quantities.get(side, 0) for side in _SIDES), reverse=True)
     costs = [reading.reported_cost for reading in readings if reading.reported_cost is not None]
     doubtful = [reading.doubtful_cost for reading in readings if reading.doubtful_cost is not None]
+    fees = [reading.reported_fee for reading in readings if reading.reported_fee is not None]
     cut = any(one.completeness is Completeness.PARTIAL and _is_known(one.quantities or {}) for one in readings)
     return last._replace(
         quantities=filled[0].quantities,
@@ -239,6 +247,7 @@ def torn(why: str, readings: Sequence[Reading]) -> Reading:
         parts=filled[0].parts,
         reported_cost=max(costs, default=None),
         doubtful_cost=max(doubtful, default=None),
+        reported_fee=max(fees, default=None),
         note=None,
         alternatives=tuple(filled[1:]),
     )
@@ -318,11 +327,12 @@ def _mended(raw: bytes, usage: dict[str, Any], why: str, how: _How) -> Reading:
         found = [one._replace(quantities={**one.quantities, "seconds": ceil(seconds)}) for one in mended.found]
         mended = mended._replace(found=tuple(found) or (usage_repair.Found({"seconds": ceil(seconds)}, usage),))
     if not mended.found:
-        return doubt(why, raw, origin)._replace(reported_cost=told.get("reported_cost"), doubtful_cost=doubtful)
+        found_cost = told.get("reported_cost")
+        return _with_fee(doubt(why, raw, origin)._replace(reported_cost=found_cost, doubtful_cost=doubtful), told)
     used = [Used(one.quantities, () if how.parts is None else how.parts(one.usage)) for one in mended.found]
     model, tier, response_id, speed, region, attributes = origin
     known = not how.partial and _is_known(used[0].quantities)
-    return Reading(
+    reading = Reading(
         used[0].quantities,
         Completeness.FINAL if known else Completeness.PARTIAL,
         model,
@@ -340,6 +350,7 @@ def _mended(raw: bytes, usage: dict[str, Any], why: str, how: _How) -> Reading:
         seconds,
         doubtful,
     )
+    return _with_fee(reading, told)
 
 
 def _filled(used: Sequence[Used]) -> list[Used]:

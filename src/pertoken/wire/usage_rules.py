@@ -48,7 +48,8 @@ _COSTS = (
         plus=("cost",),
     ),
     Stated("reported_cost", ("cost", "total_cost"), PERPLEXITY),
-    Stated("reported_cost", ("cost",), OPENROUTER, unless="is_byok"),  # the fee alone is not what the call cost
+    Stated("reported_cost", ("cost",), OPENROUTER, unless="is_byok"),
+    Stated("reported_fee", ("cost",), OPENROUTER, only_if="is_byok"),  # where nobody says what the provider was paid
     Stated("reported_cost", ("cost_in_usd_ticks",), XAI, exponent=-10),
 )
 

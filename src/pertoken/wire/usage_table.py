@@ -22,6 +22,7 @@ _decimal = msgspec.json.Decoder(float_hook=Decimal)  # exact: what is written as
 _DIGITS = re.compile(r"\d{1,12}", re.ASCII)
 _PLAIN = re.compile(r"\d{1,12}(\.\d{1,30})?([eE][-+]?\d{1,2})?", re.ASCII)
 COST = "reported_cost"  # the name of rows that state a cost
+FEE = "reported_fee"  # of rows that state what is taken beside the price; a stated cost holds it
 TOTAL = "total_cost"  # beside the parts of a cost, their sum
 
 Path = tuple[str, ...]
@@ -235,6 +236,7 @@ def _add_listed(row: Listed, usage: Mapping[str, Any], quantities: dict[str, int
 def stated(rows: Table, raw: bytes) -> dict[str, Decimal]:
     """Return the decimals that a usage object states, exactly as written; the first row of a name that fits counts.
 
+    A fee may be a text.
     Raises Contradiction where one is no number, or no number that can be.
     """
     found: dict[str, Decimal] = {}
@@ -246,8 +248,9 @@ def stated(rows: Table, raw: bytes) -> dict[str, Decimal]:
         return found
     for row in rows.stated:
         value = value_at(row.path, usage)
-        if value is None or row.name in found or not _is_for(row, usage):
+        if value is None or row.name in found or not _is_for(row, usage) or (row.name == FEE and COST in found):
             continue
+        value = _amount(value) if row.name == FEE and isinstance(value, str) and _PLAIN.fullmatch(value) else value
         if isinstance(value, dict):  # of another row's path
             if row.name == COST and _parts(value):
                 raise Contradiction(f"{'.'.join(row.path)} has parts and no total")

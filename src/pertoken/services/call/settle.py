@@ -196,6 +196,8 @@ def _readings(reading: Reading) -> tuple[Used, ...]:
 def _with_costs(said: tuple[Used, ...], reading: Reading) -> tuple[Used, ...]:
     """Return what was used with the cost that was stated; where that is in doubt, with each that may be meant."""
     cost, doubtful = reading.reported_cost, reading.doubtful_cost
+    if reading.reported_fee is not None:
+        said = tuple(one._replace(fee=reading.reported_fee) for one in said)
     stated = said if cost is None else tuple(one._replace(stated=cost) for one in said)
     return stated if doubtful is None else (*stated, *(one._replace(stated=doubtful) for one in said))
 
