@@ -181,7 +181,8 @@ def test_a_tier_in_a_field_or_a_header(
         ("anthropic", MESSAGES, message(speed="fast"), ()),
         ("anthropic", MESSAGES, message(fallbacks=[{"model": "claude-haiku-4-5", "speed": "fast"}]), ()),
         ("anthropic", MESSAGES, message(fallbacks="default"), ()),
-        ("groq", CHAT, chat("openai/gpt-oss-120b", search_parameters={"mode": "auto"}), ()),
+        ("groq", CHAT, chat("llama-3.3-70b-versatile", search_parameters={"mode": "auto"}), ()),
+        ("groq", CHAT, chat("llama-3.3-70b-versatile", tools=[{"type": "browser_search"}]), ()),
     ],
 )
 def test_what_has_no_price_is_refused(
@@ -313,6 +314,7 @@ def test_a_container_is_held_for_by_its_memory(desk: Desk, memory: str | None, t
         ("openai", CHAT, chat("gpt-4o-mini", service_Tier="priority"), "service_Tier"),
         ("openai", CHAT, chat("gpt-4o-mini", tools=[{"type": "brand_new"}]), "brand_new"),
         ("openai", RESPONSES, respond(tools=[{"type": "image_generation"}]), "image_generation"),
+        ("openai", RESPONSES, respond(tools=[{"type": "image_generation"}]), "call the images API directly"),
         ("openai", RESPONSES, respond(tools=[{"type": "brand_new"}]), "brand_new"),
         ("openai", RESPONSES, respond(prompt={"id": "pmpt_1"}), "prompt"),
         ("openai", RESPONSES, respond(reasoning={"mode": "pro"}), "reasoning.mode"),
