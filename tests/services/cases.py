@@ -40,6 +40,7 @@ class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     region: str | None = None
     by_model: list[dict[str, Any]] | None = None
     note: str | None = None
+    batch: bool | None = None
     provider_error: str | None = None
     error: str | None = None
     message: str = ""
@@ -50,7 +51,7 @@ class Told(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def answer(self) -> dict[str, Any]:
         """Return the whole answer, as it is printed."""
-        fields = ("model", "service_tier", "completeness", "usage", "speed", "region", "by_model", "note")
+        fields = ("model", "service_tier", "completeness", "usage", "speed", "region", "by_model", "note", "batch")
         told = {name: getattr(self, name) for name in fields}
         answer = {name: value for name, value in told.items() if value is not None or name in fields[:4]}
         if self.provider_error is not None:

@@ -9,7 +9,7 @@ import msgspec
 
 from pertoken.core.readings import UNDIVIDED, divided, untold
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Reading
-from pertoken.wire import answers, formats, provider_error, providers, usage_table
+from pertoken.wire import answers, batch_lines, formats, provider_error, providers, usage_table
 from pertoken.wire.content import as_dict, parse
 from pertoken.wire.format import Format, RequestFacts, StreamReader
 from pertoken.wire.usage_reading import with_models_told_twice, without_zeros
@@ -53,12 +53,24 @@ def extract_usage(api: object, provider: object, body: bytes | None, sse: str | 
         reading, data = reader.whole(body), body
     else:
         raise CannotExtract("invalid_line", "the line needs body (an object) or sse (a text)")
+    inner = batch_lines.answers(data) if body is not None and _is_none(reading) else []
+    if len(inner) > 1:
+        raise CannotExtract("invalid_line", f"the body holds {len(inner)} answers; give each of them a line of its own")
+    if inner:
+        reading, data = reader.whole(inner[0]), inner[0]
     if reading.contradiction is not None:
         raise CannotExtract("contradictory_usage", reading.contradiction)
     answer = _answer(_divided(reading, reader.rows) if reading.made else reading)
+    if inner:
+        answer["batch"] = True
     if reading.completeness is Completeness.MISSING and (told := provider_error.find(data)) is not None:
         answer["error"] = {"code": PROVIDER_ERROR, "message": told}
     return answer
+
+
+def _is_none(reading: Reading) -> bool:
+    """Tell whether an answer tells nothing of usage."""
+    return reading.completeness is Completeness.MISSING and not reading.raw
 
 
 def _divided(reading: Reading, rows: Table) -> Reading:

@@ -262,12 +262,18 @@ OPENAI_REALTIME = Api(
 BEDROCK_CONVERSE = Api(
     "bedrock.converse",
     usage_rules.BEDROCK_CONVERSE,
-    usage=term("usage|metadata.usage"),
+    usage=term("usage|metadata.usage|amazon-bedrock-invocationMetrics"),
+    loose=("prompt_token_count", "generation_token_count"),
     model=term("trace.promptRouter.invokedModelId|metadata.trace.promptRouter.invokedModelId|modelId|model"),
     service_tier=term("serviceTier.type|metadata.serviceTier.type"),
     speed=term("performanceConfig.latency|metadata.performanceConfig.latency"),
-    wrote=("output", "contentBlockDelta", "delta"),
-    ends=((("metadata",), None), (("usage",), None)),  # the event itself, or what it carries
+    wrote=("output", "contentBlockDelta", "delta", "generation"),
+    ends=(  # the event itself, or what it carries
+        (("metadata",), None),
+        (("usage",), None),
+        (("amazon-bedrock-invocationMetrics",), None),
+        (("stop_reason",), None),
+    ),
 )
 COHERE_CHAT = Api(
     "cohere.chat",

@@ -106,6 +106,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         server_tools=any(tool.type not in CLIENT_TOOLS for tool in request.tools or ()),
         hidden_input=_hidden(request, words),
         web_searches_max=0 if request.web_search_options is None else WEB_SEARCHES_MAX,
+        long_cache=b'"1h"' in words,  # of those who sell Claude in this format
         output_modalities=frozenset(map(str.lower, request.modalities or ())) - {"text"},
         service_tier=request.service_tier,
         user=optional_text(request.user),

@@ -33,6 +33,9 @@ MOONSHOT = "Moonshot API reference, chat completion, usage; 2026-11-23"
 OPENROUTER = "OpenRouter API reference, usage accounting; 2026-11-23"
 PERPLEXITY = "Perplexity API reference, chat completion, usage; genai-prices 0.2.3, extractor perplexity; 2026-11-23"
 GROQ_TOOLS = "Groq documentation, compound systems, executed_tools, and built-in tools; 2026-11-27"
+LITELLM = "LiteLLM 1.110.2, types of Usage and PromptTokensDetailsWrapper; 2026-11-27"
+MISTRAL_CACHE = "Mistral API reference, UsageInfo; issue 14382 on the AI SDK; 2026-11-27"
+BEDROCK_LLAMA = "Amazon Bedrock user guide, Meta Llama models, response; 2026-11-27"
 VERCEL = "Vercel AI SDK reference, generateText, usage of its versions 4 and 5; 2026-11-27"
 XAI_TOOLS = "xAI API reference, server-side tool usage; 2026-11-27"
 XAI = "xAI API reference, chat completion and response, usage; 2026-11-23"
@@ -111,8 +114,28 @@ PERPLEXITY_CHAT = table(
 )
 _SECONDS_HEARD = Stated("seconds", ("prompt_audio_seconds",), MISTRAL)
 # With sound in the prompt the total holds the sound's tokens, which stand nowhere else: it cannot be checked.
-MISTRAL_CHAT = table(*_CHAT_ROWS, _SECONDS_HEARD, total="total_tokens")
-MISTRAL_SOUND = table(*_CHAT_ROWS, _SECONDS_HEARD)
+_MISTRAL_ROWS = (
+    *_CHAT_ROWS,
+    _SECONDS_HEARD,
+    rule("cache_read_tokens", "num_cached_tokens", MISTRAL_CACHE),
+    rule("cache_read_tokens", "prompt_token_details.cached_tokens", MISTRAL_CACHE),
+)
+MISTRAL_CHAT = table(*_MISTRAL_ROWS, total="total_tokens")
+MISTRAL_SOUND = table(*_MISTRAL_ROWS)
+# What LiteLLM's proxy tells of Claude and Gemini in words of chat.
+LITELLM_CHAT = table(
+    *_CHAT_ROWS,
+    rule("cache_write_tokens", "cache_creation_input_tokens", LITELLM),
+    rule("cache_write_tokens", "prompt_tokens_details.cache_creation_tokens", LITELLM),
+    rule(
+        "cache_write_1h_tokens",
+        "prompt_tokens_details.cache_creation_token_details.ephemeral_1h_input_tokens",
+        LITELLM,
+    ),
+    rule("web_searches", "prompt_tokens_details.web_search_requests", LITELLM),
+    Beside("output_tokens", _REASONING, beside=False, source=XAI),
+    total="total_tokens",
+)
 
 # What Groq ran for an answer, in `executed_tools` of its message: type -> (unit, source). Any other kind is a search.
 GROQ_RUNS: Mapping[str, tuple[str, str]] = {
@@ -296,6 +319,8 @@ BEDROCK_CONVERSE = table(
     rule("cache_read_tokens", "cacheReadInputTokenCount", BEDROCK_COUNTS),
     rule("cache_write_tokens", "cacheWriteInputTokenCount", BEDROCK_COUNTS),
     rule("output_tokens", "outputTokenCount", BEDROCK_COUNTS),
+    rule("input_tokens", "prompt_token_count", BEDROCK_LLAMA),
+    rule("output_tokens", "generation_token_count", BEDROCK_LLAMA),
     Listed("cache_write_1h_tokens", "cacheDetails", "ttl", "1h", "inputTokens", BEDROCK),
     Beside(
         "input_tokens",
@@ -332,7 +357,12 @@ OLLAMA_CHAT = table(
 
 # API -> provider, as `wire.providers` names it -> its dialect, where it differs from what all others speak.
 DIALECTS: Mapping[str, Mapping[str, Table]] = {
-    "openai.chat": {"xai": XAI_CHAT, "perplexity": PERPLEXITY_CHAT, "mistral": MISTRAL_CHAT},
+    "openai.chat": {
+        "xai": XAI_CHAT,
+        "perplexity": PERPLEXITY_CHAT,
+        "mistral": MISTRAL_CHAT,
+        "litellm": LITELLM_CHAT,
+    },
 }
 
 # What price rows know and no answer tells: unit -> what is charged, or why nothing is.

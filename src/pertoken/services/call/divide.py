@@ -1,4 +1,4 @@
-"""Sound, pictures and video that usage may count without saying so.
+"""Sound, pictures, video and long-lived cache writes that usage may count without saying so.
 
 What was asked for, what was sent and what the answer shows are known. Where usage does not divide a side of the call,
 each reading that these allow may be meant; the dearest is charged.
@@ -7,12 +7,16 @@ each reading that these allow may be meant; the dearest is charged.
 from pertoken.core.rates import NoPrice, Rates
 from pertoken.core.readings import divided, untold
 from pertoken.core.units import DIMENSIONS, MODALITIES
-from pertoken.core.usage import QUANTITY_MAX, Reading, Used
+from pertoken.core.usage import QUANTITY_MAX, Quantities, Reading, Used
 from pertoken.services.call.hold import Bound
 from pertoken.services.call.relay import dialect
 from pertoken.services.call.understand import Request
 from pertoken.wire import usage_table
 from pertoken.wire.content import as_dict, parse
+
+
+WRITTEN, LONG = "cache_write_tokens", "cache_write_1h_tokens"
+UNTOLD = "usage does not say for how long the cache keeps what was written"
 
 
 def may_be_undivided(request: Request, reading: Reading) -> bool:
@@ -35,6 +39,26 @@ def undivided(request: Request, bound: Bound, reading: Reading, used: Used, rate
     }
     text = usage_table.plain(dialect(request), as_dict(parse(reading.raw)))
     return tuple(used._replace(quantities=one) for one in divided(used.quantities, possible, text))
+
+
+def kept_longer(reading: Reading, readings: tuple[Used, ...]) -> tuple[Used, ...]:
+    """Return what may be meant besides where an hour of cache was asked for: that all that was written is kept so long.
+
+    Usage says nothing of it, or zeros that do not add up to what was written.
+    """
+    return tuple(
+        one._replace(quantities={**one.quantities, LONG: one.quantities[WRITTEN]}, parts=())
+        for one in readings
+        if one.quantities.get(WRITTEN) and not one.quantities.get(LONG) and not _is_told(reading, one.quantities)
+    )
+
+
+def _is_told(reading: Reading, quantities: Quantities) -> bool:
+    """Tell whether usage says that all that was written is kept for a short time."""
+    if LONG not in quantities:
+        return False
+    short = usage_table.value_at(("cache_creation", "ephemeral_5m_input_tokens"), parse(reading.raw))
+    return bool(short == quantities[WRITTEN])
 
 
 def _most(request: Request, bound: Bound, reading: Reading) -> dict[str, int]:

@@ -15,7 +15,7 @@ from pertoken.core.units import INSIDE
 from pertoken.core.usage import Completeness, Quantities, Reading, Used, leaves
 from pertoken.ports import StoreUnavailable
 from pertoken.services.call.count import count
-from pertoken.services.call.divide import may_be_undivided, undivided
+from pertoken.services.call.divide import UNTOLD, kept_longer, may_be_undivided, undivided
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.measure import content_at_the_end, disagreement
 from pertoken.services.call.outrun import Outran
@@ -137,7 +137,10 @@ def _charge(  # noqa: PLR0917 - what is known of the call
     if completeness is not Completeness.FINAL:
         readings = tuple(one._replace(parts=()) for one in readings)
     cover = Cover(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
-    chosen = charge_dearest(book, served, readings, cover)
+    longer = kept_longer(reading, readings) if request.facts.long_cache else ()
+    chosen = charge_dearest(book, served, (*readings, *longer), cover)
+    if any(chosen.used is one for one in longer):
+        completeness, reason = Completeness.ESTIMATED, reason or UNTOLD
     if may_be_undivided(request, reading):
         served = served._replace(model_served=chosen.model_served, named=())
         other = undivided(request, holding.bound, reading, chosen.used, find_rates(book, served)[0])
