@@ -9,14 +9,15 @@ import msgspec
 
 from pertoken.core.readings import UNDIVIDED, divided, untold
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Reading
-from pertoken.wire import answers, batch_lines, formats, provider_error, providers, usage_table
+from pertoken.wire import answers, batch_lines, formats, gemini_generate, provider_error, providers, usage_table
 from pertoken.wire.content import as_dict, parse
-from pertoken.wire.format import Format, RequestFacts, StreamReader
+from pertoken.wire.format import Format, RequestFacts
 from pertoken.wire.usage_reading import with_models_told_twice, without_zeros
 from pertoken.wire.usage_table import Table
 
 PROVIDER_ERROR = "provider_error"
 _FACTS = RequestFacts(model="")
+_LIVE = b'"serverContent"'
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _any = msgspec.json.Decoder()
@@ -133,7 +134,7 @@ def _reader(api: str, provider: str | None) -> _Reader:
         return _Reader(partial(answers.read_answer, read), partial(answers.read_stream, read), rows)
     return _Reader(
         lambda body: _read_whole(served, body, rows),
-        lambda data: _read_stream(served.stream_reader(_FACTS, rows), data),
+        lambda data: _read_stream(served, data, rows),
         rows,
     )
 
@@ -143,7 +144,10 @@ def _read_whole(served: Format, body: bytes, rows: Table) -> Reading:
     return _with_names(without_zeros(reading, partial(served.answer_text, body)))
 
 
-def _read_stream(reader: StreamReader, data: bytes) -> Reading:
+def _read_stream(served: Format, data: bytes, rows: Table) -> Reading:
+    if served is gemini_generate and _LIVE in data:  # a session: each of its turns is billed
+        return answers.read_stream(answers.GEMINI_LIVE, data)
+    reader = served.stream_reader(_FACTS, rows)
     reader.feed(data)
     return _with_names(without_zeros(reader.reading(), reader.text))
 

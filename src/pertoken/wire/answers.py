@@ -40,6 +40,7 @@ class Api(NamedTuple):
     begins: Marks = ()  # an event that says one of these opens an answer
     ends: Marks = ()  # an event that says one of these ends it
     adds: bool = False  # the answers of one stream are calls of their own, and add up
+    turns: Marks = ()  # an event that says one of these ends a call of its own, where calls have no ids
     others: str | None = None  # ends the type of events whose usage is another model's
     other_model: Term = ()  # where a session names that model
     wrote: tuple[str, ...] = ()  # fields of an answer, or of an event, that hold what was written
@@ -61,10 +62,11 @@ def read_stream(api: Api, data: bytes) -> Reading:
     """Return what a stream of events says about usage: PARTIAL where its end was not seen."""
     cutter = sse.Cutter()
     events = [(sse.data(event), True) for event in sse.split(cutter.whole(data))]
-    origin, is_open, other = Origin(), True, ""
-    found: dict[str, Reading] = {}  # by response id where they add up, else the last
+    origin, is_open, other, turn = Origin(), True, "", 0
+    found: dict[str, Reading] = {}  # by turn and response id where they add up, else the last
     others: dict[str, Reading] = {}  # of another model, by the item
     for event, is_whole in [*events, (sse.data(cutter.rest()), False)]:
+        at = turn
         try:
             fields = _fields.decode(event)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -78,12 +80,13 @@ def read_stream(api: Api, data: bytes) -> Reading:
                 continue
             origin = _origin(api, fields, origin)
             is_open = (is_open or _says(api.begins, fields)) and not _says(api.ends, fields)
+            turn += _says(api.turns, fields)
             reading = _read(api, event, fields, origin)
             if api.adds:
                 text = partial(content.answer_text, event, partial(_written, api))
                 reading = usage_reading.without_zeros(reading, text)
         if reading.completeness is not Completeness.MISSING or reading.raw:
-            found[(reading.response_id or "") if api.adds else ""] = reading
+            found[f"{at}/{reading.response_id or ''}" if api.adds else ""] = reading
     whole = _all_in_all(found, origin, partial=is_open)
     if not api.adds:
         whole = usage_reading.without_zeros(whole, partial(content.events_text, data, partial(_written, api)))
@@ -259,6 +262,19 @@ OPENAI_REALTIME = Api(
         "|audio.input.transcription.model|input_audio_transcription.model"
     ),
 )
+_TURN: Marks = ((("serverContent", "turnComplete"), True),)
+# Each turn is told, and billed, with all that was said before it.
+GEMINI_LIVE = Api(
+    "gemini.live",
+    usage_rules.GEMINI_GENERATE,
+    usage=term("usageMetadata|usage_metadata"),
+    model=term("modelVersion|setup.model"),
+    begins=((("serverContent",), None),),
+    ends=_TURN,
+    adds=True,
+    turns=_TURN,
+    wrote=("serverContent",),
+)
 BEDROCK_CONVERSE = Api(
     "bedrock.converse",
     usage_rules.BEDROCK_CONVERSE,
@@ -295,5 +311,13 @@ OLLAMA_CHAT = Api(
 
 APIS: Mapping[str, Api] = {
     api.name: api
-    for api in (OPENAI_IMAGES, OPENAI_TRANSCRIPTION, OPENAI_REALTIME, BEDROCK_CONVERSE, COHERE_CHAT, OLLAMA_CHAT)
+    for api in (
+        OPENAI_IMAGES,
+        OPENAI_TRANSCRIPTION,
+        OPENAI_REALTIME,
+        GEMINI_LIVE,
+        BEDROCK_CONVERSE,
+        COHERE_CHAT,
+        OLLAMA_CHAT,
+    )
 }

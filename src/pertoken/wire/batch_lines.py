@@ -15,7 +15,7 @@ _GEMINI = frozenset({"usageMetadata", "candidates", "promptFeedback"})
 
 
 def answers(line: bytes) -> list[bytes]:
-    """Return the answers in a line of batch results, or what it says in place of one; empty where it is no such line."""
+    """Return the answers in a line of batch results, or what it says in place of one; none where it is no such line."""
     return [msgspec.json.encode(one) for one in _answers(as_dict(parse(line))) if one]
 
 

@@ -14,7 +14,6 @@ from pertoken.services.call.understand import Request
 from pertoken.wire import usage_table
 from pertoken.wire.content import as_dict, parse
 
-
 WRITTEN, LONG = "cache_write_tokens", "cache_write_1h_tokens"
 UNTOLD = "usage does not say for how long the cache keeps what was written"
 
