@@ -7,7 +7,7 @@ import pytest
 from tests.factories import price_row
 from tests.services.stand_in import events, settled, streamed, whole
 
-from pertoken.core.ledger import Event, EventStatus
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook, Sellers

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.services.stand_in import events, price, settled, streamed, whole
 
-from pertoken.core.ledger import EventStatus
+from pertoken.core.events import EventStatus
 from pertoken.core.price_book import PriceBook
 from pertoken.core.usage import Completeness
 from pertoken.services.extract import extract_usage
