@@ -1,5 +1,6 @@
 """Cache writes that may be kept for an hour, where usage does not say how long: they cost what an hour costs."""
 
+import json
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ BOOK = PriceBook([price(unit, many, provider="p") for unit, many in PICOS.items(
 HOUR = [
     {"role": "user", "content": [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]}
 ]
+FIVE = json.loads(json.dumps(HOUR).replace('"1h"', '"5m"'))  # as long as that
 SHORT = [{"role": "user", "content": "hi"}]
 WHY = "usage does not say for how long the cache keeps what was written"
 
@@ -73,3 +75,13 @@ def test_writes_that_may_be_kept_for_an_hour(
 
     assert event.cost_picos == cost + (1 if stream else 0)
     assert (event.reason, event.completeness) == (why, Completeness.ESTIMATED if why else Completeness.FINAL)
+
+
+@pytest.mark.parametrize("api", ["openai.chat", "anthropic.messages"])
+def test_an_hour_is_held_for(api: str) -> None:
+    """Where an hour of cache is asked for, its price is held for."""
+    usage = chat() if api == "openai.chat" else messages()
+    hour = settled(api, "p", whole(api, usage), book=BOOK, messages=HOUR)
+    short = settled(api, "p", whole(api, usage), book=BOOK, messages=FIVE)
+
+    assert hour.held_picos > short.held_picos

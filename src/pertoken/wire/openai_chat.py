@@ -38,6 +38,8 @@ CLIENT_TOOLS = ("function", "custom")
 NEW_CAP, OLD_CAP = "max_completion_tokens", "max_tokens"
 
 _MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|document_url)"')
+# Both searched for at once: most bodies have neither.
+_MARKS = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|document_url|1h)"')
 _NO_TEXT = frozenset({"type", "image_url", "input_audio", "file", "video_url", "audio_url", "document_url"})
 _TYPE = frozenset({"type"})
 _RUNS = b'"executed_tools"'
@@ -92,6 +94,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
     """Return the facts of a request. Raises BadRequest when it is none."""
     request = decode(_request, body)
     words = content.plain(body)
+    is_marked = _MARKS.search(words) is not None
     cap = positive_count(request.max_completion_tokens, "max_completion_tokens") or 0
     old_style_cap = positive_count(request.max_tokens, "max_tokens") or 0
     return RequestFacts(
@@ -101,12 +104,12 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         output_field=NEW_CAP if cap and not old_style_cap else OLD_CAP if old_style_cap and not cap else None,
         choices=choices_count(request.n, "n"),
         wants_usage=(request.stream_options or {}).get("include_usage") is True,
-        has_media=_MEDIA.search(words) is not None,
+        has_media=is_marked and _MEDIA.search(words) is not None,
         has_tools=bool(request.tools or request.functions),
         server_tools=any(tool.type not in CLIENT_TOOLS for tool in request.tools or ()),
         hidden_input=_hidden(request, words),
         web_searches_max=0 if request.web_search_options is None else WEB_SEARCHES_MAX,
-        long_cache=b'"1h"' in words,  # of those who sell Claude in this format
+        long_cache=is_marked and b'"1h"' in words,  # of those who sell Claude in this format
         output_modalities=frozenset(map(str.lower, request.modalities or ())) - {"text"},
         service_tier=request.service_tier,
         user=optional_text(request.user),
