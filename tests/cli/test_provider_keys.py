@@ -61,6 +61,7 @@ ARGUMENTS = {
     "rate": (),
     "ingest": ("-",),
     "doctor": (),
+    "completion": ("bash",),
 }
 
 
