@@ -17,7 +17,7 @@ import msgspec
 import platformdirs
 import yaml
 
-from pertoken.catalogs import shapes, yaml_errors
+from pertoken.catalogs import shapes, yaml_errors, yaml_trees
 from pertoken.catalogs.providers import (
     AUTH_OF_WIRE,
     Auth,
@@ -225,7 +225,9 @@ def _check_providers(settings: Settings) -> None:
             except NotACurrency as error:
                 raise BadSettings(f"{where}.currency: {error}") from error
             for field in ("input", "output", "cache_read", "cache_write"):
-                _check_amount(f"{where}.{field}", getattr(price, field) or "0", price.currency)
+                amount = getattr(price, field)
+                if amount is not None:
+                    _check_amount(f"{where}.{field}", amount, price.currency)
         for other in provider.prices_from:
             known = {*registry(), *settings.providers}
             near = nearest(other, known)
@@ -293,7 +295,7 @@ def _read_file(path: str | None) -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        tree = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        tree = yaml_trees.load(Path(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise BadSettings(f"cannot read the configuration file: {path}: {_reason(error)}") from error
     except yaml.YAMLError as error:

@@ -15,23 +15,26 @@
 `input`, `output`, `cache_read`, `cache_write`, `cache_write_1h`, `reasoning` are per million tokens.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from math import gcd
 from typing import Any
 
 import msgspec
 import yaml
 
+from pertoken.catalogs import yaml_trees
 from pertoken.catalogs.shapes import wrong
 from pertoken.catalogs.yaml_errors import reason
 from pertoken.core.conditions import TIME, Conditions, NotACondition, time_window
 from pertoken.core.currencies import check_currency
-from pertoken.core.money import NotAnAmount, parse_price
+from pertoken.core.money import HALF, NotAnAmount, parse_price
 from pertoken.core.periods import FOREVER_US, NotATime, Window, parse_time
 from pertoken.core.prices import ALL_TOKENS, EVERYTHING, Clause, Match, PriceRow, Quota, Source, price_id
 from pertoken.core.texts import meant, why_no_name
 from pertoken.core.units import DIMENSIONS
+from pertoken.core.usage import QUANTITY_MAX
 
 TOKEN_FIELDS = {
     "input": "input_tokens",
@@ -115,7 +118,7 @@ class Contract(msgspec.Struct, forbid_unknown_fields=True):
 def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
     """Return the file's prices as rows recorded at `recorded_at_us`. Raises NotAContract: what is wrong, and where."""
     try:
-        tree = yaml.safe_load(content)
+        tree = yaml_trees.load(content)
         contract = msgspec.convert(_as_text(tree), Contract, strict=False)
     except yaml.YAMLError as error:
         raise NotAContract(f"not valid yaml: {reason(error)}") from error
@@ -156,6 +159,8 @@ def _template(entry: Price | Factor, recorded_at_us: int) -> PriceRow:
     names = [entry.model, entry.prefix, entry.regex]
     if sum(name is not None for name in names) > 1 or (isinstance(entry, Price) and not any(names)):
         raise ValueError("name the models by one of model, prefix, regex")
+    if entry.regex is not None:
+        _check_pattern(entry.regex)
     match = Match.SNAPSHOT if entry.model else Match.RULE if entry.regex else Match.PREFIX
     for what, name in (("the provider", entry.provider), ("the model", entry.model or entry.prefix)):
         why = why_no_name(name, what) if name is not None else None
@@ -172,7 +177,18 @@ def _template(entry: Price | Factor, recorded_at_us: int) -> PriceRow:
     )  # fmt: skip
 
 
+def _check_pattern(pattern: str) -> None:
+    """Raise ValueError for a pattern that no call's model could be held against."""
+    try:
+        re.compile(pattern)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"`regex` is no regular expression: {error}") from error
+
+
 def _price_rows(template: PriceRow, price: Price) -> Iterator[PriceRow]:
+    for unit in price.covers:
+        if unit != EVERYTHING and unit not in DIMENSIONS:
+            raise ValueError(f"`covers` has the unknown unit {unit!r}{meant(unit, DIMENSIONS)}")
     template = template._replace(covers=tuple(price.covers), currency=check_currency(template.currency))
     for field, unit in TOKEN_FIELDS.items():
         amount = getattr(price, field)
@@ -189,8 +205,8 @@ def _price_rows(template: PriceRow, price: Price) -> Iterator[PriceRow]:
         yield template._replace(
             unit=unit,
             amount_picos=parse_price(stated.amount, template.currency),
-            per=_positive(stated.per, "per"),
-            minimum=stated.minimum,
+            per=_count(stated.per, "per"),
+            minimum=_count(stated.minimum, "minimum", least=0),
             quota=None if stated.free is None else _quota(stated.free),
         )
 
@@ -199,10 +215,13 @@ def _factor_rows(template: PriceRow, factor: Factor) -> Iterator[PriceRow]:
     if factor.unit not in (ALL_TOKENS, EVERYTHING) and factor.unit not in DIMENSIONS:
         raise ValueError(f"unknown unit {factor.unit!r}; known: {ALL_TOKENS}, {EVERYTHING}, {', '.join(DIMENSIONS)}")
     try:
-        numerator, denominator = Decimal(factor.factor).as_integer_ratio()
-    except (InvalidOperation, ValueError, OverflowError) as error:
-        raise ValueError(f"factor must be a decimal number, not {factor.factor!r}") from error
-    if not 0 <= numerator < 10**12 or denominator > 10**12:
+        picos = parse_price(factor.factor)
+    except NotAnAmount as error:
+        wanted = "a decimal number between 0 and a million, such as 0.9"
+        raise ValueError(f"factor must be {wanted}, not {factor.factor[:40]!r}") from error
+    common = gcd(picos, HALF)
+    numerator, denominator = picos // common, HALF // common
+    if numerator >= 10**12:
         raise ValueError(f"factor must be between 0 and a million with at most six digits: {factor.factor!r}")
     yield template._replace(
         unit=factor.unit, amount_picos=numerator, per=denominator, is_factor=True, stacks=factor.stacks
@@ -212,12 +231,14 @@ def _factor_rows(template: PriceRow, factor: Factor) -> Iterator[PriceRow]:
 def _above(tier: Tier) -> int:
     if (tier.above is None) == (tier.at_least is None):
         raise ValueError("a tier begins `above` or `at_least` so many input tokens: say one of them")
-    return _positive(tier.above if tier.above is not None else (tier.at_least or 0) - 1, "above")
+    return _count(tier.above if tier.above is not None else (tier.at_least or 0) - 1, "above")
 
 
-def _positive(number: int, name: str) -> int:
-    if number < 1:
-        raise ValueError(f"{name} must be positive: {number}")
+def _count(number: int, name: str, least: int = 1) -> int:
+    if number < least:
+        raise ValueError(f"{name} must be {'positive' if least else 'at least 0'}: {number}")
+    if number > QUANTITY_MAX:
+        raise ValueError(f"{name} must be at most {QUANTITY_MAX}")
     return number
 
 
@@ -231,7 +252,9 @@ def _conditions(when: dict[str, str | bool]) -> Conditions:
 def _quota(text: str) -> Quota:
     try:
         quantity, window, group = text.split("/", 2)
-        return Quota(_positive(int(quantity), "free"), Window(window), group)
+        if not re.fullmatch("[0-9]{1,13}", quantity) or not group.strip():
+            raise ValueError("no count, or no group")
+        return Quota(_count(int(quantity), "free"), Window(window), group)
     except ValueError as error:
         raise ValueError(f"free is quantity/window/group, such as 5000/month/searches, not {text!r}") from error
 

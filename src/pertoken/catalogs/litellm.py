@@ -13,10 +13,12 @@ from typing import Any
 
 import msgspec
 
-from pertoken.core.conditions import TIME, Conditions
+from pertoken.core.conditions import TIME, Conditions, NotACondition, time_window
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import FOREVER_US, Window
 from pertoken.core.prices import ALL_TOKENS, Match, PriceRow, Quota, Source, price_id
+from pertoken.core.texts import why_no_name
+from pertoken.core.usage import QUANTITY_MAX
 
 # the list's field -> our unit, and whether it is a price per token (shown per million)
 UNITS: Mapping[str, tuple[str, bool]] = {
@@ -72,8 +74,9 @@ PROVIDERS: Mapping[str, str] = {
 
 CONTEXT_MAX = 10**9
 TOKEN_USD_MAX = 1_000  # nothing costs so much a token: such a number is a mistake in the list
+FACTOR_DIGITS_MAX = 9  # behind the point
 
-_ABOVE = re.compile(r"_above_(\d+)k_tokens")
+_ABOVE = re.compile(r"_above_([0-9]{1,6})k_tokens")
 _TIER = re.compile(f"_({'|'.join(TIERS)})$")
 _SIZE = re.compile(r"_(\d+p|[\d.]+[kK])$")
 _PICO = Decimal(10) ** -12
@@ -107,6 +110,8 @@ def rows(models: Mapping[str, Any], recorded_at_us: int) -> list[PriceRow]:
         fields = _meant(stated, models)
         provider = str(fields.get("litellm_provider", ""))
         model = name.removeprefix(f"{provider}/")
+        if why_no_name(provider, "the provider") or why_no_name(model, "the model"):
+            continue
         template = PriceRow(
             "", PROVIDERS.get(provider, provider), model, Match.EQUALS, "", 0, 10**6, "USD", 0, FOREVER_US,
             recorded_at_us, Source.LITELLM, "litellm price list",
@@ -134,7 +139,7 @@ def _model_rows(template: PriceRow, fields: Mapping[str, Any]) -> Iterator[Price
             yield from _rows(template._replace(conditions=((TIME, hours),)), off_peak)
     for field, region in UPLIFTS.items():
         uplift = fields.get(field)
-        if isinstance(uplift, Decimal) and _is_amount(uplift):
+        if isinstance(uplift, Decimal) and _is_factor(uplift):
             top, bottom = uplift.as_integer_ratio()
             yield template._replace(
                 unit=ALL_TOKENS, amount_picos=top, per=bottom, currency="", is_factor=True,
@@ -160,10 +165,14 @@ def _rows(template: PriceRow, fields: Mapping[str, Any]) -> Iterator[PriceRow]:
         if name not in UNITS:
             continue
         unit, per_token = UNITS[name]
+        per = 10**6 if per_token else 10**3
+        picos = _picos(Decimal(amount) * per)
+        if amount and not picos:
+            continue  # finer than is stored: no reason to call it free
         yield template._replace(
             unit=unit,
-            amount_picos=_picos(Decimal(amount) * (10**6 if per_token else 10**3)),
-            per=10**6 if per_token else 10**3,
+            amount_picos=picos,
+            per=per,
             input_above=int(above[1]) * 1_000 if above else template.input_above,
             conditions=tuple(sorted(conditions)),
         )
@@ -186,7 +195,7 @@ def _search_rows(template: PriceRow, fields: Mapping[str, Any]) -> Iterator[Pric
 
 def _quota(stated: object) -> Quota | None:
     match stated:
-        case {"count": int(count), "period": "day" | "month" as period, "shared_group": str(group)} if count > 0:
+        case {"count": int(count), "period": "day" | "month" as period, "shared_group": str(group)} if 0 < count <= QUANTITY_MAX:
             return Quota(count, Window(period), group)
     return None
 
@@ -198,12 +207,28 @@ def _windows(stated: object) -> Iterator[str]:
         named = f"{','.join(_DAYS[day - 1] for day in numbers)} " if numbers else ""
         hours = window.get("hours_utc")
         for span in [hours] if isinstance(hours, str) else hours if isinstance(hours, list) else []:
-            if re.fullmatch(r"\d\d:\d\d-\d\d:\d\d", str(span)):
+            if _is_time(f"{named}{span}"):
                 yield f"{named}{span}"
 
 
 def _objects(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _is_time(text: str) -> bool:
+    if not re.search(r"(^| )[0-9]{2}:[0-9]{2}-[0-9]{2}:[0-9]{2}$", text):
+        return False
+    try:
+        time_window(text)
+    except NotACondition:
+        return False
+    return True
+
+
+def _is_factor(value: Decimal) -> bool:
+    """Tell whether prices can be multiplied by it, exactly: the ratio of 1e-999999999 has a thousand million digits."""
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -FACTOR_DIGITS_MAX and 0 < value < TOKEN_USD_MAX
 
 
 def _is_amount(value: object) -> bool:

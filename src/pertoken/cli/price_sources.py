@@ -47,6 +47,7 @@ EFFECT_COLUMNS = {
     "unpriced_after": "unpriced after",
 }
 DIFFERENCES_SHOWN = 40
+FILE_BYTES_MAX = 64 * 1024 * 1024  # of a list of prices; LiteLLM's has 2 MB
 
 
 @click.command("import")
@@ -114,7 +115,7 @@ def _read_source(source: str, file: Path | None, at_us: int) -> "list[PriceRow]"
             example = "model_prices_and_context_window.json" if source == "litellm" else "contract.yaml"
             raise click.UsageError(f"{source} needs the file: pertoken price import {source} {example}")
         try:
-            content = file.read_bytes()
+            content = _content(file)
             return litellm.read(content, at_us) if source == "litellm" else contract.read(content, at_us)
         except (litellm.NotAPriceList, contract.NotAContract) as error:
             raise Refused(f"{file}: {error}") from error
@@ -123,6 +124,15 @@ def _read_source(source: str, file: Path | None, at_us: int) -> "list[PriceRow]"
     if source == "genai":
         return genai.read(at_us)
     return points.read(at_us) if source == "history" else rules.read(at_us)
+
+
+def _content(file: Path) -> bytes:
+    """Return a file's bytes. Raises OSError; ends the command where they are more than any list of prices has."""
+    with file.open("rb") as opened:
+        content = opened.read(FILE_BYTES_MAX + 1)
+    if len(content) > FILE_BYTES_MAX:
+        raise Refused(f"{file} is larger than a list of prices can be: {FILE_BYTES_MAX:,} bytes")
+    return content
 
 
 def _side(name: str, opened: "Database", settings: "Settings", at_us: int) -> "tuple[PriceBook, int | None]":
