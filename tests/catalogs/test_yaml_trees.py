@@ -1,5 +1,6 @@
 """A YAML file that means more than it says ends with a reason, before the tree is built."""
 
+import itertools
 from collections.abc import Callable
 from datetime import date
 
@@ -13,7 +14,7 @@ from pertoken.catalogs.yaml_errors import reason
 def tenfold(line: Callable[[str, str], str], lines: int = 5) -> str:
     """Return a file in which each line names the line before ten times."""
     names = [f"n{number}" for number in range(lines + 1)]
-    pairs = zip(names, names[1:], strict=False)
+    pairs = itertools.pairwise(names)
     return "n0: &n0 {x: 1}\n" + "".join(line(name, ", ".join([f"*{before}"] * 10)) for before, name in pairs)
 
 

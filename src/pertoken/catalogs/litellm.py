@@ -195,7 +195,9 @@ def _search_rows(template: PriceRow, fields: Mapping[str, Any]) -> Iterator[Pric
 
 def _quota(stated: object) -> Quota | None:
     match stated:
-        case {"count": int(count), "period": "day" | "month" as period, "shared_group": str(group)} if 0 < count <= QUANTITY_MAX:
+        case {"count": int(count), "period": "day" | "month" as period, "shared_group": str(group)} if (
+            0 < count <= QUANTITY_MAX
+        ):
             return Quota(count, Window(period), group)
     return None
 

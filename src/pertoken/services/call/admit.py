@@ -27,7 +27,9 @@ class Named(NamedTuple):
 
 QUEUE_POLL_US = 50_000  # how often a call that waits for room under a rate limit looks again
 READS_MAX = 40  # ways in which one heavy body is read
-STALE_MAX = 6  # times that keys or budgets may change, or the model, while one call is being admitted
+STALE_MAX = 6  # times that keys, budgets or prices may change while one call is being admitted
+RETRY_AFTER_S = 1
+_CHANGED = f"keys, budgets or prices changed {STALE_MAX} times while this call was being admitted; ask again"
 
 
 async def admit(
@@ -63,7 +65,8 @@ async def _try(  # noqa: PLR0917 - what a call has
     exchange: Exchange, endpoint: Endpoint, world: World, hold_id: str, now_us: int, model: str | None
 ) -> tuple[Request, Holding | None] | Refusal | Named:
     """Identify, understand and hold; decided again when keys, budgets or prices change meanwhile."""
-    for _ in range(STALE_MAX):
+    stale = 0
+    while stale < STALE_MAX:
         understood = await _identify_and_understand(exchange, endpoint, world, now_us, model)
         if isinstance(understood, Refusal):
             return understood
@@ -81,9 +84,11 @@ async def _try(  # noqa: PLR0917 - what a call has
             return Named(claim, holding)
         if isinstance(holding, Cheaper):
             model = holding.model
-        elif not isinstance(holding, Stale):
+        elif isinstance(holding, Stale):
+            stale += 1
+        else:
             return request, holding
-    raise AssertionError("the directory changes faster than one call can be admitted")
+    return Refusal(Code.OVERLOADED, _CHANGED, retry_after_s=RETRY_AFTER_S, attribution=request.attribution)
 
 
 async def _identify_and_understand(
