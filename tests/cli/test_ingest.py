@@ -1,5 +1,6 @@
 import gzip
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from tests.factories import event_line as event
 
 from pertoken.api.events import EventBody
 from pertoken.cli.ingest_notes import EVENT_FIELDS
+from pertoken.services.ingest import BATCH, NOT_TAKEN_MAX
 
 GPT = ("--format", "azure-trace", "--provider", "openai", "--model", "gpt-4o-mini")
 TRACE = (
@@ -290,3 +292,38 @@ def test_names_that_look_alike_are_one(pertoken: Pertoken, write_lines: WriteLin
     found = pertoken.json("usage", "--by", "customer,tag:n", *span)["rows"]
     assert [(row["customer"], row["tag:n"], row["calls"]) for row in found] == [("café", "café", 3)]
     assert pertoken.json("usage", "--customer", "cafe\u0301", *span)["total"]["calls"] == 3
+
+
+@pytest.mark.parametrize("packed", [True, False], ids=["packed", "plain"])
+def test_a_file_of_bad_lines_is_not_read_to_its_end(pertoken: Pertoken, tmp_path: Path, packed: bool) -> None:
+    """A few KB that unpack to a million bad lines end after ten thousand of them; what was good before is taken in."""
+    path = tmp_path / ("events.jsonl.gz" if packed else "events.jsonl")
+    text = json.dumps(event("a")).encode() + b"\n" + b"x\n" * 1_000_000
+    path.write_bytes(gzip.compress(text) if packed else text)
+    said = json.loads(pertoken("ingest", str(path), "--json", code=1).stdout)
+
+    assert said["accepted"] == 1
+    assert said["gave_up"]
+    assert NOT_TAKEN_MAX <= len(said["rejected"]) < NOT_TAKEN_MAX + BATCH
+    assert "was not read further" in pertoken("ingest", str(path), code=1).stderr
+    assert pertoken.json("verify")["ok"]
+
+
+def test_blank_lines_and_endless_lines_take_no_memory(pertoken: Pertoken, tmp_path: Path) -> None:
+    """64 MB of blank lines, and one line of 64 MB, packed to a thousandth: the events around them are taken in."""
+    lines = [json.dumps(event(name)).encode() + b"\n" for name in "ab"]
+    path = tmp_path / "events.jsonl.gz"
+    with gzip.open(path, "wb", compresslevel=9) as file:
+        file.write(lines[0])
+        for _ in range(64):
+            file.write(b" " * 1_048_575 + b"\n")
+        for _ in range(64):
+            file.write(b"x" * 1_048_576)
+        file.write(b"\n" + lines[1])
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    found = json.loads(pertoken("ingest", str(path), "--json", code=1).stdout)
+
+    assert path.stat().st_size < 1_000_000
+    assert counts(found) == (2, 0, 0, 1)
+    assert "longer than" in found["rejected"][0]["message"]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 100_000

@@ -61,6 +61,12 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
         raise Refused(f"cannot read {file}: {error.strerror or error}") from error
     notes.add_unpriced(*tally.unpriced)
     _show(tally, notes, as_json=as_json)
+    if tally.gave_up:
+        lines = len(tally.rejected) + len(tally.conflicting)
+        raise Refused(
+            f"{file} was not read further: {lines:,} lines were not taken in; mend them, and run this again: what was "
+            "taken in counts once"
+        )
     if tally.rejected or tally.conflicting:
         raise SystemExit(1)
 
@@ -76,6 +82,7 @@ def _show(tally: "Tally", notes: "Notes", *, as_json: bool) -> None:
                 "conflicting": len(tally.conflicting),
                 "conflicting_lines": list(tally.conflicting),
                 "rejected": rejected,
+                "gave_up": tally.gave_up,
                 "notes": notes.rows(),
             }
         )

@@ -23,6 +23,7 @@ from pertoken.services.pricing import Served, charge_surely, to_conditions
 from pertoken.wire import providers
 
 BATCH = 1_000  # records of one durable transaction
+NOT_TAKEN_MAX = 10_000  # rejected and conflicting records of one file
 COST_MAX = "100"  # of one event, in the currency of its price: a larger one is more likely a mistake
 TEXT_MAX = 1_000  # characters of an id or of a name
 TAGS_MAX = 64
@@ -96,6 +97,7 @@ class Tally(NamedTuple):
     conflicting: tuple[int, ...]  # line numbers
     rejected: tuple[Problem, ...]
     unpriced: Unpriced = Unpriced()
+    gave_up: bool = False  # there were too many to read on
 
     def plus(
         self, events: Sequence[tuple[int, Event]], results: Sequence[Result], rejected: Sequence[Problem]
@@ -110,6 +112,11 @@ class Tally(NamedTuple):
             (*self.rejected, *rejected),
             _unpriced(self.unpriced, events),
         )
+
+    @property
+    def is_hopeless(self) -> bool:
+        """Whether so much was not taken in that it is no use to read on."""
+        return len(self.rejected) + len(self.conflicting) >= NOT_TAKEN_MAX
 
 
 def _unpriced(so_far: Unpriced, events: Sequence[tuple[int, Event]]) -> Unpriced:
@@ -128,13 +135,16 @@ class NotAnEvent(ValueError):
 def ingest(records: Iterable[Reported | Problem], books: Books, now_us: int, cost_max: str = COST_MAX) -> Tally:
     """Record every event once, in batches that are each durable before the next; return what became of them.
 
-    No event may cost more than `cost_max`.
+    No event may cost more than `cost_max`. After NOT_TAKEN_MAX records that are none, or conflict, no more are read: a
+    megabyte can unpack to hundreds of millions of such lines.
     """
     tally = Tally(0, 0, (), ())
     for batch in _batches(records):
         events, rejected = judge(batch, books.prices, now_us, cost_max)
         results = books.transact([Record(event) for _, event in events])
         tally = tally.plus(events, results, rejected)
+        if tally.is_hopeless:
+            return tally._replace(gave_up=True)
     return tally
 
 
