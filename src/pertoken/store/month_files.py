@@ -17,6 +17,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pertoken.core.money import format_amount
@@ -30,13 +31,16 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 GROUP = 20_000  # events of one row group, and what is in memory at once
 CHUNK = 1_000  # events that come back together
+GROUP_BYTES_MAX = 1 << 29  # of one row group, unpacked: 26 KB an event
 READ_BYTES = 1 << 20
 PRICES = "pertoken.prices"  # in a file's own metadata
 ABOUT = (
     "Usage events of pertoken by month (UTC). Amounts are whole numbers of 10^-12 US dollars, or 10^-10 of the smallest"
     " coin of another currency; times are UTC. The events of a month are in all files of that month together."
 )
-_ERRORS = (OSError, pa.ArrowException, ValueError, TypeError, msgspec.DecodeError)
+_NOT_OURS = (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)  # what no event raises
+_ERRORS = (OSError, pa.ArrowException, msgspec.DecodeError, *_NOT_OURS)
+_TEXTS = (pa.string(), pa.binary())
 _SORTED = msgspec.msgpack.Encoder(order="sorted")
 _read_prices = msgspec.json.Decoder(list[PriceRow])
 
@@ -169,7 +173,7 @@ class MonthFolder:
     def chunks(self, file: MonthFile, end: int) -> Iterator[Sequence[StoredEvent]]:
         """Yield the first `end` events of a file in pieces, the last piece first."""
         path = self._path / file.name
-        with _failing(f"cannot read {path}"), pq.ParquetFile(path) as reader:
+        with _failing(f"cannot read {path}"), _opened(path) as reader:
             starts = [0]
             for group in range(reader.num_row_groups):
                 starts.append(starts[-1] + reader.metadata.row_group(group).num_rows)
@@ -198,7 +202,7 @@ class MonthFolder:
     def prices(self, file: MonthFile) -> list[PriceRow]:
         """Return the prices that the lines of a file's events name."""
         path = self._path / file.name
-        with _failing(f"cannot read {path}"), pq.ParquetFile(path) as reader:
+        with _failing(f"cannot read {path}"), _opened(path) as reader:
             return _read_prices.decode((reader.metadata.metadata or {}).get(PRICES.encode(), b"[]"))
 
     def _manifest(self) -> _Manifest:
@@ -286,9 +290,7 @@ def _in_batches(events: Iterable[StoredEvent]) -> Iterator[list[StoredEvent]]:
 
 
 def _read(path: Path, start: int) -> Iterator[StoredEvent]:
-    with pq.ParquetFile(path) as reader:
-        if not is_known(reader.schema_arrow):
-            raise ValueError("its columns are those of another version of pertoken")
+    with _opened(path) as reader:
         for group in range(reader.num_row_groups):
             rows = reader.metadata.row_group(group).num_rows
             if start < rows:
@@ -296,9 +298,42 @@ def _read(path: Path, start: int) -> Iterator[StoredEvent]:
             start = max(0, start - rows)
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """Open a file of ours. Raises ValueError for one of other columns, or with groups larger than we write any.
+
+    Half a megabyte can hold five million equal rows, and eight kilobytes ten gigabytes of text: each text is kept once,
+    and stays so until it is known what all of them come to.
+    """
+    metadata = pq.read_metadata(path)
+    schema = metadata.schema.to_arrow_schema()
+    if not is_known(schema):
+        raise ValueError("its columns are those of another version of pertoken")
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        if group.num_rows > GROUP or group.total_byte_size > GROUP_BYTES_MAX:
+            raise ValueError(
+                f"a group of {group.num_rows:,} events and {group.total_byte_size:,} bytes, and pertoken writes at "
+                f"most {GROUP:,} and {GROUP_BYTES_MAX:,}"
+            )
+    texts = [field.name for field in schema if field.type in _TEXTS]
+    with pq.ParquetFile(path, read_dictionary=texts) as reader:
+        yield reader
+
+
 def _group(reader: pq.ParquetFile, group: int) -> Iterator[StoredEvent]:
-    for batch in reader.read_row_group(group).to_batches():
+    table = reader.read_row_group(group)
+    texts = [column for column in table.columns if pa.types.is_dictionary(column.type)]
+    text_bytes = sum(_text_bytes(chunk) for column in texts for chunk in column.chunks)
+    if text_bytes > GROUP_BYTES_MAX:
+        raise ValueError(f"a group has {text_bytes:,} bytes of text, and pertoken writes at most {GROUP_BYTES_MAX:,}")
+    for batch in table.to_batches():
         yield from from_batch(batch)
+
+
+def _text_bytes(texts: pa.DictionaryArray) -> int:
+    """Return how many bytes texts have, each counted as often as it is there."""
+    lengths = pc.binary_length(texts.dictionary).cast(pa.int64())
+    return int(pc.sum(lengths.take(texts.indices)).as_py() or 0)
 
 
 def _contents(events: Iterable[StoredEvent]) -> _Contents:
