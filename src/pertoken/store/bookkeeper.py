@@ -18,6 +18,7 @@ from pertoken.store.amounts import HIGH_MAX
 from pertoken.store.backend import StoreFailed
 from pertoken.store.census import CensusReader
 from pertoken.store.database import Database
+from pertoken.store.lease import APART_US
 from pertoken.store.ledger import LedgerTables, read_hold
 from pertoken.store.schema import accounts, holds, series
 
@@ -146,6 +147,19 @@ class Bookkeeper:
                 return
         with self._database.write() as connection:
             connection.execute(sa.update(holds).where(due).values(expires_at_us=until_us))
+
+    def pull_in(self, now_us: int, until_us: int) -> None:
+        """Have holds expire at `until_us` that were opened while the clock was ahead, for their time never comes.
+
+        One of a living owner is kept alive as any other from then on. Raises StoreFailed.
+        """
+        ahead = sa.and_(holds.c.expires_at_us > now_us + APART_US, holds.c.opened_at_us > now_us + APART_US)
+        ahead = sa.and_(ahead, holds.c.expires_at_us >= holds.c.opened_at_us)
+        with self._database.read() as connection:
+            if connection.execute(sa.select(holds.c.hold_id).where(ahead).limit(1)).first() is None:
+                return
+        with self._database.write() as connection:
+            connection.execute(sa.update(holds).where(ahead).values(expires_at_us=until_us))
 
     def put_off(self, hold_ids: Sequence[str], until_us: int) -> None:
         """Put off the expiry of some holds by a day or more, if they are open. Raises StoreFailed."""

@@ -139,6 +139,7 @@ class Committer:
         self._busy = False  # a batch is on its way, or about to begin
         self._look_due = False
         self._tidied_at_us = 0
+        self._looked_at_us = 0
         self._closing = False
         self._loop: asyncio.AbstractEventLoop
         self._timer: asyncio.TimerHandle
@@ -428,14 +429,21 @@ class Committer:
     def _keep_alive(self, now_us: int) -> None:
         """Put off the expiry of our holds: they expire when we stop doing so, or when no call can be behind them."""
         owner = self.owner
-        if now_us - self._kept_alive_at_us >= owner.ttl_us // 4:
+        if not 0 <= now_us - self._kept_alive_at_us < owner.ttl_us // 4:  # also after the clock went back
             self._kept_alive_at_us = now_us
             opened_after_us = now_us - owner.call_us_max
+            self._bookkeeper.pull_in(now_us, now_us + owner.ttl_us)
             self._bookkeeper.keep_alive(owner.name, now_us + owner.ttl_us // 2, now_us + owner.ttl_us, opened_after_us)
 
     def _keep_house(self, now_us: int) -> None:
-        """Let expired holds go, and remove what is only kept for a time."""
-        if now_us - self._tidied_at_us > TIDY_US:
+        """Let expired holds go, and remove what is only kept for a time.
+
+        Not at once after the clock has jumped: what is removed by a wrong one is gone when it is set right.
+        """
+        if self._looked_at_us and not 0 <= now_us - self._looked_at_us <= TIDY_US:
+            self._tidied_at_us = now_us
+        self._looked_at_us = now_us
+        if not 0 <= now_us - self._tidied_at_us <= TIDY_US:
             self._tidied_at_us = now_us
             with self._database.write() as connection:
                 self._lease.guard(connection)

@@ -104,7 +104,7 @@ class Owed:
 
     def due(self, now_us: int) -> list[Ending]:
         """Return what is to be tried now; of what was parked all, or nothing."""
-        parked = now_us - self._tried_at_us >= RETRY_US
+        parked = not 0 <= now_us - self._tried_at_us < RETRY_US  # also after the clock went back
         if parked:
             self._tried_at_us = now_us
         return [one.command for one in self._owing.values() if parked or not one.parked]

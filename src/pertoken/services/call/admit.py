@@ -36,13 +36,15 @@ async def admit(
     exchange: Exchange, endpoint: Endpoint, world: World, call_id: str, now_us: int
 ) -> tuple[Request, Holding | None] | Refusal | Named:
     """Identify, understand and hold; where a budget leaves no room and policy lets calls wait, wait for it a while."""
+    looks_left = world.queue_us // QUEUE_POLL_US  # beside the deadline, which a clock that is set back puts off
     deadline_us = now_us + world.queue_us
     while True:
         admitted = await try_to_admit(exchange, endpoint, world, call_id, now_us)
         waits = isinstance(admitted, Refusal) and admitted.may_wait
         now_us = world.clock.now_us()
-        if not waits or now_us + QUEUE_POLL_US > deadline_us or exchange.gone:
+        if not waits or not looks_left or now_us + QUEUE_POLL_US > deadline_us or exchange.gone:
             return admitted
+        looks_left -= 1
         await asyncio.sleep(QUEUE_POLL_US / US_PER_SECOND)
         now_us = world.clock.now_us()
 
