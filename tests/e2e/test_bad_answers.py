@@ -240,6 +240,9 @@ LINE = b"x-filler: " + b"x" * 1_000 + b"\r\n"
     [
         (b"HTTP/1.1 200 OK\r\n", LINE, b"head or trailer exceeds the limit in bytes: 65536"),
         (b"", b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n", b"head or trailer exceeds the limit in bytes: 65536"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n", b"head or trailer exceeds the limit in bytes: 65536"),
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n", b"head or trailer exceeds the limit in bytes: 65536"),
+        (b"", b"\r\n", b"head or trailer exceeds the limit in bytes: 65536"),
         (HEAD + b"5;", b"x" * 1_000, b"head or trailer exceeds the limit in bytes: 65536"),
         (HEAD + b"0\r\n", LINE, b"head or trailer exceeds the limit in bytes: 65536"),
         (HEAD + b"0" * 1_000, b"0" * 1_000, b"head or trailer exceeds the limit in bytes: 65536"),
@@ -250,8 +253,8 @@ LINE = b"x-filler: " + b"x" * 1_000 + b"\r\n"
         (b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999999999999\r\n\r\n", b"", b"not http/1.1"),
         (b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n" + event("hi"), b"", b"stalled for longer than the limit"),
     ],
-    ids=["head", "interim heads", "extension", "trailers", "chunk size", "overflow", "too short", "negative",
-         "too long", "length overflow", "length too long"],
+    ids=["head", "interim heads", "100", "102", "empty lines", "extension", "trailers", "chunk size", "overflow",
+         "too short", "negative", "too long", "length overflow", "length too long"],
 )  # fmt: skip
 def test_sizes_that_lie(hasty: Rig, start: bytes, again: bytes, said: bytes) -> None:
     """An answer whose frame has no end, or is none, ends the call with an error that says so, and costs no memory."""
@@ -278,6 +281,86 @@ def test_sizes_that_lie(hasty: Rig, start: bytes, again: bytes, said: bytes) -> 
     assert more_mb() < 4
     hasty.settled(0 if received.startswith(b"HTTP/1.1 502") else 1)
     assert hasty.differences() == []
+
+
+ONE_BODY = completion("hi")
+LENGTH = b"content-length: %d\r\n" % len(ONE_BODY)
+IN_A_CHUNK = chunk(ONE_BODY) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("head", "body"),
+    [
+        (b"200 OK\r\n" + LENGTH + LENGTH, ONE_BODY),
+        (b"200 OK\r\n" + LENGTH + b"content-length: 5\r\n", ONE_BODY),
+        (b"200 OK\r\ncontent-length: %d, %d\r\n" % (len(ONE_BODY), len(ONE_BODY)), ONE_BODY),
+        (b"200 OK\r\ncontent-length: +%d\r\n" % len(ONE_BODY), ONE_BODY),
+        (b"200 OK\r\ncontent-length: -1\r\n", ONE_BODY),
+        (b"200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n", IN_A_CHUNK),
+        (b"200 OK\r\ntransfer-encoding: gzip, chunked\r\n", IN_A_CHUNK),
+        (b"200 OK\r\ntransfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", IN_A_CHUNK),
+        (b"200 OK\r\ntransfer-encoding: identity\r\n", ONE_BODY),
+        (b"200 OK\r\ntransfer-encoding: xchunked\r\n", IN_A_CHUNK),
+        (b"200 OK\r\ntransfer-encoding : chunked\r\n", IN_A_CHUNK),
+        (b"200 OK\r\ntransfer-encoding:\r\n chunked\r\n", IN_A_CHUNK),
+        (b"200 OK\r\nx: a\0b\r\n" + LENGTH, ONE_BODY),
+        (b"200 OK\r\nx: a\rb: c\r\n" + LENGTH, ONE_BODY),
+        (b"200 OK\n" + LENGTH, ONE_BODY),
+        (b"101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n", b""),
+        (b"2000 OK\r\n" + LENGTH, ONE_BODY),
+    ],
+)
+@pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
+def test_a_frame_that_could_be_read_in_two_ways(house: Rig, head: bytes, body: bytes, is_stream: bool) -> None:
+    """Nothing of such an answer reaches the client, its connection is not used again, and the next call is served."""
+    house.provider.story = lambda call: call.push(b"HTTP/1.1 " + head + b"\r\n" + body)
+    with house.client(house.request(stream=is_stream, more_headers=CLOSE)) as connection:
+        received = read_all(connection)
+    assert received.startswith(b"HTTP/1.1 502")
+    assert b'"hi"' not in received
+
+    house.provider.story = lambda call: call.push(whole(ONE_BODY))
+    with house.client(house.request(stream=False, more_headers=CLOSE)) as connection:
+        assert b'"hi"' in read_all(connection)
+    assert house.settled(1)[0].completeness == "final"
+    assert house.differences() == []
+
+
+@pytest.mark.parametrize("piece", [b": ping\n\n", b"\n\n", b"data:\n\n", b"data: null\n\n", b": " + b"x" * 60_000])
+def test_a_stream_of_nothing(hasty: Rig, piece: bytes) -> None:
+    """Comments and empty events without end keep a call no longer than any call may take, and no memory."""
+
+    def story(call: Call) -> None:
+        call.push(HEAD)
+        while True:
+            call.push(chunk(piece))
+            time.sleep(0.001)
+
+    hasty.provider.story = story
+    more_mb = hasty.watch_memory()
+    with hasty.client(hasty.request(more_headers=CLOSE)) as connection:
+        received = read_all(connection)
+
+    assert b"longer than the limit in ms: %d" % TOTAL_MS in received[-500:]
+    assert more_mb() < 64
+    [settled] = hasty.settled(1)
+    assert settled.completeness == "estimated"
+    assert settled.cost_picos > 0
+    assert hasty.differences() == []
+
+
+@pytest.mark.parametrize("status", [204, 205, 304])
+@pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
+def test_an_answer_without_a_body(house: Rig, status: int, is_stream: bool) -> None:
+    """A client that asked for a stream is never told that there is none, and sent one: it would be the next answer."""
+    house.provider.story = lambda call: call.push(b"HTTP/1.1 %d x\r\ncontent-length: 0\r\n\r\n" % status)
+    with house.client(house.request(stream=is_stream, more_headers=CLOSE)) as connection:
+        received = read_all(connection)
+
+    head, _, body = received.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 502") if is_stream else body == b""
+    assert house.settled(1)[0].cost_picos > 0
+    assert house.differences() == []
 
 
 def test_a_whole_answer_of_fifty_megabytes(fresh: Rig) -> None:

@@ -5,6 +5,7 @@ and the client reads it in its own wire format.
 """
 
 import logging
+from http import HTTPStatus
 from typing import NamedTuple
 
 from pertoken.core.calls import CallLine, status_of
@@ -26,6 +27,8 @@ from pertoken.services.call.settle import settle
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire.routes import Endpoint
+
+BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 log = logging.getLogger("pertoken.call")
 
@@ -69,7 +72,7 @@ async def answer_call(exchange: Exchange, endpoint: Endpoint, world: World, call
     known = held_headers(call_id, request.model, holding, changed, request.folded) + answer_headers(answer.headers)
     known += warning_headers(request.warnings)
     if request.facts.stream:
-        exchange.start(answer.status, known + remaining_header(holding.tightest))
+        exchange.start(_status_of_a_stream(answer.status), known + remaining_header(holding.tightest))
         relayed, holding = await relay_stream(exchange, request, holding, answer, world)
     else:
         relayed = await relay_whole(request, answer)
@@ -89,8 +92,14 @@ async def answer_call(exchange: Exchange, endpoint: Endpoint, world: World, call
         refuse(exchange, request.format, refusal, call_id)
     else:
         exchange.answer(answer.status, known + settled_headers(settled), relayed.last)
-    http = answer.status if refusal is None or request.facts.stream else refusal.status
+    shown = _status_of_a_stream(answer.status) if request.facts.stream else answer.status
+    http = shown if refusal is None or request.facts.stream else refusal.status
     return End(http, (*charged, settled.event) if isinstance(settled, Settled) else charged, refusal, request)
+
+
+def _status_of_a_stream(status: int) -> int:
+    """Return the status that a stream is begun with: after one without a body, its client would read it as the next."""
+    return HTTPStatus.BAD_GATEWAY if status in BODILESS else status
 
 
 def refuse_whole(
