@@ -1,6 +1,7 @@
 """Credit for when the store is down: bounded, on record, and in the books as soon as they can be written."""
 
 import asyncio
+import random
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
 from pertoken.store.backend import StoreFailed
 from pertoken.store.committer import Committer, Owner
-from pertoken.store.credit import CreditLine
+from pertoken.store.credit import CreditLine, read
 from pertoken.store.database import Database
 from pertoken.wiring import SystemClock
 
@@ -178,6 +179,63 @@ def test_a_line_that_cannot_be_read_is_kept(database: Database, tmp_path: Path, 
     assert books(database) == [("call_1", CENT // 2, True)]
     assert list(folder.iterdir()) == [kept]
     assert kept.read_bytes() == text
+
+
+def test_no_flipped_bit_changes_what_is_charged(tmp_path: Path) -> None:
+    """Whatever bit of a file is another one: what is read is what was written, or the line is told to be unreadable."""
+    dead = CreditLine(tmp_path, "host:dead", 5 * CENT)
+    one = hold("call_1")
+    assert dead.grant(one)
+    assert dead.settle(settle(one))
+    path = dead._journal.path
+    dead._journal.close()
+    text = path.read_bytes()
+    written, lost, unreadable = read(path)
+    assert (len(written), lost, unreadable) == (1, [], [])
+    dice = random.Random(16)
+    for at in dice.sample(range(len(text)), min(len(text), 400)):
+        damaged = bytearray(text)
+        damaged[at] ^= 1 << dice.randrange(8)
+        path.write_bytes(damaged)
+        found, _, unreadable = read(path)
+        assert unreadable or damaged[-1:] != b"\n" or found == written, bytes(damaged)
+        assert found in ([], written), bytes(damaged)
+
+
+def test_a_file_that_is_there_again_is_posted_once(database: Database, tmp_path: Path) -> None:
+    """A copy that somebody puts back, also under another name, adds nothing to the books."""
+    folder = tmp_path / "credit"
+    dead = CreditLine(folder, "host:dead", 5 * CENT)
+    one = hold("call_1")
+    assert dead.grant(one)
+    assert dead.settle(settle(one))
+    text = dead._journal.path.read_bytes()
+    dead._journal.close()
+    for name in ("host-dead.credit", "host-dead.credit", "another.credit"):
+        (folder / name).write_bytes(text)
+
+        async def story(life: Life) -> None:
+            await life.paid()
+
+        run(Life(database, folder, name), story)
+        assert books(database) == [("call_1", CENT // 2, True)]
+        assert list(folder.iterdir()) == []
+
+
+def test_a_file_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    """Lines without a sum are taken as they are."""
+    dead = CreditLine(tmp_path, "host:dead", 5 * CENT)
+    one = hold("call_1")
+    assert dead.grant(one)
+    assert dead.settle(settle(one))
+    path = dead._journal.path
+    dead._journal.close()
+    written = read(path)
+    before = b"".join(line.rpartition(b" ")[0] + b"\n" for line in path.read_bytes().splitlines())
+    path.write_bytes(before)
+
+    assert b"}\n" in before
+    assert read(path) == written
 
 
 def test_what_cannot_be_recorded_is_not_served(database: Database, tmp_path: Path) -> None:

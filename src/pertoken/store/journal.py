@@ -1,15 +1,19 @@
 """A file of lines for what the database cannot take now: each process has one of its own, locked while it lives.
 
 A line is on disk before anything goes on. What a dead process left is found by the next one that starts. A file with
-lines that cannot be read is set aside and never removed: a person has to look at it.
+lines that cannot be read is set aside and never removed: a person has to look at it. Each line has its sum behind it: a
+digit that is another one is still a number.
 """
 
 import fcntl
+import hashlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+SUM_BYTES = 8
+SUM_LETTERS = 1 + 2 * SUM_BYTES  # with the blank before them
 UNREADABLE_END = ".unreadable"  # of the name of a file that was set aside
 
 log = logging.getLogger("pertoken.store")
@@ -33,7 +37,7 @@ class Journal:
             fcntl.flock(self.file, fcntl.LOCK_EX)
             _flush_names(self._folder)
         size = os.fstat(self.file).st_size
-        text = line + b"\n"
+        text = line + _sum(line) + b"\n"
         whole = False
         try:
             whole = os.write(self.file, text) == len(text)
@@ -68,12 +72,25 @@ class Journal:
 def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """Yield the lines of a file with their numbers, empty ones left out.
 
-    What has no line end was cut off while it was written: its process died before anything followed from it.
+    What has no line end was cut off while it was written: its process died before anything followed from it. A line
+    that is not as it was written comes as an empty one, which no reader takes.
     """
     *lines, rest = path.read_bytes().split(b"\n")
     if rest:
         log.warning("the last line of %s was cut off while it was written: nothing followed from it", path)
-    return ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+    return ((number, _checked(line)) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def _sum(line: bytes) -> bytes:
+    return b" " + hashlib.blake2b(line, digest_size=SUM_BYTES).hexdigest().encode()
+
+
+def _checked(line: bytes) -> bytes:
+    """Return what a line says; earlier versions wrote no sum behind it."""
+    said, sum_ = line[:-SUM_LETTERS], line[-SUM_LETTERS:]
+    if sum_ == _sum(said):
+        return said
+    return line if line.endswith(b"}") else b""
 
 
 def set_aside(path: Path) -> None:
