@@ -112,7 +112,7 @@ def test_a_provider_with_any_other_tokenizer_disagrees_once(first: Prompt, later
 
 @given(st.integers(401, 10_000), st.lists(prompts(), min_size=1, max_size=30))
 def test_a_provider_beyond_the_byte_bound_disagrees_a_few_times(percent: int, asked: list[Prompt]) -> None:
-    """Beyond four times our tokens, a new disagreement is with a text that is longer than all before or held for with less."""
+    """A provider beyond the byte bound disagrees anew only on a text longer than all before, or held for with less."""
     trust = WHOLE
     disagreements: list[Prompt] = []
     for prompt in asked:
