@@ -18,6 +18,8 @@ models:
   first: {provider: broken, model: gpt-4o, fallbacks: [second, third]}
   second: {provider: broken, model: gpt-4o-mini}
   third: {provider: openai, model: gpt-4o-mini}
+  large: {provider: openai, model: gpt-4o, cheaper: less, fallbacks: [less, third]}
+  less: {provider: broken, model: gpt-4o-mini}
 providers:
   broken: {base_url: "http://127.0.0.1:9/v1", prices_from: [openai]}
 limits: {retries: 1}
@@ -128,3 +130,14 @@ def test_a_named_call_keeps_its_name_over_attempts(stack: Stack) -> None:
     assert again.parse().id == first.parse().id
     assert len(stack.settled(1)) == 1
     assert stack.served()["calls"] == 1
+
+
+def test_a_cheaper_model_keeps_the_fallbacks(stack: Stack) -> None:
+    """A call that went to a cheaper model which fails goes on to the fallbacks of the name that was asked for."""
+    stack.set_budget("0.0003", steps="cheaper")
+    raw = ask(stack, "", model="large")
+
+    [event] = stack.settled(1)
+    assert event.attribution.model == "third"
+    assert event.event_id == f"{raw.headers['x-pertoken-call-id']}.3"  # less was tried twice, and not as a fallback
+    assert stack.differences() == []

@@ -8,8 +8,8 @@ import pytest
 from tests.services import stand_in
 
 from pertoken.core.census import Census
+from pertoken.core.commands import Held, OpenHold, Stale
 from pertoken.core.errors import Code
-from pertoken.core.ledger import Held, OpenHold, Stale
 from pertoken.core.refusals import RefusedCalls
 from pertoken.ports import HeaderList
 from pertoken.services.call.admit import STALE_MAX

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from tests.factories import CENT, WHO, hold, settle
 
-from pertoken.core.ledger import Held, OpenHold, Settled, Void
+from pertoken.core.commands import Held, OpenHold, Settled, Void
 from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import Sellers
 from pertoken.services.budgets import Wish, set_budget

@@ -68,6 +68,7 @@ async def _try(  # noqa: PLR0917 - what a call has
 ) -> tuple[Request, Holding | None] | Refusal | Named:
     """Identify, understand and hold; decided again when keys, budgets or prices change meanwhile."""
     stale = 0
+    fallbacks: tuple[str, ...] | None = None  # of the model that was asked for, once the call goes to a cheaper one
     while stale < STALE_MAX:
         understood = await _identify_and_understand(exchange, endpoint, world, now_us, model)
         if isinstance(understood, Refusal):
@@ -86,10 +87,11 @@ async def _try(  # noqa: PLR0917 - what a call has
             return Named(claim, holding)
         if isinstance(holding, Cheaper):
             model = holding.model
+            fallbacks = tuple(name for name in fallbacks or request.fallbacks if name != model)
         elif isinstance(holding, Stale):
             stale += 1
         else:
-            return request, holding
+            return request if fallbacks is None else request._replace(fallbacks=fallbacks), holding
     return Refusal(Code.OVERLOADED, _CHANGED, retry_after_s=RETRY_AFTER_S, attribution=request.attribution)
 
 
