@@ -26,6 +26,7 @@ class Target(NamedTuple):
     url: str
     headers: Mapping[str, str] = {}
     model: str = MODEL
+    poor: Mapping[str, str] = {}  # the headers of a client whose budget is nearly used up
 
     @property
     def address(self) -> tuple[str, int]:

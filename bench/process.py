@@ -52,6 +52,11 @@ class Process:
         """Return the CPU seconds, user and system, of all threads of the whole tree so far."""
         return sum(map(_cpu_ns, self.tree())) / 1e9
 
+    def first_thread_s(self) -> float:
+        """Return the CPU seconds of the program's first thread so far, without those of its children."""
+        first = self._popen.pid
+        return int(Path(f"/proc/{first}/task/{first}/schedstat").read_text().split()[0]) / 1e9
+
     def memory_bytes(self) -> int:
         """Return the resident memory of the whole tree; what its processes share counts once for each."""
         return sum(map(_resident_bytes, self.tree()))

@@ -1,4 +1,4 @@
-"""The provider of the benchmarks: answers every POST at once with fixed bytes, or streams as the prompt orders.
+"""The provider of the benchmarks: answers every POST at once with fixed bytes, or as the prompt orders.
 
 It must cost little, since it shares a core with the load generator: nothing is parsed but where a request ends.
 Each streamed chunk is a packet of its own and says when it was written, so that the reader can tell how long it took.
@@ -9,6 +9,7 @@ import json
 import re
 import sys
 import time
+from functools import lru_cache
 from typing import cast
 
 import httptools
@@ -22,10 +23,12 @@ USAGE = {
     "prompt_tokens_details": {"cached_tokens": 50},
 }
 ORDER = "stream %d chunks, one each %d ms"  # stands in the prompt, which every gateway passes on as it is
+LARGE = "give %s %d"  # stands in the prompt, too: which of the large answers, and how large
 STAMP = re.compile(rb"t(\d{19}) ")  # of a chunk: nanoseconds of the machine's monotonic clock
 STAMP_BYTES = 21
 
 _ORDER = re.compile(rb"stream (\d+) chunks, one each (\d+) ms")
+_LARGE = re.compile(rb"give (\w+) (\d+)")
 _HEAD = {"id": "chatcmpl-1", "created": 1_790_000_000, "model": "gpt-4o-mini-2024-07-18", "service_tier": "default"}
 
 
@@ -47,13 +50,41 @@ _BEFORE, _AFTER = _CHUNK.split(b"%019d" % 0)
 _LAST = _chunk({"choices": [], "usage": USAGE}) + b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 
 
+def _sent(kind: bytes, body: bytes) -> bytes:
+    return b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (kind, len(body), body)
+
+
+@lru_cache(maxsize=4)
+def _large(kind: bytes, number: int) -> bytes:
+    """Return an answer of so many parts."""
+    used = json.dumps(USAGE).encode()
+    if kind == b"embeddings":
+        vectors = b",".join(b'{"object":"embedding","index":%d,"embedding":[0.25,0.5]}' % at for at in range(number))
+        body = b'{"object":"list","model":"text-embedding-3-small","data":[%b],"usage":%b}' % (vectors, used)
+    elif kind == b"google":
+        body = b'{"embeddings":[%b]}' % b",".join([b'{"values":[0.25,0.5]}'] * number)
+    elif kind == b"doubts":
+        body = b'{"model":"gpt-4o-mini","x":[%b],"usage":%b}' % (b",".join([b'{"usage":1}'] * number), used)
+    elif kind == b"echo":
+        tools = b",".join([b'{"type":"function","name":"f","parameters":{"a":{}}}'] * number)
+        told = b'{"id":"r","model":"gpt-4o-mini","output":[],"tools":[%b]%b}'
+        usage = b',"usage":{"input_tokens":200,"output_tokens":50,"total_tokens":250}'
+        says = b'data: {"type":"response.%b","response":%b}\n\n'
+        events = says % (b"created", told % (tools, b"")) + says % (b"completed", told % (tools, usage))
+        return _sent(b"text/event-stream", events)
+    else:
+        chunk = b'data: {"choices":[{"index":0,"delta":{"content":"a"}}],"usage":%b}\n\n' % used
+        return _sent(b"text/event-stream", chunk * number + b"data: [DONE]\n\n")
+    return _sent(b"application/json", body)
+
+
 class Connection(asyncio.Protocol):
     """One connection of whoever asks."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but its base class
         self.parser = httptools.HttpRequestParser(self)
-        self.received = b""
+        self.received = bytearray()
 
     def data_received(self, data: bytes) -> None:
         self.received += data
@@ -61,7 +92,11 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         order = _ORDER.search(self.received) if b"one each" in self.received else None
-        self.received = b""
+        large = _LARGE.search(self.received) if b"give " in self.received else None
+        self.received = bytearray()
+        if large is not None:
+            self.transport.write(_large(bytes(large[1]), int(large[2])))
+            return
         if order is None:
             self.transport.write(_WHOLE)
             return

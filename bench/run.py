@@ -43,7 +43,6 @@ TOGETHER: dict[str, Callable[[Scene, Effort], Iterator[Table]]] = {
     "rates": rates.measure,
     "streams": streams.measure,
     "ingest": ingest.measure,
-    "hostile": hostile.measure,
 }
 ALONE: dict[str, Callable[[Effort], Iterator[Table]]] = {"ledger": ledger.measure, "rating": rating.measure}
 
@@ -94,6 +93,8 @@ def _tables(options: argparse.Namespace, here: Machine) -> Generator[Table, None
             for name in together:
                 yield from TOGETHER[name](made, effort)
             yield footprint.conclude(made)
+    if "hostile" in options.only:
+        yield from hostile.measure(effort, here.cores())
     if "workers" in options.only:
         yield from workers.measure(effort, here)
     os.sched_setaffinity(0, here.cores().measured)
@@ -108,7 +109,7 @@ def _peers(options: argparse.Namespace) -> Sequence[Peer]:
 
 
 def _options() -> argparse.Namespace:
-    names = [*TOGETHER, "workers", *ALONE]
+    names = [*TOGETHER, "hostile", "workers", *ALONE]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a fifth of the time: to see that it works")
     parser.add_argument("--only", metavar="NAME,...", help=f"some of: {', '.join(names)}", default=",".join(names))

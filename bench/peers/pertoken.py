@@ -6,12 +6,15 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
+import watched
 from call import Target
 
 from peers.peer import Peer, Place, Start
 
 BUDGETS = 5
+POOR = "0.012"  # USD: what a megabyte may be at most does not fit, what is counted of it does
 ADMIN_KEY = "sk-pt-admin-" + "b" * 32
 COMMAND = (sys.executable, "-m", "pertoken")
 
@@ -22,8 +25,9 @@ class Pertoken(Peer):
     name = "pertoken"
     does = "holds it on five budgets with fsync, settles it with fsync; events, postings, roll-ups"
 
-    def __init__(self, workers: int = 1) -> None:
+    def __init__(self, workers: int = 1, *, watched: bool = False) -> None:
         self._workers = workers
+        self._watched = watched
 
     def install(self) -> str:
         return importlib.metadata.version("pertoken")
@@ -34,12 +38,25 @@ class Pertoken(Peer):
         for number in range(BUDGETS - 1):
             each = ("--each", "team") if number else ()
             _run(place, "budget", "set", f"b{number}", "--limit", "1000000", "--window", "month", *each)
-        target = Target(place.url, {"authorization": f"Bearer {made['secret']}"})
+        poor = json.loads(_run(place, "key", "create", "poor", "--team", "t", "--budget", f"{POOR}/total", "--json"))
+        target = Target(place.url, _headers(made), poor=_headers(poor))
         command = [*COMMAND, "serve", "--port", str(place.port), "--workers", str(self._workers)]
+        if self._watched:
+            watched.prepare(watch := watch_of(place))
+            command[1:3] = [watched.__file__, str(watch)]
         return Start(command, target, _environ(place))
 
     def close(self, place: Place) -> str:
         return f"pertoken verify: {_run(place, 'verify').strip().splitlines()[-1]}"
+
+
+def watch_of(place: Place) -> Path:
+    """Return the file that tells the longest step of a watched gateway."""
+    return place.folder / "longest"
+
+
+def _headers(made: Mapping[str, str]) -> Mapping[str, str]:
+    return {"authorization": f"Bearer {made['secret']}"}
 
 
 def _run(place: Place, *arguments: str) -> str:
@@ -53,5 +70,7 @@ def _environ(place: Place) -> Mapping[str, str]:
         "PERTOKEN_ADMIN_KEY": ADMIN_KEY,
         "PERTOKEN_PROVIDERS__OPENAI__BASE_URL": f"{place.provider_url}/v1",
         "PERTOKEN_LIMITS__CONNECTIONS_MAX": "5000",
+        "PERTOKEN_PROVIDERS__GOOGLE__BASE_URL": place.provider_url,
         "OPENAI_API_KEY": "bench",
+        "GEMINI_API_KEY": "bench",
     }

@@ -63,10 +63,10 @@ class NotRead(Exception):
 
 
 class Readers(Protocol):
-    """Reads bodies apart from the event loop, fairly between keys."""
+    """Reads and counts apart from the event loop, fairly between keys."""
 
     async def read(self, key_id: str, work: str, body: bytes, args: tuple[object, ...]) -> Any:
-        """Return what a work of `services.call.reading` finds in a body. Raises BadRequest and NotRead."""
+        """Return what a work of `services.call.works` finds in a body. Raises BadRequest and NotRead."""
 
 
 class Ledger(Protocol):
@@ -126,9 +126,6 @@ class Clock(Protocol):
 
 class Tokenizers(Protocol):
     """Counts tokens for a family of models."""
-
-    def is_ready(self, family: Family) -> bool:
-        """Tell whether counting for `family` begins at once: its vocabulary has been read."""
 
     def count_text(self, family: Family, text: str) -> Counted:
         """Return the tokens of plain text."""

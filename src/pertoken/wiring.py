@@ -29,6 +29,7 @@ from pertoken.core.prices import EVERYTHING, Match, PriceRow, Source, price_id
 from pertoken.core.secrets import Hasher
 from pertoken.core.units import DIMENSIONS, UNITS
 from pertoken.counting.tokenizers import Tokenizers
+from pertoken.services.call.works import Here
 from pertoken.services.catalog import Merge, merge, withdraw
 from pertoken.services.offers import Offers, Route
 from pertoken.services.world import Drains, World
@@ -189,7 +190,7 @@ def make_world(
         ledger=committer,
         clock=SystemClock(),
         hasher=hasher,
-        tokenizers=Tokenizers(),
+        readers=Here(Tokenizers()),
         providers=providers,
         offers=Offers(committer, providers, routes, ModelLimits(), rules.served),
         rules=rules,

@@ -1,4 +1,4 @@
-"""The real command line, whose tokenizer waits over a long text for as long as a file is there.
+"""The real command line, whose reading processes wait over a long text for as long as a file is there.
 
     COUNTING_ORDER=FILE python tests/e2e/counting.py serve --port 4000
 
@@ -6,15 +6,17 @@ With FILE there, whoever counts a long text says so in FILE.begun, and goes on o
 """
 
 import os
+import sys
 import time
 from pathlib import Path
 
 from pertoken.__main__ import main
 from pertoken.core.bounds import Family
 from pertoken.counting.tokenizers import Counted, Tokenizers
-from pertoken.services.call.count import AT_ONCE_LETTERS
+from pertoken.gateway import reader, readers
 
 VARIABLE = "COUNTING_ORDER"
+LONG_LETTERS = 64 * 1024
 WAIT_S = 300
 
 
@@ -23,7 +25,7 @@ def obey(order: Path) -> None:
     count_text = Tokenizers.count_text
 
     def count(self: Tokenizers, family: Family, text: str) -> Counted:
-        if len(text) > AT_ONCE_LETTERS and order.exists():
+        if len(text) > LONG_LETTERS and order.exists():
             order.with_suffix(".begun").touch()
             for _ in range(WAIT_S * 100):
                 if not order.exists():
@@ -35,5 +37,9 @@ def obey(order: Path) -> None:
 
 
 if __name__ == "__main__":
-    obey(Path(os.environ[VARIABLE]))
-    main()
+    if sys.argv[1].isdigit():  # the socket of a gateway
+        obey(Path(os.environ[VARIABLE]))
+        reader.main()
+    else:
+        readers.PROGRAM = (__file__,)
+        main()

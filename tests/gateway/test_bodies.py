@@ -273,12 +273,21 @@ def test_the_account_of_bodies() -> None:
     [
         (b"x" * BYTES_MAX, b"light"),
         (b"x" * (BYTES_MAX + 1), b"heavy"),
+        (b'"' + b"," * 10 * VALUES_MAX + b'"' + PADDING, b"light"),
         (b"," * VALUES_MAX + PADDING, b"light"),
         (b"," * (VALUES_MAX + 1) + PADDING, b"heavy"),
         (b"{" * (VALUES_MAX + 1) + PADDING, b"heavy"),
         (b"[" * (VALUES_MAX + 1) + PADDING, b"heavy"),
     ],
-    ids=["bytes", "too many bytes", "structure", "too many commas", "too many objects", "too many lists"],
+    ids=[
+        "bytes",
+        "too many bytes",
+        "commas in a text",
+        "structure",
+        "too many commas",
+        "too many objects",
+        "too many lists",
+    ],
 )
 def test_a_body_that_takes_long_is_read_apart(body: bytes, kind: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many bytes or much structure make a body heavy, with a head that comes for the first time and a known one."""

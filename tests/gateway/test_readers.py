@@ -11,11 +11,16 @@ from typing import Any
 import pytest
 
 from pertoken.catalogs import request_fields
-from pertoken.gateway.readers import ReadingProcess, Turns, _Job
+from pertoken.core.bounds import family_of
+from pertoken.counting import tokenizers
+from pertoken.counting.tokenizers import Tokenizers
+from pertoken.gateway.readers import SHORT_BYTES, ReadingProcess, ReadingProcesses, Turns, _Job
 from pertoken.ports import NotRead
+from pertoken.services.call import works
+from pertoken.services.call.count import Counts
 from pertoken.services.call.heavy import Heavy
-from pertoken.services.call.reading import WORK, Unread, facts_of, read, read_apart
-from pertoken.wire.format import BadRequest, Change, Content, RequestFacts
+from pertoken.services.call.reading import Unread, facts_of, read, read_apart
+from pertoken.wire.format import BadRequest, Change, RequestFacts
 
 MB = 1024 * 1024
 CHAT = "openai.chat"
@@ -51,7 +56,8 @@ def test_it_finds_what_is_found_here() -> None:
     body = chat({"role": "user", "content": [{"type": "text", "text": "look"}, picture]}, max_tokens=5)
     jobs: dict[str, tuple[object, ...]] = {
         "facts_of": (CHAT, None, 250_000),
-        "content_of": (CHAT,),
+        "sizes_of": (CHAT, family_of("gpt-4o-mini"), 128_000, "gpt-4o-mini"),
+        "counts_of": (CHAT, family_of("gpt-4o-mini")),
         "choices_of": (TABLE, (), b"", "gpt-4o-mini", False),
         "rewritten": (CHAT, Change(output_max=3)),
     }
@@ -60,9 +66,9 @@ def test_it_finds_what_is_found_here() -> None:
         return {work: await readers.read("key_1", work, body, args) for work, args in jobs.items()}
 
     found = run(story)
-    assert found == {work: WORK[work](body, *args) for work, args in jobs.items()}
+    assert found == {work: works.do(work, body, args, Tokenizers()) for work, args in jobs.items()}
     assert isinstance(found["facts_of"], RequestFacts)
-    assert isinstance(found["content_of"], Content)
+    assert isinstance(found["counts_of"], Counts)
 
 
 @pytest.mark.parametrize(
@@ -207,3 +213,38 @@ def test_a_body_that_cannot_be_read_now() -> None:
     refusal = asyncio.run(read_apart(unread.value, Readers()))
     assert refusal is not None
     assert (refusal.status, refusal.retry_after_s) == (503, 1)
+
+
+def test_what_is_short_does_not_wait_for_what_is_long() -> None:
+    """A short text is counted while a long one is still being counted, by another process."""
+    args = (family_of("gpt-4o"),)
+
+    async def story() -> None:
+        readers = ReadingProcesses()
+        try:
+            assert await readers.read("key_1", "tokens_of", b"hello " * SHORT_BYTES, args) > SHORT_BYTES
+            assert readers.short._process is None
+            assert readers.long._process is not None
+            os.kill(readers.long._process.pid, signal.SIGSTOP)
+            long = asyncio.ensure_future(readers.read("key_1", "tokens_of", b"x" * (SHORT_BYTES + 1), args))
+            assert await readers.read("key_1", "tokens_of", b"hello", args) == 1
+            assert not long.done()
+            os.kill(readers.long._process.pid, signal.SIGCONT)
+            assert await long > 1
+        finally:
+            await readers.close()
+
+    asyncio.run(story())
+
+
+def test_the_gateway_reads_no_vocabulary() -> None:
+    """Counting in another process leaves this one as it was: reading a vocabulary holds the interpreter for 0.12 s."""
+    before = tokenizers._load.cache_info()
+
+    async def story(readers: ReadingProcess) -> int:
+        counted = await readers.read("key_1", "tokens_of", b"hello", (family_of("gpt-4o"),))
+        assert isinstance(counted, int)
+        return counted
+
+    assert run(story) == 1
+    assert tokenizers._load.cache_info() == before

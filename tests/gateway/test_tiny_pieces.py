@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 
 import pytest
 from tests.gateway.conftest import SECRET, Client, told
@@ -86,3 +87,25 @@ def test_a_long_target(path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert not asked(TARGET_BYTES_MAX).startswith(b"HTTP/1.1 414")
     assert asked(TARGET_BYTES_MAX + 1).startswith(b"HTTP/1.1 414")
+
+
+def test_one_large_piece_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After each large piece of a body the others have their turn, however much of it has arrived."""
+    seen: list[str] = []
+    take, read_on = protocol.CallProtocol.data_received, protocol.CallProtocol._read_on
+
+    def data_received(self: protocol.CallProtocol, data: bytes) -> None:
+        seen.extend(["large"] if len(data) > protocol.LARGE_BYTES else [])
+        take(self, data)
+
+    def on_turn(self: protocol.CallProtocol) -> None:
+        seen.append("turn")
+        read_on(self)
+
+    monkeypatch.setattr(protocol.CallProtocol, "data_received", data_received)
+    monkeypatch.setattr(protocol.CallProtocol, "_read_on", on_turn)
+    size = 4 * 1024 * 1024
+    answer = all_that_comes(CHAT % SECRET + b"content-length: %d\r\n\r\n" % size + b"x" * size, monkeypatch)
+    assert b"\r\n\r\n%dHTTP/1.1 200" % size in answer
+    assert seen.count("large") > 1
+    assert ("large", "large") not in itertools.pairwise(seen)

@@ -23,6 +23,7 @@ from pertoken.core.secrets import Hasher
 from pertoken.core.units import UNITS
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.ports import HeaderList
+from pertoken.services.call.works import Here
 from pertoken.services.offers import Offers, Route
 from pertoken.services.serve import serve
 from pertoken.services.world import Drains, World
@@ -30,7 +31,8 @@ from pertoken.wire import routes
 
 HASHER = Hasher(b"the secret key of a stand-in for a call")
 SECRET = b"sk-stand-in"
-TOKENIZERS = Tokenizers()
+FAMILY = family_of("m-1")
+READERS = Here(Tokenizers())
 PATHS = {
     "openai.chat": ("openai", "/v1/chat/completions"),
     "openai.responses": ("openai", "/v1/responses"),
@@ -167,14 +169,13 @@ def settled(
 ) -> Event:
     """Return the event of one call of `api` that `provider` gave `answer` to; `more` is asked for."""
     wire, path = PATHS[api]
-    TOKENIZERS.count_text(family_of("m-1"), "")
     asked: dict[str, Any] = {"model": model, "max_tokens": 100, "input": "hi", "stream": stream}
     asked |= {"messages": [{"role": "user", "content": "hi"}], "contents": [{"parts": [{"text": "hi"}]}]} | more
     ledger: Any = _Ledger(book or all_priced(prices_from[0] if prices_from else provider))
     providers: Any = {provider: _Provider(provider, wire, answer, prices_from)}
     clock: Any = _Clock()
     world = World(
-        ledger, clock, HASHER, TOKENIZERS, providers, Offers(ledger, providers, routed, _Sizes(), RULES.served),
+        ledger, clock, HASHER, READERS, providers, Offers(ledger, providers, routed, _Sizes(), RULES.served),
         RULES, "test", Drains(1), hold_ttl_us=10**9, census=Census(), refused=RefusedCalls(),
     )  # fmt: skip
     endpoint = routes.find(path.replace(":generate", ":streamGenerate") if stream else path)

@@ -8,12 +8,14 @@ from tests.services import stand_in
 from tests.services.stand_in import settled, whole
 
 from pertoken.core.events import Event
+from pertoken.counting.tokenizers import Tokenizers
 from pertoken.ports import NotRead
+from pertoken.services.call import works
 from pertoken.services.call.heavy import Heavy
-from pertoken.services.call.reading import WORK
 from pertoken.services.world import World
 from pertoken.wire import openai_chat
 
+TOKENIZERS = Tokenizers()
 TEXT = "a river runs by " * 50
 NO_USAGE: dict[str, Any] = {}
 FAR_MORE = {"prompt_tokens": 90_000, "completion_tokens": 1, "total_tokens": 90_001}
@@ -34,7 +36,7 @@ class Elsewhere:
             raise NotRead("it failed")
         self.reads = True
         try:
-            return WORK[work](body, *args)
+            return works.do(work, body, args, TOKENIZERS)
         finally:
             self.reads = False
 
@@ -49,7 +51,7 @@ def call(usage: dict[str, Any], elsewhere: Elsewhere | None, monkeypatch: pytest
             return of_content(body)
 
         monkeypatch.setattr(openai_chat, "read_content", read_content)
-        monkeypatch.setattr(stand_in, "World", lambda *args, **more: World(*args, **more, readers=elsewhere))
+        monkeypatch.setattr(stand_in, "World", lambda *args, **more: World(*args, **more)._replace(readers=elsewhere))
         monkeypatch.setattr(
             stand_in._Client, "heavy", property(lambda client: client.__dict__.setdefault("is", made(client.body)))
         )
@@ -72,11 +74,11 @@ def test_it_is_read_apart(usage: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     heavy = call(usage, elsewhere, monkeypatch)
     assert heavy.quantities == light.quantities
     assert heavy.cost_picos == light.cost_picos
-    assert elsewhere.works.count("content_of") == 1
+    assert elsewhere.works.count("counts_of") == 1
 
 
 def test_it_cannot_be_read_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the other process fails, what was held for the input is charged, which is not less than the count."""
     counted = call(NO_USAGE, None, monkeypatch)
-    charged = call(NO_USAGE, Elsewhere(fails_at="content_of"), monkeypatch)
+    charged = call(NO_USAGE, Elsewhere(fails_at="counts_of"), monkeypatch)
     assert dict(charged.quantities)["input_tokens"] > dict(counted.quantities)["input_tokens"]

@@ -20,11 +20,12 @@ from pertoken.services.call import hold
 from pertoken.services.call.hold import Holding, open_hold
 from pertoken.services.call.measure import disagreement
 from pertoken.services.call.understand import Request
+from pertoken.services.call.works import Here
 from pertoken.services.offers import Offer
 from pertoken.wire import openai_chat
 
 TEXT = "amber cedar delta ember forest " * 200  # 1,000 tokens, 6,200 bytes
-TOKENIZERS = Tokenizers()
+READERS = Here(Tokenizers())
 FULL = Remaining(
     Touch(CounterKey("b", "", 0), Budget("b", "b", Axis.TOKENS, 10, Window.TOTAL), FOREVER_US), held=0, spent=10
 )
@@ -65,7 +66,7 @@ def held_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch, input_more: int = 
     request = request_of()
     request = request._replace(facts=request.facts._replace(input_more=input_more))
     monkeypatch.setattr(hold, "amount_of", lambda _request, _bound: 1)
-    world: Any = SimpleNamespace(ledger=ledger, tokenizers=TOKENIZERS, hold_ttl_us=1, owner="test")
+    world: Any = SimpleNamespace(ledger=ledger, readers=READERS, hold_ttl_us=1, owner="test")
     return asyncio.run(open_hold(request, "call_1", world))
 
 
@@ -105,7 +106,7 @@ def test_a_hold_is_decided_on_one_directory(monkeypatch: pytest.MonkeyPatch) -> 
 
 def told(request: Any, reading: Reading, held: int = 1_026) -> Any:
     """Return what a reading says against what was held."""
-    world: Any = SimpleNamespace(tokenizers=TOKENIZERS)
+    world: Any = SimpleNamespace(readers=READERS)
     return asyncio.run(disagreement(request, held, reading, world))
 
 

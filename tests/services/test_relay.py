@@ -82,7 +82,7 @@ def relayed(client: Client, answer: Answer, *, asks: bool = True, cuts: bool = F
         format=openai_chat, facts=RequestFacts("m", stream=True, wants_usage=False), provider=provider
     )
     exchange: Any = client
-    world: Any = SimpleNamespace(drains=Drains(10))
+    world: Any = SimpleNamespace(drains=Drains(10), readers=None)
     bound = Bound({"input_tokens": 100, "output_tokens": 100}, 100, counted=True)
     result, _ = asyncio.run(relay_stream(exchange, request, Holding(hold("call_1"), None, None, bound), answer, world))
     return result

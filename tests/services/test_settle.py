@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from tests.factories import hold
-from tests.services.test_open_hold import TOKENIZERS, request_of
+from tests.services.test_open_hold import READERS, request_of
 
 from pertoken.core.directory import Directory
 from pertoken.core.trust import Trust
@@ -28,7 +28,7 @@ from pertoken.services.call.settle import _estimate
 def test_input_that_is_not_reported(trust: Trust, held: int, charged: int) -> None:
     """It is what we count as far as that is believed, and no more than was held for it."""
     directory = Directory(1, (), (), {("openai", "gpt-4o"): trust})
-    world: Any = SimpleNamespace(tokenizers=TOKENIZERS, ledger=SimpleNamespace(directory=directory))
+    world: Any = SimpleNamespace(readers=READERS, ledger=SimpleNamespace(directory=directory))
     bound = Bound({"input_tokens": held, "output_tokens": 10}, 10, counted=False)
     holding = Holding(hold("call_1", tokens=held + 10), None, None, bound)
     relayed = Relayed(Reading(None, Completeness.MISSING), "", b"", None)

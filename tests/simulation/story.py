@@ -19,7 +19,6 @@ from tests.simulation.store import Faults, FaultyDatabase, Journal, SimulatedCom
 
 from pertoken.catalogs import request_fields
 from pertoken.catalogs.limits import ModelLimits
-from pertoken.core.bounds import family_of
 from pertoken.core.budgets import Attribution
 from pertoken.core.money import MAJOR_MAX
 from pertoken.core.refusals import RefusedCalls
@@ -28,6 +27,7 @@ from pertoken.core.usage import QUANTITY_MAX
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.ports import StoreUnavailable
 from pertoken.services import budgets, keys
+from pertoken.services.call.works import Here
 from pertoken.services.ingest import Reported, judge, record
 from pertoken.services.offers import Offers
 from pertoken.services.serve import serve
@@ -42,9 +42,8 @@ from pertoken.store.database import Database
 from pertoken.wire import routes
 
 HASHER = Hasher(b"the secret key of a simulated world")
-TOKENIZERS = Tokenizers()
+READERS = Here(Tokenizers())
 RULES = request_fields.read()
-TOKENIZERS.count_text(family_of("gpt-4o"), "")  # reading a vocabulary takes a thread, which virtual time has none for
 MODELS = {"openai": "gpt-4o-mini", "anthropic": "claude-haiku-4-5", "google": "gemini-2.5-flash"}
 FAULTS = (
     "http_500", "http_429", "stall", "cut_midstream", "no_usage", "garbage_usage", "wrong_model", "double_usage",
@@ -221,7 +220,7 @@ class Story:
         cuts = self._chance.random() < 0.3
         providers = {name: Provider(name, wire, prefix, self._app, cuts=cuts) for name, wire, prefix in WIRES}
         world = World(
-            ledger=committer, clock=self._clock, hasher=HASHER, tokenizers=TOKENIZERS, providers=providers,
+            ledger=committer, clock=self._clock, hasher=HASHER, readers=READERS, providers=providers,
             offers=Offers(committer, providers, {}, ModelLimits(), RULES.served), rules=RULES, owner=owner.name,
             drains=Drains(self._chance.choice([1, 100])), hold_ttl_us=owner.ttl_us,
             census=committer.census, refused=RefusedCalls(),

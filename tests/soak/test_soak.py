@@ -59,6 +59,7 @@ WORKERS = 2
 PROVIDERS = {"OPENAI": "/v1", "ANTHROPIC": "", "GOOGLE": ""}
 GROWTH_MB_MAX = 4.0  # of one worker, between the medians of the first and the last third: what noise has at most
 FILES_MAX = 5  # SQLite opens one more now and then, and the process that reads heavy bodies has a socket of its own
+READERS = 2  # processes of a worker that read and count; it has a socket to each that was needed once
 THREADS_MAX = 6  # of pools, which keep what they once needed
 CPU_SAMPLES = 4  # to a span of which the processor time is told
 SETTLED_S = 60
@@ -217,7 +218,7 @@ def counted(house: House, load: Load, watch: Watch, before: dict[str, Sample]) -
 def is_quiet(before: dict[str, Sample], now: dict[str, Sample]) -> bool:
     """Tell whether all connections are closed, those to providers as well, and all files but SQLite's own."""
     return all(
-        now[name].sockets <= one.sockets
+        now[name].sockets <= one.sockets + READERS
         and now[name].files <= one.files + FILES_MAX
         and now[name].provider_sockets == 0
         for name, one in before.items()

@@ -35,10 +35,6 @@ class Tokenizers:
         self._encodings: dict[str, tiktoken.Encoding] = {}
         self._lock = threading.Lock()
 
-    def is_ready(self, family: Family) -> bool:
-        """Tell whether counting for `family` begins at once: its vocabulary has been read."""
-        return (family.exact or _NEAREST) in self._encodings
-
     def count_text(self, family: Family, text: str) -> Counted:
         """Return the tokens of plain text: exact where the family's encoding is known, else scaled up by its factor."""
         tokens = self._raw(family, (text,))

@@ -15,6 +15,7 @@ from pertoken.wire.structure import values_bound
 if TYPE_CHECKING:
     from pertoken.gateway.protocol import CallProtocol
 
+JOINED_BYTES_MAX = 64 * 1024  # of an answer that is copied to stand behind its head
 STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
@@ -106,7 +107,12 @@ class HotExchange:
 
     def answer(self, status: int, headers: AnswerHeaders, body: bytes) -> None:
         """Send a whole answer."""
-        self._send((self._head(status, headers), b"content-length: %d\r\n\r\n" % len(body), body))
+        head = (self._head(status, headers), b"content-length: %d\r\n\r\n" % len(body))
+        if len(body) > JOINED_BYTES_MAX:
+            self._send(head)
+            self._send((body,))
+        else:
+            self._send((*head, body))
         self._complete()
 
     def start(self, status: int, headers: AnswerHeaders) -> None:

@@ -39,7 +39,8 @@ SMALL_PIECES_MAX = 10_000  # of one body
 REQUEST_IDLE_S = 30  # a request whose bytes stop coming for this long is given up; so is a connection without any
 REQUEST_S = 300  # a request whose bytes trickle in for this long is given up as well
 LINGER_S = 10  # how long a client that was refused half way may go on sending
-LIGHT_BYTES = 32 * 1024  # no body of so few bytes takes a parser long
+LARGE_BYTES = 64 * 1024  # of a piece: there may be more at once
+LIGHT_BYTES = VALUES_MAX  # a body has no more values than bytes
 TAKEN_BYTES_MIN = 64 * 1024  # a client that is behind takes at least so much in the time it has, or is cut
 
 log = logging.getLogger("pertoken.gateway")
@@ -101,6 +102,8 @@ class CallProtocol(HttpToolsProtocol):
                 return
         was_reading = self._mid_request
         self._feed(data)
+        if len(data) > LARGE_BYTES:
+            self._breathe()
         if self._lingers:
             return
         if self._mid_request:
@@ -109,6 +112,17 @@ class CallProtocol(HttpToolsProtocol):
                 self._admit_rest(self._hot)
         elif self.cycle is not None and (was_reading or self.cycle is not cycle):
             self.deadline = NEVER if not self.cycle.response_complete else self.loop.time() + self.timeout_keep_alive
+
+    def _breathe(self) -> None:
+        """Let others have their turn: uvloop hands on up to 32 pieces of 256 KB of one connection before it looks."""
+        if self.transport.is_closing() or self.flow.read_paused:
+            return
+        self.transport.pause_reading()
+        self.loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.transport.is_closing() and not self.flow.read_paused:
+            self.transport.resume_reading()
 
     def _feed(self, data: bytes | memoryview) -> None:
         """Have llhttp read what came."""
@@ -357,7 +371,7 @@ class CallProtocol(HttpToolsProtocol):
         """Serve a request that is whole, its body made ready for who reads it."""
         exchange.more_body = False
         exchange.parts = None
-        heavy = is_heavy(len(body), exchange.values_bound)
+        heavy = is_heavy(body, exchange.values_bound)
         if exchange.key_id is None and (heavy or len(body) > UNCOUNTED_BYTES):
             caller = recognise(exchange.head.headers, exchange.head.query, self.world)
             exchange.key_id = caller.key.key_id if isinstance(caller, Caller) else ""

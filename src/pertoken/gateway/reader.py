@@ -1,4 +1,4 @@
-"""The process that reads heavy bodies for a gateway: `python -m pertoken.gateway.reader FD`.
+"""A process that reads and counts for a gateway what is heavy: `python -m pertoken.gateway.reader FD`.
 
 It gets one job after the other on a socket that it shares with its gateway, and ends when the gateway does. A job is
 two sizes, then what to do, pickled, then the body. The answer is two sizes, then what was found, pickled, then the
@@ -6,6 +6,7 @@ body that was found, if one was: so it is not copied.
 """
 
 import io
+import os
 import pickle
 import signal
 import socket
@@ -13,11 +14,13 @@ import struct
 import sys
 from typing import Any
 
-from pertoken.services.call.reading import WORK
+from pertoken.counting.tokenizers import Tokenizers
+from pertoken.services.call import works
 from pertoken.wire.format import BadRequest
 
 JOB = struct.Struct("<QQ")
 RECEIVED_AT_ONCE = 1024 * 1024
+NICE = 5  # where they share a core, the gateway goes first: all its calls wait for it, one call waits for us
 FOUND = struct.Struct("<QQ")
 
 
@@ -25,22 +28,24 @@ def main() -> None:
     """Serve the socket that the gateway passed on."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the gateway serves its last calls, and its end is ours
+    os.nice(NICE)
+    tokenizers = Tokenizers()
     with socket.socket(fileno=int(sys.argv[1])) as gateway:
         while head := _receive(gateway, JOB.size):
             job_size, body_size = JOB.unpack(head)
             job = _receive(gateway, job_size)
             body = _receive(gateway, body_size)
-            found, found_body = do(job, body)
+            found, found_body = do(job, body, tokenizers)
             gateway.sendall(FOUND.pack(len(found), len(found_body)))
             gateway.sendall(found)
             gateway.sendall(found_body)
 
 
-def do(job: bytes, body: bytes) -> tuple[bytes, bytes | memoryview]:
+def do(job: bytes, body: bytes, tokenizers: Tokenizers) -> tuple[bytes, bytes | memoryview]:
     """Return, pickled, whether the body can be read, and what was found in it, or what is wrong; and a body found."""
     work, args = pickle.loads(job)  # noqa: S301 - the gateway wrote it
     try:
-        found = True, WORK[work](body, *args)
+        found = True, works.do(work, body, args, tokenizers)
     except BadRequest as error:
         found = False, (error.message, error.param)
     bodies: list[pickle.PickleBuffer] = []

@@ -1,7 +1,8 @@
-"""Reading heavy bodies apart: a process of its own, jobs in turn between keys, one at a time.
+"""Reading and counting apart what is heavy: in processes of their own, jobs in turn between keys, one at a time.
 
-The process starts with the first heavy body. Where it dies, another one reads the job at hand, once: it may have died
-long before. One that dies again, or takes too long, fails that job, and the next job starts another process.
+One process does what is short, another what is long: a count of one kilobyte does not wait for one of 30 MB. A
+process starts with its first job. Where it dies, another one reads the job at hand, once: it may have died long before.
+One that dies again, or takes too long, fails that job, and the next job starts another process.
 """
 
 import asyncio
@@ -18,7 +19,9 @@ from pertoken.gateway.reader import FOUND, JOB
 from pertoken.ports import NotRead
 from pertoken.wire.format import BadRequest
 
+PROGRAM = ("-m", "pertoken.gateway.reader")
 READ_S = 30  # one job
+SHORT_BYTES = 64 * 1024  # read in 25 ms at most, and mostly in less than one
 SENT_AT_ONCE = 256 * 1024
 
 log = logging.getLogger("pertoken.gateway")
@@ -51,8 +54,26 @@ class Turns:
         return job
 
 
+class ReadingProcesses:
+    """The readers of one gateway process: one for what is short, one for what is long."""
+
+    def __init__(self) -> None:
+        self.short = ReadingProcess()
+        self.long = ReadingProcess()
+
+    async def read(self, key_id: str, work: str, body: bytes, args: tuple[object, ...]) -> Any:
+        """Return what was found in a body. Raises BadRequest and NotRead."""
+        reader = self.short if len(body) <= SHORT_BYTES else self.long
+        return await reader.read(key_id, work, body, args)
+
+    async def close(self) -> None:
+        """End the processes."""
+        await self.short.close()
+        await self.long.close()
+
+
 class ReadingProcess:
-    """The readers of one gateway process."""
+    """One process that reads, and the jobs that wait for it."""
 
     def __init__(self) -> None:
         self._turns = Turns()
@@ -93,7 +114,7 @@ class ReadingProcess:
             job.found.cancel()
             raise
         except (OSError, EOFError, TimeoutError, pickle.UnpicklingError) as error:
-            log.error("the process that reads large request bodies failed, another is started: %r", error)  # noqa: TRY400
+            log.error("a process that reads large bodies failed, another is started: %r", error)  # noqa: TRY400
             self._end()
             if once_more and isinstance(error, (OSError, EOFError)) and not isinstance(error, TimeoutError):
                 await self._do(job, once_more=False)
@@ -137,7 +158,7 @@ class ReadingProcess:
         ours, its = socket.socketpair()
         ours.setblocking(False)
         with its:
-            command = [sys.executable, "-m", "pertoken.gateway.reader", str(its.fileno())]
+            command = [sys.executable, *PROGRAM, str(its.fileno())]
             self._process = subprocess.Popen(command, pass_fds=(its.fileno(),), stdin=subprocess.DEVNULL)  # noqa: S603
         self._socket = ours
 

@@ -19,7 +19,7 @@ from pertoken.gateway.app import create_app
 from pertoken.gateway.bodies import return_memory_at_once
 from pertoken.gateway.call_log import CallLog
 from pertoken.gateway.protocol import bind
-from pertoken.gateway.readers import ReadingProcess
+from pertoken.gateway.readers import ReadingProcesses
 from pertoken.settings import Settings
 from pertoken.store.database import Database
 
@@ -51,7 +51,7 @@ async def _serve(settings: Settings, database: Database, listener: socket.socket
     hasher = wiring.make_hasher(database, settings)
     committer = wiring.start_committer(database, settings)
     client = wiring.make_client(settings)
-    readers = ReadingProcess()
+    readers = ReadingProcesses()
     calls = None if settings.log == "off" else CallLog(call_log.FORMS[settings.log])
     world = wiring.make_world(settings, committer, client, hasher, calls)._replace(readers=readers)
     plane = wiring.make_plane(settings, database, committer, hasher)

@@ -75,7 +75,7 @@ async def answer_call(exchange: Exchange, endpoint: Endpoint, world: World, call
         exchange.start(_status_of_a_stream(answer.status), known + remaining_header(holding.tightest))
         relayed, holding = await relay_stream(exchange, request, holding, answer, world)
     else:
-        relayed = await relay_whole(request, answer)
+        relayed = await relay_whole(request, holding, answer, world)
     if exchange.gone:
         relayed = relayed._replace(hung_up=True)
 
@@ -112,11 +112,12 @@ def refuse_whole(
 
 async def pass_on(exchange: Exchange, request: Request, answer: Answer, call_id: str) -> End:
     """Hand the provider's own error, or a free answer, to the client as it is."""
-    relayed = await relay_whole(request, answer)
-    if relayed.failure is not None:
-        return refuse_whole(exchange, request.endpoint, provider_refusal(request, relayed.failure), call_id, request)
+    try:
+        body = await answer.read()
+    except ProviderFailed as failure:
+        return refuse_whole(exchange, request.endpoint, provider_refusal(request, failure), call_id, request)
     headers = [(b"x-pertoken-call-id", call_id.encode()), *answer_headers(answer.headers)]
-    exchange.answer(answer.status, headers, relayed.last)
+    exchange.answer(answer.status, headers, body)
     return End(answer.status, request=request)
 
 

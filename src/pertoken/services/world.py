@@ -1,13 +1,13 @@
 """All that a call needs from outside, in one value."""
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pertoken.core.calls import CallLine
 from pertoken.core.census import Census
 from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
-from pertoken.ports import Clock, Ledger, NotRead, Provider, Readers, Tokenizers
+from pertoken.ports import Clock, Ledger, Provider, Readers
 from pertoken.services.offers import Offers
 from pertoken.wire.request_rules import RequestRules
 
@@ -31,21 +31,13 @@ class Drains:
         self.now -= 1
 
 
-class NoReaders:
-    """Stands where bodies are never heavy: only the gateway makes them so."""
-
-    async def read(self, key_id: str, work: str, body: bytes, args: tuple[object, ...]) -> Any:  # noqa: ARG002
-        """Raise NotRead."""
-        raise NotRead("nobody reads bodies here")
-
-
 class World(NamedTuple):
     """The ports, wired, and the settings that serving a call reads."""
 
     ledger: Ledger
     clock: Clock
     hasher: Hasher
-    tokenizers: Tokenizers
+    readers: Readers  # of what would hold up every other call
     providers: Mapping[str, Provider]
     offers: Offers
     rules: RequestRules  # what the fields of requests do to their cost
@@ -56,5 +48,4 @@ class World(NamedTuple):
     refused: RefusedCalls  # what was refused and is not yet written
     retries: int = 0  # how often a call whose provider failed before it answered is sent again
     queue_us: int = 0  # how long a call waits for room under a rate limit before it is refused
-    readers: Readers = NoReaders()  # of bodies that would hold up every other call
     tell: Callable[[CallLine], None] | None = None  # takes a line of each call that ended; None: nobody wants them

@@ -6,7 +6,7 @@ own SDK expects them. Everything it does not name passes through untouched.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pertoken.core.errors import Refusal
 from pertoken.core.usage import Reading
@@ -83,6 +83,13 @@ class Change(NamedTuple):
     include_usage: bool = False
 
 
+class UnreadEvents(NamedTuple):
+    """Events of a stream that would take too long to read at once."""
+
+    events: bytes
+    args: tuple[Any, ...]  # of the work that reads them, beside the events
+
+
 class StreamReader(Protocol):
     """Watches one streamed answer go by."""
 
@@ -98,12 +105,22 @@ class StreamReader(Protocol):
     def reading(self) -> Reading:
         """Return what the stream has said about usage so far."""
 
-    def text(self) -> str:
-        """Return the output text seen so far, for counting where no usage came."""
+    def text(self, *, at_end: bool = True) -> str:
+        """Return the output text seen so far, for counting where no usage came.
+
+        While more comes, an event that is not yet whole has no text: it would be parsed again and again.
+        """
 
     @property
     def complete(self) -> bool:
         """Whether the answer's own end marker was seen."""
+
+    @property
+    def unread(self) -> UnreadEvents | None:
+        """Events that must be read apart, by `stream.look_at`, before anything goes on; None: there are none."""
+
+    def take(self, looked: Any) -> bytes:
+        """Take what was found in them, or None where nobody could read them; return what may go to the client now."""
 
 
 class Format(Protocol):

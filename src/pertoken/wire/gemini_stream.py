@@ -14,6 +14,7 @@ from pertoken.core.usage import Reading
 from pertoken.wire import gemini_usage, scan, served_names, usage_falls, usage_reading
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import as_dict, as_list, parse
+from pertoken.wire.format import UnreadEvents
 from pertoken.wire.stream import HELD_BYTES_MAX, EventStream, Fate
 from pertoken.wire.usage_table import Table
 
@@ -56,6 +57,16 @@ class GenerateStream:
             chunk, self._start = self._start, b""
         return self._stream.feed(chunk)
 
+    @property
+    def unread(self) -> UnreadEvents | None:
+        """Events that must be read apart before anything goes on."""
+        return None if self._stream is None else self._stream.unread
+
+    def take(self, looked: Any) -> bytes:
+        """Take what was found in the unread events; return what may go on now."""
+        assert self._stream is not None, "there were events"
+        return self._stream.take(looked)
+
     def end(self) -> bytes:
         """Return what was kept back."""
         start, self._start = self._start, b""
@@ -65,9 +76,9 @@ class GenerateStream:
         """Return the last usage seen: PARTIAL where the answer has not ended."""
         return usage_reading.missing() if self._stream is None else self._stream.reading()
 
-    def text(self) -> str:
+    def text(self, *, at_end: bool = True) -> str:
         """Return the output text seen so far."""
-        return "" if self._stream is None else self._stream.text()
+        return "" if self._stream is None else self._stream.text(at_end=at_end)
 
     @property
     def complete(self) -> bool:
@@ -194,6 +205,15 @@ class ArrayPieces:
         self._hold(chunk[cut:])
         return chunk[:cut]
 
+    @property
+    def unread(self) -> UnreadEvents | None:
+        """Return None: nothing is parsed on the way."""
+        return None
+
+    def take(self, looked: Any) -> bytes:  # noqa: ARG002 - there is nothing to take
+        """Return nothing: no piece is read apart."""
+        return b""
+
     def end(self) -> bytes:
         """Return what was kept back."""
         held, self._held = b"".join(self._held), []
@@ -219,7 +239,7 @@ class ArrayPieces:
         reading = reduce(usage_falls.follow, reversed([*said]))._replace(made=made)
         return usage_reading.with_models(reading, models)
 
-    def text(self) -> str:
+    def text(self, *, at_end: bool = True) -> str:  # noqa: ARG002 - pieces have no ends to wait for
         """Return the output text seen so far; what cannot be read counts as it is."""
         texts: list[str] = []
         for piece in scan.values(b"".join(self._all)):

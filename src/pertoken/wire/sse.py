@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 EVENT_BYTES_MAX = 16 * 1024 * 1024
 PIECES_MAX = 1024  # of an event that waits; a crumb takes much more memory than its bytes
-TAPE_BYTES_MAX = 256 * 1024  # few answers are longer, so most are never parsed for their text
+TAPE_BYTES_MAX = 64 * 1024  # few answers are longer, so most are never parsed for their text
 TAPE_LETTERS_MAX = 16 * 1024 * 1024
 
 _END = re.compile(rb"\n\r?\n(?:\r?\n)*")
@@ -86,6 +86,12 @@ class Tape:
         if self._size > TAPE_BYTES_MAX:
             self._fold()
 
+    def add_read(self, text: str, skim: Callable[[bytes], None]) -> None:
+        """Remember the text of events that were read elsewhere; all that follows is shown to another `skim`."""
+        self._fold()
+        self._skim = skim
+        self._remember(text)
+
     def text(self) -> str:
         """Return all output text so far, at most TAPE_LETTERS_MAX letters."""
         self._fold()
@@ -99,12 +105,15 @@ class Tape:
 
     def _fold(self) -> None:
         self.show()
-        if self._letters < TAPE_LETTERS_MAX:
-            text = self._extract(b"".join(self._chunks))[: TAPE_LETTERS_MAX - self._letters]
-            self._texts.append(text)
-            self._letters += len(text)
+        if self._letters < TAPE_LETTERS_MAX and self._chunks:
+            self._remember(self._extract(b"".join(self._chunks)))
         self._chunks.clear()
         self._size = 0
+
+    def _remember(self, text: str) -> None:
+        text = text[: TAPE_LETTERS_MAX - self._letters]
+        self._texts.append(text)
+        self._letters += len(text)
 
 
 def split(events: bytes) -> list[bytes]:

@@ -1,18 +1,22 @@
 """Passing a stream of events through, while a format's own watch looks at the few events that matter.
 
 The watch never sees an event that cannot carry usage or the end of the answer: most events cost one search of bytes.
+Events of many bytes that come at once, such as one that repeats a request of megabytes, take a parser long. Those wait
+as `unread` until another process has looked at them; all that follows them waits as well.
 """
 
 from collections.abc import Callable
 from copy import copy
 from enum import Enum
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pertoken.core.usage import Reading
 from pertoken.wire import sse
 from pertoken.wire.content import events_text, parse
+from pertoken.wire.format import UnreadEvents
 
+APART_BYTES = 64 * 1024  # more of them at once are read apart: the densest take 8 ms
 HELD_BYTES_MAX = 16 * 1024 * 1024  # kept back at most; what a provider sends after that behind its end is dropped
 
 Written = Callable[[dict[str, Any], list[str]], None]
@@ -44,29 +48,85 @@ class Watch(Protocol):
         """Return what was said about usage so far."""
 
 
+class Looked(NamedTuple):
+    """What was found in events that were read apart."""
+
+    watch: Watch
+    text: str
+    passing: tuple[tuple[int, int], ...]  # where the bytes stand that may go on, and
+    kept: tuple[tuple[int, int], ...]  # those that are kept back
+
+
+def look_at(events: bytes, watch: Watch, written: Written, keeps: bool) -> Looked:
+    """Return what is found in whole events: with `keeps`, all of them are kept back."""
+    passing: list[tuple[int, int]] = []
+    kept: list[tuple[int, int]] = []
+    at = 0
+    watch.skim(events)
+    for event in sse.split(events):
+        start, at = at, at + len(event)
+        data = sse.data(event)
+        fate = watch.look(data) if data else Fate.PASS
+        keeps = keeps or fate is Fate.KEEP
+        if fate is not Fate.DROP:
+            _add(kept if keeps else passing, start, at)
+    return Looked(watch, events_text(events, written), tuple(passing), tuple(kept))
+
+
+def _add(places: list[tuple[int, int]], start: int, end: int) -> None:
+    """Add a place, as one with that before it where they touch."""
+    if places and places[-1][1] == start:
+        start = places.pop()[0]
+    places.append((start, end))
+
+
 class EventStream:
     """Reads one streamed answer of events, as `format.StreamReader` says."""
 
-    __slots__ = ("_cutter", "_held", "_held_bytes", "_tape", "_text_of", "_watch")
+    __slots__ = ("_cutter", "_held", "_held_bytes", "_later", "_tape", "_text_of", "_unread", "_watch", "_written")
 
     def __init__(self, watch: Watch, written: Written) -> None:
         self._watch = watch
+        self._written = written
         # No method of ours: the tape would know us as we know it, and such a circle waits for the collector.
         self._text_of = partial(events_text, written=written)
         self._cutter = sse.Cutter()
         self._tape = sse.Tape(self._text_of, watch.skim)
         self._held: list[bytes] = []
         self._held_bytes = 0
+        self._unread = b""
+        self._later: list[bytes] = []  # what came after that
 
     def feed(self, chunk: bytes) -> bytes:
         """Return the whole events that may go on now."""
+        if self._unread:
+            self._later.append(chunk)
+            return b""
         events = self._cutter.whole(chunk)
         if not events:
+            return b""
+        if len(events) > APART_BYTES:
+            self._tape.show()  # to the watch that goes with them
+            self._unread = events
             return b""
         self._tape.add(events)
         if not self._held and not self._watch.may_matter(events):
             return events
         return b"".join([event for event in sse.split(events) if self._may_pass(event)])
+
+    @property
+    def unread(self) -> UnreadEvents | None:
+        """Events that must be read apart before anything goes on."""
+        if not self._unread:
+            return None
+        return UnreadEvents(self._unread, (self._watch, self._written, bool(self._held)))
+
+    def take(self, looked: Any) -> bytes:
+        """Take what was found in the unread events; return what may go on of them, and of what came after."""
+        events, self._unread = self._unread, b""
+        later, self._later = b"".join(self._later), []
+        passing = self._taken(events, looked)
+        return passing + self.feed(later) if later else passing
 
     def end(self) -> bytes:
         """Return what was kept back."""
@@ -81,15 +141,30 @@ class EventStream:
         self._tape.show()
         return self._at_rest().reading()
 
-    def text(self) -> str:
+    def text(self, *, at_end: bool = True) -> str:
         """Return the output text seen so far."""
-        rest = self._cutter.rest()
+        rest = self._cutter.rest() if at_end else b""
         return self._tape.text() + (self._text_of(rest) if _is_whole(sse.data(rest)) else "")
 
     @property
     def complete(self) -> bool:
         """Whether the answer's own end marker was seen."""
         return self._at_rest().complete
+
+    def _taken(self, events: bytes, looked: Looked | None) -> bytes:
+        if looked is None:
+            all_of_it = ((0, len(events)),)
+            looked = Looked(self._watch, "", () if self._held else all_of_it, all_of_it if self._held else ())
+        self._watch = looked.watch
+        self._tape.add_read(looked.text, looked.watch.skim)
+        for start, end in looked.kept:
+            self._keep(events[start:end])
+        return b"".join([events[start:end] for start, end in looked.passing])
+
+    def _keep(self, events: bytes) -> None:
+        self._held_bytes += len(events)
+        if self._held_bytes <= HELD_BYTES_MAX:
+            self._held.append(events)
 
     def _may_pass(self, event: bytes) -> bool:
         data = sse.data(event)
@@ -98,9 +173,7 @@ class EventStream:
             return False
         if fate is Fate.PASS and not self._held:
             return True
-        self._held_bytes += len(event)
-        if self._held_bytes <= HELD_BYTES_MAX:
-            self._held.append(event)
+        self._keep(event)
         return False
 
     def _at_rest(self) -> Watch:

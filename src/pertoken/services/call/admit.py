@@ -7,11 +7,11 @@ from pertoken.core.claims import Claim
 from pertoken.core.commands import Known, Look, Stale
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.periods import US_PER_SECOND
-from pertoken.ports import Exchange, StoreUnavailable
+from pertoken.ports import Exchange, NotRead, StoreUnavailable
 from pertoken.services.call.claim import read_claim
 from pertoken.services.call.hold import Cheaper, Holding, open_hold
 from pertoken.services.call.identify import Caller, identify
-from pertoken.services.call.reading import Unread, read_apart
+from pertoken.services.call.reading import Unread, not_read, read_apart
 from pertoken.services.call.record import attribution_of
 from pertoken.services.call.understand import Request, understand
 from pertoken.services.world import World
@@ -58,6 +58,8 @@ async def try_to_admit(  # noqa: PLR0917 - what a call has
             return await _try(exchange, endpoint, world, hold_id, now_us, model)
         except Unread as unread:
             refusal = await read_apart(unread, world.readers)
+        except NotRead as error:
+            refusal = not_read(error)
         if refusal is not None:
             return refusal
     raise AssertionError("a body is read in a few ways only")

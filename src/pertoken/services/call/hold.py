@@ -15,11 +15,12 @@ from pertoken.core.trust import Trust
 from pertoken.core.units import OUTPUT_UNITS, TOKEN_UNITS
 from pertoken.core.usage import QUANTITY_MAX
 from pertoken.ports import StoreUnavailable
+from pertoken.services.call.count import count_request
 from pertoken.services.call.measure import measure
-from pertoken.services.call.reading import Sizes, content_of, read, sizes_of
+from pertoken.services.call.reading import Sizes, read, sizes_of
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
-from pertoken.wire.format import BadRequest, Content
+from pertoken.wire.format import BadRequest
 
 OUTPUT_TOKENS_MIN = 16  # a shorter cap than this is a refusal, not an answer
 OUTPUT_TOKENS_DEFAULT = 131_072  # of a model whose own limit is not known: as much as all but a few make
@@ -65,6 +66,7 @@ async def open_hold(
     """Hold the call's bound against every budget it touches. Stale means: keys or budgets changed, begin again.
 
     Where it does not fit, the tokens are counted, and then the steps of the budget that decided are tried in turn.
+    Raises NotRead where nobody can count them now.
     """
     try:
         directory = world.ledger.directory
@@ -261,12 +263,15 @@ def _goes_cheaper(blocker: Remaining) -> bool:
 
 
 async def _count(request: Request, bound: Bound, trust: Trust, world: World) -> Bound | None:
-    """Return the bound by counting tokens, where that is closer than the byte bound."""
-    content = _content(request)
-    if isinstance(content, Refusal) or request.facts.hidden_input is not None:
+    """Return the bound by counting tokens, where that is closer than the byte bound. Raises NotRead."""
+    if request.facts.hidden_input is not None:
         return bound._replace(counted=True)
-    text_max = trust.bound(await measure(request, content, world)) + request.facts.input_more
-    linked = _sizes(request).media.get("input_tokens", 0) if content.media else 0
+    try:
+        counts = await count_request(request, world)
+    except BadRequest:
+        return bound._replace(counted=True)
+    text_max = trust.bound(measure(request, counts)) + request.facts.input_more
+    linked = _sizes(request).media.get("input_tokens", 0) if counts.has_media else 0
     quantities = {**bound.quantities, "input_tokens": min(bound.quantities["input_tokens"], text_max + linked)}
     return bound._replace(quantities=quantities, counted=True)
 
@@ -320,13 +325,6 @@ def _output_limit(request: Request) -> int:
 
 def _tokens(quantities: dict[str, int]) -> int:
     return sum(quantity for unit, quantity in quantities.items() if unit in TOKEN_UNITS)
-
-
-def _content(request: Request) -> Content | Refusal:
-    try:
-        return read(content_of, request, request.format.name)
-    except BadRequest as error:
-        return Refusal(Code.INVALID_REQUEST, error.message, error.param)
 
 
 def _sizes(request: Request) -> Sizes:

@@ -11,7 +11,7 @@ from typing import assert_never
 from pertoken.core.commands import Gone, Refused, Resize, Resized
 from pertoken.core.errors import Code, Refusal
 from pertoken.ports import ProviderFailed, StoreUnavailable
-from pertoken.services.call.count import count
+from pertoken.services.call.count import count_output
 from pertoken.services.call.hold import Holding, amount_of, explain_refusal, with_output
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
@@ -89,9 +89,7 @@ class Outrun:
         return f"the answer was cut: {provider} went beyond the {held} output tokens that were held for it"
 
     async def _count(self) -> int:
-        text, family = self._reader.text(), self._request.family
-        counted = await count(self._world, family, len(text), self._world.tokenizers.count_text, family, text)
-        return counted.tokens
+        return await count_output(self._request, self._reader.text(at_end=False), self._world)
 
     @staticmethod
     def _held_tokens(holding: Holding) -> int:

@@ -15,7 +15,7 @@ from pertoken.ports import HeaderList, NotRead, Readers
 from pertoken.services.call.heavy import Heavy
 from pertoken.wire import choices, formats, structure
 from pertoken.wire.choices import Choices
-from pertoken.wire.format import BadRequest, Change, Content, RequestFacts
+from pertoken.wire.format import BadRequest, Change, RequestFacts
 from pertoken.wire.request_rules import Table
 
 _P = ParamSpec("_P")
@@ -73,15 +73,6 @@ def choices_of(  # noqa: PLR0917 - what choices depend on
     return found, None if once is body else once
 
 
-def content_of(body: bytes, format_name: str) -> Content:
-    """Return the texts that the model will read, and one of its media if there are any. Raises BadRequest.
-
-    `sizes_of` has what a bound needs of the media: a hundred thousand need not come through.
-    """
-    content = formats.SERVED[format_name].read_content(body)
-    return content._replace(media=content.media[:1])
-
-
 def sizes_of(body: bytes, format_name: str, family: Family, context_tokens: int, model: str) -> Sizes:
     """Return what a bound needs of a body with media. Raises BadRequest."""
     content = formats.SERVED[format_name].read_content(body)
@@ -95,9 +86,7 @@ def rewritten(body: bytes, format_name: str, change: Change) -> bytes:
     return formats.SERVED[format_name].rewrite(body, change)
 
 
-WORK: Mapping[str, Callable[..., Any]] = {
-    work.__name__: work for work in (facts_of, choices_of, content_of, sizes_of, rewritten)
-}
+WORK: Mapping[str, Callable[..., Any]] = {work.__name__: work for work in (facts_of, choices_of, sizes_of, rewritten)}
 
 
 def read(work: Callable[Concatenate[bytes, _P], _T], source: Source, *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -122,6 +111,11 @@ async def read_apart(unread: Unread, readers: Readers) -> Refusal | None:
     except BadRequest as error:
         found = error
     except NotRead as error:
-        return Refusal(Code.OVERLOADED, f"the request body could not be read: {error}", retry_after_s=RETRY_AFTER_S)
+        return not_read(error)
     heavy.known[unread.work, unread.args_of_work] = found
     return None
+
+
+def not_read(error: NotRead) -> Refusal:
+    """Return why a call cannot be served whose body nobody can read now."""
+    return Refusal(Code.OVERLOADED, f"the request body could not be read: {error}", retry_after_s=RETRY_AFTER_S)

@@ -1,18 +1,20 @@
 """Step 9: pass the answer through to the client, and read from it what was used."""
 
 import logging
-from functools import partial
 from typing import NamedTuple
 
 from pertoken.core.usage import Completeness, Reading
-from pertoken.ports import Answer, Exchange, ProviderFailed
+from pertoken.ports import Answer, Exchange, NotRead, ProviderFailed
+from pertoken.services.call.answered import Answered, is_enough, most_used, read_answer
+from pertoken.services.call.count import turn_of
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.outrun import Outrun
 from pertoken.services.call.understand import Request
-from pertoken.services.world import Drains, World
+from pertoken.services.world import World
 from pertoken.wire import formats
 from pertoken.wire.format import RequestFacts, StreamReader
-from pertoken.wire.usage_reading import with_models_told_twice, without_zeros
+from pertoken.wire.stream import look_at
+from pertoken.wire.usage_reading import without_zeros
 from pertoken.wire.usage_table import Table
 
 KEPT_BYTES_MAX = 4 * 1024 * 1024
@@ -29,16 +31,17 @@ class Relayed(NamedTuple):
     failure: ProviderFailed | None = None
     passed: bytes = b""  # of a stream that is kept: what was passed on before `last`
     hung_up: bool = False  # the client was gone before the answer was whole
+    tokens: int | None = None  # of the output text where it is counted already
 
 
-async def relay_whole(request: Request, answer: Answer) -> Relayed:
+async def relay_whole(request: Request, holding: Holding, answer: Answer, world: World) -> Relayed:
     """Read a whole answer."""
     try:
         body = await answer.read()
     except ProviderFailed as failure:
         return Relayed(Reading(None, Completeness.MISSING), "", b"", failure)
-    reading = without_zeros(_read_whole(request, body), partial(request.format.answer_text, body))
-    return Relayed(reading, None if _is_enough(reading) else request.format.answer_text(body), body)
+    reading, text, tokens = await read_answer(request, body, holding.bound.quantities, world)
+    return Relayed(reading, text, body, tokens=tokens)
 
 
 async def relay_stream(
@@ -55,10 +58,11 @@ async def relay_stream(
     if request.provider.cuts_on_hangup:
         exchange.when_gone(answer.abandon)
     outrun = Outrun(request, holding, reader, world)
-    relay = _Relay(exchange, reader, drains, outrun, keep=holding.claim is not None)
+    relay = _Relay(exchange, request, reader, world, outrun, keep=holding.claim is not None)
     failure = None
     try:
         await answer.pour(relay.pass_on, relay.room)
+        await relay.read_apart()
     except ProviderFailed as error:
         error.__traceback__ = None  # else this frame and the failure know each other, and wait for the collector
         cut = exchange.gone and request.provider.cuts_on_hangup
@@ -66,21 +70,29 @@ async def relay_stream(
     finally:
         if relay.draining:
             drains.leave()
-    reading, text_of = reader.reading(), reader.text
     is_complete, last = reader.complete, b""
-    if failure is None and not is_complete and reading.completeness is Completeness.MISSING:
+    reading, most = reader.reading(), outrun.holding.bound.quantities
+    if relay.not_read is not None:
+        answered = most_used(most, f"a part of the stream could not be read: {relay.not_read}")
+        is_complete = True
+    elif failure is None and not is_complete and reading.completeness is Completeness.MISSING:
         last = reader.end()
         if last.lstrip().startswith(b"{"):  # no stream, but one whole answer
-            reading, text_of = _read_whole(request, last), partial(request.format.answer_text, last)
-    reading = without_zeros(reading, text_of)
-    if failure is None and not is_complete and not _is_enough(reading):
+            answered = await read_answer(request, last, most, world)
+        else:
+            answered = _read_to_here(reader)
+    else:
+        answered = _read_to_here(reader)
+    if failure is None and not is_complete and not is_enough(answered.reading):
         failure = ProviderFailed("the stream ended before its answer did")
-    text = None if _is_enough(reading) else text_of()
-    return Relayed(reading, text, last or reader.end(), failure, b"".join(relay.kept)), outrun.holding
+    last, passed = last or reader.end(), b"".join(relay.kept)
+    return Relayed(answered.reading, answered.text, last, failure, passed, tokens=answered.tokens), outrun.holding
 
 
-def _read_whole(request: Request, body: bytes) -> Reading:
-    return with_models_told_twice(request.format.read_answer(body, dialect(request)), body)
+def _read_to_here(reader: StreamReader) -> Answered:
+    """Return what a stream has said, and its output text where that is not enough."""
+    reading = without_zeros(reader.reading(), reader.text)
+    return Answered(reading, None if is_enough(reading) else reader.text())
 
 
 def _as_sent(request: Request) -> RequestFacts:
@@ -96,24 +108,33 @@ def dialect(request: Request) -> Table:
 class _Relay:
     """Carries one stream's pieces from provider to client."""
 
-    def __init__(self, exchange: Exchange, reader: StreamReader, drains: Drains, outrun: Outrun, *, keep: bool) -> None:
+    def __init__(
+        self, exchange: Exchange, request: Request, reader: StreamReader, world: World, outrun: Outrun, *, keep: bool
+    ) -> None:
         self._exchange = exchange
+        self._request = request
         self._reader = reader
-        self._drains = drains
+        self._readers = world.readers
+        self._drains = world.drains
         self._outrun = outrun
         self._outruns = False
         self.draining = False  # the client is gone, the provider is read on
         self._keep = keep
         self._kept_bytes = 0
         self.kept: list[bytes] = []
+        self.not_read: NotRead | None = None  # why a part of the stream was passed on unread
 
     def pass_on(self, chunk: bytes) -> bool:
         """Take a piece; tell whether `room` must be awaited before the next."""
         piece = self._reader.feed(chunk)
+        self._outruns = self._outrun.add(chunk)
+        return self._send(piece) or self._reader.unread is not None
+
+    def _send(self, piece: bytes) -> bool:
+        """Send a piece to the client; tell whether `room` must be awaited before the next."""
         if self._keep and self._kept_bytes <= KEPT_BYTES_MAX:
             self.kept.append(piece)
             self._kept_bytes += len(piece)
-        self._outruns = self._outrun.add(chunk)
         if not self._exchange.gone:
             is_full = self._exchange.write(piece) if piece else False
             return is_full or self._outruns
@@ -126,6 +147,7 @@ class _Relay:
 
         Raises ProviderFailed where nobody is left to read for, and Outran where no more can be held.
         """
+        await self.read_apart()
         if self._outruns:
             await self._outrun.extend()
         await self._exchange.drain()
@@ -134,6 +156,12 @@ class _Relay:
             if not self.draining:
                 raise ProviderFailed("the client hung up and too many answers are being drained")
 
-
-def _is_enough(reading: Reading) -> bool:
-    return reading.completeness is Completeness.FINAL and reading.quantities is not None
+    async def read_apart(self) -> None:
+        """Have the events read that would hold up every other call, and pass them on."""
+        while (unread := self._reader.unread) is not None:
+            try:
+                args = unread.args
+                looked = await self._readers.read(turn_of(self._request), look_at.__name__, unread.events, args)
+            except NotRead as error:
+                self.not_read, looked = error, None
+            self._send(self._reader.take(looked))

@@ -14,16 +14,15 @@ from pertoken.core.readings import UNDIVIDED
 from pertoken.core.units import INSIDE
 from pertoken.core.usage import Completeness, Quantities, Reading, Used, leaves
 from pertoken.ports import StoreUnavailable
-from pertoken.services.call.count import count
+from pertoken.services.call.count import Counts, count_output
 from pertoken.services.call.divide import UNTOLD, kept_longer, may_be_undivided, undivided
 from pertoken.services.call.hold import Holding
-from pertoken.services.call.measure import content_at_the_end, disagreement
+from pertoken.services.call.measure import count_at_the_end, disagreement
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.understand import Request
 from pertoken.services.pricing import Charge, Chosen, Cover, Served, charge_dearest, find_rates, to_conditions
 from pertoken.services.world import World
-from pertoken.wire.format import Content
 
 SOURCE = "gateway"
 
@@ -41,7 +40,7 @@ async def settle(  # noqa: PLR0917 - what is known of the call
     `answered` says what is kept of the answer for a client that named its call.
     """
     estimated: tuple[Used, ...] | None = None
-    if relayed.text is not None or relayed.reading.quantities is None:
+    if relayed.text is not None or relayed.tokens is not None or relayed.reading.quantities is None:
         estimated = await _estimate(request, holding, relayed, world)
     event = to_event(request, holding, relayed, changed, world, estimated)
     if relayed.failure is not None or relayed.hung_up:
@@ -206,37 +205,29 @@ def _with_costs(said: tuple[Used, ...], reading: Reading) -> tuple[Used, ...]:
 
 
 async def _estimate(request: Request, holding: Holding, relayed: Relayed, world: World) -> tuple[Used, ...]:
-    """Count what the provider did not say, in a thread where that takes long."""
+    """Count what the provider did not say. A reported input side is kept."""
     readings = _readings(relayed.reading) or _with_costs((Used({}),), relayed.reading)
     needs_input = any("input_tokens" not in one.quantities for one in readings)
-    content = await content_at_the_end(request, world) if needs_input else None
-    letters = len(relayed.text or "") + len(request.body)
-    return await count(world, request.family, letters, _count, request, holding, relayed, world, readings, content)
+    counted = {"output_tokens": await _count_output(request, holding, relayed, world)}
+    if needs_input:
+        counts = await count_at_the_end(request, world)
+        most = holding.bound.quantities["input_tokens"]
+        counted["input_tokens"] = min(_count_input(request, counts, holding, world), most)
+    return tuple(one._replace(quantities=_at_least(one.quantities, counted), parts=()) for one in readings)
 
 
-def _count(  # noqa: PLR0917 - what is known of a call
-    request: Request,
-    holding: Holding,
-    relayed: Relayed,
-    world: World,
-    readings: tuple[Used, ...],
-    content: Content | None,
-) -> tuple[Used, ...]:
-    """Count what the provider did not say: never free, and never more than it was allowed to make.
+async def _count_output(request: Request, holding: Holding, relayed: Relayed, world: World) -> int:
+    """Return the output that the provider did not say: never free, and never more than it was allowed to make.
 
-    A reported input side is kept, the rest is counted. Another tokenizer than the provider's can count more than the
+    Another tokenizer than the provider's can count more than the
     cap that the provider kept to: what is above the bound is its error, and no budget may pay for it.
     """
-    most = holding.bound.quantities
-    output = world.tokenizers.count_text(request.family, relayed.text or "").tokens
+    most, output = holding.bound.quantities["output_tokens"], relayed.tokens
+    if output is None:
+        output = await count_output(request, relayed.text or "", world)
     if relayed.reading.made:
-        output = max(output, most["output_tokens"])  # nobody can count a picture or a sound by its bytes
-    elif not isinstance(relayed.failure, Outran):
-        output = min(output, most["output_tokens"])
-    counted = {"output_tokens": output}
-    if any("input_tokens" not in one.quantities for one in readings):
-        counted["input_tokens"] = min(_count_input(request, content, holding, world), most["input_tokens"])
-    return tuple(one._replace(quantities=_at_least(one.quantities, counted), parts=()) for one in readings)
+        return max(output, most)  # nobody can count a picture or a sound by its bytes
+    return output if isinstance(relayed.failure, Outran) else min(output, most)
 
 
 def _at_least(reported: Mapping[str, int], counted: Mapping[str, int]) -> dict[str, int]:
@@ -251,11 +242,10 @@ def _at_least(reported: Mapping[str, int], counted: Mapping[str, int]) -> dict[s
     return quantities
 
 
-def _count_input(request: Request, content: Content | None, holding: Holding, world: World) -> int:
-    if content is None:
+def _count_input(request: Request, counts: Counts | None, holding: Holding, world: World) -> int:
+    if counts is None:
         return bounds.byte_bound(len(request.body), request.family, tools=request.facts.has_tools)
-    tokens = world.tokenizers.count_content(request.family, content)
     exact = request.family._replace(frame_tokens=3, message_tokens=3) if request.family.exact else request.family
-    text = bounds.counted_bound(tokens, exact, messages=content.messages, names=content.names, tools=False)
+    text = bounds.counted_bound(counts.tokens, exact, messages=counts.messages, names=counts.names, tools=False)
     text = world.ledger.directory.trust(request.provider.name, request.model).estimate(text)
-    return min(text, holding.hold.tokens) if not content.media else holding.hold.tokens
+    return min(text, holding.hold.tokens) if not counts.has_media else holding.hold.tokens

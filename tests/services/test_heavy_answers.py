@@ -1,0 +1,163 @@
+"""A heavy answer, and what must be counted, are read apart; where nobody can, the most that was held for is charged."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from tests.services import stand_in
+from tests.services.stand_in import price, settled, streamed, whole
+
+from pertoken.core.events import Event
+from pertoken.core.price_book import PriceBook
+from pertoken.core.usage import Completeness
+from pertoken.counting.tokenizers import Tokenizers
+from pertoken.ports import NotRead
+from pertoken.services.call import works
+from pertoken.services.call.answered import is_heavy_answer
+from pertoken.services.call.heavy import BYTES_MAX, VALUES_MAX
+from pertoken.wire import content, formats
+from pertoken.wire.stream import APART_BYTES
+
+TOKENIZERS = Tokenizers()
+MANY: dict[str, Any] = {"x": [{"a": 1}] * (VALUES_MAX + 1)}
+USAGE = {
+    "openai.chat": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+    "openai.responses": {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10},
+    "openai.embeddings": {"prompt_tokens": 7, "total_tokens": 7},
+    "anthropic.messages": {"input_tokens": 7, "output_tokens": 3},
+    "gemini.generate": {"promptTokenCount": 7, "candidatesTokenCount": 3, "totalTokenCount": 10},
+}
+
+
+class Elsewhere:
+    """Reads as another process does; `reads` tells whether it does so now."""
+
+    def __init__(self, *, fails_at: str = "") -> None:
+        self.reads = False
+        self.works: list[str] = []
+        self._fails_at = fails_at
+
+    async def read(self, _key_id: str, work: str, body: bytes, args: tuple[Any, ...]) -> Any:
+        """Return what is found."""
+        self.works.append(work)
+        if work == self._fails_at:
+            raise NotRead("it failed")
+        self.reads = True
+        try:
+            return works.do(work, body, args, TOKENIZERS)
+        finally:
+            self.reads = False
+
+
+def event_of(api: str, answer: bytes, monkeypatch: pytest.MonkeyPatch, elsewhere: Elsewhere, **more: Any) -> Event:
+    """Return the event of a call whose answer is read by `elsewhere`."""
+    monkeypatch.setattr(stand_in, "READERS", elsewhere)
+    return settled(api, stand_in.PATHS[api][0].replace("gemini", "google"), answer, **more)
+
+
+def only_elsewhere(api: str, elsewhere: Elsewhere, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fail where an answer is read in any other place."""
+    wire = formats.SERVED[api]
+    of_answer = wire.read_answer
+
+    def read_answer(*args: Any) -> Any:
+        assert elsewhere.reads, "a heavy answer was read on the event loop"
+        return of_answer(*args)
+
+    monkeypatch.setattr(wire, "read_answer", read_answer)
+
+
+@pytest.mark.parametrize("api", USAGE)
+@pytest.mark.parametrize("tells", [True, False], ids=["usage", "no usage"])
+def test_a_heavy_answer(api: str, tells: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is charged as a light one that says the same, and never read in this process."""
+    usage = USAGE[api] if tells else None
+    light = event_of(api, whole(api, usage), monkeypatch, Elsewhere())
+    elsewhere = Elsewhere()
+    only_elsewhere(api, elsewhere, monkeypatch)
+    heavy = event_of(api, whole(api, usage, **MANY), monkeypatch, elsewhere)
+    assert heavy.quantities == light.quantities
+    assert (heavy.cost_picos, heavy.completeness) == (light.cost_picos, light.completeness)
+    assert elsewhere.works[0] == "answer_of"
+
+
+def test_a_stream_that_is_one_heavy_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole answer that comes where a stream was asked for is read apart as well."""
+    elsewhere = Elsewhere()
+    only_elsewhere("openai.chat", elsewhere, monkeypatch)
+    answer = whole("openai.chat", USAGE["openai.chat"], **MANY)
+    event = event_of("openai.chat", answer, monkeypatch, elsewhere, stream=True)
+    assert dict(event.quantities)["output_tokens"] == 3
+    assert elsewhere.works == ["answer_of"]
+
+
+@pytest.mark.parametrize(
+    ("body", "heavy"),
+    [
+        (b"x" * BYTES_MAX, False),
+        (b"x" * (BYTES_MAX + 1), True),
+        (b'"a":1,' * VALUES_MAX, False),
+        (b'"a":1,' * (VALUES_MAX + 1), True),
+        (b"0.25," * 10 * VALUES_MAX, False),
+    ],
+    ids=["bytes", "too many bytes", "fields", "too many fields", "the numbers of vectors"],
+)
+def test_which_answers_are_heavy(body: bytes, heavy: bool) -> None:
+    """Those of many bytes or many fields are; numbers alone are skipped quickly."""
+    assert is_heavy_answer(body) is heavy
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+def test_an_answer_that_nobody_can_read(stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is charged as all the output that was allowed, marked as estimated, with the reason, whatever it told."""
+    api = "openai.chat"
+    told = USAGE[api]
+    answer = streamed(api, told, **MANY) if stream else whole(api, told, **MANY)
+    if stream:
+        assert len(answer) < APART_BYTES
+        answer = answer.replace(b'"x": [', b'"y": "%b", "x": [' % (b"z" * APART_BYTES))
+    book = PriceBook([price(unit, provider="openai") for unit in ("input_tokens", "output_tokens")])
+    elsewhere = Elsewhere(fails_at="look_at" if stream else "answer_of")
+    event = event_of(api, answer, monkeypatch, elsewhere, stream=stream, book=book)
+    assert dict(event.quantities)["output_tokens"] == 100
+    assert event.completeness is Completeness.ESTIMATED
+    assert "could not be read" in (event.reason or "")
+
+
+def test_pictures_that_nobody_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where pictures were asked for, all the output is charged as the dearer of text and pictures."""
+    asked = {"generationConfig": {"responseModalities": ["TEXT", "IMAGE"], "maxOutputTokens": 100}}
+    answer = whole("gemini.generate", USAGE["gemini.generate"], **MANY)
+    prices = {"input_tokens": 1, "output_tokens": 10, "output_image_tokens": 100}
+    book = PriceBook([price(unit, amount, provider="google") for unit, amount in prices.items()])
+    elsewhere = Elsewhere(fails_at="answer_of")
+    event = event_of("gemini.generate", answer, monkeypatch, elsewhere, book=book, **asked)
+    assert dict(event.quantities)["output_image_tokens"] == dict(event.quantities)["output_tokens"] > 3
+
+
+def test_large_events_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events of many bytes are read apart, and what is charged is what small ones with the same usage come to."""
+    api = "openai.responses"
+    large = streamed(api, USAGE[api], tools=["a" * 1000] * 100)
+    elsewhere = Elsewhere()
+    parse = content.parse
+
+    def parse_elsewhere(data: bytes) -> Any:
+        assert elsewhere.reads or len(data) < APART_BYTES, "a large event was parsed on the event loop"
+        return parse(data)
+
+    small = event_of(api, streamed(api, USAGE[api]), monkeypatch, Elsewhere(), stream=True)
+    monkeypatch.setattr(content, "parse", parse_elsewhere)
+    event = event_of(api, large, monkeypatch, elsewhere, stream=True)
+    assert (event.quantities, event.cost_picos) == (small.quantities, small.cost_picos)
+    assert elsewhere.works == ["look_at"]
+
+
+def test_counts_are_numbers() -> None:
+    """What comes back from counting a request has none of its texts."""
+    body = json.dumps({"model": "m", "input": ["a text"] * 10}).encode()
+    args = ("openai.embeddings", stand_in.FAMILY)
+    counts = asyncio.run(Elsewhere().read("", "counts_of", body, args))
+    assert counts.text_bytes == 60
+    assert all(isinstance(one, int) for one in counts)

@@ -1,0 +1,99 @@
+"""Events that are read apart come to what they come to here: bytes, usage, text and end."""
+
+import pickle
+from typing import Any
+
+import pytest
+from tests.services.stand_in import events, streamed
+
+from pertoken.wire import formats, stream
+from pertoken.wire.format import RequestFacts, StreamReader
+
+USAGE = {
+    "openai.chat": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+    "openai.responses": {"input_tokens": 7, "output_tokens": 3, "total_tokens": 10},
+    "anthropic.messages": {"input_tokens": 7, "output_tokens": 3},
+    "gemini.generate": {"promptTokenCount": 7, "candidatesTokenCount": 3, "totalTokenCount": 10},
+}
+
+
+def read(reader: StreamReader, data: bytes, step: int, *, fails: bool = False) -> tuple[bytes, int]:
+    """Feed a stream in steps; return what may go on, and how often something was read apart."""
+    passed, apart = b"", 0
+    for at in range(0, len(data), step):
+        passed += reader.feed(data[at : at + step])
+        assert reader.feed(b"") == b""
+        while (unread := reader.unread) is not None:
+            apart += 1
+            looked = None if fails else sent(stream.look_at(unread.events, *sent(unread.args)))
+            passed += reader.take(looked)
+    return passed, apart
+
+
+def sent(value: Any) -> Any:
+    """Return a value as another process gets it."""
+    return pickle.loads(pickle.dumps(value))  # noqa: S301 - our own
+
+
+@pytest.mark.parametrize("api", USAGE)
+@pytest.mark.parametrize("wants_usage", [True, False])
+@pytest.mark.parametrize("step", [1, 37, 10_000])
+def test_the_same(api: str, wants_usage: bool, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However a stream is cut, each reader passes on and keeps back the same, and has read the same."""
+    data = streamed(api, USAGE[api])
+    facts = RequestFacts("m", stream=True, wants_usage=wants_usage)
+    here = formats.SERVED[api].stream_reader(facts, formats.SERVED[api].USAGE)
+    expected, none = read(here, data, step)
+    monkeypatch.setattr(stream, "APART_BYTES", 10)
+    there = formats.SERVED[api].stream_reader(facts, formats.SERVED[api].USAGE)
+    passed, apart = read(there, data, step)
+    assert (passed, none) == (expected, 0)
+    assert apart > 0
+    assert (there.reading(), there.text(), there.complete) == (here.reading(), here.text(), here.complete)
+    assert there.end() == here.end()
+
+
+def test_a_model_that_any_event_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every model that a stream names is found, in events that are read here, apart, and here again."""
+    reader = formats.SERVED["openai.chat"].stream_reader(RequestFacts("m"), formats.SERVED["openai.chat"].USAGE)
+    monkeypatch.setattr(stream, "APART_BYTES", 200)
+    for model, size in (("m-2", 1), ("m-3", 300), ("m-4", 1), ("m-5", 300)):
+        read(reader, events([{"model": model, "choices": [{"delta": {"content": "x" * size}}]}]), 10_000)
+    read(reader, streamed("openai.chat", USAGE["openai.chat"]), 50)
+    assert set(reader.reading().models) == {"m-1", "m-2", "m-3", "m-4", "m-5"}
+
+
+def test_what_comes_meanwhile_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing overtakes events that are being read."""
+    monkeypatch.setattr(stream, "APART_BYTES", 10)
+    reader = formats.SERVED["openai.chat"].stream_reader(RequestFacts("m"), formats.SERVED["openai.chat"].USAGE)
+    first, second = b'data: {"a": "long enough"}\n\n', b"data: {}\n\n"
+    assert reader.feed(first) == b""
+    assert reader.feed(second) == b""
+    unread = reader.unread
+    assert unread is not None
+    assert unread.events == first
+    monkeypatch.setattr(stream, "APART_BYTES", 100)
+    assert reader.take(stream.look_at(unread.events, *unread.args)) == first + second
+    assert reader.unread is None
+
+
+def test_what_nobody_can_read_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client gets all of a stream that could not be read, in its order."""
+    monkeypatch.setattr(stream, "APART_BYTES", 10)
+    data = streamed("openai.chat", USAGE["openai.chat"])
+    reader = formats.SERVED["openai.chat"].stream_reader(RequestFacts("m"), formats.SERVED["openai.chat"].USAGE)
+    passed, _ = read(reader, data, 50, fails=True)
+    assert passed + reader.end() == data
+
+
+def test_a_large_event_is_not_parsed_before_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it comes, its text is not looked for, however often the stream is counted; at the end it counts."""
+    reader = formats.SERVED["openai.chat"].stream_reader(RequestFacts("m"), formats.SERVED["openai.chat"].USAGE)
+    parsed: list[bytes] = []
+    parse = stream.parse
+    monkeypatch.setattr(stream, "parse", lambda data: parsed.append(data) or parse(data))
+    reader.feed(b'data: {"choices": [{"delta": {"content": "hi"}}]}')
+    assert reader.text(at_end=False) == ""
+    assert not any(parsed)
+    assert reader.text() == "hi"
