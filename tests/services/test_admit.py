@@ -57,7 +57,7 @@ def answered(ledger: _Ledger, api: str) -> _Client:
     sizes: Any = stand_in._Sizes()
     books: Any = ledger
     world = World(
-        books, clock, stand_in.HASHER, stand_in.TOKENIZERS, providers,
+        books, clock, stand_in.HASHER, stand_in.READERS, providers,
         Offers(books, providers, {}, sizes, stand_in.RULES.served), stand_in.RULES, "test", Drains(1),
         hold_ttl_us=10**9, census=Census(), refused=RefusedCalls(),
     )  # fmt: skip
