@@ -9,7 +9,7 @@ from tests.gateway.conftest import CLIENT_IDLE_S, Client, told
 
 from pertoken.gateway import protocol
 from pertoken.gateway.exchange import HotExchange
-from pertoken.gateway.protocol import TAKEN_BYTES_MIN
+from pertoken.gateway.patience import TAKEN_BYTES_MIN
 from pertoken.services.world import World
 from pertoken.wire.routes import Endpoint
 

@@ -20,6 +20,7 @@ from pertoken.gateway.bodies import RETRY_AFTER_S, UNCOUNTED_BYTES, Bodies
 from pertoken.gateway.deadlines import NEVER, Bound, Deadlines
 from pertoken.gateway.exchange import HotExchange
 from pertoken.gateway.heads import Head, Heads, Message, cut, without_offer
+from pertoken.gateway.patience import Patience
 from pertoken.services.call.heavy import VALUES_MAX, Heavy, is_heavy
 from pertoken.services.call.identify import Caller, identify, recognise
 from pertoken.services.call.record import record
@@ -41,7 +42,6 @@ REQUEST_S = 300  # a request whose bytes trickle in for this long is given up as
 LINGER_S = 10  # how long a client that was refused half way may go on sending
 LARGE_BYTES = 64 * 1024  # of a piece: there may be more at once
 LIGHT_BYTES = VALUES_MAX  # a body has no more values than bytes
-TAKEN_BYTES_MIN = 64 * 1024  # a client that is behind takes at least so much in the time it has, or is cut
 
 log = logging.getLogger("pertoken.gateway")
 
@@ -66,7 +66,6 @@ class CallProtocol(HttpToolsProtocol):
         self._mid_request = False
         self._began_at = 0.0  # the request being read, in loop time
         self._message: Message | None = None  # what is being read, if it came whole and alone
-        self._client_timer: asyncio.TimerHandle | None = None  # runs while the client is behind with taking
         self._next_waits = False  # the next request, for a client that is behind
         self._asks = False  # the database, who calls
         self._lingers = False  # until the client has read that its request was refused half way
@@ -76,6 +75,7 @@ class CallProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection; one that asks for nothing is not kept for ever."""
         super().connection_made(transport)
+        self._patience = Patience(self.loop, transport, self.client_idle_ms)
         self.deadline = self.loop.time() + REQUEST_IDLE_S
         self.deadlines.watch(self.loop, cast(Iterable[Bound], self.connections))
 
@@ -154,7 +154,7 @@ class CallProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the running call go on without its client, unless it asked to be told."""
         super().connection_lost(exc)
-        self._unwatch_client()
+        self._patience.end()
         if self._serving is not None:
             self._serving.hung_up()
         if self._hot is not None and self._hot is not self._serving:
@@ -166,14 +166,14 @@ class CallProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """Wait for a client that does not take what is written; not for ever."""
         super().pause_writing()
-        self._watch_client()
+        self._patience.begin()
 
     def resume_writing(self) -> None:
         """Write on: the client has taken nearly all."""
         super().resume_writing()
         if self.transport.is_closing():
             return
-        self._unwatch_client()
+        self._patience.end()
         if self._next_waits:
             self._next_waits = False
             self._go_on()
@@ -190,7 +190,7 @@ class CallProtocol(HttpToolsProtocol):
                 self.transport.write_eof()
         else:
             self.transport.close()
-        self._watch_client()
+        self._patience.begin()
 
     def _throw_away(self, size: int) -> None:
         """Take bytes of a request that was refused, so many as a request may have, and keep none."""
@@ -289,7 +289,7 @@ class CallProtocol(HttpToolsProtocol):
         if self.flow.write_paused:
             self._next_waits = True
             self.flow.pause_reading()
-            self._watch_client()
+            self._patience.begin()
             return
         self._go_on()
 
@@ -460,26 +460,6 @@ class CallProtocol(HttpToolsProtocol):
             if self._mid_request:
                 log.warning("%s", message)
             self.close()
-
-    def _watch_client(self) -> None:
-        """Look again when the client has had its time."""
-        self._unwatch_client()
-        left_bytes = self.transport.get_write_buffer_size()
-        self._client_timer = self.loop.call_later(self.client_idle_ms / 1000, self._look_at_client, left_bytes)
-
-    def _unwatch_client(self) -> None:
-        if self._client_timer is not None:
-            self._client_timer.cancel()
-            self._client_timer = None
-
-    def _look_at_client(self, before_bytes: int) -> None:
-        """Cut a client that has taken next to nothing: what is kept for it, and its call, must end some time."""
-        left_bytes = self.transport.get_write_buffer_size()
-        if left_bytes <= before_bytes - TAKEN_BYTES_MIN:
-            self._watch_client()
-            return
-        log.warning("a client took nothing of its answer for %d ms and was cut", self.client_idle_ms)
-        self.transport.abort()
 
 
 def bind(world: World, limits: LimitSettings) -> type[CallProtocol]:
