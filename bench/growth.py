@@ -33,7 +33,7 @@ from pertoken.core.holds import Hold
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import Grain
 from pertoken.core.usage import Completeness
-from pertoken.ports import Search
+from pertoken.ports.events import Search
 from pertoken.services import reports
 from pertoken.services.budgets import Wish, set_budget, status
 from pertoken.services.explain import explain

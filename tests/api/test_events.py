@@ -11,7 +11,7 @@ from pertoken.api import events
 from pertoken.api.app import TAKING_MAX
 from pertoken.core.access import Role
 from pertoken.core.commands import Look
-from pertoken.ports import StoreUnavailable
+from pertoken.ports.ledger import StoreUnavailable
 
 TALLY = {"accepted": 0, "duplicate": 0, "conflicting": 0, "conflicting_lines": [], "rejected": [], "unpriced": None}
 

@@ -11,7 +11,7 @@ from tests.api.conftest import Api, event, fresh
 
 from pertoken.core.access import Role
 from pertoken.core.periods import DAY_US, US_PER_SECOND, format_time
-from pertoken.ports import StoreUnavailable
+from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.keys import SeveralKeys, find_key
 from pertoken.store.administration import Administration
 

@@ -15,7 +15,7 @@ from pertoken.core.bounds import family_of
 from pertoken.counting import tokenizers
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.gateway.readers import SHORT_BYTES, ReadingProcess, ReadingProcesses, Turns, _Job
-from pertoken.ports import NotRead
+from pertoken.ports.readers import NotRead
 from pertoken.services.call import works
 from pertoken.services.call.count import Counts
 from pertoken.services.call.heavy import Heavy

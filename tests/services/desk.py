@@ -13,7 +13,10 @@ from pertoken.core.money import format_amount
 from pertoken.core.periods import parse_time
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.trust import Trust
-from pertoken.ports import Exchange, HeaderList, Ledger, Provider
+from pertoken.ports.exchange import Exchange
+from pertoken.ports.headers import HeaderList
+from pertoken.ports.ledger import Ledger
+from pertoken.ports.provider import Provider
 from pertoken.services.call.hold import amount_of, first_bound
 from pertoken.services.call.identify import Caller, Shown
 from pertoken.services.call.understand import Request, understand

@@ -22,7 +22,7 @@ from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
 from pertoken.core.units import UNITS
 from pertoken.counting.tokenizers import Tokenizers
-from pertoken.ports import HeaderList
+from pertoken.ports.headers import HeaderList
 from pertoken.services.call.works import Here
 from pertoken.services.offers import Offers, Route
 from pertoken.services.serve import serve

@@ -11,7 +11,7 @@ from pertoken.core.census import Census
 from pertoken.core.commands import Held, OpenHold, Stale
 from pertoken.core.errors import Code
 from pertoken.core.refusals import RefusedCalls
-from pertoken.ports import HeaderList
+from pertoken.ports.headers import HeaderList
 from pertoken.services.call.admit import STALE_MAX
 from pertoken.services.offers import Offers
 from pertoken.services.serve import serve

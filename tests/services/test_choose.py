@@ -31,7 +31,7 @@ from pertoken.core.bounds import FAMILIES, widest
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.prices import Match, PriceRow
-from pertoken.ports import HeaderList
+from pertoken.ports.headers import HeaderList
 from pertoken.services.call.hold import amount_of, first_bound
 from pertoken.services.call.understand import Request
 from pertoken.services.offers import Route

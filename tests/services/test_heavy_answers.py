@@ -12,7 +12,7 @@ from pertoken.core.events import Event
 from pertoken.core.price_book import PriceBook
 from pertoken.core.usage import Completeness
 from pertoken.counting.tokenizers import Tokenizers
-from pertoken.ports import NotRead
+from pertoken.ports.readers import NotRead
 from pertoken.services.call import works
 from pertoken.services.call.answered import is_heavy_answer
 from pertoken.services.call.heavy import BYTES_MAX, VALUES_MAX

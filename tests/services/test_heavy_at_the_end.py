@@ -9,7 +9,7 @@ from tests.services.stand_in import settled, whole
 
 from pertoken.core.events import Event
 from pertoken.counting.tokenizers import Tokenizers
-from pertoken.ports import NotRead
+from pertoken.ports.readers import NotRead
 from pertoken.services.call import works
 from pertoken.services.call.heavy import Heavy
 from pertoken.services.world import World

@@ -9,7 +9,7 @@ import pytest
 from tests.factories import hold
 
 from pertoken.core.usage import Completeness
-from pertoken.ports import ProviderFailed
+from pertoken.ports.provider import ProviderFailed
 from pertoken.services.call.hold import Bound, Holding
 from pertoken.services.call.relay import Relayed, relay_stream
 from pertoken.services.world import Drains

@@ -6,7 +6,8 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from pertoken.ports import HeaderList, ProviderFailed
+from pertoken.ports.headers import HeaderList
+from pertoken.ports.provider import ProviderFailed
 from pertoken.simulator.app import TRANSPORT, Simulator
 
 FIRST_BYTE_S = 20.0

@@ -25,7 +25,7 @@ from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
 from pertoken.core.usage import QUANTITY_MAX
 from pertoken.counting.tokenizers import Tokenizers
-from pertoken.ports import StoreUnavailable
+from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services import budgets, keys
 from pertoken.services.call.works import Here
 from pertoken.services.ingest import Reported, judge, record

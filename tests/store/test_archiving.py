@@ -21,7 +21,9 @@ from pertoken.core.commands import Conflict, Duplicate, Record
 from pertoken.core.events import Event
 from pertoken.core.periods import parse_time
 from pertoken.core.price_book import Sellers
-from pertoken.ports import EventsArchived, FolderFailed, Search, StoreUnavailable
+from pertoken.ports.events import Search
+from pertoken.ports.ledger import StoreUnavailable
+from pertoken.ports.months import EventsArchived, FolderFailed
 from pertoken.services import archiving, reports
 from pertoken.services.archiving import Refused, archive, bring_back, check
 from pertoken.services.budgets import BadBudget, Wish, set_budget, status

@@ -31,7 +31,7 @@ from pertoken.core.commands import (
     Voided,
 )
 from pertoken.core.price_book import Sellers
-from pertoken.ports import StoreUnavailable
+from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.verify import verify
 from pertoken.store.administration import Administration

@@ -13,7 +13,7 @@ from tests.factories import CENT, WHO, hold, settle
 from pertoken.core.commands import Held, OpenHold, Settled, Void, Voided
 from pertoken.core.holds import Hold
 from pertoken.core.price_book import Sellers
-from pertoken.ports import StoreUnavailable
+from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
 from pertoken.store.backend import StoreFailed

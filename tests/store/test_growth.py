@@ -16,7 +16,7 @@ from pertoken.core.claims import Claim, Outcome
 from pertoken.core.commands import OpenHold, Record, Resize, Settle, Void
 from pertoken.core.holds import Hold
 from pertoken.core.price_book import Sellers
-from pertoken.ports import Search
+from pertoken.ports.events import Search
 from pertoken.services import reports
 from pertoken.services.budgets import Wish, set_budget, status
 from pertoken.services.explain import explain

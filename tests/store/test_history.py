@@ -15,7 +15,7 @@ from pertoken.core.access import View
 from pertoken.core.events import Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import Window, bounds, load_zone
-from pertoken.ports import Search
+from pertoken.ports.events import Search
 from pertoken.services import reports
 from pertoken.services.budgets import Wish, set_budget, status
 from pertoken.services.narrow import NarrowArchive

@@ -13,7 +13,7 @@ import pytest
 from tests.store import history
 
 from pertoken.core.periods import parse_time
-from pertoken.ports import FolderFailed, MonthFile, StoredEvent
+from pertoken.ports.months import FolderFailed, MonthFile, StoredEvent
 from pertoken.store import month_files
 from pertoken.store.month_files import MonthFolder
 from pertoken.store.month_rows import SCHEMA

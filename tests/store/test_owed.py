@@ -14,7 +14,7 @@ from tests.factories import CENT, WHO, event, hold, settle
 from pertoken.core.claims import Claim, Outcome
 from pertoken.core.commands import Held, OpenHold, Settle, Settled, Void
 from pertoken.core.price_book import Sellers
-from pertoken.ports import StoreUnavailable
+from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.verify import verify
 from pertoken.store import owed as owed_module

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pertoken.ports import ProviderFailed
+from pertoken.ports.provider import ProviderFailed
 from pertoken.upstream.http import Client, Limits
 from pertoken.upstream.registry import HttpProvider, http_provider
 

@@ -6,7 +6,7 @@ from pertoken.api.fields import GivenInstant, Instant, PageQuery, Text, page, re
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import GRANTS, Action, AdminKey, Role
-from pertoken.ports import Opened
+from pertoken.ports.store import Opened
 from pertoken.services.admins import BadAdmin, NameTaken, admin_fields, create_admin
 
 

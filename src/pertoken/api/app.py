@@ -34,7 +34,9 @@ from pertoken.api.table import ROUTES
 from pertoken.core.access import Principal, View, may, view
 from pertoken.core.ids import ADMIN_PREFIX, KEY_PREFIX
 from pertoken.core.secrets import Hasher
-from pertoken.ports import Clock, Given, Ledger, Opened, Store, StoreUnavailable
+from pertoken.ports.clock import Clock
+from pertoken.ports.ledger import Ledger, StoreUnavailable
+from pertoken.ports.store import Given, Opened, Store
 from pertoken.services.admins import authenticate
 from pertoken.services.narrow import NarrowArchive
 

@@ -10,7 +10,8 @@ from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action, may
 from pertoken.core.reporting import is_report_dimension
-from pertoken.ports import EventsArchived, Opened
+from pertoken.ports.months import EventsArchived
+from pertoken.ports.store import Opened
 from pertoken.services import reports
 from pertoken.services.explain import ARCHIVED, explain
 from pertoken.services.verify import verify

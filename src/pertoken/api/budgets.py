@@ -11,7 +11,7 @@ from pertoken.core.access import Action
 from pertoken.core.budgets import STEPS, Axis, Budget, Mode, Step
 from pertoken.core.money import format_amount
 from pertoken.core.periods import Window
-from pertoken.ports import Opened
+from pertoken.ports.store import Opened
 from pertoken.services.budgets import COUNT_MAX, BadBudget, Wish, choose_budget, set_budget, status
 from pertoken.services.keys import SeveralKeys, choose_key
 

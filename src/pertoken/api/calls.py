@@ -11,7 +11,7 @@ from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.texts import tidy
-from pertoken.ports import Opened
+from pertoken.ports.store import Opened
 from pertoken.services import calls as listing
 from pertoken.services.calls import Wanted
 

@@ -8,7 +8,7 @@ from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.core.periods import format_time
 from pertoken.core.trust import Doubt
-from pertoken.ports import Opened
+from pertoken.ports.store import Opened
 
 
 class CountAnswer(msgspec.Struct, kw_only=True):

@@ -17,7 +17,8 @@ from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.texts import tidy
 from pertoken.core.units import UNITS
-from pertoken.ports import Opened, Search
+from pertoken.ports.events import Search
+from pertoken.ports.store import Opened
 from pertoken.services import allowance, ingest
 from pertoken.services.ingest import NotAnEvent, Reported, Tally
 

@@ -8,7 +8,7 @@ from pertoken.core.access import Action
 from pertoken.core.holds import Hold
 from pertoken.core.money import format_amount
 from pertoken.core.periods import format_time
-from pertoken.ports import Opened
+from pertoken.ports.store import Opened
 
 
 class HoldAnswer(msgspec.Struct, kw_only=True):

@@ -11,7 +11,7 @@ from pertoken.core.access import Action, may_name
 from pertoken.core.directory import Key
 from pertoken.core.periods import US_PER_SECOND, format_time
 from pertoken.core.texts import UNSAFE_CLASS
-from pertoken.ports import Opened
+from pertoken.ports.store import Opened
 from pertoken.services.allowance import not_its_own
 from pertoken.services.keys import BadKey, NameTaken, create_key, rotate_key
 

@@ -9,7 +9,7 @@ from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.core.periods import format_time
-from pertoken.ports import Opened
+from pertoken.ports.store import Opened
 from pertoken.services.price_show import NoPrices, show_prices
 
 

@@ -11,7 +11,9 @@ from pertoken.api.problem import Problem
 from pertoken.core.access import Action, Principal, View
 from pertoken.core.price_book import PriceBook
 from pertoken.core.secrets import Hasher
-from pertoken.ports import Clock, Ledger, Opened, Store
+from pertoken.ports.clock import Clock
+from pertoken.ports.ledger import Ledger
+from pertoken.ports.store import Opened, Store
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
 BODY_BYTES_MAX = 64 * 1024

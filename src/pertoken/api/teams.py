@@ -8,7 +8,7 @@ from pertoken.api.fields import DecimalText, PageQuery, Text, page
 from pertoken.api.problem import Problem, Refused
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
-from pertoken.ports import Opened
+from pertoken.ports.store import Opened
 from pertoken.services.teams import (
     COUNT_MAX,
     EVENTS,

@@ -23,7 +23,7 @@ from pertoken.cli.tables import print_table, say_empty, write_csv
 from pertoken.cli.usage import chosen_range
 
 if TYPE_CHECKING:
-    from pertoken.ports import MonthFiles
+    from pertoken.ports.months import MonthFiles
     from pertoken.services.calls import Place, Wanted
     from pertoken.store.archive import Archive
 

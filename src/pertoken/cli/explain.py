@@ -30,7 +30,7 @@ def explain(call_id: str, folder: str | None, db: str | None, as_json: bool) -> 
 
     A call of an archived month is read from its file.
     """
-    from pertoken.ports import FolderFailed  # noqa: PLC0415 - keeps --help fast
+    from pertoken.ports.months import FolderFailed  # noqa: PLC0415 - keeps --help fast
     from pertoken.services.explain import ARCHIVED  # noqa: PLC0415
     from pertoken.services.explain import explain as explain_call  # noqa: PLC0415
 

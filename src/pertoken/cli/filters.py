@@ -10,7 +10,7 @@ from pertoken.cli.session import Refused
 from pertoken.core.texts import tidy
 
 if TYPE_CHECKING:
-    from pertoken.ports import Archive
+    from pertoken.ports.archive import Archive
 
 DIMENSIONS = ("key", "team", "customer", "user", "provider", "model", "conversation")
 STATUSES = ("ok", "refused", "failed", "hung_up", "estimated", "unpriced", "correction")

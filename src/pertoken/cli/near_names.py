@@ -11,7 +11,7 @@ from pertoken.core.texts import meant
 
 if TYPE_CHECKING:
     from pertoken.core.directory import Key
-    from pertoken.ports import Archive
+    from pertoken.ports.archive import Archive
 
 _DIGITS = re.compile(r"\d+")
 RECENT_DAYS = 31  # of usage in which names are looked for

@@ -73,7 +73,7 @@ def store_errors() -> Iterator[None]:
     from alembic.util import CommandError  # noqa: PLC0415 - keeps --help fast
 
     from pertoken.core.money import NotAnAmount  # noqa: PLC0415
-    from pertoken.ports import EventsArchived  # noqa: PLC0415
+    from pertoken.ports.months import EventsArchived  # noqa: PLC0415
     from pertoken.store.backend import NoDatabase, NotAnAddress, StoreFailed  # noqa: PLC0415
 
     try:
@@ -103,7 +103,8 @@ def open_folder(path: str) -> "MonthFolder":
 @contextlib.contextmanager
 def folder_errors() -> Iterator[None]:
     """Turn what can be wrong with a folder of archived months into one line and exit 1."""
-    from pertoken.ports import FolderFailed, StoreUnavailable  # noqa: PLC0415 - keeps --help fast
+    from pertoken.ports.ledger import StoreUnavailable  # noqa: PLC0415 - keeps --help fast
+    from pertoken.ports.months import FolderFailed  # noqa: PLC0415 - keeps --help fast
     from pertoken.services.archiving import Refused as NotArchived  # noqa: PLC0415
 
     try:

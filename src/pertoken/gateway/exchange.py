@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from pertoken.gateway.heads import Head
-from pertoken.ports import AnswerHeaders, HeaderList
+from pertoken.ports.headers import AnswerHeaders, HeaderList
 from pertoken.services.call.heavy import VALUES_MAX, Heavy
 from pertoken.wire.routes import Endpoint
 from pertoken.wire.structure import values_bound

@@ -13,7 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from pertoken.ports import HeaderList
+from pertoken.ports.headers import HeaderList
 from pertoken.wire.routes import Endpoint
 
 HEADS_MAX = 1_024

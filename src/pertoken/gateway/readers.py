@@ -16,7 +16,7 @@ from collections import OrderedDict, deque
 from typing import Any, NamedTuple
 
 from pertoken.gateway.reader import FOUND, JOB
-from pertoken.ports import NotRead
+from pertoken.ports.readers import NotRead
 from pertoken.wire.format import BadRequest
 
 PROGRAM = ("-m", "pertoken.gateway.reader")

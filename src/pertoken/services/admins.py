@@ -8,7 +8,8 @@ from pertoken.core.ids import ADMIN_PREFIX, RANDOM_BITS, new_id, new_secret
 from pertoken.core.periods import format_time
 from pertoken.core.secrets import Hasher
 from pertoken.core.texts import why_no_name
-from pertoken.ports import AdminKeys, Clock
+from pertoken.ports.administration import AdminKeys
+from pertoken.ports.clock import Clock
 
 SECRET_BITS = 160
 ROOT = Principal("root", "PERTOKEN_ADMIN_KEY", Role.ADMIN)

@@ -13,7 +13,7 @@ from pertoken.core.events import Event, EventStatus
 from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US
 from pertoken.core.usage import tokens_total
-from pertoken.ports import Administration
+from pertoken.ports.administration import Administration
 from pertoken.services.ingest import Problem
 
 FORBIDDEN = "forbidden"

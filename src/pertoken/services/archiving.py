@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pertoken.core.money import format_amount
 from pertoken.core.periods import Window, bounds, format_time
-from pertoken.ports import Archived, FolderFailed, MonthFile, MonthFiles, Months
+from pertoken.ports.months import Archived, FolderFailed, MonthFile, MonthFiles, Months
 
 CHUNK = 1_000  # events of one transaction: a call waits no longer for it than for a batch of calls
 

@@ -23,7 +23,10 @@ from pertoken.core.money import NotAnAmount, format_amount, parse_price
 from pertoken.core.periods import NotATime, Window, format_time
 from pertoken.core.reporting import CALLS, QUARTER_US, UNCOUNTED, slices
 from pertoken.core.texts import meant, why_no_name
-from pertoken.ports import Administration, Archive, Clock, EventsArchived
+from pertoken.ports.administration import Administration
+from pertoken.ports.archive import Archive
+from pertoken.ports.clock import Clock
+from pertoken.ports.months import EventsArchived
 from pertoken.services.explain import budget_fields
 
 COUNT_MAX = 10**24  # tokens, requests or concurrent calls that a limit may allow

@@ -12,7 +12,9 @@ from pertoken.core.events import Event
 from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import Window, bounds, format_time
 from pertoken.core.refusals import RefusedCall, RefusedSearch
-from pertoken.ports import Archive, Archived, FolderFailed, MonthFile, MonthFiles, Posted, Search
+from pertoken.ports.archive import Archive
+from pertoken.ports.events import Posted, Search
+from pertoken.ports.months import Archived, FolderFailed, MonthFile, MonthFiles
 from pertoken.services.ingest import GATEWAY
 
 PAGE = 1_000  # events that are read from the database at once

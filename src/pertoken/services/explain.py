@@ -14,7 +14,8 @@ from pertoken.core.prices import PriceRow
 from pertoken.core.rates import ANOTHER, DEAREST, FEE, FREE, HELD, REPORTED, WITHOUT_ROWS, Price, price_of
 from pertoken.core.refusals import RefusedCall
 from pertoken.core.units import CONTAINERS
-from pertoken.ports import Archive, Archived
+from pertoken.ports.archive import Archive
+from pertoken.ports.months import Archived
 from pertoken.services.calls import Folders, listed
 
 ARCHIVED = "archived"  # the status of a call whose events are in files alone

@@ -18,7 +18,7 @@ from pertoken.core.price_book import PriceBook
 from pertoken.core.texts import UNSAFE, meant, nearest, tidy
 from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Parts, Quantities, Used
-from pertoken.ports import Ledger
+from pertoken.ports.ledger import Ledger
 from pertoken.services.pricing import Served, charge_surely, to_conditions
 from pertoken.wire import providers
 

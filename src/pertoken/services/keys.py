@@ -8,7 +8,8 @@ from pertoken.core.ids import RANDOM_BITS, new_id, new_secret
 from pertoken.core.periods import DAY_US
 from pertoken.core.secrets import Hasher
 from pertoken.core.texts import TAGS_MAX, why_no_name
-from pertoken.ports import Administration, Clock
+from pertoken.ports.administration import Administration
+from pertoken.ports.clock import Clock
 
 SECRET_BITS = 160
 OVERLAP_US_MAX = 90 * DAY_US  # how long a replaced secret may stay good

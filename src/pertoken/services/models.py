@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from pertoken.core.price_book import PriceBook
 from pertoken.core.texts import nearest
-from pertoken.ports import Provider
+from pertoken.ports.provider import Provider
 
 LETTERS_MAX = 100  # of a name that a suggestion is looked for: comparing names takes time
 LETTERS_OFF = 3  # by how much a name may be longer or shorter than what it was meant to be

@@ -11,7 +11,9 @@ from pertoken.core.prices import PriceRow
 from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum
 from pertoken.core.trust import Doubt
-from pertoken.ports import Archive, Archived, Posted, Search
+from pertoken.ports.archive import Archive
+from pertoken.ports.events import Posted, Search
+from pertoken.ports.months import Archived
 
 
 class NarrowArchive:

@@ -12,7 +12,9 @@ from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import Rates
 from pertoken.core.units import TOKEN_UNITS
-from pertoken.ports import Ledger, ModelLimits, Provider
+from pertoken.ports.ledger import Ledger
+from pertoken.ports.provider import Provider
+from pertoken.ports.tokens import ModelLimits
 from pertoken.services.models import Model, callable_models, closest
 
 MEMORY_MAX = 10_000

@@ -23,7 +23,8 @@ from pertoken.core.reporting import (
     slices,
     sum_events,
 )
-from pertoken.ports import Archive, EventsArchived
+from pertoken.ports.archive import Archive
+from pertoken.ports.months import EventsArchived
 from pertoken.services.calls import Folders, Wanted, archived_months, newest
 
 _COUNTS = [name for name in SUMS if not name.endswith("_picos")]  # the amounts are the last two

@@ -14,7 +14,7 @@ from pertoken.core.events import Event, EventStatus, Lines
 from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import REPORTED
-from pertoken.ports import Archive
+from pertoken.ports.archive import Archive
 from pertoken.services.pricing import Charge, FreeUse, Served, charge, fees_of, to_context, was_as_asked
 
 

@@ -14,7 +14,9 @@ from pertoken.core.commands import Settled
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.events import Event
 from pertoken.core.ids import RANDOM_BITS, new_id
-from pertoken.ports import Answer, Exchange, ProviderFailed, StoreUnavailable
+from pertoken.ports.exchange import Exchange
+from pertoken.ports.ledger import StoreUnavailable
+from pertoken.ports.provider import Answer, ProviderFailed
 from pertoken.services.call.admit import Named, admit
 from pertoken.services.call.attempt import attempt
 from pertoken.services.call.claim import outcome_of, replay

@@ -8,7 +8,8 @@ from pertoken.core.events import Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import Window, bounds
 from pertoken.core.rates import REPORTED
-from pertoken.ports import Archive, Archived, FolderFailed, MonthFiles
+from pertoken.ports.archive import Archive
+from pertoken.ports.months import Archived, FolderFailed, MonthFiles
 
 BY = ("provider", "model")
 

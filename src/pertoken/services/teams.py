@@ -7,7 +7,7 @@ from pertoken.core.access import Allowance, Reported
 from pertoken.core.money import NotAnAmount, format_amount, parse_amount
 from pertoken.core.periods import DAY_US
 from pertoken.core.texts import why_no_name
-from pertoken.ports import Administration
+from pertoken.ports.administration import Administration
 
 EVENTS = 1_000  # that a team may report a day where an admin does not say how many
 TOKENS = 10_000_000

@@ -20,7 +20,8 @@ from pertoken.core.events import Event
 from pertoken.core.periods import DAY_US, US_PER_SECOND, Window
 from pertoken.core.reporting import QUARTER_US, Grain, Sums, add_sums, event_sums
 from pertoken.core.verification import Counters, is_summed
-from pertoken.ports import Archive, Archived, MonthFiles
+from pertoken.ports.archive import Archive
+from pertoken.ports.months import Archived, MonthFiles
 from pertoken.services.verdict import Difference, Verdict, difference
 from pertoken.services.verify_entries import check_entries
 from pertoken.services.verify_files import ArchivedFiles, occurred

@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from pertoken.core.bookkeeping import AccountKind, is_of
-from pertoken.ports import Archive
+from pertoken.ports.archive import Archive
 from pertoken.services.verdict import Difference, difference
 
 END = 2**62  # after all entries

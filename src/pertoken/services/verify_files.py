@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from pertoken.core.budgets import Attribution
 from pertoken.core.events import Event
 from pertoken.core.reporting import NOTHING, Sums, add_sums, event_sums
-from pertoken.ports import Archive, Archived, MonthFiles
+from pertoken.ports.archive import Archive
+from pertoken.ports.months import Archived, MonthFiles
 from pertoken.services.verdict import Difference
 from pertoken.services.verify_entries import END, Costs, add_cost
 

@@ -7,7 +7,10 @@ from pertoken.core.calls import CallLine
 from pertoken.core.census import Census
 from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
-from pertoken.ports import Clock, Ledger, Provider, Readers
+from pertoken.ports.clock import Clock
+from pertoken.ports.ledger import Ledger
+from pertoken.ports.provider import Provider
+from pertoken.ports.readers import Readers
 from pertoken.services.offers import Offers
 from pertoken.wire.request_rules import RequestRules
 

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 
 from pertoken.core.periods import DAY_US
-from pertoken.ports import Given
+from pertoken.ports.store import Given
 from pertoken.store.schema import answers
 
 KEPT_US = DAY_US

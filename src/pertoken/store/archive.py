@@ -15,7 +15,8 @@ from pertoken.core.prices import PriceRow
 from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum, sum_events
 from pertoken.core.trust import Doubt
-from pertoken.ports import Archived, EventsArchived, Posted, Search
+from pertoken.ports.events import Posted, Search
+from pertoken.ports.months import Archived, EventsArchived
 from pertoken.store import catalog, directory, refusals, trust
 from pertoken.store.amounts import pair
 from pertoken.store.archived import read_archived

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from pertoken.ports import Archived
+from pertoken.ports.months import Archived
 from pertoken.store.schema import archives
 
 _COLUMNS = [archives.c["file" if name == "name" else name] for name in Archived._fields]

@@ -24,7 +24,7 @@ from pertoken.core.money import format_amount
 from pertoken.core.periods import Window, bounds, format_time, parse_time
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import row_ids
-from pertoken.ports import FolderFailed, MonthFile, StoredEvent
+from pertoken.ports.months import FolderFailed, MonthFile, StoredEvent
 from pertoken.store.month_rows import SCHEMA, from_batch, is_known, to_batch
 
 FORMAT = 1

@@ -11,7 +11,7 @@ import pyarrow as pa
 from pertoken.core.budgets import Attribution
 from pertoken.core.events import Event, EventStatus
 from pertoken.core.usage import Completeness
-from pertoken.ports import StoredEvent
+from pertoken.ports.months import StoredEvent
 from pertoken.store import codec
 from pertoken.store.event_rows import read_lines, read_parts
 

@@ -16,7 +16,8 @@ from pertoken.core.money import split
 from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import SUMS, event_sums
-from pertoken.ports import Archived, MonthFile, StoredEvent, StoreUnavailable
+from pertoken.ports.ledger import StoreUnavailable
+from pertoken.ports.months import Archived, MonthFile, StoredEvent
 from pertoken.store import catalog
 from pertoken.store.amounts import pair, pairs
 from pertoken.store.archived import read_archived

@@ -9,7 +9,7 @@ from pertoken.core.events import EventStatus
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import QUARTER_US
 from pertoken.core.usage import Completeness
-from pertoken.ports import Posted, Search
+from pertoken.ports.events import Posted, Search
 from pertoken.store.event_rows import BY_TIME, EVENTS_OF_SERIES, SELECTED, EventRows, within
 from pertoken.store.schema import GATEWAY, day_rollups, events, rollups, series
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from pertoken.ports import Opened, StoreUnavailable
+from pertoken.ports.ledger import StoreUnavailable
+from pertoken.ports.store import Opened
 from pertoken.store.admin_keys import AdminKeys
 from pertoken.store.administration import Administration
 from pertoken.store.answers import Answers

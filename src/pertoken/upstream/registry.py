@@ -6,7 +6,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
-from pertoken.ports import HeaderList, ProviderFailed
+from pertoken.ports.headers import HeaderList
+from pertoken.ports.provider import ProviderFailed
 from pertoken.upstream.encoding import Decoder, decoder
 from pertoken.upstream.errors import (
     ConnectTimeout,

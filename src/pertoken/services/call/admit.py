@@ -7,7 +7,9 @@ from pertoken.core.claims import Claim
 from pertoken.core.commands import Known, Look, Stale
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.periods import US_PER_SECOND
-from pertoken.ports import Exchange, NotRead, StoreUnavailable
+from pertoken.ports.exchange import Exchange
+from pertoken.ports.ledger import StoreUnavailable
+from pertoken.ports.readers import NotRead
 from pertoken.services.call.claim import read_claim
 from pertoken.services.call.hold import Cheaper, Holding, open_hold
 from pertoken.services.call.identify import Caller, identify

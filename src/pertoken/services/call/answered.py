@@ -6,7 +6,8 @@ from typing import NamedTuple
 from pertoken.core.bounds import Family
 from pertoken.core.units import TOKEN_UNITS
 from pertoken.core.usage import Completeness, Quantities, Reading, Used
-from pertoken.ports import NotRead, Tokenizers
+from pertoken.ports.readers import NotRead
+from pertoken.ports.tokens import Tokenizers
 from pertoken.services.call.count import turn_of
 from pertoken.services.call.heavy import BYTES_MAX, VALUES_MAX
 from pertoken.services.call.understand import Request

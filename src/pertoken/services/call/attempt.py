@@ -10,7 +10,8 @@ from typing import NamedTuple
 from pertoken.core.commands import Settled
 from pertoken.core.events import Event
 from pertoken.core.usage import Completeness, Reading
-from pertoken.ports import Answer, Exchange, ProviderFailed
+from pertoken.ports.exchange import Exchange
+from pertoken.ports.provider import Answer, ProviderFailed
 from pertoken.services.call.admit import try_to_admit
 from pertoken.services.call.forward import changes, describe, forward, let_go
 from pertoken.services.call.hold import Holding

@@ -13,7 +13,7 @@ from pertoken.core.rates import Rates, Tier
 from pertoken.core.rating import REQUESTS
 from pertoken.core.texts import NAME_CHARACTERS_MAX
 from pertoken.core.units import TOKEN_UNITS
-from pertoken.ports import Exchange
+from pertoken.ports.exchange import Exchange
 from pertoken.services.call.reading import choices_of, read
 from pertoken.services.offers import Asked, Offer, with_rates
 from pertoken.services.world import World

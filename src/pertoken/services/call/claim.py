@@ -12,7 +12,7 @@ from pertoken.core.claims import Claim, Outcome
 from pertoken.core.commands import Known, Settled
 from pertoken.core.directory import Key
 from pertoken.core.errors import Code, Refusal
-from pertoken.ports import Exchange
+from pertoken.ports.exchange import Exchange
 from pertoken.services.call.refuse import settled_headers
 
 HEADER = b"x-pertoken-idempotency-key"

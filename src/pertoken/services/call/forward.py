@@ -6,7 +6,11 @@ from urllib.parse import unquote_to_bytes
 
 from pertoken.core.commands import Void
 from pertoken.core.errors import Code, Refusal
-from pertoken.ports import Answer, AnswerHeaders, Exchange, HeaderList, NotRead, ProviderFailed, StoreUnavailable
+from pertoken.ports.exchange import Exchange
+from pertoken.ports.headers import AnswerHeaders, HeaderList
+from pertoken.ports.ledger import StoreUnavailable
+from pertoken.ports.provider import Answer, ProviderFailed
+from pertoken.ports.readers import NotRead
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.identify import names_key, secret_of
 from pertoken.services.call.reading import rewritten

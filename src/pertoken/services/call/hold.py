@@ -14,7 +14,7 @@ from pertoken.core.rating import REQUESTS, Unpriced
 from pertoken.core.trust import Trust
 from pertoken.core.units import OUTPUT_UNITS, TOKEN_UNITS
 from pertoken.core.usage import QUANTITY_MAX
-from pertoken.ports import StoreUnavailable
+from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.call.count import count_request
 from pertoken.services.call.measure import measure
 from pertoken.services.call.reading import Sizes, read, sizes_of

@@ -14,7 +14,8 @@ from pertoken.core.errors import Code, Refusal
 from pertoken.core.ids import ADMIN_PREFIX, KEY_PREFIX
 from pertoken.core.periods import format_time
 from pertoken.core.texts import TAGS_MAX, UNSAFE, lookalike, nearest, tidy, unseen
-from pertoken.ports import HeaderList, StoreUnavailable
+from pertoken.ports.headers import HeaderList
+from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.world import World
 from pertoken.wire.format import RequestFacts
 

@@ -3,7 +3,7 @@
 from pertoken.core import bounds
 from pertoken.core.trust import Disagreement, Measured
 from pertoken.core.usage import Reading
-from pertoken.ports import NotRead
+from pertoken.ports.readers import NotRead
 from pertoken.services.call.count import Counts, count_request
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World

@@ -10,7 +10,8 @@ from typing import assert_never
 
 from pertoken.core.commands import Gone, Refused, Resize, Resized
 from pertoken.core.errors import Code, Refusal
-from pertoken.ports import ProviderFailed, StoreUnavailable
+from pertoken.ports.ledger import StoreUnavailable
+from pertoken.ports.provider import ProviderFailed
 from pertoken.services.call.count import count_output
 from pertoken.services.call.hold import Holding, amount_of, explain_refusal, with_output
 from pertoken.services.call.understand import Request

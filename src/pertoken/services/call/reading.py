@@ -11,7 +11,8 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 from pertoken.core import bounds
 from pertoken.core.bounds import Family, MediaItem
 from pertoken.core.errors import Code, Refusal
-from pertoken.ports import HeaderList, NotRead, Readers
+from pertoken.ports.headers import HeaderList
+from pertoken.ports.readers import NotRead, Readers
 from pertoken.services.call.heavy import Heavy
 from pertoken.wire import choices, formats, structure
 from pertoken.wire.choices import Choices

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pertoken.core.commands import Remaining, Settled
 from pertoken.core.errors import Refusal
 from pertoken.core.money import format_amount
-from pertoken.ports import Exchange
+from pertoken.ports.exchange import Exchange
 from pertoken.services.call.hold import Holding
 from pertoken.wire.format import Format
 

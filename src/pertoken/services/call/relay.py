@@ -4,7 +4,9 @@ import logging
 from typing import NamedTuple
 
 from pertoken.core.usage import Completeness, Reading
-from pertoken.ports import Answer, Exchange, NotRead, ProviderFailed
+from pertoken.ports.exchange import Exchange
+from pertoken.ports.provider import Answer, ProviderFailed
+from pertoken.ports.readers import NotRead
 from pertoken.services.call.answered import Answered, is_enough, most_used, read_answer
 from pertoken.services.call.count import turn_of
 from pertoken.services.call.hold import Holding

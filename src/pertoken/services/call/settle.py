@@ -13,7 +13,7 @@ from pertoken.core.rating import REQUESTS
 from pertoken.core.readings import UNDIVIDED
 from pertoken.core.units import INSIDE
 from pertoken.core.usage import Completeness, Quantities, Reading, Used, leaves
-from pertoken.ports import StoreUnavailable
+from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.call.count import Counts, count_output
 from pertoken.services.call.divide import UNTOLD, kept_longer, may_be_undivided, undivided
 from pertoken.services.call.hold import Holding

@@ -7,7 +7,8 @@ from pertoken.core.budgets import Attribution
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.rates import Rates
 from pertoken.core.texts import NAME_CHARACTERS_MAX
-from pertoken.ports import Exchange, Provider
+from pertoken.ports.exchange import Exchange
+from pertoken.ports.provider import Provider
 from pertoken.services.call.belong import belong
 from pertoken.services.call.choose import choose
 from pertoken.services.call.heavy import Heavy

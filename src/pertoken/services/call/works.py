@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pertoken.ports import Tokenizers
+from pertoken.ports.tokens import Tokenizers
 from pertoken.services.call.answered import answer_of
 from pertoken.services.call.count import counts_of, tokens_of
 from pertoken.services.call.reading import WORK

@@ -1,0 +1,164 @@
+"""Everything stored, as it is read: one protocol for each noun, and all of them together."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from pertoken.core.budgets import Attribution, Budget, CounterKey
+from pertoken.core.directory import Key
+from pertoken.core.events import Event
+from pertoken.core.holds import EndedHold, Hold
+from pertoken.core.prices import PriceRow
+from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
+from pertoken.core.reporting import Grain, Rollup, Slice, Sum
+from pertoken.core.trust import Doubt
+from pertoken.ports.events import Posted, Search
+from pertoken.ports.months import Archived
+
+
+class DirectoryView(Protocol):
+    """Keys, budgets, prices and trust in counts, as they are in force."""
+
+    def list_keys(self) -> list[Key]:
+        """Return every virtual key, revoked ones too."""
+
+    def budgets(self) -> list[Budget]:
+        """Return the budgets in force."""
+
+    def budget_starts(self) -> dict[str, int]:
+        """Return when each budget in force was set."""
+
+    def doubts(self) -> list[Doubt]:
+        """Return the models whose providers count more than we do, by provider and model."""
+
+    def prices(self) -> list[PriceRow]:
+        """Return every price row, also those that newer rows replaced."""
+
+
+class SumsView(Protocol):
+    """Sums of what was used."""
+
+    def rollups(self, grain: Grain, since_us: int, until_us: int) -> Iterator[Rollup]:
+        """Yield the sums of quarters of an hour, or of days, that begin in [since, until)."""
+
+    def newest_us(self) -> int | None:
+        """Return the start of the newest quarter of an hour in which anything was used, None where nothing was."""
+
+    def sums(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Sum]:
+        """Yield the sums of a slice by its spans and by `dimensions`, of those that have every value of `where`.
+
+        Values may come more than once. Raises EventsArchived for a slice of events.
+        """
+
+
+class EventsView(Protocol):
+    """Single events."""
+
+    def events(self) -> Iterator[Event]:
+        """Yield every event, in the order they were posted."""
+
+    def events_by_time(self, since_us: int, until_us: int) -> Iterator[Event]:
+        """Yield the events that occurred in [since, until), in the order they occurred. Raises EventsArchived."""
+
+    def live_events(self, span: tuple[int, int] | None = None) -> Iterator[Event]:
+        """Yield the events, of the span alone if said, that are not archived, in the order they occurred."""
+
+    def search_events(self, asked: Search) -> list[Posted]:
+        """Return the newest events that fit, by when they occurred, the newest first."""
+
+    def posted_after(self, number: int, limit: int) -> list[Posted]:
+        """Return the events that were posted after the one with the `number` of its place, in the order of posting."""
+
+    def last_number(self) -> int:
+        """Return the number of the event that was posted last, 0 where there is none."""
+
+    def corrections(self, since_us: int, until_us: int) -> list[Event]:
+        """Return the corrections of events that occurred in [since, until), in the order they were posted.
+
+        Raises EventsArchived.
+        """
+
+    def conversation_events(self, since_us: int, until_us: int) -> Iterator[Event]:
+        """Yield the events of [since, until) that belong to a conversation. Raises EventsArchived."""
+
+    def call_events(self, call_id: str) -> list[Event]:
+        """Return the events of one call, without those that are archived."""
+
+
+class ArchivedView(Protocol):
+    """What is known of events that are in files by now."""
+
+    def call_archived(self, call_id: str) -> list[Archived]:
+        """Return the files that may have events of one call, where some are archived."""
+
+    def archived(self) -> list[Archived]:
+        """Return the files that have events which are not in the database any more."""
+
+    def archived_sums(self, archived: Archived) -> Iterator[tuple[Attribution, str, tuple[int, ...]]]:
+        """Yield what the removed events of a file come to, by attribution and currency, in the order of SUMS."""
+
+    def archived_entries(self, archived: Archived) -> Iterator[tuple[int, int]]:
+        """Yield (entry id, cost in picos) of the removed events of a file, in the order of entries."""
+
+
+class HoldsView(Protocol):
+    """Holds, open ones and those that were let go."""
+
+    def open_hold(self, hold_id: str) -> Hold | None:
+        """Return one hold while it is open."""
+
+    def open_holds(self) -> list[Hold]:
+        """Return the holds that have not ended."""
+
+    def ended_hold(self, hold_id: str) -> EndedHold | None:
+        """Return one hold that was let go without a charge."""
+
+
+class RefusedView(Protocol):
+    """Refused calls."""
+
+    def refused_call(self, call_id: str) -> RefusedCall | None:
+        """Return one refused call, while it is one of the last."""
+
+    def refused_calls(self, asked: RefusedSearch) -> list[RefusedCall]:
+        """Return the newest refused calls that fit, of those that are kept."""
+
+    def refused_counts(self, since_us: int, until_us: int) -> dict[RefusedKind, int]:
+        """Return how many calls were refused in the hours that begin in [since, until)."""
+
+
+class CountersView(Protocol):
+    """What budgets have held and spent."""
+
+    def counters(self) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of every counter."""
+
+    def counters_of(self, keys: Collection[CounterKey]) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of the counters among `keys` that there are."""
+
+    def counters_in(self, windows: Collection[tuple[str, int]]) -> dict[CounterKey, tuple[int, int]]:
+        """Return (held, spent) of every counter in `windows`: budget id and start of the window."""
+
+    def counters_horizon_us(self) -> int:
+        """Return before when counters of windows of minutes and hours are not kept any more."""
+
+
+class PostingsView(Protocol):
+    """Entries, postings and balances."""
+
+    def entry_costs(self) -> Iterator[tuple[int, int]]:
+        """Yield (entry id, cost in picos) of every event that an entry was posted for, in the order of posting."""
+
+    def postings(self) -> Iterator[tuple[int, str, str, int]]:
+        """Yield (entry id, currency, account, amount in picos) of every posting, in the order of their entries."""
+
+    def balances(self) -> dict[tuple[str, str], int]:
+        """Return the balance in picos of each (account, currency)."""
+
+
+class Archive(
+    DirectoryView, SumsView, EventsView, ArchivedView, HoldsView, RefusedView, CountersView, PostingsView, Protocol
+):
+    """One consistent view of everything stored."""
+
+    def damage(self) -> list[str]:
+        """Return what the store finds wrong with its own files."""

@@ -1,0 +1,24 @@
+"""Events as they are looked for and found."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from pertoken.core.events import Event
+
+
+class Search(NamedTuple):
+    """Which events are looked for: the newest `limit` of those that fit and stand before `before`."""
+
+    where: Mapping[str, str]  # of an attribution, or source
+    since_us: int
+    until_us: int
+    before: tuple[int, int] | None  # a place
+    limit: int
+    status: str | None = None  # one of core.calls.STATUSES
+
+
+class Posted(NamedTuple):
+    """An event with its place in the order of time: when it occurred, and a number that tells apart."""
+
+    place: tuple[int, int]
+    event: Event

@@ -1,0 +1,78 @@
+"""Who answers calls."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from pertoken.ports.headers import AnswerHeaders, HeaderList
+
+
+class ProviderFailed(Exception):
+    """The provider could not be reached, took too long, or broke off.
+
+    `may_bill`: it had the whole request and was given up while it worked, so it may charge for what nobody got.
+    """
+
+    def __init__(self, message: str, *, timed_out: bool = False, may_bill: bool = False) -> None:
+        super().__init__(message)
+        self.timed_out = timed_out
+        self.may_bill = may_bill
+
+
+class Answer(Protocol):
+    """One answer of a provider: its head is read, its body still comes."""
+
+    @property
+    def status(self) -> int:
+        """The HTTP status."""
+
+    @property
+    def headers(self) -> AnswerHeaders:
+        """The header fields, names in lower case."""
+
+    async def read(self) -> bytes:
+        """Return the whole body. Raises ProviderFailed."""
+
+    async def pour(self, sink: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
+        """Give the body to `sink` as it arrives, and return at its end.
+
+        Where `sink` returns True, nothing more is read until `room()` has returned. Raises ProviderFailed, and what
+        sink and room raise; then the rest of the body is given up.
+        """
+
+    def abandon(self) -> None:
+        """Close the connection now; whoever reads the body gets ProviderFailed."""
+
+
+class Provider(Protocol):
+    """One provider as configured."""
+
+    @property
+    def name(self) -> str:
+        """Its name in configuration and price book."""
+
+    @property
+    def wire(self) -> str:
+        """The family of formats it speaks: openai, anthropic, gemini."""
+
+    @property
+    def asks_for_usage(self) -> bool:
+        """Whether its streams carry usage when OpenAI's include_usage option asks for it, and only then."""
+
+    @property
+    def missing_key(self) -> str | None:
+        """The setting that would give it the key that it asks for, None: it has one, or needs none."""
+
+    @property
+    def prices_from(self) -> Sequence[str]:
+        """The providers at whose list prices it sells what has no price of its own, the first preferred."""
+
+    @property
+    def cuts_on_hangup(self) -> bool:
+        """Whether its stream is given up at once when the client hangs up, instead of being read to its end."""
+
+    @property
+    def output_cap(self) -> str:
+        """The field of a chat completion that it honours as cap on output: max_completion_tokens or max_tokens."""
+
+    async def send(self, path: str, headers: HeaderList, body: bytes, model: str) -> Answer:
+        """Send a POST with the provider's own key; `model` is its name for the model. Raises ProviderFailed."""
