@@ -24,7 +24,7 @@ from pertoken.core.periods import NotATime, Window, format_time
 from pertoken.core.reporting import CALLS, QUARTER_US, UNCOUNTED, slices
 from pertoken.core.texts import meant, why_no_name
 from pertoken.ports.administration import Administration
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import Archive, SumsView
 from pertoken.ports.clock import Clock
 from pertoken.ports.months import EventsArchived
 from pertoken.services.explain import budget_fields
@@ -202,7 +202,7 @@ def status(archive: Archive, now_us: int, *, unused: bool = False) -> dict[str, 
     return {"budgets": rows}
 
 
-def _uncounted(archive: Archive, budget: Budget, start_us: int, now_us: int) -> dict[str, int]:
+def _uncounted(archive: SumsView, budget: Budget, start_us: int, now_us: int) -> dict[str, int]:
     """Return the calls of a window that a budget on money cannot count, by its `each`.
 
     Of those nothing is known that has a price, or their cost is in another currency. Roll-ups know no conversations.

@@ -12,7 +12,7 @@ from pertoken.core.events import Event
 from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import Window, bounds, format_time
 from pertoken.core.refusals import RefusedCall, RefusedSearch
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import Archive, ArchivedView, EventsView, RefusedView
 from pertoken.ports.events import Posted, Search
 from pertoken.ports.months import Archived, FolderFailed, MonthFile, MonthFiles
 from pertoken.services.ingest import GATEWAY
@@ -77,7 +77,9 @@ def call_fields(event: Event, keys: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def refused(archive: Archive, wanted: Wanted, limit: int, before: tuple[int, str] | None = None) -> list[RefusedCall]:
+def refused(
+    archive: RefusedView, wanted: Wanted, limit: int, before: tuple[int, str] | None = None
+) -> list[RefusedCall]:
     """Return the newest refused calls that are wanted, of those that are kept whole (core.refusals).
 
     `before` is the time and the id of the last one of the page before.
@@ -122,7 +124,7 @@ def _who(call_id: str, at_us: int, source: str, of: Attribution, keys: Mapping[s
     }
 
 
-def archived_months(archive: Archive, since_us: int, until_us: int) -> list[list[Archived]]:
+def archived_months(archive: ArchivedView, since_us: int, until_us: int) -> list[list[Archived]]:
     """Return the files with events of [since, until) that are not in the database, by month, the newest month first."""
     found = [one for one in archive.archived() if one.month_us < until_us and _month_end(one) > since_us]
     return [list(parts) for _, parts in itertools.groupby(reversed(found), key=lambda one: one.month_us)]
@@ -147,7 +149,7 @@ def _merged(archive: Archive, wanted: Wanted, folders: Folders | None, before: P
     yield from stored.down_to(None)
 
 
-def _stored(archive: Archive, wanted: Wanted, before: Place | None) -> Iterator[Posted]:
+def _stored(archive: EventsView, wanted: Wanted, before: Place | None) -> Iterator[Posted]:
     """Yield what the database has, a page at a time."""
     while True:
         asked = Search(wanted.where, wanted.since_us, wanted.until_us, before, PAGE, wanted.status)

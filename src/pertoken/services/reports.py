@@ -23,7 +23,7 @@ from pertoken.core.reporting import (
     slices,
     sum_events,
 )
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import Archive, EventsView
 from pertoken.ports.months import EventsArchived
 from pertoken.services.calls import Folders, Wanted, archived_months, newest
 
@@ -117,7 +117,7 @@ def _event_sums(
     ]
 
 
-def sessions(archive: Archive, since_us: int, until_us: int, zone: str) -> dict[str, Any]:
+def sessions(archive: EventsView, since_us: int, until_us: int, zone: str) -> dict[str, Any]:
     """Return the usage of [since, until) by conversation, the dearest first."""
     by_conversation: dict[tuple[str, str], list[int]] = {}
     times: dict[str, tuple[int, int]] = {}

@@ -14,7 +14,7 @@ from pertoken.core.events import Event, EventStatus, Lines
 from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import REPORTED
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import EventsView
 from pertoken.services.pricing import Charge, FreeUse, Served, charge, fees_of, to_context, was_as_asked
 
 
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
     corrections: tuple[Event, ...]
 
 
-def rerate(archive: Archive, book: PriceBook, selection: Selection, now_us: int) -> Iterator[Outcome]:
+def rerate(archive: EventsView, book: PriceBook, selection: Selection, now_us: int) -> Iterator[Outcome]:
     """Yield what becomes of each selected event at the prices of `book` that were in force when its call began.
 
     Free quotas are counted over all events from the start of their window, in the order they occurred.
