@@ -23,7 +23,7 @@ from pertoken.core.events import Event, EventStatus
 from pertoken.core.holds import Hold
 from pertoken.core.usage import Completeness
 from pertoken.services.budgets import Wish, set_budget
-from pertoken.services.ingest import Reported, Tally, ingest
+from pertoken.services.ingest import Tally, UsageRecord, ingest
 from pertoken.services.verify import verify
 from pertoken.settings import Settings
 from pertoken.store.administration import Administration
@@ -115,7 +115,7 @@ def _take_in(database: Database, settings: Settings, seconds: float) -> Made:
     began_at, cpu_before = time.perf_counter(), time.process_time()
     while (took_s := time.perf_counter() - began_at) < seconds:
         first = tally.accepted
-        batch = [Reported(at, "bench", f"event_{first + at}", now_us, WHO, QUANTITIES) for at in range(BATCH)]
+        batch = [UsageRecord(at, "bench", f"event_{first + at}", now_us, WHO, QUANTITIES) for at in range(BATCH)]
         done = ingest(batch, books, now_us)
         assert done.accepted == BATCH, done
         tally = tally._replace(accepted=first + BATCH)

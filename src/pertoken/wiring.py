@@ -31,7 +31,7 @@ from pertoken.core.units import DIMENSIONS, UNITS
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.services.call.works import Here
 from pertoken.services.catalog import Merge, merge, withdraw
-from pertoken.services.offers import Offers, Route
+from pertoken.services.offers import ModelRoute, Offers
 from pertoken.services.world import Drains, World
 from pertoken.settings import (
     ENCRYPTED,
@@ -47,7 +47,7 @@ from pertoken.settings import (
 from pertoken.store import catalog
 from pertoken.store.backend import NoDatabase, StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
-from pertoken.store.committer import Committer, Owner
+from pertoken.store.committer import Committer, HoldOwner
 from pertoken.store.credit import CreditLine
 from pertoken.store.database import Database
 from pertoken.store.months import DatabaseMonths
@@ -56,7 +56,7 @@ from pertoken.store.retention import Kept
 from pertoken.store.secret_key import open_hasher, read_file
 from pertoken.store.transactions import Transactions
 from pertoken.upstream.http import Client
-from pertoken.upstream.limits import Limits
+from pertoken.upstream.limits import ClientLimits
 from pertoken.upstream.proxy import Proxies
 from pertoken.upstream.registry import HttpProvider, http_provider
 
@@ -182,7 +182,7 @@ def make_world(
     limits = settings.limits
     providers = _providers(settings, client)
     routes = {
-        name: Route(model.provider, model.model, model.priced_as, model.cheaper, model.fallbacks)
+        name: ModelRoute(model.provider, model.model, model.priced_as, model.cheaper, model.fallbacks)
         for name, model in settings.models.items()
     }
     rules = request_fields.read()
@@ -209,7 +209,7 @@ def make_client(settings: Settings) -> Client:
     """Return the HTTP client to all providers; proxies come from the usual environment variables."""
     limits = settings.limits
     return Client(
-        Limits(
+        ClientLimits(
             connect_ms=limits.connect_ms,
             first_byte_ms=limits.first_byte_ms,
             idle_ms=limits.idle_ms,
@@ -231,7 +231,7 @@ def start_committer(database: Database, settings: Settings) -> Committer:
     """Return a running committer that answers on the running event loop."""
     limits, clock = settings.limits, SystemClock()
     name = f"{socket.gethostname()}:{os.getpid()}:{clock.random_bits(32):08x}"  # in a container the rest may come again
-    owner = Owner(name, limits.hold_s * 1_000_000, limits.total_ms * 1_000 + limits.queue_ms * 1_000)
+    owner = HoldOwner(name, limits.hold_s * 1_000_000, limits.total_ms * 1_000 + limits.queue_ms * 1_000)
     kept = Kept(settings.retention.ended_holds_days * DAY_US, settings.retention.counters_days * DAY_US)
     credit, owed = _credit_line(settings, name), Owed(owed_folder(settings), name)
     committer = Committer(

@@ -219,7 +219,7 @@ def test_a_contract_wins_and_its_effect_is_shown_first(pertoken: Pertoken, tmp_p
             "quantity/window/group",
         ),
         ("prices: [{provider: p, model: m, tiers: [{input: '1'}]}]", "`above` or `at_least`"),
-        ("factors: [{provider: p, factor: half}]", "factor must be a decimal number, not 'half'"),
+        ("factors: [{provider: p, factor: half}]", "between 0 and a million, such as 0.9, not 'half'"),
         ("[", "not valid yaml"),
         ("{}", "states no price"),
     ],

@@ -20,7 +20,7 @@ from pertoken.services.call import works
 from pertoken.services.call.count import Counts
 from pertoken.services.call.heavy import Heavy
 from pertoken.services.call.reading import Unread, facts_of, read, read_apart
-from pertoken.wire.format import BadRequest, Change, RequestFacts
+from pertoken.wire.format import BadRequest, RequestChange, RequestFacts
 
 MB = 1024 * 1024
 CHAT = "openai.chat"
@@ -59,7 +59,7 @@ def test_it_finds_what_is_found_here() -> None:
         "sizes_of": (CHAT, family_of("gpt-4o-mini"), 128_000, "gpt-4o-mini"),
         "counts_of": (CHAT, family_of("gpt-4o-mini")),
         "choices_of": (TABLE, (), b"", "gpt-4o-mini", False),
-        "rewritten": (CHAT, Change(output_max=3)),
+        "rewritten": (CHAT, RequestChange(output_max=3)),
     }
 
     async def story(readers: ReadingProcess) -> dict[str, object]:

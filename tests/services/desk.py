@@ -20,7 +20,7 @@ from pertoken.ports.provider import Provider
 from pertoken.services.call.hold import amount_of, first_bound
 from pertoken.services.call.identify import Caller, Shown
 from pertoken.services.call.understand import Request, understand
-from pertoken.services.offers import Offers, Route
+from pertoken.services.offers import ModelRoute, Offers
 from pertoken.services.world import World
 from pertoken.wire import routes
 
@@ -46,7 +46,7 @@ def shipped_book() -> PriceBook:
 class Desk:
     """Understands requests as the gateway does, and says what would be held."""
 
-    def __init__(self, book: PriceBook, named: dict[str, Route] | None = None) -> None:
+    def __init__(self, book: PriceBook, named: dict[str, ModelRoute] | None = None) -> None:
         self._book = book
         self._named = named or {}
 

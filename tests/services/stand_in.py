@@ -24,7 +24,7 @@ from pertoken.core.units import UNITS
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.ports.headers import HeaderList
 from pertoken.services.call.works import Here
-from pertoken.services.offers import Offers, Route
+from pertoken.services.offers import ModelRoute, Offers
 from pertoken.services.serve import serve
 from pertoken.services.world import Drains, World
 from pertoken.wire import routes
@@ -164,7 +164,7 @@ def settled(
     stream: bool = False,
     prices_from: tuple[str, ...] = (),
     model: str = "m-1",
-    routed: Mapping[str, Route] = {},
+    routed: Mapping[str, ModelRoute] = {},
     **more: Any,
 ) -> Event:
     """Return the event of one call of `api` that `provider` gave `answer` to; `more` is asked for."""

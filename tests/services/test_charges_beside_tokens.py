@@ -15,7 +15,7 @@ from pertoken.core.units import TOKEN_UNITS
 from pertoken.services.extract import extract_usage
 from pertoken.settings import Settings
 from pertoken.wire import usage_rules
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_table import UsageTable
 
 CHAT = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 TOKENS = {"input_tokens": 10, "output_tokens": 5}
@@ -151,7 +151,7 @@ def test_every_unit_with_a_price_is_told_or_has_a_rule() -> None:
     """Whatever the shipped prices charge for beside tokens, some answer tells it, or it is written down what holds."""
     book = wiring.shipped_price_book(Settings(), 1_795_780_800_000_000)
     priced = {row.unit for row in book.rows if not row.is_factor} - TOKEN_UNITS
-    tables = [one for one in vars(usage_rules).values() if isinstance(one, Table)]
+    tables = [one for one in vars(usage_rules).values() if isinstance(one, UsageTable)]
     told = {row.unit for one in tables for row in one.rules} | {row.name for one in tables for row in one.stated}
     told |= {unit for unit, _ in usage_rules.RESPONSES_ITEMS.values()} | {"map_queries"}  # of Gemini's candidates
 

@@ -34,8 +34,8 @@ from pertoken.core.prices import Match, PriceRow
 from pertoken.ports.headers import HeaderList
 from pertoken.services.call.hold import amount_of, first_bound
 from pertoken.services.call.understand import Request
-from pertoken.services.offers import Route
-from pertoken.wire.request_rules import HARMLESS, Does, Rule, Where
+from pertoken.services.offers import ModelRoute
+from pertoken.wire.request_rules import HARMLESS, Does, FieldRule, Where
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +125,7 @@ def test_a_provider_that_nobody_reviewed_may_be_any(book: PriceBook) -> None:
     """What one provider reads, one of another name may read as well: it may be the same one."""
     rows = [row._replace(provider="my-own") for row in book.rows if row.provider == "openai"]
     names = ("gpt-4o:nitro", "@preset/dear")
-    desk = Desk(PriceBook([*rows, *dearer(rows)]), {name: Route("my-own", name, "gpt-4o") for name in names})
+    desk = Desk(PriceBook([*rows, *dearer(rows)]), {name: ModelRoute("my-own", name, "gpt-4o") for name in names})
 
     assert desk.amount("my-own", CHAT, chat("gpt-4o:nitro")) > 9 * desk.amount("my-own", CHAT, chat("gpt-4o"))
     assert desk.refusal("my-own", CHAT, chat("@preset/dear")).code is Code.INVALID_REQUEST
@@ -624,7 +624,7 @@ def sample(does: Does) -> object:
     return {Does.OUTPUT: "dear " * 99, **dict.fromkeys(TEXTS, "nobody-knows")}.get(does, "dear")
 
 
-def using(rule: Rule, body: dict[str, object]) -> tuple[dict[str, object], HeaderList, bytes]:
+def using(rule: FieldRule, body: dict[str, object]) -> tuple[dict[str, object], HeaderList, bytes]:
     """Return a request with the field of a rule in it: body, headers and query."""
     field, value = rule.field.replace("*", "zzz"), sample(rule.does)
     if rule.where is Where.HEADER:
@@ -645,7 +645,7 @@ def using(rule: Rule, body: dict[str, object]) -> tuple[dict[str, object], Heade
 
 
 @pytest.mark.parametrize("rule", ACTED_UPON, ids=lambda rule: f"{rule.format or 'any'}-{rule.provider}-{rule.field}")
-def test_every_listed_field_is_acted_upon(book: PriceBook, rule: Rule) -> None:
+def test_every_listed_field_is_acted_upon(book: PriceBook, rule: FieldRule) -> None:
     """Each field that steers makes the call dearer, or is refused, or is a condition of its price."""
     for wire_format, (path, body, provider) in PATHS.items():
         if not wire_format.startswith(rule.format) or (rule.where is Where.TOOL and "embed" in wire_format):
@@ -655,7 +655,7 @@ def test_every_listed_field_is_acted_upon(book: PriceBook, rule: Rule) -> None:
         field = rule.field.replace("*", "zzz")
         priced_as = "gpt-5.6-sol" if provider == "openai" else str(body.get("model"))
         others = dearer(rows) if rule.does is Does.SELLER else []
-        desk = Desk(PriceBook([*rows, *others]), {field: Route(name, field, priced_as)})
+        desk = Desk(PriceBook([*rows, *others]), {field: ModelRoute(name, field, priced_as)})
         if RULES.of(wire_format, name).find(rule.where, field) != rule:
             continue  # another row is closer
         chosen = using(rule, body)

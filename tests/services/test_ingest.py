@@ -17,8 +17,8 @@ from pertoken.services.ingest import (
     TAGS_MAX,
     TEXT_MAX,
     NotAnEvent,
-    Problem,
-    Reported,
+    RejectedLine,
+    UsageRecord,
     ingest,
     judge,
     read_event,
@@ -68,9 +68,9 @@ class Books:
         return Duplicate() if known == event.body_hash else Conflict()
 
 
-def reported(event_id: str = "a", line: int = 1, **fields: Any) -> Reported:
+def reported(event_id: str = "a", line: int = 1, **fields: Any) -> UsageRecord:
     """Return a record of 7 input tokens."""
-    record = Reported(line, "test", event_id, 0, Attribution(provider="p", model="m"), {"input_tokens": 7})
+    record = UsageRecord(line, "test", event_id, 0, Attribution(provider="p", model="m"), {"input_tokens": 7})
     return record._replace(**fields)
 
 
@@ -80,7 +80,7 @@ def test_what_came_of_each_line_is_counted() -> None:
         reported("a", 1),
         reported("a", 2),
         reported("a", 3, quantities={"input_tokens": 8}),
-        Problem(4, "invalid_json", "no"),
+        RejectedLine(4, "invalid_json", "no"),
         reported("b", 5, quantities={"input_tokens": 1, "cache_read_tokens": 2}),
     ]
     tally = ingest(records, Books(), NOW_US)

@@ -11,7 +11,7 @@ from tests.services.stand_in import PATHS, settled, streamed, whole
 from pertoken.core.usage import Completeness
 from pertoken.services.extract import extract_usage
 from pertoken.wire import formats, providers, usage_rules
-from pertoken.wire.usage_table import Beside, Check, Listed, Path, Row, Rule, Stated, Table, Term, Zero
+from pertoken.wire.usage_table import Beside, Check, Listed, Path, Row, Stated, Term, UsageRule, UsageTable, Zero
 
 
 class Exercise(NamedTuple):
@@ -31,7 +31,7 @@ def _put(usage: dict[str, Any], path: Path, value: object) -> None:
 
 def _terms(row: Row) -> tuple[Term, ...]:
     match row:
-        case Rule() | Beside():
+        case UsageRule() | Beside():
             return row.terms
         case Check():
             return (row.total, *row.parts)
@@ -43,11 +43,11 @@ def _terms(row: Row) -> tuple[Term, ...]:
             return ()
 
 
-def _usages(rows: Table, row: Row) -> Iterator[dict[str, Any]]:
+def _usages(rows: UsageTable, row: Row) -> Iterator[dict[str, Any]]:
     """Yield usage objects in which `row` says something: one for each of the places its number may stand at."""
     places = [term[at % len(term)] for term in _terms(row) for at in range(max(map(len, _terms(row))))]
     for place in dict.fromkeys(places) or [()]:
-        tells = isinstance(row, Zero) or (isinstance(row, Rule) and place in row.terms[0])
+        tells = isinstance(row, Zero) or (isinstance(row, UsageRule) and place in row.terms[0])
         usage: dict[str, Any] = {}
         for unit in ("input_tokens", "output_tokens"):
             for one in [one for one in rows.rules if one.unit == unit and not (tells and unit == row.unit)][:1]:

@@ -16,7 +16,7 @@ from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.rates import Rates
 from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import QUANTITY_MAX, Used
-from pertoken.services.pricing import Charge, Cover, Served, charge, charge_surely, to_conditions, to_context
+from pertoken.services.pricing import Charge, HeldFor, Served, charge, charge_surely, to_conditions, to_context
 from pertoken.wire import anthropic_messages
 
 AT_US = parse_time("2026-11-23T12:00:00Z")
@@ -124,7 +124,7 @@ def test_a_part_without_a_price_makes_nothing_free(book: PriceBook) -> None:
     assert "map_queries" in str(with_search.reason)
 
 
-COVER = Cover(7_500_000_000, "USD", {"input_tokens": 1_000, "output_tokens": 1_000})
+COVER = HeldFor(7_500_000_000, "USD", {"input_tokens": 1_000, "output_tokens": 1_000})
 SOUND = {"input_tokens": 100, "input_audio_tokens": 100, "output_tokens": 0}
 SMALL = {"input_tokens": 100, "output_tokens": 20}
 

@@ -12,8 +12,8 @@ from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
 from pertoken.core.usage import Used
 from pertoken.services.explain import _lines
-from pertoken.services.offers import Route
-from pertoken.services.pricing import Cover, Served, charge, charge_surely
+from pertoken.services.offers import ModelRoute
+from pertoken.services.pricing import HeldFor, Served, charge, charge_surely
 from pertoken.services.rerate import Selection, rerate
 
 MICRO = 10**6
@@ -70,9 +70,9 @@ def test_it_costs_no_less_than_was_held_or_asked() -> None:
     """What was held, and the price of what was asked for, are the least."""
     served = Served("openai", "gpt-4o-mini", "totally-other", 1, STANDARD)
     used = Used({"input_tokens": 20, "output_tokens": 50})
-    held = charge_surely(BOOK, served, used, Cover(10**12, "USD", {"input_tokens": 100, "output_tokens": 100}))
+    held = charge_surely(BOOK, served, used, HeldFor(10**12, "USD", {"input_tokens": 100, "output_tokens": 100}))
     alone = PriceBook(prices("openai", "gpt-4o-mini", 3))
-    asked = charge_surely(alone, served, used, Cover(1, "USD", {"input_tokens": 100, "output_tokens": 100}))
+    asked = charge_surely(alone, served, used, HeldFor(1, "USD", {"input_tokens": 100, "output_tokens": 100}))
 
     assert held.cost_picos == 10**12
     assert asked.cost_picos == 210 * MICRO
@@ -119,7 +119,7 @@ def test_rerate_corrects_it_once_its_name_has_a_price() -> None:
 def test_rerate_takes_a_deployments_own_name_for_what_was_asked() -> None:
     """A deployment that answered in a tier without a price is corrected by the price of that tier."""
     answer = whole("openai.chat", USAGE, model="team-a", service_tier="scale")
-    route = {"gpt-4o-mini": Route("openai", "team-a", "gpt-4o-mini")}
+    route = {"gpt-4o-mini": ModelRoute("openai", "team-a", "gpt-4o-mini")}
     event = settled("openai.chat", "openai", answer, book=BOOK, model="gpt-4o-mini", routed=route)
     scale = [row._replace(conditions=(("service_tier", "scale"),)) for row in prices("openai", "gpt-4o-mini", 2)]
 
@@ -129,7 +129,7 @@ def test_rerate_takes_a_deployments_own_name_for_what_was_asked() -> None:
 
 def test_rerate_leaves_what_was_rated_as_asked() -> None:
     """A correction of the asked model's price reaches what was rated at it, also where a setting said so."""
-    event = call("whatever", routed={"gpt-4o-mini": Route("openai", "gpt-4o-mini", "gpt-4o-mini")})
+    event = call("whatever", routed={"gpt-4o-mini": ModelRoute("openai", "gpt-4o-mini", "gpt-4o-mini")})
 
     assert rerated(event, PriceBook(prices("openai", "gpt-4o-mini", 3))) == [140 * MICRO]
 
@@ -137,12 +137,12 @@ def test_rerate_leaves_what_was_rated_as_asked() -> None:
 @pytest.mark.parametrize(
     ("route", "served", "status"),
     [
-        (Route("openai", "team-a", "gpt-4o-mini"), "team-a", EventStatus.PRICED),
-        (Route("openai", "team-a", "gpt-4o-mini"), "whatever-it-is", EventStatus.PRICED),
-        (Route("openai", "gpt-4o-mini"), "whatever-it-is", EventStatus.UNPRICED),
+        (ModelRoute("openai", "team-a", "gpt-4o-mini"), "team-a", EventStatus.PRICED),
+        (ModelRoute("openai", "team-a", "gpt-4o-mini"), "whatever-it-is", EventStatus.PRICED),
+        (ModelRoute("openai", "gpt-4o-mini"), "whatever-it-is", EventStatus.UNPRICED),
     ],
 )
-def test_the_operator_says_what_a_deployment_is(route: Route, served: str, status: EventStatus) -> None:
+def test_the_operator_says_what_a_deployment_is(route: ModelRoute, served: str, status: EventStatus) -> None:
     """A deployment with `priced_as` costs that whatever its answers call it; a route alone says nothing of names."""
     event = call(served, routed={"gpt-4o-mini": route})
 

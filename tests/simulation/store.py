@@ -16,7 +16,7 @@ from pertoken.core.commands import Command, Result
 from pertoken.core.price_book import Sellers
 from pertoken.store.backend import HotWriter, StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
-from pertoken.store.committer import LOOK_S, Committer, Owner, _Job
+from pertoken.store.committer import LOOK_S, Committer, HoldOwner, _Job
 from pertoken.store.database import Database
 from pertoken.store.owed import Owed
 
@@ -187,7 +187,7 @@ class SimulatedCommitter(Committer):
         self,
         database: FaultyDatabase,
         now_us: Callable[[], int],
-        owner: Owner,
+        owner: HoldOwner,
         journal: Journal,
         chance: random.Random,
         folder: Path,

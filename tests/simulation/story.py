@@ -28,7 +28,7 @@ from pertoken.counting.tokenizers import Tokenizers
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services import budgets, keys
 from pertoken.services.call.works import Here
-from pertoken.services.ingest import Reported, judge, record
+from pertoken.services.ingest import UsageRecord, judge, record
 from pertoken.services.offers import Offers
 from pertoken.services.serve import serve
 from pertoken.services.verify import verify
@@ -37,7 +37,7 @@ from pertoken.simulator.app import Simulator
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.backend import StoreFailed
-from pertoken.store.committer import Owner
+from pertoken.store.committer import HoldOwner
 from pertoken.store.database import Database
 from pertoken.wire import routes
 
@@ -207,7 +207,7 @@ class Story:
     async def _start(self) -> None:
         """Start a worker; one that cannot start is started again, as its parent would."""
         self._lives += 1
-        owner = Owner(f"worker-{self._lives}", TTL_S * 1_000_000, CALL_S * 1_000_000)
+        owner = HoldOwner(f"worker-{self._lives}", TTL_S * 1_000_000, CALL_S * 1_000_000)
         committer = SimulatedCommitter(
             self._faulty, self._clock.now_us, owner, self._journal, self._chance, Path(self._owed.name)
         )
@@ -320,7 +320,7 @@ class Story:
         quantities = {unit: chance.choice([1, QUANTITY_MAX]) for unit in ("input_tokens", "output_tokens")}
         who, now_us = Attribution(team="red", provider="openai", model=MODELS["openai"]), self._clock.now_us()
         records = [
-            Reported(line, "team:red", f"{now_us}-{line}", now_us, who, quantities)
+            UsageRecord(line, "team:red", f"{now_us}-{line}", now_us, who, quantities)
             for line in range(chance.choice([1, 70, 70]))
         ]
         events, _ = judge(records, committer.prices, now_us, chance.choice(["100", str(MAJOR_MAX), str(MAJOR_MAX)]))

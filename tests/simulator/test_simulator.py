@@ -7,7 +7,7 @@ import pytest
 
 from pertoken.simulator import anthropic_messages, gemini, openai_chat, openai_responses
 from pertoken.simulator.behaviour import FAULTS, BadBehaviour, Behaviour, read
-from pertoken.simulator.ledger import Ledger, Used
+from pertoken.simulator.ledger import ServedLedger, ServedTokens
 
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi there"}]}
 
@@ -94,10 +94,10 @@ def test_behaviour_headers() -> None:
 
 def test_the_invoice_sums_by_key_and_model() -> None:
     """Each key and model has its own row; the calls sum up."""
-    ledger = Ledger()
-    ledger.serve("k1", "m", Used(10, 0, 0, 5))
-    ledger.serve("k1", "m", Used(1, 0, 0, 1), aborted=True)
-    ledger.serve("k2", "m", Used(2))
+    ledger = ServedLedger()
+    ledger.serve("k1", "m", ServedTokens(10, 0, 0, 5))
+    ledger.serve("k1", "m", ServedTokens(1, 0, 0, 1), aborted=True)
+    ledger.serve("k2", "m", ServedTokens(2))
     invoice = ledger.invoice()
 
     assert invoice["calls"] == 3

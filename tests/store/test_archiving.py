@@ -25,7 +25,7 @@ from pertoken.ports.events import Search
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.months import EventsArchived, FolderFailed
 from pertoken.services import archiving, reports
-from pertoken.services.archiving import Refused, archive, bring_back, check
+from pertoken.services.archiving import NotArchived, archive, bring_back, check
 from pertoken.services.budgets import BadBudget, Wish, set_budget, status
 from pertoken.services.explain import explain
 from pertoken.services.verify import verify
@@ -272,7 +272,7 @@ def test_a_new_budget_knows_what_is_archived(database: Database, folder: MonthFo
 
 def test_this_month_and_the_last_one_stay(database: Database, folder: MonthFolder) -> None:
     """Windows that run now may begin in the month before: it is not archived, whatever is asked."""
-    with pytest.raises(Refused, match="--before 2026-10 "):
+    with pytest.raises(NotArchived, match="--before 2026-10 "):
         put_away(database, folder, parse_time("2026-11-01"))
     assert len(live(database)) == len(EVENTS)
 

@@ -15,7 +15,7 @@ from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.verify import verify
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
-from pertoken.store.committer import Committer, Owner
+from pertoken.store.committer import Committer, HoldOwner
 from pertoken.store.database import Database
 from pertoken.store.lease import LEASE_US, Lease
 from pertoken.store.owed import RETRY_US, Owed
@@ -42,7 +42,7 @@ class House:
 
     def __init__(self, database: Database, name: str = "one") -> None:
         self.now_us = NOW_US
-        self.committer = Committer(database, lambda: self.now_us, Sellers(), Owner(name, TTL_US, TTL_US * 10))
+        self.committer = Committer(database, lambda: self.now_us, Sellers(), HoldOwner(name, TTL_US, TTL_US * 10))
 
     def look(self) -> None:
         """Look around, as a process does each second."""

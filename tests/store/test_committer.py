@@ -37,12 +37,12 @@ from pertoken.services.verify import verify
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.backend import StoreFailed
-from pertoken.store.committer import QUEUE_MAX, Committer, Owner
+from pertoken.store.committer import QUEUE_MAX, Committer, HoldOwner
 from pertoken.store.database import Database
 from pertoken.wiring import SystemClock
 
 CLOCK = SystemClock()
-OWNER = Owner("here", 60_000_000, 60_000_000)
+OWNER = HoldOwner("here", 60_000_000, 60_000_000)
 
 
 @pytest.fixture
@@ -258,7 +258,7 @@ def test_expired_holds_are_let_go_and_a_late_settlement_still_posts(database: Da
 
 def test_a_hold_lives_as_long_as_its_owner_and_its_call_can(database: Database) -> None:
     """A short time to live is put off for calls under way; not for a dead owner's hold, nor one that outlived calls."""
-    owner = Owner("here", 3_000_000, 3_600_000_000)
+    owner = HoldOwner("here", 3_000_000, 3_600_000_000)
 
     async def story(_: Committer) -> None:
         committer = Committer(database, CLOCK.now_us, Sellers(), owner)

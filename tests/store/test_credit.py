@@ -17,7 +17,7 @@ from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
 from pertoken.store.backend import StoreFailed
-from pertoken.store.committer import Committer, Owner
+from pertoken.store.committer import Committer, HoldOwner
 from pertoken.store.credit import CreditLine, read
 from pertoken.store.database import Database
 from pertoken.wiring import SystemClock
@@ -38,7 +38,7 @@ class Life:
     """One process' committer with a line of two cents; its store works until `fails` is set."""
 
     def __init__(self, database: Database, folder: Path, name: str) -> None:
-        owner = Owner(f"host:{name}", 60_000_000, 60_000_000)
+        owner = HoldOwner(f"host:{name}", 60_000_000, 60_000_000)
         self.credit = CreditLine(folder, owner.name, 2 * CENT)
         self.committer = Committer(database, CLOCK.now_us, Sellers(), owner, self.credit)
         self.fails = False

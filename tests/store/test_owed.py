@@ -22,7 +22,7 @@ from pertoken.store.administration import Administration
 from pertoken.store.amounts import HIGH_MAX
 from pertoken.store.archive import Archive
 from pertoken.store.backend import StoreFailed
-from pertoken.store.committer import PARKED_US, Committer, Owner
+from pertoken.store.committer import PARKED_US, Committer, HoldOwner
 from pertoken.store.database import Database
 from pertoken.store.owed import Owed, read_all
 from pertoken.store.schema import accounts
@@ -52,7 +52,7 @@ class Life:
     """One process' committer, whose store does not take what `breaks` says: the reason, and whether one row is it."""
 
     def __init__(self, database: Database, folder: Path, name: str) -> None:
-        owner = Owner(f"host:{name}", 2_000_000, 60_000_000)
+        owner = HoldOwner(f"host:{name}", 2_000_000, 60_000_000)
         self.owed = Owed(folder, owner.name)
         self.committer = Committer(database, CLOCK.now_us, Sellers(), owner, owed=self.owed)
         self.breaks: tuple[str, bool] | None = None

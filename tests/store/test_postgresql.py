@@ -20,7 +20,7 @@ from pertoken.store import backend
 from pertoken.store.archive import Archive
 from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
-from pertoken.store.committer import Committer, Owner
+from pertoken.store.committer import Committer, HoldOwner
 from pertoken.store.database import Database
 from pertoken.wiring import SystemClock
 
@@ -180,7 +180,7 @@ def test_a_restart_of_the_server_loses_nothing() -> None:
         opened: list[Hold] = []
 
         async def story() -> None:
-            committer = Committer(database, CLOCK.now_us, Sellers(), Owner("here", 60_000_000, 60_000_000))
+            committer = Committer(database, CLOCK.now_us, Sellers(), HoldOwner("here", 60_000_000, 60_000_000))
             committer.start(asyncio.get_running_loop())
             revision = committer.directory.revision
             restart = asyncio.create_task(asyncio.to_thread(_restart_soon, server))

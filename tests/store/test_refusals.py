@@ -16,7 +16,7 @@ from pertoken.services.narrow import NarrowArchive
 from pertoken.store import refusals, retention
 from pertoken.store.archive import Archive
 from pertoken.store.backend import StoreFailed
-from pertoken.store.committer import Committer, Owner
+from pertoken.store.committer import Committer, HoldOwner
 from pertoken.store.database import Database
 from pertoken.store.retention import Kept
 
@@ -125,7 +125,7 @@ def test_a_process_writes_what_it_refused(database: Database, monkeypatch: pytes
     """Within a look, or at its end, a process has written what it refused; what a failing store missed comes later."""
 
     async def live() -> None:
-        owner = Owner("test", 60_000_000, 60_000_000)
+        owner = HoldOwner("test", 60_000_000, 60_000_000)
         committer = Committer(database, lambda: time.time_ns() // 1_000, Sellers(), owner)
         committer.start(asyncio.get_running_loop())
         save_really, failed = refusals.save, asyncio.Event()

@@ -13,7 +13,7 @@ from pertoken.core.trust import WHOLE, Disagreement, Doubt, Measured, Trust
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper
-from pertoken.store.committer import Committer, Owner
+from pertoken.store.committer import Committer, HoldOwner
 from pertoken.store.database import Database
 from pertoken.wiring import SystemClock
 
@@ -38,7 +38,7 @@ def run(database: Database, story: Callable[[Committer, Committer], Coroutine[An
 
     async def scene() -> None:
         workers = [
-            Committer(database, CLOCK.now_us, Sellers(), Owner(name, 60_000_000, 60_000_000)) for name in ("a", "b")
+            Committer(database, CLOCK.now_us, Sellers(), HoldOwner(name, 60_000_000, 60_000_000)) for name in ("a", "b")
         ]
         for one in workers:
             one.start(asyncio.get_running_loop())

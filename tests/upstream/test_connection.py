@@ -18,7 +18,7 @@ from pertoken.upstream.errors import (
     TotalTimeout,
     UpstreamError,
 )
-from pertoken.upstream.limits import Limits
+from pertoken.upstream.limits import ClientLimits
 from pertoken.upstream.origin import Origin
 from pertoken.upstream.pool import Pool
 
@@ -89,12 +89,12 @@ class Seen(NamedTuple):
     closed: bool
 
 
-def answered(*pieces: bytes, head: bool = False, eof: bool = False, limits: Limits | None = None) -> Seen:
+def answered(*pieces: bytes, head: bool = False, eof: bool = False, limits: ClientLimits | None = None) -> Seen:
     """Feed one answer in these pieces, then perhaps the end of the connection."""
     loop = asyncio.new_event_loop()
     try:
         recorder = _Recorder()
-        connection = Connection(recorder, loop, limits or Limits())
+        connection = Connection(recorder, loop, limits or ClientLimits())
         connection.connection_made(cast(Any, recorder))
         transfer = connection.begin(loop.time(), bodiless=head)
         for piece in pieces:
@@ -270,7 +270,7 @@ def test_cut(raw: bytes, *, before_head: bool) -> None:
 )
 def test_bombs(pieces: tuple[bytes, ...]) -> None:
     """Heads, interim heads, trailers and chunk extensions above the limit are refused before they fill memory."""
-    seen = answered(*pieces, limits=Limits(header_bytes=1024))
+    seen = answered(*pieces, limits=ClientLimits(header_bytes=1024))
 
     assert isinstance(seen.error, ProtocolError)
     assert "limit in bytes: 1024" in str(seen.error)
@@ -281,14 +281,14 @@ def test_head_limit_does_not_count_the_body() -> None:
     """A small head with a large body in the same packet is no bomb."""
     body = b"x" * 5000
 
-    assert answered(OK + b"Content-Length: 5000\r\n\r\n" + body, limits=Limits(header_bytes=1024)).body == body
+    assert answered(OK + b"Content-Length: 5000\r\n\r\n" + body, limits=ClientLimits(header_bytes=1024)).body == body
 
 
 def test_unasked_answer() -> None:
     """Bytes on a connection that nobody uses close it, so they never become the next caller's answer."""
     loop = asyncio.new_event_loop()
     recorder = _Recorder()
-    connection = Connection(recorder, loop, Limits())
+    connection = Connection(recorder, loop, ClientLimits())
     connection.connection_made(cast(Any, recorder))
     connection.data_received(PLAIN)
     loop.close()
@@ -300,18 +300,18 @@ def test_unasked_answer() -> None:
 @pytest.mark.parametrize(
     ("limits", "raw", "expected"),
     [
-        (Limits(first_byte_ms=1), b"", FirstByteTimeout),
-        (Limits(first_byte_ms=1), b"HTTP/1.1 100 Continue\r\n\r\n", FirstByteTimeout),
-        (Limits(first_byte_ms=1), PLAIN[:-1], None),
-        (Limits(idle_ms=1), PLAIN[:-1], IdleTimeout),
-        (Limits(idle_ms=1), b"", None),
-        (Limits(total_ms=1), PLAIN[:-1], TotalTimeout),
-        (Limits(total_ms=1), b"", TotalTimeout),
-        (Limits(total_ms=1), PLAIN, None),
-        (Limits(first_byte_ms=100_000, idle_ms=100_000, total_ms=100_000), PLAIN[:-1], None),
+        (ClientLimits(first_byte_ms=1), b"", FirstByteTimeout),
+        (ClientLimits(first_byte_ms=1), b"HTTP/1.1 100 Continue\r\n\r\n", FirstByteTimeout),
+        (ClientLimits(first_byte_ms=1), PLAIN[:-1], None),
+        (ClientLimits(idle_ms=1), PLAIN[:-1], IdleTimeout),
+        (ClientLimits(idle_ms=1), b"", None),
+        (ClientLimits(total_ms=1), PLAIN[:-1], TotalTimeout),
+        (ClientLimits(total_ms=1), b"", TotalTimeout),
+        (ClientLimits(total_ms=1), PLAIN, None),
+        (ClientLimits(first_byte_ms=100_000, idle_ms=100_000, total_ms=100_000), PLAIN[:-1], None),
     ],
 )
-def test_times(limits: Limits, raw: bytes, expected: type[UpstreamError] | None) -> None:
+def test_times(limits: ClientLimits, raw: bytes, expected: type[UpstreamError] | None) -> None:
     """Each time ends the transfer only in its own phase, and a complete answer is never ended."""
     loop = asyncio.new_event_loop()
     recorder = _Recorder()
@@ -331,7 +331,7 @@ def test_slow_reader_is_no_idle_provider() -> None:
     """While we keep the provider waiting, its idle time stands still; when reading goes on it starts anew."""
     loop = asyncio.new_event_loop()
     recorder = _Recorder()
-    connection = Connection(recorder, loop, Limits(idle_ms=5_000))
+    connection = Connection(recorder, loop, ClientLimits(idle_ms=5_000))
     connection.connection_made(cast(Any, recorder))
     transfer = connection.begin(loop.time(), bodiless=False)
     connection.data_received(OK + b"Content-Length: 1000000\r\n\r\n" + b"x" * 300_000)
@@ -360,7 +360,7 @@ def test_slow_reader_is_no_idle_provider() -> None:
 def test_a_byte_at_a_time(total_ms: int, body: bytes, expected: type[UpstreamError] | None, ended_at_s: int) -> None:
     """A provider that is never silent for the idle limit has until the total limit, and no longer."""
     clock, recorder = _Clock(), _Recorder()
-    limits = Limits(idle_ms=5_000, total_ms=total_ms)
+    limits = ClientLimits(idle_ms=5_000, total_ms=total_ms)
     pool = Pool(Origin("http", "provider", 80), None, limits)
     connection = Connection(pool, cast(Any, clock), limits)
     connection.connection_made(cast(Any, recorder))
@@ -383,7 +383,7 @@ def test_a_pause_does_not_outlive_its_transfer() -> None:
     """A connection whose answer ended while its reader was behind goes back to the pool reading."""
     loop = asyncio.new_event_loop()
     recorder = _Recorder()
-    connection = Connection(recorder, loop, Limits())
+    connection = Connection(recorder, loop, ClientLimits())
     connection.connection_made(cast(Any, recorder))
     connection.begin(loop.time(), bodiless=False)
     connection.data_received(OK + b"Content-Length: 300000\r\n\r\n" + b"x" * 300_000)
@@ -399,7 +399,7 @@ def test_pieces_of_a_whole_body_are_bounded() -> None:
     async def story(size: int) -> bytes:
         loop = asyncio.get_running_loop()
         recorder = _Recorder()
-        connection = Connection(recorder, loop, Limits())
+        connection = Connection(recorder, loop, ClientLimits())
         connection.connection_made(cast(Any, recorder))
         transfer = connection.begin(loop.time(), bodiless=False)
         connection.data_received(OK + b"Content-Length: %d\r\n\r\n" % size)

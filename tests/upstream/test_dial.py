@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pertoken.upstream.errors import ConnectFailed, ConnectTimeout, ProxyRefused, TlsFailed
-from pertoken.upstream.http import Client, Limits, Origin, Proxies
+from pertoken.upstream.http import Client, ClientLimits, Origin, Proxies
 from pertoken.upstream.proxy import Proxy
 
 Run = Callable[..., Any]
@@ -39,7 +39,7 @@ def test_tls(run: Run, serve: Serve, certificate: Any, host: str) -> None:
 
     async def story() -> None:
         async with serve(note, tls=certificate.server) as provider:
-            client = Client(Limits(), ssl_context=certificate.trusting)
+            client = Client(ClientLimits(), ssl_context=certificate.trusting)
             for _ in range(3):
                 assert await fetch(client, tls_origin(provider, host)) == b"hello"
             await client.close()
@@ -53,7 +53,7 @@ def test_untrusted_certificate(run: Run, serve: Serve, certificate: Any) -> None
 
     async def story() -> None:
         async with serve(HELLO, tls=certificate.server) as provider:
-            client = Client(Limits())
+            client = Client(ClientLimits())
             with pytest.raises(TlsFailed, match=r"(?i)certificate.verify.failed") as caught:
                 await fetch(client, tls_origin(provider))
             await client.close()
@@ -68,7 +68,7 @@ def test_wrong_name(run: Run, serve: Serve, misnamed: Any) -> None:
 
     async def story() -> None:
         async with serve(HELLO, tls=misnamed.server) as provider:
-            client = Client(Limits(), ssl_context=misnamed.trusting)
+            client = Client(ClientLimits(), ssl_context=misnamed.trusting)
             with pytest.raises(TlsFailed):
                 await fetch(client, tls_origin(provider))
             await client.close()
@@ -87,7 +87,7 @@ def test_tls_to_a_plain_port(run: Run, certificate: Any) -> None:
 
     async def story() -> None:
         server = await asyncio.start_server(gibberish, "127.0.0.1", 0)
-        client = Client(Limits(), ssl_context=certificate.trusting)
+        client = Client(ClientLimits(), ssl_context=certificate.trusting)
         with pytest.raises(TlsFailed):
             await fetch(client, Origin("https", "127.0.0.1", server.sockets[0].getsockname()[1]))
         await client.close()
@@ -108,7 +108,7 @@ def test_silent_handshake(run: Run, certificate: Any) -> None:
             writer.close()
 
         server = await asyncio.start_server(silent, "127.0.0.1", 0)
-        client = Client(Limits(connect_ms=50), ssl_context=certificate.trusting)
+        client = Client(ClientLimits(connect_ms=50), ssl_context=certificate.trusting)
         with pytest.raises(ConnectTimeout):
             await fetch(client, Origin("https", "127.0.0.1", server.sockets[0].getsockname()[1]))
         await client.close()
@@ -155,7 +155,7 @@ def test_connect(run: Run, serve: Serve, certificate: Any) -> None:
         server = await asyncio.start_server(tunnels.serve, "127.0.0.1", 0)
         proxy = Proxy("127.0.0.1", server.sockets[0].getsockname()[1], b"Basic dTpw")
         async with serve(HELLO, tls=certificate.server) as provider:
-            client = Client(Limits(), ssl_context=certificate.trusting, proxies=Proxies(https=proxy))
+            client = Client(ClientLimits(), ssl_context=certificate.trusting, proxies=Proxies(https=proxy))
             for _ in range(2):
                 assert await fetch(client, tls_origin(provider)) == b"hello"
             await client.close()
@@ -178,7 +178,7 @@ def test_connect_verifies(run: Run, serve: Serve, certificate: Any) -> None:
         server = await asyncio.start_server(Tunnels().serve, "127.0.0.1", 0)
         proxies = Proxies(https=Proxy("127.0.0.1", server.sockets[0].getsockname()[1]))
         async with serve(HELLO, tls=certificate.server) as provider:
-            client = Client(Limits(), proxies=proxies)
+            client = Client(ClientLimits(), proxies=proxies)
             with pytest.raises(TlsFailed):
                 await fetch(client, tls_origin(provider))
             await client.close()
@@ -208,7 +208,7 @@ def test_refused_tunnels(run: Run, certificate: Any, answer: bytes) -> None:
     async def story() -> None:
         server = await asyncio.start_server(Tunnels(answer).serve, "127.0.0.1", 0)
         proxies = Proxies(https=Proxy("127.0.0.1", server.sockets[0].getsockname()[1]))
-        client = Client(Limits(), ssl_context=certificate.trusting, proxies=proxies)
+        client = Client(ClientLimits(), ssl_context=certificate.trusting, proxies=proxies)
         with pytest.raises(ProxyRefused) as caught:
             await fetch(client, Origin("https", "provider.test", 443))
         assert not caught.value.sent
@@ -234,7 +234,7 @@ def test_a_refused_tunnel_is_left(run: Run, certificate: Any) -> None:
     async def story() -> None:
         server = await asyncio.start_server(refuse, "127.0.0.1", 0)
         proxies = Proxies(https=Proxy("127.0.0.1", server.sockets[0].getsockname()[1]))
-        client = Client(Limits(), ssl_context=certificate.trusting, proxies=proxies)
+        client = Client(ClientLimits(), ssl_context=certificate.trusting, proxies=proxies)
         with pytest.raises(ProxyRefused, match="403 Forbidden"):
             await fetch(client, Origin("https", "provider.test", 443))
         async with asyncio.timeout(30):
@@ -254,7 +254,7 @@ def test_a_socket_that_fails_at_once_is_left(run: Run, serve: Serve, monkeypatch
     async def story() -> None:
         monkeypatch.setattr("pertoken.upstream.dial._keep_alive", fail)
         async with serve(HELLO) as provider:
-            client = Client(Limits())
+            client = Client(ClientLimits())
             with pytest.raises(ConnectFailed, match="invalid argument"):
                 await fetch(client, provider.origin)
             await provider.until_closed()
@@ -269,7 +269,7 @@ def test_proxy_is_down(run: Run, certificate: Any, unused_port: int) -> None:
 
     async def story() -> None:
         proxies = Proxies(https=Proxy("127.0.0.1", unused_port))
-        client = Client(Limits(), ssl_context=certificate.trusting, proxies=proxies)
+        client = Client(ClientLimits(), ssl_context=certificate.trusting, proxies=proxies)
         with pytest.raises(ConnectFailed, match=f"127.0.0.1:{unused_port} \\(proxy\\)"):
             await fetch(client, Origin("https", "provider.test", 443))
         await client.close()
@@ -283,7 +283,7 @@ def test_absolute_form(run: Run, serve: Serve, certificate: Any) -> None:
     async def story() -> None:
         async with serve(HELLO) as provider:
             proxies = Proxies(http=Proxy("127.0.0.1", provider.port, b"Basic dTpw"))
-            client = Client(Limits(), ssl_context=certificate.trusting, proxies=proxies)
+            client = Client(ClientLimits(), ssl_context=certificate.trusting, proxies=proxies)
             assert await fetch(client, Origin("http", "models.test", 8080)) == b"hello"
             await client.close()
             assert b"".join(provider.requests) == (
@@ -310,7 +310,7 @@ def test_ipv6(run: Run) -> None:
         except OSError:
             pytest.skip("this machine has no IPv6")
         port = server.sockets[0].getsockname()[1]
-        client = Client(Limits())
+        client = Client(ClientLimits())
         assert await fetch(client, Origin("http", "::1", port)) == b"hello"
         await client.close()
         server.close()

@@ -22,7 +22,7 @@ from pertoken.upstream.errors import (
     ProtocolError,
     TotalTimeout,
 )
-from pertoken.upstream.http import Client, Limits, Origin, Response
+from pertoken.upstream.http import Client, ClientLimits, Origin, Response
 
 Run = Callable[..., Any]
 Serve = Callable[..., Any]
@@ -35,7 +35,7 @@ JSON = [(b"content-type", b"application/json")]
 
 def new_client(**limits: int) -> Client:
     """Return a client without proxies whose trust store is empty, which is cheap to make."""
-    return Client(Limits(**limits), ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    return Client(ClientLimits(**limits), ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
 async def post(client: Client, origin: Origin, body: bytes = b"{}") -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pertoken.ports.provider import ProviderFailed
-from pertoken.upstream.http import Client, Limits
+from pertoken.upstream.http import Client, ClientLimits
 from pertoken.upstream.registry import HttpProvider, http_provider
 
 Run = Callable[..., Any]
@@ -20,7 +20,7 @@ KEY_FIELDS = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
 
 def made(port: int, path: str = "/v1", **more: Any) -> tuple[HttpProvider, Client]:
     """Return a provider at the scripted one, and the client to close."""
-    client = Client(Limits(), ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    client = Client(ClientLimits(), ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     wish: dict[str, Any] = {
         "wire": "openai",
         "auth": "bearer",

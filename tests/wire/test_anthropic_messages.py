@@ -8,7 +8,7 @@ import pytest
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.usage import Completeness, leaves
 from pertoken.wire import anthropic_count_tokens, anthropic_messages
-from pertoken.wire.format import BadRequest, Change, Format, RequestFacts
+from pertoken.wire.format import BadRequest, Format, RequestChange, RequestFacts
 
 FORMAT: Format = anthropic_messages
 COUNTING: Format = anthropic_count_tokens
@@ -156,7 +156,7 @@ def test_rewrite() -> None:
     """Only the model and the cap are written anew."""
     body = b'{"model":"a", "messages" : [1.50], "max_tokens": 9}'
 
-    assert anthropic_messages.rewrite(body, Change("b", 7)) == b'{"model":"b","messages":[1.50],"max_tokens":7}'
+    assert anthropic_messages.rewrite(body, RequestChange("b", 7)) == b'{"model":"b","messages":[1.50],"max_tokens":7}'
 
 
 COMPACTED = {

@@ -23,7 +23,7 @@ from pertoken.wire import (
     openai_embeddings,
     openai_responses,
 )
-from pertoken.wire.format import BadRequest, Change, Format, RequestFacts
+from pertoken.wire.format import BadRequest, Format, RequestChange, RequestFacts
 
 FORMATS: list[Format] = [
     openai_chat, openai_responses, openai_embeddings, anthropic_messages, anthropic_count_tokens, gemini_generate,
@@ -60,7 +60,7 @@ DEEP = [
     b'{"model":"m","messages":[{"content":' + b"[" * depth + b"]" * depth + b'}],"input":[[]],"contents":[]}'
     for depth in (150, 300, 930, 980, 990, 5_000)
 ]
-CHANGES = [Change(), Change("m2", 7, include_usage=True)]
+CHANGES = [RequestChange(), RequestChange("m2", 7, include_usage=True)]
 
 
 def _with_examples(test: Callable[..., None]) -> Callable[..., None]:

@@ -8,7 +8,7 @@ import pytest
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.usage import Completeness, leaves
 from pertoken.wire import gemini_count_tokens, gemini_embed, gemini_generate, gemini_stream
-from pertoken.wire.format import BadRequest, Change, Format, RequestFacts
+from pertoken.wire.format import BadRequest, Format, RequestChange, RequestFacts
 
 FORMAT: Format = gemini_generate
 COUNTING: Format = gemini_count_tokens
@@ -171,8 +171,8 @@ def test_content() -> None:
 )
 def test_rewrite(body: bytes, rewritten: bytes) -> None:
     """The cap is written where the request has it; all else keeps its bytes on both levels."""
-    assert gemini_generate.rewrite(body, Change(output_max=7)) == rewritten
-    assert gemini_generate.rewrite(body, Change(model="other")) is body
+    assert gemini_generate.rewrite(body, RequestChange(output_max=7)) == rewritten
+    assert gemini_generate.rewrite(body, RequestChange(model="other")) is body
 
 
 def _details(*pairs: tuple[str, int]) -> list[dict[str, object]]:
@@ -355,7 +355,7 @@ def test_counting_is_free() -> None:
     """Counting tokens costs nothing."""
     assert gemini_count_tokens.read_request(_body(), "m") == RequestFacts(model="m", bills=False)
     assert gemini_count_tokens.read_answer(b'{"totalTokens":5}').completeness is Completeness.MISSING
-    assert gemini_count_tokens.rewrite(_body(), Change("x", 1)) == _body()
+    assert gemini_count_tokens.rewrite(_body(), RequestChange("x", 1)) == _body()
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_embedding(request_: dict[str, object], texts: tuple[str, ...]) -> None:
 
     assert gemini_embed.read_request(body, "gemini-embedding-001") == RequestFacts("gemini-embedding-001", output_max=0)
     assert gemini_embed.read_content(body).texts == texts
-    assert gemini_embed.rewrite(body, Change("x", 1)) is body
+    assert gemini_embed.rewrite(body, RequestChange("x", 1)) is body
 
 
 def test_embedding_of_nothing() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pertoken.core.usage import Completeness, leaves
 from pertoken.wire import openai_chat
-from pertoken.wire.format import BadRequest, Change, Format, RequestFacts
+from pertoken.wire.format import BadRequest, Format, RequestChange, RequestFacts
 
 FORMAT: Format = openai_chat
 MESSAGES = [{"role": "user", "content": "hi"}]
@@ -141,22 +141,22 @@ def test_no_messages(messages: object) -> None:
 @pytest.mark.parametrize(
     ("fields", "change", "changed"),
     [
-        ({}, Change(model="m2"), {"model": "m2"}),
-        ({}, Change(output_max=7), {"max_completion_tokens": 7}),
-        ({"max_tokens": 90}, Change(output_max=7), {"max_tokens": 7}),
-        ({"max_tokens": None}, Change(output_max=7), {"max_tokens": None, "max_completion_tokens": 7}),
-        ({}, Change(output_max=7, output_field="max_tokens"), {"max_tokens": 7}),
-        ({}, Change(output_max=7, output_field="max_completion_tokens"), {"max_completion_tokens": 7}),
+        ({}, RequestChange(model="m2"), {"model": "m2"}),
+        ({}, RequestChange(output_max=7), {"max_completion_tokens": 7}),
+        ({"max_tokens": 90}, RequestChange(output_max=7), {"max_tokens": 7}),
+        ({"max_tokens": None}, RequestChange(output_max=7), {"max_tokens": None, "max_completion_tokens": 7}),
+        ({}, RequestChange(output_max=7, output_field="max_tokens"), {"max_tokens": 7}),
+        ({}, RequestChange(output_max=7, output_field="max_completion_tokens"), {"max_completion_tokens": 7}),
         (
             {"stream_options": {"x": 1}},
-            Change(include_usage=True),
+            RequestChange(include_usage=True),
             {"stream_options": {"x": 1, "include_usage": True}},
         ),
-        ({"stream_options": None}, Change(include_usage=True), {"stream_options": {"include_usage": True}}),
-        ({"max_tokens": 3}, Change(), {"max_tokens": 3}),
+        ({"stream_options": None}, RequestChange(include_usage=True), {"stream_options": {"include_usage": True}}),
+        ({"max_tokens": 3}, RequestChange(), {"max_tokens": 3}),
     ],
 )
-def test_rewrite(fields: dict[str, object], change: Change, changed: dict[str, object]) -> None:
+def test_rewrite(fields: dict[str, object], change: RequestChange, changed: dict[str, object]) -> None:
     """Only what policy names is written anew; a field that nobody knows keeps its bytes."""
     odd = b'{"new_thing" : {"z": [1.50,  1e3]},' + _body(**fields)[1:]
 
@@ -397,6 +397,6 @@ def test_an_event_over_several_lines(stream: Any) -> None:
 )
 def test_a_cap_moves_to_the_field_that_the_provider_knows(given: str, field: str) -> None:
     """The cap stands in one field only: servers refuse two, or the one that they do not know."""
-    rewritten = openai_chat.rewrite(_body(**{given: 9}), Change(output_max=9, output_field=field))
+    rewritten = openai_chat.rewrite(_body(**{given: 9}), RequestChange(output_max=9, output_field=field))
 
     assert {key: value for key, value in json.loads(rewritten).items() if key.startswith("max")} == {field: 9}

@@ -6,7 +6,7 @@ import pytest
 
 from pertoken.core.usage import Completeness, leaves
 from pertoken.wire import openai_embeddings
-from pertoken.wire.format import BadRequest, Change, Format, RequestFacts
+from pertoken.wire.format import BadRequest, Format, RequestChange, RequestFacts
 
 FORMAT: Format = openai_embeddings
 
@@ -51,8 +51,8 @@ def test_rewrite() -> None:
     """Only the model can change."""
     body = b'{"model":"a", "input" : [ 1 ]}'
 
-    assert openai_embeddings.rewrite(body, Change("b", 3)) == b'{"model":"b","input":[ 1 ]}'
-    assert openai_embeddings.rewrite(body, Change(output_max=3)) is body
+    assert openai_embeddings.rewrite(body, RequestChange("b", 3)) == b'{"model":"b","input":[ 1 ]}'
+    assert openai_embeddings.rewrite(body, RequestChange(output_max=3)) is body
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.usage import Completeness, leaves
 from pertoken.wire import openai_responses
-from pertoken.wire.format import BadRequest, Change, Format, RequestFacts
+from pertoken.wire.format import BadRequest, Format, RequestChange, RequestFacts
 
 FORMAT: Format = openai_responses
 USAGE = {
@@ -154,7 +154,9 @@ def test_rewrite() -> None:
     """Only the model and the cap are written anew."""
     body = b'{"model":"a", "input" : [1.50], "max_output_tokens": 9}'
 
-    assert openai_responses.rewrite(body, Change("b", 7)) == b'{"model":"b","input":[1.50],"max_output_tokens":7}'
+    assert (
+        openai_responses.rewrite(body, RequestChange("b", 7)) == b'{"model":"b","input":[1.50],"max_output_tokens":7}'
+    )
 
 
 @pytest.mark.parametrize(

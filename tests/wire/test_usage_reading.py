@@ -4,7 +4,7 @@ import pytest
 
 from pertoken.core.usage import Completeness, Reading
 from pertoken.wire import usage_reading
-from pertoken.wire.usage_reading import Origin
+from pertoken.wire.usage_reading import Provenance
 from pertoken.wire.usage_table import rule, table
 
 TABLE = table(
@@ -34,7 +34,7 @@ TABLE = table(
 )
 def test_contradictions_are_kept(raw: bytes, why: str, quantities: dict[str, int] | None) -> None:
     """Usage that cannot be true says why and is kept as it came; its first reading is the one with the most tokens."""
-    reading = usage_reading.read_raw(raw, TABLE, Origin("m"))
+    reading = usage_reading.read_raw(raw, TABLE, Provenance("m"))
 
     assert reading.contradiction is not None
     assert why in reading.contradiction
@@ -61,14 +61,14 @@ def test_contradictions_are_kept(raw: bytes, why: str, quantities: dict[str, int
 )
 def test_completeness(raw: bytes, partial: bool, completeness: Completeness) -> None:
     """Only usage that knows all input and all output is final: half of it is never taken for the whole."""
-    reading = usage_reading.read_raw(raw, TABLE, Origin("m"), partial=partial)
+    reading = usage_reading.read_raw(raw, TABLE, Provenance("m"), partial=partial)
 
     assert reading.completeness == completeness
 
 
 def read(raw: bytes) -> Reading:
     """Return the reading of a usage object."""
-    return usage_reading.read_raw(raw, TABLE, Origin("m"))
+    return usage_reading.read_raw(raw, TABLE, Provenance("m"))
 
 
 def test_unreadable_answer() -> None:
@@ -92,7 +92,7 @@ def test_repeated_keys_are_not_seen_in_texts() -> None:
     """Colons and braces inside a text are no keys."""
     raw = b'{"a":1,"out":1,"note":"a: {\\"a\\":1, \\"a\\":2}"}'
 
-    assert usage_reading.read_raw(raw, TABLE, Origin()).quantities == {"input_tokens": 1, "output_tokens": 1}
+    assert usage_reading.read_raw(raw, TABLE, Provenance()).quantities == {"input_tokens": 1, "output_tokens": 1}
 
 
 def test_an_answer_with_two_usages() -> None:

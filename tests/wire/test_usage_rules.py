@@ -6,21 +6,21 @@ import pytest
 
 from pertoken.core.units import DIMENSIONS
 from pertoken.wire import usage_rules
-from pertoken.wire.usage_table import Check, Rule, Table
+from pertoken.wire.usage_table import Check, UsageRule, UsageTable
 
-TABLES = {name: value for name, value in vars(usage_rules).items() if isinstance(value, Table)}
+TABLES = {name: value for name, value in vars(usage_rules).items() if isinstance(value, UsageTable)}
 every_table = pytest.mark.parametrize("rows", TABLES.values(), ids=TABLES)
 
 
 @every_table
-def test_every_row_has_its_source(rows: Table) -> None:
+def test_every_row_has_its_source(rows: UsageTable) -> None:
     """A rule that nobody can check again is no rule: each names what was read, and on which day."""
     for row in (*rows.rules, *rows.listed, *rows.besides, *rows.checks, *rows.zeros, *rows.stated, *rows.plain):
         assert re.search(r"\w+.*; 20\d\d-\d\d-\d\d$", row.source), row
 
 
 @every_table
-def test_every_unit_is_known(rows: Table) -> None:
+def test_every_unit_is_known(rows: UsageTable) -> None:
     """What a table finds is something that has a price."""
     assert {row.unit for row in (*rows.rules, *rows.listed, *rows.besides, *rows.zeros)} <= set(DIMENSIONS)
     assert {row.unit for row in rows.plain} <= {"input_tokens", "output_tokens"}
@@ -28,11 +28,11 @@ def test_every_unit_is_known(rows: Table) -> None:
 
 
 @every_table
-def test_every_path_leads_somewhere(rows: Table) -> None:
+def test_every_path_leads_somewhere(rows: UsageTable) -> None:
     """No path has an empty step, and no row is there twice."""
-    rules: list[Rule | Check] = [*rows.rules, *rows.checks]
+    rules: list[UsageRule | Check] = [*rows.rules, *rows.checks]
     for row in rules:
-        paths = [path for term in (row.terms if isinstance(row, Rule) else row.parts) for path in term]
+        paths = [path for term in (row.terms if isinstance(row, UsageRule) else row.parts) for path in term]
         assert all(key and key == key.strip() for path in paths for key in path), row
     assert len(set(rows.rules)) == len(rows.rules)
 

@@ -81,7 +81,7 @@ def test_the_total_tells_a_side_that_is_left_out(side: str) -> None:
     assert usage_table.count(ADDED, {side: 3, "total": 3}) == {units[side]: 3}
 
 
-def _besides(*, beside: bool, always: bool = False) -> usage_table.Table:
+def _besides(*, beside: bool, always: bool = False) -> usage_table.UsageTable:
     thought = Beside("output_tokens", terms("thought"), beside, "here", always)
     tool = Beside("input_tokens", terms("tool"), beside, "here", always)
     return table(*ADDED.rules, tool, thought, total="total")

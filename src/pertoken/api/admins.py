@@ -3,11 +3,11 @@
 import msgspec
 
 from pertoken.api.fields import GivenInstant, Instant, PageQuery, Text, page, read_time
-from pertoken.api.problem import Problem, Refused
+from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import GRANTS, Action, AdminKey, Role
 from pertoken.ports.store import Opened
-from pertoken.services.admins import BadAdmin, NameTaken, admin_fields, create_admin
+from pertoken.services.admins import AdminNameTaken, BadAdmin, admin_fields, create_admin
 
 
 class WhoAmI(msgspec.Struct, kw_only=True):
@@ -88,10 +88,10 @@ def make_admin(opened: Opened, asked: Asked) -> NewAdminAnswer:
             opened.admins, asked.clock, asked.hasher, body.name, body.role, team=body.team, customer=body.customer,
             expires_at_us=expires_at_us,
         )  # fmt: skip
-    except NameTaken as error:
-        raise Refused(Problem.NAME_TAKEN, str(error), "name") from error
+    except AdminNameTaken as error:
+        raise ApiRefused(Problem.NAME_TAKEN, str(error), "name") from error
     except BadAdmin as error:
-        raise Refused(Problem.INVALID_FIELD, str(error)) from error
+        raise ApiRefused(Problem.INVALID_FIELD, str(error)) from error
     return NewAdminAnswer(secret=made.secret, **msgspec.structs.asdict(_answer(made.admin, asked.now_us)))
 
 
@@ -100,7 +100,7 @@ def revoke_admin(opened: Opened, asked: Asked) -> AdminAnswer:
     opened.admins.revoke(asked.name, asked.now_us)
     found = next((admin for admin in opened.admins.list_all() if admin.admin_id == asked.name), None)
     if found is None:
-        raise Refused(Problem.NOT_FOUND, f"no admin key {asked.name!r}; see: GET /api/v1/admins", "id")
+        raise ApiRefused(Problem.NOT_FOUND, f"no admin key {asked.name!r}; see: GET /api/v1/admins", "id")
     return _answer(found, asked.now_us)
 
 

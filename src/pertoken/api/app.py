@@ -20,7 +20,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pertoken.api import openapi
-from pertoken.api.problem import DOCUMENT, Problem, Refused
+from pertoken.api.problem import DOCUMENT, ApiRefused, Problem
 from pertoken.api.reading import (
     decode_body,
     read_body,
@@ -66,9 +66,9 @@ class Plane:
         self.turns = asyncio.Semaphore(TAKING_MAX)
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run `work` on a thread. Raises Refused when too much waits already, and what `work` raises."""
+        """Run `work` on a thread. Raises ApiRefused when too much waits already, and what `work` raises."""
         if self._waiting >= WAITING_MAX + THREADS:
-            raise Refused(Problem.BUSY, "too many requests to the control plane wait; ask again")
+            raise ApiRefused(Problem.BUSY, "too many requests to the control plane wait; ask again")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
@@ -80,7 +80,7 @@ class Plane:
         self._threads.shutdown()
 
 
-class Answer(NamedTuple):
+class ApiAnswer(NamedTuple):
     """What a request is answered."""
 
     status: int
@@ -107,7 +107,7 @@ class _Document:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["method"] in ("GET", "HEAD"):
-            answer = Answer(200, self._document)
+            answer = ApiAnswer(200, self._document)
         else:
             answer = _refusal(_not_allowed(scope["path"], scope["method"], ["GET"]), ["GET"])
         await _send(answer, scope, receive, send)
@@ -123,19 +123,19 @@ class _Resource:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             answer = await self._answer(Request(scope, receive))
-        except Refused as refused:
+        except ApiRefused as refused:
             answer = _refusal(refused, sorted(self._routes))
         except StoreUnavailable as error:
-            answer = _refusal(Refused(Problem.STORE_UNAVAILABLE, str(error)))
+            answer = _refusal(ApiRefused(Problem.STORE_UNAVAILABLE, str(error)))
         except ClientDisconnect:
             return
         except Exception:
             log.exception("a request to the control plane failed by our own mistake")
-            answer = _refusal(Refused(Problem.INTERNAL, "pertoken made a mistake; its log has the details"))
+            answer = _refusal(ApiRefused(Problem.INTERNAL, "pertoken made a mistake; its log has the details"))
         await _send(answer, scope, receive, send)
 
-    async def _answer(self, request: Request) -> Answer:
-        """Return the answer of a request that is known, allowed and understood. Raises Refused, StoreUnavailable."""
+    async def _answer(self, request: Request) -> ApiAnswer:
+        """Return the answer of a request that is known, allowed and understood. Raises ApiRefused, StoreUnavailable."""
         plane = self._plane
         method = "GET" if request.method == "HEAD" else request.method
         route = self._routes.get(method)
@@ -144,7 +144,7 @@ class _Resource:
         principal = await _authenticate(request, plane)
         if not may(principal, route.action):
             message = f"the role {principal.role} may not {route.action}; see: GET /api/v1/whoami"
-            raise Refused(Problem.FORBIDDEN, message)
+            raise ApiRefused(Problem.FORBIDDEN, message)
         name, query = read_name(request, route), read_query(request, route)
         idempotency_key = None if method == "GET" else read_idempotency_key(request)
         raw = await read_body(request, route)
@@ -188,7 +188,7 @@ async def _authenticate(request: Request, plane: Plane) -> Principal:
     if principal is None:
         is_virtual = secret.startswith(KEY_PREFIX.encode()) and not secret.startswith(ADMIN_PREFIX.encode())
         what = "this is a virtual key, for calls" if is_virtual else "unknown, expired or revoked admin key"
-        raise Refused(Problem.UNKNOWN_KEY, f"{what}; make an admin key: pertoken admin create NAME --role ROLE")
+        raise ApiRefused(Problem.UNKNOWN_KEY, f"{what}; make an admin key: pertoken admin create NAME --role ROLE")
     return principal
 
 
@@ -197,13 +197,13 @@ def _narrowed(opened: Opened, seen: View) -> Opened:
     return opened._replace(archive=NarrowArchive(opened.archive, seen))
 
 
-def _read(route: Route, asked: Asked, _named: _Named | None, store: Store) -> Answer:
+def _read(route: Route, asked: Asked, _named: _Named | None, store: Store) -> ApiAnswer:
     with store.read() as opened:
         answer = cast("Transact", route.do)(_narrowed(opened, asked.view), asked)
-        return Answer(route.status, msgspec.json.encode(answer))
+        return ApiAnswer(route.status, msgspec.json.encode(answer))
 
 
-def _write(route: Route, asked: Asked, named: _Named | None, store: Store) -> Answer:
+def _write(route: Route, asked: Asked, named: _Named | None, store: Store) -> ApiAnswer:
     """Do it and keep what it was answered in one transaction, so that a named request is done once."""
     with store.write() as opened:
         known = _find(opened, asked.principal, named)
@@ -211,21 +211,21 @@ def _write(route: Route, asked: Asked, named: _Named | None, store: Store) -> An
             return known
         answer = cast("Transact", route.do)(_narrowed(opened, asked.view), asked)
         _keep(opened, asked, named, route.status, answer)
-        return Answer(route.status, msgspec.json.encode(answer))
+        return ApiAnswer(route.status, msgspec.json.encode(answer))
 
 
-async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) -> Answer:
+async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) -> ApiAnswer:
     """Take in events. A named request that broke off before its answer was kept is done again: nothing counts twice."""
     team = asked.view.team
 
-    def prepare() -> tuple[Answer | None, frozenset[str], bool]:
+    def prepare() -> tuple[ApiAnswer | None, frozenset[str], bool]:
         with plane.store.read() as opened:
             known = _find(opened, asked.principal, named)
             keys = [] if asked.view.is_whole else _narrowed(opened, asked.view).archive.list_keys()
             may_report = team is None or opened.administration.allowance(team) is not None
             return known, frozenset(key.key_id for key in keys), may_report
 
-    def keep() -> Answer | None:
+    def keep() -> ApiAnswer | None:
         with plane.store.write() as opened:
             first = _find(opened, asked.principal, named)  # of one that was asked at the same time
             if first is None:
@@ -238,18 +238,18 @@ async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) 
     taking = Taking(plane.ledger, plane.turns, plane.in_thread, own_keys, plane.reported_max, plane.store, may_report)
     answer = await cast("Take", route.do)(taking, asked)
     first = None if named is None else await plane.in_thread(keep)
-    return first or Answer(route.status, msgspec.json.encode(answer))
+    return first or ApiAnswer(route.status, msgspec.json.encode(answer))
 
 
-def _find(opened: Opened, principal: Principal, named: _Named | None) -> Answer | None:
-    """Return what a named request was answered before. Raises Refused when it was another request."""
+def _find(opened: Opened, principal: Principal, named: _Named | None) -> ApiAnswer | None:
+    """Return what a named request was answered before. Raises ApiRefused when it was another request."""
     given = None if named is None else opened.answers.find(principal.principal_id, named.name)
     if given is None or named is None:
         return None
     if given.request_hash != named.request_hash:
         message = f"the Idempotency-Key {named.name!r} was used for another request; use a new one"
-        raise Refused(Problem.IDEMPOTENCY_CONFLICT, message, "Idempotency-Key")
-    return Answer(given.status, given.body, (("idempotency-replayed", "true"),))
+        raise ApiRefused(Problem.IDEMPOTENCY_CONFLICT, message, "Idempotency-Key")
+    return ApiAnswer(given.status, given.body, (("idempotency-replayed", "true"),))
 
 
 def _keep(opened: Opened, asked: Asked, named: _Named | None, status: int, answer: msgspec.Struct) -> None:
@@ -267,11 +267,11 @@ def _hash(request: Request, body: bytes) -> bytes:
     return hashlib.blake2b(content, digest_size=16).digest()
 
 
-def _not_allowed(path: str, method: str, allowed: Sequence[str]) -> Refused:
-    return Refused(Problem.METHOD_NOT_ALLOWED, f"{path} takes {', '.join(allowed)}, not {method}")
+def _not_allowed(path: str, method: str, allowed: Sequence[str]) -> ApiRefused:
+    return ApiRefused(Problem.METHOD_NOT_ALLOWED, f"{path} takes {', '.join(allowed)}, not {method}")
 
 
-def _refusal(refused: Refused, allowed: Sequence[str] = ()) -> Answer:
+def _refusal(refused: ApiRefused, allowed: Sequence[str] = ()) -> ApiAnswer:
     headers: tuple[tuple[str, str], ...] = ()
     if refused.status == 401:
         headers = (("www-authenticate", "Bearer"),)
@@ -279,14 +279,14 @@ def _refusal(refused: Refused, allowed: Sequence[str] = ()) -> Answer:
         headers = (("allow", ", ".join(allowed)),)
     elif refused.status == 503:
         headers = (("retry-after", "1"),)
-    return Answer(refused.status, msgspec.json.encode(refused.error()), headers)
+    return ApiAnswer(refused.status, msgspec.json.encode(refused.error()), headers)
 
 
 async def _not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    refused = Refused(Problem.NOT_FOUND, f"no such path: {scope['path']}; see: GET {DOCUMENT}")
+    refused = ApiRefused(Problem.NOT_FOUND, f"no such path: {scope['path']}; see: GET {DOCUMENT}")
     await _send(_refusal(refused), scope, receive, send)
 
 
-async def _send(answer: Answer, scope: Scope, receive: Receive, send: Send) -> None:
+async def _send(answer: ApiAnswer, scope: Scope, receive: Receive, send: Send) -> None:
     headers = {"cache-control": "no-store", **dict(answer.headers)}
     await Response(answer.body, answer.status, headers, "application/json")(scope, receive, send)

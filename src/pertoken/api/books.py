@@ -6,7 +6,7 @@ import msgspec
 
 from pertoken.api.calls import FilterQuery, read_part
 from pertoken.api.fields import Count, Cursor, Instant, Time, read_cursor, write_cursor
-from pertoken.api.problem import Problem, Refused
+from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action, may
 from pertoken.core.reporting import is_report_dimension
@@ -91,17 +91,17 @@ def read_usage(opened: Opened, asked: Asked) -> UsageAnswer:
     """Return the usage that may be seen."""
     query: UsageQuery = asked.query
     if query.min_cost is not None and not may(asked.principal, Action.COSTS_READ):
-        raise Refused(Problem.FORBIDDEN, "this admin key may not ask by cost: it may not see costs", "min_cost")
+        raise ApiRefused(Problem.FORBIDDEN, "this admin key may not ask by cost: it may not see costs", "min_cost")
     by = tuple(part.strip() for part in query.by.split(",") if part.strip())
     unknown = next((name for name in by if not is_report_dimension(name)), None)
     if unknown is not None or len(by) > DIMENSIONS_MAX:
         what = f"unknown dimension {unknown!r}" if unknown is not None else f"more than {DIMENSIONS_MAX} dimensions"
         known = "model, provider, key, team, customer, user, conversation, tag:NAME, hour, day, week, month"
-        raise Refused(Problem.INVALID_PARAMETER, f"{what}; use {known}", "by")
+        raise ApiRefused(Problem.INVALID_PARAMETER, f"{what}; use {known}", "by")
     try:
         since_us, until_us = reports.to_range(query.since, query.until, query.timezone, asked.now_us)
     except reports.BadRange as error:
-        raise Refused(Problem.INVALID_PARAMETER, str(error), error.field) from error
+        raise ApiRefused(Problem.INVALID_PARAMETER, str(error), error.field) from error
     (start,) = (0,) if query.cursor is None else read_cursor(query.cursor, (int,))
     start = max(0, start)
     asked_for = (since_us, until_us, by, query.timezone, start, query.limit)
@@ -112,7 +112,7 @@ def read_usage(opened: Opened, asked: Asked) -> UsageAnswer:
         message = "some of that time is archived: begin and end it on whole quarters of an hour"
         if part.needs_events(by):
             message = "some of that time is archived: ask for a later one, or: pertoken usage"
-        raise Refused(Problem.INVALID_PARAMETER, message, "since") from error
+        raise ApiRefused(Problem.INVALID_PARAMETER, message, "since") from error
     rows = report["rows"]
     if "key" in by:
         names = {key.key_id: key.name for key in opened.archive.list_keys()}
@@ -128,11 +128,11 @@ def explain_call(opened: Opened, asked: Asked) -> Explanation:
     found = explain(opened.archive, asked.name)
     if found is None:
         message = f"no call {asked.name!r}; its id is in the answer's header x-pertoken-call-id"
-        raise Refused(Problem.NOT_FOUND, message, "call_id")
+        raise ApiRefused(Problem.NOT_FOUND, message, "call_id")
     if found["status"] == ARCHIVED:
         files = ", ".join(one["file"] for one in found["archived"])
         hint = f"pertoken explain {asked.name}"
-        raise Refused(
+        raise ApiRefused(
             Problem.NOT_FOUND, f"call {asked.name!r} is archived, in {files}; where that is: {hint}", "call_id"
         )
     return msgspec.convert(found, Explanation)

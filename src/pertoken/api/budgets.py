@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 from pertoken.api.fields import DecimalText, Instant, PageQuery, Text, page
-from pertoken.api.problem import Problem, Refused
+from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.core.budgets import STEPS, Axis, Budget, Mode, Step
@@ -113,7 +113,7 @@ def put_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
     scope = _scope(opened, body)
     if asked.view.team is not None and scope.setdefault("team", asked.view.team) != asked.view.team:
         message = f"this admin key sets budgets of the team {asked.view.team!r} alone"
-        raise Refused(Problem.FORBIDDEN, message, "scope.team")
+        raise ApiRefused(Problem.FORBIDDEN, message, "scope.team")
     wish = Wish(
         asked.name, str(body.limit), body.axis, body.window, scope, body.each, body.mode, body.timezone, body.currency,
         ",".join(body.before_refusal) or "refuse", body.warn_percent, asked.view.team,
@@ -125,7 +125,7 @@ def put_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
     try:
         budget = set_budget(opened.administration, asked.clock, wish, seen)
     except BadBudget as error:
-        raise Refused(Problem.INVALID_FIELD, str(error)) from error
+        raise ApiRefused(Problem.INVALID_FIELD, str(error)) from error
     return _answer(opened, budget, asked.now_us)
 
 
@@ -141,19 +141,19 @@ def _check_may_change(budget: Budget, asked: Asked) -> None:
     """Raise Refused where a team's owner would change what an admin has set: a limit on the team is not the team's."""
     if asked.view.team is not None and budget.set_by != asked.view.team:
         message = f"an admin has set the budget {budget.name!r}, and only an admin may change it; add one beside it"
-        raise Refused(Problem.FORBIDDEN, message, "name")
+        raise ApiRefused(Problem.FORBIDDEN, message, "name")
 
 
 def _scope(opened: Opened, body: BudgetBody) -> dict[str, str]:
-    """Return the scope of a budget, a key in it by its id. Raises Refused: a key that is none would limit nothing."""
+    """Return the scope of a budget, a key by its id. Raises ApiRefused: a key that is none would limit nothing."""
     scope = dict(body.scope)
     if "key" in scope:
         try:
             found = choose_key(opened.archive.list_keys(), scope["key"])
         except SeveralKeys as error:
-            raise Refused(Problem.INVALID_FIELD, str(error), "scope.key") from error
+            raise ApiRefused(Problem.INVALID_FIELD, str(error), "scope.key") from error
         if found is None:
-            raise Refused(Problem.INVALID_FIELD, f"no key {scope['key']!r}; see: GET /api/v1/keys", "scope.key")
+            raise ApiRefused(Problem.INVALID_FIELD, f"no key {scope['key']!r}; see: GET /api/v1/keys", "scope.key")
         scope["key"] = found.key_id
     return scope
 
@@ -162,9 +162,9 @@ def _find(opened: Opened, name: str) -> Budget:
     try:
         found = choose_budget(opened.archive.budgets(), name)
     except BadBudget as error:
-        raise Refused(Problem.INVALID_PARAMETER, str(error), "name") from error
+        raise ApiRefused(Problem.INVALID_PARAMETER, str(error), "name") from error
     if found is None:
-        raise Refused(Problem.NOT_FOUND, f"no budget {name!r}; see: GET /api/v1/budgets", "name")
+        raise ApiRefused(Problem.NOT_FOUND, f"no budget {name!r}; see: GET /api/v1/budgets", "name")
     return found
 
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from pertoken.api.fields import Count, Instant, PageQuery, page
-from pertoken.api.problem import Problem, Refused
+from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.core.periods import format_time
@@ -55,7 +55,7 @@ def reset_count(opened: Opened, asked: Asked) -> ResetCount:
     """Believe the count of a model again."""
     provider, _, model = asked.name.partition("/")
     if not opened.administration.reset_trust(provider, model):
-        raise Refused(Problem.NOT_FOUND, f"no count of {asked.name!r} is doubted; see: GET /api/v1/counts", "name")
+        raise ApiRefused(Problem.NOT_FOUND, f"no count of {asked.name!r} is doubted; see: GET /api/v1/counts", "name")
     return ResetCount(asked.name, reset=True)
 
 

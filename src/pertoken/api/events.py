@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 import msgspec
 
 from pertoken.api.fields import PLAIN, GivenInstant, Instant, PageQuery, Time, read_cursor, read_time, write_cursor
-from pertoken.api.problem import Problem, Refused
+from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.reading import decode_event
 from pertoken.api.route import Asked, Route, Taking
 from pertoken.core.access import NOTHING, Action, View, may
@@ -20,7 +20,7 @@ from pertoken.core.units import UNITS
 from pertoken.ports.events import Search
 from pertoken.ports.store import Opened
 from pertoken.services import allowance, ingest
-from pertoken.services.ingest import NotAnEvent, Reported, Tally
+from pertoken.services.ingest import NotAnEvent, Tally, UsageRecord
 
 EVENTS_MAX = 10_000  # of one request
 EVENTS_BYTES_MAX = 16 * 1024 * 1024
@@ -166,7 +166,7 @@ def list_events(opened: Opened, asked: Asked) -> EventsAnswer:
     where = {name: tidy(getattr(query, name)) for name in filters if getattr(query, name) is not None}
     since_us, until_us = read_time(query.since, "since"), read_time(query.until, "until")
     if since_us is not None and until_us is not None and since_us >= until_us:
-        raise Refused(Problem.INVALID_PARAMETER, "until must be after since", "until")
+        raise ApiRefused(Problem.INVALID_PARAMETER, "until must be after since", "until")
     before = None if query.cursor is None else read_cursor(query.cursor, (int, int))
     search = Search(where, since_us or 0, FOREVER_US if until_us is None else until_us, before, query.limit + 1)
     found = opened.archive.search_events(search)
@@ -180,19 +180,19 @@ async def take_events(taking: Taking, asked: Asked) -> TallyAnswer:
     """Take in one event or a list of them, each once; those taken in are durable when this returns.
 
     They are read and priced on a thread, and recorded in small batches between the calls that the gateway serves.
-    A team's are taken out of its allowance first. Raises Refused where a team has none, or where a single event is
+    A team's are taken out of its allowance first. Raises ApiRefused where a team has none, or where a single event is
     none, or conflicts; StoreUnavailable.
     """
     team = asked.view.team
     if team is not None and not taking.may_report:
-        raise Refused(Problem.FORBIDDEN, allowance.refusal(team))
+        raise ApiRefused(Problem.FORBIDDEN, allowance.refusal(team))
     alone = isinstance(asked.body, dict)
     reported = [asked.body] if alone else asked.body
     if not isinstance(reported, list):
-        raise Refused(Problem.INVALID_FIELD, "write one event, an object, or a list of them")
+        raise ApiRefused(Problem.INVALID_FIELD, "write one event, an object, or a list of them")
     if len(reported) > EVENTS_MAX:
         message = f"{len(reported):,} events are more than the {EVENTS_MAX:,} of one request"
-        raise Refused(Problem.TOO_LARGE, message)
+        raise ApiRefused(Problem.TOO_LARGE, message)
     lines = list(enumerate(reported, 1))
     tally = Tally(0, 0, (), ())
     for start in range(0, len(reported), BATCH):
@@ -243,21 +243,21 @@ def _refuse_alone(tally: Tally) -> None:
     """Raise Refused where a request of one event did not take it in."""
     for problem in tally.rejected:
         code = Problem.FORBIDDEN if problem.code in NOT_ALLOWED else Problem.INVALID_FIELD
-        raise Refused(code, problem.message)
+        raise ApiRefused(code, problem.message)
     if tally.conflicting:
-        raise Refused(Problem.EVENT_CONFLICT, "an event of this source and id exists with other content", "id")
+        raise ApiRefused(Problem.EVENT_CONFLICT, "an event of this source and id exists with other content", "id")
 
 
 def _judge(
     lines: Sequence[tuple[int, object]], asked: Asked, taking: Taking
-) -> tuple[list[tuple[int, Event]], list[ingest.Problem]]:
+) -> tuple[list[tuple[int, Event]], list[ingest.RejectedLine]]:
     read = _read(lines, asked.view, taking.own_keys)
     return ingest.judge(read, asked.prices, asked.now_us, taking.cost_max)
 
 
 def _read(
     lines: Iterable[tuple[int, object]], view: View, own_keys: frozenset[str]
-) -> Iterator[Reported | ingest.Problem]:
+) -> Iterator[UsageRecord | ingest.RejectedLine]:
     """Yield the record of each event; what it does not say of the team is the team's that reports it.
 
     A team reports under a source of its own, so that it can neither take the ids of others' events nor learn of them.
@@ -268,16 +268,16 @@ def _read(
         try:
             record = ingest.read_event(line, _object(fields), defaults)
         except NotAnEvent as error:
-            yield ingest.Problem(line, "invalid_event", str(error))
+            yield ingest.RejectedLine(line, "invalid_event", str(error))
             continue
         of = record.attribution
         if not view.sees(of):
-            yield ingest.Problem(line, Problem.FORBIDDEN, f"this admin key reports events of {view.team!r} alone")
+            yield ingest.RejectedLine(line, Problem.FORBIDDEN, f"this admin key reports events of {view.team!r} alone")
         elif view.team is not None and record.source != own_source:
             message = f"a team reports under the source {own_source!r}, not {record.source!r}; leave it out"
-            yield ingest.Problem(line, Problem.FORBIDDEN, message)
+            yield ingest.RejectedLine(line, Problem.FORBIDDEN, message)
         elif not view.is_whole and of.key is not None and of.key not in own_keys:
-            yield ingest.Problem(line, Problem.FORBIDDEN, f"the key {of.key!r} is not one of the team's")
+            yield ingest.RejectedLine(line, Problem.FORBIDDEN, f"the key {of.key!r} is not one of the team's")
         else:
             yield record
 

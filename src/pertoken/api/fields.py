@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from pertoken.api.problem import Problem, Refused
+from pertoken.api.problem import ApiRefused, Problem
 from pertoken.core.periods import FOREVER_US, TIMES_END_US, NotATime, format_time, parse_time
 from pertoken.core.texts import UNSAFE_CLASS
 
@@ -62,7 +62,7 @@ def page(
 ) -> tuple[list[T], str | None]:
     """Return the rows of one page by their place, and the cursor of the next, None at the end.
 
-    `kinds` are the types of a place's parts. Raises Refused for a cursor that is none.
+    `kinds` are the types of a place's parts. Raises ApiRefused for a cursor that is none.
     """
     placed = sorted(((place(row), row) for row in rows), key=lambda one: one[0])
     if query.cursor is not None:
@@ -78,7 +78,7 @@ def write_cursor(place: tuple[Any, ...]) -> str:
 
 
 def read_cursor(text: str, kinds: tuple[type, ...]) -> tuple[Any, ...]:
-    """Return the place that a cursor says. Raises Refused."""
+    """Return the place that a cursor says. Raises ApiRefused."""
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         place = msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True))
@@ -92,15 +92,15 @@ def read_cursor(text: str, kinds: tuple[type, ...]) -> tuple[Any, ...]:
 
 
 def read_time(text: str | None, param: str) -> int | None:
-    """Return an instant; a plain date is its start in UTC. Raises Refused."""
+    """Return an instant; a plain date is its start in UTC. Raises ApiRefused."""
     if text is None:
         return None
     try:
         at_us = parse_time(text)
     except (NotATime, OverflowError) as error:
-        raise Refused(Problem.INVALID_PARAMETER, f"not a time: {text!r}; use 2026-11-23T10:00:00Z", param) from error
+        raise ApiRefused(Problem.INVALID_PARAMETER, f"not a time: {text!r}; use 2026-11-23T10:00:00Z", param) from error
     if not 0 <= at_us < TIMES_END_US:
-        raise Refused(Problem.INVALID_PARAMETER, f"{param} is not between 1970 and 9999", param)
+        raise ApiRefused(Problem.INVALID_PARAMETER, f"{param} is not between 1970 and 9999", param)
     return at_us
 
 
@@ -109,5 +109,5 @@ def format_some(at_us: int | None) -> str | None:
     return None if at_us is None or at_us >= FOREVER_US else format_time(at_us)
 
 
-def _no_cursor() -> Refused:
-    return Refused(Problem.INVALID_PARAMETER, "not a cursor of this list; begin without one", "cursor")
+def _no_cursor() -> ApiRefused:
+    return ApiRefused(Problem.INVALID_PARAMETER, "not a cursor of this list; begin without one", "cursor")

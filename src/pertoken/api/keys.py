@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from pertoken.api.fields import GivenInstant, Instant, PageQuery, Text, format_some, page, read_time
-from pertoken.api.problem import Problem, Refused
+from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action, may_name
 from pertoken.core.directory import Key
@@ -13,7 +13,7 @@ from pertoken.core.periods import US_PER_SECOND, format_time
 from pertoken.core.texts import UNSAFE_CLASS
 from pertoken.ports.store import Opened
 from pertoken.services.allowance import not_its_own
-from pertoken.services.keys import BadKey, NameTaken, create_key, rotate_key
+from pertoken.services.keys import BadKey, KeyNameTaken, create_key, rotate_key
 
 TagValue = Annotated[str, msgspec.Meta(max_length=256, pattern=rf"^[^{UNSAFE_CLASS}]*$(?!\n)")]
 
@@ -81,10 +81,10 @@ def make_key(opened: Opened, asked: Asked) -> NewKeyAnswer:
     body: KeyBody = asked.body
     team = body.team if body.team is not None else asked.view.team
     if asked.view.team not in (None, team):
-        raise Refused(Problem.FORBIDDEN, f"this admin key makes keys of the team {asked.view.team!r} alone", "team")
+        raise ApiRefused(Problem.FORBIDDEN, f"this admin key makes keys of the team {asked.view.team!r} alone", "team")
     customer = body.customer
     if customer is not None and not may_name(asked.view.team, opened.administration.owners(customer)):
-        raise Refused(Problem.FORBIDDEN, not_its_own(asked.view.team, customer), "customer")
+        raise ApiRefused(Problem.FORBIDDEN, not_its_own(asked.view.team, customer), "customer")
     try:
         made = create_key(
             opened.administration,
@@ -96,12 +96,12 @@ def make_key(opened: Opened, asked: Asked) -> NewKeyAnswer:
             tags=body.tags,
             expires_at_us=read_time(body.expires_at, "expires_at"),
         )
-    except NameTaken as error:
-        raise Refused(
+    except KeyNameTaken as error:
+        raise ApiRefused(
             Problem.NAME_TAKEN, f"a key of the team is called {body.name!r} already; choose another name", "name"
         ) from error
     except BadKey as error:
-        raise Refused(Problem.INVALID_FIELD, str(error)) from error
+        raise ApiRefused(Problem.INVALID_FIELD, str(error)) from error
     return NewKeyAnswer(secret=made.secret, **msgspec.structs.asdict(_answer(made.key)))
 
 
@@ -109,7 +109,7 @@ def make_secret(opened: Opened, asked: Asked) -> NewKeyAnswer:
     """Give a live key a new secret."""
     found = _find(opened, asked.name)
     if found.revoked_at_us is not None:
-        raise Refused(Problem.NOT_FOUND, f"the key {asked.name!r} is revoked", "id")
+        raise ApiRefused(Problem.NOT_FOUND, f"the key {asked.name!r} is revoked", "id")
     overlap_us = asked.body.overlap_s * US_PER_SECOND
     made = rotate_key(opened.administration, asked.clock, asked.hasher, found, overlap_us)
     return NewKeyAnswer(secret=made.secret, **msgspec.structs.asdict(_answer(made.key)))
@@ -125,7 +125,7 @@ def revoke_key(opened: Opened, asked: Asked) -> KeyAnswer:
 def _find(opened: Opened, key_id: str) -> Key:
     found = next((key for key in opened.archive.list_keys() if key.key_id == key_id), None)
     if found is None:
-        raise Refused(Problem.NOT_FOUND, f"no key {key_id!r}; see: GET /api/v1/keys", "id")
+        raise ApiRefused(Problem.NOT_FOUND, f"no key {key_id!r}; see: GET /api/v1/keys", "id")
     return found
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from pertoken.api.fields import Instant, Time, read_time
-from pertoken.api.problem import Problem, Refused
+from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.core.periods import format_time
@@ -58,7 +58,7 @@ def read_prices(_opened: Opened, asked: Asked) -> PricesAnswer:
     try:
         rows = show_prices(asked.prices, asked.name, query.provider, at_us)
     except NoPrices as error:
-        raise Refused(Problem.NOT_FOUND, str(error), "model") from error
+        raise ApiRefused(Problem.NOT_FOUND, str(error), "model") from error
     prices = [msgspec.convert(row, PriceAnswer) for row in rows]
     return PricesAnswer(asked.name, query.provider or prices[0].provider, format_time(at_us), prices)
 

@@ -76,7 +76,7 @@ class Error(msgspec.Struct):
     doc_url: str
 
 
-class Refused(Exception):
+class ApiRefused(Exception):
     """A request that is not done. `param` names the field or parameter at fault."""
 
     def __init__(self, problem: Problem, message: str, param: str | None = None) -> None:

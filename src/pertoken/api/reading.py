@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 
-from pertoken.api.problem import Problem, Refused
+from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Route
 from pertoken.core.texts import UNSAFE, nearest
 from pertoken.wire.structure import count_values, values_bound
@@ -21,58 +21,58 @@ _AT = re.compile(r" - at `(?:key in )?\$\.?(.*)`$")
 
 
 def read_secret(request: Request) -> bytes:
-    """Return the secret of the bearer token. Raises Refused."""
+    """Return the secret of the bearer token. Raises ApiRefused."""
     kind, _, secret = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not secret.strip():
-        raise Refused(Problem.UNKNOWN_KEY, "no admin key: send one as a bearer token, Authorization: Bearer ...")
+        raise ApiRefused(Problem.UNKNOWN_KEY, "no admin key: send one as a bearer token, Authorization: Bearer ...")
     return secret.strip().encode("latin-1", "replace")
 
 
 def read_name(request: Request, route: Route) -> str:
-    """Return the part of the path that names one thing. Raises Refused."""
+    """Return the part of the path that names one thing. Raises ApiRefused."""
     if route.parameter is None:
         return ""
     name: str = request.path_params[route.parameter]
     if not name:
-        raise Refused(Problem.NOT_FOUND, f"no {route.parameter} in the path", route.parameter)
+        raise ApiRefused(Problem.NOT_FOUND, f"no {route.parameter} in the path", route.parameter)
     return _checked(name, route.parameter)
 
 
 def read_query(request: Request, route: Route) -> Any:
-    """Return the query parameters as the route's struct. Raises Refused."""
+    """Return the query parameters as the route's struct. Raises ApiRefused."""
     given: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name in given:
-            raise Refused(Problem.INVALID_PARAMETER, f"the parameter {name!r} is given twice", name[:NAME_MAX])
+            raise ApiRefused(Problem.INVALID_PARAMETER, f"the parameter {name!r} is given twice", name[:NAME_MAX])
         given[name] = _checked(value, name[:NAME_MAX])
     try:
         return msgspec.convert(given, route.query, strict=False)
     except msgspec.ValidationError as error:
         message, param = _said(error, route.query)
-        raise Refused(Problem.INVALID_PARAMETER, message, param) from error
+        raise ApiRefused(Problem.INVALID_PARAMETER, message, param) from error
 
 
 def read_idempotency_key(request: Request) -> str | None:
-    """Return the name that the client gives to its request, None where it gives none. Raises Refused."""
+    """Return the name that the client gives to its request, None where it gives none. Raises ApiRefused."""
     name = request.headers.get("idempotency-key")
     if name is not None and not (len(name) <= IDEMPOTENCY_KEY_MAX and re.match(IDEMPOTENCY_KEY, name)):
         message = f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX} printable ASCII characters"
-        raise Refused(Problem.INVALID_PARAMETER, message, "Idempotency-Key")
+        raise ApiRefused(Problem.INVALID_PARAMETER, message, "Idempotency-Key")
     return name
 
 
 async def read_body(request: Request, route: Route) -> bytes | None:
-    """Return the body, None where the route takes none. Raises Refused when it is too large or no JSON."""
+    """Return the body, None where the route takes none. Raises ApiRefused when it is too large or no JSON."""
     if route.body is None:
         return None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
-        raise Refused(Problem.UNSUPPORTED_MEDIA_TYPE, f"send application/json, not {kind or 'an unnamed type'!r}")
+        raise ApiRefused(Problem.UNSUPPORTED_MEDIA_TYPE, f"send application/json, not {kind or 'an unnamed type'!r}")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > route.body_bytes_max:
-            raise Refused(Problem.TOO_LARGE, f"the body is larger than {route.body_bytes_max:,} bytes")
+            raise ApiRefused(Problem.TOO_LARGE, f"the body is larger than {route.body_bytes_max:,} bytes")
     return bytes(body)
 
 
@@ -82,7 +82,9 @@ def _decode_events(raw: bytes) -> Any:
     most = EVENTS_VALUES_MAX if is_list else EVENT_VALUES_MAX
     if values_bound(raw, most) > most and count_values(raw, most) > most:
         what = "events have" if is_list else "event has"
-        raise Refused(Problem.TOO_LARGE, f"the {what} more than {most:,} values (fields, entries, objects and lists)")
+        raise ApiRefused(
+            Problem.TOO_LARGE, f"the {what} more than {most:,} values (fields, entries, objects and lists)"
+        )
     return msgspec.json.decode(raw, type=list[msgspec.Raw] if is_list else Any)
 
 
@@ -98,7 +100,7 @@ def decode_event(raw: msgspec.Raw) -> Any:
 
 
 def decode_body(raw: bytes, route: Route) -> Any:
-    """Return a body as the route's struct; events as they are, for each is judged by itself. Raises Refused."""
+    """Return a body as the route's struct; events as they are, for each is judged by itself. Raises ApiRefused."""
     try:
         if route.takes_events:
             return _decode_events(raw)
@@ -107,11 +109,11 @@ def decode_body(raw: bytes, route: Route) -> Any:
         return msgspec.convert(_whole_numbers(msgspec.json.decode(raw)), route.body)
     except msgspec.ValidationError as error:
         message, param = _said(error, route.body)
-        raise Refused(Problem.INVALID_FIELD, message, param) from error
+        raise ApiRefused(Problem.INVALID_FIELD, message, param) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refused(Problem.INVALID_JSON, f"the body is not json: {error}") from error
+        raise ApiRefused(Problem.INVALID_JSON, f"the body is not json: {error}") from error
     except RecursionError as error:
-        raise Refused(Problem.INVALID_JSON, "the body is nested too deeply") from error
+        raise ApiRefused(Problem.INVALID_JSON, "the body is nested too deeply") from error
 
 
 def _whole_numbers(value: Any) -> Any:
@@ -125,7 +127,7 @@ def _whole_numbers(value: Any) -> Any:
 
 def _checked(value: str, param: str) -> str:
     if len(value) > PARAMETER_MAX or UNSAFE.search(value):
-        raise Refused(Problem.INVALID_PARAMETER, f"{param} is too long, or has control characters", param)
+        raise ApiRefused(Problem.INVALID_PARAMETER, f"{param} is too long, or has control characters", param)
     return value
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 from pertoken.api.fields import DecimalText, PageQuery, Text, page
-from pertoken.api.problem import Problem, Refused
+from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.ports.store import Opened
@@ -15,7 +15,7 @@ from pertoken.services.teams import (
     TOKENS,
     BadAllowance,
     BadTeam,
-    Change,
+    TeamChange,
     change_team,
     team_fields,
     to_allowance,
@@ -41,7 +41,7 @@ class TeamBody(msgspec.Struct, forbid_unknown_fields=True):
     without: Annotated[list[Text], msgspec.Meta(max_length=CUSTOMERS_MAX)] = []  # it may name these no more
 
 
-class Sums(msgspec.Struct):
+class ReportedSums(msgspec.Struct):
     """What was reported."""
 
     money: str
@@ -56,7 +56,7 @@ class AllowanceAnswer(msgspec.Struct):
     currency: str
     events: int
     tokens: int
-    reported_today: Sums
+    reported_today: ReportedSums
 
 
 class TeamAnswer(msgspec.Struct):
@@ -84,7 +84,7 @@ def list_teams(opened: Opened, asked: Asked) -> TeamsAnswer:
 def read_team(opened: Opened, asked: Asked) -> TeamAnswer:
     """Return one team; one that nobody has named yet has nothing."""
     if asked.view.team not in (None, asked.name):
-        raise Refused(Problem.NOT_FOUND, f"no team {asked.name!r}; see: GET /api/v1/teams", "name")
+        raise ApiRefused(Problem.NOT_FOUND, f"no team {asked.name!r}; see: GET /api/v1/teams", "name")
     return _answer(opened, asked.name, asked.now_us)
 
 
@@ -96,12 +96,12 @@ def put_team(opened: Opened, asked: Asked) -> TeamAnswer:
         try:
             given = to_allowance(*msgspec.structs.astuple(body.reports))
         except BadAllowance as error:
-            raise Refused(Problem.INVALID_FIELD, str(error), "reports") from error
-    change = Change(given, body.reports is None, body.customers, body.without)
+            raise ApiRefused(Problem.INVALID_FIELD, str(error), "reports") from error
+    change = TeamChange(given, body.reports is None, body.customers, body.without)
     try:
         change_team(opened.administration, asked.name, change, asked.now_us)
     except BadTeam as error:
-        raise Refused(Problem.INVALID_FIELD, str(error)) from error
+        raise ApiRefused(Problem.INVALID_FIELD, str(error)) from error
     return _answer(opened, asked.name, asked.now_us)
 
 

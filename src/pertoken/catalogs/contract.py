@@ -59,7 +59,7 @@ class Unit(msgspec.Struct, forbid_unknown_fields=True):
     free: str | None = None  # quantity/window/group
 
 
-class Tier(msgspec.Struct, forbid_unknown_fields=True):
+class ContractTier(msgspec.Struct, forbid_unknown_fields=True):
     """Other prices for calls with more input."""
 
     above: int | None = None
@@ -84,7 +84,7 @@ class _Entry(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     note: str = ""
 
 
-class Price(_Entry, forbid_unknown_fields=True, kw_only=True):
+class ContractPrice(_Entry, forbid_unknown_fields=True, kw_only=True):
     """The prices of some models."""
 
     currency: str | None = None
@@ -95,7 +95,7 @@ class Price(_Entry, forbid_unknown_fields=True, kw_only=True):
     cache_write_1h: str | None = None
     reasoning: str | None = None
     covers: list[str] = msgspec.field(default_factory=lambda: [EVERYTHING])
-    tiers: list[Tier] = []
+    tiers: list[ContractTier] = []
     units: dict[str, Unit] = {}
 
 
@@ -111,7 +111,7 @@ class Contract(msgspec.Struct, forbid_unknown_fields=True):
     """A whole file."""
 
     currency: str = "USD"
-    prices: list[Price] = []
+    prices: list[ContractPrice] = []
     factors: list[Factor] = []
 
 
@@ -127,7 +127,7 @@ def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
     except msgspec.ValidationError as error:
         raise NotAContract(_shape(error)) from error
     rows: list[PriceRow] = []
-    entries: list[tuple[str, Price | Factor]] = [
+    entries: list[tuple[str, ContractPrice | Factor]] = [
         *((f"prices[{at}]", price) for at, price in enumerate(contract.prices)),
         *((f"factors[{at}]", factor) for at, factor in enumerate(contract.factors)),
     ]
@@ -150,14 +150,16 @@ def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
 def _shape(error: msgspec.ValidationError) -> str:
     """Say what a contract has in another shape, and where, with the nearest name of a misspelt one."""
     place, what, unknown = wrong(error)
-    fields = [field for one in (Contract, Price, Factor, Tier, Unit) for field in msgspec.structs.fields(one)]
+    fields = [
+        field for one in (Contract, ContractPrice, Factor, ContractTier, Unit) for field in msgspec.structs.fields(one)
+    ]
     near = "" if unknown is None else meant(unknown, {field.encode_name for field in fields})
     return f"{place}: {what}{near}" if place else f"{what}{near}"
 
 
-def _template(entry: Price | Factor, recorded_at_us: int) -> PriceRow:
+def _template(entry: ContractPrice | Factor, recorded_at_us: int) -> PriceRow:
     names = [entry.model, entry.prefix, entry.regex]
-    if sum(name is not None for name in names) > 1 or (isinstance(entry, Price) and not any(names)):
+    if sum(name is not None for name in names) > 1 or (isinstance(entry, ContractPrice) and not any(names)):
         raise ValueError("name the models by one of model, prefix, regex")
     if entry.regex is not None:
         _check_pattern(entry.regex)
@@ -185,7 +187,7 @@ def _check_pattern(pattern: str) -> None:
         raise ValueError(f"`regex` is no regular expression: {error}") from error
 
 
-def _price_rows(template: PriceRow, price: Price) -> Iterator[PriceRow]:
+def _price_rows(template: PriceRow, price: ContractPrice) -> Iterator[PriceRow]:
     for unit in price.covers:
         if unit != EVERYTHING and unit not in DIMENSIONS:
             raise ValueError(f"`covers` has the unknown unit {unit!r}{meant(unit, DIMENSIONS)}")
@@ -228,7 +230,7 @@ def _factor_rows(template: PriceRow, factor: Factor) -> Iterator[PriceRow]:
     )
 
 
-def _above(tier: Tier) -> int:
+def _above(tier: ContractTier) -> int:
     if (tier.above is None) == (tier.at_least is None):
         raise ValueError("a tier begins `above` or `at_least` so many input tokens: say one of them")
     return _count(tier.above if tier.above is not None else (tier.at_least or 0) - 1, "above")

@@ -4,14 +4,14 @@ import csv
 import importlib.resources
 
 from pertoken.catalogs.providers import registry
-from pertoken.wire.request_rules import Does, RequestRules, Rule, Where
+from pertoken.wire.request_rules import Does, FieldRule, RequestRules, Where
 
 
 def read() -> RequestRules:
     """Return every reviewed rule."""
     text = importlib.resources.files("pertoken.data").joinpath("request_fields.csv").read_text(encoding="utf-8")
     rules = [
-        Rule(
+        FieldRule(
             row["format"],
             row["provider"],
             Where(row["where"]),

@@ -2,11 +2,11 @@
 
 import click
 
-from pertoken.cli.group import Group
+from pertoken.cli.group import CommandGroup
 from pertoken.cli.near_names import say_new_names
 from pertoken.cli.output import echo
 from pertoken.cli.session import (
-    Refused,
+    CommandRefused,
     admin_keys,
     administration,
     db_option,
@@ -30,7 +30,7 @@ COLUMNS = {
 }
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def admin() -> None:
     """Make, list and revoke admin keys: who may use the control plane, and for what. And say what teams may do."""
 
@@ -69,7 +69,7 @@ def create(  # noqa: PLR0917 - click passes each option by name
                 expires_at_us=expires_at_us,
             )
     except BadAdmin as error:
-        raise Refused(str(error)) from error
+        raise CommandRefused(str(error)) from error
     with administration(db) as opened:
         say_new_names(opened.list_keys(), team, customer)
     if as_json:
@@ -108,7 +108,7 @@ def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
         found = next((one for one in admins.list_all() if id_or_name in (one.admin_id, one.name)), None)
         if found is None or not admins.revoke(found.admin_id, now_us()):
             near = meant(id_or_name, {one.name for one in admins.list_all()} - {id_or_name})
-            raise Refused(f"no live admin key {id_or_name!r}{near or ';'} see: pertoken admin list")
+            raise CommandRefused(f"no live admin key {id_or_name!r}{near or ';'} see: pertoken admin list")
     if as_json:
         print_json({"id": found.admin_id, "name": found.name, "revoked": True})
     else:
@@ -151,13 +151,13 @@ def team(  # noqa: PLR0917 - click passes each option by name
             most = (teams.EVENTS if events is None else events, teams.TOKENS if tokens is None else tokens)
             allowance = teams.to_allowance(reports, currency, *most)
     except teams.BadAllowance as error:
-        raise Refused(str(error)) from error
+        raise CommandRefused(str(error)) from error
     at_us = now_us()
     with administration(db) as opened:
         try:
-            teams.change_team(opened, name, teams.Change(allowance, no_reports, customers, without), at_us)
+            teams.change_team(opened, name, teams.TeamChange(allowance, no_reports, customers, without), at_us)
         except teams.BadTeam as error:
-            raise Refused(str(error)) from error
+            raise CommandRefused(str(error)) from error
         said = teams.team_fields(opened, name, at_us)
     if as_json:
         print_json(said)

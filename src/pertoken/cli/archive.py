@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pertoken.cli.group import Group
+from pertoken.cli.group import CommandGroup
 from pertoken.cli.output import echo
 from pertoken.cli.session import (
-    Refused,
+    CommandRefused,
     database,
     db_option,
     folder_errors,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 REST_S = 0.01  # between two transactions
 
 
-@click.group(cls=Group, invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.option("--before", metavar="MONTH", help="Months before this one: 2026-09, or a date. The last two stay.")
 @click.option("--to", "folder", metavar="DIR", help="Where the files go. [beside the database]")
 @db_option
@@ -73,7 +73,7 @@ def verify(folder: str, as_json: bool) -> None:
     with folder_errors():
         files, faults = archiving.check(open_folder(folder))
     if not files:
-        raise Refused(f"no archive is in {folder}: it has no manifest.json, or that lists nothing")
+        raise CommandRefused(f"no archive is in {folder}: it has no manifest.json, or that lists nothing")
     if as_json:
         listed = [archiving.file_fields(file) for file in files]
         print_json({"ok": not faults, "files": listed, "faults": faults})
@@ -105,7 +105,9 @@ def import_(folder: str, month: str | None, db: str | None, as_json: bool) -> No
     if as_json:
         print_json({"folder": files.place, "imported": [_fields(one) for one in done]})
     if conflicting:
-        raise Refused(f"{conflicting:,} events are in the database with other content; those were left as they are")
+        raise CommandRefused(
+            f"{conflicting:,} events are in the database with other content; those were left as they are"
+        )
 
 
 def _say_each(results: Iterable["Result"], *, as_json: bool, verb: str) -> list["Result"]:

@@ -6,11 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pertoken.cli.group import Group
+from pertoken.cli.group import CommandGroup
 from pertoken.cli.key import find
 from pertoken.cli.near_names import misspelt
 from pertoken.cli.output import echo
-from pertoken.cli.session import Refused, administration, archive, db_option, json_option, now_us, pairs, print_json
+from pertoken.cli.session import (
+    CommandRefused,
+    administration,
+    archive,
+    db_option,
+    json_option,
+    now_us,
+    pairs,
+    print_json,
+)
 from pertoken.cli.tables import amount_text, counted, print_table, say_empty
 from pertoken.core.texts import meant
 
@@ -37,7 +46,7 @@ COLUMNS = {
 }
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def budget() -> None:
     """Set budgets and see how they stand."""
 
@@ -82,7 +91,7 @@ def set_(  # noqa: PLR0917 - click passes each option by name
             found = find(admin, chosen["key"])
             if found is None:
                 near = meant(chosen["key"], {one.name for one in admin.list_keys()})
-                raise Refused(f"no key {chosen['key']!r}{near or ';'} see: pertoken key list")
+                raise CommandRefused(f"no key {chosen['key']!r}{near or ';'} see: pertoken key list")
             chosen["key"] = found.key_id
         try:
             old = next((one for one in admin.budgets() if one.name == name), None)
@@ -95,7 +104,7 @@ def set_(  # noqa: PLR0917 - click passes each option by name
         except NoLimit as error:
             raise click.UsageError(str(error)) from error
         except BadBudget as error:
-            raise Refused(str(error)) from error
+            raise CommandRefused(str(error)) from error
     for said_of_it in misspelt(db, chosen):
         echo(f"{said_of_it} the budget is set all the same", err=True)
     if as_json:
@@ -145,10 +154,10 @@ def remove(name: str, db: str | None, as_json: bool) -> None:
         try:
             found = choose_budget(admin.budgets(), name)
         except BadBudget as error:
-            raise Refused(str(error)) from error
+            raise CommandRefused(str(error)) from error
         if found is None:
             near = meant(name, {one.name for one in admin.budgets()})
-            raise Refused(f"no budget {name!r}{near or ';'} see: pertoken budget status")
+            raise CommandRefused(f"no budget {name!r}{near or ';'} see: pertoken budget status")
         admin.remove_budget(found.budget_id, now_us())
     if as_json:
         print_json({"name": found.name, "removed": True})

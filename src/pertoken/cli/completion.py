@@ -3,6 +3,8 @@
 import click
 from click.shell_completion import get_completion_class
 
+from pertoken.cli.output import echo
+
 SHELLS = ("bash", "zsh", "fish")
 
 
@@ -19,4 +21,4 @@ def completion(context: click.Context, shell: str) -> None:
     """  # noqa: D301  # click's mark of lines that stay as they are
     kind = get_completion_class(shell)
     assert kind is not None
-    click.echo(kind(context.find_root().command, {}, "pertoken", "_PERTOKEN_COMPLETE").source())
+    echo(kind(context.find_root().command, {}, "pertoken", "_PERTOKEN_COMPLETE").source())

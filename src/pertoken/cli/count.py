@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pertoken.cli.output import echo
-from pertoken.cli.session import Refused, json_option, print_json
+from pertoken.cli.session import CommandRefused, json_option, print_json
 
 if TYPE_CHECKING:
     from pertoken.core.bounds import Family
@@ -55,7 +55,9 @@ def count(  # noqa: PLR0917 - click passes each option by name
         try:
             found = requests.count_request(body, api, model, family, Tokenizers())
         except BadRequest as error:
-            raise Refused(f"this is no request of api {api}: {error.message}; see: pertoken count --help") from error
+            raise CommandRefused(
+                f"this is no request of api {api}: {error.message}; see: pertoken count --help"
+            ) from error
         answer = {"tokens": found.tokens, "method": str(found.method), **answer, "parts": found.parts}
         if found.not_counted is not None:
             answer["not_counted"] = found.not_counted
@@ -122,7 +124,7 @@ def _rule_of_thumb(words: int | None, tokens: int | None, kind: str, *, as_json:
         raise click.BadParameter(f"must be one of {', '.join(thumb.kinds())}", param_hint="--kind")
     estimate = thumb.from_words(words, measured) if words is not None else thumb.from_tokens(tokens or 0, measured)
     if estimate is None or measured.error_percent is None:
-        raise Refused(
+        raise CommandRefused(
             f"words say nothing about {kind}: it has {float(measured.bytes_per_token):g} bytes a token; "
             "see: pertoken count --model MODEL FILE"
         )

@@ -16,7 +16,7 @@ import click
 from pertoken.cli.output import echo
 from pertoken.cli.provider import STREAM_USAGE, shown_url
 from pertoken.cli.serve import PORT, why_not_free
-from pertoken.cli.session import Refused, db_option, json_option, load_settings, now_us, one_line, print_json
+from pertoken.cli.session import CommandRefused, db_option, json_option, load_settings, now_us, one_line, print_json
 from pertoken.cli.tables import counted
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _look(db: str | None, port: int) -> Iterator[Finding]:
     yield _time_zones()
     try:
         settings = load_settings(db)
-    except Refused as error:
+    except CommandRefused as error:
         fix = "correct that setting, in the file that PERTOKEN_CONFIG names or in its PERTOKEN_ variable"
         yield Finding("settings", ok=False, found=error.message, fix=fix)
         return

@@ -7,7 +7,7 @@ import click
 
 from pertoken.cli.budget import per
 from pertoken.cli.output import echo
-from pertoken.cli.session import Refused, archive, db_option, json_option, one_line, open_folder, print_json
+from pertoken.cli.session import CommandRefused, archive, db_option, json_option, one_line, open_folder, print_json
 from pertoken.cli.tables import amount_text, print_table
 
 COLUMNS = {
@@ -38,12 +38,12 @@ def explain(call_id: str, folder: str | None, db: str | None, as_json: bool) -> 
     with archive(db) as stored:
         try:
             found = explain_call(stored, call_id, lambda one: open_folder(folder or one.folder))
-        except (FolderFailed, Refused) as error:  # what is in the database is shown all the same
+        except (FolderFailed, CommandRefused) as error:  # what is in the database is shown all the same
             is_read = False
             echo(f"the archive cannot be read: {one_line(error)}", err=True)
             found = explain_call(stored, call_id)
     if found is None:
-        raise Refused(f"no call {call_id!r}; its id is in the answer's header x-pertoken-call-id")
+        raise CommandRefused(f"no call {call_id!r}; its id is in the answer's header x-pertoken-call-id")
     if as_json:
         print_json(found)
         return

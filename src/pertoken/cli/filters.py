@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pertoken.cli.session import Refused
+from pertoken.cli.session import CommandRefused
 from pertoken.core.texts import tidy
 
 if TYPE_CHECKING:
@@ -54,4 +54,4 @@ def find_key(archive: "Archive", where: dict[str, str]) -> dict[str, str]:
 
 def refuse_refused() -> None:
     """Say where refused calls are: they used nothing, so no report of usage has them."""
-    raise Refused("refused calls used nothing; see: pertoken calls --status refused")
+    raise CommandRefused("refused calls used nothing; see: pertoken calls --status refused")

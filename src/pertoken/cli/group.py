@@ -20,7 +20,7 @@ SYNONYMS = (
 )
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group whose unknown command is told with the one that was most likely meant, or with all there are."""
 
     def resolve_command(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pertoken.cli.output import echo
-from pertoken.cli.session import Refused, database, db_option, json_option, load_settings, now_us, print_json
+from pertoken.cli.session import CommandRefused, database, db_option, json_option, load_settings, now_us, print_json
 
 if TYPE_CHECKING:
     from pertoken.cli.ingest_notes import Notes
@@ -56,14 +56,14 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     except NotAnEvent as error:  # an option names what nobody knows, or the format needs one that was not given
         raise click.UsageError(str(error)) from error
     except WrongFormat as error:
-        raise Refused(f"{file} is {error}") from error
+        raise CommandRefused(f"{file} is {error}") from error
     except OSError as error:
-        raise Refused(f"cannot read {file}: {error.strerror or error}") from error
+        raise CommandRefused(f"cannot read {file}: {error.strerror or error}") from error
     notes.add_unpriced(*tally.unpriced)
     _show(tally, notes, as_json=as_json)
     if tally.gave_up:
         lines = len(tally.rejected) + len(tally.conflicting)
-        raise Refused(
+        raise CommandRefused(
             f"{file} was not read further: {lines:,} lines were not taken in; mend them, and run this again: what was "
             "taken in counts once"
         )

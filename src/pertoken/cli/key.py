@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pertoken.cli.group import Group
+from pertoken.cli.group import CommandGroup
 from pertoken.cli.near_names import say_new_names
 from pertoken.cli.output import echo
 from pertoken.cli.session import (
-    Refused,
+    CommandRefused,
     administration,
     db_option,
     json_option,
@@ -35,7 +35,7 @@ COLUMNS = {
 }
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def key() -> None:
     """Make, list, rotate and revoke virtual keys."""
 
@@ -84,7 +84,7 @@ def create(  # noqa: PLR0917 - click passes each option by name
                 wish = Wish(f"key:{name}", limit, window=window, scope=scope)
                 set_budget(admin, clock, wish)
     except (BadKey, BadBudget) as error:
-        raise Refused(str(error)) from error
+        raise CommandRefused(str(error)) from error
     say_new_names(keys, team, customer)
     if as_json:
         said = {"team": team, "customer": customer, "expires_at": _said(expires_at_us)}
@@ -150,11 +150,11 @@ def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None
     with administration(db) as admin:
         found = find(admin, id_or_name)
         if found is None or found.revoked_at_us is not None:
-            raise Refused(_why_no_live_key(admin, id_or_name))
+            raise CommandRefused(_why_no_live_key(admin, id_or_name))
         try:
             made = rotate_key(admin, SystemClock(), hasher, found, overlap_us)
         except BadKey as error:
-            raise Refused(str(error)) from error
+            raise CommandRefused(str(error)) from error
     until = _said(made.key.old_secret_until_us)
     if as_json:
         print_json({"id": made.key.key_id, "secret": made.secret, "name": found.name, "old_secret_until": until})
@@ -172,7 +172,7 @@ def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
     with administration(db) as admin:
         found = find(admin, id_or_name)
         if found is None or not admin.revoke_key(found.key_id, now_us()):
-            raise Refused(_why_no_live_key(admin, id_or_name))
+            raise CommandRefused(_why_no_live_key(admin, id_or_name))
     if as_json:
         print_json({"id": found.key_id, "name": found.name, "revoked": True})
     else:
@@ -186,7 +186,7 @@ def find(admin: "Administration", id_or_name: str) -> "Key | None":
     try:
         return find_key(admin, id_or_name)
     except SeveralKeys as error:
-        raise Refused(str(error)) from error
+        raise CommandRefused(str(error)) from error
 
 
 def _moment(text: str) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pertoken.cli.group import Group
+from pertoken.cli.group import CommandGroup
 from pertoken.core.texts import escaped
 
 # command -> where it lives, and what it does (said here, so that --help loads nothing)
@@ -42,7 +42,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-class LazyGroup(Group):
+class LazyGroup(CommandGroup):
     """A group that knows its commands by name and loads one when it runs."""
 
     def parse_args(self, context: click.Context, words: list[str]) -> list[str]:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pertoken.cli.group import Group
+from pertoken.cli.group import CommandGroup
 from pertoken.cli.output import echo
 from pertoken.cli.price_sources import conditions_text, diff, import_
 from pertoken.cli.price_stated import stated
 from pertoken.cli.session import (
-    Refused,
+    CommandRefused,
     checked_name,
     database,
     db_option,
@@ -39,7 +39,7 @@ COLUMNS = {
 MILLION = "million"
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def price() -> None:
     """Look into the price book, import and add prices."""
 
@@ -80,7 +80,7 @@ def show(  # noqa: PLR0917 - click passes each option by name
     try:
         rows = show_prices(book, model, provider, at_us, context)
     except NoPrices as error:
-        raise Refused(str(error)) from error
+        raise CommandRefused(str(error)) from error
     if as_json:
         print_json(
             {"model": model, "provider": provider or rows[0]["provider"], "at": format_time(at_us), "prices": rows}
@@ -111,7 +111,7 @@ def history(model: str, provider: str | None, believed: str | None, db: str | No
     found.sort(key=lambda row: (row.provider, row.unit, row.input_above or 0, row.conditions, row.valid_from_us))
     rows = [price_fields(row) for row in found]
     if not rows:
-        raise Refused(_why_no_history(model, provider, book))
+        raise CommandRefused(_why_no_history(model, provider, book))
     if as_json:
         print_json({"model": model, "prices": rows})
     else:
@@ -144,7 +144,7 @@ def withdraw(price_ids: tuple[str, ...], db: str | None, as_json: bool) -> None:
         with database(db) as opened:
             change = withdraw_prices(opened, price_ids, now_us())
     except CannotWithdraw as error:
-        raise Refused(str(error)) from error
+        raise CommandRefused(str(error)) from error
     if as_json:
         print_json({"withdrawn": list(price_ids), "prolonged": [price_fields(row) for row in change.added]})
     else:

@@ -7,7 +7,7 @@ import click
 
 from pertoken.cli.output import echo
 from pertoken.cli.session import (
-    Refused,
+    CommandRefused,
     database,
     db_option,
     json_option,
@@ -118,9 +118,9 @@ def _read_source(source: str, file: Path | None, at_us: int) -> "list[PriceRow]"
             content = _content(file)
             return litellm.read(content, at_us) if source == "litellm" else contract.read(content, at_us)
         except (litellm.NotAPriceList, contract.NotAContract) as error:
-            raise Refused(f"{file}: {error}") from error
+            raise CommandRefused(f"{file}: {error}") from error
         except OSError as error:
-            raise Refused(f"cannot read {file}: {error.strerror}") from error
+            raise CommandRefused(f"cannot read {file}: {error.strerror}") from error
     if source == "genai":
         return genai.read(at_us)
     return points.read(at_us) if source == "history" else rules.read(at_us)
@@ -131,7 +131,7 @@ def _content(file: Path) -> bytes:
     with file.open("rb") as opened:
         content = opened.read(FILE_BYTES_MAX + 1)
     if len(content) > FILE_BYTES_MAX:
-        raise Refused(f"{file} is larger than a list of prices can be: {FILE_BYTES_MAX:,} bytes")
+        raise CommandRefused(f"{file} is larger than a list of prices can be: {FILE_BYTES_MAX:,} bytes")
     return content
 
 

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import click
 
-from pertoken.cli.group import Group
+from pertoken.cli.group import CommandGroup
 from pertoken.cli.output import echo
 from pertoken.cli.session import (
-    Refused,
+    CommandRefused,
     administration,
     archive,
     db_option,
@@ -47,7 +47,7 @@ KEY_CHARACTERS_MAX = 8_192
 STREAM_USAGE: Mapping[str, str] = {"option": "on request", "unasked": "always", "none": "never; we count"}
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def provider() -> None:
     """List the providers, encrypt their keys, and see which of them count more tokens than we do."""
 
@@ -106,7 +106,7 @@ def trust(reset: str | None, db: str | None, as_json: bool) -> None:
         name, _, model = reset.partition("/")
         with administration(db) as changes:
             if not changes.reset_trust(name, model):
-                raise Refused(f"no provider contradicted our count of {reset!r}; see: pertoken provider trust")
+                raise CommandRefused(f"no provider contradicted our count of {reset!r}; see: pertoken provider trust")
         print_json({"name": reset, "reset": True}) if as_json else echo(f"our count of {reset} is held again")
         return
     with archive(db) as opened:
@@ -144,13 +144,13 @@ def _asked_for_key() -> str:
         key = sys.stdin.buffer.read(KEY_CHARACTERS_MAX + 2).decode("ascii", "replace")
     key = key.strip()
     if not key:
-        raise Refused("no key was given; pipe it in, or call this from a terminal to be asked")
+        raise CommandRefused("no key was given; pipe it in, or call this from a terminal to be asked")
     if len(key) > KEY_CHARACTERS_MAX:
-        raise Refused(f"a provider's key has at most {KEY_CHARACTERS_MAX:,} characters")
+        raise CommandRefused(f"a provider's key has at most {KEY_CHARACTERS_MAX:,} characters")
     if key.startswith(ENCRYPTED):
-        raise Refused("the key is encrypted already")
+        raise CommandRefused("the key is encrypted already")
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise Refused("a provider's key is one line of printable ASCII without blanks; this is not one")
+        raise CommandRefused("a provider's key is one line of printable ASCII without blanks; this is not one")
     return key
 
 

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from pertoken.cli.output import escaped_json
-from pertoken.cli.session import Refused, db_option, load_settings, store_errors
+from pertoken.cli.session import CommandRefused, db_option, load_settings, store_errors
 from pertoken.core.texts import escaped
 
 if TYPE_CHECKING:
@@ -82,7 +82,9 @@ def refuse_base_urls_that_are_none(settings: "Settings") -> None:
         try:
             parse_origin(provider.base_url)
         except ValueError as error:  # it quotes the url, which may hold a secret
-            raise Refused(f"providers.{name}.base_url cannot be called: write https://HOST/PATH, no secret") from error
+            raise CommandRefused(
+                f"providers.{name}.base_url cannot be called: write https://HOST/PATH, no secret"
+            ) from error
 
 
 def refuse_keys_that_cannot_be_decrypted(settings: "Settings") -> None:
@@ -94,7 +96,7 @@ def refuse_keys_that_cannot_be_decrypted(settings: "Settings") -> None:
         try:
             provider_key(settings, name)
         except BadSettings as error:
-            raise Refused(str(error)) from error
+            raise CommandRefused(str(error)) from error
 
 
 def warn_of_a_weak_admin_key(settings: "Settings") -> None:
@@ -169,4 +171,4 @@ def refuse_a_taken_port(host: str, port: int, command: str) -> None:
     hint = f"choose another port: pertoken {command} --port {port + 1 if port < 65535 else 0}"
     if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
         hint = f"choose another address: pertoken {command} --host 127.0.0.1"
-    raise Refused(f"cannot listen on {host}:{port}: {error.strerror or error}; {hint}") from error
+    raise CommandRefused(f"cannot listen on {host}:{port}: {error.strerror or error}; {hint}") from error

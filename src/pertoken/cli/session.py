@@ -34,7 +34,7 @@ def json_option(command: Any) -> Any:
 __all__ = ["print_json"]
 
 
-class Refused(click.ClickException):
+class CommandRefused(click.ClickException):
     """A command that was refused, or a check that failed: exit 1."""
 
     def format_message(self) -> str:
@@ -49,7 +49,7 @@ def load_settings(db: str | None, config: str | None = None) -> "Settings":
     try:
         loaded = settings.load(path=config)
     except settings.BadSettings as error:
-        raise Refused(one_line(error)) from error
+        raise CommandRefused(one_line(error)) from error
     return loaded if db is None else msgspec.structs.replace(loaded, database_url=db)
 
 
@@ -79,17 +79,19 @@ def store_errors() -> Iterator[None]:
     try:
         yield
     except NoDatabase as error:
-        raise Refused(f"{error}; make one: pertoken key create my-app; or name another: --db URL") from error
+        raise CommandRefused(f"{error}; make one: pertoken key create my-app; or name another: --db URL") from error
     except NotAnAddress as error:
-        raise Refused(str(error)) from error
+        raise CommandRefused(str(error)) from error
     except StoreFailed as error:
-        raise Refused(f"{one_line(error)}; see: pertoken doctor") from error
+        raise CommandRefused(f"{one_line(error)}; see: pertoken doctor") from error
     except CommandError as error:
-        raise Refused(f"the database is of another version of pertoken, install that: {one_line(error)}") from error
+        raise CommandRefused(
+            f"the database is of another version of pertoken, install that: {one_line(error)}"
+        ) from error
     except EventsArchived as error:
-        raise Refused(str(error)) from error
+        raise CommandRefused(str(error)) from error
     except NotAnAmount as error:
-        raise Refused(f"invalid price in settings: {error}") from error
+        raise CommandRefused(f"invalid price in settings: {error}") from error
 
 
 def open_folder(path: str) -> "MonthFolder":
@@ -105,14 +107,14 @@ def folder_errors() -> Iterator[None]:
     """Turn what can be wrong with a folder of archived months into one line and exit 1."""
     from pertoken.ports.ledger import StoreUnavailable  # noqa: PLC0415 - keeps --help fast
     from pertoken.ports.months import FolderFailed  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.archiving import Refused as NotArchived  # noqa: PLC0415
+    from pertoken.services.archiving import NotArchived  # noqa: PLC0415
 
     try:
         yield
     except (FolderFailed, NotArchived) as error:
-        raise Refused(one_line(error)) from error
+        raise CommandRefused(one_line(error)) from error
     except StoreUnavailable as error:
-        raise Refused(f"{one_line(error)}; see: pertoken doctor") from error
+        raise CommandRefused(f"{one_line(error)}; see: pertoken doctor") from error
 
 
 def one_line(error: Exception) -> str:

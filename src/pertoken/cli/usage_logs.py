@@ -16,10 +16,10 @@ from pertoken.cli.line_reader import LINE_BYTES_MAX, numbered_lines
 from pertoken.core.budgets import Attribution
 from pertoken.core.periods import NotATime, parse_time
 from pertoken.core.usage import QUANTITY_MAX
-from pertoken.services.ingest import NotAnEvent, Problem, Reported, read_event
+from pertoken.services.ingest import NotAnEvent, RejectedLine, UsageRecord, read_event
 
 Lines = Iterable[tuple[int, bytes]]
-Reader = Callable[[Lines, str, Mapping[str, str], Notes], Iterator[Reported | Problem]]
+Reader = Callable[[Lines, str, Mapping[str, str], Notes], Iterator[UsageRecord | RejectedLine]]
 
 SHOWN_MAX = 60  # bytes of a line that is shown
 LOOK_AT = 10  # lines at the start of a file; where none of them is of its format, it is of another
@@ -38,7 +38,7 @@ class WrongFormat(Exception):
 
 def read_log(
     form: str, log: IO[bytes], name: str, defaults: Mapping[str, str], notes: Notes
-) -> Iterator[Reported | Problem]:
+) -> Iterator[UsageRecord | RejectedLine]:
     """Yield the records of a log in the format `form`; `name` is the file's, `defaults` what its lines leave out.
 
     A file that breaks off (a torn .gz) ends in a problem: what was read before it stands. What is odd about a line that
@@ -52,14 +52,16 @@ def read_log(
             raise WrongFormat(f"not in the format {form}: {_expected(form, *first[0])}")
         for record in FORMATS[form](itertools.chain(first, lines), name, defaults, notes):
             last = record.line
-            if isinstance(record, Reported):
+            if isinstance(record, UsageRecord):
                 notes.see_time(record.line, record.occurred_at_us)
             yield record
     except (OSError, EOFError, zlib.error) as error:
-        yield Problem(last + 1, "unreadable", f"the file breaks off here: {error}")
+        yield RejectedLine(last + 1, "unreadable", f"the file breaks off here: {error}")
 
 
-def read_events(lines: Lines, _name: str, defaults: Mapping[str, str], notes: Notes) -> Iterator[Reported | Problem]:
+def read_events(
+    lines: Lines, _name: str, defaults: Mapping[str, str], notes: Notes
+) -> Iterator[UsageRecord | RejectedLine]:
     """Yield pertoken's own JSON lines: id, at, provider, model, usage, and whom they belong to."""
     for number, line in lines:
         try:
@@ -72,14 +74,14 @@ def read_events(lines: Lines, _name: str, defaults: Mapping[str, str], notes: No
             notes.see_fields(number, fields)
             yield record
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            yield Problem(number, "invalid_json", str(error))
+            yield RejectedLine(number, "invalid_json", str(error))
         except NotAnEvent as error:
-            yield Problem(number, "invalid_event", str(error))
+            yield RejectedLine(number, "invalid_event", str(error))
 
 
 def read_azure_trace(
     lines: Lines, name: str, defaults: Mapping[str, str], _notes: Notes
-) -> Iterator[Reported | Problem]:
+) -> Iterator[UsageRecord | RejectedLine]:
     """Yield the rows of an Azure LLM inference trace: TIMESTAMP, ContextTokens, GeneratedTokens (times in UTC).
 
     A row has no id of its own: file, line and content are its identity. https://github.com/Azure/AzurePublicDataset
@@ -106,10 +108,10 @@ def read_azure_trace(
             quantities = {"input_tokens": _count(read), "output_tokens": _count(made)}
             at_us = parse_time(stamp[:26])  # the trace has tenths of microseconds; we keep microseconds
         except (ValueError, NotATime, csv.Error) as error:
-            yield Problem(number, "invalid_row", f"{text[:200]}: {error}")
+            yield RejectedLine(number, "invalid_row", f"{text[:200]}: {error}")
             continue
         digest = hashlib.blake2b(",".join(row).encode(), digest_size=6).hexdigest()
-        yield Reported(number, "azure-trace", f"{name}:{number}:{digest}", at_us, attribution, quantities)
+        yield UsageRecord(number, "azure-trace", f"{name}:{number}:{digest}", at_us, attribution, quantities)
 
 
 FORMATS: Mapping[str, Reader] = {"events": read_events, "azure-trace": read_azure_trace}

@@ -15,7 +15,7 @@ from pertoken.core.conditions import ALWAYS_PRICED, STANDARD, TIME, Context, hol
 from pertoken.core.dearest import Dearest, dearest_of
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.prices import SNAPSHOT_SUFFIX, TRUST, Clause, Match, PriceRow, Source
-from pertoken.core.rates import NoPrice, Rates, Step, Tier, factors_on
+from pertoken.core.rates import NoPrice, PriceStep, Rates, Tier, factors_on
 from pertoken.core.texts import NEAR, nearest
 from pertoken.core.units import TOKEN_UNITS
 
@@ -425,10 +425,10 @@ def _words(keys: Iterable[str], asked: Mapping[str, str]) -> str:
 
 def _tiers(chosen: Iterable[PriceRow], factors: Iterable[PriceRow]) -> tuple[Tier, ...]:
     ordered = sorted(chosen, key=lambda row: row.input_above or 0)
-    steps: dict[str, list[Step]] = {}
+    steps: dict[str, list[PriceStep]] = {}
     for row in ordered:
         if row.marginal and row.input_above:
-            steps.setdefault(row.unit, []).append(Step(row.input_above, row))
+            steps.setdefault(row.unit, []).append(PriceStep(row.input_above, row))
     marginal = {unit: tuple(of_unit) for unit, of_unit in steps.items()}
     flat = [row for row in ordered if not (row.marginal and row.input_above)]
     thresholds = sorted({0, *(row.input_above or 0 for row in flat)}, reverse=True)

@@ -17,7 +17,7 @@ REPORTED, HELD, DEAREST, ANOTHER, FEE = "reported", "held", "dearest", "another"
 WITHOUT_ROWS = frozenset({REPORTED, HELD, DEAREST, ANOTHER, FEE})
 
 
-class Step(NamedTuple):
+class PriceStep(NamedTuple):
     """The price of what lies above `above`, until the next step."""
 
     above: int
@@ -30,7 +30,7 @@ class Price:
 
     row: PriceRow
     factors: tuple[PriceRow, ...]
-    steps: tuple[Step, ...]  # marginal ones, lowest first
+    steps: tuple[PriceStep, ...]  # marginal ones, lowest first
     amount_picos: int  # for `per`, with the factors
     per: int
     price_id: str  # of all rows that made it: row and marginal steps first, then factors behind an asterisk each
@@ -69,7 +69,7 @@ class Tier:
 
     above: int
     rows: Mapping[str, PriceRow]
-    steps: Mapping[str, tuple[Step, ...]]
+    steps: Mapping[str, tuple[PriceStep, ...]]
     factors: tuple[PriceRow, ...]
     _memory: dict[str, Price | None] = field(default_factory=dict)
 
@@ -133,11 +133,11 @@ def price_of(price_id: str, rows: Mapping[str, PriceRow]) -> Price:
     first, *factor_ids = price_id.removesuffix(FREE).split("*")
     row_id, *step_ids = first.split("+")
     row, factors = rows[row_id], tuple(rows[one] for one in factor_ids)
-    steps = tuple(Step(rows[one].input_above or 0, rows[one]) for one in step_ids)
+    steps = tuple(PriceStep(rows[one].input_above or 0, rows[one]) for one in step_ids)
     return make_price(row, factors, steps)
 
 
-def make_price(row: PriceRow, factors: tuple[PriceRow, ...], steps: tuple[Step, ...] = ()) -> Price:
+def make_price(row: PriceRow, factors: tuple[PriceRow, ...], steps: tuple[PriceStep, ...] = ()) -> Price:
     """Return the price of a row with the factors on it."""
     amount_picos, per = row.amount_picos, row.per
     for factor in factors:

@@ -19,7 +19,7 @@ class BadAdmin(Exception):
     """An admin key cannot be as asked."""
 
 
-class NameTaken(BadAdmin):
+class AdminNameTaken(BadAdmin):
     """An admin key has this name already."""
 
 
@@ -51,7 +51,7 @@ def create_admin(
     if expires_at_us is not None and expires_at_us <= now_us:
         raise BadAdmin("an admin key must expire in the future")
     if any(admin.name == name for admin in admins.list_all()):
-        raise NameTaken(f"an admin key is called {name!r} already; choose another name, see: pertoken admin list")
+        raise AdminNameTaken(f"an admin key is called {name!r} already; choose another name, see: pertoken admin list")
     secret = new_secret(clock.random_bits(SECRET_BITS), SECRET_BITS, ADMIN_PREFIX)
     admin = AdminKey(
         new_id("admin", now_us, clock.random_bits(RANDOM_BITS)),

@@ -14,7 +14,7 @@ from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US
 from pertoken.core.usage import tokens_total
 from pertoken.ports.administration import Administration
-from pertoken.services.ingest import Problem
+from pertoken.services.ingest import RejectedLine
 
 FORBIDDEN = "forbidden"
 ABOVE = "above_allowance"
@@ -25,7 +25,7 @@ class Taken(NamedTuple):
     """What of a batch may be recorded: some of it was taken out of the allowance, the rest is in the books already."""
 
     events: list[Line]
-    rejected: list[Problem]
+    rejected: list[RejectedLine]
     counted: frozenset[int]  # lines
 
 
@@ -38,13 +38,13 @@ def take(administration: Administration, team: str, events: Sequence[Line], now_
     """Take a batch out of a team's allowance of today, as far as that goes; what is in the books already is free."""
     allowance = administration.allowance(team)
     if allowance is None:
-        return Taken([], [Problem(line, FORBIDDEN, refusal(team)) for line, _ in events], frozenset())
+        return Taken([], [RejectedLine(line, FORBIDDEN, refusal(team)) for line, _ in events], frozenset())
     day_us = now_us - now_us % DAY_US
     before = sums = administration.reported(team, day_us)
     known = administration.known_events({(event.source, event.event_id) for _, event in events})
     taken: list[Line] = []
     counted: set[int] = set()
-    rejected: list[Problem] = []
+    rejected: list[RejectedLine] = []
     for line, event in events:
         problem = _not_its_own(administration, team, line, event)
         if problem is None and (event.source, event.event_id) not in known:
@@ -83,11 +83,11 @@ def weight(event: Event) -> Reported:
     return Reported(event.cost_picos, 1, tokens_total(event.quantities))
 
 
-def _not_its_own(administration: Administration, team: str, line: int, event: Event) -> Problem | None:
+def _not_its_own(administration: Administration, team: str, line: int, event: Event) -> RejectedLine | None:
     customer = event.attribution.customer
     if customer is None or may_name(team, administration.owners(customer)):
         return None
-    return Problem(line, FORBIDDEN, not_its_own(team, customer))
+    return RejectedLine(line, FORBIDDEN, not_its_own(team, customer))
 
 
 def not_its_own(team: str | None, customer: str) -> str:
@@ -98,16 +98,16 @@ def not_its_own(team: str | None, customer: str) -> str:
 
 def _above(  # noqa: PLR0917 - what the message says
     allowance: Allowance, team: str, line: int, event: Event, sums: Reported, more: Reported
-) -> Problem | None:
+) -> RejectedLine | None:
     if event.status is not EventStatus.PRICED or event.currency != allowance.currency:
         message = f"its cost is not known in {allowance.currency}, so an allowance cannot count it: an admin reports it"
-        return Problem(line, ABOVE, message)
+        return RejectedLine(line, ABOVE, message)
     exceeded = allowance.exceeded_by(more)
     if exceeded is None:
         return None
     reported, needed, most = (_said(exceeded, one, allowance.currency) for one in (sums, weight(event), allowance.most))
     message = f"the team {team!r} has reported {reported} of the {most} that it may a day, and this is {needed} more"
-    return Problem(line, ABOVE, message)
+    return RejectedLine(line, ABOVE, message)
 
 
 def _said(limit: str, sums: Reported, currency: str) -> str:

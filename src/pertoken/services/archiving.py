@@ -16,7 +16,7 @@ from pertoken.ports.months import Archived, FolderFailed, MonthFile, MonthFiles,
 CHUNK = 1_000  # events of one transaction: a call waits no longer for it than for a batch of calls
 
 
-class Refused(Exception):
+class NotArchived(Exception):
     """This cannot be archived, or brought back."""
 
 
@@ -43,11 +43,11 @@ def archive(
 ) -> Iterator[Result]:
     """Move the months before an instant to files, and yield each file when its events are gone from the database.
 
-    `rest` is called between transactions, for others to write. Raises Refused, FolderFailed, StoreUnavailable.
+    `rest` is called between transactions, for others to write. Raises NotArchived, FolderFailed, StoreUnavailable.
     """
     if before_us > newest_before_us(now_us):
         latest = format_time(newest_before_us(now_us))[:7]
-        raise Refused(f"this month and the last one stay in the database; use --before {latest} or earlier")
+        raise NotArchived(f"this month and the last one stay in the database; use --before {latest} or earlier")
     for archived in months.archived():
         if archived.month_us < before_us and 0 < archived.removed < archived.events:  # begun, and not finished
             yield _remove(months, files, _checked(files, archived), archived, rest)
@@ -62,14 +62,14 @@ def archive(
 
 
 def _checked(files: MonthFiles, archived: Archived) -> MonthFile:
-    """Return the file of a month that is half removed, proven whole. Raises Refused."""
+    """Return the file of a month that is half removed, proven whole. Raises NotArchived."""
     month = format_time(archived.month_us)[:7]
     left = f"{archived.removed:,} events of {month} are in {archived.name} alone"
     file = next((one for one in files.files() if one.sha256 == archived.sha256), None)
     if file is None:
-        raise Refused(f"{left}, which is not in {files.place}; it was written to {archived.folder}")
+        raise NotArchived(f"{left}, which is not in {files.place}; it was written to {archived.folder}")
     for fault in files.faults(file):
-        raise Refused(f"{left}, and {fault}")
+        raise NotArchived(f"{left}, and {fault}")
     return file
 
 
@@ -88,12 +88,12 @@ def bring_back(months: Months, files: MonthFiles, month_us: int | None, rest: Ca
     """Bring the events of a folder's files, or of those of one month, back; yield each file when it is done.
 
     Events that this database once had come back as they were; those of another are posted anew, each once.
-    Raises Refused, FolderFailed, StoreUnavailable.
+    Raises NotArchived, FolderFailed, StoreUnavailable.
     """
     chosen = [file for file in files.files() if month_us in (None, file.month_us)]
     if not chosen:
         what = "no file" if month_us is None else f"no file of {format_time(month_us)[:7]}"
-        raise Refused(f"{what} is listed in {files.place}")
+        raise NotArchived(f"{what} is listed in {files.place}")
     for file in chosen:
         for fault in files.faults(file):
             raise FolderFailed(f"{file.name}: {fault}")

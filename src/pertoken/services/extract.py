@@ -13,7 +13,7 @@ from pertoken.wire import answers, batch_lines, formats, gemini_generate, provid
 from pertoken.wire.content import as_dict, parse
 from pertoken.wire.format import Format, RequestFacts
 from pertoken.wire.usage_reading import with_models_told_twice, without_zeros
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_table import UsageTable
 
 PROVIDER_ERROR = "provider_error"
 _FACTS = RequestFacts(model="")
@@ -36,7 +36,7 @@ class _Reader(NamedTuple):
 
     whole: Callable[[bytes], Reading]
     stream: Callable[[bytes], Reading]
-    rows: Table
+    rows: UsageTable
 
 
 def extract_usage(api: object, provider: object, body: bytes | None, sse: str | None) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def _is_none(reading: Reading) -> bool:
     return reading.completeness is Completeness.MISSING and not reading.raw
 
 
-def _divided(reading: Reading, rows: Table) -> Reading:
+def _divided(reading: Reading, rows: UsageTable) -> Reading:
     """Return the reading with the output that usage does not divide as what the answer shows: sound, else pictures."""
     quantities = reading.quantities or {}
     most = {f"output_{kind}_tokens": QUANTITY_MAX for kind in sorted(reading.made)}
@@ -139,12 +139,12 @@ def _reader(api: str, provider: str | None) -> _Reader:
     )
 
 
-def _read_whole(served: Format, body: bytes, rows: Table) -> Reading:
+def _read_whole(served: Format, body: bytes, rows: UsageTable) -> Reading:
     reading = with_models_told_twice(served.read_answer(body, rows), body)
     return _with_names(without_zeros(reading, partial(served.answer_text, body)))
 
 
-def _read_stream(served: Format, data: bytes, rows: Table) -> Reading:
+def _read_stream(served: Format, data: bytes, rows: UsageTable) -> Reading:
     if served is gemini_generate and _LIVE in data:  # a session: each of its turns is billed
         return answers.read_stream(answers.GEMINI_LIVE, data)
     reader = served.stream_reader(_FACTS, rows)

@@ -41,7 +41,7 @@ _TOO_NEAR = 0.83  # a name that nobody knows and that is so like one of ours is 
 GATEWAY = "gateway"  # the source of the gateway's own events (services.call.settle.SOURCE): nobody else reports those
 
 
-class Books(Protocol):
+class Intake(Protocol):
     """What ingestion writes to."""
 
     @property
@@ -52,7 +52,7 @@ class Books(Protocol):
         """Decide and write commands in one durable transaction."""
 
 
-class Reported(NamedTuple):
+class UsageRecord(NamedTuple):
     """One usage record as someone else states it."""
 
     line: int
@@ -70,10 +70,10 @@ class Reported(NamedTuple):
     fee: Decimal | None = None  # what the provider says it took beside the price, in US dollars
 
 
-LATER_FIELDS = Reported._fields.index("stated")  # those from here on came later
+LATER_FIELDS = UsageRecord._fields.index("stated")  # those from here on came later
 
 
-class Problem(NamedTuple):
+class RejectedLine(NamedTuple):
     """Why a line was not taken in."""
 
     line: int
@@ -81,7 +81,7 @@ class Problem(NamedTuple):
     message: str
 
 
-class Unpriced(NamedTuple):
+class UnpricedLines(NamedTuple):
     """Events that were taken in although they have no price: how many, and the first of them."""
 
     lines: int = 0
@@ -95,12 +95,12 @@ class Tally(NamedTuple):
     accepted: int
     duplicate: int
     conflicting: tuple[int, ...]  # line numbers
-    rejected: tuple[Problem, ...]
-    unpriced: Unpriced = Unpriced()
+    rejected: tuple[RejectedLine, ...]
+    unpriced: UnpricedLines = UnpricedLines()
     gave_up: bool = False  # there were too many to read on
 
     def plus(
-        self, events: Sequence[tuple[int, Event]], results: Sequence[Result], rejected: Sequence[Problem]
+        self, events: Sequence[tuple[int, Event]], results: Sequence[Result], rejected: Sequence[RejectedLine]
     ) -> "Tally":
         """Return the tally with what became of another batch."""
         duplicate = sum(isinstance(result, Duplicate) for result in results)
@@ -119,12 +119,12 @@ class Tally(NamedTuple):
         return len(self.rejected) + len(self.conflicting) >= NOT_TAKEN_MAX
 
 
-def _unpriced(so_far: Unpriced, events: Sequence[tuple[int, Event]]) -> Unpriced:
+def _unpriced(so_far: UnpricedLines, events: Sequence[tuple[int, Event]]) -> UnpricedLines:
     found = [(line, event) for line, event in events if event.status is EventStatus.UNPRICED]
     if not found:
         return so_far
     line, event = found[0]
-    first = so_far if so_far.lines else Unpriced(0, line, event.reason or "")
+    first = so_far if so_far.lines else UnpricedLines(0, line, event.reason or "")
     return first._replace(lines=so_far.lines + len(found))
 
 
@@ -132,7 +132,9 @@ class NotAnEvent(ValueError):
     """A record cannot be read as an event."""
 
 
-def ingest(records: Iterable[Reported | Problem], books: Books, now_us: int, cost_max: str = COST_MAX) -> Tally:
+def ingest(
+    records: Iterable[UsageRecord | RejectedLine], books: Intake, now_us: int, cost_max: str = COST_MAX
+) -> Tally:
     """Record every event once, in batches that are each durable before the next; return what became of them.
 
     No event may cost more than `cost_max`. After NOT_TAKEN_MAX records that are none, or conflict, no more are read: a
@@ -149,27 +151,27 @@ def ingest(records: Iterable[Reported | Problem], books: Books, now_us: int, cos
 
 
 def judge(
-    records: Iterable[Reported | Problem], book: PriceBook, now_us: int, cost_max: str = COST_MAX
-) -> tuple[list[tuple[int, Event]], list[Problem]]:
+    records: Iterable[UsageRecord | RejectedLine], book: PriceBook, now_us: int, cost_max: str = COST_MAX
+) -> tuple[list[tuple[int, Event]], list[RejectedLine]]:
     """Return the events of the records, each with its line, and why there is none of the others."""
     events: list[tuple[int, Event]] = []
-    rejected: list[Problem] = []
+    rejected: list[RejectedLine] = []
     for record in records:
-        if isinstance(record, Problem):
+        if isinstance(record, RejectedLine):
             rejected.append(record)
             continue
         try:
             check_provider(record.attribution.provider or "", book)
             event = to_event(record, book, now_us)
         except Contradiction as contradiction:
-            rejected.append(Problem(record.line, "contradictory_usage", str(contradiction)))
+            rejected.append(RejectedLine(record.line, "contradictory_usage", str(contradiction)))
         except NotAnEvent as error:
-            rejected.append(Problem(record.line, "invalid_event", str(error)))
+            rejected.append(RejectedLine(record.line, "invalid_event", str(error)))
         else:
             if event.cost_picos <= _picos(cost_max, event.currency):
                 events.append((record.line, event))
             else:
-                rejected.append(Problem(record.line, "above_limit", _above(event, cost_max)))
+                rejected.append(RejectedLine(record.line, "above_limit", _above(event, cost_max)))
     return events, rejected
 
 
@@ -210,7 +212,7 @@ async def record(events: Sequence[tuple[int, Event]], ledger: Ledger) -> list[Re
     return await ledger.submit_all([Record(event) for _, event in events])
 
 
-def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
+def to_event(record: UsageRecord, book: PriceBook, now_us: int) -> Event:
     """Return the event of a record, priced where the book knows how. Raises Contradiction, NotAnEvent."""
     context = conditions.context(record.service_tier, batch=record.batch, speed=record.speed, region=record.region)
     attribution = record.attribution
@@ -243,7 +245,7 @@ def to_event(record: Reported, book: PriceBook, now_us: int) -> Event:
     )
 
 
-def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]) -> Reported:
+def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]) -> UsageRecord:
     """Return the record of one JSON line; `defaults` fill what it does not say. Raises NotAnEvent."""
     said = {**defaults, **{name: value for name, value in fields.items() if value is not None}}
     if not said.keys() <= _FIELDS:
@@ -274,7 +276,7 @@ def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]
     quantities = read_quantities(said.get("usage"))
     if not quantities:
         raise NotAnEvent("usage is empty: what is unknown is not counted as nothing")
-    return Reported(
+    return UsageRecord(
         line, source, event_id, occurred_at_us, attribution, quantities, _text(said, "service_tier"), batch,
         _text(said, "speed"), _text(said, "region"), read_stated(said.get("usage")),
         read_parts(said.get("by_model"), model, quantities), read_stated(said.get("usage"), FEE),
@@ -310,14 +312,14 @@ def read_quantities(usage: object) -> dict[str, int]:
     return quantities
 
 
-def _said(record: Reported) -> tuple[Any, ...]:
+def _said(record: UsageRecord) -> tuple[Any, ...]:
     """Return what an event's hash is made of: all but where it stood and who reports it.
 
     What records did not always have counts only where it is there: what is not said changes no hash.
     """
     end = len(record)
-    while Reported._fields[end - 1] in Reported._field_defaults and end > LATER_FIELDS:
-        if record[end - 1] != Reported._field_defaults[Reported._fields[end - 1]]:
+    while UsageRecord._fields[end - 1] in UsageRecord._field_defaults and end > LATER_FIELDS:
+        if record[end - 1] != UsageRecord._field_defaults[UsageRecord._fields[end - 1]]:
             break
         end -= 1
     return record[2:end]
@@ -401,8 +403,8 @@ def _time(at: object) -> int:
     return at_us
 
 
-def _batches(records: Iterable[Reported | Problem]) -> Iterator[list[Reported | Problem]]:
-    batch: list[Reported | Problem] = []
+def _batches(records: Iterable[UsageRecord | RejectedLine]) -> Iterator[list[UsageRecord | RejectedLine]]:
+    batch: list[UsageRecord | RejectedLine] = []
     for record in records:
         batch.append(record)
         if len(batch) >= BATCH:

@@ -19,7 +19,7 @@ class BadKey(Exception):
     """A key cannot be as asked."""
 
 
-class NameTaken(BadKey):
+class KeyNameTaken(BadKey):
     """A key has this name already, or this id."""
 
 
@@ -56,7 +56,7 @@ def create_key(
     if expires_at_us is not None and expires_at_us <= now_us:
         raise BadKey("a key must expire in the future, such as in 90d")
     if any(name == key.key_id or (name, team) == (key.name, key.team) for key in administration.list_keys()):
-        raise NameTaken(f"a key is called {name!r} already; choose another name, see: pertoken key list")
+        raise KeyNameTaken(f"a key is called {name!r} already; choose another name, see: pertoken key list")
     secret = new_secret(clock.random_bits(SECRET_BITS), SECRET_BITS)
     key = Key(
         new_id("key", now_us, clock.random_bits(RANDOM_BITS)),

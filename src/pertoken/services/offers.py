@@ -22,7 +22,7 @@ NAME_SHOWN_MAX = 200
 PICTURES = ("output_image_tokens", "output_video_tokens")
 
 
-class Route(NamedTuple):
+class ModelRoute(NamedTuple):
     """Where calls for one configured model name go."""
 
     provider: str
@@ -63,7 +63,7 @@ class MayServe(Protocol):
         """Return the other values of a condition that a call which asked for this one may be served at."""
 
 
-class Asked(NamedTuple):
+class AskedFor(NamedTuple):
     """What a request says of the conditions that prices depend on, in its own words."""
 
     service_tier: str | None = None
@@ -79,7 +79,7 @@ class Offers:
         self,
         ledger: Ledger,
         providers: Mapping[str, Provider],
-        routes: Mapping[str, Route],
+        routes: Mapping[str, ModelRoute],
         limits: ModelLimits,
         may_serve: MayServe,
     ) -> None:
@@ -89,9 +89,9 @@ class Offers:
         self._limits = limits
         self._may_serve = may_serve
         self._book: PriceBook | None = None
-        self._memory: dict[tuple[str, str, Asked, bool], Offer] = {}
+        self._memory: dict[tuple[str, str, AskedFor, bool], Offer] = {}
 
-    def find(self, model: str, wire: str, now_us: int, asked: Asked, *, bills: bool = True) -> Offer | Refusal:
+    def find(self, model: str, wire: str, now_us: int, asked: AskedFor, *, bills: bool = True) -> Offer | Refusal:
         """Return the offer for `model` to a client that speaks `wire`, or why there is none."""
         book = self._ledger.prices
         if book is not self._book or len(self._memory) > MEMORY_MAX:
@@ -105,7 +105,7 @@ class Offers:
             self._memory[key] = found
         return found
 
-    def or_any_of(self, offer: Offer, models: Iterable[str], now_us: int, asked: Asked) -> Offer | Refusal:
+    def or_any_of(self, offer: Offer, models: Iterable[str], now_us: int, asked: AskedFor) -> Offer | Refusal:
         """Return the offer of a call that `offer`'s provider may serve with any of `models` instead.
 
         Where the answer names none of them, it is charged as the one that is the dearest by a token in and one out.
@@ -132,7 +132,7 @@ class Offers:
         return self._ledger.prices.sold_by_anybody(model, now_us, context(tier))
 
     def _decide(
-        self, book: PriceBook, model: str, wire: str, now_us: int, asked: Asked, *, bills: bool
+        self, book: PriceBook, model: str, wire: str, now_us: int, asked: AskedFor, *, bills: bool
     ) -> Offer | Refusal:
         route = self._choose(book, model, wire, now_us)
         if isinstance(route, Refusal):
@@ -157,7 +157,7 @@ class Offers:
             _pictures(rates),
         )
 
-    def _rates(self, book: PriceBook, provider: str, model: str, now_us: int, asked: Asked) -> list[Rates] | Refusal:
+    def _rates(self, book: PriceBook, provider: str, model: str, now_us: int, asked: AskedFor) -> list[Rates] | Refusal:
         """Return every set of prices that a call to `model` could be rated at, or which one is not known."""
         rates: list[Rates] = []
         for possible in _subsets(asked):
@@ -172,7 +172,7 @@ class Offers:
                 rates.append(found)
         return rates
 
-    def _unasked(self, provider: str, asked: Asked) -> Iterator[Context]:
+    def _unasked(self, provider: str, asked: AskedFor) -> Iterator[Context]:
         """Yield what the provider may serve the call as, though it was not asked for."""
         for tier in self._may_serve(provider, "service_tier", (asked.service_tier or "").lower()):
             yield context(tier, speed=asked.speed, region=asked.region, attributes=asked.attributes)
@@ -186,7 +186,7 @@ class Offers:
         found = (self._limits.find(name, model) for name in (provider.name, *provider.prices_from))
         return next((limits for limits in found if limits != Limits()), Limits())
 
-    def _choose(self, book: PriceBook, model: str, wire: str, now_us: int) -> Route | Refusal:
+    def _choose(self, book: PriceBook, model: str, wire: str, now_us: int) -> ModelRoute | Refusal:
         """Return where calls for `model` go: as configured, else the provider of this wire whose prices know it."""
         if model in self.routes:
             return self.routes[model]
@@ -197,9 +197,9 @@ class Offers:
         knowing = book.providers_of(model, now_us, speakers)
         if knowing:
             with_key = (name for name in knowing if self._providers[name].missing_key is None)
-            return Route(next(with_key, knowing[0]), model)
+            return ModelRoute(next(with_key, knowing[0]), model)
         near = next((name for name in speakers if self._is_known(book, name, model)), None)
-        return self._unknown(book, model, wire, now_us) if near is None else Route(near, model)
+        return self._unknown(book, model, wire, now_us) if near is None else ModelRoute(near, model)
 
     def _is_known(self, book: PriceBook, provider: str, model: str) -> bool:
         """Tell whether any price of tokens, in force or not, speaks of a model; rows for all models do not."""
@@ -224,7 +224,7 @@ class Offers:
         return Refusal(Code.UNKNOWN_MODEL, message, "model")
 
 
-def _subsets(asked: Asked) -> list[Context]:
+def _subsets(asked: AskedFor) -> list[Context]:
     """Return the standard, and every part of what was asked for: a provider may grant one thing and not another."""
     given = [(name, value) for name, value in zip(asked._fields, asked, strict=True) if value]
     parts = [dict(part) for size in range(len(given) + 1) for part in combinations(given, size)]

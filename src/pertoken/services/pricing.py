@@ -79,7 +79,7 @@ class FreeUse:
                 self._used[slot] = self._used.get(slot, 0) + line.quantity
 
 
-class Cover(NamedTuple):
+class HeldFor(NamedTuple):
     """What was held for a use, and for how much of each unit."""
 
     amount_picos: int
@@ -87,7 +87,7 @@ class Cover(NamedTuple):
     quantities: Quantities
 
 
-def charge_surely(book: PriceBook, served: Served, used: Used, cover: Cover | None) -> Charge:
+def charge_surely(book: PriceBook, served: Served, used: Used, cover: HeldFor | None) -> Charge:
     """Return what a use costs; where no price says it, provisionally.
 
     What was held is charged where it was held for so much, else the dearest rates known, and never less than was held.
@@ -120,7 +120,7 @@ def fees_of(lines: Lines) -> Lines:
     return tuple(line for line in lines if line[2] == FEE)
 
 
-def _charge_surely(book: PriceBook, served: Served, used: Used, cover: Cover | None) -> Charge:
+def _charge_surely(book: PriceBook, served: Served, used: Used, cover: HeldFor | None) -> Charge:
     charged = charge(book, served, used.quantities, parts=used.parts)
     if used.stated is not None and book.charges_as_stated(served.provider):
         return _as_stated(charged, used.stated)
@@ -214,7 +214,7 @@ def _charge(book: PriceBook, served: Served, quantities: Quantities, free: FreeU
     return Charge(EventStatus.PRICED, rated.currency, rated.cost_picos, _kept(rated.lines), note)
 
 
-class Chosen(NamedTuple):
+class DearestMeant(NamedTuple):
     """The dearest of what may be meant."""
 
     charge: Charge
@@ -223,15 +223,15 @@ class Chosen(NamedTuple):
     differ: str | None = None  # where the answer names several models, which do not cost the same: what it names
 
 
-def charge_dearest(book: PriceBook, served: Served, readings: Sequence[Used], cover: Cover | None) -> Chosen:
+def charge_dearest(book: PriceBook, served: Served, readings: Sequence[Used], cover: HeldFor | None) -> DearestMeant:
     """Return the dearest of several readings of one use, by any of the models named, all of which may be meant.
 
     Raises usage.Contradiction.
     """
     if len(readings) == 1 and not served.named:  # nearly always
-        return Chosen(charge_surely(book, served, readings[0], cover), readings[0], served.model_served)
+        return DearestMeant(charge_surely(book, served, readings[0], cover), readings[0], served.model_served)
     found = [
-        Chosen(charge_surely(book, served._replace(model_served=name), one, cover), one, name)
+        DearestMeant(charge_surely(book, served._replace(model_served=name), one, cover), one, name)
         for name in served.named or (served.model_served,)
         for one in readings
     ]

@@ -36,7 +36,7 @@ class Selection(NamedTuple):
         )
 
 
-class Outcome(NamedTuple):
+class Rerating(NamedTuple):
     """What became of one selected event: the corrections it needs, none where its cost holds."""
 
     event: Event
@@ -45,7 +45,7 @@ class Outcome(NamedTuple):
     corrections: tuple[Event, ...]
 
 
-def rerate(archive: EventsView, book: PriceBook, selection: Selection, now_us: int) -> Iterator[Outcome]:
+def rerate(archive: EventsView, book: PriceBook, selection: Selection, now_us: int) -> Iterator[Rerating]:
     """Yield what becomes of each selected event at the prices of `book` that were in force when its call began.
 
     Free quotas are counted over all events from the start of their window, in the order they occurred.
@@ -73,7 +73,7 @@ def rerate(archive: EventsView, book: PriceBook, selection: Selection, now_us: i
             yield _outcome(event, corrected.get((event.source, event.event_id), []), after, now_us)
 
 
-def outcome_rows(outcomes: Iterator[Outcome]) -> list[dict[str, Any]]:
+def outcome_rows(outcomes: Iterator[Rerating]) -> list[dict[str, Any]]:
     """Return sums by provider and model: how many events, how many corrected, cost before and after."""
     sums: dict[tuple[str, str, str], list[int]] = {}
     for one in outcomes:
@@ -112,19 +112,19 @@ def _with_fees(after: Charge, fees: Lines) -> Charge:
     return after._replace(lines=(*after.lines, *fees), cost_picos=after.cost_picos + sum(line[3] for line in fees))
 
 
-def _outcome(event: Event, earlier: list[Event], after: Charge, now_us: int) -> Outcome:
+def _outcome(event: Event, earlier: list[Event], after: Charge, now_us: int) -> Rerating:
     currency = earlier[-1].currency if earlier else event.currency
     in_force = [one for one in (event, *earlier) if one.currency == currency]
     before_picos = sum(one.cost_picos for one in in_force)
     before = _net(line for one in in_force for line in one.lines)
     was_priced = event.status is EventStatus.PRICED or bool(earlier)
     if after.status is not EventStatus.PRICED:
-        return Outcome(
+        return Rerating(
             event, before_picos, after, ()
         )  # what has a cost keeps it: a price that is gone is no price of 0
     new = _net(after.lines)
     if was_priced and before == new and currency == after.currency:
-        return Outcome(event, before_picos, after, ())
+        return Rerating(event, before_picos, after, ())
     made = []
     if (was_priced or before_picos) and currency != after.currency:
         made.append(_correction(event, len(earlier) + 1, currency, -before_picos, _negated(before), now_us))
@@ -137,7 +137,7 @@ def _outcome(event: Event, earlier: list[Event], after: Charge, now_us: int) -> 
         event, len(earlier) + 1 + len(made), after.currency, cost_picos, _as_lines(lines), now_us, after.reason
     )
     made.append(correction._replace(was_unpriced=not was_priced))
-    return Outcome(event, before_picos, after, tuple(made))
+    return Rerating(event, before_picos, after, tuple(made))
 
 
 def _correction(  # noqa: PLR0917 - an event's parts

@@ -17,7 +17,7 @@ from pertoken.core.ids import RANDOM_BITS, new_id
 from pertoken.ports.exchange import Exchange
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.provider import Answer, ProviderFailed
-from pertoken.services.call.admit import Named, admit
+from pertoken.services.call.admit import AskedAgain, admit
 from pertoken.services.call.attempt import attempt
 from pertoken.services.call.claim import outcome_of, replay
 from pertoken.services.call.forward import answer_headers, provider_refusal
@@ -57,7 +57,7 @@ async def serve(exchange: Exchange, endpoint: Endpoint, world: World) -> None:
 async def answer_call(exchange: Exchange, endpoint: Endpoint, world: World, call_id: str, now_us: int) -> End:
     """Take a call through its steps; return how it ended."""
     admitted = await admit(exchange, endpoint, world, call_id, now_us)
-    if isinstance(admitted, Named):
+    if isinstance(admitted, AskedAgain):
         refused = replay(exchange, admitted.claim, admitted.known)
         return End(200) if refused is None else refuse_whole(exchange, endpoint, refused, call_id)
     if isinstance(admitted, Refusal):

@@ -14,7 +14,7 @@ from pertoken.ports.months import Archived, FolderFailed, MonthFiles
 BY = ("provider", "model")
 
 
-class Sums(NamedTuple):
+class StatedSums(NamedTuple):
     """Sums over calls whose cost is their provider's statement."""
 
     calls: int = 0
@@ -23,9 +23,9 @@ class Sums(NamedTuple):
     stated_without_book_picos: int = 0
     book_picos: int = 0  # of the others
 
-    def plus(self, other: "Sums") -> "Sums":
+    def plus(self, other: "StatedSums") -> "StatedSums":
         """Return both together."""
-        return Sums(*(one + more for one, more in zip(self, other, strict=True)))
+        return StatedSums(*(one + more for one, more in zip(self, other, strict=True)))
 
 
 def stated_against_book(
@@ -37,32 +37,32 @@ def stated_against_book(
     FolderFailed where they are not in there as they were written.
     """
     events = archive.events_by_time(since_us, until_us) if files is None else _all(archive, files, since_us, until_us)
-    sums: dict[tuple[str, str, str], Sums] = {}
+    sums: dict[tuple[str, str, str], StatedSums] = {}
     for event in events:
         if any(price_id == REPORTED for _, _, price_id, _ in event.lines):
             key = (event.attribution.provider or "", event.attribution.model or "", event.currency)
-            sums[key] = sums.get(key, Sums()).plus(_sums(event))
+            sums[key] = sums.get(key, StatedSums()).plus(_sums(event))
     rows = sorted(sums.items(), key=lambda row: (-abs(_difference(row[1])), row[0]))
-    totals: dict[str, Sums] = {}
+    totals: dict[str, StatedSums] = {}
     for (_, _, currency), one in rows:
-        totals[currency] = totals.get(currency, Sums()).plus(one)
+        totals[currency] = totals.get(currency, StatedSums()).plus(one)
     return {
         "rows": [{**dict(zip(BY, key, strict=False)), **_fields(one, key[-1])} for key, one in rows],
         "totals": [_fields(one, currency) for currency, one in sorted(totals.items())],
     }
 
 
-def _sums(event: Event) -> Sums:
+def _sums(event: Event) -> StatedSums:
     if not event.book_lines:
-        return Sums(1, event.cost_picos, 1, event.cost_picos)
-    return Sums(1, event.cost_picos, book_picos=sum(line[3] for line in event.book_lines))
+        return StatedSums(1, event.cost_picos, 1, event.cost_picos)
+    return StatedSums(1, event.cost_picos, book_picos=sum(line[3] for line in event.book_lines))
 
 
-def _difference(sums: Sums) -> int:
+def _difference(sums: StatedSums) -> int:
     return sums.stated_picos - sums.stated_without_book_picos - sums.book_picos
 
 
-def _fields(sums: Sums, currency: str) -> dict[str, Any]:
+def _fields(sums: StatedSums, currency: str) -> dict[str, Any]:
     return {
         "calls": sums.calls,
         "stated": format_amount(sums.stated_picos, currency),

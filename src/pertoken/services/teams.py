@@ -22,7 +22,7 @@ class BadAllowance(Exception):
     """An allowance cannot be as asked."""
 
 
-class Change(NamedTuple):
+class TeamChange(NamedTuple):
     """What an admin says of a team: what is None stays as it is."""
 
     allowance: Allowance | None = None
@@ -44,7 +44,7 @@ def to_allowance(money: str, currency: str = "USD", events: int = EVENTS, tokens
     return Allowance(Reported(money_picos, events, tokens), currency)
 
 
-def change_team(administration: Administration, team: str, change: Change, now_us: int) -> None:
+def change_team(administration: Administration, team: str, change: TeamChange, now_us: int) -> None:
     """Do what an admin says of a team. Raises BadTeam: what it names anew must be a name."""
     named = [(customer, "the customer") for customer in change.customers]
     if named or change.allowance is not None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pertoken.simulator.behaviour import Behaviour
-from pertoken.simulator.ledger import Used
+from pertoken.simulator.ledger import ServedTokens
 from pertoken.simulator.tokens import MEDIA, count_input
 
 # Each is one token with the space before it, for the tokenizers that OpenAI published.
@@ -14,7 +14,7 @@ MEDIA_FIELDS = ("data", "file_data")  # base64
 GARBAGE = {"prompt_tokens": -5, "input_tokens": -5, "promptTokenCount": -5, "completion_tokens": "many"}
 
 
-class Piece(NamedTuple):
+class AnswerPiece(NamedTuple):
     """One piece of a streamed answer, and how many output tokens it brings."""
 
     data: bytes
@@ -25,9 +25,9 @@ class Reply(NamedTuple):
     """A whole answer: as one body, as a stream, and what it uses."""
 
     model: str
-    used: Used
+    used: ServedTokens
     body: bytes
-    pieces: tuple[Piece, ...] = ()
+    pieces: tuple[AnswerPiece, ...] = ()
     content_type: bytes = b"text/event-stream"
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from pertoken.simulator.answers import GARBAGE, Draft, Piece, Reply, draft, fit, gather, with_words
+from pertoken.simulator.answers import GARBAGE, AnswerPiece, Draft, Reply, draft, fit, gather, with_words
 from pertoken.simulator.behaviour import Behaviour
-from pertoken.simulator.ledger import Used
+from pertoken.simulator.ledger import ServedTokens
 
 _encode = msgspec.json.encode
 
@@ -18,7 +18,7 @@ def reply(request: dict[str, Any], body: bytes, behaviour: Behaviour) -> Reply:
     made = draft(str(request.get("model")), body, texts, behaviour, cap=request.get("max_tokens"), reasons=thinks)
     made, blocks = _blocks(request, made)
     written = (made.input_tokens - made.cached_tokens) // 2 if b'"cache_control"' in body else 0
-    used = Used(made.input_tokens, made.cached_tokens, written, made.output_tokens, made.reasoning_tokens)
+    used = ServedTokens(made.input_tokens, made.cached_tokens, written, made.output_tokens, made.reasoning_tokens)
     usage = _usage(used, behaviour, one_hour=b'"1h"' in body)
     reason = "tool_use" if blocks[-1]["type"] == "tool_use" else "max_tokens" if made.capped else "end_turn"
     head = {"id": f"msg_{made.ident}", "type": "message", "role": "assistant", "model": made.model}
@@ -61,7 +61,7 @@ def _blocks(request: dict[str, Any], made: Draft) -> tuple[Draft, list[dict[str,
     return made, blocks
 
 
-def _usage(used: Used, behaviour: Behaviour, *, one_hour: bool) -> dict[str, Any] | None:
+def _usage(used: ServedTokens, behaviour: Behaviour, *, one_hour: bool) -> dict[str, Any] | None:
     if behaviour.fault == "no_usage":
         return None
     if behaviour.fault == "garbage_usage":
@@ -89,7 +89,7 @@ def _pieces(  # noqa: PLR0917 - one call site, each a part of the same stream
     reason: str,
     usage: dict[str, Any] | None,
     behaviour: Behaviour,
-) -> tuple[Piece, ...]:
+) -> tuple[AnswerPiece, ...]:
     started = {**head, "content": [], "stop_reason": None, "stop_sequence": None}
     started["usage"] = {"input_tokens": 0, "output_tokens": 1} if usage is None else {**usage, "output_tokens": 1}
     pieces = [_piece({"type": "message_start", "message": started}), _piece({"type": "ping"})]
@@ -125,5 +125,5 @@ def _deltas(block: dict[str, Any], made: Draft) -> list[tuple[dict[str, Any], in
     return [({"type": "input_json_delta", "partial_json": word}, 1) for word in made.words]
 
 
-def _piece(event: dict[str, Any], tokens: int = 0) -> Piece:
-    return Piece(f"event: {event['type']}\ndata: ".encode() + _encode(event) + b"\n\n", tokens)
+def _piece(event: dict[str, Any], tokens: int = 0) -> AnswerPiece:
+    return AnswerPiece(f"event: {event['type']}\ndata: ".encode() + _encode(event) + b"\n\n", tokens)

@@ -11,7 +11,7 @@ import msgspec
 from pertoken.simulator import anthropic_messages, behaviour, gemini, openai_chat, openai_embeddings, openai_responses
 from pertoken.simulator.answers import Reply
 from pertoken.simulator.behaviour import BadBehaviour, Behaviour
-from pertoken.simulator.ledger import Ledger
+from pertoken.simulator.ledger import ServedLedger
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -38,7 +38,7 @@ class Simulator:
     """One provider with its own ledger."""
 
     def __init__(self) -> None:
-        self.ledger = Ledger()
+        self.ledger = ServedLedger()
         self._failed: dict[bytes, int] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from pertoken.simulator.answers import GARBAGE, Draft, Piece, Reply, draft, fit, gather, with_words
+from pertoken.simulator.answers import GARBAGE, AnswerPiece, Draft, Reply, draft, fit, gather, with_words
 from pertoken.simulator.behaviour import Behaviour
-from pertoken.simulator.ledger import Used
+from pertoken.simulator.ledger import ServedTokens
 from pertoken.simulator.openai_embeddings import DIMENSIONS, vector
 
 _encode = msgspec.json.encode
@@ -20,7 +20,7 @@ def reply(model: str, request: dict[str, Any], body: bytes, behaviour: Behaviour
     thinks = thinking.get("thinkingBudget", thinking.get("thinking_budget", 0)) != 0
     made = draft(model, body, texts, behaviour, cap=config.get("maxOutputTokens"), reasons=thinks)
     made, parts = _parts(request, config, made)
-    used = Used(made.input_tokens, made.cached_tokens, 0, made.output_tokens, made.reasoning_tokens)
+    used = ServedTokens(made.input_tokens, made.cached_tokens, 0, made.output_tokens, made.reasoning_tokens)
     reason = "MAX_TOKENS" if made.capped else "STOP"
     whole = _answer(made, parts, reason, made.output_tokens, behaviour)
     steps = [] if "functionCall" in parts[0] else [(word, at + 1) for at, word in enumerate(made.words[:-1])]
@@ -29,7 +29,7 @@ def reply(model: str, request: dict[str, Any], body: bytes, behaviour: Behaviour
     chunks.append(_answer(made, last, reason, made.output_tokens, behaviour))
     tokens = [1] * len(steps) + [made.output_tokens - len(steps)]
     pieces = tuple(
-        Piece(_framed(chunk, at, len(chunks), events=events), count)
+        AnswerPiece(_framed(chunk, at, len(chunks), events=events), count)
         for at, (chunk, count) in enumerate(zip(chunks, tokens, strict=True))
     )
     kind = b"text/event-stream" if events else b"application/json"
@@ -51,7 +51,7 @@ def embed(model: str, request: dict[str, Any], body: bytes, behaviour: Behaviour
     sizes = [one.get("outputDimensionality") or DIMENSIONS for one in asked]
     vectors = [{"values": vector(repr(one), size)} for one, size in zip(asked, sizes, strict=True)]
     answer = {"embeddings": vectors} if several is not None else {"embedding": vectors[0]}
-    return Reply(model, Used(made.input_tokens), _encode(answer))
+    return Reply(model, ServedTokens(made.input_tokens), _encode(answer))
 
 
 def error(status: int, message: str) -> bytes:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 CALLS_KEPT = 1_000
 
 
-class Used(NamedTuple):
+class ServedTokens(NamedTuple):
     """What one answer used; totals are inclusive."""
 
     input_tokens: int = 0
@@ -17,7 +17,7 @@ class Used(NamedTuple):
     web_searches: int = 0
 
 
-class Ledger:
+class ServedLedger:
     """The provider's own count."""
 
     def __init__(self) -> None:
@@ -32,9 +32,9 @@ class Ledger:
         """Remember a call as it arrived."""
         self._calls.appendleft(call)
 
-    def serve(self, api_key: str, model: str, used: Used, *, aborted: bool = False) -> None:
+    def serve(self, api_key: str, model: str, used: ServedTokens, *, aborted: bool = False) -> None:
         """Count one answer that would be billed."""
-        row = self._sums.setdefault((api_key, model), [0] * (len(Used._fields) + 2))
+        row = self._sums.setdefault((api_key, model), [0] * (len(ServedTokens._fields) + 2))
         row[0] += 1
         row[1] += aborted
         for at, quantity in enumerate(used, start=2):
@@ -42,7 +42,7 @@ class Ledger:
 
     def invoice(self) -> dict[str, Any]:
         """Return all that was served."""
-        names = ("calls", "aborted", *Used._fields)
+        names = ("calls", "aborted", *ServedTokens._fields)
         rows = [
             {"api_key": api_key, "model": model, **dict(zip(names, sums, strict=True))}
             for (api_key, model), sums in sorted(self._sums.items())

@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from pertoken.simulator.answers import GARBAGE, Draft, Piece, Reply, draft, fit, gather, with_words
+from pertoken.simulator.answers import GARBAGE, AnswerPiece, Draft, Reply, draft, fit, gather, with_words
 from pertoken.simulator.behaviour import Behaviour
-from pertoken.simulator.ledger import Used
+from pertoken.simulator.ledger import ServedTokens
 
 _encode = msgspec.json.encode
 
@@ -23,7 +23,9 @@ def reply(request: dict[str, Any], body: bytes, behaviour: Behaviour) -> Reply:
     elif message["content"] != made.text:
         made = with_words(made, message["content"])
     choices = request.get("n") or 1
-    used = Used(made.input_tokens, made.cached_tokens, 0, made.output_tokens * choices, made.reasoning_tokens * choices)
+    used = ServedTokens(
+        made.input_tokens, made.cached_tokens, 0, made.output_tokens * choices, made.reasoning_tokens * choices
+    )
     usage = _usage(used, behaviour)
     finish = "tool_calls" if call is not None else "length" if made.capped else "stop"
     tier = {"service_tier": behaviour.service_tier or "default"}
@@ -61,7 +63,7 @@ def _message(request: dict[str, Any], made: Draft) -> tuple[dict[str, Any], dict
     return {**message, "content": None, "tool_calls": [call]}, call
 
 
-def _usage(used: Used, behaviour: Behaviour) -> dict[str, Any] | None:
+def _usage(used: ServedTokens, behaviour: Behaviour) -> dict[str, Any] | None:
     if behaviour.fault == "no_usage":
         return None
     if behaviour.fault == "garbage_usage":
@@ -84,7 +86,7 @@ def _pieces(  # noqa: PLR0917 - one call site, each a part of the same chunk
     finish: str,
     usage: dict[str, Any] | None,
     behaviour: Behaviour,
-) -> tuple[Piece, ...]:
+) -> tuple[AnswerPiece, ...]:
     asked = (request.get("stream_options") or {}).get("include_usage")
     null = {"usage": None} if asked else {}
 
@@ -94,19 +96,19 @@ def _pieces(  # noqa: PLR0917 - one call site, each a part of the same chunk
 
     pieces = []
     for at in range(request.get("n") or 1):
-        pieces.append(Piece(chunk(at, {"role": "assistant", "content": ""}), made.reasoning_tokens))
+        pieces.append(AnswerPiece(chunk(at, {"role": "assistant", "content": ""}), made.reasoning_tokens))
         if call is not None:
             begun = {"index": 0, **call, "function": {**call["function"], "arguments": ""}}
-            pieces.append(Piece(chunk(at, {"tool_calls": [begun]})))
+            pieces.append(AnswerPiece(chunk(at, {"tool_calls": [begun]})))
         for word in made.words:
             argued = {"tool_calls": [{"index": 0, "function": {"arguments": word}}]}
             delta = {"content": word} if call is None else argued
-            pieces.append(Piece(chunk(at, delta), 1))
-        pieces.append(Piece(chunk(at, {}, finish)))
+            pieces.append(AnswerPiece(chunk(at, delta), 1))
+        pieces.append(AnswerPiece(chunk(at, {}, finish)))
     if asked and usage is not None:
         last = _event({**head, "object": "chat.completion.chunk", "choices": [], "usage": usage})
-        pieces += [Piece(last)] * (2 if behaviour.fault == "double_usage" else 1)
-    return (*pieces, Piece(b"data: [DONE]\n\n"))
+        pieces += [AnswerPiece(last)] * (2 if behaviour.fault == "double_usage" else 1)
+    return (*pieces, AnswerPiece(b"data: [DONE]\n\n"))
 
 
 def _event(value: object) -> bytes:

@@ -9,7 +9,7 @@ import msgspec
 
 from pertoken.simulator.answers import GARBAGE, Reply, draft, gather
 from pertoken.simulator.behaviour import Behaviour
-from pertoken.simulator.ledger import Used
+from pertoken.simulator.ledger import ServedTokens
 
 DIMENSIONS = 16
 
@@ -23,7 +23,7 @@ def reply(request: dict[str, Any], body: bytes, behaviour: Behaviour) -> Reply:
     packed = request.get("encoding_format") == "base64"
     vectors = [vector(repr(one), size, packed=packed) for one in inputs]
     data = [{"object": "embedding", "index": at, "embedding": one} for at, one in enumerate(vectors)]
-    used = Used(made.input_tokens)
+    used = ServedTokens(made.input_tokens)
     answer: dict[str, Any] = {"object": "list", "model": made.model, "data": data}
     if behaviour.fault == "garbage_usage":
         answer["usage"] = dict(GARBAGE)

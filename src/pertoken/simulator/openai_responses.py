@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
-from pertoken.simulator.answers import GARBAGE, Draft, Piece, Reply, draft, fit, gather, with_words
+from pertoken.simulator.answers import GARBAGE, AnswerPiece, Draft, Reply, draft, fit, gather, with_words
 from pertoken.simulator.behaviour import Behaviour
-from pertoken.simulator.ledger import Used
+from pertoken.simulator.ledger import ServedTokens
 
 _encode = msgspec.json.encode
 
@@ -18,7 +18,7 @@ def reply(request: dict[str, Any], body: bytes, behaviour: Behaviour) -> Reply:
     reasons = bool((request.get("reasoning") or {}).get("effort"))
     made = draft(str(request.get("model")), body, texts, behaviour, cap=cap, reasons=reasons)
     made, item = _item(request, made)
-    used = Used(made.input_tokens, made.cached_tokens, 0, made.output_tokens, made.reasoning_tokens)
+    used = ServedTokens(made.input_tokens, made.cached_tokens, 0, made.output_tokens, made.reasoning_tokens)
     usage = _usage(used, behaviour)
     status = "incomplete" if made.capped else "completed"
     head = {
@@ -60,7 +60,7 @@ def _item(request: dict[str, Any], made: Draft) -> tuple[Draft, dict[str, Any]]:
     }  # fmt: skip
 
 
-def _usage(used: Used, behaviour: Behaviour) -> dict[str, Any] | None:
+def _usage(used: ServedTokens, behaviour: Behaviour) -> dict[str, Any] | None:
     if behaviour.fault == "no_usage":
         return None
     if behaviour.fault == "garbage_usage":
@@ -77,7 +77,7 @@ def _usage(used: Used, behaviour: Behaviour) -> dict[str, Any] | None:
 
 def _pieces(
     made: Draft, item: dict[str, Any], head: dict[str, Any], whole: dict[str, Any], behaviour: Behaviour
-) -> tuple[Piece, ...]:
+) -> tuple[AnswerPiece, ...]:
     begun: dict[str, Any] = {**head, "status": "in_progress", "output": [], "usage": None}
     is_call = item["type"] == "function_call"
     empty: dict[str, Any] = {**item, "status": "in_progress", **({"arguments": ""} if is_call else {"content": []})}
@@ -103,6 +103,8 @@ def _pieces(
     last = ({"type": f"response.{whole['status']}", "response": whole}, 0)
     events += [last] * (2 if behaviour.fault == "double_usage" else 1)
     return tuple(
-        Piece(f"event: {event['type']}\ndata: ".encode() + _encode({**event, "sequence_number": at}) + b"\n\n", tokens)
+        AnswerPiece(
+            f"event: {event['type']}\ndata: ".encode() + _encode({**event, "sequence_number": at}) + b"\n\n", tokens
+        )
         for at, (event, tokens) in enumerate(events)
     )

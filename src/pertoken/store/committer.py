@@ -59,7 +59,7 @@ _Waiting = tuple[Command, _Receive]
 _Done = tuple[_Receive, Result | StoreUnavailable]
 
 
-class Owner(NamedTuple):
+class HoldOwner(NamedTuple):
     """The process, as its holds name it. Holds of an owner that stopped expire after `ttl_us`."""
 
     name: str  # no other process' name, ever
@@ -113,7 +113,7 @@ class Committer:
         database: Database,
         now_us: Callable[[], int],
         sellers: Sellers,
-        owner: Owner,
+        owner: HoldOwner,
         credit: CreditLine | None = None,
         *,
         owed: Owed | None = None,

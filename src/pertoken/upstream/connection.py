@@ -21,7 +21,7 @@ from pertoken.upstream.errors import (
     TotalTimeout,
     UpstreamError,
 )
-from pertoken.upstream.limits import Limits
+from pertoken.upstream.limits import ClientLimits
 from pertoken.upstream.transfer import Transfer
 
 _JOINED_BYTES = 16 * 1024  # below this, copying a body behind its head is cheaper than a second buffer
@@ -45,7 +45,7 @@ class Owner(Protocol):
 class Connection(asyncio.Protocol):
     """A protocol on a TCP or TLS transport; `idle_since` is the loop time when its last transfer ended."""
 
-    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, limits: Limits) -> None:
+    def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, limits: ClientLimits) -> None:
         self._owner = owner
         self._loop = loop
         self._limits = limits

@@ -11,7 +11,7 @@ from typing import Final
 
 from pertoken.upstream.connection import Connection
 from pertoken.upstream.errors import ConnectFailed, ProxyRefused, TlsFailed
-from pertoken.upstream.limits import Limits
+from pertoken.upstream.limits import ClientLimits
 from pertoken.upstream.origin import Origin
 from pertoken.upstream.pool import Pool
 from pertoken.upstream.proxy import Proxy
@@ -21,7 +21,7 @@ _ACCEPTED: Final = re.compile(rb"HTTP/1\.[01] 2\d\d[ \r]")
 _HEAD_BYTES_MAX: Final = 16 * 1024
 
 
-async def dial(pool: Pool, limits: Limits, context: ssl.SSLContext) -> Connection:
+async def dial(pool: Pool, limits: ClientLimits, context: ssl.SSLContext) -> Connection:
     """Return a connection to the pool's origin, ready for a request.
 
     Raises ConnectFailed, TlsFailed or ProxyRefused; leaves no socket behind when it raises or is cancelled.

@@ -10,14 +10,14 @@ import ssl
 from pertoken.upstream.connection import Connection
 from pertoken.upstream.dial import dial
 from pertoken.upstream.errors import ClientClosed, ConnectFailed, ConnectTimeout
-from pertoken.upstream.limits import Limits
+from pertoken.upstream.limits import ClientLimits
 from pertoken.upstream.origin import Origin, parse_origin
 from pertoken.upstream.pool import TICK_S, Pool
 from pertoken.upstream.proxy import Proxies
 from pertoken.upstream.request import Fields, request_head
 from pertoken.upstream.response import Response
 
-__all__ = ["Client", "Limits", "Origin", "Proxies", "Response", "parse_origin"]
+__all__ = ["Client", "ClientLimits", "Origin", "Proxies", "Response", "parse_origin"]
 
 _IDLE_TICK_S = 1.0  # how often idle connections are looked at while nothing is in flight
 _CLOSE_S = 1.0  # how long `close` waits for sockets that were told to close
@@ -31,7 +31,7 @@ class Client:
     """
 
     def __init__(
-        self, limits: Limits, *, ssl_context: ssl.SSLContext | None = None, proxies: Proxies | None = None
+        self, limits: ClientLimits, *, ssl_context: ssl.SSLContext | None = None, proxies: Proxies | None = None
     ) -> None:
         self._limits = limits
         self._ssl_context = ssl_context or _default_context()

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 
-class Limits(NamedTuple):
+class ClientLimits(NamedTuple):
     """Every bound of a client: times in milliseconds, sizes in bytes.
 
     Times are watched by one coarse timer (see `pool.TICK_S`), so an transfer may live up to a tick longer.

@@ -7,10 +7,10 @@ from typing import Final
 
 from pertoken.upstream.connection import Connection
 from pertoken.upstream.errors import PoolExhausted, UpstreamError
-from pertoken.upstream.limits import Limits
+from pertoken.upstream.limits import ClientLimits
 from pertoken.upstream.origin import Origin
 from pertoken.upstream.proxy import Proxy
-from pertoken.upstream.request import Route, route_to
+from pertoken.upstream.request import RequestHead, route_to
 
 TICK_S: Final = 0.1  # how often times are checked while an transfer is in flight
 
@@ -18,7 +18,7 @@ TICK_S: Final = 0.1  # how often times are checked while an transfer is in fligh
 class Pool:
     """The connections to one origin, by one way: direct or through a proxy."""
 
-    def __init__(self, origin: Origin, proxy: Proxy | None, limits: Limits) -> None:
+    def __init__(self, origin: Origin, proxy: Proxy | None, limits: ClientLimits) -> None:
         self._limits = limits
         self._open: set[Connection] = set()  # holding a socket; busy and idle are parts of it
         self._busy: set[Connection] = set()
@@ -26,7 +26,7 @@ class Pool:
         self._opening = 0
         self.origin = origin
         self.proxy = proxy
-        self.route: Route = route_to(origin, proxy)
+        self.route: RequestHead = route_to(origin, proxy)
 
     @property
     def busy(self) -> int:

@@ -37,24 +37,24 @@ Field = tuple[bytes, bytes]
 Fields = Sequence[Field]
 
 
-class Route(NamedTuple):
+class RequestHead(NamedTuple):
     """What the head of every request to one origin has in common."""
 
     target_prefix: bytes  # scheme and authority where an http proxy wants the absolute form, else empty
     rest: bytes  # from behind the target to the end of the fields that do not change
 
 
-def route_to(origin: Origin, proxy: Proxy | None) -> Route:
+def route_to(origin: Origin, proxy: Proxy | None) -> RequestHead:
     """Prepare the constant parts of heads for one origin; a proxy matters here for http only (https is tunnelled)."""
     rest = b" HTTP/1.1\r\nHost: %b\r\n" % origin.host_field.encode("ascii")
     if proxy is None or origin.scheme == "https":
-        return Route(b"", rest)
+        return RequestHead(b"", rest)
     if proxy.authorization is not None:
         rest += b"Proxy-Authorization: %b\r\n" % proxy.authorization
-    return Route(b"http://" + origin.host_field.encode("ascii"), rest)
+    return RequestHead(b"http://" + origin.host_field.encode("ascii"), rest)
 
 
-def request_head(route: Route, method: bytes, target: bytes, fields: Fields, body_bytes: int) -> bytes:
+def request_head(route: RequestHead, method: bytes, target: bytes, fields: Fields, body_bytes: int) -> bytes:
     """Write the head of a request, empty line included. Raises InvalidRequest where bytes could change its shape."""
     before, after = _around_length(route, method, target, tuple(fields))
     if body_bytes or method in _BODY_EXPECTED:
@@ -63,7 +63,7 @@ def request_head(route: Route, method: bytes, target: bytes, fields: Fields, bod
 
 
 @lru_cache(maxsize=512)  # a client's requests come with the same fields again and again: 4 us saved with ten of them
-def _around_length(route: Route, method: bytes, target: bytes, fields: tuple[Field, ...]) -> tuple[bytes, bytes]:
+def _around_length(route: RequestHead, method: bytes, target: bytes, fields: tuple[Field, ...]) -> tuple[bytes, bytes]:
     if not target.startswith(b"/") or target.translate(None, _TARGET):
         _refuse("a target starts with a slash and is printable ascii without blank or '#'", target)
     if not method or method.translate(None, _TOKEN):

@@ -14,9 +14,9 @@ from pertoken.core.usage import Completeness, Contradiction, Quantities, Reading
 from pertoken.wire import content, sse, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import parse
-from pertoken.wire.usage_reading import Origin, read_raw
+from pertoken.wire.usage_reading import Provenance, read_raw
 from pertoken.wire.usage_repair import Count
-from pertoken.wire.usage_table import Path, Table, Term, term
+from pertoken.wire.usage_table import Path, Term, UsageTable, term
 
 Fields = Mapping[str, msgspec.Raw]
 Marks = tuple[tuple[Path, Any], ...]  # (path, value); None is any value
@@ -30,7 +30,7 @@ class Api(NamedTuple):
     """One API that is only read."""
 
     name: str
-    rows: Table
+    rows: UsageTable
     usage: Term = ()  # where the usage object lies, in an answer or in an event of a stream
     loose: tuple[str, ...] = ()  # fields of the answer itself that are usage, where there is no such object
     model: Term = term("model")
@@ -53,8 +53,8 @@ def read_answer(api: Api, body: bytes) -> Reading:
     try:
         fields = _fields.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_reading.unreadable(body, "usage", lambda raw: read_raw(raw, api.rows, Origin(), api.count))
-    reading = _read(api, body, fields, _origin(api, fields, Origin()))
+        return usage_reading.unreadable(body, "usage", lambda raw: read_raw(raw, api.rows, Provenance(), api.count))
+    reading = _read(api, body, fields, _origin(api, fields, Provenance()))
     return usage_reading.without_zeros(reading, partial(content.answer_text, body, partial(_written, api)))
 
 
@@ -62,7 +62,7 @@ def read_stream(api: Api, data: bytes) -> Reading:
     """Return what a stream of events says about usage: PARTIAL where its end was not seen."""
     cutter = sse.Cutter()
     events = [(sse.data(event), True) for event in sse.split(cutter.whole(data))]
-    origin, is_open, other, turn = Origin(), True, "", 0
+    origin, is_open, other, turn = Provenance(), True, "", 0
     found: dict[str, Reading] = {}  # by turn and response id where they add up, else the last
     others: dict[str, Reading] = {}  # of another model, by the item
     for event, is_whole in [*events, (sse.data(cutter.rest()), False)]:
@@ -76,7 +76,7 @@ def read_stream(api: Api, data: bytes) -> Reading:
             other = _text(api.other_model, fields) or other
             if api.others is not None and (_text(term("type"), fields) or "").endswith(api.others):
                 item = _text(term("item_id"), fields) or str(len(others))
-                others[item] = _read(api, event, fields, Origin(other or None))
+                others[item] = _read(api, event, fields, Provenance(other or None))
                 continue
             origin = _origin(api, fields, origin)
             is_open = (is_open or _says(api.begins, fields)) and not _says(api.ends, fields)
@@ -129,7 +129,7 @@ def _add(sums: dict[str, int], quantities: Quantities) -> None:
         sums[unit] = sums.get(unit, 0) + quantity
 
 
-def _all_in_all(found: Mapping[str, Reading], origin: Origin, *, partial: bool) -> Reading:
+def _all_in_all(found: Mapping[str, Reading], origin: Provenance, *, partial: bool) -> Reading:
     readings = list(found.values())
     if not readings:
         return usage_reading.missing(origin)
@@ -155,7 +155,7 @@ def _all_in_all(found: Mapping[str, Reading], origin: Origin, *, partial: bool) 
     )
 
 
-def _read(api: Api, data: bytes, fields: Fields, origin: Origin) -> Reading:
+def _read(api: Api, data: bytes, fields: Fields, origin: Provenance) -> Reading:
     raw = _usage(api, fields)
     if raw == _NULL and api.made is not None:
         made = parse(bytes(fields.get(api.made[1], _NULL)))
@@ -168,7 +168,7 @@ def _read(api: Api, data: bytes, fields: Fields, origin: Origin) -> Reading:
     return reading
 
 
-def _read_one(api: Api, origin: Origin, key: str, loose: Fields | None, raw: bytes) -> Reading:
+def _read_one(api: Api, origin: Provenance, key: str, loose: Fields | None, raw: bytes) -> Reading:
     """Return the reading of one of several values of a key: a usage object, or a field among `loose` ones."""
     if loose is not None:
         raw = msgspec.json.encode({**loose, key: msgspec.Raw(raw)})
@@ -188,7 +188,7 @@ def _usage(api: Api, fields: Fields) -> bytes:
     return msgspec.json.encode(loose) if loose else _NULL
 
 
-def _origin(api: Api, fields: Fields, known: Origin) -> Origin:
+def _origin(api: Api, fields: Fields, known: Provenance) -> Provenance:
     return known._replace(
         model=_text(api.model, fields) or known.model,
         service_tier=_text(api.service_tier, fields) or known.service_tier,
@@ -218,7 +218,7 @@ def _says(marks: Marks, fields: Fields) -> bool:
     return any((raw := _raw(path, fields)) != _NULL and value in (None, parse(raw)) for path, value in marks)
 
 
-def _count_cohere(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+def _count_cohere(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
     """Count what is billed; cached tokens are of what the model read, and billed ones only where they fit in."""
     quantities = usage_table.count(rows, usage)
     cached = usage_table.read(usage_rules.COHERE_CACHED, usage)

@@ -3,7 +3,7 @@
 from pertoken.core.usage import Reading
 from pertoken.wire import anthropic_errors, anthropic_messages, usage_reading
 from pertoken.wire.format import RequestFacts
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_table import UsageTable
 
 name = "anthropic.count_tokens"
 
@@ -23,6 +23,6 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
     return facts._replace(bills=False, stream=False)
 
 
-def read_answer(body: bytes, rows: Table = USAGE) -> Reading:  # noqa: ARG001 - nothing is used
+def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:  # noqa: ARG001 - nothing is used
     """Return that nothing was used."""
     return usage_reading.missing()

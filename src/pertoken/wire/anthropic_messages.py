@@ -41,10 +41,10 @@ from pertoken.wire.content import (
     inline_picture,
     parse,
 )
-from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
+from pertoken.wire.format import BadRequest, Content, Media, RequestChange, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
-from pertoken.wire.usage_reading import Origin, read_raw
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_reading import Provenance, read_raw
+from pertoken.wire.usage_table import UsageTable
 
 name = "anthropic.messages"
 
@@ -164,7 +164,7 @@ def read_content(body: bytes) -> Content:
     return Content(tuple(texts), len(messages), 0, tools, tuple(media))
 
 
-def rewrite(body: bytes, change: Change) -> bytes:
+def rewrite(body: bytes, change: RequestChange) -> bytes:
     """Return `body` with only the fields of `change` written anew. Raises BadRequest when it is no request."""
     replacements: dict[str, object] = {}
     if change.model is not None:
@@ -174,7 +174,7 @@ def rewrite(body: bytes, change: Change) -> bytes:
     return replace_fields(body, replacements)
 
 
-def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
+def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:
     """Return what a whole answer says about usage."""
     try:
         answer = _answer.decode(body)
@@ -195,7 +195,7 @@ def answer_text(body: bytes) -> str:
     return content.answer_text(body, _written)
 
 
-def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:  # noqa: ARG001 - nothing to strip in this format
+def stream_reader(facts: RequestFacts, rows: UsageTable = USAGE) -> EventStream:  # noqa: ARG001 - nothing to strip in this format
     """Return a reader for one streamed answer."""
     return EventStream(_Watch(rows), _written)
 
@@ -208,7 +208,7 @@ class _Watch:
         "complete",
     )  # fmt: skip
 
-    def __init__(self, rows: Table) -> None:
+    def __init__(self, rows: UsageTable) -> None:
         self._rows = rows
         self._earlier: tuple[dict[str, msgspec.Raw], ...] = ()  # what later messages told less of
         self._usage: dict[str, msgspec.Raw] = {}
@@ -328,14 +328,14 @@ def _input(told: dict[str, msgspec.Raw]) -> int:
 
 def _read_usage(
     raw: bytes,
-    rows: Table,
+    rows: UsageTable,
     model: str | None,
     response_id: str | None,
     *,
     contained: bool = False,
     partial: bool = False,
 ) -> Reading:
-    origin = Origin(model, None, response_id)
+    origin = Provenance(model, None, response_id)
     counted = anthropic_usage.count_contained if contained else anthropic_usage.count
     if b'"iterations"' not in raw:
         return read_raw(raw, rows, origin, counted, partial=partial)

@@ -10,12 +10,12 @@ from pertoken.wire import usage_table
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import as_dict, as_list
 from pertoken.wire.usage_repair import Count
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_table import UsageTable
 
 _TOTALS = {"cache_write_1h_tokens": "cache_write_tokens", "reasoning_tokens": "output_tokens"}
 
 
-def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+def count(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
     """Return the quantities of a usage object. With `iterations`, their sum: the top level leaves compaction out.
 
     Raises Contradiction.
@@ -46,7 +46,7 @@ def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
     return summed
 
 
-def _told(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+def _told(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
     """Return the quantities of one usage object; all writes are those of each age, where only these are told."""
     if usage.get("cache_creation_input_tokens") is None and usage.get("cache_creation"):
         ages = [many for many in as_dict(usage["cache_creation"]).values() if type(many) is int and many > 0]
@@ -55,7 +55,7 @@ def _told(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
 
 
 def by_model(
-    rows: Table, usage: dict[str, Any], model: str | None, counted: Count = count
+    rows: UsageTable, usage: dict[str, Any], model: str | None, counted: Count = count
 ) -> dict[str, dict[str, int]]:
     """Return the quantities of each model that took part; one iteration without a name is the answer's own model's.
 
@@ -83,7 +83,7 @@ def _give(unit: str, quantity: int, parts: list[dict[str, int]]) -> None:
             left -= given
 
 
-def count_contained(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+def count_contained(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
     """Return the quantities of a message that names its container: its code ran in one session, which is paid for.
 
     Usage does not tell it (Anthropic API reference, code execution tool; 2026-11-27). Raises Contradiction.

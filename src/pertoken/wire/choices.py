@@ -20,7 +20,7 @@ from pertoken.core.units import DIMENSIONS
 from pertoken.wire.body import decode
 from pertoken.wire.content import plain
 from pertoken.wire.format import BadRequest
-from pertoken.wire.request_rules import Does, Rule, Table, Where, allowed, bare, header_name
+from pertoken.wire.request_rules import Does, FieldRule, FieldTable, Where, allowed, bare, header_name
 
 HeaderList = tuple[tuple[bytes, bytes], ...]
 Fields = dict[str, msgspec.Raw]
@@ -102,7 +102,7 @@ def _once(raw: bytes) -> bytes:
         return raw
 
 
-def read(table: Table, fields: Fields, headers: HeaderList, query: bytes, model: str) -> Choices:
+def read(table: FieldTable, fields: Fields, headers: HeaderList, query: bytes, model: str) -> Choices:
     """Return what the request chooses. Raises BadRequest for a choice whose cost has no bound.
 
     A field that steers is put into `fields` anew, as it was read.
@@ -127,7 +127,7 @@ def read(table: Table, fields: Fields, headers: HeaderList, query: bytes, model:
     return reader.choices()
 
 
-def _steers(table: Table, key: str, raw: msgspec.Raw) -> bool:
+def _steers(table: FieldTable, key: str, raw: msgspec.Raw) -> bool:
     """Tell whether a field may steer: of one that is harmless itself, without reading what stands inside."""
     if key in table.plain:
         return False
@@ -141,7 +141,7 @@ def is_research(model: str) -> bool:
     return "deep-research" in model.lower()
 
 
-def read_tools(table: Table, fields: Fields, found: Choices, model: str) -> Choices:
+def read_tools(table: FieldTable, fields: Fields, found: Choices, model: str) -> Choices:
     """Return `found` with what the tools may cause that run at the provider. Raises BadRequest for one without bound.
 
     A tool is an object with a type, or, as Gemini has it, one with a field for each tool.
@@ -162,7 +162,7 @@ def read_tools(table: Table, fields: Fields, found: Choices, model: str) -> Choi
 
 
 @lru_cache(maxsize=512)  # a client's calls come with the same head again and again
-def _of_head(table: Table, headers: HeaderList, query: bytes) -> Choices:
+def _of_head(table: FieldTable, headers: HeaderList, query: bytes) -> Choices:
     reader = _Reader(table, NOTHING)
     named = [(header_name(name.decode("latin-1")), value.decode("latin-1").strip()) for name, value in headers]
     asked = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
@@ -182,7 +182,7 @@ def _of_head(table: Table, headers: HeaderList, query: bytes) -> Choices:
 class _Reader:
     """Gathers what the fields of one request choose."""
 
-    def __init__(self, table: Table, found: Choices) -> None:
+    def __init__(self, table: FieldTable, found: Choices) -> None:
         self._table = table
         self._models = list(found.models)
         self._repeats = found.repeats
@@ -268,7 +268,7 @@ class _Reader:
             )
         self.apply(rule, kind, f"tools.{kind}", options)
 
-    def apply(self, rule: Rule, value: object, param: str, holder: Mapping[str, Any]) -> None:
+    def apply(self, rule: FieldRule, value: object, param: str, holder: Mapping[str, Any]) -> None:
         """Take one value by its rule; `holder` is the object it stands in. Raises BadRequest."""
         match rule.does:
             case Does.NONE | Does.READ:
@@ -284,7 +284,7 @@ class _Reader:
             case _:
                 self._note(rule, value, param)
 
-    def _refuse(self, rule: Rule, value: object, param: str) -> None:
+    def _refuse(self, rule: FieldRule, value: object, param: str) -> None:
         if _is_allowed(rule, value):
             return
         if rule.does is Does.REFUSED:
@@ -293,13 +293,13 @@ class _Reader:
         if rule.where is Where.NAME and rule.allows:
             self._sellers.add(rule.allows)
 
-    def _name(self, rule: Rule, value: object, param: str) -> None:
+    def _name(self, rule: FieldRule, value: object, param: str) -> None:
         named = [name.removeprefix("models/") for name in _names(value, param)]
         self._models += named
         if rule.does is Does.EACH:
             self._repeats = max(self._repeats, 1 + len(named))
 
-    def others(self, applied: Sequence[Rule]) -> None:
+    def others(self, applied: Sequence[FieldRule]) -> None:
         """Take the rules on the names of the other models, each once: what one of them may cost is held for once."""
         known = list(applied)
         for model in dict.fromkeys(self._models):
@@ -308,7 +308,7 @@ class _Reader:
                     known.append(rule)
                     self.apply(rule, model, "models", {})
 
-    def _charge(self, rule: Rule, holder: Mapping[str, Any], param: str) -> None:
+    def _charge(self, rule: FieldRule, holder: Mapping[str, Any], param: str) -> None:
         for unit, most in allowed(rule).items():
             if unit == "output_tokens":  # beside those that the request caps
                 self._output_more += int(most)
@@ -319,7 +319,7 @@ class _Reader:
             else:
                 self._attributes[unit] = most
 
-    def _note(self, rule: Rule, value: object, param: str) -> None:
+    def _note(self, rule: FieldRule, value: object, param: str) -> None:
         match rule.does:
             case Does.REPEAT:
                 self._repeats = max(self._repeats, int(rule.allows))
@@ -334,7 +334,7 @@ class _Reader:
             case _:
                 raise AssertionError(rule)
 
-    def _choose(self, rule: Rule, value: object, param: str) -> None:
+    def _choose(self, rule: FieldRule, value: object, param: str) -> None:
         if rule.does is Does.TIER and rule.allows:
             self._implied_tier = rule.allows
             return
@@ -357,7 +357,7 @@ def _objects_in(value: object) -> list[dict[str, Any]]:
     return [one for one in (value if isinstance(value, list) else [value]) if isinstance(one, dict)]
 
 
-def _is_allowed(rule: Rule, value: object) -> bool:
+def _is_allowed(rule: FieldRule, value: object) -> bool:
     """Tell whether a value is one of those that the rule lets pass; what says no is one."""
     if value is None or value is False or value in ("", [], {}):
         return True

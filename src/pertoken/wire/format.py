@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 from pertoken.core.errors import Refusal
 from pertoken.core.usage import Reading
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_table import UsageTable
 
 
 class BadRequest(Exception):
@@ -74,7 +74,7 @@ class Content(NamedTuple):
     media: tuple[Media, ...] = ()
 
 
-class Change(NamedTuple):
+class RequestChange(NamedTuple):
     """What policy writes into a request; None leaves a field alone."""
 
     model: str | None = None
@@ -127,7 +127,7 @@ class Format(Protocol):
     """One API of one family of providers."""
 
     name: str
-    USAGE: Table  # how usage is told where a provider has no dialect of its own
+    USAGE: UsageTable  # how usage is told where a provider has no dialect of its own
 
     def read_request(self, body: bytes, path_model: str | None) -> RequestFacts:
         """Return the facts of a request. Raises BadRequest when it is none."""
@@ -135,16 +135,16 @@ class Format(Protocol):
     def read_content(self, body: bytes) -> Content:
         """Return everything the model will read. Raises BadRequest when its shape is wrong."""
 
-    def rewrite(self, body: bytes, change: Change) -> bytes:
+    def rewrite(self, body: bytes, change: RequestChange) -> bytes:
         """Return `body` with only the fields of `change` written anew; all other bytes keep their values."""
 
-    def read_answer(self, body: bytes, rows: Table) -> Reading:
+    def read_answer(self, body: bytes, rows: UsageTable) -> Reading:
         """Return what a whole answer says about usage, in the dialect of `rows`."""
 
     def answer_text(self, body: bytes) -> str:
         """Return the output text of a whole answer, for counting where no usage came."""
 
-    def stream_reader(self, facts: RequestFacts, rows: Table) -> StreamReader:
+    def stream_reader(self, facts: RequestFacts, rows: UsageTable) -> StreamReader:
         """Return a reader for one streamed answer in the dialect of `rows`."""
 
     def error(self, refusal: Refusal) -> bytes:

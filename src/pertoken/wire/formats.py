@@ -17,7 +17,7 @@ from pertoken.wire import (
     usage_rules,
 )
 from pertoken.wire.format import Format
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_table import UsageTable
 
 # What the gateway serves.
 SERVED: Mapping[str, Format] = {
@@ -38,7 +38,7 @@ EXTRACTED: tuple[str, ...] = (
 )
 
 
-def dialect(api: str, provider: str) -> Table:
+def dialect(api: str, provider: str) -> UsageTable:
     """Return how usage is told in answers of `api` by `provider`, as `wire.providers` names it; any other is as all."""
     rows = usage_rules.DIALECTS.get(api, {}).get(provider)
     if rows is not None:
@@ -46,7 +46,7 @@ def dialect(api: str, provider: str) -> Table:
     return SERVED[api].USAGE if api in SERVED else answers.APIS[api].rows
 
 
-def dialect_served(wire_format: Format, provider: str, prices_from: Sequence[str]) -> Table:
+def dialect_served(wire_format: Format, provider: str, prices_from: Sequence[str]) -> UsageTable:
     """Return how usage is told by a provider as it is configured.
 
     Under a name that nobody knows, it speaks as the first provider does at whose prices it sells.
@@ -55,6 +55,6 @@ def dialect_served(wire_format: Format, provider: str, prices_from: Sequence[str
 
 
 @lru_cache(maxsize=4096)
-def _dialect_served(api: str, provider: str, prices_from: tuple[str, ...]) -> Table:
+def _dialect_served(api: str, provider: str, prices_from: tuple[str, ...]) -> UsageTable:
     names = (providers.known(name) for name in (provider, *prices_from))
     return dialect(api, next((name for name in names if name is not None), ""))

@@ -3,8 +3,8 @@
 from pertoken.core.usage import Reading
 from pertoken.wire import gemini_errors, gemini_generate, usage_reading
 from pertoken.wire.body import decode_object
-from pertoken.wire.format import Change, RequestFacts
-from pertoken.wire.usage_table import Table
+from pertoken.wire.format import RequestChange, RequestFacts
+from pertoken.wire.usage_table import UsageTable
 
 name = "gemini.count_tokens"
 
@@ -23,11 +23,11 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
     return RequestFacts(model=path_model or "", bills=False)
 
 
-def rewrite(body: bytes, change: Change) -> bytes:  # noqa: ARG001 - nothing can be changed
+def rewrite(body: bytes, change: RequestChange) -> bytes:  # noqa: ARG001 - nothing can be changed
     """Return `body` as it is."""
     return body
 
 
-def read_answer(body: bytes, rows: Table = USAGE) -> Reading:  # noqa: ARG001 - nothing is used
+def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:  # noqa: ARG001 - nothing is used
     """Return that nothing was used."""
     return usage_reading.missing()

@@ -4,8 +4,8 @@ from pertoken.core.usage import Completeness, Reading
 from pertoken.wire import gemini_errors, gemini_generate
 from pertoken.wire.body import decode_object
 from pertoken.wire.content import as_dict, collect_text
-from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
-from pertoken.wire.usage_table import Table
+from pertoken.wire.format import BadRequest, Content, Media, RequestChange, RequestFacts
+from pertoken.wire.usage_table import UsageTable
 
 name = "gemini.embed"
 
@@ -37,12 +37,12 @@ def read_content(body: bytes) -> Content:
     return Content(tuple(texts), messages=len(asked), media=tuple(media))
 
 
-def rewrite(body: bytes, change: Change) -> bytes:  # noqa: ARG001 - nothing can be changed
+def rewrite(body: bytes, change: RequestChange) -> bytes:  # noqa: ARG001 - nothing can be changed
     """Return `body` as it is."""
     return body
 
 
-def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
+def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:
     """Return what a whole answer says about usage, where it says it: its output is no tokens."""
     reading = gemini_generate.read_answer(body, rows)
     quantities = reading.quantities or {}

@@ -31,9 +31,9 @@ from pertoken.wire.content import (
     inline_picture,
     inline_sound,
 )
-from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
+from pertoken.wire.format import BadRequest, Content, Media, RequestChange, RequestFacts
 from pertoken.wire.gemini_stream import GenerateStream
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_table import UsageTable
 
 name = "gemini.generate"
 
@@ -102,7 +102,7 @@ def read_content(body: bytes) -> Content:
     return Content(tuple(texts), len(listed), 0, encoded(request.get("tools")) + encoded(schemas), tuple(media))
 
 
-def rewrite(body: bytes, change: Change) -> bytes:
+def rewrite(body: bytes, change: RequestChange) -> bytes:
     """Return `body` with only the cap on output written anew; the model stands in the path.
 
     Raises BadRequest when it is no request.
@@ -115,7 +115,7 @@ def rewrite(body: bytes, change: Change) -> bytes:
     return replace_fields(body, {key: msgspec.Raw(replace_fields(config, {cap: change.output_max}))})
 
 
-def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
+def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:
     """Return what a whole answer says about usage."""
     try:
         piece = gemini_usage.decode(body)
@@ -130,7 +130,7 @@ def answer_text(body: bytes) -> str:
     return content.answer_text(body, gemini_usage.written)
 
 
-def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> GenerateStream:
+def stream_reader(facts: RequestFacts, rows: UsageTable = USAGE) -> GenerateStream:
     """Return a reader for one streamed answer."""
     return GenerateStream(facts.model, rows)
 

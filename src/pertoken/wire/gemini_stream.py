@@ -16,7 +16,7 @@ from pertoken.wire.body import optional_text
 from pertoken.wire.content import as_dict, as_list, parse
 from pertoken.wire.format import UnreadEvents
 from pertoken.wire.stream import HELD_BYTES_MAX, EventStream, Fate
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_table import UsageTable
 
 EARLIER_MAX = 16  # pieces that a later one told less than
 TAIL_BYTES = 64 * 1024
@@ -37,7 +37,7 @@ class GenerateStream:
 
     __slots__ = ("_model", "_rows", "_start", "_stream")
 
-    def __init__(self, model: str, rows: Table) -> None:
+    def __init__(self, model: str, rows: UsageTable) -> None:
         self._model = model
         self._rows = rows
         self._start = b""
@@ -91,7 +91,7 @@ class _Watch:
 
     __slots__ = ("_earlier", "_grounded", "_last", "_made", "_model", "_models", "_rows", "_told", "complete")
 
-    def __init__(self, model: str, rows: Table) -> None:
+    def __init__(self, model: str, rows: UsageTable) -> None:
         self._model = model
         self._rows = rows
         self._last = b""  # the last piece that carries usage
@@ -177,7 +177,7 @@ class ArrayPieces:
         "_all", "_all_bytes", "_held", "_held_bytes", "_model", "_rows", "_seam", "_tail", "_tail_bytes", "complete",
     )  # fmt: skip
 
-    def __init__(self, model: str, rows: Table) -> None:
+    def __init__(self, model: str, rows: UsageTable) -> None:
         self._model = model
         self._rows = rows
         self._tail: deque[bytes] = deque()

@@ -15,8 +15,8 @@ from pertoken.core.usage import Reading
 from pertoken.wire import usage_reading, usage_rules, usage_table, usage_words
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import UNWRITTEN, as_dict, as_list, collect_json, collect_text, parse
-from pertoken.wire.usage_reading import Origin, read_raw
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_reading import Provenance, read_raw
+from pertoken.wire.usage_table import UsageTable
 
 USAGE = usage_rules.GEMINI_GENERATE
 
@@ -55,7 +55,7 @@ def spelled(data: bytes) -> bytes:
     return msgspec.json.encode(usage_words.camel(value)) if isinstance(value, dict) else data
 
 
-def read_piece(piece: Piece, rows: Table, data: bytes) -> Reading:
+def read_piece(piece: Piece, rows: UsageTable, data: bytes) -> Reading:
     """Return what one piece, which stands in `data`, says about usage."""
     model, response_id = optional_text(piece.modelVersion), optional_text(piece.responseId)
     grounded = count_grounding(parse_candidates(piece), model or "")
@@ -70,7 +70,7 @@ def read_piece(piece: Piece, rows: Table, data: bytes) -> Reading:
 
 def read_usage(
     raw: bytes,
-    rows: Table,
+    rows: UsageTable,
     model: str | None,
     response_id: str | None,
     grounded: Mapping[str, int],
@@ -79,11 +79,11 @@ def read_usage(
 ) -> Reading:
     """Return the reading of one usageMetadata object as it came."""
 
-    def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+    def count(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
         quantities = usage_table.count(rows, usage)
         return {**quantities, **grounded} if grounded else quantities
 
-    return read_raw(raw, rows, Origin(model, _tier(as_dict(parse(raw))), response_id), count, partial=partial)
+    return read_raw(raw, rows, Provenance(model, _tier(as_dict(parse(raw))), response_id), count, partial=partial)
 
 
 def bills_queries(model: str) -> bool:

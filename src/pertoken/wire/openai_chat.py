@@ -21,10 +21,10 @@ from pertoken.wire.body import (
     text_map,
 )
 from pertoken.wire.content import as_dict, as_list, collect_text, encoded, inline_sound, parse, picture
-from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
+from pertoken.wire.format import BadRequest, Content, Media, RequestChange, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
-from pertoken.wire.usage_reading import Origin, read_raw
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_reading import Provenance, read_raw
+from pertoken.wire.usage_table import UsageTable
 
 name = "openai.chat"
 
@@ -141,7 +141,7 @@ def read_content(body: bytes) -> Content:
     return Content(tuple(texts), len(messages), names, tools, tuple(media))
 
 
-def rewrite(body: bytes, change: Change) -> bytes:
+def rewrite(body: bytes, change: RequestChange) -> bytes:
     """Return `body` with only the fields of `change` written anew. Raises BadRequest when it is no request."""
     replacements: dict[str, object] = {}
     if change.model is not None:
@@ -160,7 +160,7 @@ def rewrite(body: bytes, change: Change) -> bytes:
     return replace_fields(body, replacements, removed=other_field)
 
 
-def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+def count(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
     """Return the quantities of a usage object. The total decides whether reasoning lies inside the completion.
 
     Raises Contradiction.
@@ -171,13 +171,13 @@ def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
     return usage_table.count(rows, usage)
 
 
-def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
+def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:
     """Return what a whole answer says about usage."""
     try:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_reading.unreadable(body, "usage", partial(_read_raw, rows, Origin()))
-    reading = _doubt_if_twice(_read_usage(answer, Origin(), rows), body, rows)
+        return usage_reading.unreadable(body, "usage", partial(_read_raw, rows, Provenance()))
+    reading = _doubt_if_twice(_read_usage(answer, Provenance(), rows), body, rows)
     made = _made(bytes(answer.choices)) if _may_show(body) else NOTHING
     reading = reading._replace(made=made) if made else reading
     return _with_runs(reading, _ran(bytes(answer.choices))) if _RUNS in body else reading
@@ -188,7 +188,7 @@ def answer_text(body: bytes) -> str:
     return content.answer_text(body, _written)
 
 
-def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:
+def stream_reader(facts: RequestFacts, rows: UsageTable = USAGE) -> EventStream:
     """Return a reader for one streamed answer."""
     return EventStream(_Watch(rows, strip_usage=not facts.wants_usage), _written)
 
@@ -198,7 +198,7 @@ class _Watch:
 
     __slots__ = ("_begun", "_last", "_made", "_models", "_ran", "_reading", "_rows", "_strip", "complete")
 
-    def __init__(self, rows: Table, *, strip_usage: bool) -> None:
+    def __init__(self, rows: UsageTable, *, strip_usage: bool) -> None:
         self._rows = rows
         self._strip = strip_usage
         self._made = NOTHING
@@ -278,8 +278,8 @@ def _model_of(data: bytes) -> object:
         return None
 
 
-def _read_usage(answer: _Answer, known: Origin, rows: Table) -> Reading:
-    origin = Origin(
+def _read_usage(answer: _Answer, known: Provenance, rows: UsageTable) -> Reading:
+    origin = Provenance(
         optional_text(answer.model) or known.model,
         usage_falls.kept_tier(known.service_tier, optional_text(answer.service_tier)),
         optional_text(answer.id) or known.response_id,
@@ -308,11 +308,11 @@ def _in_choices(choices: bytes) -> list[bytes]:
     return [msgspec.json.encode(one) for one in told if one]
 
 
-def _read_raw(rows: Table, origin: Origin, raw: bytes) -> Reading:
+def _read_raw(rows: UsageTable, origin: Provenance, raw: bytes) -> Reading:
     return read_raw(raw, rows, origin, count)
 
 
-def _doubt_if_twice(reading: Reading, data: bytes, rows: Table) -> Reading:
+def _doubt_if_twice(reading: Reading, data: bytes, rows: UsageTable) -> Reading:
     if data.count(b'"usage"') < 2:
         return reading
     read = partial(_read_raw, rows, usage_reading.origin_of(reading))

@@ -8,9 +8,9 @@ from pertoken.core.usage import Reading
 from pertoken.wire import openai_chat, openai_errors, usage_reading, usage_rules
 from pertoken.wire.body import decode, decode_object, optional_text, replace_fields
 from pertoken.wire.content import collect_text
-from pertoken.wire.format import Change, Content, RequestFacts
-from pertoken.wire.usage_reading import Origin, read_raw
-from pertoken.wire.usage_table import Table
+from pertoken.wire.format import Content, RequestChange, RequestFacts
+from pertoken.wire.usage_reading import Provenance, read_raw
+from pertoken.wire.usage_table import UsageTable
 
 name = "openai.embeddings"
 
@@ -53,18 +53,18 @@ def read_content(body: bytes) -> Content:
     return Content(tuple(texts))
 
 
-def rewrite(body: bytes, change: Change) -> bytes:
+def rewrite(body: bytes, change: RequestChange) -> bytes:
     """Return `body` with only the model written anew, where `change` names one."""
     return replace_fields(body, {} if change.model is None else {"model": change.model})
 
 
-def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
+def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:
     """Return what a whole answer says about usage: its output is no tokens."""
     try:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return usage_reading.unreadable(body, "usage", lambda raw: read_raw(raw, rows, Origin()))
-    origin = Origin(optional_text(answer.model), None, optional_text(answer.id))
+        return usage_reading.unreadable(body, "usage", lambda raw: read_raw(raw, rows, Provenance()))
+    origin = Provenance(optional_text(answer.model), None, optional_text(answer.id))
     reading = read_raw(bytes(answer.usage), rows, origin)
     return usage_reading.doubt_if_twice(reading, body, "usage", lambda raw: read_raw(raw, rows, origin))
 

@@ -22,10 +22,10 @@ from pertoken.wire import (
 from pertoken.wire.body import decode, decode_object, optional_text, positive_count, replace_fields, text_map
 from pertoken.wire.choices import RESEARCH_CALLS_MAX, is_research
 from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_sound, parse, picture
-from pertoken.wire.format import BadRequest, Change, Content, Media, RequestFacts
+from pertoken.wire.format import BadRequest, Content, Media, RequestChange, RequestFacts
 from pertoken.wire.stream import EventStream, Fate
-from pertoken.wire.usage_reading import Origin, read_raw
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_reading import Provenance, read_raw
+from pertoken.wire.usage_table import UsageTable
 
 name = "openai.responses"
 
@@ -144,7 +144,7 @@ def read_content(body: bytes) -> Content:
     return Content(tuple(texts), len(items) if isinstance(items, list) else 1, 0, tools, tuple(media))
 
 
-def rewrite(body: bytes, change: Change) -> bytes:
+def rewrite(body: bytes, change: RequestChange) -> bytes:
     """Return `body` with only the fields of `change` written anew. Raises BadRequest when it is no request."""
     replacements: dict[str, object] = {}
     if change.model is not None:
@@ -154,7 +154,7 @@ def rewrite(body: bytes, change: Change) -> bytes:
     return replace_fields(body, replacements)
 
 
-def read_answer(body: bytes, rows: Table = USAGE) -> Reading:
+def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:
     """Return what a whole answer says about usage."""
     try:
         answer = _answer.decode(body)
@@ -175,7 +175,7 @@ def stream_error(refusal: Refusal) -> bytes:
     return b"event: error\ndata: " + msgspec.json.encode({**event, "error": fields}) + b"\n\n"
 
 
-def stream_reader(facts: RequestFacts, rows: Table = USAGE) -> EventStream:  # noqa: ARG001 - nothing to strip in this format
+def stream_reader(facts: RequestFacts, rows: UsageTable = USAGE) -> EventStream:  # noqa: ARG001 - nothing to strip in this format
     """Return a reader for one streamed answer."""
     return EventStream(_Watch(rows), _written)
 
@@ -185,7 +185,7 @@ class _Watch:
 
     __slots__ = ("_items", "_models", "_reading", "_rows", "complete")
 
-    def __init__(self, rows: Table) -> None:
+    def __init__(self, rows: UsageTable) -> None:
         self._rows = rows
         self._reading = usage_reading.missing()
         self._models: tuple[str, ...] = ()
@@ -234,7 +234,7 @@ class _Watch:
     def _begun(self, answer: _Answer, data: bytes) -> Reading:
         """Return the reading of an answer that has not ended; the tier it names may only be the one asked for."""
         if bytes(answer.usage) == b"null":
-            origin = Origin(optional_text(answer.model), None, optional_text(answer.id))
+            origin = Provenance(optional_text(answer.model), None, optional_text(answer.id))
             return self._reading if self._reading.raw else usage_reading.missing(origin)
         reading = _read_response(answer, self._rows, data)
         return usage_falls.follow(self._reading, reading._replace(completeness=Completeness.PARTIAL))
@@ -257,7 +257,7 @@ def _model_of(data: bytes) -> object:
     return None if response is None else response.model
 
 
-def _read_response(answer: _Answer, rows: Table, data: bytes) -> Reading:
+def _read_response(answer: _Answer, rows: UsageTable, data: bytes) -> Reading:
     """Return the reading of one response object, which stands in `data`."""
     reading = _read_usage(answer, rows, bytes(answer.usage))
     if reading.quantities is None:
@@ -267,11 +267,11 @@ def _read_response(answer: _Answer, rows: Table, data: bytes) -> Reading:
     return usage_reading.doubt_if_twice(reading, data, "usage", partial(_read_usage, answer, rows))
 
 
-def _read_usage(answer: _Answer, rows: Table, raw: bytes) -> Reading:
+def _read_usage(answer: _Answer, rows: UsageTable, raw: bytes) -> Reading:
     """Return the reading of a response's usage; what that does not tell is counted from its output items."""
-    origin = Origin(optional_text(answer.model), optional_text(answer.service_tier), optional_text(answer.id))
+    origin = Provenance(optional_text(answer.model), optional_text(answer.service_tier), optional_text(answer.id))
 
-    def count(rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+    def count(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
         quantities = usage_table.count(rows, usage)
         if not quantities:
             return {}

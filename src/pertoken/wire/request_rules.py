@@ -49,7 +49,7 @@ class Where(StrEnum):
     SERVED = "served"  # `key=value` that was asked for and may be served as what is allowed, where that has a price
 
 
-class Rule(NamedTuple):
+class FieldRule(NamedTuple):
     """One reviewed row: what one field does at one provider, or at every one."""
 
     format: str  # a format, or how the names of several begin; empty: every one
@@ -61,12 +61,12 @@ class Rule(NamedTuple):
     note: str = ""
 
 
-class Table:
+class FieldTable:
     """The rules of one format at one provider."""
 
-    def __init__(self, rules: Iterable[Rule]) -> None:
-        self._exact: dict[tuple[Where, str], Rule] = {}
-        self._starred: list[Rule] = []
+    def __init__(self, rules: Iterable[FieldRule]) -> None:
+        self._exact: dict[tuple[Where, str], FieldRule] = {}
+        self._starred: list[FieldRule] = []
         for rule in rules:
             if "*" in rule.field:
                 self._starred.append(rule)
@@ -86,17 +86,17 @@ class Table:
         self.has_headers = any(rule.where is Where.HEADER for rule in self._all())
         self.has_query = any(rule.where is Where.QUERY for rule in self._all())
 
-    def __reduce__(self) -> tuple[type["Table"], tuple[list[Rule]]]:
-        return Table, (self._all(),)  # for the process that reads large bodies; what is remembered stays here
+    def __reduce__(self) -> tuple[type["FieldTable"], tuple[list[FieldRule]]]:
+        return FieldTable, (self._all(),)  # for the process that reads large bodies; what is remembered stays here
 
-    def find(self, where: Where, field: str) -> Rule | None:
+    def find(self, where: Where, field: str) -> FieldRule | None:
         """Return the rule on a field, the closest; None where nobody has written one."""
         rule = self._exact.get((where, field))
         if rule is not None:
             return rule
         return next((one for one in self._starred if one.where is where and _fits(one.field, field)), None)
 
-    def of_query(self, name: str) -> Rule | None:
+    def of_query(self, name: str) -> FieldRule | None:
         """Return the rule on a query parameter. What is a header elsewhere may be meant by one, too."""
         for one in (name, name.lower()):
             rule = self.find(Where.QUERY, one)
@@ -104,20 +104,20 @@ class Table:
                 return rule
         return self.find(Where.HEADER, header_name(name))
 
-    def _name(self, model: str) -> list[Rule]:
+    def _name(self, model: str) -> list[FieldRule]:
         """Return the rules on a model's name, with each of its variants."""
         base, *variants = model.lower().split(":")
         names = {model.lower(), *(f"{base}:{variant}" for variant in variants)}
         return [rule for rule in self.names if any(_fits(rule.field, one) for one in names)]
 
-    def _all(self) -> list[Rule]:
+    def _all(self) -> list[FieldRule]:
         return [*self._exact.values(), *self._starred]
 
 
 class RequestRules:
     """All rules. A provider that nobody has reviewed may be any: of the rules on a field the strictest holds."""
 
-    def __init__(self, rules: Iterable[Rule], reviewed: Iterable[str]) -> None:
+    def __init__(self, rules: Iterable[FieldRule], reviewed: Iterable[str]) -> None:
         self.rules = tuple(rules)
         self._reviewed = frozenset(reviewed)
         self.of = cache(self._of)
@@ -128,9 +128,9 @@ class RequestRules:
         rules = (rule for rule in self.rules if rule.where is Where.SERVED and rule.field == asked)
         return tuple(one for rule in rules if self._concerns(rule, provider) for one in rule.allows.split("|"))
 
-    def _of(self, format_name: str, provider: str) -> Table:
+    def _of(self, format_name: str, provider: str) -> FieldTable:
         """Return the rules of a format at a provider."""
-        found: dict[tuple[Where, str], Rule] = {}
+        found: dict[tuple[Where, str], FieldRule] = {}
         for rule in self.rules:
             if not format_name.startswith(rule.format) or not self._concerns(rule, provider):
                 continue
@@ -138,12 +138,12 @@ class RequestRules:
                 key = (rule.where, field)
                 if key not in found or self._outranks(rule, found[key]):
                     found[key] = rule._replace(field=field)
-        return Table(found.values())
+        return FieldTable(found.values())
 
-    def _concerns(self, rule: Rule, provider: str) -> bool:
+    def _concerns(self, rule: FieldRule, provider: str) -> bool:
         return rule.provider in ("", provider) or provider not in self._reviewed
 
-    def _outranks(self, rule: Rule, other: Rule) -> bool:
+    def _outranks(self, rule: FieldRule, other: FieldRule) -> bool:
         if other.provider and rule.provider and rule.provider != other.provider:  # of a provider nobody has reviewed
             return SEVERITY[rule.does] > SEVERITY[other.does]
         return (bool(rule.provider), len(rule.format)) > (bool(other.provider), len(other.format))
@@ -159,13 +159,13 @@ def bare(field: str) -> str:
     return field.lower().replace("_", "").replace("-", "")
 
 
-def _needles(key: str, inner: Iterable[Rule]) -> tuple[bytes, ...]:
+def _needles(key: str, inner: Iterable[FieldRule]) -> tuple[bytes, ...]:
     """Return what stands in the JSON of a harmless field wherever something inside it steers."""
     steering = [rule.field for rule in inner if _top(rule.field) == key and rule.does not in HARMLESS]
     return tuple(f'"{_SEPARATOR.split(field)[-1].rstrip("*")}'.encode() for field in steering)
 
 
-def _spellings(rule: Rule, format_name: str) -> list[str]:
+def _spellings(rule: FieldRule, format_name: str) -> list[str]:
     """Return every way to write a field: Gemini, as any protobuf service, takes each in camelCase and in snake_case."""
     if not format_name.startswith("gemini") or rule.where not in (Where.BODY, Where.TOOL):
         return [rule.field]
@@ -190,6 +190,6 @@ def _fits(pattern: str, field: str) -> bool:
     return len(field) >= len(head) + len(tail) and field.startswith(head) and field.endswith(tail)
 
 
-def allowed(rule: Rule) -> Mapping[str, str]:
+def allowed(rule: FieldRule) -> Mapping[str, str]:
     """Return the `name=value` pairs that a rule allows; a name alone has no value."""
     return dict(pair.partition("=")[::2] for pair in rule.allows.split(";") if pair)

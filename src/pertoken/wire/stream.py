@@ -48,7 +48,7 @@ class Watch(Protocol):
         """Return what was said about usage so far."""
 
 
-class Looked(NamedTuple):
+class LookedInto(NamedTuple):
     """What was found in events that were read apart."""
 
     watch: Watch
@@ -57,7 +57,7 @@ class Looked(NamedTuple):
     kept: tuple[tuple[int, int], ...]  # those that are kept back
 
 
-def look_at(events: bytes, watch: Watch, written: Written, keeps: bool) -> Looked:
+def look_at(events: bytes, watch: Watch, written: Written, keeps: bool) -> LookedInto:
     """Return what is found in whole events: with `keeps`, all of them are kept back."""
     passing: list[tuple[int, int]] = []
     kept: list[tuple[int, int]] = []
@@ -70,7 +70,7 @@ def look_at(events: bytes, watch: Watch, written: Written, keeps: bool) -> Looke
         keeps = keeps or fate is Fate.KEEP
         if fate is not Fate.DROP:
             _add(kept if keeps else passing, start, at)
-    return Looked(watch, events_text(events, written), tuple(passing), tuple(kept))
+    return LookedInto(watch, events_text(events, written), tuple(passing), tuple(kept))
 
 
 def _add(places: list[tuple[int, int]], start: int, end: int) -> None:
@@ -151,10 +151,10 @@ class EventStream:
         """Whether the answer's own end marker was seen."""
         return self._at_rest().complete
 
-    def _taken(self, events: bytes, looked: Looked | None) -> bytes:
+    def _taken(self, events: bytes, looked: LookedInto | None) -> bytes:
         if looked is None:
             all_of_it = ((0, len(events)),)
-            looked = Looked(self._watch, "", () if self._held else all_of_it, all_of_it if self._held else ())
+            looked = LookedInto(self._watch, "", () if self._held else all_of_it, all_of_it if self._held else ())
         self._watch = looked.watch
         self._tape.add_read(looked.text, looked.watch.skim)
         for start, end in looked.kept:

@@ -19,7 +19,7 @@ from pertoken.core.usage import Completeness, Contradiction, Parts, Quantities, 
 from pertoken.wire import scan, usage_repair, usage_table, usage_words
 from pertoken.wire.body import optional_text, tells_a_key_twice
 from pertoken.wire.usage_repair import Count
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_table import UsageTable
 
 RAW_BYTES_MAX = 64 * 1024  # of a usage object that is kept; real ones have less than 2 KiB
 DIGITS_MAX = 40  # of a number that is looked at
@@ -41,7 +41,7 @@ _listed = msgspec.json.Decoder(list[msgspec.Raw])
 _NOTHING: dict[str, Decimal] = {}
 
 
-class Origin(NamedTuple):
+class Provenance(NamedTuple):
     """What an answer says of itself beside its usage."""
 
     model: str | None = None
@@ -54,8 +54,8 @@ class Origin(NamedTuple):
 
 def read_raw(
     raw: bytes,
-    rows: Table,
-    origin: Origin,
+    rows: UsageTable,
+    origin: Provenance,
     count: Count = usage_table.count,
     parts: PartsOf | None = None,
     *,
@@ -253,14 +253,14 @@ def torn(why: str, readings: Sequence[Reading]) -> Reading:
     )
 
 
-def doubt(why: str, raw: bytes, origin: Origin = Origin()) -> Reading:  # noqa: B008 - a constant
+def doubt(why: str, raw: bytes, origin: Provenance = Provenance()) -> Reading:  # noqa: B008 - a constant
     """Return a reading of which nothing can be used: the raw object is kept."""
     model, tier, response_id, speed, region, attributes = origin
     raw = raw[:RAW_BYTES_MAX]
     return Reading(None, Completeness.FINAL, model, tier, response_id, raw, why, speed, region, attributes=attributes)
 
 
-def missing(origin: Origin = Origin()) -> Reading:  # noqa: B008 - a constant
+def missing(origin: Provenance = Provenance()) -> Reading:  # noqa: B008 - a constant
     """Return a reading of an answer without usage."""
     model, tier, response_id, speed, region, attributes = origin
     return Reading(
@@ -268,9 +268,9 @@ def missing(origin: Origin = Origin()) -> Reading:  # noqa: B008 - a constant
     )
 
 
-def origin_of(reading: Reading) -> Origin:
+def origin_of(reading: Reading) -> Provenance:
     """Return what an earlier event said of the answer."""
-    return Origin(
+    return Provenance(
         reading.model, reading.service_tier, reading.response_id, reading.speed, reading.region, reading.attributes
     )
 
@@ -282,8 +282,8 @@ _ZERO_BESIDE_TEXT = "usage says that no token was written, beside text"
 class _How(NamedTuple):
     """How a usage object is read."""
 
-    rows: Table
-    origin: Origin
+    rows: UsageTable
+    origin: Provenance
     counted: Count
     parts: PartsOf | None
     partial: bool
@@ -297,7 +297,7 @@ def _read_odd(raw: bytes, why: str, how: _How) -> Reading:
     return torn(why, [_mended(raw, one, why, how) for one in versions])
 
 
-def _count(count: Count, rows: Table, usage: dict[str, Any]) -> dict[str, int]:
+def _count(count: Count, rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
     """Return the quantities of a usage object, with each side that it tells in another API's words.
 
     Raises Contradiction.
@@ -325,7 +325,7 @@ def _mended(raw: bytes, usage: dict[str, Any], why: str, how: _How) -> Reading:
     seconds = told.get("seconds")
     if seconds is not None:
         found = [one._replace(quantities={**one.quantities, "seconds": ceil(seconds)}) for one in mended.found]
-        mended = mended._replace(found=tuple(found) or (usage_repair.Found({"seconds": ceil(seconds)}, usage),))
+        mended = mended._replace(found=tuple(found) or (usage_repair.Repaired({"seconds": ceil(seconds)}, usage),))
     if not mended.found:
         found_cost = told.get("reported_cost")
         return _with_fee(doubt(why, raw, origin)._replace(reported_cost=found_cost, doubtful_cost=doubtful), told)
@@ -377,7 +377,7 @@ def _is_known(quantities: Mapping[str, int]) -> bool:
     )
 
 
-def _as_served(usage: Mapping[str, Any], origin: Origin) -> Origin:
+def _as_served(usage: Mapping[str, Any], origin: Provenance) -> Provenance:
     """Return `origin` with tier, speed and region where the usage object names them, as Anthropic's does.
 
     Perplexity's says how much of the web was read (its API reference, usage; 2026-11-27), and Vertex's endpoint in the

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 
 from pertoken.core.readings import consistent
 from pertoken.core.usage import Contradiction, Edits, leaves
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_table import UsageTable
 
 STEPS_MAX = 200
 READINGS_MAX = 64
 _SIDES = frozenset({"input_tokens", "output_tokens"})
 
-Count = Callable[[Table, dict[str, Any]], dict[str, int]]
+Count = Callable[[UsageTable, dict[str, Any]], dict[str, int]]
 
 
-class Found(NamedTuple):
+class Repaired(NamedTuple):
     """One reading, and the usage object as it would have to be."""
 
     quantities: dict[str, int]
@@ -29,14 +29,14 @@ class Found(NamedTuple):
 class Mended(NamedTuple):
     """All readings, the likely dearest first; `decided`: the total or the lack of a price leaves no guess."""
 
-    found: tuple[Found, ...]
+    found: tuple[Repaired, ...]
     decided: bool
 
 
-def mend(rows: Table, usage: dict[str, Any], count: Count) -> Mended:
+def mend(rows: UsageTable, usage: dict[str, Any], count: Count) -> Mended:
     """Return the readings of a usage object that contradicts itself; none where nothing of it can be used."""
     waiting, seen = [usage], [usage]
-    found: list[Found] = []
+    found: list[Repaired] = []
     decided = True
     for _ in range(STEPS_MAX):
         if not waiting or len(found) >= READINGS_MAX:
@@ -53,18 +53,20 @@ def mend(rows: Table, usage: dict[str, Any], count: Count) -> Mended:
             continue
         readings, sure = _fitted(rows, one, quantities)
         decided = decided and sure
-        found += [Found(reading, one) for reading in readings if reading]
+        found += [Repaired(reading, one) for reading in readings if reading]
     distinct = {tuple(sorted(one.quantities.items())): one for one in found}
     return Mended(tuple(sorted(distinct.values(), key=_weight, reverse=True)[:READINGS_MAX]), decided)
 
 
-def _weight(one: Found) -> tuple[int, int, int]:
+def _weight(one: Repaired) -> tuple[int, int, int]:
     known = sum(side in one.quantities for side in _SIDES)
     tokens = sum(one.quantities.get(side, 0) for side in _SIDES)
     return known, tokens, -one.quantities.get("cache_read_tokens", 0)
 
 
-def _fitted(rows: Table, usage: Mapping[str, Any], quantities: dict[str, int]) -> tuple[list[dict[str, int]], bool]:
+def _fitted(
+    rows: UsageTable, usage: Mapping[str, Any], quantities: dict[str, int]
+) -> tuple[list[dict[str, int]], bool]:
     """Return the readings of quantities whose parts may exceed their totals, and whether nothing had to be guessed."""
     totals = [usage.get(path[0]) for path in rows.total]
     confirmed = quantities.keys() >= _SIDES and any(total is not None for total in totals)
@@ -75,7 +77,7 @@ def _fitted(rows: Table, usage: Mapping[str, Any], quantities: dict[str, int]) -
     return readings, readings == [quantities]
 
 
-def _without_price(rows: Table, quantities: dict[str, int], *, confirmed: bool) -> list[dict[str, int]] | None:
+def _without_price(rows: UsageTable, quantities: dict[str, int], *, confirmed: bool) -> list[dict[str, int]] | None:
     """Return the readings where nothing but the reasoning is too much, None where that is not so.
 
     It costs what output costs: what does not fit into the output is left out, or is as much as fits, should it have a

@@ -6,7 +6,7 @@ lies inside what, their own total decides (`Beside`).
 
 from collections.abc import Mapping
 
-from pertoken.wire.usage_table import Beside, Check, Listed, Plain, Stated, Table, Zero, rule, table, term, terms
+from pertoken.wire.usage_table import Beside, Check, Listed, Plain, Stated, UsageTable, Zero, rule, table, term, terms
 
 # Sources, each with the day it was noted. OpenAI's, Anthropic's and Google's were held against the types of their SDKs
 # of that day; the others follow notes on the providers' references.
@@ -146,7 +146,7 @@ GROQ_RUNS: Mapping[str, tuple[str, str]] = {
 GROQ_RUN_ELSE = "web_searches"
 
 # Fields that only one provider has, and whose answers no other table understands.
-CHAT_MARKS: tuple[tuple[str, Table], ...] = (
+CHAT_MARKS: tuple[tuple[str, UsageTable], ...] = (
     ("citation_tokens", PERPLEXITY_CHAT),
     ("prompt_audio_seconds", MISTRAL_SOUND),
 )
@@ -356,7 +356,7 @@ OLLAMA_CHAT = table(
 )
 
 # API -> provider, as `wire.providers` names it -> its dialect, where it differs from what all others speak.
-DIALECTS: Mapping[str, Mapping[str, Table]] = {
+DIALECTS: Mapping[str, Mapping[str, UsageTable]] = {
     "openai.chat": {
         "xai": XAI_CHAT,
         "perplexity": PERPLEXITY_CHAT,

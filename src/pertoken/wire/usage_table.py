@@ -29,7 +29,7 @@ Path = tuple[str, ...]
 Term = tuple[Path, ...]  # the first number found at one of these paths
 
 
-class Rule(NamedTuple):
+class UsageRule(NamedTuple):
     """`unit` is the sum of terms, unknown where the first of them is. Two rules of one unit must agree."""
 
     unit: str
@@ -80,7 +80,7 @@ class Check(NamedTuple):
 class Plain(NamedTuple):
     """Tokens of one side, `row.unit`, that are told to be text: they are of no other kind, whatever was asked for."""
 
-    row: Rule | Listed
+    row: UsageRule | Listed
 
 
 class Zero(NamedTuple):
@@ -107,10 +107,10 @@ class Stated(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class UsageTable:
     """All that is known of one API's usage object. Equal only to itself, so that finding its rows is cheap."""
 
-    rules: tuple[Rule, ...]
+    rules: tuple[UsageRule, ...]
     total: Term = ()  # the provider's own sum of all input and all output
     listed: tuple[Listed, ...] = ()
     besides: tuple[Beside, ...] = ()
@@ -118,16 +118,16 @@ class Table:
     zeros: tuple[Zero, ...] = ()
     stated: tuple[Stated, ...] = ()
     rest: str = "output_tokens"  # what the tokens are that only the total has
-    plain: tuple[Rule | Listed, ...] = ()
+    plain: tuple[UsageRule | Listed, ...] = ()
     names_stated: tuple[bytes, ...] = ()  # one of them is in every usage object that states a decimal
 
 
-Row = Rule | Listed | Beside | Check | Zero | Stated | Plain
+Row = UsageRule | Listed | Beside | Check | Zero | Stated | Plain
 
 
-def rule(unit: str, fields: str, source: str) -> Rule:
+def rule(unit: str, fields: str, source: str) -> UsageRule:
     """Return a rule from paths with dots: "a + b.c" is a sum, "a|b" the first that is there."""
-    return Rule(unit, terms(fields), source)
+    return UsageRule(unit, terms(fields), source)
 
 
 def terms(fields: str) -> tuple[Term, ...]:
@@ -140,14 +140,14 @@ def term(fields: str) -> Term:
     return tuple(tuple(path.split(".")) for path in fields.split("|"))
 
 
-def table(*rows: Row, total: str | None = None, rest: str = "output_tokens") -> Table:
+def table(*rows: Row, total: str | None = None, rest: str = "output_tokens") -> UsageTable:
     """Return the table of `rows`; `total` is the field of the provider's own sum of all input and all output.
 
     What that has and its parts have not is `rest`.
     """
     stated_rows = tuple(row for row in rows if isinstance(row, Stated))
-    return Table(
-        tuple(row for row in rows if isinstance(row, Rule)),
+    return UsageTable(
+        tuple(row for row in rows if isinstance(row, UsageRule)),
         term(total) if total else (),
         tuple(row for row in rows if isinstance(row, Listed)),
         tuple(row for row in rows if isinstance(row, Beside)),
@@ -160,7 +160,7 @@ def table(*rows: Row, total: str | None = None, rest: str = "output_tokens") -> 
     )
 
 
-def read(rules: Sequence[Rule], usage: Mapping[str, Any]) -> dict[str, int]:
+def read(rules: Sequence[UsageRule], usage: Mapping[str, Any]) -> dict[str, int]:
     """Return the quantities of a usage object; a unit none of whose fields is there is left out.
 
     Raises Contradiction where a field is not a count, or two fields that are the same number differ.
@@ -183,7 +183,7 @@ def read(rules: Sequence[Rule], usage: Mapping[str, Any]) -> dict[str, int]:
     return quantities
 
 
-def count(rows: Table, usage: Mapping[str, Any]) -> dict[str, int]:
+def count(rows: UsageTable, usage: Mapping[str, Any]) -> dict[str, int]:
     """Return the inclusive quantities of a usage object: rules, lists, and what the total says lies inside what.
 
     Raises Contradiction where a field is not a count or the numbers do not add up.
@@ -206,12 +206,12 @@ def count(rows: Table, usage: Mapping[str, Any]) -> dict[str, int]:
     return quantities
 
 
-def plain(rows: Table, usage: Mapping[str, Any]) -> dict[str, int]:
+def plain(rows: UsageTable, usage: Mapping[str, Any]) -> dict[str, int]:
     """Return how many tokens of each side are told to be text; what is no count tells nothing."""
     found: dict[str, int] = {}
     for row in rows.plain:
         try:
-            if isinstance(row, Rule):
+            if isinstance(row, UsageRule):
                 found[row.unit] = max(found.get(row.unit, 0), _sum(row.terms, usage))
             else:
                 _add_listed(row, usage, found)
@@ -233,7 +233,7 @@ def _add_listed(row: Listed, usage: Mapping[str, Any], quantities: dict[str, int
             quantities[row.unit] = quantities.get(row.unit, 0) + tokens
 
 
-def stated(rows: Table, raw: bytes) -> dict[str, Decimal]:
+def stated(rows: UsageTable, raw: bytes) -> dict[str, Decimal]:
     """Return the decimals that a usage object states, exactly as written; the first row of a name that fits counts.
 
     A fee may be a text.
@@ -262,7 +262,7 @@ def stated(rows: Table, raw: bytes) -> dict[str, Decimal]:
     return found
 
 
-def doubtful_cost(rows: Table, raw: bytes) -> Decimal | None:
+def doubtful_cost(rows: UsageTable, raw: bytes) -> Decimal | None:
     """Return the most that a usage object may mean where it states no cost as it should: a text, or parts alone."""
     if not states(rows, raw):
         return None
@@ -310,7 +310,7 @@ def number(paths: Term, usage: Mapping[str, Any]) -> int | None:
     return _first(paths, usage)
 
 
-def states(rows: Table, raw: bytes) -> bool:
+def states(rows: UsageTable, raw: bytes) -> bool:
     """Tell whether a usage object may state a decimal."""
     for name in rows.names_stated:  # noqa: SIM110 - a third of the time of any()
         if name in raw:
@@ -325,13 +325,13 @@ def _names(rows: tuple[Stated, ...]) -> tuple[bytes, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _fitting(rows: Table, keys: tuple[str, ...]) -> Table:
+def _fitting(rows: UsageTable, keys: tuple[str, ...]) -> UsageTable:
     """Return the rows that find anything in a usage object of these keys; the same few objects come with every call."""
 
     def fits(*some: Term) -> bool:
         return any(path[0] in keys for one in some for path in one)
 
-    return Table(
+    return UsageTable(
         tuple(row for row in rows.rules if fits(row.terms[0])),
         rows.total if fits(rows.total) else (),
         tuple(row for row in rows.listed if row.entries in keys),
@@ -341,7 +341,7 @@ def _fitting(rows: Table, keys: tuple[str, ...]) -> Table:
     )
 
 
-def _place(rows: Table, usage: Mapping[str, Any], quantities: dict[str, int]) -> int:
+def _place(rows: UsageTable, usage: Mapping[str, Any], quantities: dict[str, int]) -> int:
     """Put beside their unit the tokens that the total says are not inside it.
 
     A side that is not told is what the total leaves. Return the tokens that only the total has. Raises Contradiction
@@ -391,7 +391,7 @@ def _check(check: Check, usage: Mapping[str, Any]) -> None:
         raise Contradiction(f"{'.'.join(check.total[0])} {total} is not the sum of its parts, {seen}", tuple(repairs))
 
 
-def _more(rules: Iterable[Rule], unit: str, usage: Mapping[str, Any], tokens: int) -> Edits:
+def _more(rules: Iterable[UsageRule], unit: str, usage: Mapping[str, Any], tokens: int) -> Edits:
     """Return the edit that gives a unit so many tokens more, wherever it is told; none where they cannot be so few."""
     telling = [one for one in rules if one.unit == unit]
     paths = list(_told_at(telling, unit, usage)) or [one.terms[0][0] for one in telling[:1]]
@@ -399,7 +399,7 @@ def _more(rules: Iterable[Rule], unit: str, usage: Mapping[str, Any], tokens: in
     return tuple(zip(paths, numbers, strict=True)) if all(number >= 0 for number in numbers) else ()
 
 
-def _told_at(rules: Iterable[Rule], unit: str, usage: Mapping[str, Any]) -> tuple[Path, ...]:
+def _told_at(rules: Iterable[UsageRule], unit: str, usage: Mapping[str, Any]) -> tuple[Path, ...]:
     """Return where a unit is told: the first number of each of its rules."""
     terms_first = [one.terms[0] for one in rules if one.unit == unit]
     return tuple(dict.fromkeys(_found(one, usage) for one in terms_first if _first(one, usage) is not None))

@@ -12,13 +12,13 @@ from typing import Any
 from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import Contradiction
 from pertoken.wire import usage_rules, usage_table
-from pertoken.wire.usage_table import Table, Term
+from pertoken.wire.usage_table import Term, UsageTable
 
 SIDES = ("input_tokens", "output_tokens")
 ONLY_TOTAL = "usage tells no more than its total"
 
 # In this order where two understand an object equally well.
-TABLES: tuple[Table, ...] = (
+TABLES: tuple[UsageTable, ...] = (
     usage_rules.OPENAI_CHAT,
     usage_rules.OPENAI_RESPONSES,
     usage_rules.ANTHROPIC_MESSAGES,
@@ -32,7 +32,7 @@ TABLES: tuple[Table, ...] = (
 _SNAKE = re.compile(r"_([a-z0-9])")
 
 
-def other(rows: Table, usage: Mapping[str, Any]) -> tuple[Table, dict[str, Any]] | None:
+def other(rows: UsageTable, usage: Mapping[str, Any]) -> tuple[UsageTable, dict[str, Any]] | None:
     """Return the table that understands `usage` better than its own, and the object in that table's spelling."""
     found = _other(rows, tuple([key for key, value in usage.items() if value is not None]))
     if found is None:
@@ -42,7 +42,7 @@ def other(rows: Table, usage: Mapping[str, Any]) -> tuple[Table, dict[str, Any]]
     return table, camel({key: value for key, value in usage.items() if key not in own}) if is_camel else dict(usage)
 
 
-def details(rows: Table, usage: Mapping[str, Any]) -> dict[str, int]:
+def details(rows: UsageTable, usage: Mapping[str, Any]) -> dict[str, int]:
     """Return the parts that `usage`, which tells both sides in its own words, tells in words that its table lacks.
 
     Tokens read from a cache are left at the full price then: these words may count them beside the input.
@@ -55,7 +55,7 @@ def details(rows: Table, usage: Mapping[str, Any]) -> dict[str, int]:
     return {unit: many for unit, many in told.items() if _is_of_a_side(unit) and not unit.startswith("cache_read_")}
 
 
-def joined(rows: Table, own: Mapping[str, int], found: Mapping[str, int]) -> dict[str, int]:
+def joined(rows: UsageTable, own: Mapping[str, int], found: Mapping[str, int]) -> dict[str, int]:
     """Return `own` with each side that it does not tell, or tells as nothing, as the other words have `found` it."""
     result = dict(own)
     for side in SIDES:
@@ -67,7 +67,7 @@ def joined(rows: Table, own: Mapping[str, int], found: Mapping[str, int]) -> dic
     return {**{unit: quantity for unit, quantity in found.items() if not _is_of_a_side(unit)}, **result}
 
 
-def by_total(rows: Table, usage: Mapping[str, Any], quantities: dict[str, int]) -> dict[str, int]:
+def by_total(rows: UsageTable, usage: Mapping[str, Any], quantities: dict[str, int]) -> dict[str, int]:
     """Return the quantities of an object that may tell nothing but its total: of embeddings, that is all input.
 
     Raises Contradiction where it may be all output, or all input.
@@ -104,11 +104,11 @@ def _is_of_a_side(unit: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _other(rows: Table, keys: tuple[str, ...]) -> tuple[Table, bool] | None:
+def _other(rows: UsageTable, keys: tuple[str, ...]) -> tuple[UsageTable, bool] | None:
     """Return the table that understands the most of these keys, and whether that takes camelCase."""
     own = _names(rows)
     as_told, in_camel = frozenset(keys), frozenset(_camel(key) for key in keys if key not in own)
-    best: tuple[int, Table, bool] | None = None
+    best: tuple[int, UsageTable, bool] | None = None
     for names, is_camel in ((as_told, False), (in_camel, True)):
         for table in TABLES:
             sides = names & _names_of_sides(table)
@@ -119,10 +119,10 @@ def _other(rows: Table, keys: tuple[str, ...]) -> tuple[Table, bool] | None:
 
 
 @lru_cache(maxsize=1024)
-def _details(rows: Table, keys: tuple[str, ...]) -> tuple[Table, tuple[str, ...]] | None:
+def _details(rows: UsageTable, keys: tuple[str, ...]) -> tuple[UsageTable, tuple[str, ...]] | None:
     """Return the table that understands the most keys that the own table does not, and these; None: no key is such."""
     new = frozenset(keys) - _names(rows)
-    best: tuple[Table, tuple[str, ...]] | None = None
+    best: tuple[UsageTable, tuple[str, ...]] | None = None
     for table in TABLES if new else ():
         known = (new & _names(table)) - _names_of_sides(table) - _heads([table.total])
         if len(known) > (0 if best is None else len(best[1])):
@@ -131,7 +131,7 @@ def _details(rows: Table, keys: tuple[str, ...]) -> tuple[Table, tuple[str, ...]
 
 
 @lru_cache(maxsize=64)
-def _names(rows: Table) -> frozenset[str]:
+def _names(rows: UsageTable) -> frozenset[str]:
     """Return the names of all fields of an object that a table reads."""
     terms: list[Term] = [rows.total, *(term for one in rows.rules for term in one.terms)]
     terms += [term for one in rows.checks for term in (one.total, *one.parts)]
@@ -139,7 +139,7 @@ def _names(rows: Table) -> frozenset[str]:
 
 
 @lru_cache(maxsize=64)
-def _names_of_sides(rows: Table) -> frozenset[str]:
+def _names_of_sides(rows: UsageTable) -> frozenset[str]:
     """Return the names of the fields that tell all input or all output."""
     return _heads(one.terms[0] for one in rows.rules if one.unit in SIDES)
 

@@ -20,7 +20,7 @@ from pertoken.services.world import World
 from pertoken.wire.routes import Endpoint
 
 
-class Named(NamedTuple):
+class AskedAgain(NamedTuple):
     """A call that was made before under the name that the client gives it."""
 
     claim: Claim
@@ -36,7 +36,7 @@ _CHANGED = f"keys, budgets or prices changed {STALE_MAX} times while this call w
 
 async def admit(
     exchange: Exchange, endpoint: Endpoint, world: World, call_id: str, now_us: int
-) -> tuple[Request, Holding | None] | Refusal | Named:
+) -> tuple[Request, Holding | None] | Refusal | AskedAgain:
     """Identify, understand and hold; where a budget leaves no room and policy lets calls wait, wait for it a while."""
     looks_left = world.queue_us // QUEUE_POLL_US  # beside the deadline, which a clock that is set back puts off
     deadline_us = now_us + world.queue_us
@@ -53,7 +53,7 @@ async def admit(
 
 async def try_to_admit(  # noqa: PLR0917 - what a call has
     exchange: Exchange, endpoint: Endpoint, world: World, hold_id: str, now_us: int, model: str | None = None
-) -> tuple[Request, Holding | None] | Refusal | Named:
+) -> tuple[Request, Holding | None] | Refusal | AskedAgain:
     """Identify, understand, with `model` as a call to that one, and hold; again once a heavy body has been read."""
     for _ in range(READS_MAX):
         try:
@@ -69,7 +69,7 @@ async def try_to_admit(  # noqa: PLR0917 - what a call has
 
 async def _try(  # noqa: PLR0917 - what a call has
     exchange: Exchange, endpoint: Endpoint, world: World, hold_id: str, now_us: int, model: str | None
-) -> tuple[Request, Holding | None] | Refusal | Named:
+) -> tuple[Request, Holding | None] | Refusal | AskedAgain:
     """Identify, understand and hold; decided again when keys, budgets or prices change meanwhile."""
     stale = 0
     fallbacks: tuple[str, ...] | None = None  # of the model that was asked for, once the call goes to a cheaper one
@@ -88,7 +88,7 @@ async def _try(  # noqa: PLR0917 - what a call has
             return holding._replace(attribution=request.attribution)
         if isinstance(holding, Known):
             assert claim is not None
-            return Named(claim, holding)
+            return AskedAgain(claim, holding)
         if isinstance(holding, Cheaper):
             model = holding.model
             fallbacks = tuple(name for name in fallbacks or request.fallbacks if name != model)

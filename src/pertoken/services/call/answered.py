@@ -14,7 +14,7 @@ from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire import formats
 from pertoken.wire.usage_reading import with_models_told_twice, without_zeros
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_table import UsageTable
 
 _FIELD = b'":'
 
@@ -73,7 +73,7 @@ def _is_made(unit: str) -> bool:
     return unit.startswith("output_") and unit != "output_tokens"
 
 
-def _read(body: bytes, format_name: str, rows: Table) -> Answered:
+def _read(body: bytes, format_name: str, rows: UsageTable) -> Answered:
     """Return what an answer says, with its output text where that is not enough."""
     wire = formats.SERVED[format_name]
     reading = with_models_told_twice(wire.read_answer(body, rows), body)

@@ -15,7 +15,7 @@ from pertoken.core.texts import NAME_CHARACTERS_MAX
 from pertoken.core.units import TOKEN_UNITS
 from pertoken.ports.exchange import Exchange
 from pertoken.services.call.reading import choices_of, read
-from pertoken.services.offers import Asked, Offer, with_rates
+from pertoken.services.offers import AskedFor, Offer, with_rates
 from pertoken.services.world import World
 from pertoken.wire import choices
 from pertoken.wire.choices import NOTHING, Cap, Choices
@@ -57,8 +57,8 @@ def choose(exchange: Exchange, endpoint: Endpoint, facts: RequestFacts, world: W
     return wider if isinstance(wider, Refusal) else Chosen(facts, body, wider)
 
 
-def _asked(facts: RequestFacts) -> Asked:
-    return Asked(facts.service_tier, facts.speed, facts.region, facts.attributes)
+def _asked(facts: RequestFacts) -> AskedFor:
+    return AskedFor(facts.service_tier, facts.speed, facts.region, facts.attributes)
 
 
 def _with(facts: RequestFacts, found: Choices) -> RequestFacts:

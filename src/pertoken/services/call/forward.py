@@ -16,12 +16,12 @@ from pertoken.services.call.identify import names_key, secret_of
 from pertoken.services.call.reading import rewritten
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
-from pertoken.wire.format import Change
+from pertoken.wire.format import RequestChange
 from pertoken.wire.openai_chat import NEW_CAP, OLD_CAP
 
 log = logging.getLogger("pertoken.call")
 
-NOTHING = Change()
+NOTHING = RequestChange()
 
 # Ours, the client's secret, and what belongs to one connection only (RFC 9110, 7.6.1): none of it goes on.
 _KEPT_BACK = frozenset(
@@ -39,7 +39,7 @@ _KEPT_BACK_ANSWERED = frozenset(
 
 
 async def forward(
-    exchange: Exchange, request: Request, change: Change, call_id: str, world: World
+    exchange: Exchange, request: Request, change: RequestChange, call_id: str, world: World
 ) -> Answer | ProviderFailed:
     """Return the provider's answer, its head read, or why there is none."""
     try:
@@ -53,7 +53,7 @@ async def forward(
         return failure
 
 
-async def _rewrite(request: Request, change: Change, world: World) -> bytes:
+async def _rewrite(request: Request, change: RequestChange, world: World) -> bytes:
     """Return the body with what policy writes into it. Raises ProviderFailed where a heavy one cannot be read."""
     heavy, args = request.heavy, (request.format.name, change)
     if heavy is None:
@@ -65,7 +65,7 @@ async def _rewrite(request: Request, change: Change, world: World) -> bytes:
     return found
 
 
-def changes(request: Request, holding: Holding | None) -> Change:
+def changes(request: Request, holding: Holding | None) -> RequestChange:
     """Return what policy writes into the request."""
     renamed = request.model != request.asked_model and request.endpoint.model is None
     needs_usage = request.facts.stream and not request.facts.wants_usage and request.provider.asks_for_usage
@@ -77,7 +77,7 @@ def changes(request: Request, holding: Holding | None) -> Change:
         )  # under the newer name the provider would refuse the cap, or ignore it in silence
     if not renamed and cap is None and not needs_usage:
         return NOTHING
-    return Change(
+    return RequestChange(
         model=request.model if renamed else None,
         output_max=cap,
         output_field=None if cap is None else known_field,
@@ -85,7 +85,7 @@ def changes(request: Request, holding: Holding | None) -> Change:
     )
 
 
-def describe(change: Change) -> str | None:
+def describe(change: RequestChange) -> str | None:
     """Return what was altered, as the x-pertoken-changed header says it; usage in a stream is put back, so not said."""
     if change is NOTHING:
         return None

@@ -16,8 +16,8 @@ from pertoken.ports.readers import NotRead, Readers
 from pertoken.services.call.heavy import Heavy
 from pertoken.wire import choices, formats, structure
 from pertoken.wire.choices import Choices
-from pertoken.wire.format import BadRequest, Change, RequestFacts
-from pertoken.wire.request_rules import Table
+from pertoken.wire.format import BadRequest, RequestChange, RequestFacts
+from pertoken.wire.request_rules import FieldTable
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -35,7 +35,7 @@ class Unread(Exception):
         self.args_of_work = args
 
 
-class Source(Protocol):
+class HasBody(Protocol):
     """What has a body."""
 
     @property
@@ -63,7 +63,7 @@ def facts_of(body: bytes, format_name: str, path_model: str | None, values_max: 
 
 
 def choices_of(  # noqa: PLR0917 - what choices depend on
-    body: bytes, table: Table, headers: HeaderList, query: bytes, model: str, server_tools: bool
+    body: bytes, table: FieldTable, headers: HeaderList, query: bytes, model: str, server_tools: bool
 ) -> tuple[Choices, bytes | None]:
     """Return what the client chose, and the body as it was read where that differs. Raises BadRequest."""
     fields = choices.top_fields(body)
@@ -82,7 +82,7 @@ def sizes_of(body: bytes, format_name: str, family: Family, context_tokens: int,
     return Sizes(text_bytes, content.messages, bounds.media_bound(items, family, context_tokens, model))
 
 
-def rewritten(body: bytes, format_name: str, change: Change) -> bytes:
+def rewritten(body: bytes, format_name: str, change: RequestChange) -> bytes:
     """Return the body with what policy writes into it. Raises BadRequest."""
     return formats.SERVED[format_name].rewrite(body, change)
 
@@ -90,7 +90,7 @@ def rewritten(body: bytes, format_name: str, change: Change) -> bytes:
 WORK: Mapping[str, Callable[..., Any]] = {work.__name__: work for work in (facts_of, choices_of, sizes_of, rewritten)}
 
 
-def read(work: Callable[Concatenate[bytes, _P], _T], source: Source, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+def read(work: Callable[Concatenate[bytes, _P], _T], source: HasBody, *args: _P.args, **kwargs: _P.kwargs) -> _T:
     """Return what `work` finds in a body. Raises BadRequest, and Unread for a heavy body that must be read first."""
     heavy = source.heavy
     if heavy is None:

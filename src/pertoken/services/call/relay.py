@@ -17,7 +17,7 @@ from pertoken.wire import formats
 from pertoken.wire.format import RequestFacts, StreamReader
 from pertoken.wire.stream import look_at
 from pertoken.wire.usage_reading import without_zeros
-from pertoken.wire.usage_table import Table
+from pertoken.wire.usage_table import UsageTable
 
 KEPT_BYTES_MAX = 4 * 1024 * 1024
 
@@ -102,7 +102,7 @@ def _as_sent(request: Request) -> RequestFacts:
     return request.facts if request.provider.asks_for_usage else request.facts._replace(wants_usage=True)
 
 
-def dialect(request: Request) -> Table:
+def dialect(request: Request) -> UsageTable:
     """Return the table of usage of who serves the call."""
     return formats.dialect_served(request.format, request.provider.name, request.provider.prices_from)
 

@@ -21,7 +21,7 @@ from pertoken.services.call.measure import count_at_the_end, disagreement
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.understand import Request
-from pertoken.services.pricing import Charge, Chosen, Cover, Served, charge_dearest, find_rates, to_conditions
+from pertoken.services.pricing import Charge, DearestMeant, HeldFor, Served, charge_dearest, find_rates, to_conditions
 from pertoken.services.world import World
 
 SOURCE = "gateway"
@@ -124,7 +124,7 @@ def _charge(  # noqa: PLR0917 - what is known of the call
     served: Served,
     world: World,
     estimated: tuple[Used, ...] | None,
-) -> tuple[Chosen, Completeness, str | None]:
+) -> tuple[DearestMeant, Completeness, str | None]:
     """Return the dearest of all that may be meant, how far it can be trusted, and why no further."""
     reading, book = relayed.reading, world.ledger.prices
     reason, completeness = reading.contradiction or reading.note, reading.completeness
@@ -135,7 +135,7 @@ def _charge(  # noqa: PLR0917 - what is known of the call
         reason = reason or (str(relayed.failure) if relayed.failure else "the answer carried no usage")
     if completeness is not Completeness.FINAL:
         readings = tuple(one._replace(parts=()) for one in readings)
-    cover = Cover(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
+    cover = HeldFor(holding.hold.amount_picos, holding.hold.currency, holding.bound.quantities)
     longer = kept_longer(reading, readings) if request.facts.long_cache else ()
     chosen = charge_dearest(book, served, (*readings, *longer), cover)
     if any(chosen.used is one for one in longer):
