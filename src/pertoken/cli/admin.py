@@ -50,9 +50,9 @@ def create(  # noqa: PLR0917 - click passes each option by name
     name: str, role: str, team: str | None, customer: str | None, expires: str | None, db: str | None, as_json: bool
 ) -> None:
     """Make an admin key. Its secret is shown once, now."""
-    from pertoken.core.access import Role  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.admins import BadAdmin, create_admin  # noqa: PLC0415
-    from pertoken.wiring import SystemClock  # noqa: PLC0415
+    from pertoken.core.access import Role
+    from pertoken.services.admins import BadAdmin, create_admin
+    from pertoken.wiring import SystemClock
 
     hasher = make_hasher(db)
     expires_at_us = None if expires is None else parse_time(expires, "UTC", "--expires")
@@ -85,7 +85,7 @@ def create(  # noqa: PLR0917 - click passes each option by name
 @json_option
 def list_(db: str | None, as_json: bool) -> None:
     """List all admin keys, expired and revoked ones too."""
-    from pertoken.services.admins import admin_fields  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.admins import admin_fields
 
     at_us = now_us()
     with admin_keys(db) as admins:
@@ -139,7 +139,7 @@ def team(  # noqa: PLR0917 - click passes each option by name
     as_json: bool,
 ) -> None:
     """Say which customers a team may name and what its owners may report a day; show what holds then."""
-    from pertoken.services import teams  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services import teams
 
     if no_reports and reports is not None:
         raise click.UsageError("choose one of --reports and --no-reports")

@@ -45,9 +45,9 @@ def archive(context: click.Context, before: str | None, folder: str | None, db: 
         return
     if before is None:
         raise click.UsageError("say up to when: --before 2026-09")
-    from pertoken.services import archiving  # noqa: PLC0415 - keeps --help fast
-    from pertoken.settings import archive_folder  # noqa: PLC0415
-    from pertoken.wiring import make_months  # noqa: PLC0415
+    from pertoken.services import archiving
+    from pertoken.settings import archive_folder
+    from pertoken.wiring import make_months
 
     before_us = _month(before, "--before")
     settings = load_settings(db)
@@ -68,7 +68,7 @@ def archive(context: click.Context, before: str | None, folder: str | None, db: 
 @json_option
 def verify(folder: str, as_json: bool) -> None:
     """Check every file of an archive: its hash, its number of events, what they cost; exit 1 with the faults."""
-    from pertoken.services import archiving  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services import archiving
 
     with folder_errors():
         files, faults = archiving.check(open_folder(folder))
@@ -93,8 +93,8 @@ def verify(folder: str, as_json: bool) -> None:
 @json_option
 def import_(folder: str, month: str | None, db: str | None, as_json: bool) -> None:
     """Bring archived events back into the database, or into another one; each is there once."""
-    from pertoken.services import archiving  # noqa: PLC0415 - keeps --help fast
-    from pertoken.wiring import make_months  # noqa: PLC0415
+    from pertoken.services import archiving
+    from pertoken.wiring import make_months
 
     month_us = None if month is None else _month(month, "--month")
     settings, files = load_settings(db), open_folder(folder)
@@ -122,14 +122,14 @@ def _say_each(results: Iterable["Result"], *, as_json: bool, verb: str) -> list[
 
 
 def _fields(one: "Result") -> dict[str, Any]:
-    from pertoken.services.archiving import file_fields  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.archiving import file_fields
 
     return {**file_fields(one.file), "moved": one.moved, "known": one.known, "conflicting": one.conflicting}
 
 
 def _month(text: str, option: str) -> int:
     """Return the start of the month (UTC) of "2026-09", or of a date or time in it."""
-    from pertoken.core.periods import Window, bounds  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.periods import Window, bounds
 
     at_us = parse_time(f"{text}-01" if len(text) == len("2026-09") else text, "UTC", option)
     return bounds(Window.MONTH, at_us, "UTC")[0]

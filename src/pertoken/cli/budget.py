@@ -82,8 +82,8 @@ def set_(  # noqa: PLR0917 - click passes each option by name
 
     What is not named stays as it is. To widen a scope again, remove the budget and set it anew.
     """
-    from pertoken.services.budgets import BadBudget, NoLimit, changed, set_budget  # noqa: PLC0415 - keeps --help fast
-    from pertoken.wiring import SystemClock  # noqa: PLC0415
+    from pertoken.services.budgets import BadBudget, NoLimit, changed, set_budget
+    from pertoken.wiring import SystemClock
 
     chosen = pairs(scope, "--scope")
     with administration(db) as admin:
@@ -118,7 +118,7 @@ def set_(  # noqa: PLR0917 - click passes each option by name
 @json_option
 def status(db: str | None, as_json: bool) -> None:
     """Show every budget in its current window: spent, held, remaining, and the open holds behind `held`."""
-    from pertoken.services import budgets  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services import budgets
 
     with archive(db) as stored:
         standing = budgets.status(stored, now_us(), unused=True)
@@ -148,7 +148,7 @@ def status(db: str | None, as_json: bool) -> None:
 @json_option
 def remove(name: str, db: str | None, as_json: bool) -> None:
     """Take a budget out of force. What it counted stays on record."""
-    from pertoken.services.budgets import BadBudget, choose_budget  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.budgets import BadBudget, choose_budget
 
     with administration(db) as admin:
         try:
@@ -166,7 +166,7 @@ def remove(name: str, db: str | None, as_json: bool) -> None:
 
 
 def _fields(made: "Budget") -> dict[str, Any]:
-    from pertoken.core.money import format_amount  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.money import format_amount
 
     limit = format_amount(made.limit, made.currency) if made.axis == "money" else made.limit
     return {
@@ -205,7 +205,7 @@ def _row(row: dict[str, Any]) -> dict[str, Any]:
 
 def _until(end: str | None, zone: str) -> str:
     """Say when a window ends, on the clock of the budget's owner."""
-    from pertoken.core.periods import load_zone  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.periods import load_zone
 
     if end is None:
         return "never ends"

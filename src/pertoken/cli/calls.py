@@ -62,7 +62,7 @@ def calls(**given: Any) -> None:
     With --json each call is one JSON line. Archived months are read where --since reaches into them.
     """
     where, status, cost_min = take_filters(given)
-    from pertoken.services.calls import Wanted  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.calls import Wanted
 
     _, start_us, end_us = chosen_range(given["since"], given["until"], given["zone"], given["db"], 7)
     with database(given["db"]) as opened:
@@ -81,7 +81,7 @@ def calls(**given: Any) -> None:
 
 
 def _page(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> None:
-    from pertoken.services import calls as listing  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services import calls as listing
 
     def folder_of(archived: Any) -> "MonthFiles":
         return open_folder(given["folder"] or archived.folder)
@@ -101,8 +101,8 @@ def _page(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> Non
 
 def _refused(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> None:
     """Show refused calls: the last of them are kept."""
-    from pertoken.core.refusals import WHOLE_MAX  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services import calls as listing  # noqa: PLC0415
+    from pertoken.core.refusals import WHOLE_MAX
+    from pertoken.services import calls as listing
 
     keys, limit = {key.key_id: key.name for key in archive.list_keys()}, given["limit"]
     before = None if given["cursor"] is None else read_refused_cursor(given["cursor"])
@@ -117,8 +117,8 @@ def _refused(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> 
 
 def _follow(opened: Any, wanted: "Wanted", form: Any) -> None:
     """Show what is posted from now on, until interrupted."""
-    from pertoken.core.periods import FOREVER_US  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services import calls as listing  # noqa: PLC0415
+    from pertoken.core.periods import FOREVER_US
+    from pertoken.services import calls as listing
 
     wanted = wanted._replace(since_us=0, until_us=FOREVER_US)
     with opened.read() as connection:
@@ -139,9 +139,9 @@ def _follow(opened: Any, wanted: "Wanted", form: Any) -> None:
 
 def _follow_refused(opened: Any, wanted: "Wanted", form: Any) -> None:
     """Show what is refused from now on, until interrupted; a gateway writes it once a second."""
-    from pertoken.core.periods import FOREVER_US  # noqa: PLC0415 - keeps --help fast
-    from pertoken.core.refusals import WHOLE_MAX  # noqa: PLC0415
-    from pertoken.services import calls as listing  # noqa: PLC0415
+    from pertoken.core.periods import FOREVER_US
+    from pertoken.core.refusals import WHOLE_MAX
+    from pertoken.services import calls as listing
 
     wanted = wanted._replace(since_us=0, until_us=FOREVER_US)
     known: set[str] | None = None
@@ -215,6 +215,6 @@ def read_refused_cursor(text: str) -> tuple[int, str]:
 
 
 def _archive(connection: Any) -> "Archive":
-    from pertoken.store.archive import Archive  # noqa: PLC0415 - keeps --help fast
+    from pertoken.store.archive import Archive
 
     return Archive(connection)

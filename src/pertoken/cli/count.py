@@ -35,10 +35,10 @@ def count(  # noqa: PLR0917 - click passes each option by name
     if words is not None or tokens is not None:
         _rule_of_thumb(words, tokens, kind, as_json=as_json)
         return
-    from pertoken.core.bounds import byte_bound, family_of  # noqa: PLC0415 - keeps --help fast
-    from pertoken.counting import requests  # noqa: PLC0415
-    from pertoken.counting.tokenizers import Tokenizers  # noqa: PLC0415
-    from pertoken.wire.format import BadRequest  # noqa: PLC0415
+    from pertoken.core.bounds import byte_bound, family_of
+    from pertoken.counting import requests
+    from pertoken.counting.tokenizers import Tokenizers
+    from pertoken.wire.format import BadRequest
 
     body = _read(file)
     if api == "auto":
@@ -90,7 +90,7 @@ def _read(named: tuple[str, ...]) -> bytes:
 
 def _named_model(body: bytes, api: str) -> str:
     """Return the model that a request names. Ends the command with exit 2 when it names none."""
-    from pertoken.wire.content import as_dict, parse  # noqa: PLC0415 - keeps --help fast
+    from pertoken.wire.content import as_dict, parse
 
     named = as_dict(parse(body)).get("model") if api != "text" else None
     if not isinstance(named, str):
@@ -115,7 +115,7 @@ def _print(answer: dict[str, Any], family: "Family") -> None:
 
 
 def _rule_of_thumb(words: int | None, tokens: int | None, kind: str, *, as_json: bool) -> None:
-    from pertoken.counting import words as thumb  # noqa: PLC0415 - keeps --help fast
+    from pertoken.counting import words as thumb
 
     if words is not None and tokens is not None:
         raise click.UsageError("pass --words or --tokens, not both")

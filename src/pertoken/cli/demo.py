@@ -39,9 +39,9 @@ GEMINI = "gemini-2.5-flash"
 def demo(calls: int, seed: int, *, keep: bool) -> None:
     """Run gateway and a simulated provider, make calls with the official SDKs, and show where the money went."""
     try:
-        import anthropic  # noqa: F401, PLC0415 - the SDKs are an extra that only the demo needs
-        import google.genai  # noqa: F401, PLC0415
-        import openai  # noqa: F401, PLC0415
+        import anthropic  # noqa: F401 - the SDKs are an extra that only the demo needs
+        import google.genai  # noqa: F401
+        import openai  # noqa: F401
     except ImportError as error:
         raise click.ClickException(
             f"the demo drives the official SDKs, which are not installed ({error}); "
@@ -225,7 +225,7 @@ def chat_stream(gateway: str, secret: str, dice: random.Random) -> None:
 
 def messages(gateway: str, secret: str, dice: random.Random) -> None:
     """Make an Anthropic message."""
-    from anthropic import Anthropic  # noqa: PLC0415 - see demo
+    from anthropic import Anthropic
 
     client = Anthropic(base_url=gateway, api_key=secret)
     client.messages.create(model=CLAUDE, max_tokens=300, messages=[{"role": "user", "content": question(dice)}])
@@ -233,7 +233,7 @@ def messages(gateway: str, secret: str, dice: random.Random) -> None:
 
 def generate(gateway: str, secret: str, dice: random.Random) -> None:
     """Make a Gemini call, whole or streamed."""
-    from google import genai  # noqa: PLC0415 - see demo
+    from google import genai
 
     client = genai.Client(api_key=secret, http_options={"base_url": gateway})
     if dice.random() < 0.5:
@@ -245,7 +245,7 @@ def generate(gateway: str, secret: str, dice: random.Random) -> None:
 
 def refused_call(gateway: str, secret: str) -> str:
     """Return what the SDK raises for a call that does not fit."""
-    from openai import APIStatusError  # noqa: PLC0415 - see demo
+    from openai import APIStatusError
 
     try:
         _openai(gateway, secret).chat.completions.create(
@@ -279,6 +279,6 @@ def question(dice: random.Random) -> str:
 
 
 def _openai(gateway: str, secret: str) -> "OpenAI":
-    from openai import OpenAI  # noqa: PLC0415 - see demo
+    from openai import OpenAI
 
     return OpenAI(base_url=f"{gateway}/v1", api_key=secret, max_retries=0)

@@ -109,7 +109,7 @@ def _providers(settings: "Settings") -> Iterator[Finding]:
 
     One key is enough, and a local provider may need none; a provider without a key is a note.
     """
-    from pertoken.settings import ENCRYPTED, has_key, key_variables, missing_key  # noqa: PLC0415 - keeps --help fast
+    from pertoken.settings import ENCRYPTED, has_key, key_variables, missing_key
 
     for name, provider in settings.providers.items():
         key = "key present, encrypted" if (provider.api_key or "").startswith(ENCRYPTED) else "key present"
@@ -135,9 +135,9 @@ def _providers(settings: "Settings") -> Iterator[Finding]:
 
 
 def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | None]:
-    from pertoken.settings import ENCRYPTED, FROM_ENVIRONMENT, BadSettings  # noqa: PLC0415 - keeps --help fast
-    from pertoken.upstream.origin import parse_origin  # noqa: PLC0415
-    from pertoken.wiring import provider_key  # noqa: PLC0415
+    from pertoken.settings import ENCRYPTED, FROM_ENVIRONMENT, BadSettings
+    from pertoken.upstream.origin import parse_origin
+    from pertoken.wiring import provider_key
 
     provider = settings.providers[name]
     try:
@@ -168,7 +168,7 @@ def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | N
 
 
 def _admin_key(settings: "Settings") -> Finding:
-    from pertoken.core.secrets import weakness  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.secrets import weakness
 
     if not settings.admin_key:
         return Finding(
@@ -182,8 +182,8 @@ def _admin_key(settings: "Settings") -> Finding:
 
 
 def _store(settings: "Settings") -> Iterator[Finding]:
-    from pertoken.store.backend import NotAnAddress, StoreFailed  # noqa: PLC0415 - keeps --help fast
-    from pertoken.store.database import Database  # noqa: PLC0415
+    from pertoken.store.backend import NotAnAddress, StoreFailed
+    from pertoken.store.database import Database
 
     is_file = settings.database_url.startswith("sqlite:")
     try:
@@ -203,7 +203,7 @@ def _store(settings: "Settings") -> Iterator[Finding]:
 
 def _fix_server(error: Exception, settings: "Settings") -> str:
     """Return what fixes a database on a server that cannot be opened."""
-    from sqlalchemy import make_url  # noqa: PLC0415 - keeps --help fast
+    from sqlalchemy import make_url
 
     name = make_url(settings.database_url).database or "NAME"
     if "does not exist" in str(error) and "database" in str(error):
@@ -220,8 +220,8 @@ def _no_database_yet(path: Path) -> Finding:
 
 
 def _secret_key(database: "Database", settings: "Settings") -> Finding:
-    from pertoken.store.backend import StoreFailed  # noqa: PLC0415 - keeps --help fast
-    from pertoken.wiring import make_hasher  # noqa: PLC0415
+    from pertoken.store.backend import StoreFailed
+    from pertoken.wiring import make_hasher
 
     try:
         make_hasher(database, settings)
@@ -261,11 +261,11 @@ def _named(full: "Sequence[Full]", names: "Mapping[str, str]") -> Finding:
 
 
 def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
-    from pertoken.core.periods import FOREVER_US, US_PER_SECOND  # noqa: PLC0415 - keeps --help fast
-    from pertoken.store.archive import Archive  # noqa: PLC0415
-    from pertoken.store.bookkeeper import full_accounts  # noqa: PLC0415
-    from pertoken.store.census import read_census  # noqa: PLC0415
-    from pertoken.wiring import is_at_head, is_empty, make_bounds  # noqa: PLC0415
+    from pertoken.core.periods import FOREVER_US, US_PER_SECOND
+    from pertoken.store.archive import Archive
+    from pertoken.store.bookkeeper import full_accounts
+    from pertoken.store.census import read_census
+    from pertoken.wiring import is_at_head, is_empty, make_bounds
 
     if is_empty(database):
         yield Finding("database", ok=False, found=f"empty, no tables are made yet: {database.place}", fix=MAKE_A_KEY)
@@ -303,8 +303,8 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
 
 def _owed(settings: "Settings") -> Finding:
     """Say which settlements are not in the books yet, of all processes on this machine."""
-    from pertoken.settings import owed_folder  # noqa: PLC0415 - keeps --help fast
-    from pertoken.store.owed import read_all  # noqa: PLC0415
+    from pertoken.settings import owed_folder
+    from pertoken.store.owed import read_all
 
     owed = read_all(owed_folder(settings))
     if not owed:
@@ -328,8 +328,8 @@ def _owed(settings: "Settings") -> Finding:
 
 def _unreadable(settings: "Settings") -> Iterator[Finding]:
     """Say which files were set aside because some of their lines cannot be read."""
-    from pertoken.settings import credit_folder, owed_folder  # noqa: PLC0415 - keeps --help fast
-    from pertoken.store import credit, journal, owed  # noqa: PLC0415
+    from pertoken.settings import credit_folder, owed_folder
+    from pertoken.store import credit, journal, owed
 
     kinds = ((owed_folder(settings), owed.KIND, owed.read), (credit_folder(settings), credit.KIND, credit.read))
     for folder, kind, read in kinds:
@@ -363,9 +363,9 @@ def _prices(count: int, newest: datetime) -> Finding:
 
 def _routed(settings: "Settings", rows: Sequence["PriceRow"]) -> Iterator[Finding]:
     """Say which price lists and routed models of the settings have no price: most are misspelt."""
-    from pertoken.core.price_book import PriceBook  # noqa: PLC0415 - keeps --help fast
-    from pertoken.core.texts import meant  # noqa: PLC0415
-    from pertoken.wiring import sellers  # noqa: PLC0415
+    from pertoken.core.price_book import PriceBook
+    from pertoken.core.texts import meant
+    from pertoken.wiring import sellers
 
     lists = {(name, other) for name, one in settings.providers.items() for other in one.prices_from}
     sold = {row.provider for row in rows}

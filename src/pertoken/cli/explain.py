@@ -30,9 +30,9 @@ def explain(call_id: str, folder: str | None, db: str | None, as_json: bool) -> 
 
     A call of an archived month is read from its file.
     """
-    from pertoken.ports.months import FolderFailed  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.explain import ARCHIVED  # noqa: PLC0415
-    from pertoken.services.explain import explain as explain_call  # noqa: PLC0415
+    from pertoken.ports.months import FolderFailed
+    from pertoken.services.explain import ARCHIVED
+    from pertoken.services.explain import explain as explain_call
 
     is_read = True
     with archive(db) as stored:

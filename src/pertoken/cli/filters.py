@@ -30,7 +30,7 @@ def filter_options(command: Any) -> Any:
 
 def take_filters(given: Mapping[str, Any]) -> tuple[dict[str, str], str | None, Decimal | None]:
     """Return the dimensions that are asked for, the status and the least cost. Ends with exit 2 where one is none."""
-    from pertoken.core.money import NotAnAmount, parse_amount  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.money import NotAnAmount, parse_amount
 
     where = {name: tidy(given[name]) for name in DIMENSIONS if given.get(name) is not None}
     text = given.get("min_cost")

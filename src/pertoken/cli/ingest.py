@@ -35,11 +35,11 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     as_json: bool,
 ) -> None:
     """Take in the usage of FILE (.gz too), each event once: a second run adds nothing."""
-    from pertoken.cli.ingest_notes import Notes  # noqa: PLC0415
-    from pertoken.cli.usage_logs import WrongFormat, open_log, read_log  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.ingest import NotAnEvent, check_provider  # noqa: PLC0415
-    from pertoken.services.ingest import ingest as ingest_records  # noqa: PLC0415
-    from pertoken.wiring import make_bookkeeper  # noqa: PLC0415
+    from pertoken.cli.ingest_notes import Notes
+    from pertoken.cli.usage_logs import WrongFormat, open_log, read_log
+    from pertoken.services.ingest import NotAnEvent, check_provider
+    from pertoken.services.ingest import ingest as ingest_records
+    from pertoken.wiring import make_bookkeeper
 
     said = {"provider": provider, "model": model, "customer": customer, "team": team, "key": key}
     notes = Notes(now_us())

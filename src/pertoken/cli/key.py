@@ -60,9 +60,9 @@ def create(  # noqa: PLR0917 - click passes each option by name
     as_json: bool,
 ) -> None:
     """Make a key. Its secret is shown once, now."""
-    from pertoken.services.budgets import BadBudget, Wish, parse_rate, set_budget  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.keys import BadKey, create_key  # noqa: PLC0415
-    from pertoken.wiring import SystemClock  # noqa: PLC0415
+    from pertoken.services.budgets import BadBudget, Wish, parse_rate, set_budget
+    from pertoken.services.keys import BadKey, create_key
+    from pertoken.wiring import SystemClock
 
     clock = SystemClock()
     hasher = make_hasher(db, make=True)
@@ -138,9 +138,9 @@ def _why_no_live_key(admin: "Administration", id_or_name: str) -> str:
 @json_option
 def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None:
     """Give a key a new secret, shown once, now. The key and all that is counted for it stay."""
-    from pertoken.core.periods import NotATime, parse_span  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.keys import BadKey, rotate_key  # noqa: PLC0415
-    from pertoken.wiring import SystemClock  # noqa: PLC0415
+    from pertoken.core.periods import NotATime, parse_span
+    from pertoken.services.keys import BadKey, rotate_key
+    from pertoken.wiring import SystemClock
 
     try:
         overlap_us = parse_span(overlap)
@@ -181,7 +181,7 @@ def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
 
 def find(admin: "Administration", id_or_name: str) -> "Key | None":
     """Return a key by its id or its name, None when there is none. Ends the command where teams share the name."""
-    from pertoken.services.keys import SeveralKeys, find_key  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.keys import SeveralKeys, find_key
 
     try:
         return find_key(admin, id_or_name)
@@ -191,7 +191,7 @@ def find(admin: "Administration", id_or_name: str) -> "Key | None":
 
 def _moment(text: str) -> int:
     """Return the instant that is said, or that is a span from now. Ends the command with exit 2 when it is neither."""
-    from pertoken.core.periods import NotATime, parse_span, parse_time  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.periods import NotATime, parse_span, parse_time
 
     try:
         return parse_time(text) if "-" in text else now_us() + parse_span(text)
@@ -200,7 +200,7 @@ def _moment(text: str) -> int:
 
 
 def _said(at_us: int | None) -> str | None:
-    from pertoken.core.periods import format_time  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.periods import format_time
 
     return None if at_us is None else format_time(at_us)
 

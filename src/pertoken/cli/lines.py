@@ -61,7 +61,7 @@ _line = msgspec.json.Decoder(_Line)
 @json_lines_option
 def extract() -> None:
     """Read usage from provider answers: {"id", "api", "provider", "body" | "sse"} a line."""
-    from pertoken.services.extract import CannotExtract, extract_usage  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.extract import CannotExtract, extract_usage
 
     def answer(line: _Line) -> dict[str, Any]:
         body, sse = bytes(line.body), line.sse
@@ -85,10 +85,10 @@ def extract() -> None:
 @json_lines_option
 def rate(db: str | None, *, free_quotas: bool) -> None:
     """Price usage: {"id", "provider", "model", "usage", "at", "service_tier", "batch", "speed", "region"} a line."""
-    from pertoken.core.usage import Contradiction  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.ingest import NotAnEvent  # noqa: PLC0415
-    from pertoken.services.pricing import FreeUse  # noqa: PLC0415
-    from pertoken.services.rate import HasNoUsage, rate_usage  # noqa: PLC0415
+    from pertoken.core.usage import Contradiction
+    from pertoken.services.ingest import NotAnEvent
+    from pertoken.services.pricing import FreeUse
+    from pertoken.services.rate import HasNoUsage, rate_usage
 
     book, at_us, free = _price_book(db), now_us(), FreeUse() if free_quotas else None
 
@@ -181,8 +181,8 @@ def _write(waiting: list[bytes]) -> None:
 
 def _price_book(db: str | None) -> "PriceBook":
     """Return the database's price book; where there is no database yet, the one it would begin with."""
-    from pertoken import wiring  # noqa: PLC0415 - keeps --help fast
-    from pertoken.store.database import Database  # noqa: PLC0415
+    from pertoken import wiring
+    from pertoken.store.database import Database
 
     settings = load_settings(db)
     with store_errors():

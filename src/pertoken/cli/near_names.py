@@ -31,7 +31,7 @@ def misspelt(db: str | None, scope: Mapping[str, str]) -> Iterator[str]:
 
 
 def _not_sold(db: str | None, provider: str | None, model: str | None) -> Iterator[str]:
-    from pertoken.wiring import read_price_book  # noqa: PLC0415 - keeps --help fast
+    from pertoken.wiring import read_price_book
 
     settings, at_us = load_settings(db), now_us()
     with database(db) as opened:
@@ -73,8 +73,8 @@ def say_near_values(archive: "Archive", where: Mapping[str, str]) -> None:
 
 def _values(archive: "Archive", name: str) -> Iterator[str]:
     """Yield the values of a dimension that keys have, and those of the last days with usage."""
-    from pertoken.core.periods import DAY_US  # noqa: PLC0415 - keeps --help fast
-    from pertoken.core.reporting import QUARTER_US, slices  # noqa: PLC0415
+    from pertoken.core.periods import DAY_US
+    from pertoken.core.reporting import QUARTER_US, slices
 
     for key in archive.list_keys():
         of_key = {"key": (key.key_id, key.name), "team": (key.team,), "customer": (key.customer,)}

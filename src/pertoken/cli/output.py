@@ -21,7 +21,7 @@ def print_json(value: object) -> None:
     """
     context = click.get_current_context(silent=True)
     if context is not None and context.params.get("as_json") == "csv":
-        from pertoken.cli.tables import rows_of, write_csv  # noqa: PLC0415 - tables print by this module
+        from pertoken.cli.tables import rows_of, write_csv
 
         write_csv(rows_of(value))
         return

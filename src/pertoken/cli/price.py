@@ -67,10 +67,10 @@ def show(  # noqa: PLR0917 - click passes each option by name
     as_json: bool,
 ) -> None:
     """Show the prices in force for MODEL."""
-    from pertoken.core.periods import format_time  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.price_show import NoPrices, show_prices  # noqa: PLC0415
-    from pertoken.services.pricing import to_context  # noqa: PLC0415
-    from pertoken.wiring import read_price_book  # noqa: PLC0415
+    from pertoken.core.periods import format_time
+    from pertoken.services.price_show import NoPrices, show_prices
+    from pertoken.services.pricing import to_context
+    from pertoken.wiring import read_price_book
 
     at_us = now_us() if at is None else parse_time(at, "UTC", "--at")
     believed_us = None if believed is None else parse_time(believed, "UTC", "--believed")
@@ -97,8 +97,8 @@ def show(  # noqa: PLR0917 - click passes each option by name
 @json_option
 def history(model: str, provider: str | None, believed: str | None, db: str | None, as_json: bool) -> None:
     """Show every price that MODEL ever had, the oldest first."""
-    from pertoken.services.price_show import price_fields  # noqa: PLC0415 - keeps --help fast
-    from pertoken.wiring import read_price_book  # noqa: PLC0415
+    from pertoken.services.price_show import price_fields
+    from pertoken.wiring import read_price_book
 
     believed_us = None if believed is None else parse_time(believed, "UTC", "--believed")
     with database(db) as opened:
@@ -120,7 +120,7 @@ def history(model: str, provider: str | None, believed: str | None, db: str | No
 
 def _why_no_history(model: str, provider: str | None, book: "PriceBook") -> str:
     """Say why no price is found, with the name that was most likely meant."""
-    from pertoken.core.texts import meant  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.texts import meant
 
     add = "; add one: pertoken price add"
     if provider is not None and not book.knows(provider):
@@ -136,9 +136,9 @@ def _why_no_history(model: str, provider: str | None, book: "PriceBook") -> str:
 @json_option
 def withdraw(price_ids: tuple[str, ...], db: str | None, as_json: bool) -> None:
     """Take back announced prices that are not in force yet; the price before each goes on."""
-    from pertoken.services.catalog import CannotWithdraw  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.price_show import price_fields  # noqa: PLC0415
-    from pertoken.wiring import withdraw_prices  # noqa: PLC0415
+    from pertoken.services.catalog import CannotWithdraw
+    from pertoken.services.price_show import price_fields
+    from pertoken.wiring import withdraw_prices
 
     try:
         with database(db) as opened:
@@ -177,12 +177,12 @@ def add(  # noqa: PLR0917 - click passes each option by name
     as_json: bool,
 ) -> None:
     """Add a price of your own; it wins over imported ones."""
-    from pertoken.core.currencies import NotACurrency, check_currency  # noqa: PLC0415 - keeps --help fast
-    from pertoken.core.money import NotAnAmount, parse_price  # noqa: PLC0415
-    from pertoken.core.periods import FOREVER_US  # noqa: PLC0415
-    from pertoken.core.prices import Match, PriceRow, Source, price_id  # noqa: PLC0415
-    from pertoken.services.price_show import price_fields  # noqa: PLC0415
-    from pertoken.wiring import add_prices, read_price_book  # noqa: PLC0415
+    from pertoken.core.currencies import NotACurrency, check_currency
+    from pertoken.core.money import NotAnAmount, parse_price
+    from pertoken.core.periods import FOREVER_US
+    from pertoken.core.prices import Match, PriceRow, Source, price_id
+    from pertoken.services.price_show import price_fields
+    from pertoken.wiring import add_prices, read_price_book
 
     at_us = now_us()
     start_us = at_us if from_ is None else parse_time(from_, "UTC", "--from")
@@ -228,7 +228,7 @@ def add(  # noqa: PLR0917 - click passes each option by name
 
 def _say_unknown_provider(provider: str, known: Iterable[str]) -> None:
     """Say on stderr that a provider's name may be misspelt: one of one's own may have any name."""
-    from pertoken.core.texts import meant  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.texts import meant
 
     known = set(known)
     near = meant(provider, known)

@@ -60,7 +60,7 @@ FILE_BYTES_MAX = 64 * 1024 * 1024  # of a list of prices; LiteLLM's has 2 MB
 @json_option
 def import_(source: str, file: Path | None, dry_run: bool, db: str | None, as_json: bool) -> None:
     """Import prices; what was rated before stays as it was. litellm and contract need a FILE."""
-    from pertoken.wiring import import_prices, preview_import  # noqa: PLC0415 - keeps --help fast
+    from pertoken.wiring import import_prices, preview_import
 
     at_us = now_us()
     offered = _read_source(source, file, at_us)
@@ -107,8 +107,8 @@ def diff(  # noqa: PLR0917 - click passes each option by name
 
 def _read_source(source: str, file: Path | None, at_us: int) -> "list[PriceRow]":
     """Return the rows of a source. Ends the command where its file is missing or not what it should be."""
-    from pertoken.catalogs import contract, genai, litellm, rules  # noqa: PLC0415 - keeps --help fast
-    from pertoken.catalogs import history as points  # noqa: PLC0415
+    from pertoken.catalogs import contract, genai, litellm, rules
+    from pertoken.catalogs import history as points
 
     if source in ("litellm", "contract"):
         if file is None:
@@ -137,10 +137,10 @@ def _content(file: Path) -> bytes:
 
 def _side(name: str, opened: "Database", settings: "Settings", at_us: int) -> "tuple[PriceBook, int | None]":
     """Return a side of a comparison: a book, and the instant its prices are taken at."""
-    from pertoken.core.periods import NotATime  # noqa: PLC0415 - keeps --help fast
-    from pertoken.core.periods import parse_time as read_time  # noqa: PLC0415
-    from pertoken.core.price_book import PriceBook  # noqa: PLC0415
-    from pertoken.wiring import read_price_book, sellers, shipped_prices  # noqa: PLC0415
+    from pertoken.core.periods import NotATime
+    from pertoken.core.periods import parse_time as read_time
+    from pertoken.core.price_book import PriceBook
+    from pertoken.wiring import read_price_book, sellers, shipped_prices
 
     kind, _, path = name.partition(":")
     if name == "book":
@@ -167,9 +167,9 @@ def _compare(  # noqa: PLR0917 - two sides and a span
     until: str | None = None,
 ) -> dict[str, Any]:
     """Return the differences of two sides, and their effect on the events of a span."""
-    from pertoken.core.periods import DAY_US  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services import price_diff  # noqa: PLC0415
-    from pertoken.store.archive import Archive  # noqa: PLC0415
+    from pertoken.core.periods import DAY_US
+    from pertoken.services import price_diff
+    from pertoken.store.archive import Archive
 
     since_us, until_us = span(since, until, ("--since", "--until"), (at_us - 30 * DAY_US, at_us))
     old, new = price_diff.Side(before, before_at_us), price_diff.Side(after, after_at_us)

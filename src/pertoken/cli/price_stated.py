@@ -37,7 +37,7 @@ def stated(  # noqa: PLR0917 - click passes each option by name
 
     Calls that the price book has no price for are in the first sum and in no other.
     """
-    from pertoken.services.stated import stated_against_book  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.stated import stated_against_book
 
     chosen, start_us, end_us = chosen_range(since, until, zone, db, 7)
     with archive(db) as stored, folder_errors():

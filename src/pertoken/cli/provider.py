@@ -78,7 +78,7 @@ def list_(as_json: bool) -> None:
 @json_option
 def encrypt(db: str | None, as_json: bool) -> None:
     """Encrypt a provider's key, typed or piped in, under the secret key; write what is printed as `api_key`."""
-    from pertoken.wiring import encrypt_provider_key  # noqa: PLC0415 - keeps --help fast
+    from pertoken.wiring import encrypt_provider_key
 
     settings = load_settings(db)
     key = _asked_for_key()
@@ -122,7 +122,7 @@ def trust(reset: str | None, db: str | None, as_json: bool) -> None:
 
 def doubt_row(doubt: "Doubt") -> dict[str, Any]:
     """Return how far the count of a model is believed, and what changed that last."""
-    from pertoken.core.periods import format_time  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.periods import format_time
 
     return {
         "name": f"{doubt.provider}/{doubt.model}",
@@ -136,7 +136,7 @@ def doubt_row(doubt: "Doubt") -> dict[str, Any]:
 
 def _asked_for_key() -> str:
     """Return the key that is typed, unseen, or piped: never an argument, which every process on the machine can see."""
-    from pertoken.settings import ENCRYPTED  # noqa: PLC0415 - keeps --help fast
+    from pertoken.settings import ENCRYPTED
 
     if sys.stdin.isatty():
         key = str(click.prompt("the provider's key (it is not shown)", hide_input=True, err=True))
@@ -165,8 +165,8 @@ def shown_url(base_url: str) -> str:
 
 
 def _rows(settings: "Settings") -> Iterator[dict[str, Any]]:
-    from pertoken.catalogs.providers import registry  # noqa: PLC0415 - keeps --help fast
-    from pertoken.settings import has_key, key_variables  # noqa: PLC0415
+    from pertoken.catalogs.providers import registry
+    from pertoken.settings import has_key, key_variables
 
     for name, active in settings.providers.items():
         known = registry().get(name)

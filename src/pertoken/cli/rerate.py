@@ -36,11 +36,11 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
     An event whose price was unknown or wrong gets a correction: a new event and entry for the difference. The original
     stays as it is; `pertoken explain` shows both.
     """
-    from pertoken.core.commands import Record  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.rerate import Selection, outcome_rows  # noqa: PLC0415
-    from pertoken.services.rerate import rerate as rate_again  # noqa: PLC0415
-    from pertoken.store.archive import Archive  # noqa: PLC0415
-    from pertoken.wiring import make_bookkeeper, read_price_book  # noqa: PLC0415
+    from pertoken.core.commands import Record
+    from pertoken.services.rerate import Selection, outcome_rows
+    from pertoken.services.rerate import rerate as rate_again
+    from pertoken.store.archive import Archive
+    from pertoken.wiring import make_bookkeeper, read_price_book
 
     at_us = now_us()
     selection = Selection(*span(from_, to, ("--from", "--to"), (0, at_us)), provider, model)

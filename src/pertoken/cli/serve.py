@@ -39,8 +39,8 @@ def serve(  # noqa: PLR0917 - click passes each option by name
 
     The log goes to stderr: one line for each call and for each refusal, and warnings.
     """
-    from pertoken.gateway import server  # noqa: PLC0415 - keeps --help fast
-    from pertoken.gateway import workers as several  # noqa: PLC0415
+    from pertoken.gateway import server
+    from pertoken.gateway import workers as several
 
     settings = load_settings(db, config)
     chosen = form or ("json" if as_json else settings.log)
@@ -68,7 +68,7 @@ def serve(  # noqa: PLR0917 - click passes each option by name
 @click.option("--port", type=PORT, default=4100, show_default=True, help="0: any free one.")
 def simulate(host: str, port: int) -> None:
     """Run a provider that speaks the wire formats under any model name and counts what it served."""
-    from pertoken.simulator.server import run  # noqa: PLC0415 - keeps --help fast
+    from pertoken.simulator.server import run
 
     refuse_a_taken_port(host, port, "simulate")
     run(host, port)
@@ -76,7 +76,7 @@ def simulate(host: str, port: int) -> None:
 
 def refuse_base_urls_that_are_none(settings: "Settings") -> None:
     """Say in one line which provider could not be called."""
-    from pertoken.upstream.origin import parse_origin  # noqa: PLC0415 - keeps --help fast
+    from pertoken.upstream.origin import parse_origin
 
     for name, provider in settings.providers.items():
         try:
@@ -89,8 +89,8 @@ def refuse_base_urls_that_are_none(settings: "Settings") -> None:
 
 def refuse_keys_that_cannot_be_decrypted(settings: "Settings") -> None:
     """Say in one line which provider's key cannot be read."""
-    from pertoken.settings import BadSettings  # noqa: PLC0415 - keeps --help fast
-    from pertoken.wiring import provider_key  # noqa: PLC0415
+    from pertoken.settings import BadSettings
+    from pertoken.wiring import provider_key
 
     for name in settings.providers:
         try:
@@ -101,7 +101,7 @@ def refuse_keys_that_cannot_be_decrypted(settings: "Settings") -> None:
 
 def warn_of_a_weak_admin_key(settings: "Settings") -> None:
     """Say that whoever reaches the port may guess the key that opens everything."""
-    from pertoken.core.secrets import weakness  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.secrets import weakness
 
     problem = weakness(settings.admin_key) if settings.admin_key else None
     if problem is not None:
@@ -110,7 +110,7 @@ def warn_of_a_weak_admin_key(settings: "Settings") -> None:
 
 def tell_of_missing_keys(settings: "Settings") -> None:
     """Say which providers cannot be called for want of a key, and what would give it to them."""
-    from pertoken.settings import missing_key  # noqa: PLC0415 - keeps --help fast
+    from pertoken.settings import missing_key
 
     missing = {name: lacking for name in settings.providers if (lacking := missing_key(settings, name)) is not None}
     for name, lacking in missing.items():
@@ -120,8 +120,8 @@ def tell_of_missing_keys(settings: "Settings") -> None:
 
 def tell_of_misspelt_providers(settings: "Settings") -> None:
     """Say which providers are none that we know but named much like one: an endpoint of one's own may have any name."""
-    from pertoken.catalogs.providers import registry  # noqa: PLC0415 - keeps --help fast
-    from pertoken.core.texts import meant  # noqa: PLC0415
+    from pertoken.catalogs.providers import registry
+    from pertoken.core.texts import meant
 
     for name in settings.providers.keys() - registry().keys():
         if near := meant(name, registry()):

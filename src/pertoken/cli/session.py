@@ -44,7 +44,7 @@ class CommandRefused(click.ClickException):
 
 def load_settings(db: str | None, config: str | None = None) -> "Settings":
     """Return the settings, the database replaced if `--db` names one; `config` names another file to read."""
-    from pertoken import settings  # noqa: PLC0415 - keeps --help fast
+    from pertoken import settings
 
     try:
         loaded = settings.load(path=config)
@@ -60,7 +60,7 @@ def database(db: str | None, *, make: bool = False) -> Iterator["Database"]:
     One that is not there yet is made by the commands that bring something into it, with `make`: no other command makes
     one, or a misspelt name would seem to be an empty database.
     """
-    from pertoken.wiring import open_database  # noqa: PLC0415 - keeps --help fast
+    from pertoken.wiring import open_database
 
     loaded = load_settings(db)
     with store_errors(), open_database(loaded, make=make) as opened:
@@ -70,11 +70,11 @@ def database(db: str | None, *, make: bool = False) -> Iterator["Database"]:
 @contextlib.contextmanager
 def store_errors() -> Iterator[None]:
     """Turn what can be wrong with a database, or with the prices in the settings, into one line and exit 1."""
-    from alembic.util import CommandError  # noqa: PLC0415 - keeps --help fast
+    from alembic.util import CommandError
 
-    from pertoken.core.money import NotAnAmount  # noqa: PLC0415
-    from pertoken.ports.months import EventsArchived  # noqa: PLC0415
-    from pertoken.store.backend import NoDatabase, NotAnAddress, StoreFailed  # noqa: PLC0415
+    from pertoken.core.money import NotAnAmount
+    from pertoken.ports.months import EventsArchived
+    from pertoken.store.backend import NoDatabase, NotAnAddress, StoreFailed
 
     try:
         yield
@@ -96,7 +96,7 @@ def store_errors() -> Iterator[None]:
 
 def open_folder(path: str) -> "MonthFolder":
     """Return a folder of archived months. Ends the command with exit 1 where what reads it is not installed."""
-    from pertoken import wiring  # noqa: PLC0415 - keeps --help fast
+    from pertoken import wiring
 
     with store_errors():
         return wiring.month_folder(path)
@@ -105,9 +105,9 @@ def open_folder(path: str) -> "MonthFolder":
 @contextlib.contextmanager
 def folder_errors() -> Iterator[None]:
     """Turn what can be wrong with a folder of archived months into one line and exit 1."""
-    from pertoken.ports.ledger import StoreUnavailable  # noqa: PLC0415 - keeps --help fast
-    from pertoken.ports.months import FolderFailed  # noqa: PLC0415 - keeps --help fast
-    from pertoken.services.archiving import NotArchived  # noqa: PLC0415
+    from pertoken.ports.ledger import StoreUnavailable
+    from pertoken.ports.months import FolderFailed
+    from pertoken.services.archiving import NotArchived
 
     try:
         yield
@@ -125,7 +125,7 @@ def one_line(error: Exception) -> str:
 @contextlib.contextmanager
 def archive(db: str | None) -> Iterator["Archive"]:
     """Yield one consistent view of everything stored."""
-    from pertoken.store.archive import Archive  # noqa: PLC0415 - keeps --help fast
+    from pertoken.store.archive import Archive
 
     with database(db) as opened, opened.read() as connection:
         yield Archive(connection)
@@ -134,7 +134,7 @@ def archive(db: str | None) -> Iterator["Archive"]:
 @contextlib.contextmanager
 def administration(db: str | None, *, make: bool = False) -> Iterator["Administration"]:
     """Yield changes to keys and budgets, in one transaction."""
-    from pertoken.store.administration import Administration  # noqa: PLC0415 - keeps --help fast
+    from pertoken.store.administration import Administration
 
     with database(db, make=make) as opened, opened.write() as connection:
         yield Administration(connection)
@@ -143,7 +143,7 @@ def administration(db: str | None, *, make: bool = False) -> Iterator["Administr
 @contextlib.contextmanager
 def admin_keys(db: str | None) -> Iterator["AdminKeys"]:
     """Yield the keys to the control plane, in one transaction."""
-    from pertoken.store.admin_keys import AdminKeys  # noqa: PLC0415 - keeps --help fast
+    from pertoken.store.admin_keys import AdminKeys
 
     with database(db) as opened, opened.write() as connection:
         yield AdminKeys(connection)
@@ -151,7 +151,7 @@ def admin_keys(db: str | None) -> Iterator["AdminKeys"]:
 
 def make_hasher(db: str | None, *, make: bool = False) -> "Hasher":
     """Return what hashes the secrets of this installation."""
-    from pertoken import wiring  # noqa: PLC0415 - keeps --help fast
+    from pertoken import wiring
 
     with database(db, make=make) as opened:
         return wiring.make_hasher(opened, load_settings(db))
@@ -159,7 +159,7 @@ def make_hasher(db: str | None, *, make: bool = False) -> "Hasher":
 
 def now_us() -> int:
     """Return the time."""
-    from pertoken.wiring import SystemClock  # noqa: PLC0415 - keeps --help fast
+    from pertoken.wiring import SystemClock
 
     return SystemClock().now_us()
 
@@ -188,7 +188,7 @@ def span(since: str | None, until: str | None, names: tuple[str, str], default: 
 
 def checked_name(text: str, option: str) -> str:
     """Return a text that names something. Ends the command with exit 2 when it cannot."""
-    from pertoken.core.texts import why_no_name  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.texts import why_no_name
 
     why = why_no_name(text, "it")
     if why is not None:
@@ -198,7 +198,7 @@ def checked_name(text: str, option: str) -> str:
 
 def parse_time(text: str, zone: str, option: str) -> int:
     """Return an instant. Ends the command with exit 2 when the text is none."""
-    from pertoken.core.periods import NotATime, parse_time  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.periods import NotATime, parse_time
 
     try:
         return parse_time(text, zone)

@@ -47,10 +47,10 @@ def print_table(
     title: str, columns: Mapping[str, str], rows: Rows, *, total: Mapping[str, Any] | None = None, caption: str = ""
 ) -> None:
     """Print `rows`; `columns` maps a field to its heading. Numbers and amounts stand right, points under each other."""
-    from rich import box  # noqa: PLC0415 - 50 ms that only tables need
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415 - a value is never read as rich's markup
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     drawn = [_column(field, heading, rows, total) for field, heading in columns.items()]
     console = Console(highlight=False)

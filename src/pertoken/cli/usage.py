@@ -95,7 +95,7 @@ def monthly(since: str | None, until: str | None, zone: str | None, db: str | No
 @range_options
 def session(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:
     """Show usage by conversation, the dearest first."""
-    from pertoken.services import reports  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services import reports
 
     chosen, start_us, end_us = chosen_range(since, until, zone, db, 7)
     with archive(db) as stored:
@@ -122,9 +122,9 @@ def _report(
     as_json: bool,
     days: int = 7,
 ) -> None:
-    from pertoken.core.reporting import is_report_dimension  # noqa: PLC0415 - keeps --help fast
-    from pertoken.core.texts import meant  # noqa: PLC0415
-    from pertoken.services import reports  # noqa: PLC0415
+    from pertoken.core.reporting import is_report_dimension
+    from pertoken.core.texts import meant
+    from pertoken.services import reports
 
     for dimension in by:
         if not is_report_dimension(dimension):
@@ -194,7 +194,7 @@ def _say_unpriced(unpriced: int, uncharged: int, since: str) -> str:
 
 def _day(at_us: int) -> str:
     """Return the day (UTC) of an instant, as options take it."""
-    from pertoken.core.periods import format_time  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.periods import format_time
 
     return format_time(at_us)[:10]
 
@@ -207,7 +207,7 @@ def chosen_range(
     since: str | None, until: str | None, zone: str | None, db: str | None, days: int
 ) -> tuple[str, int, int]:
     """Return the zone, the start and the end of a range, by default today and so many `days` before it."""
-    from pertoken.services.reports import BadRange, to_range  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.reports import BadRange, to_range
 
     chosen = zone or load_settings(db).timezone
     try:
@@ -232,7 +232,7 @@ def _say_empty(text: str, newest_day: str | None) -> None:
 
 def span_text(start_us: int, end_us: int, zone: str) -> str:
     """Say a range in its zone; one of whole days by its first and last day."""
-    from pertoken.core.periods import US_PER_SECOND, load_zone  # noqa: PLC0415 - keeps --help fast
+    from pertoken.core.periods import US_PER_SECOND, load_zone
 
     start, end = (datetime.fromtimestamp(at_us // US_PER_SECOND, load_zone(zone)) for at_us in (start_us, end_us))
     if not (start.hour or start.minute or end.hour or end.minute):

@@ -18,7 +18,7 @@ from pertoken.cli.session import archive, db_option, folder_errors, json_option,
 @json_option
 def verify(folder: str | None, db: str | None, as_json: bool) -> None:
     """Re-derive every balance, budget window and roll-up from first entries; exit 1 with the differences."""
-    from pertoken.services.verify import verify as verify_books  # noqa: PLC0415 - keeps --help fast
+    from pertoken.services.verify import verify as verify_books
 
     with archive(db) as stored, folder_errors():
         verdict = verify_books(stored, now_us(), None if folder is None else open_folder(folder))
