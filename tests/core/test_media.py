@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pertoken.core import media
-from pertoken.core.bounds import FAMILIES, MediaItem, family_of, image_rules, media_bound
+from pertoken.core.bounds import FAMILIES, family_of, image_rules, media_bound
+from pertoken.core.media import Media
 
 Rounding = Callable[[float], int]
 SIDES = st.integers(1, 30_000)
@@ -80,7 +81,7 @@ def test_sounds() -> None:
     """A sound is bounded by its duration, else by its bytes, and a link by the context window."""
 
     def bound(family: str, **known: int | None) -> dict[str, int]:
-        item = MediaItem("audio", **{"data_bytes": None, **known})
+        item = Media("audio", **{"data_bytes": None, **known})
         return media_bound((item, item), FAMILIES[family], 100_000, "m")
 
     assert bound("gemini", data_bytes=10**9, duration_us=10_000_001) == {"input_audio_tokens": 2 * 322}
@@ -92,4 +93,4 @@ def test_sounds() -> None:
 @pytest.mark.parametrize(("kind", "unit"), [("video", "input_video_tokens"), ("file", "input_tokens")])
 def test_what_cannot_be_sized_fills_the_window(kind: str, unit: str) -> None:
     """A video's length and a document's pages cannot be told from bytes."""
-    assert media_bound((MediaItem(kind, 9), MediaItem(kind, None)), FAMILIES["gemini"], 9_000, "m") == {unit: 9_000}
+    assert media_bound((Media(kind, 9), Media(kind, None)), FAMILIES["gemini"], 9_000, "m") == {unit: 9_000}

@@ -70,13 +70,6 @@ def _doubt(provider: str, row: PriceRow) -> str:
     return " (first seen on that day, or earlier)" if provider in _DATED_BY_READING and row.valid_from_us else ""
 
 
-def context_windows() -> dict[tuple[str, str], int]:
-    """Return the context window in tokens of each (provider, model) that the package states one for."""
-    from genai_prices.data import providers  # noqa: PLC0415 - see read
-
-    return {(p.id, m.id): m.context_window for p in providers for m in p.models if m.context_window}
-
-
 def _model_rows(model: Any) -> Iterator[PriceRow]:
     template = PriceRow(
         "", "", model.id, Match.RULE, "", 0, 1, "USD", 0, FOREVER_US, 0, Source.GENAI, "", rule=_clause(model.match)

@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from pertoken.core import media
+from pertoken.core.media import Media
 from pertoken.core.money import divide_up
 from pertoken.core.units import DIMENSIONS, INPUT_UNITS, MODALITIES, TOKEN_UNITS
 from pertoken.core.usage import Quantities
@@ -173,17 +174,6 @@ class Counted(NamedTuple):
     method: str
 
 
-class MediaItem(NamedTuple):
-    """One image, sound, video or file, and what is known of its size."""
-
-    kind: str
-    data_bytes: int | None  # of the content itself; None: a link
-    width: int | None = None  # in pixels, as sent
-    height: int | None = None
-    detail: str | None = None
-    duration_us: int | None = None  # of a sound, in microseconds
-
-
 def byte_bound(body_bytes: int, family: Family, *, tools: bool) -> int:
     """Return the most input tokens that a body of text can be."""
     return (
@@ -201,7 +191,7 @@ def counted_bound(counted_tokens: int, family: Family, *, messages: int, names: 
     return text + frames + (family.tools_tokens if tools else 0)
 
 
-def media_bound(items: tuple[MediaItem, ...], family: Family, context_tokens: int, model: str) -> dict[str, int]:
+def media_bound(items: tuple[Media, ...], family: Family, context_tokens: int, model: str) -> dict[str, int]:
     """Return the most input tokens of media by unit. Video, files and linked sound can fill the context window."""
     bound: dict[str, int] = {}
     for item in items:
@@ -241,10 +231,3 @@ def image_rules(model: str, family: Family) -> tuple[media.ImageRule, ...]:
             return (media.GEMINI_BUDGET,) if _GEMINI_BUDGETED.match(name) else (media.GEMINI_TILES, media.GEMINI_BUDGET)
         case _:
             return (media.UNKNOWN,)
-
-
-def output_affordable(left_picos: int, input_picos: int, output_token_picos: int, choices: int) -> int:
-    """Return how many output tokens per choice the rest of a budget still pays for after the input."""
-    if output_token_picos <= 0:
-        return CONTEXT_TOKENS_DEFAULT
-    return max(0, left_picos - input_picos) // (output_token_picos * max(1, choices))

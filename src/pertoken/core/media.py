@@ -18,6 +18,17 @@ from typing import NamedTuple
 from pertoken.core.money import divide_up
 
 
+class Media(NamedTuple):
+    """One picture, sound, video or file in a request, and what is known of its size."""
+
+    kind: str  # image, audio, video, file
+    data_bytes: int | None = None  # of the decoded content; None: a link
+    width: int | None = None  # in pixels, as sent
+    height: int | None = None
+    detail: str | None = None
+    duration_us: int | None = None  # of a sound, in microseconds
+
+
 class Tiles(NamedTuple):
     """OpenAI's older rule: a base, and so much for each tile of 512 px. Low detail costs the base alone."""
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from pertoken.core import bounds
-from pertoken.core.bounds import Family, MediaItem
+from pertoken.core.bounds import Family
 from pertoken.counting import tools
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.wire import anthropic_messages, gemini_generate, openai_chat, openai_embeddings, openai_responses
@@ -79,9 +79,7 @@ def count_request(body: bytes, api: str, model: str, family: Family, tokenizers:
     """Return the input tokens of a request body of one of the FORMATS. Raises BadRequest when it is none."""
     wire = FORMATS[api]
     content = wire.read_content(body)
-    media = bounds.media_bound(
-        tuple(MediaItem(*item) for item in content.media), family, bounds.CONTEXT_TOKENS_DEFAULT, model
-    )
+    media = bounds.media_bound(content.media, family, bounds.CONTEXT_TOKENS_DEFAULT, model)
     if family.exact is None:
         method, parts = Method.FACTOR, _scaled(content, family, tokenizers)
     elif api == "chat":

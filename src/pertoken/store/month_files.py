@@ -32,7 +32,6 @@ MANIFEST = "manifest.json"
 GROUP = 20_000  # events of one row group, and what is in memory at once
 CHUNK = 1_000  # events that come back together
 GROUP_BYTES_MAX = 1 << 29  # of one row group, unpacked: 26 KB an event
-READ_BYTES = 1 << 20
 PRICES = "pertoken.prices"  # in a file's own metadata
 ABOUT = (
     "Usage events of pertoken by month (UTC). Amounts are whole numbers of 10^-12 US dollars, or 10^-10 of the smallest"

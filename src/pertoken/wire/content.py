@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
+from pertoken.core.media import Media
 from pertoken.wire import media_size, sse
-from pertoken.wire.format import Media
 
 # Fields beside an answer's text that no model wrote: names of things, sound as base64, seals.
 UNWRITTEN = frozenset(

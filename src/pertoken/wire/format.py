@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 from pertoken.core.errors import Refusal
+from pertoken.core.media import Media
 from pertoken.core.usage import Reading
 from pertoken.wire.usage_table import UsageTable
 
@@ -51,17 +52,6 @@ class RequestFacts(NamedTuple):
     conversation: str | None = None
     metadata: Mapping[str, str] = {}
     bills: bool = True  # False: a free helper call, such as counting tokens
-
-
-class Media(NamedTuple):
-    """One image, sound, video or file in a request."""
-
-    kind: str  # image, audio, video, file
-    data_bytes: int | None = None  # of the decoded content, None when it is only linked
-    width: int | None = None  # in pixels, as sent
-    height: int | None = None
-    detail: str | None = None
-    duration_us: int | None = None  # of a sound, in microseconds
 
 
 class Content(NamedTuple):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 
 from pertoken.core import bounds
-from pertoken.core.bounds import Family, MediaItem
+from pertoken.core.bounds import Family
 from pertoken.core.errors import Code, Refusal
 from pertoken.ports.headers import HeaderList
 from pertoken.ports.readers import NotRead, Readers
@@ -78,7 +78,7 @@ def sizes_of(body: bytes, format_name: str, family: Family, context_tokens: int,
     """Return what a bound needs of a body with media. Raises BadRequest."""
     content = formats.SERVED[format_name].read_content(body)
     text_bytes = sum(len(text.encode()) for text in content.texts) + sum(map(len, content.tools_json))
-    items = tuple(MediaItem(*item) for item in content.media)
+    items = content.media
     return Sizes(text_bytes, content.messages, bounds.media_bound(items, family, context_tokens, model))
 
 
