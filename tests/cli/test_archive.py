@@ -55,7 +55,7 @@ def test_files_go_beside_the_database_unless_told(house: Pertoken, tmp_path: Pat
 
 
 def test_what_is_archived_says_where_it_is(house: Pertoken, tmp_path: Path) -> None:
-    """A call, a correction, a session and a price comparison of that time name the file and the way back."""
+    """A call, a correction, a conversation and a price comparison of that time name the file and the way back."""
     folder = str(tmp_path / "archive")
     house("archive", "--before", "2026-05", "--to", folder)
     back = f"pertoken archive import {folder} --month 2026-03"
@@ -68,7 +68,7 @@ def test_what_is_archived_says_where_it_is(house: Pertoken, tmp_path: Path) -> N
     assert house.json("explain", "now")["archived"] == []
     for words in (
         ("rerate", "--from", "2026-03-01"),
-        ("session", *SPRING),
+        ("conversation", *SPRING),
         ("usage", "--since", "2026-03-05T10:00:01Z", "--until", "2026-03-06"),
         ("price", "diff", "shipped", "book", "--since", "2026-03-01"),
     ):

@@ -39,7 +39,7 @@ def hostile(pertoken: Pertoken, write_lines: WriteLines, tmp_path: Path) -> Pert
     "words",
     [
         ("usage", "--by", "model,customer,user,team,tag:t", *WEEK),
-        ("session", *WEEK),
+        ("conversation", *WEEK),
         ("explain", "call-1"),
         ("key", "list"),
         ("admin", "list"),

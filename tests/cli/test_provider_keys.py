@@ -40,7 +40,7 @@ ARGUMENTS = {
     "daily": (),
     "weekly": (),
     "monthly": (),
-    "session": (),
+    "conversation": (),
     "explain": ("call_1",),
     "verify": (),
     "price show": ("gpt-4o",),

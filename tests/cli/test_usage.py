@@ -74,11 +74,11 @@ def test_days_weeks_and_months_have_commands(pertoken: Pertoken, write_lines: Wr
 
 
 def test_a_session_is_a_conversation(pertoken: Pertoken, write_lines: WriteLines) -> None:
-    """`session` sums the calls of each conversation, from its first to its last."""
+    """`conversation`, also called `session`, sums the calls of each conversation, from its first to its last."""
     pertoken(
         "ingest", write_lines(event("a", conversation="c1"), event("b", "2026-11-20T13:00:00Z", conversation="c1"))
     )
-    (row,) = pertoken.json("session", *NOVEMBER)["rows"]
+    (row,) = pertoken.json("conversation", *NOVEMBER)["rows"]
 
     assert (row["conversation"], row["calls"], row["cost"]) == ("c1", 2, "0.3")
     assert (row["first"], row["last"]) == ("2026-11-20T12:00:00Z", "2026-11-20T13:00:00Z")

@@ -235,14 +235,14 @@ def test_what_needs_archived_events_is_refused(database: Database, folder: Month
     at_us = OLD[0].occurred_at_us - OLD[0].occurred_at_us % DAY_US
     with seen(database) as stored:
         for ask in (
-            lambda: reports.sessions(stored, at_us, UNTIL_US, "UTC"),
+            lambda: reports.conversations(stored, at_us, UNTIL_US, "UTC"),
             lambda: stored.corrections(at_us, at_us + DAY_US),
             lambda: list(stored.events_by_time(at_us, at_us + DAY_US)),
             lambda: reports.usage(stored, at_us + 1, at_us + DAY_US, (), "UTC"),
         ):
             with pytest.raises(EventsArchived, match=r"\.parquet in .*pertoken archive import"):
                 ask()
-        assert reports.sessions(stored, BEFORE_US, UNTIL_US, "UTC")["rows"]
+        assert reports.conversations(stored, BEFORE_US, UNTIL_US, "UTC")["rows"]
         assert reports.usage(stored, BEFORE_US + 1, UNTIL_US, (), "UTC")["rows"]
         found = stored.search_events(Search({}, 0, UNTIL_US, None, 1_000))
         assert len(found) == len(EVENTS) - len(OLD)

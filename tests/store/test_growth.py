@@ -146,7 +146,7 @@ def test_no_reading_of_a_part_reads_a_table_to_its_end(
         for by in ((), ("model", "key"), ("day", "user"), ("hour", "tag:env"), ("month",)):
             for zone in ("UTC", "Asia/Kolkata"):
                 reports.usage(archive, since_us + 1, until_us, by, zone)
-        reports.sessions(archive, since_us, until_us, "UTC")
+        reports.conversations(archive, since_us, until_us, "UTC")
         for where in ({}, {"team": "red"}, {"conversation": "talk-1"}, {"source": "files"}, {"key": "nobody"}):
             archive.search_events(Search(where, 0, until_us, None, 10))
             archive.search_events(Search(where, 0, until_us, (until_us, 3), 10))

@@ -25,7 +25,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "daily": ("pertoken.cli.usage:daily", "Usage by day."),
     "weekly": ("pertoken.cli.usage:weekly", "Usage by week."),
     "monthly": ("pertoken.cli.usage:monthly", "Usage by month."),
-    "session": ("pertoken.cli.usage:session", "Usage by conversation."),
+    "conversation": ("pertoken.cli.usage:conversation", "Usage by conversation (also: session)."),
     "calls": ("pertoken.cli.calls:calls", "Calls one by one, the newest first."),
     "explain": ("pertoken.cli.explain:explain", "Why one call cost what it cost."),
     "verify": ("pertoken.cli.verify:verify", "Prove every balance from first entries."),
@@ -41,6 +41,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "completion": ("pertoken.cli.completion:completion", "Print what completes commands in bash, zsh or fish."),
 }
 
+ALIASES: Mapping[str, str] = {"session": "conversation"}  # as other tools call it
+
 
 class LazyGroup(CommandGroup):
     """A group that knows its commands by name and loads one when it runs."""
@@ -54,6 +56,12 @@ class LazyGroup(CommandGroup):
         """Run the command; what it quotes of its words is shown escaped."""
         with _safe_messages():
             return super().invoke(context)
+
+    def resolve_command(
+        self, context: click.Context, words: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command, by another name as well."""
+        return super().resolve_command(context, [ALIASES.get(words[0], words[0]), *words[1:]] if words else words)
 
     def list_commands(self, _context: click.Context) -> list[str]:
         """Return the commands in the order people meet them."""

@@ -93,13 +93,13 @@ def monthly(since: str | None, until: str | None, zone: str | None, db: str | No
 
 @click.command()
 @range_options
-def session(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:
+def conversation(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool) -> None:
     """Show usage by conversation, the dearest first."""
     from pertoken.services import reports
 
     chosen, start_us, end_us = chosen_range(since, until, zone, db, 7)
     with archive(db) as stored:
-        report = reports.sessions(stored, start_us, end_us, chosen)
+        report = reports.conversations(stored, start_us, end_us, chosen)
         newest = None if report["rows"] else _newest_day(stored)
     if as_json:
         print_json(report)

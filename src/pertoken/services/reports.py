@@ -117,7 +117,7 @@ def _event_sums(
     ]
 
 
-def sessions(archive: EventsView, since_us: int, until_us: int, zone: str) -> dict[str, Any]:
+def conversations(archive: EventsView, since_us: int, until_us: int, zone: str) -> dict[str, Any]:
     """Return the usage of [since, until) by conversation, the dearest first."""
     by_conversation: dict[tuple[str, str], list[int]] = {}
     times: dict[str, tuple[int, int]] = {}
