@@ -4,7 +4,7 @@ import click
 
 from pertoken.cli.group import CommandGroup
 from pertoken.cli.near_names import say_new_names
-from pertoken.cli.output import echo
+from pertoken.cli.output import echo, say_empty
 from pertoken.cli.session import (
     CommandRefused,
     admin_keys,
@@ -16,7 +16,7 @@ from pertoken.cli.session import (
     parse_time,
     print_json,
 )
-from pertoken.cli.tables import print_table, say_empty
+from pertoken.cli.tables import print_table
 from pertoken.core.texts import meant
 
 COLUMNS = {

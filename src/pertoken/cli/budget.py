@@ -9,7 +9,7 @@ import click
 from pertoken.cli.group import CommandGroup
 from pertoken.cli.key import find
 from pertoken.cli.near_names import misspelt
-from pertoken.cli.output import echo
+from pertoken.cli.output import echo, say_empty
 from pertoken.cli.session import (
     CommandRefused,
     administration,
@@ -20,7 +20,7 @@ from pertoken.cli.session import (
     pairs,
     print_json,
 )
-from pertoken.cli.tables import amount_text, counted, print_table, say_empty
+from pertoken.cli.tables import amount_text, counted, print_table
 from pertoken.core.texts import meant
 
 if TYPE_CHECKING:

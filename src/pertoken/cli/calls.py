@@ -11,7 +11,7 @@ import msgspec
 
 from pertoken.cli.filters import filter_options, find_key, take_filters
 from pertoken.cli.near_names import say_near_values
-from pertoken.cli.output import echo, escaped_json
+from pertoken.cli.output import echo, escaped_json, say_empty
 from pertoken.cli.session import (
     database,
     db_option,
@@ -19,7 +19,7 @@ from pertoken.cli.session import (
     json_option,
     open_folder,
 )
-from pertoken.cli.tables import print_table, say_empty, write_csv
+from pertoken.cli.tables import print_table, write_csv
 from pertoken.cli.usage import chosen_range
 
 if TYPE_CHECKING:

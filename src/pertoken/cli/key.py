@@ -6,7 +6,7 @@ import click
 
 from pertoken.cli.group import CommandGroup
 from pertoken.cli.near_names import say_new_names
-from pertoken.cli.output import echo
+from pertoken.cli.output import echo, say_empty
 from pertoken.cli.session import (
     CommandRefused,
     administration,
@@ -17,7 +17,7 @@ from pertoken.cli.session import (
     pairs,
     print_json,
 )
-from pertoken.cli.tables import print_table, say_empty
+from pertoken.cli.tables import print_table
 from pertoken.core.texts import meant
 
 if TYPE_CHECKING:

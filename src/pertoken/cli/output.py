@@ -6,12 +6,18 @@ import sys
 import click
 import msgspec
 
+from pertoken.cli.tables import rows_of, write_csv
 from pertoken.core.texts import UNSAFE, escaped
 
 
 def echo(text: str = "", *, err: bool = False, mark: str = "") -> None:
     """Print a text, what a terminal would obey escaped; `mark` is our own, and may be coloured."""
     click.echo(mark + escaped(text, keep="\n"), err=err)
+
+
+def say_empty(text: str, next_command: str) -> None:
+    """Say that there is nothing yet, and the one command to run next."""
+    echo(f"{text}\nnext: {next_command}")
 
 
 def print_json(value: object) -> None:
@@ -21,8 +27,6 @@ def print_json(value: object) -> None:
     """
     context = click.get_current_context(silent=True)
     if context is not None and context.params.get("as_json") == "csv":
-        from pertoken.cli.tables import rows_of, write_csv
-
         write_csv(rows_of(value))
         return
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()

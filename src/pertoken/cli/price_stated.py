@@ -4,9 +4,9 @@ from typing import Any
 
 import click
 
-from pertoken.cli.output import echo
+from pertoken.cli.output import echo, say_empty
 from pertoken.cli.session import archive, folder_errors, open_folder, print_json
-from pertoken.cli.tables import amount_text, print_table, say_empty
+from pertoken.cli.tables import amount_text, print_table
 from pertoken.cli.usage import chosen_range, range_options, span_text
 
 COLUMNS = {

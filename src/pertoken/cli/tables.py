@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from pertoken.cli.output import echo
 from pertoken.core.texts import escaped
 
 WIDTH_OF_A_FILE = 160  # what is piped is not cut to a terminal's width
@@ -117,11 +116,6 @@ def _cell(value: object) -> object:
         return msgspec.json.encode(value).decode()
     shown = escaped(value)
     return f"'{shown}" if shown.startswith(FORMULA) and not _is_number(shown) else shown
-
-
-def say_empty(text: str, next_command: str) -> None:
-    """Say that there is nothing yet, and the one command to run next."""
-    echo(f"{text}\nnext: {next_command}")
 
 
 def _column(field: str, heading: str, rows: Rows, total: Mapping[str, Any] | None) -> _Column:

@@ -8,7 +8,7 @@ import click
 
 from pertoken.cli.filters import filter_options, find_key, refuse_refused, take_filters
 from pertoken.cli.near_names import say_near_values
-from pertoken.cli.output import echo
+from pertoken.cli.output import echo, say_empty
 from pertoken.cli.session import (
     archive,
     db_option,
@@ -19,7 +19,7 @@ from pertoken.cli.session import (
     open_folder,
     print_json,
 )
-from pertoken.cli.tables import amount_text, counted, print_table, say_empty
+from pertoken.cli.tables import amount_text, counted, print_table
 
 COUNTS = {
     "calls": "calls",

@@ -4,19 +4,37 @@ import asyncio
 import io
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from pertoken.gateway.bodies import Bodies
 from pertoken.gateway.heads import Head
 from pertoken.ports.headers import AnswerHeaders, HeaderList
 from pertoken.services.call.heavy import VALUES_MAX, Heavy
 from pertoken.wire.routes import Endpoint
 from pertoken.wire.structure import values_bound
 
-if TYPE_CHECKING:
-    from pertoken.gateway.protocol import CallProtocol
-
 JOINED_BYTES_MAX = 64 * 1024  # of an answer that is copied to stand behind its head
 STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+
+
+class ClientConnection(Protocol):
+    """What an exchange asks of its connection."""
+
+    transport: asyncio.Transport
+    flow: FlowControl
+    server_state: Any  # uvicorn's, with the headers of every answer
+
+    @property
+    def bodies(self) -> Bodies:
+        """The count of what is kept of bodies."""
+
+    def close(self) -> None:
+        """Close once the client has taken what was written."""
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request."""
 
 
 class HotExchange:
@@ -28,7 +46,7 @@ class HotExchange:
         "values_bound",
     )  # fmt: skip
 
-    def __init__(self, protocol: "CallProtocol", head: Head, *, keep_alive: bool) -> None:
+    def __init__(self, protocol: ClientConnection, head: Head, *, keep_alive: bool) -> None:
         self._protocol = protocol
         self._started = False
         self._when_gone: Callable[[], None] | None = None
