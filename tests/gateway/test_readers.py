@@ -12,6 +12,7 @@ import pytest
 
 from pertoken.catalogs import request_fields
 from pertoken.core.bounds import family_of
+from pertoken.core.facts import RequestFacts
 from pertoken.counting import tokenizers
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.gateway.readers import SHORT_BYTES, ReadingProcess, ReadingProcesses, Turns, _Job
@@ -20,7 +21,7 @@ from pertoken.services.call import works
 from pertoken.services.call.count import Counts
 from pertoken.services.call.heavy import Heavy
 from pertoken.services.call.reading import Unread, facts_of, read, read_apart
-from pertoken.wire.format import BadRequest, RequestChange, RequestFacts
+from pertoken.wire.format import BadRequest, RequestChange
 
 MB = 1024 * 1024
 CHAT = "openai.chat"

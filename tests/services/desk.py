@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from pertoken.catalogs import covers, genai, history, providers, request_fields, rules
 from pertoken.catalogs.limits import ModelLimits
+from pertoken.core.admission import amount_of
 from pertoken.core.directory import Key
 from pertoken.core.errors import Refusal
 from pertoken.core.money import format_amount
@@ -17,7 +18,7 @@ from pertoken.ports.exchange import Exchange
 from pertoken.ports.headers import HeaderList
 from pertoken.ports.ledger import Ledger
 from pertoken.ports.provider import Provider
-from pertoken.services.call.hold import amount_of, first_bound
+from pertoken.services.call.hold import first_bound
 from pertoken.services.call.identify import Caller, Shown
 from pertoken.services.call.understand import Request, understand
 from pertoken.services.offers import ModelRoute, Offers

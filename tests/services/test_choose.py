@@ -27,12 +27,13 @@ from tests.services.desk import (
 
 from pertoken.catalogs import covers, providers
 from pertoken.catalogs.limits import ModelLimits
+from pertoken.core.admission import amount_of
 from pertoken.core.bounds import FAMILIES, widest
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.prices import Match, PriceRow
 from pertoken.ports.headers import HeaderList
-from pertoken.services.call.hold import amount_of, first_bound
+from pertoken.services.call.hold import first_bound
 from pertoken.services.call.understand import Request
 from pertoken.services.offers import ModelRoute
 from pertoken.wire.request_rules import HARMLESS, Does, FieldRule, Where

@@ -17,10 +17,11 @@ from tests.services.desk import (
     shipped_book,
 )
 
+from pertoken.core.admission import Bound, amount_of
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.money import format_amount
 from pertoken.core.rates import Rates
-from pertoken.services.call.hold import Bound, amount_of, first_bound
+from pertoken.services.call.hold import first_bound
 from pertoken.services.call.understand import Request
 from pertoken.services.offers import Offers
 

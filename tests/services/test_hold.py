@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from pertoken.core.admission import Bound, amount_of
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Match, PriceRow, Source
 from pertoken.core.rates import Rates
-from pertoken.services.call.hold import Bound, amount_of
 
 BOUND = Bound({"input_tokens": 100, "output_tokens": 10}, 10, counted=True)
 

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from tests.factories import hold
 
+from pertoken.core.admission import Bound
+from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Completeness
 from pertoken.ports.provider import ProviderFailed
-from pertoken.services.call.hold import Bound, Holding
+from pertoken.services.call.hold import Holding
 from pertoken.services.call.relay import Relayed, relay_stream
 from pertoken.services.world import Drains
 from pertoken.wire import openai_chat
-from pertoken.wire.format import RequestFacts
 
 TEXT = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
 USAGE = (

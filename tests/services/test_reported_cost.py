@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from tests.services.stand_in import streamed, whole
 
+from pertoken.core.facts import RequestFacts
 from pertoken.core.price_book import PriceBook
 from pertoken.core.usage import Reading
 from pertoken.services.extract import extract_usage
 from pertoken.services.ingest import NotAnEvent, read_event, to_event
 from pertoken.wire import formats, providers
-from pertoken.wire.format import RequestFacts
 
 CHAT = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 TOKENS = {"input_tokens": 10, "output_tokens": 5}

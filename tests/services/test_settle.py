@@ -8,10 +8,11 @@ import pytest
 from tests.factories import hold
 from tests.services.test_open_hold import READERS, request_of
 
+from pertoken.core.admission import Bound
 from pertoken.core.directory import Directory
 from pertoken.core.trust import Trust
 from pertoken.core.usage import Completeness, Reading
-from pertoken.services.call.hold import Bound, Holding
+from pertoken.services.call.hold import Holding
 from pertoken.services.call.relay import Relayed
 from pertoken.services.call.settle import _estimate
 

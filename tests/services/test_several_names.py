@@ -8,10 +8,10 @@ from tests.factories import price_row
 from tests.services.stand_in import events, settled
 
 from pertoken.core.events import Event, EventStatus
+from pertoken.core.facts import RequestFacts
 from pertoken.core.price_book import PriceBook
 from pertoken.services.extract import extract_usage
 from pertoken.wire import formats
-from pertoken.wire.format import RequestFacts
 
 MICRO = 10**6
 PRICES = {"cheap": 1, "cheap-2026-01-01": 1, "middle": 5, "dear": 100}

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 import pytest
 
+from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Reading
-from pertoken.wire.format import Format, RequestFacts
+from pertoken.wire.format import Format
 
 
 class Seen(NamedTuple):

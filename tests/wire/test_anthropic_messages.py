@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from pertoken.core.errors import Code, Refusal
+from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Completeness, leaves
 from pertoken.wire import anthropic_count_tokens, anthropic_messages
-from pertoken.wire.format import BadRequest, Format, RequestChange, RequestFacts
+from pertoken.wire.format import BadRequest, Format, RequestChange
 
 FORMAT: Format = anthropic_messages
 COUNTING: Format = anthropic_count_tokens

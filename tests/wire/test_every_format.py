@@ -12,6 +12,7 @@ from tests.conftest import examples
 from tests.services.cases import CASES, Case
 
 from pertoken.core.errors import Code, Refusal
+from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import leaves
 from pertoken.wire import (
     anthropic_count_tokens,
@@ -23,7 +24,7 @@ from pertoken.wire import (
     openai_embeddings,
     openai_responses,
 )
-from pertoken.wire.format import BadRequest, Format, RequestChange, RequestFacts
+from pertoken.wire.format import BadRequest, Format, RequestChange
 
 FORMATS: list[Format] = [
     openai_chat, openai_responses, openai_embeddings, anthropic_messages, anthropic_count_tokens, gemini_generate,

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from pertoken.core.errors import Code, Refusal
+from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Completeness, leaves
 from pertoken.wire import gemini_count_tokens, gemini_embed, gemini_generate, gemini_stream
-from pertoken.wire.format import BadRequest, Format, RequestChange, RequestFacts
+from pertoken.wire.format import BadRequest, Format, RequestChange
 
 FORMAT: Format = gemini_generate
 COUNTING: Format = gemini_count_tokens

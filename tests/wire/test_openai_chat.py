@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Completeness, leaves
 from pertoken.wire import openai_chat
-from pertoken.wire.format import BadRequest, Format, RequestChange, RequestFacts
+from pertoken.wire.format import BadRequest, Format, RequestChange
 
 FORMAT: Format = openai_chat
 MESSAGES = [{"role": "user", "content": "hi"}]

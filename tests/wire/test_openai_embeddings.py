@@ -4,9 +4,10 @@ import json
 
 import pytest
 
+from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Completeness, leaves
 from pertoken.wire import openai_embeddings
-from pertoken.wire.format import BadRequest, Format, RequestChange, RequestFacts
+from pertoken.wire.format import BadRequest, Format, RequestChange
 
 FORMAT: Format = openai_embeddings
 

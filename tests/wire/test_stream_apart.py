@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from tests.services.stand_in import events, streamed
 
+from pertoken.core.facts import RequestFacts
 from pertoken.wire import formats, stream
-from pertoken.wire.format import RequestFacts, StreamReader
+from pertoken.wire.format import StreamReader
 
 USAGE = {
     "openai.chat": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},

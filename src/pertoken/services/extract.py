@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pertoken.core.facts import RequestFacts
 from pertoken.core.readings import UNDIVIDED, divided, untold
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Reading
 from pertoken.wire import answers, batch_lines, formats, gemini_generate, provider_error, providers, usage_table
 from pertoken.wire.content import as_dict, parse
-from pertoken.wire.format import Format, RequestFacts
+from pertoken.wire.format import Format
 from pertoken.wire.usage_reading import with_models_told_twice, without_zeros
 from pertoken.wire.usage_table import UsageTable
 

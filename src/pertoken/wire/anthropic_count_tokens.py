@@ -1,8 +1,8 @@
 """Anthropic's token counting: a free helper call, passed through."""
 
+from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Reading
 from pertoken.wire import anthropic_errors, anthropic_messages, usage_reading
-from pertoken.wire.format import RequestFacts
 from pertoken.wire.usage_table import UsageTable
 
 name = "anthropic.count_tokens"

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from pertoken.core.facts import RequestFacts
 from pertoken.core.media import Media
 from pertoken.core.usage import Parts, Reading
 from pertoken.wire import (
@@ -42,7 +43,7 @@ from pertoken.wire.content import (
     inline_picture,
     parse,
 )
-from pertoken.wire.format import BadRequest, Content, RequestChange, RequestFacts
+from pertoken.wire.format import BadRequest, Content, RequestChange
 from pertoken.wire.stream import EventStream, Fate
 from pertoken.wire.usage_reading import Provenance, read_raw
 from pertoken.wire.usage_table import UsageTable

@@ -1,9 +1,10 @@
 """Gemini's token counting: a free helper call, passed through."""
 
+from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Reading
 from pertoken.wire import gemini_errors, gemini_generate, usage_reading
 from pertoken.wire.body import decode_object
-from pertoken.wire.format import RequestChange, RequestFacts
+from pertoken.wire.format import RequestChange
 from pertoken.wire.usage_table import UsageTable
 
 name = "gemini.count_tokens"

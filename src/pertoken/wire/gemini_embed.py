@@ -1,11 +1,12 @@
 """Gemini embedContent and batchEmbedContents: their answers carry no usage on most models, so it is counted."""
 
+from pertoken.core.facts import RequestFacts
 from pertoken.core.media import Media
 from pertoken.core.usage import Completeness, Reading
 from pertoken.wire import gemini_errors, gemini_generate
 from pertoken.wire.body import decode_object
 from pertoken.wire.content import as_dict, collect_text
-from pertoken.wire.format import BadRequest, Content, RequestChange, RequestFacts
+from pertoken.wire.format import BadRequest, Content, RequestChange
 from pertoken.wire.usage_table import UsageTable
 
 name = "gemini.embed"

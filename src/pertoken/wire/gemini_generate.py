@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from pertoken.core.facts import RequestFacts
 from pertoken.core.media import Media
 from pertoken.core.usage import Reading
 from pertoken.wire import content, gemini_errors, gemini_usage, usage_reading
@@ -32,7 +33,7 @@ from pertoken.wire.content import (
     inline_picture,
     inline_sound,
 )
-from pertoken.wire.format import BadRequest, Content, RequestChange, RequestFacts
+from pertoken.wire.format import BadRequest, Content, RequestChange
 from pertoken.wire.gemini_stream import GenerateStream
 from pertoken.wire.usage_table import UsageTable
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from pertoken.core.facts import RequestFacts
 from pertoken.core.media import Media
 from pertoken.core.usage import Completeness, Reading
 from pertoken.wire import content, openai_errors, served_names, usage_falls, usage_reading, usage_rules, usage_table
@@ -22,7 +23,7 @@ from pertoken.wire.body import (
     text_map,
 )
 from pertoken.wire.content import as_dict, as_list, collect_text, encoded, inline_sound, parse, picture
-from pertoken.wire.format import BadRequest, Content, RequestChange, RequestFacts
+from pertoken.wire.format import BadRequest, Content, RequestChange
 from pertoken.wire.stream import EventStream, Fate
 from pertoken.wire.usage_reading import Provenance, read_raw
 from pertoken.wire.usage_table import UsageTable

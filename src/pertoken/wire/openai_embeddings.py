@@ -4,11 +4,12 @@ from typing import Any
 
 import msgspec
 
+from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Reading
 from pertoken.wire import openai_chat, openai_errors, usage_reading, usage_rules
 from pertoken.wire.body import decode, decode_object, optional_text, replace_fields
 from pertoken.wire.content import collect_text
-from pertoken.wire.format import Content, RequestChange, RequestFacts
+from pertoken.wire.format import Content, RequestChange
 from pertoken.wire.usage_reading import Provenance, read_raw
 from pertoken.wire.usage_table import UsageTable
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from pertoken.core.errors import Refusal
+from pertoken.core.facts import RequestFacts
 from pertoken.core.media import Media
 from pertoken.core.usage import Completeness, Contradiction, Reading
 from pertoken.wire import (
@@ -23,7 +24,7 @@ from pertoken.wire import (
 from pertoken.wire.body import decode, decode_object, optional_text, positive_count, replace_fields, text_map
 from pertoken.wire.choices import RESEARCH_CALLS_MAX, is_research
 from pertoken.wire.content import as_dict, as_list, base64_bytes, collect_text, encoded, inline_sound, parse, picture
-from pertoken.wire.format import BadRequest, Content, RequestChange, RequestFacts
+from pertoken.wire.format import BadRequest, Content, RequestChange
 from pertoken.wire.stream import EventStream, Fate
 from pertoken.wire.usage_reading import Provenance, read_raw
 from pertoken.wire.usage_table import UsageTable

@@ -3,6 +3,7 @@
 import asyncio
 from typing import NamedTuple
 
+from pertoken.core.admission import Cheaper
 from pertoken.core.claims import Claim
 from pertoken.core.commands import Known, Look, Stale
 from pertoken.core.errors import Code, Refusal
@@ -11,7 +12,7 @@ from pertoken.ports.exchange import Exchange
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.readers import NotRead
 from pertoken.services.call.claim import read_claim
-from pertoken.services.call.hold import Cheaper, Holding, open_hold
+from pertoken.services.call.hold import Holding, open_hold
 from pertoken.services.call.identify import Caller, identify
 from pertoken.services.call.reading import Unread, not_read, read_apart
 from pertoken.services.call.record import attribution_of

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from pertoken.core.errors import Code, Refusal
+from pertoken.core.facts import RequestFacts
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.prices import Match, PriceRow, Source
@@ -19,7 +20,7 @@ from pertoken.services.offers import AskedFor, Offer, with_rates
 from pertoken.services.world import World
 from pertoken.wire import choices
 from pertoken.wire.choices import NOTHING, Cap, Choices
-from pertoken.wire.format import BadRequest, RequestFacts
+from pertoken.wire.format import BadRequest
 from pertoken.wire.routes import Endpoint
 
 MILLION = 1_000_000

@@ -4,11 +4,11 @@ What was asked for, what was sent and what the answer shows are known. Where usa
 each reading that these allow may be meant; the dearest is charged.
 """
 
+from pertoken.core.admission import Bound
 from pertoken.core.rates import NoPrice, Rates
 from pertoken.core.readings import divided, untold
 from pertoken.core.units import DIMENSIONS, MODALITIES
 from pertoken.core.usage import QUANTITY_MAX, Quantities, Reading, Used
-from pertoken.services.call.hold import Bound
 from pertoken.services.call.relay import dialect
 from pertoken.services.call.understand import Request
 from pertoken.wire import usage_table

@@ -1,4 +1,4 @@
-"""Step 8: send the call to its provider, changed only where policy says so."""
+"""Step 5, an attempt of it: send the call to its provider, changed only where policy says so."""
 
 import logging
 from functools import lru_cache

@@ -11,13 +11,13 @@ from pertoken.core.budgets import Attribution
 from pertoken.core.commands import Look
 from pertoken.core.directory import Key
 from pertoken.core.errors import Code, Refusal
+from pertoken.core.facts import RequestFacts
 from pertoken.core.ids import ADMIN_PREFIX, KEY_PREFIX
 from pertoken.core.periods import format_time
 from pertoken.core.texts import TAGS_MAX, UNSAFE, lookalike, nearest, tidy, unseen
 from pertoken.ports.headers import HeaderList
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.world import World
-from pertoken.wire.format import RequestFacts
 
 PAIRS_MAX = 200  # of the header with tags that are looked at: a call has a tenth of them
 VALUE_CHARACTERS_MAX = 256  # of one attribution value; longer ones are cut

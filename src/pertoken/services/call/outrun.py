@@ -8,12 +8,13 @@ rate seen so far, the hold would be used up. A stream that stays well below its 
 
 from typing import assert_never
 
+from pertoken.core.admission import amount_of, explain_refusal, with_output
 from pertoken.core.commands import Gone, Refused, Resize, Resized
 from pertoken.core.errors import Code, Refusal
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.provider import ProviderFailed
 from pertoken.services.call.count import count_output
-from pertoken.services.call.hold import Holding, amount_of, explain_refusal, with_output
+from pertoken.services.call.hold import Holding
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire.format import StreamReader

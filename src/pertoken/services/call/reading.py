@@ -11,12 +11,13 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, Protocol, TypeVar
 from pertoken.core import bounds
 from pertoken.core.bounds import Family
 from pertoken.core.errors import Code, Refusal
+from pertoken.core.facts import RequestFacts
 from pertoken.ports.headers import HeaderList
 from pertoken.ports.readers import NotRead, Readers
 from pertoken.services.call.heavy import Heavy
 from pertoken.wire import choices, formats, structure
 from pertoken.wire.choices import Choices
-from pertoken.wire.format import BadRequest, RequestChange, RequestFacts
+from pertoken.wire.format import BadRequest, RequestChange
 from pertoken.wire.request_rules import FieldTable
 
 _P = ParamSpec("_P")

@@ -1,8 +1,9 @@
-"""Step 9: pass the answer through to the client, and read from it what was used."""
+"""Step 6: pass the answer through to the client, and read from it what was used."""
 
 import logging
 from typing import NamedTuple
 
+from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Completeness, Reading
 from pertoken.ports.exchange import Exchange
 from pertoken.ports.provider import Answer, ProviderFailed
@@ -14,7 +15,7 @@ from pertoken.services.call.outrun import Outrun
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire import formats
-from pertoken.wire.format import RequestFacts, StreamReader
+from pertoken.wire.format import StreamReader
 from pertoken.wire.stream import look_at
 from pertoken.wire.usage_reading import without_zeros
 from pertoken.wire.usage_table import UsageTable

@@ -1,4 +1,4 @@
-"""Steps 10 and 11: from usage to exact lines, and from a hold to a posted event, once."""
+"""Steps 7 and 8: from usage to exact lines, and from a hold to a posted event, once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import assert_never

@@ -1,10 +1,11 @@
-"""Steps 2 to 4: what the request asks for, which provider and model serve it, and at what prices."""
+"""Step 2: what the request asks for, which provider and model serve it, and at what prices."""
 
 from typing import NamedTuple
 
 from pertoken.core.bounds import Family, Limits
 from pertoken.core.budgets import Attribution
 from pertoken.core.errors import Code, Refusal
+from pertoken.core.facts import RequestFacts
 from pertoken.core.rates import Rates
 from pertoken.core.texts import NAME_CHARACTERS_MAX
 from pertoken.ports.exchange import Exchange
@@ -17,7 +18,7 @@ from pertoken.services.call.reading import facts_of, read
 from pertoken.services.call.record import attribution_of
 from pertoken.services.offers import Offer
 from pertoken.services.world import World
-from pertoken.wire.format import BadRequest, Format, RequestFacts
+from pertoken.wire.format import BadRequest, Format
 from pertoken.wire.routes import Endpoint
 
 
@@ -66,6 +67,11 @@ class Request(NamedTuple):
     def family(self) -> Family:
         """How the model's tokens are counted."""
         return self.offer.family
+
+    @property
+    def pictures(self) -> tuple[str, ...]:
+        """What the model may make unasked, and has a price for."""
+        return self.offer.pictures
 
     @property
     def limits(self) -> Limits:
