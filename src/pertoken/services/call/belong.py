@@ -1,4 +1,4 @@
-"""Step 1, the end of it: whom a call belongs to: a customer that its key may name, and what its key may name of the rest."""
+"""Step 1, its end: whom a call belongs to, a customer that its key may name, and what the key may name of the rest."""
 
 from pertoken.core.access import may_name
 from pertoken.core.budgets import Attribution
