@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help quick opinion soak compiled dist pure mutants simulate demo run test check style audit crash attack bench format lock clean
+.PHONY: help quick opinion soak compiled dist pure mutants simulate demo run test check style audit crash attack bench format drawing lock clean
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -78,6 +78,9 @@ pure:  ## Python alone
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+drawing: $(STAMP)  ## the house in docs/ARCHITECTURE.md, drawn from what imports what
+	$(BIN)/python .ci/drawing.py
 
 lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml --all-extras --generate-hashes --universal --python-version 3.11 \
