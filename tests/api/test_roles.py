@@ -4,7 +4,9 @@ from tests.api.conftest import Api, event, fresh
 from pertoken.api import fields, keys
 from pertoken.api.route import Route, check
 from pertoken.api.table import ROUTES
-from pertoken.core.access import GRANTS, Action, Principal, Role, may, view, why_not
+from pertoken.core.access import GRANTS, Action, Hidden, Principal, Role, may, view, why_not
+from pertoken.core.directory import Key
+from pertoken.services.narrow import NarrowArchive
 
 # What each role may do, stated once more by hand: a route that is not here, or a role that gains one, fails.
 EVERYBODY = set(Role)
@@ -166,3 +168,15 @@ def test_who_may_not_see_costs_may_not_ask_by_them(api: Api) -> None:
     assert own("GET", "/api/v1/usage", query=asked).status == 403
     assert own("GET", "/api/v1/usage", query={**asked, "min_cost": "0"}).status == 403
     assert api("GET", "/api/v1/usage", query={**asked, "customer": customer}).json["total"]["calls"] == 1
+
+
+def test_what_cannot_be_split_is_forbidden(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A route that asks for more than its caller may see is our mistake, and answered with 403, not with 500."""
+
+    def hidden(_archive: NarrowArchive) -> list[Key]:
+        raise Hidden("for all alone")
+
+    monkeypatch.setattr(NarrowArchive, "list_keys", hidden)
+    reply = api("GET", "/api/v1/keys")
+
+    assert (reply.status, reply.json["code"], reply.json["message"]) == (403, "forbidden", "for all alone")

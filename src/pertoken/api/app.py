@@ -31,7 +31,7 @@ from pertoken.api.reading import (
 )
 from pertoken.api.route import Asked, Route, Take, Taking, Transact
 from pertoken.api.table import ROUTES
-from pertoken.core.access import Principal, View, may, view
+from pertoken.core.access import Hidden, Principal, View, may, view
 from pertoken.core.ids import ADMIN_PREFIX, KEY_PREFIX
 from pertoken.core.secrets import Hasher
 from pertoken.ports.clock import Clock
@@ -125,6 +125,8 @@ class _Resource:
             answer = await self._answer(Request(scope, receive))
         except ApiRefused as refused:
             answer = _refusal(refused, sorted(self._routes))
+        except Hidden as error:
+            answer = _refusal(ApiRefused(Problem.FORBIDDEN, str(error)))
         except StoreUnavailable as error:
             answer = _refusal(ApiRefused(Problem.STORE_UNAVAILABLE, str(error)))
         except ClientDisconnect:
@@ -135,7 +137,7 @@ class _Resource:
         await _send(answer, scope, receive, send)
 
     async def _answer(self, request: Request) -> ApiAnswer:
-        """Return the answer of a request that is known, allowed and understood. Raises ApiRefused, StoreUnavailable."""
+        """Return the answer of a request that is known, allowed and understood. Raises ApiRefused, Hidden, StoreUnavailable."""
         plane = self._plane
         method = "GET" if request.method == "HEAD" else request.method
         route = self._routes.get(method)

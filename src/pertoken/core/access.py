@@ -100,6 +100,10 @@ class AdminKey(NamedTuple):
         return Principal(self.admin_id, self.name, self.role, self.team, self.customer)
 
 
+class Hidden(Exception):
+    """What is asked for cannot be split, and somebody may see a part of it only."""
+
+
 class View(NamedTuple):
     """What of the stored rows may be seen: those of one team, of one customer, or all where neither is named."""
 
@@ -110,6 +114,11 @@ class View(NamedTuple):
     def is_whole(self) -> bool:
         """Whether nothing is hidden."""
         return self.team is None and self.customer is None
+
+    def need_whole(self) -> None:
+        """Raise Hidden where anything is hidden."""
+        if not self.is_whole:
+            raise Hidden(f"this is about all teams and customers, and may be seen only by who may see all: {self}")
 
     def sees(self, attribution: Attribution) -> bool:
         """Tell whether a call, hold or sum of this attribution may be seen."""

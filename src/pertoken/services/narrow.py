@@ -17,7 +17,10 @@ from pertoken.ports.months import Archived
 
 
 class NarrowArchive:
-    """An archive seen through a view. What cannot be split (postings, balances) is for the whole view alone."""
+    """An archive seen through a view. What cannot be split (postings, balances) is for the whole view alone.
+
+    Asked for by another it raises Hidden.
+    """
 
     def __init__(self, archive: Archive, view: View) -> None:
         self._archive = archive
@@ -34,7 +37,7 @@ class NarrowArchive:
 
     def doubts(self) -> list[Doubt]:
         """Return the models whose counts are doubted: they name calls of anybody."""
-        assert self._view.is_whole, self._view
+        self._view.need_whole()
         return self._archive.doubts()
 
     def prices(self) -> list[PriceRow]:
@@ -47,7 +50,7 @@ class NarrowArchive:
 
     def newest_us(self) -> int | None:
         """Return the start of the newest quarter of an hour in which anything was used."""
-        assert self._view.is_whole, self._view
+        self._view.need_whole()
         return self._archive.newest_us()
 
     def sums(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Sum]:
@@ -74,12 +77,12 @@ class NarrowArchive:
 
     def posted_after(self, number: int, limit: int) -> list[Posted]:
         """Return the events posted after another."""
-        assert self._view.is_whole, self._view
+        self._view.need_whole()
         return self._archive.posted_after(number, limit)
 
     def last_number(self) -> int:
         """Return the number of the event that was posted last."""
-        assert self._view.is_whole, self._view
+        self._view.need_whole()
         return self._archive.last_number()
 
     def corrections(self, since_us: int, until_us: int) -> list[Event]:
@@ -112,7 +115,7 @@ class NarrowArchive:
 
     def archived_entries(self, archived: Archived) -> Iterator[tuple[int, int]]:
         """Yield (entry id, cost in picos) of the removed events of a file."""
-        assert self._view.is_whole, self._view
+        self._view.need_whole()
         return self._archive.archived_entries(archived)
 
     def refused_call(self, call_id: str) -> RefusedCall | None:
@@ -161,7 +164,7 @@ class NarrowArchive:
 
     def budget_starts(self) -> dict[str, int]:
         """Return when each budget in force was set."""
-        assert self._view.is_whole, self._view
+        self._view.need_whole()
         return self._archive.budget_starts()
 
     def counters_horizon_us(self) -> int:
@@ -170,22 +173,22 @@ class NarrowArchive:
 
     def entry_costs(self) -> Iterator[tuple[int, int]]:
         """Yield (entry id, cost in picos) of every event that an entry was posted for."""
-        assert self._view.is_whole, self._view
+        self._view.need_whole()
         return self._archive.entry_costs()
 
     def damage(self) -> list[str]:
         """Return what the store finds wrong with its own files."""
-        assert self._view.is_whole, self._view
+        self._view.need_whole()
         return self._archive.damage()
 
     def postings(self) -> Iterator[tuple[int, str, str, int]]:
         """Yield (entry id, currency, account, amount in picos) of every posting."""
-        assert self._view.is_whole, self._view
+        self._view.need_whole()
         return self._archive.postings()
 
     def balances(self) -> dict[tuple[str, str], int]:
         """Return the balance in picos of each (account, currency)."""
-        assert self._view.is_whole, self._view
+        self._view.need_whole()
         return self._archive.balances()
 
     def _own(self, counters: dict[CounterKey, tuple[int, int]]) -> dict[CounterKey, tuple[int, int]]:
