@@ -137,7 +137,7 @@ class _Resource:
         await _send(answer, scope, receive, send)
 
     async def _answer(self, request: Request) -> ApiAnswer:
-        """Return the answer of a request that is known, allowed and understood. Raises ApiRefused, Hidden, StoreUnavailable."""
+        """Return the answer of a request that is known and allowed. Raises ApiRefused, Hidden, StoreUnavailable."""
         plane = self._plane
         method = "GET" if request.method == "HEAD" else request.method
         route = self._routes.get(method)
