@@ -147,3 +147,12 @@ def test_csv_is_beside_json(bare: Pertoken, words: tuple[str, ...]) -> None:
     speaks_lines = words in {("serve",), ("extract",), ("rate",)}
 
     assert ("--csv" in shown) == ("--json" in shown and not speaks_lines)
+
+
+@pytest.mark.parametrize("words", [(), ("key",), ("budget",)], ids=" ".join)
+def test_a_group_alone_shows_its_help(bare: Pertoken, words: tuple[str, ...]) -> None:
+    """Who types a group without a command is shown what there is, a line each, and exit 2."""
+    done = bare(*words, code=2)
+
+    assert "\nCommands:\n" in done.stderr
+    assert "\\x" not in done.stderr

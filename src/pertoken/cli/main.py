@@ -85,6 +85,8 @@ class LazyGroup(CommandGroup):
 def _safe_messages() -> Iterator[None]:
     try:
         yield
+    except click.exceptions.NoArgsIsHelpError:  # its message is our own help, of many lines
+        raise
     except click.ClickException as error:
         error.message = escaped(error.message)  # type: ignore[misc]  # of the same error, so that click shows its usage
         raise
