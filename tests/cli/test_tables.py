@@ -83,3 +83,34 @@ def test_the_rows_of_a_document() -> None:
     assert rows_of({"rows": [], "totals": [{"y": 1}]}) == []
     assert rows_of({"ok": True, "differences": [], "tags": ["a"]}) == [{"ok": True, "differences": [], "tags": ["a"]}]
     assert rows_of([{"x": 1}]) == [{"x": 1}]
+
+
+CALL = "call_01m8f68zx8n2bygbzckjrmzegn"
+WIDE = {"call": "call", "user": "user", "model": "model", "cost": "cost USD"}
+
+
+@pytest.mark.parametrize(("width", "shown"), [(120, ["call", "user", "model"]), (80, ["call", "model"])])
+def test_a_narrow_terminal_has_fewer_columns(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int, shown: list[str]
+) -> None:
+    """What can be spared is left out where it has no room, and named; the rest is not cut."""
+    for name, value in {"TTY_COMPATIBLE": "1", "TERM": "dumb", "COLUMNS": str(width), "LINES": "25"}.items():
+        monkeypatch.setenv(name, value)
+    row = {"call": CALL, "user": "somebody@example.com", "model": "claude-sonnet-4-5", "cost": "0.00000001"}
+    print_table("calls", WIDE, [row], spared=["user"])
+    lines = capsys.readouterr().out.splitlines()
+    (heading,) = [line for line in lines if "cost USD" in line]
+
+    assert heading.split()[:-2] == shown
+    assert any(CALL in line and "claude-sonnet-4-5" in line for line in lines)
+    assert ("too narrow for: user; --csv has all" in "".join(lines)) == ("user" not in shown)
+    assert max(map(len, lines)) <= width
+
+
+def test_an_id_is_never_cut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """People copy ids into the next command: one stays on its line, however narrow the terminal is."""
+    for name, value in {"TTY_COMPATIBLE": "1", "TERM": "dumb", "COLUMNS": "50", "LINES": "25"}.items():
+        monkeypatch.setenv(name, value)
+    print_table("calls", WIDE, [{"call": CALL, "user": "a" * 30, "model": "m" * 30, "cost": "1"}])
+
+    assert CALL in capsys.readouterr().out

@@ -16,7 +16,7 @@ from pertoken.cli.session import (
     parse_time,
     print_json,
 )
-from pertoken.cli.tables import print_table
+from pertoken.cli.tables import print_table, time_text
 from pertoken.core.texts import meant
 
 COLUMNS = {
@@ -25,7 +25,7 @@ COLUMNS = {
     "secret_ends_in": "ends in",
     "role": "role",
     "of": "team or customer",
-    "expires_at": "expires",
+    "expires_at": "expires (UTC)",
     "status": "status",
 }
 
@@ -95,7 +95,10 @@ def list_(db: str | None, as_json: bool) -> None:
     elif not rows:
         say_empty("no admin keys yet", "pertoken admin create NAME --role admin")
     else:
-        print_table("admin keys", COLUMNS, [{**row, "of": row["team"] or row["customer"]} for row in rows])
+        said = [
+            {**row, "of": row["team"] or row["customer"], "expires_at": time_text(row["expires_at"])} for row in rows
+        ]
+        print_table("admin keys", COLUMNS, said, spared=["secret_ends_in", "expires_at"])
 
 
 @admin.command()

@@ -1,5 +1,6 @@
 """`pertoken budget`: limits that hold."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,7 @@ COLUMNS = {
     "scope": "calls",
     "mode": "mode",
 }
+SPARED = ("until", "held", "mode", "unit")  # what a narrow terminal does not show, the first first
 
 
 @click.group(cls=CommandGroup)
@@ -122,14 +124,15 @@ def status(db: str | None, as_json: bool) -> None:
 
     with archive(db) as stored:
         standing = budgets.status(stored, now_us(), unused=True)
+        keys = {key.key_id: key.name for key in stored.list_keys()}
     if as_json:
         print_json(standing)
         return
-    rows = [_row(row) for row in standing["budgets"]]
+    rows = [_row(row, keys) for row in standing["budgets"]]
     if not rows:
         say_empty("no budgets yet", "pertoken budget set monthly --limit 100 --window month")
         return
-    print_table("budgets in their current windows", COLUMNS, rows)
+    print_table("budgets in their current windows", COLUMNS, rows, spared=SPARED)
     for row in standing["budgets"]:
         if row["uncounted"]:
             what = f"it does not count the cost of {counted(row['uncounted'], 'call')}: no price, or another currency"
@@ -191,14 +194,16 @@ def per(window: str) -> str:
     return "in total" if window == "total" else f"per {window}"
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
+def _row(row: dict[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
+    """Return a budget's cells; a key in its scope is shown by its name."""
     limit = Decimal(row["limit"])
     percent = int((Decimal(row["spent"]) + Decimal(row["held"])) * 100 / limit) if limit else 100
     name = f"{row['name']}: {row['value']}" if row["value"] else row["name"]
     unit = row["currency"] or row["axis"]
     used = f"{_bar(percent)} {percent:3}%"
     until = _until(row["window_end"], row["timezone"])
-    scope = [f"{name}={value}" for name, value in row["scope"].items()] or ["all"]
+    scope = [f"{name}={keys.get(value, value) if name == 'key' else value}" for name, value in row["scope"].items()]
+    scope = scope or ["all"]
     scope += [f"each {row['each']}"] if row["each"] else []
     return {**row, "name": name, "unit": unit, "used": used, "until": until, "scope": ", ".join(scope)}
 

@@ -43,6 +43,8 @@ SOMETIMES = {
     "conversation": "conversation",
 }
 NUMBERS = {"input_tokens": "input", "output_tokens": "output", "cost": "cost", "currency": "currency", "ms": "ms"}
+# What a narrow terminal does not show, the first first.
+SPARED = ("user", "conversation", "ms", "customer", "team", "input_tokens", "output_tokens", "key_name")
 
 
 @click.command()
@@ -172,7 +174,17 @@ def _show(rows: list[dict[str, Any]], form: Any) -> None:
             {**row, "at": row["at"][:19].replace("T", " "), "key_name": row["key_name"] or row["key"]} for row in rows
         ]
         some = {field: heading for field, heading in SOMETIMES.items() if any(row[field] for row in said)}
-        print_table("calls, the newest first", {**ALWAYS, **some, **NUMBERS}, said)
+        print_table("calls, the newest first", {**ALWAYS, **some, **_numbers(said)}, said, spared=SPARED)
+
+
+def _numbers(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Return the columns of numbers; a currency that all calls have is said once, above their costs."""
+    currencies = {row["currency"] for row in rows}
+    if len(currencies) > 1:
+        return NUMBERS
+    columns = {**NUMBERS, "cost": f"cost {currencies.pop()}"}
+    del columns["currency"]
+    return columns
 
 
 def _line(row: dict[str, Any], form: Any) -> None:

@@ -17,7 +17,7 @@ from pertoken.cli.session import (
     pairs,
     print_json,
 )
-from pertoken.cli.tables import print_table
+from pertoken.cli.tables import print_table, time_text
 from pertoken.core.texts import meant
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ COLUMNS = {
     "team": "team",
     "customer": "customer",
     "status": "status",
-    "until": "until",
+    "until": "until (UTC)",
 }
 
 
@@ -123,7 +123,9 @@ def list_(db: str | None, as_json: bool) -> None:
     elif not rows:
         say_empty("no keys yet", "pertoken key create my-app --budget 5/day")
     else:
-        print_table("virtual keys", COLUMNS, [{**row, "until": row["revoked_at"] or row["expires_at"]} for row in rows])
+        ends = [time_text(row["revoked_at"] or row["expires_at"]) for row in rows]
+        said = [{**row, "until": until} for row, until in zip(rows, ends, strict=True)]
+        print_table("virtual keys", COLUMNS, said, spared=["secret_ends_in", "until"])
 
 
 def _why_no_live_key(admin: "Administration", id_or_name: str) -> str:

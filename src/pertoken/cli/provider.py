@@ -34,6 +34,7 @@ COLUMNS = {
     "stops_billing_on_abort": "charge ends on abort",
     "state": "state",
 }
+SPARED = ("stops_billing_on_abort", "stream_usage", "wire")  # what a narrow terminal does not show, the first first
 TRUST_COLUMNS = {
     "name": "model",
     "ratio_percent": "held, % of our count",
@@ -70,7 +71,7 @@ def list_(as_json: bool) -> None:
         }
         for row in rows
     ]
-    print_table("providers", COLUMNS, shown)
+    print_table("providers", COLUMNS, shown, spared=SPARED)
 
 
 @provider.command()

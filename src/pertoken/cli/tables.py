@@ -1,10 +1,12 @@
 """Tables for people: numbers right, thousands separated, one totals row, and never a number cut short.
 
-A table too wide for the terminal first lets its headings and then its texts wrap. rich is imported only to print one.
+A table too wide for the terminal lets its headings and its texts wrap, then leaves out columns that can be spared, and
+says so. Ids and days stay whole, for people copy them. rich is imported only to print one.
 """
 
 import csv
 import io
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -19,7 +21,8 @@ GAP = 2  # between two columns: a blank and the rule's place
 WORD_WIDTH_MAX = 24  # longer words are cut first when room is short
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes what begins so
 LISTS = frozenset({"rows", "keys", "admins", "budgets", "prices", "providers", "counts"})  # a document's, if empty too
-TEXT_WIDTH_MIN = 10  # a text column is not made narrower than this to spare the others
+_WHOLE = re.compile(r"\b[a-z]+_[0-9a-z]{26}\b|^\d{4}-\d\d-\d\d$")  # an id, a day
+TEXT_WIDTH_MIN = 8  # a text column is not made narrower than this to spare the others
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -41,19 +44,34 @@ class _Column(NamedTuple):
     def longest_word(self) -> int:
         return max(map(len, self.heading.split()), default=0)
 
+    @property
+    def longest_whole(self) -> int:
+        return max((len(word) for cell in self.cells for word in cell.split() if _WHOLE.search(word)), default=0)
+
 
 def print_table(
-    title: str, columns: Mapping[str, str], rows: Rows, *, total: Mapping[str, Any] | None = None, caption: str = ""
+    title: str,
+    columns: Mapping[str, str],
+    rows: Rows,
+    *,
+    total: Mapping[str, Any] | None = None,
+    caption: str = "",
+    spared: Sequence[str] = (),
 ) -> None:
-    """Print `rows`; `columns` maps a field to its heading. Numbers and amounts stand right, points under each other."""
-    from rich import box
+    """Print `rows`; `columns` maps a field to its heading. Numbers and amounts stand right, points under each other.
+
+    Of a terminal that is too narrow for all, the columns of `spared` are left out, the first of them first.
+    """
+    from rich import box  # 50 ms that only tables need
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
+    from rich.text import Text  # a value is never read as rich's markup
 
-    drawn = [_column(field, heading, rows, total) for field, heading in columns.items()]
+    every = {field: _column(field, heading, rows, total) for field, heading in columns.items()}
     console = Console(highlight=False)
     room = console.width if console.is_terminal else max(console.width, WIDTH_OF_A_FILE)
+    left_out = _too_many(every, room, spared) if console.is_terminal else []
+    drawn = [column for field, column in every.items() if field not in left_out]
     widths = _fit(drawn, room - GAP * len(drawn) - 1)
     console.width = max(room, sum(widths) + GAP * len(drawn) + 1)  # a terminal that is narrower still wraps the lines
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_footer=total is not None, footer_style="bold")
@@ -67,6 +85,9 @@ def print_table(
     console.print(table)
     if caption:
         console.print(Text(escaped(f"  {caption}", keep="\n"), style="dim"), soft_wrap=True)
+    if left_out:
+        names = ", ".join(columns[field] for field in columns if field in left_out)
+        console.print(Text(f"  too narrow for: {names}; --csv has all", style="dim"), soft_wrap=True)
 
 
 def counted(count: int, noun: str) -> str:
@@ -78,6 +99,11 @@ def amount_text(amount: str | int) -> str:
     """Return an exact amount as people read it, its thousands separated: "1,234.50"."""
     whole, point, rest = str(amount).partition(".")
     return f"{int(whole):,}{point}{rest}" if whole.lstrip("-").isdigit() and whole != "-0" else str(amount)
+
+
+def time_text(time: str | None) -> str | None:
+    """Return a time as people read it, to the minute: "2026-11-27 19:03"."""
+    return None if time is None else time[:16].replace("T", " ")
 
 
 def write_csv(rows: Rows, *, head: bool = True) -> None:
@@ -129,6 +155,18 @@ def _column(field: str, heading: str, rows: Rows, total: Mapping[str, Any] | Non
     return _Column(heading, cells, numeric)
 
 
+def _too_many(columns: Mapping[str, _Column], room: int, spared: Sequence[str]) -> list[str]:
+    """Return the fields of `spared` to leave out, so that no word of the others is cut, or all of them."""
+    kept = dict(columns)
+    left_out: list[str] = []
+    for field in (field for field in spared if field in columns):
+        if sum(map(_least_by_word, kept.values())) + GAP * len(kept) + 1 <= room:
+            break
+        del kept[field]
+        left_out.append(field)
+    return left_out
+
+
 def _fit(columns: Sequence[_Column], room: int) -> list[int]:
     """Return the width of each column: as wide as its widest cell, less where `room` is short and words can wrap."""
     widths = [column.widest for column in columns]
@@ -150,12 +188,12 @@ def _least_by_word(column: _Column) -> int:
     if column.numeric:
         return _least_by_heading(column)
     longest = max((len(word) for cell in column.cells for word in cell.split()), default=0)
-    return max(_least_by_letter(column), min(longest, WORD_WIDTH_MAX))
+    return max(_least_by_letter(column), min(longest, WORD_WIDTH_MAX), column.longest_whole)
 
 
 def _least_by_letter(column: _Column) -> int:
     least = _least_by_heading(column)
-    return least if column.numeric else min(least, max(TEXT_WIDTH_MIN, column.longest_word))
+    return least if column.numeric else min(least, max(TEXT_WIDTH_MIN, column.longest_word, column.longest_whole))
 
 
 def _is_number(value: object) -> bool:
