@@ -32,6 +32,14 @@ def test_a_log_record_is_one_line() -> None:
     assert "ValueError" in line
 
 
+def test_every_line_of_the_log_has_the_same_clock() -> None:
+    """A record begins as the line of a call does, in UTC: lines of one log sort by their beginning."""
+    record = record_with_traceback()
+    record.created, record.msecs = 1_795_806_234.032, 32.0
+
+    assert OneLine().format(record).startswith("2026-11-27T19:03:54.032Z ERROR pertoken it failed")
+
+
 def test_a_json_log_record_is_one_object() -> None:
     """With --json every record is one JSON object on one line."""
     line = JsonLines().format(record_with_traceback())

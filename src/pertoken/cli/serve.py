@@ -3,6 +3,7 @@
 import errno
 import logging
 import socket
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -129,10 +130,13 @@ def tell_of_misspelt_providers(settings: "Settings") -> None:
 
 
 class OneLine(logging.Formatter):
-    """Writes a record on one line, its traceback too, so that every line of the log stands for itself."""
+    """Writes a record on one line, its traceback too, with the same clock (UTC) as the lines of calls."""
 
     def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
+        super().__init__("%(asctime)sZ %(levelname)s %(name)s %(message)s")
+        self.converter = time.gmtime
+        self.default_time_format = "%Y-%m-%dT%H:%M:%S"
+        self.default_msec_format = "%s.%03d"
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line."""
