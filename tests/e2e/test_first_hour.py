@@ -129,12 +129,14 @@ def test_on_a_laptop(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
         answer = OpenAI(max_retries=0).chat.completions.with_raw_response.create(model=CHAT, messages=HELLO)
         Anthropic(max_retries=0).messages.create(model=CLAUDE, max_tokens=9, messages=HELLO)
         call_id = answer.headers["x-pertoken-call-id"]
+        dates = answer.headers.get_list("date")
 
         usage = shell(command(README, "pertoken usage"))
         explained = shell(re.sub(r"call_\w+", call_id, command(README, "pertoken explain")))
         doctor = shell(f"pertoken doctor --port {gateway.url.rpartition(':')[2]}")
     verified = shell(command(README, "pertoken verify"))
 
+    assert len(dates) == 1
     assert CHAT in usage
     assert CLAUDE in usage
     assert "output_tokens" in explained
@@ -197,9 +199,9 @@ def test_a_platform_team(shell: Shell) -> None:
 
 # What somebody in a hurry types, the exit code, and what the answer must have. {db} is a database that is not there.
 MISSPELT = [
-    ("pertoken serv", 2, "did you mean 'serve'?"),
-    ("pertoken usge --by model", 2, "did you mean 'usage'?"),
-    ("pertoken key creat my-app", 2, "Did you mean 'create'?"),
+    ("pertoken serv", 2, "did you mean: pertoken serve?"),
+    ("pertoken usge --by model", 2, "did you mean: pertoken usage?"),
+    ("pertoken key creat my-app", 2, "did you mean: pertoken key create?"),
     ("pertoken key create my-app --bugdet 5/day", 2, "Did you mean '--budget'?"),
     ("pertoken key create my-app --budget 5/dya", 1, "write LIMIT/WINDOW, such as 5/day"),
     ("pertoken key create ''", 1, "must not be empty"),

@@ -34,7 +34,7 @@ _KEPT_BACK = frozenset(
 _KEPT_BACK_PREFIXES = (b"x-pertoken-", b"helicone-", b"x-litellm-")
 _KEPT_BACK_ANSWERED = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"te", b"trailer", b"transfer-encoding", b"upgrade",
-     b"content-length", b"set-cookie", b"alt-svc"}
+     b"content-length", b"set-cookie", b"alt-svc", b"date"}  # an answer has one date: when the gateway gave it
 )  # fmt: skip
 
 
