@@ -160,7 +160,6 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
     "on_hangup": ("drain", "cut"),
     "output_cap": get_args(OutputCap),
 }
-_WORDS = {"durability": "; write one of: full, relaxed"}
 _BOOLEANS = {"stream_usage", "stops_billing_on_abort"}
 
 
@@ -239,7 +238,9 @@ def _shape(error: msgspec.ValidationError, tree: Any) -> str:
     """Say which setting has another shape than it takes, without its value: that may be a secret."""
     place, what, unknown = shapes.wrong(error, tree)
     if unknown is None:
-        return f"{place or 'configuration'}: {what}{_WORDS.get(place, '')}"
+        words = shapes.choices(Settings, place)
+        hint = f"; write one of: {', '.join(words)}" if words else ""
+        return f"{place or 'configuration'}: {what}{hint}"
     known = _FIELDS.get(place.partition(".")[0], Settings).__struct_fields__
     return f"{place}.{unknown}: ".lstrip(".") + shapes.unknown_setting(unknown, known)
 

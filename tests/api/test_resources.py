@@ -152,6 +152,21 @@ def test_a_bad_budget_is_refused(api: Api, change: dict[str, Any], param: str | 
 
 
 @pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"window": "daily"}, "minute, hour, day, week, month, total"),
+        ({"before_refusal": ["cap", "qeue"]}, "cap, cheaper, queue"),
+    ],
+    ids=str,
+)
+def test_a_word_that_is_none_of_few_is_told_with_them(api: Api, change: dict[str, Any], words: str) -> None:
+    """Where a field takes few words, the refusal of another says them all."""
+    said = api("PUT", f"/api/v1/budgets/{fresh('budget')}", {"limit": "1", **change}).json["message"]
+
+    assert said.endswith(f"; write one of: {words}")
+
+
+@pytest.mark.parametrize(
     ("path", "query", "param"),
     [
         ("keys", {"limit": "0"}, "limit"),

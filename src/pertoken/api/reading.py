@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Route
+from pertoken.catalogs.shapes import choices
 from pertoken.core.texts import UNSAFE, nearest
 from pertoken.wire.structure import count_values, values_bound
 
@@ -144,5 +145,7 @@ def _said(error: msgspec.ValidationError, shape: Any) -> tuple[str, str | None]:
     near = nearest(misspelt[1], getattr(shape, "__struct_fields__", ())) if misspelt else None
     if near is not None:
         message += f"; did you mean {near}?"
+    elif message.startswith("Invalid enum value") and (words := choices(shape, place)):
+        message += f"; write one of: {', '.join(words)}"
     field = ".".join(part for part in (place, unknown[1] if unknown else "") if part)
     return message[:1].lower() + message[1:], field or None

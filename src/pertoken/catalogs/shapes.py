@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec import inspect
 
 from pertoken.core.texts import nearest
 
@@ -34,6 +35,34 @@ def said(what: str) -> str:
     """Return the decoder's words as ours, with what to do where a number is written that may not be exact."""
     hint = "; write it in quotes, such as '0.15'" if "`float`" in what and "`str" in what else ""
     return f"{what[:1].lower()}{what[1:]}{hint}"
+
+
+def choices(shape: Any, place: str) -> tuple[str, ...]:
+    """Return the words that a place of a shape takes, where they are few; none where it takes others."""
+    kind: Any = inspect.type_info(shape)
+    for name in place.split("."):
+        kind = _inner(kind, name.partition("[")[0])
+    if isinstance(kind, inspect.EnumType):
+        return tuple(str(one.value) for one in kind.cls)
+    return tuple(map(str, kind.values)) if isinstance(kind, inspect.LiteralType) else ()
+
+
+def _inner(kind: Any, name: str) -> Any:
+    """Return the kind of what is called `name` in a kind; of a list that of its parts."""
+    if isinstance(kind, inspect.StructType):
+        kind = next((field.type for field in kind.fields if field.encode_name == name), None)
+    elif isinstance(kind, inspect.DictType):
+        kind = kind.value_type
+    while not isinstance(kind, inspect.StructType | inspect.DictType):
+        if isinstance(kind, inspect.Metadata):
+            kind = kind.type
+        elif isinstance(kind, inspect.UnionType):
+            kind = next((one for one in kind.types if not isinstance(one, inspect.NoneType)), None)
+        elif isinstance(kind, inspect.ListType | inspect.VarTupleType):
+            kind = kind.item_type
+        else:
+            break
+    return kind
 
 
 def unknown_setting(word: str, known: Iterable[str]) -> str:

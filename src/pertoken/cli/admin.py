@@ -3,7 +3,7 @@
 import click
 
 from pertoken.cli.group import CommandGroup
-from pertoken.cli.near_names import say_new_names
+from pertoken.cli.near_names import misspelt, say_new_names
 from pertoken.cli.output import echo, say_empty
 from pertoken.cli.session import (
     CommandRefused,
@@ -162,6 +162,8 @@ def team(  # noqa: PLR0917 - click passes each option by name
         except teams.BadTeam as error:
             raise CommandRefused(str(error)) from error
         said = teams.team_fields(opened, name, at_us)
+    for said_of_it in misspelt(db, {"team": name}):
+        echo(f"{said_of_it} it is changed all the same", err=True)
     if as_json:
         print_json(said)
         return
