@@ -156,7 +156,8 @@ class Scene:
         ours = {name: total[name] for name in theirs}
         same = ours == theirs and total["calls"] == served["calls"]
         verdict = "the same as we do" if same else f"but we count {ours}"
-        click.echo(f"the provider counts {served['calls']} calls, {theirs}: {verdict}")
+        counts = f"{theirs['input_tokens']:,} input tokens, {theirs['output_tokens']:,} output tokens"
+        click.echo(f"the provider counts {served['calls']} calls, {counts}: {verdict}")
         if not same:
             raise click.ClickException("our count differs from the provider's")
 

@@ -43,7 +43,7 @@ def explain(call_id: str, folder: str | None, db: str | None, as_json: bool) -> 
             echo(f"the archive cannot be read: {one_line(error)}", err=True)
             found = explain_call(stored, call_id)
     if found is None:
-        raise CommandRefused(f"no call {call_id!r}; its id is in the answer's header x-pertoken-call-id")
+        raise CommandRefused(f"no call {call_id!r}; its id is in the header x-pertoken-call-id, and in: pertoken calls")
     if as_json:
         print_json(found)
         return

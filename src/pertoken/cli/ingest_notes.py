@@ -20,8 +20,8 @@ UNKNOWN, ZONELESS, FUTURE, UNPRICED = "unknown_field", "time_without_zone", "fut
 _SAID = {
     UNKNOWN: "unknown fields, which were not read",
     ZONELESS: "a time without a zone, which was read as UTC",
-    FUTURE: "a time in the future, and were taken in all the same",
-    UNPRICED: "no price yet, and were taken in all the same",
+    FUTURE: "a time in the future, and is in the books all the same",
+    UNPRICED: "no price yet, and is in the books all the same",
 }
 
 

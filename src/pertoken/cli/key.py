@@ -1,6 +1,6 @@
 """`pertoken key`: virtual keys."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -102,7 +102,7 @@ def list_(db: str | None, as_json: bool) -> None:
     with administration(db) as admin:
         keys = admin.list_keys()
     now = now_us()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": one.key_id,
             "name": one.name,

@@ -88,13 +88,13 @@ async def identify(fields: HeaderList, query: bytes, world: World, *, surely: bo
 
 def _unknown_key(secret: bytes) -> Refusal:
     """Return what tells somebody who took one kind of key for another which kind is wanted."""
-    shown = f"ending in ...{_hint(secret)}"
-    message = f"unknown or revoked key {shown}; see: pertoken key list"
+    shown = f" ending in ...{_hint(secret)}" if _hint(secret) else ""
+    message = f"unknown or revoked key{shown}; see: pertoken key list"
     if secret.startswith(ADMIN_PREFIX.encode()):
-        message = f"the key {shown} is for the control plane; calls take another: pertoken key create NAME"
+        message = f"the key{shown} is for the control plane; calls take another: pertoken key create NAME"
     elif not secret.startswith(KEY_PREFIX.encode()):
         message = (
-            f"the key {shown} is none of pertoken's, which begin with {KEY_PREFIX}; make one: pertoken key create NAME"
+            f"the key{shown} is none of pertoken's, which begin with {KEY_PREFIX}; make one: pertoken key create NAME"
         )
     return Refusal(Code.UNKNOWN_KEY, message)
 
