@@ -11,11 +11,14 @@ from tests.factories import hold
 from pertoken.core.admission import Bound
 from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Completeness
+from pertoken.counting.tokenizers import Tokenizers
 from pertoken.ports.provider import ProviderFailed
+from pertoken.services.call import works
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.relay import Relayed, relay_stream
 from pertoken.services.world import Drains
 from pertoken.wire import openai_chat
+from pertoken.wire.stream import APART_BYTES
 
 TEXT = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
 USAGE = (
@@ -76,14 +79,38 @@ class Answer:
                 raise ProviderFailed("the answer was given up before it was complete")
 
 
+class CutWhileRead(Answer):
+    """An answer whose connection fails while a part of it is being read apart: what waits for that is given up."""
+
+    async def pour(self, sink: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
+        """Give all to the sink, begin to wait for room, and fail."""
+        for piece in self.script:
+            assert isinstance(piece, bytes)
+            sink(piece)
+        waiting = asyncio.ensure_future(room())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        raise ProviderFailed("the provider closed the connection")
+
+
+class Elsewhere(works.Here):
+    """Reads after a turn of the loop, as another process does."""
+
+    async def read(self, key_id: str, work: str, body: bytes, args: tuple[Any, ...]) -> Any:
+        """Return what a work finds in a body."""
+        await asyncio.sleep(0.001)
+        return await super().read(key_id, work, body, args)
+
+
 def relayed(client: Client, answer: Answer, *, asks: bool = True, cuts: bool = False) -> Relayed:
     """Relay an answer of a provider that is asked for usage, or cut on hang-up, or neither."""
     provider = SimpleNamespace(name="openai", prices_from=(), asks_for_usage=asks, cuts_on_hangup=cuts)
     request: Any = SimpleNamespace(
-        format=openai_chat, facts=RequestFacts("m", stream=True, wants_usage=False), provider=provider
-    )
+        format=openai_chat, facts=RequestFacts("m", stream=True, wants_usage=False), provider=provider,
+        attribution=SimpleNamespace(key="key_1"),
+    )  # fmt: skip
     exchange: Any = client
-    world: Any = SimpleNamespace(drains=Drains(10), readers=None)
+    world: Any = SimpleNamespace(drains=Drains(10), readers=Elsewhere(Tokenizers()))
     bound = Bound({"input_tokens": 100, "output_tokens": 100}, 100, counted=True)
     result, _ = asyncio.run(relay_stream(exchange, request, Holding(hold("call_1"), None, None, bound), answer, world))
     return result
@@ -128,3 +155,18 @@ def test_a_provider_that_fails_by_itself_is_not_called_cut() -> None:
     result = relayed(client, Answer(TEXT, answer.abandon), cuts=True)
 
     assert str(result.failure) == "the stream ended before its answer did"
+
+
+@pytest.mark.parametrize("end", [b"", USAGE], ids=["no usage", "usage"])
+def test_an_answer_that_is_cut_while_it_is_read_apart(end: bytes) -> None:
+    """What had come by then is read all the same, and charged and passed on as of small events that came before it."""
+    large = TEXT.replace(b'"id":"c"', b'"id":"%b"' % (b"c" * APART_BYTES))
+    client = Client()
+    result = relayed(client, CutWhileRead(TEXT, large, TEXT + end), asks=False)
+
+    assert str(result.failure) == "the provider closed the connection"
+    assert client.sent + result.last == TEXT + large + TEXT + end
+    if end:
+        assert result.reading.quantities == {"input_tokens": 5, "output_tokens": 1}
+    else:
+        assert result.text == "hello" * 3

@@ -64,12 +64,13 @@ async def relay_stream(
     relay = _Relay(exchange, request, reader, world, outrun, keep=holding.claim is not None)
     failure = None
     try:
-        await answer.pour(relay.pass_on, relay.room)
-        await relay.read_apart()
-    except ProviderFailed as error:
-        error.__traceback__ = None  # else this frame and the failure know each other, and wait for the collector
-        cut = exchange.gone and request.provider.cuts_on_hangup
-        failure = ProviderFailed("the client hung up and the answer was cut") if cut else error
+        try:
+            await answer.pour(relay.pass_on, relay.room)
+        except ProviderFailed as error:
+            error.__traceback__ = None  # else this frame and the failure know each other, and wait for the collector
+            cut = exchange.gone and request.provider.cuts_on_hangup
+            failure = ProviderFailed("the client hung up and the answer was cut") if cut else error
+        await relay.read_apart()  # also what came before a failure: it was made, and may say what was used
     finally:
         if relay.draining:
             drains.leave()
