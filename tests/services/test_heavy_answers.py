@@ -136,6 +136,48 @@ def test_pictures_that_nobody_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
     assert dict(event.quantities)["output_image_tokens"] == dict(event.quantities)["output_tokens"] > 3
 
 
+EACH = {
+    "input_tokens": 3, "cache_read_tokens": 1, "cache_write_tokens": 4, "cache_write_1h_tokens": 6,
+    "output_tokens": 15, "reasoning_tokens": 20,
+}  # fmt: skip
+TEXT_ALONE = {unit: EACH[unit] for unit in ("input_tokens", "output_tokens")}
+AN_HOUR = [{"type": "text", "text": "x" * 4_000, "cache_control": {"type": "ephemeral", "ttl": "1h"}}]
+SEARCH = {"type": "web_search_20250305", "name": "web_search", "max_uses": 5}
+PICTURE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize(
+    ("api", "asked"),
+    [
+        ("openai.chat", {}),
+        ("openai.chat", {"n": 3}),
+        ("openai.chat", {"messages": [{"role": "user", "content": [PICTURE]}]}),
+        ("openai.responses", {"tools": [{"type": "web_search"}], "max_tool_calls": 3}),
+        ("anthropic.messages", {}),
+        ("anthropic.messages", {"system": AN_HOUR}),
+        ("anthropic.messages", {"tools": [SEARCH]}),
+        ("gemini.generate", {}),
+    ],
+)
+@pytest.mark.parametrize("prices", [EACH, TEXT_ALONE], ids=["each unit priced", "text alone"])
+def test_it_costs_what_was_held(
+    api: str, asked: dict[str, Any], prices: dict[str, int], stream: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that nobody can read costs exactly what was held for it: what it can cost at most."""
+    answer = whole(api, USAGE[api], **MANY)
+    if stream:
+        answer = streamed(api, USAGE[api]).replace(b"m-1", b"m-1%b" % (b" " * APART_BYTES), 1)
+    prices = {"web_searches": 10_000, "input_image_tokens": 7, **prices}
+    provider = stand_in.PATHS[api][0].replace("gemini", "google")
+    book = PriceBook([price(unit, amount, provider=provider) for unit, amount in prices.items()])
+    elsewhere = Elsewhere(fails_at="look_at" if stream else "answer_of")
+    event = event_of(api, answer, monkeypatch, elsewhere, stream=stream, book=book, **asked)
+    assert event.cost_picos == event.held_picos > 0
+    assert event.completeness is Completeness.ESTIMATED
+    assert event.overrun_picos == 0
+
+
 def test_large_events_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     """Events of many bytes are read apart, and what is charged is what small ones with the same usage come to."""
     api = "openai.responses"

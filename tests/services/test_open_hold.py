@@ -111,7 +111,7 @@ def told(request: Any, reading: Reading, held: int = 1_026) -> Any:
 
 
 def test_a_provider_disagrees_where_it_says_so_itself() -> None:
-    """More reported input than was held is a disagreement; no usage, a contradiction, or as much as held is none."""
+    """More reported input than was held is a disagreement; no usage, a guess, or as much as held is none."""
     more = Reading({"input_tokens": 2_500, "output_tokens": 1}, Completeness.FINAL)
     said = told(request_of(), more)
 
@@ -120,6 +120,7 @@ def test_a_provider_disagrees_where_it_says_so_itself() -> None:
     assert told(request_of(), more, held=2_500) is None
     assert told(request_of(), Reading(None, Completeness.MISSING)) is None
     assert told(request_of(), more._replace(contradiction="its parts exceed it")) is None
+    assert told(request_of(), more._replace(completeness=Completeness.ESTIMATED)) is None
 
 
 def test_only_a_text_that_is_seen_teaches() -> None:

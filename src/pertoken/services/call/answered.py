@@ -4,7 +4,7 @@ from functools import partial
 from typing import NamedTuple
 
 from pertoken.core.bounds import Family
-from pertoken.core.units import TOKEN_UNITS
+from pertoken.core.units import INPUT_UNITS, OUTPUT_UNITS
 from pertoken.core.usage import Completeness, Quantities, Reading, Used
 from pertoken.ports.readers import NotRead
 from pertoken.ports.tokens import Tokenizers
@@ -53,15 +53,33 @@ async def read_answer(request: Request, body: bytes, most: Quantities, world: Wo
     try:
         answered: Answered = await world.readers.read(turn_of(request), answer_of.__name__, body, args)
     except NotRead as error:
-        return most_used(most, f"the answer could not be read: {error}")
+        return most_used(request, most, f"the answer could not be read: {error}")
     return answered
 
 
-def most_used(most: Quantities, why: str) -> Answered:
-    """Return what is taken for said by an answer that could not be read: the most that is held for, in any way."""
-    others = {unit: many for unit, many in most.items() if unit not in TOKEN_UNITS}
-    made = tuple(Used({**others, unit: many}) for unit, many in most.items() if unit in TOKEN_UNITS and _is_made(unit))
-    return Answered(Reading(others, Completeness.PARTIAL, note=why, alternatives=made), None, most["output_tokens"])
+def most_used(request: Request, most: Quantities, why: str) -> Answered:
+    """Return what is taken for said by an answer that could not be read: all that is held for, in the dearest way.
+
+    What is held for is apart by kind, and usage is inclusive: input of any kind is input.
+    """
+    times = request.facts.repeats
+    used = {unit: many * times for unit, many in most.items() if many and unit not in OUTPUT_UNITS}
+    used["input_tokens"] = sum(many for unit, many in used.items() if unit in INPUT_UNITS)
+    used["output_tokens"] = most["output_tokens"] * times
+    written: list[Quantities] = [{}]
+    if _is_priced(request, "cache_write_tokens"):
+        written.append({"cache_write_tokens": most["input_tokens"] * times})
+    if request.facts.long_cache and _is_priced(request, "cache_write_1h_tokens"):
+        written.append(dict.fromkeys(("cache_write_tokens", "cache_write_1h_tokens"), most["input_tokens"] * times))
+    made: list[Quantities] = [{unit: many * times} for unit, many in most.items() if many and _is_made(unit)]
+    if _is_priced(request, "reasoning_tokens"):
+        made.append({"reasoning_tokens": used["output_tokens"]})
+    others = tuple(Used({**used, **kept, **kind}) for kept in written for kind in ({}, *made))[1:]
+    return Answered(Reading(used, Completeness.ESTIMATED, note=why, alternatives=others))
+
+
+def _is_priced(request: Request, unit: str) -> bool:
+    return all(any(unit in tier.rows for tier in rates.tiers) for rates in request.rates)
 
 
 def is_enough(reading: Reading) -> bool:
@@ -70,7 +88,7 @@ def is_enough(reading: Reading) -> bool:
 
 
 def _is_made(unit: str) -> bool:
-    return unit.startswith("output_") and unit != "output_tokens"
+    return unit in OUTPUT_UNITS and unit != "output_tokens"
 
 
 def _read(body: bytes, format_name: str, rows: UsageTable) -> Answered:

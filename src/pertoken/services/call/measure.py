@@ -2,7 +2,7 @@
 
 from pertoken.core import bounds
 from pertoken.core.trust import Disagreement, Measured
-from pertoken.core.usage import Reading
+from pertoken.core.usage import Completeness, Reading
 from pertoken.ports.readers import NotRead
 from pertoken.services.call.count import Counts, count_request
 from pertoken.services.call.understand import Request
@@ -36,7 +36,8 @@ async def disagreement(request: Request, held_tokens: int, reading: Reading, wor
     """
     reported = (reading.quantities or {}).get("input_tokens", 0)
     facts = request.facts
-    if reported <= held_tokens or reading.contradiction or facts.has_media or facts.hidden_input is not None:
+    is_said = reading.completeness is not Completeness.ESTIMATED and not reading.contradiction
+    if reported <= held_tokens or not is_said or facts.has_media or facts.hidden_input is not None:
         return None
     counts = await count_at_the_end(request, world)
     if counts is None:

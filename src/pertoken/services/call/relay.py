@@ -77,7 +77,7 @@ async def relay_stream(
     is_complete, last = reader.complete, b""
     reading, most = reader.reading(), outrun.holding.bound.quantities
     if relay.not_read is not None:
-        answered = most_used(most, f"a part of the stream could not be read: {relay.not_read}")
+        answered = most_used(request, most, f"a part of the stream could not be read: {relay.not_read}")
         is_complete = True
     elif failure is None and not is_complete and reading.completeness is Completeness.MISSING:
         last = reader.end()
