@@ -7,7 +7,7 @@ import pytest
 from tests.services.stand_in import events, streamed
 
 from pertoken.core.facts import RequestFacts
-from pertoken.wire import formats, stream
+from pertoken.wire import content, formats, stream
 from pertoken.wire.format import StreamReader
 
 USAGE = {
@@ -18,12 +18,17 @@ USAGE = {
 }
 
 
-def read(reader: StreamReader, data: bytes, step: int, *, fails: bool = False) -> tuple[bytes, int]:
+def read(
+    reader: StreamReader, data: bytes, step: int, *, fails: bool = False, closes: bool = False
+) -> tuple[bytes, int]:
     """Feed a stream in steps; return what may go on, and how often something was read apart."""
     passed, apart = b"", 0
-    for at in range(0, len(data), step):
-        passed += reader.feed(data[at : at + step])
-        assert reader.feed(b"") == b""
+    for at in range(0, len(data) + step, step):
+        if at < len(data):
+            passed += reader.feed(data[at : at + step])
+            assert reader.feed(b"") == b""
+        elif closes:
+            reader.close()
         while (unread := reader.unread) is not None:
             apart += 1
             looked = None if fails else sent(stream.look_at(unread.events, *sent(unread.args)))
@@ -52,6 +57,42 @@ def test_the_same(api: str, wants_usage: bool, step: int, monkeypatch: pytest.Mo
     assert apart > 0
     assert (there.reading(), there.text(), there.complete) == (here.reading(), here.text(), here.complete)
     assert there.end() == here.end()
+
+
+@pytest.mark.parametrize("api", USAGE)
+@pytest.mark.parametrize("wants_usage", [True, False])
+def test_a_stream_that_ends_within_an_event(api: str, wants_usage: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever a stream ends, its last event is never parsed here where it is large, and comes to the same."""
+    data = streamed(api, USAGE[api])
+    facts = RequestFacts("m", stream=True, wants_usage=wants_usage)
+    parse = content.parse
+
+    def parse_small(event: bytes) -> Any:
+        assert len(event) <= 10, "a large event was parsed here"
+        return parse(event)
+
+    for end in range(1, len(data)):
+        here = formats.SERVED[api].stream_reader(facts, formats.SERVED[api].USAGE)
+        expected, _ = read(here, data[:end], end, closes=True)
+        told = here.reading(), here.text(), here.complete, here.end()
+        with monkeypatch.context() as patch:
+            patch.setattr(stream, "APART_BYTES", 10)
+            there = formats.SERVED[api].stream_reader(facts, formats.SERVED[api].USAGE)
+            passed, _ = read(there, data[:end], end, closes=True)
+            for module in (content, stream):
+                patch.setattr(module, "parse", parse_small)
+            assert passed == expected
+            assert (there.reading(), there.text(), there.complete, there.end()) == told
+
+
+def test_a_last_event_that_nobody_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is passed on at the end, as it came."""
+    monkeypatch.setattr(stream, "APART_BYTES", 10)
+    data = streamed("openai.chat", USAGE["openai.chat"]).partition(b"\n\n")[0]
+    reader = formats.SERVED["openai.chat"].stream_reader(RequestFacts("m"), formats.SERVED["openai.chat"].USAGE)
+    passed, apart = read(reader, data, len(data), fails=True, closes=True)
+    assert apart == 1
+    assert passed + reader.end() == data
 
 
 def test_a_model_that_any_event_names(monkeypatch: pytest.MonkeyPatch) -> None:

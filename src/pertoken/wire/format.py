@@ -58,6 +58,9 @@ class StreamReader(Protocol):
         Bytes that end the answer are kept back, so that a client never sees the end before the settlement.
         """
 
+    def close(self) -> None:
+        """Take it that no more comes. Then there may be something unread once more."""
+
     def end(self) -> bytes:
         """Return what was kept back, once the settlement is on disk."""
 

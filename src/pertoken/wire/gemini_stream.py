@@ -67,6 +67,11 @@ class GenerateStream:
         assert self._stream is not None, "there were events"
         return self._stream.take(looked)
 
+    def close(self) -> None:
+        """Take it that no more comes."""
+        if self._stream is not None:
+            self._stream.close()
+
     def end(self) -> bytes:
         """Return what was kept back."""
         start, self._start = self._start, b""
@@ -213,6 +218,9 @@ class ArrayPieces:
     def take(self, looked: Any) -> bytes:  # noqa: ARG002 - there is nothing to take
         """Return nothing: no piece is read apart."""
         return b""
+
+    def close(self) -> None:
+        """Take it that no more comes: there is nothing to do."""
 
     def end(self) -> bytes:
         """Return what was kept back."""

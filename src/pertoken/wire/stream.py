@@ -57,8 +57,14 @@ class LookedInto(NamedTuple):
     kept: tuple[tuple[int, int], ...]  # those that are kept back
 
 
-def look_at(events: bytes, watch: Watch, written: Written, keeps: bool) -> LookedInto:
-    """Return what is found in whole events: with `keeps`, all of them are kept back."""
+def look_at(events: bytes, watch: Watch, written: Written, keeps: bool, is_rest: bool) -> LookedInto:
+    """Return what is found in whole events: with `keeps`, all of them are kept back.
+
+    `is_rest`: a stream ended with them, perhaps in the middle of one; then nothing was said in it.
+    """
+    if is_rest and not _is_whole(sse.data(events)):
+        return LookedInto(watch, "", (), ((0, len(events)),))
+    keeps = keeps or is_rest
     passing: list[tuple[int, int]] = []
     kept: list[tuple[int, int]] = []
     at = 0
@@ -83,7 +89,18 @@ def _add(places: list[tuple[int, int]], start: int, end: int) -> None:
 class EventStream:
     """Reads one streamed answer of events, as `format.StreamReader` says."""
 
-    __slots__ = ("_cutter", "_held", "_held_bytes", "_later", "_tape", "_text_of", "_unread", "_watch", "_written")
+    __slots__ = (
+        "_cutter",
+        "_held",
+        "_held_bytes",
+        "_is_rest",
+        "_later",
+        "_tape",
+        "_text_of",
+        "_unread",
+        "_watch",
+        "_written",
+    )
 
     def __init__(self, watch: Watch, written: Written) -> None:
         self._watch = watch
@@ -95,6 +112,7 @@ class EventStream:
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._unread = b""
+        self._is_rest = False  # what is unread: all that is left
         self._later: list[bytes] = []  # what came after that
 
     def feed(self, chunk: bytes) -> bytes:
@@ -119,7 +137,7 @@ class EventStream:
         """Events that must be read apart before anything goes on."""
         if not self._unread:
             return None
-        return UnreadEvents(self._unread, (self._watch, self._written, bool(self._held)))
+        return UnreadEvents(self._unread, (self._watch, self._written, bool(self._held), self._is_rest))
 
     def take(self, looked: Any) -> bytes:
         """Take what was found in the unread events; return what may go on of them, and of what came after."""
@@ -127,6 +145,14 @@ class EventStream:
         later, self._later = b"".join(self._later), []
         passing = self._taken(events, looked)
         return passing + self.feed(later) if later else passing
+
+    def close(self) -> None:
+        """Take it that no more comes: a large event that was left without an end is unread."""
+        rest = self._cutter.rest()
+        if len(rest) > APART_BYTES and sse.data(rest):
+            self._tape.show()
+            self._cutter = sse.Cutter()
+            self._unread, self._is_rest = rest, True
 
     def end(self) -> bytes:
         """Return what was kept back."""
@@ -154,7 +180,8 @@ class EventStream:
     def _taken(self, events: bytes, looked: LookedInto | None) -> bytes:
         if looked is None:
             all_of_it = ((0, len(events)),)
-            looked = LookedInto(self._watch, "", () if self._held else all_of_it, all_of_it if self._held else ())
+            keeps = self._held or self._is_rest
+            looked = LookedInto(self._watch, "", () if keeps else all_of_it, all_of_it if keeps else ())
         self._watch = looked.watch
         self._tape.add_read(looked.text, looked.watch.skim)
         for start, end in looked.kept:

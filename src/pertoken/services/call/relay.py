@@ -70,7 +70,7 @@ async def relay_stream(
             error.__traceback__ = None  # else this frame and the failure know each other, and wait for the collector
             cut = exchange.gone and request.provider.cuts_on_hangup
             failure = ProviderFailed("the client hung up and the answer was cut") if cut else error
-        await relay.read_apart()  # also what came before a failure: it was made, and may say what was used
+        await relay.read_rest()  # also what came before a failure: it was made, and may say what was used
     finally:
         if relay.draining:
             drains.leave()
@@ -159,6 +159,12 @@ class _Relay:
             self.draining = self._drains.enter()
             if not self.draining:
                 raise ProviderFailed("the client hung up and too many answers are being drained")
+
+    async def read_rest(self) -> None:
+        """Have all read that came, once no more comes."""
+        await self.read_apart()
+        self._reader.close()
+        await self.read_apart()
 
     async def read_apart(self) -> None:
         """Have the events read that would hold up every other call, and pass them on."""
