@@ -18,6 +18,9 @@ SHOWN = (b"authorization", b"Bearer " + SECRET)
         (b"x-auth-token", SECRET),
         (b"referer", b"http://x/?key=" + SECRET + b"&a=1"),
         (b"x-forwarded-authorization", b"Bearer " + SECRET),
+        (b"referer", b"http://x/?a=%73k-pt-a%2Dsecret"),
+        (b"referer", b"http://x/?a=%2573k-pt-a-secret"),
+        (b"referer", b"http://x/?a=%25%37%33k-pt-a-secret"),
     ],
 )
 def test_no_header_has_the_secret(name: bytes, value: bytes) -> None:
@@ -27,8 +30,19 @@ def test_no_header_has_the_secret(name: bytes, value: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "pair", ["access_token=sk-pt-a-secret", "x=1;key=sk-pt-a-secret", "q=%73k%2Dpt-a-secret", "k%2565y=sk-pt-a-secret"]
+    "name", [b"x-pertoken-user", b"x-pertoken", b"x_pertoken_customer", b"x-pertoken_user", b"x-pertokenuser"]
 )
+def test_no_header_of_ours(name: bytes) -> None:
+    """What a client tells us about itself stays here, also where it misspells the header's name."""
+    other = (b"x-perth", b"1")
+    assert request_headers(((name, b"acme"), other), SECRET) == (other,)
+
+
+@pytest.mark.parametrize(
+    "pair",
+    ["access_token=sk-pt-a-secret", "x=1;key=sk-pt-a-secret", "q=%73k%2Dpt-a-secret", "k%2565y=sk-pt-a-secret",
+     "q=%2573k-pt-a-secret", "q=%252573k-pt-a-secret", "q=%25%37%33k-pt-a-secret"],
+)  # fmt: skip
 def test_no_parameter_has_the_secret(pair: str) -> None:
     """A parameter with the secret in it is kept back, whatever it is called and however it is spelt."""
     exchange: Any = SimpleNamespace(query=f"alt=sse&{pair}&b=2".encode())

@@ -22,6 +22,7 @@ from pertoken.wire.openai_chat import NEW_CAP, OLD_CAP
 log = logging.getLogger("pertoken.call")
 
 NOTHING = RequestChange()
+ENCODED_MAX = 3  # times that a value is decoded to find a secret in it; servers do it once, some twice
 
 # Ours, the client's secret, and what belongs to one connection only (RFC 9110, 7.6.1): none of it goes on.
 _KEPT_BACK = frozenset(
@@ -31,7 +32,7 @@ _KEPT_BACK = frozenset(
         b"expect", b"accept-encoding", b"cookie",
     }
 )  # fmt: skip
-_KEPT_BACK_PREFIXES = (b"x-pertoken-", b"helicone-", b"x-litellm-")
+_KEPT_BACK_PREFIXES = (b"x-pertoken", b"helicone-", b"x-litellm-")
 _KEPT_BACK_ANSWERED = frozenset(
     {b"connection", b"keep-alive", b"proxy-authenticate", b"te", b"trailer", b"transfer-encoding", b"upgrade",
      b"content-length", b"set-cookie", b"alt-svc", b"date"}  # an answer has one date: when the gateway gave it
@@ -117,8 +118,24 @@ def request_headers(headers: HeaderList, secret: bytes) -> HeaderList:
     return tuple(
         field
         for field in headers
-        if field[0] not in _KEPT_BACK and not field[0].startswith(_KEPT_BACK_PREFIXES) and secret not in field[1]
+        if field[0] not in _KEPT_BACK and not _begins_as_ours(field[0]) and not _shows(field[1], secret)
     )
+
+
+def _begins_as_ours(name: bytes) -> bool:
+    """Tell whether a header is for a gateway; one that is misspelt as well."""
+    return name.replace(b"_", b"-").startswith(_KEPT_BACK_PREFIXES)
+
+
+def _shows(value: bytes, secret: bytes) -> bool:
+    """Tell whether a secret is in a value, plain or percent-encoded, once or several times."""
+    for _ in range(ENCODED_MAX):
+        if secret in value:
+            return True
+        if b"%" not in value:
+            return False
+        value = unquote_to_bytes(value)
+    return secret in value
 
 
 def answer_headers(headers: AnswerHeaders) -> list[tuple[bytes, bytes]]:
@@ -139,5 +156,5 @@ def _path(exchange: Exchange, request: Request, secret: bytes) -> str:
     if not exchange.query:
         return path
     given = exchange.query.decode("latin-1").split("&")
-    pairs = [pair for pair in given if pair and not names_key(pair) and secret not in unquote_to_bytes(pair)]
+    pairs = [pair for pair in given if pair and not names_key(pair) and not _shows(pair.encode("latin-1"), secret)]
     return f"{path}?{'&'.join(pairs)}" if pairs else path
