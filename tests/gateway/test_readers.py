@@ -142,6 +142,34 @@ def test_a_mistake_in_reading_ends_one_job() -> None:
     run(story)
 
 
+def test_an_answer_that_this_process_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the reader's answer is not understood, as after an upgrade under a running gateway, no call waits for ever.
+
+    The job at hand fails, those behind it are done.
+    """
+    body = chat({"role": "user", "content": "x"})
+    ask, asked = ReadingProcess._ask, []
+
+    async def ask_another_version(readers: ReadingProcess, job: _Job) -> tuple[bool, Any]:
+        asked.append(job)
+        if len(asked) == 1:
+            raise AttributeError("no attribute 'RequestFacts' in its version")
+        return await ask(readers, job)
+
+    monkeypatch.setattr(ReadingProcess, "_ask", ask_another_version)
+
+    async def story(readers: ReadingProcess) -> None:
+        args = (CHAT, None, 250_000)
+        async with asyncio.timeout(60):
+            first, second = await asyncio.gather(
+                *(readers.read("key_1", "facts_of", body, args) for _ in range(2)), return_exceptions=True
+            )
+        assert isinstance(first, NotRead)
+        assert isinstance(second, RequestFacts)
+
+    run(story)
+
+
 def test_no_process_without_need() -> None:
     """It is started for the first heavy body, not before."""
 

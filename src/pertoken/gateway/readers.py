@@ -113,7 +113,7 @@ class ReadingProcess:
         except asyncio.CancelledError:
             job.found.cancel()
             raise
-        except (OSError, EOFError, TimeoutError, pickle.UnpicklingError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits for the job must not wait for ever
             log.error("a process that reads large bodies failed, another is started: %r", error)  # noqa: TRY400
             self._end()
             if once_more and isinstance(error, (OSError, EOFError)) and not isinstance(error, TimeoutError):
