@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from pertoken.services.call.forward import _path, request_headers
+from pertoken.services.call.forward import _path, answer_headers, request_headers
 
 SECRET = b"sk-pt-a-secret"
 SHOWN = (b"authorization", b"Bearer " + SECRET)
@@ -33,9 +33,10 @@ def test_no_header_has_the_secret(name: bytes, value: bytes) -> None:
     "name", [b"x-pertoken-user", b"x-pertoken", b"x_pertoken_customer", b"x-pertoken_user", b"x-pertokenuser"]
 )
 def test_no_header_of_ours(name: bytes) -> None:
-    """What a client tells us about itself stays here, also where it misspells the header's name."""
+    """What is said between a client and us stays there, also under a misspelt name; a provider says nothing as us."""
     other = (b"x-perth", b"1")
     assert request_headers(((name, b"acme"), other), SECRET) == (other,)
+    assert answer_headers(((name, b"acme"), other)) == [other]
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def answer_headers(headers: AnswerHeaders) -> list[tuple[bytes, bytes]]:
 # The same few dozen names come with every answer.
 @lru_cache(maxsize=1024)
 def _goes_back(name: bytes) -> bool:
-    return name not in _KEPT_BACK_ANSWERED and not name.startswith(_KEPT_BACK_PREFIXES)
+    return name not in _KEPT_BACK_ANSWERED and not _begins_as_ours(name)
 
 
 def _path(exchange: Exchange, request: Request, secret: bytes) -> str:
