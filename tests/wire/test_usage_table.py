@@ -1,9 +1,11 @@
 """Reading usage by table: what is known, what is absent, what contradicts itself."""
 
+import pickle
+
 import pytest
 
 from pertoken.core.usage import Contradiction
-from pertoken.wire import usage_table
+from pertoken.wire import formats, usage_table
 from pertoken.wire.usage_table import Beside, Check, Listed, Zero, rule, table, term, terms
 
 TABLE = table(
@@ -155,3 +157,11 @@ def test_checks(usage: dict[str, object], holds: bool) -> None:
     else:
         with pytest.raises(Contradiction, match="all 5 is not the sum of its parts"):
             usage_table.count(checked, usage)
+
+
+@pytest.mark.parametrize("api", sorted(formats.SERVED))
+def test_another_process_finds_its_own_table(api: str) -> None:
+    """A table that is sent to another process, with who reads by it, is the table of that name there, not a copy."""
+    rows = formats.SERVED[api].USAGE
+
+    assert pickle.loads(pickle.dumps(rows)) is rows  # noqa: S301 - our own

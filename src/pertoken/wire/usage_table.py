@@ -120,9 +120,16 @@ class UsageTable:
     rest: str = "output_tokens"  # what the tokens are that only the total has
     plain: tuple[UsageRule | Listed, ...] = ()
     names_stated: tuple[bytes, ...] = ()  # one of them is in every usage object that states a decimal
+    place: int = 0  # among all tables
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Have another process find its own: a copy would be another table, and compiled, none at all."""
+        return table_at, (self.place,)
 
 
 Row = UsageRule | Listed | Beside | Check | Zero | Stated | Plain
+
+_TABLES: list[UsageTable] = []
 
 
 def rule(unit: str, fields: str, source: str) -> UsageRule:
@@ -146,7 +153,7 @@ def table(*rows: Row, total: str | None = None, rest: str = "output_tokens") -> 
     What that has and its parts have not is `rest`.
     """
     stated_rows = tuple(row for row in rows if isinstance(row, Stated))
-    return UsageTable(
+    made = UsageTable(
         tuple(row for row in rows if isinstance(row, UsageRule)),
         term(total) if total else (),
         tuple(row for row in rows if isinstance(row, Listed)),
@@ -157,7 +164,15 @@ def table(*rows: Row, total: str | None = None, rest: str = "output_tokens") -> 
         rest,
         tuple(row.row for row in rows if isinstance(row, Plain)),
         _names(stated_rows),
+        len(_TABLES),
     )
+    _TABLES.append(made)
+    return made
+
+
+def table_at(place: int) -> UsageTable:
+    """Return the table of a place: every process makes them in one order, that of `wire.usage_rules`."""
+    return _TABLES[place]
 
 
 def read(rules: Sequence[UsageRule], usage: Mapping[str, Any]) -> dict[str, int]:
