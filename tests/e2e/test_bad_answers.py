@@ -375,13 +375,14 @@ def test_a_whole_answer_of_fifty_megabytes(fresh: Rig) -> None:
 
 
 def test_a_whole_answer_above_the_limit(fresh: Rig) -> None:
-    """It is refused as soon as the limit is passed; the input is charged."""
+    """It is refused as soon as the limit is passed; what was held is charged."""
     data = whole(b"x" * 100 * MB)
     fresh.provider.story = lambda call: call.push(data)
     told = ask(fresh, "a whole answer of 100 MB", 32 * MB, stream=False)
 
     assert b"larger than the limit in bytes: 67108864" in told.received
     assert told.event.completeness == "estimated"
+    assert told.event.cost_picos == told.event.held_picos > 0
     assert told.more_mb < 3 * 64
 
 

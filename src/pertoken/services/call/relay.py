@@ -42,7 +42,9 @@ async def relay_whole(request: Request, holding: Holding, answer: Answer, world:
     try:
         body = await answer.read()
     except ProviderFailed as failure:
-        return Relayed(Reading(None, Completeness.MISSING), "", b"", failure)
+        # Its head came, so it was made: how much was written, nobody has read.
+        lost = most_used(request, holding.bound.quantities, f"the answer was lost: {failure}")
+        return Relayed(lost.reading, lost.text, b"", failure)
     reading, text, tokens = await read_answer(request, body, holding.bound.quantities, world)
     return Relayed(reading, text, body, tokens=tokens)
 
