@@ -198,7 +198,7 @@ def make_event(hold: Hold) -> Event:
     """Return the event that settles a hold."""
     return Event(
         "gateway", hold.hold_id, hold.attribution, hold.opened_at_us, hold.opened_at_us, hold.opened_at_us,
-        EventStatus.PRICED, Completeness.FINAL, {"input_tokens": 700, "output_tokens": 200}, "USD", 5 * 10**8, 0,
+        EventStatus.PRICED, Completeness.FINAL, {"input_tokens": 700, "output_tokens": 200}, "USD", 5 * 10**8, None,
         (("input_tokens", 700, "pr_1", 3 * 10**8), ("output_tokens", 200, "pr_2", 2 * 10**8)), raw=b"x" * 100,
     )  # fmt: skip
 

@@ -212,9 +212,9 @@ def _add_call(  # noqa: PLR0917 - a call's parts
     chunk.events.append(
         (
             counter.event_id, "gateway", name, series_id, conversation, at_us, at_us + 2_000_000, at_us, "priced",
-            "final", template.quantities, "USD", *split(template.cost_picos), 0, 0, template.lines,
+            "final", template.quantities, "USD", *split(template.cost_picos), None, None, template.lines,
             owner.model, None, f"chatcmpl-{talk:020}", template.raw, None, None, *split(template.cost_picos * 3), 0, 0,
-            False, "", None, "", None, False, "", entry_id,
+            False, "", None, "", None, False, "", 700, 1_100, 600_000, 1_990_000, 1, entry_id,
         )
     )  # fmt: skip
     chunk.identities.append((name, "gateway", b"", at_us))

@@ -19,7 +19,7 @@ from tables import Cell, Column, Table
 from pertoken import wiring
 from pertoken.core.budgets import Attribution
 from pertoken.core.commands import Held, OpenHold, Settle, Settled
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import Event, EventStatus, Timeline
 from pertoken.core.holds import Hold
 from pertoken.core.usage import Completeness
 from pertoken.services.budgets import Wish, set_budget
@@ -36,6 +36,7 @@ AT_ONCE = (1, 32, 256)
 BATCH = 1_000
 CLOCK = SystemClock()
 WHO = Attribution(key="key_1", team="t", customer="c", provider="openai", model="gpt-4o-mini")
+TIMELINE = Timeline(900, 1_500, 400_000, 2_000_000)
 QUANTITIES = {"input_tokens": 200, "cache_read_tokens": 50, "output_tokens": 50}
 SCOPES = (("key", "key_1"), ("team", "t"), ("customer", "c"), ("model", "gpt-4o-mini"), ("provider", "openai"))
 
@@ -146,5 +147,6 @@ def _event(hold: Hold) -> Event:
     lines = (("input_tokens", 150, "price_1", 22_500_000), ("output_tokens", 50, "price_2", 30_000_000))
     return Event(
         "gateway", hold.hold_id, hold.attribution, hold.opened_at_us, hold.opened_at_us + 1, hold.opened_at_us,
-        EventStatus.PRICED, Completeness.FINAL, QUANTITIES, "USD", 52_500_000, 0, lines, held_picos=hold.amount_picos,
+        EventStatus.PRICED, Completeness.FINAL, QUANTITIES, "USD", 52_500_000, None, lines,
+        held_picos=hold.amount_picos, timeline=TIMELINE, attempts=1,
     )  # fmt: skip

@@ -25,7 +25,7 @@ def event(of: Hold, picos: int = CENT // 2, **fields: Any) -> Event:
     """Return the event that settles a hold; its raw usage is bytes that are not text."""
     return Event(
         "gateway", of.hold_id, of.attribution, of.opened_at_us, of.opened_at_us + 1, of.opened_at_us,
-        EventStatus.PRICED, Completeness.FINAL, {"input_tokens": 10, "output_tokens": 5}, "USD", picos, 0,
+        EventStatus.PRICED, Completeness.FINAL, {"input_tokens": 10, "output_tokens": 5}, "USD", picos, None,
         (("input_tokens", 10, "pr_1", picos),), raw=b"\x00\xff",
         held_picos=of.amount_picos, overrun_picos=max(0, picos - of.amount_picos),
     )._replace(**fields)  # fmt: skip

@@ -40,6 +40,8 @@ def test_a_budget_counts_from_the_window_it_was_set_in(pertoken: Pertoken, write
         "UPDATE events SET cost_picos_low = cost_picos_low + 1",
         "UPDATE rollups SET input_tokens_low = input_tokens_low - 1",
         "UPDATE day_rollups SET calls = calls + 1",
+        "UPDATE rollups SET failed_calls = failed_calls + 1",
+        """UPDATE day_rollups SET latency = '{"140":1}'""",
         "DELETE FROM day_rollups",
         "UPDATE events SET entry_id = entry_id + 1",
         "UPDATE counters SET spent_low = spent_low + 1",

@@ -477,7 +477,7 @@ class Ledger(RuleBasedStateMachine):
         """Return the event of a call."""
         return Event(
             "gateway", name, self.who(call), call.opened_us, self.now_us, call.opened_us, EventStatus.PRICED,
-            Completeness.FINAL, {"input_tokens": tokens, "output_tokens": 0}, "USD", cost, 0, (),
+            Completeness.FINAL, {"input_tokens": tokens, "output_tokens": 0}, "USD", cost, None, (),
         )  # fmt: skip
 
 

@@ -4,8 +4,9 @@ import random
 from collections.abc import Iterable
 
 from pertoken.core.budgets import Attribution
+from pertoken.core.calls import THE_CLIENT_HUNG_UP, THE_PROVIDER_FAILED
 from pertoken.core.commands import Record
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import NOT_TIMED, Event, EventStatus, Timeline
 from pertoken.core.periods import parse_time
 from pertoken.core.price_book import Sellers
 from pertoken.core.usage import Completeness
@@ -17,6 +18,12 @@ CENTRES_US = [
     parse_time(day) for day in ("2025-10-26", "2026-03-29", "2026-04-04T15:00:00Z", "2026-09-30", "2026-11-01")
 ]
 SINCE_US, UNTIL_US = CENTRES_US[0] - 5 * DAY_US, CENTRES_US[-1] + 5 * DAY_US
+ENDS = [
+    (Completeness.ESTIMATED, "the answer carried no usage"),
+    (Completeness.ESTIMATED, f"{THE_CLIENT_HUNG_UP}; {THE_PROVIDER_FAILED}: reset"),
+    (Completeness.FINAL, THE_CLIENT_HUNG_UP),
+    (Completeness.FINAL, f"{THE_PROVIDER_FAILED}: reset"),
+]
 TAGS = [(), (("env", "test"),), (("env", ""),), (("env", "prod"), ("f", "x"))]
 
 
@@ -34,9 +41,12 @@ def series(chance: random.Random) -> Attribution:
     )
 
 
-def made(seed: int, count: int) -> list[Event]:
-    """Return `count` events, the same for a seed; some are corrections, some have no price, some are in euro."""
-    chance = random.Random(seed)
+def made(seed: int, count: int, *, ended: bool = True, timed: bool = True) -> list[Event]:
+    """Return `count` events, the same for a seed; some are corrections, some have no price, some are in euro.
+
+    With `ended` some did not end well; `timed`, as the gateway makes them: with their course, and a price at times.
+    """
+    chance, more = random.Random(seed), random.Random(-seed - 1)
     events: list[Event] = []
     for number in range(count):
         at_us = chance.choice(CENTRES_US) + chance.randrange(-3 * DAY_US, 3 * DAY_US)
@@ -49,12 +59,18 @@ def made(seed: int, count: int) -> list[Event]:
         source = chance.choice(["gateway", "files", "team:red"])
         one = Event(
             source, f"e{seed}-{number}", series(chance), at_us, at_us, at_us, status, Completeness.FINAL, tokens,
-            currency, cost, 0, (("input_tokens", tokens["input_tokens"], "pr_1", cost),) if cost else (),
+            currency, cost, None, (("input_tokens", tokens["input_tokens"], "pr_1", cost),) if cost else (),
             body_hash=b"body",
         )  # fmt: skip
+        if ended:
+            completeness, reason = more.choice([(Completeness.FINAL, None)] * 3 + ENDS)
+            one = one._replace(completeness=completeness, reason=reason)
+        if timed and source == "gateway":
+            one = with_course(one, more)
         events.append(one)
         if chance.random() < 0.1:
             correction = one._replace(event_id=f"{one.event_id}.c1", quantities={}, corrects=one.event_id)
+            correction = correction._replace(timeline=NOT_TIMED, attempts=0, price_picos=None)
             less = -(cost // 2)
             lines = (("input_tokens", 0, "pr_2", less),) if less else ()
             was_unpriced = status is not EventStatus.PRICED
@@ -62,6 +78,18 @@ def made(seed: int, count: int) -> list[Event]:
                 correction._replace(status=EventStatus.PRICED, cost_picos=less, lines=lines, was_unpriced=was_unpriced)
             )
     return events
+
+
+def with_course(event: Event, chance: random.Random) -> Event:
+    """Return an event with a timeline, some without an answer, and at times a price."""
+    took_us = chance.choice([chance.randrange(2_000), chance.randrange(10**7), 2 * 10**9])
+    first_us, last_us = chance.choice([(None, None), (took_us // 3, None), (took_us // 2, took_us)])
+    course = Timeline(took_us // 9, took_us // 8, first_us, last_us)
+    price_picos = chance.choice([None, 0, chance.randrange(10**13)])
+    recorded_at_us = event.opened_at_us + took_us
+    return event._replace(
+        recorded_at_us=recorded_at_us, timeline=course, attempts=chance.randrange(1, 4), price_picos=price_picos
+    )
 
 
 def record(database: Database, events: Iterable[Event]) -> None:

@@ -12,6 +12,7 @@ from tests.store import history
 from tests.store.history import DAY_US, SINCE_US, UNTIL_US
 
 from pertoken.core.access import View
+from pertoken.core.calls import ESTIMATED, FAILED, HUNG_UP
 from pertoken.core.events import Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import Window, bounds, load_zone
@@ -106,6 +107,38 @@ def test_a_report_is_what_its_events_come_to(
 
     assert read(report["rows"], by) == sums(seen, by, zone)
     assert read(report["totals"], []) == sums(seen, [], zone)
+
+
+@pytest.mark.parametrize("status", [FAILED, HUNG_UP, ESTIMATED])
+def test_how_calls_ended_is_what_their_events_say(database: Database, status: str) -> None:
+    """Roll-ups count as many failed, hung up and estimated calls as are found one by one with that status."""
+    with database.read() as connection:
+        archive = Archive(connection)
+        counted = reports.usage(archive, SINCE_US, UNTIL_US, ["model"], "UTC")["rows"]
+        found = reports.usage(archive, SINCE_US, UNTIL_US, ["model"], "UTC", reports.Part(status=status))["rows"]
+
+    assert _calls(counted, f"{status}_calls") == _calls(found, "calls")
+    assert min(_calls(found, "calls").values()) > 0
+
+
+def test_a_price_is_shown_where_one_is_set(database: Database) -> None:
+    """What customers are charged is the sum of their events' prices; null, never 0, where none has a price."""
+    sold = [one for one in EVENTS if one.price_picos is not None]
+    with database.read() as connection:
+        by_source = reports.usage(Archive(connection), SINCE_US, UNTIL_US, [], "UTC")["totals"]
+        nothing = reports.usage(Archive(connection), SINCE_US - DAY_US, SINCE_US, [], "UTC")["total"]
+    prices = {total["currency"]: (total["price"], total["sold_calls"]) for total in by_source}
+
+    assert nothing["price"] is None
+    assert prices == {
+        currency: (format_amount(sum(one.price_picos or 0 for one in some), currency), len(some))
+        for currency in ("USD", "EUR")
+        for some in [[one for one in sold if one.currency == currency]]
+    }
+
+
+def _calls(rows: list[dict[str, Any]], name: str) -> dict[tuple[str, str], int]:
+    return {(row["model"], row["currency"]): row[name] for row in rows}
 
 
 def test_times_come_in_order_also_when_an_hour_comes_twice(database: Database) -> None:

@@ -80,7 +80,7 @@ def filled(store: str, make_database: MakeDatabase, tmp_path: Path) -> Iterator[
     (tmp_path / "filled").mkdir()
     database = Database(make_database(store, tmp_path / "filled"))
     database.migrate()
-    history.record(database, history.made(1, 200))
+    history.record(database, history.made(1, 200, ended=False, timed=False))
     with database.write() as connection:
         administration = Administration(connection)
         set_budget(administration, CLOCK, Wish("all", "9", window="total", each="tag:env"))
@@ -118,13 +118,18 @@ def old_copy(filled: Database, url: str) -> Database:
             names = {column["name"] for column in sa.inspect(connection).get_columns(table)}
             into = sa.table(table, *map(sa.column, names))
             if rows:
-                connection.execute(sa.insert(into), [{name: row[name] for name in names} for row in rows])
+                connection.execute(sa.insert(into), [{name: _old(name, row[name]) for name in names} for row in rows])
         for table, key in NUMBERED if kind == "postgresql" else ():
             sequence = f"pg_get_serial_sequence('{table}', '{key}')"
             connection.exec_driver_sql(f"SELECT setval({sequence}, (SELECT max({key}) + 1 FROM {table}))")  # noqa: S608
         connection.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
         connection.exec_driver_sql("INSERT INTO alembic_version VALUES ('0003')")
     return old
+
+
+def _old(name: str, value: Any) -> Any:
+    """Return what version 0003 had in a column: 0 for want of a price."""
+    return 0 if name == "price_picos" and value is None else value
 
 
 def everything(database: Database) -> dict[str, list[dict[str, Any]]]:
@@ -138,7 +143,8 @@ def everything(database: Database) -> dict[str, list[dict[str, Any]]]:
             for row in rows:
                 for name in halved:
                     high, low = amounts.pair(name)
-                    row[name] = row.pop(high) * amounts.HALF + row.pop(low)
+                    parts = (row.pop(high), row.pop(low))
+                    row[name] = None if None in parts else parts[0] * amounts.HALF + parts[1]
             found[table.name] = rows
     return found
 
@@ -230,6 +236,27 @@ def test_rollups_by_the_hour_become_those_of_quarters_and_days(filled: Database,
         tags = [dict(row._mapping) for row in connection.execute(sa.select(schema.series_tags))]
     assert [one for one in expected["series_tags"] if one not in tags] == []
     assert expected["series_tags"]
+
+
+def test_how_calls_ended_is_counted_for_those_of_before(
+    store: str, filled: Database, make_database: MakeDatabase, tmp_path: Path
+) -> None:
+    """Roll-ups say of the calls that are in the database which of them failed, were hung up or estimated."""
+    history.record(filled, history.made(2, 300, timed=False))
+    expected = everything(filled)
+    (tmp_path / "ended").mkdir()
+    old = old_copy(filled, make_database(store, tmp_path / "ended"))
+    old.migrate()
+    found = everything(old)
+
+    assert {name: found[name] for name in ("rollups", "day_rollups")} == {
+        name: expected[name] for name in ("rollups", "day_rollups")
+    }
+    for name in ("failed_calls", "hung_up_calls", "estimated_calls"):
+        assert sum(row[name] for row in found["rollups"]) > 10
+    with old.read() as connection:
+        assert verify(Archive(connection), CLOCK.now_us()).differences == []
+    old.close()
 
 
 def test_holds_of_before_are_in_dollars(old: Database) -> None:

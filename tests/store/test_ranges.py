@@ -139,7 +139,7 @@ def test_what_is_added_in_sql_is_what_adds_up(database: Database, table: sa.Tabl
         with database.write() as connection:
             connection.execute(sa.delete(table))
             counts = [0] * len(schema.COUNTED) if table is schema.rollups else []
-            rest = [0] * (2 * len(schema.ADDED) - 2) if table is schema.rollups else []
+            rest = [0] * (2 * len(schema.ADDED) - 2) + [""] if table is schema.rollups else []
             cursor = connection.connection.cursor()
             add.run(cursor, [(*key, *counts, *split(one), *rest) for one in values])
             high, low = connection.execute(sa.select(*columns)).one()
@@ -195,7 +195,7 @@ def test_the_books_hold_whatever_may_come(database: Database, books: Bookkeeper)
             hold = Hold(name, who, held, 2 * QUANTITY_MAX, at_us, TIMES_END_US, "test", currency)
             event = Event(
                 "gateway", name, who, at_us, at_us, at_us, EventStatus.PRICED, Completeness.FINAL, quantities, currency,
-                cost, 0, (("input_tokens", quantities["input_tokens"], "pr_1", cost),) if cost else (),
+                cost, None, (("input_tokens", quantities["input_tokens"], "pr_1", cost),) if cost else (),
             )._replace(held_picos=held, overrun_picos=max(0, cost - held))  # fmt: skip
             if next(numbers) % 2:
                 books.transact([OpenHold(hold, books.directory.revision)])

@@ -125,7 +125,7 @@ class EventsQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
 
 
 class EventAnswer(msgspec.Struct, kw_only=True):
-    """One event. `cost` is what the provider charges, null for a customer; `price` is what the customer is charged."""
+    """One event. `cost` is what the provider charges, null for a customer; `price` what the customer is, or null."""
 
     id: str
     source: str
@@ -147,7 +147,7 @@ class EventAnswer(msgspec.Struct, kw_only=True):
     usage: dict[str, int]
     currency: str
     cost: str | None
-    price: str
+    price: str | None
     late: bool
     corrects: str | None
 
@@ -316,7 +316,7 @@ def _answer(event: Event, *, costs: bool) -> EventAnswer:
         usage=dict(event.quantities),
         currency=event.currency,
         cost=format_amount(event.cost_picos, event.currency) if costs else None,
-        price=format_amount(event.price_picos, event.currency),
+        price=None if event.price_picos is None else format_amount(event.price_picos, event.currency),
         late=event.late,
         corrects=event.corrects,
     )

@@ -18,6 +18,18 @@ class EventStatus(StrEnum):
     CONTRADICTORY = "contradictory"  # the provider's usage contradicts itself: parked, raw object kept
 
 
+class Timeline(NamedTuple):
+    """When a call came to each step, in microseconds after it was opened; None where it did not, or nobody knows."""
+
+    held_us: int | None = None  # its hold was on disk
+    sent_us: int | None = None  # its request began to be sent
+    first_byte_us: int | None = None  # the first byte of the answer's body was there
+    last_byte_us: int | None = None  # nothing more of the answer is to come
+
+
+NOT_TIMED = Timeline()
+
+
 class Event(NamedTuple):
     """One immutable fact of use; its identity is source + event_id."""
 
@@ -32,7 +44,7 @@ class Event(NamedTuple):
     quantities: Quantities
     currency: str
     cost_picos: int
-    price_picos: int
+    price_picos: int | None  # what the customer is charged, in the currency of the cost; None: no price
     lines: Lines
     model_served: str | None = None
     service_tier: str | None = None
@@ -50,3 +62,7 @@ class Event(NamedTuple):
     corrects: str | None = None  # the event whose cost this one corrects: its own cost is the difference
     was_unpriced: bool = False  # of a correction: the price of what it corrects was not known before
     book_lines: Lines = ()  # where the provider's own statement is charged: what the price book says
+    timeline: Timeline = NOT_TIMED  # of what the gateway served
+    # How many attempts its call has come to, this one included; 0: none of ours, or nobody knows. None: it was archived
+    # by a version that did not count how calls ended, so roll-ups do not count how this one did.
+    attempts: int | None = 0

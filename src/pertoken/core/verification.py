@@ -5,14 +5,14 @@ same derivation fills the counters of a new budget, so the two can never drift a
 in which it was set.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from pertoken.core.axes import held_amount, spent_amount, spent_of_sums
-from pertoken.core.budgets import TAG_PREFIX, Attribution, Budget, BudgetIndex, CounterKey
+from pertoken.core.budgets import TAG_PREFIX, Budget, BudgetIndex, CounterKey
 from pertoken.core.events import Event
 from pertoken.core.holds import Hold
 from pertoken.core.periods import Window
-from pertoken.core.reporting import Sum
+from pertoken.core.reporting import Sum, Total
 
 CONVERSATION = "conversation"
 
@@ -35,11 +35,11 @@ class Counters:
             if touch.key.window_start_us >= self._since_us.get(touch.key.budget_id, 0):
                 self.add_spent(touch.key, spent_amount(event, touch.budget))
 
-    def add_total(self, attribution: Attribution, currency: str, sums: Sequence[int]) -> None:
-        """Add sums of events of one currency, in the order of SUMS, to the counters of windows without end."""
-        for touch in self._index.touched(attribution, 0):
+    def add_total(self, total: Total) -> None:
+        """Add sums of events to the counters of windows without end."""
+        for touch in self._index.touched(total.attribution, 0):
             if touch.budget.window is Window.TOTAL:
-                self.add_spent(touch.key, spent_of_sums(sums, currency, touch.budget))
+                self.add_spent(touch.key, spent_of_sums(total.sums, total.currency, touch.budget))
 
     def add_spent(self, key: CounterKey, amount: int) -> None:
         """Add to what was spent."""

@@ -3,13 +3,13 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from pertoken.core.budgets import Attribution, Budget, CounterKey
+from pertoken.core.budgets import Budget, CounterKey
 from pertoken.core.directory import Key
 from pertoken.core.events import Event
 from pertoken.core.holds import EndedHold, Hold
 from pertoken.core.prices import PriceRow
 from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
-from pertoken.core.reporting import Grain, Rollup, Slice, Sum
+from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Total
 from pertoken.core.trust import Doubt
 from pertoken.ports.events import Posted, Search
 from pertoken.ports.months import Archived
@@ -93,8 +93,8 @@ class ArchivedView(Protocol):
     def archived(self) -> list[Archived]:
         """Return the files that have events which are not in the database any more."""
 
-    def archived_sums(self, archived: Archived) -> Iterator[tuple[Attribution, str, tuple[int, ...]]]:
-        """Yield what the removed events of a file come to, by attribution and currency, in the order of SUMS."""
+    def archived_sums(self, archived: Archived) -> Iterator[Total]:
+        """Yield what the removed events of a file come to, by attribution and currency."""
 
     def archived_entries(self, archived: Archived) -> Iterator[tuple[int, int]]:
         """Yield (entry id, cost in picos) of the removed events of a file, in the order of entries."""

@@ -233,7 +233,7 @@ def to_event(record: UsageRecord, book: PriceBook, now_us: int) -> Event:
         record.quantities,
         charged.currency,
         charged.cost_picos,
-        0,
+        None,
         charged.lines,
         service_tier=record.service_tier,
         raw=_encoder.encode(amounts) if amounts else b"",

@@ -3,13 +3,13 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pertoken.core.access import View
-from pertoken.core.budgets import Attribution, Budget, CounterKey
+from pertoken.core.budgets import Budget, CounterKey
 from pertoken.core.directory import Key
 from pertoken.core.events import Event
 from pertoken.core.holds import EndedHold, Hold
 from pertoken.core.prices import PriceRow
 from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
-from pertoken.core.reporting import Grain, Rollup, Slice, Sum
+from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Total
 from pertoken.core.trust import Doubt
 from pertoken.ports.archive import Archive
 from pertoken.ports.events import Posted, Search
@@ -109,9 +109,9 @@ class NarrowArchive:
         """Return the files that have events which are not in the database any more."""
         return self._archive.archived()
 
-    def archived_sums(self, archived: Archived) -> Iterator[tuple[Attribution, str, tuple[int, ...]]]:
+    def archived_sums(self, archived: Archived) -> Iterator[Total]:
         """Yield what the removed events of a file come to, as far as it may be seen."""
-        return (row for row in self._archive.archived_sums(archived) if self._view.sees(row[0]))
+        return (row for row in self._archive.archived_sums(archived) if self._view.sees(row.attribution))
 
     def archived_entries(self, archived: Archived) -> Iterator[tuple[int, int]]:
         """Yield (entry id, cost in picos) of the removed events of a file."""

@@ -27,7 +27,7 @@ from pertoken.ports.archive import Archive, EventsView
 from pertoken.ports.months import EventsArchived
 from pertoken.services.calls import Folders, Wanted, archived_months, newest
 
-_COUNTS = [name for name in SUMS if not name.endswith("_picos")]  # the amounts are the last two
+_COUNTS = [name for name in SUMS if not name.endswith("_picos")]
 
 
 class Part(NamedTuple):
@@ -193,9 +193,10 @@ def _is_date(text: str) -> bool:
 
 
 def _fields(row: Group, by: Sequence[str]) -> dict[str, Any]:
-    *counts, cost_picos, price_picos = row.sums
-    fields: dict[str, Any] = dict(zip((*by, *_COUNTS), (*row.values, *counts), strict=True))
-    fields["cost"] = format_amount(cost_picos, row.currency)
-    fields["price"] = format_amount(price_picos, row.currency) if price_picos else "0"
+    sums = dict(zip(SUMS, row.sums, strict=True))
+    fields: dict[str, Any] = {**dict(zip(by, row.values, strict=True)), **{name: sums[name] for name in _COUNTS}}
+    fields["cost"] = format_amount(sums["cost_picos"], row.currency)
+    is_sold = sums["sold_calls"] or sums["price_picos"]
+    fields["price"] = format_amount(sums["price_picos"], row.currency) if is_sold else None
     fields["currency"] = row.currency
     return fields

@@ -150,7 +150,7 @@ def _correction(  # noqa: PLR0917 - an event's parts
         quantities={},
         currency=currency,
         cost_picos=cost_picos,
-        price_picos=0,
+        price_picos=None,
         lines=lines,
         book_lines=(),
         raw=b"",

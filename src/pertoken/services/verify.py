@@ -18,10 +18,11 @@ from pertoken.core import periods
 from pertoken.core.budgets import Attribution, Budget, BudgetIndex, CounterKey
 from pertoken.core.events import Event
 from pertoken.core.periods import DAY_US, US_PER_SECOND, Window
-from pertoken.core.reporting import QUARTER_US, Grain, Sums, add_sums, event_sums
+from pertoken.core.reporting import QUARTER_US, Grain, event_sums
 from pertoken.core.verification import Counters, is_summed
 from pertoken.ports.archive import Archive
 from pertoken.ports.months import Archived, MonthFiles
+from pertoken.services.tallies import Tally, tally_of
 from pertoken.services.verdict import Difference, Verdict, difference
 from pertoken.services.verify_entries import check_entries
 from pertoken.services.verify_files import ArchivedFiles, occurred
@@ -95,8 +96,8 @@ class _Counters:
         self._conversations = any(one.conversations for one in whole)
         self.sums = Counters(BudgetIndex(self._budgets.values()), self._since_us)
         for one in whole:
-            for attribution, currency, amounts in archive.archived_sums(one):
-                self.sums.add_total(attribution, currency, amounts)
+            for total in archive.archived_sums(one):
+                self.sums.add_total(total)
 
     def check(self, checked: dict[str, int]) -> Iterator[Difference]:
         """Compare what was derived with what is kept; count the counters that only archived events could say."""
@@ -134,7 +135,7 @@ class _Rollups:
             self._whole[one.month_us].append(one)
         self._checked_until_us = 0
         self._unit_end_us = 0
-        self._sums: dict[Grain, dict[Slot, Sums]] = {grain: {} for grain in WIDTHS_US}
+        self._sums: dict[Grain, dict[Slot, Tally]] = {grain: {} for grain in WIDTHS_US}
         self.checked = {"rollups": 0, "day_rollups": 0}
 
     def add(self, event: Event) -> Iterator[Difference]:
@@ -145,7 +146,7 @@ class _Rollups:
             yield from self.check(start_us)
         owner, amounts = _owner(event), event_sums(event)
         for grain in WIDTHS_US:
-            add_sums(self._sums[grain], (self._slot(grain, at_us), owner, event.currency), amounts)
+            tally_of(self._sums[grain], (self._slot(grain, at_us), owner, event.currency)).add_event(event, amounts)
 
     def check(self, until_us: int) -> Iterator[Difference]:
         """Compare those that were derived before `until_us` with those that are kept, and forget them."""
@@ -153,27 +154,30 @@ class _Rollups:
         for (grain, derived), name in zip(self._sums.items(), self.checked, strict=True):
             for month_us in [one for one in self._whole if since_us <= one < until_us]:
                 for archived in self._whole[month_us]:
-                    for owner, currency, amounts in self._archive.archived_sums(archived):
-                        add_sums(derived, (month_us, owner, currency), amounts)
-            together: dict[Slot, Sums] = {}
+                    for total in self._archive.archived_sums(archived):
+                        slot = (month_us, total.attribution, total.currency)
+                        tally_of(derived, slot).add(total.sums, total.latency)
+            together: dict[Slot, Tally] = {}
             for row in self._archive.rollups(grain, since_us, until_us):
                 self.checked[name] += 1
                 slot = (self._slot(grain, row.start_us), row.attribution, row.currency)
                 if slot[0] in self._whole:
-                    add_sums(together, slot, row.sums)
+                    tally_of(together, slot).add(row.sums, row.latency)
                 else:
-                    yield from self._compare(grain, slot, derived, row.sums)
-            for slot, sums in together.items():
-                yield from self._compare(grain, slot, derived, sums)
+                    yield from self._compare(grain, slot, derived, Tally(row.sums, row.latency))
+            for slot, kept_together in together.items():
+                yield from self._compare(grain, slot, derived, kept_together)
             for slot, want in derived.items():
-                yield difference("rollup", f"{grain} {slot}", "sums", want, None)
+                yield difference("rollup", f"{grain} {slot}", "sums", want.sums, None)
             derived.clear()
 
     @staticmethod
-    def _compare(grain: Grain, slot: Slot, derived: dict[Slot, Sums], kept: Sums) -> Iterator[Difference]:
+    def _compare(grain: Grain, slot: Slot, derived: dict[Slot, Tally], kept: Tally) -> Iterator[Difference]:
         want = derived.pop(slot, None)
-        if want != kept:
-            yield difference("rollup", f"{grain} {slot}", "sums", want, kept)
+        if want is None or want.sums != kept.sums:
+            yield difference("rollup", f"{grain} {slot}", "sums", None if want is None else want.sums, kept.sums)
+        if want is not None and want.latency != kept.latency:
+            yield difference("rollup", f"{grain} {slot}", "latency", want.latency, kept.latency)
 
     def _slot(self, grain: Grain, at_us: int) -> int:
         """Return the start of the roll-up that an instant is in, or of its month if that is compared as a whole."""

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.events import Event
-from pertoken.core.reporting import NOTHING, Sums, add_sums, event_sums
+from pertoken.core.reporting import event_sums
 from pertoken.ports.archive import Archive
 from pertoken.ports.months import Archived, MonthFiles
+from pertoken.services.tallies import Tally, tally_of
 from pertoken.services.verdict import Difference
 from pertoken.services.verify_entries import END, Costs, add_cost
 
@@ -44,11 +45,12 @@ class ArchivedFiles:
             self._say(archived, fault)
         if faults:
             return
-        sums: dict[tuple[Attribution, str], Sums] = {}
+        sums: dict[tuple[Attribution, str], Tally] = {}
         open_picos: dict[int, int] = {}
         kept = Costs((entry_id, -picos) for entry_id, picos in self._archive.archived_entries(archived))
         for event, entry_id in itertools.islice(self._files.read(file), archived.removed):
-            add_sums(sums, (event.attribution._replace(conversation=None), event.currency), event_sums(event))
+            whose = (event.attribution._replace(conversation=None), event.currency)
+            tally_of(sums, whose).add_event(event, event_sums(event))
             if entry_id is not None:
                 add_cost(open_picos, entry_id, event.cost_picos)
                 kept.take(entry_id, open_picos)
@@ -56,12 +58,13 @@ class ArchivedFiles:
         kept.take(END, open_picos)
         for entry_id in sorted(open_picos):
             self._say(archived, f"its events of entry {entry_id} cost {open_picos[entry_id]} more than is kept of them")
-        for whose, currency, amounts in self._archive.archived_sums(archived):
-            want = sums.pop((whose, currency), NOTHING)
-            if want != amounts:
-                self._say(archived, f"its events of {whose} in {currency} come to {want}, {amounts} is kept of them")
-        for whose, currency in sums:
-            self._say(archived, f"nothing is kept of its events of {whose} in {currency}")
+        for owner, currency, amounts, latency in self._archive.archived_sums(archived):
+            whose = (owner, currency)
+            want, have = sums.pop(whose, None) or Tally(), Tally(amounts, latency)
+            if not want.is_as(have):
+                self._say(archived, f"its events of {owner} in {currency} come to {want}, {have} is kept of them")
+        for owner, currency in sums:
+            self._say(archived, f"nothing is kept of its events of {owner} in {currency}")
 
     def _say(self, archived: Archived, difference: str) -> None:
         self.differences.append({"kind": "archive", "id": archived.name, "difference": difference})

@@ -25,9 +25,9 @@ def pairs(names: Iterable[str]) -> list[str]:
     return [column for name in names for column in pair(name)]
 
 
-def columns(name: str) -> list[sa.Column[Any]]:
+def columns(name: str, *, nullable: bool = False) -> list[sa.Column[Any]]:
     """Return the two columns of an amount."""
-    return [sa.Column(column, sa.BigInteger, nullable=False) for column in pair(name)]
+    return [sa.Column(column, sa.BigInteger, nullable=nullable) for column in pair(name)]
 
 
 def fits(*names: str) -> sa.CheckConstraint:

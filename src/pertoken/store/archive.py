@@ -5,7 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pertoken.core.budgets import Attribution, Budget, CounterKey
+from pertoken.core.budgets import Budget, CounterKey
 from pertoken.core.directory import Key
 from pertoken.core.events import Event
 from pertoken.core.holds import EndedHold, Hold
@@ -13,7 +13,7 @@ from pertoken.core.money import join
 from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow
 from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
-from pertoken.core.reporting import Grain, Rollup, Slice, Sum, sum_events
+from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Total, sum_events
 from pertoken.core.trust import Doubt
 from pertoken.ports.events import Posted, Search
 from pertoken.ports.months import Archived, EventsArchived
@@ -21,6 +21,7 @@ from pertoken.store import catalog, directory, refusals, trust
 from pertoken.store.amounts import pair
 from pertoken.store.archived import read_archived
 from pertoken.store.event_rows import BY_TIME, EVENTS, EVENTS_OF_SERIES, FETCH, SELECTED, EventRows, within
+from pertoken.store.latency import read_counts
 from pertoken.store.ledger import read_ended_hold, read_hold
 from pertoken.store.retention import COUNTERS
 from pertoken.store.schema import (
@@ -74,8 +75,9 @@ class Archive:
         """Yield the sums of quarters of an hour, or of days, that begin in [since, until)."""
         table = TABLES[grain]
         query = sa.select(table).where(table.c.start_us >= since_us, table.c.start_us < until_us)
-        for start_us, series_id, currency, *sums in self._stream(query.order_by(table.c.start_us)):
-            yield Rollup(start_us, self._events.attribution(series_id), currency, rollup_sums(sums))
+        for start_us, series_id, currency, *sums, counts in self._stream(query.order_by(table.c.start_us)):
+            owner = self._events.attribution(series_id)
+            yield Rollup(start_us, owner, currency, rollup_sums(sums), read_counts(counts))
 
     def newest_us(self) -> int | None:
         """Return the start of the newest quarter of an hour in which anything was used, None where nothing was."""
@@ -153,11 +155,11 @@ class Archive:
         """Return the files that have events which are not in the database any more."""
         return [one for one in read_archived(self._connection) if one.removed]
 
-    def archived_sums(self, archived: Archived) -> Iterator[tuple[Attribution, str, tuple[int, ...]]]:
-        """Yield what the removed events of a file come to, by attribution and currency, in the order of SUMS."""
+    def archived_sums(self, archived: Archived) -> Iterator[Total]:
+        """Yield what the removed events of a file come to, by attribution and currency."""
         query = sa.select(archived_sums).where(archived_sums.c.archive_id == archived.archive_id)
-        for _, series_id, currency, *sums in self._stream(query):
-            yield self._events.attribution(series_id), currency, rollup_sums(sums)
+        for _, series_id, currency, *sums, counts in self._stream(query):
+            yield Total(self._events.attribution(series_id), currency, rollup_sums(sums), read_counts(counts))
 
     def archived_entries(self, archived: Archived) -> Iterator[tuple[int, int]]:
         """Yield (entry id, cost in picos) of the removed events of a file, in the order of entries."""

@@ -6,7 +6,7 @@ from typing import Any
 from pertoken.core.budgets import Attribution
 from pertoken.core.claims import Claim, Outcome
 from pertoken.core.commands import Settle, Void
-from pertoken.core.events import Event, EventStatus, Lines
+from pertoken.core.events import NOT_TIMED, Event, EventStatus, Lines, Timeline
 from pertoken.core.holds import Hold
 from pertoken.core.trust import Disagreement, Measured
 from pertoken.core.usage import Completeness
@@ -37,7 +37,11 @@ def read_settle(row: Any) -> Settle:
 
 
 def _event(row: Any) -> Event:
+    if len(row) == len(Event._fields) - 2:  # of a version that had no timeline, and 0 for want of a price
+        row = (*row, NOT_TIMED, 0)
+        row = tuple(None if name == "price_picos" else value for name, value in zip(Event._fields, row, strict=True))
     fields = dict(zip(Event._fields, row, strict=True))
+    fields["timeline"] = Timeline(*fields["timeline"])
     fields["attribution"] = _attribution(fields["attribution"])
     fields["status"] = EventStatus(fields["status"])
     fields["completeness"] = Completeness(fields["completeness"])

@@ -7,7 +7,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import Event, EventStatus, Timeline
 from pertoken.core.money import join
 from pertoken.core.usage import Completeness, Parts
 from pertoken.store import codec
@@ -82,7 +82,7 @@ def _read(row: Row, attribution: Attribution) -> Event:
         _, source, event_id, _, _, occurred_at_us, recorded_at_us, opened_at_us, status, completeness, quantities,
         currency, cost_high, cost_low, price_high, price_low, lines, model_served, service_tier, response_id, raw,
         reason, changed, held_high, held_low, overrun_high, overrun_low, late, context, priced_as, parts, corrects,
-        was_unpriced, book_lines, *_,
+        was_unpriced, book_lines, held_us, sent_us, first_byte_us, last_byte_us, attempts, *_,
     ) = row  # fmt: skip
     return Event(
         source,
@@ -96,7 +96,7 @@ def _read(row: Row, attribution: Attribution) -> Event:
         codec.decode(quantities),
         currency,
         join(cost_high, cost_low),
-        join(price_high, price_low),
+        None if price_high is None else join(price_high, price_low),
         read_lines(lines),
         model_served,
         service_tier,
@@ -113,4 +113,6 @@ def _read(row: Row, attribution: Attribution) -> Event:
         corrects=corrects,
         was_unpriced=was_unpriced,
         book_lines=read_lines(book_lines) if book_lines else (),
+        timeline=Timeline(held_us, sent_us, first_byte_us, last_byte_us),
+        attempts=attempts,
     )

@@ -13,11 +13,12 @@ from pertoken.core.commands import Command, Expire, OpenHold, Record, Resize, Se
 from pertoken.core.directory import Directory
 from pertoken.core.events import Event
 from pertoken.core.holds import EndedHold, Hold, HoldEnd
+from pertoken.core.latency import Counts, add_counts, count
 from pertoken.core.ledger import Books, Counter
 from pertoken.core.money import join, split
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import QUARTER_US, SUMS, Sums, add_sums, event_sums
-from pertoken.store import claims, codec
+from pertoken.store import claims, codec, latency
 from pertoken.store.amounts import pairs, spread
 from pertoken.store.schema import (
     COUNTED,
@@ -41,7 +42,11 @@ from pertoken.store.trust import HotDoubts
 SERIES_MEMORY_MAX = 50_000
 ROWS_MEMORY_MAX = 100_000
 NOBODY = Attribution()
-RollupSums = dict[tuple[int, int, str], Sums]  # (start, series, currency) -> amounts
+NO_PRICE = (None, None)
+NOTHING = (0, 0)
+Slot = tuple[int, int, str]  # start, series, currency
+RollupSums = dict[Slot, Sums]
+RollupCounts = dict[Slot, Counts]
 RESIZED = (*pairs(["amount_picos"]), "tokens", "expires_at_us")
 
 
@@ -73,8 +78,8 @@ class _Statements:
         self.insert_series = sql.write(sql.insert(series).on_conflict_do_nothing(), _names(series))
         self.insert_tag = sql.write(sql.insert(series_tags).on_conflict_do_nothing(), _names(series_tags))
         self.add_balance = sql.add(accounts, ["balance_picos"])
-        self.add_rollup = sql.add(rollups, SUMS)
-        self.add_day_rollup = sql.add(day_rollups, SUMS)
+        self.add_rollup = sql.add(rollups, SUMS, [latency.COLUMN])
+        self.add_day_rollup = sql.add(day_rollups, SUMS, [latency.COLUMN])
 
     def _insert(self, table: sa.Table) -> Write:
         return self._sql.write(sa.insert(table), _names(table))
@@ -94,6 +99,8 @@ class LedgerTables:
         self._new_series: list[Attribution] = []  # that this process did not know before its last transaction
         self._counters: dict[CounterKey, Counter] = {}
         self._holds: dict[str, Hold] = {}  # open ones
+        self._quarter_latency = latency.LatencyColumn(sql, rollups)
+        self._day_latency = latency.LatencyColumn(sql, day_rollups)
 
     def load(self, cursor: Cursor, directory: Directory, commands: Sequence[Command]) -> Books:
         """Return books with every row that `commands` touch."""
@@ -151,6 +158,8 @@ class LedgerTables:
         """Forget remembered rows: another connection has written."""
         self._counters.clear()
         self._holds.clear()
+        self._quarter_latency.forget()
+        self._day_latency.forget()
 
     def forget(self) -> None:
         """Forget everything remembered: a transaction that wrote some of it failed."""
@@ -224,18 +233,27 @@ class LedgerTables:
 
     def _save_events(self, cursor: Cursor, new_events: Sequence[Event], entry_ids: Mapping[Occasion, int]) -> None:
         quarters: RollupSums = {}
+        timed: RollupCounts = {}
         rows = []
         for event in new_events:
             series_id = self.series_id(cursor, event.attribution)
             entry_id = entry_ids[occasion_of(event)] if event.cost_picos else None
             rows.append(event_row(event, series_id, entry_id))
             start_us = event.occurred_at_us - event.occurred_at_us % QUARTER_US
-            add_sums(quarters, (start_us, series_id, event.currency), event_sums(event))
+            slot = (start_us, series_id, event.currency)
+            add_sums(quarters, slot, event_sums(event))
+            if event.timeline.sent_us is not None:
+                counts = timed.get(slot)
+                if counts is None:
+                    counts = timed[slot] = {}
+                count(counts, event)
         named = [(one.event_id, one.source, one.body_hash, one.occurred_at_us) for one in new_events]
         self._statements.insert_identity.run(cursor, named)
         self._statements.insert_event.run(cursor, rows)
-        self._statements.add_rollup.run(cursor, [rollup_row(*one) for one in quarters.items()])
-        self._statements.add_day_rollup.run(cursor, [rollup_row(*one) for one in _days_of(quarters).items()])
+        texts = self._quarter_latency.merged(cursor, timed)
+        day_texts = self._day_latency.merged(cursor, _days_timed(timed))
+        self._statements.add_rollup.run(cursor, rollup_rows(quarters, texts))
+        self._statements.add_day_rollup.run(cursor, rollup_rows(_days_of(quarters), day_texts))
 
     def _post(self, cursor: Cursor, new_entries: Sequence[Entry], posted_at_us: int) -> dict[Occasion, int]:
         """Write entries, their postings and what they change of balances; return the entries' ids."""
@@ -270,10 +288,15 @@ def put_counter(sql: Sql) -> Write:
     return sql.write(put, _names(counters))
 
 
-def rollup_row(slot: tuple[Any, ...], sums: Sums) -> tuple[Any, ...]:
-    """Return the row of a roll-up, or of archived sums, from its key and its sums."""
-    counts = len(COUNTED)
-    return (*slot, *sums[:counts], *spread(sums[counts:]))
+def rollup_row(slot: tuple[Any, ...], sums: Sums, counts: str = "") -> tuple[Any, ...]:
+    """Return the row of a roll-up, or of archived sums, from its key, its sums and its latency counts."""
+    counted = len(COUNTED)
+    return (*slot, *sums[:counted], *spread(sums[counted:]), counts)
+
+
+def rollup_rows(sums: Mapping[Any, Sums], texts: Mapping[Any, str]) -> list[tuple[Any, ...]]:
+    """Return the rows of roll-ups; those without a text keep the latency counts that they have."""
+    return [rollup_row(slot, amounts, texts.get(slot, "")) for slot, amounts in sums.items()]
 
 
 def _days_of(quarters: RollupSums) -> RollupSums:
@@ -281,6 +304,20 @@ def _days_of(quarters: RollupSums) -> RollupSums:
     days: RollupSums = {}
     for (start_us, series_id, currency), amounts in quarters.items():
         add_sums(days, (start_us - start_us % DAY_US, series_id, currency), amounts)
+    return days
+
+
+def _days_timed(quarters: RollupCounts) -> RollupCounts:
+    """Return the latency counts of days from those of quarters of an hour."""
+    days: RollupCounts = {}
+    for (start_us, series_id, currency), counts in quarters.items():
+        slot = (start_us - start_us % DAY_US, series_id, currency)
+        of_day = days.get(slot)
+        if of_day is None:
+            days[slot] = counts
+        else:
+            days[slot] = both = dict(of_day)
+            add_counts(both, counts)
     return days
 
 
@@ -332,7 +369,7 @@ def _series_row(attribution: Attribution) -> tuple[Any, ...]:
 
 def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, ...]:
     """Return the row of an event, without the id that counts up by itself."""
-    amounts = spread((event.cost_picos, event.price_picos, event.held_picos, event.overrun_picos))
+    price_picos = event.price_picos
     return (
         event.source,
         event.event_id,
@@ -345,7 +382,8 @@ def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, 
         event.completeness.value,
         codec.encode(event.quantities),
         event.currency,
-        *amounts[:4],
+        *split(event.cost_picos),
+        *(NO_PRICE if price_picos is None else split(price_picos)),
         codec.encode(event.lines),
         event.model_served,
         event.service_tier,
@@ -353,14 +391,17 @@ def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, 
         event.raw,
         event.reason,
         event.changed,
-        *amounts[4:],
+        *split(event.held_picos),
+        *(NOTHING if not event.overrun_picos else split(event.overrun_picos)),
         event.late,
-        codec.encode_tags(event.context),
+        codec.encode_tags(event.context) if event.context else "",
         event.priced_as,
         codec.encode(event.parts) if event.parts else "",
         event.corrects,
         event.was_unpriced,
         codec.encode(event.book_lines) if event.book_lines else "",
+        *event.timeline,
+        event.attempts,
         entry_id,
     )
 

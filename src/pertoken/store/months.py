@@ -12,6 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 from pertoken.core.commands import Conflict, Record, Recorded
 from pertoken.core.events import Event
+from pertoken.core.latency import count
 from pertoken.core.money import split
 from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow
@@ -25,7 +26,8 @@ from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
 from pertoken.store.event_rows import BY_TIME, EVENTS, FETCH, EventRows, within
-from pertoken.store.ledger import LedgerTables, event_row, rollup_row
+from pertoken.store.latency import COLUMN, UNTIMED, LatencyColumn
+from pertoken.store.ledger import LedgerTables, RollupCounts, event_row, rollup_rows
 from pertoken.store.schema import ADDED, COUNTED, archived_entries, archived_sums, archives, events, identities
 from pertoken.store.statement import Sql
 
@@ -148,16 +150,22 @@ class DatabaseMonths:
     def _add(self, cursor: Cursor, archived: Archived, chunk: Sequence[StoredEvent], sign: int) -> None:
         """Add what a chunk comes to, or take it back."""
         sums: dict[tuple[int, int, str], list[int]] = {}
+        timed: RollupCounts = {}
         costs: dict[tuple[int, int], int] = {}
         for event, entry_id in chunk:
             owner = self._tables.series_id(cursor, event.attribution)
-            row = sums.setdefault((archived.archive_id, owner, event.currency), [0] * len(SUMS))
+            key = (archived.archive_id, owner, event.currency)
+            row = sums.setdefault(key, [0] * len(SUMS))
             for at, amount in enumerate(event_sums(event)):
                 row[at] += sign * amount
+            if event.timeline.sent_us is not None:
+                count(timed.setdefault(key, {}), event)
             if entry_id is not None:
                 entry = (archived.archive_id, entry_id)
                 costs[entry] = costs.get(entry, 0) + sign * event.cost_picos
-        self._statements.add_sums.run(cursor, [rollup_row(key, tuple(amounts)) for key, amounts in sums.items()])
+        texts = LatencyColumn(self._database.sql, archived_sums).merged(cursor, timed, sign)
+        totals = {key: tuple(amounts) for key, amounts in sums.items()}
+        self._statements.add_sums.run(cursor, rollup_rows(totals, texts))
         self._statements.add_entry.run(cursor, [(*key, *split(amount)) for key, amount in costs.items()])
 
 
@@ -170,7 +178,7 @@ class _Statements:
         self.delete_event = sql.write(sa.delete(events).where(same), [f"of_{name}" for name in key])
         names = [column.name for column in events.columns if column is not events.autoincrement_column]
         self.insert_event = sql.write(sa.insert(events), names)
-        self.add_sums = sql.add(archived_sums, SUMS)
+        self.add_sums = sql.add(archived_sums, SUMS, [COLUMN])
         self.add_entry = sql.add(archived_entries, ["amount_picos"])
         one = sa.and_(*(column == sa.bindparam(f"of_{column.name}") for column in archived_entries.primary_key))
         zero: sa.ColumnClause[int] = sa.literal_column("0")
@@ -190,7 +198,8 @@ def _set_removed(connection: sa.Connection, archive_id: int, before: int, after:
 def _forget_sums(connection: sa.Connection, archived: Archived) -> None:
     """Forget the sums of a file whose events are all back. Raises StoreFailed where they are not nothing by now."""
     ours = archived_sums.c.archive_id == archived.archive_id
-    left = sa.or_(*(archived_sums.c[name] != 0 for name in (*COUNTED, *pairs(ADDED))))
+    timed = archived_sums.c[COLUMN].not_in(UNTIMED)
+    left = sa.or_(timed, *(archived_sums.c[name] != 0 for name in (*COUNTED, *pairs(ADDED))))
     entry = sa.select(archived_entries.c.entry_id).where(archived_entries.c.archive_id == archived.archive_id)
     rest = (sa.select(archived_sums.c.series_id).where(ours, left).limit(1), entry.limit(1))
     if any(connection.execute(query).first() is not None for query in rest):

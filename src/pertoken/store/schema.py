@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from pertoken.core.events import Timeline
 from pertoken.core.reporting import SUMS
 from pertoken.store.amounts import columns, fits
 
@@ -23,9 +24,15 @@ COUNTED = (
     "calls",
     "unpriced_calls",
     "uncounted_calls",
+    "failed_calls",
+    "hung_up_calls",
+    "estimated_calls",
+    "sold_calls",
 )  # of the sums of roll-ups: those that one column holds, for they count events
 ADDED = SUMS[len(COUNTED) :]  # those that are amounts
 assert SUMS[: len(COUNTED)] == COUNTED
+
+TIMELINE = tuple(f"{name.removesuffix('_us')}_after_us" for name in Timeline._fields)
 
 # Between these PostgreSQL has a partition of events for each month; one more on either side takes the rest.
 PARTITIONED_FROM_US = 1_577_836_800_000_000  # 2020-01-01
@@ -325,7 +332,7 @@ events = sa.Table(
     sa.Column("quantities", sa.Text, nullable=False),  # JSON object: unit -> inclusive quantity
     sa.Column("currency", sa.Text, nullable=False),
     *columns("cost_picos"),
-    *columns("price_picos"),
+    *columns("price_picos", nullable=True),
     sa.Column("lines", sa.Text, nullable=False),  # JSON: [[unit, quantity, price id, amount picos], ...]
     sa.Column("model_served", sa.Text),
     sa.Column("service_tier", sa.Text),
@@ -344,6 +351,9 @@ events = sa.Table(
     sa.Column("corrects", sa.Text),  # event id of the same source
     sa.Column("was_unpriced", sa.Boolean, nullable=False),
     sa.Column("book_lines", sa.Text, nullable=False, server_default=""),  # as lines; "" where the book decides
+    # Microseconds after the call was opened; null where nobody knows.
+    *(sa.Column(name, sa.BigInteger) for name in TIMELINE),
+    sa.Column("attempts", sa.BigInteger),
     sa.Column("entry_id", _Id),
     fits("cost_picos", "price_picos"),
 )
@@ -404,6 +414,7 @@ def _rollup_columns() -> list[sa.Column[Any] | sa.CheckConstraint]:
         sa.Column("currency", sa.Text, primary_key=True),
         *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in COUNTED),
         *(column for name in ADDED for column in columns(name)),
+        sa.Column("latency", sa.Text, nullable=False, server_default=""),  # JSON: core.latency.Counts
         fits("cost_picos", "price_picos"),  # nobody has as many tokens
     ]
 

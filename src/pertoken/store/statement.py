@@ -80,8 +80,11 @@ class Sql:
         """Return a statement whose rows are in the order of `names`."""
         return Write(clause, names, self._dialect)
 
-    def add(self, table: sa.Table, sums: Sequence[str]) -> Write:
-        """Return a statement that adds to the sums of a row, making it if it is not there; some are amounts."""
+    def add(self, table: sa.Table, sums: Sequence[str], merged: Sequence[str] = ()) -> Write:
+        """Return a statement that adds to the sums of a row, making it if it is not there; some are amounts.
+
+        The texts of `merged` take the place of those before, unless they are empty.
+        """
         new = self.insert(table)
         sets: dict[str, sa.ColumnElement[int]] = {}
         for name in sums:
@@ -89,6 +92,8 @@ class Sql:
                 sets |= added(table, new.excluded, name)
             else:
                 sets[name] = table.c[name] + new.excluded[name]
+        for name in merged:
+            sets[name] = sa.func.coalesce(sa.func.nullif(new.excluded[name], sa.literal_column("''")), table.c[name])
         put = new.on_conflict_do_update(index_elements=list(table.primary_key), set_=sets)
         return self.write(put, [column.name for column in table.columns])
 

@@ -94,7 +94,7 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         quantities=_with_requests(chosen.used.quantities, charged.book_lines or charged.lines),
         currency=charged.currency,
         cost_picos=charged.cost_picos,
-        price_picos=0,
+        price_picos=None,
         lines=charged.lines,
         book_lines=charged.book_lines,
         model_served=chosen.model_served,

@@ -1,0 +1,47 @@
+"""What events come to while it is derived anew: sums, and latency counts, together."""
+
+from typing import TypeVar
+
+from pertoken.core.events import Event
+from pertoken.core.latency import Counts, add_counts, count
+from pertoken.core.reporting import NOTHING, Sums
+
+Key = TypeVar("Key")
+
+
+class Tally:
+    """Grows by events, and by what others come to."""
+
+    __slots__ = ("latency", "sums")
+
+    def __init__(self, sums: Sums = NOTHING, latency: Counts | None = None) -> None:
+        self.sums = sums
+        self.latency: Counts = {} if latency is None else dict(latency)
+
+    def __repr__(self) -> str:
+        return f"{list(self.sums)}, latency {dict(sorted(self.latency.items()))}"
+
+    def is_as(self, other: "Tally") -> bool:
+        """Tell whether both come to the same."""
+        return self.sums == other.sums and self.latency == other.latency
+
+    def add_event(self, event: Event, amounts: Sums) -> None:
+        """Add an event, whose sums are `amounts`."""
+        self._add_sums(amounts)
+        count(self.latency, event)
+
+    def add(self, amounts: Sums, latency: Counts) -> None:
+        """Add what other events come to."""
+        self._add_sums(amounts)
+        add_counts(self.latency, latency)
+
+    def _add_sums(self, amounts: Sums) -> None:
+        self.sums = tuple([one + other for one, other in zip(self.sums, amounts, strict=True)])
+
+
+def tally_of(tallies: dict[Key, Tally], key: Key) -> Tally:
+    """Return the tally of a key, a new one where there was none."""
+    found = tallies.get(key)
+    if found is None:
+        found = tallies[key] = Tally()
+    return found

@@ -1,0 +1,51 @@
+"""Events as rows of files, of this version and of those before."""
+
+import pyarrow as pa
+import pytest
+from tests.store import history
+
+from pertoken.core.events import NOT_TIMED
+from pertoken.core.reporting import SUMS, event_sums
+from pertoken.ports.months import StoredEvent
+from pertoken.store.month_rows import SCHEMA, from_batch, is_known, to_batch
+from pertoken.store.schema import TIMELINE
+
+STORED = [StoredEvent(event, number) for number, event in enumerate(history.made(1, 200))]
+TIMED = ("attempts", *TIMELINE)
+
+
+def older(*dropped: str) -> pa.RecordBatch:
+    """Return the rows as a version before wrote them: without some columns, and with 0 for the price."""
+    columns = {name: column for name, column in to_batch(STORED).to_pydict().items() if name not in dropped}
+    columns["price_picos"] = [0] * len(STORED)
+    fields = [field for field in SCHEMA if field.name not in dropped]
+    fields = [field.with_nullable(False) if field.name == "price_picos" else field for field in fields]
+    return pa.record_batch(columns, schema=pa.schema(fields))
+
+
+def test_events_come_back_as_they_were() -> None:
+    """Timelines, attempts and prices are in the file, also where there are none."""
+    assert list(from_batch(to_batch(STORED))) == STORED
+    assert {one.event.timeline == NOT_TIMED for one in STORED} == {True, False}
+    assert {one.event.price_picos is None for one in STORED} == {True, False}
+
+
+@pytest.mark.parametrize("dropped", [TIMED, (*TIMED, "book_lines")])
+def test_files_of_before_are_read(dropped: tuple[str, ...]) -> None:
+    """What they do not have is not known; no event has a price of 0, and how its call ended is not counted."""
+    batch = older(*dropped)
+    expected = [
+        one._replace(event=one.event._replace(timeline=NOT_TIMED, attempts=None, price_picos=None)) for one in STORED
+    ]
+    found = list(from_batch(batch))
+    ended = [dict(zip(SUMS, event_sums(one.event), strict=True)) for one in found]
+
+    assert is_known(batch.schema)
+    assert found == expected
+    assert not any(one["failed_calls"] + one["hung_up_calls"] + one["estimated_calls"] for one in ended)
+
+
+def test_other_files_are_not_read() -> None:
+    """A schema that no version had is not known."""
+    assert not is_known(older("attempts").schema)
+    assert not is_known(older("raw").schema)
