@@ -70,7 +70,8 @@ def test_a_failure_that_passes_is_not_seen(stack: Stack, fault: str, stream: boo
         assert list(raw.parse())
 
     [event] = stack.settled(1)
-    assert event.event_id == f"{call_id}.2"
+    assert (event.event_id, event.attempts) == (f"{call_id}.2", 2)
+    assert None not in event.timeline
     assert stack.served()["calls"] == 1
     assert float(stack.budget(budget)["spent"]) == pytest.approx(float(stack.cost()))
     assert stack.explain(call_id)["cost"] != "0"

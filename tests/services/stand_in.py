@@ -121,8 +121,13 @@ class _Client:
 
 
 class _Clock:
+    def __init__(self, tick_us: int = 0) -> None:
+        self._now_us = 1_790_000_000_000_000
+        self._tick_us = tick_us
+
     def now_us(self) -> int:
-        return 1_790_000_000_000_000
+        self._now_us += self._tick_us
+        return self._now_us
 
     def random_bits(self, _: int) -> int:
         return 7
@@ -165,18 +170,23 @@ def settled(
     prices_from: tuple[str, ...] = (),
     model: str = "m-1",
     routed: Mapping[str, ModelRoute] = {},
+    tick_us: int = 0,
+    charged: Callable[[Event], int | None] | None = None,
     **more: Any,
 ) -> Event:
-    """Return the event of one call of `api` that `provider` gave `answer` to; `more` is asked for."""
+    """Return the event of one call of `api` that `provider` gave `answer` to; `more` is asked for.
+
+    The clock goes on by `tick_us` each time it is read; `charged` says what the customer is charged.
+    """
     wire, path = PATHS[api]
     asked: dict[str, Any] = {"model": model, "max_tokens": 100, "input": "hi", "stream": stream}
     asked |= {"messages": [{"role": "user", "content": "hi"}], "contents": [{"parts": [{"text": "hi"}]}]} | more
     ledger: Any = _Ledger(book or all_priced(prices_from[0] if prices_from else provider))
     providers: Any = {provider: _Provider(provider, wire, answer, prices_from)}
-    clock: Any = _Clock()
+    clock: Any = _Clock(tick_us)
     world = World(
         ledger, clock, HASHER, READERS, providers, Offers(ledger, providers, routed, _Sizes(), RULES.served),
-        RULES, "test", Drains(1), hold_ttl_us=10**9, census=Census(), refused=RefusedCalls(),
+        RULES, "test", Drains(1), hold_ttl_us=10**9, census=Census(), refused=RefusedCalls(), price=charged,
     )  # fmt: skip
     endpoint = routes.find(path.replace(":generate", ":streamGenerate") if stream else path)
     client: Any = _Client(json.dumps(asked).encode())

@@ -19,6 +19,7 @@ from pertoken.services.call.relay import Relayed, relay_stream
 from pertoken.services.world import Drains
 from pertoken.wire import openai_chat
 from pertoken.wire.stream import APART_BYTES
+from pertoken.wiring import SystemClock
 
 TEXT = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
 USAGE = (
@@ -110,7 +111,7 @@ def relayed(client: Client, answer: Answer, *, asks: bool = True, cuts: bool = F
         attribution=SimpleNamespace(key="key_1"),
     )  # fmt: skip
     exchange: Any = client
-    world: Any = SimpleNamespace(drains=Drains(10), readers=Elsewhere(Tokenizers()))
+    world: Any = SimpleNamespace(drains=Drains(10), readers=Elsewhere(Tokenizers()), clock=SystemClock())
     bound = Bound({"input_tokens": 100, "output_tokens": 100}, 100, counted=True)
     result, _ = asyncio.run(relay_stream(exchange, request, Holding(hold("call_1"), None, None, bound), answer, world))
     return result

@@ -71,6 +71,8 @@ class CallAnswer(msgspec.Struct, kw_only=True):
     cost: str
     currency: str
     ms: int | None
+    timeline: dict[str, int | None] | None  # held_ms, sent_ms, first_byte_ms, last_byte_ms, settled_ms, from the start
+    attempts: int | None
     refusal: str | None
     reason: str | None
     corrects: str | None

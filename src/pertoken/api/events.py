@@ -20,6 +20,7 @@ from pertoken.core.units import UNITS
 from pertoken.ports.events import Search
 from pertoken.ports.store import Opened
 from pertoken.services import allowance, ingest
+from pertoken.services.calls import timeline_fields
 from pertoken.services.ingest import NotAnEvent, Tally, UsageRecord
 
 EVENTS_MAX = 10_000  # of one request
@@ -149,6 +150,8 @@ class EventAnswer(msgspec.Struct, kw_only=True):
     cost: str | None
     price: str | None
     late: bool
+    timeline: dict[str, int | None] | None  # as of a call
+    attempts: int | None
     corrects: str | None
 
 
@@ -318,6 +321,8 @@ def _answer(event: Event, *, costs: bool) -> EventAnswer:
         cost=format_amount(event.cost_picos, event.currency) if costs else None,
         price=None if event.price_picos is None else format_amount(event.price_picos, event.currency),
         late=event.late,
+        timeline=timeline_fields(event),
+        attempts=event.attempts or None,
         corrects=event.corrects,
     )
 

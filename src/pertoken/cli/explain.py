@@ -119,8 +119,20 @@ def _print_attempt(attempt: dict[str, Any]) -> None:
     echo(f"model    {attempt['provider']} {attempt['model']}{served}")
     counts = "\n         ".join(f"{unit} {count:,}" for unit, count in attempt["usage"].items())
     echo(f"usage    {attempt['completeness']}, totals with their parts inside:\n         {counts}")
+    if attempt["timeline"]:
+        echo(f"timeline {_timeline(attempt['timeline'])}{_after_others(attempt['attempts'])}")
     if attempt["reason"]:
         echo(f"because  {attempt['reason']}")
+
+
+def _timeline(steps: dict[str, int | None]) -> str:
+    """Say when the call came to each step."""
+    said = ((name.removesuffix("_ms").replace("_", " "), ms) for name, ms in steps.items())
+    return ", ".join(f"{name} {ms:,} ms" for name, ms in said if ms is not None)
+
+
+def _after_others(attempts: int | None) -> str:
+    return f"; attempt {attempts}" if attempts is not None and attempts > 1 else ""
 
 
 def _source(line: dict[str, Any]) -> str:

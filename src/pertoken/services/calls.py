@@ -17,6 +17,7 @@ from pertoken.ports.events import Posted, Search
 from pertoken.ports.months import Archived, FolderFailed, MonthFile, MonthFiles
 from pertoken.services.ingest import GATEWAY
 
+TIMELINE = ("held_ms", "sent_ms", "first_byte_ms", "last_byte_ms")  # as core.events.Timeline
 PAGE = 1_000  # events that are read from the database at once
 _FILE = 1 << 40  # places in one archived file
 _ARCHIVED = -(1 << 62)  # the place of the first event of the first file: below every place in the database
@@ -59,6 +60,15 @@ def fits(event: Event, wanted: Wanted) -> bool:
     return all(_value(event, name) == value for name, value in wanted.where.items())
 
 
+def timeline_fields(event: Event, gateway: str = GATEWAY) -> dict[str, int | None] | None:
+    """Return when a call came to each step, in milliseconds after it began; None for what others served."""
+    steps = dict(zip(TIMELINE, event.timeline, strict=True))
+    if event.timeline.sent_us is None:
+        return None
+    steps["settled_ms"] = took_us(event, gateway)
+    return {name: None if us is None else (us + 500) // 1_000 for name, us in steps.items()}
+
+
 def call_fields(event: Event, keys: Mapping[str, str]) -> dict[str, Any]:
     """Return one call as commands and the control plane tell it; `keys` are the names of keys by their ids."""
     all_marks, us = marks(event), took_us(event, GATEWAY)
@@ -71,6 +81,8 @@ def call_fields(event: Event, keys: Mapping[str, str]) -> dict[str, Any]:
         "cost": format_amount(event.cost_picos, event.currency),
         "currency": event.currency,
         "ms": None if us is None else (us + 500) // 1_000,
+        "timeline": timeline_fields(event),
+        "attempts": event.attempts or None,
         "refusal": None,
         "reason": event.reason,
         "corrects": event.corrects,
@@ -101,6 +113,8 @@ def refused_fields(call: RefusedCall, keys: Mapping[str, str]) -> dict[str, Any]
         "cost": "0",
         "currency": "USD",
         "ms": None,
+        "timeline": None,
+        "attempts": None,
         "refusal": call.code,
         "reason": call.message,
         "corrects": None,

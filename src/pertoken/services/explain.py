@@ -16,7 +16,7 @@ from pertoken.core.refusals import RefusedCall
 from pertoken.core.units import CONTAINERS
 from pertoken.ports.archive import Archive
 from pertoken.ports.months import Archived
-from pertoken.services.calls import Folders, listed
+from pertoken.services.calls import Folders, listed, timeline_fields
 
 ARCHIVED = "archived"  # the status of a call whose events are in files alone
 REFUSED = "refused"  # of one that was not made
@@ -222,6 +222,8 @@ def _attempt(event: Event) -> dict[str, Any]:
         "provider_usage": event.raw.decode("utf-8", "replace") or None,
         "response_id": event.response_id,
         "late": event.late,
+        "timeline": timeline_fields(event),
+        "attempts": event.attempts or None,
         "context": dict(event.context),
         "corrects": event.corrects,
         "cost": format_amount(event.cost_picos, event.currency),

@@ -63,7 +63,7 @@ async def answer_call(exchange: Exchange, endpoint: Endpoint, world: World, call
     if isinstance(admitted, Refusal):
         record(admitted, call_id, now_us, world)
         return refuse_whole(exchange, endpoint, admitted, call_id)
-    request, holding, answer, changed, charged = await attempt(exchange, endpoint, world, call_id, *admitted)
+    request, holding, answer, changed, charged, sent = await attempt(exchange, endpoint, world, call_id, *admitted)
 
     if isinstance(answer, ProviderFailed):
         end = refuse_whole(exchange, endpoint, provider_refusal(request, answer), call_id, request)
@@ -78,8 +78,7 @@ async def answer_call(exchange: Exchange, endpoint: Endpoint, world: World, call
         relayed, holding = await relay_stream(exchange, request, holding, answer, world)
     else:
         relayed = await relay_whole(request, holding, answer, world)
-    if exchange.gone:
-        relayed = relayed._replace(hung_up=True)
+    relayed = relayed._replace(sent=sent, hung_up=exchange.gone)
 
     def answered(event: Event) -> Outcome:
         body = relayed.passed + relayed.last

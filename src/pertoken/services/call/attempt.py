@@ -15,7 +15,7 @@ from pertoken.ports.provider import Answer, ProviderFailed
 from pertoken.services.call.admit import try_to_admit
 from pertoken.services.call.forward import changes, describe, forward, let_go
 from pertoken.services.call.hold import Holding
-from pertoken.services.call.relay import Relayed
+from pertoken.services.call.relay import Relayed, Sent
 from pertoken.services.call.settle import settle
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
@@ -34,6 +34,7 @@ class Attempt(NamedTuple):
     answer: Answer | ProviderFailed
     changed: str | None  # what policy altered
     charged: tuple[Event, ...] = ()  # of the attempts that failed
+    sent: Sent | None = None
 
 
 async def attempt(  # noqa: PLR0917 - what a call has
@@ -48,13 +49,16 @@ async def attempt(  # noqa: PLR0917 - what a call has
     charged: tuple[Event, ...] = ()
     others: list[str | None] = [None] * world.retries + list(request.fallbacks) if holding is not None else []
     for number, other in enumerate([*others, None], start=2):
+        held_us = world.clock.now_us()
         change = changes(request, holding)
-        answer = await forward(exchange, request, change, call_id, world)
+        answer, sent_us = await forward(exchange, request, change, call_id, world)
+        answered_us = None if isinstance(answer, ProviderFailed) else world.clock.now_us()
+        sent = Sent(held_us, sent_us or held_us, answered_us, number - 1)
         changed = describe(change)
         if not isinstance(answer, ProviderFailed) and answer.status < 400:
-            return Attempt(request, holding, answer, changed, charged)
-        charged += await _end(request, holding, answer, changed, world)
-        failed = Attempt(request, None, answer, changed, charged)
+            return Attempt(request, holding, answer, changed, charged, sent)
+        charged += await _end(request, holding, answer, changed, world, sent)
+        failed = Attempt(request, None, answer, changed, charged, sent)
         if number > len(others) + 1 or exchange.gone or not _may_be_mended(answer):
             return failed
         if other is None:
@@ -73,8 +77,13 @@ def _may_be_mended(answer: Answer | ProviderFailed) -> bool:
     return isinstance(answer, ProviderFailed) or answer.status in TEMPORARY
 
 
-async def _end(
-    request: Request, holding: Holding | None, answer: Answer | ProviderFailed, changed: str | None, world: World
+async def _end(  # noqa: PLR0917 - what is known of the attempt
+    request: Request,
+    holding: Holding | None,
+    answer: Answer | ProviderFailed,
+    changed: str | None,
+    world: World,
+    sent: Sent,
 ) -> tuple[Event, ...]:
     """End the hold of an attempt without an answer: settled on counted input where the provider may charge for it.
 
@@ -83,7 +92,7 @@ async def _end(
     if holding is None:
         return ()
     if isinstance(answer, ProviderFailed) and answer.may_bill:
-        nothing = Relayed(Reading(None, Completeness.MISSING), "", b"", answer)
+        nothing = Relayed(Reading(None, Completeness.MISSING), "", b"", answer, sent=sent)
         settled = await settle(request, holding, nothing, changed, world)
         return (settled.event,) if isinstance(settled, Settled) else ()
     await let_go(request, holding, world)

@@ -41,17 +41,19 @@ _KEPT_BACK_ANSWERED = frozenset(
 
 async def forward(
     exchange: Exchange, request: Request, change: RequestChange, call_id: str, world: World
-) -> Answer | ProviderFailed:
-    """Return the provider's answer, its head read, or why there is none."""
+) -> tuple[Answer | ProviderFailed, int | None]:
+    """Return the provider's answer, its head read, or why there is none; and when the request began to be sent."""
+    sent_us = None
     try:
         body = request.body if change == NOTHING else await _rewrite(request, change, world)
         secret = secret_of(exchange.headers, exchange.query)
         assert secret, "who calls is known"
         headers = request_headers(exchange.headers, secret)
-        return await request.provider.send(_path(exchange, request, secret), headers, body, request.model)
+        sent_us = world.clock.now_us()
+        return await request.provider.send(_path(exchange, request, secret), headers, body, request.model), sent_us
     except ProviderFailed as failure:
         log.warning("%s: %s: %s", call_id, request.provider.name, failure)
-        return failure
+        return failure, sent_us
 
 
 async def _rewrite(request: Request, change: RequestChange, world: World) -> bytes:

@@ -25,6 +25,15 @@ KEPT_BYTES_MAX = 4 * 1024 * 1024
 log = logging.getLogger("pertoken.call")
 
 
+class Sent(NamedTuple):
+    """How an attempt went until its answer began."""
+
+    held_us: int  # when its hold was on disk
+    sent_us: int  # when its request was about to be sent
+    answered_us: int | None  # when the head of its answer was there, None: it was not answered
+    attempts: int  # of the call, this one included
+
+
 class Relayed(NamedTuple):
     """What came back: the reading, the output text where no usage came, and how it ended."""
 
@@ -35,6 +44,9 @@ class Relayed(NamedTuple):
     passed: bytes = b""  # of a stream that is kept: what was passed on before `last`
     hung_up: bool = False  # the client was gone before the answer was whole
     tokens: int | None = None  # of the output text where it is counted already
+    first_byte_us: int | None = None  # when the first piece of a stream was there
+    last_byte_us: int | None = None  # when nothing more was to come
+    sent: Sent | None = None
 
 
 async def relay_whole(request: Request, holding: Holding, answer: Answer, world: World) -> Relayed:
@@ -44,9 +56,10 @@ async def relay_whole(request: Request, holding: Holding, answer: Answer, world:
     except ProviderFailed as failure:
         # Its head came, so it was made: how much was written, nobody has read.
         lost = most_used(request, holding.bound.quantities, f"the answer was lost: {failure}")
-        return Relayed(lost.reading, lost.text, b"", failure)
+        return Relayed(lost.reading, lost.text, b"", failure, last_byte_us=world.clock.now_us())
+    last_byte_us = world.clock.now_us()
     reading, text, tokens = await read_answer(request, body, holding.bound.quantities, world)
-    return Relayed(reading, text, body, tokens=tokens)
+    return Relayed(reading, text, body, tokens=tokens, last_byte_us=last_byte_us)
 
 
 async def relay_stream(
@@ -76,6 +89,7 @@ async def relay_stream(
     finally:
         if relay.draining:
             drains.leave()
+    last_byte_us = world.clock.now_us()
     is_complete, last = reader.complete, b""
     reading, most = reader.reading(), outrun.holding.bound.quantities
     if relay.not_read is not None:
@@ -92,7 +106,8 @@ async def relay_stream(
     if failure is None and not is_complete and not is_enough(answered.reading):
         failure = ProviderFailed("the stream ended before its answer did")
     last, passed = last or reader.end(), b"".join(relay.kept)
-    return Relayed(answered.reading, answered.text, last, failure, passed, tokens=answered.tokens), outrun.holding
+    relayed = Relayed(answered.reading, answered.text, last, failure, passed, tokens=answered.tokens)
+    return relayed._replace(first_byte_us=relay.first_byte_us, last_byte_us=last_byte_us), outrun.holding
 
 
 def _read_to_here(reader: StreamReader) -> Answered:
@@ -120,6 +135,8 @@ class _Relay:
         self._exchange = exchange
         self._request = request
         self._reader = reader
+        self._clock = world.clock
+        self.first_byte_us: int | None = None
         self._readers = world.readers
         self._drains = world.drains
         self._outrun = outrun
@@ -132,6 +149,8 @@ class _Relay:
 
     def pass_on(self, chunk: bytes) -> bool:
         """Take a piece; tell whether `room` must be awaited before the next."""
+        if self.first_byte_us is None:
+            self.first_byte_us = self._clock.now_us()
         piece = self._reader.feed(chunk)
         self._outruns = self._outrun.add(chunk)
         return self._send(piece) or self._reader.unread is not None

@@ -8,7 +8,7 @@ from pertoken.core.calls import with_end
 from pertoken.core.claims import Outcome
 from pertoken.core.commands import Duplicate, Settle, Settled
 from pertoken.core.conditions import Conditions
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import NOT_TIMED, Event, EventStatus, Timeline
 from pertoken.core.rating import REQUESTS
 from pertoken.core.readings import UNDIVIDED
 from pertoken.core.units import INSIDE
@@ -43,6 +43,8 @@ async def settle(  # noqa: PLR0917 - what is known of the call
     if relayed.text is not None or relayed.tokens is not None or relayed.reading.quantities is None:
         estimated = await _estimate(request, holding, relayed, world)
     event = to_event(request, holding, relayed, changed, world, estimated)
+    if world.price is not None:
+        event = event._replace(price_picos=world.price(event))
     if relayed.failure is not None or relayed.hung_up:
         failure = None if relayed.failure is None else str(relayed.failure)
         event = with_end(event, failure, hung_up=relayed.hung_up)
@@ -108,6 +110,22 @@ def to_event(  # noqa: PLR0917 - what is known of the call
         context=to_conditions(context),
         priced_as=None if request.priced_as == request.attribution.model else request.priced_as,
         parts=chosen.used.parts,
+        timeline=_timeline(request.opened_at_us, relayed),
+        attempts=0 if relayed.sent is None else relayed.sent.attempts,
+    )
+
+
+def _timeline(opened_us: int, relayed: Relayed) -> Timeline:
+    """Return when the call came to each step. The clock may be set back on the way: no step is before the first."""
+    sent = relayed.sent
+    if sent is None:
+        return NOT_TIMED
+    first_us = sent.answered_us if relayed.first_byte_us is None else relayed.first_byte_us
+    return Timeline(
+        max(0, sent.held_us - opened_us),
+        max(0, sent.sent_us - opened_us),
+        None if first_us is None else max(0, first_us - opened_us),
+        None if relayed.last_byte_us is None else max(0, relayed.last_byte_us - opened_us),
     )
 
 
