@@ -15,7 +15,7 @@ from pertoken.core import periods
 from pertoken.core.budgets import DIMENSIONS, TAG_PREFIX, Attribution, is_dimension
 from pertoken.core.calls import ESTIMATED, FAILED, HUNG_UP, marks
 from pertoken.core.events import Event, EventStatus
-from pertoken.core.latency import Counts
+from pertoken.core.latency import Counts, add_counts, count
 from pertoken.core.periods import DAY_US, US_PER_SECOND, Window, load_zone
 from pertoken.core.usage import Completeness
 
@@ -93,6 +93,14 @@ class Sum(NamedTuple):
     values: tuple[str | None, ...]
     currency: str
     sums: tuple[int, ...]
+
+
+class Timed(NamedTuple):
+    """The latency counts of one span of a slice and one set of values. A tag that is not there is None."""
+
+    span: int
+    values: tuple[str | None, ...]
+    latency: Counts
 
 
 class Group(NamedTuple):
@@ -242,9 +250,38 @@ def _down(at_us: int, width_us: int) -> int:
 def sum_events(events: Iterable[Event], piece: Slice, dimensions: Sequence[str]) -> Iterator[Sum]:
     """Yield the sums of each event of a slice, for those slices that roll-ups cannot say."""
     for event in events:
-        span = (event.occurred_at_us + piece.offset_us) // piece.width_us if piece.width_us else 0
-        values = tuple(event.attribution.value(dimension) for dimension in dimensions)
-        yield Sum(span, values, event.currency, event_sums(event))
+        yield Sum(*_place(event, piece, dimensions), event.currency, event_sums(event))
+
+
+def time_events(events: Iterable[Event], piece: Slice, dimensions: Sequence[str]) -> Iterator[Timed]:
+    """Yield the latency counts of each event of a slice, for those slices that roll-ups cannot say."""
+    for event in events:
+        counts: Counts = {}
+        count(counts, event)
+        if counts:
+            yield Timed(*_place(event, piece, dimensions), counts)
+
+
+def _place(event: Event, piece: Slice, dimensions: Sequence[str]) -> tuple[int, tuple[str | None, ...]]:
+    """Return the span that an event is in, and its values."""
+    span = (event.occurred_at_us + piece.offset_us) // piece.width_us if piece.width_us else 0
+    return span, tuple(event.attribution.value(dimension) for dimension in dimensions)
+
+
+def latency_report(
+    parts: Iterable[tuple[Slice, Iterable[Timed]]], by: Sequence[str], zone: str
+) -> dict[tuple[str, ...], Counts]:
+    """Return the latency counts of all slices by the dimensions of `by`, times in order; absent values are empty."""
+    times = {at: dimension for at, dimension in enumerate(by) if dimension in TIME_DIMENSIONS}
+    found: dict[tuple[str, ...], Counts] = {}
+    begins: dict[tuple[str, ...], int] = {}
+    for piece, timed in parts:
+        for span, values, counts in timed:
+            at_us, texts = _labels(piece, span, times.values(), zone)
+            key = _mixed(values, times, texts)
+            begins[key] = min(begins.get(key, at_us), at_us)
+            add_counts(found.setdefault(key, {}), counts)
+    return {key: found[key] for key in sorted(found, key=lambda key: (begins[key], key))}
 
 
 def report(parts: Iterable[tuple[Slice, Iterable[Sum]]], by: Sequence[str], zone: str) -> Iterator[Group]:

@@ -9,7 +9,7 @@ from pertoken.core.events import Event
 from pertoken.core.holds import EndedHold, Hold
 from pertoken.core.prices import PriceRow
 from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
-from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Total
+from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Timed, Total
 from pertoken.core.trust import Doubt
 from pertoken.ports.events import Posted, Search
 from pertoken.ports.months import Archived
@@ -48,6 +48,9 @@ class SumsView(Protocol):
 
         Values may come more than once. Raises EventsArchived for a slice of events.
         """
+
+    def latencies(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Timed]:
+        """Yield the latency counts of a slice in the same way."""
 
 
 class EventsView(Protocol):

@@ -9,7 +9,7 @@ from pertoken.core.events import Event
 from pertoken.core.holds import EndedHold, Hold
 from pertoken.core.prices import PriceRow
 from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
-from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Total
+from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Timed, Total
 from pertoken.core.trust import Doubt
 from pertoken.ports.archive import Archive
 from pertoken.ports.events import Posted, Search
@@ -57,6 +57,11 @@ class NarrowArchive:
         """Yield the sums of a slice of what may be seen."""
         narrowed = self._narrowed(where)
         return iter(()) if narrowed is None else self._archive.sums(piece, dimensions, narrowed)
+
+    def latencies(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Timed]:
+        """Yield the latency counts of a slice of what may be seen."""
+        narrowed = self._narrowed(where)
+        return iter(()) if narrowed is None else self._archive.latencies(piece, dimensions, narrowed)
 
     def events(self) -> Iterator[Event]:
         """Yield the events that may be seen, in the order they were posted."""

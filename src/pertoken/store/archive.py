@@ -13,7 +13,7 @@ from pertoken.core.money import join
 from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow
 from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
-from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Total, sum_events
+from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Timed, Total, sum_events, time_events
 from pertoken.core.trust import Doubt
 from pertoken.ports.events import Posted, Search
 from pertoken.ports.months import Archived, EventsArchived
@@ -42,7 +42,7 @@ from pertoken.store.schema import (
     series,
 )
 from pertoken.store.search import search
-from pertoken.store.sums import TABLES, read_sums, rollup_sums
+from pertoken.store.sums import TABLES, read_latencies, read_sums, rollup_sums
 
 CHOICES_MAX = 200  # in one condition: SQLite takes no deeper ones than 1,000
 DAMAGE_MAX = 10  # findings in one damaged file: the first says enough
@@ -91,10 +91,18 @@ class Archive:
         """
         if piece.grain is not Grain.EVENT:
             return read_sums(self._connection, piece, dimensions, where)
+        return sum_events(self._of_slice(piece, where), piece, dimensions)
+
+    def latencies(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Timed]:
+        """Yield the latency counts of a slice in the same way."""
+        if piece.grain is not Grain.EVENT:
+            return read_latencies(self._connection, piece, dimensions, where)
+        return time_events(self._of_slice(piece, where), piece, dimensions)
+
+    def _of_slice(self, piece: Slice, where: Mapping[str, str]) -> Iterator[Event]:
         self._need_events(piece.start_us, piece.end_us)
         fits = [SELECTED[name] == value for name, value in where.items()]
-        of_slice = self._events.read(EVENTS_OF_SERIES.where(*within(piece.start_us, piece.end_us), *fits))
-        return sum_events(of_slice, piece, dimensions)
+        return self._events.read(EVENTS_OF_SERIES.where(*within(piece.start_us, piece.end_us), *fits))
 
     def events(self) -> Iterator[Event]:
         """Yield every event, in the order they were posted."""

@@ -7,10 +7,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from pertoken.core.budgets import TAG_PREFIX
+from pertoken.core.latency import Counts, add_counts
 from pertoken.core.periods import DAY_US
-from pertoken.core.reporting import Grain, Slice, Sum, Sums
+from pertoken.core.reporting import Grain, Slice, Sum, Sums, Timed
 from pertoken.store.amounts import gather, pairs
-from pertoken.store.event_rows import SELECTED
+from pertoken.store.event_rows import FETCH, SELECTED
+from pertoken.store.latency import UNTIMED, read_counts
 from pertoken.store.schema import ADDED, COUNTED, day_rollups, rollups, series, series_tags
 
 TABLES = {Grain.QUARTER: rollups, Grain.DAY: day_rollups}
@@ -31,6 +33,22 @@ def read_sums(
         yield Sum(row[0], row[1:values_end], row[values_end], rollup_sums(row[values_end + 1 :]))
 
 
+def read_latencies(
+    connection: sa.Connection, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]
+) -> Iterator[Timed]:
+    """Yield the latency counts of the roll-ups of a slice by its spans and by `dimensions`, each once."""
+    rows = _as_they_are(TABLES[piece.grain])
+    source, columns = _joined(rows, tuple(dict.fromkeys([*dimensions, *where])))
+    number = _span(rows, (piece.width_us, piece.offset_us) if piece.width_us else None)
+    query = sa.select(number, *(columns[name] for name in dimensions), rows.c.latency).select_from(source)
+    query = query.where(rows.c.latency.not_in(UNTIMED), *(columns[name] == value for name, value in where.items()))
+    found: dict[tuple[Any, ...], Counts] = {}
+    bounds = {"since_us": piece.start_us, "until_us": piece.end_us}
+    for *key, text in connection.execute(query, bounds, execution_options={"yield_per": FETCH}):
+        add_counts(found.setdefault(tuple(key), {}), read_counts(text))
+    return (Timed(key[0], key[1:], counts) for key, counts in found.items())
+
+
 def rollup_sums(row: Sequence[int]) -> Sums:
     """Return the sums of a roll-up's columns, or of sums of those, in the order of SUMS."""
     counts = len(COUNTED)
@@ -44,24 +62,35 @@ def _query(grain: Grain, span: tuple[int, int] | None, dimensions: tuple[str, ..
     What is in one span is summed by series first: they are few, and numbers sort faster than texts.
     """
     rows = _by_series(TABLES[grain]) if span is None else _as_they_are(TABLES[grain])
+    source, columns = _joined(rows, tuple(dict.fromkeys([*dimensions, *(name for name, _ in where)])))
+    number = _span(rows, span)
+    values = [columns[name].label(f"value_{at}") for at, name in enumerate(dimensions)]
+    sums = [sa.func.sum(rows.c[name]) for name in COLUMNS]
+    query: sa.Select[Any] = sa.select(number.label("span"), *values, rows.c.currency, *sums)
+    query = query.select_from(source).where(*(columns[name] == value for name, value in where))
+    return query.group_by(*([] if span is None else [sa.column("span")]), *values, rows.c.currency)
+
+
+def _joined(rows: sa.Subquery, names: Sequence[str]) -> tuple[sa.FromClause, dict[str, sa.Column[Any]]]:
+    """Return roll-ups joined with their series, and the columns that have the values of dimensions."""
     source: sa.FromClause = rows.join(series, series.c.series_id == rows.c.series_id)
     columns: dict[str, sa.Column[Any]] = {}
-    for name in dict.fromkeys([*dimensions, *(name for name, _ in where)]):
+    for name in names:
         if name.startswith(TAG_PREFIX):
             tag = series_tags.alias(f"tag_{len(columns)}")
             named = sa.and_(tag.c.series_id == rows.c.series_id, tag.c.name == name.removeprefix(TAG_PREFIX))
             source, columns[name] = source.outerjoin(tag, named), tag.c.value
         else:
             columns[name] = SELECTED[name]
-    number: sa.ColumnElement[int] = sa.literal_column("0")
-    if span is not None:  # a day more and less, since division rounds towards zero
-        width_us, offset_us = span
-        number = (rows.c.start_us + (offset_us + DAY_US)) // width_us - DAY_US // width_us
-    values = [columns[name].label(f"value_{at}") for at, name in enumerate(dimensions)]
-    sums = [sa.func.sum(rows.c[name]) for name in COLUMNS]
-    query: sa.Select[Any] = sa.select(number.label("span"), *values, rows.c.currency, *sums)
-    query = query.select_from(source).where(*(columns[name] == value for name, value in where))
-    return query.group_by(*([] if span is None else [sa.column("span")]), *values, rows.c.currency)
+    return source, columns
+
+
+def _span(rows: sa.Subquery, span: tuple[int, int] | None) -> sa.ColumnElement[int]:
+    """Return the number of the span that a roll-up is in: 0 where there is one alone."""
+    if span is None:
+        return sa.literal_column("0")
+    width_us, offset_us = span  # a day more and less, since division rounds towards zero
+    return (rows.c.start_us + (offset_us + DAY_US)) // width_us - DAY_US // width_us
 
 
 def _by_series(table: sa.Table) -> sa.Subquery:
