@@ -14,6 +14,7 @@ from pertoken.upstream.errors import (
     DecodingFailed,
     FirstByteTimeout,
     IdleTimeout,
+    ProtocolError,
     TotalTimeout,
     UpstreamError,
 )
@@ -180,5 +181,5 @@ def _failed(error: UpstreamError) -> ProviderFailed:
         None  # the transfer knows the error, and its frames the transfer: a circle, with the body in it
     )
     timed_out = isinstance(error, ConnectTimeout | FirstByteTimeout | IdleTimeout | TotalTimeout)
-    has_worked = timed_out or isinstance(error, DecodingFailed)
+    has_worked = timed_out or isinstance(error, DecodingFailed | ProtocolError)  # all three had the request
     return ProviderFailed(str(error), timed_out=timed_out, may_bill=has_worked and error.sent)
