@@ -62,6 +62,7 @@ ARGUMENTS = {
     "ingest": ("-",),
     "doctor": (),
     "completion": ("bash",),
+    "latency": (),
 }
 
 

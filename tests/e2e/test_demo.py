@@ -1,5 +1,6 @@
 """`pertoken demo`: what it prints works, and it leaves nothing behind."""
 
+import json
 import os
 import re
 import signal
@@ -37,17 +38,25 @@ def test_what_is_kept_up_can_be_used_and_ends_whole(tmp_path: Path) -> None:
         told = dict(EXPORT.findall(log.read_text()))
         sdk = OpenAI(base_url=told["OPENAI_BASE_URL"], api_key=told["OPENAI_API_KEY"], max_retries=0)
         sdk.chat.completions.create(model="gpt-4o-mini", messages=[{"role": "user", "content": "hello"}])
-        usage = subprocess.run(
-            [sys.executable, "-m", "pertoken", "usage", "--by", "model"],
-            env={**environ, "PERTOKEN_DATABASE_URL": told["PERTOKEN_DATABASE_URL"]},
-            capture_output=True, text=True, timeout=PATIENCE_S, check=True,
+        usage, latency, times = (
+            subprocess.run(
+                [sys.executable, "-m", "pertoken", *words],
+                env={**environ, "PERTOKEN_DATABASE_URL": told["PERTOKEN_DATABASE_URL"]},
+                capture_output=True, text=True, timeout=PATIENCE_S, check=True,
+            ).stdout
+            for words in (("usage", "--by", "model"), ("latency",), ("latency", "--json"))
         )  # fmt: skip
         started = children(demo.pid)
     finally:
         demo.send_signal(signal.SIGTERM)
         status = demo.wait(PATIENCE_S)
 
-    assert "gpt-4o-mini" in usage.stdout
+    assert "gpt-4o-mini" in usage
+    assert "gpt-4o-mini" in latency
+    for row in (*json.loads(times)["rows"], json.loads(times)["total"]):
+        for timed in (row["first_byte"], row["total"]):
+            assert timed["calls"] >= 1
+            assert timed["p50_ms"] <= timed["p95_ms"] <= timed["p99_ms"]
     assert status == 128 + signal.SIGTERM
     assert len(started) == 2
     assert [pid for pid in started if is_running(pid)] == []

@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "weekly": ("pertoken.cli.usage:weekly", "Usage by week."),
     "monthly": ("pertoken.cli.usage:monthly", "Usage by month."),
     "conversation": ("pertoken.cli.usage:conversation", "Usage by conversation (also: session)."),
+    "latency": ("pertoken.cli.latency:latency", "How long calls took: p50, p95, p99."),
     "calls": ("pertoken.cli.calls:calls", "Calls one by one, the newest first."),
     "explain": ("pertoken.cli.explain:explain", "Why one call cost what it cost."),
     "verify": ("pertoken.cli.verify:verify", "Prove every balance from first entries."),

@@ -59,15 +59,7 @@ def usage(  # noqa: PLR0917 - click passes each option by name
     by: str, since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool, **only: Any
 ) -> None:
     """Show who used what and what it cost: by default today and the last 7 days, by model."""
-    _report(
-        tuple(part.strip() for part in by.split(",") if part.strip()),
-        since,
-        until,
-        zone,
-        db,
-        only=only,
-        as_json=as_json,
-    )
+    _report(read_dimensions(by), since, until, zone, db, only=only, as_json=as_json)
 
 
 @click.command()
@@ -111,6 +103,20 @@ def conversation(since: str | None, until: str | None, zone: str | None, db: str
         _print("usage by conversation", columns, rows, [report["total"]], "times in UTC", since=_day(start_us))
 
 
+def read_dimensions(text: str) -> tuple[str, ...]:
+    """Return the dimensions that --by names. Ends the command with exit 2 at one that is none."""
+    from pertoken.core.reporting import is_report_dimension
+    from pertoken.core.texts import meant
+
+    by = tuple(part.strip() for part in text.split(",") if part.strip())
+    for dimension in by:
+        if not is_report_dimension(dimension):
+            known = "model, provider, key, team, customer, user, conversation, tag:NAME, hour, day, week, month"
+            hint = meant(dimension, known.split(", ")) or f"; use {known}"
+            raise click.BadParameter(f"unknown dimension {dimension!r}{hint}", param_hint="--by")
+    return by
+
+
 def _report(
     by: tuple[str, ...],
     since: str | None,
@@ -122,15 +128,8 @@ def _report(
     as_json: bool,
     days: int = 7,
 ) -> None:
-    from pertoken.core.reporting import is_report_dimension
-    from pertoken.core.texts import meant
     from pertoken.services import reports
 
-    for dimension in by:
-        if not is_report_dimension(dimension):
-            known = "model, provider, key, team, customer, user, conversation, tag:NAME, hour, day, week, month"
-            hint = meant(dimension, known.split(", ")) or f"; use {known}"
-            raise click.BadParameter(f"unknown dimension {dimension!r}{hint}", param_hint="--by")
     chosen, start_us, end_us = chosen_range(since, until, zone, db, days)
     where, status, cost_min = take_filters(only)
     if status == "refused":
