@@ -109,7 +109,7 @@ def heap() -> int:
 def count(steps: Steps) -> None:
     """Put the counters in place, in each worker to come."""
     protocol._serve_safely = steps.wrap(protocol._serve_safely)
-    wiring.Limits = partial(wiring.Limits, idle_keepalive_ms=KEPT_MS)  # type: ignore[misc, assignment, attr-defined]
+    wiring.ClientLimits = partial(wiring.ClientLimits, idle_keepalive_ms=KEPT_MS)  # type: ignore[misc, assignment, attr-defined]
 
     @sa.event.listens_for(sa.Pool, "connect")
     def _connect(connection: Any, _record: object) -> None:
