@@ -17,7 +17,6 @@ from zoneinfo import ZoneInfo
 import pytest
 from tests.conftest import STORES, MakeDatabase
 from tests.crash.house import House
-from tests.e2e.conftest import Process
 
 from pertoken.core.periods import US_PER_SECOND
 from pertoken.services import budgets
@@ -90,10 +89,10 @@ MONTHS = {
 
 @pytest.fixture(params=STORES)
 def house(
-    request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path: Path, simulator: Process
+    request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path: Path, simulator_url: str
 ) -> Iterator[House]:
     """Return a gateway of its own on each kind of database."""
-    made = House(make_database(request.param, tmp_path), tmp_path, simulator.url, PERTOKEN_LIMITS__HOLD_S="120")
+    made = House(make_database(request.param, tmp_path), tmp_path, simulator_url, PERTOKEN_LIMITS__HOLD_S="120")
     made.prepare()
     try:
         yield made

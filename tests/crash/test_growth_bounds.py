@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from tests.conftest import STORES, MakeDatabase
 from tests.crash.client import Connection
 from tests.crash.house import House
-from tests.e2e.conftest import Process
 
 from pertoken.store.schema import events, series
 
@@ -21,12 +20,12 @@ PATIENT = {"PERTOKEN_LIMITS__HOLD_S": "120", "PERTOKEN_LIMITS__TOTAL_MS": "60000
 
 @pytest.fixture(params=STORES)
 def house(
-    request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path: Path, simulator: Process
+    request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path: Path, simulator_url: str
 ) -> Iterator[House]:
     """Return a gateway of two workers, whose keys may name few of each, on each kind of database."""
     bounds = {f"PERTOKEN_LIMITS__KEY_{kind.upper()}_MAX": str(MOST) for kind in (*KINDS, "customers")}
     url = make_database(request.param, tmp_path)
-    made = House(url, tmp_path, simulator.url, WORKERS, **bounds, **PATIENT)
+    made = House(url, tmp_path, simulator_url, WORKERS, **bounds, **PATIENT)
     made.prepare()
     try:
         yield made
