@@ -23,7 +23,8 @@ from pertoken.core.secrets import Hasher
 from pertoken.core.units import UNITS
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.ports.headers import HeaderList
-from pertoken.services.call.works import Here
+from pertoken.ports.readers import NotRead
+from pertoken.services.call import works
 from pertoken.services.offers import ModelRoute, Offers
 from pertoken.services.serve import serve
 from pertoken.services.world import Drains, World
@@ -32,7 +33,8 @@ from pertoken.wire import routes
 HASHER = Hasher(b"the secret key of a stand-in for a call")
 SECRET = b"sk-stand-in"
 FAMILY = family_of("m-1")
-READERS = Here(Tokenizers())
+TOKENIZERS = Tokenizers()
+READERS = works.Here(TOKENIZERS)
 PATHS = {
     "openai.chat": ("openai", "/v1/chat/completions"),
     "openai.responses": ("openai", "/v1/responses"),
@@ -57,6 +59,26 @@ def all_priced(provider: str) -> PriceBook:
 
 
 RULES = request_fields.read()
+
+
+class Elsewhere:
+    """Reads as another process does; `reads` tells whether it does so now, and only then may anything be read."""
+
+    def __init__(self, *, fails_at: str = "") -> None:
+        self.reads = False
+        self.works: list[str] = []
+        self._fails_at = fails_at
+
+    async def read(self, _key_id: str, work: str, body: bytes, args: tuple[Any, ...]) -> Any:
+        """Return what is found."""
+        self.works.append(work)
+        if work == self._fails_at:
+            raise NotRead("it failed")
+        self.reads = True
+        try:
+            return works.do(work, body, args, TOKENIZERS)
+        finally:
+            self.reads = False
 
 
 class _Answer:

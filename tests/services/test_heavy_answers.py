@@ -6,20 +6,16 @@ from typing import Any
 
 import pytest
 from tests.services import stand_in
-from tests.services.stand_in import price, settled, streamed, whole
+from tests.services.stand_in import Elsewhere, price, settled, streamed, whole
 
 from pertoken.core.events import Event
 from pertoken.core.price_book import PriceBook
 from pertoken.core.usage import Completeness
-from pertoken.counting.tokenizers import Tokenizers
-from pertoken.ports.readers import NotRead
-from pertoken.services.call import works
 from pertoken.services.call.answered import is_heavy_answer
 from pertoken.services.call.heavy import BYTES_MAX, VALUES_MAX
 from pertoken.wire import content, formats
 from pertoken.wire.stream import APART_BYTES
 
-TOKENIZERS = Tokenizers()
 MANY: dict[str, Any] = {"x": [{"a": 1}] * (VALUES_MAX + 1)}
 USAGE = {
     "openai.chat": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
@@ -28,26 +24,6 @@ USAGE = {
     "anthropic.messages": {"input_tokens": 7, "output_tokens": 3},
     "gemini.generate": {"promptTokenCount": 7, "candidatesTokenCount": 3, "totalTokenCount": 10},
 }
-
-
-class Elsewhere:
-    """Reads as another process does; `reads` tells whether it does so now."""
-
-    def __init__(self, *, fails_at: str = "") -> None:
-        self.reads = False
-        self.works: list[str] = []
-        self._fails_at = fails_at
-
-    async def read(self, _key_id: str, work: str, body: bytes, args: tuple[Any, ...]) -> Any:
-        """Return what is found."""
-        self.works.append(work)
-        if work == self._fails_at:
-            raise NotRead("it failed")
-        self.reads = True
-        try:
-            return works.do(work, body, args, TOKENIZERS)
-        finally:
-            self.reads = False
 
 
 def event_of(api: str, answer: bytes, monkeypatch: pytest.MonkeyPatch, elsewhere: Elsewhere, **more: Any) -> Event:

@@ -5,40 +5,16 @@ from typing import Any
 
 import pytest
 from tests.services import stand_in
-from tests.services.stand_in import settled, whole
+from tests.services.stand_in import Elsewhere, settled, whole
 
 from pertoken.core.events import Event
-from pertoken.counting.tokenizers import Tokenizers
-from pertoken.ports.readers import NotRead
-from pertoken.services.call import works
 from pertoken.services.call.heavy import Heavy
 from pertoken.services.world import World
 from pertoken.wire import openai_chat
 
-TOKENIZERS = Tokenizers()
 TEXT = "a river runs by " * 50
 NO_USAGE: dict[str, Any] = {}
 FAR_MORE = {"prompt_tokens": 90_000, "completion_tokens": 1, "total_tokens": 90_001}
-
-
-class Elsewhere:
-    """Reads as the other process does; only then may anything be read."""
-
-    def __init__(self, *, fails_at: str = "") -> None:
-        self.reads = False
-        self.works: list[str] = []
-        self._fails_at = fails_at
-
-    async def read(self, _key_id: str, work: str, body: bytes, args: tuple[object, ...]) -> Any:
-        """Return what is found."""
-        self.works.append(work)
-        if work == self._fails_at:
-            raise NotRead("it failed")
-        self.reads = True
-        try:
-            return works.do(work, body, args, TOKENIZERS)
-        finally:
-            self.reads = False
 
 
 def call(usage: dict[str, Any], elsewhere: Elsewhere | None, monkeypatch: pytest.MonkeyPatch) -> Event:

@@ -1,7 +1,7 @@
 """The clock is set back, or ahead by a year and back: what waits for a time goes on, and nothing is lost by it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -26,15 +26,6 @@ YEAR_US = 365 * DAY_US
 HOUR_US = 3_600_000_000
 TTL_US = 120_000_000
 NOW_US = SystemClock().now_us()
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """Return a fresh database, of each kind in turn."""
-    database = Database(database_url)
-    database.migrate()
-    yield database
-    database.close()
 
 
 class House:

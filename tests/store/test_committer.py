@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -43,15 +43,6 @@ from pertoken.wiring import SystemClock
 
 CLOCK = SystemClock()
 OWNER = HoldOwner("here", 60_000_000, 60_000_000)
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """Return a fresh database, of each kind in turn."""
-    database = Database(database_url)
-    database.migrate()
-    yield database
-    database.close()
 
 
 def run(database: Database, story: Callable[[Committer], Coroutine[Any, Any, None]]) -> None:

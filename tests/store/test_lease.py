@@ -11,15 +11,6 @@ from pertoken.store.database import Database
 from pertoken.store.lease import LEASE_US, Lease, LeaseLost
 
 
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """Return a fresh database, of each kind in turn."""
-    database = Database(database_url)
-    database.migrate()
-    yield database
-    database.close()
-
-
 def test_one_holds_it_for_as_long_as_it_says_so(database: Database) -> None:
     """The first takes it and keeps it; the other gets it once the first has been silent for long enough."""
     one, two = Lease(database, "work", "one"), Lease(database, "work", "two")

@@ -42,15 +42,6 @@ QUIET = settings(
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """Return a fresh database, of each kind in turn."""
-    database = Database(database_url)
-    database.migrate()
-    yield database
-    database.close()
-
-
-@pytest.fixture
 def books(database: Database) -> Iterator[Bookkeeper]:
     """Return its books."""
     books = Bookkeeper(database, CLOCK.now_us, Sellers())

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -23,15 +22,6 @@ from pertoken.store.retention import Kept
 RED = Attribution("k1", "red", "acme", "ann", "p", "m", (("env", "test"),), "talk")
 BLUE = Attribution("k2", "blue")
 ALL = RefusedSearch({}, 0, 10 * DAY_US, 10)
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """Return an empty database of each kind."""
-    database = Database(database_url)
-    database.migrate()
-    yield database
-    database.close()
 
 
 def call(number: int, of: Attribution = RED, at_us: int | None = None, budget: str | None = "b") -> RefusedCall:

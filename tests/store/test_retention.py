@@ -1,7 +1,5 @@
 """What is kept for a time only goes, a bounded number at a time, and the books stay provable."""
 
-from collections.abc import Iterator
-
 import pytest
 import sqlalchemy as sa
 from tests.factories import hold
@@ -23,15 +21,6 @@ from pertoken.wiring import SystemClock
 CLOCK = SystemClock()
 DAY_US = history.DAY_US
 KEPT = Kept(ended_holds_us=3 * DAY_US, counters_us=5 * DAY_US)
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """Return a fresh database, of each kind in turn."""
-    database = Database(database_url)
-    database.migrate()
-    yield database
-    database.close()
 
 
 def forget(database: Database, now_us: int) -> int:

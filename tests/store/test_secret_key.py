@@ -1,6 +1,5 @@
 """The secret key: made once, kept to its owner, and known for the right one."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,15 +10,6 @@ from pertoken.store.database import Database
 from pertoken.store.secret_key import open_hasher, read_file
 
 TEXT = "a secret key that is long enough, in words"
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """Return a fresh database, of each kind in turn."""
-    database = Database(database_url)
-    database.migrate()
-    yield database
-    database.close()
 
 
 def test_the_file_is_made_once_by_whoever_comes_first(tmp_path: Path) -> None:

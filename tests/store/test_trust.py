@@ -1,7 +1,7 @@
 """A count that a provider contradicts is believed less by every worker, from the settlement on that shows it."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
@@ -22,15 +22,6 @@ WHAT = ("openai", "gpt-4o-mini")
 MEASURED = Measured(1_000, 1_024, 4_200)
 MORE = Disagreement(*WHAT, MEASURED, 2_512)
 LEARNED = Trust(0, 255, 100)
-
-
-@pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """Return a fresh database, of each kind in turn."""
-    database = Database(database_url)
-    database.migrate()
-    yield database
-    database.close()
 
 
 def run(database: Database, story: Callable[[Committer, Committer], Coroutine[Any, Any, None]]) -> None:
