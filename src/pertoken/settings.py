@@ -260,36 +260,7 @@ def _check_models(models: Mapping[str, ModelSetting], settings: Settings) -> Non
 
 def default_database() -> Path:
     """Return where the database lives when nothing says otherwise: the user's data directory."""
-    return _data_folder() / "pertoken.db"
-
-
-def secret_key_file(settings: Settings) -> Path:
-    """Return where the secret key lives when the settings have none: beside a database that is a file."""
-    return _beside(settings, ".key", "secret.key")
-
-
-def archive_folder(settings: Settings) -> Path:
-    """Return where months are archived when nothing says otherwise: beside a database that is a file."""
-    return _beside(settings, ".archive", "archive")
-
-
-def credit_folder(settings: Settings) -> Path:
-    """Return where what is served on credit is recorded: beside a database that is a file."""
-    return _beside(settings, ".credit", "credit")
-
-
-def owed_folder(settings: Settings) -> Path:
-    """Return where settlements are kept that the books do not have yet: beside a database that is a file."""
-    return _beside(settings, ".owed", "owed")
-
-
-def _beside(settings: Settings, suffix: str, name: str) -> Path:
-    kind, _, place = settings.database_url.partition(":///")
-    return Path(f"{place}{suffix}") if kind == "sqlite" else _data_folder() / name
-
-
-def _data_folder() -> Path:
-    return Path(platformdirs.user_data_dir("pertoken", appauthor=False))
+    return Path(platformdirs.user_data_dir("pertoken", appauthor=False)) / "pertoken.db"
 
 
 def _read_file(path: str | None) -> dict[str, Any]:

@@ -38,11 +38,9 @@ from pertoken.settings import (
     FROM_ENVIRONMENT,
     BadSettings,
     Settings,
-    credit_folder,
+    default_database,
     key_variables,
     missing_key,
-    owed_folder,
-    secret_key_file,
 )
 from pertoken.store import catalog
 from pertoken.store.backend import NoDatabase, StoreFailed
@@ -86,6 +84,31 @@ class SystemClock:
             self._random = os.urandom(RANDOM_BYTES)
         taken, self._random = self._random[:size], self._random[size:]
         return int.from_bytes(taken) >> (8 * size - bits)
+
+
+def secret_key_file(settings: Settings) -> Path:
+    """Return where the secret key lives when the settings have none: beside a database that is a file."""
+    return _beside(settings, ".key", "secret.key")
+
+
+def archive_folder(settings: Settings) -> Path:
+    """Return where months are archived when nothing says otherwise: beside a database that is a file."""
+    return _beside(settings, ".archive", "archive")
+
+
+def credit_folder(settings: Settings) -> Path:
+    """Return where what is served on credit is recorded: beside a database that is a file."""
+    return _beside(settings, ".credit", "credit")
+
+
+def owed_folder(settings: Settings) -> Path:
+    """Return where settlements are kept that the books do not have yet: beside a database that is a file."""
+    return _beside(settings, ".owed", "owed")
+
+
+def _beside(settings: Settings, suffix: str, name: str) -> Path:
+    kind, _, place = settings.database_url.partition(":///")
+    return Path(f"{place}{suffix}") if kind == "sqlite" else default_database().with_name(name)
 
 
 @contextmanager

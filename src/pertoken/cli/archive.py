@@ -46,8 +46,7 @@ def archive(context: click.Context, before: str | None, folder: str | None, db: 
     if before is None:
         raise click.UsageError("say up to when: --before 2026-09")
     from pertoken.services import archiving
-    from pertoken.settings import archive_folder
-    from pertoken.wiring import make_months
+    from pertoken.wiring import archive_folder, make_months
 
     before_us = _month(before, "--before")
     settings = load_settings(db)

@@ -303,8 +303,8 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
 
 def _owed(settings: "Settings") -> Finding:
     """Say which settlements are not in the books yet, of all processes on this machine."""
-    from pertoken.settings import owed_folder
     from pertoken.store.owed import read_all
+    from pertoken.wiring import owed_folder
 
     owed = read_all(owed_folder(settings))
     if not owed:
@@ -328,8 +328,8 @@ def _owed(settings: "Settings") -> Finding:
 
 def _unreadable(settings: "Settings") -> Iterator[Finding]:
     """Say which files were set aside because some of their lines cannot be read."""
-    from pertoken.settings import credit_folder, owed_folder
     from pertoken.store import credit, journal, owed
+    from pertoken.wiring import credit_folder, owed_folder
 
     kinds = ((owed_folder(settings), owed.KIND, owed.read), (credit_folder(settings), credit.KIND, credit.read))
     for folder, kind, read in kinds:

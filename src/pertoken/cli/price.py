@@ -1,6 +1,6 @@
 """`pertoken price`: what a model costs, when, and who says so; prices of one's own."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,6 +25,7 @@ from pertoken.cli.tables import print_table
 
 if TYPE_CHECKING:
     from pertoken.core.price_book import PriceBook
+    from pertoken.core.prices import PriceRow
 
 COLUMNS = {
     "provider": "provider",
@@ -178,9 +179,8 @@ def add(  # noqa: PLR0917 - click passes each option by name
 ) -> None:
     """Add a price of your own; it wins over imported ones."""
     from pertoken.core.currencies import NotACurrency, check_currency
-    from pertoken.core.money import NotAnAmount, parse_price
     from pertoken.core.periods import FOREVER_US
-    from pertoken.core.prices import Match, PriceRow, Source, price_id
+    from pertoken.core.prices import Match, PriceRow, Source
     from pertoken.services.price_show import price_fields
     from pertoken.wiring import add_prices, read_price_book
 
@@ -201,20 +201,11 @@ def add(  # noqa: PLR0917 - click passes each option by name
         "cache_read_tokens": cache_read,
         "cache_write_tokens": cache_write,
     }
-    rows = []
-    for unit, amount in stated.items():
-        if amount is None:
-            continue
-        try:
-            picos = parse_price(amount, currency)
-        except NotAnAmount as error:
-            option = f"--{unit.removesuffix('_tokens').replace('_', '-')}"
-            raise click.BadParameter(str(error), param_hint=option) from error
-        row = PriceRow(
-            "", provider, model, Match.SNAPSHOT, unit, picos, 10**6, currency, start_us, end_us, at_us,
-            Source.OPERATOR, "added by hand",
-        )  # fmt: skip
-        rows.append(row._replace(price_id=price_id(row)))
+    template = PriceRow(
+        "", provider, model, Match.SNAPSHOT, "", 0, 10**6, currency, start_us, end_us, at_us, Source.OPERATOR,
+        "added by hand",
+    )  # fmt: skip
+    rows = _stated_rows(stated, template)
     with database(db) as opened:
         _say_unknown_provider(provider, read_price_book(opened, load_settings(db)).providers)
         added = add_prices(opened, rows)
@@ -224,6 +215,24 @@ def add(  # noqa: PLR0917 - click passes each option by name
         )
     else:
         echo(f"added {added} prices of {model} at {provider}; see: pertoken price show {model}")
+
+
+def _stated_rows(stated: Mapping[str, str | None], template: "PriceRow") -> list["PriceRow"]:
+    """Return the rows of stated prices by unit. Ends the command with exit 2 at one that is no price."""
+    from pertoken.core.money import NotAnAmount, parse_price
+    from pertoken.core.prices import price_id
+
+    rows = []
+    for unit, amount in stated.items():
+        if amount is None:
+            continue
+        try:
+            row = template._replace(unit=unit, amount_picos=parse_price(amount, template.currency))
+        except NotAnAmount as error:
+            option = f"--{unit.removesuffix('_tokens').replace('_', '-')}"
+            raise click.BadParameter(str(error), param_hint=option) from error
+        rows.append(row._replace(price_id=price_id(row)))
+    return rows
 
 
 def _say_unknown_provider(provider: str, known: Iterable[str]) -> None:
