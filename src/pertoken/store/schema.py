@@ -20,15 +20,10 @@ _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # only INTEGER PRIMARY
 _Ordered = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # by bytes, for ranges of names
 
 GATEWAY = "gateway"  # the source of the gateway's own events
+# Of the sums of roll-ups: those that one column holds, for they count events.
 COUNTED = (
-    "calls",
-    "unpriced_calls",
-    "uncounted_calls",
-    "failed_calls",
-    "hung_up_calls",
-    "estimated_calls",
-    "sold_calls",
-)  # of the sums of roll-ups: those that one column holds, for they count events
+    "calls", "unpriced_calls", "uncounted_calls", "failed_calls", "hung_up_calls", "estimated_calls", "sold_calls",
+)  # fmt: skip
 ADDED = SUMS[len(COUNTED) :]  # those that are amounts
 assert SUMS[: len(COUNTED)] == COUNTED
 
