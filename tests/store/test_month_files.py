@@ -64,6 +64,7 @@ def house(tmp_path: Path) -> House:
 READERS: dict[str, Callable[[MonthFolder, MonthFile], Any]] = {
     "read": lambda folder, file: list(folder.read(file)),
     "chunks": lambda folder, file: list(folder.chunks(file, 10**9)),
+    "of_call": lambda folder, file: list(folder.of_call(file, 10**9, EVENTS[0].event_id)),
     "prices": lambda folder, file: folder.prices(file),
 }
 

@@ -186,14 +186,13 @@ class MonthFolder:
     def of_call(self, file: MonthFile, end: int, call_id: str) -> Iterator[StoredEvent]:
         """Yield those of the first `end` events of a file that are of one call: only their ids are looked through."""
         path = self._path / file.name
-        with _failing(f"cannot read {path}"), pq.ParquetFile(path) as reader:
+        with _failing(f"cannot read {path}"), _opened(path) as reader:
             start = 0
             for group in range(reader.num_row_groups):
-                ids = reader.read_row_group(group, columns=["event_id"]).column(0).to_pylist()[: end - start]
+                ids = _table(reader, group, ["event_id"]).column(0).to_pylist()[: end - start]
                 places = [at for at, one in enumerate(ids) if one == call_id or one.startswith(f"{call_id}.")]
                 if places:
-                    for batch in reader.read_row_group(group).take(places).to_batches():
-                        yield from from_batch(batch)
+                    yield from _events_of(_table(reader, group).take(places))
                 start += reader.metadata.row_group(group).num_rows
                 if start >= end:
                     return
@@ -320,11 +319,20 @@ def _opened(path: Path) -> Iterator[pq.ParquetFile]:
 
 
 def _group(reader: pq.ParquetFile, group: int) -> Iterator[StoredEvent]:
-    table = reader.read_row_group(group)
+    return _events_of(_table(reader, group))
+
+
+def _table(reader: pq.ParquetFile, group: int, columns: list[str] | None = None) -> pa.Table:
+    """Return a row group, or some columns of it, once it is known that its texts are no more than we write."""
+    table = reader.read_row_group(group, columns=columns)
     texts = [column for column in table.columns if pa.types.is_dictionary(column.type)]
     text_bytes = sum(_text_bytes(chunk) for column in texts for chunk in column.chunks)
     if text_bytes > GROUP_BYTES_MAX:
         raise ValueError(f"a group has {text_bytes:,} bytes of text, and pertoken writes at most {GROUP_BYTES_MAX:,}")
+    return table
+
+
+def _events_of(table: pa.Table) -> Iterator[StoredEvent]:
     for batch in table.to_batches():
         yield from from_batch(batch)
 
