@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.factories import event, hold
 
 from pertoken.core.events import Event, Timeline
-from pertoken.core.latency import BOUNDS_US, ERROR_PERCENT, Counts, Kind, add_counts, calls_of, count, quantile_us
+from pertoken.core.latency import BOUNDS_US, ERROR_PERCENT, Counts, Timing, add_counts, calls_of, count, quantile_us
 
 LARGEST_US = BOUNDS_US[-1] - 1
 times = st.integers(BOUNDS_US[0], LARGEST_US)
@@ -36,13 +36,13 @@ def test_bounds_are_as_close_as_the_error_needs() -> None:
 
     assert all(1 < Fraction(above, below) < most for below, above in pairwise(BOUNDS_US))
     assert (BOUNDS_US[0], BOUNDS_US[-1]) == (1_000, 1_048_576_000)
-    assert Kind.FIRST_BYTE + len(BOUNDS_US) < Kind.TOTAL
+    assert Timing.FIRST_BYTE + len(BOUNDS_US) < Timing.TOTAL
 
 
 @given(st.lists(times, min_size=1, max_size=60), st.integers(0, 1_000))
 def test_a_quantile_is_as_exact_as_stated(took_us: list[int], permille: int) -> None:
     """A quantile of counts is within 9.1 % of the one of the times themselves, in either direction."""
-    found = quantile_us(counted(*map(made, took_us)), Kind.TOTAL, permille)
+    found = quantile_us(counted(*map(made, took_us)), Timing.TOTAL, permille)
     exact = sorted(took_us)[max(1, -(-len(took_us) * permille // 1_000)) - 1]
     most = 1 + Fraction(ERROR_PERCENT) / 100
 
@@ -56,7 +56,7 @@ def test_a_quantile_is_as_exact_as_stated(took_us: list[int], permille: int) -> 
 )
 def test_beyond_the_bounds_a_bound_is_told(took_us: int, told_us: int) -> None:
     """Half a millisecond stands for less than one, a clock set back included; the last bound for all that is longer."""
-    assert quantile_us(counted(made(took_us)), Kind.TOTAL, 500) == told_us
+    assert quantile_us(counted(made(took_us)), Timing.TOTAL, 500) == told_us
 
 
 @given(st.lists(times, max_size=20), st.lists(times, max_size=20))
@@ -70,7 +70,7 @@ def test_counts_add_up_and_are_taken_away(some: list[int], others: list[int]) ->
 
     assert added == together
     assert left == one
-    assert calls_of(together, Kind.TOTAL) == len(some) + len(others)
+    assert calls_of(together, Timing.TOTAL) == len(some) + len(others)
 
 
 def test_what_was_not_sent_is_not_counted() -> None:
@@ -80,6 +80,6 @@ def test_what_was_not_sent_is_not_counted() -> None:
     unanswered = counted(made(5_000))
 
     assert without == {}
-    assert quantile_us(without, Kind.TOTAL, 500) is None
-    assert (calls_of(unanswered, Kind.FIRST_BYTE), calls_of(unanswered, Kind.TOTAL)) == (0, 1)
-    assert calls_of(counted(sent), Kind.FIRST_BYTE) == 1
+    assert quantile_us(without, Timing.TOTAL, 500) is None
+    assert (calls_of(unanswered, Timing.FIRST_BYTE), calls_of(unanswered, Timing.TOTAL)) == (0, 1)
+    assert calls_of(counted(sent), Timing.FIRST_BYTE) == 1

@@ -93,12 +93,8 @@ def house(
 ) -> Iterator[House]:
     """Return a gateway of its own on each kind of database."""
     made = House(make_database(request.param, tmp_path), tmp_path, simulator_url, PERTOKEN_LIMITS__HOLD_S="120")
-    made.prepare()
-    try:
-        yield made
-    finally:
-        if made.lives:
-            made.stop()
+    with made.prepared() as prepared:
+        yield prepared
 
 
 def set_clock(house: House, at_us: int) -> None:

@@ -26,12 +26,8 @@ def house(
     bounds = {f"PERTOKEN_LIMITS__KEY_{kind.upper()}_MAX": str(MOST) for kind in (*KINDS, "customers")}
     url = make_database(request.param, tmp_path)
     made = House(url, tmp_path, simulator_url, WORKERS, **bounds, **PATIENT)
-    made.prepare()
-    try:
-        yield made
-    finally:
-        if made.lives:
-            made.stop()
+    with made.prepared() as prepared:
+        yield prepared
 
 
 async def name_many(house: House, secret: str, names: str, customers: bool) -> list[tuple[int, str]]:

@@ -11,7 +11,7 @@ from tests.store.history import SINCE_US, UNTIL_US
 
 from pertoken.core.access import View
 from pertoken.core.events import Event
-from pertoken.core.latency import Counts, Kind, calls_of, count, quantile_us
+from pertoken.core.latency import Counts, Timing, calls_of, count, quantile_us
 from pertoken.core.periods import load_zone
 from pertoken.services.latency import latency
 from pertoken.services.narrow import NarrowArchive
@@ -35,7 +35,7 @@ def archive(
     database.close()
 
 
-def told(events: list[Event], kind: Kind) -> dict[str, int | None]:
+def told(events: list[Event], kind: Timing) -> dict[str, int | None]:
     """Return what is to be said of some events, from each of them."""
     counts: Counts = {}
     for one in events:
@@ -62,9 +62,9 @@ def test_by_day_and_model(archive: Archive, cut_us: int) -> None:
             expected.setdefault((day.isoformat(), one.attribution.model or ""), []).append(one)
 
     assert {(row["day"], row["model"]): (row["first_byte"], row["total"]) for row in found["rows"]} == {
-        key: (told(some, Kind.FIRST_BYTE), told(some, Kind.TOTAL)) for key, some in expected.items()
+        key: (told(some, Timing.FIRST_BYTE), told(some, Timing.TOTAL)) for key, some in expected.items()
     }
-    assert found["total"]["total"] == told([one for some in expected.values() for one in some], Kind.TOTAL)
+    assert found["total"]["total"] == told([one for some in expected.values() for one in some], Timing.TOTAL)
     assert [row["day"] for row in found["rows"]] == sorted(row["day"] for row in found["rows"])
 
 
@@ -73,5 +73,5 @@ def test_a_team_sees_its_own(archive: Archive) -> None:
     found = latency(NarrowArchive(archive, View(team="red")), SINCE_US, UNTIL_US, ["tag:env"], "UTC", {})
     own = [one for one in timed(EVENTS) if one.attribution.team == "red"]
 
-    assert found["total"]["total"] == told(own, Kind.TOTAL)
+    assert found["total"]["total"] == told(own, Timing.TOTAL)
     assert sum(row["total"]["calls"] for row in found["rows"]) == len(own) > 0

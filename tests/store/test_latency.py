@@ -9,7 +9,7 @@ from tests.factories import event, hold
 
 from pertoken.core.commands import OpenHold, Settle
 from pertoken.core.events import Timeline
-from pertoken.core.latency import Kind, calls_of
+from pertoken.core.latency import Timing, calls_of
 from pertoken.core.price_book import Sellers
 from pertoken.core.reporting import DAY_US, Grain
 from pertoken.services.verify import verify
@@ -53,7 +53,7 @@ def test_processes_that_write_in_turn_lose_no_count(database: Database) -> None:
         archive = Archive(connection)
         for grain in (Grain.QUARTER, Grain.DAY):
             counts = [row.latency for row in archive.rollups(grain, now_us - 2 * DAY_US, now_us + DAY_US)]
-            assert sum(calls_of(one, Kind.TOTAL) for one in counts) == 7
+            assert sum(calls_of(one, Timing.TOTAL) for one in counts) == 7
         assert verify(archive, now_us).differences == []
 
 

@@ -138,7 +138,7 @@ def remove_budget(opened: Opened, asked: Asked) -> RemovedBudget:
 
 
 def _check_may_change(budget: Budget, asked: Asked) -> None:
-    """Raise Refused where a team's owner would change what an admin has set: a limit on the team is not the team's."""
+    """Raise ApiRefused where a team's owner would change what an admin has set: that is not the team's to change."""
     if asked.view.team is not None and budget.set_by != asked.view.team:
         message = f"an admin has set the budget {budget.name!r}, and only an admin may change it; add one beside it"
         raise ApiRefused(Problem.FORBIDDEN, message, "name")

@@ -243,7 +243,7 @@ async def _record_of_team(
 
 
 def _refuse_alone(tally: Tally) -> None:
-    """Raise Refused where a request of one event did not take it in."""
+    """Raise ApiRefused where a request of one event did not take it in."""
     for problem in tally.rejected:
         code = Problem.FORBIDDEN if problem.code in NOT_ALLOWED else Problem.INVALID_FIELD
         raise ApiRefused(code, problem.message)

@@ -210,9 +210,8 @@ def add(  # noqa: PLR0917 - click passes each option by name
         _say_unknown_provider(provider, read_price_book(opened, load_settings(db)).providers)
         added = add_prices(opened, rows)
     if as_json:
-        print_json(
-            {"model": model, "provider": provider, "added": added, "prices": [price_fields(row) for row in rows]}
-        )
+        prices = [price_fields(row) for row in rows]
+        print_json({"model": model, "provider": provider, "added": added, "prices": prices})
     else:
         echo(f"added {added} prices of {model} at {provider}; see: pertoken price show {model}")
 

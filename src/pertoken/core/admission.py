@@ -65,7 +65,7 @@ class Bound(NamedTuple):
     @property
     def tokens(self) -> int:
         """All tokens, of input and output."""
-        return sum(quantity for unit, quantity in self.quantities.items() if unit in TOKEN_UNITS)
+        return _tokens(self.quantities)
 
 
 class Cheaper(NamedTuple):

@@ -23,15 +23,15 @@ ERROR_PERCENT = 9.1  # of a quantile, at most
 Counts = dict[int, int]  # bucket, plus the beginning of its kind -> calls; none is 0
 
 
-class Kind(IntEnum):
+class Timing(IntEnum):
     """What was timed, from the moment the call's head was there, and the number at which its buckets begin."""
 
     FIRST_BYTE = 0  # until the first byte of the provider's answer
     TOTAL = 100  # until the call's cost was known, which its answer's end waits for
 
 
-FIRST_BYTE: Final = int(Kind.FIRST_BYTE)
-TOTAL: Final = int(Kind.TOTAL)
+FIRST_BYTE: Final = int(Timing.FIRST_BYTE)
+TOTAL: Final = int(Timing.TOTAL)
 
 
 def count(counts: Counts, event: Event) -> None:
@@ -56,12 +56,12 @@ def add_counts(counts: Counts, more: Mapping[int, int], sign: int = 1) -> None:
             counts.pop(place, None)
 
 
-def calls_of(counts: Mapping[int, int], kind: Kind) -> int:
+def calls_of(counts: Mapping[int, int], kind: Timing) -> int:
     """Return how many calls were timed."""
     return sum(_buckets(counts, kind))
 
 
-def quantile_us(counts: Mapping[int, int], kind: Kind, permille: int) -> int | None:
+def quantile_us(counts: Mapping[int, int], kind: Timing, permille: int) -> int | None:
     """Return the time that so many of a thousand calls do not exceed, None where no call was timed."""
     buckets = _buckets(counts, kind)
     rank = max(1, -(-sum(buckets) * permille // 1_000))
@@ -72,7 +72,7 @@ def quantile_us(counts: Mapping[int, int], kind: Kind, permille: int) -> int | N
     return None
 
 
-def _buckets(counts: Mapping[int, int], kind: Kind) -> list[int]:
+def _buckets(counts: Mapping[int, int], kind: Timing) -> list[int]:
     return [counts.get(kind + bucket, 0) for bucket in range(len(BOUNDS_US) + 1)]
 
 

@@ -11,7 +11,7 @@ NEVER = float("inf")
 TICK_S = 0.5
 
 
-class Timed(Protocol):
+class Deadlined(Protocol):
     """What has a deadline, in loop time."""
 
     deadline: float
@@ -26,12 +26,12 @@ class Deadlines:
     def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
 
-    def watch(self, loop: asyncio.AbstractEventLoop, bound: Iterable[Timed]) -> None:
+    def watch(self, loop: asyncio.AbstractEventLoop, bound: Iterable[Deadlined]) -> None:
         """Begin to look at `bound`, which may grow and shrink, unless that has begun."""
         if self._timer is None:
             self._timer = loop.call_later(TICK_S, self._tick, loop, bound)
 
-    def _tick(self, loop: asyncio.AbstractEventLoop, bound: Iterable[Timed]) -> None:
+    def _tick(self, loop: asyncio.AbstractEventLoop, bound: Iterable[Deadlined]) -> None:
         now = loop.time()
         self._timer = None
         found = tuple(bound)

@@ -17,7 +17,7 @@ from pertoken.core.calls import REFUSED, CallLine
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.ids import RANDOM_BITS, new_id
 from pertoken.gateway.bodies import RETRY_AFTER_S, UNCOUNTED_BYTES, Bodies
-from pertoken.gateway.deadlines import NEVER, Deadlines, Timed
+from pertoken.gateway.deadlines import NEVER, Deadlined, Deadlines
 from pertoken.gateway.exchange import HotExchange
 from pertoken.gateway.heads import Head, Heads, Message, cut, without_offer
 from pertoken.gateway.patience import Patience
@@ -77,7 +77,7 @@ class CallProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._patience = Patience(self.loop, transport, self.client_idle_ms)
         self.deadline = self.loop.time() + REQUEST_IDLE_S
-        self.deadlines.watch(self.loop, cast(Iterable[Timed], self.connections))
+        self.deadlines.watch(self.loop, cast(Iterable[Deadlined], self.connections))
 
     def data_received(self, data: bytes) -> None:
         """Read what came: a whole request with a head that is known at once, all else by llhttp."""

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pertoken.core.latency import ERROR_PERCENT, Counts, Kind, calls_of, quantile_us
+from pertoken.core.latency import ERROR_PERCENT, Counts, Timing, calls_of, quantile_us
 from pertoken.core.reporting import attributes, latency_report, slices
 from pertoken.ports.archive import Archive
 
@@ -37,10 +37,10 @@ def _counts(  # noqa: PLR0917 - what is asked
 
 
 def _fields(counts: Counts) -> dict[str, Any]:
-    return {name: _of(counts, kind) for name, kind in (("first_byte", Kind.FIRST_BYTE), ("total", Kind.TOTAL))}
+    return {name: _of(counts, kind) for name, kind in (("first_byte", Timing.FIRST_BYTE), ("total", Timing.TOTAL))}
 
 
-def _of(counts: Counts, kind: Kind) -> dict[str, int | None]:
+def _of(counts: Counts, kind: Timing) -> dict[str, int | None]:
     found = {name: quantile_us(counts, kind, permille) for name, permille in QUANTILES.items()}
     told = {name: None if us is None else (us + 500) // 1_000 for name, us in found.items()}
     return {"calls": calls_of(counts, kind), **told}

@@ -22,7 +22,7 @@ from pertoken.core.reporting import QUARTER_US, Grain, event_sums
 from pertoken.core.verification import Counters, is_summed
 from pertoken.ports.archive import Archive
 from pertoken.ports.months import Archived, MonthFiles
-from pertoken.services.tallies import Tally, tally_of
+from pertoken.services.running_totals import RunningTotal, total_of
 from pertoken.services.verdict import Difference, Verdict, difference
 from pertoken.services.verify_entries import check_entries
 from pertoken.services.verify_files import ArchivedFiles, occurred
@@ -135,7 +135,7 @@ class _Rollups:
             self._whole[one.month_us].append(one)
         self._checked_until_us = 0
         self._unit_end_us = 0
-        self._sums: dict[Grain, dict[Slot, Tally]] = {grain: {} for grain in WIDTHS_US}
+        self._sums: dict[Grain, dict[Slot, RunningTotal]] = {grain: {} for grain in WIDTHS_US}
         self.checked = {"rollups": 0, "day_rollups": 0}
 
     def add(self, event: Event) -> Iterator[Difference]:
@@ -146,7 +146,7 @@ class _Rollups:
             yield from self.check(start_us)
         owner, amounts = _owner(event), event_sums(event)
         for grain in WIDTHS_US:
-            tally_of(self._sums[grain], (self._slot(grain, at_us), owner, event.currency)).add_event(event, amounts)
+            total_of(self._sums[grain], (self._slot(grain, at_us), owner, event.currency)).add_event(event, amounts)
 
     def check(self, until_us: int) -> Iterator[Difference]:
         """Compare those that were derived before `until_us` with those that are kept, and forget them."""
@@ -156,15 +156,15 @@ class _Rollups:
                 for archived in self._whole[month_us]:
                     for total in self._archive.archived_sums(archived):
                         slot = (month_us, total.attribution, total.currency)
-                        tally_of(derived, slot).add(total.sums, total.latency)
-            together: dict[Slot, Tally] = {}
+                        total_of(derived, slot).add(total.sums, total.latency)
+            together: dict[Slot, RunningTotal] = {}
             for row in self._archive.rollups(grain, since_us, until_us):
                 self.checked[name] += 1
                 slot = (self._slot(grain, row.start_us), row.attribution, row.currency)
                 if slot[0] in self._whole:
-                    tally_of(together, slot).add(row.sums, row.latency)
+                    total_of(together, slot).add(row.sums, row.latency)
                 else:
-                    yield from self._compare(grain, slot, derived, Tally(row.sums, row.latency))
+                    yield from self._compare(grain, slot, derived, RunningTotal(row.sums, row.latency))
             for slot, kept_together in together.items():
                 yield from self._compare(grain, slot, derived, kept_together)
             for slot, want in derived.items():
@@ -172,7 +172,9 @@ class _Rollups:
             derived.clear()
 
     @staticmethod
-    def _compare(grain: Grain, slot: Slot, derived: dict[Slot, Tally], kept: Tally) -> Iterator[Difference]:
+    def _compare(
+        grain: Grain, slot: Slot, derived: dict[Slot, RunningTotal], kept: RunningTotal
+    ) -> Iterator[Difference]:
         want = derived.pop(slot, None)
         if want is None or want.sums != kept.sums:
             yield difference("rollup", f"{grain} {slot}", "sums", None if want is None else want.sums, kept.sums)

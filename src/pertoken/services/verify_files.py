@@ -9,7 +9,7 @@ from pertoken.core.events import Event
 from pertoken.core.reporting import event_sums
 from pertoken.ports.archive import Archive
 from pertoken.ports.months import Archived, MonthFiles
-from pertoken.services.tallies import Tally, tally_of
+from pertoken.services.running_totals import RunningTotal, total_of
 from pertoken.services.verdict import Difference
 from pertoken.services.verify_entries import END, Costs, add_cost
 
@@ -45,12 +45,12 @@ class ArchivedFiles:
             self._say(archived, fault)
         if faults:
             return
-        sums: dict[tuple[Attribution, str], Tally] = {}
+        sums: dict[tuple[Attribution, str], RunningTotal] = {}
         open_picos: dict[int, int] = {}
         kept = Costs((entry_id, -picos) for entry_id, picos in self._archive.archived_entries(archived))
         for event, entry_id in itertools.islice(self._files.read(file), archived.removed):
             whose = (event.attribution._replace(conversation=None), event.currency)
-            tally_of(sums, whose).add_event(event, event_sums(event))
+            total_of(sums, whose).add_event(event, event_sums(event))
             if entry_id is not None:
                 add_cost(open_picos, entry_id, event.cost_picos)
                 kept.take(entry_id, open_picos)
@@ -60,7 +60,7 @@ class ArchivedFiles:
             self._say(archived, f"its events of entry {entry_id} cost {open_picos[entry_id]} more than is kept of them")
         for owner, currency, amounts, latency in self._archive.archived_sums(archived):
             whose = (owner, currency)
-            want, have = sums.pop(whose, None) or Tally(), Tally(amounts, latency)
+            want, have = sums.pop(whose, None) or RunningTotal(), RunningTotal(amounts, latency)
             if not want.is_as(have):
                 self._say(archived, f"its events of {owner} in {currency} come to {want}, {have} is kept of them")
         for owner, currency in sums:

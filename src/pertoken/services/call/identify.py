@@ -88,7 +88,8 @@ async def identify(fields: HeaderList, query: bytes, world: World, *, surely: bo
 
 def _unknown_key(secret: bytes) -> Refusal:
     """Return what tells somebody who took one kind of key for another which kind is wanted."""
-    shown = f" ending in ...{_hint(secret)}" if _hint(secret) else ""
+    hint = _hint(secret)
+    shown = f" ending in ...{hint}" if hint else ""
     message = f"unknown or revoked key{shown}; see: pertoken key list"
     if secret.startswith(ADMIN_PREFIX.encode()):
         message = f"the key{shown} is for the control plane; calls take another: pertoken key create NAME"
@@ -281,8 +282,9 @@ def _why_not_as_sent(value: bytes, *, whole: bool) -> str | None:
         return "has a control character, which is left out"
     if unseen(text) is not None:
         return "has an invisible character, which is left out"
-    if lookalike(text) is not None:
-        return f"mixes scripts in a word, {lookalike(text)!r} among Latin letters; it is taken as it was sent"
+    strange = lookalike(text)
+    if strange is not None:
+        return f"mixes scripts in a word, {strange!r} among Latin letters; it is taken as it was sent"
     if not text.strip():
         return "is empty, and not taken"
     if whole and len(text.strip()) > VALUE_CHARACTERS_MAX:

@@ -237,8 +237,8 @@ async def _estimate(request: Request, holding: Holding, relayed: Relayed, world:
 async def _count_output(request: Request, holding: Holding, relayed: Relayed, world: World) -> int:
     """Return the output that the provider did not say: never free, and never more than it was allowed to make.
 
-    Another tokenizer than the provider's can count more than the
-    cap that the provider kept to: what is above the bound is its error, and no budget may pay for it.
+    Another tokenizer than the provider's can count more than the cap that the provider kept to: what is above the bound
+    is its error, and no budget may pay for it.
     """
     most, output = holding.bound.quantities["output_tokens"], relayed.tokens
     if output is None:

@@ -9,7 +9,7 @@ from pertoken.core.reporting import NOTHING, Sums
 Key = TypeVar("Key")
 
 
-class Tally:
+class RunningTotal:
     """Grows by events, and by what others come to."""
 
     __slots__ = ("latency", "sums")
@@ -21,7 +21,7 @@ class Tally:
     def __repr__(self) -> str:
         return f"{list(self.sums)}, latency {dict(sorted(self.latency.items()))}"
 
-    def is_as(self, other: "Tally") -> bool:
+    def is_as(self, other: "RunningTotal") -> bool:
         """Tell whether both come to the same."""
         return self.sums == other.sums and self.latency == other.latency
 
@@ -39,9 +39,9 @@ class Tally:
         self.sums = tuple([one + other for one, other in zip(self.sums, amounts, strict=True)])
 
 
-def tally_of(tallies: dict[Key, Tally], key: Key) -> Tally:
-    """Return the tally of a key, a new one where there was none."""
-    found = tallies.get(key)
+def total_of(totals: dict[Key, RunningTotal], key: Key) -> RunningTotal:
+    """Return the total of a key, a new one where there was none."""
+    found = totals.get(key)
     if found is None:
-        found = tallies[key] = Tally()
+        found = totals[key] = RunningTotal()
     return found
