@@ -25,7 +25,6 @@ import history
 from rich.console import Console
 from rich.table import Table
 
-from pertoken import wiring
 from pertoken.core.budgets import Attribution
 from pertoken.core.commands import OpenHold, Settle
 from pertoken.core.events import Event, EventStatus
@@ -42,6 +41,10 @@ from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
+from pertoken.wiring.bookkeeper import make_bookkeeper
+from pertoken.wiring.clock import SystemClock
+from pertoken.wiring.database import open_database
+from pertoken.wiring.installation import Installation
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -103,9 +106,10 @@ def measured(url: str) -> Rows:
     """Return what everything takes, by what it is."""
     settings = Settings(database_url=url)
     rows = {"start: database and directory": f"{1e3 * best(lambda: start(settings)):,.0f} ms"}
-    with wiring.open_database(settings) as opened:
+    with open_database(settings) as installation:
+        opened = installation.database
         rows |= budgets(opened)
-        rows |= calls(opened, settings)
+        rows |= calls(installation)
         rows |= month_reports(opened)
         rows |= other_reading(opened)
         forget_budgets(opened)
@@ -127,8 +131,8 @@ def best(run: Callable[[], Any]) -> float:
 
 def start(settings: Settings) -> None:
     """Do what a process does with the database before it serves."""
-    with wiring.open_database(settings) as opened:
-        wiring.make_bookkeeper(opened, settings).close()
+    with open_database(settings) as opened:
+        make_bookkeeper(opened).close()
 
 
 def budgets(opened: Database) -> Rows:
@@ -146,7 +150,7 @@ def budgets(opened: Database) -> Rows:
 def add(opened: Database, name: str, window: str, **wish: Any) -> None:
     """Set a budget that nothing exceeds."""
     with opened.write() as connection:
-        set_budget(Administration(connection), wiring.SystemClock(), Wish(name, "1000000", window=window, **wish))
+        set_budget(Administration(connection), SystemClock(), Wish(name, "1000000", window=window, **wish))
 
 
 def forget_budgets(opened: Database) -> None:
@@ -157,13 +161,13 @@ def forget_budgets(opened: Database) -> None:
             administration.remove_budget(budget.budget_id, time.time_ns() // 1_000)
 
 
-def calls(opened: Database, settings: Settings) -> Rows:
+def calls(opened: Installation) -> Rows:
     """Measure holds and settlements, one call a transaction and some together; the median of some rounds."""
     found = {}
     chance = random.Random(1)  # noqa: S311 - the same every time
     owners = history.owners(chance)
     for batch in (1, BATCH):
-        books = wiring.make_bookkeeper(opened, settings)
+        books = make_bookkeeper(opened)
         cpu, wall = [], []
         for _ in range(ROUNDS * 2 + 1):
             began = time.process_time(), time.perf_counter()

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import psycopg
 
-from pertoken import wiring
 from pertoken.core.budgets import Attribution
 from pertoken.core.ids import new_id
 from pertoken.core.money import split
@@ -26,6 +25,8 @@ from pertoken.settings import Settings
 from pertoken.store import schema
 from pertoken.store.database import Database
 from pertoken.store.ledger import LedgerTables, rollup_row
+from pertoken.wiring.database import open_database
+from pertoken.wiring.prices import read_price_book
 
 END_US = parse_time("2026-11-01")
 DAYS = 730
@@ -66,8 +67,8 @@ class Chunk(NamedTuple):
 def make(url: str, count: int, seed: int = 1) -> None:
     """Make a new database with `count` events."""
     settings = Settings(database_url=url)
-    with wiring.open_database(settings) as database:
-        book = wiring.read_price_book(database, settings)
+    with open_database(settings) as installation:
+        book, database = read_price_book(installation), installation.database
         chance = random.Random(seed)  # noqa: S311 - the same every time
         who = owners(chance)
         chunks = _chunks(chance, who, _series_ids(database, who), _templates(chance, book), count)

@@ -16,7 +16,6 @@ from effort import Effort
 from scene import folder
 from tables import Cell, Column, Table
 
-from pertoken import wiring
 from pertoken.core.budgets import Attribution
 from pertoken.core.commands import Held, OpenHold, Settle, Settled
 from pertoken.core.events import Event, EventStatus, Timeline
@@ -30,7 +29,11 @@ from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.committer import Committer
 from pertoken.store.database import Database
-from pertoken.wiring import SystemClock
+from pertoken.wiring.bookkeeper import make_bookkeeper
+from pertoken.wiring.clock import SystemClock
+from pertoken.wiring.committer import start_committer
+from pertoken.wiring.database import open_database
+from pertoken.wiring.installation import Installation
 
 AT_ONCE = (1, 32, 256)
 BATCH = 1_000
@@ -60,17 +63,17 @@ def measure(effort: Effort) -> Iterator[Table]:
     print("the ledger alone", file=sys.stderr, flush=True)
     with folder() as room:
         settings = Settings(database_url=f"sqlite:///{room}/ledger.db")
-        with wiring.open_database(settings) as database:
-            _set_budgets(database)
+        with open_database(settings) as opened:
+            _set_budgets(opened.database)
             rows = [_flush(room, effort.call_s / 3).row("flush 4 KB to this disk, and nothing else")]
             rows += [
                 asyncio.Runner(loop_factory=uvloop.new_event_loop)
-                .run(_pairs(database, settings, at_once, effort.call_s))
+                .run(_pairs(opened, at_once, effort.call_s))
                 .row(f"hold and settle, {at_once} at a time")
                 for at_once in AT_ONCE
             ]
-            rows.append(_take_in(database, settings, effort.call_s).row(f"events taken in, {BATCH:,} a transaction"))
-            _verify(database)
+            rows.append(_take_in(opened, effort.call_s).row(f"events taken in, {BATCH:,} a transaction"))
+            _verify(opened.database)
     notes = ("durability full, five budgets on each; the books were verified afterwards: no difference",)
     yield Table("the ledger alone, in process", COLUMNS, rows, notes)
 
@@ -86,9 +89,9 @@ def _flush(room: Path, seconds: float) -> Made:
     return Made(made, took_s, time.process_time() - cpu_before)
 
 
-async def _pairs(database: Database, settings: Settings, at_once: int, seconds: float) -> Made:
+async def _pairs(opened: Installation, at_once: int, seconds: float) -> Made:
     """Hold and settle, so many at a time, for some seconds."""
-    committer = wiring.start_committer(database, settings)
+    committer = start_committer(opened)
     made = 0
 
     async def caller(number: int) -> None:
@@ -109,9 +112,9 @@ async def _pairs(database: Database, settings: Settings, at_once: int, seconds: 
     return took
 
 
-def _take_in(database: Database, settings: Settings, seconds: float) -> Made:
+def _take_in(opened: Installation, seconds: float) -> Made:
     """Take in what others report, batch after batch, as `pertoken ingest` does."""
-    books = wiring.make_bookkeeper(database, settings)
+    books = make_bookkeeper(opened)
     tally, now_us = Tally(0, 0, (), ()), CLOCK.now_us()
     began_at, cpu_before = time.perf_counter(), time.process_time()
     while (took_s := time.perf_counter() - began_at) < seconds:

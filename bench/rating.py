@@ -22,7 +22,7 @@ from pertoken.core.rates import Rates
 from pertoken.core.rating import quote, rate
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.wire import openai_chat
-from pertoken.wiring import shipped_prices
+from pertoken.wiring.prices import shipped_prices
 
 MODELS = [
     ("openai", "gpt-4o-mini"),

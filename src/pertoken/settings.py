@@ -37,7 +37,7 @@ from pertoken.core.texts import meant, nearest
 
 PREFIX = "PERTOKEN_"
 FROM_ENVIRONMENT = "env:"  # a provider's key that begins so, once loaded, names a variable that is not set
-ENCRYPTED = "encrypted:"  # a provider's key that begins so is opened with the secret key (`wiring.provider_key`)
+ENCRYPTED = "encrypted:"  # a provider's key that begins so is opened with the secret key (`wiring.provider_keys`)
 SECRET_KEY_CHARACTERS_MIN = 32
 
 

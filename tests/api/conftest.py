@@ -13,7 +13,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from tests.conftest import STORES, MakeDatabase
 
-from pertoken import settings, wiring
+from pertoken import settings
 from pertoken.api.app import create_api
 from pertoken.core.access import Role
 from pertoken.core.secrets import Hasher
@@ -23,6 +23,11 @@ from pertoken.store.admin_keys import AdminKeys
 from pertoken.store.archive import Archive
 from pertoken.store.committer import Committer
 from pertoken.store.database import Database
+from pertoken.wiring.clock import SystemClock
+from pertoken.wiring.committer import start_committer
+from pertoken.wiring.database import open_database
+from pertoken.wiring.hasher import make_hasher
+from pertoken.wiring.plane import make_plane
 
 SECRET_KEY = "5e" * 32
 ROOT_KEY = "the-root-key-of-these-tests"
@@ -103,7 +108,7 @@ class Api:
         with self.database.write() as connection:
             made = create_admin(
                 AdminKeys(connection),
-                wiring.SystemClock(),
+                SystemClock(),
                 self.hasher,
                 fresh(role),
                 role,
@@ -147,16 +152,16 @@ def api(
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    with wiring.open_database(loaded) as database:
+    with open_database(loaded) as installation:
 
         async def begin() -> tuple[Any, Committer, Any, Hasher]:
-            hasher = wiring.make_hasher(database, loaded)
-            committer = wiring.start_committer(database, loaded)
-            plane = wiring.make_plane(loaded, database, committer, hasher)
+            hasher = make_hasher(installation)
+            committer = start_committer(installation)
+            plane = make_plane(installation, committer, hasher)
             return create_api(plane), committer, plane, hasher
 
         app, committer, plane, hasher = asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
-        yield Api(app, database, committer, loop, hasher)
+        yield Api(app, installation.database, committer, loop, hasher)
         plane.close()
         asyncio.run_coroutine_threadsafe(committer.close(), loop).result(60)
     loop.call_soon_threadsafe(loop.stop)

@@ -6,7 +6,7 @@ from tests.api.conftest import Api, event, fresh
 from pertoken.api.app import WAITING_MAX
 from pertoken.api.table import ROUTES
 from pertoken.core.access import Role
-from pertoken.store.backend import StoreFailed
+from pertoken.ports.failures import StoreFailed
 
 TIMES = {"since": "2026-11-01", "until": "2026-11-01"}
 

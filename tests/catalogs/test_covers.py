@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from pertoken import wiring
 from pertoken.catalogs import covers
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import Rates
 from pertoken.core.units import DIMENSIONS, INSIDE, MODALITIES
 from pertoken.settings import Settings, load
+from pertoken.wiring.prices import shipped_price_book
 
 AT_US = 1_795_780_800_000_000
 TEXT = importlib.resources.files("pertoken.data").joinpath("covered_units.csv").read_text(encoding="utf-8")
@@ -22,7 +22,7 @@ RULES = list(csv.DictReader(TEXT.splitlines()))
 @pytest.fixture(scope="module")
 def book() -> PriceBook:
     """Return the shipped price book."""
-    return wiring.shipped_price_book(Settings(), AT_US)
+    return shipped_price_book(Settings(), AT_US)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda one: f"{one['unit']}-{one['covers']}")
@@ -91,7 +91,7 @@ def test_settings_price_pictures_of_ones_own_server(tmp_path: Path) -> None:
     config.write_text(
         'providers: {mine: {wire: openai, base_url: "http://127.0.0.1:1/v1", prices: {m: {input: "2", output: "3"}}}}'
     )
-    rates = wiring.shipped_price_book(load({}, str(config)), AT_US).resolve("mine", "m", AT_US)
+    rates = shipped_price_book(load({}, str(config)), AT_US).resolve("mine", "m", AT_US)
     assert isinstance(rates, Rates)
     units = ("input_image_tokens", "input_video_tokens", "input_audio_tokens", "output_audio_tokens")
     found = [rates.at(0).price(unit) for unit in units]

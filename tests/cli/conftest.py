@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from pertoken import settings, wiring
+from pertoken import settings
 from pertoken.cli.main import cli
+from pertoken.wiring.database import open_database
 
 WriteLines = Callable[..., str]
 
@@ -48,7 +49,7 @@ class Pertoken:
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a new database with the shipped prices, made once and copied for each test."""
     path = tmp_path_factory.mktemp("template") / "pertoken.db"
-    with wiring.open_database(settings.load({"PERTOKEN_DATABASE_URL": f"sqlite:///{path}"})):
+    with open_database(settings.load({"PERTOKEN_DATABASE_URL": f"sqlite:///{path}"})):
         pass
     return path
 

@@ -1,3 +1,4 @@
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -110,6 +111,19 @@ def test_a_database_that_cannot_be_made_is_one_line(bare: Pertoken) -> None:
     result = bare("key", "create", "app", "--db", "sqlite:////proc/no/such/place.db", code=1)
 
     assert "cannot make the folder" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_database_of_another_version_is_one_line(pertoken: Pertoken, tmp_path: Path) -> None:
+    """Tables that this version does not know end a command with one line that says what to install."""
+    connection = sqlite3.connect(tmp_path / "pertoken.db")
+    with connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+    result = pertoken("usage", code=1)
+
+    assert "the database is of another version of pertoken, install that: " in result.stderr
+    assert "9999" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 

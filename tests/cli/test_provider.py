@@ -10,7 +10,7 @@ from pertoken.core.price_book import Sellers
 from pertoken.core.trust import Disagreement, Measured
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 
 def contradict(url: str, model: str, reported_tokens: int) -> None:

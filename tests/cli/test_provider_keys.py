@@ -13,8 +13,9 @@ import pytest
 from click.testing import CliRunner, Result
 from tests.cli.conftest import Pertoken
 
-from pertoken import settings, wiring
+from pertoken import settings
 from pertoken.cli.main import cli
+from pertoken.wiring.provider_keys import provider_key
 
 MARKER = "marker-that-nobody-may-see"
 OTHER_SECRET_KEY = "another secret key, long enough for all that"
@@ -93,10 +94,10 @@ def test_an_encrypted_key_stands_for_the_key(bare: Pertoken, tmp_path: Path, sec
     assert token.startswith("encrypted:")
     assert MARKER not in token
     assert token != encrypted(bare, **secret_key)
-    assert wiring.provider_key(loaded(bare, token, **secret_key), "openai") == MARKER
+    assert provider_key(loaded(bare, token, **secret_key), "openai") == MARKER
     assert (tmp_path / "pertoken.db.key").exists() == (not secret_key)
     as_json = bare("provider", "encrypt", "--json", stdin=MARKER, **secret_key).stdout
-    assert wiring.provider_key(loaded(bare, json.loads(as_json)["api_key"], **secret_key), "openai") == MARKER
+    assert provider_key(loaded(bare, json.loads(as_json)["api_key"], **secret_key), "openai") == MARKER
 
 
 def test_a_wrong_secret_key_or_a_changed_token_is_one_clear_line(bare: Pertoken, tmp_path: Path) -> None:

@@ -19,12 +19,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pertoken import wiring
 from pertoken.__main__ import main
 from pertoken.gateway.exchange import HotExchange
 from pertoken.services import serve
 from pertoken.services.call import attempt
 from pertoken.store.bookkeeper import Bookkeeper
+from pertoken.wiring.clock import SystemClock
 
 VARIABLE = "CRASH_ORDER"
 AHEAD_VARIABLE = "CRASH_AHEAD"
@@ -123,12 +123,12 @@ def set_ahead(path: Path) -> None:
     """Have the clock be ahead by what the file says, whenever it is asked."""
     with path.open("rb") as file:
         ahead = mmap.mmap(file.fileno(), AHEAD.size, access=mmap.ACCESS_READ)
-    now_us = wiring.SystemClock.now_us
+    now_us = SystemClock.now_us
 
-    def now_ahead_us(clock: wiring.SystemClock) -> int:
+    def now_ahead_us(clock: SystemClock) -> int:
         return now_us(clock) + int(AHEAD.unpack_from(ahead)[0])
 
-    wiring.SystemClock.now_us = now_ahead_us  # type: ignore[method-assign]
+    SystemClock.now_us = now_ahead_us  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

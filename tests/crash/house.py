@@ -22,7 +22,6 @@ import sqlalchemy as sa
 from tests.crash import gateway
 from tests.e2e.conftest import HASHER, gateway_environ, is_running
 
-from pertoken import wiring
 from pertoken.services import budgets, keys
 from pertoken.services.verify import verify
 from pertoken.settings import load
@@ -31,6 +30,8 @@ from pertoken.store.amounts import gather, pairs
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
 from pertoken.store.schema import counters, events, holds, series
+from pertoken.wiring.clock import SystemClock
+from pertoken.wiring.database import open_database
 
 START_S = 60
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # of Linux
@@ -69,7 +70,7 @@ class House:
             **{gateway.VARIABLE: str(self.order), gateway.AHEAD_VARIABLE: str(self._ahead)},
             **{"PERTOKEN_LIMITS__HOLD_S": str(HOLD_S), "PERTOKEN_LIMITS__TOTAL_MS": str(TOTAL_MS), **environ},
         )
-        self.clock = wiring.SystemClock()
+        self.clock = SystemClock()
         self.may_look = threading.Lock()  # whoever holds it knows that only the gateway has the database open
         self._popen: subprocess.Popen[bytes] | None = None
 
@@ -192,7 +193,7 @@ class House:
 
     def prepare(self) -> None:
         """Make the database as the gateway would."""
-        with wiring.open_database(load({**os.environ, **self.environ})):
+        with open_database(load({**os.environ, **self.environ})):
             pass
 
     def new_key(self, name: str) -> tuple[str, str]:

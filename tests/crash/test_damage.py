@@ -21,9 +21,9 @@ from tests.crash.test_kills import check
 from tests.e2e.conftest import start
 
 from pertoken.core.events import Event
+from pertoken.ports.failures import StoreFailed
 from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
-from pertoken.store.backend import StoreFailed
 from pertoken.store.database import Database
 
 SEED = int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**6))

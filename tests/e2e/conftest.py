@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from tests.conftest import STORES, MakeDatabase
 
-from pertoken import wiring
 from pertoken.core.events import Event
 from pertoken.core.secrets import Hasher
 from pertoken.services import budgets, keys, verify
@@ -25,6 +24,7 @@ from pertoken.services.explain import explain
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
+from pertoken.wiring.clock import SystemClock
 
 START_S = 60
 PATIENCE_S = 60  # for what must come true
@@ -89,7 +89,7 @@ class Stack:
     key_id: str = ""
     secret: str = ""
     name: str = ""
-    clock: wiring.SystemClock = field(default_factory=wiring.SystemClock)
+    clock: SystemClock = field(default_factory=SystemClock)
 
     def new_key(self, name: str, **fields: Any) -> tuple[str, str]:
         """Make a key in the database, as the command line does; return its id and secret."""

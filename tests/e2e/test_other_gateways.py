@@ -18,7 +18,7 @@ from tests.e2e.conftest import PATIENCE_S, Process, gateway_environ, is_running,
 from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 WORKERS = 3
 HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]

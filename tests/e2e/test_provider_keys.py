@@ -13,11 +13,12 @@ from typing import Any
 from tests.conftest import MakeDatabase
 from tests.e2e.conftest import HASTY, SECRET_KEY, Stack, gateway_environ, start
 
-from pertoken import settings, wiring
+from pertoken import settings
 from pertoken.services.explain import explain
 from pertoken.simulator.behaviour import FAULTS
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
+from pertoken.wiring.provider_keys import encrypt_provider_key
 
 MARKER = "marker-that-nobody-may-see"
 ADMIN = "the operator's own key, long enough"
@@ -72,7 +73,7 @@ def ask(url: str, secret: str, body: dict[str, Any] | None = None, **headers: st
 def test_a_key_goes_to_its_provider_and_nowhere_else(make_database: MakeDatabase, tmp_path: Path) -> None:
     """Every failure a provider can have, whole and streamed: the key is in no answer, log, page or file."""
     environ = {"PERTOKEN_SECRET_KEY": SECRET_KEY, "PERTOKEN_DATABASE_URL": make_database("sqlite", tmp_path)}
-    token = wiring.encrypt_provider_key(settings.load(environ), MARKER)
+    token = encrypt_provider_key(settings.load(environ), MARKER)
     simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path / "simulator.log")
     with babbling() as babble:
         config = tmp_path / "pertoken.yaml"

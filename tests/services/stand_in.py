@@ -8,6 +8,8 @@ import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
+from tests.readers import Here
+
 from pertoken.catalogs import request_fields
 from pertoken.core.bounds import Limits, family_of
 from pertoken.core.census import Census
@@ -34,7 +36,7 @@ HASHER = Hasher(b"the secret key of a stand-in for a call")
 SECRET = b"sk-stand-in"
 FAMILY = family_of("m-1")
 TOKENIZERS = Tokenizers()
-READERS = works.Here(TOKENIZERS)
+READERS = Here(TOKENIZERS)
 PATHS = {
     "openai.chat": ("openai", "/v1/chat/completions"),
     "openai.responses": ("openai", "/v1/responses"),

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from tests.services.stand_in import events, price, settled, streamed, whole
 
-from pertoken import wiring
 from pertoken.core.events import Event, EventStatus
 from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
@@ -16,6 +15,7 @@ from pertoken.services.extract import extract_usage
 from pertoken.settings import Settings
 from pertoken.wire import usage_rules
 from pertoken.wire.usage_table import UsageTable
+from pertoken.wiring.prices import shipped_price_book
 
 CHAT = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 TOKENS = {"input_tokens": 10, "output_tokens": 5}
@@ -141,7 +141,7 @@ def test_the_price_of_a_request_depends_on_what_was_served(size: str | None, cos
 def test_search_models_cost_a_request_a_call(model: str, cost: str) -> None:
     """OpenAI's search models search in every call and do not say so: 25 a thousand calls, shown among what was used."""
     answer = whole("openai.chat", CHAT, model=model)
-    book = wiring.shipped_price_book(Settings(), 1_795_780_800_000_000)
+    book = shipped_price_book(Settings(), 1_795_780_800_000_000)
     event = settled("openai.chat", "openai", answer, book=book, model=model)
 
     assert (format_amount(event.cost_picos), event.quantities["requests"]) == (cost, 1)
@@ -149,7 +149,7 @@ def test_search_models_cost_a_request_a_call(model: str, cost: str) -> None:
 
 def test_every_unit_with_a_price_is_told_or_has_a_rule() -> None:
     """Whatever the shipped prices charge for beside tokens, some answer tells it, or it is written down what holds."""
-    book = wiring.shipped_price_book(Settings(), 1_795_780_800_000_000)
+    book = shipped_price_book(Settings(), 1_795_780_800_000_000)
     priced = {row.unit for row in book.rows if not row.is_factor} - TOKEN_UNITS
     tables = [one for one in vars(usage_rules).values() if isinstance(one, UsageTable)]
     told = {row.unit for one in tables for row in one.rules} | {row.name for one in tables for row in one.stated}

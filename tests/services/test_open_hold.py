@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.factories import WHO
+from tests.readers import Here
 
 from pertoken.core.bounds import FAMILIES, Limits
 from pertoken.core.budgets import Axis, Budget, CounterKey, Touch
@@ -20,7 +21,6 @@ from pertoken.services.call import hold
 from pertoken.services.call.hold import Holding, open_hold
 from pertoken.services.call.measure import disagreement
 from pertoken.services.call.understand import Request
-from pertoken.services.call.works import Here
 from pertoken.services.offers import Offer
 from pertoken.wire import openai_chat
 

@@ -7,19 +7,19 @@ from typing import Any
 
 import pytest
 from tests.factories import hold
+from tests.readers import Here
 
 from pertoken.core.admission import Bound
 from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Completeness
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.ports.provider import ProviderFailed
-from pertoken.services.call import works
 from pertoken.services.call.hold import Holding
 from pertoken.services.call.relay import Relayed, relay_stream
 from pertoken.services.world import Drains
 from pertoken.wire import openai_chat
 from pertoken.wire.stream import APART_BYTES
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 TEXT = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
 USAGE = (
@@ -94,7 +94,7 @@ class CutWhileRead(Answer):
         raise ProviderFailed("the provider closed the connection")
 
 
-class Elsewhere(works.Here):
+class Elsewhere(Here):
     """Reads after a turn of the loop, as another process does."""
 
     async def read(self, key_id: str, work: str, body: bytes, args: tuple[Any, ...]) -> Any:

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 
 from pertoken.core.commands import Command, Result
 from pertoken.core.price_book import Sellers
-from pertoken.store.backend import HotWriter, StoreFailed
+from pertoken.ports.failures import StoreFailed
+from pertoken.store.backend import HotWriter
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import LOOK_S, Committer, HoldOwner, _Job
 from pertoken.store.database import Database

@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.readers import Here
 from tests.simulation.actors import ABSURD, MARK, Client, Provider
 from tests.simulation.auditor import Auditor
 from tests.simulation.loop import SeededClock, VirtualLoop, run
@@ -25,9 +26,9 @@ from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
 from pertoken.core.usage import QUANTITY_MAX
 from pertoken.counting.tokenizers import Tokenizers
+from pertoken.ports.failures import StoreFailed
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services import budgets, keys
-from pertoken.services.call.works import Here
 from pertoken.services.ingest import UsageRecord, judge, record
 from pertoken.services.offers import Offers
 from pertoken.services.serve import serve
@@ -36,7 +37,6 @@ from pertoken.services.world import Drains, World
 from pertoken.simulator.app import Simulator
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
-from pertoken.store.backend import StoreFailed
 from pertoken.store.committer import HoldOwner
 from pertoken.store.database import Database
 from pertoken.wire import routes

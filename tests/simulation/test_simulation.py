@@ -22,7 +22,7 @@ from tests.simulation.story import MODELS, Faults, Mix, Story
 
 from pertoken.store import catalog
 from pertoken.store.database import Database
-from pertoken.wiring import shipped_prices
+from pertoken.wiring.prices import shipped_prices
 
 FIRST = int(os.environ.get("SIMULATE_FIRST", "1"))
 SEEDS = int(os.environ.get("SIMULATE_SEEDS", "30"))

@@ -22,9 +22,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pertoken import wiring
 from pertoken.__main__ import main
 from pertoken.gateway import protocol
+from pertoken.wiring import providers
 
 VARIABLE = "SOAK_LOOKS"
 POLL_S = 0.05
@@ -109,7 +109,7 @@ def heap() -> int:
 def count(steps: Steps) -> None:
     """Put the counters in place, in each worker to come."""
     protocol._serve_safely = steps.wrap(protocol._serve_safely)
-    wiring.ClientLimits = partial(wiring.ClientLimits, idle_keepalive_ms=KEPT_MS)  # type: ignore[misc, assignment, attr-defined]
+    providers.ClientLimits = partial(providers.ClientLimits, idle_keepalive_ms=KEPT_MS)  # type: ignore[misc, assignment, attr-defined]
 
     @sa.event.listens_for(sa.Pool, "connect")
     def _connect(connection: Any, _record: object) -> None:

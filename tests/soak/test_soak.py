@@ -39,12 +39,12 @@ from tests.soak.flat import Flat, judge
 from tests.soak.load import FAULTY, FEW, MANY, MODELS, Keys, Load, Tally
 from tests.soak.watch import Sample, Watch, wait_for
 
-from pertoken import wiring
 from pertoken.services import budgets, keys
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
 from pertoken.store.schema import holds
+from pertoken.wiring.clock import SystemClock
 
 SECONDS = float(os.environ.get("SOAK_SECONDS") or 0)
 CALLS = int(os.environ.get("SOAK_CALLS") or (0 if SECONDS else 1_200))
@@ -135,7 +135,7 @@ class House:
 
     def _key(self, name: str, limit: str) -> str:
         """Make a key, with a limit on it and on each of its customers."""
-        clock = wiring.SystemClock()
+        clock = SystemClock()
         with self.database.write() as connection:
             administration = Administration(connection)
             made = keys.create_key(administration, clock, HASHER, name, team="soak")

@@ -36,7 +36,7 @@ from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
 from pertoken.store.month_files import MonthFolder
 from pertoken.store.months import DatabaseMonths
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 EVENTS = history.made(1, 400)
 BEFORE_US = parse_time("2026-10-01")

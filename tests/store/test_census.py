@@ -12,7 +12,7 @@ from pertoken.core.census import OTHER, Bounds, Census
 from pertoken.core.commands import OpenHold, Record
 from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import Sellers
-from pertoken.store.backend import StoreFailed
+from pertoken.ports.failures import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
 

@@ -20,7 +20,7 @@ from pertoken.store.database import Database
 from pertoken.store.lease import LEASE_US, Lease
 from pertoken.store.owed import RETRY_US, Owed
 from pertoken.store.schema import holds
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 YEAR_US = 365 * DAY_US
 HOUR_US = 3_600_000_000

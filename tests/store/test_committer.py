@@ -31,15 +31,15 @@ from pertoken.core.commands import (
     Voided,
 )
 from pertoken.core.price_book import Sellers
+from pertoken.ports.failures import StoreFailed
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.verify import verify
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
-from pertoken.store.backend import StoreFailed
 from pertoken.store.committer import QUEUE_MAX, Committer, HoldOwner
 from pertoken.store.database import Database
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 CLOCK = SystemClock()
 OWNER = HoldOwner("here", 60_000_000, 60_000_000)

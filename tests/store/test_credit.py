@@ -13,14 +13,14 @@ from tests.factories import CENT, WHO, hold, settle
 from pertoken.core.commands import Held, OpenHold, Settled, Void, Voided
 from pertoken.core.holds import Hold
 from pertoken.core.price_book import Sellers
+from pertoken.ports.failures import StoreFailed
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
-from pertoken.store.backend import StoreFailed
 from pertoken.store.committer import Committer, HoldOwner
 from pertoken.store.credit import CreditLine, read
 from pertoken.store.database import Database
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 CLOCK = SystemClock()
 

@@ -26,7 +26,7 @@ from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
 from pertoken.store.retention import Kept, forget_old
 from pertoken.store.schema import metadata
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 CLOCK = SystemClock()
 BOUNDED = {

@@ -16,7 +16,7 @@ from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 CLOCK = SystemClock()
 

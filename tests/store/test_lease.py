@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import Connection
 
-from pertoken.store.backend import StoreFailed
+from pertoken.ports.failures import StoreFailed
 from pertoken.store.database import Database
 from pertoken.store.lease import LEASE_US, Lease, LeaseLost
 

@@ -30,7 +30,7 @@ from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
 from pertoken.store.month_files import MonthFolder
 from pertoken.store.months import DatabaseMonths
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 CLOCK = SystemClock()
 DATA = Path(__file__).parent / "data"

@@ -14,6 +14,7 @@ from tests.factories import CENT, WHO, event, hold, settle
 from pertoken.core.claims import Claim, Outcome
 from pertoken.core.commands import Held, OpenHold, Settle, Settled, Void
 from pertoken.core.price_book import Sellers
+from pertoken.ports.failures import StoreFailed
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.verify import verify
@@ -21,12 +22,11 @@ from pertoken.store import owed as owed_module
 from pertoken.store.administration import Administration
 from pertoken.store.amounts import HIGH_MAX
 from pertoken.store.archive import Archive
-from pertoken.store.backend import StoreFailed
 from pertoken.store.committer import PARKED_US, Committer, HoldOwner
 from pertoken.store.database import Database
 from pertoken.store.owed import Owed, read_all
 from pertoken.store.schema import accounts
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 CLOCK = SystemClock()
 

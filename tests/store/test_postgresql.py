@@ -15,14 +15,14 @@ from tests.postgresql import PostgresServer, restart, running
 from pertoken.core.commands import Duplicate, Held, Look, OpenHold, Record, Recorded
 from pertoken.core.holds import Hold
 from pertoken.core.price_book import Sellers
+from pertoken.ports.failures import StoreFailed
 from pertoken.services.verify import verify
 from pertoken.store import backend
 from pertoken.store.archive import Archive
-from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import Committer, HoldOwner
 from pertoken.store.database import Database
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 CLOCK = SystemClock()
 DAY_US = 86_400_000_000

@@ -20,16 +20,16 @@ from pertoken.core.price_book import Sellers
 from pertoken.core.prices import Match, PriceRow, Source, price_id
 from pertoken.core.reporting import COST, SUMS, event_sums
 from pertoken.core.usage import QUANTITY_MAX, Completeness
+from pertoken.ports.failures import StoreFailed
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.reports import usage
 from pertoken.services.verify import verify
 from pertoken.store import amounts, catalog, schema
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
-from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 CLOCK = SystemClock()
 CURRENCIES = ("USD", "JPY", "CLF", "IDR")  # 12, 10, 14 and 12 digits

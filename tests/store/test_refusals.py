@@ -10,11 +10,11 @@ from pertoken.core.budgets import Attribution
 from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import Sellers
 from pertoken.core.refusals import HOUR_US, WHOLE_MAX, RefusedCall, RefusedCalls, RefusedKind, RefusedSearch
+from pertoken.ports.failures import StoreFailed
 from pertoken.services.explain import explain
 from pertoken.services.narrow import NarrowArchive
 from pertoken.store import refusals, retention
 from pertoken.store.archive import Archive
-from pertoken.store.backend import StoreFailed
 from pertoken.store.committer import Committer, HoldOwner
 from pertoken.store.database import Database
 from pertoken.store.retention import Kept

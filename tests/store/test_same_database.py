@@ -15,13 +15,13 @@ from tests.postgresql import PostgresServer
 
 from pertoken.core.commands import OpenHold
 from pertoken.core.price_book import Sellers
+from pertoken.ports.failures import StoreFailed
 from pertoken.services import keys
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
-from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 CLOCK = SystemClock()
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pertoken.store.backend import StoreFailed
+from pertoken.ports.failures import StoreFailed
 from pertoken.store.database import Database
 from pertoken.store.secret_key import open_hasher, read_file
 

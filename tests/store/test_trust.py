@@ -15,7 +15,7 @@ from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.committer import Committer, HoldOwner
 from pertoken.store.database import Database
-from pertoken.wiring import SystemClock
+from pertoken.wiring.clock import SystemClock
 
 CLOCK = SystemClock()
 WHAT = ("openai", "gpt-4o-mini")

@@ -52,7 +52,7 @@ def create(  # noqa: PLR0917 - click passes each option by name
     """Make an admin key. Its secret is shown once, now."""
     from pertoken.core.access import Role
     from pertoken.services.admins import BadAdmin, create_admin
-    from pertoken.wiring import SystemClock
+    from pertoken.wiring.clock import SystemClock
 
     hasher = make_hasher(db)
     expires_at_us = None if expires is None else parse_time(expires, "UTC", "--expires")

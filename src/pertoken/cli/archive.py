@@ -46,13 +46,13 @@ def archive(context: click.Context, before: str | None, folder: str | None, db: 
     if before is None:
         raise click.UsageError("say up to when: --before 2026-09")
     from pertoken.services import archiving
-    from pertoken.wiring import archive_folder, make_months
+    from pertoken.wiring.months import make_months
+    from pertoken.wiring.paths import archive_folder
 
     before_us = _month(before, "--before")
-    settings = load_settings(db)
-    files = open_folder(folder or str(archive_folder(settings)))
+    files = open_folder(folder or str(archive_folder(load_settings(db))))
     with database(db) as opened, folder_errors(), files.locked(make=True):
-        moved = archiving.archive(make_months(opened, settings), files, before_us, now_us(), _rest)
+        moved = archiving.archive(make_months(opened), files, before_us, now_us(), _rest)
         done = _say_each(moved, as_json=as_json, verb="archived")
     if as_json:
         print_json({"folder": files.place, "archived": [_fields(one) for one in done]})
@@ -93,12 +93,12 @@ def verify(folder: str, as_json: bool) -> None:
 def import_(folder: str, month: str | None, db: str | None, as_json: bool) -> None:
     """Bring archived events back into the database, or into another one; each is there once."""
     from pertoken.services import archiving
-    from pertoken.wiring import make_months
+    from pertoken.wiring.months import make_months
 
     month_us = None if month is None else _month(month, "--month")
-    settings, files = load_settings(db), open_folder(folder)
+    files = open_folder(folder)
     with database(db) as opened, folder_errors(), files.locked():
-        moved = archiving.bring_back(make_months(opened, settings), files, month_us, _rest)
+        moved = archiving.bring_back(make_months(opened), files, month_us, _rest)
         done = _say_each(moved, as_json=as_json, verb="brought back")
     conflicting = sum(one.conflicting for one in done)
     if as_json:

@@ -85,7 +85,7 @@ def set_(  # noqa: PLR0917 - click passes each option by name
     What is not named stays as it is. To widen a scope again, remove the budget and set it anew.
     """
     from pertoken.services.budgets import BadBudget, NoLimit, changed, set_budget
-    from pertoken.wiring import SystemClock
+    from pertoken.wiring.clock import SystemClock
 
     chosen = pairs(scope, "--scope")
     with administration(db) as admin:

@@ -23,9 +23,10 @@ from pertoken.cli.tables import print_table, write_csv
 from pertoken.cli.usage import chosen_range
 
 if TYPE_CHECKING:
+    from pertoken.ports.archive import Archive
     from pertoken.ports.months import MonthFiles
     from pertoken.services.calls import Place, Wanted
-    from pertoken.store.archive import Archive
+    from pertoken.wiring.installation import Installation
 
 LIMIT_MAX = 100_000
 REFUSED = "refused"  # the status of those that are kept apart
@@ -68,18 +69,18 @@ def calls(**given: Any) -> None:
 
     _, start_us, end_us = chosen_range(given["since"], given["until"], given["zone"], given["db"], 7)
     with database(given["db"]) as opened:
-        with opened.read() as connection:
-            where = find_key(_archive(connection), where)
+        with opened.archive() as stored:
+            where = find_key(stored, where)
         wanted = Wanted(where, start_us, end_us, status, cost_min)
         if given["follow"]:
             follow = _follow_refused if status == REFUSED else _follow
             follow(opened, wanted, given["as_json"])
         elif status == REFUSED:
-            with opened.read() as connection:
-                _refused(_archive(connection), wanted, given)
+            with opened.archive() as stored:
+                _refused(stored, wanted, given)
         else:
-            with opened.read() as connection:
-                _page(_archive(connection), wanted, given)
+            with opened.archive() as stored:
+                _page(stored, wanted, given)
 
 
 def _page(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> None:
@@ -117,18 +118,17 @@ def _refused(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> 
         echo(f"the last {WHOLE_MAX:,} refused calls are kept; why one was refused: pertoken explain CALL_ID", err=True)
 
 
-def _follow(opened: Any, wanted: "Wanted", form: Any) -> None:
+def _follow(opened: "Installation", wanted: "Wanted", form: Any) -> None:
     """Show what is posted from now on, until interrupted."""
     from pertoken.core.periods import FOREVER_US
     from pertoken.services import calls as listing
 
     wanted = wanted._replace(since_us=0, until_us=FOREVER_US)
-    with opened.read() as connection:
-        last = _archive(connection).last_number()
+    with opened.archive() as archive:
+        last = archive.last_number()
     echo("waiting for calls; Ctrl-C ends", err=True)
     while True:
-        with opened.read() as connection:
-            archive = _archive(connection)
+        with opened.archive() as archive:
             posted = archive.posted_after(last, AT_ONCE)
             keys = {key.key_id: key.name for key in archive.list_keys()} if posted else {}
         for one in listing.following(posted, wanted):
@@ -139,7 +139,7 @@ def _follow(opened: Any, wanted: "Wanted", form: Any) -> None:
             time.sleep(POLL_S)
 
 
-def _follow_refused(opened: Any, wanted: "Wanted", form: Any) -> None:
+def _follow_refused(opened: "Installation", wanted: "Wanted", form: Any) -> None:
     """Show what is refused from now on, until interrupted; a gateway writes it once a second."""
     from pertoken.core.periods import FOREVER_US
     from pertoken.core.refusals import WHOLE_MAX
@@ -148,8 +148,7 @@ def _follow_refused(opened: Any, wanted: "Wanted", form: Any) -> None:
     wanted = wanted._replace(since_us=0, until_us=FOREVER_US)
     known: set[str] | None = None
     while True:
-        with opened.read() as connection:
-            archive = _archive(connection)
+        with opened.archive() as archive:
             found = listing.refused(archive, wanted, WHOLE_MAX)
             new = [] if known is None else [call for call in reversed(found) if call.call_id not in known]
             keys = {key.key_id: key.name for key in archive.list_keys()} if new else {}
@@ -224,9 +223,3 @@ def read_refused_cursor(text: str) -> tuple[int, str]:
     if not (first.isascii() and first.isdigit() and len(first) < 19 and call_id):
         raise click.BadParameter("not a cursor; the page before ends with one", param_hint="--cursor")
     return int(first), call_id
-
-
-def _archive(connection: Any) -> "Archive":
-    from pertoken.store.archive import Archive
-
-    return Archive(connection)

@@ -1,6 +1,5 @@
 """`pertoken doctor`: what is wrong with this installation, and what fixes it. It changes nothing."""
 
-import contextlib
 import http.client
 import os
 import shlex
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 import click
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pertoken.core.prices import PriceRow
     from pertoken.core.trust import Doubt
     from pertoken.settings import Settings
-    from pertoken.store.database import Database
+    from pertoken.wiring.installation import Installation
 
 PRICES_AGE_MAX = timedelta(days=90)
 CLOCK_AHEAD_US_MAX = 5_000_000  # two machines' clocks may differ this much without harm
@@ -136,12 +136,12 @@ def _providers(settings: "Settings") -> Iterator[Finding]:
 
 def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | None]:
     from pertoken.settings import ENCRYPTED, FROM_ENVIRONMENT, BadSettings
-    from pertoken.upstream.origin import parse_origin
-    from pertoken.wiring import provider_key
+    from pertoken.wiring.base_urls import check_base_url
+    from pertoken.wiring.provider_keys import provider_key
 
     provider = settings.providers[name]
     try:
-        parse_origin(provider.base_url)
+        check_base_url(provider.base_url)
     except ValueError:
         return (
             "its base url cannot be called",
@@ -182,17 +182,16 @@ def _admin_key(settings: "Settings") -> Finding:
 
 
 def _store(settings: "Settings") -> Iterator[Finding]:
-    from pertoken.store.backend import NotAnAddress, StoreFailed
-    from pertoken.store.database import Database
+    from pertoken.ports.failures import NotAnAddress, StoreFailed
+    from pertoken.wiring.installation import connect
 
     is_file = settings.database_url.startswith("sqlite:")
     try:
-        database = Database(settings.database_url)
-        if not database.exists():
-            yield _no_database_yet(Path(database.place))
-            return
-        with contextlib.closing(database):
-            yield from _opened(database, settings)
+        with connect(settings) as found:
+            if found.exists():
+                yield from _opened(found)
+            else:
+                yield _no_database_yet(Path(found.place))
     except NotAnAddress as error:
         fix = "name a database: --db sqlite:///PATH or --db postgresql://USER@HOST/NAME"
         yield Finding("database", ok=False, found=str(error), fix=fix)
@@ -203,9 +202,7 @@ def _store(settings: "Settings") -> Iterator[Finding]:
 
 def _fix_server(error: Exception, settings: "Settings") -> str:
     """Return what fixes a database on a server that cannot be opened."""
-    from sqlalchemy import make_url
-
-    name = make_url(settings.database_url).database or "NAME"
+    name = urlsplit(settings.database_url).path.removeprefix("/") or "NAME"
     if "does not exist" in str(error) and "database" in str(error):
         return f"createdb {shlex.quote(name)}, or name another: --db postgresql://USER@HOST/NAME"
     return "start the server, or correct the address: --db postgresql://USER@HOST/NAME; see docs/how-to/postgresql.md"
@@ -219,12 +216,12 @@ def _no_database_yet(path: Path) -> Finding:
     return Finding("database", ok=False, found=f"not made yet: {path}", fix=MAKE_A_KEY)
 
 
-def _secret_key(database: "Database", settings: "Settings") -> Finding:
-    from pertoken.store.backend import StoreFailed
-    from pertoken.wiring import make_hasher
+def _secret_key(opened: "Installation") -> Finding:
+    from pertoken.ports.failures import StoreFailed
+    from pertoken.wiring.hasher import make_hasher
 
     try:
-        make_hasher(database, settings)
+        make_hasher(opened)
     except StoreFailed as error:
         return Finding("secret key", ok=False, found=one_line(error), fix="see docs/how-to/keys.md")
     return Finding("secret key", ok=True, found="it is the one that the keys were made with")
@@ -260,42 +257,38 @@ def _named(full: "Sequence[Full]", names: "Mapping[str, str]") -> Finding:
     return Finding("what keys name", ok=True, found=found)
 
 
-def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
+def _opened(opened: "Installation") -> Iterator[Finding]:
     from pertoken.core.periods import FOREVER_US, US_PER_SECOND
-    from pertoken.store.archive import Archive
-    from pertoken.store.bookkeeper import full_accounts
-    from pertoken.store.census import read_census
-    from pertoken.wiring import is_at_head, is_empty, make_bounds
+    from pertoken.wiring.bookkeeper import full_accounts
+    from pertoken.wiring.census import read_full
+    from pertoken.wiring.schema import is_at_head, is_empty
 
-    if is_empty(database):
-        yield Finding("database", ok=False, found=f"empty, no tables are made yet: {database.place}", fix=MAKE_A_KEY)
+    settings = opened.settings
+    if is_empty(opened):
+        yield Finding("database", ok=False, found=f"empty, no tables are made yet: {opened.place}", fix=MAKE_A_KEY)
         return
-    if not is_at_head(database):
-        yield Finding(
-            "database", ok=False, found=f"its tables are of another version: {database.place}", fix=MAKE_A_KEY
-        )
+    if not is_at_head(opened):
+        yield Finding("database", ok=False, found=f"its tables are of another version: {opened.place}", fix=MAKE_A_KEY)
         return
     owed, unreadable = _owed(settings), list(_unreadable(settings))
     if not owed.ok or not unreadable:
         yield owed
     yield from unreadable
-    with database.write():
+    with opened.administration():
         pass  # a transaction that begins and commits can write
-    yield Finding("database", ok=True, found=f"writable, at the newest version: {database.place}")
-    yield _secret_key(database, settings)
-    with database.read() as connection:
-        archive = Archive(connection)
+    yield Finding("database", ok=True, found=f"writable, at the newest version: {opened.place}")
+    yield _secret_key(opened)
+    accounts, named = full_accounts(opened), read_full(opened, now_us())
+    with opened.archive() as archive:
         rows, keys, doubts = archive.prices(), archive.list_keys(), archive.doubts()
-        full = full_accounts(connection)
-        census = read_census(connection, make_bounds(settings), now_us())
         ahead = archive.events_by_time(now_us(), FOREVER_US)
         newest_event_us = max((event.recorded_at_us for event in ahead), default=0)
     newest_us = max((row.recorded_at_us for row in rows), default=0)
-    yield _accounts(full)
+    yield _accounts(accounts)
     yield _prices(len(rows), datetime.fromtimestamp(newest_us // US_PER_SECOND, UTC))
     yield from _routed(settings, rows)
     yield _counts(doubts)
-    yield _named(census.full(), {key.key_id: key.name for key in keys})
+    yield _named(named, {key.key_id: key.name for key in keys})
     live = sum(key.revoked_at_us is None for key in keys)
     yield Finding("virtual keys", live > 0, f"{live} live" if live else "none is live", None if live else MAKE_A_KEY)
     yield _clock(max(newest_us, newest_event_us))
@@ -303,21 +296,19 @@ def _opened(database: "Database", settings: "Settings") -> Iterator[Finding]:
 
 def _owed(settings: "Settings") -> Finding:
     """Say which settlements are not in the books yet, of all processes on this machine."""
-    from pertoken.store.owed import read_all
-    from pertoken.wiring import owed_folder
+    from pertoken.wiring.journals import read_waiting
 
-    owed = read_all(owed_folder(settings))
-    if not owed:
+    waiting = read_waiting(settings)
+    if not waiting:
         return Finding("settlements", ok=True, found="all are in the books")
-    parked = [(path, one) for path, one in owed if one.parked]
+    parked = [one for one in waiting if one.parked]
     if not parked:
-        found = f"{len(owed)} wait for the database, in {owed[0][0]}"
+        found = f"{len(waiting)} wait for the database, in {waiting[0].path}"
         return Finding("settlements", ok=False, found=found, fix="pertoken serve, which posts them to the database")
-    path, first = parked[0]
-    providers = ", ".join(sorted({one.provider for _, one in parked}))
+    first, providers = parked[0], ", ".join(sorted({one.provider for one in parked}))
     found = (
-        f"{len(parked)} cannot be posted, in {path}; until they are, no call goes to {providers}; "
-        f"the first, {first.command.hold_id}: {first.reason}"
+        f"{len(parked)} cannot be posted, in {first.path}; until they are, no call goes to {providers}; "
+        f"the first, {first.hold_id}: {first.reason}"
     )
     fix = (
         "upgrade pertoken and restart it; if the problem stays, report the reason as a bug. To give these settlements "
@@ -328,19 +319,16 @@ def _owed(settings: "Settings") -> Finding:
 
 def _unreadable(settings: "Settings") -> Iterator[Finding]:
     """Say which files were set aside because some of their lines cannot be read."""
-    from pertoken.store import credit, journal, owed
-    from pertoken.wiring import credit_folder, owed_folder
+    from pertoken.wiring.journals import read_unreadable
 
-    kinds = ((owed_folder(settings), owed.KIND, owed.read), (credit_folder(settings), credit.KIND, credit.read))
-    for folder, kind, read in kinds:
-        for path in journal.all_set_aside(folder, kind):
-            lines = ", ".join(map(str, read(path)[-1])) or "none, now"
-            found = f"lines of {path} cannot be read ({lines}): what they say is not in the books; the others are"
-            fix = (
-                "compare the lines with the log, which has each settlement in full. Correct or remove them, rename "
-                f"the file to {path.with_suffix('').name}, and restart pertoken; or move the file away to go on without"
-            )
-            yield Finding("unreadable settlements", ok=False, found=found, fix=fix)
+    for path, numbers in read_unreadable(settings):
+        lines = ", ".join(map(str, numbers)) or "none, now"
+        found = f"lines of {path} cannot be read ({lines}): what they say is not in the books; the others are"
+        fix = (
+            "compare the lines with the log, which has each settlement in full. Correct or remove them, rename "
+            f"the file to {path.with_suffix('').name}, and restart pertoken; or move the file away to go on without"
+        )
+        yield Finding("unreadable settlements", ok=False, found=found, fix=fix)
 
 
 def _accounts(full: list[tuple[str, str]]) -> Finding:
@@ -365,7 +353,7 @@ def _routed(settings: "Settings", rows: Sequence["PriceRow"]) -> Iterator[Findin
     """Say which price lists and routed models of the settings have no price: most are misspelt."""
     from pertoken.core.price_book import PriceBook
     from pertoken.core.texts import meant
-    from pertoken.wiring import sellers
+    from pertoken.wiring.sellers import sellers
 
     lists = {(name, other) for name, one in settings.providers.items() for other in one.prices_from}
     sold = {row.provider for row in rows}

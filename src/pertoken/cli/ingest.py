@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pertoken.cli.output import echo
-from pertoken.cli.session import CommandRefused, database, db_option, json_option, load_settings, now_us, print_json
+from pertoken.cli.session import CommandRefused, database, db_option, json_option, now_us, print_json
 
 if TYPE_CHECKING:
     from pertoken.cli.ingest_notes import Notes
@@ -39,19 +39,18 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     from pertoken.cli.usage_logs import WrongFormat, open_log, read_log
     from pertoken.services.ingest import NotAnEvent, check_provider
     from pertoken.services.ingest import ingest as ingest_records
-    from pertoken.wiring import make_bookkeeper
+    from pertoken.wiring.bookkeeper import make_bookkeeper
 
     said = {"provider": provider, "model": model, "customer": customer, "team": team, "key": key}
     notes = Notes(now_us())
     defaults = {name: value for name, value in said.items() if value is not None}
     try:
         with database(db, make=True) as opened, open_log(file) as log:
-            settings = load_settings(db)
-            books = make_bookkeeper(opened, settings)
+            books = make_bookkeeper(opened)
             if provider is not None:
                 check_provider(provider, books.prices)
             records = read_log(form, log, file.name, defaults, notes)
-            tally = ingest_records(records, books, now_us(), settings.limits.reported_event)
+            tally = ingest_records(records, books, now_us(), opened.settings.limits.reported_event)
             books.close()
     except NotAnEvent as error:  # an option names what nobody knows, or the format needs one that was not given
         raise click.UsageError(str(error)) from error

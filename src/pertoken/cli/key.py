@@ -22,7 +22,7 @@ from pertoken.core.texts import meant
 
 if TYPE_CHECKING:
     from pertoken.core.directory import Key
-    from pertoken.store.administration import Administration
+    from pertoken.ports.administration import Administration
 
 COLUMNS = {
     "name": "name",
@@ -62,7 +62,7 @@ def create(  # noqa: PLR0917 - click passes each option by name
     """Make a key. Its secret is shown once, now."""
     from pertoken.services.budgets import BadBudget, Wish, parse_rate, set_budget
     from pertoken.services.keys import BadKey, create_key
-    from pertoken.wiring import SystemClock
+    from pertoken.wiring.clock import SystemClock
 
     clock = SystemClock()
     hasher = make_hasher(db, make=True)
@@ -142,7 +142,7 @@ def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None
     """Give a key a new secret, shown once, now. The key and all that is counted for it stay."""
     from pertoken.core.periods import NotATime, parse_span
     from pertoken.services.keys import BadKey, rotate_key
-    from pertoken.wiring import SystemClock
+    from pertoken.wiring.clock import SystemClock
 
     try:
         overlap_us = parse_span(overlap)

@@ -181,12 +181,12 @@ def _write(waiting: list[bytes]) -> None:
 
 def _price_book(db: str | None) -> "PriceBook":
     """Return the database's price book; where there is no database yet, the one it would begin with."""
-    from pertoken import wiring
-    from pertoken.store.database import Database
+    from pertoken.wiring.installation import connect
+    from pertoken.wiring.prices import read_price_book, shipped_price_book
 
     settings = load_settings(db)
-    with store_errors():
-        if db is None and not Database(settings.database_url).exists():
-            return wiring.shipped_price_book(settings, now_us())
+    with store_errors(), connect(settings) as found:
+        if db is None and not found.exists():
+            return shipped_price_book(settings, now_us())
     with database(db) as opened:
-        return wiring.read_price_book(opened, settings)
+        return read_price_book(opened)

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from pertoken.cli.output import echo
-from pertoken.cli.session import administration, database, load_settings, now_us
+from pertoken.cli.session import administration, database, now_us
 from pertoken.core.texts import meant
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ def misspelt(db: str | None, scope: Mapping[str, str]) -> Iterator[str]:
 
 
 def _not_sold(db: str | None, provider: str | None, model: str | None) -> Iterator[str]:
-    from pertoken.wiring import read_price_book
+    from pertoken.wiring.prices import read_price_book
 
-    settings, at_us = load_settings(db), now_us()
     with database(db) as opened:
-        book = read_price_book(opened, settings)
+        book = read_price_book(opened)
+    settings, at_us = opened.settings, now_us()
     providers = {*book.providers, *settings.providers}
     if provider is not None and provider not in providers and (near := meant(provider, providers)):
         yield f"no provider is known as {provider!r}{near}"

@@ -15,7 +15,6 @@ from pertoken.cli.session import (
     database,
     db_option,
     json_option,
-    load_settings,
     now_us,
     pairs,
     parse_time,
@@ -71,13 +70,13 @@ def show(  # noqa: PLR0917 - click passes each option by name
     from pertoken.core.periods import format_time
     from pertoken.services.price_show import NoPrices, show_prices
     from pertoken.services.pricing import to_context
-    from pertoken.wiring import read_price_book
+    from pertoken.wiring.prices import read_price_book
 
     at_us = now_us() if at is None else parse_time(at, "UTC", "--at")
     believed_us = None if believed is None else parse_time(believed, "UTC", "--believed")
     context = to_context(tuple(sorted(pairs(when, "--when").items())))
     with database(db) as opened:
-        book = read_price_book(opened, load_settings(db), believed_us)
+        book = read_price_book(opened, believed_us)
     try:
         rows = show_prices(book, model, provider, at_us, context)
     except NoPrices as error:
@@ -99,11 +98,11 @@ def show(  # noqa: PLR0917 - click passes each option by name
 def history(model: str, provider: str | None, believed: str | None, db: str | None, as_json: bool) -> None:
     """Show every price that MODEL ever had, the oldest first."""
     from pertoken.services.price_show import price_fields
-    from pertoken.wiring import read_price_book
+    from pertoken.wiring.prices import read_price_book
 
     believed_us = None if believed is None else parse_time(believed, "UTC", "--believed")
     with database(db) as opened:
-        book = read_price_book(opened, load_settings(db), believed_us)
+        book = read_price_book(opened, believed_us)
     found = []
     for name in [provider] if provider else book.providers:
         of_provider = [row for _, row in book.candidates(name, model)]
@@ -139,7 +138,7 @@ def withdraw(price_ids: tuple[str, ...], db: str | None, as_json: bool) -> None:
     """Take back announced prices that are not in force yet; the price before each goes on."""
     from pertoken.services.catalog import CannotWithdraw
     from pertoken.services.price_show import price_fields
-    from pertoken.wiring import withdraw_prices
+    from pertoken.wiring.prices import withdraw_prices
 
     try:
         with database(db) as opened:
@@ -182,7 +181,7 @@ def add(  # noqa: PLR0917 - click passes each option by name
     from pertoken.core.periods import FOREVER_US
     from pertoken.core.prices import Match, PriceRow, Source
     from pertoken.services.price_show import price_fields
-    from pertoken.wiring import add_prices, read_price_book
+    from pertoken.wiring.prices import add_prices, read_price_book
 
     at_us = now_us()
     start_us = at_us if from_ is None else parse_time(from_, "UTC", "--from")
@@ -207,7 +206,7 @@ def add(  # noqa: PLR0917 - click passes each option by name
     )  # fmt: skip
     rows = _stated_rows(stated, template)
     with database(db) as opened:
-        _say_unknown_provider(provider, read_price_book(opened, load_settings(db)).providers)
+        _say_unknown_provider(provider, read_price_book(opened).providers)
         added = add_prices(opened, rows)
     if as_json:
         prices = [price_fields(row) for row in rows]

@@ -11,7 +11,6 @@ from pertoken.cli.session import (
     database,
     db_option,
     json_option,
-    load_settings,
     now_us,
     print_json,
     span,
@@ -21,8 +20,7 @@ from pertoken.cli.tables import print_table
 if TYPE_CHECKING:
     from pertoken.core.price_book import PriceBook
     from pertoken.core.prices import PriceRow
-    from pertoken.settings import Settings
-    from pertoken.store.database import Database
+    from pertoken.wiring.installation import Installation
 
 SOURCES = ["genai", "history", "rules", "litellm", "contract"]
 
@@ -60,13 +58,13 @@ FILE_BYTES_MAX = 64 * 1024 * 1024  # of a list of prices; LiteLLM's has 2 MB
 @json_option
 def import_(source: str, file: Path | None, dry_run: bool, db: str | None, as_json: bool) -> None:
     """Import prices; what was rated before stays as it was. litellm and contract need a FILE."""
-    from pertoken.wiring import import_prices, preview_import
+    from pertoken.wiring.prices import import_prices, preview_import
 
     at_us = now_us()
     offered = _read_source(source, file, at_us)
     with database(db) as opened:
         if dry_run:
-            change, before, after = preview_import(opened, load_settings(db), offered, at_us)
+            change, before, after = preview_import(opened, offered, at_us)
             compared = _compare(opened, before, None, after, None, at_us)
         else:
             change, compared = import_prices(opened, offered, at_us), None
@@ -96,7 +94,7 @@ def diff(  # noqa: PLR0917 - click passes each option by name
     """
     at_us = now_us()
     with database(db) as opened:
-        sides = [_side(name, opened, load_settings(db), at_us) for name in (before, after)]
+        sides = [_side(name, opened, at_us) for name in (before, after)]
         (old, old_at), (new, new_at) = sides
         compared = _compare(opened, old, old_at, new, new_at, at_us, since, until)
     if as_json:
@@ -135,29 +133,30 @@ def _content(file: Path) -> bytes:
     return content
 
 
-def _side(name: str, opened: "Database", settings: "Settings", at_us: int) -> "tuple[PriceBook, int | None]":
+def _side(name: str, opened: "Installation", at_us: int) -> "tuple[PriceBook, int | None]":
     """Return a side of a comparison: a book, and the instant its prices are taken at."""
     from pertoken.core.periods import NotATime
     from pertoken.core.periods import parse_time as read_time
     from pertoken.core.price_book import PriceBook
-    from pertoken.wiring import read_price_book, sellers, shipped_prices
+    from pertoken.wiring.prices import read_price_book, shipped_prices
+    from pertoken.wiring.sellers import sellers
 
     kind, _, path = name.partition(":")
     if name == "book":
-        return read_price_book(opened, settings), None
+        return read_price_book(opened), None
     if name == "shipped":
-        return PriceBook(shipped_prices(at_us), sellers(settings)), None
+        return PriceBook(shipped_prices(at_us), sellers(opened.settings)), None
     if kind in SOURCES:
-        return PriceBook(_read_source(kind, Path(path) if path else None, at_us), sellers(settings)), None
+        return PriceBook(_read_source(kind, Path(path) if path else None, at_us), sellers(opened.settings)), None
     try:
-        return read_price_book(opened, settings), read_time(name)
+        return read_price_book(opened), read_time(name)
     except NotATime as error:
         known = ", ".join(["a time", "book", "shipped", *SOURCES])
         raise click.BadParameter(f"{name!r} is none of {known}") from error
 
 
 def _compare(  # noqa: PLR0917 - two sides and a span
-    opened: "Database",
+    opened: "Installation",
     before: "PriceBook",
     before_at_us: int | None,
     after: "PriceBook",
@@ -169,13 +168,12 @@ def _compare(  # noqa: PLR0917 - two sides and a span
     """Return the differences of two sides, and their effect on the events of a span."""
     from pertoken.core.periods import DAY_US
     from pertoken.services import price_diff
-    from pertoken.store.archive import Archive
 
     since_us, until_us = span(since, until, ("--since", "--until"), (at_us - 30 * DAY_US, at_us))
     old, new = price_diff.Side(before, before_at_us), price_diff.Side(after, after_at_us)
     found = price_diff.differences(old, new, at_us)
-    with opened.read() as connection:
-        effects = price_diff.effects(old, new, Archive(connection).events_by_time(since_us, until_us))
+    with opened.archive() as stored:
+        effects = price_diff.effects(old, new, stored.events_by_time(since_us, until_us))
     return {
         "differences": [price_diff.difference_fields(one) for one in found],
         "effects": [price_diff.effect_fields(one) for one in effects],

@@ -79,7 +79,7 @@ def list_(as_json: bool) -> None:
 @json_option
 def encrypt(db: str | None, as_json: bool) -> None:
     """Encrypt a provider's key, typed or piped in, under the secret key; write what is printed as `api_key`."""
-    from pertoken.wiring import encrypt_provider_key
+    from pertoken.wiring.provider_keys import encrypt_provider_key
 
     settings = load_settings(db)
     key = _asked_for_key()

@@ -4,7 +4,7 @@ import click
 
 from pertoken.cli.near_names import say_near_values
 from pertoken.cli.output import echo
-from pertoken.cli.session import database, db_option, json_option, load_settings, now_us, print_json, span
+from pertoken.cli.session import database, db_option, json_option, now_us, print_json, span
 from pertoken.cli.tables import print_table
 
 COLUMNS = {
@@ -39,23 +39,21 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
     from pertoken.core.commands import Record
     from pertoken.services.rerate import Selection, outcome_rows
     from pertoken.services.rerate import rerate as rate_again
-    from pertoken.store.archive import Archive
-    from pertoken.wiring import make_bookkeeper, read_price_book
+    from pertoken.wiring.bookkeeper import make_bookkeeper
+    from pertoken.wiring.prices import read_price_book
 
     at_us = now_us()
     selection = Selection(*span(from_, to, ("--from", "--to"), (0, at_us)), provider, model)
     with database(db) as opened:
-        settings = load_settings(db)
-        book = read_price_book(opened, settings)
-        with opened.read() as connection:
-            archive = Archive(connection)
+        book = read_price_book(opened)
+        with opened.archive() as archive:
             outcomes = list(rate_again(archive, book, selection, at_us))
             if not outcomes:
                 named = {"provider": provider, "model": model}
                 say_near_values(archive, {name: value for name, value in named.items() if value is not None})
         corrections = [event for one in outcomes for event in one.corrections]
         if not dry_run:
-            books = make_bookkeeper(opened, settings)
+            books = make_bookkeeper(opened)
             try:
                 for start in range(0, len(corrections), BATCH):
                     books.transact([Record(event) for event in corrections[start : start + BATCH]])

@@ -77,11 +77,11 @@ def simulate(host: str, port: int) -> None:
 
 def refuse_base_urls_that_are_none(settings: "Settings") -> None:
     """Say in one line which provider could not be called."""
-    from pertoken.upstream.origin import parse_origin
+    from pertoken.wiring.base_urls import check_base_url
 
     for name, provider in settings.providers.items():
         try:
-            parse_origin(provider.base_url)
+            check_base_url(provider.base_url)
         except ValueError as error:  # it quotes the url, which may hold a secret
             raise CommandRefused(
                 f"providers.{name}.base_url cannot be called: write https://HOST/PATH, no secret"
@@ -91,7 +91,7 @@ def refuse_base_urls_that_are_none(settings: "Settings") -> None:
 def refuse_keys_that_cannot_be_decrypted(settings: "Settings") -> None:
     """Say in one line which provider's key cannot be read."""
     from pertoken.settings import BadSettings
-    from pertoken.wiring import provider_key
+    from pertoken.wiring.provider_keys import provider_key
 
     for name in settings.providers:
         try:

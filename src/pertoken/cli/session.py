@@ -12,12 +12,11 @@ from pertoken.core.texts import escaped
 
 if TYPE_CHECKING:
     from pertoken.core.secrets import Hasher
+    from pertoken.ports.administration import Administration, AdminKeys
+    from pertoken.ports.archive import Archive
+    from pertoken.ports.months import MonthFiles
     from pertoken.settings import Settings
-    from pertoken.store.admin_keys import AdminKeys
-    from pertoken.store.administration import Administration
-    from pertoken.store.archive import Archive
-    from pertoken.store.database import Database
-    from pertoken.store.month_files import MonthFolder
+    from pertoken.wiring.installation import Installation
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -54,13 +53,13 @@ def load_settings(db: str | None, config: str | None = None) -> "Settings":
 
 
 @contextlib.contextmanager
-def database(db: str | None, *, make: bool = False) -> Iterator["Database"]:
-    """Yield the database; what is wrong with it ends the command with one line.
+def database(db: str | None, *, make: bool = False) -> Iterator["Installation"]:
+    """Yield the installation, its database opened; what is wrong with it ends the command with one line.
 
     One that is not there yet is made by the commands that bring something into it, with `make`: no other command makes
     one, or a misspelt name would seem to be an empty database.
     """
-    from pertoken.wiring import open_database
+    from pertoken.wiring.database import open_database
 
     loaded = load_settings(db)
     with store_errors(), open_database(loaded, make=make) as opened:
@@ -70,11 +69,9 @@ def database(db: str | None, *, make: bool = False) -> Iterator["Database"]:
 @contextlib.contextmanager
 def store_errors() -> Iterator[None]:
     """Turn what can be wrong with a database, or with the prices in the settings, into one line and exit 1."""
-    from alembic.util import CommandError
-
     from pertoken.core.money import NotAnAmount
+    from pertoken.ports.failures import NoDatabase, NotAnAddress, OtherVersion, StoreFailed
     from pertoken.ports.months import EventsArchived
-    from pertoken.store.backend import NoDatabase, NotAnAddress, StoreFailed
 
     try:
         yield
@@ -82,24 +79,24 @@ def store_errors() -> Iterator[None]:
         raise CommandRefused(f"{error}; make one: pertoken key create my-app; or name another: --db URL") from error
     except NotAnAddress as error:
         raise CommandRefused(str(error)) from error
-    except StoreFailed as error:
-        raise CommandRefused(f"{one_line(error)}; see: pertoken doctor") from error
-    except CommandError as error:
+    except OtherVersion as error:
         raise CommandRefused(
             f"the database is of another version of pertoken, install that: {one_line(error)}"
         ) from error
+    except StoreFailed as error:
+        raise CommandRefused(f"{one_line(error)}; see: pertoken doctor") from error
     except EventsArchived as error:
         raise CommandRefused(str(error)) from error
     except NotAnAmount as error:
         raise CommandRefused(f"invalid price in settings: {error}") from error
 
 
-def open_folder(path: str) -> "MonthFolder":
+def open_folder(path: str) -> "MonthFiles":
     """Return a folder of archived months. Ends the command with exit 1 where what reads it is not installed."""
-    from pertoken import wiring
+    from pertoken.wiring.month_folder import month_folder
 
     with store_errors():
-        return wiring.month_folder(path)
+        return month_folder(path)
 
 
 @contextlib.contextmanager
@@ -125,41 +122,35 @@ def one_line(error: Exception) -> str:
 @contextlib.contextmanager
 def archive(db: str | None) -> Iterator["Archive"]:
     """Yield one consistent view of everything stored."""
-    from pertoken.store.archive import Archive
-
-    with database(db) as opened, opened.read() as connection:
-        yield Archive(connection)
+    with database(db) as opened, opened.archive() as stored:
+        yield stored
 
 
 @contextlib.contextmanager
 def administration(db: str | None, *, make: bool = False) -> Iterator["Administration"]:
     """Yield changes to keys and budgets, in one transaction."""
-    from pertoken.store.administration import Administration
-
-    with database(db, make=make) as opened, opened.write() as connection:
-        yield Administration(connection)
+    with database(db, make=make) as opened, opened.administration() as changes:
+        yield changes
 
 
 @contextlib.contextmanager
 def admin_keys(db: str | None) -> Iterator["AdminKeys"]:
     """Yield the keys to the control plane, in one transaction."""
-    from pertoken.store.admin_keys import AdminKeys
-
-    with database(db) as opened, opened.write() as connection:
-        yield AdminKeys(connection)
+    with database(db) as opened, opened.admin_keys() as admins:
+        yield admins
 
 
 def make_hasher(db: str | None, *, make: bool = False) -> "Hasher":
     """Return what hashes the secrets of this installation."""
-    from pertoken import wiring
+    from pertoken.wiring import hasher
 
     with database(db, make=make) as opened:
-        return wiring.make_hasher(opened, load_settings(db))
+        return hasher.make_hasher(opened)
 
 
 def now_us() -> int:
     """Return the time."""
-    from pertoken.wiring import SystemClock
+    from pertoken.wiring.clock import SystemClock
 
     return SystemClock().now_us()
 

@@ -14,9 +14,10 @@ import struct
 import sys
 from typing import Any
 
-from pertoken.counting.tokenizers import Tokenizers
+from pertoken.ports.tokens import Tokenizers
 from pertoken.services.call import works
 from pertoken.wire.format import BadRequest
+from pertoken.wiring.counting import make_tokenizers
 
 JOB = struct.Struct("<QQ")
 RECEIVED_AT_ONCE = 1024 * 1024
@@ -29,7 +30,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the gateway serves its last calls, and its end is ours
     os.nice(NICE)
-    tokenizers = Tokenizers()
+    tokenizers = make_tokenizers()
     with socket.socket(fileno=int(sys.argv[1])) as gateway:
         while head := _receive(gateway, JOB.size):
             job_size, body_size = JOB.unpack(head)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 import uvicorn
 import uvloop
 
-from pertoken import wiring
 from pertoken.api.app import create_api
 from pertoken.gateway import call_log
 from pertoken.gateway.app import create_app
@@ -21,7 +20,9 @@ from pertoken.gateway.call_log import CallLog
 from pertoken.gateway.protocol import bind
 from pertoken.gateway.readers import ReadingProcesses
 from pertoken.settings import Settings
-from pertoken.store.database import Database
+from pertoken.wiring.database import open_database
+from pertoken.wiring.installation import Installation
+from pertoken.wiring.serving import serving
 
 log = logging.getLogger("pertoken.gateway")
 
@@ -37,8 +38,8 @@ def run(settings: Settings, host: str, port: int) -> None:
 
 def serve_on(listener: socket.socket, settings: Settings, on_ready: Callable[[], None]) -> None:
     """Serve on a listening socket, as `run` does; `on_ready` is called when calls are answered."""
-    with wiring.open_database(settings) as database, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, database, listener, on_ready))
+    with open_database(settings) as installation, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(installation, listener, on_ready))
 
 
 def say_address(listener: socket.socket) -> None:
@@ -47,34 +48,29 @@ def say_address(listener: socket.socket) -> None:
     print(f"pertoken listening on http://{host}:{port}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-async def _serve(settings: Settings, database: Database, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-    hasher = wiring.make_hasher(database, settings)
-    committer = wiring.start_committer(database, settings)
-    client = wiring.make_client(settings)
+async def _serve(installation: Installation, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+    settings = installation.settings
     readers = ReadingProcesses()
     calls = None if settings.log == "off" else CallLog(call_log.FORMS[settings.log])
-    world = wiring.make_world(settings, committer, client, hasher, calls)._replace(readers=readers)
-    plane = wiring.make_plane(settings, database, committer, hasher)
-    _tame_the_collector()
-    return_memory_at_once()
-    config = uvicorn.Config(
-        create_app(world, create_api(plane)),
-        http=bind(world, settings.limits),
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=SHUTDOWN_S,
-    )
-    server = _Server(config, on_ready)
     try:
-        await server.serve(sockets=[listener])
+        async with serving(installation, readers, calls) as (world, plane):
+            _tame_the_collector()
+            return_memory_at_once()
+            config = uvicorn.Config(
+                create_app(world, create_api(plane)),
+                http=bind(world, settings.limits),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=SHUTDOWN_S,
+            )
+            try:
+                await _Server(config, on_ready).serve(sockets=[listener])
+            finally:
+                await readers.close()
     finally:
-        await readers.close()
-        plane.close()
-        await client.close()
-        await committer.close()
         if calls is not None:
             calls.close()
 

@@ -16,9 +16,9 @@ import threading
 import time
 from types import FrameType
 
-from pertoken import wiring
 from pertoken.gateway.server import BACKLOG, SHUTDOWN_S, say_address, serve_on
 from pertoken.settings import Settings
+from pertoken.wiring.database import open_database
 
 log = logging.getLogger("pertoken.workers")
 
@@ -28,7 +28,7 @@ RESTART_S = 1.0  # between two starts of one worker, so that one that cannot sta
 
 def run(settings: Settings, host: str, port: int, count: int) -> None:
     """Serve with `count` workers until SIGINT or SIGTERM; all of them settle first. Raises StoreFailed, OSError."""
-    with wiring.open_database(settings):
+    with open_database(settings):
         pass  # made, migrated and filled once, before anybody shares it
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(_listen(host, port))]

@@ -68,6 +68,9 @@ class MonthFiles(Protocol):
     def place(self) -> str:
         """Where it is, for people."""
 
+    def locked(self, *, make: bool = False) -> AbstractContextManager[None]:
+        """Let nobody else change the folder; with `make` it need not be there yet."""
+
     def files(self) -> list[MonthFile]:
         """Return the files that are listed, by their names."""
 

@@ -6,28 +6,10 @@ from typing import Protocol
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
+from pertoken.ports.failures import StoreFailed
 from pertoken.store.statement import Sql
 
 WAIT_S_MAX = 10  # how long a writer waits for another process' transaction
-
-
-class StoreFailed(Exception):
-    """The database could not do what was asked: full, read-only, locked, damaged or gone.
-
-    `is_one_row`: a single row broke a rule; the other commands of its batch would have been fine.
-    """
-
-    def __init__(self, message: str, *, is_one_row: bool = False) -> None:
-        super().__init__(message)
-        self.is_one_row = is_one_row
-
-
-class NoDatabase(StoreFailed):
-    """There is no database at the place that is named, or an empty one, and nobody asked to make it."""
-
-
-class NotAnAddress(StoreFailed):
-    """What is given as the address of a database is none. Its text may hold a password, and is quoted only without."""
 
 
 class HotWriter(Protocol):

@@ -13,9 +13,9 @@ from pertoken.core.holds import Hold
 from pertoken.core.ledger import Books
 from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import PriceBook, Sellers
+from pertoken.ports.failures import StoreFailed
 from pertoken.store import catalog, directory
 from pertoken.store.amounts import HIGH_MAX
-from pertoken.store.backend import StoreFailed
 from pertoken.store.census import CensusReader
 from pertoken.store.database import Database
 from pertoken.store.lease import APART_US

@@ -30,10 +30,10 @@ from pertoken.core.directory import Directory
 from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.refusals import RefusedCalls
+from pertoken.ports.failures import StoreFailed
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.store import refusals as store_refusals
 from pertoken.store import retention
-from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.credit import CreditLine
 from pertoken.store.database import Database

@@ -10,9 +10,11 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 
 from pertoken.core.texts import meant
-from pertoken.store.backend import Backend, HotWriter, NotAnAddress, StoreFailed
+from pertoken.ports.failures import NotAnAddress, OtherVersion, StoreFailed
+from pertoken.store.backend import Backend, HotWriter
 from pertoken.store.sqlite import Sqlite
 from pertoken.store.statement import Sql
 
@@ -59,7 +61,10 @@ class Database:
             yield connection
 
     def migrate(self) -> None:
-        """Bring the database to the newest schema, creating it if it is not there. Raises StoreFailed."""
+        """Bring the database to the newest schema, creating it if it is not there.
+
+        Raises StoreFailed, and OtherVersion where only another version of pertoken knows its tables.
+        """
         self._backend.prepare()
         script = ScriptDirectory(str(Path(__file__).parent / "migrations"))
         with self.read() as connection:
@@ -67,9 +72,12 @@ class Database:
                 return
         config = Config()
         config.set_main_option("script_location", script.dir.replace("%", "%%"))
-        with self.write() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        try:
+            with self.write() as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except CommandError as error:
+            raise OtherVersion(str(error)) from error
 
     def close(self) -> None:
         """Close every connection."""

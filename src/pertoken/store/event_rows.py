@@ -10,8 +10,8 @@ from pertoken.core.budgets import Attribution
 from pertoken.core.events import Event, EventStatus, Timeline
 from pertoken.core.money import join
 from pertoken.core.usage import Completeness, Parts
+from pertoken.ports.failures import StoreFailed
 from pertoken.store import codec
-from pertoken.store.backend import StoreFailed
 from pertoken.store.ledger import read_attribution
 from pertoken.store.schema import Row, events, series
 

@@ -17,12 +17,12 @@ from pertoken.core.money import split
 from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import SUMS, event_sums
+from pertoken.ports.failures import StoreFailed
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.months import Archived, MonthFile, StoredEvent
 from pertoken.store import catalog
 from pertoken.store.amounts import pair, pairs
 from pertoken.store.archived import read_archived
-from pertoken.store.backend import StoreFailed
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
 from pertoken.store.event_rows import BY_TIME, EVENTS, FETCH, EventRows, within

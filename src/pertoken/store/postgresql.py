@@ -16,7 +16,8 @@ from psycopg.types.string import StrDumperUnknown
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 from pertoken.core.periods import DAY_US, US_PER_SECOND
-from pertoken.store.backend import WAIT_S_MAX, StoreFailed
+from pertoken.ports.failures import StoreFailed
+from pertoken.store.backend import WAIT_S_MAX
 from pertoken.store.schema import PARTITIONED_FROM_US, PARTITIONED_TO_US
 from pertoken.store.statement import POSTGRESQL
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from pertoken.core.secrets import KEY_BYTES_MIN, Hasher, is_same
-from pertoken.store.backend import StoreFailed
+from pertoken.ports.failures import StoreFailed
 from pertoken.store.database import Database
 from pertoken.store.schema import secret_checks
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
-from pertoken.store.backend import WAIT_S_MAX, StoreFailed
+from pertoken.ports.failures import StoreFailed
+from pertoken.store.backend import WAIT_S_MAX
 from pertoken.store.statement import SQLITE
 
 BUSY_POLL_S = 0.001

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
+from pertoken.ports.failures import StoreFailed
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.store import Opened
 from pertoken.store.admin_keys import AdminKeys
 from pertoken.store.administration import Administration
 from pertoken.store.answers import Answers
 from pertoken.store.archive import Archive
-from pertoken.store.backend import StoreFailed
 from pertoken.store.database import Database
 
 

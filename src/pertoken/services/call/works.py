@@ -1,4 +1,4 @@
-"""All that can be read apart from the event loop, by name; and who reads it where nobody else is served."""
+"""All that can be read apart from the event loop, by name."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,14 +19,3 @@ def do(work: str, body: bytes, args: tuple[Any, ...], tokenizers: Tokenizers) ->
     """Return what a work finds in a body. Raises BadRequest."""
     counting = COUNTING.get(work)
     return PLAIN[work](body, *args) if counting is None else counting(tokenizers, body, *args)
-
-
-class Here:
-    """Reads in this process. The gateway has processes for that."""
-
-    def __init__(self, tokenizers: Tokenizers) -> None:
-        self._tokenizers = tokenizers
-
-    async def read(self, key_id: str, work: str, body: bytes, args: tuple[Any, ...]) -> Any:  # noqa: ARG002
-        """Return what a work finds in a body. Raises BadRequest."""
-        return do(work, body, args, self._tokenizers)

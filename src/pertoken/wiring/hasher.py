@@ -1,0 +1,12 @@
+"""What hashes the secrets of an installation."""
+
+from pertoken.core.secrets import Hasher
+from pertoken.store.secret_key import open_hasher
+from pertoken.wiring.installation import Installation
+from pertoken.wiring.paths import secret_key_file
+
+
+def make_hasher(installation: Installation) -> Hasher:
+    """Return what hashes the secrets of this installation. Raises StoreFailed where its key is not the right one."""
+    settings = installation.settings
+    return open_hasher(installation.database, settings.secret_key, secret_key_file(settings))

@@ -1,0 +1,55 @@
+"""One installation: its settings and its database, and the views of it that services and commands work with."""
+
+import contextlib
+from collections.abc import Iterator
+
+from pertoken.ports.administration import Administration, AdminKeys
+from pertoken.ports.archive import Archive
+from pertoken.settings import Settings
+from pertoken.store import admin_keys, administration, archive
+from pertoken.store.database import Database
+
+
+class Installation:
+    """Settings and their database. Every transaction raises StoreFailed; nothing is half done then."""
+
+    def __init__(self, settings: Settings, database: Database) -> None:
+        self.settings = settings
+        self.database = database  # for the modules of wiring alone
+
+    @property
+    def place(self) -> str:
+        """Where the database is, for people: a file, or an address without its password."""
+        return self.database.place
+
+    def exists(self) -> bool:
+        """Tell whether there is a database to open."""
+        return self.database.exists()
+
+    @contextlib.contextmanager
+    def archive(self) -> Iterator[Archive]:
+        """Yield one consistent view of everything stored."""
+        with self.database.read() as connection:
+            yield archive.Archive(connection)
+
+    @contextlib.contextmanager
+    def administration(self) -> Iterator[Administration]:
+        """Yield changes to keys, budgets, teams and trust in counts, in one transaction."""
+        with self.database.write() as connection:
+            yield administration.Administration(connection)
+
+    @contextlib.contextmanager
+    def admin_keys(self) -> Iterator[AdminKeys]:
+        """Yield the keys to the control plane, in one transaction."""
+        with self.database.write() as connection:
+            yield admin_keys.AdminKeys(connection)
+
+
+@contextlib.contextmanager
+def connect(settings: Settings) -> Iterator[Installation]:
+    """Yield an installation as it is: nothing is made or changed. Raises StoreFailed where its address is not one."""
+    database = Database(settings.database_url, synced=settings.durability == "full")
+    try:
+        yield Installation(settings, database)
+    finally:
+        database.close()

@@ -1,0 +1,16 @@
+"""The control plane of one serving process."""
+
+from pertoken.api.app import Plane
+from pertoken.core.secrets import Hasher
+from pertoken.store.committer import Committer
+from pertoken.store.transactions import Transactions
+from pertoken.wiring.clock import SystemClock
+from pertoken.wiring.installation import Installation
+
+
+def make_plane(installation: Installation, committer: Committer, hasher: Hasher) -> Plane:
+    """Return what the control plane of one serving process works with."""
+    settings = installation.settings
+    reported_max = settings.limits.reported_event
+    store = Transactions(installation.database)
+    return Plane(store, committer, SystemClock(), hasher, settings.admin_key, reported_max)

@@ -1,0 +1,115 @@
+"""The price book of an installation: read, filled, imported into."""
+
+from collections.abc import Collection, Iterator, Sequence
+
+import sqlalchemy as sa
+
+from pertoken.catalogs import genai, history, rules
+from pertoken.core.money import parse_amount
+from pertoken.core.periods import FOREVER_US
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import EVERYTHING, Match, PriceRow, Source, price_id
+from pertoken.core.units import DIMENSIONS, UNITS
+from pertoken.services.catalog import Merge, merge, withdraw
+from pertoken.settings import Settings
+from pertoken.store import catalog
+from pertoken.wiring.clock import SystemClock
+from pertoken.wiring.installation import Installation
+from pertoken.wiring.sellers import sellers
+
+# What the settings state of a server of one's own is for pictures and video as well; they have no field for those.
+CONFIGURED_COVER = (EVERYTHING, *(unit for unit in UNITS if not DIMENSIONS[unit].isdisjoint({"image", "video"})))
+
+
+def read_price_book(installation: Installation, believed_at_us: int | None = None) -> PriceBook:
+    """Return the price book of an installation, or as it was believed at an instant."""
+    with installation.database.read() as connection:
+        return catalog.read_book(connection, sellers(installation.settings), believed_at_us)
+
+
+def shipped_price_book(settings: Settings, now_us: int) -> PriceBook:
+    """Return the price book that a new database would begin with."""
+    return PriceBook([*shipped_prices(now_us), *_configured_prices(settings, now_us)], sellers(settings))
+
+
+def shipped_prices(now_us: int) -> list[PriceRow]:
+    """Return the prices that pertoken brings along: the installed list, dated history, reviewed rules."""
+    return [*genai.read(now_us), *history.read(now_us), *rules.read(now_us)]
+
+
+def fill_price_book(installation: Installation) -> None:
+    """Import the shipped prices once, and the prices that the configuration states whenever they change."""
+    now_us, database = SystemClock().now_us(), installation.database
+    configured = list(_configured_prices(installation.settings, now_us))
+    with database.read() as connection:
+        empty = catalog.is_empty(connection)
+        known = _known(connection, configured)
+    if empty:
+        with database.write() as connection:
+            if catalog.is_empty(connection):
+                catalog.add_rows(connection, shipped_prices(now_us))
+    if merge(known, configured, now_us).added:
+        import_prices(installation, configured, now_us)
+
+
+def import_prices(installation: Installation, offered: Sequence[PriceRow], now_us: int) -> Merge:
+    """Merge a source's rows into the book in one transaction; return what changed."""
+    with installation.database.write() as connection:
+        change = merge(_known(connection, offered), offered, now_us)
+        _apply(connection, change, now_us)
+    return change
+
+
+def preview_import(
+    installation: Installation, offered: Sequence[PriceRow], now_us: int
+) -> tuple[Merge, PriceBook, PriceBook]:
+    """Return what an import would do, and the book before and after it; nothing is changed."""
+    with installation.database.read() as connection:
+        rows = catalog.read_rows(connection)
+        change = merge(_known(connection, offered), offered, now_us)
+    gone = {row.price_id for row in change.superseded}
+    after = [*(row for row in rows if row.price_id not in gone), *change.added]
+    known = sellers(installation.settings)
+    return change, PriceBook(rows, known), PriceBook(after, known)
+
+
+def withdraw_prices(installation: Installation, price_ids: Collection[str], now_us: int) -> Merge:
+    """Take back announced prices in one transaction. Raises CannotWithdraw."""
+    with installation.database.write() as connection:
+        change = withdraw(catalog.read_rows(connection, superseded=True), price_ids, now_us)
+        _apply(connection, change, now_us)
+    return change
+
+
+def add_prices(installation: Installation, rows: Sequence[PriceRow]) -> int:
+    """Add the rows that are not in the book yet, in one transaction; return how many those were."""
+    with installation.database.write() as connection:
+        return catalog.add_rows(connection, rows)
+
+
+def _known(connection: sa.Connection, offered: Sequence[PriceRow]) -> list[PriceRow]:
+    return catalog.read_rows(connection, source=offered[0].source, superseded=True) if offered else []
+
+
+def _apply(connection: sa.Connection, change: Merge, now_us: int) -> None:
+    catalog.supersede(connection, [row.price_id for row in change.superseded], now_us)
+    catalog.add_rows(connection, change.added)
+
+
+def _configured_prices(settings: Settings, now_us: int) -> Iterator[PriceRow]:
+    for provider, setting in settings.providers.items():
+        for model, price in setting.prices.items():
+            stated = {
+                "input_tokens": price.input,
+                "output_tokens": price.output,
+                "cache_read_tokens": price.cache_read,
+                "cache_write_tokens": price.cache_write,
+            }
+            for unit, amount in stated.items():
+                if amount is not None:
+                    picos = parse_amount(amount, price.currency)
+                    row = PriceRow(
+                        "", provider, model, Match.SNAPSHOT, unit, picos, 10**6, price.currency, 0, FOREVER_US, now_us,
+                        Source.OPERATOR, "configuration", covers=CONFIGURED_COVER,
+                    )  # fmt: skip
+                    yield row._replace(price_id=price_id(row))
