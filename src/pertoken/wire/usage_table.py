@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from functools import lru_cache
+from hashlib import blake2b
 from itertools import product
 from math import ceil
 from typing import Any, NamedTuple
@@ -120,16 +121,16 @@ class UsageTable:
     rest: str = "output_tokens"  # what the tokens are that only the total has
     plain: tuple[UsageRule | Listed, ...] = ()
     names_stated: tuple[bytes, ...] = ()  # one of them is in every usage object that states a decimal
-    place: int = 0  # among all tables
+    key: bytes = b""  # its rows in short, by which another process finds the same table
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Have another process find its own: a copy would be another table, and compiled, none at all."""
-        return table_at, (self.place,)
+        return table_of, (self.key,)
 
 
 Row = UsageRule | Listed | Beside | Check | Zero | Stated | Plain
 
-_TABLES: list[UsageTable] = []
+_TABLES: dict[bytes, UsageTable] = {}
 
 
 def rule(unit: str, fields: str, source: str) -> UsageRule:
@@ -164,15 +165,14 @@ def table(*rows: Row, total: str | None = None, rest: str = "output_tokens") -> 
         rest,
         tuple(row.row for row in rows if isinstance(row, Plain)),
         _names(stated_rows),
-        len(_TABLES),
+        blake2b(repr((rows, total, rest)).encode(), digest_size=16).digest(),
     )
-    _TABLES.append(made)
-    return made
+    return _TABLES.setdefault(made.key, made)
 
 
-def table_at(place: int) -> UsageTable:
-    """Return the table of a place: every process makes them in one order, that of `wire.usage_rules`."""
-    return _TABLES[place]
+def table_of(key: bytes) -> UsageTable:
+    """Return the table of a key: every process makes the same tables, in whatever order."""
+    return _TABLES[key]
 
 
 def read(rules: Sequence[UsageRule], usage: Mapping[str, Any]) -> dict[str, int]:
