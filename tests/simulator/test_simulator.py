@@ -5,19 +5,26 @@ import json
 import msgspec
 import pytest
 
-from pertoken.simulator import anthropic_messages, gemini, openai_chat, openai_responses
+from pertoken.simulator import anthropic_messages, gemini_generate, openai_chat, openai_responses
+from pertoken.simulator.answers import SimulatedCall
 from pertoken.simulator.behaviour import FAULTS, BadBehaviour, Behaviour, read
 from pertoken.simulator.ledger import ServedLedger, ServedTokens
 
+PLAIN = Behaviour()
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hi there"}]}
+
+
+def asked(request: dict[str, object], body: bytes, behaviour: Behaviour = PLAIN, query: bytes = b"") -> SimulatedCall:
+    """Return a call as the simulator has it."""
+    return SimulatedCall(str(request.get("model")), request, body, behaviour, query)
 
 
 def test_the_same_request_gets_the_same_answer() -> None:
     """Text and usage come from the request's bytes alone."""
     body = json.dumps(CHAT).encode()
 
-    assert openai_chat.reply(CHAT, body, Behaviour()) == openai_chat.reply(CHAT, body, Behaviour())
-    assert openai_chat.reply(CHAT, body + b" ", Behaviour()).body != openai_chat.reply(CHAT, body, Behaviour()).body
+    assert openai_chat.reply(asked(CHAT, body)) == openai_chat.reply(asked(CHAT, body))
+    assert openai_chat.reply(asked(CHAT, body + b" ")).body != openai_chat.reply(asked(CHAT, body)).body
 
 
 @pytest.mark.parametrize("cap", [1, 7, 1_000])
@@ -26,8 +33,8 @@ def test_the_cap_is_kept_but_for_the_fault(cap: int) -> None:
     request = {**CHAT, "max_tokens": cap}
     body = json.dumps(request).encode()
 
-    assert openai_chat.reply(request, body, Behaviour(output_tokens=500)).used.output_tokens == min(cap, 500)
-    assert openai_chat.reply(request, body, Behaviour(fault="exceed_max_tokens")).used.output_tokens == 2 * cap
+    assert openai_chat.reply(asked(request, body, Behaviour(output_tokens=500))).used.output_tokens == min(cap, 500)
+    assert openai_chat.reply(asked(request, body, Behaviour(fault="exceed_max_tokens"))).used.output_tokens == 2 * cap
 
 
 def test_streamed_pieces_bring_all_output_tokens() -> None:
@@ -35,10 +42,10 @@ def test_streamed_pieces_bring_all_output_tokens() -> None:
     request = {**CHAT, "stream": True, "input": "hi", "max_tokens": 100, "contents": [{"parts": [{"text": "hi"}]}]}
     body = json.dumps(request).encode()
     replies = [
-        openai_chat.reply(request, body, Behaviour()),
-        openai_responses.reply(request, body, Behaviour()),
-        anthropic_messages.reply(request, body, Behaviour()),
-        gemini.reply("m", request, body, Behaviour(), events=True),
+        openai_chat.reply(asked(request, body)),
+        openai_responses.reply(asked(request, body)),
+        anthropic_messages.reply(asked(request, body)),
+        gemini_generate.reply(asked(request, body, query=b"alt=sse")),
     ]
 
     for reply in replies:
@@ -48,7 +55,7 @@ def test_streamed_pieces_bring_all_output_tokens() -> None:
 def test_a_gemini_stream_without_events_is_one_json_array() -> None:
     """The pieces of the array form join to JSON."""
     request = {"contents": [{"parts": [{"text": "hi"}]}]}
-    reply = gemini.reply("m", request, b"{}", Behaviour(), events=False)
+    reply = gemini_generate.reply(asked(request, b"{}"))
 
     assert len(msgspec.json.decode(b"".join(piece.data for piece in reply.pieces))) == len(reply.pieces)
 
@@ -67,7 +74,7 @@ def test_a_cost_is_stated_as_asked(header: str, stated: dict[str, object]) -> No
     request = {**CHAT, "stream": True, "stream_options": {"include_usage": True}, "input": "hi", "max_tokens": 9}
     behaviour = read({"x-sim-cost": header})
     for api in (openai_chat, openai_responses, anthropic_messages):
-        reply = api.reply(request, b"{}", behaviour)
+        reply = api.reply(asked(request, b"{}", behaviour))
         usage = msgspec.json.decode(reply.body)["usage"]
 
         assert {name: usage[name] for name in stated} == stated
@@ -120,7 +127,7 @@ def test_input_is_counted_as_the_tokenizer_does(model: str, text: str, tokens: i
     """The input is what the model's tokenizer makes of the texts, and the frame that OpenAI published."""
     request = {"model": model, "messages": [{"role": "user", "content": text}]}
 
-    assert openai_chat.reply(request, json.dumps(request).encode(), Behaviour()).used.input_tokens == tokens
+    assert openai_chat.reply(asked(request, json.dumps(request).encode())).used.input_tokens == tokens
 
 
 def test_the_provider_may_count_more() -> None:
@@ -129,10 +136,10 @@ def test_the_provider_may_count_more() -> None:
     quarter = read({"x-sim-byte-percent": "25"})
     request = {"model": "gpt-4o", "messages": [{"role": "user", "content": " " * 996}]}
     body = json.dumps(request).encode()
-    plain = openai_chat.reply(request, body, Behaviour()).used.input_tokens
+    plain = openai_chat.reply(asked(request, body)).used.input_tokens
 
-    assert openai_chat.reply(request, body, more).used.input_tokens == -(-plain * 250 // 100)
-    assert openai_chat.reply(request, body, quarter).used.input_tokens == (996 + 4) // 4 + 6
+    assert openai_chat.reply(asked(request, body, more)).used.input_tokens == -(-plain * 250 // 100)
+    assert openai_chat.reply(asked(request, body, quarter)).used.input_tokens == (996 + 4) // 4 + 6
     with pytest.raises(BadBehaviour):
         read({"x-sim-count-percent": "more"})
 
@@ -145,4 +152,4 @@ def test_pictures_are_not_counted_by_their_letters() -> None:
         request = {"model": "gpt-4o", "messages": [{"role": "user", "content": [part]}]}
         body = json.dumps(request).encode()
 
-        assert 85 < openai_chat.reply(request, body, Behaviour()).used.input_tokens < 100
+        assert 85 < openai_chat.reply(asked(request, body)).used.input_tokens < 100

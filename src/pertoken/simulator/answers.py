@@ -14,6 +14,16 @@ MEDIA_FIELDS = ("data", "file_data")  # base64
 GARBAGE = {"prompt_tokens": -5, "input_tokens": -5, "promptTokenCount": -5, "completion_tokens": "many"}
 
 
+class SimulatedCall(NamedTuple):
+    """A request as the simulator has it."""
+
+    model: str  # from the path, or else the body
+    request: dict[str, Any]
+    body: bytes  # the same as it came
+    behaviour: Behaviour
+    query: bytes = b""
+
+
 class AnswerPiece(NamedTuple):
     """One piece of a streamed answer, and how many output tokens it brings."""
 
@@ -25,7 +35,7 @@ class Reply(NamedTuple):
     """A whole answer: as one body, as a stream, and what it uses."""
 
     model: str
-    used: ServedTokens
+    used: ServedTokens | None  # None: it costs nothing
     body: bytes
     pieces: tuple[AnswerPiece, ...] = ()
     content_type: bytes = b"text/event-stream"
@@ -53,12 +63,16 @@ class Draft(NamedTuple):
         return len(self.words) + self.reasoning_tokens
 
 
-def draft(
-    model: str, body: bytes, texts: Sequence[str], behaviour: Behaviour, *, cap: int | None, reasons: bool
-) -> Draft:
+def counted(asked: SimulatedCall, texts: Sequence[str]) -> int:
+    """Return the tokens of the input."""
+    return count_input(asked.model, asked.body, texts, asked.behaviour)
+
+
+def draft(asked: SimulatedCall, texts: Sequence[str], *, cap: int | None, reasons: bool) -> Draft:
     """Decide an answer from the request's hash: the same request gets the same answer."""
-    seed = zlib.crc32(body)
-    input_tokens = count_input(model, body, texts, behaviour)
+    behaviour = asked.behaviour
+    seed = zlib.crc32(asked.body)
+    input_tokens = counted(asked, texts)
     wanted = 10 + seed % 50 if behaviour.output_tokens is None else behaviour.output_tokens
     if behaviour.fault == "exceed_max_tokens" and cap is not None:
         output, capped = 2 * cap, False
@@ -67,7 +81,7 @@ def draft(
         capped = output < wanted
     reasoning = output // 3 if reasons else 0
     words = tuple(" " + WORDS[(seed + at * 7) % len(WORDS)] for at in range(output - reasoning))
-    served = "some-other-model" if behaviour.fault == "wrong_model" else model
+    served = "some-other-model" if behaviour.fault == "wrong_model" else asked.model
     return Draft(
         served, f"{seed:08x}", words, input_tokens, min(behaviour.cached_tokens, input_tokens), reasoning, capped
     )

@@ -4,18 +4,19 @@ from typing import Any
 
 import msgspec
 
-from pertoken.simulator.answers import GARBAGE, AnswerPiece, Draft, Reply, draft, fit, gather, with_words
+from pertoken.simulator.answers import GARBAGE, AnswerPiece, Draft, Reply, SimulatedCall, draft, fit, gather, with_words
 from pertoken.simulator.behaviour import Behaviour
 from pertoken.simulator.ledger import ServedTokens
 
 _encode = msgspec.json.encode
 
 
-def reply(request: dict[str, Any], body: bytes, behaviour: Behaviour) -> Reply:
+def reply(asked: SimulatedCall) -> Reply:
     """Return the answer to a Messages request."""
+    request, body, behaviour = asked.request, asked.body, asked.behaviour
     texts = gather([request.get("system"), request.get("messages"), request.get("tools")], [])
     thinks = (request.get("thinking") or {}).get("type") in ("enabled", "adaptive")
-    made = draft(str(request.get("model")), body, texts, behaviour, cap=request.get("max_tokens"), reasons=thinks)
+    made = draft(asked, texts, cap=request.get("max_tokens"), reasons=thinks)
     made, blocks = _blocks(request, made)
     written = (made.input_tokens - made.cached_tokens) // 2 if b'"cache_control"' in body else 0
     used = ServedTokens(made.input_tokens, made.cached_tokens, written, made.output_tokens, made.reasoning_tokens)
@@ -27,13 +28,6 @@ def reply(request: dict[str, Any], body: bytes, behaviour: Behaviour) -> Reply:
         del whole["usage"]
     pieces = _pieces(made, blocks, head, reason, usage, behaviour) if request.get("stream") else ()
     return Reply(made.model, used, _encode(whole), pieces)
-
-
-def count_tokens(request: dict[str, Any], body: bytes, behaviour: Behaviour) -> bytes:
-    """Return the count of a request's input."""
-    texts = gather([request.get("system"), request.get("messages"), request.get("tools")], [])
-    made = draft(str(request.get("model")), body, texts, behaviour, cap=None, reasons=False)
-    return _encode({"input_tokens": made.input_tokens})
 
 
 def error(status: int, message: str) -> bytes:

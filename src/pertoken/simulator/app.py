@@ -4,14 +4,16 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import parse_qs, unquote
+from urllib.parse import parse_qs
 
 import msgspec
 
-from pertoken.simulator import anthropic_messages, behaviour, gemini, openai_chat, openai_embeddings, openai_responses
-from pertoken.simulator.answers import Reply
+from pertoken.simulator import behaviour
+from pertoken.simulator.answers import Reply, SimulatedCall
 from pertoken.simulator.behaviour import BadBehaviour, Behaviour
-from pertoken.simulator.ledger import ServedLedger
+from pertoken.simulator.ledger import ServedLedger, ServedTokens
+from pertoken.simulator.makers import maker_of
+from pertoken.wire import routes
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -22,14 +24,7 @@ SLOW_FIRST_BYTE_MS = 1_000
 SECRETS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
 TRANSPORT = "pertoken.transport"  # where the server leaves the connection, for faults that cut it
 
-_GEMINI = re.compile(r"/v1(?:beta)?/models/(.+):(\w+)")
 _AZURE = re.compile(r"/openai/(?:v1|deployments/[^/]+)(?=/)")
-_POSTS = {
-    "/v1/chat/completions": openai_chat.reply,
-    "/v1/responses": openai_responses.reply,
-    "/v1/embeddings": openai_embeddings.reply,
-    "/v1/messages": anthropic_messages.reply,
-}
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.encode
 
@@ -50,12 +45,12 @@ class Simulator:
                 if message["type"] == "lifespan.shutdown":
                     return
         body = await _read(receive)
-        path: str = scope["path"]
+        path: str = _AZURE.sub("/v1", scope["path"])
         if path.startswith("/sim/") or scope["method"] == "GET":
             await self._own(scope["method"], path, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        error = _error_of(path)
+        error = maker_of(routes.format_for_errors(path).name).error
         api_key = _api_key(headers, scope["query_string"])
         if not api_key:
             await _answer(send, 401, error(401, "no api key"))
@@ -67,7 +62,7 @@ class Simulator:
             await _answer(send, 400, error(400, str(problem)))
             return
         shown = {name: value for name, value in headers.items() if name not in SECRETS}
-        self.ledger.arrived({"path": path, "headers": shown, "body_bytes": len(body), "body": request})
+        self.ledger.arrived({"path": scope["path"], "headers": shown, "body_bytes": len(body), "body": request})
         fault = self._fault(asked, api_key.encode() + body)
         asked = asked._replace(fault=fault)
         await _wait(asked)
@@ -76,36 +71,42 @@ class Simulator:
         elif fault == "close_before_headers":
             scope[TRANSPORT].close()
         else:
-            await self._serve(scope, request, body, asked, api_key, send)
+            endpoint = routes.find(path)
+            if endpoint is None:
+                await _answer(send, 404, error(404, f"no such path: {path}"))
+                return
+            model = str(request.get("model")) if endpoint.model is None else endpoint.model
+            call = SimulatedCall(model, request, body, asked, scope["query_string"])
+            reply = maker_of(endpoint.format.name).reply(call)
+            streams = bool(request.get("stream")) if endpoint.stream is None else endpoint.stream
+            await self._serve(scope, reply, asked, api_key, send, streams=streams)
 
-    async def _serve(  # noqa: PLR0917 - one call site
-        self, scope: Scope, request: dict[str, Any], body: bytes, asked: Behaviour, api_key: str, send: Send
+    async def _serve(
+        self, scope: Scope, reply: Reply, asked: Behaviour, api_key: str, send: Send, *, streams: bool
     ) -> None:
-        path = _AZURE.sub("/v1", scope["path"])
-        free, reply, streams = _decide(path, scope["query_string"], request, body, asked)
-        if free is not None:
-            await _answer(send, 200, free)
-        elif reply is None:
-            await _answer(send, 404, _error_of(path)(404, f"no such path: {path}"))
+        used = reply.used
+        if used is None:
+            await _answer(send, 200, reply.body)
         elif streams:
-            await self._stream(scope, reply, asked, api_key, send)
+            await self._stream(scope, reply, used, asked, api_key, send)
         elif asked.fault == "stall":
             await asyncio.sleep(STALL_S)
         elif asked.fault == "cut_midstream":
-            self.ledger.serve(api_key, reply.model, reply.used, aborted=True)
+            self.ledger.serve(api_key, reply.model, used, aborted=True)
             await _head(send, b"application/json", length=len(reply.body))
             await send({"type": "http.response.body", "body": reply.body[: len(reply.body) // 2], "more_body": True})
             scope[TRANSPORT].close()
         else:
-            self.ledger.serve(api_key, reply.model, reply.used)
+            self.ledger.serve(api_key, reply.model, used)
             await _answer(send, 200, reply.body)
 
-    async def _stream(self, scope: Scope, reply: Reply, asked: Behaviour, api_key: str, send: Send) -> None:
+    async def _stream(  # noqa: PLR0917 - one call site
+        self, scope: Scope, reply: Reply, used: ServedTokens, asked: Behaviour, api_key: str, send: Send
+    ) -> None:
         """Send a stream. What was generated is billed, also when the client has gone: it is made to the end."""
         stop = {"stall": 3, "cut_midstream": len(reply.pieces) // 2}.get(asked.fault or "")
         sent = reply.pieces[:stop]
         made = sum(piece.tokens for piece in sent)
-        used = reply.used
         if stop is not None:
             reasoned = min(used.reasoning_tokens, made)
             used = used._replace(output_tokens=made, reasoning_tokens=reasoned)
@@ -148,34 +149,6 @@ class Simulator:
 def create_app() -> Simulator:
     """Return a provider that has served nothing yet."""
     return Simulator()
-
-
-def _decide(
-    path: str, query: bytes, request: dict[str, Any], body: bytes, asked: Behaviour
-) -> tuple[bytes | None, Reply | None, bool]:
-    """Return a free answer, or a billed one and whether it streams."""
-    if path in _POSTS:
-        return None, _POSTS[path](request, body, asked), bool(request.get("stream"))
-    if path == "/v1/messages/count_tokens":
-        return anthropic_messages.count_tokens(request, body, asked), None, False
-    match = _GEMINI.fullmatch(path)
-    if match is None:
-        return None, None, False
-    model, verb = unquote(match[1]), match[2]
-    if verb == "countTokens":
-        return gemini.count_tokens(model, request, body, asked), None, False
-    if verb in ("embedContent", "batchEmbedContents"):
-        return None, gemini.embed(model, request, body, asked), False
-    if verb in ("generateContent", "streamGenerateContent"):
-        reply = gemini.reply(model, request, body, asked, events=b"alt=sse" in query)
-        return None, reply, verb == "streamGenerateContent"
-    return None, None, False
-
-
-def _error_of(path: str) -> Callable[[int, str], bytes]:
-    if path.startswith("/v1/messages"):
-        return anthropic_messages.error
-    return gemini.error if _GEMINI.fullmatch(path) else openai_chat.error
 
 
 def _api_key(headers: dict[str, str], query: bytes) -> str:

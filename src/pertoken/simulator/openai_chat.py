@@ -4,19 +4,20 @@ from typing import Any
 
 import msgspec
 
-from pertoken.simulator.answers import GARBAGE, AnswerPiece, Draft, Reply, draft, fit, gather, with_words
+from pertoken.simulator.answers import GARBAGE, AnswerPiece, Draft, Reply, SimulatedCall, draft, fit, gather, with_words
 from pertoken.simulator.behaviour import Behaviour
 from pertoken.simulator.ledger import ServedTokens
 
 _encode = msgspec.json.encode
 
 
-def reply(request: dict[str, Any], body: bytes, behaviour: Behaviour) -> Reply:
+def reply(asked: SimulatedCall) -> Reply:
     """Return the answer to a chat request."""
+    request, behaviour = asked.request, asked.behaviour
     texts = gather([request.get("messages"), request.get("tools"), request.get("functions")], [])
     cap = request.get("max_completion_tokens", request.get("max_tokens"))
     reasons = request.get("reasoning_effort") not in (None, "none")
-    made = draft(str(request.get("model")), body, texts, behaviour, cap=cap, reasons=reasons)
+    made = draft(asked, texts, cap=cap, reasons=reasons)
     message, call = _message(request, made)
     if call is not None:
         made = with_words(made, call["function"]["arguments"])

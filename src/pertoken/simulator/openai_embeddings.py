@@ -7,18 +7,21 @@ from typing import Any
 
 import msgspec
 
-from pertoken.simulator.answers import GARBAGE, Reply, draft, gather
-from pertoken.simulator.behaviour import Behaviour
+from pertoken.simulator import openai_chat
+from pertoken.simulator.answers import GARBAGE, Reply, SimulatedCall, draft, gather
 from pertoken.simulator.ledger import ServedTokens
 
 DIMENSIONS = 16
 
+error = openai_chat.error
 
-def reply(request: dict[str, Any], body: bytes, behaviour: Behaviour) -> Reply:
+
+def reply(asked: SimulatedCall) -> Reply:
     """Return a vector for each input."""
+    request, behaviour = asked.request, asked.behaviour
     given = request.get("input")
     inputs = given if isinstance(given, list) and not all(isinstance(one, int) for one in given) else [given]
-    made = draft(str(request.get("model")), body, gather(given, []), behaviour, cap=None, reasons=False)
+    made = draft(asked, gather(given, []), cap=None, reasons=False)
     size = request.get("dimensions") or DIMENSIONS
     packed = request.get("encoding_format") == "base64"
     vectors = [vector(repr(one), size, packed=packed) for one in inputs]

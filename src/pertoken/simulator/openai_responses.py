@@ -4,19 +4,23 @@ from typing import Any
 
 import msgspec
 
-from pertoken.simulator.answers import GARBAGE, AnswerPiece, Draft, Reply, draft, fit, gather, with_words
+from pertoken.simulator import openai_chat
+from pertoken.simulator.answers import GARBAGE, AnswerPiece, Draft, Reply, SimulatedCall, draft, fit, gather, with_words
 from pertoken.simulator.behaviour import Behaviour
 from pertoken.simulator.ledger import ServedTokens
+
+error = openai_chat.error
 
 _encode = msgspec.json.encode
 
 
-def reply(request: dict[str, Any], body: bytes, behaviour: Behaviour) -> Reply:
+def reply(asked: SimulatedCall) -> Reply:
     """Return the answer to a Responses request."""
+    request, behaviour = asked.request, asked.behaviour
     texts = gather([request.get("input"), request.get("instructions"), request.get("tools")], [])
     cap = request.get("max_output_tokens")
     reasons = bool((request.get("reasoning") or {}).get("effort"))
-    made = draft(str(request.get("model")), body, texts, behaviour, cap=cap, reasons=reasons)
+    made = draft(asked, texts, cap=cap, reasons=reasons)
     made, item = _item(request, made)
     used = ServedTokens(made.input_tokens, made.cached_tokens, 0, made.output_tokens, made.reasoning_tokens)
     usage = _usage(used, behaviour)

@@ -1,24 +1,24 @@
-"""Gemini's answers: generateContent whole and streamed, countTokens, embedContent."""
+"""Content as Gemini generates it, whole and streamed."""
 
 from typing import Any
 
 import msgspec
 
-from pertoken.simulator.answers import GARBAGE, AnswerPiece, Draft, Reply, draft, fit, gather, with_words
+from pertoken.simulator.answers import GARBAGE, AnswerPiece, Draft, Reply, SimulatedCall, draft, fit, gather, with_words
 from pertoken.simulator.behaviour import Behaviour
 from pertoken.simulator.ledger import ServedTokens
-from pertoken.simulator.openai_embeddings import DIMENSIONS, vector
 
 _encode = msgspec.json.encode
 
 
-def reply(model: str, request: dict[str, Any], body: bytes, behaviour: Behaviour, *, events: bool) -> Reply:
-    """Return the answer to generateContent; `events` says whether a stream is SSE or one JSON array."""
+def reply(asked: SimulatedCall) -> Reply:
+    """Return the answer to generateContent; a stream is events where the query asks for them, else one JSON array."""
+    request, behaviour, events = asked.request, asked.behaviour, b"alt=sse" in asked.query
     texts = gather([request.get("contents"), request.get("systemInstruction"), request.get("tools")], [])
     config = request.get("generationConfig") or {}
     thinking = config.get("thinkingConfig") or {}
     thinks = thinking.get("thinkingBudget", thinking.get("thinking_budget", 0)) != 0
-    made = draft(model, body, texts, behaviour, cap=config.get("maxOutputTokens"), reasons=thinks)
+    made = draft(asked, texts, cap=config.get("maxOutputTokens"), reasons=thinks)
     made, parts = _parts(request, config, made)
     used = ServedTokens(made.input_tokens, made.cached_tokens, 0, made.output_tokens, made.reasoning_tokens)
     reason = "MAX_TOKENS" if made.capped else "STOP"
@@ -34,24 +34,6 @@ def reply(model: str, request: dict[str, Any], body: bytes, behaviour: Behaviour
     )
     kind = b"text/event-stream" if events else b"application/json"
     return Reply(made.model, used, _encode(whole), pieces, kind)
-
-
-def count_tokens(model: str, request: dict[str, Any], body: bytes, behaviour: Behaviour) -> bytes:
-    """Return the count of a request's input."""
-    made = draft(model, body, gather(request, []), behaviour, cap=None, reasons=False)
-    return _encode({"totalTokens": made.input_tokens})
-
-
-def embed(model: str, request: dict[str, Any], body: bytes, behaviour: Behaviour) -> Reply:
-    """Return a vector for each content; the answer says nothing of usage, as the real one does not."""
-    several = request.get("requests")
-    asked = several if isinstance(several, list) else [request]
-    texts = [text for one in asked for text in gather((one.get("content") or {}).get("parts"), [])]
-    made = draft(model, body, texts, behaviour, cap=None, reasons=False)
-    sizes = [one.get("outputDimensionality") or DIMENSIONS for one in asked]
-    vectors = [{"values": vector(repr(one), size)} for one, size in zip(asked, sizes, strict=True)]
-    answer = {"embeddings": vectors} if several is not None else {"embedding": vectors[0]}
-    return Reply(model, ServedTokens(made.input_tokens), _encode(answer))
 
 
 def error(status: int, message: str) -> bytes:
