@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from tests.conftest import examples
 
 from pertoken.core.usage import Completeness, leaves
-from pertoken.wire import answers
+from pertoken.wire import answers, formats
 from pertoken.wire.answers import Api
 
-every_api = pytest.mark.parametrize("api", answers.APIS.values(), ids=answers.APIS)
+every_api = pytest.mark.parametrize("api", formats.READ.values(), ids=formats.READ)
 
 _KEYS = (
     "usage response metadata delta meta type done data duration prompt_eval_count eval_count billed_units input_tokens "

@@ -15,21 +15,16 @@ from pertoken.core.errors import Code, Refusal
 from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import leaves
 from pertoken.wire import (
-    anthropic_count_tokens,
     anthropic_messages,
-    gemini_count_tokens,
+    formats,
     gemini_embed,
     gemini_generate,
     openai_chat,
-    openai_embeddings,
     openai_responses,
 )
 from pertoken.wire.format import BadRequest, Format, RequestChange
 
-FORMATS: list[Format] = [
-    openai_chat, openai_responses, openai_embeddings, anthropic_messages, anthropic_count_tokens, gemini_generate,
-    gemini_count_tokens, gemini_embed,
-]  # fmt: skip
+FORMATS = [row.format for row in formats.SERVED_ROWS]
 every_format = pytest.mark.parametrize("wire_format", FORMATS, ids=lambda one: one.name)
 
 _KEYS = (

@@ -44,7 +44,7 @@ NOT_ASKED = RequestFacts(model="m", stream=True, wants_usage=False)
         ({}, {}),
         ({"stream": True}, {"stream": True}),
         ({"stream": True, "stream_options": {"include_usage": True}}, {"stream": True, "wants_usage": True}),
-        ({"max_tokens": 5}, {"output_max": 5, "output_field": "max_tokens"}),
+        ({"max_tokens": 5}, {"output_max": 5, "output_field": None}),
         ({"max_completion_tokens": 6}, {"output_max": 6, "output_field": "max_completion_tokens"}),
         ({"max_completion_tokens": 6, "max_tokens": 9}, {"output_max": 9}),
         ({"max_tokens": 0}, {"output_max": None}),

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from pertoken.core.units import DIMENSIONS
-from pertoken.wire import usage_rules
+from pertoken.wire import formats, providers, usage_rules
 from pertoken.wire.usage_table import Check, UsageRule, UsageTable
 
 TABLES = {name: value for name, value in vars(usage_rules).items() if isinstance(value, UsageTable)}
@@ -39,6 +39,4 @@ def test_every_path_leads_somewhere(rows: UsageTable) -> None:
 
 def test_dialects_are_providers() -> None:
     """A dialect is spoken by a provider that has a name."""
-    from pertoken.wire import providers
-
-    assert {name for spoken in usage_rules.DIALECTS.values() for name in spoken} <= providers.PROVIDERS
+    assert {name for row in formats.SERVED_ROWS for name in row.dialects} <= providers.PROVIDERS

@@ -4,6 +4,7 @@ import csv
 import importlib.resources
 
 from pertoken.catalogs.providers import registry
+from pertoken.wire import formats
 from pertoken.wire.request_rules import Does, FieldRule, RequestRules, Where
 
 
@@ -22,4 +23,5 @@ def read() -> RequestRules:
         )
         for row in csv.DictReader(text.splitlines())
     ]
-    return RequestRules(rules, registry())
+    two_spellings = [name for name, row in formats.ROWS.items() if row.two_spellings]
+    return RequestRules(rules, registry(), two_spellings)

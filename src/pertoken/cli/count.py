@@ -13,12 +13,24 @@ from pertoken.cli.session import CommandRefused, json_option, print_json
 if TYPE_CHECKING:
     from pertoken.core.bounds import Family
 
-APIS = ("auto", "text", "chat", "responses", "embeddings", "messages", "generate")
+
+class _Api(click.Choice[str]):
+    """An API whose requests can be counted. They are looked up when asked for, so that other commands start quickly."""
+
+    def __init__(self) -> None:
+        self.case_sensitive = True
+
+    @property
+    def choices(self) -> tuple[str, ...]:  # type: ignore[override]  # read-only here
+        """All of them."""
+        from pertoken.counting.requests import FORMATS, TEXT
+
+        return ("auto", TEXT, *FORMATS)
 
 
 @click.command()
 @click.option("--model", help="Whose tokenizer counts. A request may name it itself.")
-@click.option("--api", type=click.Choice(APIS), default="auto", show_default=True, help="What FILE is a request of.")
+@click.option("--api", type=_Api(), default="auto", show_default=True, help="What FILE is a request of.")
 @click.option("--words", type=click.IntRange(min=0), help="Tokens of so many words, by the rule of thumb.")
 @click.option("--tokens", type=click.IntRange(min=0), help="Words of so many tokens, by the rule of thumb.")
 @click.option("--kind", default="prose", show_default=True, help="Of the words: prose, technical, german, json, ...")

@@ -11,7 +11,7 @@ class RequestFacts(NamedTuple):
     stream: bool = False
     output_max: int | None = None  # the client's own cap on output tokens, per choice
     output_min: int = 0  # a lower cap would be refused, as one that leaves no room beside the thinking asked for
-    output_field: str | None = None  # which field says so, where an API has two
+    output_field: str | None = None  # which field says so, where it is one that not every provider knows
     choices: int = 1
     wants_usage: bool = True  # False: usage was not asked for and must be stripped from the stream
     has_media: bool = False  # images, audio, video or files: the byte bound alone cannot say what they cost

@@ -14,10 +14,11 @@ from pertoken.core import bounds
 from pertoken.core.bounds import Family
 from pertoken.counting import tools
 from pertoken.counting.tokenizers import Tokenizers
-from pertoken.wire import anthropic_messages, gemini_generate, openai_chat, openai_embeddings, openai_responses
+from pertoken.wire import formats
 from pertoken.wire.body import decode_object
 from pertoken.wire.content import as_dict, as_list, encoded, parse
 from pertoken.wire.format import BadRequest, Content, Format
+from pertoken.wire.formats import Counted, Frame
 
 MESSAGE_TOKENS = 3
 NAME_TOKENS = 1
@@ -39,12 +40,9 @@ class Method(StrEnum):
     BOUND = "bound"  # at most so many
 
 
-FORMATS: Mapping[str, Format] = {
-    "chat": openai_chat,
-    "responses": openai_responses,
-    "embeddings": openai_embeddings,
-    "messages": anthropic_messages,
-    "generate": gemini_generate,
+# By the name of an API at `pertoken count --api`.
+FORMATS: Mapping[str, tuple[Format, Counted]] = {
+    row.counted.api: (row.format, row.counted) for row in formats.SERVED_ROWS if row.counted is not None
 }
 TEXT = "text"
 
@@ -63,28 +61,20 @@ def detect(body: bytes, model: str | None) -> str:
     if not body.lstrip().startswith(b"{"):
         return TEXT
     request = as_dict(parse(body))
-    messages = request.get("messages")
-    if isinstance(messages, list) and all(isinstance(message, dict) and "role" in message for message in messages):
-        claude = "claude" in str(model or request.get("model")).lower()
-        anthropic_only = "system" in request or any("input_schema" in as_dict(one) for one in _list(request, "tools"))
-        return "messages" if claude or anthropic_only else "chat"
-    if isinstance(request.get("contents"), list | dict):
-        return "generate"
-    if "input" in request and "model" in request:
-        return "embeddings" if "embed" in str(request["model"]) else "responses"
-    return TEXT
+    asked = str(model or request.get("model"))
+    return next((api for api, (_, counted) in FORMATS.items() if counted.is_request(request, asked)), TEXT)
 
 
 def count_request(body: bytes, api: str, model: str, family: Family, tokenizers: Tokenizers) -> RequestCount:
     """Return the input tokens of a request body of one of the FORMATS. Raises BadRequest when it is none."""
-    wire = FORMATS[api]
+    wire, counted = FORMATS[api]
     content = wire.read_content(body)
     media = bounds.media_bound(content.media, family, bounds.CONTEXT_TOKENS_DEFAULT, model)
     if family.exact is None:
         method, parts = Method.FACTOR, _scaled(content, family, tokenizers)
-    elif api == "chat":
-        method, parts = _chat(decode_object(body), model, family, tokenizers)
-    elif api == "embeddings":
+    elif counted.frame is Frame.COOKBOOK:
+        method, parts = _cookbook(wire, decode_object(body), model, family, tokenizers)
+    elif counted.frame is Frame.NONE:
         method, parts = Method.EXACT, {"text": tokenizers.count_content(family, content)}
     else:
         method, parts = _framed(decode_object(body), content, family, tokenizers)
@@ -94,7 +84,9 @@ def count_request(body: bytes, api: str, model: str, family: Family, tokenizers:
     return RequestCount(sum(parts.values()), method, parts, _hidden(wire, body, model))
 
 
-def _chat(request: dict[str, Any], model: str, family: Family, tokenizers: Tokenizers) -> tuple[Method, dict[str, int]]:
+def _cookbook(
+    wire: Format, request: dict[str, Any], model: str, family: Family, tokenizers: Tokenizers
+) -> tuple[Method, dict[str, int]]:
     """Count an OpenAI chat request by the cookbook's rule."""
     sure = bounds.bare_name(model).startswith(EXACT_FRAMES)
 
@@ -110,7 +102,7 @@ def _chat(request: dict[str, Any], model: str, family: Family, tokenizers: Token
             if isinstance(value, str):
                 text += count(value) + (NAME_TOKENS if key == "name" else 0)
             elif value is not None:
-                text += _odd_field(key, value, family, tokenizers)
+                text += _odd_field(wire, key, value, family, tokenizers)
                 sure = False
         if message.get("role") == "function":
             text += FUNCTION_RESULT_TOKENS
@@ -131,10 +123,10 @@ def _joined(content: object, count: Callable[[str], int]) -> int:
     return count(content + "\n") - count(content) if isinstance(content, str) else 1
 
 
-def _odd_field(key: str, value: object, family: Family, tokenizers: Tokenizers) -> int:
+def _odd_field(wire: Format, key: str, value: object, family: Family, tokenizers: Tokenizers) -> int:
     """Count a field of a message that is no text: parts, calls of tools, and whatever else holds text."""
     calls = len(value) if key == "tool_calls" and isinstance(value, list) else int(key == "function_call")
-    one = openai_chat.read_content(encoded([{"messages": [{key: _without_ids(value)}]}])[0])
+    one = wire.read_content(encoded([{"messages": [{key: _without_ids(value)}]}])[0])
     return tokenizers.count_content(family, one) + calls * TOOL_CALL_TOKENS
 
 

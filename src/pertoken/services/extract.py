@@ -10,15 +10,14 @@ import msgspec
 from pertoken.core.facts import RequestFacts
 from pertoken.core.readings import UNDIVIDED, divided, untold
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Reading
-from pertoken.wire import answers, batch_lines, formats, gemini_generate, provider_error, providers, usage_table
+from pertoken.wire import answers, batch_lines, formats, provider_error, providers, usage_table
 from pertoken.wire.content import as_dict, parse
-from pertoken.wire.format import Format
+from pertoken.wire.formats import FormatRow
 from pertoken.wire.usage_reading import with_models_told_twice, without_zeros
 from pertoken.wire.usage_table import UsageTable
 
 PROVIDER_ERROR = "provider_error"
 _FACTS = RequestFacts(model="")
-_LIVE = b'"serverContent"'
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 _any = msgspec.json.Decoder()
@@ -129,26 +128,26 @@ def _reader(api: str, provider: str | None) -> _Reader:
         names = ", ".join(sorted(providers.PROVIDERS))
         raise CannotExtract("unknown_provider", f"unknown provider {provider!r:.80}; known: {names}")
     rows = formats.dialect(api, name)
-    served = formats.SERVED.get(api)
-    if served is None:
-        read = answers.APIS[api]
+    row = formats.ROWS.get(api)
+    if row is None:
+        read = formats.READ[api]
         return _Reader(partial(answers.read_answer, read), partial(answers.read_stream, read), rows)
     return _Reader(
-        lambda body: _read_whole(served, body, rows),
-        lambda data: _read_stream(served, data, rows),
+        lambda body: _read_whole(row, body, rows),
+        lambda data: _read_stream(row, data, rows),
         rows,
     )
 
 
-def _read_whole(served: Format, body: bytes, rows: UsageTable) -> Reading:
-    reading = with_models_told_twice(served.read_answer(body, rows), body)
-    return _with_names(without_zeros(reading, partial(served.answer_text, body)))
+def _read_whole(row: FormatRow, body: bytes, rows: UsageTable) -> Reading:
+    reading = with_models_told_twice(row.format.read_answer(body, rows), body)
+    return _with_names(without_zeros(reading, partial(row.format.answer_text, body)))
 
 
-def _read_stream(served: Format, data: bytes, rows: UsageTable) -> Reading:
-    if served is gemini_generate and _LIVE in data:  # a session: each of its turns is billed
-        return answers.read_stream(answers.GEMINI_LIVE, data)
-    reader = served.stream_reader(_FACTS, rows)
+def _read_stream(row: FormatRow, data: bytes, rows: UsageTable) -> Reading:
+    if row.session is not None and row.session.mark in data:  # each of its turns is billed
+        return answers.read_stream(row.session, data)
+    reader = row.format.stream_reader(_FACTS, rows)
     reader.feed(data)
     return _with_names(without_zeros(reader.reading(), reader.text))
 

@@ -40,6 +40,7 @@ class Api(NamedTuple):
     begins: Marks = ()  # an event that says one of these opens an answer
     ends: Marks = ()  # an event that says one of these ends it
     adds: bool = False  # the answers of one stream are calls of their own, and add up
+    mark: bytes = b""  # stands in its events, and in none of the API under whose name `extract` takes them as well
     turns: Marks = ()  # an event that says one of these ends a call of its own, where calls have no ids
     others: str | None = None  # ends the type of events whose usage is another model's
     other_model: Term = ()  # where a session names that model
@@ -272,6 +273,7 @@ GEMINI_LIVE = Api(
     begins=((("serverContent",), None),),
     ends=_TURN,
     adds=True,
+    mark=b'"serverContent"',
     turns=_TURN,
     wrote=("serverContent",),
 )
@@ -308,16 +310,3 @@ OLLAMA_CHAT = Api(
     wrote=("message", "response"),
     ends=((("done",), True),),
 )
-
-APIS: Mapping[str, Api] = {
-    api.name: api
-    for api in (
-        OPENAI_IMAGES,
-        OPENAI_TRANSCRIPTION,
-        OPENAI_REALTIME,
-        GEMINI_LIVE,
-        BEDROCK_CONVERSE,
-        COHERE_CHAT,
-        OLLAMA_CHAT,
-    )
-}

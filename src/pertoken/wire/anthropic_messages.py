@@ -5,6 +5,7 @@ rest: all input is that plus what was written to and read from the cache.
 """
 
 import re
+from collections.abc import Mapping
 from functools import partial, reduce
 from typing import Any
 
@@ -145,6 +146,17 @@ def _output_min(thinking: object) -> int:
     """Return the least that max_tokens may be: more than the thinking asked for (Anthropic, extended thinking)."""
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
     return budget + 1 if isinstance(budget, int) and budget > 0 else 0
+
+
+def is_request(request: Mapping[str, Any], model: str) -> bool:
+    """Tell whether an object is a request of this API, and not of the chat that looks like it."""
+    if not content.is_conversation(request.get("messages")):
+        return False
+    return "claude" in model.lower() or "system" in request or any(map(_has_schema, as_list(request.get("tools"))))
+
+
+def _has_schema(tool: object) -> bool:
+    return "input_schema" in as_dict(tool)
 
 
 def read_content(body: bytes) -> Content:

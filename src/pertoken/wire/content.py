@@ -32,6 +32,11 @@ def plain(body: bytes) -> bytes:
         return body
 
 
+def is_conversation(messages: object) -> bool:
+    """Tell whether a value is a list of messages, each with the role of who says it."""
+    return isinstance(messages, list) and all(isinstance(one, dict) and "role" in one for one in messages)
+
+
 def collect_text(value: object, texts: list[str], without: frozenset[str] = frozenset()) -> None:
     """Gather every text inside a value, but for the fields in `without`: tool calls, refusals, names, all of it."""
     waiting = [value]

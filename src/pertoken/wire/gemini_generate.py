@@ -5,6 +5,7 @@ field's name in camelCase and in snake_case.
 """
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -88,6 +89,11 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
         output_modalities=_modalities(config, model),
         service_tier=tier.lower() if tier else None,
     )
+
+
+def is_request(request: Mapping[str, Any], model: str) -> bool:  # noqa: ARG001 - any model may be called so
+    """Tell whether an object may be a request of this API."""
+    return isinstance(request.get("contents"), list | dict)
 
 
 def read_content(body: bytes) -> Content:

@@ -4,6 +4,7 @@ https://platform.openai.com/docs/api-reference/chat, as read on 2026-11-23.
 """
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -103,7 +104,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         model=request.model,
         stream=bool(request.stream),
         output_max=max(cap, old_style_cap) or None,  # where both are given, a server may follow either
-        output_field=NEW_CAP if cap and not old_style_cap else OLD_CAP if old_style_cap and not cap else None,
+        output_field=NEW_CAP if cap and not old_style_cap else None,  # the older one is known to all
         choices=choices_count(request.n, "n"),
         wants_usage=(request.stream_options or {}).get("include_usage") is True,
         has_media=is_marked and _MEDIA.search(words) is not None,
@@ -117,6 +118,11 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         user=optional_text(request.user),
         metadata=text_map(request.metadata),
     )
+
+
+def is_request(request: Mapping[str, Any], model: str) -> bool:  # noqa: ARG001 - any model may be called so
+    """Tell whether an object may be a request of this API."""
+    return content.is_conversation(request.get("messages"))
 
 
 def read_content(body: bytes) -> Content:

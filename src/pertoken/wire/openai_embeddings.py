@@ -1,5 +1,6 @@
 """OpenAI embeddings. https://platform.openai.com/docs/api-reference/embeddings, as read on 2026-11-23."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -43,6 +44,11 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
     """Return the facts of a request. Raises BadRequest when it is none."""
     request = decode(_request, body)
     return RequestFacts(model=request.model, output_max=0, user=optional_text(request.user))
+
+
+def is_request(request: Mapping[str, Any], model: str) -> bool:  # noqa: ARG001 - what the request itself names
+    """Tell whether an object may be a request of this API."""
+    return "input" in request and "embed" in str(request.get("model"))
 
 
 def read_content(body: bytes) -> Content:

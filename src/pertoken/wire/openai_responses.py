@@ -1,7 +1,7 @@
 """OpenAI Responses. https://platform.openai.com/docs/api-reference/responses, as read on 2026-11-23."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -132,6 +132,11 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         user=optional_text(request.user) or optional_text(request.safety_identifier),
         metadata=text_map(request.metadata),
     )
+
+
+def is_request(request: Mapping[str, Any], model: str) -> bool:  # noqa: ARG001 - any model may be called so
+    """Tell whether an object may be a request of this API, if it is for no embeddings."""
+    return "input" in request and "model" in request
 
 
 def read_content(body: bytes) -> Content:

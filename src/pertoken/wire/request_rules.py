@@ -4,7 +4,7 @@ The rules themselves are reviewed data (`data/request_fields.csv`, described in 
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
 from functools import cache, lru_cache
 from itertools import product
@@ -117,8 +117,12 @@ class FieldTable:
 class RequestRules:
     """All rules. A provider that nobody has reviewed may be any: of the rules on a field the strictest holds."""
 
-    def __init__(self, rules: Iterable[FieldRule], reviewed: Iterable[str]) -> None:
+    def __init__(
+        self, rules: Iterable[FieldRule], reviewed: Iterable[str], two_spellings: Collection[str] = ()
+    ) -> None:
+        """Take the rules, the providers that were reviewed, and the formats whose fields are spelt in two ways."""
         self.rules = tuple(rules)
+        self._two_spellings = frozenset(two_spellings)
         self._reviewed = frozenset(reviewed)
         self.of = cache(self._of)
 
@@ -134,7 +138,7 @@ class RequestRules:
         for rule in self.rules:
             if not format_name.startswith(rule.format) or not self._concerns(rule, provider):
                 continue
-            for field in _spellings(rule, format_name):
+            for field in _spellings(rule) if format_name in self._two_spellings else (rule.field,):
                 key = (rule.where, field)
                 if key not in found or self._outranks(rule, found[key]):
                     found[key] = rule._replace(field=field)
@@ -165,9 +169,9 @@ def _needles(key: str, inner: Iterable[FieldRule]) -> tuple[bytes, ...]:
     return tuple(f'"{_SEPARATOR.split(field)[-1].rstrip("*")}'.encode() for field in steering)
 
 
-def _spellings(rule: FieldRule, format_name: str) -> list[str]:
-    """Return every way to write a field: Gemini, as any protobuf service, takes each in camelCase and in snake_case."""
-    if not format_name.startswith("gemini") or rule.where not in (Where.BODY, Where.TOOL):
+def _spellings(rule: FieldRule) -> list[str]:
+    """Return every way to write a field: a protobuf service takes each in camelCase and in snake_case."""
+    if rule.where not in (Where.BODY, Where.TOOL):
         return [rule.field]
     ways = [dict.fromkeys((part, _CAPITAL.sub(r"_\1", part).lower())) for part in rule.field.split(".")]
     return [".".join(parts) for parts in product(*ways)]

@@ -1,20 +1,13 @@
-"""Which path speaks which format: the data plane's table."""
+"""Which path speaks which format: the data plane's table, made from the rows of `wire.formats`."""
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pertoken.core.texts import nearest
-from pertoken.wire import (
-    anthropic_count_tokens,
-    anthropic_messages,
-    gemini_count_tokens,
-    gemini_embed,
-    gemini_generate,
-    openai_chat,
-    openai_embeddings,
-    openai_responses,
-)
+from pertoken.wire import formats
 from pertoken.wire.format import Format
+from pertoken.wire.formats import MODEL, FormatPath, FormatRow
 
 
 class Endpoint(NamedTuple):
@@ -25,25 +18,45 @@ class Endpoint(NamedTuple):
     upstream_path: str  # below the provider's base URL
     model: str | None = None  # where the path names it
     stream: bool | None = None  # where the path decides it
+    before_model: str = ""  # of the upstream path
+    behind_model: str = ""
+
+    def path_for(self, model: str) -> str:
+        """Return the path below the provider's base URL at which `model` is called."""
+        return self.upstream_path if self.model is None else f"{self.before_model}{model}{self.behind_model}"
+
+
+def _all_paths() -> Iterator[tuple[FormatRow, FormatPath]]:
+    return ((row, one) for row in formats.SERVED_ROWS for one in row.paths)
+
+
+def _around_model(path: str) -> tuple[str, str]:
+    before, _, behind = path.partition(MODEL)
+    return before, behind
 
 
 _FIXED: dict[str, Endpoint] = {
-    "/v1/chat/completions": Endpoint(openai_chat, "openai", "/chat/completions"),
-    "/v1/responses": Endpoint(openai_responses, "openai", "/responses"),
-    "/v1/embeddings": Endpoint(openai_embeddings, "openai", "/embeddings"),
-    "/v1/messages": Endpoint(anthropic_messages, "anthropic", "/v1/messages"),
-    "/v1/messages/count_tokens": Endpoint(anthropic_count_tokens, "anthropic", "/v1/messages/count_tokens"),
+    one.path: Endpoint(row.format, row.wire, one.upstream, stream=one.stream)
+    for row, one in _all_paths()
+    if MODEL not in one.path
 }
-_GEMINI: dict[str, tuple[Format, bool | None]] = {
-    "generateContent": (gemini_generate, False),
-    "streamGenerateContent": (gemini_generate, True),
-    "countTokens": (gemini_count_tokens, None),
-    "embedContent": (gemini_embed, None),
-    "batchEmbedContents": (gemini_embed, None),
+# By what stands before the model and what stands behind it: format, wire, the same two at a provider, and stream.
+_WITH_MODEL: dict[tuple[str, ...], tuple[Format, str, str, str, bool | None]] = {
+    tuple(one.path.split(MODEL)): (row.format, row.wire, *_around_model(one.upstream), one.stream)
+    for row, one in _all_paths()
+    if MODEL in one.path
 }
+_HEADS = "|".join(re.escape(head) for head in sorted({head for head, *_ in _WITH_MODEL}))
 # A model in a path is one segment of plain characters, and no dot segment. It is forwarded with the operator's key, so
 # it must not lead anywhere else: a percent sign left after decoding could be a slash to the next who decodes.
-_GEMINI_PATH = re.compile(r"/v1(?:beta)?/models/([A-Za-z0-9_~@+-][A-Za-z0-9._~@+-]{0,199}):([A-Za-z]{1,40})")
+_PATH_WITH_MODEL = re.compile(rf"({_HEADS})([A-Za-z0-9_~@+-][A-Za-z0-9._~@+-]{{0,199}})([:/][A-Za-z/:_-]{{1,80}})")
+_HOT = tuple(sorted({f"/{one.path.split('/')[1]}/".encode() for _, one in _all_paths()}))
+_ERRORS: tuple[tuple[str, Format], ...] = tuple(
+    sorted(
+        ((row.error_paths, row.format) for row in formats.SERVED_ROWS if row.error_paths is not None),
+        key=lambda pair: -len(pair[0]),
+    )
+)
 
 _AGAIN = re.compile(r"^(?:/v1)+(?=/v1(?:beta)?/)")  # the version that a base URL has and the SDK adds again
 NEAR = 0.8  # of difflib's ratio: a letter or two of a path
@@ -54,16 +67,20 @@ def find(path: str) -> Endpoint | None:
     fixed = _FIXED.get(path)
     if fixed is not None:
         return fixed
-    match = _GEMINI_PATH.fullmatch(path)
-    if match is None or match[2] not in _GEMINI:
+    match = _PATH_WITH_MODEL.fullmatch(path)
+    if match is None:
         return None
-    wire_format, stream = _GEMINI[match[2]]
-    return Endpoint(wire_format, "gemini", path, match[1], stream)
+    head, model, tail = match.groups()
+    found = _WITH_MODEL.get((head, tail))
+    if found is None:
+        return None
+    wire_format, wire, before, behind, stream = found
+    return Endpoint(wire_format, wire, f"{before}{model}{behind}", model, stream, before, behind)
 
 
 def is_hot(path: bytes) -> bool:
     """Tell whether a path may belong to the data plane."""
-    return path.startswith((b"/v1/", b"/v1beta/"))
+    return path.startswith(_HOT)
 
 
 def format_for_errors(path: str) -> Format:
@@ -71,9 +88,7 @@ def format_for_errors(path: str) -> Format:
     endpoint = find(path)
     if endpoint is not None:
         return endpoint.format
-    if "/v1beta/" in path:
-        return gemini_generate
-    return anthropic_messages if "/messages" in path else openai_chat
+    return next(wire_format for part, wire_format in _ERRORS if part in path)
 
 
 def meant(path: str) -> str:
@@ -91,6 +106,8 @@ def meant(path: str) -> str:
 
 
 def _near_action(path: str) -> str | None:
-    match = _GEMINI_PATH.fullmatch(path)
-    near = None if match is None else nearest(match[2], _GEMINI)
-    return None if match is None or near is None else f"{path.removesuffix(match[2])}{near}"
+    match = _PATH_WITH_MODEL.fullmatch(path)
+    if match is None:
+        return None
+    near = nearest(match[3], [behind for before, behind in _WITH_MODEL if before == match[1]])
+    return None if near is None else f"{path.removesuffix(match[3])}{near}"

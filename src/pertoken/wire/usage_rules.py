@@ -355,16 +355,6 @@ OLLAMA_CHAT = table(
     rule("output_tokens", "eval_count", OLLAMA),
 )
 
-# API -> provider, as `wire.providers` names it -> its dialect, where it differs from what all others speak.
-DIALECTS: Mapping[str, Mapping[str, UsageTable]] = {
-    "openai.chat": {
-        "xai": XAI_CHAT,
-        "perplexity": PERPLEXITY_CHAT,
-        "mistral": MISTRAL_CHAT,
-        "litellm": LITELLM_CHAT,
-    },
-}
-
 # What price rows know and no answer tells: unit -> what is charged, or why nothing is.
 UNTOLD: Mapping[str, str] = {
     "requests": "one a call, by rule (core.rating)",

@@ -17,7 +17,6 @@ from pertoken.services.call.reading import rewritten
 from pertoken.services.call.understand import Request
 from pertoken.services.world import World
 from pertoken.wire.format import RequestChange
-from pertoken.wire.openai_chat import NEW_CAP, OLD_CAP
 
 log = logging.getLogger("pertoken.call")
 
@@ -74,10 +73,8 @@ def changes(request: Request, holding: Holding | None) -> RequestChange:
     needs_usage = request.facts.stream and not request.facts.wants_usage and request.provider.asks_for_usage
     cap = None if holding is None else holding.output_cap
     known_field = request.provider.output_cap
-    if cap is None and request.facts.output_field == NEW_CAP and known_field == OLD_CAP:
-        cap = (
-            request.facts.output_max
-        )  # under the newer name the provider would refuse the cap, or ignore it in silence
+    if cap is None and request.facts.output_field not in (None, known_field):
+        cap = request.facts.output_max  # under that name the provider would refuse the cap, or ignore it in silence
     if not renamed and cap is None and not needs_usage:
         return NOTHING
     return RequestChange(
@@ -152,9 +149,8 @@ def _goes_back(name: bytes) -> bool:
 
 
 def _path(exchange: Exchange, request: Request, secret: bytes) -> str:
-    path = request.endpoint.upstream_path
-    if request.endpoint.model is not None and request.model != request.endpoint.model:
-        path = path.replace(f"/{request.endpoint.model}:", f"/{request.model}:", 1)
+    endpoint = request.endpoint
+    path = endpoint.upstream_path if endpoint.model in (None, request.model) else endpoint.path_for(request.model)
     if not exchange.query:
         return path
     given = exchange.query.decode("latin-1").split("&")
