@@ -24,7 +24,7 @@ from pertoken.wire import (
 )
 from pertoken.wire.format import BadRequest, Format, RequestChange
 
-FORMATS = [row.format for row in formats.SERVED_ROWS]
+FORMATS = [row.format for row in formats.ROWS]
 every_format = pytest.mark.parametrize("wire_format", FORMATS, ids=lambda one: one.name)
 
 _KEYS = (

@@ -39,4 +39,4 @@ def test_every_path_leads_somewhere(rows: UsageTable) -> None:
 
 def test_dialects_are_providers() -> None:
     """A dialect is spoken by a provider that has a name."""
-    assert {name for row in formats.SERVED_ROWS for name in row.dialects} <= providers.PROVIDERS
+    assert {name for row in formats.ROWS for name in row.dialects} <= providers.PROVIDERS

@@ -23,5 +23,5 @@ def read() -> RequestRules:
         )
         for row in csv.DictReader(text.splitlines())
     ]
-    two_spellings = [name for name, row in formats.ROWS.items() if row.two_spellings]
+    two_spellings = [name for name, row in formats.BY_NAME.items() if row.two_spellings]
     return RequestRules(rules, registry(), two_spellings)

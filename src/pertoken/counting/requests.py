@@ -18,7 +18,7 @@ from pertoken.wire import formats
 from pertoken.wire.body import decode_object
 from pertoken.wire.content import as_dict, as_list, encoded, parse
 from pertoken.wire.format import BadRequest, Content, Format
-from pertoken.wire.formats import Counted, Frame
+from pertoken.wire.formats import CountedAs, Frame
 
 MESSAGE_TOKENS = 3
 NAME_TOKENS = 1
@@ -41,8 +41,8 @@ class Method(StrEnum):
 
 
 # By the name of an API at `pertoken count --api`.
-FORMATS: Mapping[str, tuple[Format, Counted]] = {
-    row.counted.api: (row.format, row.counted) for row in formats.SERVED_ROWS if row.counted is not None
+FORMATS: Mapping[str, tuple[Format, CountedAs]] = {
+    row.counted.api: (row.format, row.counted) for row in formats.ROWS if row.counted is not None
 }
 TEXT = "text"
 

@@ -128,7 +128,7 @@ def _reader(api: str, provider: str | None) -> _Reader:
         names = ", ".join(sorted(providers.PROVIDERS))
         raise CannotExtract("unknown_provider", f"unknown provider {provider!r:.80}; known: {names}")
     rows = formats.dialect(api, name)
-    row = formats.ROWS.get(api)
+    row = formats.BY_NAME.get(api)
     if row is None:
         read = formats.READ[api]
         return _Reader(partial(answers.read_answer, read), partial(answers.read_stream, read), rows)

@@ -1,10 +1,10 @@
 """The registry: every API that pertoken reads, one row each. Beside its own modules, nothing else names a format.
 
-`SERVED` has what the gateway serves, `READ` what is only read. To add a format that is served:
+`ROWS` has what the gateway serves, `READ` what is only read. To add a format that is served:
 
 1. write `wire/<family>_<api>.py`, a `Format` (wire/format.py): reading, rewriting, usage table, errors;
 2. write `simulator/<family>_<api>.py`, a `Maker` (simulator/makers.py): the answers of its provider;
-3. add its row to `SERVED`.
+3. add its row to `ROWS`.
 
 A format that is only read is an `Api` (wire/answers.py), and one name in `READ`.
 """
@@ -55,7 +55,7 @@ class Frame(Enum):
     NONE = "none"
 
 
-class Counted(NamedTuple):
+class CountedAs(NamedTuple):
     """How `pertoken count` takes the requests of a format."""
 
     api: str
@@ -89,7 +89,7 @@ class FormatRow(NamedTuple):
     session: Api | None = None
     """The API whose events `extract` also takes under this name, told by their `mark`."""
 
-    counted: Counted | None = None
+    counted: CountedAs | None = None
     """How `pertoken count` takes its requests. None: it does not."""
 
     error_paths: str | None = None
@@ -105,12 +105,12 @@ def _of_gemini(action: str, *, stream: bool | None = None) -> tuple[FormatPath, 
 
 
 # `pertoken count` asks the rows in this order whose request a text is.
-SERVED_ROWS: tuple[FormatRow, ...] = (
+ROWS: tuple[FormatRow, ...] = (
     FormatRow(
         anthropic_messages,
         "anthropic",
         (FormatPath("/v1/messages", "/v1/messages"),),
-        counted=Counted("messages", anthropic_messages.is_request),
+        counted=CountedAs("messages", anthropic_messages.is_request),
         error_paths="/messages",
     ),
     FormatRow(
@@ -129,27 +129,27 @@ SERVED_ROWS: tuple[FormatRow, ...] = (
             "mistral": usage_rules.MISTRAL_CHAT,
             "litellm": usage_rules.LITELLM_CHAT,
         },
-        counted=Counted("chat", openai_chat.is_request, Frame.COOKBOOK),
+        counted=CountedAs("chat", openai_chat.is_request, Frame.COOKBOOK),
         error_paths="",  # every path that nobody else takes
     ),
     FormatRow(
         openai_embeddings,
         "openai",
         (FormatPath("/v1/embeddings", "/embeddings"),),
-        counted=Counted("embeddings", openai_embeddings.is_request, Frame.NONE),
+        counted=CountedAs("embeddings", openai_embeddings.is_request, Frame.NONE),
     ),
     FormatRow(
         openai_responses,
         "openai",
         (FormatPath("/v1/responses", "/responses"),),
-        counted=Counted("responses", openai_responses.is_request),
+        counted=CountedAs("responses", openai_responses.is_request),
     ),
     FormatRow(
         gemini_generate,
         "gemini",
         (*_of_gemini("generateContent", stream=False), *_of_gemini("streamGenerateContent", stream=True)),
         session=answers.GEMINI_LIVE,
-        counted=Counted("generate", gemini_generate.is_request),
+        counted=CountedAs("generate", gemini_generate.is_request),
         error_paths="/v1beta/",
         two_spellings=True,
     ),
@@ -172,15 +172,15 @@ READ: Mapping[str, Api] = {
     )
 }  # fmt: skip
 
-ROWS: Mapping[str, FormatRow] = {row.format.name: row for row in SERVED_ROWS}
-SERVED: Mapping[str, Format] = {name: row.format for name, row in ROWS.items()}
+BY_NAME: Mapping[str, FormatRow] = {row.format.name: row for row in ROWS}
+SERVED: Mapping[str, Format] = {name: row.format for name, row in BY_NAME.items()}
 # What usage can be extracted from.
-EXTRACTED: tuple[str, ...] = (*(name for name, row in ROWS.items() if row.tells_usage), *READ)
+EXTRACTED: tuple[str, ...] = (*(name for name, row in BY_NAME.items() if row.tells_usage), *READ)
 
 
 def dialect(api: str, provider: str) -> UsageTable:
     """Return how usage is told in answers of `api` by `provider`, as `wire.providers` names it; any other is as all."""
-    row = ROWS.get(api)
+    row = BY_NAME.get(api)
     return READ[api].rows if row is None else row.dialects.get(provider, row.format.USAGE)
 
 

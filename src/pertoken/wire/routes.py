@@ -27,7 +27,7 @@ class Endpoint(NamedTuple):
 
 
 def _all_paths() -> Iterator[tuple[FormatRow, FormatPath]]:
-    return ((row, one) for row in formats.SERVED_ROWS for one in row.paths)
+    return ((row, one) for row in formats.ROWS for one in row.paths)
 
 
 def _around_model(path: str) -> tuple[str, str]:
@@ -53,7 +53,7 @@ _PATH_WITH_MODEL = re.compile(rf"({_HEADS})([A-Za-z0-9_~@+-][A-Za-z0-9._~@+-]{{0
 _HOT = tuple(sorted({f"/{one.path.split('/')[1]}/".encode() for _, one in _all_paths()}))
 _ERRORS: tuple[tuple[str, Format], ...] = tuple(
     sorted(
-        ((row.error_paths, row.format) for row in formats.SERVED_ROWS if row.error_paths is not None),
+        ((row.error_paths, row.format) for row in formats.ROWS if row.error_paths is not None),
         key=lambda pair: -len(pair[0]),
     )
 )
