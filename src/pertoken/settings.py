@@ -19,13 +19,11 @@ import yaml
 
 from pertoken.catalogs import shapes, yaml_errors, yaml_trees
 from pertoken.catalogs.providers import (
-    AUTH_OF_WIRE,
     Auth,
     KnownProvider,
     OutputCap,
     Stops,
     StreamUsage,
-    Wire,
     canonical,
     registry,
 )
@@ -34,6 +32,7 @@ from pertoken.core.currencies import NotACurrency, check_currency
 from pertoken.core.money import NotAnAmount, parse_price
 from pertoken.core.periods import NotATime, load_zone
 from pertoken.core.texts import meant, nearest
+from pertoken.wire.families import FAMILIES
 
 PREFIX = "PERTOKEN_"
 FROM_ENVIRONMENT = "env:"  # a provider's key that begins so, once loaded, names a variable that is not set
@@ -65,7 +64,7 @@ class ProviderSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     base_url: str = ""
     api_key: str | None = None
-    wire: Wire = "openai"
+    wire: str = "openai"
     auth: Auth = "bearer"
     stream_usage: StreamUsage = StreamUsage.OPTION
     stops_billing_on_abort: Stops = Stops.UNKNOWN
@@ -153,7 +152,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 # What may be written where a field takes one of a few words; booleans stand for the first two.
 _CHOICES: Mapping[str, tuple[str, ...]] = {
-    "wire": get_args(Wire),
+    "wire": tuple(FAMILIES),
     "auth": get_args(Auth),
     "stream_usage": ("option", "none", "unasked"),
     "stops_billing_on_abort": ("yes", "no", "unknown"),
@@ -390,7 +389,7 @@ def _fill(name: str, row: KnownProvider | None, written: Any, environ: Mapping[s
             "prices_from": row.prices_from,
         }
     if row is None or said.get("wire", row.wire) != row.wire:
-        filled["auth"] = AUTH_OF_WIRE[said.get("wire", "openai")]
+        filled["auth"] = FAMILIES[said.get("wire", "openai")].auth
     filled.update(said)
     if not filled.get("base_url"):
         hint = f"; did you mean {near}?" if row is None and (near := nearest(name, registry())) else _how_to_reach(row)

@@ -12,11 +12,8 @@ from typing import Literal
 
 import msgspec
 
-Wire = Literal["openai", "anthropic", "gemini"]
 Auth = Literal["bearer", "x-api-key", "x-goog-api-key", "api-key", "none"]
 OutputCap = Literal["max_completion_tokens", "max_tokens"]
-
-AUTH_OF_WIRE: Mapping[str, Auth] = {"openai": "bearer", "anthropic": "x-api-key", "gemini": "x-goog-api-key"}
 
 
 class StreamUsage(StrEnum):
@@ -41,7 +38,7 @@ class KnownProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     name: str
     title: str
     aliases: tuple[str, ...] = ()
-    wire: Wire
+    wire: str  # of wire.families
     base_url: str = ""  # empty: must be configured
     base_url_example: str = ""
     base_url_variable: str = ""

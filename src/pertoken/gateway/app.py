@@ -1,20 +1,18 @@
 """Everything of the gateway that is not a call: health, models, the way to the control plane, clear refusals."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import msgspec
 
 from pertoken.core.errors import Code, Refusal
 from pertoken.services.call.identify import identify
-from pertoken.services.models import closest, model_object, models_list
+from pertoken.services.models import closest
 from pertoken.services.world import World
-from pertoken.wire import anthropic_errors, gemini_errors, openai_errors, routes
+from pertoken.wire import families, routes
 
 _MODELS = re.compile(r"/(v1|v1beta)/models(?:/(.+))?")
-
-_ERRORS = {"openai": openai_errors.error, "anthropic": anthropic_errors.error, "gemini": gemini_errors.error}
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
@@ -69,26 +67,19 @@ def _readiness(world: World) -> tuple[int, bytes]:
 async def _models(world: World, scope: Scope, path: str) -> tuple[int, bytes]:
     """Answer with all models that can be called, or with the one that the path names."""
     caller = await identify(tuple(scope["headers"]), scope["query_string"], world, surely=True)
-    wire = _wire(path, dict(scope["headers"]), scope["query_string"])
+    wire, _, shapes = families.of_client(path, dict(scope["headers"]), scope["query_string"])
     if isinstance(caller, Refusal):
-        return caller.status, _ERRORS[wire](caller)
+        return caller.status, shapes.error(caller)
     models = list(world.offers.callable(wire, world.clock.now_us()))
     name = path.partition("/models/")[2]
     if not name:
-        return 200, msgspec.json.encode(models_list(models, wire))
+        return 200, msgspec.json.encode(shapes.list_models([shapes.show_model(*model) for model in models]))
     found = next((model for model in models if model.name == name), None)
     if found is not None:
-        return 200, msgspec.json.encode(model_object(found, wire))
+        return 200, msgspec.json.encode(shapes.show_model(*found))
     meant = closest(name, models)
     refusal = Refusal(Code.UNKNOWN_MODEL, f"no model {name!r}{f'; did you mean {meant}?' if meant else ''}", "model")
-    return refusal.status, _ERRORS[wire](refusal)
-
-
-def _wire(path: str, headers: Mapping[bytes, bytes], query: bytes) -> str:
-    """Return the wire of a client that asks for models: the paths are alike, and each SDK has a header of its own."""
-    if path.startswith("/v1beta/") or b"x-goog-api-key" in headers or b"key=" in query:
-        return "gemini"
-    return "anthropic" if b"anthropic-version" in headers else "openai"
+    return refusal.status, shapes.error(refusal)
 
 
 async def _send(send: Send, status: int, body: bytes) -> None:

@@ -1,7 +1,7 @@
 """Which models can be called: those configured, and those whose prices are in force; and what a misspelt one meant."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pertoken.core.price_book import PriceBook
 from pertoken.core.texts import nearest
@@ -53,25 +53,3 @@ def closest(name: str, models: Iterable[Model]) -> str | None:
         if abs(len(model.name) - len(name)) <= LETTERS_OFF and model.name[:1].lower() == lower[:1]
     ]
     return nearest(lower, near[:COMPARED_MAX], NEAR)
-
-
-def models_list(models: list[Model], wire: str) -> dict[str, Any]:
-    """Return a list of models in the shape that the SDKs of `wire` read."""
-    shown = [model_object(model, wire) for model in models]
-    if wire == "gemini":
-        return {"models": shown}
-    if wire == "anthropic":
-        first, last = (shown[0]["id"], shown[-1]["id"]) if shown else (None, None)
-        return {"data": shown, "has_more": False, "first_id": first, "last_id": last}
-    return {"object": "list", "data": shown}
-
-
-def model_object(model: Model, wire: str) -> dict[str, Any]:
-    """Return one model in the shape that the SDKs of `wire` read."""
-    if wire == "gemini":
-        methods = ["generateContent", "countTokens", "embedContent"]
-        return {"name": f"models/{model.name}", "displayName": model.name, "supportedGenerationMethods": methods}
-    if wire == "anthropic":
-        born = "1970-01-01T00:00:00Z"  # the SDK wants a time, and Anthropic gives this one where it has none
-        return {"type": "model", "id": model.name, "display_name": model.name, "created_at": born}
-    return {"id": model.name, "object": "model", "created": 0, "owned_by": model.owner}

@@ -2,7 +2,7 @@
 
 from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Reading
-from pertoken.wire import anthropic_errors, anthropic_messages, usage_reading
+from pertoken.wire import anthropic_family, anthropic_messages, usage_reading
 from pertoken.wire.usage_table import UsageTable
 
 name = "anthropic.count_tokens"
@@ -11,8 +11,8 @@ USAGE = anthropic_messages.USAGE
 
 read_content = anthropic_messages.read_content
 rewrite = anthropic_messages.rewrite
-error = anthropic_errors.error
-stream_error = anthropic_errors.stream_error
+error = anthropic_family.error
+stream_error = anthropic_family.stream_error
 answer_text = anthropic_messages.answer_text
 stream_reader = anthropic_messages.stream_reader
 

@@ -15,7 +15,7 @@ from pertoken.core.facts import RequestFacts
 from pertoken.core.media import Media
 from pertoken.core.usage import Parts, Reading
 from pertoken.wire import (
-    anthropic_errors,
+    anthropic_family,
     anthropic_searches,
     anthropic_usage,
     claude_code,
@@ -53,8 +53,8 @@ name = "anthropic.messages"
 
 USAGE = usage_rules.ANTHROPIC_MESSAGES
 
-error = anthropic_errors.error
-stream_error = anthropic_errors.stream_error
+error = anthropic_family.error
+stream_error = anthropic_family.stream_error
 
 EARLIER_MAX = 16  # of what a stream told before it told less
 WEB_SEARCHES_MAX = 10  # where the request sets no max_uses: more than the model has been seen to make in one turn

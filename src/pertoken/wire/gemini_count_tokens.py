@@ -2,7 +2,7 @@
 
 from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Reading
-from pertoken.wire import gemini_errors, gemini_generate, usage_reading
+from pertoken.wire import gemini_family, gemini_generate, usage_reading
 from pertoken.wire.body import decode_object
 from pertoken.wire.format import RequestChange
 from pertoken.wire.usage_table import UsageTable
@@ -12,8 +12,8 @@ name = "gemini.count_tokens"
 USAGE = gemini_generate.USAGE
 
 read_content = gemini_generate.read_content
-error = gemini_errors.error
-stream_error = gemini_errors.stream_error
+error = gemini_family.error
+stream_error = gemini_family.stream_error
 answer_text = gemini_generate.answer_text
 stream_reader = gemini_generate.stream_reader
 

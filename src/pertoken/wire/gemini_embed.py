@@ -3,7 +3,7 @@
 from pertoken.core.facts import RequestFacts
 from pertoken.core.media import Media
 from pertoken.core.usage import Completeness, Reading
-from pertoken.wire import gemini_errors, gemini_generate
+from pertoken.wire import gemini_family, gemini_generate
 from pertoken.wire.body import decode_object
 from pertoken.wire.content import as_dict, collect_text
 from pertoken.wire.format import BadRequest, Content, RequestChange
@@ -13,8 +13,8 @@ name = "gemini.embed"
 
 USAGE = gemini_generate.USAGE
 
-error = gemini_errors.error
-stream_error = gemini_errors.stream_error
+error = gemini_family.error
+stream_error = gemini_family.stream_error
 stream_reader = gemini_generate.stream_reader
 
 

@@ -14,7 +14,7 @@ import msgspec
 from pertoken.core.facts import RequestFacts
 from pertoken.core.media import Media
 from pertoken.core.usage import Reading
-from pertoken.wire import content, gemini_errors, gemini_usage, usage_reading
+from pertoken.wire import content, gemini_family, gemini_usage, usage_reading
 from pertoken.wire.body import (
     choices_count,
     decode,
@@ -42,8 +42,8 @@ name = "gemini.generate"
 
 USAGE = gemini_usage.USAGE
 
-error = gemini_errors.error
-stream_error = gemini_errors.stream_error
+error = gemini_family.error
+stream_error = gemini_family.stream_error
 
 WEB_SEARCHES_MAX = 10  # queries of one grounded prompt: more than have been seen
 

@@ -13,7 +13,7 @@ import msgspec
 from pertoken.core.facts import RequestFacts
 from pertoken.core.media import Media
 from pertoken.core.usage import Completeness, Reading
-from pertoken.wire import content, openai_errors, served_names, usage_falls, usage_reading, usage_rules, usage_table
+from pertoken.wire import content, openai_family, served_names, usage_falls, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import (
     choices_count,
     decode,
@@ -33,8 +33,8 @@ name = "openai.chat"
 
 USAGE = usage_rules.OPENAI_CHAT
 
-error = openai_errors.error
-stream_error = openai_errors.stream_error
+error = openai_family.error
+stream_error = openai_family.stream_error
 
 WEB_SEARCHES_MAX = 1  # a search model or web_search_options searches at most once a request
 CLIENT_TOOLS = ("function", "custom")

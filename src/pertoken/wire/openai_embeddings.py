@@ -7,7 +7,7 @@ import msgspec
 
 from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Reading
-from pertoken.wire import openai_chat, openai_errors, usage_reading, usage_rules
+from pertoken.wire import openai_chat, openai_family, usage_reading, usage_rules
 from pertoken.wire.body import decode, decode_object, optional_text, replace_fields
 from pertoken.wire.content import collect_text
 from pertoken.wire.format import Content, RequestChange
@@ -16,8 +16,8 @@ from pertoken.wire.usage_table import UsageTable
 
 name = "openai.embeddings"
 
-error = openai_errors.error
-stream_error = openai_errors.stream_error
+error = openai_family.error
+stream_error = openai_family.stream_error
 stream_reader = openai_chat.stream_reader
 
 

@@ -13,7 +13,7 @@ from pertoken.core.media import Media
 from pertoken.core.usage import Completeness, Contradiction, Reading
 from pertoken.wire import (
     content,
-    openai_errors,
+    openai_family,
     served_names,
     told_tools,
     usage_falls,
@@ -33,7 +33,7 @@ name = "openai.responses"
 
 USAGE = usage_rules.OPENAI_RESPONSES
 
-error = openai_errors.error
+error = openai_family.error
 
 WEB_SEARCHES_MAX = 10  # where the request sets no max_tool_calls: more than one answer has been seen to make
 
@@ -177,7 +177,7 @@ def answer_text(body: bytes) -> str:
 
 def stream_error(refusal: Refusal) -> bytes:
     """Return the event that the SDKs raise from inside a stream: they look for `error`, the API sends the rest too."""
-    fields = openai_errors.fields(refusal)
+    fields = openai_family.fields(refusal)
     event = {"type": "error", "code": fields["code"], "message": fields["message"], "param": fields["param"]}
     return b"event: error\ndata: " + msgspec.json.encode({**event, "error": fields}) + b"\n\n"
 

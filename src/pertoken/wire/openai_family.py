@@ -1,4 +1,10 @@
-"""Errors as OpenAI's SDKs read them: {"error": {"message", "type", "param", "code"}}."""
+"""What OpenAI's SDKs read alike, whatever they call: errors, and which models there are.
+
+An error is {"error": {"message", "type", "param", "code"}}.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -36,3 +42,18 @@ def fields(refusal: Refusal) -> dict[str, str | None]:
     code = "model_not_found" if refusal.code is Code.UNKNOWN_MODEL else str(refusal.code)
     kind = _TYPES[refusal.status]
     return {"message": refusal.message, "type": kind, "param": refusal.param, "code": code}
+
+
+def is_client(path: str, headers: Mapping[bytes, bytes], query: bytes) -> bool:  # noqa: ARG001 - they have no mark
+    """Tell whether a request for models is surely from these SDKs: many others send the same."""
+    return False
+
+
+def show_model(name: str, owner: str) -> dict[str, Any]:
+    """Return one model."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
+
+
+def list_models(shown: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return a list of models."""
+    return {"object": "list", "data": shown}

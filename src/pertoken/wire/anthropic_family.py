@@ -1,4 +1,10 @@
-"""Errors as Anthropic's SDKs read them: {"type": "error", "error": {"type", "message"}}."""
+"""What Anthropic's SDKs read alike, whatever they call: errors, and which models there are.
+
+An error is {"type": "error", "error": {"type", "message"}}.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -35,3 +41,20 @@ def stream_error(refusal: Refusal) -> bytes:
 def _fields(refusal: Refusal) -> dict[str, object]:
     code = {"type": _TYPES[refusal.status], "message": refusal.message, "code": str(refusal.code)}
     return {"type": "error", "error": code}
+
+
+def is_client(path: str, headers: Mapping[bytes, bytes], query: bytes) -> bool:  # noqa: ARG001 - its header says it
+    """Tell whether a request for models comes from these SDKs."""
+    return b"anthropic-version" in headers
+
+
+def show_model(name: str, owner: str) -> dict[str, Any]:  # noqa: ARG001 - it is not told
+    """Return one model."""
+    born = "1970-01-01T00:00:00Z"  # the SDK wants a time, and Anthropic gives this one where it has none
+    return {"type": "model", "id": name, "display_name": name, "created_at": born}
+
+
+def list_models(shown: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return a list of models."""
+    first, last = (shown[0]["id"], shown[-1]["id"]) if shown else (None, None)
+    return {"data": shown, "has_more": False, "first_id": first, "last_id": last}

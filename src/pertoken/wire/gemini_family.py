@@ -1,4 +1,10 @@
-"""Errors as Google's SDKs read them: {"error": {"code", "message", "status", "details"}}."""
+"""What Google's SDKs read alike, whatever they call: errors, and which models there are.
+
+An error is {"error": {"code", "message", "status", "details"}}.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -36,3 +42,19 @@ def error(refusal: Refusal) -> bytes:
 def stream_error(refusal: Refusal) -> bytes:
     """Return the event that the SDKs raise from inside a stream."""
     return b"data: " + error(refusal) + b"\r\n\r\n"
+
+
+def is_client(path: str, headers: Mapping[bytes, bytes], query: bytes) -> bool:
+    """Tell whether a request for models comes from these SDKs."""
+    return path.startswith("/v1beta/") or b"x-goog-api-key" in headers or b"key=" in query
+
+
+def show_model(name: str, owner: str) -> dict[str, Any]:  # noqa: ARG001 - it is not told
+    """Return one model."""
+    methods = ["generateContent", "countTokens", "embedContent"]
+    return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": methods}
+
+
+def list_models(shown: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return a list of models."""
+    return {"models": shown}

@@ -1,0 +1,36 @@
+"""The families: whoever names one names one that there is, and a client is known by what its SDK sends."""
+
+import pytest
+
+from pertoken.catalogs.providers import registry
+from pertoken.core.errors import Code, Refusal
+from pertoken.wire import families, formats
+
+REFUSAL = Refusal(Code.INVALID_REQUEST, "it is refused")
+
+
+def test_every_provider_is_of_a_family() -> None:
+    """A provider of the registry speaks what there are formats of."""
+    assert {provider.wire for provider in registry().values()} == set(families.FAMILIES)
+
+
+@pytest.mark.parametrize("row", formats.ROWS, ids=lambda row: row.format.name)
+def test_every_format_is_of_a_family(row: formats.FormatRow) -> None:
+    """The errors of a format are those of its family: the same SDK reads them."""
+    assert row.format.error(REFUSAL) == families.FAMILIES[row.wire].shapes.error(REFUSAL)
+
+
+@pytest.mark.parametrize(
+    ("path", "header", "query", "name"),
+    [
+        ("/v1/models", b"authorization", b"", "openai"),
+        ("/v1/models", b"anthropic-version", b"", "anthropic"),
+        ("/v1/models", b"x-goog-api-key", b"", "gemini"),
+        ("/v1/models", b"accept", b"key=k", "gemini"),
+        ("/v1beta/models", b"accept", b"", "gemini"),
+        ("/v1beta/models/m", b"anthropic-version", b"", "gemini"),
+    ],
+)
+def test_a_client_is_known_by_what_it_sends(path: str, header: bytes, query: bytes, name: str) -> None:
+    """The path of the list of models is alike for all; a header, a query or the version says whose SDK asks."""
+    assert families.of_client(path, {header: b"x"}, query).name == name
