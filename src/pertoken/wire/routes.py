@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import NamedTuple
 
 from pertoken.core.texts import nearest
@@ -18,21 +19,15 @@ class Endpoint(NamedTuple):
     upstream_path: str  # below the provider's base URL
     model: str | None = None  # where the path names it
     stream: bool | None = None  # where the path decides it
-    before_model: str = ""  # of the upstream path
-    behind_model: str = ""
+    upstream: str = ""  # the same path for any model
 
     def path_for(self, model: str) -> str:
         """Return the path below the provider's base URL at which `model` is called."""
-        return self.upstream_path if self.model is None else f"{self.before_model}{model}{self.behind_model}"
+        return self.upstream_path if self.model is None else self.upstream.replace(MODEL, model, 1)
 
 
 def _all_paths() -> Iterator[tuple[FormatRow, FormatPath]]:
     return ((row, one) for row in formats.ROWS for one in row.paths)
-
-
-def _around_model(path: str) -> tuple[str, str]:
-    before, _, behind = path.partition(MODEL)
-    return before, behind
 
 
 _FIXED: dict[str, Endpoint] = {
@@ -40,16 +35,17 @@ _FIXED: dict[str, Endpoint] = {
     for row, one in _all_paths()
     if MODEL not in one.path
 }
-# By what stands before the model and what stands behind it: format, wire, the same two at a provider, and stream.
-_WITH_MODEL: dict[tuple[str, ...], tuple[Format, str, str, str, bool | None]] = {
-    tuple(one.path.split(MODEL)): (row.format, row.wire, *_around_model(one.upstream), one.stream)
+# By what stands before the model and what stands behind it.
+_WITH_MODEL: dict[tuple[str, ...], tuple[Format, str, str, bool | None]] = {
+    tuple(one.path.split(MODEL)): (row.format, row.wire, one.upstream, one.stream)
     for row, one in _all_paths()
     if MODEL in one.path
 }
 _HEADS = "|".join(re.escape(head) for head in sorted({head for head, *_ in _WITH_MODEL}))
 # A model in a path is one segment of plain characters, and no dot segment. It is forwarded with the operator's key, so
 # it must not lead anywhere else: a percent sign left after decoding could be a slash to the next who decodes.
-_PATH_WITH_MODEL = re.compile(rf"({_HEADS})([A-Za-z0-9_~@+-][A-Za-z0-9._~@+-]{{0,199}})([:/][A-Za-z/:_-]{{1,80}})")
+_PLAIN_MODEL = "([A-Za-z0-9_~@+-][A-Za-z0-9._~@+-]{0,199})"
+_PATH_WITH_MODEL = re.compile(f"({_HEADS}){_PLAIN_MODEL}([:/][A-Za-z0-9/:_-]{{1,80}})")
 _HOT = tuple(sorted({f"/{one.path.split('/')[1]}/".encode() for _, one in _all_paths()}))
 _ERRORS: tuple[tuple[str, Format], ...] = tuple(
     sorted(
@@ -59,6 +55,7 @@ _ERRORS: tuple[tuple[str, Format], ...] = tuple(
 )
 
 _AGAIN = re.compile(r"^(?:/v1)+(?=/v1(?:beta)?/)")  # the version that a base URL has and the SDK adds again
+PATH_LETTERS_MAX = 400  # of a path with a model
 NEAR = 0.8  # of difflib's ratio: a letter or two of a path
 
 
@@ -67,15 +64,20 @@ def find(path: str) -> Endpoint | None:
     fixed = _FIXED.get(path)
     if fixed is not None:
         return fixed
+    return _find_with_model(path) if len(path) <= PATH_LETTERS_MAX else None
+
+
+@lru_cache(maxsize=1024)  # an application calls few models
+def _find_with_model(path: str) -> Endpoint | None:
     match = _PATH_WITH_MODEL.fullmatch(path)
     if match is None:
         return None
-    head, model, tail = match.groups()
-    found = _WITH_MODEL.get((head, tail))
+    before, model, behind = match.groups()
+    found = _WITH_MODEL.get((before, behind))
     if found is None:
         return None
-    wire_format, wire, before, behind, stream = found
-    return Endpoint(wire_format, wire, f"{before}{model}{behind}", model, stream, before, behind)
+    wire_format, wire, upstream, stream = found
+    return Endpoint(wire_format, wire, upstream.replace(MODEL, model, 1), model, stream, upstream)
 
 
 def is_hot(path: bytes) -> bool:
