@@ -106,7 +106,7 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     first_byte_ms: Milliseconds = 600_000
     idle_ms: Milliseconds = 120_000
     total_ms: Milliseconds = 900_000
-    # A client that takes nothing of its answer for so long is cut (nginx waits as long):
+    # A client that reads nothing of its answer for this long is disconnected (nginx has the same default):
     client_idle_ms: Milliseconds = 60_000
     credit: str | None = None  # in dollars: what a process may serve while the store is down; None: nothing
     reported_event: str = "100"  # what one reported event may cost, in the currency of its price
@@ -171,7 +171,7 @@ _FIELDS: Mapping[str, type[msgspec.Struct]] = {
 
 
 def has_key(provider: ProviderSetting) -> bool:
-    """Tell whether there is a key to send: one that names a variable which is not set is none."""
+    """Tell whether there is a key to send; a key whose variable is not set does not count."""
     return bool(provider.api_key) and not (provider.api_key or "").startswith(FROM_ENVIRONMENT)
 
 
@@ -214,7 +214,7 @@ def _check_amount(where: str, text: str, currency: str) -> None:
 
 
 def _check_providers(settings: Settings) -> None:
-    """Raise BadSettings naming the price that is none, or the provider that nobody knows."""
+    """Raise BadSettings naming the invalid price or the unknown provider."""
     for name, provider in settings.providers.items():
         for model, price in provider.prices.items():
             where = f"providers.{name}.prices.{model}"

@@ -24,7 +24,7 @@ FRAMING = frozenset({"connection", "content-length", "expect", "host", "transfer
 BEYOND_A_SCHEMA = re.compile(
     "not a cursor of this list|must be before the end|unknown time zone|the role [a-z_]+ (needs|takes no)"
     "|must expire in the future|not a limit on|no key |is less than its parts|this would cost|unknown currency"
-    "|not an amount that may be reported"
+    "|not a valid daily amount"
     "|begins or ends with a blank|has an invisible character|composed form|mixes scripts in a word|unknown provider"
     "|until must be after since"
 )

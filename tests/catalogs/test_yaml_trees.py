@@ -33,7 +33,7 @@ def test_aliases_count_as_what_they_name(text: str, monkeypatch: pytest.MonkeyPa
     with pytest.raises(yaml.YAMLError) as caught:
         yaml_trees.load(text)
 
-    assert "more than 100,000 values, aliases (*) counted" in reason(caught.value)
+    assert "more than 100,000 values, counting aliases (*)" in reason(caught.value)
 
 
 @pytest.mark.parametrize("text", [tenfold(lambda name, ten: f"{name}: &{name} [{ten}]\n", 30)])
@@ -46,12 +46,12 @@ def test_nothing_of_a_bomb_is_built(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: &a [*a]", "line 1, column 4: an alias (*) stands inside of what it names"),
-        ("a: &a {b: {c: *a}}", "an alias (*) stands inside of what it names"),
+        ("a: &a [*a]", "line 1, column 4: an alias (*) contains itself"),
+        ("a: &a {b: {c: *a}}", "an alias (*) contains itself"),
         ("[" * 5_000, "nested too deep"),
         ("{a: " * 5_000, "nested too deep"),
-        ("a: 2026-99-99", "line 1, column 4: this is no date, time or number that can be"),
-        (f"a:\n  b: {'9' * 6_000}", "line 2, column 6: this is no date, time or number that can be"),
+        ("a: 2026-99-99", "line 1, column 4: invalid date, time or number"),
+        (f"a:\n  b: {'9' * 6_000}", "line 2, column 6: invalid date, time or number"),
     ],
     ids=["itself", "deep inside", "lists", "mappings", "date", "number"],
 )

@@ -143,7 +143,7 @@ def test_another_installation_takes_it_in(house: Pertoken, bare: Pertoken, tmp_p
         (("archive", "--before", "2999-01"), 1, "this month and the last one stay"),
         (("archive", "--before", "2026-05", "--to", "/proc/no/such"), 1, "cannot open the folder"),
         (("archive", "--before", "2026-05", "verify", "x"), 2, "options go after the word"),
-        (("archive", "verify", "/no/such/folder"), 1, "no archive is in /no/such/folder"),
+        (("archive", "verify", "/no/such/folder"), 1, "no archive in /no/such/folder"),
         (("archive", "import", "/no/such/folder"), 1, "cannot open the folder"),
         (("archive", "verify"), 2, "DIR"),
         (("verify", "--archive", "/no/such/folder"), 2, "does not exist"),

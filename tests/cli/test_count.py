@@ -45,7 +45,7 @@ def test_a_file_is_counted(pertoken: Pertoken, tmp_path: Path) -> None:
     assert pertoken("count", "--model", "claude-opus-5", str(path)).stdout == (
         "4 tokens (factor) of 11 characters for claude-opus-5\n"
         "o200k count x 2; measured for claude: Claude 4.7 and later, reconstruction: 1.31 to 1.85\n"
-        "whatever the text, at most 86: from 11 bytes\n"
+        "for any text, at most 86: from 11 bytes\n"
     )
 
 
@@ -75,7 +75,7 @@ def test_parts_are_told(pertoken: Pertoken) -> None:
 def test_words(pertoken: Pertoken) -> None:
     """Words are tokens by the rule of thumb, told with its measured error; and back."""
     assert pertoken("count", "--words", "750").stdout == (
-        "750 words are about 1,075 tokens of o200k, as measured of prose\n"
+        "750 words are about 1,075 tokens of o200k, as measured for prose\n"
         "the rule of thumb, 4 tokens for 3 words, says 1,000: -7 % (English prose: fortunes, 2.5 MB)\n"
     )
     german = json.loads(pertoken("count", "--words", "750", "--kind", "german", "--json").stdout)

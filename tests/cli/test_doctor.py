@@ -119,7 +119,7 @@ def test_a_line_that_cannot_be_read_is_found(pertoken: Pertoken, tmp_path: Path,
     assert said["check"] == "unreadable settlements"
     assert f"{path} cannot be read (2, 3)" in said["found"]
     assert f"rename the file to host-1.{kind}," in said["fix"]
-    assert "all are in the books" not in str(found)
+    assert "all are posted" not in str(found)
     path.unlink()
     assert problems(pertoken.json("doctor", **environ)) == {}
 
@@ -296,6 +296,6 @@ def test_keys_that_have_named_as_many_as_they_may(pertoken: Pertoken, write_line
         [said[most]] = [one for one in pertoken.json("doctor", **asked)["checks"] if one["check"] == "what keys name"]
 
     assert said["3"]["ok"] is said["4"]["ok"] is True
-    assert said["4"]["found"] == "within its bounds"
+    assert said["4"]["found"] == "within its limits"
     assert "app 3 users" in said["3"]["found"]
     assert "limits.key_users_max" in said["3"]["found"]

@@ -48,7 +48,7 @@ def test_a_call_without_price_says_why(pertoken: Pertoken, write_lines: WriteLin
     shown = pertoken("explain", "call-1").stdout
 
     assert pertoken.json("explain", "call-1")["status"] == "unpriced"
-    assert "cost     not known, so nothing is charged; fix: pertoken price add" in shown
+    assert "cost     unknown, so nothing is charged; fix: pertoken price add" in shown
     assert "because  no price known for 'nobody-knows' at acme" in shown
 
 

@@ -262,7 +262,7 @@ def test_odd_lines_are_taken_and_told(pertoken: Pertoken, write_lines: WriteLine
         {"code": "time_without_zone", "lines": 2, "first_line": 2, "example": "2026-11-20T12:00:00"},
         {"code": "future_time", "lines": 1, "first_line": 4, "example": "2089-12-31T23:00:00Z"},
     ]
-    assert shown[0] == "note: 2 lines have unknown fields, which were not read; the first is line 2: costumer"
+    assert shown[0] == "note: 2 lines have unknown fields, which were ignored; the first is line 2: costumer"
     assert shown[2].startswith("note: 1 line has a time in the future")
 
 
@@ -305,7 +305,7 @@ def test_a_file_of_bad_lines_is_not_read_to_its_end(pertoken: Pertoken, tmp_path
     assert said["accepted"] == 1
     assert said["gave_up"]
     assert NOT_TAKEN_MAX <= len(said["rejected"]) < NOT_TAKEN_MAX + BATCH
-    assert "was not read further" in pertoken("ingest", str(path), code=1).stderr
+    assert "was not read to its end" in pertoken("ingest", str(path), code=1).stderr
     assert pertoken.json("verify")["ok"]
 
 

@@ -213,7 +213,7 @@ def test_a_contract_wins_and_its_effect_is_shown_first(pertoken: Pertoken, tmp_p
         ("prices: [{provider: p, model: m, inputs: '1'}]", "inputs"),
         ("prices: [{provider: p, model: m, input: '1', from: 2026-02-01, to: 2026-01-01}]", "must be after"),
         ("prices: [{provider: p, model: m, units: {smiles: {amount: '1'}}}]", "unknown unit 'smiles'"),
-        ("prices: [{provider: p, model: m, input: '1', when: {time: noon}}]", "no time of day: 'noon'"),
+        ("prices: [{provider: p, model: m, input: '1', when: {time: noon}}]", "not a time of day: 'noon'"),
         (
             "prices: [{provider: p, model: m, units: {web_searches: {amount: '1', free: many}}}]",
             "quantity/window/group",

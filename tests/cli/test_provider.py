@@ -87,12 +87,12 @@ def test_doctor_tells_which_models_disagree(pertoken: Pertoken) -> None:
         told = checks["token counts"]
         return told["ok"], f"{told['found']}; {told['fix']}"
 
-    assert told() == (True, "no provider has reported more input than was held for; None")
+    assert told() == (True, "no provider has reported more input than was held; None")
     contradict(pertoken.url, "gpt-4o", 2_512)
     contradict(pertoken.url, "gpt-4.1", 9_000)
     is_ok, found = told()
 
     assert is_ok
-    assert "openai/gpt-4o 255 % of our count (last 2,512 reported, 1,024 counted)" in found
-    assert "openai/gpt-4.1 860 % of our count, 215 % of its bytes (last 9,000 reported" in found
+    assert "openai/gpt-4o 255 % of pertoken's count (last 2,512 reported, 1,024 counted)" in found
+    assert "openai/gpt-4.1 860 % of pertoken's count, 215 % of its bytes (last 9,000 reported" in found
     assert "pertoken provider trust --reset openai/gpt-4.1" in found

@@ -111,7 +111,7 @@ def test_a_wrong_secret_key_or_a_changed_token_is_one_clear_line(bare: Pertoken,
         (token, {"PERTOKEN_SECRET_KEY": OTHER_SECRET_KEY}, "than that of PERTOKEN_SECRET_KEY"),
         ("encrypted:", {}, "was changed"),
         ("encrypted:ä", {}, "was changed"),
-        (token, {"PERTOKEN_DATABASE_URL": f"sqlite:///{gone}/p.db"}, f"bring back {gone}/p.db.key"),
+        (token, {"PERTOKEN_DATABASE_URL": f"sqlite:///{gone}/p.db"}, f"restore {gone}/p.db.key"),
     ]
     for api_key, environ, said in cases:
         config = tmp_path / "pertoken.yaml"

@@ -103,7 +103,7 @@ def test_a_narrow_terminal_has_fewer_columns(
 
     assert heading.split()[:-2] == shown
     assert any(CALL in line and "claude-sonnet-4-5" in line for line in lines)
-    assert ("too narrow for: user; --csv has all" in "".join(lines)) == ("user" not in shown)
+    assert ("too narrow for: user; --csv shows all" in "".join(lines)) == ("user" not in shown)
     assert max(map(len, lines)) <= width
 
 

@@ -84,5 +84,5 @@ def test_what_a_key_names_is_bounded(house: House, customers: bool) -> None:
     assert told == {(403, "forbidden")} if customers else {(200, "user, tag:feature, conversation")}
     after = named(house, key_id)
     assert {kind: after[kind] - before[kind] for kind in after if after[kind] - before[kind] > 1} == {}, "but `other`"
-    assert "bounds are reached" in house.run("doctor").stdout
+    assert "limits are reached" in house.run("doctor").stdout
     assert house.differences() == []

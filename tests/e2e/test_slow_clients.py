@@ -105,7 +105,7 @@ def test_a_client_that_takes_nothing(impatient: Rig) -> None:
     assert not received.endswith(b"0\r\n\r\n"), "an answer that was cut must not look whole"
     assert event.completeness == "final"
     assert event.quantities["output_tokens"] * len(WORDS) >= 30 * enough_bytes
-    assert "took nothing of its answer" in impatient.log()
+    assert "read nothing of its answer" in impatient.log()
     assert impatient.differences() == []
 
 
@@ -123,7 +123,7 @@ def test_a_provider_waits_for_a_client_that_takes_nothing(patient: Rig) -> None:
     assert pushed_mb < PUSHED_MB_MAX
     [event] = patient.settled(1, within_s=PATIENCE_S)
     assert event.completeness == "final"
-    assert "took nothing of its answer" not in patient.log()
+    assert "read nothing of its answer" not in patient.log()
 
 
 @pytest.mark.parametrize("is_stream", [True, False], ids=["streamed", "whole"])
@@ -173,7 +173,7 @@ def test_a_client_that_takes_no_answer_is_cut(impatient: Rig) -> None:
     with impatient.client() as connection:
         for _ in range(40):
             connection.sendall(impatient.request(stream=False))
-        wait_for(lambda: "took nothing of its answer" in impatient.log())
+        wait_for(lambda: "read nothing of its answer" in impatient.log())
         served = len(impatient.provider.calls)
 
     assert 0 < served < PUSHED_MB_MAX / 2
@@ -187,7 +187,7 @@ def test_a_last_answer_that_nobody_takes(impatient: Rig) -> None:
     impatient.provider.story = lambda call: call.push(answer)
     files = impatient.fds_at_rest()
     with impatient.client(impatient.request(stream=False, more_headers=b"connection: close\r\n")) as connection:
-        wait_for(lambda: "took nothing of its answer" in impatient.log())
+        wait_for(lambda: "read nothing of its answer" in impatient.log())
         wait_for(lambda: impatient.fds() <= files + 1)  # the one to the provider is kept
         received = read_all(connection)
 

@@ -51,7 +51,7 @@ def test_a_key_that_is_gone_is_asked_for(database: Database, tmp_path: Path) -> 
     open_hasher(database, None, path)
     kept = path.rename(tmp_path / "elsewhere")
 
-    with pytest.raises(StoreFailed, match="bring back a copy"):
+    with pytest.raises(StoreFailed, match="restore a copy"):
         open_hasher(database, None, path)
     assert not path.exists()
     kept.rename(path)

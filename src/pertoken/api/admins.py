@@ -1,4 +1,4 @@
-"""Who uses the control plane: the one who asks, and the admin keys."""
+"""The principal of a request, and the admin keys."""
 
 import msgspec
 
@@ -109,10 +109,10 @@ def _answer(admin: AdminKey, now_us: int) -> AdminAnswer:
 
 
 ROUTES = (
-    Route("GET", "/api/v1/whoami", Action.SELF_READ, "Show who asks, and what it may do.", who_am_i, WhoAmI),
+    Route("GET", "/api/v1/whoami", Action.SELF_READ, "Show this key's role, and what it may do.", who_am_i, WhoAmI),
     Route("GET", "/api/v1/admins", Action.ADMINS_READ, "List admin keys.", list_admins, AdminsAnswer, PageQuery),
     Route(
-        "POST", "/api/v1/admins", Action.ADMINS_WRITE, "Make an admin key; its secret is shown once.", make_admin,
+        "POST", "/api/v1/admins", Action.ADMINS_WRITE, "Create an admin key; its secret is shown once.", make_admin,
         NewAdminAnswer, body=AdminBody, status=201, problems=(Problem.NAME_TAKEN,),
     ),
     Route(

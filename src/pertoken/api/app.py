@@ -68,7 +68,7 @@ class Plane:
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run `work` on a thread. Raises ApiRefused when too much waits already, and what `work` raises."""
         if self._waiting >= WAITING_MAX + THREADS:
-            raise ApiRefused(Problem.BUSY, "too many requests to the control plane wait; ask again")
+            raise ApiRefused(Problem.BUSY, "too many requests to the control plane are waiting; try again")
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)

@@ -1,4 +1,4 @@
-"""What is derived from the books: usage, one explained call, the verdict of verification."""
+"""Resources derived from the books: usage, one explained call, the result of verification."""
 
 from typing import Annotated, Any
 
@@ -41,7 +41,7 @@ class UsageQuery(FilterQuery, forbid_unknown_fields=True, kw_only=True):
     ] = "model"
     since: Time | None = None
     until: Time | None = None
-    timezone: Annotated[str, msgspec.Meta(description="Of days and of plain dates.")] = "UTC"
+    timezone: Annotated[str, msgspec.Meta(description="Time zone of days and of plain dates.")] = "UTC"
     limit: Annotated[int, msgspec.Meta(ge=1, le=ROWS_MAX)] = 1_000
     cursor: Cursor | None = None
 
@@ -91,7 +91,7 @@ def read_usage(opened: Opened, asked: Asked) -> UsageAnswer:
     """Return the usage that may be seen."""
     query: UsageQuery = asked.query
     if query.min_cost is not None and not may(asked.principal, Action.COSTS_READ):
-        raise ApiRefused(Problem.FORBIDDEN, "this admin key may not ask by cost: it may not see costs", "min_cost")
+        raise ApiRefused(Problem.FORBIDDEN, "this admin key may not filter by cost: it may not see costs", "min_cost")
     by = tuple(part.strip() for part in query.by.split(",") if part.strip())
     unknown = next((name for name in by if not is_report_dimension(name)), None)
     if unknown is not None or len(by) > DIMENSIONS_MAX:
@@ -109,9 +109,9 @@ def read_usage(opened: Opened, asked: Asked) -> UsageAnswer:
         part = reports.Part(*read_part(query))
         report, more = reports.usage_page(opened.archive, *asked_for, part=part)
     except EventsArchived as error:
-        message = "some of that time is archived: begin and end it on whole quarters of an hour"
+        message = "part of this period is archived: begin and end on whole quarters of an hour"
         if part.needs_events(by):
-            message = "some of that time is archived: ask for a later one, or: pertoken usage"
+            message = "part of this period is archived: choose a later one, or use: pertoken usage"
         raise ApiRefused(Problem.INVALID_PARAMETER, message, "since") from error
     rows = report["rows"]
     if "key" in by:
@@ -155,5 +155,5 @@ ROUTES = (
         "GET", "/api/v1/calls/{call_id}", Action.CALLS_READ, "Explain what one call cost, line by line.", explain_call,
         Explanation, problems=(Problem.NOT_FOUND,),
     ),
-    Route("GET", "/api/v1/verify", Action.VERIFY_RUN, "Prove the books from first entries.", run_verify, VerdictAnswer),
+    Route("GET", "/api/v1/verify", Action.VERIFY_RUN, "Recompute all balances from events.", run_verify, VerdictAnswer),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Budgets as a resource, and how they stand."""
+"""Budgets as a resource, and their state."""
 
 from typing import Annotated, Any
 
@@ -112,7 +112,7 @@ def put_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
     body: BudgetBody = asked.body
     scope = _scope(opened, body)
     if asked.view.team is not None and scope.setdefault("team", asked.view.team) != asked.view.team:
-        message = f"this admin key sets budgets of the team {asked.view.team!r} alone"
+        message = f"this key may only set budgets of the team {asked.view.team!r}"
         raise ApiRefused(Problem.FORBIDDEN, message, "scope.team")
     wish = Wish(
         asked.name, str(body.limit), body.axis, body.window, scope, body.each, body.mode, body.timezone, body.currency,
@@ -130,7 +130,7 @@ def put_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
 
 
 def remove_budget(opened: Opened, asked: Asked) -> RemovedBudget:
-    """Take a budget out of force."""
+    """Remove a budget."""
     budget = _find(opened, asked.name)
     _check_may_change(budget, asked)
     opened.administration.remove_budget(budget.budget_id, asked.now_us)
@@ -140,12 +140,12 @@ def remove_budget(opened: Opened, asked: Asked) -> RemovedBudget:
 def _check_may_change(budget: Budget, asked: Asked) -> None:
     """Raise ApiRefused where a team's owner would change what an admin has set: that is not the team's to change."""
     if asked.view.team is not None and budget.set_by != asked.view.team:
-        message = f"an admin has set the budget {budget.name!r}, and only an admin may change it; add one beside it"
+        message = f"an admin has set the budget {budget.name!r}, and only an admin may change it; add another one"
         raise ApiRefused(Problem.FORBIDDEN, message, "name")
 
 
 def _scope(opened: Opened, body: BudgetBody) -> dict[str, str]:
-    """Return the scope of a budget, a key by its id. Raises ApiRefused: a key that is none would limit nothing."""
+    """Return the scope of a budget, with keys as ids. Raises ApiRefused for an unknown key: it would limit nothing."""
     scope = dict(body.scope)
     if "key" in scope:
         try:
@@ -189,7 +189,7 @@ def _answer(opened: Opened, budget: Budget, now_us: int) -> BudgetAnswer:
 
 ROUTES = (
     Route(
-        "GET", "/api/v1/budgets", Action.BUDGETS_READ, "Show how budgets stand: spent, held, remaining.", list_budgets,
+        "GET", "/api/v1/budgets", Action.BUDGETS_READ, "Show budgets: spent, held, remaining.", list_budgets,
         BudgetsAnswer, PageQuery,
     ),
     Route(
@@ -201,7 +201,7 @@ ROUTES = (
         put_budget, BudgetAnswer, body=BudgetBody,
     ),
     Route(
-        "DELETE", "/api/v1/budgets/{name}", Action.BUDGETS_WRITE, "Take a budget out of force.", remove_budget,
+        "DELETE", "/api/v1/budgets/{name}", Action.BUDGETS_WRITE, "Remove a budget.", remove_budget,
         RemovedBudget, problems=(Problem.NOT_FOUND,),
     ),
 )  # fmt: skip

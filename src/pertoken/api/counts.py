@@ -1,4 +1,4 @@
-"""Counts that providers contradicted: of which models, by how much, and how they are believed again."""
+"""Models whose counts providers contradicted, by how much, and how to trust these counts again."""
 
 import msgspec
 
@@ -55,7 +55,7 @@ def reset_count(opened: Opened, asked: Asked) -> ResetCount:
     """Believe the count of a model again."""
     provider, _, model = asked.name.partition("/")
     if not opened.administration.reset_trust(provider, model):
-        raise ApiRefused(Problem.NOT_FOUND, f"no count of {asked.name!r} is doubted; see: GET /api/v1/counts", "name")
+        raise ApiRefused(Problem.NOT_FOUND, f"{asked.name!r} is trusted already; see: GET /api/v1/counts", "name")
     return ResetCount(asked.name, reset=True)
 
 
@@ -76,11 +76,11 @@ def _answer(doubt: Doubt) -> CountAnswer:
 
 ROUTES = (
     Route(
-        "GET", "/api/v1/counts", Action.COUNTS_READ, "List models whose providers count more input than we do.",
+        "GET", "/api/v1/counts", Action.COUNTS_READ, "List models whose providers count more input than pertoken.",
         list_counts, CountsAnswer, PageQuery,
     ),
     Route(
-        "DELETE", "/api/v1/counts/{name}", Action.COUNTS_WRITE, "Believe our count of a model again.", reset_count,
+        "DELETE", "/api/v1/counts/{name}", Action.COUNTS_WRITE, "Trust pertoken's count of a model again.", reset_count,
         ResetCount, problems=(Problem.NOT_FOUND,),
     ),
 )  # fmt: skip

@@ -275,7 +275,7 @@ def _read(
             continue
         of = record.attribution
         if not view.sees(of):
-            yield ingest.RejectedLine(line, Problem.FORBIDDEN, f"this admin key reports events of {view.team!r} alone")
+            yield ingest.RejectedLine(line, Problem.FORBIDDEN, f"this key may only report events of {view.team!r}")
         elif view.team is not None and record.source != own_source:
             message = f"a team reports under the source {own_source!r}, not {record.source!r}; leave it out"
             yield ingest.RejectedLine(line, Problem.FORBIDDEN, message)
@@ -333,7 +333,7 @@ ROUTES = (
         EventsQuery,
     ),
     Route(
-        "POST", "/api/v1/events", Action.EVENTS_WRITE, "Take in one event or up to 10,000, each exactly once.",
+        "POST", "/api/v1/events", Action.EVENTS_WRITE, "Record one event or up to 10,000, each exactly once.",
         take_events, TallyAnswer, body=EventsBody, body_bytes_max=EVENTS_BYTES_MAX, takes_events=True,
         problems=(Problem.EVENT_CONFLICT,),
     ),

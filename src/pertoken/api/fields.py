@@ -1,4 +1,4 @@
-"""What fields of several resources have in common: texts, times, pages and their cursors."""
+"""Fields shared by several resources: texts, times, pages and their cursors."""
 
 import base64
 import binascii
@@ -38,7 +38,7 @@ Cursor = Annotated[
     str,
     msgspec.Meta(
         max_length=CURSOR_MAX,
-        description="`next_cursor` of the page before.",
+        description="`next_cursor` of the previous page.",
         extra_json_schema={"pattern": "^[A-Za-z0-9_-]+$(?!\n)"},
     ),
 ]
@@ -62,7 +62,7 @@ def page(
 ) -> tuple[list[T], str | None]:
     """Return the rows of one page by their place, and the cursor of the next, None at the end.
 
-    `kinds` are the types of a place's parts. Raises ApiRefused for a cursor that is none.
+    `kinds` are the types of a place's parts. Raises ApiRefused for an invalid cursor.
     """
     placed = sorted(((place(row), row) for row in rows), key=lambda one: one[0])
     if query.cursor is not None:
@@ -105,9 +105,9 @@ def read_time(text: str | None, param: str) -> int | None:
 
 
 def format_some(at_us: int | None) -> str | None:
-    """Return the text of an instant, None where there is none."""
+    """Return the text of an instant, or None."""
     return None if at_us is None or at_us >= FOREVER_US else format_time(at_us)
 
 
 def _no_cursor() -> ApiRefused:
-    return ApiRefused(Problem.INVALID_PARAMETER, "not a cursor of this list; begin without one", "cursor")
+    return ApiRefused(Problem.INVALID_PARAMETER, "not a cursor of this list; start without one", "cursor")

@@ -81,7 +81,7 @@ def make_key(opened: Opened, asked: Asked) -> NewKeyAnswer:
     body: KeyBody = asked.body
     team = body.team if body.team is not None else asked.view.team
     if asked.view.team not in (None, team):
-        raise ApiRefused(Problem.FORBIDDEN, f"this admin key makes keys of the team {asked.view.team!r} alone", "team")
+        raise ApiRefused(Problem.FORBIDDEN, f"this key may only create keys of the team {asked.view.team!r}", "team")
     customer = body.customer
     if customer is not None and not may_name(asked.view.team, opened.administration.owners(customer)):
         raise ApiRefused(Problem.FORBIDDEN, not_its_own(asked.view.team, customer), "customer")
@@ -147,7 +147,7 @@ def _answer(key: Key) -> KeyAnswer:
 ROUTES = (
     Route("GET", "/api/v1/keys", Action.KEYS_READ, "List virtual keys.", list_keys, KeysAnswer, PageQuery),
     Route(
-        "POST", "/api/v1/keys", Action.KEYS_WRITE, "Make a virtual key; its secret is shown once.", make_key,
+        "POST", "/api/v1/keys", Action.KEYS_WRITE, "Create a virtual key; its secret is shown once.", make_key,
         NewKeyAnswer, body=KeyBody, status=201, problems=(Problem.NAME_TAKEN,),
     ),
     Route(

@@ -72,7 +72,7 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
             {
                 "name": "Idempotency-Key",
                 "in": "header",
-                "description": "Asked again with the same name and body within a day, the first answer is given again.",
+                "description": "The same request with the same key within a day returns the first answer again.",
                 "schema": {
                     "type": "string",
                     "minLength": 1,

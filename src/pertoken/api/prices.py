@@ -1,4 +1,4 @@
-"""Prices as a resource: what a model costs, when, and who says so."""
+"""Prices as a resource: what a model costs, when, and from which source."""
 
 from typing import Any
 

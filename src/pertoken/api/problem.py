@@ -1,4 +1,4 @@
-"""Why a request to the control plane is not done: codes, their status and meaning, and the error as it is answered."""
+"""Why a request to the control plane is refused: codes with their status and meaning, and the error body."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -48,20 +48,20 @@ MEANINGS: Mapping[Problem, Meaning] = {
     Problem.FORBIDDEN: Meaning(
         403, "permission", "The admin key's role may not do this, or may not do it to another team or customer."
     ),
-    Problem.NOT_FOUND: Meaning(404, "not_found", "There is no such thing, or it is not this key's to see."),
-    Problem.METHOD_NOT_ALLOWED: Meaning(405, "invalid_request", "The path takes other methods: see Allow."),
-    Problem.NAME_TAKEN: Meaning(409, "conflict", "The name belongs to something else already."),
+    Problem.NOT_FOUND: Meaning(404, "not_found", "It does not exist, or this key may not see it."),
+    Problem.METHOD_NOT_ALLOWED: Meaning(405, "invalid_request", "The path accepts other methods: see Allow."),
+    Problem.NAME_TAKEN: Meaning(409, "conflict", "The name is already in use."),
     Problem.EVENT_CONFLICT: Meaning(409, "conflict", "An event of this source and id exists with other content."),
     Problem.IDEMPOTENCY_CONFLICT: Meaning(
         409, "conflict", "The Idempotency-Key was used for another request within the last day."
     ),
-    Problem.TOO_LARGE: Meaning(413, "invalid_request", "The body is larger than this path takes."),
+    Problem.TOO_LARGE: Meaning(413, "invalid_request", "The body is too large for this path."),
     Problem.UNSUPPORTED_MEDIA_TYPE: Meaning(415, "invalid_request", "The body must be application/json."),
-    Problem.INVALID_FIELD: Meaning(422, "invalid_request", "The body is JSON, but not what this path takes."),
+    Problem.INVALID_FIELD: Meaning(422, "invalid_request", "The body is JSON, but does not fit this path."),
     Problem.INTERNAL: Meaning(500, "internal", "pertoken made a mistake; its log has the details."),
-    Problem.BUSY: Meaning(503, "unavailable", "Too many requests to the control plane wait. Ask again."),
+    Problem.BUSY: Meaning(503, "unavailable", "Too many requests to the control plane are waiting. Try again."),
     Problem.STORE_UNAVAILABLE: Meaning(
-        503, "unavailable", "The database cannot be used now. Ask again: nothing counts twice."
+        503, "unavailable", "The database is unavailable. Try again: nothing counts twice."
     ),
 }
 

@@ -1,4 +1,4 @@
-"""From an HTTP request to values: the secret, the name in the path, the query, the body. What is none is refused."""
+"""Reads an HTTP request: the secret, the name in the path, the query, the body. Invalid values are refused."""
 
 import re
 from typing import Any

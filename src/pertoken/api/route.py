@@ -1,4 +1,4 @@
-"""One route of the control plane: where it is, which action it is, what it takes and answers, and what does it."""
+"""One route of the control plane: its path, action, input, answer and handler."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable

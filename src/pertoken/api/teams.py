@@ -89,7 +89,7 @@ def read_team(opened: Opened, asked: Asked) -> TeamAnswer:
 
 
 def put_team(opened: Opened, asked: Asked) -> TeamAnswer:
-    """Say which customers a team may name, and what it may report a day."""
+    """Set which customers a team may name, and how much it may report a day."""
     body: TeamBody = asked.body
     given = None
     if isinstance(body.reports, AllowanceBody):
@@ -117,6 +117,6 @@ ROUTES = (
     ),
     Route(
         "PUT", "/api/v1/teams/{name}", Action.TEAMS_WRITE,
-        "Say which customers a team may name, and what it may report a day.", put_team, TeamAnswer, body=TeamBody,
+        "Set which customers a team may name, and how much it may report a day.", put_team, TeamAnswer, body=TeamBody,
     ),
 )  # fmt: skip

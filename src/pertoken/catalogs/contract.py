@@ -184,7 +184,7 @@ def _check_pattern(pattern: str) -> None:
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"`regex` is no regular expression: {error}") from error
+        raise ValueError(f"`regex` is not a regular expression: {error}") from error
 
 
 def _price_rows(template: PriceRow, price: ContractPrice) -> Iterator[PriceRow]:
@@ -232,7 +232,7 @@ def _factor_rows(template: PriceRow, factor: Factor) -> Iterator[PriceRow]:
 
 def _above(tier: ContractTier) -> int:
     if (tier.above is None) == (tier.at_least is None):
-        raise ValueError("a tier begins `above` or `at_least` so many input tokens: say one of them")
+        raise ValueError("a tier needs `above` or `at_least` a number of input tokens: write one of them")
     return _count(tier.above if tier.above is not None else (tier.at_least or 0) - 1, "above")
 
 

@@ -1,4 +1,4 @@
-"""What providers bill at the price of text, though it is none: `data/covered_units.csv`."""
+"""Units other than text that providers bill at the price of text: `data/covered_units.csv`."""
 
 import csv
 import importlib.resources

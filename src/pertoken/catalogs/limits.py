@@ -1,4 +1,4 @@
-"""How much each model can take and make at most: `data/model_limits.csv`, whose every row names its source."""
+"""The largest input and output of each model: `data/model_limits.csv`, whose every row names its source."""
 
 import csv
 import importlib.resources

@@ -1,4 +1,4 @@
-"""What of a file of settings or of prices has another shape than it takes, without its value: that may be a secret."""
+"""Describes shape errors in a settings or price file without quoting values, which may be secrets."""
 
 import re
 from collections.abc import Iterable
@@ -98,6 +98,6 @@ def unread_variable(tree: Any, place: str = "") -> str | None:
 def how_to_name_variable(place: str) -> str:
     """Return what to write instead where a setting names a variable that is not read."""
     if place.startswith("providers.") and place.endswith(".api_key"):
-        return "a file knows no variables of the shell; write env:NAME, such as env:OPENAI_API_KEY"
+        return "shell variables do not work in a file; write env:NAME, such as env:OPENAI_API_KEY"
     variable = "PERTOKEN_" + place.upper().replace(".", "__").replace("-", "_")
-    return f"it names a variable, and none is read here; leave it out of the file, and set {variable}"
+    return f"a variable cannot be named here; remove the field and set {variable}"

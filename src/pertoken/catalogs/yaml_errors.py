@@ -1,4 +1,4 @@
-"""What is wrong with a YAML file, and where, without a word of its text: that may be a provider's key."""
+"""Describes errors in a YAML file, with their place, without quoting text, which may be a provider's key."""
 
 import re
 

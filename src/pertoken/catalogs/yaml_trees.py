@@ -1,4 +1,4 @@
-"""Reading a YAML file whose aliases, depth and values may be anybody's: what comes of it is bounded.
+"""Reads an untrusted YAML file, with limits on aliases, depth and values.
 
 An alias (`*name`) stands for what it names as often as it is written. Nine lines in which each names the line before
 ten times are a thousand million values, which no reader of the tree would come to the end of.
@@ -22,7 +22,7 @@ def load(content: bytes | str) -> Any:
         return loader.construct_document(node)
     except RecursionError as error:
         raise yaml.MarkedYAMLError(
-            problem="lists and mappings are nested too deep; write it flatter", problem_mark=loader.get_mark()
+            problem="lists and mappings are nested too deeply; flatten them", problem_mark=loader.get_mark()
         ) from error
     finally:
         loader.dispose()
@@ -36,7 +36,7 @@ class _Loader(yaml.SafeLoader):
         try:
             return super().construct_object(node, deep=deep)
         except (ValueError, OverflowError) as error:
-            problem = "this is no date, time or number that can be; put it in quotes if it is a text"
+            problem = "invalid date, time or number; put it in quotes if it is a text"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark) from error
 
 
@@ -45,7 +45,7 @@ def _count(node: yaml.Node, known: dict[int, int | None]) -> int:
     if id(node) in known:
         values = known[id(node)]
         if values is None:
-            problem = "an alias (*) stands inside of what it names; write out what is meant"
+            problem = "an alias (*) contains itself; write the value out"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
         return values
     known[id(node)] = None
@@ -56,7 +56,7 @@ def _count(node: yaml.Node, known: dict[int, int | None]) -> int:
     for child in children:
         values += _count(child, known)
         if values > VALUES_MAX:
-            problem = f"more than {VALUES_MAX:,} values, aliases (*) counted as what they name; write fewer"
+            problem = f"more than {VALUES_MAX:,} values, counting aliases (*) with their values; write fewer"
             raise yaml.MarkedYAMLError(problem=problem, problem_mark=node.start_mark)
     known[id(node)] = values
     return values

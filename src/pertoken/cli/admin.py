@@ -32,24 +32,24 @@ COLUMNS = {
 
 @click.group(cls=CommandGroup)
 def admin() -> None:
-    """Make, list and revoke admin keys: who may use the control plane, and for what. And say what teams may do."""
+    """Create, list and revoke admin keys to the control plane, and set what teams may do."""
 
 
 @admin.command()
 @click.argument("name")
 @click.option(
     "--role", required=True, type=click.Choice(["admin", "finance", "viewer", "team_owner", "customer"]),
-    help="What it may do.",
+    help="The role of the key.",
 )  # fmt: skip
-@click.option("--team", help="Whose owner it is; with the role team_owner.")
-@click.option("--customer", help="Who it is; with the role customer.")
-@click.option("--expires", metavar="TIME", help="A date or a time. Default: never.")
+@click.option("--team", help="The team it owns; for the role team_owner.")
+@click.option("--customer", help="The customer; for the role customer.")
+@click.option("--expires", metavar="TIME", help="When it expires: a date or a time. [never]")
 @db_option
 @json_option
 def create(  # noqa: PLR0917 - click passes each option by name
     name: str, role: str, team: str | None, customer: str | None, expires: str | None, db: str | None, as_json: bool
 ) -> None:
-    """Make an admin key. Its secret is shown once, now."""
+    """Create an admin key. Its secret is shown only now."""
     from pertoken.core.access import Role
     from pertoken.services.admins import BadAdmin, create_admin
     from pertoken.wiring.clock import SystemClock
@@ -84,7 +84,7 @@ def create(  # noqa: PLR0917 - click passes each option by name
 @db_option
 @json_option
 def list_(db: str | None, as_json: bool) -> None:
-    """List all admin keys, expired and revoked ones too."""
+    """List all admin keys, including expired and revoked ones."""
     from pertoken.services.admins import admin_fields
 
     at_us = now_us()
@@ -106,7 +106,7 @@ def list_(db: str | None, as_json: bool) -> None:
 @db_option
 @json_option
 def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
-    """Revoke an admin key by id or name. It is refused from its next request on."""
+    """Revoke an admin key by id or name. Its next request is refused."""
     with admin_keys(db) as admins:
         found = next((one for one in admins.list_all() if id_or_name in (one.admin_id, one.name)), None)
         if found is None or not admins.revoke(found.admin_id, now_us()):
@@ -120,13 +120,13 @@ def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
 
 @admin.command()
 @click.argument("name")
-@click.option("--reports", metavar="AMOUNT", help="What its owners may report a day (UTC), such as 5.")
-@click.option("--currency", default="USD", show_default=True, help="Of --reports.")
-@click.option("--events", type=click.IntRange(0), help="How many events of it; 1,000 where --reports says no number.")
-@click.option("--tokens", type=click.IntRange(0), help="How many tokens of it; 10,000,000 where it says no number.")
-@click.option("--no-reports", is_flag=True, help="Its owners report nothing any more.")
-@click.option("--customer", "customers", multiple=True, help="It may name this customer as well; may repeat.")
-@click.option("--without", multiple=True, metavar="CUSTOMER", help="It may name this customer no more; may repeat.")
+@click.option("--reports", metavar="AMOUNT", help="The most that its owners may report a day (UTC), such as 5.")
+@click.option("--currency", default="USD", show_default=True, help="Currency of --reports.")
+@click.option("--events", type=click.IntRange(0), help="The most events a day. [1000 with --reports]")
+@click.option("--tokens", type=click.IntRange(0), help="The most tokens a day. [10000000 with --reports]")
+@click.option("--no-reports", is_flag=True, help="Its owners may no longer report usage.")
+@click.option("--customer", "customers", multiple=True, help="It may also name this customer; may repeat.")
+@click.option("--without", multiple=True, metavar="CUSTOMER", help="It may no longer name this customer; may repeat.")
 @db_option
 @json_option
 def team(  # noqa: PLR0917 - click passes each option by name
@@ -141,13 +141,13 @@ def team(  # noqa: PLR0917 - click passes each option by name
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Say which customers a team may name and what its owners may report a day; show what holds then."""
+    """Set which customers a team may name and how much its owners may report a day, and show the result."""
     from pertoken.services import teams
 
     if no_reports and reports is not None:
         raise click.UsageError("choose one of --reports and --no-reports")
     if reports is None and (events is not None or tokens is not None):
-        raise click.UsageError("--events and --tokens go with --reports")
+        raise click.UsageError("--events and --tokens need --reports")
     try:
         allowance = None
         if reports is not None:
@@ -163,7 +163,7 @@ def team(  # noqa: PLR0917 - click passes each option by name
             raise CommandRefused(str(error)) from error
         said = teams.team_fields(opened, name, at_us)
     for said_of_it in misspelt(db, {"team": name}):
-        echo(f"{said_of_it} it is changed all the same", err=True)
+        echo(f"{said_of_it} it is changed anyway", err=True)
     if as_json:
         print_json(said)
         return

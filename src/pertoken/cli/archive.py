@@ -29,22 +29,24 @@ REST_S = 0.01  # between two transactions
 
 @click.group(cls=CommandGroup, invoke_without_command=True)
 @click.option("--before", metavar="MONTH", help="Months before this one: 2026-09, or a date. The last two stay.")
-@click.option("--to", "folder", metavar="DIR", help="Where the files go. [beside the database]")
+@click.option("--to", "folder", metavar="DIR", help="Folder for the files. [beside the database]")
 @db_option
 @json_option
 @click.pass_context
 def archive(context: click.Context, before: str | None, folder: str | None, db: str | None, as_json: bool) -> None:
     """Move old months of events from the database to Parquet files.
 
-    A month's events are removed only when its file is on disk and was read back. Reports, budgets and balances stay as
-    they are. Interrupted, run it again.
+    A month's events are removed only when its file is on disk and was read back. Reports, budgets and balances
+    do not change. If it is interrupted, run it again.
     """
     if context.invoked_subcommand is not None:
         if before is not None or folder is not None or db is not None or as_json:
-            raise click.UsageError(f"options go after the word: pertoken archive {context.invoked_subcommand} ...")
+            raise click.UsageError(
+                f"options go after the subcommand: pertoken archive {context.invoked_subcommand} ..."
+            )
         return
     if before is None:
-        raise click.UsageError("say up to when: --before 2026-09")
+        raise click.UsageError("--before is missing, such as --before 2026-09")
     from pertoken.services import archiving
     from pertoken.wiring.months import make_months
     from pertoken.wiring.paths import archive_folder
@@ -66,13 +68,13 @@ def archive(context: click.Context, before: str | None, folder: str | None, db: 
 @click.argument("folder", metavar="DIR")
 @json_option
 def verify(folder: str, as_json: bool) -> None:
-    """Check every file of an archive: its hash, its number of events, what they cost; exit 1 with the faults."""
+    """Check every file of an archive: hash, number and cost of events; exit with 1 if there are faults."""
     from pertoken.services import archiving
 
     with folder_errors():
         files, faults = archiving.check(open_folder(folder))
     if not files:
-        raise CommandRefused(f"no archive is in {folder}: it has no manifest.json, or that lists nothing")
+        raise CommandRefused(f"no archive in {folder}: manifest.json is missing or empty")
     if as_json:
         listed = [archiving.file_fields(file) for file in files]
         print_json({"ok": not faults, "files": listed, "faults": faults})
@@ -87,11 +89,11 @@ def verify(folder: str, as_json: bool) -> None:
 
 @archive.command("import")
 @click.argument("folder", metavar="DIR")
-@click.option("--month", metavar="MONTH", help="One month alone: 2026-09.")
+@click.option("--month", metavar="MONTH", help="Only this month: 2026-09.")
 @db_option
 @json_option
 def import_(folder: str, month: str | None, db: str | None, as_json: bool) -> None:
-    """Bring archived events back into the database, or into another one; each is there once."""
+    """Bring archived events back into this database or another one, each event once."""
     from pertoken.services import archiving
     from pertoken.wiring.months import make_months
 
@@ -104,13 +106,11 @@ def import_(folder: str, month: str | None, db: str | None, as_json: bool) -> No
     if as_json:
         print_json({"folder": files.place, "imported": [_fields(one) for one in done]})
     if conflicting:
-        raise CommandRefused(
-            f"{conflicting:,} events are in the database with other content; those were left as they are"
-        )
+        raise CommandRefused(f"{conflicting:,} events are in the database with other content; they were not changed")
 
 
 def _say_each(results: Iterable["Result"], *, as_json: bool, verb: str) -> list["Result"]:
-    """Return all results; for people each is said when it is there, for a month takes its time."""
+    """Return all results; for people, print each as soon as it is there, because a month takes time."""
     done = []
     for one in results:
         done.append(one)
@@ -135,5 +135,5 @@ def _month(text: str, option: str) -> int:
 
 
 def _rest() -> None:
-    """Let others write: whoever waits takes the first moment."""
+    """Pause, so that other writers get their turn."""
     time.sleep(REST_S)

@@ -50,20 +50,20 @@ SPARED = ("until", "held", "mode", "unit")  # what a narrow terminal does not sh
 
 @click.group(cls=CommandGroup)
 def budget() -> None:
-    """Set budgets and see how they stand."""
+    """Set, show and remove budgets."""
 
 
 @budget.command("set")
 @click.argument("name")
-@click.option("--limit", help="In the currency for money, else a count. A new budget needs one.")
-@click.option("--axis", type=click.Choice(AXES), help="What is counted. [money]")
-@click.option("--window", type=click.Choice(WINDOWS), help="After what time it counts anew. [month]")
-@click.option("--scope", multiple=True, metavar="DIMENSION=VALUE", help="Which calls count: team=growth; may repeat.")
-@click.option("--each", metavar="DIMENSION", help="One such limit for every value of a dimension, such as customer.")
-@click.option("--mode", type=click.Choice(["hard", "soft"]), help="Whether it refuses calls or only counts. [hard]")
+@click.option("--limit", help="An amount of money, or a count. Required for a new budget.")
+@click.option("--axis", type=click.Choice(AXES), help="What the budget counts. [money]")
+@click.option("--window", type=click.Choice(WINDOWS), help="The period after which counting starts again. [month]")
+@click.option("--scope", multiple=True, metavar="DIMENSION=VALUE", help="Calls that count: team=growth; may repeat.")
+@click.option("--each", metavar="DIMENSION", help="A separate limit for each value of a dimension, such as customer.")
+@click.option("--mode", type=click.Choice(["hard", "soft"]), help="hard refuses calls, soft only counts. [hard]")
 @click.option("--before-refusal", metavar="STEPS", help=STEPS_HELP)
-@click.option("--warn-at", type=click.IntRange(1, 100), metavar="PERCENT", help="From there on each answer says so.")
-@click.option("--tz", "zone", help="Whose calendar the window follows. [UTC]")
+@click.option("--warn-at", type=click.IntRange(1, 100), metavar="PERCENT", help="Warn in each answer from here on.")
+@click.option("--tz", "zone", help="Time zone of the window. [UTC]")
 @db_option
 @json_option
 def set_(  # noqa: PLR0917 - click passes each option by name
@@ -80,9 +80,9 @@ def set_(  # noqa: PLR0917 - click passes each option by name
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Set a budget, or change what is named of the one of this name. It counts from its current window's start.
+    """Create a budget, or change an existing one. It counts from the start of its current window.
 
-    What is not named stays as it is. To widen a scope again, remove the budget and set it anew.
+    Only the options that you pass are changed. To widen a scope again, remove the budget and create a new one.
     """
     from pertoken.services.budgets import BadBudget, NoLimit, changed, set_budget
     from pertoken.wiring.clock import SystemClock
@@ -108,7 +108,7 @@ def set_(  # noqa: PLR0917 - click passes each option by name
         except BadBudget as error:
             raise CommandRefused(str(error)) from error
     for said_of_it in misspelt(db, chosen):
-        echo(f"{said_of_it} the budget is set all the same", err=True)
+        echo(f"{said_of_it} the budget is set anyway", err=True)
     if as_json:
         print_json(_fields(made))
     else:
@@ -119,7 +119,7 @@ def set_(  # noqa: PLR0917 - click passes each option by name
 @db_option
 @json_option
 def status(db: str | None, as_json: bool) -> None:
-    """Show every budget in its current window: spent, held, remaining, and the open holds behind `held`."""
+    """Show every budget in its current window: spent, held, remaining, and its open holds."""
     from pertoken.services import budgets
 
     with archive(db) as stored:
@@ -150,7 +150,7 @@ def status(db: str | None, as_json: bool) -> None:
 @db_option
 @json_option
 def remove(name: str, db: str | None, as_json: bool) -> None:
-    """Take a budget out of force. What it counted stays on record."""
+    """Remove a budget. Its past counts stay on record."""
     from pertoken.services.budgets import BadBudget, choose_budget
 
     with administration(db) as admin:

@@ -53,16 +53,16 @@ SPARED = ("user", "conversation", "ms", "customer", "team", "input_tokens", "out
 @click.option("--since", metavar="TIME", help="A date or a time; default: 7 days before today.")
 @click.option("--until", metavar="TIME", help="A date (that day included) or a time.")
 @click.option("--tz", "zone", help="Time zone of plain dates. [UTC]")
-@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=50, show_default=True, help="Calls of one page.")
-@click.option("--cursor", metavar="CURSOR", help="Where a page before ended: the list goes on there.")
+@click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=50, show_default=True, help="Calls on one page.")
+@click.option("--cursor", metavar="CURSOR", help="Continue the list where an earlier page ended.")
 @click.option("--follow", is_flag=True, help="Show calls as they come, until Ctrl-C.")
-@click.option("--archive", "folder", metavar="DIR", help="Where archived months are. [where they were written]")
+@click.option("--archive", "folder", metavar="DIR", help="Folder with archived months. [where they were written]")
 @db_option
 @json_option
 def calls(**given: Any) -> None:
-    """List calls, the newest first, one line each: who, what, how it went, what it cost.
+    """List calls, newest first, one line each: caller, model, status and cost.
 
-    With --json each call is one JSON line. Archived months are read where --since reaches into them.
+    With --json, each call is one JSON line. Archived months are read if --since reaches into them.
     """
     where, status, cost_min = take_filters(given)
     from pertoken.services.calls import Wanted
@@ -206,20 +206,20 @@ def write_cursor(place: "Place") -> str:
 
 
 def read_cursor(text: str) -> "Place":
-    """Return the place that a cursor says. Ends with exit 2 where it is none."""
+    """Return the place of a cursor. Exits with 2 if it is invalid."""
     first, _, second = text.partition(".")
     try:
         place = int(first), int(second)
     except ValueError as error:
-        raise click.BadParameter("not a cursor; the page before ends with one", param_hint="--cursor") from error
+        raise click.BadParameter("not a cursor; the earlier page ends with one", param_hint="--cursor") from error
     if any(abs(part) >= 2**63 for part in place):
-        raise click.BadParameter("not a cursor; the page before ends with one", param_hint="--cursor")
+        raise click.BadParameter("not a cursor; the earlier page ends with one", param_hint="--cursor")
     return place
 
 
 def read_refused_cursor(text: str) -> tuple[int, str]:
-    """Return a place among refused calls: when one was refused, and its id. Ends with exit 2 where it is none."""
+    """Return a place among refused calls: when one was refused, and its id. Exits with 2 if the cursor is invalid."""
     first, _, call_id = text.partition(".")
     if not (first.isascii() and first.isdigit() and len(first) < 19 and call_id):
-        raise click.BadParameter("not a cursor; the page before ends with one", param_hint="--cursor")
+        raise click.BadParameter("not a cursor; the earlier page ends with one", param_hint="--cursor")
     return int(first), call_id

@@ -12,7 +12,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print the completion of a shell, which then completes with Tab.
+    """Print the completion script of a shell.
 
     \b
     bash:  pertoken completion bash >> ~/.bashrc

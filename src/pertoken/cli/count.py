@@ -1,4 +1,4 @@
-"""`pertoken count`: tokens of a text or of a request, and of so many words."""
+"""`pertoken count`: tokens of a text, of a request, or of a number of words."""
 
 import shlex
 import sys
@@ -29,11 +29,11 @@ class _Api(click.Choice[str]):
 
 
 @click.command()
-@click.option("--model", help="Whose tokenizer counts. A request may name it itself.")
-@click.option("--api", type=_Api(), default="auto", show_default=True, help="What FILE is a request of.")
-@click.option("--words", type=click.IntRange(min=0), help="Tokens of so many words, by the rule of thumb.")
-@click.option("--tokens", type=click.IntRange(min=0), help="Words of so many tokens, by the rule of thumb.")
-@click.option("--kind", default="prose", show_default=True, help="Of the words: prose, technical, german, json, ...")
+@click.option("--model", help="Model whose tokenizer counts. A request may name it itself.")
+@click.option("--api", type=_Api(), default="auto", show_default=True, help="API of the request in FILE.")
+@click.option("--words", type=click.IntRange(min=0), help="Estimate the tokens of this many words.")
+@click.option("--tokens", type=click.IntRange(min=0), help="Estimate the words of this many tokens.")
+@click.option("--kind", default="prose", show_default=True, help="Kind of text: prose, technical, german, json, ...")
 @click.argument("file", nargs=-1, metavar="[FILE]")
 @json_option
 def count(  # noqa: PLR0917 - click passes each option by name
@@ -41,8 +41,8 @@ def count(  # noqa: PLR0917 - click passes each option by name
 ) -> None:
     """Count the tokens of FILE or standard input: a text, or the JSON body of a request.
 
-    It says how it counted: exact; approximate, where a frame is not published; by a factor, where the tokenizer is
-    closed; or as a bound, where media can only be said to be at most so many.
+    The output says how sure the count is: exact; approximate, if the frame is not published; by a factor, if the
+    tokenizer is closed; or a bound, an upper limit for requests with media.
     """
     if words is not None or tokens is not None:
         _rule_of_thumb(words, tokens, kind, as_json=as_json)
@@ -106,7 +106,7 @@ def _named_model(body: bytes, api: str) -> str:
 
     named = as_dict(parse(body)).get("model") if api != "text" else None
     if not isinstance(named, str):
-        raise click.UsageError("whose tokenizer counts? pass --model MODEL")
+        raise click.UsageError("the model is missing; pass --model MODEL")
     return named
 
 
@@ -121,7 +121,7 @@ def _print(answer: dict[str, Any], family: "Family") -> None:
         digits = ", each digit a token" if family.single_digits else ""
         echo(f"o200k count x {factor}{digits}; measured for {family.name}: {family.evidence}")
     if "byte_bound" in answer and answer["method"] != "exact":
-        echo(f"whatever the text, at most {answer['byte_bound']:,}: from {answer['bytes']:,} bytes")
+        echo(f"for any text, at most {answer['byte_bound']:,}: from {answer['bytes']:,} bytes")
     if "not_counted" in answer:
         echo(f"not counted: {answer['not_counted']}")
 
@@ -137,7 +137,7 @@ def _rule_of_thumb(words: int | None, tokens: int | None, kind: str, *, as_json:
     estimate = thumb.from_words(words, measured) if words is not None else thumb.from_tokens(tokens or 0, measured)
     if estimate is None or measured.error_percent is None:
         raise CommandRefused(
-            f"words say nothing about {kind}: it has {float(measured.bytes_per_token):g} bytes a token; "
+            f"words cannot be estimated for {kind}, which has {float(measured.bytes_per_token):g} bytes a token; "
             "see: pertoken count --model MODEL FILE"
         )
     error = float(measured.error_percent)
@@ -155,5 +155,5 @@ def _rule_of_thumb(words: int | None, tokens: int | None, kind: str, *, as_json:
             }
         )
         return
-    echo(f"{estimate.words:,} words are about {estimate.tokens:,} tokens of o200k, as measured of {kind}")
+    echo(f"{estimate.words:,} words are about {estimate.tokens:,} tokens of o200k, as measured for {kind}")
     echo(f"the rule of thumb, 4 tokens for 3 words, says {estimate.tokens_by_rule:,}: {error:+g} % ({measured.corpus})")

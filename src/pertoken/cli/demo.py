@@ -33,11 +33,11 @@ GEMINI = "gemini-2.5-flash"
 
 
 @click.command()
-@click.option("--calls", default=60, show_default=True, help="How many ordinary calls to make.")
-@click.option("--seed", default=7, show_default=True, help="Chooses which calls are made.")
-@click.option("--keep", is_flag=True, help="Keep gateway and provider running until Ctrl-C.")
+@click.option("--calls", default=60, show_default=True, help="Number of ordinary calls.")
+@click.option("--seed", default=7, show_default=True, help="Seed that chooses the calls.")
+@click.option("--keep", is_flag=True, help="Keep the gateway and the provider running until Ctrl-C.")
 def demo(calls: int, seed: int, *, keep: bool) -> None:
-    """Run gateway and a simulated provider, make calls with the official SDKs, and show where the money went."""
+    """Run the gateway and a simulated provider, make calls with the official SDKs, and show the costs."""
     try:
         import anthropic  # noqa: F401 - the SDKs are an extra that only the demo needs
         import google.genai  # noqa: F401
@@ -54,8 +54,8 @@ def demo(calls: int, seed: int, *, keep: bool) -> None:
         if keep:
             scene.keep()
         else:
-            hint = f"to keep it up, on port {PORT} where that is free: pertoken demo --keep"
-            click.echo(f"\nall of it is gone now; {hint}")
+            hint = f"to keep it running, on port {PORT} where that is free: pertoken demo --keep"
+            click.echo(f"\neverything was removed; {hint}")
 
 
 class Scene:
@@ -83,7 +83,7 @@ class Scene:
 
     def play(self, calls: int, dice: random.Random) -> None:
         """Make keys, calls, a refusal and a hang-up; then show usage, one explained call and the verification."""
-        say("keys stand for provider keys; a budget is a limit that holds")
+        say("virtual keys replace provider keys; a hard budget is never exceeded")
         acme = self.key("acme-app", "--team", "growth", "--customer", "acme", "--budget", "5/day")
         intern = self.key("intern", "--team", "research", "--budget", "0.0001/day")
         self.command("budget", "set", "growth-monthly", "--limit", "100", "--window", "month", "--scope", "team=growth")
@@ -97,7 +97,7 @@ class Scene:
         say("a call that does not fit its budget is refused before it is sent")
         click.echo(refused_call(self.gateway, intern))
 
-        say("a client that hangs up in the middle of a stream still pays for what the provider made")
+        say("a client that hangs up in the middle of a stream still pays for the generated output")
         call_id = hang_up(self.gateway, acme)
         self.wait_for(call_id)
 
@@ -106,20 +106,20 @@ class Scene:
         self.command("budget", "status")
         say("the hung-up call, explained line by line")
         self.command("explain", call_id)
-        say("the books, proven from first entries")
+        say("the books, checked from events")
         self.command("verify")
         self.compare_with_the_provider()
 
     def keep(self) -> None:
         """Say how to use what runs, and stay up until interrupted."""
-        say("it stays up: these lines make an application use it")
+        say("it keeps running; set these variables in an application to use it")
         secret = self.secrets["acme-app"]
         click.echo(f"export OPENAI_BASE_URL={self.gateway}/v1 OPENAI_API_KEY={secret}")
         click.echo(f"export ANTHROPIC_BASE_URL={self.gateway} ANTHROPIC_API_KEY={secret}")
         click.echo(f"export GOOGLE_GEMINI_BASE_URL={self.gateway} GEMINI_API_KEY={secret}")
-        say("and this one lets pertoken's commands see its books")
+        say("and this one for pertoken's commands")
         click.echo(f"export PERTOKEN_DATABASE_URL={self.environ['PERTOKEN_DATABASE_URL']}")
-        click.echo("\nrunning until Ctrl-C; then all of it is removed")
+        click.echo("\nrunning until Ctrl-C; then everything is removed")
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)
@@ -155,11 +155,11 @@ class Scene:
         total = json.loads(self._run("usage", "--json", capture=True))["total"]
         ours = {name: total[name] for name in theirs}
         same = ours == theirs and total["calls"] == served["calls"]
-        verdict = "the same as we do" if same else f"but we count {ours}"
+        verdict = "the same as pertoken" if same else f"but pertoken counts {ours}"
         counts = f"{theirs['input_tokens']:,} input tokens, {theirs['output_tokens']:,} output tokens"
         click.echo(f"the provider counts {served['calls']} calls, {counts}: {verdict}")
         if not same:
-            raise click.ClickException("our count differs from the provider's")
+            raise click.ClickException("pertoken's count differs from the provider's")
 
     def _run(self, *arguments: str, capture: bool = False, check: bool = True) -> str:
         command = [sys.executable, "-m", "pertoken", *arguments]
@@ -196,7 +196,7 @@ def wait_until_listening(process: "subprocess.Popen[bytes]", log: Path) -> str:
         if found:
             return found[1]
         time.sleep(0.02)
-    raise click.ClickException(f"it did not start: {log.read_text()}")
+    raise click.ClickException(f"the process did not start: {log.read_text()}")
 
 
 def one_call(gateway: str, secret: str, dice: random.Random) -> None:

@@ -60,13 +60,13 @@ COLORS = {"ok": "green", "note": "yellow", "problem": "red"}
 
 
 @click.command()
-@click.option("--port", type=PORT, default=4000, envvar="PORT", help="Where the gateway listens.")
+@click.option("--port", type=PORT, default=4000, envvar="PORT", help="Port of the gateway.")
 @db_option
 @json_option
 def doctor(port: int, db: str | None, as_json: bool) -> None:
-    """Look at Python, settings, database, prices, keys, clock and port; exit 1 when there is a problem.
+    """Check Python, settings, database, prices, keys, clock and port. Exit with 1 if there is a problem.
 
-    A note is no problem: everything works, and there is a choice to make.
+    A note is not a problem: everything works, but you may want to decide something.
     """
     findings = list(_look(db, port))
     if as_json:
@@ -162,7 +162,7 @@ def _what_is_wrong(name: str, settings: "Settings") -> tuple[str | None, str | N
             f"set providers.{name}.on_hangup to drain, or providers.{name}.stops_billing_on_abort to yes "
             "if you know that an abort ends its charge"
         )
-        problem = f"a client that hangs up cuts the stream, and the provider {charging} charging for what nobody counts"
+        problem = f"a client that hangs up cuts the stream, and the provider {charging} charging for uncounted output"
         return problem, fix
     return None, None
 
@@ -172,13 +172,13 @@ def _admin_key(settings: "Settings") -> Finding:
 
     if not settings.admin_key:
         return Finding(
-            "admin key", ok=True, found="none is set; the control plane takes the keys of: pertoken admin list"
+            "admin key", ok=True, found="not set; the control plane accepts the keys of: pertoken admin list"
         )
     problem = weakness(settings.admin_key)
     if problem is None:
         return Finding("admin key", ok=True, found="set")
     fix = "export PERTOKEN_ADMIN_KEY=$(openssl rand -hex 20)"
-    return Finding("admin key", ok=False, found=f"it opens the whole control plane and is weak: {problem}", fix=fix)
+    return Finding("admin key", ok=False, found=f"it opens the control plane and is weak: {problem}", fix=fix)
 
 
 def _store(settings: "Settings") -> Iterator[Finding]:
@@ -224,15 +224,15 @@ def _secret_key(opened: "Installation") -> Finding:
         make_hasher(opened)
     except StoreFailed as error:
         return Finding("secret key", ok=False, found=one_line(error), fix="see docs/how-to/keys.md")
-    return Finding("secret key", ok=True, found="it is the one that the keys were made with")
+    return Finding("secret key", ok=True, found="it matches the keys in the database")
 
 
 def _counts(doubts: "Sequence[Doubt]") -> Finding:
     """Say which models' providers count more input than we do. Nothing is broken: more is held for their calls."""
     if not doubts:
-        return Finding("token counts", ok=True, found="no provider has reported more input than was held for")
+        return Finding("token counts", ok=True, found="no provider has reported more input than was held")
     said = [
-        f"{one.provider}/{one.model} {one.trust.ratio_percent} % of our count"
+        f"{one.provider}/{one.model} {one.trust.ratio_percent} % of pertoken's count"
         + (f", {one.trust.byte_ratio_percent} % of its bytes" if one.trust.byte_ratio_percent > 100 else "")
         + (f", and {one.trust.constant_tokens:,} tokens" if one.trust.constant_tokens else "")
         + f" (last {one.reported_tokens:,} reported, {one.counted_tokens:,} counted)"
@@ -240,20 +240,20 @@ def _counts(doubts: "Sequence[Doubt]") -> Finding:
     ]
     more = f"; and {len(doubts) - COUNTS_SHOWN} more" if len(doubts) > COUNTS_SHOWN else ""
     name = f"{doubts[0].provider}/{doubts[0].model}"
-    found = f"some providers count more tokens than we do, so more is held for their calls: {'; '.join(said)}{more}"
-    fix = f"pertoken provider trust --reset {name}, if the provider now counts as we do"
+    found = f"some providers count more tokens than pertoken, so more is held for their calls: {'; '.join(said)}{more}"
+    fix = f"pertoken provider trust --reset {name}, if the provider now counts like pertoken"
     return Finding("token counts", ok=True, found=found, fix=fix, note=True)
 
 
 def _named(full: "Sequence[Full]", names: "Mapping[str, str]") -> Finding:
     """Tell which keys have named as many users, tags and so on as they may. Nothing is broken: the rest is bounded."""
     if not full:
-        return Finding("what keys name", ok=True, found="within its bounds")
+        return Finding("what keys name", ok=True, found="within its limits")
     said = [f"{names.get(one.key_id, one.key_id)} {one.named:,} {one.kind.replace('_', ' ')}" for one in full]
     more = f"; and {len(full) - NAMED_SHOWN} more" if len(full) > NAMED_SHOWN else ""
-    what = "new customers are refused, and the rest is counted as `other`"
+    what = "new customers are refused, and other new names are counted as `other`"
     mend = "; to allow more: limits.key_" + full[0].kind + "_max"
-    found = f"bounds are reached, so {what}: {'; '.join(said[:NAMED_SHOWN])}{more}{mend}"
+    found = f"limits are reached, so {what}: {'; '.join(said[:NAMED_SHOWN])}{more}{mend}"
     return Finding("what keys name", ok=True, found=found)
 
 
@@ -268,7 +268,7 @@ def _opened(opened: "Installation") -> Iterator[Finding]:
         yield Finding("database", ok=False, found=f"empty, no tables are made yet: {opened.place}", fix=MAKE_A_KEY)
         return
     if not is_at_head(opened):
-        yield Finding("database", ok=False, found=f"its tables are of another version: {opened.place}", fix=MAKE_A_KEY)
+        yield Finding("database", ok=False, found=f"its tables have another version: {opened.place}", fix=MAKE_A_KEY)
         return
     owed, unreadable = _owed(settings), list(_unreadable(settings))
     if not owed.ok or not unreadable:
@@ -300,18 +300,18 @@ def _owed(settings: "Settings") -> Finding:
 
     waiting = read_waiting(settings)
     if not waiting:
-        return Finding("settlements", ok=True, found="all are in the books")
+        return Finding("settlements", ok=True, found="all are posted")
     parked = [one for one in waiting if one.parked]
     if not parked:
         found = f"{len(waiting)} wait for the database, in {waiting[0].path}"
         return Finding("settlements", ok=False, found=found, fix="pertoken serve, which posts them to the database")
     first, providers = parked[0], ", ".join(sorted({one.provider for one in parked}))
     found = (
-        f"{len(parked)} cannot be posted, in {first.path}; until they are, no call goes to {providers}; "
+        f"{len(parked)} cannot be posted, in {first.path}; until then, no call goes to {providers}; "
         f"the first, {first.hold_id}: {first.reason}"
     )
     fix = (
-        "upgrade pertoken and restart it; if the problem stays, report the reason as a bug. To give these settlements "
+        "upgrade and restart pertoken; if the problem remains, report the reason as a bug. To give these settlements "
         "up, stop pertoken and move the file away: their holds expire in a year"
     )
     return Finding("settlements", ok=False, found=" ".join(found.split()), fix=fix)
@@ -323,10 +323,10 @@ def _unreadable(settings: "Settings") -> Iterator[Finding]:
 
     for path, numbers in read_unreadable(settings):
         lines = ", ".join(map(str, numbers)) or "none, now"
-        found = f"lines of {path} cannot be read ({lines}): what they say is not in the books; the others are"
+        found = f"lines of {path} cannot be read ({lines}) and are not posted"
         fix = (
             "compare the lines with the log, which has each settlement in full. Correct or remove them, rename "
-            f"the file to {path.with_suffix('').name}, and restart pertoken; or move the file away to go on without"
+            f"the file to {path.with_suffix('').name}, and restart pertoken; or move the file away to go on"
         )
         yield Finding("unreadable settlements", ok=False, found=found, fix=fix)
 
@@ -335,7 +335,7 @@ def _accounts(full: list[tuple[str, str]]) -> Finding:
     if not full:
         return Finding("accounts", ok=True, found="all have room")
     names = ", ".join(f"{provider} in {currency}" for provider, currency in full)
-    fix = "find the wrong events: pertoken usage --by provider,model; then begin a new database: --db sqlite:///PATH"
+    fix = "find the wrong events: pertoken usage --by provider,model; then start a new database: --db sqlite:///PATH"
     return Finding("accounts", ok=False, found=f"full, so no call is sent: {names}", fix=fix)
 
 
@@ -359,7 +359,7 @@ def _routed(settings: "Settings", rows: Sequence["PriceRow"]) -> Iterator[Findin
     sold = {row.provider for row in rows}
     for name, other in sorted(lists):
         if other not in sold:
-            found = f"no price of {other!r} is known, at whose list it sells{meant(other, sold)}"
+            found = f"no price of {other!r} is known, whose list prices apply{meant(other, sold)}"
             yield Finding(
                 f"provider {name}", ok=True, found=found, fix=f"correct providers.{name}.prices_from", note=True
             )
@@ -379,14 +379,14 @@ def _clock(newest_us: int) -> Finding:
     """Hold the clock against what was written before: prices and budgets go by it."""
     now = datetime.now(UTC)
     if newest_us > now_us() + CLOCK_AHEAD_US_MAX:
-        found = f"{now:%Y-%m-%dT%H:%MZ}, which is before the newest record in the database"
+        found = f"{now:%Y-%m-%dT%H:%MZ}, which is earlier than the newest record in the database"
         return Finding("clock", ok=False, found=found, fix="sudo timedatectl set-ntp true")
     return Finding("clock", ok=True, found=f"{now:%Y-%m-%dT%H:%MZ}")
 
 
 def _port(port: int) -> Finding:
     if port == 0:
-        return Finding("port", ok=True, found="any free one, as port 0 says")
+        return Finding("port", ok=True, found="port 0: any free port")
     error = why_not_free("127.0.0.1", port)
     if error is None:
         return Finding(f"port {port}", ok=True, found="free")

@@ -22,11 +22,11 @@ COLUMNS = {
 
 @click.command()
 @click.argument("call_id")
-@click.option("--archive", "folder", metavar="DIR", help="Where archived months are. [where they were written]")
+@click.option("--archive", "folder", metavar="DIR", help="Folder with archived months. [where they were written]")
 @db_option
 @json_option
 def explain(call_id: str, folder: str | None, db: str | None, as_json: bool) -> None:
-    """Show meter x quantity x price = amount for one call, its hold, its budgets, and what policy changed.
+    """Show how one call was charged (quantity x price = amount), its hold, its budgets, and what a policy changed.
 
     A call of an archived month is read from its file.
     """
@@ -89,7 +89,7 @@ def _cost(found: dict[str, Any]) -> str:
     if found["status"] != "unpriced":
         return amount_text(found["cost"])
     since = found["attempts"][0]["at"][:10]
-    return f"not known, so nothing is charged; fix: pertoken price add, then pertoken rerate --from {since}"
+    return f"unknown, so nothing is charged; fix: pertoken price add, then pertoken rerate --from {since}"
 
 
 def _beside_the_book(cost: str, book: dict[str, Any], currency: str) -> str:

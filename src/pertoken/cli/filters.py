@@ -15,21 +15,21 @@ if TYPE_CHECKING:
 DIMENSIONS = ("key", "team", "customer", "user", "provider", "model", "conversation")
 STATUSES = ("ok", "refused", "failed", "hung_up", "estimated", "unpriced", "correction")
 
-_HELP = {"key": "The id or the name of a key."}
+_HELP = {"key": "Id or name of a key."}
 
 
 def filter_options(command: Any) -> Any:
     """Add the filters to a command; they arrive as `key`, `team` and so on, `status` and `min_cost`."""
     options = [click.option(f"--{name}", metavar="NAME", help=_HELP.get(name)) for name in DIMENSIONS]
-    options.append(click.option("--status", type=click.Choice(STATUSES), help="What became of the call."))
-    options.append(click.option("--min-cost", metavar="AMOUNT", help="That cost at least so much, in their currency."))
+    options.append(click.option("--status", type=click.Choice(STATUSES), help="How the call ended."))
+    options.append(click.option("--min-cost", metavar="AMOUNT", help="Least cost of a call, in its currency."))
     for option in reversed(options):
         command = option(command)
     return command
 
 
 def take_filters(given: Mapping[str, Any]) -> tuple[dict[str, str], str | None, Decimal | None]:
-    """Return the dimensions that are asked for, the status and the least cost. Ends with exit 2 where one is none."""
+    """Return the requested dimensions, the status and the least cost. Exits with 2 if one is invalid."""
     from pertoken.core.money import NotAnAmount, parse_amount
 
     where = {name: tidy(given[name]) for name in DIMENSIONS if given.get(name) is not None}
@@ -44,7 +44,7 @@ def take_filters(given: Mapping[str, Any]) -> tuple[dict[str, str], str | None, 
 
 
 def find_key(archive: "Archive", where: dict[str, str]) -> dict[str, str]:
-    """Return `where` with the key's id in the place of its name; what names no key of ours stays as it is."""
+    """Return `where` with the id of a key instead of its name; an unknown name stays."""
     asked, keys = where.get("key"), archive.list_keys()
     if asked is None or any(key.key_id == asked for key in keys):
         return where
@@ -54,4 +54,4 @@ def find_key(archive: "Archive", where: dict[str, str]) -> dict[str, str]:
 
 def refuse_refused() -> None:
     """Say where refused calls are: they used nothing, so no report of usage has them."""
-    raise CommandRefused("refused calls used nothing; see: pertoken calls --status refused")
+    raise CommandRefused("refused calls have no usage; see: pertoken calls --status refused")

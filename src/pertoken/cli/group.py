@@ -21,12 +21,12 @@ SYNONYMS = (
 
 
 class CommandGroup(click.Group):
-    """A group whose unknown command is told with the one that was most likely meant, or with all there are."""
+    """A group that answers an unknown command with the most likely one, or with all of them."""
 
     def resolve_command(
         self, context: click.Context, words: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command. Ends with exit 2 where there is none of that name."""
+        """Find the command. Exits with 2 if there is no command of that name."""
         names = self.list_commands(context)
         if words and words[0] not in names and not words[0].startswith("-"):
             near = meant_command(words[0], names)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @click.option("--format", "form", type=click.Choice(["events", "azure-trace"]), default="events", show_default=True)
-@click.option("--provider", help="Where a line names none.")
-@click.option("--model", help="Where a line names none.")
-@click.option("--customer", help="Whom the usage belongs to, where a line names none.")
-@click.option("--team", help="Where a line names none.")
-@click.option("--key", help="The id of the key it belongs to, where a line names none.")
+@click.option("--provider", help="Used if a line names none.")
+@click.option("--model", help="Used if a line names none.")
+@click.option("--customer", help="The customer, if a line names none.")
+@click.option("--team", help="Used if a line names none.")
+@click.option("--key", help="Id of the key, if a line names none.")
 @db_option
 @json_option
 def ingest(  # noqa: PLR0917 - click passes each option by name
@@ -34,7 +34,7 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Take in the usage of FILE (.gz too), each event once: a second run adds nothing."""
+    """Import the usage in FILE (.gz too). Each event is recorded once: a second run adds nothing."""
     from pertoken.cli.ingest_notes import Notes
     from pertoken.cli.usage_logs import WrongFormat, open_log, read_log
     from pertoken.services.ingest import NotAnEvent, check_provider
@@ -63,8 +63,8 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     if tally.gave_up:
         lines = len(tally.rejected) + len(tally.conflicting)
         raise CommandRefused(
-            f"{file} was not read further: {lines:,} lines were not taken in; mend them, and run this again: what was "
-            "taken in counts once"
+            f"{file} was not read to its end: {lines:,} lines were not imported; correct them and run this again: "
+            "nothing counts twice"
         )
     if tally.rejected or tally.conflicting:
         raise SystemExit(1)

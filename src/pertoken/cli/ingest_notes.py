@@ -18,10 +18,10 @@ TEXT_MAX = 60  # of a name or a time that is shown
 
 UNKNOWN, ZONELESS, FUTURE, UNPRICED = "unknown_field", "time_without_zone", "future_time", "unpriced"
 _SAID = {
-    UNKNOWN: "unknown fields, which were not read",
+    UNKNOWN: "unknown fields, which were ignored",
     ZONELESS: "a time without a zone, which was read as UTC",
-    FUTURE: "a time in the future, and is in the books all the same",
-    UNPRICED: "no price yet, and is in the books all the same",
+    FUTURE: "a time in the future; it was imported anyway",
+    UNPRICED: "no price yet; it was imported anyway",
 }
 
 

@@ -37,16 +37,16 @@ COLUMNS = {
 
 @click.group(cls=CommandGroup)
 def key() -> None:
-    """Make, list, rotate and revoke virtual keys."""
+    """Create, list, rotate and revoke virtual keys."""
 
 
 @key.command()
 @click.argument("name")
-@click.option("--team", help="Who uses it inside.")
-@click.option("--customer", help="Who is billed for its calls.")
-@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Put on every call; may repeat.")
-@click.option("--budget", "rate", metavar="LIMIT/WINDOW", help="A hard money budget of its own, such as 5/day.")
-@click.option("--expires", metavar="SPAN|TIME", help="When it ends: 90d, or 2027-01-01 (UTC).")
+@click.option("--team", help="The team that uses it.")
+@click.option("--customer", help="The customer who is billed for its calls.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="A tag on every call; may repeat.")
+@click.option("--budget", "rate", metavar="LIMIT/WINDOW", help="A hard money budget for this key, such as 5/day.")
+@click.option("--expires", metavar="SPAN|TIME", help="When it expires: 90d, or 2027-01-01 (UTC).")
 @db_option
 @json_option
 def create(  # noqa: PLR0917 - click passes each option by name
@@ -59,7 +59,7 @@ def create(  # noqa: PLR0917 - click passes each option by name
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Make a key. Its secret is shown once, now."""
+    """Create a key. Its secret is shown only now."""
     from pertoken.services.budgets import BadBudget, Wish, parse_rate, set_budget
     from pertoken.services.keys import BadKey, create_key
     from pertoken.wiring.clock import SystemClock
@@ -80,7 +80,7 @@ def create(  # noqa: PLR0917 - click passes each option by name
                 of_team = {} if team is None else {"team": team}  # so that its name is one among the team's
                 scope = {"key": made.key.key_id, **of_team}
                 if any(one.name == f"key:{name}" and dict(one.scope).get("team") == team for one in admin.budgets()):
-                    raise BadBudget(f"a budget is called 'key:{name}' already; see: pertoken budget status")
+                    raise BadBudget(f"a budget named 'key:{name}' already exists; see: pertoken budget status")
                 wish = Wish(f"key:{name}", limit, window=window, scope=scope)
                 set_budget(admin, clock, wish)
     except (BadKey, BadBudget) as error:
@@ -91,14 +91,14 @@ def create(  # noqa: PLR0917 - click passes each option by name
         print_json({"id": made.key.key_id, "secret": made.secret, "name": name, **said})
         return
     echo(f"id      {made.key.key_id}\nsecret  {made.secret}")
-    echo("the secret is shown only now; use it where a provider's key would stand", err=True)
+    echo("the secret is shown only now; use it in place of a provider's key", err=True)
 
 
 @key.command("list")
 @db_option
 @json_option
 def list_(db: str | None, as_json: bool) -> None:
-    """List all keys, revoked ones too."""
+    """List all keys, including revoked ones."""
     with administration(db) as admin:
         keys = admin.list_keys()
     now = now_us()
@@ -135,11 +135,11 @@ def _why_no_live_key(admin: "Administration", id_or_name: str) -> str:
 
 @key.command()
 @click.argument("id_or_name")
-@click.option("--overlap", default="24h", show_default=True, metavar="SPAN", help="How long the old secret is good.")
+@click.option("--overlap", default="24h", show_default=True, metavar="SPAN", help="Validity of the old secret.")
 @db_option
 @json_option
 def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None:
-    """Give a key a new secret, shown once, now. The key and all that is counted for it stay."""
+    """Give a key a new secret, which is shown only now. The key, its budgets and its usage do not change."""
     from pertoken.core.periods import NotATime, parse_span
     from pertoken.services.keys import BadKey, rotate_key
     from pertoken.wiring.clock import SystemClock
@@ -162,7 +162,7 @@ def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None
         print_json({"id": made.key.key_id, "secret": made.secret, "name": found.name, "old_secret_until": until})
         return
     echo(f"id      {made.key.key_id}\nsecret  {made.secret}")
-    echo(f"the secret is shown only now; the old one is good until {until}", err=True)
+    echo(f"the secret is shown only now; the old one stays valid until {until}", err=True)
 
 
 @key.command()
@@ -170,7 +170,7 @@ def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None
 @db_option
 @json_option
 def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
-    """Revoke a key by id or name. It is refused from its next call on."""
+    """Revoke a key by id or name. Its next call is refused."""
     with administration(db) as admin:
         found = find(admin, id_or_name)
         if found is None or not admin.revoke_key(found.key_id, now_us()):

@@ -22,7 +22,7 @@ COLUMNS = {
 
 
 @click.command()
-@click.option("--by", default="provider,model", show_default=True, help="Dimensions, as in: pertoken usage.")
+@click.option("--by", default="provider,model", show_default=True, help="Dimensions; see: pertoken usage --help.")
 @range_options
 def latency(  # noqa: PLR0917 - click passes each option by name
     by: str, since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool

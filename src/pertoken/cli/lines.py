@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 WRITE_LINES = 500  # answers gathered for one write
 
-json_lines_option = click.option("--json", is_flag=True, expose_value=False, help="JSON lines on stdout, as always.")
+json_lines_option = click.option("--json", is_flag=True, expose_value=False, help="JSON lines on stdout (always on).")
 
 
 class BadLine(ValueError):
@@ -80,7 +80,7 @@ def extract() -> None:
 
 
 @click.command()
-@click.option("--free-quotas", is_flag=True, help="Take free quotas off, in the order of the lines.")
+@click.option("--free-quotas", is_flag=True, help="Subtract free quotas, in the order of the lines.")
 @db_option
 @json_lines_option
 def rate(db: str | None, *, free_quotas: bool) -> None:

@@ -19,13 +19,13 @@ NAMES_MAX = 10_000  # that are compared
 
 
 def misspelt(db: str | None, scope: Mapping[str, str]) -> Iterator[str]:
-    """Yield a sentence for each name of a scope that is none we know, where one that we know is near."""
+    """Yield a sentence for each unknown name of a scope that resembles a known one."""
     team, provider, model = scope.get("team"), scope.get("provider"), scope.get("model")
     if team is not None:
         with administration(db) as admin:
             teams = {key.team for key in admin.list_keys() if key.team is not None}
         if team not in teams and (near := meant(team, teams)):
-            yield f"no key is of the team {team!r}{near}"
+            yield f"no key belongs to the team {team!r}{near}"
     if provider is not None or model is not None:
         yield from _not_sold(db, provider, model)
 
@@ -38,12 +38,12 @@ def _not_sold(db: str | None, provider: str | None, model: str | None) -> Iterat
     settings, at_us = opened.settings, now_us()
     providers = {*book.providers, *settings.providers}
     if provider is not None and provider not in providers and (near := meant(provider, providers)):
-        yield f"no provider is known as {provider!r}{near}"
+        yield f"unknown provider {provider!r}{near}"
     if model is None or model in settings.models or book.providers_of(model, at_us, book.providers):
         return
     names = {*settings.models, *(name for seller in book.providers for name in book.models_of(seller, at_us))}
     if near := meant(model, names):
-        yield f"no model is known as {model!r}{near}"
+        yield f"unknown model {model!r}{near}"
 
 
 def say_new_names(keys: Iterable["Key"], team: str | None, customer: str | None) -> None:
@@ -58,7 +58,7 @@ def say_new_names(keys: Iterable["Key"], team: str | None, customer: str | None)
             continue
         others = [one for one in known if _DIGITS.sub("", one) != _DIGITS.sub("", name)]
         if near := meant(name, others):
-            echo(f"no key is of the {what} {name!r} yet{near} this one is all the same", err=True)
+            echo(f"no key belongs to the {what} {name!r} yet{near} this one is all the same", err=True)
 
 
 def say_near_values(archive: "Archive", where: Mapping[str, str]) -> None:

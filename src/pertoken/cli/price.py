@@ -41,7 +41,7 @@ MILLION = "million"
 
 @click.group(cls=CommandGroup)
 def price() -> None:
-    """Look into the price book, import and add prices."""
+    """Show, import, compare, add and withdraw prices."""
 
 
 price.add_command(import_)
@@ -51,9 +51,9 @@ price.add_command(stated)
 
 @price.command()
 @click.argument("model")
-@click.option("--provider", help="Default: every provider whose prices name the model.")
-@click.option("--at", metavar="TIME", help="Prices in force then. Default: now.")
-@click.option("--believed", metavar="TIME", help="As the book stood then. Default: as it stands now.")
+@click.option("--provider", help="Default: every provider with a price for the model.")
+@click.option("--at", metavar="TIME", help="Prices in force at this time. [now]")
+@click.option("--believed", metavar="TIME", help="As the price book was at this time. [now]")
 @click.option("--when", multiple=True, metavar="KEY=VALUE", help="service_tier, batch, speed, region, or another key.")
 @db_option
 @json_option
@@ -91,12 +91,12 @@ def show(  # noqa: PLR0917 - click passes each option by name
 
 @price.command()
 @click.argument("model")
-@click.option("--provider", help="Default: every provider whose prices name the model.")
-@click.option("--believed", metavar="TIME", help="As the book stood then. Default: as it stands now.")
+@click.option("--provider", help="Default: every provider with a price for the model.")
+@click.option("--believed", metavar="TIME", help="As the price book was at this time. [now]")
 @db_option
 @json_option
 def history(model: str, provider: str | None, believed: str | None, db: str | None, as_json: bool) -> None:
-    """Show every price that MODEL ever had, the oldest first."""
+    """Show all prices of MODEL, past and present, oldest first."""
     from pertoken.services.price_show import price_fields
     from pertoken.wiring.prices import read_price_book
 
@@ -135,7 +135,7 @@ def _why_no_history(model: str, provider: str | None, book: "PriceBook") -> str:
 @db_option
 @json_option
 def withdraw(price_ids: tuple[str, ...], db: str | None, as_json: bool) -> None:
-    """Take back announced prices that are not in force yet; the price before each goes on."""
+    """Withdraw announced prices that are not in force yet. The earlier prices stay in force."""
     from pertoken.services.catalog import CannotWithdraw
     from pertoken.services.price_show import price_fields
     from pertoken.wiring.prices import withdraw_prices
@@ -148,18 +148,18 @@ def withdraw(price_ids: tuple[str, ...], db: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"withdrawn": list(price_ids), "prolonged": [price_fields(row) for row in change.added]})
     else:
-        echo(f"withdrawn: {', '.join(price_ids)}; {len(change.added)} prices before them go on")
+        echo(f"withdrawn: {', '.join(price_ids)}; {len(change.added)} earlier prices stay in force")
 
 
 @price.command()
 @click.option("--provider", required=True)
 @click.option("--model", required=True)
-@click.option("--input", "input_", required=True, help="Per million tokens.")
-@click.option("--output", default=None, help="Per million tokens.")
-@click.option("--cache-read", default=None, help="Per million tokens.")
-@click.option("--cache-write", default=None, help="Per million tokens.")
-@click.option("--from", "from_", metavar="TIME", help="Default: now.")
-@click.option("--to", metavar="TIME", help="Default: open.")
+@click.option("--input", "input_", required=True, help="Price per million tokens.")
+@click.option("--output", default=None, help="Price per million tokens.")
+@click.option("--cache-read", default=None, help="Price per million tokens.")
+@click.option("--cache-write", default=None, help="Price per million tokens.")
+@click.option("--from", "from_", metavar="TIME", help="When the price begins. [now]")
+@click.option("--to", metavar="TIME", help="When the price ends. [never]")
 @click.option("--currency", default="USD", show_default=True)
 @db_option
 @json_option
@@ -176,7 +176,7 @@ def add(  # noqa: PLR0917 - click passes each option by name
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Add a price of your own; it wins over imported ones."""
+    """Add your own price. It takes precedence over imported prices."""
     from pertoken.core.currencies import NotACurrency, check_currency
     from pertoken.core.periods import FOREVER_US
     from pertoken.core.prices import Match, PriceRow, Source
@@ -187,7 +187,7 @@ def add(  # noqa: PLR0917 - click passes each option by name
     start_us = at_us if from_ is None else parse_time(from_, "UTC", "--from")
     end_us = FOREVER_US if to is None else parse_time(to, "UTC", "--to")
     if start_us >= end_us:
-        raise click.BadParameter("must be after --from, or now where that is not given", param_hint="--to")
+        raise click.BadParameter("must be after --from (default: now)", param_hint="--to")
     try:
         check_currency(currency)
     except NotACurrency as error:
@@ -240,7 +240,7 @@ def _say_unknown_provider(provider: str, known: Iterable[str]) -> None:
     known = set(known)
     near = meant(provider, known)
     if provider not in known and near:
-        echo(f"no provider is known as {provider!r}{near} the price is added all the same", err=True)
+        echo(f"unknown provider {provider!r}{near} the price is added anyway", err=True)
 
 
 def _print(title: str, rows: Sequence[dict[str, Any]]) -> None:

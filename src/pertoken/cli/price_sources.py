@@ -51,13 +51,11 @@ FILE_BYTES_MAX = 64 * 1024 * 1024  # of a list of prices; LiteLLM's has 2 MB
 @click.command("import")
 @click.argument("source", type=click.Choice(SOURCES))
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True), required=False)
-@click.option(
-    "--dry-run", is_flag=True, help="Print what would change, in prices and on last month's events; do nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Only print what would change, in prices and on last month's events.")
 @db_option
 @json_option
 def import_(source: str, file: Path | None, dry_run: bool, db: str | None, as_json: bool) -> None:
-    """Import prices; what was rated before stays as it was. litellm and contract need a FILE."""
+    """Import prices. Past charges do not change. litellm and contract need a FILE."""
     from pertoken.wiring.prices import import_prices, preview_import
 
     at_us = now_us()
@@ -80,14 +78,14 @@ def import_(source: str, file: Path | None, dry_run: bool, db: str | None, as_js
 @click.command()
 @click.argument("before")
 @click.argument("after")
-@click.option("--since", metavar="TIME", help="Events to compare on, from. Default: 30 days ago.")
-@click.option("--until", metavar="TIME", help="Events to compare on, to. Default: now.")
+@click.option("--since", metavar="TIME", help="Compare on events from this time on. [30 days ago]")
+@click.option("--until", metavar="TIME", help="Compare on events before this time. [now]")
 @db_option
 @json_option
 def diff(  # noqa: PLR0917 - click passes each option by name
     before: str, after: str, since: str | None, until: str | None, db: str | None, as_json: bool
 ) -> None:
-    """Compare two price books or dates: what differs, and what that is in money on last month's events.
+    """Compare two price books or dates: the differences, and what they are worth on last month's events.
 
     BEFORE and AFTER are: a TIME (the book's prices at that time), book, shipped, genai, history, rules,
     litellm:FILE, contract:FILE.
@@ -129,7 +127,7 @@ def _content(file: Path) -> bytes:
     with file.open("rb") as opened:
         content = opened.read(FILE_BYTES_MAX + 1)
     if len(content) > FILE_BYTES_MAX:
-        raise CommandRefused(f"{file} is larger than a list of prices can be: {FILE_BYTES_MAX:,} bytes")
+        raise CommandRefused(f"{file} is larger than a price list may be: {FILE_BYTES_MAX:,} bytes")
     return content
 
 
@@ -152,7 +150,7 @@ def _side(name: str, opened: "Installation", at_us: int) -> "tuple[PriceBook, in
         return read_price_book(opened), read_time(name)
     except NotATime as error:
         known = ", ".join(["a time", "book", "shipped", *SOURCES])
-        raise click.BadParameter(f"{name!r} is none of {known}") from error
+        raise click.BadParameter(f"{name!r} must be one of {known}") from error
 
 
 def _compare(  # noqa: PLR0917 - two sides and a span
@@ -200,7 +198,7 @@ def _print_comparison(compared: dict[str, Any], before: str, after: str) -> None
         row for row in compared["effects"] if row["change"] != "0" or row["unpriced_before"] != row["unpriced_after"]
     ]
     if effects:
-        print_table("on the events of the time compared", EFFECT_COLUMNS, effects)
+        print_table("on the events compared", EFFECT_COLUMNS, effects)
     else:
         echo(f"no cost changes on the {sum(row['calls'] for row in compared['effects']):,} events compared")
 

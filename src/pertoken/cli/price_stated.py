@@ -27,15 +27,15 @@ COLUMNS = {
     "folder",
     type=click.Path(exists=True, file_okay=False),
     metavar="DIR",
-    help="Read the archived events in this folder as well.",
+    help="Also read the archived events in this folder.",
 )
 @range_options
 def stated(  # noqa: PLR0917 - click passes each option by name
     folder: str | None, since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool
 ) -> None:
-    """Show what was charged as providers stated it, what the price book says of the same calls, and the difference.
+    """Compare the costs that providers stated with the price book, for the same calls.
 
-    Calls that the price book has no price for are in the first sum and in no other.
+    Calls without a price in the price book count only in the first sum.
     """
     from pertoken.services.stated import stated_against_book
 

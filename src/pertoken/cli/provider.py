@@ -37,7 +37,7 @@ COLUMNS = {
 SPARED = ("stops_billing_on_abort", "stream_usage", "wire")  # what a narrow terminal does not show, the first first
 TRUST_COLUMNS = {
     "name": "model",
-    "ratio_percent": "held, % of our count",
+    "ratio_percent": "held, % of pertoken's count",
     "byte_ratio_percent": "or % of bytes",
     "constant_tokens": "plus tokens",
     "counted_tokens": "we counted",
@@ -50,13 +50,13 @@ STREAM_USAGE: Mapping[str, str] = {"option": "on request", "unasked": "always", 
 
 @click.group(cls=CommandGroup)
 def provider() -> None:
-    """List the providers, encrypt their keys, and see which of them count more tokens than we do."""
+    """List the providers, encrypt their keys, and show which of them count more tokens than pertoken."""
 
 
 @provider.command("list")
 @json_option
 def list_(as_json: bool) -> None:
-    """List every known and every configured provider. Active ones come first, in the order models are looked for."""
+    """List every known and every configured provider. Active ones come first, in the order of the model look-up."""
     rows = list(_rows(load_settings(None)))
     if as_json:
         print_json({"providers": rows})
@@ -78,7 +78,10 @@ def list_(as_json: bool) -> None:
 @db_option
 @json_option
 def encrypt(db: str | None, as_json: bool) -> None:
-    """Encrypt a provider's key, typed or piped in, under the secret key; write what is printed as `api_key`."""
+    """Encrypt a provider's key with the secret key.
+
+    Type or pipe the key in, and use the printed text as `api_key`.
+    """
     from pertoken.wiring.provider_keys import encrypt_provider_key
 
     settings = load_settings(db)
@@ -93,15 +96,15 @@ def encrypt(db: str | None, as_json: bool) -> None:
 
 
 @provider.command()
-@click.option("--reset", metavar="PROVIDER/MODEL", help="Believe our count of this model again.")
+@click.option("--reset", metavar="PROVIDER/MODEL", help="Trust pertoken's count of this model again.")
 @db_option
 @json_option
 def trust(reset: str | None, db: str | None, as_json: bool) -> None:
-    """List the models whose providers count more input than we do, and how much more is held for their calls.
+    """List the models whose providers count more input than pertoken, and how much more is held for their calls.
 
-    Until a provider reports more, our count is held. After that, the larger of our count and the length in bytes is
-    held, each times its percentage, plus the tokens of the third column. Reset a model when its provider has changed
-    how it counts.
+    Until a provider reports more, pertoken's count is held. After that, the larger of pertoken's count and the length
+    in bytes is held, each times its percentage, plus the tokens of the third column. Reset a model when its provider
+    has changed how it counts.
     """
     if reset is not None:
         name, _, model = reset.partition("/")

@@ -21,17 +21,17 @@ BATCH = 1_000  # corrections in one transaction
 
 
 @click.command()
-@click.option("--from", "from_", metavar="TIME", required=True, help="Events that occurred from then on.")
-@click.option("--to", metavar="TIME", help="And before then. Default: now.")
+@click.option("--from", "from_", metavar="TIME", required=True, help="Events from this time on.")
+@click.option("--to", metavar="TIME", help="Events before this time. [now]")
 @click.option("--provider")
-@click.option("--model", help="As asked for, or as served.")
+@click.option("--model", help="The requested or the served model.")
 @click.option("--dry-run", is_flag=True, help="Only print what would be corrected.")
 @db_option
 @json_option
 def rerate(  # noqa: PLR0917 - click passes each option by name
     from_: str, to: str | None, provider: str | None, model: str | None, dry_run: bool, db: str | None, as_json: bool
 ) -> None:
-    """Rate recorded events again at the prices that were in force at their time, as the book knows them now.
+    """Rate recorded events again at the prices that were in force when they occurred, as the price book knows them now.
 
     An event whose price was unknown or wrong gets a correction: a new event and entry for the difference. The original
     stays as it is; `pertoken explain` shows both.

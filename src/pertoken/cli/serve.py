@@ -25,12 +25,15 @@ host_option = click.option("--host", default="127.0.0.1", show_default=True)
 
 @click.command()
 @host_option
-@click.option("--port", type=PORT, default=4000, envvar="PORT", show_default=True, help="0: any free one. [PORT]")
-@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes on this port.")
+@click.option("--port", type=PORT, default=4000, envvar="PORT", show_default=True, help="0 picks a free port. [PORT]")
+@click.option("--workers", type=click.IntRange(1, 256), default=1, show_default=True, help="Worker processes.")
 @db_option
-@click.option("--config", metavar="FILE", help="Settings in YAML. [PERTOKEN_CONFIG]")
+@click.option("--config", metavar="FILE", help="Settings file in YAML. [PERTOKEN_CONFIG]")
 @click.option(
-    "--log", "form", type=click.Choice(["text", "json", "off"]), help="Form of the log; off: no calls. [text]"
+    "--log",
+    "form",
+    type=click.Choice(["text", "json", "off"]),
+    help="Log format; off: no lines for calls. [text]",
 )
 @click.option("--json", "as_json", is_flag=True, help="The same as --log json.")
 def serve(  # noqa: PLR0917 - click passes each option by name
@@ -66,9 +69,9 @@ def serve(  # noqa: PLR0917 - click passes each option by name
 
 @click.command()
 @host_option
-@click.option("--port", type=PORT, default=4100, show_default=True, help="0: any free one.")
+@click.option("--port", type=PORT, default=4100, show_default=True, help="0 picks a free port.")
 def simulate(host: str, port: int) -> None:
-    """Run a provider that speaks the wire formats under any model name and counts what it served."""
+    """Run a simulated provider that accepts any model name and counts the usage that it serves."""
     from pertoken.simulator.server import run
 
     refuse_a_taken_port(host, port, "simulate")
@@ -101,16 +104,16 @@ def refuse_keys_that_cannot_be_decrypted(settings: "Settings") -> None:
 
 
 def warn_of_a_weak_admin_key(settings: "Settings") -> None:
-    """Say that whoever reaches the port may guess the key that opens everything."""
+    """Warn that anyone who reaches the port may guess the operator's admin key."""
     from pertoken.core.secrets import weakness
 
     problem = weakness(settings.admin_key) if settings.admin_key else None
     if problem is not None:
-        log.warning("PERTOKEN_ADMIN_KEY opens everything and is weak: %s; another: openssl rand -hex 20", problem)
+        log.warning("PERTOKEN_ADMIN_KEY is weak: %s; make a new one: openssl rand -hex 20", problem)
 
 
 def tell_of_missing_keys(settings: "Settings") -> None:
-    """Say which providers cannot be called for want of a key, and what would give it to them."""
+    """Warn about providers without a key, and name the variables to set."""
     from pertoken.settings import missing_key
 
     missing = {name: lacking for name in settings.providers if (lacking := missing_key(settings, name)) is not None}
@@ -126,7 +129,7 @@ def tell_of_misspelt_providers(settings: "Settings") -> None:
 
     for name in settings.providers.keys() - registry().keys():
         if near := meant(name, registry()):
-            log.warning("the provider %s is none that is known%s it is taken as an endpoint of your own", name, near)
+            log.warning("the provider %s is unknown%s it is used as your own endpoint", name, near)
 
 
 class OneLine(logging.Formatter):

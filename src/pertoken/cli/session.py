@@ -81,7 +81,7 @@ def store_errors() -> Iterator[None]:
         raise CommandRefused(str(error)) from error
     except OtherVersion as error:
         raise CommandRefused(
-            f"the database is of another version of pertoken, install that: {one_line(error)}"
+            f"the database belongs to another version of pertoken; install that version: {one_line(error)}"
         ) from error
     except StoreFailed as error:
         raise CommandRefused(f"{one_line(error)}; see: pertoken doctor") from error
@@ -156,7 +156,7 @@ def now_us() -> int:
 
 
 def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
-    """Return name=value options as a mapping. Ends the command with exit 2 when one is none, or is given twice."""
+    """Return name=value options as a mapping. Exits with 2 if one is invalid or given twice."""
     found = {}
     for text in values:
         name, separator, value = text.partition("=")
@@ -188,7 +188,7 @@ def checked_name(text: str, option: str) -> str:
 
 
 def parse_time(text: str, zone: str, option: str) -> int:
-    """Return an instant. Ends the command with exit 2 when the text is none."""
+    """Return an instant. Exits with 2 if the text is not a time."""
     from pertoken.core.periods import NotATime, parse_time
 
     try:

@@ -87,7 +87,7 @@ def print_table(
         console.print(Text(escaped(f"  {caption}", keep="\n"), style="dim"), soft_wrap=True)
     if left_out:
         names = ", ".join(columns[field] for field in columns if field in left_out)
-        console.print(Text(f"  too narrow for: {names}; --csv has all", style="dim"), soft_wrap=True)
+        console.print(Text(f"  the terminal is too narrow for: {names}; --csv shows all", style="dim"), soft_wrap=True)
 
 
 def counted(count: int, noun: str) -> str:

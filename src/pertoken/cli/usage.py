@@ -52,7 +52,10 @@ def _report_options(command: Any) -> Any:
 
 @click.command()
 @click.option(
-    "--by", default="model", show_default=True, help="Dimensions, such as model,key,team,customer,tag:x,day,hour."
+    "--by",
+    default="model",
+    show_default=True,
+    help="Dimensions, such as model,key,team,customer,tag:x,day,hour.",
 )
 @_report_options
 def usage(  # noqa: PLR0917 - click passes each option by name
@@ -72,14 +75,14 @@ def daily(since: str | None, until: str | None, zone: str | None, db: str | None
 @click.command()
 @_report_options
 def weekly(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool, **only: Any) -> None:
-    """Show usage by week (ISO 8601), the last 8 of them by default."""
+    """Show usage by week (ISO 8601), by default for the last 8 weeks."""
     _report(("week",), since, until, zone, db, only=only, as_json=as_json, days=56)
 
 
 @click.command()
 @_report_options
 def monthly(since: str | None, until: str | None, zone: str | None, db: str | None, as_json: bool, **only: Any) -> None:
-    """Show usage by month, the last 12 of them by default."""
+    """Show usage by month, by default for the last 12 months."""
     _report(("month",), since, until, zone, db, only=only, as_json=as_json, days=365)
 
 
@@ -104,7 +107,7 @@ def conversation(since: str | None, until: str | None, zone: str | None, db: str
 
 
 def read_dimensions(text: str) -> tuple[str, ...]:
-    """Return the dimensions that --by names. Ends the command with exit 2 at one that is none."""
+    """Return the dimensions that --by names. Exits with 2 if one is unknown."""
     from pertoken.core.reporting import is_report_dimension
     from pertoken.core.texts import meant
 

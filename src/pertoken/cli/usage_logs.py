@@ -56,7 +56,7 @@ def read_log(
                 notes.see_time(record.line, record.occurred_at_us)
             yield record
     except (OSError, EOFError, zlib.error) as error:
-        yield RejectedLine(last + 1, "unreadable", f"the file breaks off here: {error}")
+        yield RejectedLine(last + 1, "unreadable", f"the file ends unexpectedly: {error}")
 
 
 def read_events(

@@ -12,12 +12,12 @@ from pertoken.cli.session import archive, db_option, folder_errors, json_option,
     "folder",
     type=click.Path(exists=True, file_okay=False),
     metavar="DIR",
-    help="Derive from the archived events in this folder as well.",
+    help="Also use the archived events in this folder.",
 )
 @db_option
 @json_option
 def verify(folder: str | None, db: str | None, as_json: bool) -> None:
-    """Re-derive every balance, budget window and roll-up from first entries; exit 1 with the differences."""
+    """Recompute every balance, budget window and roll-up from events; exit with 1 if there are differences."""
     from pertoken.services.verify import verify as verify_books
 
     with archive(db) as stored, folder_errors():

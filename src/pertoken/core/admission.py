@@ -1,4 +1,4 @@
-"""Which hold a call needs, and what is tried where a budget has not that much left: decided without any I/O."""
+"""Decides which hold a call needs, and what to try if a budget has less left. No I/O."""
 
 from typing import NamedTuple, Protocol
 
@@ -77,7 +77,7 @@ class Cheaper(NamedTuple):
 def bound_of_bytes(
     ask: Ask, text_bytes: int, trust: Trust, messages: int = 0, media: Quantities | None = None
 ) -> Bound:
-    """Return the bound that costs nothing: so many bytes of text, and the tokens of `media` by unit.
+    """Return the bound that costs nothing to compute: a number of bytes of text, and the tokens of `media` by unit.
 
     `messages` are counted where media are: their frames are then not among the bytes.
     """
@@ -116,8 +116,8 @@ def amount_of(ask: Ask, bound: Bound) -> int | Refusal:
     dearest, currency = 0, currency_of(ask)
     for rates in ask.rates:
         if rates.currency != currency:
-            message = f"{ask.model} may be charged in {currency} or in {rates.currency}, and nobody can say which"
-            hint = f"no rate of exchange is known here; see: pertoken price show {ask.model}"
+            message = f"{ask.model} may be charged in {currency} or in {rates.currency}, and it is not known which"
+            hint = f"pertoken knows no exchange rates; see: pertoken price show {ask.model}"
             return Refusal(Code.PRICE_UNKNOWN, f"{message}: {hint}", "model")
         amount = rating.quote(bound.quantities, rates, impossible)
         if isinstance(amount, Unpriced):
@@ -127,7 +127,7 @@ def amount_of(ask: Ask, bound: Bound) -> int | Refusal:
     if dearest > amount_max(currency) or bound.tokens > QUANTITY_MAX:
         asked = f"{format_amount(dearest, currency)} {currency} and {bound.tokens} tokens"
         most = f"{MAJOR_MAX} {currency} and {QUANTITY_MAX} tokens"
-        message = f"this call may come to {asked}, and a call to {most} at most: ask for less output"
+        message = f"this call could reach {asked}; the most is {most}: ask for less output"
         return Refusal(Code.INVALID_REQUEST, message)
     return dearest
 

@@ -1,4 +1,4 @@
-"""What budgets count: for each axis, what a hold, an event and sums of events are to it.
+"""The axes of budgets: how much a hold, an event or a sum of events counts on each.
 
 A new axis is a member of `Axis` and a line in each function here: mypy names those that do not know it yet.
 """

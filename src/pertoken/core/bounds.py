@@ -1,4 +1,4 @@
-"""True upper bounds on the tokens a call can cost, before anything is sent.
+"""Upper bounds on the tokens of a call, before anything is sent.
 
 Two steps. The byte bound costs nothing: a byte-level tokenizer makes at most one token of each byte of UTF-8, and a
 JSON body is never shorter than the text inside it. Only when a budget cannot afford that bound is the request counted

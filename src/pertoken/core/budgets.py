@@ -1,4 +1,4 @@
-"""Budgets: limits that are enforced, per scope, axis and window; and which counters a call touches."""
+"""Budgets are enforced limits, per scope, axis and window. Finds the counters that a call touches."""
 
 from collections.abc import Iterable
 from enum import StrEnum

@@ -1,4 +1,4 @@
-"""What became of a call, in one word: of one that ends now, and of one that was stored."""
+"""The status of a call in one word, for a call that ends now and for a stored one."""
 
 from typing import NamedTuple
 

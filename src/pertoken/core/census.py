@@ -1,9 +1,9 @@
-"""Whom a key has named so far: users, conversations, tag values and customers, so that none grows without bound.
+"""The users, conversations, tag values and customers that a key has named, so that their number stays limited.
 
-A new value costs the database a row for ever. A key may name so many of each; what comes after that is folded into one
-value, `other`. A customer is never folded, for it is charged: one that is new beyond the bound is refused.
+A new value costs the database a row for ever. A key may name a limited number of each; further names are folded into
+one value, `other`. A customer is never folded, because it is charged: a new one beyond the limit is refused.
 
-What is known is kept as hashes, for a look-up at each call. Two values of one hash count as one, which harms nothing.
+Known names are kept as hashes, for a look-up at each call. Two values with one hash count as one, which harms nothing.
 """
 
 from collections.abc import Collection
@@ -39,7 +39,7 @@ class Full(NamedTuple):
 
 
 class Named(NamedTuple):
-    """What a call is attributed to: as its client said, or with what was `folded` as `other`."""
+    """The attribution of a call: as its client stated it, with the `folded` names as `other`."""
 
     attribution: Attribution
     folded: tuple[str, ...] = ()  # dimensions
@@ -75,7 +75,7 @@ class Census:
         return self._recent_teams.get(customer) if first is None else first
 
     def learn_in_order(self, attribution: Attribution) -> None:
-        """Take in what was named next, in the order of the books: it decides whose a customer is."""
+        """Add the next names, in the order of the books, which decides whose a customer is."""
         customer = attribution.customer
         if customer is not None:
             self._first_teams.setdefault(customer, attribution.team or "")

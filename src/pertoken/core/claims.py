@@ -1,4 +1,4 @@
-"""Claims: a client's own name for a call, so that asking again is not calling again."""
+"""Claims: a client's own name for a call, so that a repeated request makes no second call."""
 
 from typing import NamedTuple
 

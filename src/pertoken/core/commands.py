@@ -1,4 +1,4 @@
-"""What the ledger is told, and what it answers."""
+"""The commands of the ledger and their results."""
 
 from typing import NamedTuple
 
@@ -112,7 +112,7 @@ class Known(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """The hold, or its growth, does not fit: `blocker` is the counter that decided, `needed` what was asked of it."""
+    """The hold, or its growth, does not fit: `blocker` is the counter that decided, `needed` the requested amount."""
 
     blocker: Remaining
     needed: int
@@ -149,7 +149,7 @@ class Looked(NamedTuple):
     """The directory is as new as the database."""
 
 
-# What each command may be answered: callers match all of it, so that mypy names whoever forgets a new one.
+# The results of each command. Callers match all of them, so that mypy finds a caller that forgets a new one.
 OpenResult = Held | Known | Refused | Stale | Duplicate | Conflict
 ResizeResult = Resized | Refused | Gone
 SettleResult = Settled | Duplicate

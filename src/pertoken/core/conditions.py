@@ -1,4 +1,4 @@
-"""Conditions: what about a call, besides its model, decides which price holds.
+"""Conditions: properties of a call, besides its model, that decide which price applies.
 
 A condition is a key and a value, both texts; all of a row's conditions must hold. Keys are `service_tier`, `batch`,
 `speed`, `region`, `time`, and whatever else a provider's list names (an image's `quality`, a search's `context_size`).
@@ -26,7 +26,7 @@ _DAY = timedelta(days=1)
 
 
 class NotACondition(ValueError):
-    """A text that should be a condition's value is none."""
+    """A text is not a valid value of a condition."""
 
 
 class Context(NamedTuple):
@@ -120,9 +120,9 @@ def time_window(text: str) -> TimeWindow:
         load_zone(zone)
         window = TimeWindow(days, _read_time(start), _read_time(end), zone)
     except (ValueError, KeyError) as error:
-        raise NotACondition(f"no time of day: {text!r}; write it as 'mon-fri 09:00-18:00 Asia/Shanghai'") from error
+        raise NotACondition(f"not a time of day: {text!r}; write it as 'mon-fri 09:00-18:00 Asia/Shanghai'") from error
     if words or not separator:
-        raise NotACondition(f"no time of day: {text!r}; write it as 'mon-fri 09:00-18:00 Asia/Shanghai'")
+        raise NotACondition(f"not a time of day: {text!r}; write it as 'mon-fri 09:00-18:00 Asia/Shanghai'")
     return window
 
 
@@ -134,7 +134,7 @@ def _read_days(text: str) -> frozenset[int]:
             start = _DAYS.index(first)
             end = _DAYS.index(last) if separator else start
         except ValueError as error:
-            raise NotACondition(f"no weekdays: {text!r}; write them as 'mon-fri' or 'sat,sun'") from error
+            raise NotACondition(f"not weekdays: {text!r}; write them as 'mon-fri' or 'sat,sun'") from error
         days.update(day % 7 for day in range(start, end + 1 if end >= start else end + 8))
     return frozenset(days)
 

@@ -1,4 +1,4 @@
-"""The currencies there are: ISO 4217 list one, amendment 176, without precious metals, funds and test codes."""
+"""The known currencies: ISO 4217 list one, amendment 176, without precious metals, funds and test codes."""
 
 from pertoken.core.texts import meant
 

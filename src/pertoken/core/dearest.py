@@ -1,4 +1,4 @@
-"""The dearest rates known: what a usage may have cost at most, where no price says what it did cost.
+"""The dearest known rates: the most that usage may have cost if it has no price.
 
 Of each unit the dearest row in force counts, whatever its conditions and context tier, with every factor that makes it
 dearer. A unit without a row of its own may cost what any unit around it costs.

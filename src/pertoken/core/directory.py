@@ -1,4 +1,4 @@
-"""Who may call: virtual keys, and a snapshot of all that the directory knows at one revision."""
+"""Virtual keys, and a snapshot of the whole directory at one revision."""
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
@@ -57,7 +57,7 @@ class Directory:
         self._by_hash.update({key.secret_hash: key for key in live})
 
     def identify(self, secret_hash: bytes) -> Key | None:
-        """Return the key, not revoked, that has or had a secret of this hash, None when there is none."""
+        """Return the unrevoked key that has or had a secret with this hash, or None."""
         return self._by_hash.get(secret_hash)
 
     def trust(self, provider: str, model: str) -> Trust:

@@ -1,4 +1,4 @@
-"""What is known of a request before it is sent."""
+"""The facts about a request that are known before it is sent."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

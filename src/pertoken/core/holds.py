@@ -1,4 +1,4 @@
-"""Holds: what is set aside for a call before it is made, and how each ends."""
+"""Holds: the amounts reserved for a call before it is made, and how each hold ends."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class Hold(NamedTuple):
 
 
 class EndedHold(NamedTuple):
-    """A hold that was let go without a charge."""
+    """A hold that was released without a charge."""
 
     hold: Hold
     end: HoldEnd

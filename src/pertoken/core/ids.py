@@ -1,4 +1,4 @@
-"""Identifiers: sortable by time, unguessable by chance that the caller brings."""
+"""Identifiers that sort by time and cannot be guessed; the caller supplies the random bits."""
 
 from functools import lru_cache
 

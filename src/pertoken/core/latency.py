@@ -1,8 +1,8 @@
-"""How long calls take, counted in fixed buckets: such counts add up, over any calls and any time.
+"""Latency of calls, counted in fixed buckets. Such counts can be added over any calls and any time.
 
 Four buckets double the time, from a thousandth of a second to 17 minutes: neighbouring bounds are a factor of 1.19
-apart. A quantile that is read from counts is told as the geometric middle of its bucket, so it is wrong by 9.1 % at
-most. Below the first bound it is wrong by half a millisecond at most; beyond the last bound only that bound is told.
+apart. A quantile that is read from counts is the geometric middle of its bucket, so its error is at most 9.1 %.
+Below the first bound the error is at most half a millisecond; beyond the last bound, that bound is returned.
 
 Counts of both kinds are in one mapping: a bucket's number, plus the number at which its kind begins.
 """
@@ -62,7 +62,7 @@ def calls_of(counts: Mapping[int, int], kind: Timing) -> int:
 
 
 def quantile_us(counts: Mapping[int, int], kind: Timing, permille: int) -> int | None:
-    """Return the time that so many of a thousand calls do not exceed, None where no call was timed."""
+    """Return the time that this many of a thousand calls do not exceed, or None if no call was timed."""
     buckets = _buckets(counts, kind)
     rank = max(1, -(-sum(buckets) * permille // 1_000))
     for bucket, calls in enumerate(buckets):

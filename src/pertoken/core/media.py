@@ -1,4 +1,4 @@
-"""The most input tokens that a picture or a sound can be, by the providers' own size rules.
+"""The most input tokens of a picture or a sound, by the providers' own size rules.
 
 A bound, not an estimate: where a rule leaves a doubt (how a side is rounded, whether a picture is cut further), the
 larger number is taken; where a picture's size or a model's rule is not known, the most that the provider allows.

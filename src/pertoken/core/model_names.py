@@ -1,4 +1,4 @@
-"""Whether two names mean one model: providers answer with a dated, prefixed or otherwise longer name than asked."""
+"""Tells whether two names mean one model, because providers may answer with a dated, prefixed or longer name."""
 
 import re
 from functools import lru_cache

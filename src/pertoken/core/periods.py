@@ -1,4 +1,4 @@
-"""Calendar windows in a time zone, on microseconds since the epoch."""
+"""Calendar windows in a time zone, in microseconds since the epoch."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -65,7 +65,7 @@ def _cached_bounds(window: Window, quarter: int, zone: str) -> tuple[int, int]:
 
 @lru_cache(maxsize=1024)
 def load_zone(name: str) -> ZoneInfo:
-    """Return the named zone. Raises NotATime when there is none of that name."""
+    """Return the named zone. Raises NotATime if there is no zone of that name."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:

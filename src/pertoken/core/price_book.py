@@ -1,4 +1,4 @@
-"""Which rows of the price book are in force for a model at an instant, in a context.
+"""Finds the rows of the price book that are in force for a model at an instant, in a context.
 
 `PriceBook.resolve` picks, unit by unit, the row in force and the factors on it; the answer is a `Rates` that rating
 uses without looking anything up again. What no row says is refused, never guessed: a tier that nobody priced, two
@@ -33,7 +33,7 @@ class Cover(NamedTuple):
 class Sellers(NamedTuple):
     """What is known of providers as sellers.
 
-    Their other names, at whose list prices they sell the rest, and what they bill at the price of text.
+    Their other names, whose list prices apply where they have none, and which units they bill at the price of text.
     """
 
     names: Mapping[str, str] = {}  # another name, in lower case with dashes -> the name in price rows
@@ -326,7 +326,7 @@ def _span(candidates: Iterable[tuple[int, PriceRow]], at_us: int) -> tuple[int, 
 
 
 def _unmet(asked: Mapping[str, str], live: Iterable[PriceRow], fitting: Iterable[PriceRow]) -> list[str]:
-    """Return what was asked for and no row prices: a tier always, other things where prices depend on them at all."""
+    """Return the requested conditions that no row prices: always a tier, others only if prices depend on them."""
     priced = {key for row in fitting for key, _ in row.conditions}
     known = {key for row in live for key, _ in row.conditions}
     return [key for key in asked if key not in priced and (key in ALWAYS_PRICED or key in known)]

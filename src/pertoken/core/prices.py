@@ -1,9 +1,9 @@
-"""Prices as rows, dated both by when they hold and by when they were learnt.
+"""Prices as rows, with the dates when they apply and when they were added.
 
-A row states one price: so much money for so many of one unit, at one provider, for the model names it matches, from an
-instant until another, under conditions that must all hold. A row may also be a factor, which multiplies the prices of
-other rows: "batch is half", "this region is a tenth dearer". Rows are never changed: a correction is a newer row, and
-one that is taken back is kept as superseded.
+A row states one price: an amount of money for a number of one unit, at one provider, for the model names it matches,
+from an instant until another, under conditions that must all hold. A row may also be a factor, which multiplies the
+prices of other rows: "batch is half", "this region is a tenth dearer". Rows are never changed: a correction is a newer
+row, and a withdrawn row is kept as superseded.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ class PriceRow(NamedTuple):
     rule: "Clause | None" = None  # with Match.RULE
     covers: tuple[str, ...] = (EVERYTHING,)  # units inside this one that it prices where they have no row of their own
     marginal: bool = False  # `input_above` counts this unit alone, and only what lies above it has this price
-    minimum: int = 0  # a call that uses the unit at all is charged at least so many
+    minimum: int = 0  # the least quantity that is charged once the unit is used
     is_factor: bool = False
     stacks: bool = True  # False: a factor that no other one may join
     quota: Quota | None = None

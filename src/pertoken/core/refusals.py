@@ -1,4 +1,4 @@
-"""Calls that were refused: counted by hour, reason, budget and key, and the last of them whole, to be explained."""
+"""Refused calls: counts by hour, reason, budget and key, and the last calls in full for `explain`."""
 
 from collections import deque
 from collections.abc import Mapping

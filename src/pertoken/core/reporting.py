@@ -1,4 +1,4 @@
-"""Sums of usage by any dimensions: what roll-ups are, how a report's time is cut for them, and how it is put together.
+"""Sums of usage by any dimensions: what roll-ups are, how a report's time is cut into slices, and how these are added.
 
 Roll-ups are kept for every quarter of an hour and for every day of UTC. All clocks in use are ahead of UTC by whole
 quarters of an hour, so that quarters can say the hours and days of every time zone; days spare most of the reading

@@ -1,4 +1,4 @@
-"""What is stored in place of a secret: a hash under a key that is not in the database; and which can be guessed."""
+"""Hashes of secrets, under a key that is not in the database, and a check for secrets that can be guessed."""
 
 import hashlib
 import hmac
@@ -53,12 +53,12 @@ def is_same(one: bytes, other: bytes) -> bool:
 def weakness(secret: str) -> str | None:
     """Say why a secret that a person chose can be guessed, None where nothing speaks for it; it is not repeated."""
     if len(secret) < CHOSEN_CHARACTERS_MIN:
-        return f"it has {len(secret)} characters; it takes at least {CHOSEN_CHARACTERS_MIN}"
+        return f"it has {len(secret)} characters; at least {CHOSEN_CHARACTERS_MIN} are needed"
     if len(set(secret)) < DISTINCT_MIN:
-        return f"it is made of {len(set(secret))} different characters"
+        return f"it has only {len(set(secret))} different characters"
     rest = secret.lower()
     for word in GUESSED_FIRST:
         rest = rest.replace(word, "")
     if len(set(rest)) < DISTINCT_MIN:
-        return "it is made of words that are guessed first"
+        return "it consists of common words"
     return None

@@ -1,4 +1,4 @@
-"""What a name may be, how any text is shown, and the known word that is nearest to a misspelt one.
+"""Rules for names, how to show any text, and the known word nearest to a misspelt one.
 
 A terminal obeys control characters (ESC and the C1 controls begin commands), and bidirectional controls reorder what
 stands beside them. So a name that an operator makes has none, and whatever else is shown has them escaped.
@@ -70,7 +70,7 @@ def why_no_name(text: str, what: str = "the name") -> str | None:
 
 
 def tidy(text: str) -> str:
-    """Return what a call or a report names as it is kept.
+    """Return a name from a call or a report in the form in which it is stored.
 
     That is without what nobody sees or a terminal obeys, without blanks around it, and composed.
     """
@@ -80,14 +80,14 @@ def tidy(text: str) -> str:
 
 
 def unseen(text: str) -> str | None:
-    """Return the first invisible character of a text that its writing does not need, None where there is none."""
+    """Return the first invisible character that the script of a text does not need, or None."""
     if text.isascii():
         return None
     return next((text[found.start()] for found in _UNSEEN.finditer(text) if not _is_needed(text, found.start())), None)
 
 
 def lookalike(text: str) -> str | None:
-    """Return the first letter that looks like a Latin one in a word with Latin ones, None where there is none."""
+    """Return the first letter that resembles a Latin one in a word with Latin letters, or None."""
     if text.isascii():
         return None
     words: list[str] = _WORD.findall(text)

@@ -1,4 +1,4 @@
-"""How far our own count of a request's input is believed: only while the provider agrees with it.
+"""How far pertoken's own count of a request's input is believed: only while the provider agrees with it.
 
 A count is evidence, not proof. While no provider has contradicted it, it bounds a model's input by itself. Once a
 provider has reported more than was bounded, three numbers are kept for that provider and model, and every later bound

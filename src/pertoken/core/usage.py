@@ -60,7 +60,7 @@ class Used(NamedTuple):
 
     quantities: Quantities
     parts: Parts = ()  # where several models took part: what each of them used
-    stated: Decimal | None = None  # what the provider says it cost, in US dollars
+    stated: Decimal | None = None  # the cost that the provider states, in US dollars
     fee: Decimal | None = None  # what the provider says it took beside that, or beside the price of the model
 
 

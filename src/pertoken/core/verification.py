@@ -1,4 +1,4 @@
-"""Re-deriving from first entries what counters, roll-ups and balances must be.
+"""Computes from events what counters, roll-ups and balances must be.
 
 The rule in one line: a counter is what its budget's events spent in its window, plus what open holds hold there. The
 same derivation fills the counters of a new budget, so the two can never drift apart. A budget counts from the window on

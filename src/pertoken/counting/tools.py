@@ -1,4 +1,4 @@
-"""How OpenAI's models read functions: as type definitions, which is what is counted.
+"""Renders functions as type definitions, as OpenAI's models read them, so that they can be counted.
 
 The rendering is not published. It was found by comparing counts that GPT-3.5 reported (the open-source
 `openai-chat-tokens`, which litellm follows too), so counts with tools are approximate.

@@ -1,4 +1,4 @@
-"""Words to tokens and back by the rule of thumb, and how wrong it was measured to be: `data/words_per_token.csv`.
+"""Converts words to tokens and back by the rule of thumb, with its measured error: `data/words_per_token.csv`.
 
 The rule: 1,000 tokens are about 750 English words (OpenAI, "What are tokens and how to count them"). Errors are of the
 rule's estimate against o200k counts of whole texts: -23 % says that the rule is 23 % too low.

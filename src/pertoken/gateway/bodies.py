@@ -27,11 +27,9 @@ class Bodies:
         """Count so many more bytes for a key, or return why there is no room for them."""
         of_key = self.of_key.get(key_id, 0) + size
         if of_key > self._most_of_a_key:
-            return (
-                f"this key's requests at hand have {self._most_of_a_key} bytes, as limits.key_bodies_bytes_max allows"
-            )
+            return f"limits.key_bodies_bytes_max: this key's unanswered requests have {self._most_of_a_key} bytes"
         if self.bytes + size > self._most:
-            return f"all requests at hand have {self._most} bytes, as limits.bodies_bytes_max allows"
+            return f"limits.bodies_bytes_max: all unanswered requests have {self._most} bytes"
         self.bytes += size
         self.of_key[key_id] = of_key
         return None

@@ -34,5 +34,5 @@ class Patience:
         if self._transport.get_write_buffer_size() <= before_bytes - TAKEN_BYTES_MIN:
             self.begin()
             return
-        log.warning("a client took nothing of its answer for %d ms and was cut", self._idle_ms)
+        log.warning("a client read nothing of its answer for %d ms and was disconnected", self._idle_ms)
         self._transport.abort()

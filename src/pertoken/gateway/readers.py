@@ -114,7 +114,7 @@ class ReadingProcess:
             job.found.cancel()
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, who waits for the job must not wait for ever
-            log.error("a process that reads large bodies failed, another is started: %r", error)  # noqa: TRY400
+            log.error("a process that reads large bodies failed; starting another: %r", error)  # noqa: TRY400
             self._end()
             if once_more and isinstance(error, (OSError, EOFError)) and not isinstance(error, TimeoutError):
                 await self._do(job, once_more=False)

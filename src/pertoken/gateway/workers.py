@@ -95,7 +95,7 @@ class _Parent:
         except KeyboardInterrupt:
             code = 0
         except BaseException:
-            log.exception("a worker could not go on")
+            log.exception("a worker failed")
         finally:
             logging.shutdown()
             os._exit(code)

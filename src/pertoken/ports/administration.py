@@ -33,7 +33,7 @@ class Administration(Protocol):
         """Change limit and mode of a budget; its counters stay."""
 
     def remove_budget(self, budget_id: str, at_us: int) -> None:
-        """Take a budget out of force."""
+        """Remove a budget."""
 
     def reset_trust(self, provider: str, model: str) -> bool:
         """Believe the count of a model again as if it was never contradicted; tell whether it was."""

@@ -1,4 +1,4 @@
-"""Everything stored, as it is read: one protocol for each noun, and all of them together."""
+"""Reading stored records: one protocol for each noun, and one for all together."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
@@ -72,7 +72,7 @@ class EventsView(Protocol):
         """Return the events that were posted after the one with the `number` of its place, in the order of posting."""
 
     def last_number(self) -> int:
-        """Return the number of the event that was posted last, 0 where there is none."""
+        """Return the number of the event that was posted last, or 0."""
 
     def corrections(self, since_us: int, until_us: int) -> list[Event]:
         """Return the corrections of events that occurred in [since, until), in the order they were posted.
@@ -104,7 +104,7 @@ class ArchivedView(Protocol):
 
 
 class HoldsView(Protocol):
-    """Holds, open ones and those that were let go."""
+    """Holds, open ones and released ones."""
 
     def open_hold(self, hold_id: str) -> Hold | None:
         """Return one hold while it is open."""
@@ -113,7 +113,7 @@ class HoldsView(Protocol):
         """Return the holds that have not ended."""
 
     def ended_hold(self, hold_id: str) -> EndedHold | None:
-        """Return one hold that was let go without a charge."""
+        """Return one hold that was released without a charge."""
 
 
 class RefusedView(Protocol):

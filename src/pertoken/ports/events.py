@@ -1,4 +1,4 @@
-"""Events as they are looked for and found."""
+"""Searches for events, and their results."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

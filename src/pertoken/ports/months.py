@@ -50,14 +50,14 @@ def where_archived(archived: Sequence[Archived]) -> str:
     files = ", ".join(f"{one.name} in {one.folder}" for one in archived[:FILES_SHOWN])
     more = f" and {len(archived) - FILES_SHOWN} more" if len(archived) > FILES_SHOWN else ""
     month = format_time(archived[0].month_us)[:7]
-    return f"{files}{more}; back with: pertoken archive import {archived[0].folder} --month {month}"
+    return f"{files}{more}; to bring them back: pertoken archive import {archived[0].folder} --month {month}"
 
 
 class EventsArchived(Exception):
     """What is asked for needs events that are in files by now."""
 
     def __init__(self, archived: Sequence[Archived]) -> None:
-        super().__init__(f"this needs events that are archived: {where_archived(archived)}")
+        super().__init__(f"this needs archived events: {where_archived(archived)}")
         self.archived = archived
 
 
@@ -99,7 +99,7 @@ class MonthFiles(Protocol):
 
 
 class FolderFailed(Exception):
-    """A folder of files cannot do what was asked: not there, full, or what is in it is not what was written."""
+    """An archive folder cannot be used: it is missing, full, or its contents are not what was written."""
 
 
 class Months(Protocol):

@@ -40,7 +40,7 @@ class Answer(Protocol):
         """
 
     def abandon(self) -> None:
-        """Close the connection now; whoever reads the body gets ProviderFailed."""
+        """Close the connection now; a reader of the body gets ProviderFailed."""
 
 
 class Provider(Protocol):
@@ -64,7 +64,7 @@ class Provider(Protocol):
 
     @property
     def prices_from(self) -> Sequence[str]:
-        """The providers at whose list prices it sells what has no price of its own, the first preferred."""
+        """The providers whose list prices apply where it has none, in order of preference."""
 
     @property
     def cuts_on_hangup(self) -> bool:

@@ -1,4 +1,4 @@
-"""Reading what is heavy apart from the event loop."""
+"""Reading large bodies outside the event loop."""
 
 from typing import Any, Protocol
 

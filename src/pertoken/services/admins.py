@@ -1,4 +1,4 @@
-"""Admin keys: making and revoking them, and from the secret that a request shows to the one who asks."""
+"""Admin keys: creates and revokes them, and finds the principal for the secret of a request."""
 
 import hmac
 from typing import Any, NamedTuple

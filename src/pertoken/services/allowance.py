@@ -1,4 +1,4 @@
-"""What a team may report: within the allowance that an admin gave it, and of its own customers alone.
+"""What a team may report: only within its allowance, and only for its own customers.
 
 A batch of events is taken out of the allowance before it is recorded, in a transaction of its own, and what turns out
 to be known is put back: whatever happens in between, a team reports no more than it may.
@@ -100,13 +100,13 @@ def _above(  # noqa: PLR0917 - what the message says
     allowance: Allowance, team: str, line: int, event: Event, sums: Reported, more: Reported
 ) -> RejectedLine | None:
     if event.status is not EventStatus.PRICED or event.currency != allowance.currency:
-        message = f"its cost is not known in {allowance.currency}, so an allowance cannot count it: an admin reports it"
+        message = f"its cost is not known in {allowance.currency}, so no allowance can count it; ask an admin"
         return RejectedLine(line, ABOVE, message)
     exceeded = allowance.exceeded_by(more)
     if exceeded is None:
         return None
     reported, needed, most = (_said(exceeded, one, allowance.currency) for one in (sums, weight(event), allowance.most))
-    message = f"the team {team!r} has reported {reported} of the {most} that it may a day, and this is {needed} more"
+    message = f"the team {team!r} has reported {reported} of {most} allowed a day, and this is {needed} more"
     return RejectedLine(line, ABOVE, message)
 
 

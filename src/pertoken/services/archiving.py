@@ -1,4 +1,4 @@
-"""Old months of events to files, and back: at every moment an event is in the database, in a listed file, or in both.
+"""Moves old months of events to files and back. At every moment an event is in the database, in a listed file, or both.
 
 A month's file is written, flushed and read back before the database hears of it; the database knows the file before it
 is listed; it is listed before the first event goes. Events then go in the order of the file, few at a time, and their
@@ -64,7 +64,7 @@ def archive(
 def _checked(files: MonthFiles, archived: Archived) -> MonthFile:
     """Return the file of a month that is half removed, proven whole. Raises NotArchived."""
     month = format_time(archived.month_us)[:7]
-    left = f"{archived.removed:,} events of {month} are in {archived.name} alone"
+    left = f"{archived.removed:,} events of {month} are only in {archived.name}"
     file = next((one for one in files.files() if one.sha256 == archived.sha256), None)
     if file is None:
         raise NotArchived(f"{left}, which is not in {files.place}; it was written to {archived.folder}")

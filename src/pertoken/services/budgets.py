@@ -1,4 +1,4 @@
-"""Setting budgets, and saying how they stand."""
+"""Sets budgets and reports their state."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class NoLimit(BadBudget):
 
 
 class Wish(NamedTuple):
-    """A budget as a person states it. `changed` completes what a person leaves out by the budget as it is."""
+    """A budget as a person states it. `changed` fills the fields left out from the existing budget."""
 
     name: str
     limit: str
@@ -58,7 +58,7 @@ class Wish(NamedTuple):
 
 
 def changed(old: Budget | None, name: str, named: Mapping[str, Any]) -> Wish:
-    """Return the wish that changes only what is named, of the budget as it is, or of a new one. Raises BadBudget."""
+    """Return a wish that changes only the named fields of an existing or new budget. Raises BadBudget."""
     if old is None:
         if "limit" not in named:
             raise NoLimit(f"there is no budget {name!r} yet, and a new one needs a limit: --limit 100")
@@ -83,7 +83,7 @@ def parse_rate(text: str) -> tuple[str, str]:
 
 
 def choose_budget(budgets: Sequence[Budget], id_or_name: str) -> Budget | None:
-    """Return the one of `budgets` that has this id or, alone, this name; None when there is none. Raises BadBudget."""
+    """Return the budget with this id, or the only one with this name, or None. Raises BadBudget."""
     by_id = [one for one in budgets if one.budget_id == id_or_name]
     found = by_id or [one for one in budgets if one.name == id_or_name]
     if len(found) > 1:
@@ -125,7 +125,7 @@ def set_budget(
         administration.add_budget(budget, now_us)
     except EventsArchived as error:
         months = ", ".join(sorted({format_time(one.month_us)[:7] for one in error.archived}))
-        message = f"it would count by conversation what is archived ({months}); choose a window, or import that first"
+        message = f"it would count archived calls by conversation ({months}); choose a window, or import them first"
         raise BadBudget(message) from error
     return budget
 
@@ -145,7 +145,7 @@ def to_budget(wish: Wish, budget_id: str) -> Budget:
         raise BadBudget(f"not a budget: {error}") from error
     limit = _limit(wish, axis)
     if wish.warn_percent is not None and not 1 <= wish.warn_percent <= 100:
-        raise BadBudget(f"not a share of the limit, in percent: {wish.warn_percent}")
+        raise BadBudget(f"not a percentage of the limit: {wish.warn_percent}")
     return Budget(
         budget_id, wish.name, axis, limit, window, wish.zone, tuple(sorted(wish.scope.items())), wish.each, mode,
         wish.currency, _steps(wish.steps), wish.warn_percent, wish.set_by,

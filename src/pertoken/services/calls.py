@@ -1,4 +1,4 @@
-"""Calls one by one, the newest first: those in the database and those in archived months, as one list."""
+"""Lists calls, newest first, from the database and from archived months as one list."""
 
 import heapq
 import itertools

@@ -1,4 +1,4 @@
-"""Keeping the price book: imports that add what is new, and never reprice the past."""
+"""Keeps the price book: imports add new prices and never change past charges."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
@@ -69,9 +69,7 @@ def withdraw(known: Sequence[PriceRow], price_ids: Collection[str], now_us: int)
             raise CannotWithdraw(f"no price {price_id_!r} is in the book; see: pertoken price history MODEL")
         if row.valid_from_us <= now_us:
             since = format_time(row.valid_from_us) if row.valid_from_us else "ever"
-            message = (
-                f"{price_id_} has been in force since {since}; state another price from now on: pertoken price add"
-            )
+            message = f"{price_id_} has been in force since {since}; add another price from now on: pertoken price add"
             raise CannotWithdraw(message)
         gone.append(row)
         for before in live.values():

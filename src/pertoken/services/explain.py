@@ -1,4 +1,4 @@
-"""Explaining one call: quantity x price = amount, line by line, with the price's source, the hold and the budgets."""
+"""Explains one call: quantity x price = amount, line by line, with the price's source, the hold and the budgets."""
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
@@ -25,7 +25,7 @@ REFUSED = "refused"  # of one that was not made
 def explain(archive: Archive, call_id: str, folders: Folders | None = None) -> dict[str, Any] | None:
     """Return all that is known of a call, None when there is no such call.
 
-    What of it is archived is read from its files; without `folders`, only where it is is told. Raises FolderFailed.
+    Archived events are read from their files; without `folders`, only their location is given. Raises FolderFailed.
     """
     events = archive.call_events(call_id)
     ended = archive.ended_hold(call_id)
@@ -166,11 +166,11 @@ def _factor(row: PriceRow) -> str:
 
 
 _TAKEN_FROM = {
-    REPORTED: "what the provider says it cost",
-    FEE: "what the seller says it takes beside the price",
-    HELD: "no price is known: what was held for the call",
+    REPORTED: "the cost that the provider states",
+    FEE: "the fee that the seller states, added to the price",
+    HELD: "no price is known: the amount held for the call",
     DEAREST: "no price is known: the dearest rates of the model, or of its provider",
-    ANOTHER: "another model was served, without a price: what was held, or the dearest rates of its provider",
+    ANOTHER: "another model without a price was served: the amount held, or the dearest rates of its provider",
 }
 
 

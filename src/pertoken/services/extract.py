@@ -1,4 +1,4 @@
-"""Reading usage from a provider's answer, as `pertoken extract` answers it."""
+"""Reads usage from a provider's answer, for `pertoken extract`."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -56,7 +56,7 @@ def extract_usage(api: object, provider: object, body: bytes | None, sse: str | 
         raise CannotExtract("invalid_line", "the line needs body (an object) or sse (a text)")
     inner = batch_lines.answers(data) if body is not None and _is_none(reading) else []
     if len(inner) > 1:
-        raise CannotExtract("invalid_line", f"the body holds {len(inner)} answers; give each of them a line of its own")
+        raise CannotExtract("invalid_line", f"the body contains {len(inner)} answers; write each on its own line")
     if inner:
         reading, data = reader.whole(inner[0]), inner[0]
     if reading.contradiction is not None:

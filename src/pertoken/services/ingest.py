@@ -1,4 +1,4 @@
-"""Taking in usage that others report: rated at the prices in force when it occurred, each event exactly once."""
+"""Imports usage that others report, each event exactly once, rated at the prices in force when it occurred."""
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ COST_MAX = "100"  # of one event, in the currency of its price: a larger one is 
 TEXT_MAX = 1_000  # characters of an id or of a name
 TAGS_MAX = 64
 _STATED_MIN = Decimal("1e-30")  # a cost below is no price of anything, and would be kept as 0
-STATED = "reported_cost"  # in a usage object: what the provider says it cost
+STATED = "reported_cost"  # in a usage object: the cost that the provider states
 FEE = "reported_fee"  # in a usage object: what the provider says it took beside the price
 _AMOUNTS = frozenset({STATED, FEE})
 _encoder = msgspec.json.Encoder(order="sorted")
@@ -65,7 +65,7 @@ class UsageRecord(NamedTuple):
     batch: bool = False
     speed: str | None = None
     region: str | None = None
-    stated: Decimal | None = None  # what the provider says it cost, in US dollars
+    stated: Decimal | None = None  # the cost that the provider states, in US dollars
     parts: Parts = ()  # where several models took part: what each of them used
     fee: Decimal | None = None  # what the provider says it took beside the price, in US dollars
 
@@ -153,7 +153,7 @@ def ingest(
 def judge(
     records: Iterable[UsageRecord | RejectedLine], book: PriceBook, now_us: int, cost_max: str = COST_MAX
 ) -> tuple[list[tuple[int, Event]], list[RejectedLine]]:
-    """Return the events of the records, each with its line, and why there is none of the others."""
+    """Return the events of the records with their lines, and the reasons for records without an event."""
     events: list[tuple[int, Event]] = []
     rejected: list[RejectedLine] = []
     for record in records:
@@ -185,7 +185,7 @@ def check_provider(name: str, book: PriceBook) -> None:
     near = book.nearest_provider(name, _TOO_NEAR)
     if near is not None:
         raise NotAnEvent(
-            f"unknown provider {name!r}; did you mean {near!r}? Where it is another, say first what it costs: "
+            f"unknown provider {name!r}; did you mean {near!r}? If not, add its prices first: "
             f"pertoken price add --provider {name}"
         )
 
@@ -200,7 +200,7 @@ def _above(event: Event, cost_max: str) -> str:
     cost, currency = format_amount(event.cost_picos, event.currency), event.currency
     return (
         f"this would cost {cost} {currency}, and a reported event may cost {cost_max} {currency}: correct its usage or "
-        "report it in parts; who runs pertoken can raise limits.reported_event"
+        "report it in parts; the operator can raise limits.reported_event"
     )
 
 
@@ -252,10 +252,10 @@ def read_event(line: int, fields: Mapping[str, Any], defaults: Mapping[str, str]
         _refuse_misspelt(said)
     event_id = _text(said, "id")
     if not event_id:
-        raise NotAnEvent("id is missing: an event without identity could be counted twice")
+        raise NotAnEvent("id is missing: an event without an id could be counted twice")
     source = _text(said, "source") or "events"
     if source == GATEWAY:
-        raise NotAnEvent(f"source {source!r} is kept for the gateway's own calls; name the system that reports")
+        raise NotAnEvent(f"source {source!r} is reserved for the gateway's own calls; name the reporting system")
     provider, model = _text(said, "provider"), _text(said, "model")
     if not provider or not model:
         raise NotAnEvent("provider and model are needed, in the line or as options")
@@ -292,7 +292,7 @@ def _refuse_misspelt(said: Mapping[str, Any]) -> None:
 
 
 def read_quantities(usage: object) -> dict[str, int]:
-    """Return a usage object's known units. Raises NotAnEvent where it is none, or a quantity is no count."""
+    """Return a usage object's known units. Raises NotAnEvent if it is not an object or a quantity is not a count."""
     if not isinstance(usage, dict):
         raise NotAnEvent("usage must be an object of units and counts")
     quantities: dict[str, int] = {}

@@ -92,7 +92,7 @@ def rotate_key(administration: Administration, clock: Clock, hasher: Hasher, key
     Raises BadKey.
     """
     if overlap_us > OVERLAP_US_MAX:
-        raise BadKey(f"the old secret may stay good for at most {OVERLAP_US_MAX // DAY_US} days")
+        raise BadKey(f"the old secret may stay valid for at most {OVERLAP_US_MAX // DAY_US} days")
     secret = new_secret(clock.random_bits(SECRET_BITS), SECRET_BITS)
     rotated = key._replace(
         secret_hash=hasher.hash(secret.encode()),

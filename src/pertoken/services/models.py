@@ -1,4 +1,4 @@
-"""Which models can be called: those configured, and those whose prices are in force; and what a misspelt one meant."""
+"""The models that can be called (configured, or with a price in force), and suggestions for misspelt ones."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple

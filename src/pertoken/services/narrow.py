@@ -1,4 +1,4 @@
-"""Reading only what somebody may see: an archive that leaves out all the rest."""
+"""An archive that shows a principal only what it may see."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Who serves a model, and at what prices: decided once for each model and price book, then remembered."""
+"""Which provider serves a model, and at what prices: decided once for each model and price book, then cached."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""What would change between two price books or two dates, row by row and in money on the events of a month."""
+"""The differences between two price books or dates, row by row, and in money on the events of a month."""
 
 from collections.abc import Iterable
 from fractions import Fraction

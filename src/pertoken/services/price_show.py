@@ -1,4 +1,4 @@
-"""Showing prices: the rows in force for a model, as commands print them and as the control plane answers them."""
+"""Shows the price rows in force for a model, for commands and for the control plane."""
 
 from typing import Any
 

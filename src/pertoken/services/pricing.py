@@ -1,6 +1,6 @@
-"""What one use costs: the prices of the model as served, in the context as served, applied to what was used.
+"""The cost of usage: the prices of the served model, in the served context, applied to the quantities.
 
-What no price says is never free: it is charged provisionally, at what was held for it or at the dearest rates known,
+Usage without a price is never free: it is charged provisionally, at the held amount or at the dearest known rates,
 until `rerate` knows better. What a provider itself states is charged where the registry says that it charges so.
 """
 

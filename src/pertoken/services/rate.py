@@ -1,4 +1,4 @@
-"""Pricing one stated usage, as `pertoken rate` answers it."""
+"""Prices one stated usage, for `pertoken rate`."""
 
 import re
 from collections.abc import Mapping

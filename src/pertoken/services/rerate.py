@@ -1,4 +1,4 @@
-"""Correcting what was rated under a price that was unknown, or found wrong: the original stays, a correction is added.
+"""Corrects events that were rated at an unknown or wrong price: the original stays, and a correction is added.
 
 A correction is an event of its own, linked to the one it corrects: its cost is the difference, its lines take back the
 lines that no longer hold and state the new ones, it counts no call and no token. So sums are right, nothing is

@@ -1,4 +1,4 @@
-"""What events come to while it is derived anew: sums, and latency counts, together."""
+"""Running totals while events are summed again: sums and latency counts together."""
 
 from typing import TypeVar
 

@@ -1,4 +1,4 @@
-"""What providers stated and were paid, beside what the price book makes of the same calls."""
+"""The costs that providers stated, beside the price book's figures for the same calls."""
 
 import itertools
 from collections.abc import Iterable, Iterator

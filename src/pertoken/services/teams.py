@@ -1,4 +1,4 @@
-"""What teams may name and report, as admins say it and people read it."""
+"""What teams may name and report: sets it for admins and shows it."""
 
 from collections.abc import Collection
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ class BadAllowance(Exception):
 
 
 class TeamChange(NamedTuple):
-    """What an admin says of a team: what is None stays as it is."""
+    """A change to a team; fields that are None do not change."""
 
     allowance: Allowance | None = None
     ends_allowance: bool = False
@@ -36,7 +36,7 @@ def to_allowance(money: str, currency: str = "USD", events: int = EVENTS, tokens
     try:
         money_picos = parse_amount(money, currency)
     except NotAnAmount as error:
-        raise BadAllowance(f"not an amount that may be reported a day: {error}") from error
+        raise BadAllowance(f"not a valid daily amount: {error}") from error
     if money_picos < 0 or not 0 <= events <= COUNT_MAX or not 0 <= tokens <= COUNT_MAX:
         raise BadAllowance(
             f"a limit is between 0 and {COUNT_MAX}: {money} {currency}, {events} events, {tokens} tokens"

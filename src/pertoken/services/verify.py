@@ -1,4 +1,4 @@
-"""Proving the books: every balance, budget window and roll-up is re-derived from first entries and compared.
+"""Checks the books: every balance, budget window and roll-up is computed from events and compared.
 
 The file they are kept in is looked at first: a page that was lost can leave sums that agree. Events are read in the
 order of time, so that the roll-ups of a day are compared when it is over: memory holds one day's sums, the counters of
@@ -48,7 +48,7 @@ def verify(archive: Archive, now_us: int, files: MonthFiles | None = None) -> Ve
     found = itertools.chain(_check_events(archive, now_us, files, checked), check_entries(archive, checked))
     differences += itertools.islice(found, DIFFERENCES_MAX)
     if len(differences) >= DIFFERENCES_MAX:
-        differences.append({"kind": "verify", "id": "", "difference": "so many differences that the rest was left"})
+        differences.append({"kind": "verify", "id": "", "difference": "too many differences; the rest were not listed"})
     return Verdict(checked, differences)
 
 

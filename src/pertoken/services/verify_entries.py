@@ -1,4 +1,4 @@
-"""Proving entries, postings and balances from what events cost.
+"""Checks entries, postings and balances against the costs of events.
 
 Events and postings are both read in about the order of entries: what an entry's events cost less what was posted for it
 is kept only until it is zero.

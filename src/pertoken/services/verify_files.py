@@ -1,4 +1,4 @@
-"""Archived events as their files have them, compared with what the database keeps of them."""
+"""Compares archived events in their files with the sums that the database keeps."""
 
 import heapq
 import itertools
@@ -64,7 +64,7 @@ class ArchivedFiles:
             if not want.is_as(have):
                 self._say(archived, f"its events of {owner} in {currency} come to {want}, {have} is kept of them")
         for owner, currency in sums:
-            self._say(archived, f"nothing is kept of its events of {owner} in {currency}")
+            self._say(archived, f"no sums are kept for its events of {owner} in {currency}")
 
     def _say(self, archived: Archived, difference: str) -> None:
         self.differences.append({"kind": "archive", "id": archived.name, "difference": difference})

@@ -1,4 +1,4 @@
-"""All that a call needs from outside, in one value."""
+"""Everything that a call needs from outside, in one value."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Changes to keys, budgets, teams and trust in counts; a new budget starts with what its windows have already seen."""
+"""Changes to keys, budgets, teams and trust in counts. A new budget starts with the usage already in its windows."""
 
 from collections.abc import Iterable
 
@@ -67,7 +67,7 @@ class Administration:
         directory.change_budget(self._connection, budget)
 
     def remove_budget(self, budget_id: str, at_us: int) -> None:
-        """Take a budget out of force."""
+        """Remove a budget."""
         directory.remove_budget(self._connection, budget_id, at_us)
 
     def reset_trust(self, provider: str, model: str) -> bool:

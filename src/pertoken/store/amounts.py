@@ -1,4 +1,4 @@
-"""Amounts in SQL: two integers each, so that what adds up has room beyond 64 bits on every database.
+"""Amounts in SQL: two integers each, so that sums have room beyond 64 bits on every database.
 
 The pair is (high, low) of `core.money.split`. Sums of both are exact in 64 bits for nine million rows, and a balance
 has room for 9 * 10**18 US dollars. What would not fit is refused by a CHECK in SQLite, which would make it a float, and

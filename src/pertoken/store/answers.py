@@ -1,4 +1,4 @@
-"""What requests to the control plane that clients named were answered."""
+"""Stored answers to control-plane requests with an Idempotency-Key."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""Reading what was stored: events, holds, counters, roll-ups, postings. Never writes."""
+"""Reads stored events, holds, counters, roll-ups and postings. Never writes."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
@@ -128,7 +128,7 @@ class Archive:
         return [Posted((row.occurred_at_us, row.id), self._events.event(row)) for row in rows]
 
     def last_number(self) -> int:
-        """Return the number of the event that was posted last, 0 where there is none."""
+        """Return the number of the event that was posted last, or 0."""
         return self._connection.execute(sa.select(sa.func.max(events.c.id))).scalar() or 0
 
     def corrections(self, since_us: int, until_us: int) -> list[Event]:
@@ -185,7 +185,7 @@ class Archive:
         return [read_hold(row) for row in self._connection.execute(_HOLDS)]
 
     def ended_hold(self, hold_id: str) -> EndedHold | None:
-        """Return one hold that was let go without a charge."""
+        """Return one hold that was released without a charge."""
         row = self._connection.execute(_ENDED_HOLDS.where(ended_holds.c.hold_id == hold_id)).first()
         return None if row is None else read_ended_hold(row)
 

@@ -1,4 +1,4 @@
-"""The files that events went to, as the database knows them."""
+"""The archive files that the database has on record."""
 
 import sqlalchemy as sa
 

@@ -1,4 +1,4 @@
-"""What each kind of database brings, and how the store fails."""
+"""What differs between the kinds of database, and how the store fails."""
 
 from collections.abc import Iterable
 from typing import Protocol

@@ -119,7 +119,7 @@ class Bookkeeper:
         if books.new_doubts:
             self.directory = self.directory.doubting(books.revision, books.new_doubts)
             for one in books.new_doubts.values():
-                text = "%s counted %d input tokens of %s and we %d: more is held from now on; pertoken provider trust"
+                text = "%s counted %d input tokens of %s, pertoken %d: more is held now; see: pertoken provider trust"
                 log.warning(text, one.provider, one.reported_tokens, one.model, one.counted_tokens)
         return books.changed
 

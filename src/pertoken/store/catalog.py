@@ -1,4 +1,4 @@
-"""The price book's rows in the database: read into a `PriceBook`, added, superseded; never changed."""
+"""The price book's rows in the database: reads them into a `PriceBook`, adds and closes rows, never changes one."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reading whom keys have named from what the database has anyway: series, and today's events of conversations."""
+"""Reads the names that keys have used, from series and from today's events of conversations."""
 
 from functools import lru_cache
 

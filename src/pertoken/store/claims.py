@@ -1,4 +1,4 @@
-"""Claims: which call a client's name stands for, and what it was answered."""
+"""Claims in the database: which call a client's name stands for, and its answer."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Commands of the ledger as lines of JSON, read by hand: a compiled class no longer knows the types of its fields."""
+"""Ledger commands as lines of JSON, decoded by hand, because compiled classes lose the types of their fields."""
 
 from base64 import b64decode
 from typing import Any
@@ -37,7 +37,7 @@ def read_settle(row: Any) -> Settle:
 
 
 def _event(row: Any) -> Event:
-    if len(row) == len(Event._fields) - 2:  # of a version that had no timeline, and 0 for want of a price
+    if len(row) == len(Event._fields) - 2:  # of a version without a timeline, where a missing price was 0
         row = (*row, NOT_TIMED, 0)
         row = tuple(None if name == "price_picos" else value for name, value in zip(Event._fields, row, strict=True))
     fields = dict(zip(Event._fields, row, strict=True))

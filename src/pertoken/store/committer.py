@@ -385,7 +385,7 @@ class Committer:
         if parked:
             self._bookkeeper.put_off([one.command.hold_id for one in parked], now_us + PARKED_US)
         for provider, currency in self._bookkeeper.full_accounts():
-            what = f"its account in {currency} has no room for more"
+            what = f"its account in {currency} is full"
             closed[provider] = f"no call goes to {provider}: {what}; see: pertoken doctor"
         self._closed_to = closed
 

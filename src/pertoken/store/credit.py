@@ -24,7 +24,7 @@ log = logging.getLogger("pertoken.store")
 
 
 class _Line(msgspec.Struct, omit_defaults=True):
-    """One line of a file: a hold that was granted, a settlement, or a hold that was let go."""
+    """One line of a file: a granted hold, a settlement, or a released hold."""
 
     granted: Any = None  # a Hold; read back by `commands`
     settled: Any = None  # a Settle
@@ -62,7 +62,7 @@ class CreditLine:
         for file, path in self._journal.take_over():
             unposted, lost, unreadable = read(path)
             for hold_id in lost:
-                log.error("%s was served on credit and its process ended before it knew what it cost", hold_id)
+                log.error("%s was served on credit and its process ended before its cost was known", hold_id)
             if unreadable:
                 self._damaged.add(path)
             self._paths[file], self._inherited[file] = path, {one.hold_id for one in unposted}
@@ -75,7 +75,7 @@ class CreditLine:
         if hold.amount_picos > self.left_picos or not self._append(_Line(granted=hold)):
             return False
         self._granted[hold.hold_id] = hold.amount_picos
-        log.warning("%s is served on credit, %d picos of it are left", hold.hold_id, self.left_picos)
+        log.warning("%s is served on credit; %d picos of credit are left", hold.hold_id, self.left_picos)
         return True
 
     def settle(self, command: Settle) -> bool:
@@ -114,7 +114,7 @@ class CreditLine:
         try:
             return self._journal.append(msgspec.json.encode(line))
         except OSError as error:
-            log.error("credit cannot be recorded, so none is given: %s", error)  # noqa: TRY400 - the reason says it all
+            log.error("credit cannot be recorded, so no call is served on credit: %s", error)  # noqa: TRY400 - the reason says it all
             return False
 
 

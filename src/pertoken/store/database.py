@@ -99,7 +99,7 @@ def _read_address(text: str) -> sa.URL:
     except (sa.exc.ArgumentError, ValueError) as error:
         path = text.removeprefix("sqlite:")
         if not text or "@" in text or "//" in text or ":" in path:
-            why = "its port is no number" if isinstance(error, ValueError) else "it has no KIND:// before it"
+            why = "its port is not a number" if isinstance(error, ValueError) else "it has no KIND:// before it"
             raise NotAnAddress(f"not the address of a database, {why if text else 'but empty'}; {use}") from error
         use = f"write sqlite:///PATH, such as sqlite:///{path}"
         raise NotAnAddress(f"not the address of a database: {text!r}; {use}") from error

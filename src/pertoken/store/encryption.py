@@ -1,4 +1,4 @@
-"""Texts that may lie about, encrypted under the installation's secret key (Fernet); what they say, it must not know."""
+"""Encrypts texts for storage in readable files, under the installation's secret key (Fernet)."""
 
 import base64
 

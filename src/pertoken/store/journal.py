@@ -1,4 +1,4 @@
-"""A file of lines for what the database cannot take now: each process has one of its own, locked while it lives.
+"""A file of lines for records that the database cannot take now. Each process has its own file, locked while it lives.
 
 A line is on disk before anything goes on. What a dead process left is found by the next one that starts. A file with
 lines that cannot be read is set aside and never removed: a person has to look at it. Each line has its sum behind it: a
@@ -77,7 +77,7 @@ def whole_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """
     *lines, rest = path.read_bytes().split(b"\n")
     if rest:
-        log.warning("the last line of %s was cut off while it was written: nothing followed from it", path)
+        log.warning("the last line of %s is incomplete and was ignored: nothing depended on it", path)
     return ((number, _checked(line)) for number, line in enumerate(lines, 1) if line.strip())
 
 

@@ -1,4 +1,4 @@
-"""A lease in the database: of all processes that share it, one does the work that is to be done once."""
+"""A lease in the database: of all processes that share it, one does the housekeeping."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pertoken.store.database import Database
 from pertoken.store.schema import leases
 
-LEASE_US = 5_000_000  # a holder that stops is replaced after so long
+LEASE_US = 5_000_000  # a holder that stops is replaced after this time
 APART_US = 60_000_000  # how far the clocks of two machines may be apart; what reaches further was said by a wrong one
 
 

@@ -1,4 +1,4 @@
-"""Settlements that the books do not have yet, kept on disk until they do.
+"""Settlements that are not yet posted, kept on disk until they are.
 
 One is owed while the store is away. One is parked when the store works and did not take it: it is tried again once a
 minute, by this process or the next. Meanwhile its hold stays open, so that no budget gives its money away, and no call
@@ -128,7 +128,7 @@ class Owed:
         try:
             return self._journal.append(msgspec.json.encode(line))
         except OSError as error:
-            log.error("what is owed to the books is in memory alone: %s", error)  # noqa: TRY400 - the reason says it all
+            log.error("owed settlements are only in memory: %s", error)  # noqa: TRY400 - the reason says it all
             return False
 
 

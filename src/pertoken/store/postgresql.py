@@ -84,7 +84,7 @@ class _SameDatabase:
         if self._opened is None:
             self._opened = found
         elif self._opened != found:
-            raise psycopg.OperationalError("it is another database than the one in use; bring that back, or restart")
+            raise psycopg.OperationalError("this is not the database that was in use; restore that one, or restart")
 
 
 class PostgresqlWriter:

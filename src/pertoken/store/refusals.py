@@ -1,4 +1,4 @@
-"""Refused calls in the database: their counts, and the last of them whole."""
+"""Refused calls in the database: their counts, and the last calls in full."""
 
 from collections.abc import Mapping
 

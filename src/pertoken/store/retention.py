@@ -1,6 +1,6 @@
-"""What is kept for a time only, so that tables which nothing is derived from do not grow for ever.
+"""How long to keep records that nothing else depends on, so that their tables do not grow for ever.
 
-Removed by the process that keeps house, a bounded number of rows in one transaction.
+The process with the housekeeping lease removes them, a bounded number of rows in one transaction.
 """
 
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Finding the newest events of somebody or something, without looking at all the others."""
+"""Finds the newest events that match a filter, without reading all the others."""
 
 from collections.abc import Iterable, Iterator, Mapping
 

@@ -1,4 +1,4 @@
-"""The installation's secret key: from the settings or a file made once, and the check that it is the right one."""
+"""The installation's secret key, from the settings or a generated file, and the check that it matches the database."""
 
 import contextlib
 import os
@@ -24,8 +24,8 @@ def open_hasher(database: Database, secret_key: str | None, path: Path) -> Hashe
         known = connection.execute(sa.select(secret_checks.c.digest)).scalar()
     if known is not None and secret_key is None and not path.exists():
         raise StoreFailed(
-            f"the keys in {database.place} were made with a secret key that is not here: bring back a copy of {path}, "
-            "or set PERTOKEN_SECRET_KEY to what it was (docs/how-to/keys.md)"
+            f"the keys in {database.place} were made with a secret key that is missing: restore a copy of {path}, "
+            "or set PERTOKEN_SECRET_KEY to its old value (docs/how-to/keys.md)"
         )
     hasher = Hasher(read_file(path) if secret_key is None else secret_key.encode())
     if known is None:
@@ -38,7 +38,7 @@ def open_hasher(database: Database, secret_key: str | None, path: Path) -> Hashe
         where = f"the file {path}" if secret_key is None else "PERTOKEN_SECRET_KEY"
         raise StoreFailed(
             f"the secret key of {where} is not the one that the keys in {database.place} were made with: "
-            "bring that one back (docs/how-to/keys.md)"
+            "restore that one (docs/how-to/keys.md)"
         )
     return hasher
 
@@ -54,7 +54,7 @@ def read_file(path: Path) -> bytes:
     except OSError as error:
         raise StoreFailed(f"cannot read or make the secret key: {error}; or set PERTOKEN_SECRET_KEY") from error
     if len(key) < KEY_BYTES_MIN:
-        raise StoreFailed(f"the secret key is damaged, bring back a copy of {path}")
+        raise StoreFailed(f"the secret key is damaged; restore a copy of {path}")
     return key
 
 

@@ -1,4 +1,4 @@
-"""How far our counts are believed, in the database: a part of the directory, so that every change is a new revision."""
+"""Trust in counts, in the database. It is part of the directory, so every change is a new revision."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -29,17 +29,17 @@ def provider_key(settings: Settings, name: str) -> str | None:
     if key is not None and key.startswith(KEY_PREFIX):
         variables = " or ".join(key_variables(name))
         raise BadSettings(
-            f"the key of {name} is one of pertoken, which applications show to the gateway; "
+            f"the key of {name} is a pertoken key, made for applications; "
             f"set providers.{name}.api_key to the one that {name} gave you, and {variables} for applications only"
         )
     if key is None or not key.startswith(ENCRYPTED):
         return key
     from pertoken.store.encryption import CannotDecrypt, decrypt  # noqa: PLC0415 - 45 ms, for those who use it
 
-    setting, anew = f"providers.{name}.api_key", "or encrypt the provider's key anew: pertoken provider encrypt"
+    setting, anew = f"providers.{name}.api_key", "or encrypt the provider's key again: pertoken provider encrypt"
     try:
         if settings.secret_key is None and not secret_key_file(settings).exists():
-            raise StoreFailed(f"bring back {secret_key_file(settings)} (docs/how-to/keys.md)")
+            raise StoreFailed(f"restore {secret_key_file(settings)} (docs/how-to/keys.md)")
         return decrypt(_secret_key(settings), PROVIDER_KEYS, key.removeprefix(ENCRYPTED))
     except StoreFailed as error:
         raise BadSettings(f"{setting} is encrypted, and the secret key cannot be read: {error}; {anew}") from error
@@ -47,7 +47,7 @@ def provider_key(settings: Settings, name: str) -> str | None:
         where = "PERTOKEN_SECRET_KEY" if settings.secret_key is not None else f"the file {secret_key_file(settings)}"
         raise BadSettings(
             f"{setting} was changed, or encrypted under another secret key than that of {where}: "
-            f"bring back the one that is right (docs/how-to/keys.md), {anew}"
+            f"restore the right one (docs/how-to/keys.md), {anew}"
         ) from error
 
 
