@@ -58,5 +58,5 @@ def test_a_team_that_cannot_be_told_so(pertoken: Pertoken) -> None:
     """Options that contradict each other, and an amount that is none, are refused in one line."""
     pertoken("admin", "team", "growth", "--reports", "5", "--no-reports", code=2)
     pertoken("admin", "team", "growth", "--events", "5", code=2)
-    assert "not an amount" in pertoken("admin", "team", "growth", "--reports", "much", code=1).stderr
+    assert "not a valid daily amount" in pertoken("admin", "team", "growth", "--reports", "much", code=1).stderr
     assert pertoken.json("admin", "team", "growth")["reports"] is None

@@ -142,7 +142,7 @@ def test_another_installation_takes_it_in(house: Pertoken, bare: Pertoken, tmp_p
         (("archive", "--before", "2026-13"), 2, "--before"),
         (("archive", "--before", "2999-01"), 1, "this month and the last one stay"),
         (("archive", "--before", "2026-05", "--to", "/proc/no/such"), 1, "cannot open the folder"),
-        (("archive", "--before", "2026-05", "verify", "x"), 2, "options go after the word"),
+        (("archive", "--before", "2026-05", "verify", "x"), 2, "options go after the subcommand"),
         (("archive", "verify", "/no/such/folder"), 1, "no archive in /no/such/folder"),
         (("archive", "import", "/no/such/folder"), 1, "cannot open the folder"),
         (("archive", "verify"), 2, "DIR"),

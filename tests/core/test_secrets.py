@@ -10,9 +10,9 @@ from pertoken.core.secrets import weakness
         ("fifteen-letters", "15 characters"),
         ("abcabcabcabcabcabcabc", "3 different characters"),
         ("0000000000000000000000000", "1 different characters"),
-        ("pertoken-admin-key-1", "guessed first"),
-        ("ChangeMe-ChangeMe-12345678", "guessed first"),
-        ("sk-admin-password-secret", "guessed first"),
+        ("pertoken-admin-key-1", "common words"),
+        ("ChangeMe-ChangeMe-12345678", "common words"),
+        ("sk-admin-password-secret", "common words"),
     ],
 )
 def test_a_weak_secret_is_told(secret: str, said: str) -> None:

@@ -222,7 +222,7 @@ def test_an_event_says_whom_it_belongs_to() -> None:
         ({"at": "1969-12-31T23:59:59Z"}, "between 1970 and 9999"),
         ({"model": None}, "provider and model"),
         ({"provider": {}}, "provider must be a text"),
-        ({"source": "gateway"}, "kept for the gateway"),
+        ({"source": "gateway"}, "reserved for the gateway"),
         ({"customer": {"id": 1}}, "customer must be a text"),
         ({"tags": ["a"]}, "tags must be an object"),
         ({"tags": {str(number): "" for number in range(TAGS_MAX + 1)}}, "tags must be an object"),
