@@ -302,7 +302,7 @@ def test_diff_of_two_dates_and_two_sources(pertoken: Pertoken) -> None:
     assert pertoken.json("price", "diff", "book", "book") == {
         "before": "book", "after": "book", "differences": [], "effects": []
     }  # fmt: skip
-    assert "none of" in pertoken("price", "diff", "book", "yesterday", code=2).stderr
+    assert "must be one of" in pertoken("price", "diff", "book", "yesterday", code=2).stderr
 
 
 def test_a_misspelt_tier_has_no_price(pertoken: Pertoken) -> None:
