@@ -192,7 +192,11 @@ def test_a_price_list_that_is_none_is_found(pertoken: Pertoken, tmp_path: Path, 
     config.write_text("providers: {my: {base_url: 'http://h', prices_from: [nonsense, openai]}}")
     pertoken("key", "create", "app")
     found = pertoken.json("doctor", OPENAI_API_KEY="k", PORT=str(port), PERTOKEN_CONFIG=str(config))
-    told = [check for check in found["checks"] if check["check"] == "provider my" and "whose list prices apply" in check["found"]]
+    told = [
+        check
+        for check in found["checks"]
+        if check["check"] == "provider my" and "whose list prices apply" in check["found"]
+    ]
 
     assert [(check["ok"], check["fix"]) for check in told] == [(True, "correct providers.my.prices_from")]
     assert "no price of 'nonsense' is known" in told[0]["found"]
