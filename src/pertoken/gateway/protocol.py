@@ -19,9 +19,9 @@ from pertoken.core.ids import RANDOM_BITS, new_id
 from pertoken.gateway.bodies import RETRY_AFTER_S, UNCOUNTED_BYTES, Bodies
 from pertoken.gateway.deadlines import NEVER, Deadlined, Deadlines
 from pertoken.gateway.exchange import HotExchange
-from pertoken.gateway.heads import Head, Heads, Message, cut, without_offer
+from pertoken.gateway.heads import Head, without_offer
 from pertoken.gateway.patience import Patience
-from pertoken.services.call.heavy import VALUES_MAX, Heavy, is_heavy
+from pertoken.services.call.heavy import Heavy, is_heavy
 from pertoken.services.call.identify import Caller, identify, recognise
 from pertoken.services.call.record import record
 from pertoken.services.call.refuse import refuse
@@ -29,7 +29,6 @@ from pertoken.services.serve import serve
 from pertoken.services.world import World
 from pertoken.settings import LimitSettings
 from pertoken.wire import routes
-from pertoken.wire.structure import values_bound
 
 HEADER_BYTES_MAX = 64 * 1024
 HEADERS_MAX = 200
@@ -41,7 +40,6 @@ REQUEST_IDLE_S = 30  # a request whose bytes stop coming for this long is given 
 REQUEST_S = 300  # a request whose bytes trickle in for this long is given up as well
 LINGER_S = 10  # how long a client that was refused half way may go on sending
 LARGE_BYTES = 64 * 1024  # of a piece: there may be more at once
-LIGHT_BYTES = VALUES_MAX  # a body has no more values than bytes
 
 log = logging.getLogger("pertoken.gateway")
 
@@ -54,7 +52,6 @@ class CallProtocol(HttpToolsProtocol):
     body_values_max: ClassVar[int]
     bodies: ClassVar[Bodies]
     client_idle_ms: ClassVar[int]
-    heads: ClassVar[Heads]
     deadlines: ClassVar[Deadlines]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -65,7 +62,6 @@ class CallProtocol(HttpToolsProtocol):
         self._small_pieces = 0
         self._mid_request = False
         self._began_at = 0.0  # the request being read, in loop time
-        self._message: Message | None = None  # what is being read, if it came whole and alone
         self._next_waits = False  # the next request, for a client that is behind
         self._asks = False  # the database, who calls
         self._lingers = False  # until the client has read that its request was refused half way
@@ -80,26 +76,11 @@ class CallProtocol(HttpToolsProtocol):
         self.deadlines.watch(self.loop, cast(Iterable[Deadlined], self.connections))
 
     def data_received(self, data: bytes) -> None:
-        """Read what came: a whole request with a head that is known at once, all else by llhttp."""
+        """Read what came."""
         cycle = self.cycle
-        if self._mid_request or not (cycle is None or cycle.response_complete) or self.transport.is_closing():
-            if self._lingers:
-                self._throw_away(len(data))
-                return
-            self._message = None
-        else:
-            self._message = message = cut(data)
-            head = None if message is None else self.heads.find(message.key)
-            if message is not None and head is not None and len(data) - message.body_at <= self.body_bytes_max:
-                exchange = HotExchange(self, head, keep_alive=True)
-                exchange.turn = True
-                self.cycle = self._hot = exchange  # type: ignore[assignment]
-                self.deadline = NEVER
-                body = data[message.body_at :]
-                if len(body) > LIGHT_BYTES:
-                    exchange.values_bound = values_bound(body, VALUES_MAX)
-                self._take(exchange, body)
-                return
+        if self._lingers:
+            self._throw_away(len(data))
+            return
         was_reading = self._mid_request
         self._feed(data)
         if len(data) > LARGE_BYTES:
@@ -144,7 +125,6 @@ class CallProtocol(HttpToolsProtocol):
                 self.send_400_response("CONNECT is not served here.")
                 return b""
             head = without_offer(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
-            self._message = None
             self.parser = httptools.HttpRequestParser(self)
             self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
             self.parser.feed_data(head)
@@ -200,7 +180,9 @@ class CallProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """Begin to read a request."""
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._hot = None
         self._header_bytes = self._small_pieces = 0
         self._mid_request = True
@@ -208,14 +190,17 @@ class CallProtocol(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Collect the request target, within the limit on headers."""
-        super().on_url(url)
+        self.url += url
         self._count_header(len(url))
         if len(self.url) > TARGET_BYTES_MAX:
             self._end(b"414 URI Too Long", "request target too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a header, within limits."""
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
         self._count_header(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
@@ -230,11 +215,11 @@ class CallProtocol(HttpToolsProtocol):
             path = unquote(raw_path.decode("latin-1")) if b"%" in raw_path else raw_path.decode("latin-1")
             endpoint = routes.find(path)
         if endpoint is None:
-            super().on_headers_complete()
+            self._hand_over()
             return
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        # A length differs from call to call, and is known: without it, heads can be remembered.
-        headers = tuple(field for field in self.headers if field[0] != b"content-length")
+        # A length differs from call to call, and is known: without it, others can remember what they read in a head.
+        headers = tuple([field for field in self.headers if field[0] != b"content-length"])
         exchange = HotExchange(self, Head(endpoint, path, query, headers), keep_alive=keep_alive)
         exchange.expects = self.expect_100_continue
         before, self.cycle = self.cycle, exchange  # type: ignore[assignment]
@@ -244,6 +229,14 @@ class CallProtocol(HttpToolsProtocol):
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
+
+    def _hand_over(self) -> None:
+        """Leave a request to uvicorn, with the scope that only such a request needs."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Collect a body within its limit."""
@@ -277,8 +270,6 @@ class CallProtocol(HttpToolsProtocol):
             return
         exchange.more_body = False
         if exchange.turn:
-            if self._message is not None and exchange.keep_alive:
-                self.heads.remember(self._message.key, exchange.head)
             self._take(exchange, exchange.collected())
 
     def on_response_complete(self) -> None:
@@ -396,7 +387,7 @@ class CallProtocol(HttpToolsProtocol):
 
     def _count_header(self, size: int) -> None:
         self._header_bytes += size
-        too_many = self.headers is not None and len(self.headers) > HEADERS_MAX
+        too_many = len(self.headers) > HEADERS_MAX
         if self._header_bytes > HEADER_BYTES_MAX or too_many:
             self._end(b"431 Request Header Fields Too Large", "request headers too large")
 
@@ -470,7 +461,6 @@ def bind(world: World, limits: LimitSettings) -> type[CallProtocol]:
         "body_values_max": limits.body_values_max,
         "bodies": Bodies(limits.bodies_bytes_max, limits.key_bodies_bytes_max),
         "client_idle_ms": limits.client_idle_ms,
-        "heads": Heads(),
         "deadlines": Deadlines(),
     }
     return type("BoundCallProtocol", (CallProtocol,), of_one_process)
