@@ -2,10 +2,11 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
 import uvicorn
 
 from pertoken.core.commands import Looked
@@ -15,10 +16,12 @@ from pertoken.core.secrets import Hasher
 from pertoken.gateway import protocol
 from pertoken.gateway.app import App, create_app
 from pertoken.gateway.deadlines import TICK_S
+from pertoken.gateway.exchange import HotExchange
 from pertoken.gateway.protocol import CallProtocol
 from pertoken.gateway.server import _Server
 from pertoken.services.world import World
 from pertoken.settings import LimitSettings
+from pertoken.wire.routes import Endpoint
 
 NEVER_S = 10**6  # of the loop's time
 CLIENT_IDLE_S = 60  # after which a client that takes nothing of its answer is cut
@@ -128,3 +131,23 @@ def told(story: Story, limits: LimitSettings = LIMITS) -> bytes:
 
     with asyncio.Runner(loop_factory=Loop) as runner:
         return runner.run(scene())
+
+
+@pytest.fixture
+def stages(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Give a maker of connections without a socket, and end them."""
+    from tests.gateway.stage import Stage
+
+    made: list[Stage] = []
+
+    async def serve(exchange: HotExchange, endpoint: Endpoint, world: object) -> None:
+        await made[-1].serve(exchange, endpoint, world)
+
+    def make(limits: LimitSettings = LIMITS, *, tells_late: bool = False) -> Stage:
+        made.append(Stage(limits, tells_late=tells_late))
+        return made[-1]
+
+    monkeypatch.setattr(protocol, "serve", serve)
+    yield make
+    for stage in made:
+        stage.close()

@@ -9,7 +9,8 @@ from tests.gateway.conftest import SECRET, Client, told
 
 from pertoken.gateway import protocol
 from pertoken.gateway.exchange import HotExchange
-from pertoken.gateway.protocol import SMALL_PIECES_MAX, TARGET_BYTES_MAX, WAITING_MAX
+from pertoken.gateway.incoming import TARGET_BYTES_MAX
+from pertoken.gateway.protocol import SMALL_PIECES_MAX, WAITING_MAX
 from pertoken.services.world import World
 from pertoken.settings import LimitSettings
 from pertoken.wire.routes import Endpoint

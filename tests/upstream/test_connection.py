@@ -22,6 +22,7 @@ from pertoken.upstream.limits import ClientLimits
 from pertoken.upstream.origin import Origin
 from pertoken.upstream.pool import Pool
 
+ASKED = b"POST / HTTP/1.1\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
 PLAIN = OK + b"Content-Type: text/plain\r\nContent-Length: 5\r\n\r\nhello"
 CHUNKED = (
@@ -32,7 +33,7 @@ CHUNKED_BODY = CHUNKED[CHUNKED.index(b"\r\n\r\n") + 4 :]
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + PLAIN
 
 
-class _Recorder:
+class Recorder:
     """A transport and a pool in one: it remembers what the connection did."""
 
     def __init__(self) -> None:
@@ -42,30 +43,39 @@ class _Recorder:
         self.log: list[str] = []
 
     def is_closing(self) -> bool:
+        """Tell whether it was told to close."""
         return self.closing
 
     def abort(self) -> None:
+        """Close at once."""
         self.closing = True
 
     def write(self, data: bytes) -> None:
+        """Take bytes."""
         self.written.append(data)
 
     def writelines(self, pieces: tuple[bytes, ...]) -> None:
+        """Take pieces."""
         self.written.extend(pieces)
 
     def pause_reading(self) -> None:
+        """Give no bytes."""
         self.reading = False
 
     def resume_reading(self) -> None:
+        """Give bytes again."""
         self.reading = True
 
     def idle(self, _connection: Connection, _now: float) -> None:
+        """Note it."""
         self.log.append("idle")
 
     def spent(self, _connection: Connection) -> None:
+        """Note it."""
         self.log.append("spent")
 
     def lost(self, _connection: Connection) -> None:
+        """Note it."""
         self.log.append("lost")
 
 
@@ -93,10 +103,11 @@ def answered(*pieces: bytes, head: bool = False, eof: bool = False, limits: Clie
     """Feed one answer in these pieces, then perhaps the end of the connection."""
     loop = asyncio.new_event_loop()
     try:
-        recorder = _Recorder()
+        recorder = Recorder()
         connection = Connection(recorder, loop, limits or ClientLimits())
         connection.connection_made(cast(Any, recorder))
         transfer = connection.begin(loop.time(), bodiless=head)
+        connection.write(ASKED, b"")
         for piece in pieces:
             if not recorder.closing:
                 connection.data_received(piece)
@@ -287,7 +298,7 @@ def test_head_limit_does_not_count_the_body() -> None:
 def test_unasked_answer() -> None:
     """Bytes on a connection that nobody uses close it, so they never become the next caller's answer."""
     loop = asyncio.new_event_loop()
-    recorder = _Recorder()
+    recorder = Recorder()
     connection = Connection(recorder, loop, ClientLimits())
     connection.connection_made(cast(Any, recorder))
     connection.data_received(PLAIN)
@@ -314,10 +325,11 @@ def test_unasked_answer() -> None:
 def test_times(limits: ClientLimits, raw: bytes, expected: type[UpstreamError] | None) -> None:
     """Each time ends the transfer only in its own phase, and a complete answer is never ended."""
     loop = asyncio.new_event_loop()
-    recorder = _Recorder()
+    recorder = Recorder()
     connection = Connection(recorder, loop, limits)
     connection.connection_made(cast(Any, recorder))
     transfer = connection.begin(loop.time(), bodiless=False)
+    connection.write(ASKED, b"")
     if raw:
         connection.data_received(raw)
     connection.check(loop.time() + 10)
@@ -330,10 +342,11 @@ def test_times(limits: ClientLimits, raw: bytes, expected: type[UpstreamError] |
 def test_slow_reader_is_no_idle_provider() -> None:
     """While we keep the provider waiting, its idle time stands still; when reading goes on it starts anew."""
     loop = asyncio.new_event_loop()
-    recorder = _Recorder()
+    recorder = Recorder()
     connection = Connection(recorder, loop, ClientLimits(idle_ms=5_000))
     connection.connection_made(cast(Any, recorder))
     transfer = connection.begin(loop.time(), bodiless=False)
+    connection.write(ASKED, b"")
     connection.data_received(OK + b"Content-Length: 1000000\r\n\r\n" + b"x" * 300_000)
     assert not recorder.reading
     connection.check(loop.time() + 10)
@@ -359,13 +372,14 @@ def test_slow_reader_is_no_idle_provider() -> None:
 )
 def test_a_byte_at_a_time(total_ms: int, body: bytes, expected: type[UpstreamError] | None, ended_at_s: int) -> None:
     """A provider that is never silent for the idle limit has until the total limit, and no longer."""
-    clock, recorder = _Clock(), _Recorder()
+    clock, recorder = _Clock(), Recorder()
     limits = ClientLimits(idle_ms=5_000, total_ms=total_ms)
     pool = Pool(Origin("http", "provider", 80), None, limits)
     connection = Connection(pool, cast(Any, clock), limits)
     connection.connection_made(cast(Any, recorder))
     pool.check_out(connection)
     transfer = connection.begin(clock.time(), bodiless=False)
+    connection.write(ASKED, b"")
     connection.data_received(CHUNKED[: -len(CHUNKED_BODY)])
     left = iter(CHUNKED_BODY)
     while not transfer.complete and transfer.error is None:
@@ -382,10 +396,11 @@ def test_a_byte_at_a_time(total_ms: int, body: bytes, expected: type[UpstreamErr
 def test_a_pause_does_not_outlive_its_transfer() -> None:
     """A connection whose answer ended while its reader was behind goes back to the pool reading."""
     loop = asyncio.new_event_loop()
-    recorder = _Recorder()
+    recorder = Recorder()
     connection = Connection(recorder, loop, ClientLimits())
     connection.connection_made(cast(Any, recorder))
     connection.begin(loop.time(), bodiless=False)
+    connection.write(ASKED, b"")
     connection.data_received(OK + b"Content-Length: 300000\r\n\r\n" + b"x" * 300_000)
     loop.close()
 
@@ -398,10 +413,11 @@ def test_pieces_of_a_whole_body_are_bounded() -> None:
 
     async def story(size: int) -> bytes:
         loop = asyncio.get_running_loop()
-        recorder = _Recorder()
+        recorder = Recorder()
         connection = Connection(recorder, loop, ClientLimits())
         connection.connection_made(cast(Any, recorder))
         transfer = connection.begin(loop.time(), bodiless=False)
+        connection.write(ASKED, b"")
         connection.data_received(OK + b"Content-Length: %d\r\n\r\n" % size)
         reading = asyncio.create_task(transfer.read_whole(5_000))
         await asyncio.sleep(0)

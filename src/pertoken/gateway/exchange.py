@@ -1,4 +1,7 @@
-"""One call on one client connection: its request as it was read, and the writing of its answer."""
+"""One call on one client connection: its request as it was read, and the writing of its answer.
+
+Its state moves in `_move` alone, by the table in `states`.
+"""
 
 import asyncio
 import io
@@ -10,6 +13,23 @@ from uvicorn.protocols.http.flow_control import FlowControl
 
 from pertoken.gateway.bodies import Bodies
 from pertoken.gateway.heads import Head
+from pertoken.gateway.states import (
+    ABORT,
+    ANSWER,
+    COMING,
+    DONE,
+    EXCHANGE,
+    FINISH,
+    GONE,
+    HANG_UP,
+    PIECE,
+    QUEUED,
+    START,
+    STREAMING,
+    TURN,
+    WHOLE,
+    after,
+)
 from pertoken.ports.headers import AnswerHeaders, HeaderList
 from pertoken.services.call.heavy import VALUES_MAX, Heavy
 from pertoken.wire.routes import Endpoint
@@ -41,14 +61,13 @@ class HotExchange:
     """Speaks for one request. It has the attributes that uvicorn's protocol expects of its current cycle."""
 
     __slots__ = (
-        "_protocol", "_started", "_when_gone", "body", "counted_bytes", "disconnected", "expects", "head", "heavy",
-        "keep_alive", "key_id", "message_event", "more_body", "parts", "response_complete", "size", "turn",
-        "values_bound",
+        "_protocol", "_when_gone", "body", "counted_bytes", "expects", "head", "heavy", "keep_alive", "key_id",
+        "message_event", "parts", "size", "state", "values_bound",
     )  # fmt: skip
 
     def __init__(self, protocol: ClientConnection, head: Head, *, keep_alive: bool) -> None:
         self._protocol = protocol
-        self._started = False
+        self.state: str = QUEUED
         self._when_gone: Callable[[], None] | None = None
         self.head = head
         self.parts: io.BytesIO | None = None  # of the body, while it comes: it gives its bytes without a copy
@@ -59,13 +78,26 @@ class HotExchange:
         self.expects = False  # the client waits for a word before it sends the body
         self.body = b""
         self.heavy: Heavy | None = None
-        self.turn = False
         self.keep_alive = keep_alive
-        # What uvicorn's protocol looks at on its current cycle:
-        self.disconnected = False
-        self.response_complete = False
-        self.more_body = True
-        self.message_event = _NO_EVENT
+        self.message_event = _NO_EVENT  # uvicorn's protocol sets it on its current cycle
+
+    def take_turn(self) -> None:
+        """Be answered next: all earlier requests are."""
+        self._move(TURN)
+
+    def be_whole(self) -> None:
+        """Note that the last byte of the request has come."""
+        self._move(WHOLE)
+
+    @property
+    def response_complete(self) -> bool:
+        """Whether it is answered; uvicorn's protocol asks this of its current cycle as well."""
+        return self.state == DONE
+
+    @property
+    def more_body(self) -> bool:
+        """Whether its body is not yet whole, and nothing is answered."""
+        return self.state == COMING or self.state == QUEUED  # noqa: PLR1714 - no tuple is made for each question
 
     @property
     def endpoint(self) -> Endpoint:
@@ -85,11 +117,11 @@ class HotExchange:
     @property
     def gone(self) -> bool:
         """Whether the client hung up."""
-        return self.disconnected
+        return self.state == GONE
 
     def when_gone(self, do: Callable[[], None]) -> None:
         """Call `do` as soon as the client hangs up; at once where it has."""
-        if self.disconnected:
+        if self.state == GONE:
             do()
         else:
             self._when_gone = do
@@ -97,10 +129,8 @@ class HotExchange:
     def hung_up(self) -> None:
         """Note that the client is gone, and tell whoever asked."""
         do, self._when_gone = self._when_gone, None
-        if self.response_complete:
-            return
-        self.disconnected = True
-        if do is not None:
+        self._move(HANG_UP)
+        if do is not None and self.state == GONE:
             do()
 
     def add(self, piece: bytes) -> None:
@@ -125,6 +155,7 @@ class HotExchange:
 
     def answer(self, status: int, headers: AnswerHeaders, body: bytes) -> None:
         """Send a whole answer."""
+        self._move(ANSWER)
         head = (self._head(status, headers), b"content-length: %d\r\n\r\n" % len(body))
         if len(body) > JOINED_BYTES_MAX:
             self._send(head)
@@ -135,12 +166,13 @@ class HotExchange:
 
     def start(self, status: int, headers: AnswerHeaders) -> None:
         """Send the head of a streamed answer."""
-        self._started = True
+        self._move(START)
         self._send((self._head(status, headers), b"transfer-encoding: chunked\r\n\r\n"))
 
     def write(self, chunk: bytes) -> bool:
         """Send a piece of a streamed answer. True: the client has not yet taken enough; `drain` before the next."""
-        if self.disconnected:
+        self._move(PIECE)
+        if self.state == GONE:
             return False
         protocol = self._protocol
         protocol.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
@@ -149,11 +181,12 @@ class HotExchange:
     async def drain(self) -> None:
         """Wait until the client has taken enough of what was written."""
         flow = self._protocol.flow
-        if flow.write_paused and not self.disconnected:
+        if flow.write_paused and self.state != GONE:
             await flow.drain()
 
     def finish(self, chunk: bytes = b"") -> None:
         """Send the last piece and end the streamed answer."""
+        self._move(FINISH)
         if chunk:
             self._send((b"%x\r\n" % len(chunk), chunk, b"\r\n0\r\n\r\n"))
         else:
@@ -162,28 +195,31 @@ class HotExchange:
 
     def abort(self) -> None:
         """Close the connection without an end: the client must not take what it has for the whole."""
+        self._move(ABORT)
         self.keep_alive = False
         self._complete()
 
     @property
     def started(self) -> bool:
-        """Whether the head of a streamed answer was sent."""
-        return self._started
+        """Whether a part of a streamed answer was sent."""
+        return self.state == STREAMING
 
     def _head(self, status: int, headers: AnswerHeaders) -> bytes:
         line = STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # type: ignore[call-overload]
         fields = b"\r\n".join(map(b": ".join, (*self._protocol.server_state.default_headers, *headers)))
         return b"%b%b\r\n%b" % (line, fields, b"" if self.keep_alive else b"connection: close\r\n")
 
+    def _move(self, event: str) -> None:
+        self.state = after(EXCHANGE, self.state, event)
+
     def _send(self, parts: tuple[bytes, ...]) -> None:
-        if not self.disconnected:
+        if self.state != GONE:
             self._protocol.transport.write(b"".join(parts))
 
     def _complete(self) -> None:
-        self.response_complete = True
         self.heavy = None
         self.body = b""  # the connection may live long, and it knows its last request
-        if self.disconnected:
+        if self.state == GONE:
             return
         if not self.keep_alive:
             self._protocol.close()

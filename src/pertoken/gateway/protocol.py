@@ -10,8 +10,7 @@ from collections.abc import Coroutine, Iterable
 from typing import Any, ClassVar, cast
 from urllib.parse import unquote
 
-import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from pertoken.core.calls import REFUSED, CallLine
 from pertoken.core.errors import Code, Refusal
@@ -19,8 +18,29 @@ from pertoken.core.ids import RANDOM_BITS, new_id
 from pertoken.gateway.bodies import RETRY_AFTER_S, UNCOUNTED_BYTES, Bodies
 from pertoken.gateway.deadlines import NEVER, Deadlined, Deadlines
 from pertoken.gateway.exchange import HotExchange
-from pertoken.gateway.heads import Head, without_offer
+from pertoken.gateway.heads import Head
+from pertoken.gateway.incoming import Incoming
 from pertoken.gateway.patience import Patience
+from pertoken.gateway.states import (
+    ASK,
+    ASKING,
+    BEHIND,
+    BUSY,
+    COMING,
+    DONE,
+    DONE_FULL,
+    GONE,
+    IDLE,
+    LINGERING,
+    LOST,
+    PARTIAL,
+    QUEUED_WHOLE,
+    REFUSE,
+    TAKEN,
+    TOLD,
+    TURN,
+    WHOLE,
+)
 from pertoken.services.call.heavy import Heavy, is_heavy
 from pertoken.services.call.identify import Caller, identify, recognise
 from pertoken.services.call.record import record
@@ -30,9 +50,6 @@ from pertoken.services.world import World
 from pertoken.settings import LimitSettings
 from pertoken.wire import routes
 
-HEADER_BYTES_MAX = 64 * 1024
-HEADERS_MAX = 200
-TARGET_BYTES_MAX = 8 * 1024
 WAITING_MAX = 1_000  # requests of one connection that wait for the answers before theirs
 SMALL_BYTES = 64  # of a piece of a body: each costs as much to take as a large one
 SMALL_PIECES_MAX = 10_000  # of one body
@@ -44,7 +61,7 @@ LARGE_BYTES = 64 * 1024  # of a piece: there may be more at once
 log = logging.getLogger("pertoken.gateway")
 
 
-class CallProtocol(HttpToolsProtocol):
+class CallProtocol(Incoming):
     """One client connection. `world` is set on a subclass by `bind`."""
 
     world: ClassVar[World]
@@ -56,16 +73,8 @@ class CallProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._hot: HotExchange | None = None  # the request being read, when it is the data plane's
-        self._serving: HotExchange | None = None  # the one being answered; uvicorn's `cycle` is the last that was read
-        self._header_bytes = 0
-        self._small_pieces = 0
-        self._mid_request = False
-        self._began_at = 0.0  # the request being read, in loop time
-        self._next_waits = False  # the next request, for a client that is behind
-        self._asks = False  # the database, who calls
-        self._lingers = False  # until the client has read that its request was refused half way
-        self._left_bytes = 0  # that are thrown away meanwhile
+        self._serving: HotExchange | RequestResponseCycle | None = None  # its turn; `cycle` is the last that was read
+        self._left_bytes = 0  # of a refused request, that are thrown away
         self.deadline = NEVER  # in loop time: when this connection is given up
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -77,21 +86,18 @@ class CallProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what came."""
-        cycle = self.cycle
-        if self._lingers:
+        if self.reading == LINGERING:
             self._throw_away(len(data))
             return
-        was_reading = self._mid_request
+        cycle, was_reading = self.cycle, self.reading != IDLE
         self._feed(data)
         if len(data) > LARGE_BYTES:
             self._breathe()
-        if self._lingers:
-            return
-        if self._mid_request:
+        if self.reading == PARTIAL:
             self._expect_rest()
             if self._hot is not None:
                 self._admit_rest(self._hot)
-        elif self.cycle is not None and (was_reading or self.cycle is not cycle):
+        elif self.reading == IDLE and self.cycle is not None and (was_reading or self.cycle is not cycle):
             self.deadline = NEVER if not self.cycle.response_complete else self.loop.time() + self.timeout_keep_alive
 
     def _breathe(self) -> None:
@@ -105,43 +111,24 @@ class CallProtocol(HttpToolsProtocol):
         if not self.transport.is_closing() and not self.flow.read_paused:
             self.transport.resume_reading()
 
-    def _feed(self, data: bytes | memoryview) -> None:
-        """Have llhttp read what came."""
-        try:
-            while data:
-                data = self._feed_once(data)
-        except httptools.HttpParserError:
-            if self.transport.is_closing():
-                return
-            log.warning("invalid http request received")
-            self.send_400_response("Invalid HTTP request received.")
-
-    def _feed_once(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Have llhttp read up to an offer of another protocol; read that request without it, and return the rest."""
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as offer:
-            if self.parser.get_method() == b"CONNECT":
-                self.send_400_response("CONNECT is not served here.")
-                return b""
-            head = without_offer(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
-            self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
-            self.parser.feed_data(head)
-            return memoryview(data)[offer.args[0] :]
-        return b""
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the running call go on without its client, unless it asked to be told."""
-        super().connection_lost(exc)
+        self._read(LOST)
+        self._answer(LOST)
         self._patience.end()
-        if self._serving is not None:
-            self._serving.hung_up()
-        if self._hot is not None and self._hot is not self._serving:
-            self._hot.let_go()
+        exchanges = {self.cycle, self._hot, self._serving, *(cycle for cycle, _ in self.pipeline)}
+        for exchange in exchanges:
+            if isinstance(exchange, HotExchange):
+                exchange.hung_up()
+                if exchange is not self._serving:
+                    exchange.let_go()
+            elif exchange is not None and not exchange.response_complete:
+                exchange.disconnected = True
+                exchange.message_event.set()
+        self.cycle = None  # type: ignore[assignment] # uvicorn would tell this one alone, and again
+        super().connection_lost(exc)
         self.pipeline.clear()
-        self._hot = self._serving = None
-        self.cycle = None  # type: ignore[assignment] # each of them is a circle, which the collector finds late
+        self._hot = self._serving = None  # each of them is a circle, which the collector finds late
 
     def pause_writing(self) -> None:
         """Wait for a client that does not take what is written; not for ever."""
@@ -154,8 +141,9 @@ class CallProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._patience.end()
-        if self._next_waits:
-            self._next_waits = False
+        waited = self.answering == BEHIND
+        self._answer(TAKEN)
+        if waited:
             self._go_on()
 
     def close(self) -> None:
@@ -163,7 +151,7 @@ class CallProtocol(HttpToolsProtocol):
 
         Where it still sends, closing at once could take the answer from it: TCP resets a connection with unread bytes.
         """
-        if self._lingers:
+        if self.reading == LINGERING:
             self.deadline = self.loop.time() + LINGER_S
             self.flow.resume_reading()
             if self.transport.can_write_eof():
@@ -178,34 +166,9 @@ class CallProtocol(HttpToolsProtocol):
         if self._left_bytes < 0:
             self.transport.close()
 
-    def on_message_begin(self) -> None:
-        """Begin to read a request."""
-        self.url = b""
-        self.headers = []
-        self.expect_100_continue = False
-        self._hot = None
-        self._header_bytes = self._small_pieces = 0
-        self._mid_request = True
-        self._began_at = self.loop.time()
-
-    def on_url(self, url: bytes) -> None:
-        """Collect the request target, within the limit on headers."""
-        self.url += url
-        self._count_header(len(url))
-        if len(self.url) > TARGET_BYTES_MAX:
-            self._end(b"414 URI Too Long", "request target too long")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header, within limits."""
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
-        self._count_header(len(name) + len(value) + 4)
-
     def on_headers_complete(self) -> None:
         """Take a data-plane POST; leave all else to uvicorn."""
-        if self.transport.is_closing() or self._lingers or self.parser.should_upgrade():
+        if self.transport.is_closing() or self.reading == LINGERING or self.parser.should_upgrade():
             return
         if len(self.pipeline) >= WAITING_MAX:
             self._end(b"", "too many requests before the answers to the first")
@@ -225,60 +188,50 @@ class CallProtocol(HttpToolsProtocol):
         before, self.cycle = self.cycle, exchange  # type: ignore[assignment]
         self._hot = exchange
         if before is None or before.response_complete:
-            exchange.turn = True
+            self._give_turn(exchange)
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
 
-    def _hand_over(self) -> None:
-        """Leave a request to uvicorn, with the scope that only such a request needs."""
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
-        super().on_message_begin()
-        self.url, self.headers, self.expect_100_continue = url, headers, expects
-        self.scope["headers"] = headers
-        super().on_headers_complete()
-
     def on_body(self, body: bytes) -> None:
         """Collect a body within its limit."""
-        exchange = self._hot
-        if exchange is not None and exchange.response_complete:
+        if self.reading == LINGERING or self.transport.is_closing() or self.parser.should_upgrade():
             return
+        exchange = self._hot
         if len(body) < SMALL_BYTES:
             self._small_pieces += 1
             if self._small_pieces > SMALL_PIECES_MAX:
                 self._refuse_pieces(exchange)
                 return
         if exchange is None:
-            if self.cycle is not None:
-                super().on_body(body)
+            super().on_body(body)
             return
         if exchange.size + len(body) > self.body_bytes_max:
             message = f"the request body is larger than {self.body_bytes_max} bytes, as limits.body_bytes_max allows"
-            self._refuse(exchange, Refusal(Code.TOO_LARGE, message))
+            self._refuse_body(exchange, Refusal(Code.TOO_LARGE, message))
             return
         exchange.add(body)
 
     def on_message_complete(self) -> None:
         """Serve the request once it is whole."""
-        self._mid_request = self._lingers
+        self._read(WHOLE)
+        if self.reading == LINGERING or self.transport.is_closing() or self.parser.should_upgrade():
+            return
         exchange = self._hot
         if exchange is None:
-            if self.cycle is not None and not self.parser.should_upgrade():
-                super().on_message_complete()
+            super().on_message_complete()
             return
-        if exchange.response_complete:
-            return
-        exchange.more_body = False
-        if exchange.turn:
+        exchange.be_whole()
+        if exchange.state != QUEUED_WHOLE:
             self._take(exchange, exchange.collected())
 
     def on_response_complete(self) -> None:
         """Go on with the next request once the client has taken enough of the answers to those before."""
         self.server_state.total_requests += 1
-        if self.transport.is_closing() or self._lingers:
+        self._answer(DONE_FULL if self.flow.write_paused else DONE)
+        if self.transport.is_closing() or self.reading == LINGERING:
             return
-        if self.flow.write_paused:
-            self._next_waits = True
+        if self.answering == BEHIND:
             self.flow.pause_reading()
             self._patience.begin()
             return
@@ -292,31 +245,33 @@ class CallProtocol(HttpToolsProtocol):
                 return
         else:
             self.deadline = self.loop.time() + self.timeout_keep_alive
-        if not self._asks:
+        if self.reading != ASKING:
             self.flow.resume_reading()
-        if self._mid_request and not self._lingers:
+        if self.reading == PARTIAL:
             self._began_at = self.loop.time()  # until now it was we who did not read on
             self._expect_rest()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """Start what waited in the pipeline, ours or uvicorn's."""
         if not isinstance(cycle, HotExchange):
+            self._answer(TURN)
+            self._serving = cycle
             super()._start_asgi_task(cycle, app)
             return
-        cycle.turn = True
-        if cycle.more_body:
+        self._give_turn(cycle)
+        if cycle.state == COMING:
             self._admit_rest(cycle)
         else:
             self._take(cycle, cycle.collected())
 
     def _admit_rest(self, exchange: HotExchange) -> None:
         """Look who calls, and whether there is room, before more of a body is taken."""
-        if not exchange.turn or self._asks or exchange.response_complete:
+        if exchange.state != COMING or self.reading != PARTIAL:
             return
         if exchange.key_id is None:
             caller = recognise(exchange.head.headers, exchange.head.query, self.world)
             if caller is None:
-                self._asks = True
+                self._read(ASK)
                 self.deadline = NEVER
                 self.flow.pause_reading()
                 self._run(self._ask_who(exchange))
@@ -335,8 +290,8 @@ class CallProtocol(HttpToolsProtocol):
     async def _ask_who(self, exchange: HotExchange) -> None:
         """Ask the database for a key that this process does not know, and read no more meanwhile."""
         caller = await identify(exchange.head.headers, exchange.head.query, self.world)
-        self._asks = False
-        if self.transport.is_closing() or not exchange.more_body:
+        self._read(TOLD)
+        if self.transport.is_closing() or self.reading != PARTIAL:
             return
         if isinstance(caller, Refusal):
             self._refuse(exchange, caller)
@@ -344,7 +299,7 @@ class CallProtocol(HttpToolsProtocol):
         exchange.key_id = caller.key.key_id
         self._admit_rest(exchange)
         self.flow.resume_reading()
-        if not self._lingers:
+        if self.reading == PARTIAL:
             self._expect_rest()
 
     def _count(self, exchange: HotExchange, size: int) -> Refusal | None:
@@ -360,7 +315,6 @@ class CallProtocol(HttpToolsProtocol):
 
     def _take(self, exchange: HotExchange, body: bytes) -> None:
         """Serve a request that is whole, its body made ready for who reads it."""
-        exchange.more_body = False
         exchange.parts = None
         heavy = is_heavy(body, exchange.values_bound)
         if exchange.key_id is None and (heavy or len(body) > UNCOUNTED_BYTES):
@@ -376,6 +330,10 @@ class CallProtocol(HttpToolsProtocol):
             exchange.heavy = Heavy(body, exchange.key_id or "", self.body_values_max)
         self._serve(exchange)
 
+    def _give_turn(self, exchange: HotExchange) -> None:
+        self._answer(TURN)
+        exchange.take_turn()
+
     def _serve(self, exchange: HotExchange) -> None:
         self._serving = exchange
         self._run(_serve_safely(exchange, self.world))
@@ -385,29 +343,17 @@ class CallProtocol(HttpToolsProtocol):
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    def _count_header(self, size: int) -> None:
-        self._header_bytes += size
-        too_many = len(self.headers) > HEADERS_MAX
-        if self._header_bytes > HEADER_BYTES_MAX or too_many:
-            self._end(b"431 Request Header Fields Too Large", "request headers too large")
-
-    def _end(self, status: bytes, why: str) -> None:
-        """Close a connection at what nobody sends in good faith, with an answer where there is a `status`."""
-        if self.transport.is_closing():
-            return
-        log.warning("%s, connection closed", why)
-        if status:
-            self.transport.write(b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status)
-        self.transport.close()
-        raise httptools.HttpParserCallbackError(why)
-
     def _refuse_pieces(self, exchange: HotExchange | None) -> None:
         """Refuse a body in tiny pieces: taking 256 KB of them at once would hold up every other call."""
         message = f"the request body has more than {SMALL_PIECES_MAX} pieces of less than {SMALL_BYTES} bytes"
-        if exchange is None or not exchange.turn:
-            self._end(b"", message)
+        self._refuse_body(exchange, Refusal(Code.INVALID_REQUEST, f"{message}; send larger ones"))
+
+    def _refuse_body(self, exchange: HotExchange | None, refusal: Refusal) -> None:
+        """Refuse a request by its body; where answers to earlier ones come first, close the connection instead."""
+        if exchange is None or exchange.state != COMING:
+            self._end(b"", refusal.message)
         else:
-            self._refuse(exchange, Refusal(Code.INVALID_REQUEST, f"{message}; send larger ones"))
+            self._refuse(exchange, refusal)
 
     def _named(self, refusal: Refusal) -> str:
         """Record and tell a call that is refused before it was read whole; return the id that it is known by."""
@@ -423,15 +369,14 @@ class CallProtocol(HttpToolsProtocol):
         """Refuse a request that was not read to its end, and close: what follows cannot be told from a request."""
         exchange.keep_alive = False
         exchange.let_go()
-        self._lingers = True
+        self._read(REFUSE)
         self._left_bytes = self.body_bytes_max
         refuse(exchange, exchange.endpoint.format, refusal, self._named(refusal))
         log.warning("refused unread: %s", refusal.message)
 
     def _expect_rest(self) -> None:
         """Give up a request whose rest does not come; not while others are answered, for then it may be unread."""
-        serving = self._serving
-        if self.pipeline or self._next_waits or (serving is not None and not serving.response_complete):
+        if self.answering == BEHIND or (self.answering == BUSY and (self.pipeline or not self.cycle.more_body)):
             self.deadline = NEVER
         else:
             self.deadline = min(self._began_at + REQUEST_S, self.loop.time() + REQUEST_IDLE_S)
@@ -441,14 +386,14 @@ class CallProtocol(HttpToolsProtocol):
         self.deadline = NEVER
         if self.transport.is_closing():
             return
-        if self._lingers:
+        if self.reading == LINGERING:
             self.transport.close()
             return
         message = f"the request stopped half sent for {REQUEST_IDLE_S} s, or took longer than {REQUEST_S} s"
-        if self._hot is not None and self._hot.turn and not self._hot.response_complete:
+        if self._hot is not None and self._hot.state == COMING:
             self._refuse(self._hot, Refusal(Code.REQUEST_TIMEOUT, message))
         else:
-            if self._mid_request:
+            if self.reading != IDLE:
                 log.warning("%s", message)
             self.close()
 
@@ -472,7 +417,7 @@ async def _serve_safely(exchange: HotExchange, world: World) -> None:
         await serve(exchange, exchange.endpoint, world)
     except Exception:
         log.exception("a call failed by our own mistake")
-        if exchange.response_complete:
+        if exchange.state in (DONE, GONE):
             return
         if exchange.started:
             exchange.abort()

@@ -6,6 +6,8 @@ versions other than 1.0 and 1.1, an unlimited head, an answer that nobody asked 
 Two limits of the parser: it cannot be told that a HEAD answer has no body, so such a connection is not used again; and
 it skips empty lines between messages, so a stray CRLF behind an answer goes unnoticed (and is harmless: the next answer
 still starts at its status line).
+
+Its state moves in `_move` alone, by the table in `states`.
 """
 
 import asyncio
@@ -22,6 +24,28 @@ from pertoken.upstream.errors import (
     UpstreamError,
 )
 from pertoken.upstream.limits import ClientLimits
+from pertoken.upstream.states import (
+    ASK,
+    BODY_TO_EOF,
+    CLOSE,
+    CLOSED,
+    CONNECT,
+    CONNECTION,
+    DONE,
+    END,
+    END_LAST,
+    HEAD,
+    HEAD_TO_EOF,
+    LAST_TO_EOF,
+    LOST,
+    MORE,
+    NEW,
+    RELEASE,
+    SENDING,
+    SENT,
+    WAITING,
+    after,
+)
 from pertoken.upstream.transfer import Transfer
 
 _JOINED_BYTES = 16 * 1024  # below this, copying a body behind its head is cheaper than a second buffer
@@ -46,6 +70,7 @@ class Connection(asyncio.Protocol):
     """A protocol on a TCP or TLS transport; `idle_since` is the loop time when its last transfer ended."""
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, limits: ClientLimits) -> None:
+        self.state: str = NEW
         self._owner = owner
         self._loop = loop
         self._limits = limits
@@ -54,11 +79,7 @@ class Connection(asyncio.Protocol):
         self._transfer: Transfer | None = None
         self._headers: list[tuple[bytes, bytes]] = []
         self._bodiless = False  # the answer to HEAD
-        self._interim = False  # inside a 1xx head
-        self._until_eof = False
-        self._reusable = False
         self._write_paused = False
-        self._uploading = False
         self._quiet_bytes = 0  # received since the last piece of a body
         self._asked_at = 0.0
         self._heard_at = 0.0
@@ -72,8 +93,8 @@ class Connection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def begin(self, started_at: float, *, bodiless: bool) -> Transfer:
-        """Start an transfer; the connection must be usable and free."""
-        assert self._transfer is None, "a connection carries one transfer at a time"
+        """Start a transfer; the connection must be usable and free."""
+        self._move(ASK)
         self._transfer = transfer = Transfer(self, self._loop, started_at)
         self._headers = []
         self._bodiless = bodiless
@@ -84,14 +105,14 @@ class Connection(asyncio.Protocol):
     def write(self, head: bytes, body: bytes) -> bool:
         """Write a request at once; False where the body is too large for that and only the head was written."""
         assert self._transport is not None
+        if len(body) > _AT_ONCE_BYTES:
+            self._transport.write(head)
+            return False
+        self._move(SENT)
         if len(body) <= _JOINED_BYTES:
             self._transport.write(head + body)
-        elif len(body) <= _AT_ONCE_BYTES:
-            self._transport.writelines((head, body))
         else:
-            self._transport.write(head)
-            self._uploading = True
-            return False
+            self._transport.writelines((head, body))
         return True
 
     async def upload(self, transfer: Transfer, body: bytes) -> None:
@@ -101,10 +122,10 @@ class Connection(asyncio.Protocol):
             while self._write_paused and not transfer.status and transfer.error is None:
                 await transfer.wait()
             if transfer.status or transfer.error is not None:
-                return  # still `uploading`: the request stays unfinished, the connection is not used again
+                return  # the request stays unfinished, the connection is not used again
             assert self._transport is not None
             self._transport.write(view[start : start + _SLICE_BYTES])
-        self._uploading = False
+        self._move(SENT)
 
     def fail(self, error: UpstreamError) -> None:
         """End the transfer in flight, if any, with this error and close the connection without waiting for the peer."""
@@ -115,6 +136,7 @@ class Connection(asyncio.Protocol):
 
     def discard(self) -> None:
         """Close the connection; nothing is in flight."""
+        self._move(CLOSE)
         self._owner.spent(self)
         if self._transport is not None:
             self._transport.abort()
@@ -149,17 +171,20 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport; behind a tunnel this is called by hand once TLS stands."""
+        self._move(CONNECT)
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its base class
+        if self.state == CLOSED:
+            self._transport.abort()  # it was given up before
 
     def data_received(self, data: bytes) -> None:
         """Parse what came; hand the connection back once the answer is complete."""
         transfer = self._transfer
         if transfer is None:
-            self.discard()  # nobody asked: whatever this is, it must not become the next caller's answer
+            self._move(MORE)
+            self.discard()
             return
         self._heard_at = self._loop.time()
         self._quiet_bytes += len(data)
-        self._reusable = False
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -170,7 +195,8 @@ class Connection(asyncio.Protocol):
             transfer.pass_on()
             if self._quiet_bytes > self._limits.header_bytes:
                 self._refuse(f"a head or trailer exceeds the limit in bytes: {self._limits.header_bytes}")
-        elif self._reusable and not self._uploading and self.usable():
+        elif self.state == DONE and self.usable():
+            self._move(RELEASE)
             self.idle_since = self._heard_at
             self._owner.idle(self, self._heard_at)
         else:
@@ -183,10 +209,11 @@ class Connection(asyncio.Protocol):
         """Judge whether the end of the connection is the end of the answer, and let go of everything."""
         transfer, self._transfer = self._transfer, None
         if transfer is not None:
-            if exc is None and transfer.status and self._until_eof:
+            if exc is None and self.state in (BODY_TO_EOF, LAST_TO_EOF):
                 transfer.finish()
             else:
                 transfer.end(_cut(before_head=not transfer.status, cause=exc))
+        self._move(LOST)
         self._owner.spent(self)
         self._owner.lost(self)
         self._parser = None  # type: ignore[assignment] # it knows us: a circle, which the collector finds late
@@ -208,7 +235,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Notice a second answer behind the first: the connection is out of step."""
         if self._transfer is None:
-            self._reusable = False
+            self._move(MORE)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Collect a field; trailers are collected, too (their size is limited) and forgotten."""
@@ -221,8 +248,7 @@ class Connection(asyncio.Protocol):
             return
         status = self._parser.get_status_code()
         headers, self._headers = self._headers, []
-        self._interim = 100 <= status < 200
-        if self._interim:
+        if 100 <= status < 200:
             if status == 101:
                 self._refuse("the provider switched protocols, which nobody asked for: 101")
             return
@@ -230,11 +256,9 @@ class Connection(asyncio.Protocol):
         if fault:
             self._refuse(fault)
             return
-        transfer.headers = headers
-        transfer.status = status
+        transfer.take_head(status, headers)
         if self._bodiless:
-            self._complete()
-            self._reusable = False
+            self._complete(END_LAST)
         else:
             transfer.wake()
 
@@ -247,19 +271,22 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         """End the transfer, unless it was only an interim head."""
-        if not self._interim and self._transfer is not None:
-            self._complete()
+        if self._transfer is not None and self.state not in (SENDING, WAITING):
+            self._complete(END if self._parser.should_keep_alive() else END_LAST)
 
     # -- below ---------------------------------------------------------------------------------------------------------
 
-    def _complete(self) -> None:
+    def _move(self, event: str) -> None:
+        self.state = after(CONNECTION, self.state, event)
+
+    def _complete(self, event: str) -> None:
+        self._move(event)
         transfer, self._transfer = self._transfer, None
         assert transfer is not None
-        self._reusable = self._parser.should_keep_alive()
         transfer.finish()
 
     def _fault(self, status: int, headers: list[tuple[bytes, bytes]]) -> str:
-        """Name what makes this head refused, "" if nothing; learn where its body ends."""
+        """Name what makes this head refused, "" if nothing; then the body is next."""
         if status < 200:
             return f"not a status: {status}"
         if self._quiet_bytes > self._limits.header_bytes:  # rare: the received bytes may be body, so count exactly
@@ -274,9 +301,9 @@ class Connection(asyncio.Protocol):
             coding = headers[names.index(b"transfer-encoding")][1]
             if coding.lower() != b"chunked":
                 return f"a transfer coding that nobody asked for: {coding!r}"
-        self._until_eof = not lengths and not codings
         if not self._parser.should_keep_alive() and self._parser.get_http_version() not in ("1.0", "1.1"):
             return f"not a version of http/1: {self._parser.get_http_version()}"
+        self._move(HEAD if lengths or codings else HEAD_TO_EOF)
         return ""
 
     def _refuse(self, fault: str) -> None:

@@ -1,4 +1,7 @@
-"""One request and its answer, as the connection that carries it fills it in; it knows nothing of HTTP or of pools."""
+"""One request and its answer, as the connection that carries it fills it in; it knows nothing of HTTP or of pools.
+
+Its state moves in `_move` alone, by the table in `states`.
+"""
 
 import asyncio
 import io
@@ -7,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from pertoken.upstream.errors import BodyTooLarge, ClientClosed, UpstreamError
+from pertoken.upstream.states import AWAITED, COMPLETE, FAIL, FAILED, FINISH, HEAD, TRANSFER, after
 
 _HIGH_BYTES = 256 * 1024  # unread memory at which reading from the socket pauses
 _LOW_BYTES = 64 * 1024  # and at which it resumes
@@ -16,7 +20,7 @@ _PIECES_MAX = 1024  # small pieces of a body read whole are joined at this count
 
 
 class Carrier(Protocol):
-    """What an transfer asks of the connection below it."""
+    """What a transfer asks of the connection below it."""
 
     def fail(self, error: UpstreamError) -> None:
         """End the transfer in flight with this error and close the connection."""
@@ -45,15 +49,16 @@ class Transfer:
         "_unread_bytes",
         "_waiter",
         "_whole_max",
-        "complete",
         "error",
         "headers",
         "pieces",
         "started_at",
+        "state",
         "status",
     )
 
     def __init__(self, carrier: Carrier, loop: asyncio.AbstractEventLoop, started_at: float) -> None:
+        self.state: str = AWAITED
         self._carrier = carrier
         self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
@@ -68,13 +73,22 @@ class Transfer:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.pieces: deque[bytes] = deque()
-        self.complete = False
         self.error: UpstreamError | None = None
 
     @property
     def paused(self) -> bool:
         """Whether it is the reader who keeps the provider waiting, not the other way round."""
         return self._paused
+
+    @property
+    def complete(self) -> bool:
+        """Whether the last byte of the body has arrived."""
+        return self.state == COMPLETE
+
+    def take_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Note that the head of the answer has arrived."""
+        self._move(HEAD)
+        self.status, self.headers = status, headers
 
     async def wait(self) -> None:
         """Return after the next event: head, piece, end, error, or room to write."""
@@ -215,12 +229,13 @@ class Transfer:
         """Note that the connection has seen the last byte of the answer."""
         self.pass_on()
         self._resume()  # the connection is about to serve others, who must not find it paused
-        self.complete = True
+        self._move(FINISH)
         self.wake()
 
     def end(self, error: UpstreamError) -> None:
         """Note that the connection cannot go on; pieces that came before stay readable."""
         self.pass_on()
+        self._move(FAIL)
         self.error = error
         self.wake()
 
@@ -230,7 +245,10 @@ class Transfer:
 
     @property
     def _ended(self) -> bool:
-        return self.complete or self.error is not None
+        return self.state == COMPLETE or self.state == FAILED  # noqa: PLR1714 - no tuple for each question
+
+    def _move(self, event: str) -> None:
+        self.state = after(TRANSFER, self.state, event)
 
     def _carrier_fail(self, error: UpstreamError) -> None:
         if not self._ended:

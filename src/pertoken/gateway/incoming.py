@@ -1,0 +1,128 @@
+"""What a client sends, read by llhttp within limits: heads, offers of another protocol, and bytes that are no request.
+
+What is read and what is answered are two states, which move in `_read` and `_answer` alone, by the tables in `states`.
+Whose a request is, and what becomes of it, is for `protocol` to say.
+"""
+
+import logging
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from pertoken.gateway.exchange import HotExchange
+from pertoken.gateway.heads import without_offer
+from pertoken.gateway.states import ANSWERING, BEGIN, BUSY, COMING, FREE, IDLE, LINGERING, READING, after
+
+HEADER_BYTES_MAX = 64 * 1024
+HEADERS_MAX = 200
+TARGET_BYTES_MAX = 8 * 1024
+
+log = logging.getLogger("pertoken.gateway")
+
+
+class Incoming(HttpToolsProtocol):
+    """The reading half of one client connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reading: str = IDLE
+        self.answering: str = FREE
+        self._hot: HotExchange | None = None  # the request being read, when it is the data plane's
+        self._header_bytes = 0
+        self._small_pieces = 0
+        self._began_at = 0.0  # the request being read, in loop time
+
+    def on_message_begin(self) -> None:
+        """Begin to read a request."""
+        self._read(BEGIN)
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._hot = None
+        self._header_bytes = self._small_pieces = 0
+        self._began_at = self.loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        """Collect the request target, within the limit on headers."""
+        self.url += url
+        self._header_bytes += len(url)
+        if len(self.url) > TARGET_BYTES_MAX:
+            self._end(b"414 URI Too Long", "request target too long")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header, within limits."""
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_bytes > HEADER_BYTES_MAX or len(self.headers) > HEADERS_MAX:
+            self._end(b"431 Request Header Fields Too Large", "request headers too large")
+
+    def _hand_over(self) -> None:
+        """Leave a request to uvicorn, with the scope that only such a request needs."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.scope["headers"] = headers
+        super().on_headers_complete()
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        """Have llhttp read what came."""
+        try:
+            while data:
+                data = self._feed_once(data)
+        except httptools.HttpParserError:
+            if self.transport.is_closing() or self.reading == LINGERING:
+                return
+            log.warning("invalid http request received")
+            self._refuse_bytes("Invalid HTTP request received.")
+
+    def _feed_once(self, data: bytes | memoryview) -> bytes | memoryview:
+        """Have llhttp read up to an offer of another protocol; read that request without it, and return the rest."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            if self.parser.get_method() == b"CONNECT":
+                if not self.transport.is_closing() and self.reading != LINGERING:
+                    self._refuse_bytes("CONNECT is not served here.")
+                return b""
+            head = without_offer(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+            self.parser.feed_data(head)
+            return memoryview(data)[offer.args[0] :]
+        return b""
+
+    def _end(self, status: bytes, why: str) -> None:
+        """Close a connection at what nobody sends in good faith, with an answer where there is a `status`."""
+        if self.transport.is_closing() or self.reading == LINGERING:
+            return
+        log.warning("%s, connection closed", why)
+        if status and self._is_next():
+            self.transport.write(b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status)
+        self.transport.close()
+        raise httptools.HttpParserCallbackError(why)
+
+    def _refuse_bytes(self, why: str) -> None:
+        """Close a connection at bytes that are no request, with an answer where that cannot be taken for another."""
+        if self._is_next():
+            self.send_400_response(why)
+        else:
+            self.transport.close()
+
+    def _is_next(self) -> bool:
+        """Tell whether what is written now answers the request that is being read, not an earlier one."""
+        if self.answering != BUSY:
+            return True
+        cycle = self.cycle
+        if isinstance(cycle, HotExchange):
+            return cycle.state == COMING
+        return not self.pipeline and cycle.more_body and not cycle.response_started
+
+    def _read(self, event: str) -> None:
+        self.reading = after(READING, self.reading, event)
+
+    def _answer(self, event: str) -> None:
+        self.answering = after(ANSWERING, self.answering, event)

@@ -1,0 +1,104 @@
+"""What goes wrong behind an answer that is not yet given stays behind it, and nothing is written after the end."""
+
+from collections.abc import Callable
+
+import pytest
+from tests.gateway.conftest import NEW_SECRET, SECRET
+from tests.gateway.stage import BODY_BYTES_MAX, Stage
+
+from pertoken.gateway.protocol import REQUEST_IDLE_S
+
+START = b"POST /v1/chat/completions%b HTTP/1.1\r\nauthorization: Bearer %b\r\n"
+HOT = START % (b"?n=1", SECRET) + b"content-length: 2\r\n\r\n{}"
+COLD = b"GET /cold?n=1 HTTP/1.1\r\nhost: x\r\n\r\n"
+LARGE = b"x" * (BODY_BYTES_MAX + 1)
+WRONG = {
+    "a body that is too large": START % (b"", SECRET) + b"content-length: %d\r\n\r\n%b" % (len(LARGE), LARGE),
+    "no HTTP at all": b"nonsense\r\n\r\n",
+    "a target that is too long": b"GET /" + b"x" * 9_000 + b" HTTP/1.1\r\n\r\n",
+    "a head that is too long": b"GET / HTTP/1.1\r\na: " + b"x" * 70_000 + b"\r\n\r\n",
+    "a tunnel": b"CONNECT x:443 HTTP/1.1\r\nhost: x\r\n\r\n",
+}
+
+
+def answer(stage: Stage) -> None:
+    """Have the call in hand answered."""
+    stage.order(lambda: stage.served[-1].answer(200, [], b"first"))
+
+
+@pytest.mark.parametrize("name", WRONG)
+@pytest.mark.parametrize("first", [HOT, COLD], ids=["a call", "another path"])
+def test_an_error_is_no_answer_to_an_earlier_request(first: bytes, name: str, stages: Callable[..., Stage]) -> None:
+    """While an earlier request waits for its answer, a later one that is wrong closes the connection without a word."""
+    stage = stages()
+    stage.receive(first)
+    stage.receive(WRONG[name])
+
+    assert (stage.answers(), stage.transport.closing, stage.faults) == ([], True, [])
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_an_error_behind_an_answer_is_told(name: str, stages: Callable[..., Stage]) -> None:
+    """Once earlier requests are answered, a wrong one has its own answer."""
+    stage = stages()
+    stage.receive(HOT)
+    answer(stage)
+    stage.receive(WRONG[name])
+
+    first, second = stage.answers()
+    assert (first.status, first.body, second.status // 100) == (200, b"first", 4)
+
+
+def test_what_follows_a_refused_body_in_the_same_piece(stages: Callable[..., Stage]) -> None:
+    """Nonsense behind a chunk that made a body too large is thrown away: the client has its one answer."""
+    stage = stages()
+    head = START % (b"", SECRET) + b"transfer-encoding: chunked\r\n\r\n"
+    stage.receive(head + b"%x\r\n%b\r\nnonsense" % (len(LARGE), LARGE))
+
+    [only] = stage.answers()
+    assert (only.status, stage.faults, stage.transport.late) == (413, [], [])
+
+
+def test_a_request_behind_a_refused_one_in_the_same_piece(stages: Callable[..., Stage]) -> None:
+    """A target that is too long, behind a body that is, has no answer: the first refusal is the last word."""
+    stage = stages()
+    head = START % (b"", SECRET) + b"transfer-encoding: chunked\r\n\r\n"
+    stage.receive(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(LARGE), LARGE) + WRONG["a target that is too long"])
+
+    [only] = stage.answers()
+    assert (only.status, stage.faults, stage.transport.late) == (413, [], [])
+
+
+def test_asking_for_a_key_has_no_time_limit_of_the_client(stages: Callable[..., Stage]) -> None:
+    """While the database is asked who sends a request, its client is not late: it has one answer, and not two."""
+    stage = stages()
+    stage.receive(HOT + START % (b"", NEW_SECRET) + b"content-length: 2\r\n\r\n{")
+    answer(stage)
+    stage.wait_s(REQUEST_IDLE_S + 1)
+    stage.tell()
+    stage.receive(b"}")
+    answer(stage)
+
+    assert [one.status for one in stage.answers()] == [200, 200]
+    assert (stage.faults, stage.transport.late) == ([], [])
+
+
+@pytest.mark.parametrize("offer", [b"upgrade: h2c\r\nconnection: upgrade\r\n"])
+def test_a_body_behind_an_offer_belongs_to_its_own_request(offer: bytes, stages: Callable[..., Stage]) -> None:
+    """A request that offers another protocol leaves the body of the one before it alone."""
+    stage = stages()
+    stage.receive(HOT + START % (b"", SECRET) + offer + b"content-length: 6\r\n\r\nsecond")
+    assert stage.served[0].body == b"{}"
+    answer(stage)
+
+    assert stage.served[1].body == b"second"
+
+
+def test_another_path_learns_that_its_client_is_gone(stages: Callable[..., Stage]) -> None:
+    """An application that waits for its client to go is told, though a later request was read meanwhile."""
+    stage = stages()
+    stage.receive(COLD)
+    stage.receive(HOT)
+    stage.lose()
+
+    assert (stage.orders, stage.state.tasks, stage.faults) == ({}, set(), [])
