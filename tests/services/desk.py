@@ -18,9 +18,11 @@ from pertoken.ports.exchange import Exchange
 from pertoken.ports.headers import HeaderList
 from pertoken.ports.ledger import Ledger
 from pertoken.ports.provider import Provider
+from pertoken.services.call.call import Call, End
 from pertoken.services.call.hold import first_bound
 from pertoken.services.call.identify import Caller, Shown
-from pertoken.services.call.understand import Request, understand
+from pertoken.services.call.request import Request
+from pertoken.services.call.understand import understand
 from pertoken.services.offers import ModelRoute, Offers
 from pertoken.services.world import World
 from pertoken.wire import routes
@@ -71,7 +73,13 @@ class Desk:
         world = cast(World, SimpleNamespace(offers=offers, rules=RULES))
         data = body if isinstance(body, bytes) else json.dumps(body, separators=(",", ":")).encode()
         exchange = cast(Exchange, SimpleNamespace(body=data, headers=headers, query=query, heavy=None))
-        return understand(exchange, endpoint, CALLER, world, AT_US)
+        call = Call(exchange, endpoint, "call_1", AT_US)
+        call.caller = CALLER
+        understood = understand(call, world)
+        if isinstance(understood, End):
+            assert understood.refusal is not None
+            return understood.refusal
+        return understood.request
 
     def held(
         self, provider: str, path: str, body: object, headers: HeaderList = (), query: bytes = b""

@@ -22,7 +22,7 @@ from pertoken.core.errors import Code, Refusal
 from pertoken.core.money import format_amount
 from pertoken.core.rates import Rates
 from pertoken.services.call.hold import first_bound
-from pertoken.services.call.understand import Request
+from pertoken.services.call.request import Request
 from pertoken.services.offers import Offers
 
 BOOK = shipped_book()

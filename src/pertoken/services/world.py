@@ -12,6 +12,8 @@ from pertoken.ports.clock import Clock
 from pertoken.ports.ledger import Ledger
 from pertoken.ports.provider import Provider
 from pertoken.ports.readers import Readers
+from pertoken.ports.reuse import Reuse
+from pertoken.ports.shape import Shape
 from pertoken.services.offers import Offers
 from pertoken.wire.request_rules import RequestRules
 
@@ -54,3 +56,5 @@ class World(NamedTuple):
     queue_us: int = 0  # how long a call waits for room under a rate limit before it is refused
     price: Callable[[Event], int | None] | None = None  # what a call's customer is charged; None: nobody is
     tell: Callable[[CallLine], None] | None = None  # takes a line of each call that ended; None: nobody wants them
+    shape: Shape | None = None  # changes requests before anything is held for them; None: nobody does
+    reuse: Reuse | None = None  # answers calls from what was answered before; None: nobody does

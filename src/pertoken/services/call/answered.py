@@ -10,7 +10,7 @@ from pertoken.ports.readers import NotRead
 from pertoken.ports.tokens import Tokenizers
 from pertoken.services.call.count import turn_of
 from pertoken.services.call.heavy import BYTES_MAX, VALUES_MAX
-from pertoken.services.call.understand import Request
+from pertoken.services.call.request import Request
 from pertoken.services.world import World
 from pertoken.wire import formats
 from pertoken.wire.usage_reading import with_models_told_twice, without_zeros

@@ -1,4 +1,4 @@
-"""What the client chose beside the model it named, read before the hold: it holds for the dearest."""
+"""Step 2, its end: what the client chose beside the model it named; the hold is for the dearest of it."""
 
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, Decimal
@@ -14,7 +14,7 @@ from pertoken.core.rates import Rates, Tier
 from pertoken.core.rating import REQUESTS
 from pertoken.core.texts import NAME_CHARACTERS_MAX
 from pertoken.core.units import TOKEN_UNITS
-from pertoken.ports.exchange import Exchange
+from pertoken.services.call.call import Call
 from pertoken.services.call.reading import choices_of, read
 from pertoken.services.offers import AskedFor, Offer, with_rates
 from pertoken.services.world import World
@@ -34,11 +34,12 @@ class Chosen(NamedTuple):
     offer: Offer
 
 
-def choose(exchange: Exchange, endpoint: Endpoint, facts: RequestFacts, world: World, now_us: int) -> Chosen | Refusal:
+def choose(call: Call, facts: RequestFacts, world: World) -> Chosen | Refusal:
     """Return the request with its choices in the facts and the offer, or why they cannot be held for."""
+    endpoint, body, now_us = call.endpoint, call.body, call.opened_at_us
     offer = world.offers.find(facts.model, endpoint.wire, now_us, _asked(facts), bills=facts.bills)
     if isinstance(offer, Refusal) or not facts.bills:
-        return offer if isinstance(offer, Refusal) else Chosen(facts, exchange.body, offer)
+        return offer if isinstance(offer, Refusal) else Chosen(facts, body, offer)
     if facts.web_searches_max > choices.UNITS_MAX:
         message = (
             f"up to {facts.web_searches_max} web searches in one call; at most {choices.UNITS_MAX} can be held for"
@@ -46,9 +47,10 @@ def choose(exchange: Exchange, endpoint: Endpoint, facts: RequestFacts, world: W
         return Refusal(Code.INVALID_REQUEST, message, "tools")
     table = world.rules.of(endpoint.format.name, offer.provider.name)
     try:
+        exchange = call.exchange
         asked = (table, exchange.headers, exchange.query, offer.model, facts.server_tools)
-        found, once = read(choices_of, exchange, *asked)
-        body = exchange.body if once is None else once
+        found, once = read(choices_of, call, *asked)
+        body = body if once is None else once
         if found == NOTHING:
             return Chosen(facts, body, offer)
         facts = _with(facts, found)

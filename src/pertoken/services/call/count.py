@@ -10,7 +10,7 @@ from pertoken.core import bounds
 from pertoken.core.bounds import Family
 from pertoken.ports.readers import NotRead
 from pertoken.ports.tokens import Tokenizers
-from pertoken.services.call.understand import Request
+from pertoken.services.call.request import Request
 from pertoken.services.world import World
 from pertoken.wire import formats
 

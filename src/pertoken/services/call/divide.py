@@ -10,7 +10,7 @@ from pertoken.core.readings import divided, untold
 from pertoken.core.units import DIMENSIONS, MODALITIES
 from pertoken.core.usage import QUANTITY_MAX, Quantities, Reading, Used
 from pertoken.services.call.relay import dialect
-from pertoken.services.call.understand import Request
+from pertoken.services.call.request import Request
 from pertoken.wire import usage_table
 from pertoken.wire.content import as_dict, parse
 

@@ -1,4 +1,4 @@
-"""Step 5, an attempt of it: send the call to its provider, changed only where policy says so."""
+"""Step 6, an attempt of it: send the call to its provider, changed only where policy says so."""
 
 import logging
 from functools import lru_cache
@@ -6,15 +6,15 @@ from urllib.parse import unquote_to_bytes
 
 from pertoken.core.commands import Void
 from pertoken.core.errors import Code, Refusal
-from pertoken.ports.exchange import Exchange
+from pertoken.core.holds import Hold
 from pertoken.ports.headers import AnswerHeaders, HeaderList
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.provider import Answer, ProviderFailed
 from pertoken.ports.readers import NotRead
-from pertoken.services.call.hold import Holding
+from pertoken.services.call.call import Call
 from pertoken.services.call.identify import names_key, secret_of
 from pertoken.services.call.reading import rewritten
-from pertoken.services.call.understand import Request
+from pertoken.services.call.request import Request
 from pertoken.services.world import World
 from pertoken.wire.format import RequestChange
 
@@ -38,20 +38,19 @@ _KEPT_BACK_ANSWERED = frozenset(
 )  # fmt: skip
 
 
-async def forward(
-    exchange: Exchange, request: Request, change: RequestChange, call_id: str, world: World
-) -> tuple[Answer | ProviderFailed, int | None]:
+async def forward(call: Call, change: RequestChange, world: World) -> tuple[Answer | ProviderFailed, int | None]:
     """Return the provider's answer, its head read, or why there is none; and when the request began to be sent."""
-    sent_us = None
+    exchange, request, sent_us = call.exchange, call.request, None
     try:
-        body = request.body if change == NOTHING else await _rewrite(request, change, world)
+        body = request.body if change is NOTHING else await _rewrite(request, change, world)
         secret = secret_of(exchange.headers, exchange.query)
         assert secret, "who calls is known"
         headers = request_headers(exchange.headers, secret)
+        path = _path(request, exchange.query, secret)
         sent_us = world.clock.now_us()
-        return await request.provider.send(_path(exchange, request, secret), headers, body, request.model), sent_us
+        return await request.provider.send(path, headers, body, request.model), sent_us
     except ProviderFailed as failure:
-        log.warning("%s: %s: %s", call_id, request.provider.name, failure)
+        log.warning("%s: %s: %s", call.call_id, request.provider.name, failure)
         return failure, sent_us
 
 
@@ -67,14 +66,13 @@ async def _rewrite(request: Request, change: RequestChange, world: World) -> byt
     return found
 
 
-def changes(request: Request, holding: Holding | None) -> RequestChange:
-    """Return what policy writes into the request."""
+def changes(request: Request, cap: int | None) -> RequestChange:
+    """Return what policy writes into the request; `cap` is what its hold allows of output."""
+    facts, known_field = request.facts, request.provider.output_cap
     renamed = request.model != request.asked_model and request.endpoint.model is None
-    needs_usage = request.facts.stream and not request.facts.wants_usage and request.provider.asks_for_usage
-    cap = None if holding is None else holding.output_cap
-    known_field = request.provider.output_cap
-    if cap is None and request.facts.output_field not in (None, known_field):
-        cap = request.facts.output_max  # under that name the provider would refuse the cap, or ignore it in silence
+    needs_usage = facts.stream and not facts.wants_usage and request.provider.asks_for_usage
+    if cap is None and facts.output_field not in (None, known_field):
+        cap = facts.output_max  # under that name the provider would refuse the cap, or ignore it in silence
     if not renamed and cap is None and not needs_usage:
         return NOTHING
     return RequestChange(
@@ -85,11 +83,14 @@ def changes(request: Request, holding: Holding | None) -> RequestChange:
     )
 
 
-def describe(change: RequestChange) -> str | None:
-    """Return what was altered, as the x-pertoken-changed header says it; usage in a stream is put back, so not said."""
+def describe(shaped: str | None, change: RequestChange) -> str | None:
+    """Return what was altered, as the x-pertoken-changed header says it; usage in a stream is put back, so not said.
+
+    What was `shaped` comes first.
+    """
     if change is NOTHING:
-        return None
-    said = []
+        return shaped
+    said = [] if shaped is None else [shaped]
     if change.model is not None:
         said.append(f"model={change.model}")
     if change.output_max is not None:
@@ -103,12 +104,12 @@ def provider_refusal(request: Request, failure: ProviderFailed) -> Refusal:
     return Refusal(code, f"provider {request.provider.name} failed: {failure}")
 
 
-async def let_go(request: Request, holding: Holding, world: World) -> None:
+async def let_go(hold: Hold, world: World) -> None:
     """Void the hold of a call that its provider did no work for."""
     try:
-        await world.ledger.submit(Void(holding.hold.hold_id, request.attribution, request.opened_at_us))
+        await world.ledger.submit(Void(hold.hold_id, hold.attribution, hold.opened_at_us))
     except StoreUnavailable as error:  # the store keeps the void and tries again; the hold expires at worst
-        log.error("%s: hold not yet voided: %s", holding.hold.hold_id, error)  # noqa: TRY400 - the reason says it all
+        log.error("%s: hold not yet voided: %s", hold.hold_id, error)  # noqa: TRY400 - the reason says it all
 
 
 @lru_cache(maxsize=512)  # a client's calls come with the same head again and again; each may have 64 KB
@@ -148,11 +149,11 @@ def _goes_back(name: bytes) -> bool:
     return name not in _KEPT_BACK_ANSWERED and not _begins_as_ours(name)
 
 
-def _path(exchange: Exchange, request: Request, secret: bytes) -> str:
+def _path(request: Request, query: bytes, secret: bytes) -> str:
     endpoint = request.endpoint
     path = endpoint.upstream_path if endpoint.model in (None, request.model) else endpoint.path_for(request.model)
-    if not exchange.query:
+    if not query:
         return path
-    given = exchange.query.decode("latin-1").split("&")
+    given = query.decode("latin-1").split("&")
     pairs = [pair for pair in given if pair and not names_key(pair) and not _shows(pair.encode("latin-1"), secret)]
     return f"{path}?{'&'.join(pairs)}" if pairs else path

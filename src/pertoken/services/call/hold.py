@@ -1,6 +1,6 @@
-"""Steps 3 and 4: bound what the call can cost, quote it, and hold that much, durably, before anything is sent."""
+"""Step 5: bound what the call can cost, quote it, and hold that much, durably, before anything is sent."""
 
-from typing import NamedTuple, assert_never
+from typing import assert_never
 
 from pertoken.core import bounds
 from pertoken.core.admission import (
@@ -21,82 +21,106 @@ from pertoken.core.holds import Hold
 from pertoken.core.periods import DAY_US
 from pertoken.core.trust import Trust
 from pertoken.ports.ledger import StoreUnavailable
+from pertoken.services.call.call import Call, End, Holding, refused
+from pertoken.services.call.claim import HEADER, read_claim, replay
 from pertoken.services.call.count import count_request
+from pertoken.services.call.identify import identify
 from pertoken.services.call.measure import measure
 from pertoken.services.call.reading import Sizes, read, sizes_of
-from pertoken.services.call.understand import Request
+from pertoken.services.call.request import Request
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest
 
 ATTEMPTS_MAX = 5  # of fitting a call into what others leave; each but the first is smaller
 
 
-class Holding(NamedTuple):
-    """An open hold, and what it changed in the request."""
+async def hold(call: Call, world: World) -> Call | End | Stale | Cheaper:
+    """Return the call with what is held for it; Stale: begin again; Cheaper: begin again with that model."""
+    request = call.request
+    if not request.facts.bills:
+        return await _admit_free(call, world)
+    claim = await read_claim(call) if HEADER in call.caller.shown.headers else None
+    if isinstance(claim, Refusal):
+        return refused(claim._replace(attribution=request.attribution))
+    try:
+        held = await open_hold(request, call.hold_id, claim, world)
+    except StoreUnavailable as error:
+        held = Refusal(Code.STORE_UNAVAILABLE, f"the ledger cannot be written, so no call is served: {error}")
+    match held:
+        case Holding():
+            call.holding = held
+            return call
+        case Refusal():
+            return refused(held._replace(attribution=request.attribution))
+        case Known():
+            assert claim is not None
+            return replay(claim, held)
+        case Stale() | Cheaper():
+            return held
+        case _:
+            assert_never(held)
 
-    hold: Hold
-    tightest: Remaining | None  # money budget with the least left
-    output_cap: int | None  # to write into the request, None: leave it
-    bound: Bound  # what the hold pays for
-    claim: Claim | None = None  # the name that the client gave to the call
-    warned: tuple[Remaining, ...] = ()  # counters that are nearly full, as their budgets say
+
+async def _admit_free(call: Call, world: World) -> Call | End:
+    """Admit a call that is charged nothing: no hold finds out that its key was revoked."""
+    caller = await identify(call.exchange.headers, call.exchange.query, world, surely=True)
+    return refused(caller) if isinstance(caller, Refusal) else call
 
 
 async def open_hold(
-    request: Request, call_id: str, world: World, claim: Claim | None = None
+    request: Request, hold_id: str, claim: Claim | None, world: World
 ) -> Holding | Refusal | Stale | Known | Cheaper:
     """Hold the call's bound against every budget it touches. Stale means: keys or budgets changed, begin again.
 
     Where it does not fit, the tokens are counted, and then the steps of the budget that decided are tried in turn.
-    Raises NotRead where nobody can count them now.
+    Raises StoreUnavailable, and NotRead where nobody can count them now.
     """
-    try:
-        directory = world.ledger.directory
-        trust = directory.trust(request.provider.name, request.model)
-        foreign = await _refuse_another_currency(request, world)
-        bound = first_bound(request, trust) if foreign is None else foreign
-        if not isinstance(bound, Bound):
-            return bound
-        for attempts_left in reversed(range(ATTEMPTS_MAX)):
-            amount = amount_of(request, bound)
-            if isinstance(amount, Refusal):
-                return amount
-            hold = _hold(request, call_id, bound, amount, world)
-            result = await world.ledger.submit(OpenHold(hold, directory.revision, claim))
-            match result:
-                case Held(tightest=tightest, warned=warned):
-                    _learn_conversation(hold, world)
-                    return Holding(hold, tightest, cap_to_write(request, bound), bound, claim, warned)
-                case Known():
-                    return result
-                case Refused(blocker=blocker):
-                    smaller = await _shrink(request, bound, blocker, trust, world) if attempts_left else None
-                    if smaller is not None:
-                        bound = smaller
-                        continue
-                    return cheaper_or_refused(request, result, request.opened_at_us)
-                case Stale() | Duplicate() | Conflict():
-                    return Stale()
-                case _:
-                    assert_never(result)
-        raise AssertionError("the last attempt ends in a hold or a refusal")
-    except StoreUnavailable as error:
-        return Refusal(Code.STORE_UNAVAILABLE, f"the ledger cannot be written, so no call is served: {error}")
+    directory = world.ledger.directory
+    trust = directory.trust(request.provider.name, request.model)
+    foreign = _in_another_currency(request, world)
+    if foreign is not None:
+        return await _unless_old(foreign, world)
+    bound = first_bound(request, trust)
+    if isinstance(bound, Refusal):
+        return bound
+    for attempts_left in reversed(range(ATTEMPTS_MAX)):
+        amount = amount_of(request, bound)
+        if isinstance(amount, Refusal):
+            return amount
+        asked = _hold(request, hold_id, bound, amount, world)
+        result = await world.ledger.submit(OpenHold(asked, directory.revision, claim))
+        match result:
+            case Held(tightest=tightest, warned=warned):
+                _learn_conversation(asked, world)
+                cap = cap_to_write(request, bound)
+                return Holding(asked, bound, tightest, cap, claim=claim, warned=warned)
+            case Known():
+                return result
+            case Refused(blocker=blocker):
+                smaller = await _shrink(request, bound, blocker, trust, world) if attempts_left else None
+                if smaller is not None:
+                    bound = smaller
+                    continue
+                return cheaper_or_refused(request, result, request.opened_at_us)
+            case Stale() | Duplicate() | Conflict():
+                return Stale()
+            case _:
+                assert_never(result)
+    raise AssertionError("the last attempt ends in a hold or a refusal")
 
 
-def _learn_conversation(hold: Hold, world: World) -> None:
+def _learn_conversation(held: Hold, world: World) -> None:
     """Remember the conversation of a call that is made; the rest of its attribution is learnt from the books."""
-    of = hold.attribution
+    of = held.attribution
     if of.conversation is not None and of.key is not None:
-        world.census.learn_conversation(of.key, of.conversation, hold.opened_at_us // DAY_US)
+        world.census.learn_conversation(of.key, of.conversation, held.opened_at_us // DAY_US)
 
 
-async def _refuse_another_currency(request: Request, world: World) -> Refusal | Stale | None:
-    foreign, revision = _in_another_currency(request, world), world.ledger.directory.revision
-    if foreign is None:
-        return None
-    await world.ledger.submit(Look())  # no refusal by a directory that may be an old one
-    return foreign if world.ledger.directory.revision == revision else Stale()
+async def _unless_old(refusal: Refusal, world: World) -> Refusal | Stale:
+    """Return a refusal, unless the directory that it was decided on is an old one."""
+    revision = world.ledger.directory.revision
+    await world.ledger.submit(Look())
+    return refusal if world.ledger.directory.revision == revision else Stale()
 
 
 def _in_another_currency(request: Request, world: World) -> Refusal | None:
@@ -146,9 +170,9 @@ async def _count(request: Request, bound: Bound, trust: Trust, world: World) -> 
     return bound._replace(quantities=quantities, counted=True)
 
 
-def _hold(request: Request, call_id: str, bound: Bound, amount_picos: int, world: World) -> Hold:
+def _hold(request: Request, hold_id: str, bound: Bound, amount_picos: int, world: World) -> Hold:
     return Hold(
-        call_id,
+        hold_id,
         request.attribution,
         amount_picos,
         bound.tokens * request.facts.repeats,

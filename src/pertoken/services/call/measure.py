@@ -5,7 +5,7 @@ from pertoken.core.trust import Disagreement, Measured
 from pertoken.core.usage import Completeness, Reading
 from pertoken.ports.readers import NotRead
 from pertoken.services.call.count import Counts, count_request
-from pertoken.services.call.understand import Request
+from pertoken.services.call.request import Request
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest
 
@@ -29,17 +29,24 @@ async def count_at_the_end(request: Request, world: World) -> Counts | None:
         return None
 
 
-async def disagreement(request: Request, held_tokens: int, reading: Reading, world: World) -> Disagreement | None:
-    """Return what a provider reported beyond the input that was held for, where the request shows all of its input.
+def may_disagree(request: Request, held_tokens: int, reading: Reading) -> bool:
+    """Tell whether a provider reported more input than was held for, and the request shows all of its input.
 
     Media and what a body does not show say nothing about how text is counted.
     """
-    reported = (reading.quantities or {}).get("input_tokens", 0)
     facts = request.facts
-    is_said = reading.completeness is not Completeness.ESTIMATED and not reading.contradiction
-    if reported <= held_tokens or not is_said or facts.has_media or facts.hidden_input is not None:
-        return None
+    if _reported(reading) <= held_tokens or facts.has_media or facts.hidden_input is not None:
+        return False
+    return reading.completeness is not Completeness.ESTIMATED and not reading.contradiction
+
+
+async def disagreement(request: Request, reading: Reading, world: World) -> Disagreement | None:
+    """Return what a provider that may disagree says against our own measures, None where those cannot be taken."""
     counts = await count_at_the_end(request, world)
     if counts is None:
         return None
-    return Disagreement(request.provider.name, request.model, measure(request, counts), reported)
+    return Disagreement(request.provider.name, request.model, measure(request, counts), _reported(reading))
+
+
+def _reported(reading: Reading) -> int:
+    return (reading.quantities or {}).get("input_tokens", 0)

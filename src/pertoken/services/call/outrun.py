@@ -13,9 +13,9 @@ from pertoken.core.commands import Gone, Refused, Resize, Resized
 from pertoken.core.errors import Code, Refusal
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.provider import ProviderFailed
+from pertoken.services.call.call import Holding
 from pertoken.services.call.count import count_output
-from pertoken.services.call.hold import Holding
-from pertoken.services.call.understand import Request
+from pertoken.services.call.request import Request
 from pertoken.services.world import World
 from pertoken.wire.format import StreamReader
 
@@ -76,7 +76,7 @@ class Outrun:
             ) from error
         match result:
             case Resized(hold=resized):
-                self.holding = self.holding._replace(hold=resized, bound=bound)
+                self.holding = self.holding.resized(resized, bound)
             case Refused():
                 raise Outran(
                     Refusal(Code.BUDGET_EXCEEDED, f"{self._cut()}: {explain_refusal(result, hold.opened_at_us)[1]}")

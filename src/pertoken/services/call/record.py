@@ -10,7 +10,12 @@ NOT_KEPT = "what is wrong is in the answer alone: it may repeat what the client 
 
 
 def record(refusal: Refusal, call_id: str, at_us: int, world: World) -> None:
-    """Count a refused call, and keep it whole while it is one of the last. Nothing of what its client sent is kept."""
+    """Count a refused call, and keep it whole while it is one of the last. Nothing of what its client sent is kept.
+
+    One that asks again for what a call was answered is not counted: that call is.
+    """
+    if refusal.code is Code.IDEMPOTENCY_CONFLICT:
+        return
     message = NOT_KEPT if refusal.code is Code.INVALID_REQUEST else refusal.message
     of = NOBODY if refusal.attribution is None else refusal.attribution
     world.refused.add(RefusedCall(call_id, at_us, str(refusal.code), message, refusal.budget, of))

@@ -1,15 +1,17 @@
-"""Answering: our own headers, and refusals in the client's own wire format."""
+"""Step 9, its parts: our own headers, and refusals in the client's own wire format."""
 
-from collections.abc import Sequence
+from http import HTTPStatus
 
 from pertoken.core.commands import Remaining, Settled
 from pertoken.core.errors import Refusal
+from pertoken.core.events import Event
 from pertoken.core.money import format_amount
 from pertoken.ports.exchange import Exchange
-from pertoken.services.call.hold import Holding
+from pertoken.services.call.call import Call
 from pertoken.wire.format import Format
 
 JSON = (b"content-type", b"application/json")
+BODILESS = (HTTPStatus.NO_CONTENT, HTTPStatus.RESET_CONTENT, HTTPStatus.NOT_MODIFIED)
 
 
 def refuse(exchange: Exchange, wire_format: Format, refusal: Refusal, call_id: str) -> None:
@@ -22,29 +24,37 @@ def refuse(exchange: Exchange, wire_format: Format, refusal: Refusal, call_id: s
     exchange.answer(refusal.status, headers, wire_format.error(refusal))
 
 
-def held_headers(
-    call_id: str, model: str, holding: Holding, changed: str | None, folded: Sequence[str] = ()
-) -> list[tuple[bytes, bytes]]:
-    """Return what is known before the answer: call id, model, hold, what was changed, what is counted as `other`."""
-    headers = [
-        (b"x-pertoken-call-id", call_id.encode()),
-        (b"x-pertoken-model", _header_text(model)),
-        (b"x-pertoken-held", format_amount(holding.hold.amount_picos).encode()),
-        (b"x-pertoken-cache", b"miss"),
-    ]
-    if changed is not None:
-        headers.append((b"x-pertoken-changed", _header_text(changed)))
-    if folded:
-        headers.append((b"x-pertoken-folded", _header_text(", ".join(folded))))
+def held_headers(call: Call) -> list[tuple[bytes, bytes]]:
+    """Return what is known before the answer of a call that is held for."""
+    holding = call.holding
+    headers = _known(call, holding.hold.amount_picos, b"miss", call.changed)
     for one in holding.warned:
         percent = (one.held + one.spent) * 100 // one.touch.budget.limit if one.touch.budget.limit else 100
         headers.append((b"x-pertoken-budget-warning", _header_text(f"{one.touch.budget.name} at {percent} %")))
     return headers
 
 
-def warning_headers(warnings: Sequence[str]) -> list[tuple[bytes, bytes]]:
-    """Return what of the request's headers was not taken as it was sent."""
-    return [(b"x-pertoken-warning", _header_text(warning)) for warning in warnings]
+def reused_headers(call: Call, event: Event) -> list[tuple[bytes, bytes]]:
+    """Return what is said of a call that is answered from memory."""
+    return _known(call, 0, b"hit", event.changed) + settled_headers(Settled(event, None))
+
+
+def _known(call: Call, held_picos: int, cache: bytes, changed: str | None) -> list[tuple[bytes, bytes]]:
+    """Return call id, model, hold, what was changed, what is counted as `other`, and what was not taken as sent."""
+    request = call.request
+    headers = [
+        (b"x-pertoken-call-id", call.call_id.encode()),
+        (b"x-pertoken-model", _header_text(request.model)),
+        (b"x-pertoken-held", format_amount(held_picos).encode()),
+        (b"x-pertoken-cache", cache),
+    ]
+    if changed is not None:
+        headers.append((b"x-pertoken-changed", _header_text(changed)))
+    if request.folded:
+        headers.append((b"x-pertoken-folded", _header_text(", ".join(request.folded))))
+    if request.warnings:
+        headers += [(b"x-pertoken-warning", _header_text(warning)) for warning in request.warnings]
+    return headers
 
 
 def settled_headers(settled: Settled) -> list[tuple[bytes, bytes]]:
@@ -59,6 +69,11 @@ def remaining_header(tightest: Remaining | None) -> list[tuple[bytes, bytes]]:
         return []
     text = format_amount(tightest.left, tightest.touch.budget.currency)
     return [(b"x-pertoken-budget-remaining", text.encode())]
+
+
+def status_of_a_stream(status: int) -> int:
+    """Return the status that a stream is begun with: after one without a body, its client would read it as the next."""
+    return HTTPStatus.BAD_GATEWAY if status in BODILESS else status
 
 
 def _header_text(text: str) -> bytes:

@@ -1,18 +1,16 @@
-"""Step 6: pass the answer through to the client, and read from it what was used."""
-
-import logging
-from typing import NamedTuple
+"""Step 7: pass the answer through to the client, and read from it what was used."""
 
 from pertoken.core.facts import RequestFacts
-from pertoken.core.usage import Completeness, Reading
-from pertoken.ports.exchange import Exchange
-from pertoken.ports.provider import Answer, ProviderFailed
+from pertoken.core.usage import Completeness
+from pertoken.ports.provider import ProviderFailed
 from pertoken.ports.readers import NotRead
 from pertoken.services.call.answered import Answered, is_enough, most_used, read_answer
+from pertoken.services.call.call import Call, Relayed
 from pertoken.services.call.count import turn_of
-from pertoken.services.call.hold import Holding
+from pertoken.services.call.forward import answer_headers
 from pertoken.services.call.outrun import Outrun
-from pertoken.services.call.understand import Request
+from pertoken.services.call.refuse import held_headers, remaining_header, status_of_a_stream
+from pertoken.services.call.request import Request
 from pertoken.services.world import World
 from pertoken.wire import formats
 from pertoken.wire.format import StreamReader
@@ -22,78 +20,71 @@ from pertoken.wire.usage_table import UsageTable
 
 KEPT_BYTES_MAX = 4 * 1024 * 1024
 
-log = logging.getLogger("pertoken.call")
+
+async def relay(call: Call, world: World) -> Call:
+    """Return the call with what came back: a stream is passed on as it comes, all but its end."""
+    call.headers = held_headers(call) + answer_headers(call.answer.headers)
+    if call.request.facts.stream:
+        call.is_begun = True
+        remaining = remaining_header(call.holding.tightest)
+        call.exchange.start(status_of_a_stream(call.answer.status), call.headers + remaining)
+        call.relayed = await relay_stream(call, world)
+    else:
+        call.relayed = await relay_whole(call, world)
+    return call
 
 
-class Sent(NamedTuple):
-    """How an attempt went until its answer began."""
-
-    held_us: int  # when its hold was on disk
-    sent_us: int  # when its request was about to be sent
-    answered_us: int | None  # when the head of its answer was there, None: it was not answered
-    attempts: int  # of the call, this one included
-
-
-class Relayed(NamedTuple):
-    """What came back: the reading, the output text where no usage came, and how it ended."""
-
-    reading: Reading
-    text: str | None  # output text to count, None where the reading is enough
-    last: bytes  # body (unary) or the kept-back end (streamed) that waits for the settlement
-    failure: ProviderFailed | None = None
-    passed: bytes = b""  # of a stream that is kept: what was passed on before `last`
-    hung_up: bool = False  # the client was gone before the answer was whole
-    tokens: int | None = None  # of the output text where it is counted already
-    first_byte_us: int | None = None  # when the first piece of a stream was there
-    last_byte_us: int | None = None  # when nothing more was to come
-    sent: Sent | None = None
-
-
-async def relay_whole(request: Request, holding: Holding, answer: Answer, world: World) -> Relayed:
+async def relay_whole(call: Call, world: World) -> Relayed:
     """Read a whole answer."""
+    request, most = call.request, call.holding.bound.quantities
+    failure, body = None, b""
     try:
-        body = await answer.read()
-    except ProviderFailed as failure:
-        # Its head came, so it was made: how much was written, nobody has read.
-        lost = most_used(request, holding.bound.quantities, f"the answer was lost: {failure}")
-        return Relayed(lost.reading, lost.text, b"", failure, last_byte_us=world.clock.now_us())
+        body = await call.answer.read()
+    except ProviderFailed as error:
+        failure = error
     last_byte_us = world.clock.now_us()
-    reading, text, tokens = await read_answer(request, body, holding.bound.quantities, world)
-    return Relayed(reading, text, body, tokens=tokens, last_byte_us=last_byte_us)
+    if failure is None:
+        answered = await read_answer(request, body, most, world)
+    else:  # its head came, so it was made: how much was written, nobody has read
+        answered = most_used(request, most, f"the answer was lost: {failure}")
+    return Relayed(
+        answered.reading, answered.text, body, failure,
+        hung_up=call.exchange.gone, tokens=answered.tokens, last_byte_us=last_byte_us, sent=call.sent,
+    )  # fmt: skip
 
 
-async def relay_stream(
-    exchange: Exchange, request: Request, holding: Holding, answer: Answer, world: World
-) -> tuple[Relayed, Holding]:
+async def relay_stream(call: Call, world: World) -> Relayed:
     """Pass a streamed answer through as it comes.
 
     When the client hangs up, the provider is read to its end all the same, so that the call is settled on real usage;
     `drains` bounds how many such answers are read at once. A provider configured to be cut is given up at once instead.
-    Where the client named the call, what is passed on is returned as well. The holding comes back as it is at the end.
+    Where somebody wants to keep the answer, what is passed on is returned as well. The call gets its holding as it is
+    at the end.
     """
-    drains = world.drains
+    exchange, request, answer = call.exchange, call.request, call.answer
     reader = request.format.stream_reader(_as_sent(request), dialect(request))
     if request.provider.cuts_on_hangup:
         exchange.when_gone(answer.abandon)
-    outrun = Outrun(request, holding, reader, world)
-    relay = _Relay(exchange, request, reader, world, outrun, keep=holding.claim is not None)
+    outrun = Outrun(request, call.holding, reader, world)
+    way = _Way(call, reader, world, outrun)
     failure = None
     try:
         try:
-            await answer.pour(relay.pass_on, relay.room)
+            await answer.pour(way.pass_on, way.room)
         except ProviderFailed as error:
             error.__traceback__ = None  # else this frame and the failure know each other, and wait for the collector
             cut = exchange.gone and request.provider.cuts_on_hangup
             failure = ProviderFailed("the client hung up and the answer was cut") if cut else error
-        await relay.read_rest()  # also what came before a failure: it was made, and may say what was used
+        await way.read_rest()  # also what came before a failure: it was made, and may say what was used
     finally:
-        if relay.draining:
-            drains.leave()
+        if way.draining:
+            world.drains.leave()
     last_byte_us = world.clock.now_us()
+    call.holding = outrun.holding
     is_complete, last = reader.complete, b""
     reading, most = reader.reading(), outrun.holding.bound.quantities
-    if relay.not_read is not None:
-        answered = most_used(request, most, f"a part of the stream could not be read: {relay.not_read}")
+    if way.not_read is not None:
+        answered = most_used(request, most, f"a part of the stream could not be read: {way.not_read}")
         is_complete = True
     elif failure is None and not is_complete and reading.completeness is Completeness.MISSING:
         last = reader.end()
@@ -105,9 +96,11 @@ async def relay_stream(
         answered = _read_to_here(reader)
     if failure is None and not is_complete and not is_enough(answered.reading):
         failure = ProviderFailed("the stream ended before its answer did")
-    last, passed = last or reader.end(), b"".join(relay.kept)
-    relayed = Relayed(answered.reading, answered.text, last, failure, passed, tokens=answered.tokens)
-    return relayed._replace(first_byte_us=relay.first_byte_us, last_byte_us=last_byte_us), outrun.holding
+    last = last or reader.end()
+    return Relayed(
+        answered.reading, answered.text, last, failure, passed=b"".join(way.kept), hung_up=exchange.gone,
+        tokens=answered.tokens, first_byte_us=way.first_byte_us, last_byte_us=last_byte_us, sent=call.sent,
+    )  # fmt: skip
 
 
 def _read_to_here(reader: StreamReader) -> Answered:
@@ -126,14 +119,12 @@ def dialect(request: Request) -> UsageTable:
     return formats.dialect_served(request.format, request.provider.name, request.provider.prices_from)
 
 
-class _Relay:
+class _Way:
     """Carries one stream's pieces from provider to client."""
 
-    def __init__(
-        self, exchange: Exchange, request: Request, reader: StreamReader, world: World, outrun: Outrun, *, keep: bool
-    ) -> None:
-        self._exchange = exchange
-        self._request = request
+    def __init__(self, call: Call, reader: StreamReader, world: World, outrun: Outrun) -> None:
+        self._exchange = call.exchange
+        self._request = call.request
         self._reader = reader
         self._clock = world.clock
         self.first_byte_us: int | None = None
@@ -142,7 +133,7 @@ class _Relay:
         self._outrun = outrun
         self._outruns = False
         self.draining = False  # the client is gone, the provider is read on
-        self._keep = keep
+        self._keep = call.note is not None or call.holding.claim is not None
         self._kept_bytes = 0
         self.kept: list[bytes] = []
         self.not_read: NotRead | None = None  # why a part of the stream was passed on unread

@@ -1,6 +1,6 @@
-"""Steps 7 and 8: from usage to exact lines, and from a hold to a posted event, once."""
+"""Step 8: from usage to exact lines, and from a hold to a posted event, once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import assert_never
 
 from pertoken.core import bounds, conditions
@@ -14,42 +14,36 @@ from pertoken.core.readings import UNDIVIDED
 from pertoken.core.units import INSIDE
 from pertoken.core.usage import Completeness, Quantities, Reading, Used, leaves
 from pertoken.ports.ledger import StoreUnavailable
+from pertoken.services.call.call import Call, Holding, Relayed
 from pertoken.services.call.count import Counts, count_output
 from pertoken.services.call.divide import UNTOLD, kept_longer, may_be_undivided, undivided
-from pertoken.services.call.hold import Holding
-from pertoken.services.call.measure import count_at_the_end, disagreement
+from pertoken.services.call.measure import count_at_the_end, disagreement, may_disagree
 from pertoken.services.call.outrun import Outran
-from pertoken.services.call.relay import Relayed
-from pertoken.services.call.understand import Request
+from pertoken.services.call.refuse import settled_headers
+from pertoken.services.call.request import Request
 from pertoken.services.pricing import Charge, DearestMeant, HeldFor, Served, charge_dearest, find_rates, to_conditions
 from pertoken.services.world import World
 
 SOURCE = "gateway"
+BODY_BYTES_MAX = 4 * 1024 * 1024  # of an answer that is kept
 
 
-async def settle(  # noqa: PLR0917 - what is known of the call
-    request: Request,
-    holding: Holding,
-    relayed: Relayed,
-    changed: str | None,
-    world: World,
-    answered: Callable[[Event], Outcome] | None = None,
-) -> Settled | StoreUnavailable:
-    """Post the call's event and end its hold, durably. A store that fails keeps the event and tries again.
-
-    `answered` says what is kept of the answer for a client that named its call.
-    """
+async def settle(call: Call, world: World) -> Settled | StoreUnavailable:
+    """Post the call's event and end its hold, durably. A store that fails keeps the event and tries again."""
+    request, holding, relayed = call.request, call.holding, call.relayed
+    reading, failure = relayed.reading, relayed.failure
     estimated: tuple[Used, ...] | None = None
-    if relayed.text is not None or relayed.tokens is not None or relayed.reading.quantities is None:
+    if relayed.text is not None or relayed.tokens is not None or reading.quantities is None:
         estimated = await _estimate(request, holding, relayed, world)
-    event = to_event(request, holding, relayed, changed, world, estimated)
+    event = to_event(call, world, estimated)
     if world.price is not None:
         event = event._replace(price_picos=world.price(event))
-    if relayed.failure is not None or relayed.hung_up:
-        failure = None if relayed.failure is None else str(relayed.failure)
-        event = with_end(event, failure, hung_up=relayed.hung_up)
-    outcome = None if answered is None or relayed.failure is not None else answered(event)
-    doubt = await disagreement(request, holding.bound.quantities["input_tokens"], relayed.reading, world)
+    if failure is not None or relayed.hung_up:
+        event = with_end(event, None if failure is None else str(failure), hung_up=relayed.hung_up)
+    outcome = _outcome(call, event) if holding.claim is not None and failure is None else None
+    held_tokens = holding.bound.quantities["input_tokens"]
+    is_doubted = may_disagree(request, held_tokens, reading)
+    doubt = await disagreement(request, reading, world) if is_doubted else None
     try:
         result = await world.ledger.submit(Settle(holding.hold.hold_id, event, holding.claim, outcome, doubt))
     except StoreUnavailable as error:
@@ -63,26 +57,34 @@ async def settle(  # noqa: PLR0917 - what is known of the call
             assert_never(result)
 
 
-def to_event(  # noqa: PLR0917 - what is known of the call
-    request: Request,
-    holding: Holding,
-    relayed: Relayed,
-    changed: str | None,
-    world: World,
-    estimated: tuple[Used, ...] | None,
-) -> Event:
+def _outcome(call: Call, event: Event) -> Outcome:
+    """Return what is kept of an answer for a client that named its call."""
+    said = (*call.headers, *settled_headers(Settled(event, None)))
+    return kept(call, said)
+
+
+def kept(call: Call, headers: Sequence[tuple[bytes, bytes]]) -> Outcome:
+    """Return a whole answer with these headers, without its body where that is too large."""
+    relayed = call.relayed
+    body = relayed.passed + relayed.last
+    is_kept = len(body) <= BODY_BYTES_MAX
+    return Outcome(call.answer.status, tuple(headers), body if is_kept else None, call.request.facts.stream)
+
+
+def to_event(call: Call, world: World, estimated: tuple[Used, ...] | None) -> Event:
     """Return the event of a call: priced at the prices in force when the call began.
 
     What was `estimated` stands where the provider's own word is not enough. Of several readings of what it said the
     dearest is charged.
     """
+    request, holding, relayed, changed = call.request, call.holding, call.relayed, call.changed
     reading = relayed.reading
     context = _context(request, reading)
     served = Served(
         request.provider.name, request.priced_as, reading.model, request.opened_at_us, context, request.model,
         _may_have_any_name(request, world), reading.models,
     )  # fmt: skip
-    chosen, completeness, reason = _charge(request, holding, relayed, served, world, estimated)
+    chosen, completeness, reason = _charge(call, served, world, estimated)
     charged = chosen.charge
     return Event(
         source=SOURCE,
@@ -135,15 +137,11 @@ def _may_have_any_name(request: Request, world: World) -> bool:
     return route is not None and route.priced_as is not None
 
 
-def _charge(  # noqa: PLR0917 - what is known of the call
-    request: Request,
-    holding: Holding,
-    relayed: Relayed,
-    served: Served,
-    world: World,
-    estimated: tuple[Used, ...] | None,
+def _charge(
+    call: Call, served: Served, world: World, estimated: tuple[Used, ...] | None
 ) -> tuple[DearestMeant, Completeness, str | None]:
     """Return the dearest of all that may be meant, how far it can be trusted, and why no further."""
+    request, holding, relayed = call.request, call.holding, call.relayed
     reading, book = relayed.reading, world.ledger.prices
     reason, completeness = reading.contradiction or reading.note, reading.completeness
     readings = _readings(reading) if estimated is None else estimated

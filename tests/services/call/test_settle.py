@@ -1,19 +1,16 @@
 """What a call is charged for where its provider says nothing."""
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from tests.factories import hold
-from tests.services.test_open_hold import READERS, request_of
+from tests.services.call.parts import Ledger, world_of
+from tests.services.call.test_hold import gpt_4o
 
 from pertoken.core.admission import Bound
-from pertoken.core.directory import Directory
 from pertoken.core.trust import Trust
 from pertoken.core.usage import Completeness, Reading
-from pertoken.services.call.hold import Holding
-from pertoken.services.call.relay import Relayed
+from pertoken.services.call.call import Holding, Relayed
 from pertoken.services.call.settle import _estimate
 
 
@@ -28,12 +25,11 @@ from pertoken.services.call.settle import _estimate
 )
 def test_input_that_is_not_reported(trust: Trust, held: int, charged: int) -> None:
     """It is what we count as far as that is believed, and no more than was held for it."""
-    directory = Directory(1, (), (), {("openai", "gpt-4o"): trust})
-    world: Any = SimpleNamespace(readers=READERS, ledger=SimpleNamespace(directory=directory))
+    world = world_of(ledger=Ledger(trusts={("openai", "gpt-4o"): trust}))
     bound = Bound({"input_tokens": held, "output_tokens": 10}, 10, counted=False)
-    holding = Holding(hold("call_1", tokens=held + 10), None, None, bound)
+    holding = Holding(hold("call_1", tokens=held + 10), bound)
     relayed = Relayed(Reading(None, Completeness.MISSING), "", b"", None)
 
-    estimated = asyncio.run(_estimate(request_of(), holding, relayed, world))
+    estimated = asyncio.run(_estimate(gpt_4o(), holding, relayed, world))
 
     assert [used.quantities for used in estimated] == [{"input_tokens": charged, "output_tokens": 0}]

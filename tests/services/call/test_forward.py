@@ -1,9 +1,7 @@
 """What goes on to a provider: never the secret by which a client is known, wherever it put it."""
 
-from types import SimpleNamespace
-from typing import Any
-
 import pytest
+from tests.services.call.parts import request_of
 
 from pertoken.services.call.forward import _path, answer_headers, request_headers
 
@@ -46,6 +44,4 @@ def test_no_header_of_ours(name: bytes) -> None:
 )  # fmt: skip
 def test_no_parameter_has_the_secret(pair: str) -> None:
     """A parameter with the secret in it is kept back, whatever it is called and however it is spelt."""
-    exchange: Any = SimpleNamespace(query=f"alt=sse&{pair}&b=2".encode())
-    request: Any = SimpleNamespace(endpoint=SimpleNamespace(upstream_path="/p", model=None), model="m")
-    assert _path(exchange, request, SECRET) == "/p?alt=sse&b=2"
+    assert _path(request_of(), f"alt=sse&{pair}&b=2".encode(), SECRET) == "/chat/completions?alt=sse&b=2"

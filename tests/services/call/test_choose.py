@@ -34,7 +34,7 @@ from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.prices import Match, PriceRow
 from pertoken.ports.headers import HeaderList
 from pertoken.services.call.hold import first_bound
-from pertoken.services.call.understand import Request
+from pertoken.services.call.request import Request
 from pertoken.services.offers import ModelRoute
 from pertoken.wire.request_rules import HARMLESS, Does, FieldRule, Where
 
