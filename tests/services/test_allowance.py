@@ -73,7 +73,7 @@ def test_what_does_not_fit_leaves_room_for_what_does() -> None:
 
     assert [line for line, _ in taken.events] == [1, 3]
     assert [(one.line, one.code) for one in taken.rejected] == [(2, "above_allowance"), (4, "above_allowance")]
-    assert "0.00000000002 USD of the 0.000000000025 USD" in taken.rejected[1].message
+    assert "0.00000000002 USD of 0.000000000025 USD" in taken.rejected[1].message
 
 
 def test_customers_of_others_cost_nothing() -> None:

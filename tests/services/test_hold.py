@@ -64,4 +64,4 @@ def test_what_no_account_could_hold_is_not_forwarded(picos: int, output: int) ->
 
     assert isinstance(refusal, Refusal)
     assert refusal.code is Code.INVALID_REQUEST
-    assert "1000000000000000 USD and 1000000000000 tokens at most" in refusal.message
+    assert "the most is 1000000000000000 USD and 1000000000000 tokens" in refusal.message
