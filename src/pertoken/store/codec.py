@@ -18,9 +18,14 @@ def decode(text: str) -> Any:
     return _decoder.decode(text)
 
 
+def encode_pairs(pairs: tuple[tuple[str, str], ...]) -> str:
+    """Return name-value pairs as an object, sorted by name."""
+    return encode(dict(pairs))
+
+
 def encode_tags(tags: tuple[tuple[str, str], ...]) -> str:
     """Return sorted name-value pairs as an object; no tags are the empty text."""
-    return encode(dict(tags)) if tags else ""
+    return encode_pairs(tags) if tags else ""
 
 
 def decode_tags(text: str) -> tuple[tuple[str, str], ...]:

@@ -20,6 +20,7 @@ from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import QUARTER_US, SUMS, Sums, add_sums, event_sums
 from pertoken.store import claims, codec, latency
 from pertoken.store.amounts import pairs, spread
+from pertoken.store.event_columns import event_row
 from pertoken.store.schema import (
     COUNTED,
     Row,
@@ -42,8 +43,6 @@ from pertoken.store.trust import HotDoubts
 SERIES_MEMORY_MAX = 50_000
 ROWS_MEMORY_MAX = 100_000
 NOBODY = Attribution()
-NO_PRICE = (None, None)
-NOTHING = (0, 0)
 Slot = tuple[int, int, str]  # start, series, currency
 RollupSums = dict[Slot, Sums]
 RollupCounts = dict[Slot, Counts]
@@ -365,45 +364,6 @@ def _series_row(attribution: Attribution) -> tuple[Any, ...]:
         codec.encode_tags(attribution.tags),
     )
     return hashlib.blake2b(codec.encode(texts).encode(), digest_size=16).digest(), *texts
-
-
-def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, ...]:
-    """Return the row of an event, without the id that counts up by itself."""
-    price_picos = event.price_picos
-    return (
-        event.source,
-        event.event_id,
-        series_id,
-        event.attribution.conversation,
-        event.occurred_at_us,
-        event.recorded_at_us,
-        event.opened_at_us,
-        event.status.value,
-        event.completeness.value,
-        codec.encode(event.quantities),
-        event.currency,
-        *split(event.cost_picos),
-        *(NO_PRICE if price_picos is None else split(price_picos)),
-        codec.encode(event.lines),
-        event.model_served,
-        event.service_tier,
-        event.response_id,
-        event.raw,
-        event.reason,
-        event.changed,
-        *split(event.held_picos),
-        *(NOTHING if not event.overrun_picos else split(event.overrun_picos)),
-        event.late,
-        codec.encode_tags(event.context) if event.context else "",
-        event.priced_as,
-        codec.encode(event.parts) if event.parts else "",
-        event.corrects,
-        event.was_unpriced,
-        codec.encode(event.book_lines) if event.book_lines else "",
-        *event.timeline,
-        event.attempts,
-        entry_id,
-    )
 
 
 def _names(table: sa.Table) -> list[str]:

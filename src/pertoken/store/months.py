@@ -25,9 +25,10 @@ from pertoken.store.amounts import pair, pairs
 from pertoken.store.archived import read_archived
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
+from pertoken.store.event_columns import event_row
 from pertoken.store.event_rows import BY_TIME, EVENTS, FETCH, EventRows, within
 from pertoken.store.latency import COLUMN, UNTIMED, LatencyColumn
-from pertoken.store.ledger import LedgerTables, RollupCounts, event_row, rollup_rows
+from pertoken.store.ledger import LedgerTables, RollupCounts, rollup_rows
 from pertoken.store.schema import ADDED, COUNTED, archived_entries, archived_sums, archives, events, identities
 from pertoken.store.statement import Sql
 
