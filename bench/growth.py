@@ -27,7 +27,7 @@ from rich.table import Table
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.commands import OpenHold, Settle
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import Event, EventStatus, OfCall
 from pertoken.core.holds import Hold
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import Grain
@@ -203,7 +203,8 @@ def make_event(hold: Hold) -> Event:
     return Event(
         "gateway", hold.hold_id, hold.attribution, hold.opened_at_us, hold.opened_at_us, hold.opened_at_us,
         EventStatus.PRICED, Completeness.FINAL, {"input_tokens": 700, "output_tokens": 200}, "USD", 5 * 10**8, None,
-        (("input_tokens", 700, "pr_1", 3 * 10**8), ("output_tokens", 200, "pr_2", 2 * 10**8)), raw=b"x" * 100,
+        (("input_tokens", 700, "pr_1", 3 * 10**8), ("output_tokens", 200, "pr_2", 2 * 10**8)), OfCall(),
+        raw=b"x" * 100,
     )  # fmt: skip
 
 

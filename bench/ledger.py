@@ -18,7 +18,7 @@ from tables import Cell, Column, Table
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.commands import Held, OpenHold, Settle, Settled
-from pertoken.core.events import Event, EventStatus, Timeline
+from pertoken.core.events import Event, EventStatus, OfCall, Timeline
 from pertoken.core.holds import Hold
 from pertoken.core.usage import Completeness
 from pertoken.services.budgets import Wish, set_budget
@@ -151,5 +151,5 @@ def _event(hold: Hold) -> Event:
     return Event(
         "gateway", hold.hold_id, hold.attribution, hold.opened_at_us, hold.opened_at_us + 1, hold.opened_at_us,
         EventStatus.PRICED, Completeness.FINAL, QUANTITIES, "USD", 52_500_000, None, lines,
-        held_picos=hold.amount_picos, timeline=TIMELINE, attempts=1,
+        OfCall(hold.amount_picos, timeline=TIMELINE, attempts=1),
     )  # fmt: skip

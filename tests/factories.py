@@ -5,7 +5,7 @@ from typing import Any
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.commands import Settle
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import Event, EventStatus, OfCall
 from pertoken.core.holds import Hold
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.prices import Match, PriceRow, Source
@@ -21,17 +21,28 @@ def hold(name: str, picos: int = CENT, **fields: Any) -> Hold:
     return Hold(name, WHO, picos, 100, now_us, now_us + 60_000_000, "test")._replace(**fields)
 
 
-def event(of: Hold, picos: int = CENT // 2, **fields: Any) -> Event:
+def event(of: Hold, /, picos: int = CENT // 2, **fields: Any) -> Event:
     """Return the event that settles a hold; its raw usage is bytes that are not text."""
     return Event(
         "gateway", of.hold_id, of.attribution, of.opened_at_us, of.opened_at_us + 1, of.opened_at_us,
         EventStatus.PRICED, Completeness.FINAL, {"input_tokens": 10, "output_tokens": 5}, "USD", picos, None,
-        (("input_tokens", 10, "pr_1", picos),), raw=b"\x00\xff",
-        held_picos=of.amount_picos, overrun_picos=max(0, picos - of.amount_picos),
+        (("input_tokens", 10, "pr_1", picos),), OfCall(of.amount_picos, max(0, picos - of.amount_picos)),
+        raw=b"\x00\xff",
     )._replace(**fields)  # fmt: skip
 
 
-def settle(of: Hold, picos: int = CENT // 2, **fields: Any) -> Settle:
+def own(of: Event) -> OfCall:
+    """Return what only the event of a call has."""
+    assert isinstance(of.of, OfCall), of
+    return of.of
+
+
+def with_own(of: Event, **fields: Any) -> Event:
+    """Return the event of a call with some of what only those have."""
+    return of._replace(of=own(of)._replace(**fields))
+
+
+def settle(of: Hold, /, picos: int = CENT // 2, **fields: Any) -> Settle:
     """Return the settlement of a hold."""
     return Settle(of.hold_id, event(of, picos, **fields))
 

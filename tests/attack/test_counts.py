@@ -16,6 +16,7 @@ from tests.attack.test_attack import SEED, chat, wait_for_the_drained
 from tests.crash.client import Answer, Connection
 from tests.crash.house import House
 from tests.e2e.conftest import start
+from tests.factories import own
 
 from pertoken.core.money import parse_amount
 from pertoken.store.archive import Archive
@@ -106,8 +107,8 @@ def test_an_attack_with_texts_that_are_counted_low(database_url: str, tmp_path: 
     with house.read() as connection:
         doubts = Archive(connection).doubts()
     facts = {marker: event for marker, [event] in house.facts().items()}
-    overrun = [shot for shot in shots if shot.marker in facts and facts[shot.marker].overrun_picos]
-    beyond_picos = sum(facts[shot.marker].overrun_picos for shot in overrun)
+    overrun = [shot for shot in shots if shot.marker in facts and own(facts[shot.marker]).overrun_picos]
+    beyond_picos = sum(own(facts[shot.marker]).overrun_picos for shot in overrun)
     spent_picos = sum(event.cost_picos for event in facts.values())
     limit_picos = parse_amount(LIMIT)
     print(  # noqa: T201 - the full attack is read by a person

@@ -5,12 +5,13 @@ from tests.factories import event, hold
 
 from pertoken.core.axes import Needs, held_amount, needed, spent_amount, spent_of_sums
 from pertoken.core.budgets import Axis, Budget
+from pertoken.core.events import OfCorrection
 from pertoken.core.periods import Window
 from pertoken.core.reporting import event_sums
 
 HOLD = hold("call_1")._replace(amount_picos=70, tokens=30)
 EVENT = event(HOLD, 50)._replace(quantities={"input_tokens": 20, "output_tokens": 4})
-CORRECTION = EVENT._replace(corrects="call_1", quantities={}, cost_picos=-5)
+CORRECTION = EVENT._replace(of=OfCorrection("call_1"), quantities={}, cost_picos=-5)
 NEEDS = Needs(70, "USD", 30, 1)
 
 # axis, currency of the budget; then what is needed by a hold, held, spent by an event, and spent by a correction

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from tests.factories import WHO, event, hold
 
 from pertoken.core.bookkeeping import AccountKind, EntryKind, Posting, account_of, entries_of, is_of, owner_of
-from pertoken.core.events import Event
+from pertoken.core.events import Event, OfCall, OfCorrection, OfReport
 
 COSTS = st.integers(-(10**27), 10**27)
 
@@ -17,7 +17,7 @@ def posted(draw: st.DrawFn) -> Event:
     return one._replace(
         attribution=WHO._replace(provider=draw(st.sampled_from([None, "openai", "a:b"]))),
         currency=draw(st.sampled_from(["USD", "EUR"])),
-        corrects=draw(st.sampled_from([None, "call_1"])),
+        of=draw(st.sampled_from([OfCall(), OfReport(), OfCorrection("call_0")])),
     )
 
 
@@ -42,7 +42,7 @@ def test_entries_balance_and_lose_nothing(events: list[Event]) -> None:
 def test_a_cost_is_owed_to_its_provider() -> None:
     """A cost is gained by its provider's account of costs and owed in that of what is payable; a correction apart."""
     first, second = event(hold("call_1"), 7), event(hold("call_2"), 5)
-    corrected = first._replace(event_id="fix_1", corrects="call_1", cost_picos=-3)
+    corrected = first._replace(event_id="fix_1", of=OfCorrection("call_1"), cost_picos=-3)
     usage, correction = entries_of([first, corrected, second, first._replace(cost_picos=0, currency="EUR")])
 
     assert usage.occasion == (EntryKind.USAGE, "openai", "USD")

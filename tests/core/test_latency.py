@@ -6,9 +6,9 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.factories import event, hold
+from tests.factories import event, hold, with_own
 
-from pertoken.core.events import Event, Timeline
+from pertoken.core.events import Event, OfCorrection, Timeline
 from pertoken.core.latency import BOUNDS_US, ERROR_PERCENT, Counts, Timing, add_counts, calls_of, count, quantile_us
 
 LARGEST_US = BOUNDS_US[-1] - 1
@@ -19,7 +19,7 @@ def made(took_us: int, first_byte_us: int | None = None, sent_us: int | None = 1
     """Return the event of a call that took so long."""
     one = event(hold("call_1"))
     timeline = Timeline(0, sent_us, first_byte_us, None)
-    return one._replace(recorded_at_us=one.opened_at_us + took_us, timeline=timeline)
+    return with_own(one._replace(recorded_at_us=one.opened_at_us + took_us), timeline=timeline)
 
 
 def counted(*events: Event) -> Counts:
@@ -76,7 +76,7 @@ def test_counts_add_up_and_are_taken_away(some: list[int], others: list[int]) ->
 def test_what_was_not_sent_is_not_counted() -> None:
     """A reported event, a correction and one of before have no times; a call without an answer has no first byte."""
     sent = made(5_000, 2_000)
-    without = counted(made(5_000, 2_000, None), sent._replace(corrects="call_0"), event(hold("call_1")))
+    without = counted(made(5_000, 2_000, None), sent._replace(of=OfCorrection("call_0")), event(hold("call_1")))
     unanswered = counted(made(5_000))
 
     assert without == {}

@@ -7,6 +7,7 @@ import anthropic
 import pytest
 from anthropic import Anthropic, AsyncAnthropic
 from tests.e2e.conftest import Stack, one_store
+from tests.factories import own
 
 pytestmark = one_store
 
@@ -65,7 +66,7 @@ def test_cache_reads_and_writes(stack: Stack) -> None:
     stack.agrees(2)
     for event in stack.events():
         assert event.quantities["cache_write_1h_tokens"] == event.quantities["cache_write_tokens"] > 0
-        assert event.overrun_picos == 0
+        assert own(event).overrun_picos == 0
 
 
 def test_tools_and_thinking(stack: Stack) -> None:

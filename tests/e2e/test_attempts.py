@@ -9,6 +9,7 @@ import openai
 import pytest
 from openai import OpenAI
 from tests.e2e.conftest import HASTY, Process, Stack, gateway_environ, stack_of_its_own, start
+from tests.factories import own
 
 from pertoken.store.database import Database
 
@@ -70,8 +71,8 @@ def test_a_failure_that_passes_is_not_seen(stack: Stack, fault: str, stream: boo
         assert list(raw.parse())
 
     [event] = stack.settled(1)
-    assert (event.event_id, event.attempts) == (f"{call_id}.2", 2)
-    assert None not in event.timeline
+    assert (event.event_id, own(event).attempts) == (f"{call_id}.2", 2)
+    assert None not in own(event).timeline
     assert stack.served()["calls"] == 1
     assert float(stack.budget(budget)["spent"]) == pytest.approx(float(stack.cost()))
     assert stack.explain(call_id)["cost"] != "0"

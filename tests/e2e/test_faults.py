@@ -10,6 +10,7 @@ import pytest
 from anthropic import Anthropic
 from openai import OpenAI
 from tests.e2e.conftest import HASTY, SUMS, Process, Stack, one_store, stack_of_its_own
+from tests.factories import own
 
 from pertoken.core.events import EventStatus
 
@@ -88,7 +89,7 @@ def test_a_provider_that_cuts_a_whole_answer(stack: Stack) -> None:
 
     [event] = stack.settled(1)
     assert event.completeness == "estimated"
-    assert event.cost_picos == event.held_picos > 0
+    assert event.cost_picos == own(event).held_picos > 0
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -105,7 +106,7 @@ def test_an_estimate_is_never_above_the_hold(stack: Stack, fault: str, stream: b
     for event in stack.settled(2):
         assert event.completeness == "estimated"
         assert event.quantities["output_tokens"] == 100
-        assert event.overrun_picos == 0
+        assert own(event).overrun_picos == 0
 
 
 @one_store
@@ -144,7 +145,7 @@ def test_an_unknown_model_name_in_the_answer(stack: Stack) -> None:
     [event] = stack.settled(1)
     assert event.model_served == "some-other-model"
     assert event.status is EventStatus.UNPRICED
-    assert event.cost_picos >= event.held_picos > 0
+    assert event.cost_picos >= own(event).held_picos > 0
     assert event.reason
     assert "some-other-model" in event.reason
     assert event.cost_picos > 0
@@ -157,7 +158,7 @@ def test_a_provider_that_ignores_the_cap(stack: Stack) -> None:
     stack.agrees(1)
     [event] = stack.events()
     assert event.quantities["output_tokens"] == 800
-    assert event.overrun_picos == max(0, event.cost_picos - event.held_picos) > 0
+    assert own(event).overrun_picos == max(0, event.cost_picos - own(event).held_picos) > 0
 
 
 def test_a_stream_that_outruns_its_hold_is_held_more_for(stack: Stack) -> None:
@@ -168,8 +169,8 @@ def test_a_stream_that_outruns_its_hold_is_held_more_for(stack: Stack) -> None:
     stack.agrees(1)
     [event] = stack.events()
     assert event.quantities["output_tokens"] == 2000
-    assert event.held_picos > event.cost_picos
-    assert event.overrun_picos == 0
+    assert own(event).held_picos > event.cost_picos
+    assert own(event).overrun_picos == 0
 
 
 def test_a_stream_that_outruns_its_hold_and_its_budget_is_cut(stack: Stack) -> None:
@@ -205,7 +206,7 @@ def test_a_stream_within_its_hold_is_left_alone(stack: Stack, tokens: int) -> No
     stack.agrees(1)
     [event] = stack.events()
     assert event.quantities["output_tokens"] == tokens
-    assert event.overrun_picos == 0
+    assert own(event).overrun_picos == 0
 
 
 @one_store

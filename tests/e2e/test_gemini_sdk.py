@@ -7,6 +7,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 from tests.e2e.conftest import Stack, one_store
+from tests.factories import own
 
 pytestmark = one_store
 
@@ -109,6 +110,6 @@ def test_the_output_cap_is_written_where_none_was(stack: Stack) -> None:
 
     sent = stack.sim_calls()[0]["body"]["generationConfig"]["maxOutputTokens"]
     [event] = stack.settled(1)
-    assert event.changed == f"output_max={sent}"
+    assert own(event).changed == f"output_max={sent}"
     assert 0 < sent < 2_000
-    assert event.overrun_picos == 0
+    assert own(event).overrun_picos == 0

@@ -10,6 +10,7 @@ import pytest
 from anthropic import Anthropic
 from openai import OpenAI
 from tests.e2e.conftest import Process, Stack, gateway_environ, start
+from tests.factories import own
 
 from pertoken.store.database import Database
 
@@ -64,7 +65,7 @@ def test_a_cap_that_cannot_be_paid_is_lowered_and_said_so(stack: Stack) -> None:
     made = event.quantities["output_tokens"]
     assert 1_000 < made < 4_000
     assert raw.headers["x-pertoken-changed"] == f"model=gpt-4o-mini, output_max={made}"
-    assert event.changed == raw.headers["x-pertoken-changed"]
+    assert own(event).changed == raw.headers["x-pertoken-changed"]
     assert raw.parse().choices[0].finish_reason == "length"
     assert 0.00099 < float(stack.budget(budget)["spent"]) <= 0.001
 

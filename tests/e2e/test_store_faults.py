@@ -12,7 +12,7 @@ import openai
 import pytest
 from openai import OpenAI
 from tests.e2e.conftest import Process, Stack, gateway_environ, start
-from tests.factories import hold, settle
+from tests.factories import hold, own, settle
 from tests.postgresql import restart, running, stop
 
 from pertoken.store.database import Database
@@ -196,7 +196,7 @@ def test_a_server_that_is_gone(tmp_path: Path) -> None:
             assert kept.stat().st_mode & 0o077 == 0
             restart(server)
             stack.agrees(1 + served)
-            assert [event.late for event in stack.events()].count(True) == served
+            assert [own(event).late for event in stack.events()].count(True) == served
             assert not list(kept.parent.iterdir())
         finally:
             gateway.stop()

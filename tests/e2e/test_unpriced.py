@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from tests.e2e.conftest import Stack
 from tests.e2e.test_budgets import HELLO, client
+from tests.factories import own
 
 from pertoken.core.events import EventStatus
 
@@ -30,7 +31,7 @@ def test_a_tier_without_a_price_uses_the_budget_up(stack: Stack, tier: str) -> N
 
     assert 1 < answered < 20
     assert {event.status for event in events} == {EventStatus.UNPRICED}
-    assert all(event.lines == (("provisional", 1, "held", event.held_picos),) for event in events)
+    assert all(event.lines == (("provisional", 1, "held", own(event).held_picos),) for event in events)
     spent = Decimal(stack.budget(name)["spent"])
     assert spent == stack.cost() <= Decimal("0.0002")
     assert stack.explain(events[0].event_id)["status"] == "unpriced"

@@ -13,6 +13,7 @@ from hypothesis import event as seen
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from tests.factories import own
 from tests.properties.auditor import MINUTE_US, Auditor, Call, Rule
 
 from pertoken.core.budgets import Attribution, Axis, Budget, BudgetIndex, CounterKey, Mode
@@ -38,7 +39,7 @@ from pertoken.core.commands import (
     Void,
     Voided,
 )
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import Event, EventStatus, OfCall, OfCorrection, OfReport, reported_hash
 from pertoken.core.holds import Hold, HoldEnd
 from pertoken.core.ledger import Books, Counter
 from pertoken.core.periods import Window
@@ -114,7 +115,7 @@ class Disk:
         books = Books(index, revision, self.trusts)
         books.counters = {key: Counter(*sums) for key, sums in self.counters.items() if key.budget_id in index.budgets}
         books.holds = dict(self.holds)
-        books.events = {identity: event.body_hash for identity, event in self.events.items()}
+        books.events = {identity: reported_hash(event) for identity, event in self.events.items()}
         books.claims = {key: one._replace(is_open=one.call_id in self.holds) for key, one in self.claims.items()}
         return books
 
@@ -288,9 +289,8 @@ class Ledger(RuleBasedStateMachine):
         cost, tokens = call.held["money"] * percent // 100, call.held["tokens"] * percent // 100
         spent_in = call.held_in if same else "EUR"
         held = call.held["money"] if same else 0
-        event = self.event(name, call, cost, tokens)._replace(held_picos=held, overrun_picos=max(0, cost - held))
-        event = event._replace(currency=spent_in)
-        event = event._replace(held_picos=7) if call.is_open else event  # the books know better
+        event = self.event(name, call, cost, tokens)._replace(currency=spent_in)
+        event = event._replace(of=OfCall(7 if call.is_open else held, max(0, cost - held)))  # the books know better
         claim = None if call.name is None else Claim(call.team, call.name, call.request)
         command = Settle(name, event, claim, OUTCOME if answers else None)
         result = self.books.apply(command)
@@ -299,9 +299,9 @@ class Ledger(RuleBasedStateMachine):
             assert result == Duplicate()
             return
         assert isinstance(result, Settled)
-        assert result.event.late == (not call.is_open)
-        assert result.event.held_picos == held
-        assert result.event.overrun_picos == max(0, cost - held)
+        assert own(result.event).late == (not call.is_open)
+        assert own(result.event).held_picos == held
+        assert own(result.event).overrun_picos == max(0, cost - held)
         seen("settled" if call.is_open else "settled late")
         call.spent_in = spent_in
         self.auditor.spend(call, {"money": cost, "tokens": tokens, "requests": 1, "concurrent": 0})
@@ -370,11 +370,11 @@ class Ledger(RuleBasedStateMachine):
         if corrects:
             spent = {"money": cost - 100, "tokens": 0, "requests": 0, "concurrent": 0}
         event = self.event(name, call, spent["money"], spent["tokens"])
-        event = event._replace(body_hash=b"one", corrects="another" if corrects else None)
+        event = event._replace(of=OfCorrection("another") if corrects else OfReport(b"one"))
 
         assert self.books.apply(Record(event)) == Recorded()
         assert self.books.apply(Record(event)) == Duplicate()
-        assert self.books.apply(Record(event._replace(body_hash=b"two"))) == Conflict()
+        assert self.books.apply(Record(event._replace(of=OfReport(b"two")))) == Conflict()
         seen("corrected" if corrects else "recorded")
         self.auditor.spend(call, spent)
         self.auditor.calls[name] = call
@@ -477,7 +477,7 @@ class Ledger(RuleBasedStateMachine):
         """Return the event of a call."""
         return Event(
             "gateway", name, self.who(call), call.opened_us, self.now_us, call.opened_us, EventStatus.PRICED,
-            Completeness.FINAL, {"input_tokens": tokens, "output_tokens": 0}, "USD", cost, None, (),
+            Completeness.FINAL, {"input_tokens": tokens, "output_tokens": 0}, "USD", cost, None, (), OfCall(),
         )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.services.stand_in import price, settled
 
+from pertoken.core.events import reported_hash
 from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Match
@@ -89,9 +90,9 @@ def test_parts_are_part_of_what_was_reported() -> None:
     """With other parts it is another report; without any its hash is what it was before there were parts."""
     plain = to_event(read_event(1, _line(by_model=None), {}), BOOK, 0)
 
-    assert plain.body_hash != to_event(read_event(1, _line(), {}), BOOK, 0).body_hash
+    assert reported_hash(plain) != reported_hash(to_event(read_event(1, _line(), {}), BOOK, 0))
     old = _line(by_model=None, usage={"input_tokens": 7}, provider="p", model="m", service_tier=None)
-    assert to_event(read_event(1, old, {}), BOOK, 0).body_hash.hex() == "7c92faf217dd566bf2404c6a21989ab5"
+    assert reported_hash(to_event(read_event(1, old, {}), BOOK, 0)).hex() == "7c92faf217dd566bf2404c6a21989ab5"
 
 
 @pytest.mark.parametrize(

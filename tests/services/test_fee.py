@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.factories import price_row
+from tests.factories import own, price_row
 from tests.services.stand_in import events, settled, streamed, whole
 
 from pertoken.core.events import Event, EventStatus
@@ -91,10 +91,10 @@ def test_the_fee_is_on_top_of_what_was_held() -> None:
     unpriced = call("openai.chat", {**CHAT, **BYOK, "service_tier": "scale"})
 
     assert unpriced.status is EventStatus.UNPRICED
-    assert unpriced.cost_picos == unpriced.held_picos + FEE_PICOS
+    assert unpriced.cost_picos == own(unpriced).held_picos + FEE_PICOS
     scale = [row._replace(price_id=f"{row.price_id}_s", conditions=(("service_tier", "scale"),)) for row in book().rows]
     with_price = PriceBook([*book().rows, *scale], Sellers(charge_as_stated=frozenset({"openrouter"})))
-    assert rerated(unpriced, with_price) == [15 * 10**6 - unpriced.held_picos]
+    assert rerated(unpriced, with_price) == [15 * 10**6 - own(unpriced).held_picos]
 
 
 def test_another_price_leaves_the_fee() -> None:

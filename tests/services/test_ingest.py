@@ -6,12 +6,10 @@ from tests.factories import price_row
 from pertoken.core import rating
 from pertoken.core.budgets import Attribution
 from pertoken.core.commands import Command, Conflict, Duplicate, Record, Recorded, Result
-from pertoken.core.events import EventStatus
+from pertoken.core.events import EventStatus, reported_hash
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import Rates
 from pertoken.core.usage import QUANTITY_MAX
-from pertoken.services import ingest as service
-from pertoken.services.call import settle
 from pertoken.services.ingest import (
     COST_MAX,
     TAGS_MAX,
@@ -62,10 +60,10 @@ class Books:
     def _record(self, command: Command) -> Result:
         assert isinstance(command, Record)
         event = command.event
-        known = self.known.setdefault((event.source, event.event_id), event.body_hash)
-        if known is event.body_hash:
+        known = self.known.setdefault((event.source, event.event_id), reported_hash(event))
+        if known is reported_hash(event):
             return Recorded()
-        return Duplicate() if known == event.body_hash else Conflict()
+        return Duplicate() if known == reported_hash(event) else Conflict()
 
 
 def reported(event_id: str = "a", line: int = 1, **fields: Any) -> UsageRecord:
@@ -183,7 +181,7 @@ def test_without_a_price_it_is_kept_and_unpriced(fields: dict[str, Any], cost: i
 def test_identity_is_content() -> None:
     """The same content has the same hash, whatever line it stood in and in whatever order; any change has another."""
     ways = [{"input_tokens": 7, "output_tokens": 5}, {"output_tokens": 5, "input_tokens": 7}]
-    same = {to_event(reported("a", line, quantities=way), BOOK, line).body_hash for line, way in enumerate(ways)}
+    same = {reported_hash(to_event(reported("a", line, quantities=way), BOOK, line)) for line, way in enumerate(ways)}
     others = [
         reported(quantities={"input_tokens": 8}),
         reported(occurred_at_us=1),
@@ -191,7 +189,7 @@ def test_identity_is_content() -> None:
         reported(batch=True),
         reported(attribution=Attribution(provider="p", model="m", customer="c")),
     ]
-    hashes = {to_event(record, BOOK, 0).body_hash for record in [reported(), *others]}
+    hashes = {reported_hash(to_event(record, BOOK, 0)) for record in [reported(), *others]}
 
     assert len(same) == 1
     assert len(hashes) == len(others) + 1
@@ -253,8 +251,3 @@ def test_quantities_are_those_that_are_known() -> None:
     assert read_quantities(usage) == {"input_tokens": 12, "output_tokens": 0}
     with pytest.raises(NotAnEvent, match="unknown unit 'gallons'"):
         read_quantities({"gallons": 1})
-
-
-def test_the_gateways_own_source_is_the_one_that_is_kept() -> None:
-    """The name that others may not use is the one under which the gateway posts its calls."""
-    assert service.GATEWAY == settle.SOURCE

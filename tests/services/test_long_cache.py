@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.factories import own
 from tests.services.stand_in import price, settled, streamed, whole
 
 from pertoken.core.price_book import PriceBook
@@ -84,4 +85,4 @@ def test_an_hour_is_held_for(api: str) -> None:
     hour = settled(api, "p", whole(api, usage), book=BOOK, messages=HOUR)
     short = settled(api, "p", whole(api, usage), book=BOOK, messages=FIVE)
 
-    assert hour.held_picos > short.held_picos
+    assert own(hour).held_picos > own(short).held_picos

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.services.stand_in import streamed, whole
 
+from pertoken.core.events import reported_hash
 from pertoken.core.facts import RequestFacts
 from pertoken.core.price_book import PriceBook
 from pertoken.core.usage import Reading
@@ -117,7 +118,7 @@ def test_another_cost_is_another_report() -> None:
     """The cost is part of what was reported: the same event with another cost conflicts."""
     line = {"id": "a", "at": "2026-11-27T00:00:00Z", "provider": "p", "model": "m"}
     hashes = {
-        to_event(read_event(1, {**line, "usage": {"input_tokens": 1, **more}}, {}), PriceBook(()), 0).body_hash
+        reported_hash(to_event(read_event(1, {**line, "usage": {"input_tokens": 1, **more}}, {}), PriceBook(()), 0))
         for more in ({}, {"reported_cost": "0.1"}, {"reported_cost": "0.2"}, {"reported_cost": None})
     }
 

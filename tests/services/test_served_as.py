@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.factories import price_row
+from tests.factories import own, price_row
 from tests.services.stand_in import settled, whole
 
 from pertoken.core.conditions import STANDARD
@@ -58,7 +58,7 @@ def test_another_model_without_a_price_is_never_cheaper_than_it_may_be(served: s
     event = call(served)
 
     assert event.status is EventStatus.UNPRICED
-    assert event.cost_picos == max(7000 * MICRO, event.held_picos)
+    assert event.cost_picos == max(7000 * MICRO, own(event).held_picos)
     assert event.lines == (("provisional", 1, "another", event.cost_picos),)
     assert served in str(event.reason)
     assert event.model_served == served

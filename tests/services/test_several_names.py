@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.factories import price_row
+from tests.factories import own, price_row
 from tests.services.stand_in import events, settled
 
 from pertoken.core.events import Event, EventStatus
@@ -190,7 +190,7 @@ def test_an_unknown_name_among_them_is_never_cheaper() -> None:
     event = call("openai.chat", stream("openai.chat", "cheap", "totally-other"), stream=True)
 
     assert event.status is EventStatus.UNPRICED
-    assert event.cost_picos == max(7000 * MICRO, event.held_picos)
+    assert event.cost_picos == max(7000 * MICRO, own(event).held_picos)
     assert event.model_served == "totally-other"
 
 

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import pytest
+from tests.factories import own
 from tests.services.stand_in import settled, streamed, whole
 
 from pertoken.core.events import Event
@@ -20,16 +21,16 @@ def made(*, stream: bool, tick_us: int) -> Event:
 def test_each_step_is_after_the_one_before(stream: bool) -> None:
     """Held, sent, first byte, last byte and settled follow each other, from the start of the call on."""
     event = made(stream=stream, tick_us=1_000)
-    steps = [step for step in event.timeline if step is not None]
+    steps = [step for step in own(event).timeline if step is not None]
 
-    assert len(steps) == len(event.timeline)
+    assert len(steps) == len(own(event).timeline)
     assert all(before < after for before, after in pairwise([0, *steps, event.recorded_at_us - event.opened_at_us]))
-    assert event.attempts == 1
+    assert own(event).attempts == 1
 
 
 def test_a_clock_that_is_set_back_makes_no_step_earlier_than_the_start() -> None:
     """Each step is at the start then, not before it."""
-    assert set(made(stream=True, tick_us=-1_000).timeline) == {0}
+    assert set(own(made(stream=True, tick_us=-1_000)).timeline) == {0}
 
 
 def test_what_the_customer_is_charged() -> None:

@@ -6,6 +6,8 @@ It shares no code with the ledger: it recomputes everything from all calls each 
 from fractions import Fraction
 from typing import Any
 
+from tests.factories import own
+
 LENGTH_US = {"minute": 60_000_000, "hour": 3_600_000_000, "day": 86_400_000_000}
 INPUT = {"input_tokens", "cache_read_tokens", "cache_write_tokens"}
 OUTPUT = {"output_tokens", "reasoning_tokens"}
@@ -65,7 +67,7 @@ class Auditor:
         assert decided == "Settled"
         hold = self.holds.get(command.hold_id)
         is_open = hold is not None and hold["open"]
-        assert result.event.late == (not is_open)
+        assert own(result.event).late == (not is_open)
         for axis in self.excess:
             held = hold["size"][axis] if hold is not None and is_open else 0
             self.excess[axis] += max(0, _spent(event, axis) - held)
@@ -139,7 +141,7 @@ class Auditor:
             for unit, quantity, price_id, amount in event.lines:
                 if price_id == "another":  # by another model than was asked for, whose price nobody knows
                     assert (unit, quantity, len(event.lines), str(event.status)) == ("provisional", 1, 1, "unpriced")
-                    assert amount >= event.held_picos, event
+                    assert amount >= own(event).held_picos, event
                     cost += amount
                     continue
                 exact = quantity * self._prices[price_id]

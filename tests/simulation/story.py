@@ -12,6 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tests.factories import own
 from tests.readers import Here
 from tests.simulation.actors import ABSURD, MARK, Client, Provider
 from tests.simulation.auditor import Auditor
@@ -422,7 +423,11 @@ class Story:
                 opened.add(command.hold.hold_id)
             elif decided == "Settled":
                 event = result.event
-                if event.overrun_picos and not event.late and faults[event.attribution.conversation] in AS_HELD:
+                if (
+                    own(event).overrun_picos
+                    and not own(event).late
+                    and faults[event.attribution.conversation] in AS_HELD
+                ):
                     assert event.event_id in opened, (event, "held for less than the provider was known to count")
                     doubted.add(event.attribution.provider)
 
@@ -444,8 +449,8 @@ class Story:
             if nothing_lost and served is not None:
                 assert 1 <= posted[mark] <= most, (mark, "served and not charged")
             counts_more = self._percent[_provider(call.path)] > 100
-            if posted[mark] and call.fault in AS_HELD and not of[mark].late and not counts_more:
-                assert of[mark].overrun_picos == 0, (mark, "an honest provider cost more than was held")
+            if posted[mark] and call.fault in AS_HELD and not own(of[mark]).late and not counts_more:
+                assert own(of[mark]).overrun_picos == 0, (mark, "an honest provider cost more than was held")
             if served is not None and posted[mark] == 1 and call.fault == "cut_midstream" and not call.client.gone:
                 streamed = "stream" in call.path or json.loads(call.client.body).get("stream")
                 made = served["output_tokens"] if streamed else 0  # of a whole answer nobody saw anything

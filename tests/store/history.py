@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pertoken.core.budgets import Attribution
 from pertoken.core.calls import THE_CLIENT_HUNG_UP, THE_PROVIDER_FAILED
 from pertoken.core.commands import Record
-from pertoken.core.events import NOT_TIMED, Event, EventStatus, Timeline
+from pertoken.core.events import GATEWAY, Event, EventStatus, OfCall, OfCorrection, OfReport, Timeline
 from pertoken.core.periods import parse_time
 from pertoken.core.price_book import Sellers
 from pertoken.core.usage import Completeness
@@ -44,7 +44,8 @@ def series(chance: random.Random) -> Attribution:
 def made(seed: int, count: int, *, ended: bool = True, timed: bool = True) -> list[Event]:
     """Return `count` events, the same for a seed; some are corrections, some have no price, some are in euro.
 
-    With `ended` some did not end well; `timed`, as the gateway makes them: with their course, and a price at times.
+    With `ended` some of the gateway's did not end well; `timed`, those are as it makes them: with their course, and a
+    price at times.
     """
     chance, more = random.Random(seed), random.Random(-seed - 1)
     events: list[Event] = []
@@ -56,27 +57,25 @@ def made(seed: int, count: int, *, ended: bool = True, timed: bool = True) -> li
         cost = chance.randrange(10**12) if status is EventStatus.PRICED else 0
         tokens = {"input_tokens": chance.randrange(1000), "output_tokens": chance.randrange(1000)}
         currency = chance.choice(["USD"] * 9 + ["EUR"])
-        source = chance.choice(["gateway", "files", "team:red"])
+        source = chance.choice([GATEWAY, "files", "team:red"])
         one = Event(
             source, f"e{seed}-{number}", series(chance), at_us, at_us, at_us, status, Completeness.FINAL, tokens,
             currency, cost, None, (("input_tokens", tokens["input_tokens"], "pr_1", cost),) if cost else (),
-            body_hash=b"body",
+            OfCall() if source == GATEWAY else OfReport(b"body"),
         )  # fmt: skip
         if ended:
             completeness, reason = more.choice([(Completeness.FINAL, None)] * 3 + ENDS)
+        if ended and source == GATEWAY:
             one = one._replace(completeness=completeness, reason=reason)
-        if timed and source == "gateway":
+        if timed and source == GATEWAY:
             one = with_course(one, more)
         events.append(one)
         if chance.random() < 0.1:
-            correction = one._replace(event_id=f"{one.event_id}.c1", quantities={}, corrects=one.event_id)
-            correction = correction._replace(timeline=NOT_TIMED, attempts=0, price_picos=None)
+            of = OfCorrection(one.event_id, was_unpriced=status is not EventStatus.PRICED)
+            correction = one._replace(event_id=f"{one.event_id}.c1", quantities={}, price_picos=None, of=of)
             less = -(cost // 2)
             lines = (("input_tokens", 0, "pr_2", less),) if less else ()
-            was_unpriced = status is not EventStatus.PRICED
-            events.append(
-                correction._replace(status=EventStatus.PRICED, cost_picos=less, lines=lines, was_unpriced=was_unpriced)
-            )
+            events.append(correction._replace(status=EventStatus.PRICED, cost_picos=less, lines=lines))
     return events
 
 
@@ -87,9 +86,8 @@ def with_course(event: Event, chance: random.Random) -> Event:
     course = Timeline(took_us // 9, took_us // 8, first_us, last_us)
     price_picos = chance.choice([None, 0, chance.randrange(10**13)])
     recorded_at_us = event.opened_at_us + took_us
-    return event._replace(
-        recorded_at_us=recorded_at_us, timeline=course, attempts=chance.randrange(1, 4), price_picos=price_picos
-    )
+    of = OfCall(timeline=course, attempts=chance.randrange(1, 4))
+    return event._replace(recorded_at_us=recorded_at_us, of=of, price_picos=price_picos)
 
 
 def record(database: Database, events: Iterable[Event]) -> None:

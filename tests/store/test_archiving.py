@@ -18,7 +18,7 @@ from tests.store import history
 from tests.store.history import DAY_US, UNTIL_US
 
 from pertoken.core.commands import Conflict, Duplicate, Record
-from pertoken.core.events import Event
+from pertoken.core.events import Event, OfReport, is_correction
 from pertoken.core.periods import parse_time
 from pertoken.core.price_book import Sellers
 from pertoken.ports.events import Search
@@ -41,6 +41,7 @@ from pertoken.wiring.clock import SystemClock
 EVENTS = history.made(1, 400)
 BEFORE_US = parse_time("2026-10-01")
 OLD = [event for event in EVENTS if event.occurred_at_us < BEFORE_US]
+REPORTED = [event for event in OLD if isinstance(event.of, OfReport)]
 MONTHS = ["2025-10", "2026-03", "2026-04", "2026-09"]
 EACH_STEP = "CRASH_COPIES" in os.environ  # make crash
 STRIDES = {"sqlite": 1, "postgresql": 1 if EACH_STEP else 4}  # of the steps of an archive, each one, or one of so many
@@ -217,7 +218,7 @@ def test_what_is_archived_stays_known(database: Database, folder: MonthFolder) -
     put_away(database, folder)
     books = Bookkeeper(database, Clock().now_us, Sellers())
     books.refresh()
-    again = [Record(OLD[0]), Record(OLD[1]._replace(body_hash=b"other"))]
+    again = [Record(REPORTED[0]), Record(REPORTED[1]._replace(of=OfReport(b"other")))]
     assert books.transact(again) == [Duplicate(), Conflict()]
     books.close()
     with seen(database) as stored:
@@ -266,7 +267,7 @@ def test_a_new_budget_knows_what_is_archived(database: Database, folder: MonthFo
     assert differences(database, folder) == []
     with seen(database) as stored:
         spent = {row["name"]: row["spent"] for row in status(stored, UNTIL_US)["budgets"]}
-    calls = sum(event.attribution.team == "red" and event.corrects is None for event in EVENTS)
+    calls = sum(event.attribution.team == "red" and not is_correction(event) for event in EVENTS)
     assert spent["red"] == calls
 
 
@@ -280,7 +281,7 @@ def test_this_month_and_the_last_one_stay(database: Database, folder: MonthFolde
 def test_usage_reported_late_makes_a_second_file(database: Database, folder: MonthFolder) -> None:
     """An event of an archived month is counted, and goes to another file of that month the next time."""
     put_away(database, folder)
-    late = [event._replace(event_id=f"late-{event.event_id}") for event in OLD if event.corrects is None][:5]
+    late = [event._replace(event_id=f"late-{event.event_id}") for event in OLD if not is_correction(event)][:5]
     history.record(database, late)
     assert differences(database, folder) == []
     names = put_away(database, folder)
@@ -311,7 +312,8 @@ def test_two_databases_share_a_folder(
 ) -> None:
     """Each has files of its own: nobody's file is written over or removed."""
     other = make_new()
-    history.record(other, [event._replace(event_id=f"other-{event.event_id}", corrects=None) for event in EVENTS])
+    theirs = [event for event in EVENTS if not is_correction(event)]
+    history.record(other, [event._replace(event_id=f"other-{event.event_id}") for event in theirs])
     put_away(database, folder)
     names = put_away(other, folder)
 
@@ -346,7 +348,7 @@ def test_what_conflicts_is_left(database: Database, make_new: Callable[[], Datab
     """An event that the other database has with other content stays as it is there, and is counted."""
     put_away(database, folder)
     other = make_new()
-    history.record(other, [OLD[0]._replace(body_hash=b"other")])
+    history.record(other, [REPORTED[0]._replace(of=OfReport(b"other"))])
     results = list(bring_back(months(other), folder, None, nothing))
 
     assert sum(one.conflicting for one in results) == 1
@@ -432,7 +434,7 @@ def test_what_is_kept_of_archived_events_is_proven(database: Database, folder: M
 
 def test_calls_go_on_meanwhile(database: Database, folder: MonthFolder) -> None:
     """Between two transactions of an archive another process writes; what it posts to such a month is not lost."""
-    late = iter(event._replace(event_id=f"late-{event.event_id}") for event in OLD if event.corrects is None)
+    late = iter(event._replace(event_id=f"late-{event.event_id}") for event in OLD if not is_correction(event))
     posted = []
 
     def others() -> None:

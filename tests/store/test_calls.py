@@ -11,7 +11,7 @@ from tests.store.history import SINCE_US, UNTIL_US
 
 from pertoken.core import calls
 from pertoken.core.calls import STATUSES, THE_CLIENT_HUNG_UP, THE_PROVIDER_FAILED, marks
-from pertoken.core.events import Event
+from pertoken.core.events import Event, OfCall, OfCorrection, is_correction
 from pertoken.core.usage import Completeness
 from pertoken.services import reports
 from pertoken.services.calls import Wanted, newest
@@ -62,7 +62,7 @@ def test_a_status_finds_the_events_it_fits(database: Database, status: str) -> N
 
 def test_the_marks_of_an_event() -> None:
     """Every status that fits is told, the most telling first; a call without any went well."""
-    plain = EVENTS[0]._replace(corrects=None, reason=None, completeness=Completeness.FINAL)
+    plain = EVENTS[0]._replace(of=OfCall(), reason=None, completeness=Completeness.FINAL)
     plain = plain._replace(status=calls.EventStatus.PRICED)
     unpriced = plain._replace(status=calls.EventStatus.UNPRICED)
 
@@ -72,7 +72,7 @@ def test_the_marks_of_an_event() -> None:
     assert marks(unpriced._replace(reason=f"{THE_CLIENT_HUNG_UP}; no price")) == ("hung_up", "unpriced")
     cut = f"{THE_CLIENT_HUNG_UP}; {THE_PROVIDER_FAILED}: x"
     assert marks(plain._replace(reason=cut, completeness=Completeness.ESTIMATED)) == ("hung_up", "failed", "estimated")
-    assert marks(plain._replace(corrects="x")) == ("correction",)
+    assert marks(plain._replace(of=OfCorrection("x"))) == ("correction",)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_report_of_a_part_is_what_its_events_say(
 
     for total in report["totals"]:
         events = [one for one in wanted if one.currency == total["currency"]]
-        assert total["calls"] == sum(one.corrects is None for one in events)
+        assert total["calls"] == sum(not is_correction(one) for one in events)
         assert Decimal(total["cost"]) == Decimal(sum(one.cost_picos for one in events)).scaleb(-12)
         rows = [row for row in report["rows"] if row["currency"] == total["currency"]]
         assert sum(Decimal(row["cost"]) for row in rows) == Decimal(total["cost"])

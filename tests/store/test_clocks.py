@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from tests.factories import CENT, WHO, hold, settle
+from tests.factories import CENT, WHO, hold, own, settle
 
 from pertoken.core.commands import Held, OpenHold, Settled, Void
 from pertoken.core.periods import DAY_US
@@ -121,7 +121,7 @@ def test_a_running_call_of_a_clock_that_was_ahead_keeps_its_hold(database: Datab
         assert list(open_holds(database)) == ["call_1"]
         settled = await house.committer.submit(settle(one))
         assert isinstance(settled, Settled)
-        assert not settled.event.late
+        assert not own(settled.event).late
 
     run(House(database), story)
     with database.read() as connection:

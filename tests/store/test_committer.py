@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.factories import CENT, WHO, event, hold
+from tests.factories import CENT, WHO, event, hold, own, with_own
 
 from pertoken.core.claims import Claim, Outcome
 from pertoken.core.commands import (
@@ -30,6 +30,7 @@ from pertoken.core.commands import (
     Void,
     Voided,
 )
+from pertoken.core.events import OfReport
 from pertoken.core.price_book import Sellers
 from pertoken.ports.failures import StoreFailed
 from pertoken.ports.ledger import StoreUnavailable
@@ -194,10 +195,10 @@ def test_commands_are_idempotent(database: Database) -> None:
         assert await committer.submit(Void("call_2", WHO, two.opened_at_us)) == Voided()
         assert await committer.submit(Void("call_2", WHO, two.opened_at_us)) == Duplicate()
 
-        reported = event(hold("report_1"), source="files", body_hash=b"one")
+        reported = event(hold("report_1"), source="files", of=OfReport(b"one"))
         assert await committer.submit(Record(reported)) == Recorded()
         assert await committer.submit(Record(reported)) == Duplicate()
-        assert await committer.submit(Record(reported._replace(body_hash=b"two"))) == Conflict()
+        assert await committer.submit(Record(reported._replace(of=OfReport(b"two")))) == Conflict()
 
     run(database, story)
 
@@ -240,7 +241,7 @@ def test_expired_holds_are_let_go_and_a_late_settlement_still_posts(database: Da
         settled = await committer.submit(Settle("call_1", event(gone)))
 
         assert isinstance(settled, Settled)
-        assert settled.event.late
+        assert own(settled.event).late
         assert settled.tightest is not None
         assert (settled.tightest.held, settled.tightest.spent) == (0, CENT // 2)
 
@@ -270,7 +271,7 @@ def test_a_hold_lives_as_long_as_its_owner_and_its_call_can(database: Database) 
         assert left == ["mine"]
         settled = await committer.submit(Settle("mine", event(mine)))
         assert isinstance(settled, Settled)
-        assert not settled.event.late
+        assert not own(settled.event).late
         await committer.close()
 
     run(database, story)
@@ -296,9 +297,9 @@ def test_a_resized_hold_is_what_the_books_say(database: Database) -> None:
         assert isinstance(await committer.submit(OpenHold(hold("call_2"), committer.directory.revision)), Refused)
         await committer.submit(to(CENT))
         assert isinstance(await committer.submit(OpenHold(hold("call_2"), committer.directory.revision)), Held)
-        settled = await committer.submit(Settle("call_1", event(opened, picos=2 * CENT)._replace(held_picos=7)))
+        settled = await committer.submit(Settle("call_1", with_own(event(opened, picos=2 * CENT), held_picos=7)))
         assert isinstance(settled, Settled)
-        assert (settled.event.held_picos, settled.event.overrun_picos) == (CENT, CENT)
+        assert (own(settled.event).held_picos, own(settled.event).overrun_picos) == (CENT, CENT)
         assert await committer.submit(to(CENT)) == Gone()
 
     run(database, story)
@@ -337,7 +338,7 @@ def test_overrun_is_recorded(database: Database) -> None:
         settled = await committer.submit(Settle("call_1", event(opened, picos=3 * CENT)))
 
         assert isinstance(settled, Settled)
-        assert (settled.event.held_picos, settled.event.overrun_picos) == (CENT, 2 * CENT)
+        assert (own(settled.event).held_picos, own(settled.event).overrun_picos) == (CENT, 2 * CENT)
 
     run(database, story)
 

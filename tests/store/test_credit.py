@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.factories import CENT, WHO, hold, settle
+from tests.factories import CENT, WHO, hold, own, settle
 
 from pertoken.core.commands import Held, OpenHold, Settled, Void, Voided
 from pertoken.core.holds import Hold
@@ -75,7 +75,7 @@ def books(database: Database) -> list[tuple[str, int, bool]]:
     with database.read() as connection:
         archive = Archive(connection)
         assert verify(archive, CLOCK.now_us()).differences == []
-        return [(event.event_id, event.cost_picos, event.late) for event in archive.events()]
+        return [(event.event_id, event.cost_picos, own(event).late) for event in archive.events()]
 
 
 def test_calls_are_served_up_to_the_line_and_posted_later(database: Database, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_calls_are_served_up_to_the_line_and_posted_later(database: Database, tm
         assert isinstance(await life.open(three), StoreUnavailable)
         settled = await life.committer.submit(settle(one))
         assert isinstance(settled, Settled)
-        assert settled.event.late
+        assert own(settled.event).late
         assert await life.committer.submit(Void("call_2", WHO, two.opened_at_us)) == Voided()
         assert life.committer.on_credit
         assert life.credit.left_picos == CENT + CENT // 2

@@ -13,7 +13,7 @@ from tests.store.history import DAY_US, SINCE_US, UNTIL_US
 
 from pertoken.core.access import View
 from pertoken.core.calls import ESTIMATED, FAILED, HUNG_UP
-from pertoken.core.events import Event
+from pertoken.core.events import Event, OfCorrection
 from pertoken.core.money import format_amount
 from pertoken.core.periods import Window, bounds, load_zone
 from pertoken.ports.events import Search
@@ -66,9 +66,9 @@ def sums(events: list[Event], by: list[str], zone: str) -> dict[tuple[str, ...],
     found: dict[tuple[str, ...], list[int]] = {}
     for event in events:
         row = found.setdefault((*(label(event, one, zone) for one in by), event.currency), [0] * 4)
-        is_call = event.corrects is None
-        row[0] += is_call
-        row[1] += (event.status != "priced") if is_call else -event.was_unpriced
+        of = event.of
+        row[0] += not isinstance(of, OfCorrection)
+        row[1] += -of.was_unpriced if isinstance(of, OfCorrection) else event.status != "priced"
         row[2] += event.quantities.get("input_tokens", 0)
         row[3] += event.cost_picos
     return {key: (row[0], row[1], row[2], format_amount(row[3], key[-1])) for key, row in found.items()}

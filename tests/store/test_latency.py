@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import STORES, MakeDatabase
-from tests.factories import event, hold
+from tests.factories import event, hold, with_own
 
 from pertoken.core.commands import OpenHold, Settle
 from pertoken.core.events import Timeline
@@ -33,9 +33,8 @@ def database(request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_pa
 def settle(books: Bookkeeper, name: str, took_us: int) -> None:
     """Hold and settle a call that took so long."""
     one = hold(name)
-    made = event(one)._replace(
-        recorded_at_us=one.opened_at_us + took_us, timeline=Timeline(1, 2, took_us // 2, took_us)
-    )
+    course = Timeline(1, 2, took_us // 2, took_us)
+    made = with_own(event(one)._replace(recorded_at_us=one.opened_at_us + took_us), timeline=course)
     books.transact([OpenHold(one, books.directory.revision), Settle(name, made)])
 
 

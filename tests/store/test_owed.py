@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.factories import CENT, WHO, event, hold, settle
+from tests.factories import CENT, WHO, event, hold, own, settle
 
 from pertoken.core.claims import Claim, Outcome
 from pertoken.core.commands import Held, OpenHold, Settle, Settled, Void
@@ -105,7 +105,7 @@ def posted(database: Database) -> dict[str, bool]:
     with database.read() as connection:
         archive = Archive(connection)
         assert verify(archive, CLOCK.now_us()).differences == []
-        return {event.event_id: event.late for event in archive.events()}
+        return {event.event_id: own(event).late for event in archive.events()}
 
 
 def expiry_us(database: Database, name: str) -> int | None:

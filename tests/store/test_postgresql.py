@@ -13,6 +13,7 @@ from tests.factories import CENT, event, hold, settle
 from tests.postgresql import PostgresServer, restart, running
 
 from pertoken.core.commands import Duplicate, Held, Look, OpenHold, Record, Recorded
+from pertoken.core.events import OfReport
 from pertoken.core.holds import Hold
 from pertoken.core.price_book import Sellers
 from pertoken.ports.failures import StoreFailed
@@ -49,7 +50,7 @@ def books(database: Database) -> Iterator[Bookkeeper]:
 def report(name: str, at_us: int, **fields: Any) -> Record:
     """Return a report of a cent's worth of use."""
     of = hold(name, opened_at_us=at_us)
-    said = {"source": "files", "recorded_at_us": at_us, "body_hash": b"body", "held_picos": 0, **fields}
+    said = {"source": "files", "recorded_at_us": at_us, "of": OfReport(b"body"), **fields}
     return Record(event(of, CENT, **said))
 
 

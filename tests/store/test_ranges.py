@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.commands import OpenHold, Record, Settle
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import Event, EventStatus, OfCall, OfReport
 from pertoken.core.holds import Hold
 from pertoken.core.money import HALF, MAJOR_MAX, amount_max, format_amount, join, split
 from pertoken.core.periods import TIMES_END_US
@@ -187,14 +187,15 @@ def test_the_books_hold_whatever_may_come(database: Database, books: Bookkeeper)
             event = Event(
                 "gateway", name, who, at_us, at_us, at_us, EventStatus.PRICED, Completeness.FINAL, quantities, currency,
                 cost, None, (("input_tokens", quantities["input_tokens"], "pr_1", cost),) if cost else (),
-            )._replace(held_picos=held, overrun_picos=max(0, cost - held))  # fmt: skip
+                OfCall(held, max(0, cost - held)),
+            )  # fmt: skip
             if next(numbers) % 2:
                 books.transact([OpenHold(hold, books.directory.revision)])
                 with database.read() as connection:
                     assert Archive(connection).open_hold(name) == hold
                 books.transact([Settle(name, event)])
             else:
-                event = event._replace(source="files", body_hash=b"1")
+                event = event._replace(source="files", of=OfReport(b"1"))
                 books.transact([Record(event)])
             posted.append(event)
             totals[currency] = [one + other for one, other in zip(totals[currency], event_sums(event), strict=True)]
@@ -202,7 +203,7 @@ def test_the_books_hold_whatever_may_come(database: Database, books: Bookkeeper)
             archive = Archive(connection)
             for event in posted:
                 [read] = archive.call_events(event.event_id)
-                assert read == event._replace(body_hash=b"")
+                assert read == (event if event.source == "gateway" else event._replace(of=OfReport()))
             assert verify(archive, 0).differences == []
             reported = usage(archive, 0, TIMES_END_US, [], "UTC")
             for by in (["day"], ["provider", "hour"], ["month"]):

@@ -12,7 +12,7 @@ from pertoken.api.reading import decode_event
 from pertoken.api.route import Asked, Route, Taking
 from pertoken.core.access import NOTHING, Action, View, may
 from pertoken.core.commands import Result
-from pertoken.core.events import Event
+from pertoken.core.events import GATEWAY, Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.texts import tidy
@@ -20,7 +20,7 @@ from pertoken.core.units import UNITS
 from pertoken.ports.events import Search
 from pertoken.ports.store import Opened
 from pertoken.services import allowance, ingest
-from pertoken.services.calls import timeline_fields
+from pertoken.services.calls import own_fields
 from pertoken.services.ingest import NotAnEvent, Tally, UsageRecord
 
 EVENTS_MAX = 10_000  # of one request
@@ -48,7 +48,7 @@ Word = Annotated[str, msgspec.Meta(extra_json_schema=_WORDS)] | Digits
 Source = Annotated[
     str,
     msgspec.Meta(
-        extra_json_schema={"maxLength": ingest.TEXT_MAX, "pattern": PLAIN.replace("^", f"^(?!{ingest.GATEWAY}$)", 1)}
+        extra_json_schema={"maxLength": ingest.TEXT_MAX, "pattern": PLAIN.replace("^", f"^(?!{GATEWAY}$)", 1)}
     ),
 ]
 
@@ -297,7 +297,7 @@ def _object(given: object) -> dict[str, Any]:
 
 
 def _answer(event: Event, *, costs: bool) -> EventAnswer:
-    of = event.attribution
+    of, own = event.attribution, own_fields(event)
     return EventAnswer(
         id=event.event_id,
         source=event.source,
@@ -320,10 +320,10 @@ def _answer(event: Event, *, costs: bool) -> EventAnswer:
         currency=event.currency,
         cost=format_amount(event.cost_picos, event.currency) if costs else None,
         price=None if event.price_picos is None else format_amount(event.price_picos, event.currency),
-        late=event.late,
-        timeline=timeline_fields(event),
-        attempts=event.attempts or None,
-        corrects=event.corrects,
+        late=own["late"],
+        timeline=own["timeline"],
+        attempts=own["attempts"],
+        corrects=own["corrects"],
     )
 
 

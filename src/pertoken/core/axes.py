@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, assert_never
 
 from pertoken.core.budgets import Axis, Budget
-from pertoken.core.events import Event
+from pertoken.core.events import Event, OfCorrection
 from pertoken.core.holds import Hold
 from pertoken.core.reporting import SUMS
 from pertoken.core.usage import tokens_total
@@ -62,7 +62,7 @@ def spent_amount(event: Event, budget: Budget) -> int:
     if axis is TOKENS:
         return tokens_total(event.quantities)
     if axis is REQUESTS:
-        return 1 if event.corrects is None else 0
+        return 0 if isinstance(event.of, OfCorrection) else 1
     if axis is CONCURRENT:
         return 0  # what has ended is not under way
     assert_never(axis)

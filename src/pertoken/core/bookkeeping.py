@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
-from pertoken.core.events import Event
+from pertoken.core.events import Event, OfCorrection
 
 
 class AccountKind(StrEnum):
@@ -64,7 +64,7 @@ def is_of(kind: AccountKind, account: str) -> bool:
 
 def occasion_of(event: Event) -> Occasion:
     """Return on which occasion the cost of an event is posted."""
-    kind = EntryKind.USAGE if event.corrects is None else EntryKind.CORRECTION
+    kind = EntryKind.CORRECTION if isinstance(event.of, OfCorrection) else EntryKind.USAGE
     return Occasion(kind, event.attribution.provider or "", event.currency)
 
 

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import Event, EventStatus, is_correction
 from pertoken.core.usage import Completeness
 
 OK, REFUSED, FAILED, HUNG_UP, ESTIMATED, UNPRICED = "ok", "refused", "failed", "hung_up", "estimated", "unpriced"
@@ -59,7 +59,7 @@ def with_end(event: Event, failure: str | None, *, hung_up: bool) -> Event:
 
 def marks(event: Event) -> tuple[str, ...]:
     """Return every status that fits a stored event, the first of them the one to show."""
-    if event.corrects is not None:
+    if is_correction(event):
         return (CORRECTION,)
     reason = event.reason or ""
     found = (

@@ -1,11 +1,13 @@
 """Events: immutable facts of use, and what each cost."""
 
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple, assert_never
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.conditions import Conditions
 from pertoken.core.usage import Completeness, Parts, Quantities
+
+GATEWAY: Final = "gateway"  # the source of the events of calls, and of their corrections
 
 Lines = tuple[tuple[str, int, str, int], ...]  # unit, quantity, price id, amount in picos
 
@@ -30,6 +32,32 @@ class Timeline(NamedTuple):
 NOT_TIMED = Timeline()
 
 
+class OfCall(NamedTuple):
+    """What only the event of a call has: the gateway served it, so its source is GATEWAY."""
+
+    held_picos: int = 0
+    overrun_picos: int = 0  # the part of the cost above its hold
+    late: bool = False  # its hold was gone when it was settled
+    changed: str | None = None  # what policy altered in the request
+    timeline: Timeline = NOT_TIMED
+    # How many attempts its call has come to, this one included; 0: nobody knows. None: it was archived by a version
+    # that did not count how calls ended, so roll-ups do not count how this one did.
+    attempts: int | None = 0
+
+
+class OfReport(NamedTuple):
+    """What only an event has that others report: its source is never GATEWAY."""
+
+    body_hash: bytes = b""  # of what was reported, to tell a duplicate from a conflict; b"" where it was not read
+
+
+class OfCorrection(NamedTuple):
+    """What only a correction has; its cost is the difference, its source that of the event that it corrects."""
+
+    corrects: str  # the id of that event
+    was_unpriced: bool = False  # its price was not known before
+
+
 class Event(NamedTuple):
     """One immutable fact of use; its identity is source + event_id."""
 
@@ -46,23 +74,36 @@ class Event(NamedTuple):
     cost_picos: int
     price_picos: int | None  # what the customer is charged, in the currency of the cost; None: no price
     lines: Lines
+    of: OfCall | OfReport | OfCorrection  # what it is an event of, with what only those have
     model_served: str | None = None
     service_tier: str | None = None
     response_id: str | None = None
     raw: bytes = b""
     reason: str | None = None  # why it is unpriced, contradictory or estimated
-    changed: str | None = None  # what policy altered in the request
-    body_hash: bytes = b""  # of what was reported, to tell a duplicate from a conflict
-    held_picos: int = 0
-    overrun_picos: int = 0
-    late: bool = False
     context: Conditions = ()  # in which it was rated: tier, batch, speed, region as served
     priced_as: str | None = None  # the model whose prices these are, None: the one that was asked for
     parts: Parts = ()  # where several models took part: what each of them used
-    corrects: str | None = None  # the event whose cost this one corrects: its own cost is the difference
-    was_unpriced: bool = False  # of a correction: the price of what it corrects was not known before
     book_lines: Lines = ()  # where the provider's own statement is charged: what the price book says
-    timeline: Timeline = NOT_TIMED  # of what the gateway served
-    # How many attempts its call has come to, this one included; 0: none of ours, or nobody knows. None: it was archived
-    # by a version that did not count how calls ended, so roll-ups do not count how this one did.
-    attempts: int | None = 0
+
+
+def is_correction(event: Event) -> bool:
+    """Tell whether an event corrects another: then it is no call."""
+    return isinstance(event.of, OfCorrection)
+
+
+def reported_hash(event: Event) -> bytes:
+    """Return what tells a duplicate from a conflict; nothing where the identity alone does."""
+    of = event.of
+    match of:
+        case OfReport():
+            return of.body_hash
+        case OfCall() | OfCorrection():
+            return b""
+        case _:
+            assert_never(of)
+
+
+def settled_late(event: Event) -> Event:
+    """Return the event of a call whose hold is gone."""
+    assert isinstance(event.of, OfCall), event
+    return event._replace(of=event.of._replace(late=True))

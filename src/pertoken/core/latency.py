@@ -13,7 +13,7 @@ from enum import IntEnum
 from math import isqrt
 from typing import Final
 
-from pertoken.core.events import Event
+from pertoken.core.events import Event, OfCall
 
 OCTAVES = 20
 _STEPS_US = (1_000, 1_189, 1_414, 1_682)  # a fourth of an octave each
@@ -34,11 +34,17 @@ FIRST_BYTE: Final = int(Timing.FIRST_BYTE)
 TOTAL: Final = int(Timing.TOTAL)
 
 
+def is_timed(event: Event) -> bool:
+    """Tell whether an event says how long its call took."""
+    return isinstance(event.of, OfCall) and event.of.timeline.sent_us is not None
+
+
 def count(counts: Counts, event: Event) -> None:
     """Count how long an event's call took: nothing where it was not sent by us, or its course is not known."""
-    timeline = event.timeline
-    if timeline.sent_us is None or event.corrects is not None:
+    of = event.of
+    if not isinstance(of, OfCall) or of.timeline.sent_us is None:
         return
+    timeline = of.timeline
     total = TOTAL + bisect_right(BOUNDS_US, event.recorded_at_us - event.opened_at_us)
     counts[total] = counts.get(total, 0) + 1
     if timeline.first_byte_us is not None:

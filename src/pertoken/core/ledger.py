@@ -41,7 +41,7 @@ from pertoken.core.commands import (
     Void,
     Voided,
 )
-from pertoken.core.events import Event
+from pertoken.core.events import Event, OfCall, reported_hash, settled_late
 from pertoken.core.holds import EndedHold, Hold, HoldEnd
 from pertoken.core.trust import WHOLE, Disagreement, Doubt, Trusts, agree
 
@@ -178,7 +178,7 @@ class Books:
         rows = self._rows(event.attribution, event.opened_at_us)
         hold = self.holds.get(command.hold_id)
         if hold is None:
-            event = event._replace(late=True)
+            event = settled_late(event)
         else:
             assert hold.attribution == event.attribution, (hold, event)
             assert hold.opened_at_us == event.opened_at_us, (hold, event)
@@ -186,8 +186,10 @@ class Books:
             # the cost: where that is another than was held, nothing was held in it.
             held_picos = hold.amount_picos if hold.currency == event.currency else 0
             overrun_picos = max(0, event.cost_picos - held_picos)
-            if event.held_picos != held_picos or event.overrun_picos != overrun_picos:
-                event = event._replace(held_picos=held_picos, overrun_picos=overrun_picos)
+            of = event.of
+            assert isinstance(of, OfCall), event
+            if of.held_picos != held_picos or of.overrun_picos != overrun_picos:
+                event = event._replace(of=of._replace(held_picos=held_picos, overrun_picos=overrun_picos))
             self._end(hold, HoldEnd.SETTLED, rows)
         self._post(event, rows)
         if command.claim is not None and command.outcome is not None:
@@ -226,7 +228,7 @@ class Books:
         event = command.event
         known = self.events.get((event.source, event.event_id))
         if known is not None:
-            return Duplicate() if known == event.body_hash else Conflict()
+            return Duplicate() if known == reported_hash(event) else Conflict()
         self._post(event, self._rows(event.attribution, event.opened_at_us))
         return Recorded()
 
@@ -234,7 +236,7 @@ class Books:
         for touch, counter in rows:
             counter.spent += spent_amount(event, touch.budget)
             counter.changed = True
-        self.events[event.source, event.event_id] = event.body_hash
+        self.events[event.source, event.event_id] = reported_hash(event)
         self.new_events.append(event)
 
     def _end(self, hold: Hold, end: HoldEnd, rows: Rows) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from operator import add
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, assert_never
 
 from pertoken.core import periods
 from pertoken.core.budgets import DIMENSIONS, TAG_PREFIX, Attribution, is_dimension
 from pertoken.core.calls import ESTIMATED, FAILED, HUNG_UP, marks
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import Event, EventStatus, OfCall, OfCorrection, OfReport
 from pertoken.core.latency import Counts, add_counts, count
 from pertoken.core.periods import DAY_US, US_PER_SECOND, Window, load_zone
 from pertoken.core.usage import Completeness
@@ -113,18 +113,19 @@ class Group(NamedTuple):
 
 def event_sums(event: Event) -> tuple[int, ...]:
     """Return what one event adds to its roll-ups, in the order of SUMS."""
-    unpriced, uncounted = _unknown(event)
+    is_call = not isinstance(event.of, OfCorrection)
+    unpriced, uncounted = (0, 0) if is_call and event.status is PRICED else _unknown(event)
     is_well = event.reason is None and event.completeness is FINAL
     failed, hung_up, estimated = WELL if is_well else _ended(event)
     price_picos, get = event.price_picos, event.quantities.get
     return (
-        1 if event.corrects is None else 0,
+        1 if is_call else 0,
         unpriced,
         uncounted,
         failed,
         hung_up,
         estimated,
-        0 if price_picos is None or event.corrects is not None else 1,
+        1 if is_call and price_picos is not None else 0,
         get("input_tokens", 0),
         get("cache_read_tokens", 0),
         get("cache_write_tokens", 0),
@@ -140,18 +141,20 @@ def _unknown(event: Event) -> tuple[int, int]:
 
     A correction takes back the provisional line of what it corrects, if that had one.
     """
-    if event.status is PRICED and event.corrects is None:
-        return 0, 0
-    unpriced = int(event.status is not PRICED)
-    if event.corrects is None:
-        return unpriced, int(unpriced and not event.lines)
-    was_unpriced = int(event.was_unpriced)
-    return unpriced - was_unpriced, -int(was_unpriced and all(line[3] >= 0 for line in event.lines))
+    unpriced, of = int(event.status is not PRICED), event.of
+    match of:
+        case OfCall() | OfReport():
+            return unpriced, int(unpriced and not event.lines)
+        case OfCorrection():
+            was_unpriced = int(of.was_unpriced)
+            return unpriced - was_unpriced, -int(was_unpriced and all(line[3] >= 0 for line in event.lines))
+        case _:
+            assert_never(of)
 
 
 def _ended(event: Event) -> tuple[int, int, int]:
     """Return whether an event is of a call that failed, whose client hung up, that was estimated: each that fits."""
-    if event.attempts is None:
+    if isinstance(event.of, OfCall) and event.of.attempts is None:
         return WELL
     found = marks(event)
     return int(FAILED in found), int(HUNG_UP in found), int(ESTIMATED in found)

@@ -4,18 +4,17 @@ import heapq
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.calls import REFUSED, marks, took_us
-from pertoken.core.events import Event
+from pertoken.core.events import GATEWAY, Event, OfCall, OfCorrection, OfReport
 from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import Window, bounds, format_time
 from pertoken.core.refusals import RefusedCall, RefusedSearch
 from pertoken.ports.archive import Archive, ArchivedView, EventsView, RefusedView
 from pertoken.ports.events import Posted, Search
 from pertoken.ports.months import Archived, FolderFailed, MonthFile, MonthFiles
-from pertoken.services.ingest import GATEWAY
 
 TIMELINE = ("held_ms", "sent_ms", "first_byte_ms", "last_byte_ms")  # as core.events.Timeline
 PAGE = 1_000  # events that are read from the database at once
@@ -60,18 +59,33 @@ def fits(event: Event, wanted: Wanted) -> bool:
     return all(_value(event, name) == value for name, value in wanted.where.items())
 
 
-def timeline_fields(event: Event, gateway: str = GATEWAY) -> dict[str, int | None] | None:
-    """Return when a call came to each step, in milliseconds after it began; None for what others served."""
-    steps = dict(zip(TIMELINE, event.timeline, strict=True))
-    if event.timeline.sent_us is None:
+def own_fields(event: Event) -> dict[str, Any]:
+    """Return what only events of some kind have, as commands and the control plane tell it of each."""
+    of = event.of
+    fields: dict[str, Any] = {"late": False, "timeline": None, "attempts": None, "corrects": None}
+    match of:
+        case OfCall():
+            return {**fields, "late": of.late, "timeline": _timeline(event, of), "attempts": of.attempts or None}
+        case OfReport():
+            return fields
+        case OfCorrection():
+            return {**fields, "corrects": of.corrects}
+        case _:
+            assert_never(of)
+
+
+def _timeline(event: Event, of: OfCall) -> dict[str, int | None] | None:
+    """Return when a call came to each step, in milliseconds after it began; None where it was not sent."""
+    if of.timeline.sent_us is None:
         return None
-    steps["settled_ms"] = took_us(event, gateway)
+    steps = dict(zip(TIMELINE, of.timeline, strict=True))
+    steps["settled_ms"] = took_us(event, GATEWAY)
     return {name: None if us is None else (us + 500) // 1_000 for name, us in steps.items()}
 
 
 def call_fields(event: Event, keys: Mapping[str, str]) -> dict[str, Any]:
     """Return one call as commands and the control plane tell it; `keys` are the names of keys by their ids."""
-    all_marks, us = marks(event), took_us(event, GATEWAY)
+    all_marks, us, own = marks(event), took_us(event, GATEWAY), own_fields(event)
     return {
         **_who(event.event_id, event.occurred_at_us, event.source, event.attribution, keys),
         "status": all_marks[0],
@@ -81,11 +95,11 @@ def call_fields(event: Event, keys: Mapping[str, str]) -> dict[str, Any]:
         "cost": format_amount(event.cost_picos, event.currency),
         "currency": event.currency,
         "ms": None if us is None else (us + 500) // 1_000,
-        "timeline": timeline_fields(event),
-        "attempts": event.attempts or None,
+        "timeline": own["timeline"],
+        "attempts": own["attempts"],
         "refusal": None,
         "reason": event.reason,
-        "corrects": event.corrects,
+        "corrects": own["corrects"],
     }
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from pertoken.core.budgets import Axis, BudgetIndex, Touch
-from pertoken.core.events import Event, Lines
+from pertoken.core.events import Event, Lines, OfCall
 from pertoken.core.holds import EndedHold, Hold
 from pertoken.core.money import divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US, format_time
@@ -16,7 +16,7 @@ from pertoken.core.refusals import RefusedCall
 from pertoken.core.units import CONTAINERS
 from pertoken.ports.archive import Archive
 from pertoken.ports.months import Archived
-from pertoken.services.calls import Folders, listed, timeline_fields
+from pertoken.services.calls import Folders, listed, own_fields
 
 ARCHIVED = "archived"  # the status of a call whose events are in files alone
 REFUSED = "refused"  # of one that was not made
@@ -54,7 +54,7 @@ def explain(archive: Archive, call_id: str, folders: Folders | None = None) -> d
         "attribution": _attribution(events, hold),
         "hold": _settled_hold(events) if events else _hold(hold, ended) if hold else None,
         "budgets": list(_budgets(archive, events, hold)),
-        "policy": [event.changed for event in events if event.changed],
+        "policy": [of.changed for of in _of_calls(events) if of.changed],
         "archived": _archived(archived),
     }
 
@@ -206,6 +206,7 @@ def _lines(event: Event, lines: Lines, prices: dict[str, PriceRow]) -> Iterator[
 
 
 def _attempt(event: Event) -> dict[str, Any]:
+    own = own_fields(event)
     return {
         "event_id": event.event_id,
         "source": event.source,
@@ -221,11 +222,11 @@ def _attempt(event: Event) -> dict[str, Any]:
         "usage": dict(event.quantities),
         "provider_usage": event.raw.decode("utf-8", "replace") or None,
         "response_id": event.response_id,
-        "late": event.late,
-        "timeline": timeline_fields(event),
-        "attempts": event.attempts or None,
+        "late": own["late"],
+        "timeline": own["timeline"],
+        "attempts": own["attempts"],
         "context": dict(event.context),
-        "corrects": event.corrects,
+        "corrects": own["corrects"],
         "cost": format_amount(event.cost_picos, event.currency),
     }
 
@@ -238,14 +239,19 @@ def _attribution(events: list[Event], hold: Hold | None) -> dict[str, Any]:
 
 def _settled_hold(events: list[Event]) -> dict[str, Any] | None:
     """Return the hold that the events of a call settled, None for what was served elsewhere and reported."""
-    held = sum(event.held_picos for event in events)
+    calls = _of_calls(events)
+    held = sum(of.held_picos for of in calls)
     if not held:
         return None
     return {
         "held": format_amount(held, events[0].currency),
-        "state": "settled late" if any(event.late for event in events) else "settled",
-        "overrun": format_amount(sum(event.overrun_picos for event in events), events[0].currency),
+        "state": "settled late" if any(of.late for of in calls) else "settled",
+        "overrun": format_amount(sum(of.overrun_picos for of in calls), events[0].currency),
     }
+
+
+def _of_calls(events: list[Event]) -> list[OfCall]:
+    return [event.of for event in events if isinstance(event.of, OfCall)]
 
 
 def _hold(hold: Hold, ended: EndedHold | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import msgspec
 from pertoken.core import conditions
 from pertoken.core.budgets import Attribution
 from pertoken.core.commands import Command, Conflict, Duplicate, Record, Result
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import GATEWAY, Event, EventStatus, OfReport
 from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import TIMES_END_US, NotATime, parse_time
 from pertoken.core.price_book import PriceBook
@@ -38,7 +38,6 @@ _FIELDS = frozenset(
      "usage", "by_model", "service_tier", "speed", "region")
 )  # fmt: skip
 _TOO_NEAR = 0.83  # a name that nobody knows and that is so like one of ours is a misspelt one
-GATEWAY = "gateway"  # the source of the gateway's own events (services.call.settle.SOURCE): nobody else reports those
 
 
 class Intake(Protocol):
@@ -235,13 +234,13 @@ def to_event(record: UsageRecord, book: PriceBook, now_us: int) -> Event:
         charged.cost_picos,
         None,
         charged.lines,
+        OfReport(hashlib.blake2b(content, digest_size=16).digest()),
         service_tier=record.service_tier,
         raw=_encoder.encode(amounts) if amounts else b"",
         reason=charged.reason,
         book_lines=charged.book_lines,
         context=to_conditions(context),
         parts=record.parts,
-        body_hash=hashlib.blake2b(content, digest_size=16).digest(),
     )
 
 

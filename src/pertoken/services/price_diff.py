@@ -5,7 +5,7 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from pertoken.core.conditions import STANDARD, TIME, Context
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import Event, EventStatus, is_correction
 from pertoken.core.money import divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
@@ -66,7 +66,7 @@ def effects(before: Side, after: Side, events: Iterable[Event]) -> list[Effect]:
     """Return what `events` cost on each side, by model, the largest change first."""
     sums: dict[tuple[str, str, str], list[int]] = {}
     for event in events:
-        if event.corrects is not None:
+        if is_correction(event):
             continue
         old, new = _charge(before, event), _charge(after, event)
         provider, model = event.attribution.provider or "", event.attribution.model or ""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pertoken.core import periods
-from pertoken.core.events import Event, EventStatus, Lines
+from pertoken.core.events import Event, EventStatus, Lines, OfCorrection, is_correction
 from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import REPORTED
@@ -54,10 +54,10 @@ def rerate(archive: EventsView, book: PriceBook, selection: Selection, now_us: i
     start_us = min([selection.since_us, *_quota_starts(book, selection.since_us)])
     corrected: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for correction in archive.corrections(selection.since_us, selection.until_us):
-        assert correction.corrects is not None, correction
-        corrected[correction.source, correction.corrects].append(correction)
+        assert isinstance(correction.of, OfCorrection), correction
+        corrected[correction.source, correction.of.corrects].append(correction)
     for event in archive.events_by_time(start_us, selection.until_us):
-        if event.corrects is not None or event.status is EventStatus.CONTRADICTORY or _is_stated(event):
+        if is_correction(event) or event.status is EventStatus.CONTRADICTORY or _is_stated(event):
             continue
         attribution = event.attribution
         served = Served(
@@ -136,7 +136,7 @@ def _outcome(event: Event, earlier: list[Event], after: Charge, now_us: int) -> 
     correction = _correction(
         event, len(earlier) + 1 + len(made), after.currency, cost_picos, _as_lines(lines), now_us, after.reason
     )
-    made.append(correction._replace(was_unpriced=not was_priced))
+    made.append(correction._replace(of=OfCorrection(event.event_id, was_unpriced=not was_priced)))
     return Rerating(event, before_picos, after, tuple(made))
 
 
@@ -155,12 +155,7 @@ def _correction(  # noqa: PLR0917 - an event's parts
         book_lines=(),
         raw=b"",
         reason=reason or "rated again",
-        changed=None,
-        body_hash=b"",
-        held_picos=0,
-        overrun_picos=0,
-        late=False,
-        corrects=event.event_id,
+        of=OfCorrection(event.event_id),
     )
 
 

@@ -6,11 +6,17 @@ from typing import Any
 from pertoken.core.budgets import Attribution
 from pertoken.core.claims import Claim, Outcome
 from pertoken.core.commands import Settle, Void
-from pertoken.core.events import NOT_TIMED, Event, EventStatus, Lines, Timeline
+from pertoken.core.events import NOT_TIMED, Event, EventStatus, Lines, OfCall, Timeline
 from pertoken.core.holds import Hold
 from pertoken.core.trust import Disagreement, Measured
 from pertoken.core.usage import Completeness
 
+_FIELDS_OF_BEFORE = (
+    "source", "event_id", "attribution", "occurred_at_us", "recorded_at_us", "opened_at_us", "status", "completeness",
+    "quantities", "currency", "cost_picos", "price_picos", "lines", "model_served", "service_tier", "response_id",
+    "raw", "reason", "changed", "body_hash", "held_picos", "overrun_picos", "late", "context", "priced_as", "parts",
+    "corrects", "was_unpriced", "book_lines", "timeline", "attempts",
+)  # fmt: skip
 UNREADABLE = (TypeError, ValueError, IndexError, KeyError)  # what a line that is no command raises
 
 
@@ -37,11 +43,9 @@ def read_settle(row: Any) -> Settle:
 
 
 def _event(row: Any) -> Event:
-    if len(row) == len(Event._fields) - 2:  # of a version without a timeline, where a missing price was 0
-        row = (*row, NOT_TIMED, 0)
-        row = tuple(None if name == "price_picos" else value for name, value in zip(Event._fields, row, strict=True))
-    fields = dict(zip(Event._fields, row, strict=True))
-    fields["timeline"] = Timeline(*fields["timeline"])
+    fields = dict(zip(Event._fields, row, strict=True)) if len(row) == len(Event._fields) else _fields_of_before(row)
+    of = OfCall(*fields["of"])  # nothing else is settled
+    fields["of"] = of._replace(timeline=Timeline(*of.timeline))
     fields["attribution"] = _attribution(fields["attribution"])
     fields["status"] = EventStatus(fields["status"])
     fields["completeness"] = Completeness(fields["completeness"])
@@ -49,9 +53,18 @@ def _event(row: Any) -> Event:
     fields["context"] = _pairs(fields["context"])
     for name in ("lines", "book_lines"):
         fields[name] = _lines(fields[name])
-    for name in ("raw", "body_hash"):
-        fields[name] = b64decode(fields[name])
+    fields["raw"] = b64decode(fields["raw"])
     return Event(**fields)
+
+
+def _fields_of_before(row: Any) -> dict[str, Any]:
+    """Return the fields of an event of a version that had all of them in one row, whatever it is an event of."""
+    if len(row) == len(_FIELDS_OF_BEFORE) - 2:  # of one without a timeline, where a missing price was 0
+        row = [*row, NOT_TIMED, 0]
+        row[_FIELDS_OF_BEFORE.index("price_picos")] = None
+    fields = dict(zip(_FIELDS_OF_BEFORE, row, strict=True))
+    of = [fields[name] for name in OfCall._fields]
+    return {name: of if name == "of" else fields[name] for name in Event._fields}
 
 
 def _outcome(row: Any) -> Outcome:

@@ -27,6 +27,7 @@ from pertoken.core import refusals
 from pertoken.core.census import DEFAULTS, Bounds, Census
 from pertoken.core.commands import Command, Expire, Held, OpenHold, Result, Settle, Settled, Void, Voided
 from pertoken.core.directory import Directory
+from pertoken.core.events import settled_late
 from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.refusals import RefusedCalls
@@ -323,7 +324,7 @@ class Committer:
         if isinstance(command, OpenHold) and command.claim is None and credit.grant(command.hold):
             return Held(None)
         if isinstance(command, Settle) and credit.settle(command):
-            return Settled(command.event._replace(late=True), None)
+            return Settled(settled_late(command.event), None)
         if isinstance(command, Void) and credit.release(command.hold_id):
             return Voided()
         return unavailable

@@ -4,20 +4,20 @@
 the columns of files from it. A new field of an event is a field in `core.events`, a column in `store.schema` with its
 migration, and a row here.
 
-The table is not walked for each event. When this module is loaded it is turned into a few lists of places: one call picks
-all values of a row, and only those that are not stored as they are get a call of their own.
+The table is not walked for each event: when this module is loaded it is turned into lists of places. `event_row` does
+without them, for each settlement waits for it; a test holds it to the table.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import Enum
 from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, assert_never
 
 import msgspec
 
 from pertoken.core.budgets import Attribution
-from pertoken.core.events import Event, EventStatus, Timeline
-from pertoken.core.money import HALF, join, split
+from pertoken.core.events import GATEWAY, NOT_TIMED, Event, EventStatus, OfCall, OfCorrection, OfReport, Timeline
+from pertoken.core.money import join, split
 from pertoken.core.usage import Completeness, Parts
 from pertoken.store import codec
 from pertoken.store.amounts import pair
@@ -26,7 +26,7 @@ from pertoken.store.schema import TIMELINE, events
 FILES_NOW = 3  # the version of the columns of files that are written
 
 
-class Kind(Enum):
+class ColumnKind(Enum):
     """What a column of a file holds. The database holds an amount in two columns, and all else in one."""
 
     TEXT = "text"
@@ -40,14 +40,17 @@ class Kind(Enum):
 class Form(NamedTuple):
     """How a value is stored; without `encode` and `decode`, as it is."""
 
-    kind: Kind
+    kind: ColumnKind
     encode: Callable[[Any], Any] | None = None
     decode: Callable[[Any], Any] | None = None
     blank: bool = False  # what is empty is the empty text in the database, for it nearly always is
 
 
 class EventValue(NamedTuple):
-    """One value of an event: a field of a class, and where that is stored."""
+    """One value of an event: a field of a class, and where that is stored.
+
+    Of what only events of one kind have (`OfCall`, `OfReport`, `OfCorrection`), the others have no value.
+    """
 
     owner: type[tuple[Any, ...]]  # the class that has the field
     field: str
@@ -58,17 +61,18 @@ class EventValue(NamedTuple):
     since: int = 1  # the first version of files that say it
     before: Any = None  # what it is in files of before
     was_zero: bool = False  # those have it all the same, and always as 0
+    absent: Any = None  # what is stored of events of another kind
 
     @property
     def columns(self) -> tuple[str, ...]:
         """Its columns in the table of events."""
         name = self.column or self.field
-        return () if self.elsewhere else pair(name) if self.form.kind is Kind.AMOUNT else (name,)
+        return () if self.elsewhere else pair(name) if self.form.kind is ColumnKind.AMOUNT else (name,)
 
     @property
     def file_column(self) -> str:
         """Its column in files. A time has no unit in its name there: the column's type says it."""
-        return self.field.removesuffix("_us") if self.form.kind is Kind.TIME else self.column or self.field
+        return self.field.removesuffix("_us") if self.form.kind is ColumnKind.TIME else self.column or self.field
 
 
 _read_lines = msgspec.json.Decoder(tuple[tuple[str, int, str, int], ...]).decode
@@ -92,24 +96,24 @@ def _decode_parts(text: str) -> Parts:
     return tuple((model, used) for model, used in codec.decode(text)) if text else ()
 
 
-TEXT = Form(Kind.TEXT)
-BYTES = Form(Kind.BYTES)
-TIME = Form(Kind.TIME)
-COUNT = Form(Kind.COUNT)
-FLAG = Form(Kind.FLAG)
-AMOUNT = Form(Kind.AMOUNT)
-STATUS = Form(Kind.TEXT, str.__str__, _decode_status)  # five times as fast as `value` of a member
-COMPLETENESS = Form(Kind.TEXT, str.__str__, _decode_completeness)
-QUANTITIES = Form(Kind.TEXT, codec.encode, codec.decode)
-PAIRS = Form(Kind.TEXT, codec.encode_pairs, codec.decode_tags, blank=True)
-LINES = Form(Kind.TEXT, codec.encode, _decode_lines)
-SOME_LINES = Form(Kind.TEXT, codec.encode, _decode_lines, blank=True)
-PARTS = Form(Kind.TEXT, codec.encode, _decode_parts, blank=True)
+TEXT = Form(ColumnKind.TEXT)
+BYTES = Form(ColumnKind.BYTES)
+TIME = Form(ColumnKind.TIME)
+COUNT = Form(ColumnKind.COUNT)
+FLAG = Form(ColumnKind.FLAG)
+AMOUNT = Form(ColumnKind.AMOUNT)
+STATUS = Form(ColumnKind.TEXT, str.__str__, _decode_status)  # five times as fast as `value` of a member
+COMPLETENESS = Form(ColumnKind.TEXT, str.__str__, _decode_completeness)
+QUANTITIES = Form(ColumnKind.TEXT, codec.encode, codec.decode)
+PAIRS = Form(ColumnKind.TEXT, codec.encode_pairs, codec.decode_tags, blank=True)
+LINES = Form(ColumnKind.TEXT, codec.encode, _decode_lines)
+SOME_LINES = Form(ColumnKind.TEXT, codec.encode, _decode_lines, blank=True)
+PARTS = Form(ColumnKind.TEXT, codec.encode, _decode_parts, blank=True)
 
 VALUES: Final = (  # in the order of the columns of files
     EventValue(Event, "source", TEXT),
     EventValue(Event, "event_id", TEXT),
-    EventValue(Event, "body_hash", BYTES, elsewhere=True, before=b""),
+    EventValue(OfReport, "body_hash", BYTES, elsewhere=True, absent=b""),
     EventValue(Event, "occurred_at_us", TIME),
     EventValue(Event, "recorded_at_us", TIME),
     EventValue(Event, "opened_at_us", TIME),
@@ -133,106 +137,183 @@ VALUES: Final = (  # in the order of the columns of files
     EventValue(Event, "response_id", TEXT, nullable=True),
     EventValue(Event, "raw", BYTES),
     EventValue(Event, "reason", TEXT, nullable=True),
-    EventValue(Event, "changed", TEXT, nullable=True),
-    EventValue(Event, "held_picos", AMOUNT),
-    EventValue(Event, "overrun_picos", AMOUNT),
-    EventValue(Event, "late", FLAG),
+    EventValue(OfCall, "changed", TEXT, nullable=True),
+    EventValue(OfCall, "held_picos", AMOUNT, absent=0),
+    EventValue(OfCall, "overrun_picos", AMOUNT, absent=0),
+    EventValue(OfCall, "late", FLAG, absent=False),
     EventValue(Event, "context", PAIRS),
     EventValue(Event, "priced_as", TEXT, nullable=True),
     EventValue(Event, "parts", PARTS),
-    EventValue(Event, "corrects", TEXT, nullable=True),
-    EventValue(Event, "was_unpriced", FLAG),
+    EventValue(OfCorrection, "corrects", TEXT, nullable=True),
+    EventValue(OfCorrection, "was_unpriced", FLAG, absent=False),
     EventValue(Event, "book_lines", SOME_LINES, since=2, before=()),
     *(
         EventValue(Timeline, field, COUNT, nullable=True, column=column, since=3)
         for field, column in zip(Timeline._fields, TIMELINE, strict=True)
     ),
-    EventValue(Event, "attempts", COUNT, nullable=True, since=3),
+    EventValue(OfCall, "attempts", COUNT, nullable=True, since=3, absent=0),
 )
 
 
 def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, ...]:
     """Return the row of an event, in the order of the table's columns without the id that counts up by itself."""
-    row = list(_pick_row((series_id, entry_id, *event, *event.attribution, *event.timeline)))
-    for at, encode in _ENCODED:
-        row[at] = encode(row[at])
-    for at, encode in _BLANK:
-        value = row[at]
-        row[at] = encode(value) if value else ""
-    for at in _AMOUNTS:  # both columns have the whole amount here
-        amount = row[at]
-        if amount is None or 0 <= amount < HALF:  # nearly all
-            row[at] = None if amount is None else 0
-        else:
-            row[at], row[at + 1] = split(amount)
-    return tuple(row)
+    of, timeline, price_picos = event.of, NOT_TIMED, event.price_picos
+    changed: str | None = None
+    corrects: str | None = None
+    held_picos, overrun_picos, late, was_unpriced = 0, 0, False, False
+    attempts: int | None = 0
+    match of:
+        case OfCall():
+            held_picos, overrun_picos, late, changed, timeline, attempts = of
+        case OfCorrection():
+            corrects, was_unpriced = of
+        case OfReport():
+            pass
+        case _:
+            assert_never(of)
+    return (
+        event.source,
+        event.event_id,
+        series_id,
+        event.attribution.conversation,
+        event.occurred_at_us,
+        event.recorded_at_us,
+        event.opened_at_us,
+        event.status.value,
+        event.completeness.value,
+        codec.encode(event.quantities),
+        event.currency,
+        *split(event.cost_picos),
+        *(_NO_PRICE if price_picos is None else split(price_picos)),
+        codec.encode(event.lines),
+        event.model_served,
+        event.service_tier,
+        event.response_id,
+        event.raw,
+        event.reason,
+        changed,
+        *split(held_picos),
+        *(_NOTHING if not overrun_picos else split(overrun_picos)),
+        late,
+        codec.encode_tags(event.context) if event.context else "",
+        event.priced_as,
+        codec.encode(event.parts) if event.parts else "",
+        corrects,
+        was_unpriced,
+        codec.encode(event.book_lines) if event.book_lines else "",
+        *timeline,
+        attempts,
+        entry_id,
+    )
 
 
 def event_of(row: Sequence[Any], attribution: Attribution) -> Event:
-    """Return the event of a row of the table, further columns behind. Raises as the decoders do where it is damaged."""
-    timeline = Timeline._make(_pick_timeline(row))
-    values = list(_pick_event((attribution, timeline, b"", *row)))
-    for at, decode in _DECODED:
-        values[at] = decode(values[at])
-    for at, low in _HALVES:
-        high = values[at]
-        values[at] = None if high is None else join(high, row[low])
-    return Event._make(values)
+    """Return the event of a row of the table, further columns behind. Raises as the decoders do where it is damaged.
+
+    What was reported has no hash: that is in another table.
+    """
+    of: OfCall | OfReport | OfCorrection
+    if row[_CORRECTS] is not None:
+        of = _CORRECTION.read(row)
+    elif row[_SOURCE] == GATEWAY:
+        of = _CALL.read(row, _TIMELINE.read(row))
+    else:
+        of = _REPORT
+    event: Event = _EVENT.read(row, attribution, of)
+    return event
 
 
 def file_values(event: Event) -> tuple[Any, ...]:
     """Return the values of an event in the order of `VALUES`, as they are in memory."""
-    values: tuple[Any, ...] = _pick_values((None, None, *event, *event.attribution, *event.timeline))
+    of = event.of
+    match of:
+        case OfCall():
+            own = (*of, *of.timeline, *_ABSENT[OfReport], *_ABSENT[OfCorrection])
+        case OfReport():
+            own = (*_NO_CALL, *of, *_ABSENT[OfCorrection])
+        case OfCorrection():
+            own = (*_NO_CALL, *_ABSENT[OfReport], *of)
+        case _:
+            assert_never(of)
+    values: tuple[Any, ...] = _pick_values((*event, *event.attribution, *own))
     return values
 
 
 def events_of(columns: Sequence[Iterable[Any]]) -> Iterator[Event]:
     """Yield events from their values, given by columns in the order of `VALUES`."""
     given = {(value.owner, value.field): column for value, column in zip(VALUES, columns, strict=True)}
+    sources, corrects = list(given[Event, "source"]), list(given[OfCorrection, "corrects"])
+    given[Event, "source"], given[OfCorrection, "corrects"] = sources, corrects
 
-    def made(owner: type[Any]) -> Iterator[Any]:
-        return map(owner._make, zip(*(given[owner, field] for field in owner._fields), strict=True))
+    def rows(owner: type[Any]) -> Iterator[tuple[Any, ...]]:
+        return zip(*(given[owner, field] for field in owner._fields), strict=True)
 
-    given[Event, "attribution"], given[Event, "timeline"] = made(Attribution), made(Timeline)
-    return made(Event)
-
-
-def _places() -> dict[tuple[type[Any], str], int]:
-    """Return where `event_row` and `file_values` find each field."""
-    owners: tuple[type[Any], ...] = (Event, Attribution, Timeline)
-    fields = [(owner, field) for owner in owners for field in owner._fields]
-    return {key: at for at, key in enumerate(fields, start=2)}
+    given[Event, "attribution"] = map(Attribution._make, rows(Attribution))
+    given[OfCall, "timeline"] = map(Timeline._make, rows(Timeline))
+    given[Event, "of"] = map(_own, sources, corrects, rows(OfCall), rows(OfReport), rows(OfCorrection))
+    return map(Event._make, rows(Event))
 
 
-_AT: Final = _places()
-_OF_COLUMN: Final = {column: value for value in VALUES for column in value.columns}
-_BESIDE: Final = {"series_id": 0, "entry_id": 1}  # columns that are no value of the event
-_ROW: Final = [column.name for column in events.columns if column is not events.autoincrement_column]
-assert {*_ROW} == {*_OF_COLUMN, *_BESIDE}, {*_ROW} ^ {*_OF_COLUMN, *_BESIDE}
+def _own(
+    source: str, corrects: str | None, call: tuple[Any, ...], report: tuple[Any, ...], correction: tuple[Any, ...]
+) -> OfCall | OfReport | OfCorrection:
+    """Return what an event is of, from the values that it would have as each."""
+    if corrects is not None:
+        return OfCorrection._make(correction)
+    return OfCall._make(call) if source == GATEWAY else OfReport._make(report)
 
-_pick_row: Final = itemgetter(
-    *(_BESIDE[name] if name in _BESIDE else _AT[_OF_COLUMN[name].owner, _OF_COLUMN[name].field] for name in _ROW)
-)
-_pick_values: Final = itemgetter(*(_AT[value.owner, value.field] for value in VALUES))
-_WRITTEN: Final = [(_ROW.index(value.columns[0]), value.form) for value in VALUES if value.columns]
-_ENCODED: Final = [(at, form.encode) for at, form in _WRITTEN if form.encode is not None and not form.blank]
-_BLANK: Final = [(at, form.encode) for at, form in _WRITTEN if form.encode is not None and form.blank]
-_AMOUNTS: Final = [at for at, form in _WRITTEN if form.kind is Kind.AMOUNT]
+
+class _Reader:
+    """Makes values of one class from rows: where each of its fields is, and what has to be decoded, is found once."""
+
+    def __init__(self, owner: type[Any], *given: str) -> None:
+        """Take a class, and which of its fields are given with each row."""
+        there = {value.field: value for value in VALUES if value.owner is owner}
+        places = {
+            name: given.index(name) if name in given else self._place(there[name], len(given)) for name in owner._fields
+        }
+        values = [(at, there[name]) for at, name in enumerate(owner._fields) if name not in given]
+        self._make = owner._make
+        self._pick = itemgetter(*places.values())
+        self._decoded = [(at, value.form.decode) for at, value in values if value.form.decode is not None]
+        self._halves = [
+            (at, _READ.index(value.columns[1])) for at, value in values if value.form.kind is ColumnKind.AMOUNT
+        ]
+
+    @staticmethod
+    def _place(value: EventValue, before: int) -> int:
+        """Return where a value, or the first half of it, is in a row with something before it."""
+        return before + _READ.index(value.columns[0])
+
+    def read(self, row: Sequence[Any], *given: object) -> Any:
+        """Return a value of the class."""
+        values = list(self._pick((*given, *row)))
+        for at, decode in self._decoded:
+            values[at] = decode(values[at])
+        for at, low in self._halves:
+            high = values[at]
+            values[at] = None if high is None else join(high, row[low])
+        return self._make(values)
+
 
 _READ: Final = [column.name for column in events.columns]
-_MADE: Final = ("attribution", "timeline", "body_hash")  # of Event: what `event_of` puts before the row
-_STORED: Final = {(value.owner, value.field): value for value in VALUES if value.columns}
+_SOURCE, _CORRECTS = _READ.index("source"), _READ.index("corrects")
+_EVENT: Final = _Reader(Event, "attribution", "of")
+_CALL: Final = _Reader(OfCall, "timeline")
+_CORRECTION: Final = _Reader(OfCorrection)
+_TIMELINE: Final = _Reader(Timeline)
+_REPORT: Final = OfReport()
 
-
-def _place(owner: type[Any], field: str, before: int) -> int:
-    """Return where a field's value, or the first half of it, is in a row with something before it."""
-    return before + _READ.index(_STORED[owner, field].columns[0])
-
-
-_pick_timeline: Final = itemgetter(*(_place(Timeline, field, 0) for field in Timeline._fields))
-_pick_event: Final = itemgetter(
-    *(_MADE.index(name) if name in _MADE else _place(Event, name, len(_MADE)) for name in Event._fields)
-)
-_OF_EVENT: Final = [(at, _STORED[Event, name]) for at, name in enumerate(Event._fields) if (Event, name) in _STORED]
-_DECODED: Final = [(at, value.form.decode) for at, value in _OF_EVENT if value.form.decode is not None]
-_HALVES: Final = [(at, _READ.index(value.columns[1])) for at, value in _OF_EVENT if value.form.kind is Kind.AMOUNT]
+_NO_PRICE: Final = (None, None)
+_NOTHING: Final = (0, 0)
+_KINDS: Final = (OfCall, Timeline, OfReport, OfCorrection)  # as `file_values` lays out what only some events have
+_ABSENT: Final = {
+    owner: tuple(
+        {value.field: value.absent for value in VALUES if value.owner is owner}.get(name) for name in owner._fields
+    )
+    for owner in _KINDS
+}
+_NO_CALL: Final = (*_ABSENT[OfCall], *_ABSENT[Timeline])
+_LAID_OUT: Final[tuple[type[Any], ...]] = (Event, Attribution, *_KINDS)
+_PLACES: Final = {key: at for at, key in enumerate((owner, field) for owner in _LAID_OUT for field in owner._fields)}
+_pick_values: Final = itemgetter(*(_PLACES[value.owner, value.field] for value in VALUES))

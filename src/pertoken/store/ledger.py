@@ -11,9 +11,9 @@ from pertoken.core.bookkeeping import Entry, Occasion, occasion_of
 from pertoken.core.budgets import Attribution, CounterKey
 from pertoken.core.commands import Command, Expire, OpenHold, Record, Resize, Settle, Void
 from pertoken.core.directory import Directory
-from pertoken.core.events import Event
+from pertoken.core.events import Event, reported_hash
 from pertoken.core.holds import EndedHold, Hold, HoldEnd
-from pertoken.core.latency import Counts, add_counts, count
+from pertoken.core.latency import Counts, add_counts, count, is_timed
 from pertoken.core.ledger import Books, Counter
 from pertoken.core.money import join, split
 from pertoken.core.periods import DAY_US
@@ -241,12 +241,12 @@ class LedgerTables:
             start_us = event.occurred_at_us - event.occurred_at_us % QUARTER_US
             slot = (start_us, series_id, event.currency)
             add_sums(quarters, slot, event_sums(event))
-            if event.timeline.sent_us is not None:
+            if is_timed(event):
                 counts = timed.get(slot)
                 if counts is None:
                     counts = timed[slot] = {}
                 count(counts, event)
-        named = [(one.event_id, one.source, one.body_hash, one.occurred_at_us) for one in new_events]
+        named = [(one.event_id, one.source, reported_hash(one), one.occurred_at_us) for one in new_events]
         self._statements.insert_identity.run(cursor, named)
         self._statements.insert_event.run(cursor, rows)
         texts = self._quarter_latency.merged(cursor, timed)

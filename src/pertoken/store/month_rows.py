@@ -10,16 +10,16 @@ from typing import Any
 import pyarrow as pa
 
 from pertoken.ports.months import StoredEvent
-from pertoken.store.event_columns import FILES_NOW, VALUES, EventValue, Kind, events_of, file_values
+from pertoken.store.event_columns import FILES_NOW, VALUES, ColumnKind, EventValue, events_of, file_values
 
 ENTRY = "entry_id"  # the last column: the entry that was posted for the event
 _TYPES = {
-    Kind.TEXT: pa.string(),
-    Kind.BYTES: pa.binary(),
-    Kind.TIME: pa.timestamp("us", tz="UTC"),
-    Kind.COUNT: pa.int64(),
-    Kind.FLAG: pa.bool_(),
-    Kind.AMOUNT: pa.decimal128(38, 0),
+    ColumnKind.TEXT: pa.string(),
+    ColumnKind.BYTES: pa.binary(),
+    ColumnKind.TIME: pa.timestamp("us", tz="UTC"),
+    ColumnKind.COUNT: pa.int64(),
+    ColumnKind.FLAG: pa.bool_(),
+    ColumnKind.AMOUNT: pa.decimal128(38, 0),
 }
 
 
@@ -64,9 +64,9 @@ def from_batch(batch: pa.RecordBatch) -> Iterator[StoredEvent]:
 
 def _array(value: EventValue, column: Iterable[Any]) -> pa.Array:
     kind, encode = value.form.kind, value.form.encode
-    if kind is Kind.TIME:
+    if kind is ColumnKind.TIME:
         return pa.array(column, pa.int64()).cast(_TYPES[kind])
-    if kind is Kind.AMOUNT:
+    if kind is ColumnKind.AMOUNT:
         texts = [None if amount is None else str(amount) for amount in column]
         return pa.array(texts, pa.string()).cast(_TYPES[kind])
     return pa.array(column if encode is None else list(map(encode, column)), _TYPES[kind])
@@ -75,9 +75,9 @@ def _array(value: EventValue, column: Iterable[Any]) -> pa.Array:
 def _values(value: EventValue, column: pa.Array) -> Iterable[Any]:
     """Return the values of a column; what has to be decoded is so when its turn comes."""
     kind, decode = value.form.kind, value.form.decode
-    if kind is Kind.TIME:
+    if kind is ColumnKind.TIME:
         column = column.cast(pa.int64())
     values: list[Any] = column.to_pylist()
-    if kind is Kind.AMOUNT:
+    if kind is ColumnKind.AMOUNT:
         return [None if amount is None else int(amount) for amount in values]
     return values if decode is None else map(decode, values)

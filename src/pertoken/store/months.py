@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 from pertoken.core.commands import Conflict, Record, Recorded
-from pertoken.core.events import Event
-from pertoken.core.latency import count
+from pertoken.core.events import Event, OfReport
+from pertoken.core.latency import count, is_timed
 from pertoken.core.money import split
 from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow
@@ -67,7 +67,7 @@ class DatabaseMonths:
         with _failing(), self._database.read() as connection:
             read = EventRows(connection).event
             rows = connection.execute(query, execution_options={"yield_per": FETCH})
-            yield (StoredEvent(read(row)._replace(body_hash=row.body_hash), row.entry_id) for row in rows)
+            yield (StoredEvent(_with_hash(read(row), row.body_hash), row.entry_id) for row in rows)
 
     def prices(self) -> list[PriceRow]:
         """Return every price row, also those that newer rows replaced."""
@@ -159,7 +159,7 @@ class DatabaseMonths:
             row = sums.setdefault(key, [0] * len(SUMS))
             for at, amount in enumerate(event_sums(event)):
                 row[at] += sign * amount
-            if event.timeline.sent_us is not None:
+            if is_timed(event):
                 count(timed.setdefault(key, {}), event)
             if entry_id is not None:
                 entry = (archived.archive_id, entry_id)
@@ -187,6 +187,11 @@ class _Statements:
             one, *(archived_entries.c[name] == zero for name in pair("amount_picos"))
         )
         self.drop_nothing = sql.write(nothing, [f"of_{column.name}" for column in archived_entries.primary_key])
+
+
+def _with_hash(event: Event, body_hash: bytes) -> Event:
+    """Return an event with what its identity says; of what others did not report, that is nothing."""
+    return event._replace(of=OfReport(body_hash)) if isinstance(event.of, OfReport) else event
 
 
 def _set_removed(connection: sa.Connection, archive_id: int, before: int, after: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pertoken.core.events import Timeline
+from pertoken.core.events import GATEWAY, Timeline
 from pertoken.core.reporting import SUMS
 from pertoken.store.amounts import columns, fits
 
@@ -19,7 +19,6 @@ Instant = sa.BigInteger  # microseconds since the epoch, UTC
 _Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself there
 _Ordered = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # by bytes, for ranges of names
 
-GATEWAY = "gateway"  # the source of the gateway's own events
 # Of the sums of roll-ups: those that one column holds, for they count events.
 COUNTED = (
     "calls", "unpriced_calls", "uncounted_calls", "failed_calls", "hung_up_calls", "estimated_calls", "sold_calls",

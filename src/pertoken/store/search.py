@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 import sqlalchemy as sa
 
 from pertoken.core import calls
-from pertoken.core.events import EventStatus
+from pertoken.core.events import GATEWAY, EventStatus
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import QUARTER_US
 from pertoken.core.usage import Completeness
 from pertoken.ports.events import Posted, Search
 from pertoken.store.event_rows import BY_TIME, EVENTS_OF_SERIES, SELECTED, EventRows, within
-from pertoken.store.schema import GATEWAY, day_rollups, events, rollups, series
+from pertoken.store.schema import day_rollups, events, rollups, series
 
 Span = tuple[int, int]  # [start, end) in microseconds
 

@@ -9,14 +9,13 @@ from typing import assert_never
 from pertoken.core.admission import currency_of
 from pertoken.core.commands import Conflict, Duplicate, Record, Recorded
 from pertoken.core.errors import Code, Refusal
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import GATEWAY, Event, EventStatus, OfCall
 from pertoken.core.usage import Completeness
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.reuse import Hit, Reuse
 from pertoken.services.call.call import Call, End, refused
 from pertoken.services.call.claim import HEADER
 from pertoken.services.call.refuse import reused_headers
-from pertoken.services.call.settle import SOURCE
 from pertoken.services.world import World
 
 
@@ -53,7 +52,7 @@ def _event(call: Call, changed: str, world: World) -> Event:
     """Return the event of a call that was answered from memory."""
     request = call.request
     event = Event(
-        source=SOURCE,
+        source=GATEWAY,
         event_id=call.call_id,
         attribution=request.attribution,
         occurred_at_us=request.opened_at_us,
@@ -66,6 +65,6 @@ def _event(call: Call, changed: str, world: World) -> Event:
         cost_picos=0,
         price_picos=None,
         lines=(),
-        changed=changed,
+        of=OfCall(changed=changed),
     )
     return event if world.price is None else event._replace(price_picos=world.price(event))

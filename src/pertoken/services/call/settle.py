@@ -8,7 +8,7 @@ from pertoken.core.calls import with_end
 from pertoken.core.claims import Outcome
 from pertoken.core.commands import Duplicate, Settle, Settled
 from pertoken.core.conditions import Conditions
-from pertoken.core.events import NOT_TIMED, Event, EventStatus, Timeline
+from pertoken.core.events import GATEWAY, NOT_TIMED, Event, EventStatus, OfCall, Timeline
 from pertoken.core.rating import REQUESTS
 from pertoken.core.readings import UNDIVIDED
 from pertoken.core.units import INSIDE
@@ -24,7 +24,6 @@ from pertoken.services.call.request import Request
 from pertoken.services.pricing import Charge, DearestMeant, HeldFor, Served, charge_dearest, find_rates, to_conditions
 from pertoken.services.world import World
 
-SOURCE = "gateway"
 BODY_BYTES_MAX = 4 * 1024 * 1024  # of an answer that is kept
 
 
@@ -87,7 +86,7 @@ def to_event(call: Call, world: World, estimated: tuple[Used, ...] | None) -> Ev
     chosen, completeness, reason = _charge(call, served, world, estimated)
     charged = chosen.charge
     return Event(
-        source=SOURCE,
+        source=GATEWAY,
         event_id=holding.hold.hold_id,
         attribution=request.attribution,
         occurred_at_us=request.opened_at_us,
@@ -100,20 +99,22 @@ def to_event(call: Call, world: World, estimated: tuple[Used, ...] | None) -> Ev
         cost_picos=charged.cost_picos,
         price_picos=None,
         lines=charged.lines,
+        of=OfCall(
+            holding.hold.amount_picos,
+            max(0, charged.cost_picos - holding.hold.amount_picos),
+            changed=changed,
+            timeline=_timeline(request.opened_at_us, relayed),
+            attempts=0 if relayed.sent is None else relayed.sent.attempts,
+        ),
         book_lines=charged.book_lines,
         model_served=chosen.model_served,
         service_tier=reading.service_tier,
         response_id=reading.response_id,
         raw=reading.raw,
         reason=reason,
-        changed=changed,
-        held_picos=holding.hold.amount_picos,
-        overrun_picos=max(0, charged.cost_picos - holding.hold.amount_picos),
         context=to_conditions(context),
         priced_as=None if request.priced_as == request.attribution.model else request.priced_as,
         parts=chosen.used.parts,
-        timeline=_timeline(request.opened_at_us, relayed),
-        attempts=0 if relayed.sent is None else relayed.sent.attempts,
     )
 
 
