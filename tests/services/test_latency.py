@@ -11,7 +11,7 @@ from tests.store.history import SINCE_US, UNTIL_US
 
 from pertoken.core.access import View
 from pertoken.core.events import Event
-from pertoken.core.latency import Counts, Timing, calls_of, count, is_timed, quantile_us
+from pertoken.core.latency import Counts, Timing, calls_of, count, places, quantile_us
 from pertoken.core.periods import load_zone
 from pertoken.services.latency import latency
 from pertoken.services.narrow import NarrowArchive
@@ -47,7 +47,7 @@ def told(events: list[Event], kind: Timing) -> dict[str, int | None]:
 
 def timed(events: list[Event]) -> list[Event]:
     """Return those that the gateway sent."""
-    return [one for one in events if is_timed(one)]
+    return [one for one in events if places(one)]
 
 
 @pytest.mark.parametrize("cut_us", [0, 123_456_789])

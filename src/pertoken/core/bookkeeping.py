@@ -6,7 +6,7 @@ the postings of an entry come to zero, and an account's balance is the sum of it
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pertoken.core.events import Event, OfCorrection
 
@@ -23,6 +23,14 @@ class EntryKind(StrEnum):
 
     USAGE = "usage"
     CORRECTION = "correction"
+
+
+# An enum's member costs three look-ups where it is used.
+USAGE: Final = EntryKind.USAGE
+CORRECTION: Final = EntryKind.CORRECTION
+
+
+OccasionKey = tuple[EntryKind, str, str]  # equal to an `Occasion`
 
 
 class Occasion(NamedTuple):
@@ -62,20 +70,20 @@ def is_of(kind: AccountKind, account: str) -> bool:
     return account.startswith(f"{kind}:")
 
 
-def occasion_of(event: Event) -> Occasion:
-    """Return on which occasion the cost of an event is posted."""
-    kind = EntryKind.CORRECTION if isinstance(event.of, OfCorrection) else EntryKind.USAGE
-    return Occasion(kind, event.attribution.provider or "", event.currency)
+def occasion_of(event: Event) -> OccasionKey:
+    """Return on which occasion the cost of an event is posted: a key, which is made faster than an `Occasion`."""
+    kind = CORRECTION if isinstance(event.of, OfCorrection) else USAGE
+    return kind, event.attribution.provider or "", event.currency
 
 
 def entries_of(events: Iterable[Event]) -> list[Entry]:
     """Return what is posted for events of one transaction: an entry for each occasion where something was spent."""
-    sums: dict[Occasion, int] = {}
+    sums: dict[OccasionKey, int] = {}
     for event in events:
         if event.cost_picos:
-            occasion = occasion_of(event)
-            sums[occasion] = sums.get(occasion, 0) + event.cost_picos
-    return [Entry(occasion, _owed(occasion.provider, picos)) for occasion, picos in sums.items()]
+            key = occasion_of(event)
+            sums[key] = sums.get(key, 0) + event.cost_picos
+    return [Entry(Occasion(*key), _owed(key[1], picos)) for key, picos in sums.items()]
 
 
 def _owed(provider: str, picos: int) -> tuple[Posting, ...]:

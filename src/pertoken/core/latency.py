@@ -34,22 +34,22 @@ FIRST_BYTE: Final = int(Timing.FIRST_BYTE)
 TOTAL: Final = int(Timing.TOTAL)
 
 
-def is_timed(event: Event) -> bool:
-    """Tell whether an event says how long its call took."""
-    return isinstance(event.of, OfCall) and event.of.timeline.sent_us is not None
+def places(event: Event) -> tuple[int, ...]:
+    """Return what of `Counts` an event's call adds 1 to: nothing where it was not sent by us, or nobody knows when."""
+    of = event.of
+    if not isinstance(of, OfCall):
+        return ()
+    _, sent_us, first_byte_us, _ = of.timeline
+    if sent_us is None:
+        return ()
+    total = TOTAL + bisect_right(BOUNDS_US, event.recorded_at_us - event.opened_at_us)
+    return (total,) if first_byte_us is None else (total, FIRST_BYTE + bisect_right(BOUNDS_US, first_byte_us))
 
 
 def count(counts: Counts, event: Event) -> None:
-    """Count how long an event's call took: nothing where it was not sent by us, or its course is not known."""
-    of = event.of
-    if not isinstance(of, OfCall) or of.timeline.sent_us is None:
-        return
-    timeline = of.timeline
-    total = TOTAL + bisect_right(BOUNDS_US, event.recorded_at_us - event.opened_at_us)
-    counts[total] = counts.get(total, 0) + 1
-    if timeline.first_byte_us is not None:
-        first = FIRST_BYTE + bisect_right(BOUNDS_US, timeline.first_byte_us)
-        counts[first] = counts.get(first, 0) + 1
+    """Count how long an event's call took, if that is known."""
+    for place in places(event):
+        counts[place] = counts.get(place, 0) + 1
 
 
 def add_counts(counts: Counts, more: Mapping[int, int], sign: int = 1) -> None:

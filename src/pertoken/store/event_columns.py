@@ -179,8 +179,8 @@ def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, 
         event.occurred_at_us,
         event.recorded_at_us,
         event.opened_at_us,
-        event.status.value,
-        event.completeness.value,
+        str(event.status),
+        str(event.completeness),
         codec.encode(event.quantities),
         event.currency,
         *split(event.cost_picos),
@@ -213,6 +213,7 @@ def event_of(row: Sequence[Any], attribution: Attribution) -> Event:
     What was reported has no hash: that is in another table.
     """
     of: OfCall | OfReport | OfCorrection
+    row = tuple(row)  # faster to pick from than a row of SQLAlchemy
     if row[_CORRECTS] is not None:
         of = _CORRECTION.read(row)
     elif row[_SOURCE] == GATEWAY:
@@ -279,6 +280,7 @@ class _Reader:
         self._halves = [
             (at, _READ.index(value.columns[1])) for at, value in values if value.form.kind is ColumnKind.AMOUNT
         ]
+        self._is_changed = bool(self._decoded or self._halves)
 
     @staticmethod
     def _place(value: EventValue, before: int) -> int:
@@ -287,7 +289,10 @@ class _Reader:
 
     def read(self, row: Sequence[Any], *given: object) -> Any:
         """Return a value of the class."""
-        values = list(self._pick((*given, *row)))
+        picked = self._pick((*given, *row) if given else row)
+        if not self._is_changed:
+            return self._make(picked)
+        values = list(picked)
         for at, decode in self._decoded:
             values[at] = decode(values[at])
         for at, low in self._halves:

@@ -7,13 +7,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
-from pertoken.core.bookkeeping import Entry, Occasion, occasion_of
+from pertoken.core.bookkeeping import Entry, OccasionKey, occasion_of
 from pertoken.core.budgets import Attribution, CounterKey
 from pertoken.core.commands import Command, Expire, OpenHold, Record, Resize, Settle, Void
 from pertoken.core.directory import Directory
 from pertoken.core.events import Event, reported_hash
 from pertoken.core.holds import EndedHold, Hold, HoldEnd
-from pertoken.core.latency import Counts, add_counts, count, is_timed
+from pertoken.core.latency import Counts, add_counts, places
 from pertoken.core.ledger import Books, Counter
 from pertoken.core.money import join, split
 from pertoken.core.periods import DAY_US
@@ -230,7 +230,7 @@ class LedgerTables:
             hold.currency,
         )
 
-    def _save_events(self, cursor: Cursor, new_events: Sequence[Event], entry_ids: Mapping[Occasion, int]) -> None:
+    def _save_events(self, cursor: Cursor, new_events: Sequence[Event], entry_ids: Mapping[OccasionKey, int]) -> None:
         quarters: RollupSums = {}
         timed: RollupCounts = {}
         rows = []
@@ -241,23 +241,26 @@ class LedgerTables:
             start_us = event.occurred_at_us - event.occurred_at_us % QUARTER_US
             slot = (start_us, series_id, event.currency)
             add_sums(quarters, slot, event_sums(event))
-            if is_timed(event):
+            counted = places(event)
+            if counted:
                 counts = timed.get(slot)
                 if counts is None:
                     counts = timed[slot] = {}
-                count(counts, event)
+                for place in counted:
+                    counts[place] = counts.get(place, 0) + 1
         named = [(one.event_id, one.source, reported_hash(one), one.occurred_at_us) for one in new_events]
         self._statements.insert_identity.run(cursor, named)
         self._statements.insert_event.run(cursor, rows)
         texts = self._quarter_latency.merged(cursor, timed)
         day_texts = self._day_latency.merged(cursor, _days_timed(timed))
-        self._statements.add_rollup.run(cursor, rollup_rows(quarters, texts))
-        self._statements.add_day_rollup.run(cursor, rollup_rows(_days_of(quarters), day_texts))
+        quarter_rows = rollup_rows(quarters, texts)
+        self._statements.add_rollup.run(cursor, quarter_rows)
+        self._statements.add_day_rollup.run(cursor, _day_rows(quarters, quarter_rows, day_texts))
 
-    def _post(self, cursor: Cursor, new_entries: Sequence[Entry], posted_at_us: int) -> dict[Occasion, int]:
+    def _post(self, cursor: Cursor, new_entries: Sequence[Entry], posted_at_us: int) -> dict[OccasionKey, int]:
         """Write entries, their postings and what they change of balances; return the entries' ids."""
         run = self._statements
-        ids = {}
+        ids: dict[OccasionKey, int] = {}
         for occasion, its_postings in new_entries:
             [entry_id] = run.insert_entry.run_returning(cursor, (posted_at_us, occasion.kind.value, occasion.currency))
             ids[occasion] = entry_id
@@ -296,6 +299,16 @@ def rollup_row(slot: tuple[Any, ...], sums: Sums, counts: str = "") -> tuple[Any
 def rollup_rows(sums: Mapping[Any, Sums], texts: Mapping[Any, str]) -> list[tuple[Any, ...]]:
     """Return the rows of roll-ups; those without a text keep the latency counts that they have."""
     return [rollup_row(slot, amounts, texts.get(slot, "")) for slot, amounts in sums.items()]
+
+
+def _day_rows(quarters: RollupSums, rows: Sequence[tuple[Any, ...]], texts: Mapping[Any, str]) -> list[tuple[Any, ...]]:
+    """Return the rows of days: of one quarter of an hour, nearly always, those of that with another start."""
+    starts = {start_us for start_us, *_ in quarters}
+    if len(starts) > 1:
+        return rollup_rows(_days_of(quarters), texts)
+    [start_us] = starts
+    day_us = start_us - start_us % DAY_US
+    return [(day_us, *row[1:-1], texts.get((day_us, row[1], row[2]), "")) for row in rows]
 
 
 def _days_of(quarters: RollupSums) -> RollupSums:

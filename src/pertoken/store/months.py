@@ -12,7 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 from pertoken.core.commands import Conflict, Record, Recorded
 from pertoken.core.events import Event, OfReport
-from pertoken.core.latency import count, is_timed
+from pertoken.core.latency import count, places
 from pertoken.core.money import split
 from pertoken.core.periods import Window, bounds
 from pertoken.core.prices import PriceRow
@@ -159,7 +159,7 @@ class DatabaseMonths:
             row = sums.setdefault(key, [0] * len(SUMS))
             for at, amount in enumerate(event_sums(event)):
                 row[at] += sign * amount
-            if is_timed(event):
+            if places(event):
                 count(timed.setdefault(key, {}), event)
             if entry_id is not None:
                 entry = (archived.archive_id, entry_id)
