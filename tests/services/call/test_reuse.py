@@ -92,7 +92,7 @@ def test_a_request_that_comes_again_is_answered_from_memory(stream: bool) -> Non
     assert b"set-cookie" not in again.told
     paid, reused = ledger.events
     assert paid.cost_picos > 0
-    assert (reused.cost_picos, dict(reused.quantities), reused.changed) == (0, {}, "reused=exact")
+    assert (reused.cost_picos, dict(reused.quantities), reused.of.changed) == (0, {}, "reused=exact")
     assert reused.attribution == paid.attribution
     assert [(line.status, line.http, line.events[-1].cost_picos > 0) for line in lines] == [
         ("ok", 200, True), ("ok", 200, False),

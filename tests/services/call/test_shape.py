@@ -57,7 +57,7 @@ def test_a_request_goes_on_as_it_was_shaped(stream: bool) -> None:
     assert client.told[b"x-pertoken-changed"] == b"shortened=3, model=m-small"
     assert client.told[b"x-pertoken-model"] == b"m-small"
     [event] = ledger.events
-    assert (event.changed, event.attribution.model) == ("shortened=3, model=m-small", "m-small")
+    assert (event.of.changed, event.attribution.model) == ("shortened=3, model=m-small", "m-small")
 
 
 def test_what_is_held_is_what_is_sent() -> None:
@@ -66,7 +66,7 @@ def test_what_is_held_is_what_is_sent() -> None:
     served(Client(polite()), world_of(ledger=books))
     served(Client(polite()), world_of(ledger=shaped, shape=ToSmall(None)))
 
-    assert shaped.events[0].held_picos < books.events[0].held_picos
+    assert shaped.events[0].of.held_picos < books.events[0].of.held_picos
 
 
 def test_what_needs_no_change_goes_on_as_it_came() -> None:

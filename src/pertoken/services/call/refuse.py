@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 from pertoken.core.commands import Remaining, Settled
 from pertoken.core.errors import Refusal
-from pertoken.core.events import Event
+from pertoken.core.events import Event, OfCall
 from pertoken.core.money import format_amount
 from pertoken.ports.exchange import Exchange
 from pertoken.services.call.call import Call
@@ -36,7 +36,8 @@ def held_headers(call: Call) -> list[tuple[bytes, bytes]]:
 
 def reused_headers(call: Call, event: Event) -> list[tuple[bytes, bytes]]:
     """Return what is said of a call that is answered from memory."""
-    return _known(call, 0, b"hit", event.changed) + settled_headers(Settled(event, None))
+    assert isinstance(event.of, OfCall), event
+    return _known(call, 0, b"hit", event.of.changed) + settled_headers(Settled(event, None))
 
 
 def _known(call: Call, held_picos: int, cache: bytes, changed: str | None) -> list[tuple[bytes, bytes]]:
