@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.factories import event, hold
+from tests.factories import event, hold, with_own
 from tests.services.call.parts import Client, budget, endpoint_of, held_call, holding_of, request_of
 
 from pertoken.core.budgets import CounterKey, Touch
@@ -41,7 +41,7 @@ def test_a_budget_that_is_nearly_full_warns() -> None:
 def test_a_reused_answer_says_that_it_cost_nothing() -> None:
     """And that it is one."""
     call = held_call(request=request_of())
-    told = dict(reused_headers(call, event(hold("call_1"), 0, changed="reused=exact")))
+    told = dict(reused_headers(call, with_own(event(hold("call_1"), 0), changed="reused=exact")))
 
     assert (told[b"x-pertoken-cache"], told[b"x-pertoken-held"], told[b"x-pertoken-cost"]) == (b"hit", b"0", b"0")
     assert told[b"x-pertoken-changed"] == b"reused=exact"
