@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from pertoken.ports.administration import Administration, AdminKeys
 from pertoken.ports.archive import Archive
+from pertoken.ports.sessions import Sessions
 
 
 class Given(NamedTuple):
@@ -32,6 +33,7 @@ class Opened(NamedTuple):
     administration: Administration
     admins: AdminKeys
     answers: Answers
+    sessions: Sessions
 
 
 class Store(Protocol):

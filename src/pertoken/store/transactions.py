@@ -13,6 +13,7 @@ from pertoken.store.administration import Administration
 from pertoken.store.answers import Answers
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
+from pertoken.store.sessions import Sessions
 
 
 class Transactions:
@@ -35,7 +36,13 @@ class Transactions:
 
 
 def _opened(connection: sa.Connection) -> Opened:
-    return Opened(Archive(connection), Administration(connection), AdminKeys(connection), Answers(connection))
+    return Opened(
+        Archive(connection),
+        Administration(connection),
+        AdminKeys(connection),
+        Answers(connection),
+        Sessions(connection),
+    )
 
 
 @contextlib.contextmanager

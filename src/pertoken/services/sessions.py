@@ -1,0 +1,77 @@
+"""Signing in to the pages and out again: with an admin key, or with a link that can be used once."""
+
+import hmac
+from hashlib import sha256
+from typing import NamedTuple
+
+from pertoken.core.access import Principal
+from pertoken.core.ids import new_secret
+from pertoken.core.secrets import Hasher
+from pertoken.core.sessions import SEEN_US, Session, SignInLink
+from pertoken.ports.administration import AdminKeys
+from pertoken.ports.clock import Clock
+from pertoken.ports.sessions import Sessions
+from pertoken.services.admins import ROOT
+
+TOKEN_BITS = 256
+SESSION_PREFIX = "session-"
+LINK_PREFIX = "link-"
+
+
+class SignedIn(NamedTuple):
+    """Who is signed in, and by what."""
+
+    principal: Principal
+    session: Session
+    csrf: str  # what each change must bring along: no other site can know it
+
+
+def start_session(sessions: Sessions, clock: Clock, hasher: Hasher, principal: Principal) -> str:
+    """Store a session and return its token, for a cookie."""
+    token = new_secret(clock.random_bits(TOKEN_BITS), TOKEN_BITS, SESSION_PREFIX)
+    now_us = clock.now_us()
+    sessions.start(Session(hasher.hash(token.encode()), principal.principal_id, now_us, now_us))
+    return token
+
+
+def find_session(sessions: Sessions, admins: AdminKeys, hasher: Hasher, token: str, now_us: int) -> SignedIn | None:
+    """Return who is signed in by a token; None where it is none, too old, or of an admin key that is good no more."""
+    if not token.startswith(SESSION_PREFIX):
+        return None
+    session = sessions.find(hasher.hash(token.encode()))
+    if session is None or not session.is_live(now_us):
+        return None
+    principal = principal_of(admins, session.admin_id, now_us)
+    return None if principal is None else SignedIn(principal, session, csrf_of(token))
+
+
+def is_to_be_seen(session: Session, now_us: int) -> bool:
+    """Tell whether it is time to write down that a session is used: not for each request."""
+    return now_us >= session.seen_at_us + SEEN_US
+
+
+def make_link(sessions: Sessions, clock: Clock, hasher: Hasher, principal: Principal) -> str:
+    """Store a link that signs its first user in as `principal`, and return its token."""
+    token = new_secret(clock.random_bits(TOKEN_BITS), TOKEN_BITS, LINK_PREFIX)
+    sessions.add_link(SignInLink(hasher.hash(token.encode()), principal.principal_id, clock.now_us()))
+    return token
+
+
+def use_link(sessions: Sessions, admins: AdminKeys, clock: Clock, hasher: Hasher, token: str) -> Principal | None:
+    """Return who a link signs in, this once; None where it is none, used, too old, or its admin key is good no more."""
+    link = sessions.take_link(hasher.hash(token.encode()))
+    now_us = clock.now_us()
+    return principal_of(admins, link.admin_id, now_us) if link is not None and link.is_live(now_us) else None
+
+
+def csrf_of(token: str) -> str:
+    """Return what changes asked for in a session must bring along: derived, so that it is stored nowhere."""
+    return hmac.digest(token.encode(), b"csrf", sha256).hex()
+
+
+def principal_of(admins: AdminKeys, admin_id: str, now_us: int) -> Principal | None:
+    """Return the principal of an admin key while it is good; the operator's own has no row."""
+    if admin_id == ROOT.principal_id:
+        return ROOT
+    admin = next((one for one in admins.list_all() if one.admin_id == admin_id), None)
+    return admin.principal if admin is not None and admin.is_live(now_us) else None

@@ -1,0 +1,46 @@
+"""Sessions of the pages and the links that start them, in the database."""
+
+import sqlalchemy as sa
+
+from pertoken.core.sessions import LINK_US, TOTAL_US, Session, SignInLink
+from pertoken.store.schema_pages import sessions, sign_in_links
+
+
+class Sessions:
+    """Works on one connection, inside the caller's transaction."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def find(self, token_hash: bytes) -> Session | None:
+        """Return a session, one that is too old as well."""
+        row = self._connection.execute(sa.select(sessions).where(sessions.c.token_hash == token_hash)).first()
+        return None if row is None else Session(*row)
+
+    def start(self, session: Session) -> None:
+        """Store a new session; those that are too old are removed."""
+        old = sessions.c.started_at_us < session.started_at_us - TOTAL_US
+        self._connection.execute(sa.delete(sessions).where(old))
+        self._connection.execute(sa.insert(sessions).values(session._asdict()))
+
+    def see(self, token_hash: bytes, at_us: int) -> None:
+        """Write down that a session was used."""
+        one = sa.update(sessions).where(sessions.c.token_hash == token_hash)
+        self._connection.execute(one.values(seen_at_us=at_us))
+
+    def end(self, token_hash: bytes) -> None:
+        """Remove a session."""
+        self._connection.execute(sa.delete(sessions).where(sessions.c.token_hash == token_hash))
+
+    def add_link(self, link: SignInLink) -> None:
+        """Store a new sign-in link; those that are too old are removed."""
+        old = sign_in_links.c.made_at_us < link.made_at_us - LINK_US
+        self._connection.execute(sa.delete(sign_in_links).where(old))
+        self._connection.execute(sa.insert(sign_in_links).values(link._asdict()))
+
+    def take_link(self, token_hash: bytes) -> SignInLink | None:
+        """Return a sign-in link and remove it, so that it is used once. None: there is none, or none any more."""
+        one = sign_in_links.c.token_hash == token_hash
+        row = self._connection.execute(sa.select(sign_in_links).where(one)).first()
+        self._connection.execute(sa.delete(sign_in_links).where(one))
+        return None if row is None else SignInLink(*row)

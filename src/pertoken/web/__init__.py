@@ -1,0 +1,1 @@
+"""The pages: what an operator sees in a browser. They show what services answer, and change what services change."""

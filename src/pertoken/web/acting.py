@@ -1,0 +1,40 @@
+"""Changing things by the control plane's own routes: they say who may, what is checked, and why not."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import msgspec
+
+from pertoken.api.problem import ApiRefused, Problem
+from pertoken.api.reading import decode_body
+from pertoken.api.route import Asked, Route, Transact
+from pertoken.api.table import ROUTES
+from pertoken.core.access import may
+from pertoken.web.page import NotHere, NotTaken, Visit
+
+_ROUTES = {(route.method, route.path): route for route in ROUTES}
+
+
+def act(visit: Visit, method: str, path: str, name: str = "", body: Mapping[str, Any] | None = None) -> Any:
+    """Do what a route does, in the visit's transaction, and return its answer. Raises NotTaken, NotHere.
+
+    `path` is the route's, with its parameter in braces; `name` is what stands for that.
+    """
+    route = _ROUTES[method, path]
+    try:
+        return _do(visit, route, name, body)
+    except ApiRefused as refused:
+        if refused.problem is Problem.NOT_FOUND:
+            raise NotHere(str(refused)) from refused
+        raise NotTaken(str(refused), refused.param) from refused
+
+
+def _do(visit: Visit, route: Route, name: str, body: Mapping[str, Any] | None) -> Any:
+    if not may(visit.principal, route.action):
+        raise NotTaken(f"the role {visit.principal.role} may not {route.action}")
+    site = visit.site
+    struct = None if route.body is None else decode_body(msgspec.json.encode(body or {}), route)
+    asked = Asked(
+        visit.principal, visit.view, name, route.query(), struct, visit.now_us, site.clock, site.hasher, site.prices()
+    )
+    return cast("Transact", route.do)(visit.opened, asked)

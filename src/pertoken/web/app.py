@@ -1,0 +1,413 @@
+"""The pages as an ASGI application: the one place that knows who is signed in, and what they may see and do.
+
+It runs in a process of its own (`gateway.pages`), so nothing here delays a call. A page reads in one transaction; a
+form changes in one.
+"""
+
+import hmac
+import logging
+from collections.abc import Mapping
+from importlib.resources import files
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from pertoken.core.access import Hidden, may, view
+from pertoken.core.texts import UNSAFE
+from pertoken.ports.ledger import StoreUnavailable
+from pertoken.ports.store import Given, Opened
+from pertoken.services.admins import authenticate
+from pertoken.services.narrow import NarrowArchive
+from pertoken.services.reports import BadRange
+from pertoken.services.sessions import SignedIn, find_session, is_to_be_seen, start_session, use_link
+from pertoken.web import grid, signing_in
+from pertoken.web.frame import THEMES, crumbs, navigation, render
+from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit
+from pertoken.web.ranges import read_range
+from pertoken.web.signing_in import Attempts, Client, client_of
+from pertoken.web.site import Site
+from pertoken.web.table import PAGES
+
+FORM_BYTES_MAX = 256 * 1024
+FIELDS_MAX = 200
+NAME_MAX = 1_000
+SAID = "pertoken_said"  # a cookie: what the next page is to say, once
+THEME = "pertoken_theme"
+STATIC_S = 365 * 24 * 3600
+TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "same-origin",
+    "cross-origin-opener-policy": "same-origin",
+    "permissions-policy": "camera=(), geolocation=(), microphone=()",
+}
+
+log = logging.getLogger("pertoken.pages")
+
+
+def create_pages(site: Site) -> ASGIApp:
+    """Return the application of all pages."""
+    attempts = Attempts()
+    by_path = [Route(page.path.replace("}", ":path}"), _OnePage(page, site), methods=["GET", "POST"]) for page in PAGES]
+    # a name may hold slashes, so the longer paths are asked first
+    by_path.sort(key=lambda route: (-route.path.count("/"), "{" in route.path))
+    routes = [
+        Route("/static/{name:path}", _static),
+        Route("/login", _SignIn(site, attempts), methods=["GET", "POST"]),
+        Route("/login/link/{token}", _Link(site, attempts), methods=["GET", "POST"]),
+        Route("/logout", _SignOut(site), methods=["POST"]),
+        Route("/theme", _theme, methods=["POST"]),
+        *by_path,
+        Route("/{path:path}", _OnePage(None, site)),
+    ]
+    return Starlette(routes=routes, middleware=[Middleware(_Headers), Middleware(GZipMiddleware, minimum_size=1_000)])
+
+
+class _Headers:
+    """Adds the headers that keep a page to itself."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+                headers.setdefault("cache-control", "no-store")
+            await send(message)
+
+        await self._app(scope, receive, sending)
+
+
+class _Answering:
+    """Answers on a thread, and turns what can go wrong into a page."""
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            form = await _read_form(request) if request.method == "POST" else {}
+            response = await run_in_threadpool(self._guarded, request, form)
+        except _TooLarge:
+            response = trouble(request, 413, "The form is too large", f"It may have {FORM_BYTES_MAX:,} bytes.")
+        await response(scope, receive, send)
+
+    def _guarded(self, request: Request, form: Mapping[str, str]) -> Response:
+        try:
+            return self.answer(request, form)
+        except StoreUnavailable as error:
+            return trouble(request, 503, "The database cannot be reached", f"{error}. Nothing was changed.")
+        except Exception:
+            log.exception("a page failed by our own mistake: %s", request.url.path)
+            return trouble(request, 500, "pertoken made a mistake", "Its log has the details. Nothing was changed.")
+
+    def answer(self, request: Request, form: Mapping[str, str]) -> Response:
+        """Return the answer to a request; `form` is what was sent with it."""
+        raise NotImplementedError
+
+
+class _OnePage(_Answering):
+    """A page, its exports and its forms. Without a page: nothing is there, but only who is signed in is told."""
+
+    def __init__(self, page: Page | None, site: Site) -> None:
+        super().__init__(site)
+        self._page = page
+
+    def answer(self, request: Request, form: Mapping[str, str]) -> Response:
+        """Return the page to whoever may see it."""
+        site, page = self._site, self._page
+        client = client_of(request, site.trusted_proxies)
+        signed = _signed_in(request, site)
+        if signed is None:
+            return _to_sign_in(request, client)
+        if page is None:
+            return trouble(request, 404, "There is no such page", f"Nothing is at {request.url.path[:NAME_MAX]}.")
+        if not may(signed.principal, page.action):
+            return trouble(
+                request, 403, "Not for this role", f"The role {signed.principal.role} may not {page.action}."
+            )
+        try:
+            if request.method == "POST":
+                return self._change(request, signed, form)
+            with site.store.read() as opened:
+                return self._respond(request, _visit(request, page, site, signed, opened))
+        except BadRange as error:
+            return trouble(request, 400, "That is no range of time", f"{error.field}: {error}")
+        except NotHere as error:
+            return trouble(request, 404, "Nothing of that name", str(error))
+        except Hidden as error:
+            return trouble(request, 403, "Not for this role", str(error))
+
+    def _respond(self, request: Request, visit: Visit, status: int = 200) -> Response:
+        page = self._page
+        assert page is not None
+        context = page.show(visit)
+        table = context.get("grid")
+        form = visit.query.get("format")
+        if form in ("csv", "json") and isinstance(table, grid.Grid):
+            return _export(form, table, page)
+        said = unquote(request.cookies[SAID]) if SAID in request.cookies else None
+        response = HTMLResponse(_fill(request, page, visit, {"said": said, **context}), status)
+        if said is not None:
+            response.delete_cookie(SAID)
+        return response
+
+    def _change(self, request: Request, signed: SignedIn, form: Mapping[str, str]) -> Response:
+        site, page = self._site, self._page
+        assert page is not None
+        if not _is_ours(request) or not _has_csrf(form, signed):
+            return trouble(request, 403, "This form is out of date", "Open the page again and send it from there.")
+        deed = next((one for one in page.deeds if one.name == form.get("deed")), None)
+        if deed is None:
+            return trouble(request, 404, "There is no such form", "Open the page again and send it from there.")
+        if not may(signed.principal, deed.action):
+            return trouble(
+                request, 403, "Not for this role", f"The role {signed.principal.role} may not {deed.action}."
+            )
+        try:
+            with site.store.write() as opened:
+                visit = _visit(request, page, site, signed, opened)
+                done = _once(visit, deed, form)
+        except NotTaken as wrong:
+            with site.store.read() as opened:
+                visit = _visit(request, page, site, signed, opened)._replace(typed=form, wrong=wrong)
+                return self._respond(request, visit, 422)
+        if done.secret is not None:
+            return HTMLResponse(_fill(request, page._replace(template="secret.html"), visit, {"done": done}))
+        response = RedirectResponse(done.path, 303)
+        response.set_cookie(SAID, quote(done.said), max_age=60, httponly=True, samesite="lax")
+        return response
+
+
+class _SignIn(_Answering):
+    """The page where an admin key is shown."""
+
+    def __init__(self, site: Site, attempts: Attempts) -> None:
+        super().__init__(site)
+        self._attempts = attempts
+
+    def answer(self, request: Request, form: Mapping[str, str]) -> Response:
+        """Return the page, or a session for a key that opens something."""
+        client = client_of(request, self._site.trusted_proxies)
+        if not client.may_sign_in:
+            return _needs_https(request)
+        if request.method != "POST":
+            return _sign_in_page(request)
+        if not _is_ours(request):
+            return _sign_in_page(request, "Open this page itself to sign in.", 403)
+        if self._attempts.are_too_many(client.address):
+            return _sign_in_page(request, "Too many attempts; wait a minute.", 429)
+        site, secret = self._site, form.get("key", "").strip().encode()
+        with site.store.write() as opened:
+            principal = authenticate(secret, site.root_key, site.hasher, opened.admins, site.clock.now_us())
+            if principal is None:
+                self._attempts.fail(client.address)
+                return _sign_in_page(request, "No admin key is like this, or it is expired or revoked.", 401)
+            token = start_session(opened.sessions, site.clock, site.hasher, principal)
+        response = RedirectResponse(_inside(form.get("next", "/")), 303)
+        signing_in.set_cookie(response, token, client)
+        return response
+
+
+class _Link(_Answering):
+    """The address of a sign-in link: a look at it changes nothing, so that a preview does not use it up."""
+
+    def __init__(self, site: Site, attempts: Attempts) -> None:
+        super().__init__(site)
+        self._attempts = attempts
+
+    def answer(self, request: Request, _form: Mapping[str, str]) -> Response:
+        """Return a session for the first who asks, and a page that says so for the next."""
+        client = client_of(request, self._site.trusted_proxies)
+        if not client.may_sign_in:
+            return _needs_https(request)
+        if self._attempts.are_too_many(client.address):
+            return _sign_in_page(request, "Too many attempts; wait a minute.", 429)
+        if request.method == "HEAD":
+            return Response(status_code=200)
+        site = self._site
+        with site.store.write() as opened:
+            token = request.path_params["token"]
+            principal = use_link(opened.sessions, opened.admins, site.clock, site.hasher, token)
+            if principal is None:
+                self._attempts.fail(client.address)
+                message = "This link was used, or is older than five minutes. Another: pertoken admin link"
+                return _sign_in_page(request, message, 401)
+            session = start_session(opened.sessions, site.clock, site.hasher, principal)
+        response = RedirectResponse("/", 303)
+        signing_in.set_cookie(response, session, client)
+        return response
+
+
+class _SignOut(_Answering):
+    """Ends the session."""
+
+    def answer(self, request: Request, form: Mapping[str, str]) -> Response:
+        """End it, here and in the database."""
+        signed = _signed_in(request, self._site)
+        if signed is not None and _is_ours(request) and _has_csrf(form, signed):
+            with self._site.store.write() as opened:
+                opened.sessions.end(signed.session.token_hash)
+        response = RedirectResponse("/login", 303)
+        signing_in.clear_cookie(response)
+        return response
+
+
+async def _theme(request: Request) -> Response:
+    """Remember whether pages are light or dark."""
+    form = await _read_form(request)
+    chosen = form.get("theme", "")
+    response = RedirectResponse(_inside(form.get("next", "/")), 303)
+    if chosen in THEMES:
+        response.set_cookie(THEME, chosen, max_age=STATIC_S, samesite="lax")
+    return response
+
+
+def _static(request: Request) -> Response:
+    """Return a file of ours: its address changes with its content."""
+    name = request.path_params["name"]
+    kind = TYPES.get(name.rpartition(".")[2])
+    file = files("pertoken.web") / "static" / name
+    if kind is None or "/" in name or not file.is_file():
+        return Response(status_code=404)
+    headers = {"cache-control": f"public, max-age={STATIC_S}, immutable"}
+    return Response(file.read_bytes(), media_type=kind, headers=headers)
+
+
+def trouble(request: Request, status: int, title: str, message: str) -> Response:
+    """Return a page that says what happened, what was not done, and where to go on."""
+    text = UNSAFE.sub("\N{REPLACEMENT CHARACTER}", message)
+    return HTMLResponse(
+        render("trouble.html", status=status, title=title, message=text, theme=_chosen(request)), status
+    )
+
+
+def _visit(request: Request, page: Page, site: Site, signed: SignedIn, opened: Opened) -> Visit:
+    """Return a visit. Raises BadRange, NotHere."""
+    query = dict(request.query_params)
+    now_us = site.clock.now_us()
+    seen = view(signed.principal)
+    name = request.path_params[page.parameter] if page.parameter else ""
+    if len(name) > NAME_MAX:
+        raise NotHere(f"no name has {len(name)} characters")
+    return Visit(
+        site, signed.principal, seen, signed.csrf, request.url.path, query, read_range(query, site.zone, now_us),
+        now_us, opened._replace(archive=NarrowArchive(opened.archive, seen)), name,
+    )  # fmt: skip
+
+
+def _once(visit: Visit, deed: Deed, form: Mapping[str, str]) -> Done:
+    """Do it; a form that is sent twice is done once. Raises NotTaken, NotHere."""
+    name, answers = f"form {form.get('once', '')[:NAME_MAX]}", visit.opened.answers
+    known = answers.find(visit.principal.principal_id, name)
+    if known is not None:
+        return Done(known.body.decode(), "This form was sent before; nothing was done again.")
+    done = deed.do(visit, form)
+    answers.add(visit.principal.principal_id, name, Given(b"", 303, done.path.encode()), visit.now_us)
+    return done
+
+
+def _signed_in(request: Request, site: Site) -> SignedIn | None:
+    """Return who is signed in, None for nobody."""
+    token = signing_in.token_of(request)
+    if not token:
+        return None
+    now_us = site.clock.now_us()
+    with site.store.read() as opened:
+        signed = find_session(opened.sessions, opened.admins, site.hasher, token, now_us)
+    if signed is not None and is_to_be_seen(signed.session, now_us):
+        with site.store.write() as opened:
+            opened.sessions.see(signed.session.token_hash, now_us)
+    return signed
+
+
+def _is_ours(request: Request) -> bool:
+    """Tell whether a form was sent from a page of ours: browsers say so themselves."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+
+
+def _has_csrf(form: Mapping[str, str], signed: SignedIn) -> bool:
+    return hmac.compare_digest(form.get("csrf", "").encode(), signed.csrf.encode())
+
+
+def _to_sign_in(request: Request, client: Client) -> Response:
+    if not client.may_sign_in:
+        return _needs_https(request)
+    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse(f"/login?{urlencode({'next': asked})}" if asked != "/" else "/login", 303)
+
+
+def _needs_https(request: Request) -> Response:
+    message = (
+        "Anybody on the way could read the session's cookie. Put pertoken behind a proxy that speaks https and name it "
+        "in the setting pages.trusted_proxies, or open the pages on the machine itself: http://127.0.0.1."
+    )
+    return trouble(request, 403, "Signing in needs https", message)
+
+
+def _sign_in_page(request: Request, wrong: str = "", status: int = 200) -> Response:
+    asked = _inside(request.query_params.get("next", "/"))
+    return HTMLResponse(render("login.html", wrong=wrong, next=asked, theme=_chosen(request)), status)
+
+
+def _inside(path: str) -> str:
+    """Return a path of ours, whatever was asked for: no other site, and none of the ways in and out."""
+    is_path = path.startswith("/") and not path.startswith(("//", "/\\", "/log")) and not UNSAFE.search(path)
+    return path if is_path else "/"
+
+
+def _fill(request: Request, page: Page, visit: Visit, context: Context) -> str:
+    once = f"{visit.site.clock.random_bits(80):020x}"
+    return render(
+        page.template, page=page, visit=visit, crumbs=crumbs(page, PAGES, visit), navigation=navigation(PAGES, visit),
+        theme=_chosen(request), once=once, **{"said": None, "grid": None, **context},
+    )  # fmt: skip
+
+
+def _chosen(request: Request) -> str:
+    theme = request.cookies.get(THEME, "system")
+    return theme if theme in THEMES else "system"
+
+
+def _export(form: str, table: grid.Grid, page: Page) -> Response:
+    name = page.title.lower().replace(" ", "-")
+    headers = {"content-disposition": f'attachment; filename="{name}.{form}"'}
+    if form == "csv":
+        return Response(grid.to_csv(table), headers=headers, media_type="text/csv")
+    return Response(grid.to_json(table), headers=headers, media_type="application/json")
+
+
+class _TooLarge(Exception):
+    """A form has too many bytes, or too many fields."""
+
+
+async def _read_form(request: Request) -> dict[str, str]:
+    """Return the fields of a form; of one that is given twice, the last. Raises _TooLarge."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > FORM_BYTES_MAX:
+            raise _TooLarge
+    try:
+        return dict(parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=FIELDS_MAX))
+    except ValueError as error:
+        raise _TooLarge from error

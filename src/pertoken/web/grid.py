@@ -1,0 +1,205 @@
+"""Tables: their columns, and what the address says of sorting, filtering and paging them. Exports are the same rows.
+
+A page's rows are plain values, by column. How each is shown, and where it leads, its column says.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import msgspec
+
+from pertoken.core.periods import format_time
+from pertoken.web import shown
+from pertoken.web.page import Visit
+from pertoken.web.shown import Shown
+
+ROWS = 100  # a page
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would compute (OWASP, CSV injection)
+
+Row = Mapping[str, Any]
+
+
+class Kind(StrEnum):
+    """What a column's values are, which decides how they are shown, aligned and sorted."""
+
+    NAME = "name"
+    ID = "id"
+    AMOUNT = "amount"  # Decimal, in the currency of the row's `currency`
+    COUNT = "count"
+    TIME = "time"  # microseconds since the epoch
+    TOOK = "took"  # microseconds
+    STATE = "state"  # one word, shown as a badge
+    TEXT = "text"
+    SHARE = "share"  # of 0 to 1: a bar in the cell
+
+    @property
+    def is_number(self) -> bool:
+        """Whether it stands on the right."""
+        return self in (Kind.AMOUNT, Kind.COUNT, Kind.TOOK, Kind.SHARE)
+
+
+class Column(NamedTuple):
+    """One column."""
+
+    name: str  # of the value in a row, in addresses and in exports
+    label: str
+    kind: Kind = Kind.TEXT
+    link: Callable[[Row], str | None] | None = None  # where a row's value leads
+    narrow: bool = False  # whether it is one of the two that a phone shows
+    hidden: bool = False  # whether it is shown only where it is asked for
+    sorts: bool = True
+
+
+class Grid(NamedTuple):
+    """One table of a page, as its template shows it."""
+
+    columns: Sequence[Column]  # those that are shown
+    every: Sequence[Column]
+    rows: Sequence[Row]
+    total: Row | None
+    sort: str  # the column that rows are sorted by, after `-` where the largest comes first
+    filter: str
+    found: int | None  # rows that fit; None: nobody counted
+    start: int  # of the first row that is shown
+    next: str | None  # the address of the next page
+    previous: str | None
+    unit: str  # the currency of all amounts, "" where rows differ
+    empty: str  # what would be here
+    command: str  # the same as a command
+    api: str  # the same as a path of the control plane
+
+    def cell(self, row: Row, column: Column, visit: Visit) -> Shown:
+        """Return one value as it is shown."""
+        return show(row.get(column.name), column.kind, row, visit, self.unit)
+
+
+def listed(
+    visit: Visit,
+    columns: Sequence[Column],
+    rows: Iterable[Row],
+    *,
+    sort: str,
+    empty: str,
+    command: str = "",
+    api: str = "",
+    total: Row | None = None,
+    paged: bool = True,
+) -> Grid:
+    """Return the page of rows that the address asks for, of all rows there are: sorted, filtered, cut."""
+    text = visit.query.get("q", "").strip()
+    fitting = [row for row in rows if not text or _has(row, columns, text.lower())]
+    given = visit.query.get("sort", sort)
+    by = given if _sorts(given, columns) else sort
+    column = next((one for one in columns if one.name == by.removeprefix("-")), None)
+    if column is not None:
+        fitting.sort(key=lambda row: _order(row.get(column.name)), reverse=by.startswith("-"))
+    start = _number(visit.query.get("from"), len(fitting)) if paged else 0
+    page = fitting[start : start + ROWS] if paged else fitting
+    more = start + len(page) < len(fitting)
+    currencies = {row.get("currency", "") for row in fitting}
+    return Grid(
+        _shown(columns, visit.query.get("columns")), columns, page, total, by, text, len(fitting), start,
+        visit.here(**{"from": str(start + ROWS)}) if more else None,
+        visit.here(**{"from": str(max(0, start - ROWS)) if start > ROWS else None}) if start else None,
+        currencies.pop() if len(currencies) == 1 else "", empty, command, api,
+    )  # fmt: skip
+
+
+def paged(
+    visit: Visit,
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    *,
+    cursor: str | None,
+    empty: str,
+    command: str = "",
+    api: str = "",
+) -> Grid:
+    """Return a page of rows that were found in order already; `cursor` is where the next page begins."""
+    currencies = {row.get("currency", "") for row in rows}
+    after = visit.query.get("after")
+    return Grid(
+        _shown(columns, visit.query.get("columns")),
+        [column._replace(sorts=False) for column in columns], rows, None, "", visit.query.get("q", ""), None, 0,
+        None if cursor is None else visit.here(after=cursor), visit.here(after=None) if after else None,
+        currencies.pop() if len(currencies) == 1 else "", empty, command, api,
+    )  # fmt: skip
+
+
+def show(value: Any, kind: Kind, row: Row, visit: Visit, unit: str = "") -> Shown:
+    """Return one value as it is shown."""
+    if kind is Kind.AMOUNT:
+        currency = row.get("currency", "")
+        made = shown.amount(value, currency)
+        return made if unit or value is None else made._replace(text=f"{made.text} {currency}".strip())
+    if kind is Kind.COUNT:
+        return shown.count(value)
+    if kind is Kind.TIME:
+        return shown.time(value, visit.zone, visit.now_us)
+    if kind is Kind.TOOK:
+        return shown.took(value)
+    if kind is Kind.ID:
+        return shown.identity(value)
+    if kind is Kind.SHARE:
+        return shown.share(Decimal(value or 0), 1)
+    return shown.name(None if value is None else str(value))
+
+
+def to_csv(grid: Grid) -> str:
+    """Return the rows as CSV, exact: a text that a spreadsheet would compute stands behind an apostrophe."""
+    out = io.StringIO()
+    writer = csv.writer(out)
+    writer.writerow([column.name for column in grid.columns])
+    for row in grid.rows:
+        writer.writerow([_exported(row.get(column.name), column.kind) for column in grid.columns])
+    return out.getvalue()
+
+
+def to_json(grid: Grid) -> bytes:
+    """Return the rows as JSON, exact: amounts are decimal strings, times are RFC 3339."""
+    rows = [{column.name: _plain(row.get(column.name), column.kind) for column in grid.columns} for row in grid.rows]
+    return msgspec.json.encode({"rows": rows})
+
+
+def _exported(value: Any, kind: Kind) -> str:
+    plain = _plain(value, kind)
+    text = "" if plain is None else str(plain)
+    return f"'{text}" if text.startswith(FORMULA) and not kind.is_number else text
+
+
+def _plain(value: Any, kind: Kind) -> Any:
+    if value is None:
+        return None
+    if kind is Kind.TIME:
+        return format_time(value)
+    return f"{value:f}" if isinstance(value, Decimal) else value
+
+
+def _shown(columns: Sequence[Column], asked: str | None) -> Sequence[Column]:
+    if asked is None:
+        return [column for column in columns if not column.hidden]
+    wanted = asked.split(",")
+    return [column for column in columns if column.name in wanted] or list(columns[:1])
+
+
+def _has(row: Row, columns: Sequence[Column], text: str) -> bool:
+    return any(text in str(row.get(column.name) or "").lower() for column in columns if not column.kind.is_number)
+
+
+def _sorts(by: str, columns: Sequence[Column]) -> bool:
+    return any(column.sorts and column.name == by.removeprefix("-") for column in columns)
+
+
+def _order(value: Any) -> tuple[int, Any]:
+    """Return what rows are sorted by: what is not known comes first."""
+    return (0, 0) if value is None else (1, value.lower() if isinstance(value, str) else value)
+
+
+def _number(text: str | None, most: int) -> int:
+    if text is None or not text.isascii() or not text.isdigit():
+        return 0
+    return min(int(text[:9]), max(0, most - 1)) // ROWS * ROWS

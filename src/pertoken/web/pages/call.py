@@ -1,0 +1,70 @@
+"""One call: what it cost and why, when each step was, which budgets decided."""
+
+from decimal import Decimal
+from typing import Any
+
+from pertoken.core.access import Action
+from pertoken.core.periods import US_PER_SECOND
+from pertoken.services.explain import explain
+from pertoken.web import shown
+from pertoken.web.page import Context, NotHere, Page, Visit
+
+STEPS = ("held_ms", "sent_ms", "first_byte_ms", "last_byte_ms", "settled_ms")
+BARS = (
+    ("holding", None, "held_ms", "until the hold was on disk"),
+    ("waiting", "sent_ms", "first_byte_ms", "from sending to the first byte"),
+    ("answering", "first_byte_ms", "last_byte_ms", "from the first byte to the last"),
+    ("settling", "last_byte_ms", "settled_ms", "until the settlement was written"),
+)
+WIDTH = 700
+
+
+def show(visit: Visit) -> Context:
+    """Return all that is known of a call. Raises NotHere."""
+    found = explain(visit.opened.archive, visit.name, visit.site.folders)
+    if found is None:
+        raise NotHere(f"There is no call {visit.name}, or it is not yours to see.")
+    last = found["attempts"][-1] if found.get("attempts") else None
+    usage = last["usage"] if last else {}
+    return {
+        "call": found,
+        "last": last,
+        "bars": _bars(last["timeline"]) if last and last["timeline"] else [],
+        "cost": shown.amount(found.get("cost"), found.get("currency", "")),
+        "tokens": (shown.count(usage.get("input_tokens", 0)), shown.count(usage.get("output_tokens", 0))),
+        "cached": shown.share(usage.get("cache_read_tokens", 0), usage.get("input_tokens", 0)),
+        "took": shown.took(_us(last["timeline"]["settled_ms"]) if last and last["timeline"] else None),
+        "first_byte": shown.took(_us(last["timeline"]["first_byte_ms"]) if last and last["timeline"] else None),
+        "used": _used(found),
+    }
+
+
+def _us(milliseconds: int | None) -> int | None:
+    return None if milliseconds is None else milliseconds * US_PER_SECOND // 1000
+
+
+def _used(found: dict[str, Any]) -> shown.Shown | None:
+    """Return how much of the hold the call used."""
+    held = (found.get("hold") or {}).get("held")
+    return shown.share(Decimal(found["cost"]), Decimal(held)) if held and Decimal(held) else None
+
+
+def _bars(timeline: dict[str, int | None]) -> list[dict[str, Any]]:
+    """Return the steps as bars of one line of time."""
+    whole = max((timeline[step] or 0 for step in STEPS), default=0) or 1
+    bars = []
+    for name, start, end, meaning in BARS:
+        ends, begins = timeline[end], 0 if start is None else timeline[start]
+        if ends is None or begins is None:
+            continue
+        width = max(3.0, (ends - begins) * WIDTH / whole)
+        bars.append(
+            {
+                "name": name, "x": round(min(begins * WIDTH / whole, WIDTH - width), 1), "width": round(width, 1),
+                "text": f"{begins:,} to {ends:,} ms, {meaning}",
+            }
+        )  # fmt: skip
+    return bars
+
+
+PAGE = Page("/calls/{call_id}", "Call", Action.CALLS_READ, show, "pages/call.html", parent="/calls")

@@ -1,0 +1,141 @@
+"""Calls one by one, the newest first."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import urlencode
+
+from pertoken.core.access import Action
+from pertoken.core.calls import REFUSED, STATUSES, marks, took_us
+from pertoken.core.money import format_amount
+from pertoken.core.periods import format_time
+from pertoken.core.refusals import RefusedCall
+from pertoken.ports.events import Posted
+from pertoken.services.calls import Wanted, newest, refused
+from pertoken.services.ingest import GATEWAY
+from pertoken.web import grid
+from pertoken.web.grid import Column, Kind
+from pertoken.web.page import Context, NotHere, Page, Visit
+
+FILTERS = ("key", "team", "customer", "user", "provider", "model", "conversation", "source")
+
+
+def show(visit: Visit) -> Context:
+    """Return a page of calls: those in the range that fit the filters of the address."""
+    status = visit.query.get("status") or None
+    if status is not None and status not in STATUSES:
+        raise NotHere(f"there is no status {status!r}; there are: {', '.join(STATUSES)}")
+    where = {name: visit.query[name] for name in FILTERS if visit.query.get(name)}
+    wanted = Wanted(where, visit.range.since_us, visit.range.until_us, status, _cost_min(visit))
+    names = {key.key_id: key.name for key in visit.opened.archive.list_keys()}
+    rows, cursor = _refused(visit, wanted, names) if status == REFUSED else _served(visit, wanted, names)
+    return {
+        "grid": grid.paged(
+            visit, _columns(visit), rows, cursor=cursor, command=_command(visit, where, status),
+            empty="No call fits. Choose a longer range, or fewer filters.", api=_api(visit, where, status),
+        ),
+        "statuses": STATUSES, "filters": FILTERS, "where": where, "status": status or "",
+    }  # fmt: skip
+
+
+def _served(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> tuple[list[dict[str, Any]], str | None]:
+    found = list(itertools.islice(_after(visit, wanted), grid.ROWS + 1))
+    rows = [row_of(posted, names) for posted in found[: grid.ROWS]]
+    more = len(found) > grid.ROWS
+    return rows, "{}.{}".format(*found[grid.ROWS - 1].place) if more else None
+
+
+def _after(visit: Visit, wanted: Wanted) -> Iterator[Posted]:
+    at, _, number = visit.query.get("after", "").partition(".")
+    try:
+        before = (int(at), int(number)) if at else None
+    except ValueError as error:
+        raise NotHere("that page of calls is none") from error
+    return newest(visit.opened.archive, wanted, visit.site.folders, before)
+
+
+def row_of(posted: Posted, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return a call as a row; `names` are the names of keys by their ids."""
+    event = posted.event
+    of = event.attribution
+    return {
+        "at": event.occurred_at_us, "call_id": event.event_id, "status": marks(event)[0],
+        "key": names.get(of.key or "", of.key), "team": of.team, "customer": of.customer, "user": of.user,
+        "conversation": of.conversation, "provider": of.provider,
+        "model": of.model, "input_tokens": event.quantities.get("input_tokens", 0),
+        "output_tokens": event.quantities.get("output_tokens", 0), "currency": event.currency,
+        "cost": Decimal(format_amount(event.cost_picos, event.currency)), "took": took_us(event, GATEWAY),
+        "reason": event.reason,
+    }  # fmt: skip
+
+
+def _refused(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> tuple[list[dict[str, Any]], str | None]:
+    at, _, call_id = visit.query.get("after", "").partition(".")
+    before = (int(at), call_id) if at.isdigit() else None
+    found = refused(visit.opened.archive, wanted, grid.ROWS + 1, before)
+    rows = [_refused_row(call, names) for call in found[: grid.ROWS]]
+    last = found[grid.ROWS - 1] if len(found) > grid.ROWS else None
+    return rows, None if last is None else f"{last.at_us}.{last.call_id}"
+
+
+def _refused_row(call: RefusedCall, names: Mapping[str, str]) -> dict[str, Any]:
+    of = call.attribution
+    return {
+        "at": call.at_us, "call_id": call.call_id, "status": REFUSED, "key": names.get(of.key or "", of.key),
+        "team": of.team, "customer": of.customer, "user": of.user, "conversation": of.conversation,
+        "provider": of.provider, "model": of.model, "currency": "USD", "cost": Decimal(0), "reason": call.message,
+    }  # fmt: skip
+
+
+def _columns(visit: Visit) -> list[Column]:
+    def to_call(row: grid.Row) -> str:
+        return visit.link(f"/calls/{row['call_id']}")
+
+    columns = [
+        Column("at", "time", Kind.TIME, to_call, narrow=True),
+        Column("call_id", "call", Kind.ID, to_call, hidden=True),
+        Column("status", "status", Kind.STATE),
+        Column("key", "key", Kind.NAME),
+        Column("team", "team", Kind.NAME, hidden=True),
+        Column("customer", "customer", Kind.NAME),
+        Column("user", "user", Kind.NAME, hidden=True),
+        Column("conversation", "conversation", Kind.ID, hidden=True),
+        Column("provider", "provider", Kind.NAME, hidden=True),
+        Column("model", "model", Kind.NAME),
+        Column("input_tokens", "input", Kind.COUNT),
+        Column("output_tokens", "output", Kind.COUNT),
+        Column("took", "time taken", Kind.TOOK),
+        Column("reason", "why", Kind.TEXT, hidden=True),
+    ]
+    if visit.may(Action.COSTS_READ):
+        columns.insert(-2, Column("cost", "cost", Kind.AMOUNT, to_call, narrow=True))
+    return columns
+
+
+def _cost_min(visit: Visit) -> Decimal | None:
+    text = visit.query.get("min_cost")
+    if not text:
+        return None
+    try:
+        found = Decimal(text)
+    except InvalidOperation as error:
+        raise NotHere(f"{text!r} is no amount") from error
+    if not found.is_finite() or len(text) > 40:
+        raise NotHere(f"{text!r:.60} is no amount")
+    return found
+
+
+def _command(visit: Visit, where: Mapping[str, str], status: str | None) -> str:
+    given = {**where, **({"status": status} if status else {})}
+    options = "".join(f" --{name} '{value}'" for name, value in given.items())
+    since, until = format_time(visit.range.since_us), format_time(visit.range.until_us)
+    return f"pertoken calls --since {since} --until {until}{options}"
+
+
+def _api(visit: Visit, where: Mapping[str, str], status: str | None) -> str:
+    span = {"since": format_time(visit.range.since_us), "until": format_time(visit.range.until_us)}
+    return f"/api/v1/calls?{urlencode({**span, **where, **({'status': status} if status else {})})}"
+
+
+PAGE = Page("/calls", "Calls", Action.CALLS_READ, show, "pages/calls.html", "Observe")

@@ -1,0 +1,61 @@
+"""Going to a call, key, customer, model or budget by a part of its name."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pertoken.core.access import Action
+from pertoken.core.reporting import slices
+from pertoken.web.page import Context, Page, Visit
+
+FOUND_MAX = 12
+CALL_PREFIX = "call_"
+TEXT_MAX = 200
+
+
+class Hit(NamedTuple):
+    """Something whose name fits."""
+
+    kind: str
+    name: str
+    address: str
+
+
+def show(visit: Visit) -> Context:
+    """Return what is named like the text."""
+    text = visit.query.get("q", "").strip()[:TEXT_MAX]
+    found = list(_found(visit, text))[:FOUND_MAX] if text else []
+    return {"query": text, "found": found}
+
+
+def _found(visit: Visit, text: str) -> Iterator[Hit]:
+    wanted = text.lower()
+    if text.startswith(CALL_PREFIX) and visit.may(Action.CALLS_READ):
+        yield Hit("call", text, visit.link(f"/calls/{text}"))
+    if visit.may(Action.KEYS_READ):
+        yield from (
+            Hit("key", key.name, visit.link(f"/keys/{key.key_id}"))
+            for key in visit.opened.archive.list_keys()
+            if wanted in key.name.lower() or wanted == key.key_id
+        )
+    if visit.may(Action.BUDGETS_READ):
+        names = {budget.name for budget in visit.opened.archive.budgets()}
+        yield from (
+            Hit("budget", name, visit.link(f"/budgets/{name}")) for name in sorted(names) if wanted in name.lower()
+        )
+    for dimension in ("customer", "model", "team", "provider"):
+        for value in _values(visit, dimension):
+            if wanted in value.lower():
+                yield Hit(dimension, value, visit.link("/explore", by="model", **{dimension: value}))
+
+
+def _values(visit: Visit, dimension: str) -> list[str]:
+    """Return what was used in the range by one dimension."""
+    found = {
+        row.values[0]
+        for piece in slices(visit.range.since_us, visit.range.until_us, (), visit.zone)
+        for row in visit.opened.archive.sums(piece, (dimension,), {})
+    }
+    return sorted(value for value in found if value)
+
+
+PAGE = Page("/find", "Find", Action.SELF_READ, show, "find.html")

@@ -1,0 +1,132 @@
+"""How figures, times and names are shown: short in the page, whole in the tip. Pure."""
+
+from datetime import UTC, datetime
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import NamedTuple
+
+from pertoken.core.periods import US_PER_SECOND, format_time, load_zone
+from pertoken.core.texts import escaped
+
+UNKNOWN = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+ID_SHOWN = 20  # characters of an id, cut in its middle
+NAME_SHOWN = 48  # of a name, cut at its end
+SIGNIFICANT = 4
+HUES = 8  # colours of categories; a name has the same one on every page
+
+
+class Shown(NamedTuple):
+    """What a page shows of a value, and all of it, for the tip."""
+
+    text: str
+    whole: str
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def amount(value: Decimal | str | None, currency: str = "") -> Shown:
+    """Return an amount: two decimals from 1 up, four digits that matter below, all digits in the tip."""
+    if value is None:
+        return Shown(UNKNOWN, "not known")
+    exact = value if isinstance(value, Decimal) else Decimal(value)
+    whole = f"{exact:f} {currency}".strip()
+    if exact == 0:
+        return Shown("0", whole)
+    if abs(exact) >= 1:
+        return Shown(_signed(f"{exact.quantize(Decimal('0.01'), ROUND_HALF_EVEN):,}"), whole)
+    places = SIGNIFICANT - 1 - exact.adjusted()
+    rounded = exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)
+    return Shown(_signed(f"{rounded:f}"), whole)
+
+
+def count(value: int | None) -> Shown:
+    """Return a count: exact below ten thousand, else with three digits that matter and k, M or G."""
+    if value is None:
+        return Shown(UNKNOWN, "not known")
+    whole = f"{value:,}"
+    if abs(value) < 10_000:
+        return Shown(_signed(whole), whole)
+    for limit, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if abs(value) >= limit:
+            scaled = Decimal(value) / limit
+            places = max(0, 2 - scaled.adjusted())
+            return Shown(_signed(f"{scaled:.{places}f} {letter}"), whole)
+    raise AssertionError(value)
+
+
+def share(part: int | Decimal, whole: int | Decimal) -> Shown:
+    """Return a part of a whole in percent; there is none of nothing."""
+    if not whole:
+        return Shown(UNKNOWN, "there is nothing to have a share of")
+    percent = Decimal(part) * 100 / Decimal(whole)
+    digits = 0 if percent >= 10 or percent == 0 else 1 if percent >= 1 else 2
+    return Shown(f"{percent:.{digits}f} %", f"{part:,} of {whole:,}")
+
+
+def change(now: Decimal | int, before: Decimal | int) -> Shown:
+    """Return by how much a figure changed, in percent of what it was before."""
+    tip = f"{now:,} against {before:,}"
+    if not before:
+        return Shown("new" if now else "no change", tip)
+    percent = (Decimal(now) - Decimal(before)) * 100 / abs(Decimal(before))
+    if percent == 0:
+        return Shown("no change", tip)
+    digits = 0 if abs(percent) >= 10 else 1
+    return Shown(f"{'▲' if percent > 0 else '▼'} {abs(percent):.{digits}f} %", tip)
+
+
+def took(microseconds: int | None) -> Shown:
+    """Return a stretch of time: milliseconds, from one second up seconds."""
+    if microseconds is None:
+        return Shown(UNKNOWN, "not known")
+    if microseconds >= US_PER_SECOND:
+        return Shown(f"{microseconds / US_PER_SECOND:.2f} s", f"{microseconds / 1000:,.1f} ms")
+    return Shown(f"{microseconds / 1000:.{0 if microseconds >= 100_000 else 1}f} ms", f"{microseconds:,} us")
+
+
+def time(at_us: int | None, zone: str, now_us: int | None = None) -> Shown:
+    """Return an instant on the clocks of `zone`; of the last hour, how long ago it was. The tip is exact."""
+    if at_us is None:
+        return Shown(UNKNOWN, "never")
+    local = datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone))
+    whole = f"{local:%Y-%m-%d %H:%M:%S} {zone} · {format_time(at_us)}"
+    if now_us is not None and 0 <= now_us - at_us < 3600 * US_PER_SECOND:
+        seconds = (now_us - at_us) // US_PER_SECOND
+        return Shown(
+            "just now" if seconds < 5 else f"{seconds} s ago" if seconds < 60 else f"{seconds // 60} min ago", whole
+        )
+    return Shown(f"{local.day} {local:%b %Y, %H:%M}", whole)
+
+
+def day(at_us: int, zone: str) -> str:
+    """Return the day of an instant on the clocks of `zone`: 3 Nov 2026."""
+    local = datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone))
+    return f"{local.day} {local:%b %Y}"
+
+
+def identity(text: str | None) -> Shown:
+    """Return an id: cut in its middle where it is long, for its ends tell it from others."""
+    if not text:
+        return Shown(UNKNOWN, "none")
+    safe = escaped(text)
+    if len(safe) <= ID_SHOWN:
+        return Shown(safe, safe)
+    return Shown(f"{safe[:11]}…{safe[-8:]}", safe)
+
+
+def name(text: str | None, absent: str = UNKNOWN) -> Shown:
+    """Return a name: cut at its end where it is long; what would move or hide text is written out."""
+    if not text:
+        return Shown(absent, "none")
+    safe = escaped(text)
+    return Shown(safe if len(safe) <= NAME_SHOWN else f"{safe[: NAME_SHOWN - 1]}…", safe)
+
+
+def hue(text: str) -> int:
+    """Return which of the colours a name has: the same on every page, and of every day."""
+    return sum((at + 1) * byte for at, byte in enumerate(text.encode())) % HUES
+
+
+def _signed(text: str) -> str:
+    return MINUS + text[1:] if text.startswith("-") else text

@@ -1,0 +1,25 @@
+"""What the pages work with, in one value."""
+
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Network, IPv6Network
+from typing import NamedTuple
+
+from pertoken.core.price_book import PriceBook
+from pertoken.core.secrets import Hasher
+from pertoken.ports.clock import Clock
+from pertoken.ports.store import Store
+from pertoken.services.calls import Folders
+
+
+class Site(NamedTuple):
+    """The ports, wired, and the settings that pages read."""
+
+    store: Store
+    clock: Clock
+    hasher: Hasher
+    prices: Callable[[], PriceBook]
+    folders: Folders  # where archived months are
+    root_key: str  # the operator's own admin key; empty: there is none
+    zone: str  # of days and months where the address names no other
+    version: str
+    trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()  # whose word on the client is taken
