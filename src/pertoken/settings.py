@@ -10,6 +10,7 @@ when the environment has its usual key.
 import os
 import re
 from collections.abc import Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -135,6 +136,21 @@ class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     counters_days: Days = 90  # what budgets by the minute and by the hour counted
 
 
+class PagesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How pages are reached. `trusted_proxies`: networks, by comma, whose x-forwarded-for and -proto are believed."""
+
+    trusted_proxies: str = ""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for what is no network."""
+        assert self.networks is not None
+
+    @property
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Where trusted proxies are."""
+        return tuple(ip_network(one.strip()) for one in self.trusted_proxies.split(",") if one.strip())
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings, defaults filled in."""
 
@@ -146,6 +162,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: dict[str, ModelSetting] = {}
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
+    pages: PagesSettings = PagesSettings()
     timezone: str = "UTC"
     log: Literal["text", "json", "off"] = "text"  # the form of the log; off: no line for each call
 
@@ -166,7 +183,8 @@ _BOOLEANS = {"stream_usage", "stops_billing_on_abort"}
 _OTHERS = {"CONFIG", "DATA", "API_EXAMPLES"}
 _OF_KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?")
 _FIELDS: Mapping[str, type[msgspec.Struct]] = {
-    "limits": LimitSettings, "retention": RetentionSettings, "providers": ProviderSetting, "models": ModelSetting
+    "limits": LimitSettings, "retention": RetentionSettings, "pages": PagesSettings, "providers": ProviderSetting,
+    "models": ModelSetting,
 }  # fmt: skip
 
 
@@ -461,9 +479,7 @@ def _usual_base_url(row: KnownProvider, environ: Mapping[str, str]) -> str:
     if row.base_url or not row.base_url_variable:
         return row.base_url
     place = environ.get(row.base_url_variable, "").rstrip("/")
-    if not place or place.endswith(row.base_url_suffix):
-        return place
-    return place + row.base_url_suffix
+    return place if not place or place.endswith(row.base_url_suffix) else place + row.base_url_suffix
 
 
 def _how_to_reach(row: KnownProvider | None) -> str:
@@ -477,8 +493,7 @@ def _how_to_reach(row: KnownProvider | None) -> str:
 def _not_active(name: str, settings: Settings) -> str:
     row = registry().get(name)
     if row is None:
-        hint = f"; known: {', '.join(sorted(settings.providers))}"
-        known = {*settings.providers, *registry()}
-        return f"unknown provider {name!r}{meant(name, known) or hint}"
+        near = meant(name, {*settings.providers, *registry()})
+        return f"unknown provider {name!r}{near or '; known: ' + ', '.join(sorted(settings.providers))}"
     keys = f"set {row.key_variables[0]} or " if row.key_variables and row.callable else ""
     return f"the provider {name!r} is not active; {keys}configure providers.{name}"

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from pertoken.core.errors import Code, Refusal
+from pertoken.gateway.pages import asks_for_page
 from pertoken.services.call.identify import identify
 from pertoken.services.models import closest
 from pertoken.services.world import World
@@ -20,8 +21,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
-def create_app(world: World, api: App) -> App:
-    """Return the ASGI application for every path that is not a call; those under /api are the control plane's."""
+def create_app(world: World, api: App, pages: App) -> App:
+    """Return the ASGI application for every path that is not a call.
+
+    Those under /api are the control plane's; what a browser asks for is `pages`' to answer.
+    """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -29,6 +33,9 @@ def create_app(world: World, api: App) -> App:
         elif scope["type"] == "http":
             if scope["path"].startswith("/api/"):
                 await api(scope, receive, send)
+                return
+            if asks_for_page(scope):
+                await pages(scope, receive, send)
                 return
             status, body = await _answer(world, scope)
             await _send(send, status, body)

@@ -17,6 +17,7 @@ from pertoken.gateway import call_log
 from pertoken.gateway.app import create_app
 from pertoken.gateway.bodies import return_memory_at_once
 from pertoken.gateway.call_log import CallLog
+from pertoken.gateway.pages import PagesProcess
 from pertoken.gateway.protocol import bind
 from pertoken.gateway.readers import ReadingProcesses
 from pertoken.settings import Settings
@@ -51,13 +52,14 @@ def say_address(listener: socket.socket) -> None:
 async def _serve(installation: Installation, listener: socket.socket, on_ready: Callable[[], None]) -> None:
     settings = installation.settings
     readers = ReadingProcesses()
+    pages = PagesProcess(settings)
     calls = None if settings.log == "off" else CallLog(call_log.FORMS[settings.log])
     try:
         async with serving(installation, readers, calls) as (world, plane):
             _tame_the_collector()
             return_memory_at_once()
             config = uvicorn.Config(
-                create_app(world, create_api(plane)),
+                create_app(world, create_api(plane), pages),
                 http=bind(world, settings.limits),
                 log_config=None,
                 access_log=False,
@@ -70,6 +72,7 @@ async def _serve(installation: Installation, listener: socket.socket, on_ready: 
                 await _Server(config, on_ready).serve(sockets=[listener])
             finally:
                 await readers.close()
+                pages.close()
     finally:
         if calls is not None:
             calls.close()

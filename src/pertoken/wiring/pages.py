@@ -1,0 +1,46 @@
+"""What pages are made from, and the links that sign in to them."""
+
+import contextlib
+from collections.abc import Iterator
+from importlib.metadata import version
+
+from pertoken.services.admins import ROOT
+from pertoken.services.sessions import make_link
+from pertoken.settings import Settings
+from pertoken.store.transactions import Transactions
+from pertoken.web.site import Site
+from pertoken.wiring.clock import SystemClock
+from pertoken.wiring.hasher import make_hasher
+from pertoken.wiring.installation import Installation, connect
+from pertoken.wiring.month_folder import month_folder
+from pertoken.wiring.prices import read_price_book
+
+
+@contextlib.contextmanager
+def open_site(settings: Settings) -> Iterator[Site]:
+    """Yield what the pages of one process work with. Raises StoreFailed."""
+    with connect(settings) as installation:
+        yield make_site(installation)
+
+
+def make_site(installation: Installation) -> Site:
+    """Return what the pages of an installation work with. Raises StoreFailed."""
+    settings = installation.settings
+    return Site(
+        store=Transactions(installation.database),
+        clock=SystemClock(),
+        hasher=make_hasher(installation),
+        prices=lambda: read_price_book(installation),
+        folders=lambda archived: month_folder(archived.folder),
+        root_key=settings.admin_key,
+        zone=settings.timezone,
+        version=version("pertoken"),
+        trusted_proxies=settings.pages.networks,
+    )
+
+
+def make_sign_in_link(installation: Installation) -> str:
+    """Store a link that signs the operator in, once, and return the path of it. Raises StoreFailed."""
+    hasher = make_hasher(installation)
+    with Transactions(installation.database).write() as opened:
+        return f"/login/link/{make_link(opened.sessions, SystemClock(), hasher, ROOT)}"

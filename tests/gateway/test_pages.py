@@ -1,0 +1,119 @@
+"""The pages' process behind a gateway: what it is asked, and what happens when it dies."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pertoken import settings
+from pertoken.gateway.pages import BODY_BYTES_MAX, PagesProcess, asks_for_page
+from pertoken.wiring.database import open_database
+
+FORM = (b"content-type", b"application/x-www-form-urlencoded; charset=utf-8")
+HTML = (b"accept", b"text/html,application/xhtml+xml")
+KEY = "the-root-key-of-these-tests"
+
+
+def scope(method: str, path: str, *headers: tuple[bytes, bytes], query: bytes = b"") -> dict[str, Any]:
+    """Return a request as ASGI has it."""
+    return {
+        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query,
+        "headers": [(b"host", b"test"), *headers], "client": ("127.0.0.1", 5), "scheme": "http",
+    }  # fmt: skip
+
+
+ASKED = [
+    ("GET", "/", (), True),
+    ("GET", "/calls", (HTML,), True),
+    ("HEAD", "/calls", (HTML,), True),
+    ("GET", "/health", (HTML,), True),
+    ("GET", "/static/pertoken.css", (), True),
+    ("POST", "/login", (FORM,), True),
+    ("GET", "/calls", (), False),  # an SDK with a wrong base url reads JSON
+    ("GET", "/v1/models", (HTML,), False),
+    ("GET", "/api/v1/keys", (HTML,), False),
+    ("GET", "/health/live", (HTML,), False),
+    ("POST", "/chat/completions", ((b"content-type", b"application/json"),), False),
+    ("PUT", "/", (HTML,), False),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "headers", "expected"), ASKED)
+def test_pages_are_what_browsers_ask_for(method: str, path: str, headers: tuple[Any, ...], *, expected: bool) -> None:
+    """A request is for the pages where a browser sent it; SDKs are answered as before."""
+    assert asks_for_page(scope(method, path, *headers)) == expected
+
+
+async def ask(pages: PagesProcess, request: dict[str, Any], body: bytes = b"") -> tuple[int, dict[bytes, bytes], bytes]:
+    """Ask the pages as the gateway does."""
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await pages(request, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> settings.Settings:
+    """Return settings with a database of their own."""
+    made = settings.load(
+        {
+            "PERTOKEN_DATABASE_URL": f"sqlite:///{tmp_path}/t.db",
+            "PERTOKEN_ADMIN_KEY": KEY,
+            "PERTOKEN_SECRET_KEY": "5e" * 32,
+        }
+    )
+    with open_database(made):
+        return made
+
+
+def test_pages_are_made_in_a_process_of_their_own(loaded: settings.Settings) -> None:
+    """A page, a file, a form and a HEAD are answered; who asks is what the connection says, not what a header says."""
+
+    async def story() -> None:
+        pages = PagesProcess(loaded)
+        try:
+            assert (await ask(pages, scope("GET", "/login", HTML)))[0] == 200
+            status, headers, body = await ask(pages, scope("GET", "/static/pertoken.css"))
+            assert (status, headers[b"content-type"], int(headers[b"content-length"])) == (
+                200, b"text/css; charset=utf-8", len(body)
+            )  # fmt: skip
+            status, headers, _ = await ask(pages, scope("POST", "/login", FORM), b"key=" + KEY.encode())
+            assert (status, headers[b"location"]) == (303, b"/")
+            lies = ((b"x-pertoken-peer", b"127.0.0.1"), (b"x-pertoken-scheme", b"https"))
+            remote = {**scope("GET", "/login", HTML, *lies), "client": ("192.0.2.1", 5)}
+            assert (await ask(pages, remote))[0] == 403
+            assert (await ask(pages, scope("POST", "/login", FORM), b"x" * (BODY_BYTES_MAX + 1)))[0] == 413
+        finally:
+            pages.close()
+
+    asyncio.run(story())
+
+
+def test_a_process_that_dies_is_started_again(loaded: settings.Settings) -> None:
+    """A page that is asked for after the process was killed is made by another one; closing leaves no process."""
+
+    async def story() -> None:
+        pages = PagesProcess(loaded)
+        try:
+            assert (await ask(pages, scope("GET", "/login", HTML)))[0] == 200
+            first = pages.pid
+            assert first is not None
+            os.kill(first, signal.SIGKILL)
+            while (await ask(pages, scope("GET", "/login", HTML)))[0] != 200:
+                await asyncio.sleep(0.1)
+            assert pages.pid != first
+        finally:
+            pages.close()
+        with pytest.raises(ProcessLookupError):
+            os.kill(first, 0)
+
+    asyncio.run(story())
