@@ -36,6 +36,7 @@ ALLOWED = {
     "GET /api/v1/calls/{call_id}": INSIDE,
     "GET /api/v1/verify": {Role.ADMIN, Role.FINANCE},
     "GET /api/v1/prices/{model}": INSIDE,
+    "GET /api/v1/audit": {Role.ADMIN, Role.FINANCE, Role.TEAM_OWNER},
     "GET /api/v1/counts": {Role.ADMIN, Role.FINANCE, Role.VIEWER},
     "DELETE /api/v1/counts/{name}": {Role.ADMIN},
 }

@@ -20,6 +20,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pertoken.api import openapi
+from pertoken.api.doing import transact
 from pertoken.api.problem import DOCUMENT, ApiRefused, Problem
 from pertoken.api.reading import (
     decode_body,
@@ -29,7 +30,7 @@ from pertoken.api.reading import (
     read_query,
     read_secret,
 )
-from pertoken.api.route import Asked, Route, Take, Taking, Transact
+from pertoken.api.route import Asked, Route, Take, Taking
 from pertoken.api.table import ROUTES
 from pertoken.core.access import Hidden, Principal, View, may, view
 from pertoken.core.ids import ADMIN_PREFIX, KEY_PREFIX
@@ -201,7 +202,7 @@ def _narrowed(opened: Opened, seen: View) -> Opened:
 
 def _read(route: Route, asked: Asked, _named: _Named | None, store: Store) -> ApiAnswer:
     with store.read() as opened:
-        answer = cast("Transact", route.do)(_narrowed(opened, asked.view), asked)
+        answer = transact(route, _narrowed(opened, asked.view), asked, "api")
         return ApiAnswer(route.status, msgspec.json.encode(answer))
 
 
@@ -211,7 +212,7 @@ def _write(route: Route, asked: Asked, named: _Named | None, store: Store) -> Ap
         known = _find(opened, asked.principal, named)
         if known is not None:
             return known
-        answer = cast("Transact", route.do)(_narrowed(opened, asked.view), asked)
+        answer = transact(route, _narrowed(opened, asked.view), asked, "api")
         _keep(opened, asked, named, route.status, answer)
         return ApiAnswer(route.status, msgspec.json.encode(answer))
 

@@ -1,6 +1,6 @@
 """Every route of the control plane."""
 
-from pertoken.api import admins, books, budgets, calls, counts, events, holds, keys, prices, teams
+from pertoken.api import admins, audit, books, budgets, calls, counts, events, holds, keys, prices, teams
 from pertoken.api.route import check
 
 ROUTES = check(
@@ -15,5 +15,6 @@ ROUTES = check(
         *books.ROUTES,
         *prices.ROUTES,
         *counts.ROUTES,
+        *audit.ROUTES,
     )
 )

@@ -42,6 +42,7 @@ class Action(StrEnum):
     VERIFY_RUN = "verify.run"
     ADMINS_READ = "admins.read"
     ADMINS_WRITE = "admins.write"
+    AUDIT_READ = "audit.read"
     TEAMS_READ = "teams.read"  # which customers a team may name, and what it may report a day
     TEAMS_WRITE = "teams.write"
 
@@ -59,9 +60,9 @@ _VIEWER = _CUSTOMER | {
 
 GRANTS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
-    Role.FINANCE: _VIEWER | {Action.COUNTS_READ, Action.BUDGETS_WRITE, Action.VERIFY_RUN},
+    Role.FINANCE: _VIEWER | {Action.AUDIT_READ, Action.COUNTS_READ, Action.BUDGETS_WRITE, Action.VERIFY_RUN},
     Role.VIEWER: _VIEWER | {Action.COUNTS_READ},
-    Role.TEAM_OWNER: _VIEWER | {Action.KEYS_WRITE, Action.BUDGETS_WRITE, Action.EVENTS_WRITE},
+    Role.TEAM_OWNER: _VIEWER | {Action.AUDIT_READ, Action.KEYS_WRITE, Action.BUDGETS_WRITE, Action.EVENTS_WRITE},
     Role.CUSTOMER: _CUSTOMER,
 }
 

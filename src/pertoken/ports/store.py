@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 from pertoken.ports.administration import Administration, AdminKeys
 from pertoken.ports.archive import Archive
+from pertoken.ports.audit import AuditLog
 from pertoken.ports.sessions import Sessions
 
 
@@ -34,6 +35,7 @@ class Opened(NamedTuple):
     admins: AdminKeys
     answers: Answers
     sessions: Sessions
+    audit: AuditLog
 
 
 class Store(Protocol):

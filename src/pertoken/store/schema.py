@@ -16,7 +16,7 @@ Row = sa.Row[*tuple[Any, ...]]
 metadata = sa.MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s"})
 
 Instant = sa.BigInteger  # microseconds since the epoch, UTC
-_Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself there
+Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself there
 _Ordered = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # by bytes, for ranges of names
 
 # Of the sums of roll-ups: those that one column holds, for they count events.
@@ -135,7 +135,7 @@ horizons = sa.Table(
 series = sa.Table(
     "series",
     metadata,
-    sa.Column("series_id", _Id, primary_key=True),
+    sa.Column("series_id", Id, primary_key=True),
     sa.Column("digest", sa.LargeBinary, nullable=False, unique=True),  # of all below: texts may be too long to index
     sa.Column("key_id", sa.Text, nullable=False),
     sa.Column("team", sa.Text, nullable=False),
@@ -190,7 +190,7 @@ team_reports = sa.Table(
 series_tags = sa.Table(
     "series_tags",
     metadata,
-    sa.Column("series_id", _Id, primary_key=True),
+    sa.Column("series_id", Id, primary_key=True),
     sa.Column("number", sa.Integer, primary_key=True),  # of the names in order: a name may be too long to index
     sa.Column("name", sa.Text, nullable=False),
     sa.Column("value", sa.Text, nullable=False),
@@ -201,7 +201,7 @@ series_tags = sa.Table(
 def _hold_columns() -> list[sa.Column[Any]]:
     return [
         sa.Column("hold_id", sa.Text, primary_key=True),
-        sa.Column("series_id", _Id, nullable=False),
+        sa.Column("series_id", Id, nullable=False),
         sa.Column("conversation", sa.Text),
         *columns("amount_picos"),
         sa.Column("tokens", sa.BigInteger, nullable=False),
@@ -313,10 +313,10 @@ identities = sa.Table(
 events = sa.Table(
     "events",
     metadata,
-    sa.Column("id", _Id, primary_key=True),
+    sa.Column("id", Id, primary_key=True),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("event_id", sa.Text, nullable=False),
-    sa.Column("series_id", _Id, nullable=False),
+    sa.Column("series_id", Id, nullable=False),
     sa.Column("conversation", sa.Text),
     sa.Column("occurred_at_us", Instant, nullable=False),
     sa.Column("recorded_at_us", Instant, nullable=False),
@@ -348,7 +348,7 @@ events = sa.Table(
     # Microseconds after the call was opened; null where nobody knows.
     *(sa.Column(name, sa.BigInteger) for name in TIMELINE),
     sa.Column("attempts", sa.BigInteger),
-    sa.Column("entry_id", _Id),
+    sa.Column("entry_id", Id),
     fits("cost_picos", "price_picos"),
 )
 sa.Index(
@@ -375,7 +375,7 @@ sa.Index(
 entries = sa.Table(
     "entries",
     metadata,
-    sa.Column("entry_id", _Id, primary_key=True),
+    sa.Column("entry_id", Id, primary_key=True),
     sa.Column("posted_at_us", Instant, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
@@ -384,7 +384,7 @@ entries = sa.Table(
 postings = sa.Table(
     "postings",
     metadata,
-    sa.Column("entry_id", _Id, primary_key=True),
+    sa.Column("entry_id", Id, primary_key=True),
     sa.Column("account", sa.Text, primary_key=True),
     *columns("amount_picos"),  # debit positive, credit negative
     fits("amount_picos"),
@@ -404,7 +404,7 @@ accounts = sa.Table(
 def _rollup_columns() -> list[sa.Column[Any] | sa.CheckConstraint]:
     return [
         sa.Column("start_us", Instant, primary_key=True),
-        sa.Column("series_id", _Id, primary_key=True),
+        sa.Column("series_id", Id, primary_key=True),
         sa.Column("currency", sa.Text, primary_key=True),
         *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in COUNTED),
         *(column for name in ADDED for column in columns(name)),
@@ -438,7 +438,7 @@ day_rollups = sa.Table("day_rollups", metadata, *_rollup_columns(), sqlite_with_
 archives = sa.Table(
     "archives",
     metadata,
-    sa.Column("archive_id", _Id, primary_key=True),
+    sa.Column("archive_id", Id, primary_key=True),
     sa.Column("month_us", Instant, nullable=False),  # the start of the month in UTC
     sa.Column("file", sa.Text, nullable=False),
     sa.Column("folder", sa.Text, nullable=False),  # where it was written, for people
@@ -453,15 +453,15 @@ archives = sa.Table(
 archived_sums = sa.Table(
     "archived_sums",
     metadata,
-    sa.Column("archive_id", _Id, primary_key=True),
+    sa.Column("archive_id", Id, primary_key=True),
     *(column for column in _rollup_columns() if column.name != "start_us"),
     sqlite_with_rowid=False,
 )
 archived_entries = sa.Table(
     "archived_entries",
     metadata,
-    sa.Column("archive_id", _Id, primary_key=True),
-    sa.Column("entry_id", _Id, primary_key=True),
+    sa.Column("archive_id", Id, primary_key=True),
+    sa.Column("entry_id", Id, primary_key=True),
     *columns("amount_picos"),
     fits("amount_picos"),
     sqlite_with_rowid=False,

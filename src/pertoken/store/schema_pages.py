@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from pertoken.store.schema import Instant, metadata
+from pertoken.store.schema import Id, Instant, metadata
 
 sessions = sa.Table(
     "sessions",
@@ -20,3 +20,21 @@ sign_in_links = sa.Table(
     sa.Column("admin_id", sa.Text, nullable=False),
     sa.Column("made_at_us", Instant, nullable=False),
 )
+
+# Who changed what. Rows are added and never altered.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", Id, primary_key=True),
+    sa.Column("at_us", Instant, nullable=False),
+    sa.Column("actor_id", sa.Text, nullable=False),
+    sa.Column("actor_name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("through", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("object", sa.Text, nullable=False),
+    sa.Column("team", sa.Text),
+    sa.Column("before", sa.Text),
+    sa.Column("after", sa.Text),
+)
+sa.Index("ix_audit_object", audit.c.object, audit.c.number)

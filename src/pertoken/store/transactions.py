@@ -12,6 +12,7 @@ from pertoken.store.admin_keys import AdminKeys
 from pertoken.store.administration import Administration
 from pertoken.store.answers import Answers
 from pertoken.store.archive import Archive
+from pertoken.store.audit import AuditLog
 from pertoken.store.database import Database
 from pertoken.store.sessions import Sessions
 
@@ -42,6 +43,7 @@ def _opened(connection: sa.Connection) -> Opened:
         AdminKeys(connection),
         Answers(connection),
         Sessions(connection),
+        AuditLog(connection),
     )
 
 

@@ -1,13 +1,14 @@
 """Changing things by the control plane's own routes: they say who may, what is checked, and why not."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
+from pertoken.api.doing import transact
 from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.reading import decode_body
-from pertoken.api.route import Asked, Route, Transact
+from pertoken.api.route import Asked, Route
 from pertoken.api.table import ROUTES
 from pertoken.core.access import may
 from pertoken.web.page import NotHere, NotTaken, Visit
@@ -37,4 +38,4 @@ def _do(visit: Visit, route: Route, name: str, body: Mapping[str, Any] | None) -
     asked = Asked(
         visit.principal, visit.view, name, route.query(), struct, visit.now_us, site.clock, site.hasher, site.prices()
     )
-    return cast("Transact", route.do)(visit.opened, asked)
+    return transact(route, visit.opened, asked, "page")

@@ -1,0 +1,68 @@
+"""Doing what a route does in a transaction, and writing down in the same one who changed what."""
+
+from typing import Any, cast
+
+import msgspec
+
+from pertoken.api.problem import ApiRefused
+from pertoken.api.route import Asked, Route, Transact
+from pertoken.api.table import ROUTES
+from pertoken.core.audit import Change
+from pertoken.ports.store import Opened
+
+_READS = {route.path: cast("Transact", route.do) for route in ROUTES if route.method == "GET"}
+HIDDEN = ("secret", "standing")  # of an answer: what is shown once, and what changes by itself
+
+
+def transact(route: Route, opened: Opened, asked: Asked, through: str) -> msgspec.Struct:
+    """Return a route's answer. `through` says by what way it was asked for: api or page."""
+    do = cast("Transact", route.do)
+    if route.method == "GET":
+        return do(opened, asked)
+    before = _before(route, opened, asked)
+    answer = do(opened, asked)
+    after = _plain(answer)
+    who, is_gone = asked.principal, route.method == "DELETE" and "id" not in after
+    opened.audit.add(
+        Change(
+            asked.now_us, who.principal_id, who.name, str(who.role), through, str(route.action),
+            _object(route, asked, after), _team(route, asked, {**(before or {}), **after}), _text(before), None if is_gone else _text(after),
+        )
+    )  # fmt: skip
+    return answer
+
+
+def _before(route: Route, opened: Opened, asked: Asked) -> dict[str, Any] | None:
+    """Return what a change is about to change, as reading it shows it; None where there is nothing yet."""
+    reads = _READS.get(route.path)
+    if reads is None or route.parameter is None:
+        return None
+    try:
+        return _plain(reads(opened, asked._replace(query=None, body=None)))
+    except ApiRefused:
+        return None
+
+
+def _plain(answer: msgspec.Struct) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(answer)
+    return {name: value for name, value in fields.items() if name not in HIDDEN}
+
+
+def _text(fields: dict[str, Any] | None) -> str | None:
+    return None if fields is None else msgspec.json.encode(fields).decode()
+
+
+def _object(route: Route, asked: Asked, after: dict[str, Any]) -> str:
+    """Return the path of what was changed."""
+    if route.parameter is not None:
+        return route.path.replace(f"{{{route.parameter}}}", asked.name)
+    return f"{route.path}/{after['id']}" if "id" in after else route.path
+
+
+def _team(route: Route, asked: Asked, fields: dict[str, Any]) -> str | None:
+    """Return the team whose it is."""
+    if asked.view.team is not None:
+        return asked.view.team
+    if route.path.startswith("/api/v1/teams/"):
+        return asked.name
+    return fields.get("team") or (fields.get("scope") or {}).get("team")

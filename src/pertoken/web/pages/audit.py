@@ -1,0 +1,65 @@
+"""Who changed what, the newest first."""
+
+import json
+from typing import Any
+
+from pertoken.core.access import Action
+from pertoken.core.audit import Audited, AuditSearch
+from pertoken.web import grid
+from pertoken.web.grid import Column, Kind
+from pertoken.web.page import Context, NotHere, Page, Visit
+
+COLUMNS = (
+    Column("at", "time", Kind.TIME, narrow=True),
+    Column("actor", "who", Kind.NAME),
+    Column("role", "role", Kind.TEXT, hidden=True),
+    Column("through", "by way of", Kind.TEXT),
+    Column("action", "action", Kind.TEXT),
+    Column("object", "what", Kind.NAME, narrow=True),
+    Column("team", "team", Kind.NAME, hidden=True),
+    Column("changed", "change", Kind.TEXT),
+    Column("before", "before", Kind.TEXT, hidden=True),
+    Column("after", "after", Kind.TEXT, hidden=True),
+)
+
+
+def show(visit: Visit) -> Context:
+    """Return a page of the changes in the range."""
+    after = visit.query.get("after")
+    if after is not None and not after.isdecimal():
+        raise NotHere("that page of changes is none")
+    asked = AuditSearch(
+        visit.range.since_us, visit.range.until_us, grid.ROWS + 1, None if after is None else int(after[:18]),
+        visit.view.team, visit.query.get("object") or None, visit.query.get("actor") or None,
+    )  # fmt: skip
+    found = visit.opened.audit.search(asked)
+    rows = [_row(one) for one in found[: grid.ROWS]]
+    cursor = str(found[grid.ROWS - 1].number) if len(found) > grid.ROWS else None
+    return {
+        "lede": "Who changed what, the newest first.",
+        "grid": grid.paged(
+            visit, COLUMNS, rows, cursor=cursor, api="/api/v1/audit",
+            empty="Nothing was changed in this range. Changes to keys, budgets, teams and admins are listed here.",
+        ),
+    }  # fmt: skip
+
+
+def _row(audited: Audited) -> dict[str, Any]:
+    one = audited.change
+    return {
+        "at": one.at_us, "actor": one.actor_name, "role": one.role, "through": one.through, "action": one.action,
+        "object": one.object.removeprefix("/api/v1/"), "team": one.team, "before": one.before, "after": one.after,
+        "changed": _difference(one.before, one.after),
+    }  # fmt: skip
+
+
+def _difference(before: str | None, after: str | None) -> str:
+    """Return which fields changed, and how."""
+    if before is None or after is None:
+        return "made" if after is not None else "taken away"
+    old, new = json.loads(before), json.loads(after)
+    parts = [f"{name}: {old.get(name)} → {value}" for name, value in new.items() if old.get(name) != value]
+    return "; ".join(parts) or "as it was"
+
+
+PAGE = Page("/audit", "Audit", Action.AUDIT_READ, show, "pages/list.html", "Operate")
