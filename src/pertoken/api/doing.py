@@ -23,10 +23,11 @@ def transact(route: Route, opened: Opened, asked: Asked, through: str) -> msgspe
     answer = do(opened, asked)
     after = _plain(answer)
     who, is_gone = asked.principal, route.method == "DELETE" and "id" not in after
+    object_, team = _object(route, asked, after), _team(route, asked, {**(before or {}), **after})
     opened.audit.add(
         Change(
-            asked.now_us, who.principal_id, who.name, str(who.role), through, str(route.action),
-            _object(route, asked, after), _team(route, asked, {**(before or {}), **after}), _text(before), None if is_gone else _text(after),
+            asked.now_us, who.principal_id, who.name, str(who.role), through, str(route.action), object_, team,
+            _text(before), None if is_gone else _text(after),
         )
     )  # fmt: skip
     return answer
