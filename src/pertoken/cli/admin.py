@@ -9,6 +9,7 @@ from pertoken.cli.session import (
     CommandRefused,
     admin_keys,
     administration,
+    database,
     db_option,
     json_option,
     make_hasher,
@@ -17,6 +18,8 @@ from pertoken.cli.session import (
     print_json,
 )
 from pertoken.cli.tables import print_table, time_text
+from pertoken.core.periods import US_PER_SECOND
+from pertoken.core.sessions import LINK_US
 from pertoken.core.texts import meant
 
 COLUMNS = {
@@ -116,6 +119,23 @@ def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
         print_json({"id": found.admin_id, "name": found.name, "revoked": True})
     else:
         echo(f"revoked {found.name} ({found.admin_id})")
+
+
+@admin.command()
+@click.option("--url", default="http://127.0.0.1:4000", show_default=True, help="Where the gateway is reached.")
+@db_option
+@json_option
+def link(url: str, db: str | None, as_json: bool) -> None:
+    """Print a link that signs in to the pages as admin, once, within five minutes."""
+    from pertoken.wiring.pages import make_sign_in_link
+
+    with database(db) as installation:
+        made = f"{url.rstrip('/')}{make_sign_in_link(installation)}"
+    if as_json:
+        print_json({"link": made, "valid_s": LINK_US // US_PER_SECOND})
+    else:
+        echo(made)
+        echo("it works once, within five minutes", err=True)
 
 
 @admin.command()

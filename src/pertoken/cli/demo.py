@@ -119,6 +119,8 @@ class Scene:
         click.echo(f"export GOOGLE_GEMINI_BASE_URL={self.gateway} GEMINI_API_KEY={secret}")
         say("and this one for pertoken's commands")
         click.echo(f"export PERTOKEN_DATABASE_URL={self.environ['PERTOKEN_DATABASE_URL']}")
+        say("and this link for the pages; it works once, within five minutes (another: pertoken admin link)")
+        click.echo(self._run("admin", "link", "--url", self.gateway, capture=True).strip())
         click.echo("\nrunning until Ctrl-C; then everything is removed")
         with contextlib.suppress(KeyboardInterrupt):
             while True:

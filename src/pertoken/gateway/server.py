@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 
 import uvicorn
 import uvloop
@@ -22,7 +23,8 @@ from pertoken.gateway.protocol import bind
 from pertoken.gateway.readers import ReadingProcesses
 from pertoken.settings import Settings
 from pertoken.wiring.database import open_database
-from pertoken.wiring.installation import Installation
+from pertoken.wiring.installation import Installation, connect
+from pertoken.wiring.pages import make_sign_in_link
 from pertoken.wiring.serving import serving
 
 log = logging.getLogger("pertoken.gateway")
@@ -34,7 +36,7 @@ SHUTDOWN_S = 30  # how long running calls may take to finish once the process is
 def run(settings: Settings, host: str, port: int) -> None:
     """Serve until SIGINT or SIGTERM; running calls finish and settle first. Raises StoreFailed, OSError."""
     with socket.create_server((host, port), backlog=BACKLOG) as listener:
-        serve_on(listener, settings, lambda: say_address(listener))
+        serve_on(listener, settings, lambda: say_address(listener, settings))
 
 
 def serve_on(listener: socket.socket, settings: Settings, on_ready: Callable[[], None]) -> None:
@@ -43,10 +45,18 @@ def serve_on(listener: socket.socket, settings: Settings, on_ready: Callable[[],
         runner.run(_serve(installation, listener, on_ready))
 
 
-def say_address(listener: socket.socket) -> None:
-    """Print where calls are answered: what waits for this line can call at once."""
+def say_address(listener: socket.socket, settings: Settings) -> None:
+    """Print where calls are answered: what waits for this line can call at once.
+
+    On a terminal of the machine itself, print a link to the pages as well; in a file of logs it would be a secret.
+    """
     host, port = listener.getsockname()[:2]
-    print(f"pertoken listening on http://{host}:{port}", file=sys.stderr, flush=True)  # noqa: T201
+    address = f"http://{host}:{port}"
+    print(f"pertoken listening on {address}", file=sys.stderr, flush=True)  # noqa: T201
+    if sys.stderr.isatty() and ip_address(host).is_loopback:
+        with connect(settings) as installation:
+            link = make_sign_in_link(installation)
+        print(f"pages: {address}{link} (works once, within five minutes)", file=sys.stderr, flush=True)  # noqa: T201
 
 
 async def _serve(installation: Installation, listener: socket.socket, on_ready: Callable[[], None]) -> None:

@@ -65,7 +65,7 @@ class _Parent:
             if waiting and select.select([self._ready], [], [], POLL_S)[0]:
                 waiting = max(0, waiting - len(os.read(self._ready, waiting)))
                 if not waiting and not self._ending:
-                    say_address(self._listeners[0])
+                    say_address(self._listeners[0], self._settings)
             pid, status = os.waitpid(-1, os.WNOHANG if waiting else 0)
             place = self._workers.pop(pid, -1)
             if place < 0 or self._ending:
