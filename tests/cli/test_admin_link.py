@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from tests.web.conftest import Browser
 
 from pertoken import settings
-from pertoken.cli.main import main
+from pertoken.cli.main import cli
 from pertoken.wiring.database import open_database
 from pertoken.wiring.pages import make_site
 
@@ -18,7 +18,7 @@ def test_a_link_signs_in_at_the_address_that_is_named(tmp_path, monkeypatch) -> 
     monkeypatch.setenv("PERTOKEN_SECRET_KEY", "5e" * 32)
     loaded = settings.load()
     with open_database(loaded) as installation:
-        made = CliRunner().invoke(main, ["admin", "link", "--url", "http://127.0.0.1:4001/", "--json"])
+        made = CliRunner().invoke(cli, ["admin", "link", "--url", "http://127.0.0.1:4001/", "--json"])
 
         assert made.exit_code == 0, made.output
         link = json.loads(made.stdout)["link"]
