@@ -71,10 +71,10 @@ def usage_page(  # noqa: PLR0917 - what is asked, and which rows of the answer
 
     Reports by time are summed no further than the page reaches.
     """
-    found = _groups(archive, since_us, until_us, by, zone, part)
+    found = groups(archive, since_us, until_us, by, zone, part)
     rows = [_fields(row, by) for row in itertools.islice(found, start, None if limit is None else start + limit)]
     more = next(found, None) is not None
-    totals = [_fields(total, ()) for total in _groups(archive, since_us, until_us, (), zone, part)]
+    totals = [_fields(total, ()) for total in groups(archive, since_us, until_us, (), zone, part)]
     report = {
         "rows": rows,
         "total": totals[0] if totals else _fields(Group((), "USD", NOTHING), ()),
@@ -86,9 +86,10 @@ def usage_page(  # noqa: PLR0917 - what is asked, and which rows of the answer
     return report, more
 
 
-def _groups(  # noqa: PLR0917 - what is asked
-    archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str, part: Part
+def groups(  # noqa: PLR0917 - what is asked
+    archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str, part: Part = ALL
 ) -> Iterator[Group]:
+    """Yield the rows of the same report as values: their sums are exact integers, in the order of SUMS."""
     dimensions = attributes(by)
     pieces = slices(since_us, until_us, by, zone)
     if part.needs_events(by):

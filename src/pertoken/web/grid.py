@@ -35,11 +35,12 @@ class Kind(StrEnum):
     STATE = "state"  # one word, shown as a badge
     TEXT = "text"
     SHARE = "share"  # of 0 to 1: a bar in the cell
+    RISE = "rise"  # Decimal: by which part of what it was a figure rose; None: there was nothing before
 
     @property
     def is_number(self) -> bool:
         """Whether it stands on the right."""
-        return self in (Kind.AMOUNT, Kind.COUNT, Kind.TOOK, Kind.SHARE)
+        return self in (Kind.AMOUNT, Kind.COUNT, Kind.TOOK, Kind.SHARE, Kind.RISE)
 
 
 class Column(NamedTuple):
@@ -52,6 +53,7 @@ class Column(NamedTuple):
     narrow: bool = False  # whether it is one of the two that a phone shows
     hidden: bool = False  # whether it is shown only where it is asked for
     sorts: bool = True
+    dot: bool = False  # whether the row's colour stands before it
 
 
 class Grid(NamedTuple):
@@ -146,6 +148,8 @@ def show(value: Any, kind: Kind, row: Row, visit: Visit, unit: str = "") -> Show
         return shown.identity(value)
     if kind is Kind.SHARE:
         return shown.share(Decimal(value or 0), 1)
+    if kind is Kind.RISE:
+        return shown.rise(value)
     return shown.name(None if value is None else str(value))
 
 

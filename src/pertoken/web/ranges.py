@@ -1,9 +1,20 @@
 """Which stretch of time a page is about: named in its address, in one time zone, and the stretch to compare with."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from pertoken.core.periods import NotATime, Window, bounds, format_time, load_zone
+from pertoken.core.periods import (
+    US_PER_SECOND,
+    NotATime,
+    Window,
+    bounds,
+    format_time,
+    load_zone,
+    to_us,
+    windows,
+)
+from pertoken.core.reporting import QUARTER_US
 from pertoken.services.reports import BadRange, to_range
 
 DEFAULT = "30d"
@@ -29,8 +40,40 @@ class Range(NamedTuple):
 
     @property
     def before(self) -> tuple[int, int]:
-        """The stretch before, as long as this one."""
+        """The stretch before: as many days on the clocks of the zone, or as long where it is not of whole days."""
+        days = sum(1 for _ in windows(Window.DAY, self.since_us, self.until_us, self.zone))
+        if days_before(self.until_us, days, self.zone) == self.since_us:
+            return days_before(self.since_us, days, self.zone), self.since_us
         return self.since_us - (self.until_us - self.since_us), self.since_us
+
+    def compared(self, now_us: int) -> tuple[int, int]:
+        """Return the stretch to compare with what there is of this one by now: it ends as long before its own end."""
+        if self.name in ("month", "last-month"):
+            since_us = bounds(Window.MONTH, self.since_us - 1, self.zone)[0]
+            return since_us, self.since_us if now_us >= self.until_us else month_before(now_us, self.zone)
+        since_us, until_us = self.before
+        left_us = max(0, self.until_us - now_us)
+        return since_us, max(since_us + QUARTER_US, quarter(until_us - left_us))
+
+
+def quarter(at_us: int) -> int:
+    """Return the last whole quarter of an hour: roll-ups can say what was up to then."""
+    return at_us - at_us % QUARTER_US
+
+
+def days_before(at_us: int, days: int, zone: str) -> int:
+    """Return when the clocks of the zone showed the same so many days before."""
+    local = datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone))
+    return to_us((local - timedelta(days=days)).replace(fold=0))
+
+
+def month_before(at_us: int, zone: str) -> int:
+    """Return when the clocks of the zone showed the same in the month before, to the quarter; at most its end."""
+    local = datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone))
+    end = local.replace(day=1) - timedelta(days=1)
+    if local.day > end.day:
+        return bounds(Window.MONTH, at_us, zone)[0]
+    return quarter(to_us(end.replace(day=local.day, fold=0)))
 
 
 def read_range(query: Mapping[str, str], zone: str, now_us: int) -> Range:

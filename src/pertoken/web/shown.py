@@ -1,5 +1,6 @@
 """How figures, times and names are shown: short in the page, whole in the tip. Pure."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import NamedTuple
@@ -76,6 +77,17 @@ def change(now: Decimal | int, before: Decimal | int) -> Shown:
     return Shown(f"{'▲' if percent > 0 else '▼'} {abs(percent):.{digits}f} %", tip)
 
 
+def rise(part: Decimal | None) -> Shown:
+    """Return by which part of what it was a figure rose, in percent; None: there was nothing before."""
+    if part is None:
+        return Shown("new", "there was nothing before")
+    percent = part * 100
+    if percent == 0:
+        return Shown("no change", "no change")
+    digits = 0 if abs(percent) >= 10 else 1
+    return Shown(f"{'▲' if percent > 0 else '▼'} {abs(percent):,.{digits}f} %", f"{percent:+,.4f} %")
+
+
 def took(microseconds: int | None) -> Shown:
     """Return a stretch of time: milliseconds, from one second up seconds."""
     if microseconds is None:
@@ -126,6 +138,15 @@ def name(text: str | None, absent: str = UNKNOWN) -> Shown:
 def hue(text: str) -> int:
     """Return which of the colours a name has: the same on every page, and of every day."""
     return sum((at + 1) * byte for at, byte in enumerate(text.encode())) % HUES
+
+
+def hues(names: Iterable[str]) -> list[int]:
+    """Return the colours of the names of one chart: each its own, or the next that none before it has."""
+    taken: list[int] = []
+    for text in names:
+        wanted = [(hue(text) + step) % HUES for step in range(HUES)]
+        taken.append(next((one for one in wanted if one not in taken), wanted[0]))
+    return taken
 
 
 def _signed(text: str) -> str:

@@ -1,35 +1,325 @@
 """Overview: what was spent, by whom, and what needs attention."""
 
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import NamedTuple
 
 from pertoken.core.access import Action
-from pertoken.services.reports import usage
-from pertoken.web import shown
+from pertoken.core.money import format_amount
+from pertoken.core.movers import Cause, Consumed, Mover
+from pertoken.core.periods import DAY_US, Window, bounds
+from pertoken.services.explore import METRICS, Explored, Question, explore
+from pertoken.services.movers import find_movers
+from pertoken.services.price_changes import price_changes
+from pertoken.services.spending import Day, Figures, spent, spent_by_day, together
+from pertoken.web import attention, chart, shown
+from pertoken.web.chart import BARS, Chart, Drawn
 from pertoken.web.page import Context, Page, Visit
+from pertoken.web.ranges import days_before, month_before, quarter
+from pertoken.web.shown import Shown
+from pertoken.web.standing import standings
+
+TOP = 5  # models with a colour of their own
+BUDGETS_SHOWN = 5
+DAYS = 30  # that a sparkline has
+WEEK = 7
+NONE = "(none)"
+
+
+class KeyFigure(NamedTuple):
+    """One key figure: what it is and of which time, beside what it was."""
+
+    label: str
+    value: Shown
+    note: str
+    points: Sequence[float]
+    tone: str = ""
+    address: str | None = None
+
+
+class MoverRow(NamedTuple):
+    """One line of what moved."""
+
+    dimension: str
+    name: str
+    cause: str
+    before: Shown
+    now: Shown
+    change: Shown
+    tone: str
+    address: str | None
+
+
+class Figure(NamedTuple):
+    """One line of a list of figures."""
+
+    label: str
+    value: Shown
+    note: str = ""
+    address: str | None = None
+
+
+class Shares(NamedTuple):
+    """The figures of the range, and those of the time before it that they are compared with."""
+
+    metric: str  # cost; price, for who may not see costs; calls, where there is no price either
+    currency: str
+    now: Figures
+    before: Figures
+    refused: int
+
+    @property
+    def column(self) -> str:
+        """The name of the metric in the figures."""
+        return self.metric if self.metric == "calls" else f"{self.metric}_picos"
 
 
 def show(visit: Visit) -> Context:
-    """Return the figures of the range beside those of the range before."""
-    now = _sums(visit, visit.range.since_us, visit.range.until_us)
-    before = _sums(visit, *visit.range.before)
-    by_day = usage(visit.opened.archive, visit.range.since_us, visit.range.until_us, ("day",), visit.zone)["rows"]
+    """Return the figures of the range, of today and of this month beside those of the time before."""
+    archive = visit.opened.archive
+    metric, found = _spent(visit)
+    currency = found.currency or "USD"
+    refused_lately = archive.refused_counts(_days_ago(visit, WEEK - 1), visit.now_us)
+    refused = sum(archive.refused_counts(visit.range.since_us, visit.range.until_us).values())
+    now = spent(archive, visit.range.since_us, visit.range.until_us, visit.zone, currency)
+    before = spent(archive, *visit.range.compared(visit.now_us), visit.zone, currency)
+    shares = Shares(metric, currency, now, before, refused)
+    may_budgets = visit.may(Action.BUDGETS_READ)
+    budgets = standings(visit, attention.refused_budgets(refused_lately)) if may_budgets else []
     return {
-        "now": now,
-        "before": before,
-        "cost": shown.amount(now["cost"], now["currency"]),
-        "cost_points": [float(row["cost"]) for row in by_day],
-        "call_points": [row["calls"] for row in by_day],
-        "change": shown.change(Decimal(now["cost"]), Decimal(before["cost"])),
-        "calls": shown.count(now["calls"]),
-        "cached": shown.share(now["cache_read_tokens"], now["input_tokens"]),
-        "failed": shown.share(now["failed_calls"], now["calls"]),
+        "keys": list(_keys(visit, shares)), "chart": _chart(visit, metric, found), "links": _links(visit, found),
+        "others": [one for one in found.currencies if one != currency] if metric != "calls" else [],
+        "budgets": budgets[:BUDGETS_SHOWN], "more_budgets": len(budgets) - BUDGETS_SHOWN, "may_budgets": may_budgets,
+        "moved": _moved(visit, currency) if metric == "cost" else None, "currency": currency, "metric": metric,
+        "notices": attention.notices(visit, budgets, refused_lately, now["unpriced_calls"]),
+        "tokens": list(_tokens(visit, shares)), "quality": list(_quality(visit, shares)),
+    }  # fmt: skip
+
+
+def _spent(visit: Visit) -> tuple[str, Explored]:
+    """Return what is spent by model, by the metric that the visitor may see and that there is."""
+
+    def ask(metric: str) -> Explored:
+        question = Question(
+            METRICS[metric], ("provider", "model"), _step(visit), visit.range.since_us, visit.range.until_us, visit.zone,
+            visit.now_us, currency=visit.query.get("currency"),
+        )  # fmt: skip
+        return explore(visit.opened.archive, question)
+
+    if visit.may(Action.COSTS_READ):
+        return "cost", ask("cost")
+    found = ask("price")
+    return ("price", found) if found.total.total else ("calls", ask("calls"))
+
+
+def _step(visit: Visit) -> str:
+    return "hour" if visit.range.until_us - visit.range.since_us <= 2 * DAY_US else "day"
+
+
+def _days_ago(visit: Visit, days: int) -> int:
+    return days_before(bounds(Window.DAY, visit.now_us, visit.zone)[0], days, visit.zone)
+
+
+def _keys(visit: Visit, of: Shares) -> Iterator[KeyFigure]:
+    today_us, end_us = bounds(Window.DAY, visit.now_us, visit.zone)
+    month_us = bounds(Window.MONTH, visit.now_us, visit.zone)[0]
+    since_us = min(month_us, _days_ago(visit, DAYS - 1))
+    days = spent_by_day(visit.opened.archive, since_us, end_us, visit.zone, of.currency)
+    yield _today(visit, of, days, today_us)
+    yield _month(visit, of, days, month_us)
+    over, lately = visit.range.label.lower(), days[-DAYS:]
+    calls = of.now["calls"]
+    failed = f"{shown.share(of.now['failed_calls'], calls)} failed, " if calls else ""
+    yield KeyFigure(
+        f"Calls, {over}", shown.count(calls), f"{failed}{shown.count(of.refused)} refused",
+        [float(day.figures["calls"]) for day in lately],
+        address=visit.link("/calls") if visit.may(Action.CALLS_READ) else None,
+    )  # fmt: skip
+    yield KeyFigure(
+        f"Input from cache, {over}", shown.share(of.now["cache_read_tokens"], of.now["input_tokens"]),
+        _points(of.now, of.before), [float(_cached(day.figures) or 0) for day in lately],
+    )  # fmt: skip
+
+
+def _today(visit: Visit, of: Shares, days: Sequence[Day], today_us: int) -> KeyFigure:
+    before_us = days_before(today_us, WEEK, visit.zone)
+    until_us = max(before_us + 1, quarter(days_before(visit.now_us, WEEK, visit.zone)))
+    before = spent(visit.opened.archive, before_us, until_us, visit.zone, of.currency)
+    word = f"last {chart.local(before_us, visit.zone):%A}, up to {chart.local(until_us, visit.zone):%H:%M}"
+    return _spending(of, "today", days[-1].figures, before, word, [_amount(of, day.figures) for day in days[-DAYS:]])
+
+
+def _month(visit: Visit, of: Shares, days: Sequence[Day], month_us: int) -> KeyFigure:
+    before_us = bounds(Window.MONTH, month_us - 1, visit.zone)[0]
+    until_us = max(before_us + 1, month_before(visit.now_us, visit.zone))
+    before = spent(visit.opened.archive, before_us, until_us, visit.zone, of.currency)
+    last = chart.local(until_us - 1, visit.zone)
+    word = f"1 to {last.day} {last:%B}" if last.day > 1 else f"1 {last:%B}"
+    points, all_of = [0.0], 0.0
+    for day in days:
+        if day.start_us >= month_us:
+            all_of += _amount(of, day.figures)
+            points.append(all_of)
+    label = f"in {chart.local(month_us, visit.zone):%B}"
+    return _spending(of, label, together(list(days), month_us), before, word, points)
+
+
+def _spending(
+    of: Shares, when: str, now: Figures, before: Figures, word: str, points: Sequence[float]
+) -> KeyFigure:  # fmt: skip
+    if of.metric == "calls":
+        change = shown.change(now["calls"], before["calls"])
+        return KeyFigure(f"Calls {when}", shown.count(now["calls"]), f"{change} against {word}", points)
+    figures = [Decimal(format_amount(one[of.column], of.currency)) for one in (now, before)]
+    rise = figures[0] - figures[1]
+    tone = "" if not rise or not figures[1] else "bad" if rise > 0 else "good"
+    value = shown.amount(figures[0], of.currency)
+    return KeyFigure(f"Spent {when}, {of.currency}", value, f"{shown.change(*figures)} against {word}", points, tone)
+
+
+def _amount(of: Shares, figures: Figures) -> float:
+    """Return the metric of some figures as a float, to draw it."""
+    return float(figures[of.column])
+
+
+def _cached(figures: Figures) -> Decimal | None:
+    return Decimal(figures["cache_read_tokens"]) / figures["input_tokens"] if figures["input_tokens"] else None
+
+
+def _points(now: Figures, before: Figures) -> str:
+    share, was = _cached(now), _cached(before)
+    if share is None or was is None:
+        return "of all input tokens"
+    points = (share - was) * 100
+    sign = "▲" if points > 0 else "▼"
+    return f"{sign} {abs(points):.1f} points against the time before" if points else "as in the time before"
+
+
+def _chart(visit: Visit, metric: str, found: Explored) -> Chart:
+    top, other = found.top(TOP)
+    names = _names(found)
+    drawn = [
+        Drawn(names[one.values], one.points, hue)
+        for one, hue in zip(top, shown.hues(one.values[1] for one in top), strict=True)
+    ]
+    if other is not None:
+        drawn.append(Drawn(f"other ({len(found.tracks) - TOP})", other.points))
+    models = [(one.values[0], one.values[1]) for one in top]
+    until_us = min(visit.range.until_us, visit.now_us)
+    changes = price_changes(visit.site.prices(), models, visit.range.since_us, until_us)
+    title = "Calls by model" if metric == "calls" else "Spend by model"
+    return Chart(
+        "spend", title, BARS, found.spans, drawn, _step(visit), visit.zone, visit.now_us,
+        "" if metric == "calls" else found.currency, "calls", chart.price_marks(changes) if metric == "cost" else (),
+    )  # fmt: skip
+
+
+def _names(found: Explored) -> dict[tuple[str, ...], str]:
+    """Return what the models are called: with their provider where several sell one of that name."""
+    models = [one.values[1] for one in found.tracks]
+    return {
+        one.values: f"{one.values[1] or NONE} · {one.values[0]}"
+        if models.count(one.values[1]) > 1
+        else one.values[1] or NONE
+        for one in found.tracks[:TOP]
     }
 
 
-def _sums(visit: Visit, since_us: int, until_us: int) -> dict[str, Any]:
-    total: dict[str, Any] = usage(visit.opened.archive, since_us, until_us, (), visit.zone)["total"]
-    return total
+def _links(visit: Visit, found: Explored) -> dict[str, str]:
+    return {
+        name: visit.link("/explore", by="key" if visit.may(Action.KEYS_READ) else "day", model=values[1])
+        for values, name in _names(found).items()
+        if values[1]
+    }
+
+
+def _moved(visit: Visit, currency: str) -> Context:
+    since_us, until_us = _days_ago(visit, WEEK - 1), bounds(Window.DAY, visit.now_us, visit.zone)[1]
+    before = days_before(since_us, WEEK, visit.zone), quarter(days_before(visit.now_us, WEEK, visit.zone))
+    found = find_movers(visit.opened.archive, visit.site.prices(), before, (since_us, until_us), visit.zone, currency)
+    keys = {key.key_id: key.name for key in visit.opened.archive.list_keys()} if visit.may(Action.KEYS_READ) else {}
+    rows = [_mover_row(visit, one, currency, keys.get(one.name, one.name)) for one in found.movers]
+    return {"rows": rows, "total": _mover_row(visit, found.total, currency, "all")}
+
+
+def _mover_row(visit: Visit, mover: Mover, currency: str, name: str) -> MoverRow:
+    change = Decimal(format_amount(mover.change_picos, currency))
+    made = shown.amount(change, currency)
+    causes = ", ".join(f"{cause} {_signed(part, currency)}" for cause, part in mover.parts.items() if part)
+    cause = "cost" if not mover.dimension else str(mover.cause)
+    before, now = (_cause_figure(one, cause, currency) for one in (mover.before, mover.now))
+    address = None
+    if mover.dimension:
+        by = "key" if mover.dimension == "model" else "model"
+        address = visit.link("/explore", by=by, range="7d", **{mover.dimension: mover.name})
+    return MoverRow(
+        mover.dimension, name, cause, before, now, Shown(f"+{made.text}" if change > 0 else made.text, causes),
+        "bad" if change > 0 else "good" if change < 0 else "", address,
+    )  # fmt: skip
+
+
+def _cause_figure(of: Consumed, cause: str, currency: str) -> Shown:
+    """Return the figure that says how a cause moved."""
+    cost = Decimal(format_amount(of.cost_picos, currency))
+    if cause == Cause.CALLS:
+        return shown.count(of.calls)
+    if cause == Cause.MODELS:
+        return _per(cost, of.calls, currency, "a call")
+    if cause == Cause.TOKENS:
+        return shown.count(of.tokens // of.calls if of.calls else None)
+    if cause == Cause.CACHED:
+        return shown.share(of.cache_read_tokens, of.input_tokens)
+    if cause == Cause.PRICE:
+        return _per(cost * 10**6, of.tokens, currency, "a million tokens")
+    return shown.amount(cost, currency)
+
+
+def _per(cost: Decimal, number: int, currency: str, what: str) -> Shown:
+    if not number:
+        return shown.amount(None)
+    made = shown.amount(cost / number, currency)
+    return Shown(made.text, f"{made.whole} {what}")
+
+
+def _signed(picos: int, currency: str) -> str:
+    text = shown.amount(format_amount(picos, currency), currency).text
+    return f"+{text}" if picos > 0 else text
+
+
+def _tokens(visit: Visit, of: Shares) -> Iterator[Figure]:
+    """Yield the tokens of each class; input is split into what was read from and written to a cache, and the rest."""
+    now = of.now
+    whole = now["input_tokens"] + now["output_tokens"]
+    fresh = now["input_tokens"] - now["cache_read_tokens"] - now["cache_write_tokens"]
+    for label, tokens, metric in (
+        ("Input, not cached", fresh, "input"),
+        ("Input, read from cache", now["cache_read_tokens"], "cached"),
+        ("Input, written to cache", now["cache_write_tokens"], "cache-write"),
+        ("Output", now["output_tokens"], "output"),
+    ):
+        address = visit.link("/explore", metric=metric, by="model")
+        yield Figure(label, shown.count(tokens), shown.share(tokens, whole).text, address)
+    note = f"{shown.share(now['reasoning_tokens'], now['output_tokens'])} of output"
+    address = visit.link("/explore", metric="reasoning", by="model")
+    yield Figure("Reasoning, within output", shown.count(now["reasoning_tokens"]), note, address)
+
+
+def _quality(visit: Visit, of: Shares) -> Iterator[Figure]:
+    """Yield how many calls did not go as they should, or are not known exactly."""
+    now, calls = of.now, of.now["calls"]
+    for label, number, metric in (
+        ("Failed at the provider", now["failed_calls"], "failed"),
+        ("Client hung up", now["hung_up_calls"], "hung-up"),
+        ("Usage estimated", now["estimated_calls"], "estimated"),
+        ("Without a price", now["unpriced_calls"], "unpriced"),
+    ):
+        address = visit.link("/explore", metric=metric, by="model")
+        yield Figure(label, shown.count(number), shown.share(number, calls).text, address)
+    refused = shown.share(of.refused, calls + of.refused).text
+    address = visit.link("/explore", metric="refused", by="reason")
+    yield Figure(
+        "Refused before sent", shown.count(of.refused), refused, address if visit.may(Action.KEYS_READ) else None
+    )
 
 
 PAGE = Page("/", "Overview", Action.USAGE_READ, show, "pages/overview.html", "Observe")

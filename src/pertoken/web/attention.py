@@ -1,0 +1,117 @@
+"""What needs somebody: refusals, missing keys, calls without a price, counts that differ, budgets near their end.
+
+The list can be empty. Each entry says what happened, and has the page or the command to go on with.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pertoken.core.access import Action
+from pertoken.core.refusals import RefusedKind
+from pertoken.web import shown
+from pertoken.web.page import Visit
+from pertoken.web.standing import Standing
+
+ENTRIES_MAX = 8
+OF_KIND_MAX = 3
+BUDGET_EXCEEDED, KEY_MISSING, PRICE_UNKNOWN = "budget_exceeded", "provider_key_missing", "price_unknown"
+
+
+class Notice(NamedTuple):
+    """One thing that needs somebody."""
+
+    word: str  # what kind it is, as a badge
+    tone: str  # warn or bad
+    title: str
+    detail: str
+    label: str = ""  # of the link
+    address: str = ""
+    command: str = ""
+
+
+def notices(
+    visit: Visit, standings: Sequence[Standing], refusals: Mapping[RefusedKind, int], unpriced: int
+) -> list[Notice]:
+    """Return what needs somebody, the most pressing first."""
+    found = [
+        *_refused(visit, refusals),
+        *_unpriced(visit, unpriced),
+        *_doubts(visit),
+        *_near(visit, standings, {kind.budget for kind in refusals}),
+    ]
+    return found[:ENTRIES_MAX]
+
+
+def _refused(visit: Visit, refusals: Mapping[RefusedKind, int]) -> Iterator[Notice]:
+    by_code: dict[str, dict[str, int]] = {}
+    for kind, calls in refusals.items():
+        of_code = by_code.setdefault(kind.code, {})
+        of_code[kind.budget] = of_code.get(kind.budget, 0) + calls
+    for budget, calls in _most(by_code.get(BUDGET_EXCEEDED, {})):
+        name = shown.name(budget, "A budget").text
+        yield Notice(
+            "refused", "bad", f"{name} reached its limit", f"{_calls(calls)} refused in the last 7 days",
+            "Open budget", visit.link(f"/budgets/{budget}") if budget else visit.link("/budgets"),
+        )  # fmt: skip
+    missing = sum(by_code.get(KEY_MISSING, {}).values())
+    if missing:
+        yield Notice(
+            "key missing", "bad", "A provider has no key", f"{_calls(missing)} refused in the last 7 days",
+            "See them", visit.link("/calls", status="refused"), "pertoken doctor",
+        )  # fmt: skip
+    unknown = sum(by_code.get(PRICE_UNKNOWN, {}).values())
+    if unknown:
+        yield Notice(
+            "no price", "bad", "Models without a price were asked for",
+            f"{_calls(unknown)} refused in the last 7 days", "See them", visit.link("/calls", status="refused"),
+            "pertoken price add",
+        )  # fmt: skip
+
+
+def _unpriced(visit: Visit, unpriced: int) -> Iterator[Notice]:
+    if unpriced and visit.may(Action.CALLS_READ):
+        yield Notice(
+            "unpriced", "warn", f"{_calls(unpriced)} without a price",
+            f"{visit.range.label.lower()}; charged provisionally until there is one", "See them",
+            visit.link("/calls", status="unpriced"), "pertoken price add, then: pertoken rerate",
+        )  # fmt: skip
+
+
+def _doubts(visit: Visit) -> Iterator[Notice]:
+    if not (visit.may(Action.COUNTS_READ) and visit.view.is_whole):
+        return
+    doubts = sorted(visit.opened.archive.doubts(), key=lambda one: -one.changed_at_us)
+    for doubt in doubts[:OF_KIND_MAX]:
+        name = f"{shown.name(doubt.provider)} / {shown.name(doubt.model)}"
+        counted, reported = shown.count(doubt.counted_tokens), shown.count(doubt.reported_tokens)
+        since = shown.day(doubt.changed_at_us, visit.zone)
+        yield Notice(
+            "disagrees", "warn", f"{name} counts more input than we do",
+            f"{reported} tokens reported, {counted} counted; bounds follow since {since}",
+            "Look", visit.link(f"/calls/{doubt.call_id}") if doubt.call_id else visit.link("/providers"),
+        )  # fmt: skip
+
+
+def _near(visit: Visit, standings: Iterable[Standing], refused: set[str]) -> Iterator[Notice]:
+    near = [one for one in standings if one.is_warning and one.name not in refused]
+    for one in near[:OF_KIND_MAX]:
+        yield Notice(
+            "budget", "warn", f"{one.title} has used {one.used.text} of its limit", one.outlook, "Open budget", visit.link(f"/budgets/{one.name}"),
+        )  # fmt: skip
+
+
+def _most(by_name: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(by_name.items(), key=lambda one: (-one[1], one[0]))[:OF_KIND_MAX]
+
+
+def _calls(number: int) -> str:
+    return f"{number:,} call{'' if number == 1 else 's'}"
+
+
+def refused_budgets(refusals: Mapping[RefusedKind, Any]) -> dict[str, int]:
+    """Return how many calls each budget refused."""
+    found: dict[str, int] = {}
+    for kind, calls in refusals.items():
+        if kind.budget:
+            found[kind.budget] = found.get(kind.budget, 0) + calls
+    return found

@@ -1,0 +1,78 @@
+"""How budgets stand, as bars show it: what is spent and held of the limit, and where the pace should be."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from pertoken.core.money import parse_amount
+from pertoken.core.pace import Pace, pace_of
+from pertoken.core.periods import parse_time
+from pertoken.services.budgets import status
+from pertoken.web import shown
+from pertoken.web.page import Visit
+from pertoken.web.shown import Shown
+
+WARN_PERCENT = 90  # of a budget that names no share itself
+
+
+class Standing(NamedTuple):
+    """One budget in its window."""
+
+    name: str
+    title: str  # with the value it is for, and the window
+    spent_share: float  # of the limit, for drawing
+    held_share: float
+    pace: float | None  # where the spent share would be at an even pace; None: it has no end
+    used: Shown  # spent and held, of the limit
+    left: Shown
+    unit: str
+    outlook: str  # where it leads
+    refused: int  # calls, lately
+    is_warning: bool
+
+
+def standings(visit: Visit, refused: Mapping[str, int]) -> list[Standing]:
+    """Return how every budget that may be seen stands, the most used first."""
+    rows = status(visit.opened.archive, visit.now_us)["budgets"]
+    found = [_standing(visit, row, refused.get(row["name"], 0)) for row in rows]
+    return sorted(found, key=lambda one: (not one.refused, -(one.spent_share + one.held_share), one.title))
+
+
+def _standing(visit: Visit, row: Mapping[str, Any], refused: int) -> Standing:
+    limit, spent, held = (Decimal(row[name]) for name in ("limit", "spent", "held"))
+    taken = (spent + held) / limit if limit else Decimal(1)
+    pace = _pace(visit, row)
+    title = " · ".join(shown.name(one).text for one in (row["name"], row["value"]) if one)
+    return Standing(
+        row["name"], f"{title} · {row['window']}", float(spent / limit) if limit else 1.0,
+        float(held / limit) if limit else 0.0, None if pace is None else float(pace.elapsed),
+        shown.share(spent + held, limit) if limit else shown.Shown("all", "the limit is 0"),
+        _figure(row["remaining"], row["currency"]), row["currency"] or row["axis"],
+        _outlook(visit, row, pace, taken), refused,
+        bool(refused) or taken * 100 >= (row["warn_percent"] or WARN_PERCENT),
+    )  # fmt: skip
+
+
+def _pace(visit: Visit, row: Mapping[str, Any]) -> Pace | None:
+    if row["window_start"] is None or row["window_end"] is None or row["axis"] == "concurrent":
+        return None
+    currency = row["currency"]
+    spent, limit = ((parse_amount(row[name], currency) if currency else row[name]) for name in ("spent", "limit"))
+    return pace_of(spent, limit, parse_time(row["window_start"]), parse_time(row["window_end"]), visit.now_us)
+
+
+def _outlook(visit: Visit, row: Mapping[str, Any], pace: Pace | None, taken: Decimal) -> str:
+    limit = _figure(row["limit"], row["currency"]).text
+    if taken >= 1:
+        return f"nothing is left of {limit}"
+    if pace is None:
+        return f"of {limit}"
+    if pace.reached_at_us is None:
+        return f"of {limit}, on pace"
+    when = shown.time(pace.reached_at_us, visit.zone).text
+    day = when if row["window"] in ("minute", "hour", "day") else shown.day(pace.reached_at_us, visit.zone)
+    return f"of {limit}; at this pace it is reached on {day}"
+
+
+def _figure(value: str | int, currency: str | None) -> Shown:
+    return shown.amount(str(value), currency) if currency else shown.count(int(value))
