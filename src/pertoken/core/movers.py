@@ -17,7 +17,7 @@ class Cause(StrEnum):
     """Why a cost changed."""
 
     CALLS = "calls"
-    MODELS = "models"  # dearer or cheaper ones were called
+    MODELS = "mix of models"  # dearer or cheaper ones were called
     TOKENS = "tokens a call"
     CACHED = "cached share"
     PRICE = "price a token"
@@ -62,8 +62,9 @@ class Mover(NamedTuple):
 
     @property
     def cause(self) -> Cause:
-        """The cause that has most of the change."""
-        return max(Cause, key=lambda cause: abs(self.parts[cause]))
+        """The cause that has most of the change, of those that moved the cost the same way."""
+        sign = 1 if self.change_picos >= 0 else -1
+        return max(Cause, key=lambda cause: sign * self.parts[cause])
 
 
 def make_mover(dimension: str, name: str, before: ByKind, now: ByKind, saved: Mapping[Served, Fraction]) -> Mover:

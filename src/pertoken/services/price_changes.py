@@ -58,7 +58,7 @@ def _percent(before: Fraction | None, now: Fraction | None) -> Decimal | None:
 
 
 def cache_saves(book: PriceBook, models: Iterable[tuple[str, str]], at_us: int) -> dict[tuple[str, str], Fraction]:
-    """Return by how many picos a token of input is cheaper where it is read from cache, for models where it is known."""
+    """Return by how many picos a token of input is cheaper where it is read from cache, where that is known."""
     found = {}
     for provider, model in models:
         rates = book.resolve(provider, model, at_us)

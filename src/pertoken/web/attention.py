@@ -96,7 +96,8 @@ def _near(visit: Visit, standings: Iterable[Standing], refused: set[str]) -> Ite
     near = [one for one in standings if one.is_warning and one.name not in refused]
     for one in near[:OF_KIND_MAX]:
         yield Notice(
-            "budget", "warn", f"{one.title} has used {one.used.text} of its limit", one.outlook, "Open budget", visit.link(f"/budgets/{one.name}"),
+            "budget", "warn", f"{one.title} has used {one.used.text} of its limit", one.outlook, "Open budget",
+            visit.link(f"/budgets/{one.name}"),
         )  # fmt: skip
 
 

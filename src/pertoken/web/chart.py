@@ -16,7 +16,7 @@ from pertoken.services.price_changes import PriceChange
 from pertoken.web import shown
 from pertoken.web.shown import Shown
 
-OTHER = "other"  # the hue of what has no colour of its own
+OTHER, ALL = "other", "all"  # the hues of what has no colour of its own, and of everything together
 MARKS_MAX = 6
 BARS, AREAS, LINES, PRICES = "bars", "areas", "lines", "steps"
 
@@ -52,6 +52,7 @@ class Chart(NamedTuple):
     unit: str = ""  # of counts: calls, tokens
     marks: Sequence[Mark] = ()
     low: bool = False  # less high
+    empty: str = "Nothing was counted in this time."
 
     @property
     def labels(self) -> list[str]:

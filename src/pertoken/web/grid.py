@@ -35,12 +35,13 @@ class Kind(StrEnum):
     STATE = "state"  # one word, shown as a badge
     TEXT = "text"
     SHARE = "share"  # of 0 to 1: a bar in the cell
+    PERCENT = "percent"  # the same without a bar
     RISE = "rise"  # Decimal: by which part of what it was a figure rose; None: there was nothing before
 
     @property
     def is_number(self) -> bool:
         """Whether it stands on the right."""
-        return self in (Kind.AMOUNT, Kind.COUNT, Kind.TOOK, Kind.SHARE, Kind.RISE)
+        return self in (Kind.AMOUNT, Kind.COUNT, Kind.TOOK, Kind.SHARE, Kind.PERCENT, Kind.RISE)
 
 
 class Column(NamedTuple):
@@ -146,7 +147,7 @@ def show(value: Any, kind: Kind, row: Row, visit: Visit, unit: str = "") -> Show
         return shown.took(value)
     if kind is Kind.ID:
         return shown.identity(value)
-    if kind is Kind.SHARE:
+    if kind in (Kind.SHARE, Kind.PERCENT):
         return shown.share(Decimal(value or 0), 1)
     if kind is Kind.RISE:
         return shown.rise(value)

@@ -101,8 +101,8 @@ def _spent(visit: Visit) -> tuple[str, Explored]:
 
     def ask(metric: str) -> Explored:
         question = Question(
-            METRICS[metric], ("provider", "model"), _step(visit), visit.range.since_us, visit.range.until_us, visit.zone,
-            visit.now_us, currency=visit.query.get("currency"),
+            METRICS[metric], ("provider", "model"), _step(visit), visit.range.since_us, visit.range.until_us,
+            visit.zone, visit.now_us, currency=visit.query.get("currency"),
         )  # fmt: skip
         return explore(visit.opened.archive, question)
 
@@ -146,7 +146,7 @@ def _today(visit: Visit, of: Shares, days: Sequence[Day], today_us: int) -> KeyF
     until_us = max(before_us + 1, quarter(days_before(visit.now_us, WEEK, visit.zone)))
     before = spent(visit.opened.archive, before_us, until_us, visit.zone, of.currency)
     word = f"last {chart.local(before_us, visit.zone):%A}, up to {chart.local(until_us, visit.zone):%H:%M}"
-    return _spending(of, "today", days[-1].figures, before, word, [_amount(of, day.figures) for day in days[-DAYS:]])
+    return _spending(of, "today", days[-1].figures, (word, before), [_amount(of, day.figures) for day in days[-DAYS:]])
 
 
 def _month(visit: Visit, of: Shares, days: Sequence[Day], month_us: int) -> KeyFigure:
@@ -161,12 +161,11 @@ def _month(visit: Visit, of: Shares, days: Sequence[Day], month_us: int) -> KeyF
             all_of += _amount(of, day.figures)
             points.append(all_of)
     label = f"in {chart.local(month_us, visit.zone):%B}"
-    return _spending(of, label, together(list(days), month_us), before, word, points)
+    return _spending(of, label, together(list(days), month_us), (word, before), points)
 
 
-def _spending(
-    of: Shares, when: str, now: Figures, before: Figures, word: str, points: Sequence[float]
-) -> KeyFigure:  # fmt: skip
+def _spending(of: Shares, when: str, now: Figures, then: tuple[str, Figures], points: Sequence[float]) -> KeyFigure:
+    word, before = then
     if of.metric == "calls":
         change = shown.change(now["calls"], before["calls"])
         return KeyFigure(f"Calls {when}", shown.count(now["calls"]), f"{change} against {word}", points)
@@ -227,7 +226,7 @@ def _names(found: Explored) -> dict[tuple[str, ...], str]:
 
 def _links(visit: Visit, found: Explored) -> dict[str, str]:
     return {
-        name: visit.link("/explore", by="key" if visit.may(Action.KEYS_READ) else "day", model=values[1])
+        name: visit.link("/explore", by="key" if visit.may(Action.KEYS_READ) else "provider", model=values[1])
         for values, name in _names(found).items()
         if values[1]
     }

@@ -52,7 +52,7 @@ function options(box, spec, tip) {
     axes: [
       {
         font: FONT, stroke: colour("--muted"), grid: { show: false }, ticks: { show: false }, size: 28, gap: 6,
-        splits: spec.times ? undefined : (plot) => splits(count, plot.bboxWidth ?? plot.bbox.width / devicePixelRatio, spec),
+        splits: spec.times ? undefined : (plot) => splits(count, plot.bbox.width / devicePixelRatio || plot.width, spec),
         values: (_, at) => at.map((one) => (spec.times ? day(one) : spec.labels[one] ?? "")),
       },
       {
@@ -79,12 +79,12 @@ function options(box, spec, tip) {
 const WHOLE = [1, 2, 5].flatMap((one) => Array.from({ length: 15 }, (_, power) => one * 10 ** power)).sort((a, b) => a - b);
 
 function line(one, spec, colour) {
-  const own = one.hue === "other" ? colour("--hue-other") : colour(`--hue-${one.hue}`);
+  const own = one.hue === "all" ? colour("--text") : colour(`--hue-${one.hue}`);
   if (one.dashed) return { stroke: colour("--muted"), width: 1.5, dash: [4, 4], points: { show: false } };
   if (spec.kind === "bars") {
     return { fill: own, stroke: own, width: 0, paths: uPlot.paths.bars({ size: [0.86, 72] }), points: { show: false } };
   }
-  if (spec.kind === "areas") return { fill: own, stroke: colour("--panel"), width: 1, points: { show: false } };
+  if (spec.kind === "areas") return { fill: own, stroke: own, width: 1, points: { show: false } };
   const paths = spec.kind === "steps" ? uPlot.paths.stepped({ align: 1 }) : undefined;
   return { stroke: own, width: 2, paths, points: { show: spec.labels.length < 2, size: 6, fill: own } };
 }

@@ -1,0 +1,119 @@
+"""What an address asks of Explore: which figure, by what, in which steps, of which calls, drawn how."""
+
+import shlex
+from collections.abc import Mapping
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from pertoken.core.access import Action
+from pertoken.core.budgets import DIMENSIONS, TAG_PREFIX, is_dimension
+from pertoken.core.periods import DAY_US, format_time
+from pertoken.core.texts import tidy
+from pertoken.services.explore import METRICS, REFUSED, REFUSED_BY, REFUSED_WHERE, STEPS, Metric
+from pertoken.web.page import NotHere, Visit
+
+BY = ("model", "provider", "key", "team", "customer", "user")  # conversations have a page of their own
+TOPS = (5, 8)
+HOURS_DAYS_MAX = 14  # days of which hours are shown: more points than a screen has are no picture
+STACKED, LINES = "stacked", "lines"
+STEP_WORDS = {"hour": "an hour", "day": "a day", "week": "a week", "month": "a month"}
+
+
+class Exploring(NamedTuple):
+    """The state of the page, as its address has it."""
+
+    metric: Metric
+    by: tuple[str, ...]
+    step: str
+    where: Mapping[str, str]
+    top: int
+    drawn: str  # STACKED or LINES
+    is_cumulative: bool
+    compares: bool
+    note: str = ""  # what of the address could not be shown
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What it can be grouped by."""
+        return REFUSED_BY if self.metric.name == REFUSED else BY
+
+
+def read_view(visit: Visit) -> Exploring:
+    """Return what the address asks for. Raises NotHere for what there is none of."""
+    query = visit.query
+    metric = _one_of("metric", query.get("metric") or _usual(visit), METRICS)
+    if metric == "cost" and not visit.may(Action.COSTS_READ):
+        raise NotHere("Costs are not shown to this role.")
+    by = [_dimension(query[name], metric) for name in ("by", "then") if query.get(name)]
+    if "by" not in query:
+        by = ["reason" if metric == REFUSED else "model", *by]
+    where, note = _where(query), ""
+    if metric == REFUSED and not set(where) <= set(REFUSED_WHERE):
+        note = "Refused calls are counted by hour, key, budget and reason: the other filters are left out."
+        where = {name: value for name, value in where.items() if name in REFUSED_WHERE}
+    step = _one_of("step", query.get("step") or _usual_step(visit), dict.fromkeys(STEPS, ""))
+    if step == "hour" and _days(visit) > HOURS_DAYS_MAX:
+        step, note = "day", f"Hours are shown of {HOURS_DAYS_MAX} days at most; these are days."
+    return Exploring(
+        METRICS[metric], tuple(dict.fromkeys(by)), step, where,
+        int(_one_of("top", query.get("top") or str(TOPS[-1]), {str(one): "" for one in TOPS})),
+        _one_of("chart", query.get("chart") or STACKED, {STACKED: "", LINES: ""}),
+        query.get("cumulative") == "1", query.get("compare") == "1", note,
+    )  # fmt: skip
+
+
+def command_of(visit: Visit, view: Exploring) -> str:
+    """Return the command that says the same; none can ask for a tag or for refused calls."""
+    if view.metric.name == REFUSED or any(name.startswith(TAG_PREFIX) for name in view.where):
+        return ""
+    span = f"--since {format_time(visit.range.since_us)} --until {format_time(visit.range.until_us)}"
+    only = "".join(f" --{name} {shlex.quote(value)}" for name, value in view.where.items())
+    return f"pertoken usage --by {shlex.quote(','.join((view.step, *view.by)))} {span} --tz {visit.zone}{only}"
+
+
+def api_of(visit: Visit, view: Exploring) -> str:
+    """Return the path of the control plane that says the same; none can ask for a tag or for refused calls."""
+    if not command_of(visit, view):
+        return ""
+    span = {"since": format_time(visit.range.since_us), "until": format_time(visit.range.until_us)}
+    by = ",".join((view.step, *view.by))
+    return f"/api/v1/usage?{urlencode({'by': by, **span, 'timezone': visit.zone, **view.where})}"
+
+
+def _usual(visit: Visit) -> str:
+    return "cost" if visit.may(Action.COSTS_READ) else "calls"
+
+
+def _usual_step(visit: Visit) -> str:
+    days = _days(visit)
+    return "hour" if days <= 2 else "day" if days <= 93 else "week" if days <= 400 else "month"
+
+
+def _days(visit: Visit) -> int:
+    return (visit.range.until_us - visit.range.since_us) // DAY_US
+
+
+def _one_of(what: str, value: str, known: Mapping[str, object]) -> str:
+    if value not in known:
+        raise NotHere(f"There is no {what} {value[:100]!r}; there are: {', '.join(known)}.")
+    return value
+
+
+def _dimension(name: str, metric: str) -> str:
+    name = tidy(name)
+    known = REFUSED_BY if metric == REFUSED else BY
+    if name not in known and (metric == REFUSED or not (name.startswith(TAG_PREFIX) and is_dimension(name))):
+        if metric == REFUSED:
+            return "reason"
+        raise NotHere(f"Nothing is grouped by {name[:100]!r}; use: {', '.join(known)}, tag:NAME.")
+    return name
+
+
+def _where(query: Mapping[str, str]) -> dict[str, str]:
+    """Return the filters: any dimension, and tags as tag:NAME=VALUE, or as typed into the form, tag=NAME=VALUE."""
+    where = {name: tidy(query[name]) for name in DIMENSIONS if query.get(name)}
+    where |= {name: value for name, value in query.items() if name.startswith(TAG_PREFIX) and is_dimension(name)}
+    name, is_tag, value = query.get("tag", "").partition("=")
+    if is_tag and name.strip():
+        where[f"{TAG_PREFIX}{name.strip()}"] = value.strip()
+    return where

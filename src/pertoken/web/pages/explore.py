@@ -1,0 +1,198 @@
+"""Explore: any figure by any two dimensions, over time and as a table. The address holds all of it."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from pertoken.core.access import Action
+from pertoken.core.budgets import DIMENSIONS
+from pertoken.core.money import format_amount
+from pertoken.core.reporting import CALLS, COST
+from pertoken.ports.months import EventsArchived, FolderFailed
+from pertoken.services.explore import METRICS, REFUSED, STEPS, Explored, Question, Track, explore
+from pertoken.services.price_changes import price_changes
+from pertoken.services.reports import Part
+from pertoken.web import chart, grid, shown
+from pertoken.web.asked import BY, STACKED, STEP_WORDS, TOPS, Exploring, api_of, command_of, read_view
+from pertoken.web.chart import ALL, AREAS, BARS, LINES, OTHER, Chart, Drawn
+from pertoken.web.grid import Column, Kind
+from pertoken.web.page import Context, NotHere, Page, Visit
+from pertoken.web.shown import Shown
+
+BARS_MAX = 62  # steps that are drawn as bars; more are areas
+NONE = "(none)"
+STATE = ("metric", "by", "then", "step", "top", "chart", "cumulative", "compare", "currency")
+FORM_TAG = "tag"
+
+
+def show(visit: Visit) -> Context:
+    """Return a chart, and a table of what it is made of."""
+    view = read_view(visit)
+    found = _ask(visit, view, visit.range.since_us, visit.range.until_us)
+    before = _ask(visit, view, *visit.range.compared(visit.now_us), found.currency) if view.compares else None
+    names = {key.key_id: key.name for key in visit.opened.archive.list_keys()} if "key" in view.by else {}
+    whole = (found.total.total, None if before is None else before.total.total)
+    return {
+        "view": view,
+        "metrics": [one for one in METRICS.values() if one.name != "cost" or visit.may(Action.COSTS_READ)],
+        "steps": STEPS, "step_words": STEP_WORDS, "tops": TOPS, "by": view.choices, "dimensions": DIMENSIONS,
+        "chart": _chart(visit, view, found, before, names), "grid": _grid(visit, view, found, before, names),
+        "total": _figure(view, whole[0], found.currency),
+        "change": "" if whole[1] is None else _change(view, whole[0], whole[1], found.currency),
+        "compared": _compared(visit), "currency": found.currency if view.metric.is_money else "",
+        "others": [one for one in found.currencies if one != found.currency] if view.metric.is_money else [],
+        "filters": _filters(visit, view), "command": command_of(visit, view), "api": api_of(visit, view),
+    }  # fmt: skip
+
+
+def _ask(visit: Visit, view: Exploring, since_us: int, until_us: int, currency: str | None = None) -> Explored:
+    part = Part(view.where, folders=visit.site.folders)
+    asked = Question(
+        view.metric, view.by, view.step, since_us, until_us, visit.zone, visit.now_us, part,
+        currency or visit.query.get("currency"),
+    )  # fmt: skip
+    try:
+        return explore(visit.opened.archive, asked)
+    except (EventsArchived, FolderFailed) as error:
+        raise NotHere(f"Some of that time is archived, and cannot be asked for so: {error}") from error
+
+
+def _figure(view: Exploring, value: int, currency: str) -> Shown:
+    return shown.amount(format_amount(value, currency), currency) if view.metric.is_money else shown.count(value)
+
+
+def _change(view: Exploring, now: int, before: int, currency: str) -> Shown:
+    if not view.metric.is_money:
+        return shown.change(now, before)
+    return shown.change(*(Decimal(format_amount(one, currency)) for one in (now, before)))
+
+
+def _compared(visit: Visit) -> str:
+    since_us, until_us = visit.range.compared(visit.now_us)
+    return f"{shown.day(since_us, visit.zone)} to {shown.day(until_us - 1, visit.zone)}"
+
+
+def _name(view: Exploring, values: Sequence[str], keys: Mapping[str, str]) -> str:
+    parts = [keys.get(value, value) if name == "key" else value for name, value in zip(view.by, values, strict=True)]
+    return " / ".join(part or NONE for part in parts) or "all"
+
+
+def _chart(
+    visit: Visit, view: Exploring, found: Explored, before: Explored | None, keys: Mapping[str, str]
+) -> Chart:  # fmt: skip
+    top, other = found.top(view.top)
+    names = [_name(view, one.values, keys) for one in top]
+    drawn = [Drawn(name, _points(view, one), hue) for name, one, hue in zip(names, top, shown.hues(names), strict=True)]
+    if other is not None:
+        drawn.append(Drawn(f"other ({len(found.tracks) - len(top):,})", _points(view, other)))
+    if before is not None:
+        if view.drawn != STACKED and view.by:
+            drawn.append(Drawn("all", _points(view, found.total), ALL))
+        points = _points(view, before.total)[: len(found.spans)]
+        drawn.append(
+            Drawn("all, the time before", (*points, *[None] * (len(found.spans) - len(points))), is_dashed=True)
+        )
+    stacked = BARS if len(found.spans) <= BARS_MAX and not view.is_cumulative else AREAS
+    return Chart(
+        "explored", f"{view.metric.label} {STEP_WORDS[view.step]}", stacked if view.drawn == STACKED else LINES,
+        found.spans, drawn, view.step, visit.zone, visit.now_us, found.currency if view.metric.is_money else "",
+        "calls" if view.metric.column is None or "calls" in view.metric.label.lower() else "tokens",
+        chart.price_marks(_changes(visit, view, top)),
+    )  # fmt: skip
+
+
+def _points(view: Exploring, track: Track) -> tuple[int, ...]:
+    return track.cumulative().points if view.is_cumulative else track.points
+
+
+def _changes(visit: Visit, view: Exploring, top: Sequence[Track]) -> Any:
+    """Return when the prices of the models in the chart changed, where it is by provider and model."""
+    if not view.metric.is_money or {"provider", "model"} - {*view.by, *view.where}:
+        return []
+    found = [{**view.where, **dict(zip(view.by, one.values, strict=True))} for one in top]
+    models = dict.fromkeys((one["provider"], one["model"]) for one in found)
+    until_us = min(visit.range.until_us, visit.now_us)
+    return price_changes(visit.site.prices(), models, visit.range.since_us, until_us)
+
+
+def _grid(
+    visit: Visit, view: Exploring, found: Explored, before: Explored | None, keys: Mapping[str, str]
+) -> grid.Grid:  # fmt: skip
+    then = {one.values: one.total for one in before.tracks} if before else {}
+    hues = shown.hues(_name(view, one.values, keys) for one in found.tracks[: view.top])
+    rows = [
+        _row(view, one, found, then.get(one.values, 0), keys) | {"hue": hues[at] if at < len(hues) else OTHER}
+        for at, one in enumerate(found.tracks)
+    ]
+    nobody = found.total._replace(values=("",) * len(view.by))
+    total = _row(view, nobody, found, before.total.total if before else 0, {}) | dict.fromkeys(view.by)
+    return grid.listed(
+        visit, _columns(visit, view, found, before), rows, sort="-figure", total=total if rows else None,
+        empty="Nothing was counted in this time with these filters.", command=command_of(visit, view),
+        api=api_of(visit, view), paged="format" not in visit.query,
+    )  # fmt: skip
+
+
+def _row(view: Exploring, one: Track, found: Explored, before: int, keys: Mapping[str, str]) -> dict[str, Any]:
+    values = dict(zip(view.by, one.values, strict=True))
+
+    def figure(value: int) -> Decimal | int:
+        return Decimal(format_amount(value, found.currency)) if view.metric.is_money else value
+
+    calls = one.sums[CALLS]
+    cost = Decimal(format_amount(one.sums[COST], found.currency)) if found.currency else None
+    return {
+        **{name: (keys.get(value, value) if name == "key" else value) or NONE for name, value in values.items()},
+        "all": "all", "values": values, "figure": figure(one.total), "before": figure(before),
+        "change": Decimal(one.total - before) / before if before else Decimal(0) if not one.total else None,
+        "share": Decimal(one.total) / found.total.total if found.total.total else None, "calls": calls, "cost": cost,
+        "each": cost / calls if calls and cost is not None else None, "currency": found.currency,
+    }  # fmt: skip
+
+
+def _columns(visit: Visit, view: Exploring, found: Explored, before: Explored | None) -> list[Column]:
+    def deeper(row: grid.Row) -> str | None:
+        named = {name: value for name, value in row["values"].items() if value}
+        if len(named) < len(row["values"]):
+            return None
+        rest = [name for name in BY if name not in {**named, **view.where}]
+        if view.metric.name == REFUSED or not rest:
+            return to_calls(row)
+        return visit.here(by=rest[0], then=None, **{"from": None, "q": None, "sort": None}, **named)
+
+    def to_calls(row: grid.Row) -> str | None:
+        where = {**view.where, **row["values"]}
+        if not visit.may(Action.CALLS_READ) or not all(where.values()) or not set(where) <= set(DIMENSIONS):
+            return None
+        return visit.link("/calls", **where)
+
+    refused = view.metric.name == REFUSED
+    columns = [Column(name, name, Kind.NAME, deeper, narrow=not at, dot=not at) for at, name in enumerate(view.by)]
+    columns = columns or [Column("all", "all", Kind.NAME, narrow=True)]
+    kind = Kind.AMOUNT if view.metric.is_money else Kind.COUNT
+    columns.append(Column("figure", view.metric.label.lower(), kind, None if refused else to_calls, narrow=True))
+    if before is not None:
+        columns += [Column("before", "before", kind), Column("change", "change", Kind.RISE)]
+    columns.append(Column("share", "share", Kind.SHARE))
+    if view.metric.name != "calls" and not refused:
+        columns.append(Column("calls", "calls", Kind.COUNT, to_calls))
+    if found.currency and visit.may(Action.COSTS_READ) and not refused:
+        columns += [] if view.metric.name == "cost" else [Column("cost", "cost", Kind.AMOUNT)]
+        columns.append(Column("each", "cost a call", Kind.AMOUNT))
+    return columns
+
+
+def _filters(visit: Visit, view: Exploring) -> list[tuple[str, str, str]]:
+    """Return each filter with the address without it."""
+    named = {key.key_id: key.name for key in visit.opened.archive.list_keys()} if "key" in view.where else {}
+    return [
+        (
+            name,
+            named.get(value, value) if name == "key" else value,
+            visit.here(**{name: None, FORM_TAG: None, "from": None}),
+        )
+        for name, value in view.where.items()
+    ]
+
+
+PAGE = Page("/explore", "Explore", Action.USAGE_READ, show, "pages/explore.html", "Observe")

@@ -1,0 +1,122 @@
+"""Providers: how they served, how long they took, and whether their counts agree with ours."""
+
+from decimal import Decimal
+from typing import Any
+
+from pertoken.core.access import Action
+from pertoken.core.periods import DAY_US, format_time
+from pertoken.ports.months import EventsArchived
+from pertoken.services.explore import METRICS, Question, explore
+from pertoken.services.served import AllServed, ServedBy, served
+from pertoken.web import grid, shown
+from pertoken.web.chart import BARS, Chart, Drawn
+from pertoken.web.grid import Column, Kind
+from pertoken.web.page import Context, NotHere, Page, Visit
+
+TOP = 6
+QUANTILES = ("p50_ms", "p95_ms", "p99_ms")
+NONE = "(none)"
+
+
+def show(visit: Visit) -> Context:
+    """Return the providers' figures by model, and their failures by day. Raises NotHere."""
+    may_doubt = visit.may(Action.COUNTS_READ) and visit.view.is_whole
+    doubts = visit.opened.archive.doubts() if may_doubt else []
+    since_us, until_us = visit.range.since_us, visit.range.until_us
+    try:
+        found = served(visit.opened.archive, since_us, until_us, visit.zone, doubts)
+    except EventsArchived as error:
+        message = "Some of that time is archived: begin and end it on whole quarters of an hour"
+        raise NotHere(f"{message} ({error}).") from error
+    total = found.total.figures
+    return {
+        "calls": shown.count(total["calls"]), "failed": shown.share(total["failed_calls"], total["calls"]),
+        "failed_calls": shown.count(total["failed_calls"]),
+        "estimated": shown.share(total["estimated_calls"], total["calls"]),
+        "first_byte": found.total.first_byte, "took_all": found.total.total,
+        "by_day": [_chart(visit, "failed", "Failed calls"), _chart(visit, "calls", "Calls")],
+        "grid": _grid(visit, found, may_doubt=may_doubt), "doubts": doubts, "may_doubt": may_doubt,
+    }  # fmt: skip
+
+
+def _chart(visit: Visit, metric: str, title: str) -> Chart:
+    step = "hour" if visit.range.until_us - visit.range.since_us <= 2 * DAY_US else "day"
+    question = Question(
+        METRICS[metric], ("provider",), step, visit.range.since_us, visit.range.until_us, visit.zone, visit.now_us
+    )
+    found = explore(visit.opened.archive, question)
+    top, other = found.top(TOP)
+    names = [one.values[0] or NONE for one in top]
+    drawn = [Drawn(name, one.points, hue) for name, one, hue in zip(names, top, shown.hues(names), strict=True)]
+    if other is not None:
+        drawn.append(Drawn(f"other ({len(found.tracks) - TOP})", other.points))
+    empty = "No call failed in this time." if metric == "failed" else "Nothing was called in this time."
+    return Chart(
+        metric, title, BARS, found.spans, drawn, step, visit.zone, visit.now_us, unit="calls", low=True, empty=empty
+    )
+
+
+def _grid(visit: Visit, found: AllServed, *, may_doubt: bool) -> grid.Grid:
+    rows = [_row(one) for one in found.rows]
+    span = f"--since {format_time(visit.range.since_us)} --until {format_time(visit.range.until_us)}"
+    return grid.listed(
+        visit, _columns(visit, may_doubt=may_doubt), rows, sort="-calls",
+        total=_row(found.total) | {"provider": None, "model": None} if rows else None,
+        empty="No provider was called in this time.",
+        command=f"pertoken latency --by provider,model {span} --tz {visit.zone}",
+    )  # fmt: skip
+
+
+def _row(one: ServedBy) -> dict[str, Any]:
+    figures = one.figures
+    times = {
+        f"{name}_{quantile}": None if found[quantile] is None else found[quantile] * 1_000
+        for name, found in (("first", one.first_byte), ("total", one.total))
+        for quantile in QUANTILES
+    }
+    calls = figures["calls"]
+    return {
+        "provider": one.provider or NONE, "model": one.model or NONE, "of": (one.provider, one.model), "calls": calls,
+        "failed": figures["failed_calls"], "hung_up": figures["hung_up_calls"],
+        "failed_share": Decimal(figures["failed_calls"]) / calls if calls else None,
+        "estimated": Decimal(figures["estimated_calls"]) / calls if calls else None,
+        "timed": one.total["calls"], **times,
+        "counts": None if one.doubt is None else f"{one.doubt.reported_tokens:,} for {one.doubt.counted_tokens:,}",
+    }  # fmt: skip
+
+
+def _columns(visit: Visit, *, may_doubt: bool) -> list[Column]:
+    def to_provider(row: grid.Row) -> str | None:
+        return visit.link("/explore", by="model", metric="calls", provider=row["of"][0]) if row["of"][0] else None
+
+    def to_model(row: grid.Row) -> str | None:
+        provider, model = row["of"]
+        if not (provider and model):
+            return None
+        return visit.link("/explore", by="key", metric="calls", provider=provider, model=model)
+
+    def to_failed(row: grid.Row) -> str | None:
+        provider, model = row["of"]
+        if not (row["failed"] and provider and model and visit.may(Action.CALLS_READ)):
+            return None
+        return visit.link("/calls", status="failed", provider=provider, model=model)
+
+    columns = [
+        Column("provider", "provider", Kind.NAME, to_provider, narrow=True),
+        Column("model", "model", Kind.NAME, to_model, narrow=True),
+        Column("calls", "calls", Kind.COUNT),
+        Column("failed", "failed", Kind.COUNT, to_failed),
+        Column("failed_share", "of calls", Kind.PERCENT),
+        Column("hung_up", "hung up", Kind.COUNT, hidden=True),
+        Column("estimated", "estimated", Kind.PERCENT),
+        Column("timed", "timed", Kind.COUNT, hidden=True),
+    ]
+    for name, words in (("first", "first byte"), ("total", "total")):
+        columns += [
+            Column(f"{name}_{quantile}", f"{words} {quantile[:3]}" if not at else quantile[:3], Kind.TOOK)
+            for at, quantile in enumerate(QUANTILES)
+        ]
+    return [*columns, Column("counts", "reported for counted", Kind.TEXT)] if may_doubt else columns
+
+
+PAGE = Page("/providers", "Providers", Action.CALLS_READ, show, "pages/providers.html", "Operate")
