@@ -55,7 +55,9 @@ counts = st.integers(0, 10**9)
 def consumed(draw: st.DrawFn) -> Consumed:
     """Return what some calls came to; corrections may leave a cost that is negative."""
     whole = draw(counts)
-    return Consumed(draw(counts), whole, draw(st.integers(0, whole)), draw(counts), draw(st.integers(-(10**15), 10**18)))
+    return Consumed(
+        draw(counts), whole, draw(st.integers(0, whole)), draw(counts), draw(st.integers(-(10**15), 10**18))
+    )
 
 
 by_kind = st.dictionaries(st.sampled_from([MINI, LARGE]), consumed())

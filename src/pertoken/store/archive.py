@@ -20,7 +20,7 @@ from pertoken.ports.months import Archived, EventsArchived
 from pertoken.store import catalog, directory, refusals, trust
 from pertoken.store.amounts import pair
 from pertoken.store.archived import read_archived
-from pertoken.store.event_rows import BY_TIME, EVENTS, EVENTS_OF_SERIES, FETCH, SELECTED, EventRows, within
+from pertoken.store.event_rows import BY_TIME, EVENTS, EVENTS_OF_SERIES, FETCH, EventRows, has, within
 from pertoken.store.latency import read_counts
 from pertoken.store.ledger import read_ended_hold, read_hold
 from pertoken.store.retention import COUNTERS
@@ -101,7 +101,7 @@ class Archive:
 
     def _of_slice(self, piece: Slice, where: Mapping[str, str]) -> Iterator[Event]:
         self._need_events(piece.start_us, piece.end_us)
-        fits = [SELECTED[name] == value for name, value in where.items()]
+        fits = [has(name, value) for name, value in where.items()]
         return self._events.read(EVENTS_OF_SERIES.where(*within(piece.start_us, piece.end_us), *fits))
 
     def events(self) -> Iterator[Event]:

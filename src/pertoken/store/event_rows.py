@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from pertoken.core.budgets import Attribution
+from pertoken.core.budgets import TAG_PREFIX, Attribution
 from pertoken.core.events import Event
 from pertoken.ports.failures import StoreFailed
 from pertoken.store.event_columns import event_of
 from pertoken.store.ledger import read_attribution
-from pertoken.store.schema import Row, events, series
+from pertoken.store.schema import Row, events, series, series_tags
 
 FETCH = 2_000
 SERIES_MEMORY_MAX = 50_000
@@ -30,6 +30,20 @@ SELECTED: Mapping[str, sa.Column[Any]] = {
     "conversation": events.c.conversation,
     "source": events.c.source,
 }
+
+
+def has(name: str, value: str) -> sa.ColumnElement[bool]:
+    """Return the condition that an event joined with its series has a value of a dimension, or of a tag."""
+    if not name.startswith(TAG_PREFIX):
+        return SELECTED[name] == value
+    tag = series_tags.c.series_id == series.c.series_id, series_tags.c.name == name.removeprefix(TAG_PREFIX)
+    return sa.exists().where(*tag, series_tags.c.value == value)
+
+
+def is_of_series(name: str) -> bool:
+    """Tell whether roll-ups know a dimension too."""
+    return name.startswith(TAG_PREFIX) or SELECTED[name].table is series
+
 
 
 def within(since_us: int, until_us: int) -> tuple[sa.ColumnElement[bool], ...]:

@@ -10,7 +10,7 @@ from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import QUARTER_US
 from pertoken.core.usage import Completeness
 from pertoken.ports.events import Posted, Search
-from pertoken.store.event_rows import BY_TIME, EVENTS_OF_SERIES, SELECTED, EventRows, within
+from pertoken.store.event_rows import BY_TIME, EVENTS_OF_SERIES, EventRows, has, is_of_series, within
 from pertoken.store.schema import day_rollups, events, rollups, series
 
 Span = tuple[int, int]  # [start, end) in microseconds
@@ -38,7 +38,7 @@ def search(connection: sa.Connection, rows: EventRows, asked: Search) -> list[Po
 
     What belongs to few is not looked for among all events: its roll-ups tell when there were any.
     """
-    fits = [SELECTED[name] == value for name, value in asked.where.items()]
+    fits = [has(name, value) for name, value in asked.where.items()]
     if asked.where.get("source", GATEWAY) != GATEWAY:
         fits.append(events.c.source != GATEWAY)  # only with these words may the index of the others be used
     if asked.status is not None:
@@ -60,7 +60,7 @@ def _spans(connection: sa.Connection, asked: Search) -> Iterable[Span]:
     since_us, until_us = asked.since_us, asked.until_us
     if asked.before is not None:
         until_us = min(until_us, asked.before[0] + 1)
-    owned = {name: value for name, value in asked.where.items() if SELECTED[name].table is series}
+    owned = {name: value for name, value in asked.where.items() if is_of_series(name)}
     if not owned or "conversation" in asked.where:
         return [(since_us, until_us)]
     spans = _used(connection, owned, since_us, until_us, asked.limit)
@@ -79,7 +79,7 @@ def _used(
         query = sa.select(table.c.start_us, sa.func.sum(table.c.calls))
         query = query.join_from(table, series, series.c.series_id == table.c.series_id)
         query = query.where(table.c.start_us >= from_us, table.c.start_us < to_us)
-        query = query.where(*(SELECTED[name] == value for name, value in where.items()))
+        query = query.where(*(has(name, value) for name, value in where.items()))
         query = query.group_by(table.c.start_us).order_by(table.c.start_us.desc())
         return ((row[0], row[1]) for row in connection.execute(query))
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from pertoken.core.access import Action
 from pertoken.core.refusals import RefusedKind
 from pertoken.web import shown
+from pertoken.web.budget_bars import BudgetBar
 from pertoken.web.page import Visit
-from pertoken.web.standing import Standing
 
 ENTRIES_MAX = 8
 OF_KIND_MAX = 3
@@ -30,14 +30,14 @@ class Notice(NamedTuple):
 
 
 def notices(
-    visit: Visit, standings: Sequence[Standing], refusals: Mapping[RefusedKind, int], unpriced: int
+    visit: Visit, budget_bars: Sequence[BudgetBar], refusals: Mapping[RefusedKind, int], unpriced: int
 ) -> list[Notice]:
     """Return what needs somebody, the most pressing first."""
     found = [
         *_refused(visit, refusals),
         *_unpriced(visit, unpriced),
         *_doubts(visit),
-        *_near(visit, standings, {kind.budget for kind in refusals}),
+        *_near(visit, budget_bars, {kind.budget for kind in refusals}),
     ]
     return found[:ENTRIES_MAX]
 
@@ -92,8 +92,8 @@ def _doubts(visit: Visit) -> Iterator[Notice]:
         )  # fmt: skip
 
 
-def _near(visit: Visit, standings: Iterable[Standing], refused: set[str]) -> Iterator[Notice]:
-    near = [one for one in standings if one.is_warning and one.name not in refused]
+def _near(visit: Visit, budget_bars: Iterable[BudgetBar], refused: set[str]) -> Iterator[Notice]:
+    near = [one for one in budget_bars if one.is_warning and one.name not in refused]
     for one in near[:OF_KIND_MAX]:
         yield Notice(
             "budget", "warn", f"{one.title} has used {one.used.text} of its limit", one.outlook, "Open budget",

@@ -13,11 +13,11 @@ from pertoken.services.movers import find_movers
 from pertoken.services.price_changes import price_changes
 from pertoken.services.spending import Day, Figures, spent, spent_by_day, together
 from pertoken.web import attention, chart, shown
+from pertoken.web.budget_bars import budget_bars
 from pertoken.web.chart import BARS, Chart, Drawn
 from pertoken.web.page import Context, Page, Visit
 from pertoken.web.ranges import days_before, month_before, quarter
 from pertoken.web.shown import Shown
-from pertoken.web.standing import standings
 
 TOP = 5  # models with a colour of their own
 BUDGETS_SHOWN = 5
@@ -85,7 +85,7 @@ def show(visit: Visit) -> Context:
     before = spent(archive, *visit.range.compared(visit.now_us), visit.zone, currency)
     shares = Shares(metric, currency, now, before, refused)
     may_budgets = visit.may(Action.BUDGETS_READ)
-    budgets = standings(visit, attention.refused_budgets(refused_lately)) if may_budgets else []
+    budgets = budget_bars(visit, attention.refused_budgets(refused_lately)) if may_budgets else []
     return {
         "keys": list(_keys(visit, shares)), "chart": _chart(visit, metric, found), "links": _links(visit, found),
         "others": [one for one in found.currencies if one != currency] if metric != "calls" else [],

@@ -15,7 +15,7 @@ from pertoken.web.shown import Shown
 WARN_PERCENT = 90  # of a budget that names no share itself
 
 
-class Standing(NamedTuple):
+class BudgetBar(NamedTuple):
     """One budget in its window."""
 
     name: str
@@ -31,19 +31,19 @@ class Standing(NamedTuple):
     is_warning: bool
 
 
-def standings(visit: Visit, refused: Mapping[str, int]) -> list[Standing]:
+def budget_bars(visit: Visit, refused: Mapping[str, int]) -> list[BudgetBar]:
     """Return how every budget that may be seen stands, the most used first."""
     rows = status(visit.opened.archive, visit.now_us)["budgets"]
-    found = [_standing(visit, row, refused.get(row["name"], 0)) for row in rows]
+    found = [_bar(visit, row, refused.get(row["name"], 0)) for row in rows]
     return sorted(found, key=lambda one: (not one.refused, -(one.spent_share + one.held_share), one.title))
 
 
-def _standing(visit: Visit, row: Mapping[str, Any], refused: int) -> Standing:
+def _bar(visit: Visit, row: Mapping[str, Any], refused: int) -> BudgetBar:
     limit, spent, held = (Decimal(row[name]) for name in ("limit", "spent", "held"))
     taken = (spent + held) / limit if limit else Decimal(1)
     pace = _pace(visit, row)
     title = " · ".join(shown.name(one).text for one in (row["name"], row["value"]) if one)
-    return Standing(
+    return BudgetBar(
         row["name"], f"{title} · {row['window']}", float(spent / limit) if limit else 1.0,
         float(held / limit) if limit else 0.0, None if pace is None else float(pace.elapsed),
         shown.share(spent + held, limit) if limit else shown.Shown("all", "the limit is 0"),
