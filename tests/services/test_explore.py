@@ -11,11 +11,12 @@ from tests.store import history
 from tests.store.history import CENTRES_US, SINCE_US, UNTIL_US
 
 from pertoken.core.money import parse_amount
+from pertoken.core.periods import Window, bounds
 from pertoken.core.refusals import RefusedKind
 from pertoken.core.reporting import SUMS
 from pertoken.services.explore import METRICS, REFUSED, STEPS, Question, explore
 from pertoken.services.reports import Part, usage
-from pertoken.services.spending import spent, spent_by_day, together
+from pertoken.services.spending import Spending, spent, spent_by_day, together
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
 
@@ -25,6 +26,7 @@ ZONES = [
 ]  # fmt: skip
 DAY_US = history.DAY_US
 EVENTS = history.made(7, 700)
+READ: dict[tuple[int, str], Spending] = {}  # days, by archive and zone
 
 
 @pytest.fixture(scope="module", params=STORES)
@@ -115,7 +117,26 @@ def test_spending_is_what_usage_says(archive: Archive, span: tuple[int, int], zo
     expected = {name: said(report, name, currency) for name in SUMS}
 
     assert spent(archive, *span, zone, currency) == expected
-    assert together(spent_by_day(archive, *span, zone, currency), 0) == expected
+    assert together(spent_by_day(archive, *span, zone, currency), 0, UNTIL_US) == expected
+
+
+@given(
+    days=st.tuples(st.integers(0, 380), st.integers(0, 380)), cut=st.integers(0, 95), zone=st.sampled_from(ZONES),
+    whole=st.booleans(),
+)  # fmt: skip
+def test_days_that_are_read_once_say_the_same(
+    archive: Archive, days: tuple[int, int], cut: int, zone: str, whole: bool
+) -> None:
+    """A stretch of days, cut anywhere in the last of them, comes to what usage says of it."""
+    since_us, until_us = bounds(Window.DAY, SINCE_US, zone)[0], bounds(Window.DAY, UNTIL_US, zone)[1]
+    read = (id(archive), zone)
+    spending = READ.get(read) or READ.setdefault(read, Spending(archive, since_us, until_us, zone, "USD"))
+    starts = [day.start_us for day in spending.days]
+    start_us = starts[min(days[0], len(starts) - 1)]
+    end_us = min(max(start_us, starts[min(days[1], len(starts) - 1)]) + (0 if whole else cut * 900_000_000), until_us)
+    report = usage(archive, start_us, end_us, (), zone)
+
+    assert spending.of(start_us, end_us) == {name: said(report, name, "USD") for name in SUMS}
 
 
 def test_steps_that_have_not_begun_are_left_out(archive: Archive) -> None:

@@ -164,10 +164,11 @@ def _why_no_budget(wish: Wish) -> str | None:
     return next((why for why in whys if why is not None), None)
 
 
-def status(archive: Archive, now_us: int, *, unused: bool = False) -> dict[str, Any]:
+def status(archive: Archive, now_us: int, *, unused: bool = False, uncounted: bool = True) -> dict[str, Any]:
     """Return every budget in its current window: spent, held, remaining, and the open holds behind `held`.
 
     One with `each` has a row for every value that was counted; with `unused`, one without a value where none was yet.
+    Without `uncounted`, nothing is said of the calls that it cannot count: roll-ups are summed for that.
     """
     budgets = archive.budgets()
     windows = {budget.budget_id: periods.bounds(budget.window, now_us, budget.zone) for budget in budgets}
@@ -194,11 +195,11 @@ def status(archive: Archive, now_us: int, *, unused: bool = False) -> dict[str, 
         of_budget = [key for key in counters if key.budget_id == budget.budget_id]
         if not of_budget and (unused or budget.each is None):
             of_budget = [CounterKey(budget.budget_id, "", start_us)]
-        uncounted = _uncounted(archive, budget, start_us, now_us)
+        missed = _uncounted(archive, budget, start_us, now_us) if uncounted else {}
         for key in sorted(of_budget):
             held, spent = counters.get(key, (0, 0))
             fields = budget_fields(Touch(key, budget, end_us), held, spent)
-            rows.append({**fields, "uncounted": uncounted.get(key.each, 0), "open_holds": open_holds.get(key, [])})
+            rows.append({**fields, "uncounted": missed.get(key.each, 0), "open_holds": open_holds.get(key, [])})
     return {"budgets": rows}
 
 

@@ -1,7 +1,6 @@
 """Whose spending moved most between two stretches of time, and why."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pertoken.core.movers import Consumed, Mover, Served, make_mover, most_moved
 from pertoken.core.price_book import PriceBook
@@ -14,7 +13,7 @@ DIMENSIONS = ("key", "customer", "model")
 SOLD_BY = ("provider", "model")
 MOVERS_MAX = 6
 _PLACES = [SUMS.index(name) for name in ("calls", "input_tokens", "cache_read_tokens", "output_tokens", "cost_picos")]
-_ByName = dict[str, dict[Served, Consumed]]
+ALL = ""  # the name of what is of no one dimension
 
 
 class Moved(NamedTuple):
@@ -34,34 +33,32 @@ def find_movers(  # noqa: PLR0917 - what is compared
     most: int = MOVERS_MAX,
 ) -> Moved:
     """Return whose cost in one currency moved most from one stretch to the other, by key, by customer and by model."""
-    found: list[Mover] = []
-    saved = None
-    for dimension in DIMENSIONS:
-        then, since = (_consumed(archive, span, dimension, zone, currency) for span in (before, now))
-        if saved is None:
-            served = {one for of_name in (*then.values(), *since.values()) for one in of_name}
-            saved = cache_saves(book, served, before[0])
-            total = make_mover("", "", _merged(then), _merged(since), saved)
-        names = {name for name in (*then, *since) if name}
-        found += [make_mover(dimension, name, then.get(name, {}), since.get(name, {}), saved) for name in names]
-    return Moved(most_moved(found, most), total)
+    then, since = (_consumed(archive, span, zone, currency) for span in (before, now))
+    served = {one for found in (then, since) for one in found[ALL]}
+    saved = cache_saves(book, served, before[0])
+    movers = [
+        make_mover(dimension, name, then[dimension].get(name, {}), since[dimension].get(name, {}), saved)
+        for dimension in DIMENSIONS
+        for name in {*then[dimension], *since[dimension]}
+        if name
+    ]
+    return Moved(most_moved(movers, most), make_mover("", "", then[ALL], since[ALL], saved))
 
 
-def _consumed(archive: Archive, span: tuple[int, int], dimension: str, zone: str, currency: str) -> _ByName:
-    """Return what was used in a stretch by the values of a dimension, and by who served it."""
-    by: Sequence[str] = tuple(dict.fromkeys((dimension, *SOLD_BY)))
-    found: _ByName = {}
+def _consumed(archive: Archive, span: tuple[int, int], zone: str, currency: str) -> dict[str, Any]:
+    """Return what was used in a stretch, by dimension, value and who served it; all of it by who served it."""
+    by = tuple(dict.fromkeys((*DIMENSIONS, *SOLD_BY)))
+    found: dict[str, Any] = {ALL: {}, **{dimension: {} for dimension in DIMENSIONS}}
     for row in groups(archive, *span, by, zone):
-        if row.currency == currency:
-            values = dict(zip(by, row.values, strict=True))
-            served = (values["provider"], values["model"])
-            found.setdefault(values[dimension], {})[served] = Consumed(*(row.sums[place] for place in _PLACES))
+        if row.currency != currency:
+            continue
+        values = dict(zip(by, row.values, strict=True))
+        served, one = (values["provider"], values["model"]), Consumed(*(row.sums[place] for place in _PLACES))
+        _add(found[ALL], served, one)
+        for dimension in DIMENSIONS:
+            _add(found[dimension].setdefault(values[dimension], {}), served, one)
     return found
 
 
-def _merged(by_name: _ByName) -> dict[Served, Consumed]:
-    found: dict[Served, Consumed] = {}
-    for of_name in by_name.values():
-        for served, one in of_name.items():
-            found[served] = found.get(served, Consumed()).plus(one)
-    return found
+def _add(found: dict[Served, Consumed], served: Served, one: Consumed) -> None:
+    found[served] = found[served].plus(one) if served in found else one

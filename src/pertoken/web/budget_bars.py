@@ -33,7 +33,7 @@ class BudgetBar(NamedTuple):
 
 def budget_bars(visit: Visit, refused: Mapping[str, int]) -> list[BudgetBar]:
     """Return how every budget that may be seen stands, the most used first."""
-    rows = status(visit.opened.archive, visit.now_us)["budgets"]
+    rows = status(visit.opened.archive, visit.now_us, uncounted=False)["budgets"]
     found = [_bar(visit, row, refused.get(row["name"], 0)) for row in rows]
     return sorted(found, key=lambda one: (not one.refused, -(one.spent_share + one.held_share), one.title))
 

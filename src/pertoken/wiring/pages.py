@@ -13,7 +13,7 @@ from pertoken.wiring.clock import SystemClock
 from pertoken.wiring.hasher import make_hasher
 from pertoken.wiring.installation import Installation, connect
 from pertoken.wiring.month_folder import month_folder
-from pertoken.wiring.prices import read_price_book
+from pertoken.wiring.prices import KnownPrices
 
 
 @contextlib.contextmanager
@@ -30,7 +30,7 @@ def make_site(installation: Installation) -> Site:
         store=Transactions(installation.database),
         clock=SystemClock(),
         hasher=make_hasher(installation),
-        prices=lambda: read_price_book(installation),
+        prices=KnownPrices(installation),
         folders=lambda archived: month_folder(archived.folder),
         root_key=settings.admin_key,
         zone=settings.timezone,

@@ -13,6 +13,7 @@ from pertoken.core.units import DIMENSIONS, UNITS
 from pertoken.services.catalog import Merge, merge, withdraw
 from pertoken.settings import Settings
 from pertoken.store import catalog
+from pertoken.store.directory import read_revision
 from pertoken.wiring.clock import SystemClock
 from pertoken.wiring.installation import Installation
 from pertoken.wiring.sellers import sellers
@@ -25,6 +26,22 @@ def read_price_book(installation: Installation, believed_at_us: int | None = Non
     """Return the price book of an installation, or as it was believed at an instant."""
     with installation.database.read() as connection:
         return catalog.read_book(connection, sellers(installation.settings), believed_at_us)
+
+
+class KnownPrices:
+    """The price book of an installation, read again only when the directory changed: reading takes most of a second."""
+
+    def __init__(self, installation: Installation) -> None:
+        self._installation = installation
+        self._known: tuple[int, PriceBook] | None = None
+
+    def __call__(self) -> PriceBook:
+        """Return the book in force."""
+        with self._installation.database.read() as connection:
+            revision, known = read_revision(connection), self._known
+        if known is None or known[0] != revision:
+            known = self._known = revision, read_price_book(self._installation)
+        return known[1]
 
 
 def shipped_price_book(settings: Settings, now_us: int) -> PriceBook:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from itertools import accumulate
 from typing import NamedTuple
 
 from pertoken.core.access import Action
@@ -11,7 +12,7 @@ from pertoken.core.periods import DAY_US, Window, bounds
 from pertoken.services.explore import METRICS, Explored, Question, explore
 from pertoken.services.movers import find_movers
 from pertoken.services.price_changes import price_changes
-from pertoken.services.spending import Day, Figures, spent, spent_by_day, together
+from pertoken.services.spending import Figures, Spending
 from pertoken.web import attention, chart, shown
 from pertoken.web.budget_bars import budget_bars
 from pertoken.web.chart import BARS, Chart, Drawn
@@ -23,6 +24,7 @@ TOP = 5  # models with a colour of their own
 BUDGETS_SHOWN = 5
 DAYS = 30  # that a sparkline has
 WEEK = 7
+DAYS_MAX = 200  # that are read at once; a longer range is summed by itself
 NONE = "(none)"
 
 
@@ -81,13 +83,14 @@ def show(visit: Visit) -> Context:
     currency = found.currency or "USD"
     refused_lately = archive.refused_counts(_days_ago(visit, WEEK - 1), visit.now_us)
     refused = sum(archive.refused_counts(visit.range.since_us, visit.range.until_us).values())
-    now = spent(archive, visit.range.since_us, visit.range.until_us, visit.zone, currency)
-    before = spent(archive, *visit.range.compared(visit.now_us), visit.zone, currency)
-    shares = Shares(metric, currency, now, before, refused)
+    spending = _read_days(visit, currency)
+    now = spending.of(visit.range.since_us, visit.range.until_us)
+    shares = Shares(metric, currency, now, spending.of(*visit.range.compared(visit.now_us)), refused)
     may_budgets = visit.may(Action.BUDGETS_READ)
     budgets = budget_bars(visit, attention.refused_budgets(refused_lately)) if may_budgets else []
     return {
-        "keys": list(_keys(visit, shares)), "chart": _chart(visit, metric, found), "links": _links(visit, found),
+        "keys": list(_keys(visit, shares, spending)),
+        "chart": _chart(visit, metric, found), "links": _links(visit, found),
         "others": [one for one in found.currencies if one != currency] if metric != "calls" else [],
         "budgets": budgets[:BUDGETS_SHOWN], "more_budgets": len(budgets) - BUDGETS_SHOWN, "may_budgets": may_budgets,
         "moved": _moved(visit, currency) if metric == "cost" else None, "currency": currency, "metric": metric,
@@ -120,13 +123,22 @@ def _days_ago(visit: Visit, days: int) -> int:
     return days_before(bounds(Window.DAY, visit.now_us, visit.zone)[0], days, visit.zone)
 
 
-def _keys(visit: Visit, of: Shares) -> Iterator[KeyFigure]:
-    today_us, end_us = bounds(Window.DAY, visit.now_us, visit.zone)
+def _read_days(visit: Visit, currency: str) -> Spending:
+    """Read the days of everything that is shown: of the range and the time before, of this month and the last."""
     month_us = bounds(Window.MONTH, visit.now_us, visit.zone)[0]
-    since_us = min(month_us, _days_ago(visit, DAYS - 1))
-    days = spent_by_day(visit.opened.archive, since_us, end_us, visit.zone, of.currency)
-    yield _today(visit, of, days, today_us)
-    yield _month(visit, of, days, month_us)
+    before_us = bounds(Window.MONTH, month_us - 1, visit.zone)[0]
+    since_us = min(before_us, _days_ago(visit, DAYS - 1))
+    if bounds(Window.DAY, visit.range.since_us, visit.zone)[0] == visit.range.since_us:
+        since_us = min(since_us, max(visit.range.compared(visit.now_us)[0], visit.now_us - DAYS_MAX * DAY_US))
+    since_us = bounds(Window.DAY, since_us, visit.zone)[0]
+    end_us = bounds(Window.DAY, visit.now_us, visit.zone)[1]
+    return Spending(visit.opened.archive, since_us, end_us, visit.zone, currency)
+
+
+def _keys(visit: Visit, of: Shares, spending: Spending) -> Iterator[KeyFigure]:
+    yield _today(visit, of, spending)
+    yield _month(visit, of, spending)
+    days = spending.days
     over, lately = visit.range.label.lower(), days[-DAYS:]
     calls = of.now["calls"]
     failed = f"{shown.share(of.now['failed_calls'], calls)} failed, " if calls else ""
@@ -141,27 +153,26 @@ def _keys(visit: Visit, of: Shares) -> Iterator[KeyFigure]:
     )  # fmt: skip
 
 
-def _today(visit: Visit, of: Shares, days: Sequence[Day], today_us: int) -> KeyFigure:
+def _today(visit: Visit, of: Shares, spending: Spending) -> KeyFigure:
+    today_us, end_us = bounds(Window.DAY, visit.now_us, visit.zone)
     before_us = days_before(today_us, WEEK, visit.zone)
-    until_us = max(before_us + 1, quarter(days_before(visit.now_us, WEEK, visit.zone)))
-    before = spent(visit.opened.archive, before_us, until_us, visit.zone, of.currency)
+    until_us = max(before_us, quarter(days_before(visit.now_us, WEEK, visit.zone)))
     word = f"last {chart.local(before_us, visit.zone):%A}, up to {chart.local(until_us, visit.zone):%H:%M}"
-    return _spending(of, "today", days[-1].figures, (word, before), [_amount(of, day.figures) for day in days[-DAYS:]])
+    points = [_amount(of, day.figures) for day in spending.days[-DAYS:]]
+    return _spending(of, "today", spending.of(today_us, end_us), (word, spending.of(before_us, until_us)), points)
 
 
-def _month(visit: Visit, of: Shares, days: Sequence[Day], month_us: int) -> KeyFigure:
+def _month(visit: Visit, of: Shares, spending: Spending) -> KeyFigure:
+    month_us = bounds(Window.MONTH, visit.now_us, visit.zone)[0]
     before_us = bounds(Window.MONTH, month_us - 1, visit.zone)[0]
-    until_us = max(before_us + 1, month_before(visit.now_us, visit.zone))
-    before = spent(visit.opened.archive, before_us, until_us, visit.zone, of.currency)
-    last = chart.local(until_us - 1, visit.zone)
+    until_us = max(before_us, month_before(visit.now_us, visit.zone))
+    last = chart.local(max(before_us, until_us - 1), visit.zone)
     word = f"1 to {last.day} {last:%B}" if last.day > 1 else f"1 {last:%B}"
-    points, all_of = [0.0], 0.0
-    for day in days:
-        if day.start_us >= month_us:
-            all_of += _amount(of, day.figures)
-            points.append(all_of)
+    points = accumulate((_amount(of, day.figures) for day in spending.days if day.start_us >= month_us), initial=0.0)
+    end_us = bounds(Window.DAY, visit.now_us, visit.zone)[1]
     label = f"in {chart.local(month_us, visit.zone):%B}"
-    return _spending(of, label, together(list(days), month_us), (word, before), points)
+    then = (word, spending.of(before_us, until_us))
+    return _spending(of, label, spending.of(month_us, end_us), then, list(points))
 
 
 def _spending(of: Shares, when: str, now: Figures, then: tuple[str, Figures], points: Sequence[float]) -> KeyFigure:
