@@ -141,12 +141,13 @@ def hue(text: str) -> int:
 
 
 def hues(names: Iterable[str]) -> list[int]:
-    """Return the colours of the names of one chart: each its own, or the next that none before it has."""
-    taken: list[int] = []
-    for text in names:
+    """Return the colours of the names of one page: each its own, or the next free one; the same in whatever order."""
+    given = list(names)
+    found: dict[str, int] = {}
+    for text in sorted(set(given)):
         wanted = [(hue(text) + step) % HUES for step in range(HUES)]
-        taken.append(next((one for one in wanted if one not in taken), wanted[0]))
-    return taken
+        found[text] = next((one for one in wanted if one not in found.values()), wanted[0])
+    return [found[text] for text in given]
 
 
 def _signed(text: str) -> str:

@@ -1,5 +1,6 @@
 """Providers: how they served, how long they took, and whether their counts agree with ours."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -9,9 +10,10 @@ from pertoken.ports.months import EventsArchived
 from pertoken.services.explore import METRICS, Question, explore
 from pertoken.services.served import AllServed, ServedBy, served
 from pertoken.web import grid, shown
-from pertoken.web.chart import BARS, Chart, Drawn
+from pertoken.web.chart import BARS, OTHER, Chart, Drawn
 from pertoken.web.grid import Column, Kind
 from pertoken.web.page import Context, NotHere, Page, Visit
+from pertoken.web.shown import HUES
 
 TOP = 6
 QUANTILES = ("p50_ms", "p95_ms", "p99_ms")
@@ -29,25 +31,26 @@ def show(visit: Visit) -> Context:
         message = "Some of that time is archived: begin and end it on whole quarters of an hour"
         raise NotHere(f"{message} ({error}).") from error
     total = found.total.figures
+    names = list(dict.fromkeys(one.provider for one in found.rows))[:HUES]
+    hues = dict(zip(names, shown.hues(names), strict=True))
     return {
         "calls": shown.count(total["calls"]), "failed": shown.share(total["failed_calls"], total["calls"]),
         "failed_calls": shown.count(total["failed_calls"]),
         "estimated": shown.share(total["estimated_calls"], total["calls"]),
         "first_byte": found.total.first_byte, "took_all": found.total.total,
-        "by_day": [_chart(visit, "failed", "Failed calls"), _chart(visit, "calls", "Calls")],
+        "by_day": [_chart(visit, "failed", "Failed calls", hues), _chart(visit, "calls", "Calls", hues)],
         "grid": _grid(visit, found, may_doubt=may_doubt), "doubts": doubts, "may_doubt": may_doubt,
     }  # fmt: skip
 
 
-def _chart(visit: Visit, metric: str, title: str) -> Chart:
+def _chart(visit: Visit, metric: str, title: str, hues: Mapping[str, int]) -> Chart:
     step = "hour" if visit.range.until_us - visit.range.since_us <= 2 * DAY_US else "day"
     question = Question(
         METRICS[metric], ("provider",), step, visit.range.since_us, visit.range.until_us, visit.zone, visit.now_us
     )
     found = explore(visit.opened.archive, question)
     top, other = found.top(TOP)
-    names = [one.values[0] or NONE for one in top]
-    drawn = [Drawn(name, one.points, hue) for name, one, hue in zip(names, top, shown.hues(names), strict=True)]
+    drawn = [Drawn(one.values[0] or NONE, one.points, hues.get(one.values[0], OTHER)) for one in top]
     if other is not None:
         drawn.append(Drawn(f"other ({len(found.tracks) - TOP})", other.points))
     empty = "No call failed in this time." if metric == "failed" else "Nothing was called in this time."
@@ -116,7 +119,7 @@ def _columns(visit: Visit, *, may_doubt: bool) -> list[Column]:
             Column(f"{name}_{quantile}", f"{words} {quantile[:3]}" if not at else quantile[:3], Kind.TOOK)
             for at, quantile in enumerate(QUANTILES)
         ]
-    return [*columns, Column("counts", "reported for counted", Kind.TEXT)] if may_doubt else columns
+    return [*columns, Column("counts", "reported for counted", Kind.TEXT, hidden=True)] if may_doubt else columns
 
 
 PAGE = Page("/providers", "Providers", Action.CALLS_READ, show, "pages/providers.html", "Operate")

@@ -27,7 +27,13 @@ function columns(spec) {
   const sum = xs.map(() => 0);
   const stacked = floats.map((values, of) =>
     spec.series[of].dashed ? values : values.map((value, at) => (sum[at] += value ?? 0)));
-  return [xs, ...stacked.reverse()]; // the highest first: each is drawn over the one before
+  return [xs, ...inOrder(spec).map((one) => stacked[spec.series.indexOf(one)])];
+}
+
+/** The series as they are drawn: of stacked ones the highest first, for each covers the one before; lines over all. */
+function inOrder(spec) {
+  if (!STACKED.has(spec.kind)) return spec.series;
+  return [...spec.series.filter((one) => !one.dashed).reverse(), ...spec.series.filter((one) => one.dashed)];
 }
 
 function options(box, spec, tip) {
@@ -35,7 +41,6 @@ function options(box, spec, tip) {
   const count = spec.labels.length;
   const inset = spec.kind === "bars" || count < 2 ? 0.5 : 0;
   const pad = spec.times ? null : [-inset, count - 1 + inset];
-  const order = STACKED.has(spec.kind) ? [...spec.series].reverse() : spec.series;
   return {
     width: box.clientWidth || 300,
     height: box.clientHeight || 260,
@@ -63,7 +68,7 @@ function options(box, spec, tip) {
         incrs: spec.money ? undefined : WHOLE,
       },
     ],
-    series: [{}, ...order.map((one) => line(one, spec, colour))],
+    series: [{}, ...inOrder(spec).map((one) => line(one, spec, colour))],
     hooks: {
       drawClear: STACKED.has(spec.kind) ? [] : [(plot) => hatch(plot, spec, colour("--hair"), false)],
       draw: [
@@ -80,7 +85,7 @@ const WHOLE = [1, 2, 5].flatMap((one) => Array.from({ length: 15 }, (_, power) =
 
 function line(one, spec, colour) {
   const own = one.hue === "all" ? colour("--text") : colour(`--hue-${one.hue}`);
-  if (one.dashed) return { stroke: colour("--muted"), width: 1.5, dash: [4, 4], points: { show: false } };
+  if (one.dashed) return { stroke: colour("--text"), width: 1.5, dash: [4, 4], points: { show: false } };
   if (spec.kind === "bars") {
     return { fill: own, stroke: own, width: 0, paths: uPlot.paths.bars({ size: [0.86, 72] }), points: { show: false } };
   }
@@ -135,7 +140,7 @@ function hatch(plot, spec, stroke, over) {
   right = Math.min(right, bbox.left + bbox.width);
   let top = bbox.top;
   if (over) {
-    const high = plot.data.slice(1).map((values) => values[spec.unfinished] ?? 0);
+    const high = inOrder(spec).map((one, of) => (one.dashed ? 0 : plot.data[of + 1][spec.unfinished] ?? 0));
     top = plot.valToPos(Math.max(0, ...high), "y", true);
   }
   ctx.save();
@@ -161,6 +166,7 @@ function marks(plot, spec, colour) {
   ctx.save();
   ctx.font = `${12 * ratio}px ${FONT.slice(5)}`;
   ctx.textBaseline = "top";
+  ctx.textAlign = "left";
   const ends = [0, 0];
   for (const mark of spec.marks) {
     const x = Math.round(plot.valToPos(mark.at, "x", true));
