@@ -1,0 +1,57 @@
+"""Which stretch of time a page is about, and which it is compared with."""
+
+import pytest
+
+from pertoken.core.periods import format_time, parse_time
+from pertoken.web.ranges import month_before, read_range
+
+COMPARED = {
+    # (query, now): the stretch to compare with, in UTC
+    "last days, in the middle of the last": (
+        {"range": "7d"}, "2026-11-27T10:07:00Z", ("2026-11-14T00:00:00Z", "2026-11-20T10:00:00Z"),
+    ),
+    "today against yesterday": (
+        {"range": "today"}, "2026-11-27T10:15:00Z", ("2026-11-26T00:00:00Z", "2026-11-26T10:15:00Z"),
+    ),
+    "this month against the same days of the last": (
+        {"range": "month"}, "2026-11-27T10:15:00Z", ("2026-10-01T00:00:00Z", "2026-10-27T10:15:00Z"),
+    ),
+    "the last day of a month that is longer": (
+        {"range": "month"}, "2026-03-30T10:15:00Z", ("2026-02-01T00:00:00Z", "2026-03-01T00:00:00Z"),
+    ),
+    "the last month against the one before": (
+        {"range": "last-month"}, "2026-11-27T10:15:00Z", ("2026-09-01T00:00:00Z", "2026-10-01T00:00:00Z"),
+    ),
+    "days that are over": (
+        {"since": "2026-11-01", "until": "2026-11-07"}, "2026-11-27T00:00:00Z",
+        ("2026-10-25T00:00:00Z", "2026-11-01T00:00:00Z"),
+    ),
+    "hours": (
+        {"since": "2026-11-01T10:00:00Z", "until": "2026-11-01T12:00:00Z"}, "2026-11-27T00:00:00Z",
+        ("2026-11-01T08:00:00Z", "2026-11-01T10:00:00Z"),
+    ),
+    "days before which the clocks were moved": (
+        {"since": "2026-10-25", "until": "2026-10-31", "tz": "Europe/Berlin"}, "2026-11-27T00:00:00Z",
+        ("2026-10-17T22:00:00Z", "2026-10-24T22:00:00Z"),
+    ),
+    "a zone whose clocks moved by half an hour": (
+        {"since": "2026-10-04", "until": "2026-10-04", "tz": "Australia/Lord_Howe"}, "2026-11-27T00:00:00Z",
+        ("2026-10-02T13:30:00Z", "2026-10-03T13:30:00Z"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", COMPARED)
+def test_what_a_range_is_compared_with(case: str) -> None:
+    """The time before has as many days on the clocks of the zone, and ends as long before its end as now does."""
+    query, now, expected = COMPARED[case]
+    now_us = parse_time(now)
+    since_us, until_us = read_range(query, "UTC", now_us).compared(now_us)
+
+    assert (format_time(since_us), format_time(until_us)) == expected
+
+
+def test_the_same_in_the_month_before() -> None:
+    """A day that the month before does not have is the end of that month."""
+    assert format_time(month_before(parse_time("2026-03-28T23:59:00Z"), "UTC")) == "2026-02-28T23:45:00Z"
+    assert format_time(month_before(parse_time("2026-03-29T00:00:00Z"), "UTC")) == "2026-03-01T00:00:00Z"
