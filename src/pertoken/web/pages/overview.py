@@ -12,7 +12,7 @@ from pertoken.core.periods import DAY_US, Window, bounds
 from pertoken.services.explore import METRICS, Explored, Question, explore
 from pertoken.services.movers import find_movers
 from pertoken.services.price_changes import price_changes
-from pertoken.services.spending import Figures, Spending
+from pertoken.services.spending import Day, Figures, Spending
 from pertoken.web import attention, chart, shown
 from pertoken.web.budget_bars import budget_bars
 from pertoken.web.chart import BARS, Chart, Drawn
@@ -138,8 +138,7 @@ def _read_days(visit: Visit, currency: str) -> Spending:
 def _keys(visit: Visit, of: Shares, spending: Spending) -> Iterator[KeyFigure]:
     yield _today(visit, of, spending)
     yield _month(visit, of, spending)
-    days = spending.days
-    over, lately = visit.range.label.lower(), days[-DAYS:]
+    over, lately = visit.range.label.lower(), _in_range(visit, spending.days)
     calls = of.now["calls"]
     failed = f"{shown.share(of.now['failed_calls'], calls)} failed, " if calls else ""
     yield KeyFigure(
@@ -151,6 +150,13 @@ def _keys(visit: Visit, of: Shares, spending: Spending) -> Iterator[KeyFigure]:
         f"Input from cache, {over}", shown.share(of.now["cache_read_tokens"], of.now["input_tokens"]),
         _points(of.now, of.before), [float(_cached(day.figures) or 0) for day in lately],
     )  # fmt: skip
+
+
+def _in_range(visit: Visit, days: Sequence[Day]) -> Sequence[Day]:
+    """Return the days of the range as far as they were read; of a range of one day, those up to it."""
+    until = [day for day in days if day.start_us < visit.range.until_us]
+    within = [day for day in until if day.start_us >= visit.range.since_us]
+    return within if len(within) != 1 else until[-DAYS:]
 
 
 def _today(visit: Visit, of: Shares, spending: Spending) -> KeyFigure:

@@ -105,10 +105,10 @@ def _columns(visit: Visit, *, may_doubt: bool) -> list[Column]:
         return visit.link("/calls", status="failed", provider=provider, model=model)
 
     columns = [
-        Column("provider", "provider", Kind.NAME, to_provider, narrow=True),
+        Column("provider", "provider", Kind.NAME, to_provider),
         Column("model", "model", Kind.NAME, to_model, narrow=True),
         Column("calls", "calls", Kind.COUNT),
-        Column("failed", "failed", Kind.COUNT, to_failed),
+        Column("failed", "failed", Kind.COUNT, to_failed, narrow=True),
         Column("failed_share", "of calls", Kind.PERCENT),
         Column("hung_up", "hung up", Kind.COUNT, hidden=True),
         Column("estimated", "estimated", Kind.PERCENT),

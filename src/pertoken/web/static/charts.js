@@ -148,6 +148,7 @@ function hatch(plot, spec, stroke, over) {
   ctx.rect(left, top, right - left, bbox.top + bbox.height - top);
   ctx.clip();
   ctx.beginPath();
+  ctx.setLineDash([]);
   ctx.lineWidth = 2 * ratio;
   ctx.strokeStyle = stroke;
   const height = bbox.top + bbox.height - top;
