@@ -7,13 +7,14 @@ says. Money of several currencies is never added up: a question about money is a
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from itertools import accumulate
-from operator import add
+from operator import add, sub
 from typing import NamedTuple
 
 from pertoken.core.periods import parse_time, to_us, windows
 from pertoken.core.refusals import RefusedKind
-from pertoken.core.reporting import NOTHING, SUMS, TIME_DIMENSIONS, Group, Sums
+from pertoken.core.reporting import NOTHING, SUMS, TIME_DIMENSIONS, Group, Sums, add_sums
 from pertoken.ports.archive import Archive, RefusedView
 from pertoken.services.reports import ALL, Part, groups
 
@@ -21,6 +22,7 @@ REFUSED = "refused"
 REFUSED_BY = ("reason", "budget", "key")  # what refusals are counted by
 REFUSED_WHERE = ("key",)
 STEPS = tuple(TIME_DIMENSIONS)
+POINTED_MAX = 100  # tracks that have points
 
 
 class Metric(NamedTuple):
@@ -81,14 +83,17 @@ class Track(NamedTuple):
     """One set of values, and its figure in each step."""
 
     values: tuple[str, ...]
-    points: tuple[int, ...]
+    points: tuple[int, ...]  # of the largest alone: there may be very many tracks
     sums: Sums  # of all steps, in the order of SUMS
     total: int  # of the points
 
-    def plus(self, other: "Track") -> "Track":
-        """Return both together, under the values of this one."""
-        points = tuple(map(add, self.points, other.points))
-        return Track(self.values, points, tuple(map(add, self.sums, other.sums)), self.total + other.total)
+    def minus(self, others: Iterable["Track"]) -> "Track":
+        """Return what is left without others that have points."""
+        points, sums, total = self.points, self.sums, self.total
+        for one in others:
+            points, sums = tuple(map(sub, points, one.points)), tuple(map(sub, sums, one.sums))
+            total -= one.total
+        return Track((), points, sums, total)
 
     def cumulative(self) -> "Track":
         """Return it with each point as the sum of those up to it."""
@@ -96,7 +101,7 @@ class Track(NamedTuple):
 
 
 class Explored(NamedTuple):
-    """The answer: every track, the largest first, and all of them together."""
+    """The answer: every track, the largest first, and all of them together. Only the largest tracks have points."""
 
     spans: tuple[Span, ...]
     tracks: tuple[Track, ...]
@@ -105,10 +110,11 @@ class Explored(NamedTuple):
     currencies: tuple[str, ...]  # that there are
 
     def top(self, most: int) -> tuple[tuple[Track, ...], Track | None]:
-        """Return the largest tracks, and all others as one; None where there are no others."""
+        """Return the largest tracks, POINTED_MAX at most, and all others as one; None where there are no others."""
+        most = min(most, POINTED_MAX)
         if len(self.tracks) <= most:
             return self.tracks, None
-        return self.tracks[:most], together(self.tracks[most:], len(self.spans))
+        return self.tracks[:most], self.total.minus(self.tracks[:most])
 
 
 def explore(archive: Archive, asked: Question) -> Explored:
@@ -130,16 +136,9 @@ def explore(archive: Archive, asked: Question) -> Explored:
         kept = [(row, at) for row, at in kept if row.currency == currency]
     last = max((at for _, at in kept), default=0)
     spans = tuple(span for at, span in enumerate(spans) if at <= last or span.start_us <= asked.now_us)
-    tracks = _tracks(kept, asked.metric.column, len(spans))
-    return Explored(spans, tracks, together(tracks, len(spans)), currency, currencies)
-
-
-def together(tracks: Iterable[Track], steps: int) -> Track:
-    """Return all tracks as one, without values."""
-    found = Track((), (0,) * steps, NOTHING, 0)
-    for one in tracks:
-        found = found.plus(one)
-    return found
+    column = asked.metric.column or 0  # refused calls are in the place of calls
+    whole = _whole(kept, column, len(spans))
+    return Explored(spans, _tracks(kept, column, len(spans)), whole, currency, currencies)
 
 
 def _currency(asked: Question, currencies: Sequence[str]) -> str:
@@ -153,17 +152,30 @@ def _spans(asked: Question) -> tuple[Span, ...]:
     return tuple(Span(*one) for one in windows(window, asked.since_us, asked.until_us, asked.zone))
 
 
-def _tracks(rows: Iterable[tuple[Group, int]], column: int | None, steps: int) -> tuple[Track, ...]:
-    points: dict[tuple[str, ...], list[int]] = {}
-    sums: dict[tuple[str, ...], Sums] = {}
+def _whole(rows: Iterable[tuple[Group, int]], column: int, steps: int) -> Track:
+    """Return all rows as one track, without values."""
+    points, sums = [0] * steps, NOTHING
     for row, at in rows:
-        values = row.values[1:]
-        points.setdefault(values, [0] * steps)[at] += row.sums[column or 0]  # refused calls are in the place of calls
-        sums[values] = tuple(map(add, sums.get(values, NOTHING), row.sums))
-    tracks = (Track(values, tuple(some), sums[values], sum(some)) for values, some in points.items())
-    return tuple(sorted(tracks, key=lambda one: (-one.total, one.values)))
+        points[at] += row.sums[column]
+        sums = tuple(map(add, sums, row.sums))
+    return Track((), tuple(points), sums, sum(points))
 
 
+def _tracks(rows: Sequence[tuple[Group, int]], column: int, steps: int) -> tuple[Track, ...]:
+    """Return a track for each set of values, the largest first, those alone with points."""
+    sums: dict[tuple[str, ...], Sums] = {}
+    for row, _ in rows:
+        add_sums(sums, row.values[1:], row.sums)
+    largest = sorted(sums, key=lambda values: (-sums[values][column], values))
+    points = {values: [0] * steps for values in largest[:POINTED_MAX]}
+    for row, at in rows:
+        own = points.get(row.values[1:])
+        if own is not None:
+            own[at] += row.sums[column]
+    return tuple(Track(values, tuple(points.get(values, ())), sums[values], sums[values][column]) for values in largest)
+
+
+@lru_cache(maxsize=4_096)
 def _start_us(label: str, step: str, zone: str) -> int:
     """Return when the step of a report's row begins."""
     if step == "hour":
