@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jinja2
 
 from pertoken.web import grid, shown
-from pertoken.web.page import Page, Visit
+from pertoken.web.page import Page, Visit, place
 from pertoken.web.ranges import NAMED
 
 GROUPS = ("Observe", "Control", "Charge", "Operate")
@@ -47,7 +47,7 @@ def environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("pertoken.web"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    made.globals.update(shown=shown, Kind=grid.Kind, static=static, ranges=NAMED, themes=THEMES)
+    made.globals.update(shown=shown, Kind=grid.Kind, static=static, place=place, ranges=NAMED, themes=THEMES)
     return made
 
 

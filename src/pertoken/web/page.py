@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from pertoken.core.access import Action, Principal, View, may
 from pertoken.ports.store import Opened
@@ -58,6 +58,11 @@ class Visit(NamedTuple):
     def here(self, **changes: str | None) -> str:
         """Return the address of this page with some of its state changed; None takes a part away."""
         return _address(self.path, {**self.query, **changes})
+
+
+def place(path: str, name: str) -> str:
+    """Return the path of one thing beneath `path`: its name may have any character."""
+    return f"{path}/{quote(name, safe='')}"
 
 
 def _address(path: str, query: Mapping[str, str | None]) -> str:

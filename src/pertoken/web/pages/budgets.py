@@ -1,0 +1,163 @@
+"""Budgets: all of them by what they are for, with what is spent, held and left."""
+
+from collections.abc import Collection, Iterator, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from pertoken.core.access import Action
+from pertoken.core.budgets import DIMENSIONS, TAG_PREFIX, Axis, Budget, Mode
+from pertoken.core.money import format_amount
+from pertoken.core.periods import FOREVER_US, Window
+from pertoken.services.standing import Standing, standings
+from pertoken.web import shown
+from pertoken.web.page import Context, Page, Visit, place
+from pertoken.web.shown import Shown
+
+ALL = "all calls"
+ORDER = (ALL, "team", "key", "customer", "user", "model", "provider", "conversation", "tag")
+SHOWN_MAX = 200  # budgets of one page
+
+
+class Line(NamedTuple):
+    """One budget as the list shows it."""
+
+    name: str
+    address: str
+    what: str
+    limit: Shown
+    spent: Shown
+    held: Shown
+    left: Shown
+    standing: Standing
+    pace: float | None
+
+    @property
+    def share(self) -> tuple[float, float]:
+        """What is spent and held, of the limit."""
+        limit = self.standing.budget.limit
+        return part(self.standing.spent, limit), part(self.standing.held, limit)
+
+
+def show(visit: Visit) -> Context:
+    """Return the budgets that may be seen, by scope, those that fit the filter."""
+    found = standings(visit.opened.archive, visit.now_us)
+    names = {key.key_id: key.name for key in visit.opened.archive.list_keys()}
+    text = visit.query.get("q", "").strip().lower()
+    taken = _doubled([one.budget for one in found])
+    lines = [line(visit, one, names, taken) for one in found]
+    fitting = [one for one in lines if not text or text in one.name.lower() or text in one.what.lower()]
+    start = min(_number(visit.query.get("from")), max(0, len(fitting) - 1)) // SHOWN_MAX * SHOWN_MAX
+    fitting.sort(key=lambda one: (ORDER.index(group_of(one.standing.budget)), one.what.lower(), one.name.lower()))
+    some = fitting[start : start + SHOWN_MAX]
+    groups = [(name, [one for one in some if group_of(one.standing.budget) == name]) for name in ORDER]
+    return {
+        "groups": [(name, of_group) for name, of_group in groups if of_group],
+        "found": len(fitting), "all": len(found), "text": visit.query.get("q", ""), "start": start, "some": len(some),
+        "next": visit.here(**{"from": str(start + SHOWN_MAX)}) if start + SHOWN_MAX < len(fitting) else None,
+        "previous": visit.here(**{"from": str(start - SHOWN_MAX) if start > SHOWN_MAX else None}) if start else None,
+        "refusing": sum(1 for one in found if one.refused), "full": sum(1 for one in found if one.full),
+        "may_write": visit.may(Action.BUDGETS_WRITE), "counts": COUNTS,
+    }  # fmt: skip
+
+
+def line(visit: Visit, one: Standing, names: Mapping[str, str], taken: Collection[str]) -> Line:
+    """Return one budget as it is shown; `taken` are the names that several have."""
+    budget = one.budget
+    return Line(
+        budget.name, visit.link(address(budget, taken)), scope_words(budget, names), quantity(budget, budget.limit),
+        quantity(budget, one.spent), quantity(budget, one.held), quantity(budget, one.left), one, pace_of(one, visit.now_us),
+    )  # fmt: skip
+
+
+def address(budget: Budget, taken: Collection[str]) -> str:
+    """Return where the page of a budget is: by its id where its name is another's too."""
+    return place("/budgets", budget.budget_id if budget.name in taken else budget.name)
+
+
+def doubled(visit: Visit) -> set[str]:
+    """Return the names that do not name one budget."""
+    return _doubled(visit.opened.archive.budgets())
+
+
+def _doubled(budgets: Collection[Budget]) -> set[str]:
+    seen: set[str] = set()
+    return {"new", *(one.name for one in budgets if one.name in seen or seen.add(one.name))}  # type: ignore[func-returns-value]
+
+
+def group_of(budget: Budget) -> str:
+    """Return what kind of thing a budget is for."""
+    named = [name for name in DIMENSIONS if name in dict(budget.scope)] or [name for name, _ in budget.scope]
+    first = min(named, key=_rank, default=budget.each or ALL)
+    return "tag" if first.startswith(TAG_PREFIX) else first
+
+
+def _rank(dimension: str) -> int:
+    name = "tag" if dimension.startswith(TAG_PREFIX) else dimension
+    return ORDER.index(name)
+
+
+def scope_words(budget: Budget, names: Mapping[str, str]) -> str:
+    """Return in words which calls a budget is for."""
+    said = [
+        f"{name.removeprefix(TAG_PREFIX)} {names.get(value, value) if name == 'key' else value}"
+        for name, value in sorted(budget.scope, key=lambda pair: _rank(pair[0]))
+    ]
+    each = f"each {budget.each.removeprefix(TAG_PREFIX)}" if budget.each else ""
+    return ", ".join([*said, each] if each else said) or ALL
+
+
+def quantity(budget: Budget, value: int) -> Shown:
+    """Return a quantity of what a budget counts."""
+    if budget.axis is Axis.MONEY:
+        return shown.amount(Decimal(format_amount(value, budget.currency)), budget.currency)
+    return shown.count(value)
+
+
+def unit_of(budget: Budget) -> str:
+    """Return what a budget counts."""
+    if budget.axis is Axis.MONEY:
+        return budget.currency
+    return "calls" if budget.axis is Axis.CONCURRENT else str(budget.axis)
+
+
+def window_words(budget: Budget) -> str:
+    """Return how often a budget begins anew."""
+    if budget.axis is Axis.CONCURRENT:
+        return "at once"
+    return {Window.TOTAL: "in all", Window.HOUR: "an hour"}.get(budget.window, f"a {budget.window}")
+
+
+def is_soft(budget: Budget) -> bool:
+    """Tell whether a budget only counts."""
+    return budget.mode is Mode.SOFT
+
+
+def part(amount: int, limit: int) -> float:
+    """Return a part of a limit, 1 at most."""
+    if limit <= 0:
+        return 1.0 if amount > 0 else 0.0
+    return min(1.0, amount / limit)
+
+
+def pace_of(one: Standing, now_us: int) -> float | None:
+    """Return how much of the window is over, None for one that a pace says nothing of."""
+    if one.end_us >= FOREVER_US or one.budget.window is Window.MINUTE or one.budget.axis is Axis.CONCURRENT:
+        return None
+    return (now_us - one.start_us) / (one.end_us - one.start_us)
+
+
+def _number(text: str | None) -> int:
+    return int(text[:9]) if text and text.isascii() and text.isdigit() else 0
+
+
+def rows_of(visit: Visit, fits: Any) -> Iterator[Line]:
+    """Yield the budgets that fit, as they are shown on another page."""
+    found = standings(visit.opened.archive, visit.now_us)
+    names = {key.key_id: key.name for key in visit.opened.archive.list_keys()}
+    taken = _doubled([one.budget for one in found])
+    yield from (line(visit, one, names, taken) for one in found if fits(one.budget))
+
+
+COUNTS = (unit_of, window_words)  # for templates that show lines
+
+PAGE = Page("/budgets", "Budgets", Action.BUDGETS_READ, show, "pages/budgets.html", "Control")

@@ -1,0 +1,176 @@
+"""Making a budget: the form, what the budget would have refused, and the button that sets it."""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from pertoken.core.access import Action
+from pertoken.core.budgets import DIMENSIONS, STEPS, TAG_PREFIX, Axis, Budget, Mode
+from pertoken.core.money import format_amount
+from pertoken.core.periods import Window
+from pertoken.services.budgets import BadBudget, Wish, to_budget
+from pertoken.services.keys import SeveralKeys, choose_key
+from pertoken.services.preview import preview
+from pertoken.web import shown
+from pertoken.web.acting import act
+from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit
+from pertoken.web.pages.budgets import address, doubled
+
+SCOPES = ("team", "key", "customer", "user", "provider", "model")
+EACH = ("", *DIMENSIONS)
+TERMS = ("limit", "axis", "window", "mode", "timezone", "currency", "warn_percent", "before_refusal")
+FIELDS = ("name", *TERMS, "each", *(f"scope_{name}" for name in SCOPES), "scope_tag")
+LABELS = {"before_refusal": "before a refusal", "warn_percent": "warns from, percent", "timezone": "time zone"}
+OPTIONS = {"axes": tuple(Axis), "windows": tuple(Window), "modes": tuple(Mode), "eaches": EACH, "scopes": SCOPES}
+EMPTY: dict[str, str] = {
+    **dict.fromkeys(FIELDS, ""), "axis": "money", "window": "month", "mode": "hard", "currency": "USD",
+    "timezone": "UTC", "before_refusal": ", ".join(STEPS),
+}  # fmt: skip
+
+
+class Told(NamedTuple):
+    """A preview in words."""
+
+    sentence: str
+    tone: str
+    note: str
+
+
+def show(visit: Visit) -> Context:
+    """Return the form as it was filled so far, with the preview where it was asked for."""
+    start = {**EMPTY, "scope_team": visit.view.team or "", "timezone": visit.zone}
+    values = filled(visit, start)
+    told, why = foretold(visit, values, "") if visit.query.get("limit") and visit.wrong is None else (None, None)
+    return {"values": values, "told": told, "why": why, "fields": FIELDS, "options": OPTIONS, "version": ""}
+
+
+def filled(visit: Visit, start: Mapping[str, str]) -> dict[str, str]:
+    """Return what the fields of the form hold: what was typed, else what the address says, else how they start."""
+    said = visit.typed or visit.query
+    is_filled = "limit" in said  # then what is not there is empty: browsers send no empty fields of an address
+    return {name: said.get(name, "" if is_filled and name != "name" else value) for name, value in start.items()}
+
+
+def foretold(visit: Visit, values: Mapping[str, str], budget_id: str) -> tuple[Told | None, str | None]:
+    """Return what the budget of the form would have refused, or why there can be no such budget."""
+    try:
+        budget = to_budget(_wish(visit, values), budget_id or "preview")
+    except BadBudget as error:
+        return None, str(error)
+    found = preview(visit.opened.archive, budget, visit.now_us)
+    if found.refusals is None:
+        return Told(f"There is no preview: {found.unknown}.", "", "The budget can be set all the same."), None
+    told, over = found.refusals, "would have been over the limit" if budget.mode is Mode.SOFT else "would have been refused"
+    of = f"of {told.calls:,} calls that it counts in the last {found.days} days"
+    if not told.refused:
+        return Told(f"None {of} {over}.", "good", found.based_on), None
+    keys = f"{_counted(len(told.keys), 'key')} " if told.keys else ""
+    days = _counted(told.days, "day")
+    each = f", for {_counted(told.values, 'value')} of {budget.each}" if budget.each else ""
+    first = shown.day(told.first_us or 0, budget.zone)
+    sentence = f"About {told.refused:,} {of} {over}: {keys}on {days}{each}, first on {first}."
+    return Told(sentence, "warn", found.based_on), None
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
+
+
+def _wish(visit: Visit, values: Mapping[str, str]) -> Wish:
+    """Return the budget that the form describes. Raises BadBudget."""
+    scope = scope_of(values)
+    if visit.view.team is not None:
+        scope["team"] = visit.view.team
+    if "key" in scope:
+        try:
+            key = choose_key(visit.opened.archive.list_keys(), scope["key"])
+        except SeveralKeys as error:
+            raise BadBudget(str(error)) from error
+        if key is None:
+            raise BadBudget(f"there is no key {scope['key']!r}")
+        scope["key"] = key.key_id
+    percent = values["warn_percent"].strip()
+    if percent and not (percent.isascii() and percent.isdigit() and len(percent) < 4):
+        raise BadBudget(f"not a share of the limit, in percent: {percent:.20}")
+    return Wish(
+        values["name"].strip(), values["limit"].strip(), values["axis"], values["window"], scope, values["each"] or None,
+        values["mode"], values["timezone"].strip(), values["currency"].strip(),
+        values["before_refusal"].strip() or "refuse", int(percent) if percent else None,
+    )  # fmt: skip
+
+
+def scope_of(values: Mapping[str, str]) -> dict[str, str]:
+    """Return the scope that the form says. Raises BadBudget."""
+    scope = {name: values[f"scope_{name}"].strip() for name in SCOPES if values.get(f"scope_{name}", "").strip()}
+    tag, has_value, value = values.get("scope_tag", "").partition("=")
+    if tag.strip():
+        if not has_value:
+            raise BadBudget(f"{tag:.60} is no tag; write name=value")
+        scope[TAG_PREFIX + tag.strip()] = value.strip()
+    return scope
+
+
+def body_of(values: Mapping[str, str]) -> dict[str, Any]:
+    """Return the body that the control plane takes: all fields of a budget."""
+    percent = values.get("warn_percent", "").strip()
+    steps = values.get("before_refusal", "").strip()
+    return {
+        "limit": values.get("limit", "").strip(), "axis": values.get("axis", "money"),
+        "window": values.get("window", "month"), "each": values.get("each") or None,
+        "mode": values.get("mode", "hard"), "timezone": values.get("timezone", "").strip() or "UTC",
+        "currency": values.get("currency", "").strip() or "USD",
+        "warn_percent": int(percent) if percent.isascii() and percent.isdigit() else percent or None,
+        "before_refusal": [] if steps in ("", "refuse") else [one.strip() for one in steps.split(",")],
+    }  # fmt: skip
+
+
+def values_of(budget: Budget) -> dict[str, str]:
+    """Return a budget as the form holds it."""
+    scope = dict(budget.scope)
+    tags = [f"{name.removeprefix(TAG_PREFIX)}={value}" for name, value in budget.scope if name.startswith(TAG_PREFIX)]
+    is_money = budget.axis is Axis.MONEY
+    return {
+        "name": budget.name, "limit": format_amount(budget.limit, budget.currency) if is_money else str(budget.limit),
+        "axis": str(budget.axis), "window": str(budget.window), "mode": str(budget.mode), "timezone": budget.zone,
+        "currency": budget.currency, "warn_percent": "" if budget.warn_percent is None else str(budget.warn_percent),
+        "before_refusal": ", ".join(budget.steps), "each": budget.each or "",
+        **{f"scope_{name}": scope.get(name, "") for name in SCOPES}, "scope_tag": tags[0] if tags else "",
+    }  # fmt: skip
+
+
+def version_of(budget: Budget | None) -> str:
+    """Return what tells one state of a budget from another; of none, the empty text."""
+    return "" if budget is None else blake2b(repr(budget).encode(), digest_size=8).hexdigest()
+
+
+def put(visit: Visit, name: str, body: Mapping[str, Any]) -> Any:
+    """Set a budget by the control plane's route. Raises NotTaken with the field of this form."""
+    try:
+        return act(visit, "PUT", "/api/v1/budgets/{name}", name, body)
+    except NotTaken as wrong:
+        field = (wrong.field or "").replace("scope.", "scope_").replace("tag:", "")
+        raise NotTaken(str(wrong), field or None) from wrong
+
+
+def make(visit: Visit, form: Mapping[str, str]) -> Done:
+    """Set a new budget; one of that name is not changed from here."""
+    name = form.get("name", "").strip()
+    try:
+        scope = scope_of(form)
+    except BadBudget as error:
+        raise NotTaken(str(error), "scope_tag") from error
+    team = scope.get("team", visit.view.team)
+    if any((one.name, one.team) == (name, team) for one in visit.opened.archive.budgets()):
+        raise NotTaken(f"there is a budget {name!r} already; open it to change it", "name")
+    if not name:
+        raise NotTaken("a budget needs a name", "name")
+    made = put(visit, name, {**body_of(form), "scope": scope})
+    budget = next(one for one in visit.opened.archive.budgets() if one.budget_id == made.id)
+    said = f"The budget {budget.name} is set. It counts from the next call on."
+    return Done(visit.link(address(budget, doubled(visit))), said)
+
+
+PAGE = Page(
+    "/budgets/new", "New budget", Action.BUDGETS_WRITE, show, "pages/new_budget.html", parent="/budgets",
+    deeds=(Deed("make", Action.BUDGETS_WRITE, make),),
+)  # fmt: skip
