@@ -1,6 +1,5 @@
 """What a budget would have refused of what was used, before anybody sets it: from roll-ups, not from single calls."""
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from pertoken.core import periods
@@ -8,7 +7,7 @@ from pertoken.core.axes import spent_of_sums
 from pertoken.core.budgets import Budget
 from pertoken.core.periods import Window
 from pertoken.core.preview import Refusals, Used, replay, why_unknown
-from pertoken.core.reporting import CALLS, slices
+from pertoken.core.reporting import CALLS, Slice, slices
 from pertoken.ports.archive import SumsView
 
 DAYS = 30
@@ -31,7 +30,7 @@ class Preview(NamedTuple):
 def preview(archive: SumsView, budget: Budget, now_us: int, days: int = DAYS) -> Preview:
     """Return what `budget` would have refused in the `days` before now, today included."""
     unknown = why_unknown(budget)
-    span = "hour" if budget.window in (Window.HOUR, Window.DAY) else "day"
+    span = Window.HOUR if budget.window in (Window.HOUR, Window.DAY) else Window.DAY
     based_on = BASED_ON.format(span=span)
     if unknown is not None:
         return Preview(days, None, unknown, "")
@@ -39,32 +38,36 @@ def preview(archive: SumsView, budget: Budget, now_us: int, days: int = DAYS) ->
     for _ in range(days - 1):
         since_us, _ = periods.bounds(Window.DAY, since_us - 1, budget.zone)
     start_us, _ = periods.bounds(budget.window, since_us, budget.zone)
-    before = _before(archive, budget, since_us) if budget.window is Window.TOTAL else iter(())
+    before = _before(archive, budget, since_us) if budget.window is Window.TOTAL else []
     start_us = since_us if budget.window is Window.TOTAL else start_us
     used = [*before, *_used(archive, budget, start_us, until_us, span)]
     return Preview(days, replay(budget, used, since_us), None, based_on)
 
 
-def _before(archive: SumsView, budget: Budget, until_us: int) -> Iterator[Used]:
-    """Yield what fills the counters of a window without end, all at one instant."""
-    for one in _sums(archive, budget, 0, until_us, ()):
-        yield one._replace(start_us=0)
+def _before(archive: SumsView, budget: Budget, until_us: int) -> list[Used]:
+    """Return what fills the counters of a window without end, all at one instant."""
+    return [one._replace(start_us=0) for one in _used(archive, budget, 0, until_us, None)]
 
 
-def _used(archive: SumsView, budget: Budget, start_us: int, until_us: int, span: str) -> Iterator[Used]:
-    """Yield what was used, in the order of time."""
-    yield from sorted(_sums(archive, budget, start_us, until_us, (span,)), key=lambda one: one.start_us)
-
-
-def _sums(
-    archive: SumsView, budget: Budget, start_us: int, until_us: int, by: tuple[str, ...]
-) -> Iterator[Used]:
+def _used(archive: SumsView, budget: Budget, start_us: int, until_us: int, span: Window | None) -> list[Used]:
+    """Return what was used by span, value and key, in the order of time."""
     dimensions = (budget.each, "key") if budget.each else ("key",)
-    for piece in slices(start_us, until_us, by, budget.zone):
+    found: dict[tuple[int, str, str], tuple[int, int]] = {}
+    for piece in slices(start_us, until_us, () if span is None else (str(span),), budget.zone):
         for one in archive.sums(piece, dimensions, dict(budget.scope)):
             each = (one.values[0] or "") if budget.each else ""
             if budget.each and not each:
                 continue
-            at_us = one.span * piece.width_us - piece.offset_us if piece.width_us else piece.start_us
-            amount = spent_of_sums(one.sums, one.currency, budget)
-            yield Used(at_us, each, one.values[-1] or "", one.sums[CALLS], amount)
+            key = (_start_of(piece, one.span, span, budget.zone), each, one.values[-1] or "")
+            calls, amount = found.get(key, (0, 0))
+            spent = spent_of_sums(one.sums, one.currency, budget)
+            found[key] = (calls + one.sums[CALLS], amount + spent)
+    return [Used(*key, *sums) for key, sums in sorted(found.items())]
+
+
+def _start_of(piece: Slice, number: int, span: Window | None, zone: str) -> int:
+    """Return where a span begins: a day on which clocks are moved is in several slices, and begins once."""
+    if span is None:
+        return piece.start_us
+    at_us = max(number * piece.width_us - piece.offset_us, piece.start_us)
+    return periods.bounds(span, at_us, zone)[0]

@@ -15,7 +15,7 @@ WINDOWS_SHOWN = 24
 
 
 class Standing(NamedTuple):
-    """A budget in its current window. Of one for each value, the figures are those of the value nearest to its limit."""
+    """A budget in its current window. Of one for each value, the figures are those of the fullest value."""
 
     budget: Budget
     start_us: int
@@ -107,6 +107,8 @@ def holds_on(archive: HoldsView, budget: Budget) -> list[tuple[Hold, CounterKey]
     """Return the open holds on a budget, the newest first, each with the counter that it is held on."""
     index = BudgetIndex([budget])
     found = [
-        (hold, touch.key) for hold in archive.open_holds() for touch in index.touched(hold.attribution, hold.opened_at_us)
+        (hold, touch.key)
+        for hold in archive.open_holds()
+        for touch in index.touched(hold.attribution, hold.opened_at_us)
     ]
     return sorted(found, key=lambda one: -one[0].opened_at_us)

@@ -306,7 +306,8 @@ def _visit(request: Request, page: Page, site: Site, signed: SignedIn, opened: O
     if len(name) > NAME_MAX:
         raise NotHere(f"no name has {len(name)} characters")
     return Visit(
-        site, signed.principal, seen, signed.csrf, quote(request.scope["path"]), query, read_range(query, site.zone, now_us),
+        site, signed.principal, seen, signed.csrf, quote(request.scope["path"]), query,
+        read_range(query, site.zone, now_us),
         now_us, opened._replace(archive=NarrowArchive(opened.archive, seen)), name,
     )  # fmt: skip
 

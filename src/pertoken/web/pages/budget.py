@@ -10,7 +10,8 @@ from pertoken.core.holds import Hold
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.services.budgets import BadBudget, choose_budget
-from pertoken.services.standing import WindowSum, holds_on, standings, values_of as counted, window_sums
+from pertoken.services.standing import WindowSum, holds_on, standings, window_sums
+from pertoken.services.standing import values_of as counted
 from pertoken.web import grid, shown
 from pertoken.web.acting import act
 from pertoken.web.grid import Column, Kind
@@ -39,13 +40,20 @@ def show(visit: Visit) -> Context:
     names = {key.key_id: key.name for key in archive.list_keys()}
     holds = holds_on(archive, budget)
     return {
-        "budget": budget, "unit": unit_of(budget), "each_words": window_words(budget), "soft": is_soft(budget),
-        "line": line(visit, standing, names, doubled(visit)), "standing": standing, "what": scope_words(budget, names),
+        "budget": budget,
+        "unit": unit_of(budget),
+        "each_words": window_words(budget),
+        "soft": is_soft(budget),
+        "line": line(visit, standing, names, doubled(visit)),
+        "standing": standing,
+        "what": scope_words(budget, names),
         "windows": [_window_row(visit, budget, one) for one in window_sums(archive, budget, visit.now_us)],
         "grid": _values(visit, budget, names) if budget.each else None,
-        "holds": [_hold_row(visit, budget, hold, key, names) for hold, key in holds[:HOLDS_SHOWN]],
-        "holds_found": len(holds), "may_write": _may_change(visit, budget), **_form(visit, budget),
-    }  # fmt: skip
+        "holds": [_hold_row(visit, hold, key, names) for hold, key in holds[:HOLDS_SHOWN]],
+        "holds_found": len(holds),
+        "may_write": _may_change(visit, budget),
+        **_form(visit, budget),
+    }
 
 
 def _find(visit: Visit) -> Budget:
@@ -66,11 +74,17 @@ def _may_change(visit: Visit, budget: Budget) -> bool:
 def _window_row(visit: Visit, budget: Budget, one: WindowSum) -> dict[str, Any]:
     is_whole = one.end_us >= FOREVER_US
     return {
-        "at": "since ever" if is_whole else shown.time(one.start_us, budget.zone).text, "is_now": one.start_us <= visit.now_us < one.end_us,
-        "spent": quantity(budget, one.spent), "held": quantity(budget, one.held), "values": one.values,
-        "share": part(one.spent, budget.limit), "percent": shown.share(one.spent, budget.limit),
-        "calls": None if is_whole else visit.link("/calls", since=format_time(one.start_us), until=format_time(one.end_us), **_filters(budget)),
-    }  # fmt: skip
+        "at": "since ever" if is_whole else shown.time(one.start_us, budget.zone).text,
+        "is_now": one.start_us <= visit.now_us < one.end_us,
+        "spent": quantity(budget, one.spent),
+        "held": quantity(budget, one.held),
+        "values": one.values,
+        "share": part(one.spent, budget.limit),
+        "percent": shown.share(one.spent, budget.limit),
+        "calls": None
+        if is_whole
+        else visit.link("/calls", since=format_time(one.start_us), until=format_time(one.end_us), **_filters(budget)),
+    }
 
 
 def _filters(budget: Budget) -> dict[str, str]:
@@ -83,22 +97,33 @@ def _values(visit: Visit, budget: Budget, names: Mapping[str, str]) -> grid.Grid
     dimension = budget.each or ""
     rows = [
         {
-            "value": names.get(value, value), "id": value, "spent": _plain(budget, spent), "held": _plain(budget, held),
-            "left": _plain(budget, max(0, budget.limit - spent - held)), "used": part(spent + held, budget.limit),
+            "value": names.get(value, value),
+            "id": value,
+            "spent": _plain(budget, spent),
+            "held": _plain(budget, held),
+            "left": _plain(budget, max(0, budget.limit - spent - held)),
+            "used": part(spent + held, budget.limit),
             "currency": budget.currency if budget.axis is Axis.MONEY else "",
         }
         for value, spent, held in counted(visit.opened.archive, budget, visit.now_us)
-    ]  # fmt: skip
+    ]
     kind = Kind.AMOUNT if budget.axis is Axis.MONEY else Kind.COUNT
     columns = [
         Column("value", dimension.removeprefix("tag:"), Kind.NAME, _to_calls(visit, dimension), narrow=True),
         Column("used", "used", Kind.SHARE, narrow=True),
-        Column("spent", "spent", kind), Column("held", "held", kind), Column("left", "left", kind),
-    ]  # fmt: skip
+        Column("spent", "spent", kind),
+        Column("held", "held", kind),
+        Column("left", "left", kind),
+    ]
     return grid.listed(
-        visit, columns, rows, sort="-used", empty=f"No {dimension} has used anything in this window.",
-        command=f"pertoken budget status {budget.name}", api=place("/api/v1/budgets", budget.name),
-    )  # fmt: skip
+        visit,
+        columns,
+        rows,
+        sort="-used",
+        empty=f"No {dimension} has used anything in this window.",
+        command=f"pertoken budget status {budget.name}",
+        api=place("/api/v1/budgets", budget.name),
+    )
 
 
 def _to_calls(visit: Visit, dimension: str) -> Any:
@@ -111,16 +136,21 @@ def _plain(budget: Budget, value: int) -> Decimal | int:
     return Decimal(format_amount(value, budget.currency)) if budget.axis is Axis.MONEY else value
 
 
-def _hold_row(visit: Visit, budget: Budget, hold: Hold, key: CounterKey, names: Mapping[str, str]) -> dict[str, Any]:
+def _hold_row(visit: Visit, hold: Hold, key: CounterKey, names: Mapping[str, str]) -> dict[str, Any]:
     of = hold.attribution
     return {
-        "address": visit.link(place("/calls", hold.hold_id)), "call": shown.identity(hold.hold_id),
-        "key": shown.name(names.get(of.key or "", of.key)), "model": shown.name(of.model), "value": key.each,
-        "at": shown.time(hold.opened_at_us, visit.zone, visit.now_us), "expires": shown.time(hold.expires_at_us, visit.zone),
+        "address": visit.link(place("/calls", hold.hold_id)),
+        "call": shown.identity(hold.hold_id),
+        "key": shown.name(names.get(of.key or "", of.key)),
+        "model": shown.name(of.model),
+        "value": key.each,
+        "at": shown.time(hold.opened_at_us, visit.zone, visit.now_us),
+        "expires": shown.time(hold.expires_at_us, visit.zone),
         "held": shown.amount(Decimal(format_amount(hold.amount_picos, hold.currency)), hold.currency),
-        "currency": hold.currency, "tokens": shown.count(hold.tokens),
+        "currency": hold.currency,
+        "tokens": shown.count(hold.tokens),
         "late": hold.expires_at_us < visit.now_us,
-    }  # fmt: skip
+    }
 
 
 def _form(visit: Visit, budget: Budget) -> Context:
@@ -134,14 +164,22 @@ def _form(visit: Visit, budget: Budget) -> Context:
     if visit.query.get("limit") and visit.wrong is None:
         told, why = new_budget.foretold(visit, values, budget.budget_id)
     both = [
-        (new_budget.LABELS.get(name, name), now[name] or "–", values[name] or "–")
-        for name in new_budget.TERMS if now[name] != values[name]
-    ]  # fmt: skip
+        (new_budget.LABELS.get(name, name), now[name] or shown.UNKNOWN, values[name] or shown.UNKNOWN)
+        for name in new_budget.TERMS
+        if now[name] != values[name]
+    ]
     return {
-        "values": values, "told": told, "why": why, "options": new_budget.OPTIONS, "fields": new_budget.TERMS,
-        "version": version, "is_stale": based_on != version, "both": both, "asked": bool(visit.typed or "limit" in visit.query),
+        "values": values,
+        "told": told,
+        "why": why,
+        "options": new_budget.OPTIONS,
+        "fields": new_budget.TERMS,
+        "version": version,
+        "is_stale": based_on != version,
+        "both": both,
+        "asked": bool(visit.typed or "limit" in visit.query),
         "sent_version": version if visit.typed else based_on,
-    }  # fmt: skip
+    }
 
 
 def change(visit: Visit, form: Mapping[str, str]) -> Done:
@@ -167,6 +205,11 @@ def remove(visit: Visit, form: Mapping[str, str]) -> Done:
 
 
 PAGE = Page(
-    "/budgets/{name}", "Budget", Action.BUDGETS_READ, show, "pages/budget.html", parent="/budgets",
+    "/budgets/{name}",
+    "Budget",
+    Action.BUDGETS_READ,
+    show,
+    "pages/budget.html",
+    parent="/budgets",
     deeds=(Deed("change", Action.BUDGETS_WRITE, change), Deed("remove", Action.BUDGETS_WRITE, remove)),
-)  # fmt: skip
+)

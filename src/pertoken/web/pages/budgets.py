@@ -52,21 +52,34 @@ def show(visit: Visit) -> Context:
     groups = [(name, [one for one in some if group_of(one.standing.budget) == name]) for name in ORDER]
     return {
         "groups": [(name, of_group) for name, of_group in groups if of_group],
-        "found": len(fitting), "all": len(found), "text": visit.query.get("q", ""), "start": start, "some": len(some),
+        "found": len(fitting),
+        "all": len(found),
+        "text": visit.query.get("q", ""),
+        "start": start,
+        "some": len(some),
         "next": visit.here(**{"from": str(start + SHOWN_MAX)}) if start + SHOWN_MAX < len(fitting) else None,
         "previous": visit.here(**{"from": str(start - SHOWN_MAX) if start > SHOWN_MAX else None}) if start else None,
-        "refusing": sum(1 for one in found if one.refused), "full": sum(1 for one in found if one.full),
-        "may_write": visit.may(Action.BUDGETS_WRITE), "counts": COUNTS,
-    }  # fmt: skip
+        "refusing": sum(1 for one in found if one.refused),
+        "full": sum(1 for one in found if one.full),
+        "may_write": visit.may(Action.BUDGETS_WRITE),
+        "counts": COUNTS,
+    }
 
 
 def line(visit: Visit, one: Standing, names: Mapping[str, str], taken: Collection[str]) -> Line:
     """Return one budget as it is shown; `taken` are the names that several have."""
     budget = one.budget
     return Line(
-        budget.name, visit.link(address(budget, taken)), scope_words(budget, names), quantity(budget, budget.limit),
-        quantity(budget, one.spent), quantity(budget, one.held), quantity(budget, one.left), one, pace_of(one, visit.now_us),
-    )  # fmt: skip
+        budget.name,
+        visit.link(address(budget, taken)),
+        scope_words(budget, names),
+        quantity(budget, budget.limit),
+        quantity(budget, one.spent),
+        quantity(budget, one.held),
+        quantity(budget, one.left),
+        one,
+        pace_of(one, visit.now_us),
+    )
 
 
 def address(budget: Budget, taken: Collection[str]) -> str:

@@ -23,9 +23,14 @@ FIELDS = ("name", *TERMS, "each", *(f"scope_{name}" for name in SCOPES), "scope_
 LABELS = {"before_refusal": "before a refusal", "warn_percent": "warns from, percent", "timezone": "time zone"}
 OPTIONS = {"axes": tuple(Axis), "windows": tuple(Window), "modes": tuple(Mode), "eaches": EACH, "scopes": SCOPES}
 EMPTY: dict[str, str] = {
-    **dict.fromkeys(FIELDS, ""), "axis": "money", "window": "month", "mode": "hard", "currency": "USD",
-    "timezone": "UTC", "before_refusal": ", ".join(STEPS),
-}  # fmt: skip
+    **dict.fromkeys(FIELDS, ""),
+    "axis": "money",
+    "window": "month",
+    "mode": "hard",
+    "currency": "USD",
+    "timezone": "UTC",
+    "before_refusal": ", ".join(STEPS),
+}
 
 
 class Told(NamedTuple):
@@ -60,7 +65,10 @@ def foretold(visit: Visit, values: Mapping[str, str], budget_id: str) -> tuple[T
     found = preview(visit.opened.archive, budget, visit.now_us)
     if found.refusals is None:
         return Told(f"There is no preview: {found.unknown}.", "", "The budget can be set all the same."), None
-    told, over = found.refusals, "would have been over the limit" if budget.mode is Mode.SOFT else "would have been refused"
+    told, over = (
+        found.refusals,
+        "would have been over the limit" if budget.mode is Mode.SOFT else "would have been refused",
+    )
     of = f"of {told.calls:,} calls that it counts in the last {found.days} days"
     if not told.refused:
         return Told(f"None {of} {over}.", "good", found.based_on), None
@@ -93,10 +101,18 @@ def _wish(visit: Visit, values: Mapping[str, str]) -> Wish:
     if percent and not (percent.isascii() and percent.isdigit() and len(percent) < 4):
         raise BadBudget(f"not a share of the limit, in percent: {percent:.20}")
     return Wish(
-        values["name"].strip(), values["limit"].strip(), values["axis"], values["window"], scope, values["each"] or None,
-        values["mode"], values["timezone"].strip(), values["currency"].strip(),
-        values["before_refusal"].strip() or "refuse", int(percent) if percent else None,
-    )  # fmt: skip
+        values["name"].strip(),
+        values["limit"].strip(),
+        values["axis"],
+        values["window"],
+        scope,
+        values["each"] or None,
+        values["mode"],
+        values["timezone"].strip(),
+        values["currency"].strip(),
+        values["before_refusal"].strip() or "refuse",
+        int(percent) if percent else None,
+    )
 
 
 def scope_of(values: Mapping[str, str]) -> dict[str, str]:
@@ -115,13 +131,16 @@ def body_of(values: Mapping[str, str]) -> dict[str, Any]:
     percent = values.get("warn_percent", "").strip()
     steps = values.get("before_refusal", "").strip()
     return {
-        "limit": values.get("limit", "").strip(), "axis": values.get("axis", "money"),
-        "window": values.get("window", "month"), "each": values.get("each") or None,
-        "mode": values.get("mode", "hard"), "timezone": values.get("timezone", "").strip() or "UTC",
+        "limit": values.get("limit", "").strip(),
+        "axis": values.get("axis", "money"),
+        "window": values.get("window", "month"),
+        "each": values.get("each") or None,
+        "mode": values.get("mode", "hard"),
+        "timezone": values.get("timezone", "").strip() or "UTC",
         "currency": values.get("currency", "").strip() or "USD",
         "warn_percent": int(percent) if percent.isascii() and percent.isdigit() else percent or None,
         "before_refusal": [] if steps in ("", "refuse") else [one.strip() for one in steps.split(",")],
-    }  # fmt: skip
+    }
 
 
 def values_of(budget: Budget) -> dict[str, str]:
@@ -130,12 +149,19 @@ def values_of(budget: Budget) -> dict[str, str]:
     tags = [f"{name.removeprefix(TAG_PREFIX)}={value}" for name, value in budget.scope if name.startswith(TAG_PREFIX)]
     is_money = budget.axis is Axis.MONEY
     return {
-        "name": budget.name, "limit": format_amount(budget.limit, budget.currency) if is_money else str(budget.limit),
-        "axis": str(budget.axis), "window": str(budget.window), "mode": str(budget.mode), "timezone": budget.zone,
-        "currency": budget.currency, "warn_percent": "" if budget.warn_percent is None else str(budget.warn_percent),
-        "before_refusal": ", ".join(budget.steps), "each": budget.each or "",
-        **{f"scope_{name}": scope.get(name, "") for name in SCOPES}, "scope_tag": tags[0] if tags else "",
-    }  # fmt: skip
+        "name": budget.name,
+        "limit": format_amount(budget.limit, budget.currency) if is_money else str(budget.limit),
+        "axis": str(budget.axis),
+        "window": str(budget.window),
+        "mode": str(budget.mode),
+        "timezone": budget.zone,
+        "currency": budget.currency,
+        "warn_percent": "" if budget.warn_percent is None else str(budget.warn_percent),
+        "before_refusal": ", ".join(budget.steps),
+        "each": budget.each or "",
+        **{f"scope_{name}": scope.get(name, "") for name in SCOPES},
+        "scope_tag": tags[0] if tags else "",
+    }
 
 
 def version_of(budget: Budget | None) -> str:
@@ -171,6 +197,11 @@ def make(visit: Visit, form: Mapping[str, str]) -> Done:
 
 
 PAGE = Page(
-    "/budgets/new", "New budget", Action.BUDGETS_WRITE, show, "pages/new_budget.html", parent="/budgets",
+    "/budgets/new",
+    "New budget",
+    Action.BUDGETS_WRITE,
+    show,
+    "pages/new_budget.html",
+    parent="/budgets",
     deeds=(Deed("make", Action.BUDGETS_WRITE, make),),
-)  # fmt: skip
+)
