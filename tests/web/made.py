@@ -56,10 +56,11 @@ def a_key(browser: Browser, name: str, **fields: Any) -> Key:
 
 def used(browser: Browser, calls: int = 1, picos: int = CENT, ago_us: int = 0, **of: Any) -> None:
     """Post calls that were made a while ago."""
+    price_picos = of.pop("price_of", None)
     attribution = WHO._replace(**{"key": None, "team": None, "tags": (), **of})
     at_us = time.time_ns() // 1_000 - ago_us
     made = [hold(fresh("call"), attribution=attribution, opened_at_us=at_us) for _ in range(calls)]
-    _transact(browser, [Record(event(one, picos, occurred_at_us=at_us)) for one in made])
+    _transact(browser, [Record(event(one, picos, occurred_at_us=at_us, price_picos=price_picos)) for one in made])
 
 
 def held(browser: Browser, picos: int = CENT, **of: Any) -> str:

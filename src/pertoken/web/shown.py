@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import NamedTuple
 
+from pertoken.core.money import format_amount
 from pertoken.core.periods import US_PER_SECOND, format_time, load_zone
 from pertoken.core.texts import escaped
 
@@ -39,6 +40,11 @@ def amount(value: Decimal | str | None, currency: str = "") -> Shown:
     places = SIGNIFICANT - 1 - exact.adjusted()
     rounded = exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)
     return Shown(_signed(f"{rounded:f}"), whole)
+
+
+def picos(value: int | None, currency: str) -> Shown:
+    """Return an amount that is counted in picos."""
+    return amount(None if value is None else format_amount(value, currency), currency)
 
 
 def count(value: int | None) -> Shown:
@@ -115,6 +121,11 @@ def day(at_us: int, zone: str) -> str:
     """Return the day of an instant on the clocks of `zone`: 3 Nov 2026."""
     local = datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone))
     return f"{local.day} {local:%b %Y}"
+
+
+def iso_day(at_us: int, zone: str) -> str:
+    """Return the day of an instant on the clocks of `zone` as reports name it: 2026-11-03."""
+    return f"{datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone)):%Y-%m-%d}"
 
 
 def identity(text: str | None) -> Shown:

@@ -2,17 +2,23 @@
 
 from pertoken.web.page import Page
 from pertoken.web.pages import (
+    admins,
     audit,
     budget,
     budgets,
     call,
     calls,
+    customer,
+    customers,
     explore,
     find,
+    key,
     keys,
     new_budget,
     overview,
     providers,
+    team,
+    teams,
 )
 
 PAGES: tuple[Page, ...] = (
@@ -24,7 +30,13 @@ PAGES: tuple[Page, ...] = (
     budgets.PAGE,
     new_budget.PAGE,
     budget.PAGE,
+    customers.PAGE,
+    customer.PAGE,
     keys.PAGE,
+    key.PAGE,
+    teams.PAGE,
+    team.PAGE,
     audit.PAGE,
+    admins.PAGE,
     find.PAGE,
 )

@@ -1,8 +1,8 @@
 """Budgets: all of them by what they are for, with what is spent, held and left."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pertoken.core.access import Action
 from pertoken.core.budgets import DIMENSIONS, TAG_PREFIX, Axis, Budget, Mode
@@ -16,6 +16,7 @@ from pertoken.web.shown import Shown
 ALL = "all calls"
 ORDER = (ALL, "team", "key", "customer", "user", "model", "provider", "conversation", "tag")
 SHOWN_MAX = 200  # budgets of one page
+FITTING_MAX = 20  # of another page
 
 
 class Line(NamedTuple):
@@ -163,12 +164,20 @@ def _number(text: str | None) -> int:
     return int(text[:9]) if text and text.isascii() and text.isdigit() else 0
 
 
-def rows_of(visit: Visit, fits: Any) -> Iterator[Line]:
-    """Yield the budgets that fit, as they are shown on another page."""
-    found = standings(visit.opened.archive, visit.now_us)
+class Fitting(NamedTuple):
+    """The budgets that another page shows: the closest, and how many more there are."""
+
+    lines: list[Line]
+    more: int
+
+
+def fitting(visit: Visit, fits: Callable[[Budget], bool]) -> Fitting:
+    """Return the budgets that fit, as they are shown on another page: those with the fewest conditions first."""
+    found = [one for one in standings(visit.opened.archive, visit.now_us) if fits(one.budget)]
+    found.sort(key=lambda one: (len(one.budget.scope) + (one.budget.each is not None), one.budget.name.lower()))
     names = {key.key_id: key.name for key in visit.opened.archive.list_keys()}
-    taken = _doubled([one.budget for one in found])
-    yield from (line(visit, one, names, taken) for one in found if fits(one.budget))
+    taken = doubled(visit)
+    return Fitting([line(visit, one, names, taken) for one in found[:FITTING_MAX]], max(0, len(found) - FITTING_MAX))
 
 
 COUNTS = (unit_of, window_words)  # for templates that show lines

@@ -1,0 +1,81 @@
+"""Teams: what each spent, its keys, and what it may report."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from pertoken.core.access import Action
+from pertoken.services.reports import usage
+from pertoken.web import grid
+from pertoken.web.acting import act
+from pertoken.web.grid import Column, Kind
+from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit, place
+
+
+def show(visit: Visit) -> Context:
+    """Return the teams that may be seen."""
+    return {
+        "grid": grid.listed(
+            visit,
+            _columns(visit),
+            list(_rows(visit)),
+            sort="-cost",
+            empty="There is no team yet. Make a key for one, or run: pertoken key create NAME --team TEAM",
+            command="pertoken usage --by team",
+            api="/api/v1/teams",
+        ),
+        "may_write": visit.may(Action.TEAMS_WRITE),
+    }
+
+
+def names(visit: Visit) -> set[str]:
+    """Return the teams that may be seen, whether they were used or not."""
+    return {name for name in visit.opened.administration.teams() if visit.view.team in (None, name)}
+
+
+def _rows(visit: Visit) -> Iterator[dict[str, Any]]:
+    spent: dict[str, dict[str, Any]] = {}
+    for row in usage(visit.opened.archive, visit.range.since_us, visit.range.until_us, ("team",), visit.zone)["rows"]:
+        spent.setdefault(row["team"], row)
+    keys = Counter(key.team for key in visit.opened.archive.list_keys() if key.revoked_at_us is None)
+    for name in sorted(names(visit) | spent.keys() - {""}):
+        used = spent.get(name, {})
+        yield {
+            "name": name,
+            "keys": keys[name],
+            "calls": used.get("calls", 0),
+            "tokens": used.get("input_tokens", 0) + used.get("output_tokens", 0),
+            "cost": Decimal(used.get("cost", "0")),
+            "currency": used.get("currency", "USD"),
+        }
+
+
+def _columns(visit: Visit) -> list[Column]:
+    return [
+        Column("name", "team", Kind.NAME, lambda row: visit.link(place("/teams", row["name"])), narrow=True),
+        Column("keys", "live keys", Kind.COUNT, lambda row: visit.link("/keys", q=row["name"])),
+        Column("calls", "calls", Kind.COUNT, lambda row: visit.link("/calls", team=row["name"])),
+        Column("tokens", "tokens", Kind.COUNT),
+        Column("cost", "cost", Kind.AMOUNT, narrow=True),
+    ]
+
+
+def make(visit: Visit, form: Mapping[str, str]) -> Done:
+    """Make a team known by the first customer that it may name."""
+    name, customer = form.get("name", "").strip(), form.get("customer", "").strip()
+    if not name or not customer:
+        raise NotTaken("a team is known by its name and a customer of its own", "customer" if name else "name")
+    act(visit, "PUT", "/api/v1/teams/{name}", name, {"customers": [customer]})
+    return Done(visit.link(place("/teams", name)), f"The team {name} may name the customer {customer}.")
+
+
+PAGE = Page(
+    "/teams",
+    "Teams",
+    Action.TEAMS_READ,
+    show,
+    "pages/teams.html",
+    "Operate",
+    deeds=(Deed("make", Action.TEAMS_WRITE, make),),
+)

@@ -1,0 +1,174 @@
+"""What one key, team or customer used in the range: figures, days, the dimensions beneath it, and its newest calls."""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+from pertoken.core.access import Action
+from pertoken.core.calls import marks
+from pertoken.core.periods import DAY_US, days, format_time
+from pertoken.ports.events import Posted, Search
+from pertoken.services.reports import Part, usage
+from pertoken.web import shown
+from pertoken.web.page import Visit, place
+from pertoken.web.shown import Shown
+
+ROWS = 12  # of one table; the rest is one more row
+CALLS = 10
+BAR_HEIGHT = 72
+DAYS_MAX = 120  # bars
+
+
+class Bar(NamedTuple):
+    """One day of a row of bars."""
+
+    x: float
+    height: float
+    width: float
+    tip: str
+    address: str
+
+
+class Piece(NamedTuple):
+    """One value of a dimension, and what was used of it."""
+
+    name: Shown
+    address: str | None
+    calls: Shown
+    tokens: Shown
+    amount: Shown
+    share: float
+
+
+class Use(NamedTuple):
+    """What was used in the range."""
+
+    sees_cost: bool
+    currency: str
+    cost: Shown  # for those who may not see it, the price
+    change: Shown
+    calls: Shown
+    tokens: Shown
+    cached: Shown
+    failed: Shown
+    bars: Sequence[Bar]
+    pieces: Mapping[str, Sequence[Piece]]  # by dimension
+    api: str
+
+    @property
+    def word(self) -> str:
+        """What the amounts are."""
+        return "Spent" if self.sees_cost else "Charged"
+
+
+def of(visit: Visit, where: Mapping[str, str], by: Sequence[str]) -> Use:
+    """Return what was used by all that has every value of `where`, by each dimension of `by`."""
+    archive, range_, part = visit.opened.archive, visit.range, Part(where)
+    total = usage(archive, range_.since_us, range_.until_us, (), range_.zone, part)["total"]
+    before = usage(archive, *range_.before, (), range_.zone, part)["total"]
+    span = {"since": format_time(range_.since_us), "until": format_time(range_.until_us)}
+    return Use(
+        visit.may(Action.COSTS_READ),
+        total["currency"],
+        shown.amount(_amount(visit, total), total["currency"]),
+        shown.change(_amount(visit, total) or Decimal(0), _amount(visit, before) or Decimal(0)),
+        shown.count(total["calls"]),
+        shown.count(total["input_tokens"] + total["output_tokens"]),
+        shown.share(total["cache_read_tokens"], total["input_tokens"]),
+        shown.share(total["failed_calls"], total["calls"]),
+        _bars(visit, where),
+        {dimension: _pieces(visit, where, dimension, total) for dimension in by},
+        f"/api/v1/usage?{urlencode({**span, **where, 'by': ','.join(by)})}",
+    )
+
+
+def _amount(visit: Visit, row: Mapping[str, Any]) -> Decimal | None:
+    text = row["cost"] if visit.may(Action.COSTS_READ) else row["price"]
+    return None if text is None else Decimal(text)
+
+
+def _bars(visit: Visit, where: Mapping[str, str]) -> list[Bar]:
+    """Return the days of the range as bars, as high as the dearest day allows; of a long range, none."""
+    range_ = visit.range
+    spans = list(days(range_.since_us, range_.until_us, range_.zone)) if _is_short(visit) else []
+    rows = usage(visit.opened.archive, range_.since_us, range_.until_us, ("day",), range_.zone, Part(where))["rows"]
+    found = {row["day"]: row for row in reversed(rows)}
+    amounts = [_amount(visit, row) or Decimal(0) for row in found.values()]
+    most = max(amounts, default=Decimal(0))
+    bars = []
+    for at, (start_us, end_us) in enumerate(spans):
+        row = found.get(shown.iso_day(start_us, range_.zone))
+        amount = (_amount(visit, row) or Decimal(0)) if row else Decimal(0)
+        height = float(amount / most) * BAR_HEIGHT if most > 0 else 0.0
+        tip = f"{shown.day(start_us, range_.zone)}: {shown.amount(amount).text}, {row['calls'] if row else 0:,} calls"
+        address = visit.link("/calls", since=format_time(start_us), until=format_time(end_us), range=None, **where)
+        width = 1000 / len(spans)
+        bars.append(
+            Bar(
+                round(at * width, 2), round(max(height, 1.0 if amount else 0.0), 2), round(width * 0.8, 2), tip, address
+            )
+        )
+    return bars
+
+
+def _is_short(visit: Visit) -> bool:
+    return visit.range.until_us - visit.range.since_us <= DAYS_MAX * DAY_US
+
+
+def _pieces(visit: Visit, where: Mapping[str, str], dimension: str, total: Mapping[str, Any]) -> list[Piece]:
+    """Return the dearest values of a dimension, and the rest as one."""
+    range_ = visit.range
+    rows = usage(visit.opened.archive, range_.since_us, range_.until_us, (dimension,), range_.zone, Part(where))["rows"]
+    names = {key.key_id: key.name for key in visit.opened.archive.list_keys()} if dimension == "key" else {}
+    whole = _amount(visit, total) or Decimal(0)
+    found = [_piece(visit, row, dimension, names, whole) for row in rows[:ROWS]]
+    rest = rows[ROWS:]
+    if rest and len({row["currency"] for row in rows}) == 1:
+        amount = sum((_amount(visit, row) or Decimal(0) for row in rest), Decimal(0))
+        tokens = sum(row["input_tokens"] + row["output_tokens"] for row in rest)
+        calls = sum(row["calls"] for row in rest)
+        name = Shown(f"{len(rest):,} others", f"{len(rest):,} others")
+        share = float(amount / whole) if whole else 0.0
+        found.append(Piece(name, None, shown.count(calls), shown.count(tokens), shown.amount(amount), share))
+    return found
+
+
+def _piece(visit: Visit, row: Mapping[str, Any], dimension: str, names: Mapping[str, str], whole: Decimal) -> Piece:
+    value, amount = row[dimension], _amount(visit, row)
+    pages = {"key": "/keys", "team": "/teams", "customer": "/customers"}
+    address = visit.link(place(pages[dimension], value)) if value and dimension in pages else None
+    return Piece(
+        shown.name(names.get(value, value), f"no {dimension}"),
+        address or (visit.link("/calls", **{dimension: value}) if value and visit.may(Action.CALLS_READ) else None),
+        shown.count(row["calls"]),
+        shown.count(row["input_tokens"] + row["output_tokens"]),
+        shown.amount(amount, row["currency"]),
+        float(amount / whole) if amount and whole else 0.0,
+    )
+
+
+def newest(visit: Visit, where: Mapping[str, str], limit: int = CALLS) -> list[Posted]:
+    """Return the newest calls that are in the database, whatever the range."""
+    return visit.opened.archive.search_events(Search(where, 0, visit.now_us + 1, None, limit))
+
+
+def call_rows(visit: Visit, posted: Sequence[Posted]) -> list[dict[str, Any]]:
+    """Return calls as rows of a short table."""
+    names = {key.key_id: key.name for key in visit.opened.archive.list_keys()}
+    rows = []
+    for one in posted:
+        event, of_ = one.event, one.event.attribution
+        cost = shown.picos(event.cost_picos, event.currency)
+        rows.append(
+            {
+                "address": visit.link(place("/calls", event.event_id)) if visit.may(Action.CALLS_READ) else None,
+                "at": shown.time(event.occurred_at_us, visit.zone, visit.now_us),
+                "status": marks(event)[0],
+                "model": shown.name(of_.model),
+                "key": shown.name(names.get(of_.key or "", of_.key)),
+                "conversation": of_.conversation,
+                "cost": cost if visit.may(Action.COSTS_READ) else shown.picos(event.price_picos, event.currency),
+            }
+        )
+    return rows

@@ -1,0 +1,78 @@
+"""The pages of customers: what they show, to whom, and what their forms do."""
+
+from urllib.parse import quote
+
+import pytest
+from tests.factories import CENT
+from tests.web import made
+from tests.web.conftest import Browser
+from tests.web.made import NAMES, fresh
+
+from pertoken.core.access import Role
+from pertoken.store.administration import Administration
+
+
+@pytest.mark.parametrize("role", Role)
+def test_a_customer_is_shown_as_far_as_a_role_sees(browser: Browser, role: Role) -> None:
+    """Inside, customers are listed; a team owner sees what its team used, and a customer itself, without costs."""
+    mine, other = fresh("mine"), fresh("other")
+    made.used(browser, calls=2, picos=3 * CENT, team="t1", customer=mine, price_of=7 * CENT)
+    made.used(browser, calls=5, picos=100 * CENT, team="t2", customer=mine, price_of=900 * CENT)
+    made.used(browser, team="t2", customer=other)
+    signed = browser.as_role(role, "t1" if role is Role.TEAM_OWNER else mine)
+    page = signed.get(f"/customers/{mine}")
+    listed = signed.get("/customers?format=json")
+
+    assert page.status_code == 200
+    assert signed.get(f"/customers/{other}").status_code == (404 if role in (Role.TEAM_OWNER, Role.CUSTOMER) else 200)
+    if role is Role.CUSTOMER:
+        assert listed.status_code == 403
+        assert "5.06" not in page.text  # what the provider charges
+        assert "45.14" in page.text  # what it is charged itself
+        assert "Charged by day" in page.text
+        assert "/teams/" not in page.text
+    else:
+        rows = {row["name"]: row for row in listed.json()["rows"]}
+        assert rows[mine]["cost"] == ("0.06" if role is Role.TEAM_OWNER else "5.06")
+        assert (other in rows) == (role is not Role.TEAM_OWNER)
+
+
+@pytest.mark.parametrize("deed", ["share", "unshare"])
+@pytest.mark.parametrize("role", Role)
+def test_only_an_admin_says_who_may_name_a_customer(browser: Browser, role: Role, deed: str) -> None:
+    """Sharing a customer is an admin's; for the others there is no form, and the deed is refused."""
+    name = fresh("c")
+    made.used(browser, team="t1", customer=name)
+    signed = browser.as_role(role, "t1" if role is Role.TEAM_OWNER else name)
+
+    assert ("Which teams may name it" in signed.get(f"/customers/{name}").text) == (role is Role.ADMIN)
+    answer = made.fill(signed, f"/customers/{name}", deed, team="t1" if deed == "unshare" else "t7")
+    assert answer.status_code == (303 if role is Role.ADMIN else 403)
+    with browser.database.read() as connection:
+        owners = Administration(connection).owners(name)
+    after = {"share": {"t1", "t7"}, "unshare": {""}}[deed]
+    assert owners == (after if role is Role.ADMIN else {"t1"})
+
+
+def test_a_customer_shows_its_conversations_and_calls(browser: Browser) -> None:
+    """The page of a customer has its conversations, the newest first, and its newest calls."""
+    name, signed = fresh("c"), browser.sign_in()
+    made.used(browser, calls=3, customer=name, conversation="talk-1", ago_us=10**6)
+    made.used(browser, calls=1, customer=name, conversation="talk-2")
+
+    page = signed.get(f"/customers/{name}").text
+
+    assert page.index("conversation=talk-2") < page.index("conversation=talk-1")
+    assert "3 calls" in page
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_breaks_no_page(browser: Browser, name: str) -> None:
+    """Whatever a customer is called, the list leads to its page, which shows the name as text."""
+    signed = browser.sign_in()
+    made.used(browser, customer=name, team=name[:90], conversation=name[:90])
+
+    for page in (signed.get(f"/customers/{quote(name, safe='')}"), signed.get("/customers")):
+        assert page.status_code == 200
+        assert "<script>alert" not in page.text
+    assert quote(name, safe="") in signed.get("/customers").text.replace("&#39;", "'")
