@@ -36,6 +36,8 @@ ALLOWED = {
     "GET /api/v1/calls/{call_id}": INSIDE,
     "GET /api/v1/verify": {Role.ADMIN, Role.FINANCE},
     "GET /api/v1/prices/{model}": INSIDE,
+    "POST /api/v1/prices": {Role.ADMIN},
+    "DELETE /api/v1/announced-prices/{price_id}": {Role.ADMIN},
     "GET /api/v1/audit": {Role.ADMIN, Role.FINANCE, Role.TEAM_OWNER},
     "GET /api/v1/counts": {Role.ADMIN, Role.FINANCE, Role.VIEWER},
     "DELETE /api/v1/counts/{name}": {Role.ADMIN},

@@ -11,6 +11,7 @@ from tests.web.conftest import Browser
 from pertoken.core.budgets import Attribution, Budget
 from pertoken.core.commands import OpenHold, Record
 from pertoken.core.directory import Key
+from pertoken.core.events import EventStatus
 from pertoken.core.price_book import Sellers
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.keys import create_key
@@ -56,11 +57,13 @@ def a_key(browser: Browser, name: str, **fields: Any) -> Key:
 
 def used(browser: Browser, calls: int = 1, picos: int = CENT, ago_us: int = 0, **of: Any) -> None:
     """Post calls that were made a while ago."""
-    price_picos = of.pop("price_of", None)
+    fields: dict[str, Any] = {"price_picos": of.pop("price_of", None)}
+    if of.pop("unpriced", False):
+        fields["status"] = EventStatus.UNPRICED
     attribution = WHO._replace(**{"key": None, "team": None, "tags": (), **of})
     at_us = time.time_ns() // 1_000 - ago_us
     made = [hold(fresh("call"), attribution=attribution, opened_at_us=at_us) for _ in range(calls)]
-    _transact(browser, [Record(event(one, picos, occurred_at_us=at_us, price_picos=price_picos)) for one in made])
+    _transact(browser, [Record(event(one, picos, occurred_at_us=at_us, **fields)) for one in made])
 
 
 def held(browser: Browser, picos: int = CENT, **of: Any) -> str:

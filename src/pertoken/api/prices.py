@@ -1,16 +1,18 @@
 """Prices as a resource: what a model costs, when, and from which source."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
-from pertoken.api.fields import Instant, Time, read_time
+from pertoken.api.fields import DecimalText, Instant, Text, Time, read_time
 from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.core.periods import format_time
 from pertoken.ports.store import Opened
-from pertoken.services.price_show import NoPrices, show_prices
+from pertoken.services.catalog import CannotWithdraw, withdraw
+from pertoken.services.price_show import NoPrices, price_fields, show_prices
+from pertoken.services.price_stating import BadPrice, Stated, stated_rows
 
 
 class PriceQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -50,6 +52,34 @@ class PricesAnswer(msgspec.Struct):
     prices: list[PriceAnswer]
 
 
+class PriceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """A price of one's own, each unit per million tokens. Without `valid_from` it is in force at once."""
+
+    provider: Text
+    model: Text
+    input: DecimalText
+    output: DecimalText | None = None
+    cache_read: DecimalText | None = None
+    cache_write: DecimalText | None = None
+    valid_from: Time | None = None
+    valid_to: Time | None = None
+    currency: Annotated[str, msgspec.Meta(pattern="^[A-Z]{3}$(?!\n)")] = "USD"
+
+
+class StatedAnswer(msgspec.Struct):
+    """The prices as they were stated; `added` of them are new."""
+
+    added: int
+    prices: list[PriceAnswer]
+
+
+class WithdrawnAnswer(msgspec.Struct):
+    """A price that was taken back, and the prices before it that go on in its place."""
+
+    withdrawn: str
+    prolonged: list[PriceAnswer]
+
+
 def read_prices(_opened: Opened, asked: Asked) -> PricesAnswer:
     """Return the prices in force."""
     query: PriceQuery = asked.query
@@ -63,9 +93,43 @@ def read_prices(_opened: Opened, asked: Asked) -> PricesAnswer:
     return PricesAnswer(asked.name, query.provider or prices[0].provider, format_time(at_us), prices)
 
 
+def state_price(opened: Opened, asked: Asked) -> StatedAnswer:
+    """Add a price of one's own."""
+    body: PriceBody = asked.body
+    start_us, end_us = read_time(body.valid_from, "valid_from"), read_time(body.valid_to, "valid_to")
+    per_million = {"input": body.input, "output": body.output, "cache_read": body.cache_read}
+    per_million["cache_write"] = body.cache_write
+    stated = Stated(body.provider, body.model, per_million, start_us, end_us, body.currency)
+    try:
+        rows = stated_rows(stated, asked.now_us)
+    except BadPrice as error:
+        raise ApiRefused(Problem.INVALID_FIELD, str(error), error.field) from error
+    added = opened.administration.change_prices(rows, (), asked.now_us)
+    return StatedAnswer(added, [msgspec.convert(price_fields(row), PriceAnswer) for row in rows])
+
+
+def withdraw_price(opened: Opened, asked: Asked) -> WithdrawnAnswer:
+    """Take back an announced price."""
+    try:
+        change = withdraw(opened.administration.price_rows(), [asked.name], asked.now_us)
+    except CannotWithdraw as error:
+        raise ApiRefused(Problem.NOT_FOUND, str(error), "price_id") from error
+    opened.administration.change_prices(change.added, [row.price_id for row in change.superseded], asked.now_us)
+    return WithdrawnAnswer(asked.name, [msgspec.convert(price_fields(row), PriceAnswer) for row in change.added])
+
+
 ROUTES = (
     Route(
         "GET", "/api/v1/prices/{model}", Action.PRICES_READ, "Show the prices in force for a model.", read_prices,
         PricesAnswer, PriceQuery, problems=(Problem.NOT_FOUND,),
+    ),
+    Route(
+        "POST", "/api/v1/prices", Action.PRICES_WRITE, "State a price of one's own; it wins over imported ones.",
+        state_price, StatedAnswer, body=PriceBody, status=201,
+    ),
+    Route(
+        "DELETE", "/api/v1/announced-prices/{price_id}", Action.PRICES_WRITE,
+        "Take back a price that is not in force yet; the one before it goes on.", withdraw_price, WithdrawnAnswer,
+        problems=(Problem.NOT_FOUND,),
     ),
 )  # fmt: skip

@@ -37,6 +37,7 @@ class Action(StrEnum):
     USAGE_READ = "usage.read"
     COSTS_READ = "costs.read"  # what the provider charges us: in events and usage it is empty for others
     PRICES_READ = "prices.read"
+    PRICES_WRITE = "prices.write"
     COUNTS_READ = "counts.read"  # how far our counts of tokens are believed: it names the calls of others
     COUNTS_WRITE = "counts.write"
     VERIFY_RUN = "verify.run"

@@ -1,11 +1,12 @@
 """What people change: keys, budgets, teams, admins."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from pertoken.core.access import AdminKey, Allowance, Reported
 from pertoken.core.budgets import Budget
 from pertoken.core.directory import Key
+from pertoken.core.prices import PriceRow
 
 
 class Administration(Protocol):
@@ -64,6 +65,12 @@ class Administration(Protocol):
 
     def set_reported(self, team: str, day_us: int, sums: Reported) -> None:
         """Write what a team has reported on a day."""
+
+    def price_rows(self) -> list[PriceRow]:
+        """Return every price row, also those that newer rows replaced."""
+
+    def change_prices(self, added: Sequence[PriceRow], superseded: Collection[str], at_us: int) -> int:
+        """Take rows out of use by their ids, and add those that are not there yet; return how many were new."""
 
     def known_events(self, named: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return those of (source, event id) that are in the books."""

@@ -1,6 +1,6 @@
 """Changes to keys, budgets, teams and trust in counts. A new budget starts with the usage already in its windows."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -9,9 +9,10 @@ from pertoken.core.access import Allowance, Reported
 from pertoken.core.budgets import Budget, BudgetIndex
 from pertoken.core.directory import Key
 from pertoken.core.periods import TIMES_END_US, Window
+from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import slices
 from pertoken.core.verification import Counters, is_summed, spent_sum
-from pertoken.store import directory, teams
+from pertoken.store import catalog, directory, teams
 from pertoken.store.amounts import spread
 from pertoken.store.archive import Archive
 from pertoken.store.ledger import put_counter
@@ -117,6 +118,15 @@ class Administration:
     def known_events(self, named: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return those of (source, event id) that are in the books."""
         return teams.known_events(self._connection, named)
+
+    def price_rows(self) -> list[PriceRow]:
+        """Return every price row, also those that newer rows replaced."""
+        return catalog.read_rows(self._connection, superseded=True)
+
+    def change_prices(self, added: Sequence[PriceRow], superseded: Collection[str], at_us: int) -> int:
+        """Take rows out of use by their ids, and add those that are not there yet; return how many were new."""
+        catalog.supersede(self._connection, superseded, at_us)
+        return catalog.add_rows(self._connection, added)
 
 
 def _add_spent(sums: Counters, archive: Archive, budget: Budget, start_us: int, end_us: int) -> None:

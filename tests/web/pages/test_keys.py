@@ -77,7 +77,9 @@ def test_a_key_shows_what_it_used(browser: Browser) -> None:
     assert "never" in never
     assert 'title="2.00 USD">2.00<' in page.replace('title="2 USD">', 'title="2.00 USD">')
     assert "just now" in page
-    assert page.split("By model")[1].index("gpt-4o") < page.split("By model")[1].index("&lt;b&gt;mini")
+    assert page.split("<h2>By model</h2>")[1].index("gpt-4o") < page.split("<h2>By model</h2>")[1].index(
+        "&lt;b&gt;mini"
+    )
     assert "<b>mini" not in page
 
 

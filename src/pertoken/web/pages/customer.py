@@ -9,7 +9,7 @@ from pertoken.web.acting import act
 from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit, place
 from pertoken.web.pages.budgets import COUNTS, fitting
 
-LOOKED_AT = 200  # newest calls, for the conversations among them
+LOOKED_AT = 100  # newest calls, for the conversations among them
 CONVERSATIONS = 10
 
 

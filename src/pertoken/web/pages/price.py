@@ -1,0 +1,246 @@
+"""The prices of one model at one provider: over time, by source, to come; and what the past would cost at them."""
+
+import itertools
+import shlex
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from pertoken.core.access import Action
+from pertoken.core.periods import FOREVER_US, Window, bounds, format_time
+from pertoken.core.price_book import PriceBook
+from pertoken.core.prices import PriceRow
+from pertoken.core.rates import Rates
+from pertoken.ports.months import EventsArchived
+from pertoken.services.price_show import price_fields
+from pertoken.services.reports import Part, usage
+from pertoken.services.rerate import Selection, outcome_rows, rerate
+from pertoken.services.what_if import what_if
+from pertoken.web import shown
+from pertoken.web.acting import act
+from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit
+from pertoken.web.pages.prices import address, per_million
+from pertoken.web.shown import Shown
+
+UNITS = ("input_tokens", "output_tokens")
+WIDTH, HEIGHT = 1000, 120
+RERATED_MAX = 20_000  # calls that a page rates again to say what would change
+ROWS_MAX = 200
+
+
+class Step(NamedTuple):
+    """A stretch of time with the same prices."""
+
+    start_us: int
+    end_us: int
+    prices: tuple[Decimal | None, ...]  # by UNITS
+
+
+def show(visit: Visit) -> Context:
+    """Return the prices of a model. Raises NotHere."""
+    provider, model = _named(visit)
+    book = visit.site.prices()
+    rows = [row for _, row in book.candidates(provider, model)]
+    rates = book.resolve(provider, model, visit.now_us)
+    used = usage(
+        visit.opened.archive,
+        visit.range.since_us,
+        visit.range.until_us,
+        (),
+        visit.zone,
+        Part({"provider": provider, "model": model}),
+    )["total"]
+    if not any(row.sells for row in rows) and not used["calls"] and not isinstance(rates, Rates):
+        raise NotHere(f"No price is known of {model} at {provider}, and nothing was used of it in this range.")
+    steps = _steps(book, provider, model, rows)
+    return {
+        "provider": provider,
+        "model": model,
+        "rates": rates if isinstance(rates, Rates) else None,
+        "why_none": None if isinstance(rates, Rates) else rates.reason,
+        "now": [
+            (unit.removesuffix("_tokens"), _shown_price(rates, unit))
+            for unit in (*UNITS, "cache_read_tokens", "cache_write_tokens")
+        ],
+        "chart": _chart(steps, visit),
+        "rows": [_row(visit, row) for row in _ordered(rows)[:ROWS_MAX]],
+        "rows_found": len(rows),
+        "upcoming": [_row(visit, row) for row in _ordered(rows) if row.valid_from_us > visit.now_us],
+        "differing": _differing(rows, visit.now_us),
+        "used": used,
+        "cost": shown.amount(used["cost"], used["currency"]),
+        "what_if": _what_if(visit, book, provider, model),
+        "rerated": _rerated(visit, book, provider, model, used["calls"]) if visit.query.get("rerate") else None,
+        "may_write": visit.may(Action.PRICES_WRITE),
+        "sees_all": visit.view.is_whole,
+        "command": _command(visit, provider, model),
+    }
+
+
+def _named(visit: Visit) -> tuple[str, str]:
+    provider, slash, model = visit.name.partition("/")
+    if not slash or not provider or not model:
+        raise NotHere("The address of a price is /prices/PROVIDER/MODEL.")
+    return provider, model
+
+
+def _shown_price(rates: Any, unit: str) -> Shown:
+    return shown.amount(per_million(rates, unit), rates.currency) if isinstance(rates, Rates) else shown.amount(None)
+
+
+def _steps(book: PriceBook, provider: str, model: str, rows: Sequence[PriceRow]) -> list[Step]:
+    """Return the stretches of time with the same prices, the oldest first, as the book knows them now."""
+    edges = sorted({edge for row in rows for edge in (row.valid_from_us, row.valid_to_us)} | {0, FOREVER_US})
+    steps: list[Step] = []
+    for start_us, end_us in itertools.pairwise(edges):
+        rates = book.resolve(provider, model, start_us)
+        prices = tuple(per_million(rates, unit) if isinstance(rates, Rates) else None for unit in UNITS)
+        if steps and steps[-1].prices == prices:
+            steps[-1] = steps[-1]._replace(end_us=end_us)
+        else:
+            steps.append(Step(start_us, end_us, prices))
+    return steps
+
+
+def _chart(steps: Sequence[Step], visit: Visit) -> Context | None:
+    """Return the steps as lines over time: from the first change that is known to a while after the last."""
+    changes = [one.start_us for one in steps if one.start_us > 0]
+    if not any(price is not None for one in steps for price in one.prices):
+        return None
+    year_us = 365 * 24 * 3600 * 10**6
+    since_us = min([visit.now_us - year_us, *(at - year_us // 12 for at in changes)])
+    until_us = max([visit.now_us, *changes]) + year_us // 12
+    most = max(price for one in steps for price in one.prices if price is not None) or Decimal(1)
+
+    def x(at_us: int) -> float:
+        return round((min(max(at_us, since_us), until_us) - since_us) * WIDTH / (until_us - since_us), 1)
+
+    lines = []
+    for at, unit in enumerate(UNITS):
+        pieces = [
+            (x(one.start_us), x(one.end_us), round(HEIGHT - 6 - float(one.prices[at] / most) * (HEIGHT - 16), 1))  # type: ignore[operator]
+            for one in steps
+            if one.prices[at] is not None and one.end_us > since_us
+        ]
+        points = " ".join(f"{start},{y} {end},{y}" for start, end, y in pieces)
+        lines.append((unit.removesuffix("_tokens"), points))
+    ends = (shown.day(since_us, visit.zone), shown.day(until_us, visit.zone))
+    return {"lines": lines, "now": x(visit.now_us), "ends": ends, "most": shown.amount(most)}
+
+
+def _ordered(rows: Sequence[PriceRow]) -> list[PriceRow]:
+    """Return the rows by what they price, the newest of each first."""
+    return sorted(
+        rows, key=lambda row: (row.is_factor, row.unit, row.conditions, row.input_above or 0, -row.valid_from_us)
+    )
+
+
+def _row(visit: Visit, row: PriceRow) -> dict[str, Any]:
+    fields = price_fields(row)
+    is_now = row.valid_from_us <= visit.now_us < row.valid_to_us
+    when = ", ".join(f"{name} {value}" for name, value in fields["conditions"].items())
+    amount = f"\N{MULTIPLICATION SIGN} {fields['factor']}" if row.is_factor else fields["per_million"]
+    return {
+        "unit": row.unit.replace("_", " "),
+        "amount": amount,
+        "currency": fields["currency"] or "",
+        "when": when,
+        "from": shown.day(row.valid_from_us, visit.zone) if row.valid_from_us else "ever",
+        "until": shown.day(row.valid_to_us, visit.zone) if row.valid_to_us < FOREVER_US else "",
+        "state": "now" if is_now else "to come" if row.valid_from_us > visit.now_us else "over",
+        "source": shown.name(f"{row.source}: {row.evidence}"),
+        "price_id": row.price_id,
+    }
+
+
+def _differing(rows: Sequence[PriceRow], now_us: int) -> list[dict[str, Any]]:
+    """Return what sources state differently for now: the same unit and conditions, another amount."""
+    found: dict[tuple[Any, ...], dict[str, PriceRow]] = {}
+    for row in sorted(rows, key=lambda one: one.valid_from_us):
+        if row.valid_from_us <= now_us < row.valid_to_us and not row.is_factor:
+            found.setdefault((row.unit, row.conditions, row.input_above or 0, row.currency), {})[row.source] = row
+    differing = []
+    for (unit, _, above, currency), by_source in found.items():
+        amounts = {source: price_fields(row)["per_million"] for source, row in by_source.items()}
+        if len(set(amounts.values())) > 1:
+            what = unit.replace("_", " ") + (f" above {above:,}" if above else "")
+            differing.append({"what": what, "amounts": sorted(amounts.items()), "currency": currency})
+    return differing
+
+
+def _what_if(visit: Visit, book: PriceBook, provider: str, model: str) -> Context | None:
+    """Return what last month would have cost at the prices of now."""
+    start_us, _ = bounds(Window.MONTH, visit.now_us, "UTC")
+    span = bounds(Window.MONTH, start_us - 1, "UTC")
+    found = what_if(visit.opened.archive, book, provider, model, span, visit.now_us)
+    if found is None:
+        return None
+    change = None
+    if found.would_picos is not None and found.paid_picos:
+        change = shown.change(Decimal(found.would_picos), Decimal(found.paid_picos)).text
+    return {
+        "found": found,
+        "month": shown.iso_day(span[0], "UTC")[:7],
+        "paid": shown.picos(found.paid_picos, found.currency),
+        "would": shown.picos(found.would_picos, found.currency),
+        "change": change,
+    }
+
+
+def _rerated(visit: Visit, book: PriceBook, provider: str, model: str, calls: int) -> Context:
+    """Return what rating the calls of the range again would correct, where they are not too many for a page."""
+    if not visit.view.is_whole:
+        return {"why": "only who sees all may rate again", "rows": []}
+    everything = usage(visit.opened.archive, visit.range.since_us, visit.range.until_us, (), visit.zone)["total"]
+    if everything["calls"] > RERATED_MAX:
+        return {
+            "why": f"the range has more than {RERATED_MAX:,} calls: choose a shorter one, or run the command",
+            "rows": [],
+        }
+    selection = Selection(visit.range.since_us, visit.range.until_us, provider, model)
+    try:
+        rows = outcome_rows(rerate(visit.opened.archive, book, selection, visit.now_us))
+    except EventsArchived:
+        return {"why": "some calls of the range are archived: import them first, or choose a later range", "rows": []}
+    return {"why": None, "rows": rows, "calls": calls}
+
+
+def _command(visit: Visit, provider: str, model: str) -> str:
+    since, until = (format_time(at) for at in (visit.range.since_us, visit.range.until_us))
+    return (
+        f"pertoken rerate --from {since} --to {until} --provider {shlex.quote(provider)} --model {shlex.quote(model)}"
+    )
+
+
+def state(visit: Visit, form: Mapping[str, str]) -> Done:
+    """State a price of one's own."""
+    provider, model = _named(visit)
+    given = {
+        name: form.get(name, "").strip() or None
+        for name in ("output", "cache_read", "cache_write", "valid_from", "valid_to")
+    }
+    if not form.get("input", "").strip():
+        raise NotTaken("say what a million input tokens cost; 0 where they are free", "input")
+    body = {"provider": provider, "model": model, "input": form["input"].strip(), **given}
+    act(visit, "POST", "/api/v1/prices", body={**body, "currency": form.get("currency", "").strip() or "USD"})
+    return Done(
+        address(visit, provider, model), f"The price of {model} at {provider} is stated. It wins over imported ones."
+    )
+
+
+def withdraw(visit: Visit, form: Mapping[str, str]) -> Done:
+    """Take back an announced price."""
+    provider, model = _named(visit)
+    act(visit, "DELETE", "/api/v1/announced-prices/{price_id}", form.get("price_id", ""))
+    return Done(address(visit, provider, model), "The announced price is taken back; the one before it goes on.")
+
+
+PAGE = Page(
+    "/prices/{name}",
+    "Price",
+    Action.PRICES_READ,
+    show,
+    "pages/price.html",
+    parent="/prices",
+    deeds=(Deed("state", Action.PRICES_WRITE, state), Deed("withdraw", Action.PRICES_WRITE, withdraw)),
+)

@@ -1,0 +1,105 @@
+"""Prices: every model that has one, what was used of it, and models that were used without one."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from pertoken.core.access import Action
+from pertoken.core.money import divide_half_even, format_amount
+from pertoken.core.price_book import PriceBook
+from pertoken.core.rates import Rates
+from pertoken.services.reports import usage
+from pertoken.web import grid, shown
+from pertoken.web.grid import Column, Kind
+from pertoken.web.page import Context, Page, Visit, place
+
+UNPRICED_MAX = 20
+
+
+def show(visit: Visit) -> Context:
+    """Return the models that have a price, those that were used first, with the prices of those that are shown."""
+    book = visit.site.prices()
+    range_ = visit.range
+    used = usage(visit.opened.archive, range_.since_us, range_.until_us, ("provider", "model"), range_.zone)["rows"]
+    by_name: dict[tuple[str, str], Mapping[str, Any]] = {}
+    for row in used:
+        by_name.setdefault((row["provider"], row["model"]), row)
+    names = {(provider, model) for provider in book.providers for model in book.models_of(provider, visit.now_us)}
+    rows = [
+        _row(provider, model, by_name.get((provider, model), {})) for provider, model in sorted(names | by_name.keys())
+    ]
+    found = grid.listed(
+        visit,
+        _columns(visit),
+        [row for row in rows if row["model"]],
+        sort="-calls",
+        empty="No model is named like that.",
+        command="pertoken price show MODEL",
+        api="/api/v1/prices/MODEL",
+    )
+    unpriced = [row for row in used if row["unpriced_calls"] and row["model"]]
+    return {
+        "grid": found._replace(rows=[{**row, **_now(book, row, visit.now_us)} for row in found.rows]),
+        "unpriced": [_unpriced(visit, row) for row in unpriced[:UNPRICED_MAX]],
+        "unpriced_found": len(unpriced),
+    }
+
+
+def address(visit: Visit, provider: str, model: str) -> str:
+    """Return where the page of a model's prices is."""
+    return visit.link(place("/prices", f"{provider}/{model}"))
+
+
+def _row(provider: str, model: str, used: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "provider": provider,
+        "model": model,
+        "calls": used.get("calls", 0),
+        "cost": Decimal(used["cost"]) if used else None,
+        "currency": used.get("currency", "USD"),
+    }
+
+
+def _now(book: PriceBook, row: Mapping[str, Any], now_us: int) -> dict[str, Any]:
+    rates = book.resolve(row["provider"], row["model"], now_us)
+    if not isinstance(rates, Rates):
+        return {"input": None, "output": None, "in": ""}
+    return {
+        "input": per_million(rates, "input_tokens"),
+        "output": per_million(rates, "output_tokens"),
+        "in": rates.currency,
+    }
+
+
+def per_million(rates: Rates, unit: str) -> Decimal | None:
+    """Return what a million of a unit cost in the lowest tier, None where that has no price of its own."""
+    price = rates.tiers[-1].price(unit)
+    if price is None:
+        return None
+    return Decimal(format_amount(divide_half_even(price.amount_picos * 10**6, price.per), rates.currency))
+
+
+def _unpriced(visit: Visit, row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "provider": shown.name(row["provider"], "no provider"),
+        "model": shown.name(row["model"]),
+        "calls": shown.count(row["unpriced_calls"]),
+        "address": address(visit, row["provider"], row["model"]),
+        "to_calls": visit.link("/calls", provider=row["provider"], model=row["model"], status="unpriced"),
+    }
+
+
+def _columns(visit: Visit) -> list[Column]:
+    return [
+        Column("model", "model", Kind.NAME, lambda row: address(visit, row["provider"], row["model"]), narrow=True),
+        Column("provider", "provider", Kind.NAME),
+        Column("input", "input, per million", Kind.AMOUNT, narrow=True, sorts=False),
+        Column("output", "output, per million", Kind.AMOUNT, sorts=False),
+        Column(
+            "calls", "calls", Kind.COUNT, lambda row: visit.link("/calls", model=row["model"], provider=row["provider"])
+        ),
+        Column("cost", "cost", Kind.AMOUNT),
+    ]
+
+
+PAGE = Page("/prices", "Prices", Action.PRICES_READ, show, "pages/prices.html", "Control")
