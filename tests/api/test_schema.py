@@ -26,7 +26,7 @@ BEYOND_A_SCHEMA = re.compile(
     "|must expire in the future|not a limit on|no key |is less than its parts|this would cost|unknown currency"
     "|not a valid daily amount"
     "|begins or ends with a blank|has an invisible character|composed form|mixes scripts in a word|unknown provider"
-    "|until must be after since"
+    "|until must be after since|not a price: |the price must end after it begins"
 )
 EXAMPLES = int(os.environ.get("PERTOKEN_API_EXAMPLES", "15"))  # of each route
 

@@ -68,6 +68,12 @@ class Lease:
         return _Term(token, until_us)
 
 
+def read_all(connection: sa.Connection) -> list[tuple[str, str, int]]:
+    """Return what each lease is for, who has it, and until when."""
+    query = sa.select(leases.c.name, leases.c.holder, leases.c.until_us).order_by(leases.c.name)
+    return [(row.name, row.holder, row.until_us) for row in connection.execute(query)]
+
+
 def _holds(until_us: int, now_us: int) -> bool:
     """Tell whether a term is not over. One that ends in a year was taken while the clock was a year ahead."""
     return now_us < until_us <= now_us + LEASE_US + APART_US

@@ -9,6 +9,7 @@ from pertoken.core.secrets import Hasher
 from pertoken.ports.clock import Clock
 from pertoken.ports.store import Store
 from pertoken.services.calls import Folders
+from pertoken.web.health import Health
 
 
 class Site(NamedTuple):
@@ -22,4 +23,5 @@ class Site(NamedTuple):
     root_key: str  # the operator's own admin key; empty: there is none
     zone: str  # of days and months where the address names no other
     version: str
+    health: Health | None = None  # what is known of the installation; None: nothing
     trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()  # whose word on the client is taken

@@ -12,6 +12,7 @@ from pertoken.web.pages import (
     customers,
     explore,
     find,
+    health,
     key,
     keys,
     new_budget,
@@ -42,5 +43,6 @@ PAGES: tuple[Page, ...] = (
     team.PAGE,
     audit.PAGE,
     admins.PAGE,
+    health.PAGE,
     find.PAGE,
 )

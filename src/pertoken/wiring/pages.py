@@ -8,9 +8,11 @@ from pertoken.services.admins import ROOT
 from pertoken.services.sessions import make_link
 from pertoken.settings import Settings
 from pertoken.store.transactions import Transactions
+from pertoken.web.health import Health
 from pertoken.web.site import Site
 from pertoken.wiring.clock import SystemClock
 from pertoken.wiring.hasher import make_hasher
+from pertoken.wiring.health import ask_doctor, read_facts
 from pertoken.wiring.installation import Installation, connect
 from pertoken.wiring.month_folder import month_folder
 from pertoken.wiring.prices import KnownPrices
@@ -35,6 +37,7 @@ def make_site(installation: Installation) -> Site:
         root_key=settings.admin_key,
         zone=settings.timezone,
         version=version("pertoken"),
+        health=Health(lambda: read_facts(installation), lambda: ask_doctor(settings)),
         trusted_proxies=settings.pages.networks,
     )
 
