@@ -13,8 +13,10 @@ from pertoken.core.commands import OpenHold, Record
 from pertoken.core.directory import Key
 from pertoken.core.events import EventStatus
 from pertoken.core.price_book import Sellers
+from pertoken.core.rates import HELD
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.keys import create_key
+from pertoken.services.pricing import PROVISIONAL
 from pertoken.store.administration import Administration
 from pertoken.store.bookkeeper import Bookkeeper
 
@@ -64,6 +66,13 @@ def used(browser: Browser, calls: int = 1, picos: int = CENT, ago_us: int = 0, *
     at_us = time.time_ns() // 1_000 - ago_us
     made = [hold(fresh("call"), attribution=attribution, opened_at_us=at_us) for _ in range(calls)]
     _transact(browser, [Record(event(one, picos, occurred_at_us=at_us, **fields)) for one in made])
+
+
+def one_call(browser: Browser, picos: int = CENT, **of: Any) -> str:
+    """Post a call that was made now and return its id."""
+    one = hold(fresh("call"), attribution=WHO._replace(**{"key": None, "team": None, "tags": (), **of}))
+    _transact(browser, [Record(event(one, picos, lines=((PROVISIONAL, 1, HELD, picos),)))])
+    return one.hold_id
 
 
 def held(browser: Browser, picos: int = CENT, **of: Any) -> str:

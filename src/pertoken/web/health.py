@@ -31,6 +31,14 @@ class Finding(NamedTuple):
     fix: str | None = None
 
 
+class Look(NamedTuple):
+    """What doctor said, and whether it looks again right now."""
+
+    looked_us: int | None  # None: what it said is not to be told again
+    findings: list[Finding]
+    is_looking: bool
+
+
 class Facts(NamedTuple):
     """What is known of an installation without reading its books."""
 
@@ -56,16 +64,33 @@ class Health:
     def __init__(self, facts: Callable[[], Facts], findings: Callable[[], list[Finding]]) -> None:
         self.facts = facts
         self._findings = findings
-        self._known: tuple[int, list[Finding]] | None = None
+        self._known = Look(None, [], is_looking=False)
         self._proof: Proof | None = None
         self._lock = threading.Lock()
 
-    def findings(self, now_us: int, *, anew: bool = False) -> tuple[int, list[Finding]]:
-        """Return when doctor looked, and what it said; it looks again after a minute."""
+    def findings(self, now_us: int) -> Look:
+        """Return what doctor said last. It looks again after a minute, on a thread: it takes a second."""
         known = self._known
-        if known is None or anew or now_us - known[0] > KEPT_US:
-            known = self._known = (now_us, self._findings())
+        if known.looked_us is None or now_us - known.looked_us > KEPT_US:
+            with self._lock:
+                begins = not self._known.is_looking
+                self._known = known = self._known._replace(is_looking=True)
+            if begins:
+                threading.Thread(target=self._look, args=(now_us,), name="doctor", daemon=True).start()
         return known
+
+    def forget(self) -> None:
+        """Have doctor look again when it is asked next."""
+        with self._lock:
+            self._known = self._known._replace(looked_us=None)
+
+    def _look(self, now_us: int) -> None:
+        try:
+            found = self._findings()
+        except Exception:
+            log.exception("doctor was not asked, by our own mistake")
+            found = [Finding("doctor", "problem", "it was not asked; the log has why", "pertoken doctor")]
+        self._known = Look(now_us, found, is_looking=False)
 
     @property
     def proof(self) -> Proof | None:

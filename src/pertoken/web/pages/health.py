@@ -7,7 +7,7 @@ from pertoken.core.access import Action
 from pertoken.core.periods import DAY_US
 from pertoken.services.reports import default_range, usage
 from pertoken.web import shown
-from pertoken.web.health import Facts, Health, Proof
+from pertoken.web.health import Facts, Health, Look, Proof
 from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit
 from pertoken.web.shown import Shown
 
@@ -18,7 +18,8 @@ MONTHS_SHOWN = 24
 def show(visit: Visit) -> Context:
     """Return how everything is."""
     health = visit.site.health
-    looked_us, findings = health.findings(visit.now_us) if health else (visit.now_us, [])
+    look_ = health.findings(visit.now_us) if health else Look(visit.now_us, [], is_looking=False)
+    findings = look_.findings
     facts = health.facts() if health else None
     archived = visit.opened.archive.archived()
     since_us, _ = default_range(visit.now_us, visit.zone, DAYS)
@@ -35,7 +36,8 @@ def show(visit: Visit) -> Context:
         "findings": sorted(findings, key=lambda one: ("problem", "note", "ok").index(one.level)),
         "problems": sum(1 for one in findings if one.level == "problem"),
         "notes": sum(1 for one in findings if one.level == "note"),
-        "looked": shown.time(looked_us, visit.zone, visit.now_us),
+        "is_looking": look_.is_looking,
+        "looked": shown.time(look_.looked_us, visit.zone, visit.now_us),
         "facts": facts,
         "size": size(facts.store_bytes) if facts else shown.amount(None),
         "growth": _growth(visit, facts, a_day),
@@ -101,8 +103,8 @@ def prove(visit: Visit, _form: Mapping[str, str]) -> Done:
 def look(visit: Visit, _form: Mapping[str, str]) -> Done:
     """Have doctor look again."""
     if visit.site.health is not None:
-        visit.site.health.findings(visit.now_us, anew=True)
-    return Done(visit.link("/health"), "Everything was looked at again.")
+        visit.site.health.forget()  # not here: doctor writes, and so does this
+    return Done(visit.link("/health"), "Everything is looked at again.")
 
 
 PAGE = Page(

@@ -1,0 +1,55 @@
+"""The playground: one call through the gateway, made by the browser with a virtual key that nobody keeps."""
+
+from decimal import Decimal
+from typing import Any
+
+from pertoken.core.access import Action
+from pertoken.services.explain import explain
+from pertoken.services.reports import usage
+from pertoken.web import shown
+from pertoken.web.page import Context, Page, Visit, place
+
+MODELS_MAX = 50
+
+
+def show(visit: Visit) -> Context:
+    """Return the form; with a call in the address, also what that call came to."""
+    range_ = visit.range
+    rows = usage(visit.opened.archive, range_.since_us, range_.until_us, ("model",), range_.zone)["rows"]
+    call_id = visit.query.get("call", "")
+    return {
+        "models": [row["model"] for row in rows if row["model"]][:MODELS_MAX],
+        "model": visit.query.get("model", ""),
+        "call_id": call_id,
+        "call": _settled(visit, call_id) if call_id and visit.may(Action.CALLS_READ) else None,
+        "call_address": visit.link(place("/calls", call_id)) if call_id else "",
+    }
+
+
+def _settled(visit: Visit, call_id: str) -> dict[str, Any] | None:
+    """Return what a call cost, of how much held, and what its budgets have left; None where it is not to be seen."""
+    found = explain(visit.opened.archive, call_id)
+    if found is None or not found.get("attempts"):
+        return None
+    hold = found["hold"] or {}
+    usage_ = found["attempts"][-1]["usage"]
+    return {
+        "currency": found["currency"],
+        "cost": shown.amount(found["cost"], found["currency"]),
+        "held": shown.amount(hold.get("held"), found["currency"]),
+        "used": shown.share(Decimal(found["cost"]), Decimal(hold["held"])) if hold.get("held") else None,
+        "input": shown.count(usage_.get("input_tokens", 0)),
+        "output": shown.count(usage_.get("output_tokens", 0)),
+        "budgets": [
+            (
+                shown.name(one["name"]),
+                visit.link(place("/budgets", one["id"])),
+                one["remaining"],
+                one["currency"] or one["axis"],
+            )
+            for one in found["budgets"]
+        ],
+    }
+
+
+PAGE = Page("/playground", "Playground", Action.CALLS_READ, show, "pages/playground.html", "Operate")
