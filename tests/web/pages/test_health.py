@@ -63,7 +63,7 @@ def test_it_says_what_doctor_says_and_asks_it_seldom(browser: Browser) -> None:
 
 def test_without_an_installation_it_says_so(browser: Browser) -> None:
     """Pages that know nothing of the installation say so, and prove nothing."""
-    signed = browser.sign_in()
+    signed = Browser(browser.site._replace(health=None), browser.database).sign_in()
 
     assert "knows nothing of the installation" in signed.get("/health").text
     assert made.fill(signed, "/health", "prove").status_code == 422
