@@ -32,6 +32,8 @@ class NarrowArchive:
 
     def budgets(self) -> list[Budget]:
         """Return the budgets in force that may be seen."""
+        if self._view.is_whole:
+            return self._archive.budgets()  # without reading ten thousand keys
         own_keys = {key.key_id for key in self.list_keys()}
         return [budget for budget in self._archive.budgets() if self._view.sees_budget(budget, own_keys)]
 

@@ -155,7 +155,6 @@ def newest(visit: Visit, where: Mapping[str, str], limit: int = CALLS) -> list[P
 
 def call_rows(visit: Visit, posted: Sequence[Posted]) -> list[dict[str, Any]]:
     """Return calls as rows of a short table."""
-    names = {key.key_id: key.name for key in visit.opened.archive.list_keys()}
     rows = []
     for one in posted:
         event, of_ = one.event, one.event.attribution
@@ -166,7 +165,6 @@ def call_rows(visit: Visit, posted: Sequence[Posted]) -> list[dict[str, Any]]:
                 "at": shown.time(event.occurred_at_us, visit.zone, visit.now_us),
                 "status": marks(event)[0],
                 "model": shown.name(of_.model),
-                "key": shown.name(names.get(of_.key or "", of_.key)),
                 "conversation": of_.conversation,
                 "cost": cost if visit.may(Action.COSTS_READ) else shown.picos(event.price_picos, event.currency),
             }

@@ -175,9 +175,10 @@ def fitting(visit: Visit, fits: Callable[[Budget], bool]) -> Fitting:
     """Return the budgets that fit, as they are shown on another page: those with the fewest conditions first."""
     found = [one for one in standings(visit.opened.archive, visit.now_us) if fits(one.budget)]
     found.sort(key=lambda one: (len(one.budget.scope) + (one.budget.each is not None), one.budget.name.lower()))
-    names = {key.key_id: key.name for key in visit.opened.archive.list_keys()}
-    taken = doubled(visit)
-    return Fitting([line(visit, one, names, taken) for one in found[:FITTING_MAX]], max(0, len(found) - FITTING_MAX))
+    some, taken = found[:FITTING_MAX], doubled(visit)
+    of_keys = any("key" in dict(one.budget.scope) for one in some)
+    names = {key.key_id: key.name for key in visit.opened.archive.list_keys()} if of_keys else {}
+    return Fitting([line(visit, one, names, taken) for one in some], max(0, len(found) - FITTING_MAX))
 
 
 COUNTS = (unit_of, window_words)  # for templates that show lines
