@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from pertoken.core.budgets import Axis, Budget
 from pertoken.core.periods import DAY_US, Window
-from pertoken.core.preview import Refusals, Used, replay, why_unknown
+from pertoken.core.preview import Refusals, UsedThen, replay, why_unknown
 
 HOUR = DAY_US // 24
 BUDGET = Budget("b", "b", Axis.REQUESTS, 10, Window.DAY)
@@ -31,7 +31,7 @@ CASES = [
 @pytest.mark.parametrize(("limit", "used", "refused", "keys", "days", "values"), CASES)
 def test_it_refuses_what_does_not_fit(limit, used, refused, keys, days, values) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     """Within a window what fits passes, the rest is refused and spends nothing."""
-    found = replay(BUDGET._replace(limit=limit), [Used(DAY_US + at * HOUR, *rest) for at, *rest in used], 0)
+    found = replay(BUDGET._replace(limit=limit), [UsedThen(DAY_US + at * HOUR, *rest) for at, *rest in used], 0)
 
     assert (found.refused, found.keys, found.days, found.values) == (refused, keys, days, values)
     assert found.calls == sum(calls for _, _, _, calls, _ in used)
@@ -40,7 +40,7 @@ def test_it_refuses_what_does_not_fit(limit, used, refused, keys, days, values) 
 
 def test_what_was_before_only_fills_the_window() -> None:
     """Usage before the stretch that is asked about counts against the limit, and is not counted as refused."""
-    used = [Used(0, "", "a", 10, 10), Used(HOUR, "", "a", 4, 4)]
+    used = [UsedThen(0, "", "a", 10, 10), UsedThen(HOUR, "", "a", 4, 4)]
 
     assert replay(BUDGET, used, HOUR) == Refusals(4, 4, frozenset({"a"}), 1, 1, HOUR)
 
@@ -63,7 +63,7 @@ def test_it_says_what_sums_do_not_know(budget: Budget, known: bool) -> None:
 
 USED = st.lists(
     st.builds(
-        lambda hour, each, key, calls, amount: Used(hour * HOUR, each, key, calls, amount * calls),
+        lambda hour, each, key, calls, amount: UsedThen(hour * HOUR, each, key, calls, amount * calls),
         st.integers(0, 100),
         st.sampled_from("xy"),
         st.sampled_from("abc"),
@@ -75,7 +75,7 @@ USED = st.lists(
 
 
 @given(USED, st.integers(0, 500), st.integers(0, 500))
-def test_a_larger_limit_on_like_calls_refuses_no_more(used: list[Used], limit: int, more: int) -> None:
+def test_a_larger_limit_on_like_calls_refuses_no_more(used: list[UsedThen], limit: int, more: int) -> None:
     """Where every call takes one, a larger limit never refuses more, and what passes never exceeds the limit."""
     like = sorted((one._replace(amount=one.calls) for one in used), key=lambda one: one.start_us)
     small, large = (replay(BUDGET._replace(limit=one), like, 0) for one in (limit, limit + more))

@@ -13,7 +13,7 @@ from pertoken.core.axes import spent_amount
 from pertoken.core.budgets import Axis, Budget
 from pertoken.core.events import Event
 from pertoken.core.periods import Window
-from pertoken.core.preview import Used, replay
+from pertoken.core.preview import UsedThen, replay
 from pertoken.services.preview import preview
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
@@ -46,7 +46,7 @@ def archive(
     database.close()
 
 
-def used(budget: Budget, events: list[Event], until_us: int) -> list[Used]:
+def used(budget: Budget, events: list[Event], until_us: int) -> list[UsedThen]:
     """Return what the calls of a budget used, hour by hour or day by day, from the events themselves."""
     span = Window.HOUR if budget.window in (Window.HOUR, Window.DAY) else Window.DAY
     calls: Counter[tuple[int, str, str]] = Counter()
@@ -61,7 +61,7 @@ def used(budget: Budget, events: list[Event], until_us: int) -> list[Used]:
             continue
         calls[at] += one.corrects is None
         amounts[at] += spent_amount(one, budget)
-    return [Used(*at, number, amounts[at]) for at, number in sorted(calls.items())]
+    return [UsedThen(*at, number, amounts[at]) for at, number in sorted(calls.items())]
 
 
 def _is_in(one: Event, budget: Budget) -> bool:

@@ -12,7 +12,7 @@ from pertoken.core.periods import format_time
 from pertoken.ports.store import Opened
 from pertoken.services.catalog import CannotWithdraw, withdraw
 from pertoken.services.price_show import NoPrices, price_fields, show_prices
-from pertoken.services.price_stating import BadPrice, Stated, stated_rows
+from pertoken.services.price_stating import BadPrice, StatedPrice, stated_rows
 
 
 class PriceQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -99,7 +99,7 @@ def state_price(opened: Opened, asked: Asked) -> StatedAnswer:
     start_us, end_us = read_time(body.valid_from, "valid_from"), read_time(body.valid_to, "valid_to")
     per_million = {"input": body.input, "output": body.output, "cache_read": body.cache_read}
     per_million["cache_write"] = body.cache_write
-    stated = Stated(body.provider, body.model, per_million, start_us, end_us, body.currency)
+    stated = StatedPrice(body.provider, body.model, per_million, start_us, end_us, body.currency)
     try:
         rows = stated_rows(stated, asked.now_us)
     except BadPrice as error:

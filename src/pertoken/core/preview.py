@@ -16,7 +16,7 @@ from pertoken.core.periods import Window
 UNKNOWN_WINDOWS = frozenset({Window.MINUTE})  # shorter than any sum that is kept
 
 
-class Used(NamedTuple):
+class UsedThen(NamedTuple):
     """What one key used in one span of time, counted for one value of `each`; the amount is on the budget's axis."""
 
     start_us: int
@@ -48,7 +48,7 @@ def why_unknown(budget: Budget) -> str | None:
     return None
 
 
-def replay(budget: Budget, used: Iterable[Used], since_us: int) -> Refusals:
+def replay(budget: Budget, used: Iterable[UsedThen], since_us: int) -> Refusals:
     """Return what `budget` would have refused from `since_us` on; `used` is in the order of time.
 
     What was used before `since_us` fills the counters of windows that were under way then.
@@ -80,10 +80,10 @@ def replay(budget: Budget, used: Iterable[Used], since_us: int) -> Refusals:
     return Refusals(calls, refused, frozenset(keys), len(days), len(values), first_us)
 
 
-def _by_counter(used: Iterable[Used]) -> Iterator[tuple[int, list[Used]]]:
+def _by_counter(used: Iterable[UsedThen]) -> Iterator[tuple[int, list[UsedThen]]]:
     """Yield the keys that shared a counter in a span, span by span."""
     for start_us, span in groupby(used, key=lambda one: one.start_us):
-        by_value: dict[str, list[Used]] = {}
+        by_value: dict[str, list[UsedThen]] = {}
         for one in span:
             by_value.setdefault(one.each, []).append(one)
         for some in by_value.values():
@@ -97,7 +97,7 @@ def _passing(calls: int, amount: int, room: int) -> int:
     return max(room, 0) * calls // amount
 
 
-def _most_likely(used: list[Used], refused: int) -> list[str]:
+def _most_likely(used: list[UsedThen], refused: int) -> list[str]:
     """Return the keys that are refused something: no more of them than calls, those with the most calls first."""
     called = sorted((one for one in used if one.calls > 0 and one.key), key=lambda one: (-one.calls, one.key))
     return [one.key for one in called[:refused]]

@@ -6,7 +6,7 @@ from pertoken.core import periods
 from pertoken.core.axes import spent_of_sums
 from pertoken.core.budgets import Budget
 from pertoken.core.periods import Window
-from pertoken.core.preview import Refusals, Used, replay, why_unknown
+from pertoken.core.preview import Refusals, UsedThen, replay, why_unknown
 from pertoken.core.reporting import CALLS, Slice, slices
 from pertoken.ports.archive import SumsView
 
@@ -44,12 +44,12 @@ def preview(archive: SumsView, budget: Budget, now_us: int, days: int = DAYS) ->
     return Preview(days, replay(budget, used, since_us), None, based_on)
 
 
-def _before(archive: SumsView, budget: Budget, until_us: int) -> list[Used]:
+def _before(archive: SumsView, budget: Budget, until_us: int) -> list[UsedThen]:
     """Return what fills the counters of a window without end, all at one instant."""
     return [one._replace(start_us=0) for one in _used(archive, budget, 0, until_us, None)]
 
 
-def _used(archive: SumsView, budget: Budget, start_us: int, until_us: int, span: Window | None) -> list[Used]:
+def _used(archive: SumsView, budget: Budget, start_us: int, until_us: int, span: Window | None) -> list[UsedThen]:
     """Return what was used by span, value and key, in the order of time."""
     dimensions = (budget.each, "key") if budget.each else ("key",)
     found: dict[tuple[int, str, str], tuple[int, int]] = {}
@@ -62,7 +62,7 @@ def _used(archive: SumsView, budget: Budget, start_us: int, until_us: int, span:
             calls, amount = found.get(key, (0, 0))
             spent = spent_of_sums(one.sums, one.currency, budget)
             found[key] = (calls + one.sums[CALLS], amount + spent)
-    return [Used(*key, *sums) for key, sums in sorted(found.items())]
+    return [UsedThen(*key, *sums) for key, sums in sorted(found.items())]
 
 
 def _start_of(piece: Slice, number: int, span: Window | None, zone: str) -> int:

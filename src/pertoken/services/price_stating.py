@@ -25,7 +25,7 @@ class BadPrice(ValueError):
         self.field = field
 
 
-class Stated(NamedTuple):
+class StatedPrice(NamedTuple):
     """What a model costs at a provider, by the names of UNITS, per million tokens."""
 
     provider: str
@@ -36,7 +36,7 @@ class Stated(NamedTuple):
     currency: str = "USD"
 
 
-def stated_rows(stated: Stated, now_us: int) -> list[PriceRow]:
+def stated_rows(stated: StatedPrice, now_us: int) -> list[PriceRow]:
     """Return the rows of stated prices. Raises BadPrice."""
     for field, text in (("provider", stated.provider), ("model", stated.model)):
         why = why_no_name(text, f"the {field}")

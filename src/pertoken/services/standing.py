@@ -14,7 +14,7 @@ REFUSALS_US = 31 * DAY_US  # how far back refusals are counted, for windows that
 WINDOWS_SHOWN = 24
 
 
-class Standing(NamedTuple):
+class BudgetStanding(NamedTuple):
     """A budget in its current window. Of one for each value, the figures are those of the fullest value."""
 
     budget: Budget
@@ -43,7 +43,7 @@ class WindowSum(NamedTuple):
     values: int
 
 
-def standings(archive: Archive, now_us: int) -> list[Standing]:
+def standings(archive: Archive, now_us: int) -> list[BudgetStanding]:
     """Return how every budget stands that may be seen, by name."""
     budgets = archive.budgets()
     windows = {one.budget_id: periods.bounds(one.window, now_us, one.zone) for one in budgets}
@@ -58,10 +58,10 @@ def standings(archive: Archive, now_us: int) -> list[Standing]:
 
 def _standing(
     budget: Budget, window: tuple[int, int], counted: Sequence[tuple[str, int, int]], refused: dict[str, int]
-) -> Standing:
+) -> BudgetStanding:
     value, held, spent = max(counted, key=lambda one: one[1] + one[2], default=("", 0, 0))
     full = sum(1 for _, one_held, one_spent in counted if one_held + one_spent >= budget.limit)
-    return Standing(budget, *window, spent, held, value, len(counted), full, refused.get(budget.name, 0))
+    return BudgetStanding(budget, *window, spent, held, value, len(counted), full, refused.get(budget.name, 0))
 
 
 def _refused(archive: Archive, starts: dict[str, int], now_us: int) -> dict[str, int]:

@@ -7,7 +7,7 @@ equal: close, but a call above the threshold of a dearer tier is not told from t
 from typing import NamedTuple
 
 from pertoken.core.conditions import STANDARD
-from pertoken.core.events import Event, EventStatus
+from pertoken.core.events import Event, EventStatus, is_correction
 from pertoken.core.price_book import PriceBook
 from pertoken.core.reporting import CALLS, COST, SUMS, slices
 from pertoken.ports.archive import Archive
@@ -48,7 +48,7 @@ def what_if(  # noqa: PLR0917 - what is asked, of which prices
     if calls <= EVENTS_MAX:
         found = archive.search_events(Search(where, *span, None, 2 * EVENTS_MAX))
         events = [one.event for one in found]
-        if sum(1 for one in events if one.corrects is None) == calls:  # none is archived
+        if sum(1 for one in events if not is_correction(one)) == calls:  # none is archived
             return _exact(book, events, currency, used[COST], at_us)
     return _close(book, Served(provider, model, None, at_us, STANDARD), currency, used)
 

@@ -45,7 +45,6 @@ def is_of_series(name: str) -> bool:
     return name.startswith(TAG_PREFIX) or SELECTED[name].table is series
 
 
-
 def within(since_us: int, until_us: int) -> tuple[sa.ColumnElement[bool], ...]:
     """Return the condition that an event occurred in [since, until)."""
     return events.c.occurred_at_us >= since_us, events.c.occurred_at_us < until_us

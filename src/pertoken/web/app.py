@@ -32,7 +32,7 @@ from pertoken.web import grid, signing_in
 from pertoken.web.frame import THEMES, crumbs, navigation, render
 from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit
 from pertoken.web.ranges import read_range
-from pertoken.web.signing_in import Attempts, Client, client_of
+from pertoken.web.signing_in import Attempts, Visitor, client_of
 from pertoken.web.site import Site
 from pertoken.web.table import PAGES
 
@@ -350,7 +350,7 @@ def _has_csrf(form: Mapping[str, str], signed: SignedIn) -> bool:
     return hmac.compare_digest(form.get("csrf", "").encode(), signed.csrf.encode())
 
 
-def _to_sign_in(request: Request, client: Client) -> Response:
+def _to_sign_in(request: Request, client: Visitor) -> Response:
     if not client.may_sign_in:
         return _needs_https(request)
     asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")

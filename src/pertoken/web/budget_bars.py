@@ -10,7 +10,7 @@ from pertoken.core.periods import parse_time
 from pertoken.services.budgets import status
 from pertoken.web import shown
 from pertoken.web.page import Visit
-from pertoken.web.shown import Shown
+from pertoken.web.shown import Figure
 
 WARN_PERCENT = 90  # of a budget that names no share itself
 
@@ -23,8 +23,8 @@ class BudgetBar(NamedTuple):
     spent_share: float  # of the limit, for drawing
     held_share: float
     pace: float | None  # where the spent share would be at an even pace; None: it has no end
-    used: Shown  # spent and held, of the limit
-    left: Shown
+    used: Figure  # spent and held, of the limit
+    left: Figure
     unit: str
     outlook: str  # where it leads
     refused: int  # calls, lately
@@ -46,7 +46,7 @@ def _bar(visit: Visit, row: Mapping[str, Any], refused: int) -> BudgetBar:
     return BudgetBar(
         row["name"], f"{title} · {row['window']}", float(spent / limit) if limit else 1.0,
         float(held / limit) if limit else 0.0, None if pace is None else float(pace.elapsed),
-        shown.share(spent + held, limit) if limit else shown.Shown("all", "the limit is 0"),
+        shown.share(spent + held, limit) if limit else shown.Figure("all", "the limit is 0"),
         _figure(row["remaining"], row["currency"]), row["currency"] or row["axis"],
         _outlook(visit, row, pace, taken), refused,
         bool(refused) or taken * 100 >= (row["warn_percent"] or WARN_PERCENT),
@@ -74,5 +74,5 @@ def _outlook(visit: Visit, row: Mapping[str, Any], pace: Pace | None, taken: Dec
     return f"of {limit}; at this pace it is reached on {day}"
 
 
-def _figure(value: str | int, currency: str | None) -> Shown:
+def _figure(value: str | int, currency: str | None) -> Figure:
     return shown.amount(str(value), currency) if currency else shown.count(int(value))

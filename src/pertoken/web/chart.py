@@ -14,7 +14,7 @@ from pertoken.core.periods import US_PER_SECOND, load_zone
 from pertoken.services.explore import Span
 from pertoken.services.price_changes import PriceChange
 from pertoken.web import shown
-from pertoken.web.shown import Shown
+from pertoken.web.shown import Figure
 
 OTHER, ALL = "other", "all"  # the hues of what has no colour of its own, and of everything together
 MARKS_MAX = 6
@@ -70,13 +70,13 @@ class Chart(NamedTuple):
         """Whether there is nothing to draw."""
         return not any(point for one in self.drawn for point in one.points)
 
-    def shown(self, point: int | None) -> Shown:
+    def shown(self, point: int | None) -> Figure:
         """Return one value as it is shown in the table."""
         if self.currency and point is not None:
             return shown.amount(format_amount(point, self.currency), self.currency)
         return shown.count(point)
 
-    def total(self, at: int) -> Shown:
+    def total(self, at: int) -> Figure:
         """Return the sum of a step."""
         return self.shown(sum(one.points[at] or 0 for one in self.drawn if not one.is_dashed))
 

@@ -47,7 +47,7 @@ def environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("pertoken.web"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    made.globals.update(shown=shown, Kind=grid.Kind, static=static, place=place, ranges=NAMED, themes=THEMES)
+    made.globals.update(shown=shown, Cells=grid.Cells, static=static, place=place, ranges=NAMED, themes=THEMES)
     return made
 
 

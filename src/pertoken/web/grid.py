@@ -15,7 +15,7 @@ import msgspec
 from pertoken.core.periods import format_time
 from pertoken.web import shown
 from pertoken.web.page import Visit
-from pertoken.web.shown import Shown
+from pertoken.web.shown import Figure
 
 ROWS = 100  # a page
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would compute (OWASP, CSV injection)
@@ -23,7 +23,7 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadshe
 Row = Mapping[str, Any]
 
 
-class Kind(StrEnum):
+class Cells(StrEnum):
     """What a column's values are, which decides how they are shown, aligned and sorted."""
 
     NAME = "name"
@@ -41,7 +41,14 @@ class Kind(StrEnum):
     @property
     def is_number(self) -> bool:
         """Whether it stands on the right."""
-        return self in (Kind.AMOUNT, Kind.COUNT, Kind.TOOK, Kind.SHARE, Kind.PERCENT, Kind.RISE)
+        return self in (
+            Cells.AMOUNT,
+            Cells.COUNT,
+            Cells.TOOK,
+            Cells.SHARE,
+            Cells.PERCENT,
+            Cells.RISE,
+        )
 
 
 class Column(NamedTuple):
@@ -49,7 +56,7 @@ class Column(NamedTuple):
 
     name: str  # of the value in a row, in addresses and in exports
     label: str
-    kind: Kind = Kind.TEXT
+    kind: Cells = Cells.TEXT
     link: Callable[[Row], str | None] | None = None  # where a row's value leads
     narrow: bool = False  # whether it is one of the two that a phone shows
     hidden: bool = False  # whether it is shown only where it is asked for
@@ -75,7 +82,7 @@ class Grid(NamedTuple):
     command: str  # the same as a command
     api: str  # the same as a path of the control plane
 
-    def cell(self, row: Row, column: Column, visit: Visit) -> Shown:
+    def cell(self, row: Row, column: Column, visit: Visit) -> Figure:
         """Return one value as it is shown."""
         return show(row.get(column.name), column.kind, row, visit, self.unit)
 
@@ -133,23 +140,23 @@ def paged(
     )  # fmt: skip
 
 
-def show(value: Any, kind: Kind, row: Row, visit: Visit, unit: str = "") -> Shown:
+def show(value: Any, kind: Cells, row: Row, visit: Visit, unit: str = "") -> Figure:
     """Return one value as it is shown."""
-    if kind is Kind.AMOUNT:
+    if kind is Cells.AMOUNT:
         currency = row.get("currency", "")
         made = shown.amount(value, currency)
         return made if unit or value is None else made._replace(text=f"{made.text} {currency}".strip())
-    if kind is Kind.COUNT:
+    if kind is Cells.COUNT:
         return shown.count(value)
-    if kind is Kind.TIME:
+    if kind is Cells.TIME:
         return shown.time(value, visit.zone, visit.now_us)
-    if kind is Kind.TOOK:
+    if kind is Cells.TOOK:
         return shown.took(value)
-    if kind is Kind.ID:
+    if kind is Cells.ID:
         return shown.identity(value)
-    if kind in (Kind.SHARE, Kind.PERCENT):
+    if kind in (Cells.SHARE, Cells.PERCENT):
         return shown.share(Decimal(value or 0), 1)
-    if kind is Kind.RISE:
+    if kind is Cells.RISE:
         return shown.rise(value)
     return shown.name(None if value is None else str(value))
 
@@ -170,16 +177,16 @@ def to_json(grid: Grid) -> bytes:
     return msgspec.json.encode({"rows": rows})
 
 
-def _exported(value: Any, kind: Kind) -> str:
+def _exported(value: Any, kind: Cells) -> str:
     plain = _plain(value, kind)
     text = "" if plain is None else str(plain)
     return f"'{text}" if text.startswith(FORMULA) and not kind.is_number else text
 
 
-def _plain(value: Any, kind: Kind) -> Any:
+def _plain(value: Any, kind: Cells) -> Any:
     if value is None:
         return None
-    if kind is Kind.TIME:
+    if kind is Cells.TIME:
         return format_time(value)
     return f"{value:f}" if isinstance(value, Decimal) else value
 

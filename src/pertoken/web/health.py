@@ -22,7 +22,7 @@ DIFFERENCES_MAX = 50
 log = logging.getLogger("pertoken.pages")
 
 
-class Finding(NamedTuple):
+class DoctorFinding(NamedTuple):
     """One thing that doctor looked at."""
 
     check: str
@@ -31,11 +31,11 @@ class Finding(NamedTuple):
     fix: str | None = None
 
 
-class Look(NamedTuple):
+class DoctorLook(NamedTuple):
     """What doctor said, and whether it looks again right now."""
 
     looked_us: int | None  # None: what it said is not to be told again
-    findings: list[Finding]
+    findings: list[DoctorFinding]
     is_looking: bool
 
 
@@ -61,14 +61,14 @@ class Proof(NamedTuple):
 class Health:
     """Facts, findings and the last proof."""
 
-    def __init__(self, facts: Callable[[], Facts], findings: Callable[[], list[Finding]]) -> None:
+    def __init__(self, facts: Callable[[], Facts], findings: Callable[[], list[DoctorFinding]]) -> None:
         self.facts = facts
         self._findings = findings
-        self._known = Look(None, [], is_looking=False)
+        self._known = DoctorLook(None, [], is_looking=False)
         self._proof: Proof | None = None
         self._lock = threading.Lock()
 
-    def findings(self, now_us: int) -> Look:
+    def findings(self, now_us: int) -> DoctorLook:
         """Return what doctor said last. It looks again after a minute, on a thread: it takes a second."""
         known = self._known
         if known.looked_us is None or now_us - known.looked_us > KEPT_US:
@@ -89,8 +89,8 @@ class Health:
             found = self._findings()
         except Exception:
             log.exception("doctor was not asked, by our own mistake")
-            found = [Finding("doctor", "problem", "it was not asked; the log has why", "pertoken doctor")]
-        self._known = Look(now_us, found, is_looking=False)
+            found = [DoctorFinding("doctor", "problem", "it was not asked; the log has why", "pertoken doctor")]
+        self._known = DoctorLook(now_us, found, is_looking=False)
 
     @property
     def proof(self) -> Proof | None:

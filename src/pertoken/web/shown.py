@@ -17,7 +17,7 @@ SIGNIFICANT = 4
 HUES = 8  # colours of categories; a name has the same one on every page
 
 
-class Shown(NamedTuple):
+class Figure(NamedTuple):
     """What a page shows of a value, and all of it, for the tip."""
 
     text: str
@@ -27,94 +27,94 @@ class Shown(NamedTuple):
         return self.text
 
 
-def amount(value: Decimal | str | None, currency: str = "") -> Shown:
+def amount(value: Decimal | str | None, currency: str = "") -> Figure:
     """Return an amount: two decimals from 1 up, four digits that matter below, all digits in the tip."""
     if value is None:
-        return Shown(UNKNOWN, "not known")
+        return Figure(UNKNOWN, "not known")
     exact = value if isinstance(value, Decimal) else Decimal(value)
     whole = f"{exact:f} {currency}".strip()
     if exact == 0:
-        return Shown("0", whole)
+        return Figure("0", whole)
     if abs(exact) >= 1:
-        return Shown(_signed(f"{exact.quantize(Decimal('0.01'), ROUND_HALF_EVEN):,}"), whole)
+        return Figure(_signed(f"{exact.quantize(Decimal('0.01'), ROUND_HALF_EVEN):,}"), whole)
     places = SIGNIFICANT - 1 - exact.adjusted()
     rounded = exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)
-    return Shown(_signed(f"{rounded:f}"), whole)
+    return Figure(_signed(f"{rounded:f}"), whole)
 
 
-def picos(value: int | None, currency: str) -> Shown:
+def picos(value: int | None, currency: str) -> Figure:
     """Return an amount that is counted in picos."""
     return amount(None if value is None else format_amount(value, currency), currency)
 
 
-def count(value: int | None) -> Shown:
+def count(value: int | None) -> Figure:
     """Return a count: exact below ten thousand, else with three digits that matter and k, M or G."""
     if value is None:
-        return Shown(UNKNOWN, "not known")
+        return Figure(UNKNOWN, "not known")
     whole = f"{value:,}"
     if abs(value) < 10_000:
-        return Shown(_signed(whole), whole)
+        return Figure(_signed(whole), whole)
     for limit, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if abs(value) >= limit:
             scaled = Decimal(value) / limit
             places = max(0, 2 - scaled.adjusted())
-            return Shown(_signed(f"{scaled:.{places}f} {letter}"), whole)
+            return Figure(_signed(f"{scaled:.{places}f} {letter}"), whole)
     raise AssertionError(value)
 
 
-def share(part: int | Decimal, whole: int | Decimal) -> Shown:
+def share(part: int | Decimal, whole: int | Decimal) -> Figure:
     """Return a part of a whole in percent; there is none of nothing."""
     if not whole:
-        return Shown(UNKNOWN, "there is nothing to have a share of")
+        return Figure(UNKNOWN, "there is nothing to have a share of")
     percent = Decimal(part) * 100 / Decimal(whole)
     digits = 0 if percent >= 10 or percent == 0 else 1 if percent >= 1 else 2
-    return Shown(f"{percent:.{digits}f} %", f"{part:,} of {whole:,}")
+    return Figure(f"{percent:.{digits}f} %", f"{part:,} of {whole:,}")
 
 
-def change(now: Decimal | int, before: Decimal | int) -> Shown:
+def change(now: Decimal | int, before: Decimal | int) -> Figure:
     """Return by how much a figure changed, in percent of what it was before."""
     tip = f"{now:,} against {before:,}"
     if not before:
-        return Shown("new" if now else "no change", tip)
+        return Figure("new" if now else "no change", tip)
     percent = (Decimal(now) - Decimal(before)) * 100 / abs(Decimal(before))
     if percent == 0:
-        return Shown("no change", tip)
+        return Figure("no change", tip)
     digits = 0 if abs(percent) >= 10 else 1
-    return Shown(f"{'▲' if percent > 0 else '▼'} {abs(percent):.{digits}f} %", tip)
+    return Figure(f"{'▲' if percent > 0 else '▼'} {abs(percent):.{digits}f} %", tip)
 
 
-def rise(part: Decimal | None) -> Shown:
+def rise(part: Decimal | None) -> Figure:
     """Return by which part of what it was a figure rose, in percent; None: there was nothing before."""
     if part is None:
-        return Shown("new", "there was nothing before")
+        return Figure("new", "there was nothing before")
     percent = part * 100
     if percent == 0:
-        return Shown("no change", "no change")
+        return Figure("no change", "no change")
     digits = 0 if abs(percent) >= 10 else 1
-    return Shown(f"{'▲' if percent > 0 else '▼'} {abs(percent):,.{digits}f} %", f"{percent:+,.4f} %")
+    return Figure(f"{'▲' if percent > 0 else '▼'} {abs(percent):,.{digits}f} %", f"{percent:+,.4f} %")
 
 
-def took(microseconds: int | None) -> Shown:
+def took(microseconds: int | None) -> Figure:
     """Return a stretch of time: milliseconds, from one second up seconds."""
     if microseconds is None:
-        return Shown(UNKNOWN, "not known")
+        return Figure(UNKNOWN, "not known")
     if microseconds >= US_PER_SECOND:
-        return Shown(f"{microseconds / US_PER_SECOND:.2f} s", f"{microseconds / 1000:,.1f} ms")
-    return Shown(f"{microseconds / 1000:.{0 if microseconds >= 100_000 else 1}f} ms", f"{microseconds:,} us")
+        return Figure(f"{microseconds / US_PER_SECOND:.2f} s", f"{microseconds / 1000:,.1f} ms")
+    return Figure(f"{microseconds / 1000:.{0 if microseconds >= 100_000 else 1}f} ms", f"{microseconds:,} us")
 
 
-def time(at_us: int | None, zone: str, now_us: int | None = None) -> Shown:
+def time(at_us: int | None, zone: str, now_us: int | None = None) -> Figure:
     """Return an instant on the clocks of `zone`; of the last hour, how long ago it was. The tip is exact."""
     if at_us is None:
-        return Shown(UNKNOWN, "never")
+        return Figure(UNKNOWN, "never")
     local = datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone))
     whole = f"{local:%Y-%m-%d %H:%M:%S} {zone} · {format_time(at_us)}"
     if now_us is not None and 0 <= now_us - at_us < 3600 * US_PER_SECOND:
         seconds = (now_us - at_us) // US_PER_SECOND
-        return Shown(
+        return Figure(
             "just now" if seconds < 5 else f"{seconds} s ago" if seconds < 60 else f"{seconds // 60} min ago", whole
         )
-    return Shown(f"{local.day} {local:%b %Y, %H:%M}", whole)
+    return Figure(f"{local.day} {local:%b %Y, %H:%M}", whole)
 
 
 def day(at_us: int, zone: str) -> str:
@@ -128,22 +128,22 @@ def iso_day(at_us: int, zone: str) -> str:
     return f"{datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone)):%Y-%m-%d}"
 
 
-def identity(text: str | None) -> Shown:
+def identity(text: str | None) -> Figure:
     """Return an id: cut in its middle where it is long, for its ends tell it from others."""
     if not text:
-        return Shown(UNKNOWN, "none")
+        return Figure(UNKNOWN, "none")
     safe = escaped(text)
     if len(safe) <= ID_SHOWN:
-        return Shown(safe, safe)
-    return Shown(f"{safe[:11]}…{safe[-8:]}", safe)
+        return Figure(safe, safe)
+    return Figure(f"{safe[:11]}…{safe[-8:]}", safe)
 
 
-def name(text: str | None, absent: str = UNKNOWN) -> Shown:
+def name(text: str | None, absent: str = UNKNOWN) -> Figure:
     """Return a name: cut at its end where it is long; what would move or hide text is written out."""
     if not text:
-        return Shown(absent, "none")
+        return Figure(absent, "none")
     safe = escaped(text)
-    return Shown(safe if len(safe) <= NAME_SHOWN else f"{safe[: NAME_SHOWN - 1]}…", safe)
+    return Figure(safe if len(safe) <= NAME_SHOWN else f"{safe[: NAME_SHOWN - 1]}…", safe)
 
 
 def hue(text: str) -> int:

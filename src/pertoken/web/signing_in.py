@@ -22,7 +22,7 @@ PEER, SCHEME = "x-pertoken-peer", "x-pertoken-scheme"
 FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-proto")
 
 
-class Client(NamedTuple):
+class Visitor(NamedTuple):
     """Where a request comes from."""
 
     address: str
@@ -35,7 +35,7 @@ class Client(NamedTuple):
         return self.is_https or self.is_loopback
 
 
-def client_of(request: Request, trusted: Sequence[IPv4Network | IPv6Network]) -> Client:
+def client_of(request: Request, trusted: Sequence[IPv4Network | IPv6Network]) -> Visitor:
     """Return where a request comes from: as its connection says, or as a trusted proxy does."""
     peer = request.headers.get(PEER, "")
     is_https = request.headers.get(SCHEME) == "https"
@@ -43,9 +43,9 @@ def client_of(request: Request, trusted: Sequence[IPv4Network | IPv6Network]) ->
         told = request.headers.get("x-forwarded-for", peer).split(",")
         address = next((one.strip() for one in reversed(told) if not _is_in(one.strip(), trusted)), peer)
         is_https = is_https or request.headers.get("x-forwarded-proto", "").strip().lower() == "https"
-        return Client(address, is_https, _is_loopback(address))
+        return Visitor(address, is_https, _is_loopback(address))
     is_forwarded = any(name in request.headers for name in FORWARDED)  # by a proxy that nobody told us of
-    return Client(peer, is_https, _is_loopback(peer) and not is_forwarded)
+    return Visitor(peer, is_https, _is_loopback(peer) and not is_forwarded)
 
 
 def token_of(request: Request) -> str:
@@ -53,7 +53,7 @@ def token_of(request: Request) -> str:
     return request.cookies.get(SAFE_COOKIE) or request.cookies.get(COOKIE) or ""
 
 
-def set_cookie(response: Response, token: str, client: Client) -> None:
+def set_cookie(response: Response, token: str, client: Visitor) -> None:
     """Give the browser a session's token; no script can read it, and no other site sends it along."""
     response.set_cookie(
         SAFE_COOKIE if client.is_https else COOKIE, token, max_age=TOTAL_US // US_PER_SECOND, path="/",

@@ -12,7 +12,7 @@ from pertoken.ports.events import Posted, Search
 from pertoken.services.reports import Part, usage
 from pertoken.web import shown
 from pertoken.web.page import Visit, place
-from pertoken.web.shown import Shown
+from pertoken.web.shown import Figure
 
 ROWS = 12  # of one table; the rest is one more row
 CALLS = 10
@@ -30,14 +30,14 @@ class Bar(NamedTuple):
     address: str
 
 
-class Piece(NamedTuple):
+class UsedPiece(NamedTuple):
     """One value of a dimension, and what was used of it."""
 
-    name: Shown
+    name: Figure
     address: str | None
-    calls: Shown
-    tokens: Shown
-    amount: Shown
+    calls: Figure
+    tokens: Figure
+    amount: Figure
     share: float
 
 
@@ -46,14 +46,14 @@ class Use(NamedTuple):
 
     sees_cost: bool
     currency: str
-    cost: Shown  # for those who may not see it, the price
-    change: Shown
-    calls: Shown
-    tokens: Shown
-    cached: Shown
-    failed: Shown
+    cost: Figure  # for those who may not see it, the price
+    change: Figure
+    calls: Figure
+    tokens: Figure
+    cached: Figure
+    failed: Figure
     bars: Sequence[Bar]
-    pieces: Mapping[str, Sequence[Piece]]  # by dimension
+    pieces: Mapping[str, Sequence[UsedPiece]]  # by dimension
     api: str
 
     @property
@@ -116,7 +116,7 @@ def _is_short(visit: Visit) -> bool:
     return visit.range.until_us - visit.range.since_us <= DAYS_MAX * DAY_US
 
 
-def _pieces(visit: Visit, where: Mapping[str, str], dimension: str, total: Mapping[str, Any]) -> list[Piece]:
+def _pieces(visit: Visit, where: Mapping[str, str], dimension: str, total: Mapping[str, Any]) -> list[UsedPiece]:
     """Return the dearest values of a dimension, and the rest as one."""
     range_ = visit.range
     rows = usage(visit.opened.archive, range_.since_us, range_.until_us, (dimension,), range_.zone, Part(where))["rows"]
@@ -128,17 +128,17 @@ def _pieces(visit: Visit, where: Mapping[str, str], dimension: str, total: Mappi
         amount = sum((_amount(visit, row) or Decimal(0) for row in rest), Decimal(0))
         tokens = sum(row["input_tokens"] + row["output_tokens"] for row in rest)
         calls = sum(row["calls"] for row in rest)
-        name = Shown(f"{len(rest):,} others", f"{len(rest):,} others")
+        name = Figure(f"{len(rest):,} others", f"{len(rest):,} others")
         share = float(amount / whole) if whole else 0.0
-        found.append(Piece(name, None, shown.count(calls), shown.count(tokens), shown.amount(amount), share))
+        found.append(UsedPiece(name, None, shown.count(calls), shown.count(tokens), shown.amount(amount), share))
     return found
 
 
-def _piece(visit: Visit, row: Mapping[str, Any], dimension: str, names: Mapping[str, str], whole: Decimal) -> Piece:
+def _piece(visit: Visit, row: Mapping[str, Any], dimension: str, names: Mapping[str, str], whole: Decimal) -> UsedPiece:
     value, amount = row[dimension], _amount(visit, row)
     pages = {"key": "/keys", "team": "/teams", "customer": "/customers"}
     address = visit.link(place(pages[dimension], value)) if value and dimension in pages else None
-    return Piece(
+    return UsedPiece(
         shown.name(names.get(value, value), f"no {dimension}"),
         address or (visit.link("/calls", **{dimension: value}) if value and visit.may(Action.CALLS_READ) else None),
         shown.count(row["calls"]),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pertoken.settings import Settings
 from pertoken.store import lease
-from pertoken.web.health import Facts, Finding
+from pertoken.web.health import DoctorFinding, Facts
 from pertoken.wiring.installation import Installation
 from pertoken.wiring.paths import credit_folder, owed_folder
 
@@ -41,7 +41,7 @@ def read_facts(installation: Installation) -> Facts:
     return Facts(store_bytes, lines, held)
 
 
-def ask_doctor(settings: Settings) -> list[Finding]:
+def ask_doctor(settings: Settings) -> list[DoctorFinding]:
     """Return what `pertoken doctor` says, asked as a command: it looks at what this process does not know."""
     environ = {**os.environ, "PERTOKEN_DATABASE_URL": settings.database_url}
     command = [sys.executable, "-m", "pertoken", "doctor", "--json"]
@@ -49,6 +49,6 @@ def ask_doctor(settings: Settings) -> list[Finding]:
         ran = subprocess.run(command, env=environ, capture_output=True, timeout=DOCTOR_S_MAX, check=False)  # noqa: S603 - this program itself
         checks = json.loads(ran.stdout)["checks"]
     except (OSError, subprocess.TimeoutExpired, ValueError, KeyError) as error:
-        return [Finding("doctor", "problem", f"it did not answer: {type(error).__name__}", "pertoken doctor")]
-    found = [Finding(one["check"], one["level"], one["found"], one["fix"]) for one in checks]
+        return [DoctorFinding("doctor", "problem", f"it did not answer: {type(error).__name__}", "pertoken doctor")]
+    found = [DoctorFinding(one["check"], one["level"], one["found"], one["fix"]) for one in checks]
     return [one for one in found if not one.check.startswith("port")]  # these pages are served on it

@@ -10,20 +10,20 @@ from tests.web.conftest import Browser
 from pertoken.core.access import Role
 from pertoken.services.verify import verify
 from pertoken.web import health as module
-from pertoken.web.health import Facts, Finding, Health
+from pertoken.web.health import DoctorFinding, Facts, Health
 
 FACTS = Facts(50_000_000, [("python", "3.14")], [("keeper", "<b>host</b>:7", 2**50)])
 FINDINGS = [
-    Finding("clock", "ok", "right"),
-    Finding("<script>disk", "problem", "it is full", "make room"),
+    DoctorFinding("clock", "ok", "right"),
+    DoctorFinding("<script>disk", "problem", "it is full", "make room"),
 ]
 
 
-def watched(browser: Browser, findings: list[Finding] | None = None) -> tuple[Browser, list[int]]:
+def watched(browser: Browser, findings: list[DoctorFinding] | None = None) -> tuple[Browser, list[int]]:
     """Return a browser on pages that know an installation, and a list that grows with each look of doctor."""
     looks: list[int] = []
 
-    def look() -> list[Finding]:
+    def look() -> list[DoctorFinding]:
         looks.append(1)
         return FINDINGS if findings is None else findings
 

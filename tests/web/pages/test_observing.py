@@ -44,7 +44,7 @@ class Still:
 def events() -> list[Event]:
     """Return a history, with some calls of today, and a model of a hostile name."""
     made = history.made(3, 500)
-    own = next(one for one in made if one.corrects is None and one.source == "gateway" and one.currency == "USD")
+    own = next(one for one in made if not is_correction(one) and one.source == "gateway" and one.currency == "USD")
     today = [
         own._replace(
             event_id=f"today-{number}", occurred_at_us=NOW_US - number * 60_000_000,

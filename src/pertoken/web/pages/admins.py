@@ -5,18 +5,18 @@ from collections.abc import Mapping
 from pertoken.core.access import Action, Role
 from pertoken.web import grid
 from pertoken.web.acting import act
-from pertoken.web.grid import Column, Kind
+from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit
 
 COLUMNS = [
-    Column("name", "name", Kind.NAME, narrow=True),
-    Column("admin_id", "id", Kind.ID, hidden=True),
-    Column("role", "role", Kind.TEXT, narrow=True),
-    Column("of", "of", Kind.NAME),
-    Column("state", "state", Kind.STATE),
-    Column("secret", "secret", Kind.TEXT),
-    Column("made", "made", Kind.TIME),
-    Column("expires", "expires", Kind.TIME),
+    Column("name", "name", Cells.NAME, narrow=True),
+    Column("admin_id", "id", Cells.ID, hidden=True),
+    Column("role", "role", Cells.TEXT, narrow=True),
+    Column("of", "of", Cells.NAME),
+    Column("state", "state", Cells.STATE),
+    Column("secret", "secret", Cells.TEXT),
+    Column("made", "made", Cells.TIME),
+    Column("expires", "expires", Cells.TIME),
 ]
 MEANINGS = {
     Role.ADMIN: "everything",

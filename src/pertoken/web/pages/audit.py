@@ -6,20 +6,20 @@ from typing import Any
 from pertoken.core.access import Action
 from pertoken.core.audit import Audited, AuditSearch
 from pertoken.web import grid
-from pertoken.web.grid import Column, Kind
+from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, NotHere, Page, Visit
 
 COLUMNS = (
-    Column("at", "time", Kind.TIME, narrow=True),
-    Column("actor", "who", Kind.NAME),
-    Column("role", "role", Kind.TEXT, hidden=True),
-    Column("through", "by way of", Kind.TEXT),
-    Column("action", "action", Kind.TEXT),
-    Column("object", "what", Kind.NAME, narrow=True),
-    Column("team", "team", Kind.NAME, hidden=True),
-    Column("changed", "change", Kind.TEXT),
-    Column("before", "before", Kind.TEXT, hidden=True),
-    Column("after", "after", Kind.TEXT, hidden=True),
+    Column("at", "time", Cells.TIME, narrow=True),
+    Column("actor", "who", Cells.NAME),
+    Column("role", "role", Cells.TEXT, hidden=True),
+    Column("through", "by way of", Cells.TEXT),
+    Column("action", "action", Cells.TEXT),
+    Column("object", "what", Cells.NAME, narrow=True),
+    Column("team", "team", Cells.NAME, hidden=True),
+    Column("changed", "change", Cells.TEXT),
+    Column("before", "before", Cells.TEXT, hidden=True),
+    Column("after", "after", Cells.TEXT, hidden=True),
 )
 
 

@@ -14,7 +14,7 @@ from pertoken.services.standing import WindowSum, holds_on, standings, window_su
 from pertoken.services.standing import values_of as counted
 from pertoken.web import grid, shown
 from pertoken.web.acting import act
-from pertoken.web.grid import Column, Kind
+from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit, place
 from pertoken.web.pages import new_budget
 from pertoken.web.pages.budgets import (
@@ -107,10 +107,10 @@ def _values(visit: Visit, budget: Budget, names: Mapping[str, str]) -> grid.Grid
         }
         for value, spent, held in counted(visit.opened.archive, budget, visit.now_us)
     ]
-    kind = Kind.AMOUNT if budget.axis is Axis.MONEY else Kind.COUNT
+    kind = Cells.AMOUNT if budget.axis is Axis.MONEY else Cells.COUNT
     columns = [
-        Column("value", dimension.removeprefix("tag:"), Kind.NAME, _to_calls(visit, dimension), narrow=True),
-        Column("used", "used", Kind.SHARE, narrow=True),
+        Column("value", dimension.removeprefix("tag:"), Cells.NAME, _to_calls(visit, dimension), narrow=True),
+        Column("used", "used", Cells.SHARE, narrow=True),
         Column("spent", "spent", kind),
         Column("held", "held", kind),
         Column("left", "left", kind),

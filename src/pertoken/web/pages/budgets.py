@@ -8,10 +8,10 @@ from pertoken.core.access import Action
 from pertoken.core.budgets import DIMENSIONS, TAG_PREFIX, Axis, Budget, Mode
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, Window
-from pertoken.services.standing import Standing, standings
+from pertoken.services.standing import BudgetStanding, standings
 from pertoken.web import shown
 from pertoken.web.page import Context, Page, Visit, place
-from pertoken.web.shown import Shown
+from pertoken.web.shown import Figure
 
 ALL = "all calls"
 ORDER = (ALL, "team", "key", "customer", "user", "model", "provider", "conversation", "tag")
@@ -19,17 +19,17 @@ SHOWN_MAX = 200  # budgets of one page
 FITTING_MAX = 20  # of another page
 
 
-class Line(NamedTuple):
+class BudgetLine(NamedTuple):
     """One budget as the list shows it."""
 
     name: str
     address: str
     what: str
-    limit: Shown
-    spent: Shown
-    held: Shown
-    left: Shown
-    standing: Standing
+    limit: Figure
+    spent: Figure
+    held: Figure
+    left: Figure
+    standing: BudgetStanding
     pace: float | None
 
     @property
@@ -67,10 +67,10 @@ def show(visit: Visit) -> Context:
     }
 
 
-def line(visit: Visit, one: Standing, names: Mapping[str, str], taken: Collection[str]) -> Line:
+def line(visit: Visit, one: BudgetStanding, names: Mapping[str, str], taken: Collection[str]) -> BudgetLine:
     """Return one budget as it is shown; `taken` are the names that several have."""
     budget = one.budget
-    return Line(
+    return BudgetLine(
         budget.name,
         visit.link(address(budget, taken)),
         scope_words(budget, names),
@@ -120,7 +120,7 @@ def scope_words(budget: Budget, names: Mapping[str, str]) -> str:
     return ", ".join([*said, each] if each else said) or ALL
 
 
-def quantity(budget: Budget, value: int) -> Shown:
+def quantity(budget: Budget, value: int) -> Figure:
     """Return a quantity of what a budget counts."""
     if budget.axis is Axis.MONEY:
         return shown.amount(Decimal(format_amount(value, budget.currency)), budget.currency)
@@ -153,7 +153,7 @@ def part(amount: int, limit: int) -> float:
     return min(1.0, amount / limit)
 
 
-def pace_of(one: Standing, now_us: int) -> float | None:
+def pace_of(one: BudgetStanding, now_us: int) -> float | None:
     """Return how much of the window is over, None for one that a pace says nothing of."""
     if one.end_us >= FOREVER_US or one.budget.window is Window.MINUTE or one.budget.axis is Axis.CONCURRENT:
         return None
@@ -167,7 +167,7 @@ def _number(text: str | None) -> int:
 class Fitting(NamedTuple):
     """The budgets that another page shows: the closest, and how many more there are."""
 
-    lines: list[Line]
+    lines: list[BudgetLine]
     more: int
 
 

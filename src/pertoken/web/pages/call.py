@@ -43,7 +43,7 @@ def _us(milliseconds: int | None) -> int | None:
     return None if milliseconds is None else milliseconds * US_PER_SECOND // 1000
 
 
-def _used(found: dict[str, Any]) -> shown.Shown | None:
+def _used(found: dict[str, Any]) -> shown.Figure | None:
     """Return how much of the hold the call used."""
     held = (found.get("hold") or {}).get("held")
     return shown.share(Decimal(found["cost"]), Decimal(held)) if held and Decimal(held) else None

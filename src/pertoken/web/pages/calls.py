@@ -8,14 +8,14 @@ from urllib.parse import urlencode
 
 from pertoken.core.access import Action
 from pertoken.core.calls import REFUSED, STATUSES, marks, took_us
+from pertoken.core.events import GATEWAY
 from pertoken.core.money import format_amount
 from pertoken.core.periods import format_time
 from pertoken.core.refusals import RefusedCall
 from pertoken.ports.events import Posted
 from pertoken.services.calls import Wanted, newest, refused
-from pertoken.services.ingest import GATEWAY
 from pertoken.web import grid
-from pertoken.web.grid import Column, Kind
+from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, NotHere, Page, Visit
 
 FILTERS = ("key", "team", "customer", "user", "provider", "model", "conversation", "source")
@@ -93,23 +93,23 @@ def _columns(visit: Visit) -> list[Column]:
         return visit.link(f"/calls/{row['call_id']}")
 
     columns = [
-        Column("at", "time", Kind.TIME, to_call, narrow=True),
-        Column("call_id", "call", Kind.ID, to_call, hidden=True),
-        Column("status", "status", Kind.STATE),
-        Column("key", "key", Kind.NAME),
-        Column("team", "team", Kind.NAME, hidden=True),
-        Column("customer", "customer", Kind.NAME),
-        Column("user", "user", Kind.NAME, hidden=True),
-        Column("conversation", "conversation", Kind.ID, hidden=True),
-        Column("provider", "provider", Kind.NAME, hidden=True),
-        Column("model", "model", Kind.NAME),
-        Column("input_tokens", "input", Kind.COUNT),
-        Column("output_tokens", "output", Kind.COUNT),
-        Column("took", "time taken", Kind.TOOK),
-        Column("reason", "why", Kind.TEXT, hidden=True),
+        Column("at", "time", Cells.TIME, to_call, narrow=True),
+        Column("call_id", "call", Cells.ID, to_call, hidden=True),
+        Column("status", "status", Cells.STATE),
+        Column("key", "key", Cells.NAME),
+        Column("team", "team", Cells.NAME, hidden=True),
+        Column("customer", "customer", Cells.NAME),
+        Column("user", "user", Cells.NAME, hidden=True),
+        Column("conversation", "conversation", Cells.ID, hidden=True),
+        Column("provider", "provider", Cells.NAME, hidden=True),
+        Column("model", "model", Cells.NAME),
+        Column("input_tokens", "input", Cells.COUNT),
+        Column("output_tokens", "output", Cells.COUNT),
+        Column("took", "time taken", Cells.TOOK),
+        Column("reason", "why", Cells.TEXT, hidden=True),
     ]
     if visit.may(Action.COSTS_READ):
-        columns.insert(-2, Column("cost", "cost", Kind.AMOUNT, to_call, narrow=True))
+        columns.insert(-2, Column("cost", "cost", Cells.AMOUNT, to_call, narrow=True))
     return columns
 
 

@@ -8,7 +8,7 @@ from pertoken.core.access import Action
 from pertoken.core.money import format_amount
 from pertoken.core.reporting import CALLS, SUMS, slices
 from pertoken.web import grid
-from pertoken.web.grid import Column, Kind
+from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, Page, Visit, place
 
 INPUT, OUTPUT, COST, PRICE, SOLD = map(
@@ -57,11 +57,11 @@ def _columns(visit: Visit) -> list[Column]:
         return visit.link(place("/customers", row["name"]))
 
     return [
-        Column("name", "customer", Kind.NAME, to_customer, narrow=True),
-        Column("calls", "calls", Kind.COUNT, lambda row: visit.link("/calls", customer=row["name"])),
-        Column("tokens", "tokens", Kind.COUNT),
-        Column("price", "charged", Kind.AMOUNT),
-        Column("cost", "cost", Kind.AMOUNT, narrow=True),
+        Column("name", "customer", Cells.NAME, to_customer, narrow=True),
+        Column("calls", "calls", Cells.COUNT, lambda row: visit.link("/calls", customer=row["name"])),
+        Column("tokens", "tokens", Cells.COUNT),
+        Column("price", "charged", Cells.AMOUNT),
+        Column("cost", "cost", Cells.AMOUNT, narrow=True),
     ]
 
 

@@ -15,9 +15,9 @@ from pertoken.services.reports import Part
 from pertoken.web import chart, grid, shown
 from pertoken.web.asked import BY, STACKED, STEP_WORDS, TOPS, Exploring, api_of, command_of, read_view
 from pertoken.web.chart import ALL, AREAS, BARS, LINES, OTHER, Chart, Drawn
-from pertoken.web.grid import Column, Kind
+from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, NotHere, Page, Visit
-from pertoken.web.shown import Shown
+from pertoken.web.shown import Figure
 
 BARS_MAX = 62  # steps that are drawn as bars; more are areas
 NONE = "(none)"
@@ -57,11 +57,11 @@ def _ask(visit: Visit, view: Exploring, since_us: int, until_us: int, currency: 
         raise NotHere(f"Some of that time is archived, and cannot be asked for so: {error}") from error
 
 
-def _figure(view: Exploring, value: int, currency: str) -> Shown:
+def _figure(view: Exploring, value: int, currency: str) -> Figure:
     return shown.amount(format_amount(value, currency), currency) if view.metric.is_money else shown.count(value)
 
 
-def _change(view: Exploring, now: int, before: int, currency: str) -> Shown:
+def _change(view: Exploring, now: int, before: int, currency: str) -> Figure:
     if not view.metric.is_money:
         return shown.change(now, before)
     return shown.change(*(Decimal(format_amount(one, currency)) for one in (now, before)))
@@ -167,18 +167,18 @@ def _columns(visit: Visit, view: Exploring, found: Explored, before: Explored | 
         return visit.link("/calls", **where)
 
     refused = view.metric.name == REFUSED
-    columns = [Column(name, name, Kind.NAME, deeper, narrow=not at, dot=not at) for at, name in enumerate(view.by)]
-    columns = columns or [Column("all", "all", Kind.NAME, narrow=True)]
-    kind = Kind.AMOUNT if view.metric.is_money else Kind.COUNT
+    columns = [Column(name, name, Cells.NAME, deeper, narrow=not at, dot=not at) for at, name in enumerate(view.by)]
+    columns = columns or [Column("all", "all", Cells.NAME, narrow=True)]
+    kind = Cells.AMOUNT if view.metric.is_money else Cells.COUNT
     columns.append(Column("figure", view.metric.label.lower(), kind, None if refused else to_calls, narrow=True))
     if before is not None:
-        columns += [Column("before", "before", kind), Column("change", "change", Kind.RISE)]
-    columns.append(Column("share", "share", Kind.SHARE))
+        columns += [Column("before", "before", kind), Column("change", "change", Cells.RISE)]
+    columns.append(Column("share", "share", Cells.SHARE))
     if view.metric.name != "calls" and not refused:
-        columns.append(Column("calls", "calls", Kind.COUNT, to_calls))
+        columns.append(Column("calls", "calls", Cells.COUNT, to_calls))
     if found.currency and visit.may(Action.COSTS_READ) and not refused:
-        columns += [] if view.metric.name == "cost" else [Column("cost", "cost", Kind.AMOUNT)]
-        columns.append(Column("each", "cost a call", Kind.AMOUNT))
+        columns += [] if view.metric.name == "cost" else [Column("cost", "cost", Cells.AMOUNT)]
+        columns.append(Column("each", "cost a call", Cells.AMOUNT))
     return columns
 
 

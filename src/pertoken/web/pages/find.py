@@ -12,7 +12,7 @@ CALL_PREFIX = "call_"
 TEXT_MAX = 200
 
 
-class Hit(NamedTuple):
+class Place(NamedTuple):
     """Something whose name fits."""
 
     kind: str
@@ -27,25 +27,25 @@ def show(visit: Visit) -> Context:
     return {"query": text, "found": found}
 
 
-def _found(visit: Visit, text: str) -> Iterator[Hit]:
+def _found(visit: Visit, text: str) -> Iterator[Place]:
     wanted = text.lower()
     if text.startswith(CALL_PREFIX) and visit.may(Action.CALLS_READ):
-        yield Hit("call", text, visit.link(f"/calls/{text}"))
+        yield Place("call", text, visit.link(f"/calls/{text}"))
     if visit.may(Action.KEYS_READ):
         yield from (
-            Hit("key", key.name, visit.link(f"/keys/{key.key_id}"))
+            Place("key", key.name, visit.link(f"/keys/{key.key_id}"))
             for key in visit.opened.archive.list_keys()
             if wanted in key.name.lower() or wanted == key.key_id
         )
     if visit.may(Action.BUDGETS_READ):
         names = {budget.name for budget in visit.opened.archive.budgets()}
         yield from (
-            Hit("budget", name, visit.link(f"/budgets/{name}")) for name in sorted(names) if wanted in name.lower()
+            Place("budget", name, visit.link(f"/budgets/{name}")) for name in sorted(names) if wanted in name.lower()
         )
     for dimension in ("customer", "model", "team", "provider"):
         for value in _values(visit, dimension):
             if wanted in value.lower():
-                yield Hit(dimension, value, visit.link("/explore", by="model", **{dimension: value}))
+                yield Place(dimension, value, visit.link("/explore", by="model", **{dimension: value}))
 
 
 def _values(visit: Visit, dimension: str) -> list[str]:

@@ -7,9 +7,9 @@ from pertoken.core.access import Action
 from pertoken.core.periods import DAY_US
 from pertoken.services.reports import default_range, usage
 from pertoken.web import shown
-from pertoken.web.health import Facts, Health, Look, Proof
+from pertoken.web.health import DoctorLook, Facts, Health, Proof
 from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit
-from pertoken.web.shown import Shown
+from pertoken.web.shown import Figure
 
 DAYS = 14
 MONTHS_SHOWN = 24
@@ -18,7 +18,7 @@ MONTHS_SHOWN = 24
 def show(visit: Visit) -> Context:
     """Return how everything is."""
     health = visit.site.health
-    look_ = health.findings(visit.now_us) if health else Look(visit.now_us, [], is_looking=False)
+    look_ = health.findings(visit.now_us) if health else DoctorLook(visit.now_us, [], is_looking=False)
     findings = look_.findings
     facts = health.facts() if health else None
     archived = visit.opened.archive.archived()
@@ -58,13 +58,13 @@ def show(visit: Visit) -> Context:
     }
 
 
-def size(number: int) -> Shown:
+def size(number: int) -> Figure:
     """Return a number of bytes, short."""
     whole = f"{number:,} bytes"
     for limit, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
         if number >= limit:
-            return Shown(f"{number / limit:.{0 if number >= 100 * limit else 1}f} {unit}", whole)
-    return Shown(f"{number} B", whole)
+            return Figure(f"{number / limit:.{0 if number >= 100 * limit else 1}f} {unit}", whole)
+    return Figure(f"{number} B", whole)
 
 
 def _growth(visit: Visit, facts: Facts | None, a_day: int) -> str:

@@ -9,7 +9,7 @@ from pertoken.core.directory import Key
 from pertoken.services.reports import usage
 from pertoken.web import grid
 from pertoken.web.acting import act
-from pertoken.web.grid import Column, Kind
+from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit
 
 TAG = "="  # between a tag's name and its value, in a form
@@ -65,19 +65,19 @@ def _columns(visit: Visit) -> list[Column]:
         return visit.link(f"/keys/{row['key_id']}")
 
     columns = [
-        Column("name", "name", Kind.NAME, to_key, narrow=True),
-        Column("key_id", "id", Kind.ID, hidden=True),
-        Column("state", "state", Kind.STATE),
-        Column("team", "team", Kind.NAME),
-        Column("customer", "customer", Kind.NAME),
-        Column("tags", "tags", Kind.NAME, hidden=True),
-        Column("secret", "secret", Kind.TEXT),
-        Column("made", "made", Kind.TIME),
-        Column("expires", "expires", Kind.TIME),
-        Column("calls", "calls", Kind.COUNT, lambda row: visit.link("/calls", key=row["key_id"])),
+        Column("name", "name", Cells.NAME, to_key, narrow=True),
+        Column("key_id", "id", Cells.ID, hidden=True),
+        Column("state", "state", Cells.STATE),
+        Column("team", "team", Cells.NAME),
+        Column("customer", "customer", Cells.NAME),
+        Column("tags", "tags", Cells.NAME, hidden=True),
+        Column("secret", "secret", Cells.TEXT),
+        Column("made", "made", Cells.TIME),
+        Column("expires", "expires", Cells.TIME),
+        Column("calls", "calls", Cells.COUNT, lambda row: visit.link("/calls", key=row["key_id"])),
     ]
     if visit.may(Action.COSTS_READ):
-        columns.append(Column("cost", "cost", Kind.AMOUNT, narrow=True))
+        columns.append(Column("cost", "cost", Cells.AMOUNT, narrow=True))
     return columns
 
 

@@ -18,7 +18,7 @@ from pertoken.web.budget_bars import budget_bars
 from pertoken.web.chart import BARS, Chart, Drawn
 from pertoken.web.page import Context, Page, Visit
 from pertoken.web.ranges import days_before, month_before, quarter
-from pertoken.web.shown import Shown
+from pertoken.web.shown import Figure
 
 TOP = 5  # models with a colour of their own
 BUDGETS_SHOWN = 5
@@ -32,7 +32,7 @@ class KeyFigure(NamedTuple):
     """One key figure: what it is and of which time, beside what it was."""
 
     label: str
-    value: Shown
+    value: Figure
     note: str
     points: Sequence[float]
     tone: str = ""
@@ -45,18 +45,18 @@ class MoverRow(NamedTuple):
     dimension: str
     name: str
     cause: str
-    before: Shown
-    now: Shown
-    change: Shown
+    before: Figure
+    now: Figure
+    change: Figure
     tone: str
     address: str | None
 
 
-class Figure(NamedTuple):
+class FigureLine(NamedTuple):
     """One line of a list of figures."""
 
     label: str
-    value: Shown
+    value: Figure
     note: str = ""
     address: str | None = None
 
@@ -269,12 +269,12 @@ def _mover_row(visit: Visit, mover: Mover, currency: str, name: str) -> MoverRow
         by = "key" if mover.dimension == "model" else "model"
         address = visit.link("/explore", by=by, range="7d", **{mover.dimension: mover.name})
     return MoverRow(
-        mover.dimension, name, cause, before, now, Shown(f"+{made.text}" if change > 0 else made.text, causes),
+        mover.dimension, name, cause, before, now, Figure(f"+{made.text}" if change > 0 else made.text, causes),
         "bad" if change > 0 else "good" if change < 0 else "", address,
     )  # fmt: skip
 
 
-def _cause_figure(of: Consumed, cause: str, currency: str) -> Shown:
+def _cause_figure(of: Consumed, cause: str, currency: str) -> Figure:
     """Return the figure that says how a cause moved."""
     cost = Decimal(format_amount(of.cost_picos, currency))
     if cause == Cause.CALLS:
@@ -290,11 +290,11 @@ def _cause_figure(of: Consumed, cause: str, currency: str) -> Shown:
     return shown.amount(cost, currency)
 
 
-def _per(cost: Decimal, number: int, currency: str, what: str) -> Shown:
+def _per(cost: Decimal, number: int, currency: str, what: str) -> Figure:
     if not number:
         return shown.amount(None)
     made = shown.amount(cost / number, currency)
-    return Shown(made.text, f"{made.whole} {what}")
+    return Figure(made.text, f"{made.whole} {what}")
 
 
 def _signed(picos: int, currency: str) -> str:
@@ -302,7 +302,7 @@ def _signed(picos: int, currency: str) -> str:
     return f"+{text}" if picos > 0 else text
 
 
-def _tokens(visit: Visit, of: Shares) -> Iterator[Figure]:
+def _tokens(visit: Visit, of: Shares) -> Iterator[FigureLine]:
     """Yield the tokens of each class; input is split into what was read from and written to a cache, and the rest."""
     now = of.now
     whole = now["input_tokens"] + now["output_tokens"]
@@ -314,13 +314,13 @@ def _tokens(visit: Visit, of: Shares) -> Iterator[Figure]:
         ("Output", now["output_tokens"], "output"),
     ):
         address = visit.link("/explore", metric=metric, by="model")
-        yield Figure(label, shown.count(tokens), shown.share(tokens, whole).text, address)
+        yield FigureLine(label, shown.count(tokens), shown.share(tokens, whole).text, address)
     note = f"{shown.share(now['reasoning_tokens'], now['output_tokens'])} of output"
     address = visit.link("/explore", metric="reasoning", by="model")
-    yield Figure("Reasoning, within output", shown.count(now["reasoning_tokens"]), note, address)
+    yield FigureLine("Reasoning, within output", shown.count(now["reasoning_tokens"]), note, address)
 
 
-def _quality(visit: Visit, of: Shares) -> Iterator[Figure]:
+def _quality(visit: Visit, of: Shares) -> Iterator[FigureLine]:
     """Yield how many calls did not go as they should, or are not known exactly."""
     now, calls = of.now, of.now["calls"]
     for label, number, metric in (
@@ -330,10 +330,10 @@ def _quality(visit: Visit, of: Shares) -> Iterator[Figure]:
         ("Without a price", now["unpriced_calls"], "unpriced"),
     ):
         address = visit.link("/explore", metric=metric, by="model")
-        yield Figure(label, shown.count(number), shown.share(number, calls).text, address)
+        yield FigureLine(label, shown.count(number), shown.share(number, calls).text, address)
     refused = shown.share(of.refused, calls + of.refused).text
     address = visit.link("/explore", metric="refused", by="reason")
-    yield Figure(
+    yield FigureLine(
         "Refused before sent", shown.count(of.refused), refused, address if visit.may(Action.KEYS_READ) else None
     )
 

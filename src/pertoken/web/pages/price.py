@@ -20,7 +20,7 @@ from pertoken.web import shown
 from pertoken.web.acting import act
 from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit
 from pertoken.web.pages.prices import address, per_million
-from pertoken.web.shown import Shown
+from pertoken.web.shown import Figure
 
 UNITS = ("input_tokens", "output_tokens")
 WIDTH, HEIGHT = 1000, 120
@@ -28,7 +28,7 @@ RERATED_MAX = 20_000  # calls that a page rates again to say what would change
 ROWS_MAX = 200
 
 
-class Step(NamedTuple):
+class PriceStretch(NamedTuple):
     """A stretch of time with the same prices."""
 
     start_us: int
@@ -84,25 +84,25 @@ def _named(visit: Visit) -> tuple[str, str]:
     return provider, model
 
 
-def _shown_price(rates: Any, unit: str) -> Shown:
+def _shown_price(rates: Any, unit: str) -> Figure:
     return shown.amount(per_million(rates, unit), rates.currency) if isinstance(rates, Rates) else shown.amount(None)
 
 
-def _steps(book: PriceBook, provider: str, model: str, rows: Sequence[PriceRow]) -> list[Step]:
+def _steps(book: PriceBook, provider: str, model: str, rows: Sequence[PriceRow]) -> list[PriceStretch]:
     """Return the stretches of time with the same prices, the oldest first, as the book knows them now."""
     edges = sorted({edge for row in rows for edge in (row.valid_from_us, row.valid_to_us)} | {0, FOREVER_US})
-    steps: list[Step] = []
+    steps: list[PriceStretch] = []
     for start_us, end_us in itertools.pairwise(edges):
         rates = book.resolve(provider, model, start_us)
         prices = tuple(per_million(rates, unit) if isinstance(rates, Rates) else None for unit in UNITS)
         if steps and steps[-1].prices == prices:
             steps[-1] = steps[-1]._replace(end_us=end_us)
         else:
-            steps.append(Step(start_us, end_us, prices))
+            steps.append(PriceStretch(start_us, end_us, prices))
     return steps
 
 
-def _chart(steps: Sequence[Step], visit: Visit) -> Context | None:
+def _chart(steps: Sequence[PriceStretch], visit: Visit) -> Context | None:
     """Return the steps as lines over time: from the first change that is known to a while after the last."""
     changes = [one.start_us for one in steps if one.start_us > 0]
     if not any(price is not None for one in steps for price in one.prices):

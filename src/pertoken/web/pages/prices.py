@@ -10,7 +10,7 @@ from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import Rates
 from pertoken.services.reports import usage
 from pertoken.web import grid, shown
-from pertoken.web.grid import Column, Kind
+from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, Page, Visit, place
 
 UNPRICED_MAX = 20
@@ -91,14 +91,17 @@ def _unpriced(visit: Visit, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _columns(visit: Visit) -> list[Column]:
     return [
-        Column("model", "model", Kind.NAME, lambda row: address(visit, row["provider"], row["model"]), narrow=True),
-        Column("provider", "provider", Kind.NAME),
-        Column("input", "input, per million", Kind.AMOUNT, narrow=True, sorts=False),
-        Column("output", "output, per million", Kind.AMOUNT, sorts=False),
+        Column("model", "model", Cells.NAME, lambda row: address(visit, row["provider"], row["model"]), narrow=True),
+        Column("provider", "provider", Cells.NAME),
+        Column("input", "input, per million", Cells.AMOUNT, narrow=True, sorts=False),
+        Column("output", "output, per million", Cells.AMOUNT, sorts=False),
         Column(
-            "calls", "calls", Kind.COUNT, lambda row: visit.link("/calls", model=row["model"], provider=row["provider"])
+            "calls",
+            "calls",
+            Cells.COUNT,
+            lambda row: visit.link("/calls", model=row["model"], provider=row["provider"]),
         ),
-        Column("cost", "cost", Kind.AMOUNT),
+        Column("cost", "cost", Cells.AMOUNT),
     ]
 
 

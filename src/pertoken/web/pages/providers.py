@@ -11,7 +11,7 @@ from pertoken.services.explore import METRICS, Question, explore
 from pertoken.services.served import AllServed, ServedBy, served
 from pertoken.web import grid, shown
 from pertoken.web.chart import BARS, OTHER, Chart, Drawn
-from pertoken.web.grid import Column, Kind
+from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, NotHere, Page, Visit
 from pertoken.web.shown import HUES
 
@@ -105,21 +105,21 @@ def _columns(visit: Visit, *, may_doubt: bool) -> list[Column]:
         return visit.link("/calls", status="failed", provider=provider, model=model)
 
     columns = [
-        Column("provider", "provider", Kind.NAME, to_provider),
-        Column("model", "model", Kind.NAME, to_model, narrow=True),
-        Column("calls", "calls", Kind.COUNT),
-        Column("failed", "failed", Kind.COUNT, to_failed, narrow=True),
-        Column("failed_share", "of calls", Kind.PERCENT),
-        Column("hung_up", "hung up", Kind.COUNT, hidden=True),
-        Column("estimated", "estimated", Kind.PERCENT),
-        Column("timed", "timed", Kind.COUNT, hidden=True),
+        Column("provider", "provider", Cells.NAME, to_provider),
+        Column("model", "model", Cells.NAME, to_model, narrow=True),
+        Column("calls", "calls", Cells.COUNT),
+        Column("failed", "failed", Cells.COUNT, to_failed, narrow=True),
+        Column("failed_share", "of calls", Cells.PERCENT),
+        Column("hung_up", "hung up", Cells.COUNT, hidden=True),
+        Column("estimated", "estimated", Cells.PERCENT),
+        Column("timed", "timed", Cells.COUNT, hidden=True),
     ]
     for name, words in (("first", "first byte"), ("total", "total")):
         columns += [
-            Column(f"{name}_{quantile}", f"{words} {quantile[:3]}" if not at else quantile[:3], Kind.TOOK)
+            Column(f"{name}_{quantile}", f"{words} {quantile[:3]}" if not at else quantile[:3], Cells.TOOK)
             for at, quantile in enumerate(QUANTILES)
         ]
-    return [*columns, Column("counts", "reported for counted", Kind.TEXT, hidden=True)] if may_doubt else columns
+    return [*columns, Column("counts", "reported for counted", Cells.TEXT, hidden=True)] if may_doubt else columns
 
 
 PAGE = Page("/providers", "Providers", Action.CALLS_READ, show, "pages/providers.html", "Operate")

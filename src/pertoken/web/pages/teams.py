@@ -9,7 +9,7 @@ from pertoken.core.access import Action
 from pertoken.services.reports import usage
 from pertoken.web import grid
 from pertoken.web.acting import act
-from pertoken.web.grid import Column, Kind
+from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit, place
 
 
@@ -53,11 +53,11 @@ def _rows(visit: Visit) -> Iterator[dict[str, Any]]:
 
 def _columns(visit: Visit) -> list[Column]:
     return [
-        Column("name", "team", Kind.NAME, lambda row: visit.link(place("/teams", row["name"])), narrow=True),
-        Column("keys", "live keys", Kind.COUNT, lambda row: visit.link("/keys", q=row["name"])),
-        Column("calls", "calls", Kind.COUNT, lambda row: visit.link("/calls", team=row["name"])),
-        Column("tokens", "tokens", Kind.COUNT),
-        Column("cost", "cost", Kind.AMOUNT, narrow=True),
+        Column("name", "team", Cells.NAME, lambda row: visit.link(place("/teams", row["name"])), narrow=True),
+        Column("keys", "live keys", Cells.COUNT, lambda row: visit.link("/keys", q=row["name"])),
+        Column("calls", "calls", Cells.COUNT, lambda row: visit.link("/calls", team=row["name"])),
+        Column("tokens", "tokens", Cells.COUNT),
+        Column("cost", "cost", Cells.AMOUNT, narrow=True),
     ]
 
 
