@@ -11,7 +11,7 @@ from tests.store import history
 from pertoken.core import periods
 from pertoken.core.axes import spent_amount
 from pertoken.core.budgets import Axis, Budget
-from pertoken.core.events import Event
+from pertoken.core.events import Event, is_correction
 from pertoken.core.periods import Window
 from pertoken.core.preview import UsedThen, replay
 from pertoken.services.preview import preview
@@ -59,7 +59,7 @@ def used(budget: Budget, events: list[Event], until_us: int) -> list[UsedThen]:
             at = (periods.bounds(span, one.occurred_at_us, budget.zone)[0], "", of.key or "")
         else:
             continue
-        calls[at] += one.corrects is None
+        calls[at] += not is_correction(one)
         amounts[at] += spent_amount(one, budget)
     return [UsedThen(*at, number, amounts[at]) for at, number in sorted(calls.items())]
 

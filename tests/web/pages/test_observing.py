@@ -14,7 +14,7 @@ from tests.web.conftest import ROOT_KEY, SECRET_KEY, Browser
 
 from pertoken import settings
 from pertoken.core.access import Role, View
-from pertoken.core.events import Event
+from pertoken.core.events import Event, is_correction
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import format_time
 from pertoken.services.narrow import NarrowArchive
