@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help quick opinion soak compiled dist pure mutants simulate demo run test check style audit crash attack bench format drawing lock clean
+.PHONY: help quick opinion soak compiled dist pure mutants simulate demo run test check style audit crash attack bench format drawing pictures lock clean
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ format: $(STAMP)
 
 drawing: $(STAMP)  ## the house in docs/ARCHITECTURE.md, drawn from what imports what
 	$(BIN)/python .ci/drawing.py
+
+pictures: $(STAMP)  ## the pictures of docs/pictures, from the demo's pages (needs chromium)
+	$(BIN)/python .ci/pictures.py
 
 lock:  ## pin the newest versions that pyproject.toml allows (needs uv)
 	uv pip compile pyproject.toml --all-extras --generate-hashes --universal --python-version 3.11 \
