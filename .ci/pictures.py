@@ -19,7 +19,7 @@ def main() -> None:
     """Start the demo, sign in by its link, and look."""
     PLACE.mkdir(exist_ok=True)
     command = [sys.executable, "-m", "pertoken", "demo", "--keep"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo, sync_playwright() as playwright:  # noqa: S603
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as demo, sync_playwright() as playwright:
         try:
             assert demo.stdout is not None
             found = next(match for line in demo.stdout if (match := LINK.search(line)))
