@@ -29,7 +29,9 @@ def test_what_is_kept_up_can_be_used_and_ends_whole(tmp_path: Path) -> None:
     environ = {**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "200"}
     with log.open("wb") as sink:
         demo = subprocess.Popen(
-            [sys.executable, "-u", "-m", "pertoken", "demo", "--calls", "2", "--keep"], stdout=sink, env=environ
+            [sys.executable, "-u", "-m", "pertoken", "demo", "--calls", "2", "--past", "2000", "--keep"],
+            stdout=sink,
+            env=environ,
         )
     try:
         deadline = time.monotonic() + 2 * PATIENCE_S
@@ -52,6 +54,7 @@ def test_what_is_kept_up_can_be_used_and_ends_whole(tmp_path: Path) -> None:
         status = demo.wait(PATIENCE_S)
 
     assert "gpt-4o-mini" in usage
+    assert "claude-haiku-4-5" in usage  # of the days before
     assert "gpt-4o-mini" in latency
     for row in (*json.loads(times)["rows"], json.loads(times)["total"]):
         for timed in (row["first_byte"], row["total"]):

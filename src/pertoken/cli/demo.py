@@ -15,11 +15,14 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pertoken.cli.demo_history import APPS, CALLS, DAYS, history, price_change
 from pertoken.cli.serve import why_not_free
 
 if TYPE_CHECKING:
@@ -30,13 +33,21 @@ PORT = 4000  # of the gateway that is kept up, where it is free
 OPENAI_MODELS = ("gpt-4o-mini", "gpt-4.1", "gpt-5-mini")
 CLAUDE = "claude-sonnet-5"
 GEMINI = "gemini-2.5-flash"
+SERVED = ("acme-app", "intern")  # keys of the calls that are held against the provider's count
+PILOT = "globex-pilot"
+FAILURES = 6  # calls that the provider does not answer
+REFUSALS = 4  # calls of a customer whose pilot is used up
 
 
 @click.command()
 @click.option("--calls", default=60, show_default=True, help="Number of ordinary calls.")
 @click.option("--seed", default=7, show_default=True, help="Seed that chooses the calls.")
 @click.option("--keep", is_flag=True, help="Keep the gateway and the provider running until Ctrl-C.")
-def demo(calls: int, seed: int, *, keep: bool) -> None:
+@click.option(
+    "--past", type=click.IntRange(min=0), default=CALLS, show_default=True,
+    help="With --keep: number of calls in the days before, for the pages to show.",
+)  # fmt: skip
+def demo(calls: int, seed: int, past: int, *, keep: bool) -> None:
     """Run the gateway and a simulated provider, make calls with the official SDKs, and show the costs."""
     try:
         import anthropic  # noqa: F401 - the SDKs are an extra that only the demo needs
@@ -49,7 +60,13 @@ def demo(calls: int, seed: int, *, keep: bool) -> None:
         ) from error
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that both processes end with this one
     with tempfile.TemporaryDirectory(prefix="pertoken-demo-") as folder, contextlib.ExitStack() as stack:
-        scene = Scene(Path(folder), stack, keep=keep)
+        scene = Scene(Path(folder), keep=keep)
+        now = datetime.now(UTC)
+        if keep and past:
+            scene.remember(now, past, seed)
+        scene.start(stack)
+        if keep and past:
+            scene.have_trouble(now)
         scene.play(calls, random.Random(seed))  # noqa: S311 - a demo's dice
         if keep:
             scene.keep()
@@ -61,11 +78,31 @@ def demo(calls: int, seed: int, *, keep: bool) -> None:
 class Scene:
     """One run of the demo: its folder, its two processes, and its keys."""
 
-    def __init__(self, folder: Path, stack: contextlib.ExitStack, *, keep: bool) -> None:
+    def __init__(self, folder: Path, *, keep: bool) -> None:
         self.folder = folder
         self.kept = keep
         self.secrets: dict[str, str] = {}
+        self.ids: dict[str, str] = {}  # of keys
         self.environ = {**os.environ, "PERTOKEN_DATABASE_URL": f"sqlite:///{folder}/pertoken.db"}
+
+    def remember(self, now: datetime, calls: int, seed: int) -> None:
+        """Take in usage of the days before, as `pertoken ingest` takes in anyone's."""
+        say(f"{calls:,} made-up calls of the last {DAYS} days, taken in as usage that others report")
+        for app in APPS:
+            self.key(app.key, "--team", app.team)
+        self.command(
+            "budget", "set", "support-monthly", "--limit", "60", "--window", "month", "--scope", "team=support"
+        )
+        self.command(*price_change(now))
+        file = self.folder / "history.jsonl"
+        with file.open("w") as lines:
+            for event in history(now, seed, calls, self.ids):
+                lines.write(json.dumps(event) + "\n")
+        self.command("ingest", str(file))
+        file.unlink()
+
+    def start(self, stack: contextlib.ExitStack) -> None:
+        """Start the provider and the gateway."""
         say("starting a simulated provider and the gateway")
         self.provider = stack.enter_context(self._process("pertoken.simulator", "--port", "0"))
         self.environ.update(
@@ -77,9 +114,27 @@ class Scene:
             GEMINI_API_KEY="simulated",
             NO_PROXY="127.0.0.1",
         )
-        port = str(PORT) if keep and why_not_free("127.0.0.1", PORT) is None else "0"
+        port = str(PORT) if self.kept and why_not_free("127.0.0.1", PORT) is None else "0"
         self.gateway = stack.enter_context(self._process("pertoken", "serve", "--port", port))
         click.echo(f"provider {self.provider}   gateway {self.gateway}")
+
+    def have_trouble(self, now: datetime) -> None:
+        """Make calls that the provider does not answer, and calls that a budget refuses; then let it count anew."""
+        say("a provider that fails: nothing is charged; a pilot that is used up: nothing is sent")
+        pilot = self.key(PILOT, "--team", "growth", "--customer", "globex")
+        since = f"{now - timedelta(days=DAYS + 1):%Y-%m-%d}"
+        used = json.loads(self._run("usage", "--since", since, "--customer", "globex", "--json", capture=True))[
+            "total"
+        ]["cost"]
+        limit = str(Decimal(used).quantize(Decimal("0.1"), ROUND_FLOOR))
+        self.command("budget", "set", PILOT, "--limit", limit, "--window", "total", "--scope", "customer=globex")
+        for _ in range(FAILURES):
+            failed = failed_call(self.gateway, self.secrets["support-desk"])
+        click.echo(f"{FAILURES} times {failed}")
+        for _ in range(REFUSALS):
+            refused = refused_call(self.gateway, pilot)
+        click.echo(f"{REFUSALS} times {refused}")
+        urllib.request.urlopen(f"{self.provider}/sim/reset", data=b"", timeout=10).close()  # noqa: S310 - our own address
 
     def play(self, calls: int, dice: random.Random) -> None:
         """Make keys, calls, a refusal and a hang-up; then show usage, one explained call and the verification."""
@@ -119,7 +174,7 @@ class Scene:
         click.echo(f"export GOOGLE_GEMINI_BASE_URL={self.gateway} GEMINI_API_KEY={secret}")
         say("and this one for pertoken's commands")
         click.echo(f"export PERTOKEN_DATABASE_URL={self.environ['PERTOKEN_DATABASE_URL']}")
-        say("and this link for the pages; it works once, within five minutes (another: pertoken admin link)")
+        say("and this link for the pages (another: pertoken admin link)")
         click.echo(self._run("admin", "link", "--url", self.gateway, capture=True).strip())
         click.echo("\nrunning until Ctrl-C; then everything is removed")
         with contextlib.suppress(KeyboardInterrupt):
@@ -136,7 +191,7 @@ class Scene:
         click.secho(f"$ pertoken key create {' '.join(arguments)}", fg="cyan")
         made = json.loads(self._run("key", "create", *arguments, "--json", capture=True))
         secret: str = made["secret"]
-        self.secrets[made["name"]] = secret
+        self.secrets[made["name"]], self.ids[made["name"]] = secret, made["id"]
         click.echo(f"{made['name']}: {secret if self.kept else f'{secret[:6]}...{secret[-4:]}'}")
         return secret
 
@@ -154,9 +209,10 @@ class Scene:
         with urllib.request.urlopen(f"{self.provider}/sim/ledger", timeout=10) as answer:  # noqa: S310 - our own address
             served = json.load(answer)
         theirs = {name: sum(row[name] for row in served["by"]) for name in ("input_tokens", "output_tokens")}
-        total = json.loads(self._run("usage", "--json", capture=True))["total"]
-        ours = {name: total[name] for name in theirs}
-        same = ours == theirs and total["calls"] == served["calls"]
+        of_keys = json.loads(self._run("usage", "--by", "key", "--json", capture=True))["rows"]
+        rows = [row for row in of_keys if row["key_name"] in SERVED]
+        ours = {name: sum(row[name] for row in rows) for name in theirs}
+        same = ours == theirs and sum(row["calls"] for row in rows) == served["calls"]
         verdict = "the same as pertoken" if same else f"but pertoken counts {ours}"
         counts = f"{theirs['input_tokens']:,} input tokens, {theirs['output_tokens']:,} output tokens"
         click.echo(f"the provider counts {served['calls']} calls, {counts}: {verdict}")
@@ -257,6 +313,23 @@ def refused_call(gateway: str, secret: str) -> str:
     except APIStatusError as error:
         return f"{type(error).__name__} {error.status_code}: {error.message}"
     raise click.ClickException("the call was not refused")
+
+
+def failed_call(gateway: str, secret: str) -> str:
+    """Return what the SDK raises for a call that the provider does not answer."""
+    from anthropic import Anthropic, APIStatusError
+
+    client = Anthropic(base_url=gateway, api_key=secret, max_retries=0)
+    try:
+        client.messages.create(
+            model=CLAUDE,
+            max_tokens=300,
+            messages=[{"role": "user", "content": "where is my parcel?"}],
+            extra_headers={"x-sim-fault": "http_500"},
+        )
+    except APIStatusError as error:
+        return f"{type(error).__name__} {error.status_code}: {error.message}"
+    raise click.ClickException("the call did not fail")
 
 
 def hang_up(gateway: str, secret: str) -> str:
