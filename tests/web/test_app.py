@@ -296,3 +296,13 @@ def test_peers_are_told_by_the_gateway_alone() -> None:
     from pertoken.gateway.pages import _OURS
 
     assert {name.decode() for name in _OURS} == set(LOOPBACK)
+
+
+def test_a_wrong_key_keeps_where_the_visitor_was_going(browser: Browser) -> None:
+    """After a wrong key the form still holds the page that was asked for; the right key then leads there."""
+    asked = "/calls?model=gpt-4.1"
+    again = browser.post("/login", {"key": "not-the-key", "next": asked})
+
+    assert again.status_code == 401
+    assert f'name="next" value="{asked}"' in again.text
+    assert browser.post("/login", {"key": ROOT_KEY, "next": asked}).headers["location"] == asked

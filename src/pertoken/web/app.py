@@ -211,13 +211,14 @@ class _SignIn(_Answering):
         if not _is_ours(request):
             return _sign_in_page(request, "Open this page itself to sign in.", 403)
         if self._attempts.are_too_many(client.address):
-            return _sign_in_page(request, "Too many attempts; wait a minute.", 429)
+            return _sign_in_page(request, "Too many attempts; wait a minute.", 429, form.get("next"))
         site, secret = self._site, form.get("key", "").strip().encode()
         with site.store.write() as opened:
             principal = authenticate(secret, site.root_key, site.hasher, opened.admins, site.clock.now_us())
             if principal is None:
                 self._attempts.fail(client.address)
-                return _sign_in_page(request, "No admin key is like this, or it is expired or revoked.", 401)
+                wrong = "No admin key is like this, or it is expired or revoked."
+                return _sign_in_page(request, wrong, 401, form.get("next"))
             token = start_session(opened.sessions, site.clock, site.hasher, principal)
         response = RedirectResponse(_inside(form.get("next", "/")), 303)
         signing_in.set_cookie(response, token, client)
@@ -365,8 +366,8 @@ def _needs_https(request: Request) -> Response:
     return trouble(request, 403, "Signing in needs https", message)
 
 
-def _sign_in_page(request: Request, wrong: str = "", status: int = 200) -> Response:
-    asked = _inside(request.query_params.get("next", "/"))
+def _sign_in_page(request: Request, wrong: str = "", status: int = 200, asked: str | None = None) -> Response:
+    asked = _inside(asked or request.query_params.get("next", "/"))
     return HTMLResponse(render("login.html", wrong=wrong, next=asked, theme=_chosen(request)), status)
 
 
