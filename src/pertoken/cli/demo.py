@@ -4,6 +4,7 @@ Every step runs the command that a person would type, and prints it first.
 """
 
 import contextlib
+import http.client
 import json
 import os
 import random
@@ -35,7 +36,8 @@ CLAUDE = "claude-sonnet-5"
 GEMINI = "gemini-2.5-flash"
 SERVED = ("acme-app", "intern")  # keys of the calls that are held against the provider's count
 PILOT = "globex-pilot"
-FAILURES = 6  # calls that the provider does not answer
+FAULTS = ("http_500", "cut_midstream", "no_usage")  # of the simulated provider
+FAILURES = 4  # of each fault
 REFUSALS = 4  # calls of a customer whose pilot is used up
 
 
@@ -119,8 +121,8 @@ class Scene:
         click.echo(f"provider {self.provider}   gateway {self.gateway}")
 
     def have_trouble(self, now: datetime) -> None:
-        """Make calls that the provider does not answer, and calls that a budget refuses; then let it count anew."""
-        say("a provider that fails: nothing is charged; a pilot that is used up: nothing is sent")
+        """Make calls that go wrong at the provider, and calls that a budget refuses; then let it count anew."""
+        say("a provider that fails, breaks off, or does not say what was used; a pilot that is used up")
         pilot = self.key(PILOT, "--team", "growth", "--customer", "globex")
         since = f"{now - timedelta(days=DAYS + 1):%Y-%m-%d}"
         used = json.loads(self._run("usage", "--since", since, "--customer", "globex", "--json", capture=True))[
@@ -128,12 +130,13 @@ class Scene:
         ]["cost"]
         limit = str(Decimal(used).quantize(Decimal("0.1"), ROUND_FLOOR))
         self.command("budget", "set", PILOT, "--limit", limit, "--window", "total", "--scope", "customer=globex")
-        for _ in range(FAILURES):
-            failed = failed_call(self.gateway, self.secrets["support-desk"])
-        click.echo(f"{FAILURES} times {failed}")
+        for fault in FAULTS:
+            for _ in range(FAILURES):
+                became = broken_call(self.gateway, self.secrets["support-desk"], fault)
+            click.echo(f"{fault}, {FAILURES} times: {became}")
         for _ in range(REFUSALS):
             refused = refused_call(self.gateway, pilot)
-        click.echo(f"{REFUSALS} times {refused}")
+        click.echo(f"{REFUSALS} times: {refused}")
         urllib.request.urlopen(f"{self.provider}/sim/reset", data=b"", timeout=10).close()  # noqa: S310 - our own address
 
     def play(self, calls: int, dice: random.Random) -> None:
@@ -315,21 +318,19 @@ def refused_call(gateway: str, secret: str) -> str:
     raise click.ClickException("the call was not refused")
 
 
-def failed_call(gateway: str, secret: str) -> str:
-    """Return what the SDK raises for a call that the provider does not answer."""
-    from anthropic import Anthropic, APIStatusError
-
-    client = Anthropic(base_url=gateway, api_key=secret, max_retries=0)
+def broken_call(gateway: str, secret: str, fault: str) -> str:
+    """Make a streamed call that goes wrong at the provider; return what came of it."""
+    asked = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "where is my parcel?"}], "stream": True}
+    headers = {
+        "authorization": f"Bearer {secret}", "content-type": "application/json",
+        "x-sim-fault": fault, "x-sim-output-tokens": "60",
+    }  # fmt: skip
+    request = urllib.request.Request(f"{gateway}/v1/chat/completions", json.dumps(asked).encode(), headers)  # noqa: S310 - our own address
     try:
-        client.messages.create(
-            model=CLAUDE,
-            max_tokens=300,
-            messages=[{"role": "user", "content": "where is my parcel?"}],
-            extra_headers={"x-sim-fault": "http_500"},
-        )
-    except APIStatusError as error:
-        return f"{type(error).__name__} {error.status_code}: {error.message}"
-    raise click.ClickException("the call did not fail")
+        with urllib.request.urlopen(request, timeout=START_S) as answer:  # noqa: S310 - our own address
+            return f"{len(answer.read()):,} bytes"
+    except (OSError, http.client.HTTPException) as error:
+        return repr(error)
 
 
 def hang_up(gateway: str, secret: str) -> str:
