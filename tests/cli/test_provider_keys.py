@@ -33,6 +33,7 @@ ARGUMENTS = {
     "admin list": (),
     "admin revoke": ("ann",),
     "admin team": ("growth",),
+    "admin link": (),
     "budget set": ("all", "--limit", "5"),
     "budget status": (),
     "budget remove": ("all",),
