@@ -151,6 +151,12 @@ class PagesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple(ip_network(one.strip()) for one in self.trusted_proxies.split(",") if one.strip())
 
 
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who may read /metrics and /health. `open`: everybody; None: whoever is on this machine, if it is only there."""
+
+    open: bool | None = None
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings, defaults filled in."""
 
@@ -163,6 +169,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
     pages: PagesSettings = PagesSettings()
+    metrics: MetricsSettings = MetricsSettings()
     timezone: str = "UTC"
     log: Literal["text", "json", "off"] = "text"  # the form of the log; off: no line for each call
 
@@ -183,8 +190,8 @@ _BOOLEANS = {"stream_usage", "stops_billing_on_abort"}
 _OTHERS = {"CONFIG", "DATA", "API_EXAMPLES"}
 _OF_KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?")
 _FIELDS: Mapping[str, type[msgspec.Struct]] = {
-    "limits": LimitSettings, "retention": RetentionSettings, "pages": PagesSettings, "providers": ProviderSetting,
-    "models": ModelSetting,
+    "limits": LimitSettings, "retention": RetentionSettings, "pages": PagesSettings, "metrics": MetricsSettings,
+    "providers": ProviderSetting, "models": ModelSetting,
 }  # fmt: skip
 
 

@@ -4,13 +4,13 @@ import asyncio
 import json
 import random
 import socket
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import uvicorn
 
 from pertoken.gateway import protocol
-from pertoken.gateway.app import App, create_app
+from pertoken.gateway.app import create_app
 from pertoken.gateway.exchange import HotExchange
 from pertoken.gateway.server import _Server
 from pertoken.services.world import World
@@ -50,7 +50,7 @@ async def answers(messages: list[bytes]) -> list[bytes]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ready = asyncio.Event()
         bound = protocol.bind(cast(World, None), LimitSettings())
-        app = create_app(cast(World, None), cast(App, None))
+        app = create_app(*cast(Any, (None,) * 4))
         server = _Server(uvicorn.Config(app, http=bound, log_config=None, lifespan="off"), ready.set)
         serving = asyncio.ensure_future(server.serve(sockets=[listener]))
         await ready.wait()

@@ -66,6 +66,11 @@ class Plane:
         self._waiting = 0
         self.turns = asyncio.Semaphore(TAKING_MAX)
 
+    @property
+    def waiting(self) -> int:
+        """How many requests have a thread, or wait for one."""
+        return self._waiting
+
     async def in_thread(self, work: Callable[[], T]) -> T:
         """Run `work` on a thread. Raises ApiRefused when too much waits already, and what `work` raises."""
         if self._waiting >= WAITING_MAX + THREADS:

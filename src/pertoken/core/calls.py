@@ -28,6 +28,7 @@ class CallLine(NamedTuple):
     attribution: Attribution | None  # None: nobody knows whose it was
     events: tuple[Event, ...]  # of every attempt that was charged
     refusal: str | None  # the code of a refusal, also of one at the end of a stream
+    wire: str = ""  # the format of its API, where that is known
 
 
 def status_of(event: Event | None, *, refused: bool, failed: bool, hung_up: bool) -> str:

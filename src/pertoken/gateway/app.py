@@ -1,13 +1,15 @@
 """Everything of the gateway that is not a call: health, models, the way to the control plane, clear refusals."""
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
 import msgspec
 
 from pertoken.core.errors import Code, Refusal
+from pertoken.gateway.monitor import PATHS
 from pertoken.gateway.pages import asks_for_page
+from pertoken.gateway.viewers import JSON, Answer
 from pertoken.services.call.identify import identify
 from pertoken.services.models import closest
 from pertoken.services.world import World
@@ -19,12 +21,13 @@ Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Monitoring = Callable[[Scope], Awaitable[Answer]]
 
 
-def create_app(world: World, api: App, pages: App) -> App:
+def create_app(world: World, api: App, pages: App, monitoring: Monitoring) -> App:
     """Return the ASGI application for every path that is not a call.
 
-    Those under /api are the control plane's; what a browser asks for is `pages`' to answer.
+    Those under /api are the control plane's; what a browser asks for is `pages`' to answer; figures are `monitoring`'s.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -37,8 +40,10 @@ def create_app(world: World, api: App, pages: App) -> App:
             if asks_for_page(scope):
                 await pages(scope, receive, send)
                 return
-            status, body = await _answer(world, scope)
-            await _send(send, status, body)
+            if scope["path"] in PATHS and scope["method"] in ("GET", "HEAD"):
+                await _send(send, *await monitoring(scope))
+                return
+            await _send(send, *await _answer(world, scope))
 
     return app
 
@@ -89,8 +94,8 @@ async def _models(world: World, scope: Scope, path: str) -> tuple[int, bytes]:
     return refusal.status, shapes.error(refusal)
 
 
-async def _send(send: Send, status: int, body: bytes) -> None:
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+async def _send(send: Send, status: int, body: bytes, more: Sequence[tuple[bytes, bytes]] = (JSON,)) -> None:
+    headers = [*more, (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 

@@ -98,7 +98,7 @@ class CallLog:
 
 def as_text(line: CallLine) -> bytes:
     """Return a line for people: time, id, status, then name=value where something is known."""
-    at_us, call_id, status, http, took_us, of, events, refusal = line
+    at_us, call_id, status, http, took_us, of, events, refusal, _ = line
     used = ""
     if events:
         read, made = _tokens(events)
@@ -111,7 +111,7 @@ def as_text(line: CallLine) -> bytes:
 
 def as_json(line: CallLine) -> bytes:
     """Return a line as one JSON object; what is not known is null. Most of it is the same for most calls."""
-    at_us, call_id, status, http, took_us, of, events, refusal = line
+    at_us, call_id, status, http, took_us, of, events, refusal, _ = line
     used = '"input_tokens":null,"output_tokens":null,"cost":null,"currency":null'
     if events:
         read, made = _tokens(events)

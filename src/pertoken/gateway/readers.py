@@ -43,6 +43,11 @@ class Turns:
         """Let a job wait for its key's turn."""
         self._waiting.setdefault(key_id, deque()).append(job)
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait."""
+        return sum(map(len, self._waiting.values()))
+
     def next(self) -> _Job | None:
         """Return the oldest job of the key whose turn it is, None where no job waits."""
         if not self._waiting:
@@ -65,6 +70,11 @@ class ReadingProcesses:
         """Return what was found in a body. Raises BadRequest and NotRead."""
         reader = self.short if len(body) <= SHORT_BYTES else self.long
         return await reader.read(key_id, work, body, args)
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for their turn."""
+        return self.short.waiting + self.long.waiting
 
     async def close(self) -> None:
         """End the processes."""
@@ -90,6 +100,11 @@ class ReadingProcess:
         if self._working is None:
             self._working = loop.create_task(self._work())
         return await found
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for their turn."""
+        return self._turns.waiting
 
     async def close(self) -> None:
         """End the process."""

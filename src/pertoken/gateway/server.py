@@ -18,9 +18,12 @@ from pertoken.gateway import call_log
 from pertoken.gateway.app import create_app
 from pertoken.gateway.bodies import return_memory_at_once
 from pertoken.gateway.call_log import CallLog
+from pertoken.gateway.monitor import Counter, Monitor
 from pertoken.gateway.pages import PagesProcess
 from pertoken.gateway.protocol import bind
 from pertoken.gateway.readers import ReadingProcesses
+from pertoken.gateway.shared_counts import SharedCounts
+from pertoken.gateway.viewers import Viewers
 from pertoken.settings import Settings
 from pertoken.wiring.database import open_database
 from pertoken.wiring.installation import Installation, connect
@@ -39,10 +42,12 @@ def run(settings: Settings, host: str, port: int) -> None:
         serve_on(listener, settings, lambda: say_address(listener, settings))
 
 
-def serve_on(listener: socket.socket, settings: Settings, on_ready: Callable[[], None]) -> None:
+def serve_on(
+    listener: socket.socket, settings: Settings, on_ready: Callable[[], None], shared: SharedCounts | None = None
+) -> None:
     """Serve on a listening socket, as `run` does; `on_ready` is called when calls are answered."""
     with open_database(settings) as installation, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(installation, listener, on_ready))
+        runner.run(_serve(installation, listener, on_ready, Counter(shared)))
 
 
 def say_address(listener: socket.socket, settings: Settings) -> None:
@@ -59,17 +64,21 @@ def say_address(listener: socket.socket, settings: Settings) -> None:
         print(f"pages: {address}{link} (works once, within five minutes)", file=sys.stderr, flush=True)  # noqa: T201
 
 
-async def _serve(installation: Installation, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+async def _serve(
+    installation: Installation, listener: socket.socket, on_ready: Callable[[], None], counter: Counter
+) -> None:
     settings = installation.settings
     readers = ReadingProcesses()
     pages = PagesProcess(settings)
     calls = None if settings.log == "off" else CallLog(call_log.FORMS[settings.log])
     try:
-        async with serving(installation, readers, calls) as (world, plane):
+        async with serving(installation, readers, counter.told(calls)) as (world, plane):
             _tame_the_collector()
             return_memory_at_once()
+            viewers = Viewers(plane, settings.metrics.open, listener.getsockname()[0])
+            monitor = Monitor(counter, world, plane, readers, viewers)
             config = uvicorn.Config(
-                create_app(world, create_api(plane), pages),
+                create_app(world, create_api(plane), pages, monitor.answer),
                 http=bind(world, settings.limits),
                 log_config=None,
                 access_log=False,
@@ -78,9 +87,14 @@ async def _serve(installation: Installation, listener: socket.socket, on_ready: 
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=SHUTDOWN_S,
             )
+            server = _Server(config, on_ready)
+            monitor.connections = lambda: len(server.server_state.connections)
+            writing = asyncio.ensure_future(monitor.keep_writing())
             try:
-                await _Server(config, on_ready).serve(sockets=[listener])
+                await server.serve(sockets=[listener])
             finally:
+                writing.cancel()
+                monitor.write_last()
                 await readers.close()
                 pages.close()
     finally:

@@ -12,11 +12,14 @@ import os
 import select
 import signal
 import socket
+import tempfile
 import threading
 import time
+from pathlib import Path
 from types import FrameType
 
 from pertoken.gateway.server import BACKLOG, SHUTDOWN_S, say_address, serve_on
+from pertoken.gateway.shared_counts import SharedCounts
 from pertoken.settings import Settings
 from pertoken.wiring.database import open_database
 
@@ -33,8 +36,9 @@ def run(settings: Settings, host: str, port: int, count: int) -> None:
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(_listen(host, port))]
         address = listeners[0].getsockname()[:2]
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pertoken-counts-")))  # ours alone
         listeners += [stack.enter_context(_listen(*address)) for _ in range(count - 1)]
-        _Parent(settings, listeners).run()
+        _Parent(settings, listeners, folder).run()
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -44,8 +48,9 @@ def _listen(host: str, port: int) -> socket.socket:
 class _Parent:
     """Starts the workers, starts those anew that die, and ends them all when asked."""
 
-    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
+    def __init__(self, settings: Settings, listeners: list[socket.socket], folder: Path) -> None:
         self._settings = settings
+        self._folder = folder  # of what the workers count
         self._listeners = listeners
         self._workers: dict[int, int] = {}  # process id -> its place among the listeners
         self._started_at: dict[int, float] = {}  # place -> when
@@ -90,7 +95,8 @@ class _Parent:
                     listener.close()
             os.close(self._parent_lives)
             threading.Thread(target=self._end_with_parent, daemon=True).start()
-            serve_on(self._listeners[place], self._settings, self._say_ready)
+            counts = SharedCounts(self._folder, place)
+            serve_on(self._listeners[place], self._settings, self._say_ready, counts)
             code = 0
         except KeyboardInterrupt:
             code = 0

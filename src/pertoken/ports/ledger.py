@@ -23,6 +23,7 @@ from pertoken.core.commands import (
 )
 from pertoken.core.directory import Directory
 from pertoken.core.price_book import PriceBook
+from pertoken.core.tally import StoreState
 
 
 class StoreUnavailable(Exception):
@@ -51,6 +52,9 @@ class Ledger(Protocol):
     @property
     def on_credit(self) -> bool:
         """Whether calls are served although the store does not work."""
+
+    def state(self) -> StoreState:
+        """Return what waits, what is owed, and what was committed so far."""
 
     @overload
     def submit(self, command: OpenHold) -> "asyncio.Future[OpenResult]": ...

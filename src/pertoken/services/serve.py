@@ -59,4 +59,5 @@ def line_of(call: Call, end: End, now_us: int) -> CallLine:
     )
     of = call.request.attribution if end.was_admitted else None if refusal is None else refusal.attribution
     code = None if refusal is None else str(refusal.code)
-    return CallLine(now_us, call.call_id, status, end.status, now_us - call.began_us, of, call.charged, code)
+    wire = call.endpoint.format.name
+    return CallLine(now_us, call.call_id, status, end.status, now_us - call.began_us, of, call.charged, code, wire)

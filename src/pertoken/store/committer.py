@@ -31,6 +31,7 @@ from pertoken.core.events import settled_late
 from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.refusals import RefusedCalls
+from pertoken.core.tally import BATCH_BITS, StoreState
 from pertoken.ports.failures import StoreFailed
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.store import refusals as store_refusals
@@ -141,6 +142,8 @@ class Committer:
         self._look_due = False
         self._tidied_at_us = 0
         self._looked_at_us = 0
+        self._commands = 0  # that batches had so far
+        self._batches = [0] * BATCH_BITS  # so far, by the bits of their size
         self._closing = False
         self._loop: asyncio.AbstractEventLoop
         self._timer: asyncio.TimerHandle
@@ -166,6 +169,13 @@ class Committer:
     def cannot_settle(self) -> str | None:
         """Why calls to some provider could not be settled and are refused, or what is owed cannot be read, or None."""
         return next(iter(self._closed_to.values()), self._unreadable)
+
+    def state(self) -> StoreState:
+        """Return what waits, what is owed, and what was committed so far."""
+        credit = None if self._credit is None else self._credit.left_picos
+        owed = len(self._owed)
+        parked = len(self._owed.parked) if owed else 0
+        return StoreState(len(self._waiting), owed, parked, credit, self._commands, tuple(self._batches))
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Read the directory and start the thread. Raises StoreFailed when the database cannot be read.
@@ -256,6 +266,9 @@ class Committer:
                 self._loop.call_later(PAUSE_S, self._begin)
                 return
         self._tries = 0
+        if batch:
+            self._commands += len(batch)
+            self._batches[len(batch).bit_length()] += 1
         self._jobs.put(_Job(batch, decided, look, self.refused.take() if look else None))
 
     def _finished(self, done: Sequence[_Done]) -> None:

@@ -70,7 +70,7 @@ class Owed:
     @property
     def parked(self) -> list[Owing]:
         """What the store works for and did not take."""
-        return [one for one in self._owing.values() if one.parked]
+        return [one for one in tuple(self._owing.values()) if one.parked]  # another thread may count them
 
     def take_over(self) -> None:
         """Take what processes before this one could not post."""
