@@ -1,23 +1,26 @@
 import random
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from tests.factories import event, hold
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.calls import CallLine
-from pertoken.core.events import Event, Timeline
+from pertoken.core.events import NOT_TIMED, Event, OfCall, Timeline
 from pertoken.core.latency import BOUNDS_US
 from pertoken.core.tally import OTHER, SERIES_MAX, TOKEN_BOUNDS, Snapshot, Tally, no_series, total
 
 WIRE = "openai.chat"
 
 
-def charged(model: str = "m", provider: str = "p", **fields: object) -> Event:
+def charged(
+    model: str = "m", provider: str = "p", timeline: Timeline = NOT_TIMED, attempts: int = 1, **fields: Any
+) -> Event:
     """Return the event of a call."""
     made = event(hold("call_1"))
     of = made.attribution._replace(provider=provider, model=model)
-    return made._replace(**{"attribution": of, "attempts": 1, **fields})
+    return made._replace(**{"attribution": of, "of": OfCall(timeline=timeline, attempts=attempts), **fields})
 
 
 def line(*events: Event, status: str = "ok", took_us: int = 100_000, refusal: str | None = None) -> CallLine:

@@ -43,6 +43,11 @@ def shown(made: Report) -> dict[tuple[str, ...], float]:
     return found
 
 
+def buckets_of(found: dict[tuple[str, ...], float], name: str) -> dict[str, float]:
+    """Return the buckets of a histogram, by their bounds."""
+    return {labels[0]: value for (first, *labels), value in found.items() if first == f"{name}_bucket"}
+
+
 EVERYTHING = report(
     line(charged(timeline=Timeline(1_000, 5_000, 25_000, 85_000), quantities={"input_tokens": 7, "web_searches": 1})),
     line(status="refused", refusal="forbidden"),
@@ -94,7 +99,9 @@ def test_histograms_are_cumulative_and_whole() -> None:
     """Each histogram counts every value up to each bound, and all values at the end."""
     lines = [line(charged(), took_us=took_us) for took_us in (500, 1_000, 3_000, 10**12)]
     found = shown(report(*lines))
-    buckets = {labels[0]: value for (name, *labels), value in found.items() if name == "pertoken_call_duration_seconds_bucket"}
+    buckets = {
+        labels[0]: value for (name, *labels), value in found.items() if name == "pertoken_call_duration_seconds_bucket"
+    }
 
     assert (buckets["0.001"], buckets["0.004"], buckets["+Inf"]) == (2, 3, 4)
     assert list(buckets.values()) == sorted(buckets.values())
@@ -109,7 +116,9 @@ def test_batches_are_counted_by_their_size() -> None:
         batches[size.bit_length()] += 1
     counts = Snapshot(0, {}, {}, sum(sizes), tuple(batches), 0, {})
     found = shown(Report(counts, None, None, "1", is_compiled=False))
-    buckets = {labels[0]: value for (name, *labels), value in found.items() if name == "pertoken_commit_batch_commands_bucket"}
+    buckets = {
+        labels[0]: value for (name, *labels), value in found.items() if name == "pertoken_commit_batch_commands_bucket"
+    }
 
     assert all(count == sum(size <= float(bound) for size in sizes) for bound, count in buckets.items())
     assert found["pertoken_commit_batch_commands_sum",] == sum(sizes)
@@ -190,5 +199,7 @@ def test_promtool_takes_the_rules() -> None:
     if promtool is None:
         print("skipped: promtool is not installed")  # noqa: T201 - the reason, also where -rs is not given
         pytest.skip("promtool is not installed")
-    checked = subprocess.run([promtool, "check", "rules", MONITORING / "rules.yml"], capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        [promtool, "check", "rules", MONITORING / "rules.yml"], capture_output=True, text=True, check=False
+    )
     assert checked.returncode == 0, checked.stdout + checked.stderr

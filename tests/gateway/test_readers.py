@@ -180,7 +180,7 @@ def test_no_process_without_need() -> None:
 
 
 def test_keys_take_turns() -> None:
-    """However many jobs one key has, another's job is the next but one; each key's jobs stay in their order."""
+    """However many jobs one key has, another's job is the next but one; each key's jobs stay in their order; all that wait are counted."""
 
     async def scene() -> list[bytes]:
         turns = Turns()
@@ -189,8 +189,10 @@ def test_keys_take_turns() -> None:
         for name in given:
             turns.add(name[0], _Job(name.encode(), b"", loop.create_future()))
         taken = []
+        assert turns.waiting == len(given)
         while (job := turns.next()) is not None:
             taken.append(job.head)
+            assert turns.waiting == len(given) - len(taken)
         return taken
 
     assert asyncio.run(scene()) == [b"a1", b"b1", b"c1", b"a2", b"b2", b"a3", b"a4"]

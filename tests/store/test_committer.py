@@ -565,3 +565,21 @@ def test_durability_is_what_it_says(tmp_path: Path, synced: bool, level: int) ->
     writer.rollback()
     writer.close()
     database.close()
+
+
+def test_what_waits_and_what_was_committed_is_counted(database: Database) -> None:
+    """Commands that wait are counted until their batch begins; then the batch is counted by the bits of its size."""
+
+    async def story(committer: Committer) -> None:
+        before = committer.state()
+        looked = [committer.submit(Look()) for _ in range(5)]
+        waiting = committer.state()
+        await asyncio.gather(*looked)
+        after = committer.state()
+
+        assert (waiting.waiting, after.waiting) == (5, 0)
+        assert after.commands == before.commands + 5
+        assert [now - was for was, now in zip(before.batches, after.batches, strict=True)] == [0, 0, 0, 1, *[0] * 8]
+        assert (after.owed, after.parked, after.credit_left_picos) == (0, 0, None)
+
+    run(database, story)

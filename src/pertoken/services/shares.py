@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from pertoken.core import periods
+from pertoken.core.budgets import Budget
 from pertoken.ports.archive import Archive
 
 BUDGETS_MAX = 200  # the fullest are shown
@@ -35,13 +36,13 @@ def read_standing(archive: Archive, now_us: int) -> Standing:
     open_holds = archive.open_holds()
     for hold in open_holds:
         held[hold.currency] = held.get(hold.currency, 0) + hold.amount_picos
-    shares = _shares(archive, now_us)
-    fullest = sorted(shares, key=lambda share: (-share.used, share))[:BUDGETS_MAX]
-    return Standing(tuple(sorted(fullest)), len(shares), len(open_holds), held)
-
-
-def _shares(archive: Archive, now_us: int) -> Sequence[Share]:
     budgets = archive.budgets()
+    shares = _shares(archive, budgets, now_us)
+    fullest = sorted(shares, key=lambda share: (-share.used, share))[:BUDGETS_MAX]
+    return Standing(tuple(sorted(fullest)), len(budgets), len(open_holds), held)
+
+
+def _shares(archive: Archive, budgets: Sequence[Budget], now_us: int) -> Sequence[Share]:
     windows = {one.budget_id: periods.bounds(one.window, now_us, one.zone)[0] for one in budgets}
     most = dict.fromkeys(windows, 0)
     for key, (held, spent) in archive.counters_in(list(windows.items())).items():
