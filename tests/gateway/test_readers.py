@@ -180,7 +180,7 @@ def test_no_process_without_need() -> None:
 
 
 def test_keys_take_turns() -> None:
-    """However many jobs one key has, another's job is the next but one; each key's jobs stay in their order; all that wait are counted."""
+    """However many jobs one key has, another's job is the next but one; each key's jobs stay in order, counted."""
 
     async def scene() -> list[bytes]:
         turns = Turns()

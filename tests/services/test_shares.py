@@ -52,7 +52,8 @@ def test_the_window_is_the_one_of_now() -> None:
 
 def test_of_many_values_the_fullest_is_shown_and_none_is_named() -> None:
     """A budget for each user has one share, that of the user who used most; no user is named."""
-    found = standing([budget("a", each="user")], {("budget_a", "ann"): (0, 10), ("budget_a", "bob"): (0, 90)})
+    counters = {("budget_a", "ann"): (0, 10), ("budget_a", "bob"): (0, 90), ("budget_a", "eve"): (0, 5)}
+    found = standing([budget("a", each="user")], counters)
 
     [share] = found.shares
     assert share.used == 0.9
