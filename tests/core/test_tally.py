@@ -9,7 +9,7 @@ from pertoken.core.budgets import Attribution
 from pertoken.core.calls import CallLine
 from pertoken.core.events import NOT_TIMED, Event, OfCall, Timeline
 from pertoken.core.latency import BOUNDS_US
-from pertoken.core.tally import OTHER, SERIES_MAX, TOKEN_BOUNDS, Snapshot, Tally, no_series, total
+from pertoken.core.tally import OTHER, SERIES_MAX, TOKEN_BOUNDS, CallTally, Snapshot, no_series, total
 
 WIRE = "openai.chat"
 
@@ -29,7 +29,7 @@ def line(*events: Event, status: str = "ok", took_us: int = 100_000, refusal: st
     return CallLine(1, "call_1", status, 200, took_us, of, events, refusal, WIRE)
 
 
-def snapshot(tally: Tally, at_us: int = 0, **gauges: int) -> Snapshot:
+def snapshot(tally: CallTally, at_us: int = 0, **gauges: int) -> Snapshot:
     """Return the figures of a process."""
     batches = (0, 3, *(0,) * 10)
     return Snapshot(at_us, tally.series, tally.refusals, 3, batches, 5, gauges)
@@ -37,7 +37,7 @@ def snapshot(tally: Tally, at_us: int = 0, **gauges: int) -> Snapshot:
 
 def test_a_call_is_counted_under_its_provider_model_and_wire() -> None:
     """Status, quantities and cost of a call are added to its series; amounts of two currencies stay apart."""
-    tally = Tally()
+    tally = CallTally()
     tally.count(line(charged(quantities={"input_tokens": 7, "output_tokens": 2}, cost_picos=10)))
     tally.count(line(charged(quantities={"input_tokens": 1}, cost_picos=5, currency="EUR"), status="estimated"))
 
@@ -50,7 +50,7 @@ def test_a_call_is_counted_under_its_provider_model_and_wire() -> None:
 
 def test_each_attempt_is_counted_under_its_own_model() -> None:
     """What a failed attempt cost belongs to its model; the call belongs to the model that answered."""
-    tally = Tally()
+    tally = CallTally()
     tally.count(line(charged("first", cost_picos=3), charged("second", cost_picos=4)))
 
     assert {name[1]: (series.costs["USD"], sum(series.statuses.values())) for name, series in tally.series.items()} == {
@@ -61,7 +61,7 @@ def test_each_attempt_is_counted_under_its_own_model() -> None:
 
 def test_the_provider_s_time_is_taken_out_of_the_gateway_s() -> None:
     """Of a call of 100 ms whose provider took 80 ms, the gateway took 20 ms."""
-    tally = Tally()
+    tally = CallTally()
     tally.count(line(charged(timeline=Timeline(1_000, 5_000, 25_000, 85_000))))
     [series] = tally.series.values()
 
@@ -72,7 +72,7 @@ def test_the_provider_s_time_is_taken_out_of_the_gateway_s() -> None:
 @pytest.mark.parametrize("timeline", [Timeline(), Timeline(1, 2), Timeline(1, 2, 3)])
 def test_unknown_times_are_not_counted(timeline: Timeline) -> None:
     """Where a step is not known, the times that need it are not counted: nothing is taken for zero."""
-    tally = Tally()
+    tally = CallTally()
     tally.count(line(charged(timeline=timeline)))
     tally.count(line(charged(timeline=Timeline(1, 2, 3, 4), attempts=2)))  # one attempt was not charged
     [series] = tally.series.values()
@@ -85,7 +85,7 @@ def test_unknown_times_are_not_counted(timeline: Timeline) -> None:
 @pytest.mark.parametrize("value", [0, 1, 999, 1_000, 1_001, 1_189, 1_190, BOUNDS_US[-1], BOUNDS_US[-1] + 1])
 def test_a_time_is_in_the_first_bucket_that_has_room_for_it(value: int) -> None:
     """A time is counted in the first bucket whose bound it does not exceed, as Prometheus reads buckets."""
-    tally = Tally()
+    tally = CallTally()
     tally.count(line(charged(), took_us=value))
     [series] = tally.series.values()
 
@@ -95,7 +95,7 @@ def test_a_time_is_in_the_first_bucket_that_has_room_for_it(value: int) -> None:
 
 def test_a_refused_call_says_no_word_of_its_client() -> None:
     """A call that was refused is counted by its code; the model that its client named is in no series."""
-    tally = Tally()
+    tally = CallTally()
     tally.count(line(status="refused", refusal="unknown_model"))
 
     assert list(tally.series) == [("", "", WIRE)]
@@ -104,7 +104,7 @@ def test_a_refused_call_says_no_word_of_its_client() -> None:
 
 def test_series_are_bounded() -> None:
     """With 10,000 models there are a fixed number of series, the rest of a provider is one, and no call is lost."""
-    tally = Tally()
+    tally = CallTally()
     for number in range(10_000):
         tally.count(line(charged(f"model-{number}", cost_picos=1)))
 
@@ -116,7 +116,7 @@ def test_series_are_bounded() -> None:
 def test_several_processes_come_to_what_one_would_have_counted() -> None:
     """The sum of the figures of several processes is what one process would have counted of the same calls."""
     chance = random.Random(18)
-    together, apart = Tally(), [Tally() for _ in range(3)]
+    together, apart = CallTally(), [CallTally() for _ in range(3)]
     for _ in range(500):
         made = charged(
             chance.choice("abc"), quantities={"input_tokens": chance.randrange(9_000)},
@@ -134,7 +134,7 @@ def test_several_processes_come_to_what_one_would_have_counted() -> None:
 
 def test_a_dead_process_keeps_its_counts_and_loses_its_queues() -> None:
     """What a process counted stays when it writes no more; what was waiting in it is not waiting any more."""
-    dead, alive = Tally(), Tally()
+    dead, alive = CallTally(), CallTally()
     dead.count(line(charged()))
     alive.count(line(charged()))
     summed = total([snapshot(dead, waiting=7), snapshot(alive, 11_000_000, waiting=2)], 11_000_000)

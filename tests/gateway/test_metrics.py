@@ -14,21 +14,21 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from tests.core.test_tally import charged, line, snapshot
 
 from pertoken.core.events import Timeline
-from pertoken.core.tally import BATCH_BITS, SERIES_MAX, Snapshot, StoreState, Tally
+from pertoken.core.tally import BATCH_BITS, SERIES_MAX, CallTally, Snapshot, StoreState
 from pertoken.gateway.metrics import Report, disjoint, render
-from pertoken.services.shares import Share, Standing
+from pertoken.services.shares import Fullness, Share
 
 MONITORING = Path(__file__).parents[2] / "docs" / "monitoring"
 SHARE = Share("monthly", "growth", "money", "month", "hard", 0.25)
-STANDING = Standing((SHARE,), 1, 2, {"USD": 15 * 10**11})
+STANDING = Fullness((SHARE,), 1, 2, {"USD": 15 * 10**11})
 NAME = re.compile(r"\b(?:pertoken|gen_ai)_[a-z_]+\b")
 LABEL = re.compile(r"gen_ai_(token_modality|token_type|operation_name|provider_name|request_model)")
 SECRETS = ("key_1", "customer", "user", "tag", "a client's own word")
 
 
-def report(*lines: Any, standing: Standing | None = STANDING, failure: str | None = None, **gauges: int) -> Report:
+def report(*lines: Any, standing: Fullness | None = STANDING, failure: str | None = None, **gauges: int) -> Report:
     """Return what is shown of some calls."""
-    tally = Tally()
+    tally = CallTally()
     for one in lines:
         tally.count(one)
     return Report(snapshot(tally, **gauges), standing, failure, "1.2.3", is_compiled=True)

@@ -2,13 +2,13 @@ import threading
 from pathlib import Path
 
 from pertoken.core.tally import BATCH_BITS, Snapshot
-from pertoken.gateway.shared_counts import SharedCounts, Taken, as_bytes
+from pertoken.gateway.shared_counts import FiguresTaken, SharedCounts, as_bytes
 
 
-def taken(number: int) -> Taken:
+def taken(number: int) -> FiguresTaken:
     """Return figures of a moment; all of them say which one it was."""
     snapshot = Snapshot(number, {}, {"forbidden": number}, number, (number,) * BATCH_BITS, number, {})
-    return Taken(number, as_bytes(snapshot))
+    return FiguresTaken(number, as_bytes(snapshot))
 
 
 def test_a_successor_finds_what_was_left(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_tiny_pieces_elsewhere(first: bytes, monkeypatch: pytest.MonkeyPatch) ->
     assert b"HTTP/1.1 400" not in answer
 
 
-@pytest.mark.parametrize("request_", [b"GET / HTTP/1.1\r\n\r\n", CHAT % SECRET + b"content-length: 1\r\n\r\nx"])
+@pytest.mark.parametrize("request_", [b"GET /nothing HTTP/1.1\r\n\r\n", CHAT % SECRET + b"content-length: 1\r\n\r\nx"])
 def test_requests_that_wait(request_: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many requests may be sent before the first is answered; at one more, the connection is closed."""
     assert all_that_comes(request_ * WAITING_MAX, monkeypatch).count(b"HTTP/1.1 ") == WAITING_MAX + 1

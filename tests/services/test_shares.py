@@ -8,7 +8,7 @@ from pertoken.core import periods
 from pertoken.core.budgets import Axis, Budget, CounterKey
 from pertoken.core.periods import Window
 from pertoken.ports.archive import Archive
-from pertoken.services.shares import BUDGETS_MAX, Standing, read_standing
+from pertoken.services.shares import BUDGETS_MAX, Fullness, read_fullness
 
 NOW_US = 1_795_806_234_000_000
 
@@ -18,7 +18,7 @@ def budget(name: str, limit: int = 100, **fields: Any) -> Budget:
     return Budget(f"budget_{name}", name, Axis.MONEY, limit, Window.DAY)._replace(**fields)
 
 
-def standing(budgets: list[Budget], counters: dict[tuple[str, str], tuple[int, int]], *holds: Any) -> Standing:
+def standing(budgets: list[Budget], counters: dict[tuple[str, str], tuple[int, int]], *holds: Any) -> Fullness:
     """Return how budgets stand that have these counters in the windows that are asked for."""
     archive = create_autospec(Archive, instance=True)
     archive.budgets.return_value = budgets
@@ -29,7 +29,7 @@ def standing(budgets: list[Budget], counters: dict[tuple[str, str], tuple[int, i
         return {CounterKey(one, each, starts[one]): value for (one, each), value in counters.items()}
 
     archive.counters_in.side_effect = counters_in
-    return read_standing(archive, NOW_US)
+    return read_fullness(archive, NOW_US)
 
 
 def test_a_share_is_what_is_spent_and_held_of_the_limit() -> None:
@@ -45,7 +45,7 @@ def test_the_window_is_the_one_of_now() -> None:
     archive.budgets.return_value = [budget("a", zone="Asia/Tokyo")]
     archive.open_holds.return_value = []
     archive.counters_in.return_value = {}
-    read_standing(archive, NOW_US)
+    read_fullness(archive, NOW_US)
 
     archive.counters_in.assert_called_once_with([("budget_a", periods.bounds(Window.DAY, NOW_US, "Asia/Tokyo")[0])])
 

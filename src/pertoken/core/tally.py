@@ -66,7 +66,7 @@ def no_series() -> Series:
     return Series({}, {}, {}, [0] * times, [0] * times, [0] * times, [0] * times, [0] * tokens, [0] * tokens)
 
 
-class Tally:
+class CallTally:
     """Counts the calls of one process. Used by one thread."""
 
     def __init__(self, series: dict[Name, Series] | None = None, refusals: dict[str, int] | None = None) -> None:

@@ -19,7 +19,7 @@ from pertoken.core.tally import BATCH_BITS, Snapshot
 from pertoken.core.units import INNER_FIRST, INSIDE, TOKEN_UNITS
 from pertoken.gateway.gen_ai_metrics import gen_ai_families
 from pertoken.gateway.grouped import add_histogram, grouped, summed
-from pertoken.services.shares import Standing
+from pertoken.services.shares import Fullness
 
 PAUSE_S = 0.0005  # between two families, in which calls go on
 SECOND_US = 1_000_000
@@ -40,7 +40,7 @@ class Report(NamedTuple):
     """All that one scrape shows."""
 
     counts: Snapshot
-    standing: Standing | None  # None: the store cannot be read
+    standing: Fullness | None  # None: the store cannot be read
     failure: str | None  # why the store does not work
     version: str
     is_compiled: bool
@@ -148,7 +148,7 @@ def _store(report: Report) -> Iterator[Metric]:
         yield left
 
 
-def _budgets(standing: Standing | None) -> Iterator[Metric]:
+def _budgets(standing: Fullness | None) -> Iterator[Metric]:
     if standing is None:
         return
     used = GaugeMetricFamily(

@@ -18,12 +18,12 @@ from pertoken.api.app import Plane
 from pertoken.api.problem import ApiRefused
 from pertoken.core import tally
 from pertoken.core.calls import CallLine
-from pertoken.core.tally import Snapshot, Tally, total
+from pertoken.core.tally import CallTally, Snapshot, total
 from pertoken.gateway.readers import ReadingProcesses
-from pertoken.gateway.shared_counts import SharedCounts, Taken, as_bytes, of_bytes
+from pertoken.gateway.shared_counts import FiguresTaken, SharedCounts, as_bytes, of_bytes
 from pertoken.gateway.viewers import JSON, Answer, Scope, Viewers, refusal
 from pertoken.ports.ledger import StoreUnavailable
-from pertoken.services.shares import Standing, read_standing
+from pertoken.services.shares import Fullness, read_fullness
 from pertoken.services.world import World
 
 PATHS = frozenset({"/metrics", "/health"})
@@ -32,13 +32,13 @@ WRITE_S = 1.0  # between two times that a worker writes what it has counted
 log = logging.getLogger("pertoken.gateway")
 
 
-class Counter:
+class WorkerCounts:
     """What one process has counted, beginning with what the worker before it left."""
 
     def __init__(self, shared: SharedCounts | None = None) -> None:
         self.shared = shared
         self.left = None if shared is None else shared.left()
-        self.tally = Tally() if self.left is None else Tally(self.left.series, self.left.refusals)
+        self.tally = CallTally() if self.left is None else CallTally(self.left.series, self.left.refusals)
 
     def told(self, log_line: Callable[[CallLine], None] | None) -> Callable[[CallLine], None]:
         """Return what takes the line of each call: it is counted, and logged if it is to be."""
@@ -57,7 +57,7 @@ class Monitor:
     """Answers /metrics and /health of one serving process."""
 
     def __init__(
-        self, counter: Counter, world: World, plane: Plane, readers: ReadingProcesses, viewers: Viewers
+        self, counter: WorkerCounts, world: World, plane: Plane, readers: ReadingProcesses, viewers: Viewers
     ) -> None:
         self._counter = counter
         self._world = world
@@ -113,7 +113,7 @@ class Monitor:
         }
         return 200, msgspec.json.encode(shown), (JSON,)
 
-    def _taken(self) -> Taken:
+    def _taken(self) -> FiguresTaken:
         """Return the figures of this process as they are now; 0.3 ms where there are most."""
         state, left = self._world.ledger.state(), self._counter.left
         gauges = {
@@ -134,18 +134,18 @@ class Monitor:
         counted = self._counter.tally
         at_us = self._world.clock.now_us()
         snapshot = Snapshot(at_us, counted.series, counted.refusals, commands, batches, cpu_us, gauges)
-        return Taken(next(self._numbers), as_bytes(snapshot))
+        return FiguresTaken(next(self._numbers), as_bytes(snapshot))
 
     # -- on a thread ---------------------------------------------------------------------------------------------------
 
-    def _write(self, taken: Taken) -> None:
+    def _write(self, taken: FiguresTaken) -> None:
         if self._counter.shared is not None:
             try:
                 self._counter.shared.write(taken)
             except OSError as error:
                 log.error("what this worker counted cannot be written: %s", error)  # noqa: TRY400 - it says it all
 
-    def _together(self, taken: Taken) -> Snapshot:
+    def _together(self, taken: FiguresTaken) -> Snapshot:
         """Return the figures of all workers; those of this one are written first, so that they never go back."""
         shared = self._counter.shared
         own = of_bytes(taken.data)
@@ -154,14 +154,14 @@ class Monitor:
         self._write(taken)
         return total(shared.read_all(), own.at_us)
 
-    def _standing(self) -> Standing | None:
+    def _standing(self) -> Fullness | None:
         try:
             with self._plane.store.read() as opened:
-                return read_standing(opened.archive, self._world.clock.now_us())
+                return read_fullness(opened.archive, self._world.clock.now_us())
         except StoreUnavailable:
             return None
 
-    def _render(self, taken: Taken, accept: str) -> tuple[bytes, str]:
+    def _render(self, taken: FiguresTaken, accept: str) -> tuple[bytes, str]:
         from pertoken.gateway.metrics import Report, render  # noqa: PLC0415 - most processes are never scraped
 
         failure = self._world.ledger.failure

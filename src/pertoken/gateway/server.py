@@ -18,7 +18,7 @@ from pertoken.gateway import call_log
 from pertoken.gateway.app import create_app
 from pertoken.gateway.bodies import return_memory_at_once
 from pertoken.gateway.call_log import CallLog
-from pertoken.gateway.monitor import Counter, Monitor
+from pertoken.gateway.monitor import Monitor, WorkerCounts
 from pertoken.gateway.pages import PagesProcess
 from pertoken.gateway.protocol import bind
 from pertoken.gateway.readers import ReadingProcesses
@@ -47,7 +47,7 @@ def serve_on(
 ) -> None:
     """Serve on a listening socket, as `run` does; `on_ready` is called when calls are answered."""
     with open_database(settings) as installation, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(installation, listener, on_ready, Counter(shared)))
+        runner.run(_serve(installation, listener, on_ready, WorkerCounts(shared)))
 
 
 def say_address(listener: socket.socket, settings: Settings) -> None:
@@ -65,7 +65,7 @@ def say_address(listener: socket.socket, settings: Settings) -> None:
 
 
 async def _serve(
-    installation: Installation, listener: socket.socket, on_ready: Callable[[], None], counter: Counter
+    installation: Installation, listener: socket.socket, on_ready: Callable[[], None], counter: WorkerCounts
 ) -> None:
     settings = installation.settings
     readers = ReadingProcesses()

@@ -14,7 +14,7 @@ from pertoken.core.tally import Snapshot
 ENDING = ".counts"
 
 
-class Taken(NamedTuple):
+class FiguresTaken(NamedTuple):
     """The figures of this process at one moment; a later one has a larger number."""
 
     number: int
@@ -34,7 +34,7 @@ class SharedCounts:
         """Return what the worker before this one left, None where this is the first."""
         return _read(self._own)
 
-    def write(self, taken: Taken) -> None:
+    def write(self, taken: FiguresTaken) -> None:
         """Write the file of this worker anew, unless it has later figures; nobody reads half of it. Raises OSError."""
         with self._writing:
             if taken.number <= self._written:

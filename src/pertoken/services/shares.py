@@ -21,7 +21,7 @@ class Share(NamedTuple):
     used: float  # of the limit: 1 is all of it
 
 
-class Standing(NamedTuple):
+class Fullness(NamedTuple):
     """What budgets and holds come to now, in the whole database."""
 
     shares: tuple[Share, ...]
@@ -30,7 +30,7 @@ class Standing(NamedTuple):
     held: dict[str, int]  # in picos, by currency
 
 
-def read_standing(archive: Archive, now_us: int) -> Standing:
+def read_fullness(archive: Archive, now_us: int) -> Fullness:
     """Return how budgets and holds stand now."""
     held: dict[str, int] = {}
     open_holds = archive.open_holds()
@@ -39,7 +39,7 @@ def read_standing(archive: Archive, now_us: int) -> Standing:
     budgets = archive.budgets()
     shares = _shares(archive, budgets, now_us)
     fullest = sorted(shares, key=lambda share: (-share.used, share))[:BUDGETS_MAX]
-    return Standing(tuple(sorted(fullest)), len(budgets), len(open_holds), held)
+    return Fullness(tuple(sorted(fullest)), len(budgets), len(open_holds), held)
 
 
 def _shares(archive: Archive, budgets: Sequence[Budget], now_us: int) -> Sequence[Share]:
