@@ -122,7 +122,7 @@ def test_a_database_of_another_version_is_one_line(pertoken: Pertoken, tmp_path:
     connection.close()
     result = pertoken("usage", code=1)
 
-    assert "the database is of another version of pertoken, install that: " in result.stderr
+    assert "the database belongs to another version of pertoken; install that version: " in result.stderr
     assert "9999" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
