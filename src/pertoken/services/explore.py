@@ -5,7 +5,7 @@ says. Money of several currencies is never added up: a question about money is a
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import accumulate
@@ -196,9 +196,3 @@ def _refused(archive: RefusedView, asked: Question) -> Iterator[tuple[Group, int
 
 def _value(kind: RefusedKind, name: str) -> str:
     return kind.code if name == "reason" else str(getattr(kind, name))
-
-
-def refused_total(archive: RefusedView, since_us: int, until_us: int, where: Mapping[str, str]) -> int:
-    """Return how many calls were refused in the hours that begin in [since, until)."""
-    key = where.get("key")
-    return sum(calls for kind, calls in archive.refused_counts(since_us, until_us).items() if key in (None, kind.key))

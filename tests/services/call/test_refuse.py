@@ -21,13 +21,20 @@ def test_what_is_known_of_a_held_call() -> None:
     call = held_call()
     call.changed = "model=m-2\r\nx: y"
 
-    assert held_headers(call) == [
+    assert held_headers(call, has_cache=False) == [
         (b"x-pertoken-call-id", b"call_1"),
         (b"x-pertoken-model", b"m-1"),
         (b"x-pertoken-held", b"0.01"),
-        (b"x-pertoken-cache", b"miss"),
         (b"x-pertoken-changed", b"model=m-2??x: y"),
     ]
+
+
+def test_a_miss_is_said_only_where_a_cache_is_on() -> None:
+    """Without a cache the header would be about something that is not there."""
+    call = held_call()
+
+    assert dict(held_headers(call, has_cache=True))[b"x-pertoken-cache"] == b"miss"
+    assert b"x-pertoken-cache" not in dict(held_headers(call, has_cache=False))
 
 
 def test_a_budget_that_is_nearly_full_warns() -> None:
@@ -35,7 +42,7 @@ def test_a_budget_that_is_nearly_full_warns() -> None:
     call, plain = held_call(), holding_of()
     call.holding = Holding(plain.hold, plain.bound, warned=(TIGHT,))
 
-    assert held_headers(call)[-1] == (b"x-pertoken-budget-warning", b"all at 80 %")
+    assert held_headers(call, has_cache=False)[-1] == (b"x-pertoken-budget-warning", b"all at 80 %")
 
 
 def test_a_reused_answer_says_that_it_cost_nothing() -> None:

@@ -24,10 +24,10 @@ def refuse(exchange: Exchange, wire_format: Format, refusal: Refusal, call_id: s
     exchange.answer(refusal.status, headers, wire_format.error(refusal))
 
 
-def held_headers(call: Call) -> list[tuple[bytes, bytes]]:
-    """Return what is known before the answer of a call that is held for."""
+def held_headers(call: Call, *, has_cache: bool) -> list[tuple[bytes, bytes]]:
+    """Return what is known before the answer of a call that is held for. Without a cache, nothing is said of one."""
     holding = call.holding
-    headers = _known(call, holding.hold.amount_picos, b"miss", call.changed)
+    headers = _known(call, holding.hold.amount_picos, b"miss" if has_cache else None, call.changed)
     for one in holding.warned:
         percent = (one.held + one.spent) * 100 // one.touch.budget.limit if one.touch.budget.limit else 100
         headers.append((b"x-pertoken-budget-warning", _header_text(f"{one.touch.budget.name} at {percent} %")))
@@ -40,15 +40,16 @@ def reused_headers(call: Call, event: Event) -> list[tuple[bytes, bytes]]:
     return _known(call, 0, b"hit", event.of.changed) + settled_headers(Settled(event, None))
 
 
-def _known(call: Call, held_picos: int, cache: bytes, changed: str | None) -> list[tuple[bytes, bytes]]:
-    """Return call id, model, hold, what was changed, what is counted as `other`, and what was not taken as sent."""
+def _known(call: Call, held_picos: int, cache: bytes | None, changed: str | None) -> list[tuple[bytes, bytes]]:
+    """Return what is said of every answer: call id, model, hold, cache, changes, folded names and warnings."""
     request = call.request
     headers = [
         (b"x-pertoken-call-id", call.call_id.encode()),
         (b"x-pertoken-model", _header_text(request.model)),
         (b"x-pertoken-held", format_amount(held_picos).encode()),
-        (b"x-pertoken-cache", cache),
     ]
+    if cache is not None:
+        headers.append((b"x-pertoken-cache", cache))
     if changed is not None:
         headers.append((b"x-pertoken-changed", _header_text(changed)))
     if request.folded:

@@ -23,7 +23,8 @@ KEPT_BYTES_MAX = 4 * 1024 * 1024
 
 async def relay(call: Call, world: World) -> Call:
     """Return the call with what came back: a stream is passed on as it comes, all but its end."""
-    call.headers = held_headers(call) + answer_headers(call.answer.headers)
+    known = held_headers(call, has_cache=world.reuse is not None)
+    call.headers = known + answer_headers(call.answer.headers)
     if call.request.facts.stream:
         call.is_begun = True
         remaining = remaining_header(call.holding.tightest)
