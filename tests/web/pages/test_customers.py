@@ -1,5 +1,6 @@
 """The pages of customers: what they show, to whom, and what their forms do."""
 
+import re
 from urllib.parse import quote
 
 import pytest
@@ -35,6 +36,21 @@ def test_a_customer_is_shown_as_far_as_a_role_sees(browser: Browser, role: Role)
         rows = {row["name"]: row for row in listed.json()["rows"]}
         assert rows[mine]["cost"] == ("0.06" if role is Role.TEAM_OWNER else "5.06")
         assert (other in rows) == (role is not Role.TEAM_OWNER)
+
+
+@pytest.mark.parametrize(("price", "shown"), [(None, None), (0, "0"), (7 * CENT, "0.14")])
+def test_a_customer_without_a_price_is_shown_none(browser: Browser, price: int | None, shown: str | None) -> None:
+    """Explored by price, calls that nobody gave a price have none; 0 is only what somebody said."""
+    mine = fresh("mine")
+    made.used(browser, calls=2, customer=mine, price_of=price)
+    signed = browser.as_role(Role.CUSTOMER, mine)
+    asked = "/explore?metric=price&by=customer"
+    [row] = signed.get(f"{asked}&format=json").json()["rows"]
+    said = re.search(r'<p class="answer"><b title="([^"]*)"', signed.get(asked).text)
+
+    assert row["figure"] == shown
+    assert said is not None
+    assert said[1] == ("not known" if shown is None else f"{shown} USD")
 
 
 @pytest.mark.parametrize("deed", ["share", "unshare"])

@@ -7,7 +7,7 @@ from typing import Any
 from pertoken.core.access import Action
 from pertoken.core.budgets import DIMENSIONS
 from pertoken.core.money import format_amount
-from pertoken.core.reporting import CALLS, COST
+from pertoken.core.reporting import CALLS, COST, SOLD
 from pertoken.ports.months import EventsArchived, FolderFailed
 from pertoken.services.explore import METRICS, REFUSED, STEPS, Explored, Question, Track, explore
 from pertoken.services.price_changes import price_changes
@@ -37,7 +37,7 @@ def show(visit: Visit) -> Context:
         "metrics": [one for one in METRICS.values() if one.name != "cost" or visit.may(Action.COSTS_READ)],
         "steps": STEPS, "step_words": STEP_WORDS, "tops": TOPS, "by": view.choices, "dimensions": DIMENSIONS,
         "chart": _chart(visit, view, found, before, names), "grid": _grid(visit, view, found, before, names),
-        "total": _figure(view, whole[0], found.currency),
+        "total": _figure(view, found.total, found.currency),
         "change": "" if whole[1] is None else _change(view, whole[0], whole[1], found.currency),
         "compared": _compared(visit), "currency": found.currency if view.metric.is_money else "",
         "others": [one for one in found.currencies if one != found.currency] if view.metric.is_money else [],
@@ -57,8 +57,15 @@ def _ask(visit: Visit, view: Exploring, since_us: int, until_us: int, currency: 
         raise NotHere(f"Some of that time is archived, and cannot be asked for so: {error}") from error
 
 
-def _figure(view: Exploring, value: int, currency: str) -> Figure:
-    return shown.amount(format_amount(value, currency), currency) if view.metric.is_money else shown.count(value)
+def _figure(view: Exploring, track: Track, currency: str) -> Figure:
+    if not view.metric.is_money:
+        return shown.count(track.total)
+    return shown.amount(format_amount(track.total, currency) if _is_said(view, track) else None, currency)
+
+
+def _is_said(view: Exploring, track: Track) -> bool:
+    """Tell whether the figure is known: a price is only where some call was given one."""
+    return view.metric.name != "price" or bool(track.sums[SOLD] or track.total)
 
 
 def _change(view: Exploring, now: int, before: int, currency: str) -> Figure:
@@ -143,7 +150,8 @@ def _row(view: Exploring, one: Track, found: Explored, before: int, keys: Mappin
     cost = Decimal(format_amount(one.sums[COST], found.currency)) if found.currency else None
     return {
         **{name: (keys.get(value, value) if name == "key" else value) or NONE for name, value in values.items()},
-        "all": "all", "values": values, "figure": figure(one.total), "before": figure(before),
+        "all": "all", "values": values, "figure": figure(one.total) if _is_said(view, one) else None,
+        "before": figure(before),
         "change": Decimal(one.total - before) / before if before else Decimal(0) if not one.total else None,
         "share": Decimal(one.total) / found.total.total if found.total.total else None, "calls": calls, "cost": cost,
         "each": cost / calls if calls and cost is not None else None, "currency": found.currency,
