@@ -1,6 +1,7 @@
 """The pages tell the truth: every command, setting, room and code stands where it should."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pertoken
@@ -29,6 +30,14 @@ def test_every_room_is_in_the_architecture() -> None:
     rooms = [path.name for path in Path(pertoken.__file__).parent.iterdir() if path.is_dir() and path.name[0] != "_"]
 
     assert [room for room in rooms if f"  {room}/" not in ARCHITECTURE] == []
+
+
+def test_the_layers_are_those_of_the_contract() -> None:
+    """The plan names every layer in the order that `lint-imports` enforces."""
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    [layers] = [one["layers"] for one in contracts if one["type"] == "layers"]
+
+    assert f"`{' > '.join(layers)}`" in ARCHITECTURE
 
 
 def test_the_page_on_the_control_plane() -> None:

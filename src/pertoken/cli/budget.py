@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -22,13 +22,12 @@ from pertoken.cli.session import (
     print_json,
 )
 from pertoken.cli.tables import amount_text, counted, print_table
+from pertoken.core.budgets import Axis, Budget
+from pertoken.core.periods import Window
 from pertoken.core.texts import meant
 
-if TYPE_CHECKING:
-    from pertoken.core.budgets import Budget
-
-AXES = ["money", "tokens", "requests", "concurrent"]
-WINDOWS = ["minute", "hour", "day", "week", "month", "total"]
+AXES = [str(axis) for axis in Axis]
+WINDOWS = [str(window) for window in Window]
 BAR = 5  # blocks of a full bar
 HOLDS_SHOWN = 5
 STEPS_HELP = "What is tried first, in this order: cap the output, cheaper model, queue; or refuse. [cap,queue]"
@@ -168,7 +167,7 @@ def remove(name: str, db: str | None, as_json: bool) -> None:
         echo(f"removed {found.name}")
 
 
-def _fields(made: "Budget") -> dict[str, Any]:
+def _fields(made: Budget) -> dict[str, Any]:
     from pertoken.core.money import format_amount
 
     limit = format_amount(made.limit, made.currency) if made.axis == "money" else made.limit
@@ -179,7 +178,7 @@ def _fields(made: "Budget") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _said(made: "Budget") -> str:
+def _said(made: Budget) -> str:
     """Return all that a budget is, in one line."""
     fields = _fields(made)
     unit = made.currency if made.axis == "money" else made.axis
