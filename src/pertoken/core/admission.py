@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol
 
 from pertoken.core import bounds, rating
 from pertoken.core.bounds import Family, Limits
-from pertoken.core.budgets import Axis, Budget, Step
+from pertoken.core.budgets import Attribution, Axis, Budget, BudgetIndex, Step
 from pertoken.core.commands import Refused, Remaining
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.facts import RequestFacts
@@ -135,6 +135,25 @@ def amount_of(ask: Ask, bound: Bound) -> int | Refusal:
 def currency_of(ask: Ask) -> str:
     """Return the currency that a call is held in: that of its prices, which is one; a free call has none."""
     return ask.rates[0].currency if ask.rates else "USD"
+
+
+def in_another_currency(ask: Ask, attribution: Attribution, opened_at_us: int, budgets: BudgetIndex) -> Refusal | None:
+    """Refuse what a budget in another currency would have to count: no rate of exchange is known here."""
+    for rates in ask.rates:
+        foreign = budgets.in_another_currency(attribution, opened_at_us, rates.currency)
+        if foreign is not None:
+            message = (
+                f"{ask.model} is priced in {rates.currency} and budget {foreign.name!r} is in {foreign.currency}: "
+                f"give these calls a budget in {rates.currency}, out of that one's scope; see: pertoken budget status"
+            )
+            return Refusal(Code.BUDGET_EXCEEDED, message)
+    return None
+
+
+def closer(bound: Bound, input_max: int) -> Bound:
+    """Return a bound whose input was counted: never more than it was before."""
+    quantities = {**bound.quantities, "input_tokens": min(bound.quantities["input_tokens"], input_max)}
+    return bound._replace(quantities=quantities, counted=True)
 
 
 def cap_to_write(ask: Ask, bound: Bound) -> int | None:

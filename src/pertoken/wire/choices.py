@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from pertoken.core.ceilings import PriceCap
 from pertoken.core.units import DIMENSIONS
 from pertoken.wire.body import decode
 from pertoken.wire.content import plain
@@ -42,14 +43,6 @@ _value = msgspec.json.Decoder(float_hook=Decimal)
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-class Cap(NamedTuple):
-    """The highest prices that the client accepts, in dollars."""
-
-    input_million: Decimal
-    output_million: Decimal
-    request: Decimal
-
-
 class Choices(NamedTuple):
     """What a request may be served as and charged for, beyond its own model at the standard price."""
 
@@ -63,7 +56,7 @@ class Choices(NamedTuple):
     units: tuple[tuple[str, int], ...] = ()
     hidden: str | None = None
     output_more: int = 0  # tokens beyond the cap that may be charged as output
-    cap: Cap | None = None
+    cap: PriceCap | None = None
     sellers: tuple[str, ...] = ()  # any seller may serve, in one of these tiers, the standard one being empty
 
 
@@ -394,7 +387,7 @@ def _count(most: str, holder: Mapping[str, Any], param: str) -> int:
     return said or int(number)
 
 
-def _cap(value: object, param: str) -> Cap:
+def _cap(value: object, param: str) -> PriceCap:
     """Return the highest prices that a client accepts. Raises BadRequest where one for tokens is missing."""
     given = value if isinstance(value, dict) else {}
     try:
@@ -405,4 +398,4 @@ def _cap(value: object, param: str) -> Cap:
         given
     ):
         raise BadRequest(f"{param} must have the highest price of prompt and of completion", param)
-    return Cap(prices["prompt"], prices["completion"], prices["request"] + prices["image"])
+    return PriceCap(prices["prompt"], prices["completion"], prices["request"] + prices["image"])

@@ -1,29 +1,19 @@
 """Step 2, its end: what the client chose beside the model it named; the hold is for the dearest of it."""
 
-from collections.abc import Sequence
-from decimal import ROUND_CEILING, Decimal
-from fractions import Fraction
 from typing import NamedTuple
 
+from pertoken.core.ceilings import capped, dearest_of_all
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.facts import RequestFacts
-from pertoken.core.money import parse_amount
-from pertoken.core.periods import FOREVER_US
-from pertoken.core.prices import Match, PriceRow, Source
-from pertoken.core.rates import Rates, Tier
-from pertoken.core.rating import REQUESTS
 from pertoken.core.texts import NAME_CHARACTERS_MAX
-from pertoken.core.units import TOKEN_UNITS
 from pertoken.services.call.call import Call
 from pertoken.services.call.reading import choices_of, read
 from pertoken.services.offers import AskedFor, Offer, with_rates
 from pertoken.services.world import World
 from pertoken.wire import choices
-from pertoken.wire.choices import NOTHING, Cap, Choices
+from pertoken.wire.choices import NOTHING, Choices
 from pertoken.wire.format import BadRequest
 from pertoken.wire.routes import Endpoint
-
-MILLION = 1_000_000
 
 
 class Chosen(NamedTuple):
@@ -102,48 +92,9 @@ def _widen(endpoint: Endpoint, facts: RequestFacts, found: Choices, world: World
         return wider
     more = []
     if found.cap is not None:
-        more.append(_capped(wider.rates, found.cap, long_cache=facts.long_cache))
+        more.append(capped(wider.rates, found.cap, long_cache=facts.long_cache))
     if found.sellers:
         asked_for = [(model, tier) for model in (offer.priced_as, *others) for tier in found.sellers]
         sold = [one for model, tier in asked_for for one in world.offers.sold_by_anybody(model, now_us, tier)]
-        more.append(_dearest([*wider.rates, *sold]))
+        more.append(dearest_of_all([*wider.rates, *sold]))
     return with_rates(wider, (*wider.rates, *more)) if more else wider
-
-
-def _dearest(rates: Sequence[Rates]) -> Rates:
-    """Return prices in which each token costs what it does at the dearest, and the rest what it does at the first."""
-    first = rates[0]
-    alike = [one for one in rates if one.currency == first.currency]
-    above = sorted({tier.above for one in alike for tier in one.tiers}, reverse=True)
-    tiers = tuple(_dearest_tier(at, [one.at(at + 1) for one in alike]) for at in above)
-    return Rates(first.provider, first.model, first.currency, 0, FOREVER_US, tiers)
-
-
-def _dearest_tier(above: int, tiers: Sequence[Tier]) -> Tier:
-    rows = {unit: row for unit, row in tiers[0].rows.items() if unit not in TOKEN_UNITS}
-    for unit in TOKEN_UNITS:
-        prices = [price for price in (tier.price(unit) for tier in tiers) if price is not None]
-        if prices:
-            most = max(prices, key=lambda price: Fraction(price.amount_picos, price.per))
-            rows[unit] = most.row._replace(unit=unit, amount_picos=most.amount_picos, per=most.per)
-    return Tier(above, rows, {}, ())
-
-
-def _capped(rates: Sequence[Rates], cap: Cap, *, long_cache: bool) -> Rates:
-    """Return prices as high as the client accepts. A token that is written to a cache costs up to twice as much."""
-    first = rates[0]
-    written = 2 if long_cache else Decimal("1.25")
-    rows = {unit: row for unit, row in first.tiers[-1].rows.items() if unit not in TOKEN_UNITS}
-    rows["input_tokens"] = _row(first, "input_tokens", cap.input_million * written, MILLION)
-    rows["output_tokens"] = _row(first, "output_tokens", cap.output_million, MILLION)
-    if cap.request:
-        rows[REQUESTS] = _row(first, REQUESTS, cap.request, 1)
-    return Rates(first.provider, first.model, "USD", 0, FOREVER_US, (Tier(0, rows, {}, ()),))
-
-
-def _row(first: Rates, unit: str, dollars: Decimal, per: int) -> PriceRow:
-    amount = parse_amount(f"{dollars.quantize(Decimal(1).scaleb(-12), ROUND_CEILING):f}")
-    return PriceRow(
-        "", first.provider, first.model, Match.EQUALS, unit, amount, per, "USD", 0, FOREVER_US, 0, Source.OPERATOR,
-        "the highest price that the client accepts",
-    )  # fmt: skip

@@ -10,7 +10,9 @@ from pertoken.core.admission import (
     bound_of_bytes,
     cap_to_write,
     cheaper_or_refused,
+    closer,
     currency_of,
+    in_another_currency,
     may_shrink,
     smaller,
 )
@@ -77,7 +79,7 @@ async def open_hold(
     """
     directory = world.ledger.directory
     trust = directory.trust(request.provider.name, request.model)
-    foreign = _in_another_currency(request, world)
+    foreign = in_another_currency(request, request.attribution, request.opened_at_us, directory.budgets)
     if foreign is not None:
         return await _unless_old(foreign, world)
     bound = first_bound(request, trust)
@@ -123,20 +125,6 @@ async def _unless_old(refusal: Refusal, world: World) -> Refusal | Stale:
     return refusal if world.ledger.directory.revision == revision else Stale()
 
 
-def _in_another_currency(request: Request, world: World) -> Refusal | None:
-    """Refuse what a budget in another currency would have to count: no rate of exchange is known here."""
-    for rates in request.rates:
-        budgets = world.ledger.directory.budgets
-        foreign = budgets.in_another_currency(request.attribution, request.opened_at_us, rates.currency)
-        if foreign is not None:
-            message = (
-                f"{request.model} is priced in {rates.currency} and budget {foreign.name!r} is in {foreign.currency}: "
-                f"give these calls a budget in {rates.currency}, out of that one's scope; see: pertoken budget status"
-            )
-            return Refusal(Code.BUDGET_EXCEEDED, message)
-    return None
-
-
 def first_bound(request: Request, trust: Trust) -> Bound | Refusal:
     """Return the bound that costs nothing: the body's bytes, and the sizes of its media."""
     if not request.facts.has_media:
@@ -166,8 +154,7 @@ async def _count(request: Request, bound: Bound, trust: Trust, world: World) -> 
         return bound._replace(counted=True)
     text_max = trust.bound(measure(request, counts)) + request.facts.input_more
     linked = _sizes(request).media.get("input_tokens", 0) if counts.has_media else 0
-    quantities = {**bound.quantities, "input_tokens": min(bound.quantities["input_tokens"], text_max + linked)}
-    return bound._replace(quantities=quantities, counted=True)
+    return closer(bound, text_max + linked)
 
 
 def _hold(request: Request, hold_id: str, bound: Bound, amount_picos: int, world: World) -> Hold:
