@@ -54,7 +54,7 @@ def test_a_key_ends_when_it_says(stack: Stack) -> None:
     _, lasting = stack.new_key(f"{stack.name}-lasts", expires_at_us=now_us + 3_600 * 10**6)
     _, secret = stack.new_key(f"{stack.name}-ends", expires_at_us=now_us + SOON_US)
     until_refused(stack, secret, now_us + SOON_US)
-    assert re.search(r"ended at 20\S+Z; another: pertoken key rotate key_", refused(stack, secret))
+    assert re.search(r"ended at 20\S+Z; for another: pertoken key rotate key_", refused(stack, secret))
     assert ask(stack, lasting)
 
 

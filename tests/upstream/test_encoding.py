@@ -90,7 +90,7 @@ def test_output_limit(kind: str) -> None:
     packed = pack(b"x" * 5000)
 
     assert len(decode(name, packed, output_bytes_max=5000)) == 5000
-    with pytest.raises(BodyTooLarge, match="limit in bytes: 4999"):
+    with pytest.raises(BodyTooLarge, match="larger than 4999 bytes"):
         decode(name, packed, output_bytes_max=4999)
 
 

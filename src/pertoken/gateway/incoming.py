@@ -80,7 +80,7 @@ class Incoming(HttpToolsProtocol):
             self._refuse_bytes("Invalid HTTP request received.")
 
     def _feed_once(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Have llhttp read up to an offer of another protocol; read that request without it, and return the rest."""
+        """Let llhttp read up to an upgrade offer; read that request without the offer, and return the rest."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -106,7 +106,7 @@ class Incoming(HttpToolsProtocol):
         raise httptools.HttpParserCallbackError(why)
 
     def _refuse_bytes(self, why: str) -> None:
-        """Close a connection at bytes that are no request, with an answer where that cannot be taken for another."""
+        """Close a connection that sent no request; answer first, unless that could be taken for another answer."""
         if self._is_next():
             self.send_400_response(why)
         else:

@@ -131,7 +131,7 @@ class CallProtocol(Incoming):
         self._hot = self._serving = None  # each of them is a circle, which the collector finds late
 
     def pause_writing(self) -> None:
-        """Wait for a client that does not take what is written; not for ever."""
+        """Wait, for a limited time, for a client that does not read its answer."""
         super().pause_writing()
         self._patience.begin()
 

@@ -148,13 +148,13 @@ class Connection(asyncio.Protocol):
             return
         limits = self._limits
         if (now - transfer.started_at) * 1000 >= limits.total_ms:
-            self.fail(TotalTimeout(f"the transfer took longer than the limit in ms: {limits.total_ms}", sent=True))
+            self.fail(TotalTimeout(f"the transfer took longer than {limits.total_ms} ms", sent=True))
         elif not transfer.status:
             if (now - self._asked_at) * 1000 >= limits.first_byte_ms:
-                message = f"no head of an answer came within the limit in ms: {limits.first_byte_ms}"
+                message = f"no answer began within {limits.first_byte_ms} ms"
                 self.fail(FirstByteTimeout(message, sent=True))
         elif not transfer.paused and (now - self._heard_at) * 1000 >= limits.idle_ms:
-            self.fail(IdleTimeout(f"the body stalled for longer than the limit in ms: {limits.idle_ms}", sent=True))
+            self.fail(IdleTimeout(f"the body stalled for longer than {limits.idle_ms} ms", sent=True))
 
     def pause(self) -> None:
         """Stop reading from the socket: the reader of the body is behind."""
@@ -194,7 +194,7 @@ class Connection(asyncio.Protocol):
         if self._transfer is not None:
             transfer.pass_on()
             if self._quiet_bytes > self._limits.header_bytes:
-                self._refuse(f"a head or trailer exceeds the limit in bytes: {self._limits.header_bytes}")
+                self._refuse(f"a head or trailer is larger than {self._limits.header_bytes} bytes")
         elif self.state == DONE and self.usable():
             self._move(RELEASE)
             self.idle_since = self._heard_at
@@ -250,7 +250,7 @@ class Connection(asyncio.Protocol):
         headers, self._headers = self._headers, []
         if 100 <= status < 200:
             if status == 101:
-                self._refuse("the provider switched protocols, which nobody asked for: 101")
+                self._refuse("the provider switched protocols without being asked to: 101")
             return
         fault = self._fault(status, headers)
         if fault:
@@ -292,11 +292,11 @@ class Connection(asyncio.Protocol):
         if self._quiet_bytes > self._limits.header_bytes:  # rare: the received bytes may be body, so count exactly
             head_bytes = sum(len(name) + len(value) + 4 for name, value in headers)
             if head_bytes > self._limits.header_bytes:
-                return f"the head of the answer exceeds the limit in bytes: {self._limits.header_bytes}"
+                return f"the head of the answer is larger than {self._limits.header_bytes} bytes"
         names = [name for name, _ in headers]
         lengths, codings = names.count(b"content-length"), names.count(b"transfer-encoding")
         if lengths + codings > 1:
-            return f"two lengths of one body: {lengths} content-length, {codings} transfer-encoding"
+            return f"the body has two lengths: {lengths} content-length, {codings} transfer-encoding"
         if codings:
             coding = headers[names.index(b"transfer-encoding")][1]
             if coding.lower() != b"chunked":

@@ -136,4 +136,4 @@ def _is_zlib(data: bytes) -> bool:
 
 
 def _too_large(bytes_max: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the decoded body is larger than the limit in bytes: {bytes_max}", sent=True)
+    return BodyTooLarge(f"the decoded body is larger than {bytes_max} bytes", sent=True)

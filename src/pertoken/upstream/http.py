@@ -100,7 +100,7 @@ class Client:
         except TimeoutError as error:
             if self._closed:
                 raise ClientClosed("the client was closed while connecting", sent=False) from None
-            message = f"no connection to {pool.origin.authority} within the limit in ms: {self._limits.connect_ms}"
+            message = f"no connection to {pool.origin.authority} within {self._limits.connect_ms} ms"
             raise ConnectTimeout(message, sent=False, cause=error) from error
         finally:
             self._dials.discard(timeout)

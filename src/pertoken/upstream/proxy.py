@@ -81,7 +81,7 @@ def _named(variable: str, url: str) -> Proxy | None:
 def _proxy(url: str) -> Proxy:
     parts = urlsplit(url if "://" in url else "http://" + url)
     if parts.scheme != "http":
-        raise ValueError(f"only http proxies are spoken to, not {parts.scheme!r}")
+        raise ValueError(f"only http proxies are supported, not {parts.scheme!r}")
     authorization = None
     if parts.username is not None:
         pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"

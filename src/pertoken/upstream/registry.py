@@ -72,7 +72,7 @@ class HttpAnswer:
     __slots__ = ("_decoder", "_response", "headers", "status")
 
     def __init__(self, response: Response) -> None:
-        """Raise DecodingFailed where the answer is packed in a way we do not know."""
+        """Raise DecodingFailed for a content encoding that we do not know."""
         self._response = response
         self.status = response.status
         self.headers = response.headers
@@ -84,7 +84,7 @@ class HttpAnswer:
                 self.headers = [field for field in response.headers if field[0] != b"content-encoding"]
             elif response.status < 400:  # an error costs nothing, and may be passed on unread
                 response.abandon()
-                raise DecodingFailed(f"the answer is packed, which nobody asked for: {packed}", sent=True)
+                raise DecodingFailed(f"the answer has a content-encoding that was not asked for: {packed}", sent=True)
 
     async def read(self) -> bytes:
         """Return the whole body. Raises ProviderFailed."""
@@ -124,7 +124,7 @@ class HttpAnswer:
 def _segment(model: str) -> str:
     """Return a model's name as a part of a path. Raises ProviderFailed for one that could lead out of its folder."""
     if not {"", ".", ".."}.isdisjoint(model.split("/")):
-        raise ProviderFailed(f"not asked, for the name of the model is no part of a path: {model!r:.80}")
+        raise ProviderFailed(f"not sent: the model's name cannot be part of a path: {model!r:.80}")
     return quote(model, safe="")
 
 

@@ -81,7 +81,7 @@ def _around_length(route: RequestHead, method: bytes, target: bytes, fields: tup
 
 
 def _end_to_end(fields: Fields) -> Fields:
-    """Leave out what is ours to write or is about the caller's own hop."""
+    """Leave out the headers that we write ourselves, and those about the caller's own connection."""
     kept = [field for field in fields if field[0].lower() not in _DROPPED]
     named = {  # a connection field names further fields that end at this hop
         token.strip().lower() for name, value in fields if name.lower() == b"connection" for token in value.split(b",")

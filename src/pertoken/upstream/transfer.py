@@ -262,4 +262,4 @@ class Transfer:
 
 
 def _too_large(bytes_max: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the body is larger than the limit in bytes: {bytes_max}", sent=True)
+    return BodyTooLarge(f"the body is larger than {bytes_max} bytes", sent=True)

@@ -69,7 +69,7 @@ def top_fields(body: bytes) -> Fields:
 
 
 def as_read(body: bytes, fields: Fields) -> bytes:
-    """Return a body in which each field that decides on money stands once, as it was read: mostly `body` itself."""
+    """Return a body that has each field that decides on money once, as it was read: mostly `body` itself."""
     changed = False
     for key in _NESTED:
         raw = fields.get(key)
@@ -83,7 +83,7 @@ def as_read(body: bytes, fields: Fields) -> bytes:
 
 
 def _once(raw: bytes) -> bytes:
-    """Return an object, or the objects of a list, with each field once, and so all that decides on a price.
+    """Return an object, or the objects of a list, with each field once, also those inside that decide on a price.
 
     Anything else is returned as it is.
     """
@@ -98,7 +98,7 @@ def _once(raw: bytes) -> bytes:
 def read(table: FieldTable, fields: Fields, headers: HeaderList, query: bytes, model: str) -> Choices:
     """Return what the request chooses. Raises BadRequest for a choice whose cost has no bound.
 
-    A field that steers is put into `fields` anew, as it was read.
+    A field that steers the call replaces its value in `fields` with what was read.
     """
     found = _of_head(table, headers, query) if table.has_headers or table.has_query else NOTHING
     steering = () if table.plain.issuperset(fields) else [key for key in fields if _steers(table, key, fields[key])]
@@ -135,7 +135,7 @@ def is_research(model: str) -> bool:
 
 
 def read_tools(table: FieldTable, fields: Fields, found: Choices, model: str) -> Choices:
-    """Return `found` with what the tools may cause that run at the provider. Raises BadRequest for one without bound.
+    """Return `found` with what the tools that run at the provider may cost. Raises BadRequest for one without bound.
 
     A tool is an object with a type, or, as Gemini has it, one with a field for each tool.
     """
@@ -359,7 +359,7 @@ def _is_allowed(rule: FieldRule, value: object) -> bool:
 
 def _text(value: object, param: str) -> str:
     if not isinstance(value, str):
-        raise BadRequest(f"{param} must be a text, not {value!r:.80}", param)
+        raise BadRequest(f"{param} must be a string, not {value!r:.80}", param)
     return value
 
 

@@ -128,7 +128,7 @@ def answer_text(body: bytes, written: Callable[[dict[str, Any], list[str]], None
 
 
 def events_text(events: bytes, written: Callable[[dict[str, Any], list[str]], None]) -> str:
-    """Return the text that `written` gathers from whole events; one that cannot be read counts as it is."""
+    """Return the text that `written` gathers from whole events; an event that cannot be read counts as text."""
     texts: list[str] = []
     for event in sse.split(events):
         data = sse.data(event)

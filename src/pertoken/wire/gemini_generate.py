@@ -219,7 +219,7 @@ def _hidden(request: _Request, kinds: list[str]) -> str | None:
 
 
 def _once(name: str, camel: object, snake: object) -> object:
-    """Return a field by whichever of its names it is given. Raises BadRequest when it is given by both."""
+    """Return a field under either of its names. Raises BadRequest when it is given by both."""
     if camel is not None and snake is not None:
         raise BadRequest(f"{name} is given twice", name)
     return snake if camel is None else camel

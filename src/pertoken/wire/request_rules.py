@@ -182,7 +182,7 @@ def _top(field: str) -> str:
 
 
 def _ways(field: str) -> list[str]:
-    """Return the fields inside which a field stands, but for the outermost: of `a.b.c` it is `a.b`."""
+    """Return the fields that contain a field, without the outermost: of `a.b.c` it is `a.b`."""
     parts = field.split(".")
     return [".".join(parts[:size]) for size in range(2, len(parts))]
 

@@ -22,7 +22,7 @@ def last_object(data: bytes, key: str) -> Found | None:
 
 
 def last_objects(data: bytes, key: str) -> Iterator[Found]:
-    """Yield the objects that stand whole behind `key`, the last one first."""
+    """Yield each complete object behind `key`, the last one first."""
     text = data.decode("latin-1")  # one letter a byte, so that places in the text are places in the bytes
     name = f'"{key}"'
     end = len(text)

@@ -81,7 +81,8 @@ def _without_price(rows: UsageTable, quantities: dict[str, int], *, confirmed: b
     """Return the readings where nothing but the reasoning is too much, None where that is not so.
 
     It costs what output costs: what does not fit into the output is left out, or is as much as fits, should it have a
-    price after all. Where some count it beside the output and no total tells, there is one reading of both numbers.
+    price after all. Where providers may count it beside the output and no total tells, the two numbers have one
+    reading.
     """
     reasoning = quantities.get("reasoning_tokens")
     if reasoning is None or "output_tokens" not in quantities or _exceeded(quantities) != "output_tokens":

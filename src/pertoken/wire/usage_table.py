@@ -85,7 +85,7 @@ class Plain(NamedTuple):
 
 
 class Zero(NamedTuple):
-    """Where input is known and a field is there, `unit` is zero if it is left out."""
+    """Where input and the field `given` are told, a `unit` that is left out is zero."""
 
     unit: str
     given: Term
@@ -278,7 +278,7 @@ def stated(rows: UsageTable, raw: bytes) -> dict[str, Decimal]:
 
 
 def doubtful_cost(rows: UsageTable, raw: bytes) -> Decimal | None:
-    """Return the most that a usage object may mean where it states no cost as it should: a text, or parts alone."""
+    """Return the highest cost that a usage object may mean where it states it wrongly: as text, or only in parts."""
     if not states(rows, raw):
         return None
     try:
@@ -384,7 +384,7 @@ def _place(rows: UsageTable, usage: Mapping[str, Any], quantities: dict[str, int
 
 
 def _placed(sides: Sequence[tuple[Beside, int]], told: int, total: int | None) -> tuple[bool, ...]:
-    """Return which of the sides stand beside, so that the total is right; where none can make it so, as rows say."""
+    """Return which sides stand beside, so that the total is right; where that cannot be, what the rows say."""
     for placed in product(*((side.beside, not side.beside) for side, _ in sides)):
         seen = told + sum(tokens for (_, tokens), beside in zip(sides, placed, strict=True) if beside)
         if total is None or seen == total:

@@ -15,7 +15,7 @@ from pertoken.wire import usage_rules, usage_table
 from pertoken.wire.usage_table import Term, UsageTable
 
 SIDES = ("input_tokens", "output_tokens")
-ONLY_TOTAL = "usage tells no more than its total"
+ONLY_TOTAL = "usage gives only a total"
 
 # In this order where two understand an object equally well.
 TABLES: tuple[UsageTable, ...] = (
@@ -87,7 +87,7 @@ def by_total(rows: UsageTable, usage: Mapping[str, Any], quantities: dict[str, i
 def camel(value: Any) -> Any:
     """Return a value with the keys of all its objects in camelCase, as protobuf services write them.
 
-    Of a key that is there in both spellings, that in camelCase counts.
+    Where a key is there in both spellings, the one in camelCase counts.
     """
     if isinstance(value, dict):
         spelled = {_camel(key): camel(inner) for key, inner in value.items() if _camel(key) != key}

@@ -33,7 +33,7 @@ def test_a_key_names_so_many_customers() -> None:
     refusal = belong(KEY, SAID._replace(customer="zeta"), world, NOW_US)
 
     assert isinstance(refusal, Refusal)
-    assert "has named 1 customers" in refusal.message
+    assert "has already named 1 customers" in refusal.message
 
 
 def test_users_beyond_those_of_a_key_are_others() -> None:

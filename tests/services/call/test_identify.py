@@ -34,7 +34,7 @@ def test_a_header_of_tags_without_end(text: bytes, monkeypatch: pytest.MonkeyPat
     shown = _read(((b"x-pertoken-tags", text),), b"")
     assert len(looked_at) <= 5 * identify.PAIRS_MAX
     assert len(shown.tags) <= identify.PAIRS_MAX
-    assert "x-pertoken-tags has more than 200 tags; the others are not read" in shown.warnings
+    assert "x-pertoken-tags has more than 200 tags; the others are ignored" in shown.warnings
 
 
 def test_as_many_tags_as_are_looked_at() -> None:

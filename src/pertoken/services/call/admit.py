@@ -88,7 +88,7 @@ async def _take_steps(call: Call, world: World) -> Call | End:
 
 
 async def _identify_and_understand(call: Call, world: World) -> Call | End:
-    """Say who calls and what is asked for; nobody is refused a customer by a directory that is an old one."""
+    """Find who calls and what is asked for. Only the newest directory may refuse a customer."""
     fields, query = call.exchange.headers, call.exchange.query
     while True:
         caller = recognise(fields, query, world) or await identify(fields, query, world, surely=True)
@@ -104,7 +104,7 @@ async def _identify_and_understand(call: Call, world: World) -> Call | End:
 
 
 async def _was_old(world: World) -> bool:
-    """Tell whether the directory that a call was refused by is an old one, and read the new one."""
+    """Read the newest directory; tell whether an older one refused the call."""
     revision = world.ledger.directory.revision
     try:
         await world.ledger.submit(Look())

@@ -16,7 +16,7 @@ log = logging.getLogger("pertoken.call")
 
 
 def answer(call: Call, settled: Settled | StoreUnavailable) -> End:
-    """Return what the client is answered once its call is settled, or could not be; keep it for who wants to know."""
+    """Return the client's answer, once its call is settled or could not be; keep it where a note asks for it."""
     if isinstance(settled, Settled):
         call.charged += (settled.event,)
     refusal = _refusal_at_the_end(call, settled)
@@ -62,7 +62,7 @@ def give(call: Call, end: End) -> None:
 
 
 def _refusal_at_the_end(call: Call, settled: Settled | StoreUnavailable) -> Refusal | None:
-    """Return why the client must not take the answer for a good one, None when it may."""
+    """Return what is wrong with the answer, None where it is good."""
     request, failure = call.request, call.relayed.failure
     if isinstance(settled, StoreUnavailable):
         log.error("%s: settlement not on disk: %s", call.call_id, settled)

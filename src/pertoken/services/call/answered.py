@@ -58,9 +58,9 @@ async def read_answer(request: Request, body: bytes, most: Quantities, world: Wo
 
 
 def most_used(request: Request, most: Quantities, why: str) -> Answered:
-    """Return what is taken for said by an answer that could not be read: all that is held for, in the dearest way.
+    """Return what an answer that could not be read is taken to say: all that is held for was used, in the dearest way.
 
-    What is held for is apart by kind, and usage is inclusive: input of any kind is input.
+    A hold counts each kind of input apart; in usage, input is the sum of all kinds.
     """
     times = request.facts.repeats
     used = {unit: many * times for unit, many in most.items() if many and unit not in OUTPUT_UNITS}

@@ -56,9 +56,9 @@ async def _send(call: Call, cap: int | None, world: World) -> tuple[Answer | Pro
 
 
 async def _admit_again(call: Call, other: str | None, world: World) -> bool:
-    """Tell whether the call could be admitted as another attempt; where not, it is as it was.
+    """Admit the call as another attempt, and tell whether that was done; if not, it is unchanged.
 
-    No room may be left, or the key be gone.
+    There may be no room left, or the key may be gone.
     """
     request, instead = call.request, call.instead if other is None else other
     if other is None:
@@ -75,7 +75,7 @@ def _may_be_mended(answer: Answer | ProviderFailed) -> bool:
 
 
 async def _end_of(call: Call, answer: Answer | ProviderFailed) -> End:
-    """Return what the client is answered: the provider's own word, or that there is none."""
+    """Return the client's answer: the provider's own, or that there is none."""
     return provider_failed(call, answer) if isinstance(answer, ProviderFailed) else await pass_on(call, answer)
 
 

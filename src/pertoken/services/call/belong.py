@@ -1,4 +1,4 @@
-"""Step 1, its end: whom a call belongs to, a customer that its key may name, and what the key may name of the rest."""
+"""Step 2, its end: whom a call belongs to. Checks what its key may name: the customer, users and the rest."""
 
 from pertoken.core.access import may_name
 from pertoken.core.budgets import Attribution
@@ -34,7 +34,7 @@ def _refuse_customer(key: Key, customer: str, world: World) -> Refusal | None:
             return Refusal(Code.FORBIDDEN, message, "x-pertoken-customer")
     if customer != key.customer and not world.census.takes_customer(key.key_id, customer):
         most = world.census.bounds.customers
-        message = f"the key has named {most:,} customers, and {customer!r} is not one of them"
+        message = f"the key has already named {most:,} customers, and {customer!r} would be one more"
         hint = "raise limits.key_customers_max, or make a key for it: pertoken key create NAME --customer CUSTOMER"
         return Refusal(Code.FORBIDDEN, f"{message}: {hint}", "x-pertoken-customer")
     return None

@@ -1,4 +1,4 @@
-"""Step 2, its end: what the client chose beside the model it named; the hold is for the dearest of it."""
+"""Step 2, a part: what the client chose beside the model it named. The hold covers the dearest of it."""
 
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ class Chosen(NamedTuple):
 
 
 def choose(call: Call, facts: RequestFacts, world: World) -> Chosen | Refusal:
-    """Return the request with its choices in the facts and the offer, or why they cannot be held for."""
+    """Return the request with its choices in the facts and the offer, or why no hold can cover them."""
     endpoint, body, now_us = call.endpoint, call.body, call.opened_at_us
     offer = world.offers.find(facts.model, endpoint.wire, now_us, _asked(facts), bills=facts.bills)
     if isinstance(offer, Refusal) or not facts.bills:

@@ -46,7 +46,7 @@ def replay(claim: Claim, known: Known) -> End:
         message = f"the call named {claim.name!r}, {claimed.call_id}, is still running; ask again"
         return refused(Refusal(Code.IDEMPOTENCY_CONFLICT, message, retry_after_s=1))
     elif outcome.body is None:
-        message = f"{claimed.call_id} was served, its answer was too large to be kept; see: pertoken explain"
+        message = f"{claimed.call_id} was served, but its answer was too large to keep; see: pertoken explain"
     else:
         headers = (*outcome.headers, (b"x-pertoken-replayed", b"true"))
         return End(outcome.status, headers, outcome.body, is_stream=outcome.stream, was_admitted=False)

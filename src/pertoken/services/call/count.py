@@ -1,7 +1,7 @@
-"""Counting tokens without stopping every other call: never on the event loop.
+"""Counting tokens: never on the event loop, where it would stop every other call.
 
-A text takes 0.1 ms a kilobyte to count, and a family's first count reads a vocabulary: 0.3 s, 0.12 s of them without
-letting anybody else run. So the works here are done by the readers, and what comes back is numbers, not the texts.
+Counting takes 0.1 ms a kilobyte. The first count of a family also reads its vocabulary: 0.3 s, and for 0.12 s of that
+nothing else runs. So the reader processes do the jobs here, and they return numbers, not texts.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """Sound, pictures, video and long-lived cache writes that usage may count without saying so.
 
-What was asked for, what was sent and what the answer shows are known. Where usage does not divide a side of the call,
-each reading that these allow may be meant; the dearest is charged.
+What was asked for, what was sent and what the answer shows are known. Where usage does not divide input or output by
+kind, each reading that fits them is possible, and the dearest is charged.
 """
 
 from pertoken.core.admission import Bound
@@ -41,9 +41,9 @@ def undivided(request: Request, bound: Bound, reading: Reading, used: Used, rate
 
 
 def kept_longer(reading: Reading, readings: tuple[Used, ...]) -> tuple[Used, ...]:
-    """Return what may be meant besides where an hour of cache was asked for: that all that was written is kept so long.
+    """Return what else may be meant where an hour of cache was asked for: all that was written is kept so long.
 
-    Usage says nothing of it, or zeros that do not add up to what was written.
+    Usage does not say, or it has zeros that do not add up to what was written.
     """
     return tuple(
         one._replace(quantities={**one.quantities, LONG: one.quantities[WRITTEN]}, parts=())
@@ -61,7 +61,7 @@ def _is_told(reading: Reading, quantities: Quantities) -> bool:
 
 
 def _most(request: Request, bound: Bound, reading: Reading) -> dict[str, int]:
-    """Return the most that each kind of input and output can be: of input what was held for, of output anything."""
+    """Return the most tokens of each kind: of input, what was held for; of output, any number."""
     sent = {unit: many for unit, many in bound.quantities.items() if _is_sent(unit) and many}
     kinds = sorted((request.facts.output_modalities | reading.made) & MODALITIES)
     return sent | {f"output_{kind}_tokens": QUANTITY_MAX for kind in kinds}

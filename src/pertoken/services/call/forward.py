@@ -62,7 +62,7 @@ async def _rewrite(request: Request, change: RequestChange, world: World) -> byt
     try:
         found: bytes = await world.readers.read(heavy.key_id, rewritten.__name__, heavy.body, args)
     except NotRead as error:
-        raise ProviderFailed(f"not asked, for the request body could not be rewritten: {error}") from error
+        raise ProviderFailed(f"not sent: the request body could not be rewritten: {error}") from error
     return found
 
 
@@ -84,9 +84,9 @@ def changes(request: Request, cap: int | None) -> RequestChange:
 
 
 def describe(shaped: str | None, change: RequestChange) -> str | None:
-    """Return what was altered, as the x-pertoken-changed header says it; usage in a stream is put back, so not said.
+    """Return what was changed, as the x-pertoken-changed header says it.
 
-    What was `shaped` comes first.
+    What was `shaped` comes first. Usage that we asked for is taken out of the stream again, so it is not said.
     """
     if change is NOTHING:
         return shaped
@@ -123,7 +123,7 @@ def request_headers(headers: HeaderList, secret: bytes) -> HeaderList:
 
 
 def _begins_as_ours(name: bytes) -> bool:
-    """Tell whether a header is for a gateway; one that is misspelt as well."""
+    """Tell whether a header is for a gateway, also with underscores for dashes."""
     return name.replace(b"_", b"-").startswith(_KEPT_BACK_PREFIXES)
 
 

@@ -35,7 +35,7 @@ class Heavy:
 
 
 def is_heavy(body: bytes, values_bound: int) -> bool:
-    """Tell whether a body is better read apart: the commas of a text are no values, so what seems many is counted."""
+    """Tell whether a body is better read apart. The bound also counts the commas of texts, so a high one is checked."""
     if len(body) > BYTES_MAX:
         return True
     return values_bound > VALUES_MAX and structure.count_values(body, VALUES_MAX) > VALUES_MAX

@@ -64,7 +64,7 @@ async def hold(call: Call, world: World) -> Call | End | Stale | Cheaper:
 
 
 async def _admit_free(call: Call, world: World) -> Call | End:
-    """Admit a call that is charged nothing: no hold finds out that its key was revoked."""
+    """Admit a free call. It has no hold that would notice a revoked key, so the key is looked up now."""
     caller = await identify(call.exchange.headers, call.exchange.query, world, surely=True)
     return refused(caller) if isinstance(caller, Refusal) else call
 
@@ -119,7 +119,7 @@ def _learn_conversation(held: Hold, world: World) -> None:
 
 
 async def _unless_old(refusal: Refusal, world: World) -> Refusal | Stale:
-    """Return a refusal, unless the directory that it was decided on is an old one."""
+    """Return a refusal, unless it was decided on an old directory: then Stale."""
     revision = world.ledger.directory.revision
     await world.ledger.submit(Look())
     return refusal if world.ledger.directory.revision == revision else Stale()

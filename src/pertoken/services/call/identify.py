@@ -1,4 +1,4 @@
-"""Step 1: from the secret a client shows to a key, and to everything its call is attributed to."""
+"""Step 1: find the key of the secret that a client shows, and what its call is attributed to."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -95,7 +95,7 @@ def _unknown_key(secret: bytes) -> Refusal:
         message = f"the key{shown} is for the control plane; calls take another: pertoken key create NAME"
     elif not secret.startswith(KEY_PREFIX.encode()):
         message = (
-            f"the key{shown} is none of pertoken's, which begin with {KEY_PREFIX}; make one: pertoken key create NAME"
+            f"the key{shown} is not a pertoken key, which begins with {KEY_PREFIX}; make one: pertoken key create NAME"
         )
     return Refusal(Code.UNKNOWN_KEY, message)
 
@@ -113,7 +113,9 @@ def recognise(fields: HeaderList, query: bytes, world: World) -> Caller | Refusa
     ended_at_us = key.ended_at_us(secret_hash, world.clock.now_us())
     if ended_at_us is not None:
         since = format_time(ended_at_us)
-        message = f"the key ending in ...{_hint(secret)} ended at {since}; another: pertoken key rotate {key.key_id}"
+        message = (
+            f"the key ending in ...{_hint(secret)} ended at {since}; for another: pertoken key rotate {key.key_id}"
+        )
         return Refusal(Code.UNKNOWN_KEY, message)
     return Caller(key, shown)
 
@@ -139,11 +141,11 @@ def warn(caller: Caller, attribution: Attribution) -> tuple[str, ...]:
     found = list(shown.warnings)
     if shown.customer is not None and shown.customer != attribution.customer:
         name = next(name for name in _CUSTOMER if name in shown.headers).decode()
-        found.append(f"{name} is not taken: the call belongs to the key's customer")
+        found.append(f"{name} is ignored: the call belongs to the key's customer")
     own = dict(key.tags)
     overruled = next((name for name, value in shown.tags if own.get(name, value) != value), None)
     if overruled is not None:
-        found.append(f"the tag {overruled!r} is not taken: the key's own tag of that name holds")
+        found.append(f"the tag {overruled!r} is ignored: the key's own tag of that name wins")
     if len({*own, *dict(shown.tags)}) > TAGS_MAX:
         found.append(f"a call has at most {TAGS_MAX} tags; the others are left out")
     return tuple(found[:WARNINGS_MAX])
@@ -284,9 +286,9 @@ def _why_not_as_sent(value: bytes, *, whole: bool) -> str | None:
         return "has an invisible character, which is left out"
     strange = lookalike(text)
     if strange is not None:
-        return f"mixes scripts in a word, {strange!r} among Latin letters; it is taken as it was sent"
+        return f"mixes scripts in a word: {strange!r} stands among Latin letters; it is used as it was sent"
     if not text.strip():
-        return "is empty, and not taken"
+        return "is empty and is ignored"
     if whole and len(text.strip()) > VALUE_CHARACTERS_MAX:
         return f"is longer than {VALUE_CHARACTERS_MAX} characters, and is cut"
     return None
@@ -295,14 +297,14 @@ def _why_not_as_sent(value: bytes, *, whole: bool) -> str | None:
 def _tag_warnings(text: str) -> Iterator[str]:
     seen: set[str] = set()
     if text.count(",") >= PAIRS_MAX:
-        yield f"x-pertoken-tags has more than {PAIRS_MAX} tags; the others are not read"
+        yield f"x-pertoken-tags has more than {PAIRS_MAX} tags; the others are ignored"
     for pair in _pairs(text) if text.strip() else ():
         name, separator, value = pair.partition("=")
         cleaned = _clean(name)
         if not separator or cleaned is None:
-            yield f"x-pertoken-tags: {pair.strip()[:40]!r} is not taken; write NAME=VALUE,NAME=VALUE"
+            yield f"x-pertoken-tags: {pair.strip()[:40]!r} is ignored; write NAME=VALUE,NAME=VALUE"
         elif cleaned in seen:
-            yield f"x-pertoken-tags: {cleaned!r} is given twice; the last one holds"
+            yield f"x-pertoken-tags: {cleaned!r} is given twice; the last one counts"
         elif len(value) > VALUE_CHARACTERS_MAX:
             yield f"x-pertoken-tags: {cleaned!r} is longer than {VALUE_CHARACTERS_MAX} characters, and is cut"
         seen.add(cleaned or "")

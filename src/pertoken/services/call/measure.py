@@ -1,4 +1,4 @@
-"""What a request comes to by our own measures, and what its provider says against them."""
+"""How large a request is by our own counts, and where its provider counts more."""
 
 from pertoken.core import bounds
 from pertoken.core.trust import Disagreement, Measured

@@ -1,9 +1,10 @@
 """A stream that outruns its hold: noticed while it runs, its hold extended, or else the stream is cut.
 
-A hold covers the most that a call can make under its cap, so only a provider that ignores the cap comes here. How much
-a stream has made is known for certain at its end alone. On the way its text can be counted, which costs a millisecond
-for a thousand tokens: so it is counted only when the bytes passed on could be that many, and then again when, at the
-rate seen so far, the hold would be used up. A stream that stays well below its cap is never counted.
+A hold covers the most that a call can make under its cap, so only the stream of a provider that ignores the cap can
+outrun it. How much a stream has made is certain only at its end. Before that its text can be counted, which takes a
+millisecond for a thousand tokens. So it is counted first when the bytes passed on could be more than the hold covers,
+and again when, at the rate seen so far, the hold would be used up. A stream that stays well below its cap is never
+counted.
 """
 
 from typing import assert_never

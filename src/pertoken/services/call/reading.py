@@ -1,8 +1,9 @@
 """What the steps of a call read from its body, and which bodies are read apart: in a process of their own.
 
 A parser holds the interpreter: a body that takes it 50 ms stops every other call for 50 ms. So a body that is large, or
-has much structure, is `Heavy`. Steps ask for what they need with `read`. For any other body that is a plain call. Of a
-heavy one, what is not known yet raises Unread; `read_apart` has a helper process find it, and the step is done again.
+has much structure, is `Heavy`. Steps ask for what they need with `read`. For any other body that is a plain call. For a
+heavy body, a result that is not known yet raises Unread: `read_apart` has a helper process find it, and the step is
+repeated.
 """
 
 from collections.abc import Callable, Mapping

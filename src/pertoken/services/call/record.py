@@ -6,13 +6,13 @@ from pertoken.core.refusals import NOBODY, RefusedCall
 from pertoken.services.call.identify import Caller
 from pertoken.services.world import World
 
-NOT_KEPT = "what is wrong is in the answer alone: it may repeat what the client sent"
+NOT_KEPT = "the reason is only in the answer, for it may repeat what the client sent"
 
 
 def record(refusal: Refusal, call_id: str, at_us: int, world: World) -> None:
-    """Count a refused call, and keep it whole while it is one of the last. Nothing of what its client sent is kept.
+    """Count a refused call, and keep it whole while it is among the last. Nothing that its client sent is kept.
 
-    One that asks again for what a call was answered is not counted: that call is.
+    A request that only repeats the name of another call is not counted: that call is.
     """
     if refusal.code is Code.IDEMPOTENCY_CONFLICT:
         return

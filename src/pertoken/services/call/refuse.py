@@ -74,7 +74,7 @@ def remaining_header(tightest: Remaining | None) -> list[tuple[bytes, bytes]]:
 
 
 def status_of_a_stream(status: int) -> int:
-    """Return the status that a stream is begun with: after one without a body, its client would read it as the next."""
+    """Return the status that a stream begins with: after a bodiless one its body would look like another answer."""
     return HTTPStatus.BAD_GATEWAY if status in BODILESS else status
 
 

@@ -174,13 +174,13 @@ class _Way:
                 raise ProviderFailed("the client hung up and too many answers are being drained")
 
     async def read_rest(self) -> None:
-        """Have all read that came, once no more comes."""
+        """Read the rest of what came, once no more comes."""
         await self.read_apart()
         self._reader.close()
         await self.read_apart()
 
     async def read_apart(self) -> None:
-        """Have the events read that would hold up every other call, and pass them on."""
+        """Have large events read by a helper process, and pass them on."""
         while (unread := self._reader.unread) is not None:
             try:
                 args = unread.args

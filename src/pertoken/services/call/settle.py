@@ -73,8 +73,7 @@ def kept(call: Call, headers: Sequence[tuple[bytes, bytes]]) -> Outcome:
 def to_event(call: Call, world: World, estimated: tuple[Used, ...] | None) -> Event:
     """Return the event of a call: priced at the prices in force when the call began.
 
-    What was `estimated` stands where the provider's own word is not enough. Of several readings of what it said the
-    dearest is charged.
+    `estimated` is used where the provider said too little. Of several readings of what it said, the dearest is charged.
     """
     request, holding, relayed, changed = call.request, call.holding, call.relayed, call.changed
     reading = relayed.reading
@@ -141,7 +140,7 @@ def _may_have_any_name(request: Request, world: World) -> bool:
 def _charge(
     call: Call, served: Served, world: World, estimated: tuple[Used, ...] | None
 ) -> tuple[DearestMeant, Completeness, str | None]:
-    """Return the dearest of all that may be meant, how far it can be trusted, and why no further."""
+    """Return the dearest possible reading, how far it can be trusted, and why not further."""
     request, holding, relayed = call.request, call.holding, call.relayed
     reading, book = relayed.reading, world.ledger.prices
     reason, completeness = reading.contradiction or reading.note, reading.completeness
@@ -200,7 +199,7 @@ def _status(reading: Reading, charged: Charge, provider: str, world: World, diff
 
 
 def _with_requests(quantities: Quantities, lines: Sequence[tuple[str, int, str, int]]) -> Quantities:
-    """Return what was used with what is charged by rule: a call at a price for each request is one, told or not."""
+    """Return what was used, with the requests that are charged: a call is one, whatever its usage says."""
     requests = sum(quantity for unit, quantity, *_ in lines if unit == REQUESTS)
     return {**quantities, REQUESTS: requests} if requests and REQUESTS not in quantities else quantities
 
@@ -234,10 +233,10 @@ async def _estimate(request: Request, holding: Holding, relayed: Relayed, world:
 
 
 async def _count_output(request: Request, holding: Holding, relayed: Relayed, world: World) -> int:
-    """Return the output that the provider did not say: never free, and never more than it was allowed to make.
+    """Return the output tokens where the provider did not say: never free, and never more than it was allowed to make.
 
-    Another tokenizer than the provider's can count more than the cap that the provider kept to: what is above the bound
-    is its error, and no budget may pay for it.
+    A tokenizer that is not the provider's can count more than the cap, though the provider kept to it. What it counts
+    above the bound is its error, and no budget may pay for that.
     """
     most, output = holding.bound.quantities["output_tokens"], relayed.tokens
     if output is None:

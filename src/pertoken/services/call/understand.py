@@ -53,14 +53,14 @@ def understand(call: Call, world: World) -> Call | End:
 def _read_facts(call: Call) -> RequestFacts | Refusal:
     """Return what the request says, or why it says nothing."""
     if call.caller.shown.headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        return Refusal(Code.INVALID_REQUEST, "the request body is packed (content-encoding); send it as plain json")
+        return Refusal(Code.INVALID_REQUEST, "the request body has a content-encoding; send plain JSON")
     endpoint, heavy = call.endpoint, call.heavy
     try:
         facts = read(facts_of, call, endpoint.format.name, endpoint.model, None if heavy is None else heavy.values_max)
     except BadRequest as error:
         return Refusal(Code.INVALID_REQUEST, error.message, error.param)
     if len(facts.model) > NAME_CHARACTERS_MAX:  # comparing it with every name that is known takes long
-        message = f"no model has a name of {len(facts.model)} characters; at most {NAME_CHARACTERS_MAX} are looked for"
+        message = f"the model's name has {len(facts.model)} characters; at most {NAME_CHARACTERS_MAX} are allowed"
         return Refusal(Code.UNKNOWN_MODEL, message, "model")
     return facts if endpoint.stream is None else facts._replace(stream=endpoint.stream)
 
