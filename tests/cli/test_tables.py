@@ -1,8 +1,10 @@
 import csv
 import io
+from decimal import Decimal
 
 import pytest
 
+from pertoken.cli.bars import CostBar
 from pertoken.cli.tables import print_table, rows_of, write_csv
 
 COLUMNS = {"name": "model", "calls": "calls", "cost": "cost USD"}
@@ -114,3 +116,36 @@ def test_an_id_is_never_cut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     print_table("calls", WIDE, [{"call": CALL, "user": "a" * 30, "model": "m" * 30, "cost": "1"}])
 
     assert CALL in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("width", "longest"), [(40, 3), (80, 43), (200, 60)])
+def test_bars_get_the_room_that_is_left(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int, longest: int
+) -> None:
+    """A column of bars is as wide as the terminal allows; half the cost has half the bar; figures stay whole."""
+    for name, value in {"TTY_COMPATIBLE": "1", "TERM": "dumb", "COLUMNS": str(width), "LINES": "25"}.items():
+        monkeypatch.setenv(name, value)
+    costs = {"alpha": "1234.567890123456", "beta": "617.283945061728", "gamma": None}
+    rows = [
+        {"name": name, "calls": 1, "cost": cost, "bar": cost and CostBar(Decimal(cost), Decimal(costs["alpha"] or 0))}
+        for name, cost in costs.items()
+    ]
+    print_table("costs", {**COLUMNS, "bar": ""}, rows, total={"name": "total", "calls": 3, "cost": "0"})
+    lines = capsys.readouterr().out.splitlines()
+    bars = [sum(line.count(block) for block in "█▌") for line in lines]
+
+    assert max(map(len, lines)) <= width
+    assert max(bars) == longest
+    [half] = [line for line in lines if "617.28" in line]
+    assert half.rstrip().endswith("█" * (longest // 2) + "▌" * (longest % 2))
+    assert all(any(f"{Decimal(cost):,}" in line for line in lines) for cost in costs.values() if cost)
+
+
+def test_bars_are_plain_where_the_output_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An output that has no blocks gets bars of #."""
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, "ascii", write_through=True))
+    print_table("costs", {"name": "model", "bar": ""}, [{"name": "a", "bar": CostBar(Decimal(1), Decimal(1))}])
+
+    assert b"a" in written.getvalue()
+    assert b"#" * 60 in written.getvalue()

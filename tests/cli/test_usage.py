@@ -173,3 +173,43 @@ def test_usage_as_csv(pertoken: Pertoken, write_lines: WriteLines) -> None:
     assert [row["cost"] for row in rows] == ["0.15", "0.15"]
     assert list(rows[0]) == list(pertoken.json("usage", "--by", "customer", *NOVEMBER)["rows"][0])
     assert pertoken("usage", "--csv", "--since", "2020-01-01", "--until", "2020-01-02").stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [(("usage",), "gpt-4o-mini"), (("daily",), "2026-11-20"), (("weekly",), "2026-W47"), (("monthly",), "2026-11")],
+)
+def test_a_chart_stands_beside_the_figures(
+    pertoken: Pertoken, write_lines: WriteLines, words: tuple[str, ...], name: str
+) -> None:
+    """`--chart` draws each cost as a part of the largest; the exact figures are as without it."""
+    usage = {"input_tokens": 1_000_001}
+    lines = [event("a", usage=usage), event("b", "2026-10-31T00:00:00Z", model="gpt-4.1-nano", usage=usage)]
+    pertoken("ingest", write_lines(*lines))
+    since = ("--since", "2026-10-01", "--until", "2026-11-30")
+    plain, charted = (pertoken(*words, *since, *more).stdout for more in ((), ("--chart",)))
+    [row] = [line for line in charted.splitlines() if line.split()[:1] == [name]]
+
+    assert row.split()[-2:] == ["0.15000015", "█" * 60]
+    assert [line.split() for line in charted.replace("█", "").splitlines() if "0." in line] == [
+        line.split() for line in plain.splitlines() if "0." in line
+    ]
+    assert "█" not in plain
+
+
+def test_bars_of_two_currencies_have_a_measure_each(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """The largest cost of each currency has the longest bar; what has no price, and no rows at all, have none."""
+    start = ("--provider", "local", "--model", "m", "--input", "2", "--from", "2026-01-01", "--currency", "EUR")
+    pertoken("price", "add", *start)
+    unknown = event("c", provider="acme", model="nobody-knows")
+    pertoken("ingest", write_lines(event("a"), event("b", provider="local", model="m"), unknown))
+    shown = pertoken("usage", "--chart", *NOVEMBER).stdout
+
+    assert [line.split()[0] for line in shown.splitlines() if "█" * 60 in line] == ["m", "gpt-4o-mini"]
+    assert "█" not in pertoken("usage", "--chart", "--since", "2020-01-01", "--until", "2020-01-02").stdout
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_a_chart_is_for_people(pertoken: Pertoken, form: str) -> None:
+    """With an output for programs it is wrong use."""
+    assert "--chart" in pertoken("usage", "--chart", form, code=2).stderr

@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "conversation": ("pertoken.cli.usage:conversation", "Show usage by conversation (also: session)."),
     "latency": ("pertoken.cli.latency:latency", "Show how long calls took: p50, p95, p99."),
     "calls": ("pertoken.cli.calls:calls", "List calls one by one, newest first."),
+    "top": ("pertoken.cli.top:top", "Watch what happens now: calls, spending, holds, refusals."),
     "explain": ("pertoken.cli.explain:explain", "Explain the cost of one call."),
     "verify": ("pertoken.cli.verify:verify", "Check the books: recompute all balances from events."),
     "archive": ("pertoken.cli.archive:archive", "Move old months of events to Parquet files, and back."),

@@ -14,9 +14,12 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
+from pertoken.cli.bars import CostBar, draw_bar
 from pertoken.core.texts import escaped
 
 WIDTH_OF_A_FILE = 160  # what is piped is not cut to a terminal's width
+BAR_WIDTH_MIN, BAR_WIDTH_MAX = 12, 60
+BAR_WIDTH_LEAST = 3  # where nothing that can be spared is left
 GAP = 2  # between two columns: a blank and the rule's place
 WORD_WIDTH_MAX = 24  # longer words are cut first when room is short
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes what begins so
@@ -31,6 +34,7 @@ class _Column(NamedTuple):
     heading: str
     cells: list[str]  # the total last, where there is one
     numeric: bool
+    bars: Sequence[CostBar | None] = ()  # of a column of bars, as many as rows; it gets the room that is left
 
     @property
     def widest(self) -> int:
@@ -38,6 +42,8 @@ class _Column(NamedTuple):
 
     @property
     def widest_cell(self) -> int:
+        if self.bars:
+            return BAR_WIDTH_MIN
         return max(map(len, self.cells), default=0)
 
     @property
@@ -73,6 +79,11 @@ def print_table(
     left_out = _too_many(every, room, spared) if console.is_terminal else []
     drawn = [column for field, column in every.items() if field not in left_out]
     widths = _fit(drawn, room - GAP * len(drawn) - 1)
+    spare = max(0, room - sum(widths) - GAP * len(drawn) - 1)
+    widths = [
+        min(width + spare, BAR_WIDTH_MAX) if column.bars else width for column, width in zip(drawn, widths, strict=True)
+    ]
+    drawn = [_drawn_bars(column, width, console.encoding) for column, width in zip(drawn, widths, strict=True)]
     console.width = max(room, sum(widths) + GAP * len(drawn) + 1)  # a terminal that is narrower still wraps the lines
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_footer=total is not None, footer_style="bold")
     for column, width in zip(drawn, widths, strict=True):
@@ -146,6 +157,9 @@ def _cell(value: object) -> object:
 
 def _column(field: str, heading: str, rows: Rows, total: Mapping[str, Any] | None) -> _Column:
     totals = [] if total is None else [total.get(field)]
+    bars = [row.get(field) for row in rows]
+    if any(isinstance(one, CostBar) for one in bars):
+        return _Column(heading, [], numeric=False, bars=bars)
     values = [*(row.get(field) for row in rows), *totals]
     numeric = any(value is not None for value in values) and all(value is None or _is_number(value) for value in values)
     places = max((len(value.partition(".")[2]) for value in values if isinstance(value, str)), default=0)
@@ -153,6 +167,14 @@ def _column(field: str, heading: str, rows: Rows, total: Mapping[str, Any] | Non
     if totals == [None]:
         cells[-1] = ""  # what has no total is blank there, not unknown
     return _Column(heading, cells, numeric)
+
+
+def _drawn_bars(column: _Column, width: int, encoding: str) -> _Column:
+    """Return a column of bars as texts of at most `width`; any other column as it is."""
+    if not column.bars:
+        return column
+    cells = ["" if bar is None else draw_bar(bar, width, encoding) for bar in column.bars]
+    return column._replace(cells=[*cells, ""])
 
 
 def _too_many(columns: Mapping[str, _Column], room: int, spared: Sequence[str]) -> list[str]:
@@ -187,11 +209,15 @@ def _least_by_heading(column: _Column) -> int:
 def _least_by_word(column: _Column) -> int:
     if column.numeric:
         return _least_by_heading(column)
+    if column.bars:
+        return BAR_WIDTH_MIN
     longest = max((len(word) for cell in column.cells for word in cell.split()), default=0)
     return max(_least_by_letter(column), min(longest, WORD_WIDTH_MAX), column.longest_whole)
 
 
 def _least_by_letter(column: _Column) -> int:
+    if column.bars:
+        return BAR_WIDTH_LEAST
     least = _least_by_heading(column)
     return least if column.numeric else min(least, max(TEXT_WIDTH_MIN, column.longest_word, column.longest_whole))
 

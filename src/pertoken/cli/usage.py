@@ -1,11 +1,13 @@
 """`pertoken usage` and its shapes by day, week, month and conversation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 import click
 
+from pertoken.cli.bars import CostBar
 from pertoken.cli.filters import filter_options, find_key, refuse_refused, take_filters
 from pertoken.cli.near_names import say_near_values
 from pertoken.cli.output import echo, say_empty
@@ -21,6 +23,7 @@ from pertoken.cli.session import (
 )
 from pertoken.cli.tables import amount_text, counted, print_table
 
+CHART = "chart"  # the column of bars
 COUNTS = {
     "calls": "calls",
     "unpriced_calls": "unpriced",
@@ -47,7 +50,8 @@ def range_options(command: Any) -> Any:
 
 
 def _report_options(command: Any) -> Any:
-    return filter_options(range_options(command))
+    chart = click.option("--chart", is_flag=True, help="Draw each cost as a bar beside the figures.")
+    return filter_options(range_options(chart(command)))
 
 
 @click.command()
@@ -137,6 +141,8 @@ def _report(
     where, status, cost_min = take_filters(only)
     if status == "refused":
         refuse_refused()
+    if only["chart"] and as_json:
+        raise click.UsageError("--chart draws for people; leave it out with --json and --csv")
     with archive(db) as stored, folder_errors():
         part = reports.Part(find_key(stored, where), status, cost_min, lambda one: open_folder(one.folder))
         report = reports.usage(stored, start_us, end_us, by, chosen, part)
@@ -153,6 +159,7 @@ def _report(
         _say_empty("no usage in this time", newest)
     else:
         rows = [{**row, **{dimension: _value(row, dimension) for dimension in by}} for row in report["rows"]]
+        rows = _charted(rows) if only["chart"] else rows
         columns = {dimension: dimension for dimension in by}
         title = f"usage by {', '.join(by)}" if by else "usage"
         _print(title, columns, rows, report["totals"], span_text(start_us, end_us, chosen), since=_day(start_us))
@@ -161,7 +168,7 @@ def _report(
 def _print(
     title: str,
     columns: Mapping[str, str],
-    rows: Iterable[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, Any]],
     totals: list[dict[str, Any]],
     caption: str,
     *,
@@ -174,16 +181,27 @@ def _print(
     counts = {field: heading for field, heading in COUNTS.items() if field in used}
     one = totals[0] if len(totals) == 1 else None
     money = {"cost": f"cost {one['currency']}"} if one else {"cost": "cost", "currency": "currency"}
+    if any(CHART in row for row in rows):
+        money[CHART] = ""
     # where nothing at all is known, the cost is unknown, not zero
     shown = [{**row, "cost": None if _is_unknown(row) else row["cost"]} for row in rows]
     total = {**dict.fromkeys(list(columns)[:1], "total"), **one} if one else None
     unpriced = sum(total["unpriced_calls"] for total in totals)
     if unpriced:
         caption += f"\n  {_say_unpriced(unpriced, sum(total['uncounted_calls'] for total in totals), since)}"
-    print_table(title, {**columns, **counts, **money}, shown, total=total, caption=caption)
+    spared = list(reversed(COUNTS)) if CHART in money else []  # bars need room
+    print_table(title, {**columns, **counts, **money}, shown, total=total, caption=caption, spared=spared)
     if one is None:
         for each in totals:
             echo(f"  total {amount_text(each['cost'])} {each['currency']} in {counted(each['calls'], 'call')}")
+
+
+def _charted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows with a bar for each cost; the longest is the largest cost of its currency."""
+    largest: dict[str, Decimal] = {}
+    for row in rows:
+        largest[row["currency"]] = max(largest.get(row["currency"], Decimal(0)), Decimal(row["cost"]))
+    return [{**row, CHART: CostBar(Decimal(row["cost"]), largest[row["currency"]])} for row in rows]
 
 
 def _say_unpriced(unpriced: int, uncharged: int, since: str) -> str:
