@@ -38,6 +38,7 @@ ARGUMENTS = {
     "budget status": (),
     "budget remove": ("all",),
     "usage": (),
+    "top": ("--once",),
     "calls": (),
     "daily": (),
     "weekly": (),

@@ -1,13 +1,14 @@
 """`pertoken archive`: old months of events to Parquet files, and back."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from pertoken.cli.group import CommandGroup
 from pertoken.cli.output import echo
+from pertoken.cli.progress import Progress
 from pertoken.cli.session import (
     CommandRefused,
     database,
@@ -53,9 +54,9 @@ def archive(context: click.Context, before: str | None, folder: str | None, db: 
 
     before_us = _month(before, "--before")
     files = open_folder(folder or str(archive_folder(load_settings(db))))
-    with database(db) as opened, folder_errors(), files.locked(make=True):
-        moved = archiving.archive(make_months(opened), files, before_us, now_us(), _rest)
-        done = _say_each(moved, as_json=as_json, verb="archived")
+    with database(db) as opened, folder_errors(), files.locked(make=True), Progress("archiving events") as moving:
+        moved = archiving.archive(make_months(opened), files, before_us, now_us(), _resting(moving))
+        done = _say_each(moved, moving, as_json=as_json, verb="archived")
     if as_json:
         print_json({"folder": files.place, "archived": [_fields(one) for one in done]})
     elif done:
@@ -71,7 +72,7 @@ def verify(folder: str, as_json: bool) -> None:
     """Check every file of an archive: hash, number and cost of events; exit with 1 if there are faults."""
     from pertoken.services import archiving
 
-    with folder_errors():
+    with folder_errors(), Progress("checking the files"):
         files, faults = archiving.check(open_folder(folder))
     if not files:
         raise CommandRefused(f"no archive in {folder}: manifest.json is missing or empty")
@@ -99,9 +100,10 @@ def import_(folder: str, month: str | None, db: str | None, as_json: bool) -> No
 
     month_us = None if month is None else _month(month, "--month")
     files = open_folder(folder)
-    with database(db) as opened, folder_errors(), files.locked():
-        moved = archiving.bring_back(make_months(opened), files, month_us, _rest)
-        done = _say_each(moved, as_json=as_json, verb="brought back")
+    with database(db) as opened, folder_errors(), files.locked(), Progress("bringing events back") as moving:
+        moving.total = sum(file.events for file in files.files() if month_us in (None, file.month_us))
+        moved = archiving.bring_back(make_months(opened), files, month_us, _resting(moving))
+        done = _say_each(moved, moving, as_json=as_json, verb="brought back")
     conflicting = sum(one.conflicting for one in done)
     if as_json:
         print_json({"folder": files.place, "imported": [_fields(one) for one in done]})
@@ -109,14 +111,16 @@ def import_(folder: str, month: str | None, db: str | None, as_json: bool) -> No
         raise CommandRefused(f"{conflicting:,} events are in the database with other content; they were not changed")
 
 
-def _say_each(results: Iterable["Result"], *, as_json: bool, verb: str) -> list["Result"]:
+def _say_each(results: Iterable["Result"], moving: Progress, *, as_json: bool, verb: str) -> list["Result"]:
     """Return all results; for people, print each as soon as it is there, because a month takes time."""
     done = []
     for one in results:
         done.append(one)
+        moving.done = sum(each.file.events for each in done)
         if not as_json:
             known = f", {one.known:,} were there" if one.known else ""
-            echo(f"{one.file.name}: {one.moved:,} events {verb}{known}")
+            with moving.aside():
+                echo(f"{one.file.name}: {one.moved:,} events {verb}{known}")
     return done
 
 
@@ -134,6 +138,12 @@ def _month(text: str, option: str) -> int:
     return bounds(Window.MONTH, at_us, "UTC")[0]
 
 
-def _rest() -> None:
-    """Pause, so that other writers get their turn."""
-    time.sleep(REST_S)
+def _resting(moving: Progress) -> Callable[[], None]:
+    """Return what is called between two transactions: it pauses, so that other writers get their turn."""
+    from pertoken.services.archiving import CHUNK
+
+    def rest() -> None:
+        moving.add(CHUNK)
+        time.sleep(REST_S)
+
+    return rest

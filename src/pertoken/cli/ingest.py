@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pertoken.cli.output import echo
+from pertoken.cli.progress import Progress
 from pertoken.cli.session import CommandRefused, database, db_option, json_option, now_us, print_json
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
 ) -> None:
     """Import the usage in FILE (.gz too). Each event is recorded once: a second run adds nothing."""
     from pertoken.cli.ingest_notes import Notes
-    from pertoken.cli.usage_logs import WrongFormat, open_log, read_log
+    from pertoken.cli.usage_logs import WrongFormat, open_log, read_log, read_so_far
     from pertoken.services.ingest import NotAnEvent, check_provider
     from pertoken.services.ingest import ingest as ingest_records
     from pertoken.wiring.bookkeeper import make_bookkeeper
@@ -45,11 +46,13 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     notes = Notes(now_us())
     defaults = {name: value for name, value in said.items() if value is not None}
     try:
-        with database(db, make=True) as opened, open_log(file) as log:
+        reading = Progress(f"reading {file.name}", file.stat().st_size)
+        with database(db, make=True) as opened, open_log(file) as log, reading:
             books = make_bookkeeper(opened)
             if provider is not None:
                 check_provider(provider, books.prices)
             records = read_log(form, log, file.name, defaults, notes)
+            records = reading.over(records, lambda: read_so_far(log))
             tally = ingest_records(records, books, now_us(), opened.settings.limits.reported_event)
             books.close()
     except NotAnEvent as error:  # an option names what nobody knows, or the format needs one that was not given

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pertoken.cli.output import echo
+from pertoken.cli.progress import Progress
 from pertoken.cli.session import (
     CommandRefused,
     database,
@@ -59,13 +60,14 @@ def import_(source: str, file: Path | None, dry_run: bool, db: str | None, as_js
     from pertoken.wiring.prices import import_prices, preview_import
 
     at_us = now_us()
-    offered = _read_source(source, file, at_us)
-    with database(db) as opened:
-        if dry_run:
-            change, before, after = preview_import(opened, offered, at_us)
-            compared = _compare(opened, before, None, after, None, at_us)
-        else:
-            change, compared = import_prices(opened, offered, at_us), None
+    with Progress(f"importing prices from {source}"):
+        offered = _read_source(source, file, at_us)
+        with database(db) as opened:
+            if dry_run:
+                change, before, after = preview_import(opened, offered, at_us)
+                compared = _compare(opened, before, None, after, None, at_us)
+            else:
+                change, compared = import_prices(opened, offered, at_us), None
     counts = {"added": len(change.added), "superseded": len(change.superseded), "unchanged": change.unchanged}
     if as_json:
         print_json({"source": source, **counts, **(compared or {})})

@@ -4,6 +4,7 @@ import click
 
 from pertoken.cli.near_names import say_near_values
 from pertoken.cli.output import echo
+from pertoken.cli.progress import Progress
 from pertoken.cli.session import database, db_option, json_option, now_us, print_json, span
 from pertoken.cli.tables import print_table
 
@@ -44,19 +45,22 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
 
     at_us = now_us()
     selection = Selection(*span(from_, to, ("--from", "--to"), (0, at_us)), provider, model)
-    with database(db) as opened:
+    with database(db) as opened, Progress("rating events again") as rating:
         book = read_price_book(opened)
         with opened.archive() as archive:
-            outcomes = list(rate_again(archive, book, selection, at_us))
+            outcomes = list(rating.over(rate_again(archive, book, selection, at_us)))
             if not outcomes:
                 named = {"provider": provider, "model": model}
-                say_near_values(archive, {name: value for name, value in named.items() if value is not None})
+                with rating.aside():
+                    say_near_values(archive, {name: value for name, value in named.items() if value is not None})
         corrections = [event for one in outcomes for event in one.corrections]
         if not dry_run:
+            rating.begin("writing corrections", len(corrections))
             books = make_bookkeeper(opened)
             try:
                 for start in range(0, len(corrections), BATCH):
                     books.transact([Record(event) for event in corrections[start : start + BATCH]])
+                    rating.add(BATCH)
             finally:
                 books.close()
     rows = outcome_rows(iter(outcomes))

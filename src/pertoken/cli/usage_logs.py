@@ -32,6 +32,12 @@ def open_log(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
 
 
+def read_so_far(log: IO[bytes]) -> int:
+    """Return how many bytes of a log's file were read, packed as they are."""
+    packed = log.fileobj if isinstance(log, gzip.GzipFile) else log
+    return packed.tell() if packed is not None else 0
+
+
 class WrongFormat(Exception):
     """A file is of another format than was said; nothing of it was taken in."""
 

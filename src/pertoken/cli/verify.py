@@ -3,6 +3,7 @@
 import click
 
 from pertoken.cli.output import echo
+from pertoken.cli.progress import Progress
 from pertoken.cli.session import archive, db_option, folder_errors, json_option, now_us, open_folder, print_json
 
 
@@ -20,8 +21,12 @@ def verify(folder: str | None, db: str | None, as_json: bool) -> None:
     """Recompute every balance, budget window and roll-up from events; exit with 1 if there are differences."""
     from pertoken.services.verify import verify as verify_books
 
-    with archive(db) as stored, folder_errors():
-        verdict = verify_books(stored, now_us(), None if folder is None else open_folder(folder))
+    with archive(db) as stored, folder_errors(), Progress("checking the database") as checking:
+        removed = sum(one.removed for one in stored.archived()) if folder is None else 0
+        events = max(0, stored.last_number() - removed) or None  # about: a number may have been given to no event
+        steps = {"events": ("checking events", events), "postings": ("checking postings", None)}
+        files = None if folder is None else open_folder(folder)
+        verdict = verify_books(stored, now_us(), files, lambda what: checking.see(*steps[what]))
     if as_json:
         print_json({"ok": verdict.ok, "checked": verdict.checked, "differences": verdict.differences})
     else:

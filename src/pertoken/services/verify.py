@@ -12,7 +12,7 @@ is derived from their events as well, and the sums are compared with them.
 import heapq
 import itertools
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 from pertoken.core import periods
 from pertoken.core.budgets import Attribution, Budget, BudgetIndex, CounterKey
@@ -34,8 +34,16 @@ WIDTHS_US = {Grain.QUARTER: QUARTER_US, Grain.DAY: DAY_US}
 Slot = tuple[int, Attribution, str]  # start, whose, currency
 
 
-def verify(archive: Archive, now_us: int, files: MonthFiles | None = None) -> Verdict:
+def _nobody(_what: str) -> None:
+    """See nothing."""
+
+
+def verify(
+    archive: Archive, now_us: int, files: MonthFiles | None = None, see: Callable[[str], None] = _nobody
+) -> Verdict:
     """Return the verdict on one consistent view of the store, and on the files of its archived events if given.
+
+    `see` is told "events" at each event and "postings" at each posting, for a progress bar.
 
     Memory does not grow with the number of events. Raises FolderFailed.
     """
@@ -45,7 +53,7 @@ def verify(archive: Archive, now_us: int, files: MonthFiles | None = None) -> Ve
     differences: list[Difference] = [
         {"kind": "file", "id": "database", "difference": finding} for finding in archive.damage()
     ]
-    found = itertools.chain(_check_events(archive, now_us, files, checked), check_entries(archive, checked))
+    found = itertools.chain(_check_events(archive, now_us, files, checked, see), check_entries(archive, checked, see))
     differences += itertools.islice(found, DIFFERENCES_MAX)
     if len(differences) >= DIFFERENCES_MAX:
         differences.append({"kind": "verify", "id": "", "difference": "too many differences; the rest were not listed"})
@@ -53,7 +61,7 @@ def verify(archive: Archive, now_us: int, files: MonthFiles | None = None) -> Ve
 
 
 def _check_events(
-    archive: Archive, now_us: int, files: MonthFiles | None, checked: dict[str, int]
+    archive: Archive, now_us: int, files: MonthFiles | None, checked: dict[str, int], see: Callable[[str], None]
 ) -> Iterator[Difference]:
     """Yield what is wrong with events and what is derived from them: lines, roll-ups, counters."""
     archived = archive.archived()
@@ -63,6 +71,7 @@ def _check_events(
     rollups = _Rollups(archive, whole)
     for event in heapq.merge(archive.live_events(), reading.events(archived), key=occurred):
         checked["events"] += 1
+        see("events")
         yield from _check_lines(event)
         counters.sums.add_event(event)
         yield from rollups.add(event)

@@ -6,7 +6,7 @@ is kept only until it is zero.
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pertoken.core.bookkeeping import AccountKind, is_of
 from pertoken.ports.archive import Archive
@@ -15,8 +15,8 @@ from pertoken.services.verdict import Difference, difference
 END = 2**62  # after all entries
 
 
-def check_entries(archive: Archive, checked: dict[str, int]) -> Iterator[Difference]:
-    """Yield what is wrong with entries, postings and balances."""
+def check_entries(archive: Archive, checked: dict[str, int], see: Callable[[str], None]) -> Iterator[Difference]:
+    """Yield what is wrong with entries, postings and balances; `see` is told of each posting."""
     balances: dict[tuple[str, str], int] = defaultdict(int)
     open_picos: dict[int, int] = {}
     archived = itertools.chain.from_iterable(map(archive.archived_entries, archive.archived()))
@@ -25,6 +25,7 @@ def check_entries(archive: Archive, checked: dict[str, int]) -> Iterator[Differe
     entry, total = -1, 0
     for entry_id, currency, account, amount in archive.postings():
         checked["postings"] += 1
+        see("postings")
         if entry_id != entry:
             yield from _check_balanced(entry, total)
             checked["entries"] += 1
