@@ -69,6 +69,18 @@ def test_a_request_behind_a_refused_one_in_the_same_piece(stages: Callable[..., 
     assert (only.status, stage.faults, stage.transport.late) == (413, [], [])
 
 
+def test_nothing_is_written_to_a_connection_that_closes(stages: Callable[..., Stage]) -> None:
+    """A call that ends after nonsense closed the connection writes nothing, while its client takes what came before."""
+    stage = stages()
+    stage.receive(HOT)
+    stage.transport.is_taking = False
+    answer(stage)
+    stage.receive(HOT + HOT + WRONG["no HTTP at all"])
+    answer(stage)
+
+    assert (stage.transport.closing, stage.transport.late) == (True, [])
+
+
 def test_asking_for_a_key_has_no_time_limit_of_the_client(stages: Callable[..., Stage]) -> None:
     """While the database is asked who sends a request, its client is not late: it has one answer, and not two."""
     stage = stages()

@@ -175,7 +175,8 @@ class HotExchange:
         if self.state == GONE:
             return False
         protocol = self._protocol
-        protocol.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
+        if not protocol.transport.is_closing():
+            protocol.transport.write(b"%x\r\n%b\r\n" % (len(chunk), chunk))
         return protocol.flow.write_paused
 
     async def drain(self) -> None:
@@ -213,7 +214,8 @@ class HotExchange:
         self.state = after(EXCHANGE, self.state, event)
 
     def _send(self, parts: tuple[bytes, ...]) -> None:
-        if self.state != GONE:
+        # closed, and the client has not yet taken what came before: it is not gone, and takes nothing more
+        if self.state != GONE and not self._protocol.transport.is_closing():
             self._protocol.transport.write(b"".join(parts))
 
     def _complete(self) -> None:
