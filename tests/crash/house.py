@@ -70,6 +70,7 @@ class House:
             **{gateway.VARIABLE: str(self.order), gateway.AHEAD_VARIABLE: str(self._ahead)},
             **{"PERTOKEN_LIMITS__HOLD_S": str(HOLD_S), "PERTOKEN_LIMITS__TOTAL_MS": str(TOTAL_MS), **environ},
         )
+        self.hold_s = int(self.environ["PERTOKEN_LIMITS__HOLD_S"])
         self.clock = SystemClock()
         self.may_look = threading.Lock()  # whoever holds it knows that only the gateway has the database open
         self._popen: subprocess.Popen[bytes] | None = None
@@ -245,7 +246,7 @@ class House:
     def wait_for_expiry(self) -> None:
         """Let all the time pass that expiry may take, and wait until no hold is open."""
         time.sleep(GIVEN_UP_S)
-        self.pass_time(HOLD_S + LEASE_S)
+        self.pass_time(self.hold_s + LEASE_S)
         deadline = time.monotonic() + START_S
         while (left := self.open_holds()) and time.monotonic() < deadline:
             time.sleep(0.2)

@@ -218,7 +218,7 @@ MISSPELT = [
     ("PERTOKEN_DATABSE_URL=sqlite:///{db} pertoken serve", 1, "did you mean PERTOKEN_DATABASE_URL?"),
     ("PERTOKEN_PROVIDERS__OPENAI__BASEURL=http://x pertoken serve", 1, "did you mean base_url?"),
     ("PERTOKEN_CONFIG=pertokn.yaml pertoken serve", 1, "pertokn.yaml: No such file"),
-    ("OPENAI_API_KEY={secret} pertoken serve", 1, "the key of openai is one of pertoken"),
+    ("OPENAI_API_KEY={secret} pertoken serve", 1, "the key of openai is a pertoken key"),
 ]
 # Lines of README's settings, each misspelt, and what the gateway says when it is to start.
 SETTINGS = [
@@ -278,7 +278,7 @@ def test_an_application_in_a_hurry(shell: Shell) -> None:
             OpenAI(base_url=url, api_key=secret).chat.completions.create(model=CHAT, messages=HELLO)
         with pytest.raises(anthropic.NotFoundError, match="did you mean /v1/messages"):
             Anthropic(base_url=f"{url}/v1", api_key=secret).messages.create(model=CLAUDE, max_tokens=9, messages=HELLO)
-        with pytest.raises(openai.AuthenticationError, match="none of pertoken's, which begin with sk-pt-"):
+        with pytest.raises(openai.AuthenticationError, match="is not a pertoken key, which begins with sk-pt-"):
             sdk(url, "sk-proj-of-a-provider").chat.completions.create(model=CHAT, messages=HELLO)
         with pytest.raises(openai.AuthenticationError, match="is for the control plane"):
             sdk(url, admin).chat.completions.create(model=CHAT, messages=HELLO)
