@@ -93,8 +93,8 @@ def test_unknown_key(stack: Stack) -> None:
 @pytest.mark.parametrize(
     ("secret", "said"),
     [
-        (b"sk-proj-0123456789secret", "none of pertoken's, which begin with sk-pt-; make one: pertoken key create"),
-        (b"key_01m8ew8zbxfhth8wcm5xrrbn1t", "none of pertoken's"),
+        (b"sk-proj-0123456789secret", "is not a pertoken key, which begins with sk-pt-; make one: pertoken key create"),
+        (b"key_01m8ew8zbxfhth8wcm5xrrbn1t", "is not a pertoken key"),
         (b"sk-pt-admin-0123456789secret", "is for the control plane; calls take another: pertoken key create"),
     ],
 )

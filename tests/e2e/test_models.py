@@ -129,6 +129,6 @@ def test_a_key_for_applications_is_no_providers_key(tmp_path: Path) -> None:
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode == 1
-    assert "the key of openai is one of pertoken" in done.stderr
+    assert "the key of openai is a pertoken key" in done.stderr
     assert "providers.openai.api_key" in done.stderr
     assert "0123456789" not in done.stderr
