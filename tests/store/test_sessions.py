@@ -1,0 +1,64 @@
+"""Sessions of the pages and the links that start them."""
+
+from pertoken.core.sessions import LINK_US, TOTAL_US, Session, SignInLink
+from pertoken.store.database import Database
+from pertoken.store.sessions import Sessions
+
+NOW_US = 10 * TOTAL_US
+ANN = Session(b"\x00\xff", "ad_1", NOW_US, NOW_US + 5)
+BEN = Session(b"hash of ben", "ad_2", NOW_US + TOTAL_US, NOW_US + TOTAL_US)
+LINK = SignInLink(b"\xff\x00", "ad_1", NOW_US)
+
+
+def test_a_session_lasts_until_it_is_ended(database: Database) -> None:
+    """A session is found as it was started and last seen, and is gone once it is ended; others stay as they are."""
+    with database.write() as connection:
+        sessions = Sessions(connection)
+        sessions.start(ANN)
+        sessions.start(BEN)
+        sessions.see(ANN.token_hash, NOW_US + 9)
+        assert sessions.find(ANN.token_hash) == ANN._replace(seen_at_us=NOW_US + 9)
+        assert sessions.find(BEN.token_hash) == BEN
+        assert sessions.find(b"") is None
+        sessions.end(ANN.token_hash)
+
+        assert sessions.find(ANN.token_hash) is None
+        assert sessions.find(BEN.token_hash) == BEN
+
+
+def test_a_new_session_removes_those_that_are_too_old(database: Database) -> None:
+    """A session as old as one may be stays with the next that starts; an older one goes."""
+    with database.write() as connection:
+        sessions = Sessions(connection)
+        sessions.start(ANN)
+        sessions.start(BEN)
+        assert sessions.find(ANN.token_hash) == ANN
+        sessions.start(BEN._replace(token_hash=b"later", started_at_us=BEN.started_at_us + 1))
+
+        assert sessions.find(ANN.token_hash) is None
+        assert sessions.find(BEN.token_hash) == BEN
+
+
+def test_a_link_is_used_once(database: Database) -> None:
+    """Who takes a link first gets it; for the second, and for an unknown one, there is none."""
+    with database.write() as connection:
+        sessions = Sessions(connection)
+        other = LINK._replace(token_hash=b"other", admin_id="ad_2")
+        sessions.add_link(LINK)
+        sessions.add_link(other)
+        assert sessions.take_link(b"") is None
+        assert sessions.take_link(LINK.token_hash) == LINK
+        assert sessions.take_link(LINK.token_hash) is None
+        assert sessions.take_link(other.token_hash) == other
+
+
+def test_a_new_link_removes_those_that_are_too_old(database: Database) -> None:
+    """A link as old as one may be stays with the next that is made; an older one goes."""
+    with database.write() as connection:
+        sessions = Sessions(connection)
+        later = LINK._replace(token_hash=b"later", made_at_us=NOW_US + 1)
+        for one in (LINK, later, LINK._replace(token_hash=b"new", made_at_us=NOW_US + 1 + LINK_US)):
+            sessions.add_link(one)
+
+        assert sessions.take_link(LINK.token_hash) is None
+        assert sessions.take_link(later.token_hash) == later
