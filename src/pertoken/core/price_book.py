@@ -194,7 +194,7 @@ class PriceBook:
 
     def nearest_provider(self, name: str, near: float = NEAR) -> str | None:
         """Return the known provider that is most like a misspelt name, None where none is so near."""
-        return nearest(name.lower(), sorted(self._known_providers | self._sellers.names.keys()), near)
+        return nearest(name.lower(), sorted({*self._known_providers, *self._sellers.names}), near)
 
     @functools.cached_property
     def _known_providers(self) -> frozenset[str]:
