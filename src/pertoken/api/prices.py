@@ -12,7 +12,7 @@ from pertoken.core.periods import format_time
 from pertoken.ports.store import Opened
 from pertoken.services.catalog import CannotWithdraw, withdraw
 from pertoken.services.price_show import NoPrices, price_fields, show_prices
-from pertoken.services.price_stating import BadPrice, StatedPrice, stated_rows
+from pertoken.services.price_stating import UNITS, BadPrice, StatedPrice, stated_rows
 
 
 class PriceQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
@@ -103,7 +103,8 @@ def state_price(opened: Opened, asked: Asked) -> StatedAnswer:
     try:
         rows = stated_rows(stated, asked.now_us)
     except BadPrice as error:
-        raise ApiRefused(Problem.INVALID_FIELD, str(error), error.field) from error
+        message = f"not a price: {error}" if error.field in UNITS else str(error)
+        raise ApiRefused(Problem.INVALID_FIELD, message, error.field) from error
     added = opened.administration.change_prices(rows, (), asked.now_us)
     return StatedAnswer(added, [msgspec.convert(price_fields(row), PriceAnswer) for row in rows])
 

@@ -1,6 +1,6 @@
 """`pertoken price`: what a model costs, when, and who says so; prices of one's own."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,7 +24,6 @@ from pertoken.cli.tables import print_table
 
 if TYPE_CHECKING:
     from pertoken.core.price_book import PriceBook
-    from pertoken.core.prices import PriceRow
 
 COLUMNS = {
     "provider": "provider",
@@ -177,34 +176,21 @@ def add(  # noqa: PLR0917 - click passes each option by name
     as_json: bool,
 ) -> None:
     """Add your own price. It takes precedence over imported prices."""
-    from pertoken.core.currencies import NotACurrency, check_currency
-    from pertoken.core.periods import FOREVER_US
-    from pertoken.core.prices import Match, PriceRow, Source
     from pertoken.services.price_show import price_fields
+    from pertoken.services.price_stating import BadPrice, StatedPrice, stated_rows
     from pertoken.wiring.prices import add_prices, read_price_book
 
-    at_us = now_us()
-    start_us = at_us if from_ is None else parse_time(from_, "UTC", "--from")
-    end_us = FOREVER_US if to is None else parse_time(to, "UTC", "--to")
-    if start_us >= end_us:
-        raise click.BadParameter("must be after --from (default: now)", param_hint="--to")
-    try:
-        check_currency(currency)
-    except NotACurrency as error:
-        raise click.BadParameter(str(error), param_hint="--currency") from error
+    start_us = None if from_ is None else parse_time(from_, "UTC", "--from")
+    end_us = None if to is None else parse_time(to, "UTC", "--to")
     checked_name(provider, "--provider")
     checked_name(model, "--model")
-    stated = {
-        "input_tokens": input_,
-        "output_tokens": output,
-        "cache_read_tokens": cache_read,
-        "cache_write_tokens": cache_write,
-    }
-    template = PriceRow(
-        "", provider, model, Match.SNAPSHOT, "", 0, 10**6, currency, start_us, end_us, at_us, Source.OPERATOR,
-        "added by hand",
-    )  # fmt: skip
-    rows = _stated_rows(stated, template)
+    per_million = {"input": input_, "output": output, "cache_read": cache_read, "cache_write": cache_write}
+    try:
+        rows = stated_rows(StatedPrice(provider, model, per_million, start_us, end_us, currency), now_us())
+    except BadPrice as error:
+        if error.field == "valid_to":
+            raise click.BadParameter("must be after --from (default: now)", param_hint="--to") from error
+        raise click.BadParameter(str(error), param_hint=f"--{error.field.replace('_', '-')}") from error
     with database(db) as opened:
         _say_unknown_provider(provider, read_price_book(opened).providers)
         added = add_prices(opened, rows)
@@ -213,24 +199,6 @@ def add(  # noqa: PLR0917 - click passes each option by name
         print_json({"model": model, "provider": provider, "added": added, "prices": prices})
     else:
         echo(f"added {added} prices of {model} at {provider}; see: pertoken price show {model}")
-
-
-def _stated_rows(stated: Mapping[str, str | None], template: "PriceRow") -> list["PriceRow"]:
-    """Return the rows of stated prices by unit. Ends the command with exit 2 at one that is no price."""
-    from pertoken.core.money import NotAnAmount, parse_price
-    from pertoken.core.prices import price_id
-
-    rows = []
-    for unit, amount in stated.items():
-        if amount is None:
-            continue
-        try:
-            row = template._replace(unit=unit, amount_picos=parse_price(amount, template.currency))
-        except NotAnAmount as error:
-            option = f"--{unit.removesuffix('_tokens').replace('_', '-')}"
-            raise click.BadParameter(str(error), param_hint=option) from error
-        rows.append(row._replace(price_id=price_id(row)))
-    return rows
 
 
 def _say_unknown_provider(provider: str, known: Iterable[str]) -> None:

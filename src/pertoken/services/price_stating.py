@@ -57,7 +57,7 @@ def stated_rows(stated: StatedPrice, now_us: int) -> list[PriceRow]:
         try:
             picos = parse_price(amount, stated.currency)
         except NotAnAmount as error:
-            raise BadPrice(field, f"not a price: {error}") from error
+            raise BadPrice(field, str(error)) from error
         row = PriceRow(
             "",
             stated.provider,
