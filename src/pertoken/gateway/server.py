@@ -8,7 +8,6 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterator
-from ipaddress import ip_address
 
 import uvicorn
 import uvloop
@@ -25,6 +24,7 @@ from pertoken.gateway.readers import ReadingProcesses
 from pertoken.gateway.shared_counts import SharedCounts
 from pertoken.gateway.viewers import Viewers
 from pertoken.settings import Settings
+from pertoken.web.signing_in import is_loopback
 from pertoken.wiring.database import open_database
 from pertoken.wiring.installation import Installation, connect
 from pertoken.wiring.pages import make_sign_in_link
@@ -58,7 +58,7 @@ def say_address(listener: socket.socket, settings: Settings) -> None:
     host, port = listener.getsockname()[:2]
     address = f"http://{host}:{port}"
     print(f"pertoken listening on {address}", file=sys.stderr, flush=True)  # noqa: T201
-    if sys.stderr.isatty() and ip_address(host).is_loopback:
+    if sys.stderr.isatty() and is_loopback(host):
         with connect(settings) as installation:
             link = make_sign_in_link(installation)
         print(f"pages: {address}{link} (works once, within five minutes)", file=sys.stderr, flush=True)  # noqa: T201

@@ -2,9 +2,7 @@
 
 import base64
 import binascii
-import contextlib
 from collections.abc import MutableMapping
-from ipaddress import ip_address
 from typing import Any
 
 import msgspec
@@ -13,8 +11,9 @@ from pertoken.api.app import Plane
 from pertoken.core.access import Action, Principal, may, view
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.admins import ROOT, authenticate, is_root
+from pertoken.web.signing_in import FORWARDED, is_loopback
 
-_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for", b"x-forwarded-proto"})
+_FORWARDED = frozenset(name.encode() for name in FORWARDED)
 _HERE = frozenset({"localhost", "127.0.0.1", "[::1]"})
 JSON = (b"content-type", b"application/json")
 
@@ -28,7 +27,7 @@ class Viewers:
     def __init__(self, plane: Plane, is_open: bool | None, host: str) -> None:
         self._plane = plane
         self._is_open = is_open
-        self._is_here = _is_loopback(host)
+        self._is_here = is_loopback(host)
 
     async def why_not(self, scope: Scope) -> Answer | None:
         """Return the refusal of a request, None where it may read. Raises ApiRefused."""
@@ -52,7 +51,7 @@ class Viewers:
         client = scope.get("client")
         host = headers.get(b"host", b"").decode("latin-1")
         name = host[: host.rfind(":")] if host.rpartition(":")[2].isdecimal() else host
-        near = client is not None and _is_loopback(client[0])
+        near = client is not None and is_loopback(client[0])
         return self._is_here and near and name in _HERE and not _FORWARDED & headers.keys()
 
     def _look_up(self, secret: bytes) -> Principal | None:
@@ -74,12 +73,6 @@ def secret_of(authorization: bytes) -> bytes:
         return base64.b64decode(said.strip(), validate=True).partition(b":")[2]
     except binascii.Error:
         return b""
-
-
-def _is_loopback(host: str) -> bool:
-    with contextlib.suppress(ValueError):
-        return ip_address(host).is_loopback
-    return False
 
 
 def refusal(status: int, message: str) -> Answer:

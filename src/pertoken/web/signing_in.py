@@ -43,9 +43,9 @@ def client_of(request: Request, trusted: Sequence[IPv4Network | IPv6Network]) ->
         told = request.headers.get("x-forwarded-for", peer).split(",")
         address = next((one.strip() for one in reversed(told) if not _is_in(one.strip(), trusted)), peer)
         is_https = is_https or request.headers.get("x-forwarded-proto", "").strip().lower() == "https"
-        return Visitor(address, is_https, _is_loopback(address))
+        return Visitor(address, is_https, is_loopback(address))
     is_forwarded = any(name in request.headers for name in FORWARDED)  # by a proxy that nobody told us of
-    return Visitor(peer, is_https, _is_loopback(peer) and not is_forwarded)
+    return Visitor(peer, is_https, is_loopback(peer) and not is_forwarded)
 
 
 def token_of(request: Request) -> str:
@@ -96,7 +96,8 @@ def _is_in(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
     return any(one in network for network in networks)
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Tell whether an address is of the machine itself."""
     try:
         return ip_address(address).is_loopback
     except ValueError:
