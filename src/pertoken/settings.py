@@ -19,15 +19,7 @@ import platformdirs
 import yaml
 
 from pertoken.catalogs import shapes, yaml_errors, yaml_trees
-from pertoken.catalogs.providers import (
-    Auth,
-    KnownProvider,
-    OutputCap,
-    Stops,
-    StreamUsage,
-    canonical,
-    registry,
-)
+from pertoken.catalogs.providers import Auth, KnownProvider, OutputCap, Stops, StreamUsage, canonical, registry
 from pertoken.core.census import DEFAULTS
 from pertoken.core.currencies import NotACurrency, check_currency
 from pertoken.core.money import NotAnAmount, parse_price
@@ -143,7 +135,7 @@ class PagesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def __post_init__(self) -> None:
         """Raise ValueError for what is no network."""
-        assert self.networks is not None
+        _ = self.networks
 
     @property
     def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
