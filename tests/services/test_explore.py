@@ -1,7 +1,6 @@
 """What charts and the tables beneath them show is what a report of usage says, to the last pico."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,7 +17,6 @@ from pertoken.services.explore import METRICS, REFUSED, STEPS, Question, explore
 from pertoken.services.reports import Part, usage
 from pertoken.services.spending import Spending, spent, spent_by_day, together
 from pertoken.store.archive import Archive
-from pertoken.store.database import Database
 
 ZONES = [
     "UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe", "America/St_Johns",
@@ -34,13 +32,8 @@ def archive(
     request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Archive]:
     """Return what a database of each kind has of the history."""
-    folder: Path = tmp_path_factory.mktemp("explore")
-    database = Database(make_database(request.param, folder))
-    database.migrate()
-    history.record(database, EVENTS)
-    with database.read() as connection:
-        yield Archive(connection)
-    database.close()
+    with history.kept_in(make_database(request.param, tmp_path_factory.mktemp("explore")), EVENTS) as made:
+        yield made
 
 
 ranges = st.one_of(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from tests.conftest import STORES, MakeDatabase
@@ -16,7 +15,6 @@ from pertoken.core.periods import load_zone
 from pertoken.services.latency import latency
 from pertoken.services.narrow import NarrowArchive
 from pertoken.store.archive import Archive
-from pertoken.store.database import Database
 
 EVENTS = history.made(1, 1_000)
 
@@ -26,13 +24,8 @@ def archive(
     request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Archive]:
     """Return what a database of each kind has of the history."""
-    folder: Path = tmp_path_factory.mktemp("latency")
-    database = Database(make_database(request.param, folder))
-    database.migrate()
-    history.record(database, EVENTS)
-    with database.read() as connection:
-        yield Archive(connection)
-    database.close()
+    with history.kept_in(make_database(request.param, tmp_path_factory.mktemp("latency")), EVENTS) as made:
+        yield made
 
 
 def told(events: list[Event], kind: Timing) -> dict[str, int | None]:

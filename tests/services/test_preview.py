@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.conftest import STORES, MakeDatabase
@@ -16,7 +15,6 @@ from pertoken.core.periods import Window
 from pertoken.core.preview import UsedThen, replay
 from pertoken.services.preview import preview
 from pertoken.store.archive import Archive
-from pertoken.store.database import Database
 
 EVENTS = history.made(3, 1_500)
 NOW_US = history.CENTRES_US[0] + 2 * history.DAY_US  # clocks were moved in Europe two days before
@@ -37,13 +35,8 @@ def archive(
     request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Archive]:
     """Return what a database of each kind has of the history."""
-    folder: Path = tmp_path_factory.mktemp("preview")
-    database = Database(make_database(request.param, folder))
-    database.migrate()
-    history.record(database, EVENTS)
-    with database.read() as connection:
-        yield Archive(connection)
-    database.close()
+    with history.kept_in(make_database(request.param, tmp_path_factory.mktemp("preview")), EVENTS) as made:
+        yield made
 
 
 def used(budget: Budget, events: list[Event], until_us: int) -> list[UsedThen]:

@@ -1,7 +1,8 @@
 """A small history to read in every way: events of some series around the days on which clocks are moved."""
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.calls import THE_CLIENT_HUNG_UP, THE_PROVIDER_FAILED
@@ -10,6 +11,7 @@ from pertoken.core.events import GATEWAY, Event, EventStatus, OfCall, OfCorrecti
 from pertoken.core.periods import parse_time
 from pertoken.core.price_book import Sellers
 from pertoken.core.usage import Completeness
+from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
 
@@ -99,3 +101,14 @@ def record(database: Database, events: Iterable[Event]) -> None:
         books.transact([Record(event) for event in left[:300]])
         del left[:300]
     books.close()
+
+
+@contextmanager
+def kept_in(url: str, events: Iterable[Event]) -> Iterator[Archive]:
+    """Yield what a database that has these events shows."""
+    database = Database(url)
+    database.migrate()
+    record(database, events)
+    with database.read() as connection:
+        yield Archive(connection)
+    database.close()
