@@ -349,3 +349,12 @@ def test_each_event_is_read_alone(api: Api) -> None:
 
     assert (reply.status, reply.json["accepted"]) == (200, 2)
     assert [(one["line"], one["code"]) for one in reply.json["rejected"]] == [(n, "invalid_event") for n in (2, 3)]
+
+
+def test_a_price_stated_a_moment_ago_counts(api: Api) -> None:
+    """An event that is reported right after its price was stated is priced."""
+    model = fresh("model")
+    body = {"provider": "openai", "model": model, "input": "2", "output": "8", "valid_from": "2026-01-01"}
+    assert api("POST", "/api/v1/prices", body).status == 201
+
+    assert api("POST", "/api/v1/events", event(model=model)).json["unpriced"] is None

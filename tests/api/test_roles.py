@@ -38,6 +38,7 @@ ALLOWED = {
     "GET /api/v1/prices/{model}": INSIDE,
     "POST /api/v1/prices": {Role.ADMIN},
     "DELETE /api/v1/announced-prices/{price_id}": {Role.ADMIN},
+    "POST /api/v1/reratings": {Role.ADMIN},
     "GET /api/v1/audit": {Role.ADMIN, Role.FINANCE, Role.TEAM_OWNER},
     "GET /api/v1/counts": {Role.ADMIN, Role.FINANCE, Role.VIEWER},
     "DELETE /api/v1/counts/{name}": {Role.ADMIN},

@@ -13,7 +13,10 @@ from tests.conftest import STORES, MakeDatabase
 
 from pertoken import settings
 from pertoken.core.access import Role
+from pertoken.core.audit import AuditSearch, Change
+from pertoken.core.periods import FOREVER_US
 from pertoken.services.admins import create_admin
+from pertoken.services.verify import verify
 from pertoken.store.admin_keys import AdminKeys
 from pertoken.store.database import Database
 from pertoken.web.app import create_pages
@@ -50,6 +53,17 @@ class Browser:
         page = self.get(path).text
         found = {name: unescape(re.search(rf'name="{name}" value="([^"]*)"', page)[1]) for name in ("csrf", "once")}  # type: ignore[index]
         return self.post(path, {**found, "deed": deed, **fields})
+
+    def changes(self, object_: str) -> list[Change]:
+        """Return what was written down about one object, the newest first."""
+        with self.site.store.read() as opened:
+            found = opened.audit.search(AuditSearch(0, FOREVER_US, 100, object=object_))
+        return [one.change for one in found]
+
+    def differences(self) -> list[Any]:
+        """Return what is wrong with the books."""
+        with self.site.store.read() as opened:
+            return verify(opened.archive, self.site.clock.now_us()).differences
 
     def sign_in(self, key: str = ROOT_KEY) -> "Browser":
         """Sign in with an admin key."""

@@ -33,6 +33,7 @@ from pertoken.api.reading import (
 from pertoken.api.route import Asked, Route, Take, Taking
 from pertoken.api.table import ROUTES
 from pertoken.core.access import Hidden, Principal, View, may, view
+from pertoken.core.commands import Look
 from pertoken.core.ids import ADMIN_PREFIX, KEY_PREFIX
 from pertoken.core.secrets import Hasher
 from pertoken.ports.clock import Clock
@@ -172,7 +173,7 @@ class _Resource:
         if idempotency_key is not None:
             request_hash = await plane.in_thread(functools.partial(_hash, request, raw or b""))
             named = _Named(idempotency_key, request_hash)
-        if route.takes_events:
+        if route.records:
             return await _take(route, asked, named, plane)
         transaction = _read if method == "GET" else _write
         return await plane.in_thread(functools.partial(transaction, route, asked, named, plane.store))
@@ -223,7 +224,7 @@ def _write(route: Route, asked: Asked, named: _Named | None, store: Store) -> Ap
 
 
 async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) -> ApiAnswer:
-    """Take in events. A named request that broke off before its answer was kept is done again: nothing counts twice."""
+    """Record events. A named request that broke off before its answer was kept is done again: nothing counts twice."""
     team = asked.view.team
 
     def prepare() -> tuple[ApiAnswer | None, frozenset[str], bool]:
@@ -243,6 +244,9 @@ async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) 
     known, own_keys, may_report = await plane.in_thread(prepare)
     if known is not None:
         return known
+    async with plane.turns:
+        await plane.ledger.submit(Look())  # so that a price that was stated a moment ago counts
+    asked = asked._replace(prices=plane.ledger.prices)
     taking = Taking(plane.ledger, plane.turns, plane.in_thread, own_keys, plane.reported_max, plane.store, may_report)
     answer = await cast("Take", route.do)(taking, asked)
     first = None if named is None else await plane.in_thread(keep)

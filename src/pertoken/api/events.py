@@ -334,7 +334,7 @@ ROUTES = (
     ),
     Route(
         "POST", "/api/v1/events", Action.EVENTS_WRITE, "Record one event or up to 10,000, each exactly once.",
-        take_events, TallyAnswer, body=EventsBody, body_bytes_max=EVENTS_BYTES_MAX, takes_events=True,
+        take_events, TallyAnswer, body=EventsBody, body_bytes_max=EVENTS_BYTES_MAX, records=True, takes_events=True,
         problems=(Problem.EVENT_CONFLICT,),
     ),
 )  # fmt: skip

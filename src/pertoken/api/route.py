@@ -34,7 +34,7 @@ class Asked(NamedTuple):
 
 
 class Taking(NamedTuple):
-    """What taking in events needs: the ledger of this event loop, turns at it, and threads."""
+    """What recording events needs: the ledger of this event loop, turns at it, and threads."""
 
     ledger: Ledger
     turns: asyncio.Semaphore  # for handing a batch to the ledger
@@ -63,7 +63,8 @@ class Route(NamedTuple):
     body_bytes_max: int = BODY_BYTES_MAX
     status: int = 200
     problems: tuple[Problem, ...] = ()  # beside those that every route has
-    takes_events: bool = False  # `do` is a Take
+    records: bool = False  # `do` is a Take
+    takes_events: bool = False  # its body is events, each judged by itself
 
     @property
     def parameter(self) -> str | None:

@@ -1,6 +1,6 @@
 """Every route of the control plane."""
 
-from pertoken.api import admins, audit, books, budgets, calls, counts, events, holds, keys, prices, teams
+from pertoken.api import admins, audit, books, budgets, calls, counts, events, holds, keys, prices, reratings, teams
 from pertoken.api.route import check
 
 ROUTES = check(
@@ -14,6 +14,7 @@ ROUTES = check(
         *calls.ROUTES,
         *books.ROUTES,
         *prices.ROUTES,
+        *reratings.ROUTES,
         *counts.ROUTES,
         *audit.ROUTES,
     )

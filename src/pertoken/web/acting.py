@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from pertoken.api import reratings
 from pertoken.api.doing import transact
 from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.reading import decode_body
@@ -14,6 +15,7 @@ from pertoken.core.access import may
 from pertoken.web.page import NotHere, NotTaken, Visit
 
 _ROUTES = {(route.method, route.path): route for route in ROUTES}
+_RATING = _ROUTES["POST", reratings.PATH]
 
 
 def act(visit: Visit, method: str, path: str, name: str = "", body: Mapping[str, Any] | None = None) -> Any:
@@ -30,12 +32,39 @@ def act(visit: Visit, method: str, path: str, name: str = "", body: Mapping[str,
         raise NotTaken(str(refused), refused.param) from refused
 
 
+def plan_rating(visit: Visit, body: Mapping[str, Any]) -> reratings.Plan:
+    """Return what rating events again comes to. Raises NotTaken."""
+    try:
+        return reratings.plan(visit.opened, _asked(visit, _RATING, "", body))
+    except ApiRefused as refused:
+        raise NotTaken(str(refused), refused.param) from refused
+
+
+def rate_again(visit: Visit, body: Mapping[str, Any]) -> int:
+    """Rate events again as the control plane's route does; return how many corrections were made. Raises NotTaken."""
+    _need(visit, _RATING)
+    planned = plan_rating(visit, body)
+    if planned.corrections:
+        with visit.site.store.write() as opened:
+            reratings.note(opened, _asked(visit, _RATING, "", body), planned, "page")
+        visit.site.record(planned.corrections)
+    return len(planned.corrections)
+
+
 def _do(visit: Visit, route: Route, name: str, body: Mapping[str, Any] | None) -> Any:
+    _need(visit, route)
+    return transact(route, visit.opened, _asked(visit, route, name, body), "page")
+
+
+def _need(visit: Visit, route: Route) -> None:
     if not may(visit.principal, route.action):
         raise NotTaken(f"the role {visit.principal.role} may not {route.action}")
+
+
+def _asked(visit: Visit, route: Route, name: str, body: Mapping[str, Any] | None) -> Asked:
+    """Return a request as the route reads it. Raises ApiRefused."""
     site = visit.site
     struct = None if route.body is None else decode_body(msgspec.json.encode(body or {}), route)
-    asked = Asked(
+    return Asked(
         visit.principal, visit.view, name, route.query(), struct, visit.now_us, site.clock, site.hasher, site.prices()
     )
-    return transact(route, visit.opened, asked, "page")

@@ -180,9 +180,9 @@ class _OnePage(_Answering):
                 request, 403, "Not for this role", f"The role {signed.principal.role} may not {deed.action}."
             )
         try:
-            with site.store.write() as opened:
+            with site.store.read() if deed.records else site.store.write() as opened:
                 visit = _visit(request, page, site, signed, opened)
-                done = _once(visit, deed, form)
+                done = deed.do(visit, form) if deed.records else _once(visit, deed, form)
         except NotTaken as wrong:
             with site.store.read() as opened:
                 visit = _visit(request, page, site, signed, opened)._replace(typed=form, wrong=wrong)

@@ -84,6 +84,7 @@ class Deed(NamedTuple):
     name: str
     action: Action
     do: Callable[[Visit, Mapping[str, str]], Done]  # raises NotTaken, NotHere
+    records: bool = False  # it records events, in transactions of the books; the visit then only reads
 
 
 class Page(NamedTuple):

@@ -1,21 +1,29 @@
 """What pages are made from, and the links that sign in to them."""
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
+from pertoken.core.commands import Record
+from pertoken.core.events import Event
+from pertoken.ports.failures import StoreFailed
+from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.admins import ROOT
 from pertoken.services.sessions import make_link
 from pertoken.settings import Settings
 from pertoken.store.transactions import Transactions
 from pertoken.web.health import Health
 from pertoken.web.site import Site
+from pertoken.wiring.bookkeeper import make_bookkeeper
 from pertoken.wiring.clock import SystemClock
 from pertoken.wiring.hasher import make_hasher
 from pertoken.wiring.health import ask_doctor, read_facts
 from pertoken.wiring.installation import Installation, connect
 from pertoken.wiring.month_folder import month_folder
 from pertoken.wiring.prices import KnownPrices
+
+BATCH = 50  # events in one transaction
 
 
 @contextlib.contextmanager
@@ -33,6 +41,7 @@ def make_site(installation: Installation) -> Site:
         clock=SystemClock(),
         hasher=make_hasher(installation),
         prices=KnownPrices(installation),
+        record=functools.partial(_record, installation),
         folders=lambda archived: month_folder(archived.folder),
         root_key=settings.admin_key,
         zone=settings.timezone,
@@ -40,6 +49,19 @@ def make_site(installation: Installation) -> Site:
         health=Health(lambda: read_facts(installation), lambda: ask_doctor(settings)),
         trusted_proxies=settings.pages.networks,
     )
+
+
+def _record(installation: Installation, events: Sequence[Event]) -> None:
+    """Record events in transactions of a few, so that calls come between them. Raises StoreUnavailable."""
+    try:
+        books = make_bookkeeper(installation)
+        try:
+            for start in range(0, len(events), BATCH):
+                books.transact([Record(event) for event in events[start : start + BATCH]])
+        finally:
+            books.close()
+    except StoreFailed as failure:
+        raise StoreUnavailable(str(failure)) from failure
 
 
 def make_sign_in_link(installation: Installation) -> str:

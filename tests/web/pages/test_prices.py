@@ -79,6 +79,39 @@ def test_rating_again_is_shown_before_it_is_done(browser: Browser) -> None:
     assert "<strong>3</strong>" in signed.get(f"{path}?rerate=1&range=7d").text
 
 
+def test_what_was_shown_is_corrected(browser: Browser) -> None:
+    """The button makes the corrections that the preview showed, once; the books agree, and the page says how many."""
+    model, signed = fresh("model"), browser.sign_in()
+    made.used(browser, calls=3, model=model)
+    path = f"/prices/openai/{model}"
+    csrf = signed.get("/prices").text.split('name="csrf" value="')[1].split('"')[0]
+    signed.post(path, {"csrf": csrf, "once": fresh("o"), "deed": "state", **OLD})
+    preview = f"{path}?rerate=1&range=7d"
+    assert "Make 3 corrections" in signed.get(preview).text
+
+    answer = made.fill(signed, preview, "correct")
+
+    assert answer.status_code == 303
+    assert "3 corrections are in the books." in signed.get(answer.headers["location"]).text
+    assert "All 3 calls cost what they should." in signed.get(preview).text
+    assert "There was nothing to correct." in signed.get(made.fill(signed, preview, "correct").headers["location"]).text
+    [change] = signed.changes("/api/v1/reratings")
+    assert (change.through, change.actor_name) == ("page", "PERTOKEN_ADMIN_KEY")
+    assert signed.differences() == []
+
+
+@pytest.mark.parametrize("role", [Role.FINANCE, Role.VIEWER, Role.TEAM_OWNER])
+def test_who_may_not_change_prices_corrects_nothing(browser: Browser, role: Role) -> None:
+    """Without the right to change prices there is no button, and the form is refused when it is sent anyway."""
+    model, other = fresh("model"), browser.as_role(role)
+    made.used(browser, calls=3, model=model)
+    preview = f"/prices/openai/{model}?rerate=1&range=7d"
+    assert "corrections</button>" not in other.get(preview).text
+
+    csrf = other.get("/").text.split('name="csrf" value="')[1].split('"')[0]
+    assert other.post(preview, {"csrf": csrf, "deed": "correct"}).status_code == 403
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_breaks_no_page(browser: Browser, name: str) -> None:
     """Whatever a model is called, the list and its page show the name as text."""

@@ -11,20 +11,17 @@ from pertoken.core.periods import FOREVER_US, Window, bounds, format_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import Rates
-from pertoken.ports.months import EventsArchived
 from pertoken.services.price_show import price_fields
 from pertoken.services.reports import Part, usage
-from pertoken.services.rerate import Selection, outcome_rows, rerate
 from pertoken.services.what_if import what_if
 from pertoken.web import shown
-from pertoken.web.acting import act
+from pertoken.web.acting import act, plan_rating, rate_again
 from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit
 from pertoken.web.pages.prices import address, per_million
 from pertoken.web.shown import Figure
 
 UNITS = ("input_tokens", "output_tokens")
 WIDTH, HEIGHT = 1000, 120
-RERATED_MAX = 20_000  # calls that a page rates again to say what would change
 ROWS_MAX = 200
 
 
@@ -70,7 +67,7 @@ def show(visit: Visit) -> Context:
         "used": used,
         "cost": shown.amount(used["cost"], used["currency"]),
         "what_if": _what_if(visit, book, provider, model),
-        "rerated": _rerated(visit, book, provider, model, used["calls"]) if visit.query.get("rerate") else None,
+        "rerated": _rerated(visit, provider, model) if visit.query.get("rerate") else None,
         "may_write": visit.may(Action.PRICES_WRITE),
         "sees_all": visit.view.is_whole,
         "command": _command(visit, provider, model),
@@ -187,22 +184,18 @@ def _what_if(visit: Visit, book: PriceBook, provider: str, model: str) -> Contex
     }
 
 
-def _rerated(visit: Visit, book: PriceBook, provider: str, model: str, calls: int) -> Context:
-    """Return what rating the calls of the range again would correct, where they are not too many for a page."""
-    if not visit.view.is_whole:
-        return {"why": "only who sees all may rate again", "rows": []}
-    everything = usage(visit.opened.archive, visit.range.since_us, visit.range.until_us, (), visit.zone)["total"]
-    if everything["calls"] > RERATED_MAX:
-        return {
-            "why": f"the range has more than {RERATED_MAX:,} calls: choose a shorter one, or run the command",
-            "rows": [],
-        }
-    selection = Selection(visit.range.since_us, visit.range.until_us, provider, model)
+def _rerated(visit: Visit, provider: str, model: str) -> Context:
+    """Return what rating the calls of the range again would correct, or why that is not for a page to say."""
     try:
-        rows = outcome_rows(rerate(visit.opened.archive, book, selection, visit.now_us))
-    except EventsArchived:
-        return {"why": "some calls of the range are archived: import them first, or choose a later range", "rows": []}
-    return {"why": None, "rows": rows, "calls": calls}
+        return {"why": None, "answer": plan_rating(visit, _calls(visit, provider, model)).answer}
+    except NotTaken as error:
+        return {"why": str(error), "answer": None}
+
+
+def _calls(visit: Visit, provider: str, model: str) -> dict[str, str]:
+    """Return the model's calls of the range, as they are named to the control plane."""
+    since, until = (format_time(at) for at in (visit.range.since_us, visit.range.until_us))
+    return {"since": since, "until": until, "provider": provider, "model": model}
 
 
 def _command(visit: Visit, provider: str, model: str) -> str:
@@ -235,6 +228,14 @@ def withdraw(visit: Visit, form: Mapping[str, str]) -> Done:
     return Done(address(visit, provider, model), "The announced price is taken back; the one before it goes on.")
 
 
+def correct(visit: Visit, _form: Mapping[str, str]) -> Done:
+    """Rate the calls of the range again, and correct those that cost something else."""
+    provider, model = _named(visit)
+    made = rate_again(visit, _calls(visit, provider, model))
+    said = f"{made:,} corrections are in the books." if made else "There was nothing to correct."
+    return Done(visit.link(address(visit, provider, model).partition("?")[0]), said)
+
+
 PAGE = Page(
     "/prices/{name}",
     "Price",
@@ -242,5 +243,9 @@ PAGE = Page(
     show,
     "pages/price.html",
     parent="/prices",
-    deeds=(Deed("state", Action.PRICES_WRITE, state), Deed("withdraw", Action.PRICES_WRITE, withdraw)),
+    deeds=(
+        Deed("state", Action.PRICES_WRITE, state),
+        Deed("withdraw", Action.PRICES_WRITE, withdraw),
+        Deed("correct", Action.PRICES_WRITE, correct, records=True),
+    ),
 )

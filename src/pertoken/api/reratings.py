@@ -1,0 +1,141 @@
+"""Rating past events again: what the prices of now would correct, and the corrections."""
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from pertoken.api.fields import Amount, Count, Text, Time, read_time
+from pertoken.api.problem import ApiRefused, Problem
+from pertoken.api.route import Asked, Route, Taking
+from pertoken.core.access import Action
+from pertoken.core.audit import Change
+from pertoken.core.commands import Record
+from pertoken.core.events import Event
+from pertoken.ports.months import EventsArchived
+from pertoken.ports.store import Opened
+from pertoken.services.reports import usage
+from pertoken.services.rerate import Rerating, Selection, outcome_rows, rerate
+
+PATH = "/api/v1/reratings"
+CALLS_MAX = 20_000  # in the range of one request
+BATCH = 50  # corrections between the calls that the gateway serves
+
+
+class ReratingBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
+    """Which events to rate again: those that occurred in [since, until), of one provider or model where it is named.
+
+    A model is that which was asked for, or that which was served. With `dry_run` nothing is corrected.
+    """
+
+    since: Time
+    until: Time | None = None
+    provider: Text | None = None
+    model: Text | None = None
+    dry_run: bool = False
+
+
+class RatedAgain(msgspec.Struct, kw_only=True):
+    """What the events of one model come to."""
+
+    provider: str
+    model: str
+    events: Count
+    corrected: Count
+    before: Amount
+    after: Amount
+    change: Amount
+    currency: str
+    unpriced: Count
+
+
+class ReratingAnswer(msgspec.Struct, kw_only=True):
+    """What was rated again. With `dry_run`, `corrections` is how many there would be."""
+
+    dry_run: bool
+    events: Count
+    corrections: Count
+    rows: list[RatedAgain]
+
+
+class Plan(NamedTuple):
+    """What rating again comes to, and the corrections that are to be recorded."""
+
+    answer: ReratingAnswer
+    corrections: Sequence[Event]
+
+
+def plan(opened: Opened, asked: Asked) -> Plan:
+    """Return what rating again would correct.
+
+    Raises ApiRefused where not everything may be seen, the range is none, has too many calls, or is archived.
+    """
+    body: ReratingBody = asked.body
+    if not asked.view.is_whole:
+        raise ApiRefused(Problem.FORBIDDEN, "only who sees all teams and customers may rate events again")
+    since_us, until_us = read_time(body.since, "since"), read_time(body.until, "until")
+    assert since_us is not None
+    until_us = asked.now_us if until_us is None else until_us
+    if since_us >= until_us:
+        raise ApiRefused(Problem.INVALID_FIELD, "until must be after since", "until")
+    calls = usage(opened.archive, since_us, until_us, (), "UTC")["total"]["calls"]
+    if calls > CALLS_MAX:
+        message = f"the range has {calls:,} calls, more than the {CALLS_MAX:,} of one request"
+        raise ApiRefused(Problem.INVALID_FIELD, f"{message}; choose a shorter one, or run: pertoken rerate", "since")
+    selection = Selection(since_us, until_us, body.provider, body.model)
+    try:
+        outcomes = list(rerate(opened.archive, asked.prices, selection, asked.now_us))
+    except EventsArchived as error:
+        message = "some events of the range are archived: choose a later one, or bring them back"
+        raise ApiRefused(Problem.INVALID_FIELD, f"{message}: pertoken archive import", "since") from error
+    return _plan(outcomes, dry_run=body.dry_run)
+
+
+def _plan(outcomes: Sequence[Rerating], *, dry_run: bool) -> Plan:
+    corrections = [event for one in outcomes for event in one.corrections]
+    rows = [msgspec.convert(row, RatedAgain) for row in outcome_rows(iter(outcomes))]
+    answer = ReratingAnswer(dry_run=dry_run, events=len(outcomes), corrections=len(corrections), rows=rows)
+    return Plan(answer, () if dry_run else corrections)
+
+
+def note(opened: Opened, asked: Asked, planned: Plan, through: str) -> None:
+    """Write down who has events rated again, before the corrections are recorded: these cannot be one transaction."""
+    who, body = asked.principal, msgspec.json.encode(asked.body).decode()
+    after = msgspec.json.encode(planned.answer).decode()
+    opened.audit.add(
+        Change(
+            asked.now_us, who.principal_id, who.name, str(who.role), through, str(Action.PRICES_WRITE), PATH, None,
+            body, after,
+        )
+    )  # fmt: skip
+
+
+async def take_rerating(taking: Taking, asked: Asked) -> ReratingAnswer:
+    """Rate events again and record the corrections; they are durable when this returns.
+
+    Asked again after it broke off, it makes the corrections that are missing. Raises ApiRefused, StoreUnavailable.
+    """
+    planned = await taking.in_thread(functools.partial(_prepare, taking, asked))
+    for start in range(0, len(planned.corrections), BATCH):
+        async with taking.turns:
+            await taking.ledger.submit_all([Record(event) for event in planned.corrections[start : start + BATCH]])
+    answer: ReratingAnswer = planned.answer
+    return answer
+
+
+def _prepare(taking: Taking, asked: Asked) -> Plan:
+    with taking.store.read() as opened:
+        planned = plan(opened, asked)
+    if planned.corrections:
+        with taking.store.write() as opened:
+            note(opened, asked, planned, "api")
+    return planned
+
+
+ROUTES = (
+    Route(
+        "POST", PATH, Action.PRICES_WRITE, "Rate past events again, and correct those whose price was not known.",
+        take_rerating, ReratingAnswer, body=ReratingBody, records=True,
+    ),
+)  # fmt: skip

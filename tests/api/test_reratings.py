@@ -1,0 +1,91 @@
+"""Rating events again on the control plane."""
+
+from typing import Any
+
+import pytest
+from tests.api.conftest import Api, event, fresh
+
+from pertoken.api import reratings
+from pertoken.core.access import Role
+
+
+def unpriced(api: Api, model: str, count: int = 2) -> None:
+    """Report events of a model without a price, and state its price afterwards, from before them on."""
+    for _ in range(count):
+        made = event(model=model, at="2025-03-01T10:00:00Z")
+        assert api("POST", "/api/v1/events", made).status == 200
+    body = {"provider": "openai", "model": model, "input": "2", "output": "8", "valid_from": "2025-01-01"}
+    assert api("POST", "/api/v1/prices", body).status == 201
+
+
+def asked(model: str, **fields: Any) -> dict[str, Any]:
+    """Return a request for the events of one model."""
+    return {"since": "2025-03-01", "until": "2025-03-02", "model": model, **fields}
+
+
+def test_events_are_corrected_once(api: Api) -> None:
+    """Events without a price get corrections that make usage exact; asked again, there is nothing to correct."""
+    model = fresh("model")
+    unpriced(api, model)
+
+    tried = api("POST", reratings.PATH, asked(model, dry_run=True)).json
+    made = api("POST", reratings.PATH, asked(model)).json
+    again = api("POST", reratings.PATH, asked(model)).json
+
+    assert (tried["dry_run"], tried["corrections"], made["dry_run"], made["corrections"]) == (True, 2, False, 2)
+    assert (again["events"], again["corrections"]) == (2, 0)
+    [row] = made["rows"]
+    total = api("GET", "/api/v1/usage", query={"since": "2025-03-01", "model": model}).json["total"]
+    assert (total["cost"], total["unpriced_calls"], total["calls"]) == (row["after"], 0, 2)
+    assert api.differences() == []
+
+
+def test_who_rates_again_is_written_down(api: Api) -> None:
+    """Corrections leave a record of who asked for them; a dry run, and one without corrections, leave none."""
+    model = fresh("model")
+    unpriced(api, model)
+    before = api("GET", "/api/v1/audit", query={"limit": "1"}).json["changes"]
+    api("POST", reratings.PATH, asked(model, dry_run=True))
+    assert api("GET", "/api/v1/audit", query={"limit": "1"}).json["changes"] == before
+
+    api("POST", reratings.PATH, asked(model))
+    api("POST", reratings.PATH, asked(model))
+    newest, second = api("GET", "/api/v1/audit", query={"limit": "2"}).json["changes"]
+
+    assert (newest["object"], newest["after"]["corrections"], newest["through"]) == (reratings.PATH, 2, "api")
+    assert second == before[0]
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "param"),
+    [
+        ({"since": "soon"}, 400, "since"),
+        ({"until": "2024-01-01"}, 422, "until"),
+        ({"until": "2025-03-01T00:00:00Z"}, 422, "until"),
+        ({"since": 5}, 422, "since"),
+        ({"model": ""}, 422, "model"),
+        ({"dry_run": "yes"}, 422, "dry_run"),
+    ],
+)
+def test_what_is_no_range_is_refused(api: Api, fields: dict[str, Any], status: int, param: str) -> None:
+    """A request that cannot be understood is refused with the name of its field."""
+    reply = api("POST", reratings.PATH, {**asked("m"), **fields})
+
+    assert (reply.status, reply.json["param"]) == (status, param)
+
+
+def test_a_range_of_too_many_calls_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A range that one request cannot hold is refused with what to do, and nothing is corrected."""
+    model = fresh("model")
+    unpriced(api, model)
+    monkeypatch.setattr(reratings, "CALLS_MAX", 1)
+    reply = api("POST", reratings.PATH, asked(model))
+
+    assert (reply.status, reply.json["param"]) == (422, "since")
+    assert "pertoken rerate" in reply.json["message"]
+    assert api("GET", "/api/v1/usage", query={"since": "2025-03-01", "model": model}).json["total"]["unpriced_calls"]
+
+
+def test_only_an_admin_rates_again(api: Api) -> None:
+    """A team owner, who may see one team alone, is refused."""
+    assert api.as_role(Role.TEAM_OWNER)("POST", reratings.PATH, asked("m")).status == 403
