@@ -1,5 +1,7 @@
 """Overview, Explore and Providers show what a report of usage says, to each role what it may see."""
 
+import csv
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -122,6 +124,20 @@ def test_explore_shows_what_usage_says(
     assert sum(row["figure" if metric == "calls" else "calls"] for row in rows) == sum(
         one["calls"] for one in totals if metric != "cost" or one["currency"] == currency
     )
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+@pytest.mark.parametrize("metric", ["cost", "calls"])
+def test_explore_exports_its_chart(browser: Browser, metric: str, form: str) -> None:
+    """The export of the chart has each point that is drawn, exactly, with the step that it belongs to."""
+    address = f"/explore?metric={metric}&by=model&range=30d"
+    shown = drawn(charts(browser.get(address).text)["explored"])
+    text = browser.get(f"{address}&format={form}&of=chart").text
+    rows = json.loads(text)["rows"] if form == "json" else list(csv.DictReader(io.StringIO(text)))
+
+    assert sum((Decimal(row["figure"]) for row in rows), Decimal(0)) == shown != 0
+    assert len({row["start"] for row in rows}) == 30
+    assert set(rows[0]) == {"start", "series", "figure"} | ({"currency"} if metric == "cost" else set())
 
 
 def read_api(browser: Browser, page: str) -> Any:

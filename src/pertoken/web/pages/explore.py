@@ -32,11 +32,14 @@ def show(visit: Visit) -> Context:
     before = _ask(visit, view, *visit.range.compared(visit.now_us), found.currency) if view.compares else None
     names = {key.key_id: key.name for key in visit.opened.archive.list_keys()} if "key" in view.by else {}
     whole = (found.total.total, None if before is None else before.total.total)
+    drawn = _chart(visit, view, found, before, names)
+    wants_chart = visit.query.get("of") == "chart" and "format" in visit.query
     return {
         "view": view,
         "metrics": [one for one in METRICS.values() if one.name != "cost" or visit.may(Action.COSTS_READ)],
         "steps": STEPS, "step_words": STEP_WORDS, "tops": TOPS, "by": view.choices, "dimensions": DIMENSIONS,
-        "chart": _chart(visit, view, found, before, names), "grid": _grid(visit, view, found, before, names),
+        "chart": drawn,
+        "grid": _points_grid(visit, view, drawn) if wants_chart else _grid(visit, view, found, before, names),
         "total": _figure(view, found.total, found.currency),
         "change": "" if whole[1] is None else _change(view, whole[0], whole[1], found.currency),
         "compared": _compared(visit), "currency": found.currency if view.metric.is_money else "",
@@ -110,6 +113,23 @@ def _chart(
 
 def _points(view: Exploring, track: Track) -> tuple[int, ...]:
     return track.cumulative().points if view.is_cumulative else track.points
+
+
+def _points_grid(visit: Visit, view: Exploring, drawn: Chart) -> grid.Grid:
+    """Return the points of the chart as rows, for an export: one a step and series."""
+    kind = Cells.AMOUNT if view.metric.is_money else Cells.COUNT
+    columns = [Column("start", "start", Cells.TIME), Column("series", "series", Cells.NAME), Column("figure", "", kind)]
+    rows = [
+        {
+            "start": span.start_us, "series": one.name, "currency": drawn.currency,
+            "figure": Decimal(format_amount(point, drawn.currency)) if view.metric.is_money else point,
+        }
+        for one in drawn.drawn
+        for span, point in zip(drawn.spans, one.points, strict=True)
+        if point is not None
+    ]  # fmt: skip
+    every = [*columns, Column("currency", "currency")] if view.metric.is_money else columns
+    return grid.listed(visit, every, rows, sort="start", empty="", paged=False)
 
 
 def _changes(visit: Visit, view: Exploring, top: Sequence[Track]) -> Any:
