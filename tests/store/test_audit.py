@@ -3,9 +3,10 @@
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from pertoken.core.audit import AuditSearch, Change
-from pertoken.store.audit import AuditLog
+from pertoken.store.audit import AuditLog, audit
 from pertoken.store.database import Database
 
 FIRST = Change(10, "ad_1", "root", "admin", "api", "keys.write", "/admin/keys/key_1", "red", None, '{"name":"app"}')
@@ -64,3 +65,16 @@ def test_pages_follow_each_other(database: Database) -> None:
 
     assert [one.change for one in seen] == CHANGES[::-1]
     assert [one.number for one in seen] == sorted({one.number for one in seen}, reverse=True)
+
+
+def test_changes_are_numbered_as_they_come(database: Database) -> None:
+    """A row of the audit brings no number; it gets the next, and needs neither team nor values."""
+    change = dict.fromkeys(("actor_id", "actor_name", "role", "through", "action", "object"), "x") | {"at_us": 1}
+    for _ in range(3):
+        with database.write() as connection:
+            connection.execute(sa.insert(audit).values(change))
+
+    with database.read() as connection:
+        rows = connection.execute(sa.select(audit).order_by(audit.c.number)).all()
+    assert [row.number for row in rows] == [1, 2, 3]
+    assert {(row.team, row.before, row.after) for row in rows} == {(None, None, None)}

@@ -25,7 +25,7 @@ from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.database import Database
 from pertoken.store.retention import Kept, forget_old
-from pertoken.store.schema import metadata
+from pertoken.store.tables import metadata
 from pertoken.wiring.clock import SystemClock
 
 CLOCK = SystemClock()

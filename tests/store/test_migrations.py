@@ -23,7 +23,7 @@ from pertoken.services import archiving
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.keys import create_key
 from pertoken.services.verify import verify
-from pertoken.store import amounts, catalog, schema
+from pertoken.store import amounts, catalog, schema, tables, teams
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper
@@ -136,7 +136,7 @@ def everything(database: Database) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of all tables in the order of their keys, an amount as one number."""
     found = {}
     with database.read() as connection:
-        for table in schema.metadata.sorted_tables:
+        for table in tables.metadata.sorted_tables:
             names = [column.name for column in table.columns]
             halved = [name.removesuffix("_high") for name in names if name.endswith("_high")]
             rows = [dict(row._mapping) for row in connection.execute(sa.select(table).order_by(*table.primary_key))]
@@ -216,7 +216,7 @@ def shape(database: Database) -> dict[str, Any]:
                 sorted((str(one["name"]), one["column_names"]) for one in inspector.get_indexes(table)),
                 sorted(str(one["name"]) for one in inspector.get_check_constraints(table)),
             )
-            for table in schema.metadata.tables
+            for table in tables.metadata.tables
         }
 
 
@@ -291,7 +291,7 @@ def test_who_named_a_customer_may_go_on(old: Database) -> None:
     with old.write() as connection:
         administration = Administration(connection)
         known = {name: administration.owners(name) for name in ("made", "free", "globex", "acme", "nobody")}
-        said = {row.customer for row in connection.execute(sa.select(schema.customer_teams))}
+        said = {row.customer for row in connection.execute(sa.select(teams.customer_teams))}
         assert [key.name for key in administration.list_keys()] == ["a", "b", "c", "d"]
         create_key(administration, CLOCK, Hasher(b"x" * 32), "a", team="blue")  # the name of a key of red
     assert known["made"] == {"red", "blue"}

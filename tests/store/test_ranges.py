@@ -24,7 +24,7 @@ from pertoken.ports.failures import StoreFailed
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.reports import usage
 from pertoken.services.verify import verify
-from pertoken.store import amounts, catalog, schema
+from pertoken.store import amounts, catalog, schema, tables
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper
@@ -71,7 +71,7 @@ def extreme(column: sa.Column[Any], *, high: bool) -> Any:
     return 2**bits - 1 if high else -(2**bits)
 
 
-@pytest.mark.parametrize("table", schema.metadata.tables.values(), ids=str)
+@pytest.mark.parametrize("table", tables.metadata.tables.values(), ids=str)
 def test_a_column_holds_its_whole_range(database: Database, table: sa.Table) -> None:
     """The greatest and the least value of every column come back as they were written."""
     rows = [{column.name: extreme(column, high=high) for column in table.columns} for high in (True, False)]
@@ -85,7 +85,7 @@ def test_a_column_holds_its_whole_range(database: Database, table: sa.Table) -> 
 
 WITH_AMOUNTS = [
     (table, name)
-    for table in schema.metadata.tables.values()
+    for table in tables.metadata.tables.values()
     for name in (one.name.removesuffix("_high") for one in table.columns if one.name.endswith("_high"))
 ]
 

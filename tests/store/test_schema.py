@@ -4,12 +4,12 @@ import pytest
 import sqlalchemy as sa
 
 from pertoken.ports.failures import StoreFailed
-from pertoken.store import schema
+from pertoken.store import schema, tables
 from pertoken.store.amounts import HIGH_MAX
 from pertoken.store.database import Database
 
 
-@pytest.mark.parametrize("table", schema.metadata.tables.values(), ids=str)
+@pytest.mark.parametrize("table", tables.metadata.tables.values(), ids=str)
 def test_migrations_make_each_table_as_it_is_written(database: Database, table: sa.Table) -> None:
     """A migrated database has the columns, key, indexes and rules of each table, and no others."""
     with database.read() as connection:
@@ -34,7 +34,7 @@ def test_no_table_is_in_the_database_alone(database: Database) -> None:
     with database.read() as connection:
         found = set(sa.inspect(connection).get_table_names()) - {"alembic_version"}
 
-    assert {name for name in found if not name.startswith("events_")} == set(schema.metadata.tables)
+    assert {name for name in found if not name.startswith("events_")} == set(tables.metadata.tables)
 
 
 COUNTER = {"budget_id": "b", "each_value": "", "window_start_us": 0, "held_high": 0, "held_low": 0} | {

@@ -1,8 +1,15 @@
 """Sessions of the pages and the links that start them."""
 
+import pytest
+import sqlalchemy as sa
+
 from pertoken.core.sessions import LINK_US, TOTAL_US, Session, SignInLink
+from pertoken.ports.failures import StoreFailed
 from pertoken.store.database import Database
-from pertoken.store.sessions import Sessions
+from pertoken.store.sessions import Sessions, sign_in_links
+from pertoken.store.sessions import sessions as session_table
+
+SIGNED = {session_table: ("started_at_us", "seen_at_us"), sign_in_links: ("made_at_us",)}
 
 NOW_US = 10 * TOTAL_US
 ANN = Session(b"\x00\xff", "ad_1", NOW_US, NOW_US + 5)
@@ -62,3 +69,16 @@ def test_a_new_link_removes_those_that_are_too_old(database: Database) -> None:
 
         assert sessions.take_link(LINK.token_hash) is None
         assert sessions.take_link(later.token_hash) == later
+
+
+@pytest.mark.parametrize("table", SIGNED, ids=str)
+def test_a_token_opens_one_thing(database: Database, table: sa.Table) -> None:
+    """There is one session, and one link, of a token."""
+    row = {"token_hash": b"\x00\xff", "admin_id": "a", **dict.fromkeys(SIGNED[table], 1)}
+    with database.write() as connection:
+        connection.execute(sa.insert(table).values(row))
+    with pytest.raises(StoreFailed), database.write() as connection:
+        connection.execute(sa.insert(table).values(row | {"admin_id": "other"}))
+
+    with database.read() as connection:
+        assert [dict(one._mapping) for one in connection.execute(sa.select(table))] == [row]

@@ -3,7 +3,23 @@
 import sqlalchemy as sa
 
 from pertoken.core.access import AdminKey, Role
-from pertoken.store.schema import Row, admin_keys
+from pertoken.store.schema import Instant, Row, metadata
+
+# Keys to the control plane.
+admin_keys = sa.Table(
+    "admin_keys",
+    metadata,
+    sa.Column("admin_id", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False, unique=True),
+    sa.Column("secret_hash", sa.LargeBinary, nullable=False, unique=True),
+    sa.Column("secret_hint", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("team", sa.Text),
+    sa.Column("customer", sa.Text),
+    sa.Column("created_at_us", Instant, nullable=False),
+    sa.Column("expires_at_us", Instant),
+    sa.Column("revoked_at_us", Instant),
+)
 
 
 class AdminKeys:

@@ -4,7 +4,20 @@ import sqlalchemy as sa
 
 from pertoken.core.periods import DAY_US
 from pertoken.ports.store import Given
-from pertoken.store.schema import answers
+from pertoken.store.schema import Instant, metadata
+
+# What requests to the control plane that clients named were answered: kept for a day, without any secret.
+answers = sa.Table(
+    "answers",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),  # the admin key it was asked with
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("request_hash", sa.LargeBinary, nullable=False),
+    sa.Column("status", sa.Integer, nullable=False),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+    sa.Column("answered_at_us", Instant, nullable=False),
+)
+sa.Index("ix_answers_answered_at_us", answers.c.answered_at_us)
 
 KEPT_US = DAY_US
 

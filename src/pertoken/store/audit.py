@@ -3,7 +3,25 @@
 import sqlalchemy as sa
 
 from pertoken.core.audit import Audited, AuditSearch, Change
-from pertoken.store.schema_pages import audit
+from pertoken.store.schema import Id, Instant, metadata
+
+# Who changed what. Rows are added and never altered.
+audit = sa.Table(
+    "audit",
+    metadata,
+    sa.Column("number", Id, primary_key=True),
+    sa.Column("at_us", Instant, nullable=False),
+    sa.Column("actor_id", sa.Text, nullable=False),
+    sa.Column("actor_name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("through", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("object", sa.Text, nullable=False),
+    sa.Column("team", sa.Text),
+    sa.Column("before", sa.Text),
+    sa.Column("after", sa.Text),
+)
+sa.Index("ix_audit_object", audit.c.object, audit.c.number)
 
 
 class AuditLog:

@@ -10,9 +10,39 @@ from pertoken.core.periods import Window
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.prices import Clause, Match, PriceRow, Quota, Source
 from pertoken.store import codec
-from pertoken.store.amounts import pair
+from pertoken.store.amounts import columns, fits, pair
 from pertoken.store.directory import bump_revision
-from pertoken.store.schema import Row, prices
+from pertoken.store.schema import Instant, Row, metadata
+
+prices = sa.Table(
+    "prices",
+    metadata,
+    sa.Column("price_id", sa.Text, primary_key=True),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("match", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text),  # JSON tree of clauses
+    sa.Column("unit", sa.Text, nullable=False),
+    *columns("amount_picos"),
+    sa.Column("per", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("valid_from_us", Instant, nullable=False),
+    sa.Column("valid_to_us", Instant, nullable=False),
+    sa.Column("recorded_at_us", Instant, nullable=False),
+    sa.Column("superseded_at_us", Instant),  # when a newer row took its place; a superseded row is kept, not used
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False),
+    sa.Column("input_above", sa.BigInteger),
+    sa.Column("conditions", sa.Text, nullable=False),  # JSON object, all must hold
+    sa.Column("covers", sa.Text, nullable=False),  # JSON list of units
+    sa.Column("marginal", sa.Boolean, nullable=False),
+    sa.Column("minimum", sa.BigInteger, nullable=False),
+    sa.Column("is_factor", sa.Boolean, nullable=False),
+    sa.Column("stacks", sa.Boolean, nullable=False),
+    sa.Column("quota", sa.Text),  # JSON list: quantity, window, group
+    fits("amount_picos"),
+)
+sa.Index("ix_prices_provider", prices.c.provider, prices.c.model)
 
 
 def read_book(connection: sa.Connection, sellers: Sellers, believed_at_us: int | None = None) -> PriceBook:

@@ -10,8 +10,24 @@ from pertoken.core.claims import Claimed, Outcome
 from pertoken.core.commands import Command, OpenHold
 from pertoken.core.ledger import Books
 from pertoken.core.periods import DAY_US
-from pertoken.store.schema import claims, holds
+from pertoken.store.schema import Instant, holds, metadata
 from pertoken.store.statement import Sql
+
+# Names that clients gave to calls, and what those were answered: kept for a day.
+claims = sa.Table(
+    "claims",
+    metadata,
+    sa.Column("owner", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("request_hash", sa.LargeBinary, nullable=False),
+    sa.Column("call_id", sa.Text, nullable=False),
+    sa.Column("claimed_at_us", Instant, nullable=False),
+    sa.Column("status", sa.Integer),  # of the answer, null until there is one
+    sa.Column("headers", sa.LargeBinary),  # JSON: [[name, value], ...]
+    sa.Column("body", sa.LargeBinary),  # null where it was too large
+    sa.Column("stream", sa.Boolean, nullable=False),
+)
+sa.Index("ix_claims_claimed_at_us", claims.c.claimed_at_us)
 
 KEPT_US = DAY_US
 

@@ -7,8 +7,40 @@ import sqlalchemy as sa
 from pertoken.core.refusals import WHOLE_MAX, Batch, RefusedCall, RefusedKind, RefusedSearch
 from pertoken.store import codec
 from pertoken.store.ledger import read_attribution
-from pertoken.store.schema import Row, refused_calls, refused_counts
+from pertoken.store.schema import Instant, Row, metadata
 from pertoken.store.statement import Sql
+
+# How many calls were refused, by hour, reason, budget and key: kept as long as holds that ended. Empty: none.
+refused_counts = sa.Table(
+    "refused_counts",
+    metadata,
+    sa.Column("hour_us", Instant, primary_key=True),
+    sa.Column("code", sa.Text, primary_key=True),
+    sa.Column("budget", sa.Text, primary_key=True),  # the name of the one that decided
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("calls", sa.BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The last refused calls, whole (core.refusals.WHOLE_MAX of them). They point to no series: they must not make any.
+refused_calls = sa.Table(
+    "refused_calls",
+    metadata,
+    sa.Column("call_id", sa.Text, primary_key=True),
+    sa.Column("at_us", Instant, nullable=False),
+    sa.Column("code", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("budget", sa.Text, nullable=False),
+    sa.Column("key_id", sa.Text, nullable=False),
+    sa.Column("team", sa.Text, nullable=False),
+    sa.Column("customer", sa.Text, nullable=False),
+    sa.Column("user_name", sa.Text, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("tags", sa.Text, nullable=False),  # JSON object, names sorted
+    sa.Column("conversation", sa.Text, nullable=False),
+)
+sa.Index("ix_refused_calls_at_us", refused_calls.c.at_us)
 
 SELECTED: Mapping[str, sa.Column[str]] = {
     name: refused_calls.c[column]

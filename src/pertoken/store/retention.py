@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from pertoken.core.periods import DAY_US, Window
 from pertoken.store.amounts import pair
-from pertoken.store.claims import KEPT_US
-from pertoken.store.schema import budgets, claims, counters, ended_holds, horizons, refused_counts
+from pertoken.store.claims import KEPT_US, claims
+from pertoken.store.refusals import refused_counts
+from pertoken.store.schema import budgets, counters, ended_holds, horizons
 
 ROWS_MAX = 2_000  # removed from one table in one transaction: a call waits for it no longer than for a batch
 SHORT = (Window.MINUTE, Window.HOUR)

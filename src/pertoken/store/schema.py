@@ -1,5 +1,6 @@
-"""Every table, once. Migrations bring a database here; nothing else creates tables.
+"""What all tables are made of, and those that several modules use; one that a module alone uses stands there.
 
+`tables` has all of them. Migrations bring a database here; nothing else creates tables.
 Amounts are integer picos, each in two columns, as are the sums of tokens (`store.amounts`).
 """
 
@@ -56,30 +57,6 @@ keys = sa.Table(
     sa.Column("created_at_us", Instant, nullable=False),
     sa.Column("expires_at_us", Instant),
     sa.Column("revoked_at_us", Instant),
-)
-
-# Keys to the control plane.
-admin_keys = sa.Table(
-    "admin_keys",
-    metadata,
-    sa.Column("admin_id", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False, unique=True),
-    sa.Column("secret_hash", sa.LargeBinary, nullable=False, unique=True),
-    sa.Column("secret_hint", sa.Text, nullable=False),
-    sa.Column("role", sa.Text, nullable=False),
-    sa.Column("team", sa.Text),
-    sa.Column("customer", sa.Text),
-    sa.Column("created_at_us", Instant, nullable=False),
-    sa.Column("expires_at_us", Instant),
-    sa.Column("revoked_at_us", Instant),
-)
-
-# One row: tells whether the secret key is the one that hashed the secrets of this database.
-secret_checks = sa.Table(
-    "secret_checks",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True),
-    sa.Column("digest", sa.LargeBinary, nullable=False),
 )
 
 budgets = sa.Table(
@@ -153,39 +130,6 @@ sa.Index(  # who named a customer first
     postgresql_where=series.c.customer != "",
 )
 
-# The teams that may name a customer, where an admin or a key said so; else the one whose call or event named it first.
-# The empty text stands for calls of no team.
-customer_teams = sa.Table(
-    "customer_teams",
-    metadata,
-    sa.Column("customer", sa.Text, primary_key=True),
-    sa.Column("team", sa.Text, primary_key=True),
-    sqlite_with_rowid=False,
-)
-
-# What an admin lets a team report in a day (UTC).
-team_allowances = sa.Table(
-    "team_allowances",
-    metadata,
-    sa.Column("team", sa.Text, primary_key=True),
-    *columns("money_picos"),
-    sa.Column("events", sa.BigInteger, nullable=False),
-    sa.Column("tokens", sa.BigInteger, nullable=False),
-    sa.Column("currency", sa.Text, nullable=False),
-    sa.Column("changed_at_us", Instant, nullable=False),
-)
-
-# What a team with an allowance has reported, by the day (UTC) on which it did.
-team_reports = sa.Table(
-    "team_reports",
-    metadata,
-    sa.Column("team", sa.Text, primary_key=True),
-    sa.Column("day_us", Instant, primary_key=True),
-    *columns("money_picos"),
-    sa.Column("events", sa.BigInteger, nullable=False),
-    sa.Column("tokens", sa.BigInteger, nullable=False),
-)
-
 # The tags of each series again, one a row: what reports select and group by.
 series_tags = sa.Table(
     "series_tags",
@@ -226,77 +170,6 @@ ended_holds = sa.Table(
     sqlite_with_rowid=False,
 )
 sa.Index("ix_ended_holds_ended_at_us", ended_holds.c.ended_at_us)
-
-# How many calls were refused, by hour, reason, budget and key: kept as long as holds that ended. Empty: none.
-refused_counts = sa.Table(
-    "refused_counts",
-    metadata,
-    sa.Column("hour_us", Instant, primary_key=True),
-    sa.Column("code", sa.Text, primary_key=True),
-    sa.Column("budget", sa.Text, primary_key=True),  # the name of the one that decided
-    sa.Column("key_id", sa.Text, primary_key=True),
-    sa.Column("calls", sa.BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-
-# The last refused calls, whole (core.refusals.WHOLE_MAX of them). They point to no series: they must not make any.
-refused_calls = sa.Table(
-    "refused_calls",
-    metadata,
-    sa.Column("call_id", sa.Text, primary_key=True),
-    sa.Column("at_us", Instant, nullable=False),
-    sa.Column("code", sa.Text, nullable=False),
-    sa.Column("message", sa.Text, nullable=False),
-    sa.Column("budget", sa.Text, nullable=False),
-    sa.Column("key_id", sa.Text, nullable=False),
-    sa.Column("team", sa.Text, nullable=False),
-    sa.Column("customer", sa.Text, nullable=False),
-    sa.Column("user_name", sa.Text, nullable=False),
-    sa.Column("provider", sa.Text, nullable=False),
-    sa.Column("model", sa.Text, nullable=False),
-    sa.Column("tags", sa.Text, nullable=False),  # JSON object, names sorted
-    sa.Column("conversation", sa.Text, nullable=False),
-)
-sa.Index("ix_refused_calls_at_us", refused_calls.c.at_us)
-
-# Which process does the work that is to be done once: letting expired holds go, removing what is only kept for a time.
-leases = sa.Table(
-    "leases",
-    metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("holder", sa.Text, nullable=False),
-    sa.Column("token", sa.BigInteger, nullable=False),  # one higher with every change of holder
-    sa.Column("until_us", Instant, nullable=False),
-)
-
-# Names that clients gave to calls, and what those were answered: kept for a day.
-claims = sa.Table(
-    "claims",
-    metadata,
-    sa.Column("owner", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("request_hash", sa.LargeBinary, nullable=False),
-    sa.Column("call_id", sa.Text, nullable=False),
-    sa.Column("claimed_at_us", Instant, nullable=False),
-    sa.Column("status", sa.Integer),  # of the answer, null until there is one
-    sa.Column("headers", sa.LargeBinary),  # JSON: [[name, value], ...]
-    sa.Column("body", sa.LargeBinary),  # null where it was too large
-    sa.Column("stream", sa.Boolean, nullable=False),
-)
-sa.Index("ix_claims_claimed_at_us", claims.c.claimed_at_us)
-
-# What requests to the control plane that clients named were answered: kept for a day, without any secret.
-answers = sa.Table(
-    "answers",
-    metadata,
-    sa.Column("owner", sa.Text, primary_key=True),  # the admin key it was asked with
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("request_hash", sa.LargeBinary, nullable=False),
-    sa.Column("status", sa.Integer, nullable=False),
-    sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Column("answered_at_us", Instant, nullable=False),
-)
-sa.Index("ix_answers_answered_at_us", answers.c.answered_at_us)
 
 # Which events there are, for ever: what is archived stays known. Those of PostgreSQL are in partitions by month, each
 # with indexes of its own, so that uniqueness needs this table.
@@ -413,21 +286,6 @@ def _rollup_columns() -> list[sa.Column[Any] | sa.CheckConstraint]:
     ]
 
 
-# How far our count of a model's input is believed where its provider reported more, and what showed it.
-count_trust = sa.Table(
-    "count_trust",
-    metadata,
-    sa.Column("provider", sa.Text, primary_key=True),
-    sa.Column("model", sa.Text, primary_key=True),  # as the provider is asked for it
-    sa.Column("constant_tokens", sa.BigInteger, nullable=False),
-    sa.Column("ratio_percent", sa.BigInteger, nullable=False),
-    sa.Column("byte_ratio_percent", sa.BigInteger, nullable=False),
-    sa.Column("counted_tokens", sa.BigInteger, nullable=False),  # of the last call that changed it
-    sa.Column("reported_tokens", sa.BigInteger, nullable=False),
-    sa.Column("call_id", sa.Text, nullable=False),
-    sa.Column("changed_at_us", Instant, nullable=False),
-)
-
 # The sums of each quarter of an hour: all clocks in use are whole quarters ahead of UTC, so these say any zone's hours.
 rollups = sa.Table("rollups", metadata, *_rollup_columns(), sqlite_with_rowid=False)
 
@@ -466,33 +324,3 @@ archived_entries = sa.Table(
     fits("amount_picos"),
     sqlite_with_rowid=False,
 )
-
-prices = sa.Table(
-    "prices",
-    metadata,
-    sa.Column("price_id", sa.Text, primary_key=True),
-    sa.Column("provider", sa.Text, nullable=False),
-    sa.Column("model", sa.Text, nullable=False),
-    sa.Column("match", sa.Text, nullable=False),
-    sa.Column("rule", sa.Text),  # JSON tree of clauses
-    sa.Column("unit", sa.Text, nullable=False),
-    *columns("amount_picos"),
-    sa.Column("per", sa.BigInteger, nullable=False),
-    sa.Column("currency", sa.Text, nullable=False),
-    sa.Column("valid_from_us", Instant, nullable=False),
-    sa.Column("valid_to_us", Instant, nullable=False),
-    sa.Column("recorded_at_us", Instant, nullable=False),
-    sa.Column("superseded_at_us", Instant),  # when a newer row took its place; a superseded row is kept, not used
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("evidence", sa.Text, nullable=False),
-    sa.Column("input_above", sa.BigInteger),
-    sa.Column("conditions", sa.Text, nullable=False),  # JSON object, all must hold
-    sa.Column("covers", sa.Text, nullable=False),  # JSON list of units
-    sa.Column("marginal", sa.Boolean, nullable=False),
-    sa.Column("minimum", sa.BigInteger, nullable=False),
-    sa.Column("is_factor", sa.Boolean, nullable=False),
-    sa.Column("stacks", sa.Boolean, nullable=False),
-    sa.Column("quota", sa.Text),  # JSON list: quantity, window, group
-    fits("amount_picos"),
-)
-sa.Index("ix_prices_provider", prices.c.provider, prices.c.model)

@@ -10,7 +10,15 @@ import sqlalchemy as sa
 from pertoken.core.secrets import KEY_BYTES_MIN, Hasher, is_same
 from pertoken.ports.failures import StoreFailed
 from pertoken.store.database import Database
-from pertoken.store.schema import secret_checks
+from pertoken.store.schema import metadata
+
+# One row: tells whether the secret key is the one that hashed the secrets of this database.
+secret_checks = sa.Table(
+    "secret_checks",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, nullable=False),
+)
 
 NEW_KEY_BYTES = 32
 

@@ -8,8 +8,41 @@ from pertoken.core.access import NOTHING, Allowance, Reported
 from pertoken.core.directory import Shares
 from pertoken.core.money import join, split
 from pertoken.core.periods import DAY_US
-from pertoken.store.amounts import pair
-from pertoken.store.schema import Row, customer_teams, identities, keys, series, team_allowances, team_reports
+from pertoken.store.amounts import columns, pair
+from pertoken.store.schema import Instant, Row, identities, keys, metadata, series
+
+# The teams that may name a customer, where an admin or a key said so; else the one whose call or event named it first.
+# The empty text stands for calls of no team.
+customer_teams = sa.Table(
+    "customer_teams",
+    metadata,
+    sa.Column("customer", sa.Text, primary_key=True),
+    sa.Column("team", sa.Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# What an admin lets a team report in a day (UTC).
+team_allowances = sa.Table(
+    "team_allowances",
+    metadata,
+    sa.Column("team", sa.Text, primary_key=True),
+    *columns("money_picos"),
+    sa.Column("events", sa.BigInteger, nullable=False),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("changed_at_us", Instant, nullable=False),
+)
+
+# What a team with an allowance has reported, by the day (UTC) on which it did.
+team_reports = sa.Table(
+    "team_reports",
+    metadata,
+    sa.Column("team", sa.Text, primary_key=True),
+    sa.Column("day_us", Instant, primary_key=True),
+    *columns("money_picos"),
+    sa.Column("events", sa.BigInteger, nullable=False),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+)
 
 NAMED_MAX = 200  # events that are looked for in one statement
 

@@ -7,8 +7,23 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 from pertoken.core.trust import Doubt, Trust
-from pertoken.store.schema import count_trust, revision
+from pertoken.store.schema import Instant, metadata, revision
 from pertoken.store.statement import Sql
+
+# How far our count of a model's input is believed where its provider reported more, and what showed it.
+count_trust = sa.Table(
+    "count_trust",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, primary_key=True),  # as the provider is asked for it
+    sa.Column("constant_tokens", sa.BigInteger, nullable=False),
+    sa.Column("ratio_percent", sa.BigInteger, nullable=False),
+    sa.Column("byte_ratio_percent", sa.BigInteger, nullable=False),
+    sa.Column("counted_tokens", sa.BigInteger, nullable=False),  # of the last call that changed it
+    sa.Column("reported_tokens", sa.BigInteger, nullable=False),
+    sa.Column("call_id", sa.Text, nullable=False),
+    sa.Column("changed_at_us", Instant, nullable=False),
+)
 
 NAMES = [column.name for column in count_trust.c]
 

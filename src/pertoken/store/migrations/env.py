@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from pertoken.store.schema import metadata
+from pertoken.store.tables import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata)
 context.run_migrations()

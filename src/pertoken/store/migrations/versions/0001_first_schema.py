@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from pertoken.store import schema
+from pertoken.store.tables import metadata
 
 revision = "0001"
 down_revision = None
@@ -12,11 +13,11 @@ down_revision = None
 def upgrade() -> None:
     """Create every table. Later migrations alter; this one may follow the schema until the first release."""
     connection = op.get_bind()
-    tables = list(schema.metadata.sorted_tables)
+    tables = list(metadata.sorted_tables)
     if connection.dialect.name == "postgresql":
         tables.remove(schema.events)
         _create_partitioned(connection, schema.events)
-    schema.metadata.create_all(connection, tables)
+    metadata.create_all(connection, tables)
     connection.execute(sa.insert(schema.revision).values(id=1, value=1))
 
 

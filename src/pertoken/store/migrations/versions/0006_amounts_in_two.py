@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from pertoken.store import schema
+from pertoken.store.tables import metadata
 
 revision = "0006"
 down_revision = "0005"
@@ -46,7 +46,7 @@ def _divide_sqlite(table: str, amounts: tuple[str, ...], names: list[str]) -> No
         if index["name"] is not None and not index["name"].startswith("sqlite_autoindex"):
             op.drop_index(index["name"], table)
     op.rename_table(table, f"old_{table}")
-    schema.metadata.tables[table].create(connection)
+    metadata.tables[table].create(connection)
     kept = [name for name in names if name not in amounts]
     low = "({0} % {1} + {1}) % {1}"  # division and rest round towards zero there
     halves = [f"({one} - {low.format(one, HALF)}) / {HALF}, {low.format(one, HALF)}" for one in amounts]

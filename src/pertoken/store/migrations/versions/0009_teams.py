@@ -4,12 +4,14 @@ import sqlalchemy as sa
 from alembic import op
 
 from pertoken.store import schema
+from pertoken.store.refusals import refused_calls, refused_counts
+from pertoken.store.teams import customer_teams, team_allowances, team_reports
 
 revision = "0009"
 down_revision = "0008"
 
-NEW = (schema.customer_teams, schema.team_allowances, schema.team_reports)
-REFUSED = (schema.refused_counts, schema.refused_calls)
+NEW = (customer_teams, team_allowances, team_reports)
+REFUSED = (refused_counts, refused_calls)
 # Whoever named a customer may go on: those of several teams, or of a key, are written down; else the first one has it.
 NAMED = (
     "SELECT customer, team FROM series WHERE customer <> '' "
@@ -27,7 +29,7 @@ def upgrade() -> None:
     """Make what is missing, unless 0001 has just made it."""
     connection = op.get_bind()
     tables = sa.inspect(connection).get_table_names()
-    if schema.customer_teams.name not in tables:
+    if customer_teams.name not in tables:
         for table in NEW:
             table.create(connection)
         op.execute(SHARED)

@@ -2,7 +2,8 @@
 
 from alembic import op
 
-from pertoken.store.schema_pages import audit, sessions, sign_in_links
+from pertoken.store.audit import audit
+from pertoken.store.sessions import sessions, sign_in_links
 
 revision = "0012"
 down_revision = "0011"
