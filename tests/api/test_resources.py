@@ -321,7 +321,7 @@ def test_too_many_at_once_are_told_to_wait(api: Api) -> None:
     """When more requests wait than may, the rest is told to ask again, and those that waited are answered."""
     import asyncio
 
-    from tests.api.test_events import scope_of
+    from tests.api.routes.test_events import scope_of
 
     scope = {**scope_of(api), "method": "GET", "path": "/api/v1/whoami"}
 

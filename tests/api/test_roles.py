@@ -1,8 +1,9 @@
 import pytest
 from tests.api.conftest import Api, event, fresh
 
-from pertoken.api import fields, keys
+from pertoken.api import fields
 from pertoken.api.route import Route, check
+from pertoken.api.routes import keys
 from pertoken.api.table import ROUTES
 from pertoken.core.access import GRANTS, Action, Hidden, Principal, Role, may, view, why_not
 from pertoken.core.directory import Key

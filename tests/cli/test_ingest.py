@@ -8,7 +8,7 @@ import pytest
 from tests.cli.conftest import Pertoken, WriteLines
 from tests.factories import event_line as event
 
-from pertoken.api.events import EventBody
+from pertoken.api.routes.events import EventBody
 from pertoken.cli.ingest_notes import EVENT_FIELDS
 from pertoken.services.ingest import BATCH, NOT_TAKEN_MAX
 

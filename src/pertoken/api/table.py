@@ -1,21 +1,21 @@
-"""Every route of the control plane."""
+"""Every route of the control plane: the `ROUTES` of each module in `api.routes`."""
 
-from pertoken.api import admins, audit, books, budgets, calls, counts, events, holds, keys, prices, reratings, teams
-from pertoken.api.route import check
+import importlib
+import pkgutil
+from collections.abc import Iterator
 
-ROUTES = check(
-    (
-        *admins.ROUTES,
-        *teams.ROUTES,
-        *keys.ROUTES,
-        *budgets.ROUTES,
-        *holds.ROUTES,
-        *events.ROUTES,
-        *calls.ROUTES,
-        *books.ROUTES,
-        *prices.ROUTES,
-        *reratings.ROUTES,
-        *counts.ROUTES,
-        *audit.ROUTES,
-    )
-)
+from pertoken.api import routes
+from pertoken.api.route import Route, check
+from pertoken.core.access import Action
+
+
+def _collect() -> Iterator[Route]:
+    """Yield the routes, module after module; the action of its first route says which place a module has."""
+    names = [one.name for one in pkgutil.iter_modules(routes.__path__, f"{routes.__name__}.")]
+    found: list[tuple[Route, ...]] = [importlib.import_module(name).ROUTES for name in sorted(names)]
+    places = list(Action)
+    for some in sorted(found, key=lambda some: places.index(some[0].action)):
+        yield from some
+
+
+ROUTES = check(_collect())

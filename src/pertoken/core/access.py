@@ -25,7 +25,10 @@ class Role(StrEnum):
 class Action(StrEnum):
     """What can be done on the control plane."""
 
+    # The control plane lists its routes in this order.
     SELF_READ = "self.read"
+    TEAMS_READ = "teams.read"  # which customers a team may name, and what it may report a day
+    TEAMS_WRITE = "teams.write"
     KEYS_READ = "keys.read"
     KEYS_WRITE = "keys.write"
     BUDGETS_READ = "budgets.read"
@@ -44,8 +47,6 @@ class Action(StrEnum):
     ADMINS_READ = "admins.read"
     ADMINS_WRITE = "admins.write"
     AUDIT_READ = "audit.read"
-    TEAMS_READ = "teams.read"  # which customers a team may name, and what it may report a day
-    TEAMS_WRITE = "teams.write"
 
 
 _CUSTOMER = frozenset({Action.SELF_READ, Action.EVENTS_READ, Action.USAGE_READ})

@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from pertoken.api import reratings
 from pertoken.api.doing import transact
 from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.reading import decode_body
 from pertoken.api.route import Asked, Route
+from pertoken.api.routes import reratings
 from pertoken.api.table import ROUTES
 from pertoken.core.access import may
 from pertoken.web.page import NotHere, NotTaken, Visit

@@ -4,10 +4,10 @@ from typing import Annotated, Any
 
 import msgspec
 
-from pertoken.api.calls import FilterQuery, read_part
 from pertoken.api.fields import Count, Cursor, Instant, Time, read_cursor, write_cursor
 from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
+from pertoken.api.routes.calls import FilterQuery, read_part
 from pertoken.core.access import Action, may
 from pertoken.core.reporting import is_report_dimension
 from pertoken.ports.months import EventsArchived

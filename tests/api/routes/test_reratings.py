@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.api.conftest import Api, event, fresh
 
-from pertoken.api import reratings
+from pertoken.api.routes import reratings
 from pertoken.core.access import Role
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.api.conftest import Api, Reply, event, fresh
 
-from pertoken.api import events
 from pertoken.api.app import TAKING_MAX
+from pertoken.api.routes import events
 from pertoken.core.access import Role
 from pertoken.core.commands import Look
 from pertoken.ports.ledger import StoreUnavailable
