@@ -19,7 +19,7 @@ from pertoken.core.access import Role
 from pertoken.core.secrets import Hasher
 from pertoken.services.admins import create_admin
 from pertoken.services.verify import verify
-from pertoken.store.admin_keys import AdminKeys
+from pertoken.store.admins import AdminKeys
 from pertoken.store.archive import Archive
 from pertoken.store.committer import Committer
 from pertoken.store.database import Database

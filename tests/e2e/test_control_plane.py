@@ -11,7 +11,7 @@ from tests.e2e.conftest import HASHER, Stack
 
 from pertoken.core.access import Role
 from pertoken.services.admins import create_admin
-from pertoken.store.admin_keys import AdminKeys
+from pertoken.store.admins import AdminKeys
 
 
 def test_a_key_and_its_budget_made_over_http_serve_calls(stack: Stack) -> None:

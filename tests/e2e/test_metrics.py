@@ -21,7 +21,7 @@ from tests.e2e.rig import wait_for
 from pertoken.core.access import Role
 from pertoken.core.money import pico_digits
 from pertoken.services.admins import create_admin
-from pertoken.store.admin_keys import AdminKeys
+from pertoken.store.admins import AdminKeys
 from pertoken.store.database import Database
 from pertoken.wiring.clock import SystemClock
 

@@ -18,7 +18,7 @@ from tests.e2e.conftest import HASHER, Process, Stack, gateway_environ, stack_of
 
 from pertoken.core.access import Role
 from pertoken.services.admins import create_admin
-from pertoken.store.admin_keys import AdminKeys
+from pertoken.store.admins import AdminKeys
 
 MODEL = "gpt-4o-mini"
 HELLO: list[Any] = [{"role": "user", "content": "hello"}]

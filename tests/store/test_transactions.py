@@ -1,14 +1,17 @@
 """Transactions of the control plane: all or nothing, one state throughout, and failures by their name."""
 
+from typing import NamedTuple
+
 import pytest
 
 from pertoken.core.access import AdminKey, Role
 from pertoken.core.audit import AuditSearch, Change
 from pertoken.core.sessions import Session
+from pertoken.ports.audit import AuditLog
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.store import Given, Opened
 from pertoken.store.database import Database
-from pertoken.store.transactions import Transactions
+from pertoken.store.transactions import Transactions, find_opens
 
 ROOT = AdminKey("ad_1", "root", b"hash", "wxyz", Role.ADMIN, None, None, 1_000)
 SESSION = Session(b"cookie", "ad_1", 1_000, 1_000)
@@ -70,3 +73,25 @@ def test_a_failure_is_told_in_our_words(database_url: str) -> None:
         with pytest.raises(StoreUnavailable, match=r"the database failed: .*admin_keys"), transaction() as opened:
             opened.admins.list_all()
     database.close()
+
+
+class Forgotten(NamedTuple):
+    """A noun for which the store has no module."""
+
+    invoices: AuditLog
+
+
+class Mistaken(NamedTuple):
+    """A noun of which the module of that name opens another."""
+
+    sessions: AuditLog
+
+
+def test_a_noun_that_nothing_opens_stops_the_start() -> None:
+    """A field of `Opened` without its module, or whose module opens another protocol, fails as the program starts."""
+    with pytest.raises(ModuleNotFoundError, match=r"pertoken\.store\.invoices"):
+        find_opens(Forgotten)
+    with pytest.raises(
+        AssertionError, match=r"OPENS in pertoken\.store\.sessions must be .*AuditLog.*, not"
+    ):
+        find_opens(Mistaken)

@@ -17,7 +17,7 @@ from pertoken.core.audit import AuditSearch, Change
 from pertoken.core.periods import FOREVER_US
 from pertoken.services.admins import create_admin
 from pertoken.services.verify import verify
-from pertoken.store.admin_keys import AdminKeys
+from pertoken.store.admins import AdminKeys
 from pertoken.store.database import Database
 from pertoken.web.app import create_pages
 from pertoken.web.site import Site

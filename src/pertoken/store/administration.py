@@ -1,6 +1,6 @@
 """Changes to keys, budgets, teams and trust in counts. A new budget starts with the usage already in its windows."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -12,6 +12,7 @@ from pertoken.core.periods import TIMES_END_US, Window
 from pertoken.core.prices import PriceRow
 from pertoken.core.reporting import slices
 from pertoken.core.verification import Counters, is_summed, spent_sum
+from pertoken.ports import administration as port
 from pertoken.store import catalog, directory, teams
 from pertoken.store.amounts import spread
 from pertoken.store.archive import Archive
@@ -143,3 +144,6 @@ def _add_spent(sums: Counters, archive: Archive, budget: Budget, start_us: int, 
             spent = spent_sum(budget, start_us, row)
             if spent is not None:
                 sums.add_spent(*spent)
+
+
+OPENS: Callable[[sa.Connection], port.Administration] = Administration

@@ -1,9 +1,11 @@
 """Stored answers to control-plane requests with an Idempotency-Key."""
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 
 from pertoken.core.periods import DAY_US
-from pertoken.ports.store import Given
+from pertoken.ports import store as port
 from pertoken.store.schema import Instant, metadata
 
 # What requests to the control plane that clients named were answered: kept for a day, without any secret.
@@ -28,15 +30,18 @@ class Answers:
     def __init__(self, connection: sa.Connection) -> None:
         self._connection = connection
 
-    def find(self, owner: str, name: str) -> Given | None:
+    def find(self, owner: str, name: str) -> port.Given | None:
         """Return what `owner` was given for the request it called `name`."""
         query = sa.select(answers.c.request_hash, answers.c.status, answers.c.body)
         row = self._connection.execute(query.where(answers.c.owner == owner, answers.c.name == name)).first()
-        return None if row is None else Given(*row)
+        return None if row is None else port.Given(*row)
 
-    def add(self, owner: str, name: str, given: Given, at_us: int) -> None:
+    def add(self, owner: str, name: str, given: port.Given, at_us: int) -> None:
         """Keep an answer, unless there is one of that name; those of more than a day ago are removed."""
         self._connection.execute(sa.delete(answers).where(answers.c.answered_at_us < at_us - KEPT_US))
         if self.find(owner, name) is None:
             kept = {"owner": owner, "name": name, **given._asdict(), "answered_at_us": at_us}
             self._connection.execute(sa.insert(answers).values(kept))
+
+
+OPENS: Callable[[sa.Connection], port.Answers] = Answers

@@ -1,6 +1,6 @@
 """Reads stored events, holds, counters, roll-ups and postings. Never writes."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from pertoken.core.prices import PriceRow
 from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Timed, Total, sum_events, time_events
 from pertoken.core.trust import Doubt
+from pertoken.ports import archive as port
 from pertoken.ports.events import Posted, Search
 from pertoken.ports.months import Archived, EventsArchived
 from pertoken.store import catalog, directory, refusals, trust
@@ -291,3 +292,6 @@ _ENDED_HOLDS = sa.select(ended_holds, series).join(series, series.c.series_id ==
 def _is_counter(budget_id: str, each: str | None, window_start_us: int) -> sa.ColumnElement[bool]:
     of_window = sa.and_(counters.c.budget_id == budget_id, counters.c.window_start_us == window_start_us)
     return of_window if each is None else sa.and_(of_window, counters.c.each_value == each)
+
+
+OPENS: Callable[[sa.Connection], port.Archive] = Archive

@@ -1,8 +1,11 @@
 """The records of changes, in the database."""
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 
 from pertoken.core.audit import Audited, AuditSearch, Change
+from pertoken.ports import audit as port
 from pertoken.store.schema import Id, Instant, metadata
 
 # Who changed what. Rows are added and never altered.
@@ -45,3 +48,6 @@ class AuditLog:
                 query = query.where(audit.c[name] == value)
         rows = self._connection.execute(query.order_by(audit.c.number.desc()).limit(asked.limit))
         return [Audited(number, Change(*fields)) for number, *fields in rows]
+
+
+OPENS: Callable[[sa.Connection], port.AuditLog] = AuditLog

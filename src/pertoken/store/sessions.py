@@ -1,8 +1,11 @@
 """Sessions of the pages and the links that start them, in the database."""
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 
 from pertoken.core.sessions import LINK_US, TOTAL_US, Session, SignInLink
+from pertoken.ports import sessions as port
 from pertoken.store.schema import Instant, metadata
 
 sessions = sa.Table(
@@ -61,3 +64,6 @@ class Sessions:
         row = self._connection.execute(sa.select(sign_in_links).where(one)).first()
         self._connection.execute(sa.delete(sign_in_links).where(one))
         return None if row is None else SignInLink(*row)
+
+
+OPENS: Callable[[sa.Connection], port.Sessions] = Sessions

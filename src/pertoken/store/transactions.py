@@ -1,20 +1,20 @@
-"""Transactions of the control plane on one database."""
+"""Transactions of the control plane on one database.
+
+A field of `Opened` is a noun. The module of the store that has the field's name says in `OPENS` what opens it on a
+connection; so a new noun changes nothing here.
+"""
 
 import contextlib
-from collections.abc import Iterator
+import importlib
+from collections.abc import Callable, Iterator
+from typing import Any, get_type_hints
 
 import sqlalchemy as sa
 
 from pertoken.ports.failures import StoreFailed
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.store import Opened
-from pertoken.store.admin_keys import AdminKeys
-from pertoken.store.administration import Administration
-from pertoken.store.answers import Answers
-from pertoken.store.archive import Archive
-from pertoken.store.audit import AuditLog
 from pertoken.store.database import Database
-from pertoken.store.sessions import Sessions
 
 
 class Transactions:
@@ -37,14 +37,7 @@ class Transactions:
 
 
 def _opened(connection: sa.Connection) -> Opened:
-    return Opened(
-        Archive(connection),
-        Administration(connection),
-        AdminKeys(connection),
-        Answers(connection),
-        Sessions(connection),
-        AuditLog(connection),
-    )
+    return Opened(**{field: opens(connection) for field, opens in _OPENS.items()})
 
 
 @contextlib.contextmanager
@@ -53,3 +46,17 @@ def _failing() -> Iterator[None]:
         yield
     except StoreFailed as failure:
         raise StoreUnavailable(str(failure)) from failure
+
+
+def find_opens(opened: type) -> dict[str, Callable[[sa.Connection], Any]]:
+    """Return what opens each field. `OPENS` must be typed as the field is: so mypy has compared class and protocol."""
+    found = {}
+    for field, noun in get_type_hints(opened).items():
+        module = importlib.import_module(f"pertoken.store.{field}")
+        said, needed = get_type_hints(module).get("OPENS"), Callable[[sa.Connection], noun]
+        assert said == needed, f"the type of OPENS in {module.__name__} must be {needed}, not {said}"
+        found[field] = module.OPENS
+    return found
+
+
+_OPENS = find_opens(Opened)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pertoken.ports.administration import Administration, AdminKeys
 from pertoken.ports.archive import Archive
 from pertoken.settings import Settings
-from pertoken.store import admin_keys, administration, archive
+from pertoken.store import administration, admins, archive
 from pertoken.store.database import Database
 
 
@@ -42,7 +42,7 @@ class Installation:
     def admin_keys(self) -> Iterator[AdminKeys]:
         """Yield the keys to the control plane, in one transaction."""
         with self.database.write() as connection:
-            yield admin_keys.AdminKeys(connection)
+            yield admins.AdminKeys(connection)
 
 
 @contextlib.contextmanager

@@ -1,7 +1,7 @@
 """Admin keys in the database."""
 
 from pertoken.core.access import AdminKey, Role
-from pertoken.store.admin_keys import AdminKeys
+from pertoken.store.admins import AdminKeys
 from pertoken.store.database import Database
 
 ROOT = AdminKey("ad_2", "root", b"\x00\xff", "wxyz", Role.ADMIN, None, None, 1_000)

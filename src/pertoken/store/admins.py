@@ -1,8 +1,11 @@
 """Admin keys in the database."""
 
+from collections.abc import Callable
+
 import sqlalchemy as sa
 
 from pertoken.core.access import AdminKey, Role
+from pertoken.ports import administration as port
 from pertoken.store.schema import Instant, Row, metadata
 
 # Keys to the control plane.
@@ -53,3 +56,6 @@ class AdminKeys:
 def _admin(row: Row) -> AdminKey:
     fields = row._asdict()
     return AdminKey(**{**fields, "role": Role(row.role)})
+
+
+OPENS: Callable[[sa.Connection], port.AdminKeys] = AdminKeys
