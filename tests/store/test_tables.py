@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-STORE = Path(__file__).parents[2] / "src" / "pertoken" / "store"
+import pertoken
+
+STORE = Path(pertoken.__file__).parent / "store"
 MODULES = {path.stem: ast.parse(path.read_text()) for path in STORE.glob("*.py")}
 SHOW = "from pertoken.store.tables import metadata; print(*metadata.tables)"
 

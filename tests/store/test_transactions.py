@@ -91,7 +91,5 @@ def test_a_noun_that_nothing_opens_stops_the_start() -> None:
     """A field of `Opened` without its module, or whose module opens another protocol, fails as the program starts."""
     with pytest.raises(ModuleNotFoundError, match=r"pertoken\.store\.invoices"):
         find_opens(Forgotten)
-    with pytest.raises(
-        AssertionError, match=r"OPENS in pertoken\.store\.sessions must be .*AuditLog.*, not"
-    ):
+    with pytest.raises(AssertionError, match=r"OPENS in pertoken\.store\.sessions must be .*AuditLog.*, not"):
         find_opens(Mistaken)
