@@ -19,8 +19,8 @@ def keys(installation: Installation) -> list[Key]:
 def test_a_change_is_seen_by_the_next_view(installation: Installation) -> None:
     """A key that is made in a transaction is in the archive after it."""
     hasher = make_hasher(installation)
-    with installation.administration() as changes:
-        made = create_key(changes, SystemClock(), hasher, "app")
+    with installation.changes() as opened:
+        made = create_key(opened.administration, SystemClock(), hasher, "app")
 
     assert keys(installation) == [made.key]
 
@@ -30,8 +30,8 @@ def test_a_change_that_fails_is_undone(installation: Installation) -> None:
     hasher = make_hasher(installation)
 
     def fail() -> None:
-        with installation.administration() as changes:
-            create_key(changes, SystemClock(), hasher, "app")
+        with installation.changes() as opened:
+            create_key(opened.administration, SystemClock(), hasher, "app")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -5,18 +5,16 @@ from tests.factories import price_row
 
 from pertoken.core.periods import DAY_US, FOREVER_US
 from pertoken.core.prices import PriceRow, Source, price_id
-from pertoken.services.catalog import CannotWithdraw
+from pertoken.services.catalog import CannotWithdraw, take_back
 from pertoken.settings import Settings, load
 from pertoken.wiring.clock import SystemClock
 from pertoken.wiring.database import open_database
 from pertoken.wiring.installation import Installation
 from pertoken.wiring.prices import (
-    add_prices,
     import_prices,
     preview_import,
     read_price_book,
     shipped_price_book,
-    withdraw_prices,
 )
 
 NOW_US = SystemClock().now_us()
@@ -51,7 +49,8 @@ def test_the_same_list_twice_adds_nothing(installation: Installation) -> None:
     again = import_prices(installation, [offered(7)], NOW_US)
 
     assert (again.added, again.superseded, again.unchanged) == ((), (), 1)
-    assert add_prices(installation, [offered(7)]) == 0
+    with installation.changes() as opened:
+        assert opened.administration.change_prices([offered(7)], (), NOW_US) == 0
 
 
 def test_an_announced_price_is_taken_back(installation: Installation) -> None:
@@ -60,10 +59,11 @@ def test_an_announced_price_is_taken_back(installation: Installation) -> None:
     today = offered(7)._replace(valid_to_us=tomorrow_us, source=Source.OPERATOR)
     later = offered(9, tomorrow_us)._replace(source=Source.OPERATOR)
     rows = [row._replace(price_id=price_id(row)) for row in (today, later)]
-    assert add_prices(installation, rows) == 2
-    with pytest.raises(CannotWithdraw):
-        withdraw_prices(installation, [rows[0].price_id], NOW_US)
-    withdraw_prices(installation, [rows[1].price_id], NOW_US)
+    with installation.changes() as opened:
+        assert opened.administration.change_prices(rows, (), NOW_US) == 2
+        with pytest.raises(CannotWithdraw):
+            take_back(opened.administration, [rows[0].price_id], NOW_US)
+        take_back(opened.administration, [rows[1].price_id], NOW_US)
     left = [row for _, row in read_price_book(installation).candidates("p", "m")]
 
     assert [(row.amount_picos, row.valid_to_us) for row in left] == [(7, FOREVER_US)]

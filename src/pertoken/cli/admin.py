@@ -4,11 +4,11 @@ import click
 
 from pertoken.cli.group import CommandGroup
 from pertoken.cli.near_names import misspelt, say_new_names
+from pertoken.cli.noting import note
 from pertoken.cli.output import echo, say_empty
 from pertoken.cli.session import (
     CommandRefused,
-    admin_keys,
-    administration,
+    changes,
     database,
     db_option,
     json_option,
@@ -18,6 +18,7 @@ from pertoken.cli.session import (
     print_json,
 )
 from pertoken.cli.tables import print_table, time_text
+from pertoken.core.access import Action
 from pertoken.core.periods import US_PER_SECOND
 from pertoken.core.sessions import LINK_US
 from pertoken.core.texts import meant
@@ -54,15 +55,15 @@ def create(  # noqa: PLR0917 - click passes each option by name
 ) -> None:
     """Create an admin key. Its secret is shown only now."""
     from pertoken.core.access import Role
-    from pertoken.services.admins import BadAdmin, create_admin
+    from pertoken.services.admins import BadAdmin, admin_fields, create_admin
     from pertoken.wiring.clock import SystemClock
 
     hasher = make_hasher(db)
     expires_at_us = None if expires is None else parse_time(expires, "UTC", "--expires")
     try:
-        with admin_keys(db) as admins:
+        with changes(db) as opened:
             made = create_admin(
-                admins,
+                opened.admins,
                 SystemClock(),
                 hasher,
                 name,
@@ -71,10 +72,11 @@ def create(  # noqa: PLR0917 - click passes each option by name
                 customer=customer,
                 expires_at_us=expires_at_us,
             )
+            said = admin_fields(made.admin, now_us())
+            note(opened, Action.ADMINS_WRITE, f"/api/v1/admins/{made.admin.admin_id}", None, said, team)
+            say_new_names(opened.administration.list_keys(), team, customer)
     except BadAdmin as error:
         raise CommandRefused(str(error)) from error
-    with administration(db) as opened:
-        say_new_names(opened.list_keys(), team, customer)
     if as_json:
         said = {"id": made.admin.admin_id, "secret": made.secret, "name": name, "role": role}
         print_json({**said, "team": team, "customer": customer})
@@ -91,8 +93,8 @@ def list_(db: str | None, as_json: bool) -> None:
     from pertoken.services.admins import admin_fields
 
     at_us = now_us()
-    with admin_keys(db) as admins:
-        rows = [admin_fields(one, at_us) for one in admins.list_all()]
+    with changes(db) as opened:
+        rows = [admin_fields(one, at_us) for one in opened.admins.list_all()]
     if as_json:
         print_json({"admins": rows})
     elif not rows:
@@ -110,11 +112,17 @@ def list_(db: str | None, as_json: bool) -> None:
 @json_option
 def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
     """Revoke an admin key by id or name. Its next request is refused."""
-    with admin_keys(db) as admins:
+    from pertoken.services.admins import admin_fields
+
+    at_us = now_us()
+    with changes(db) as opened:
+        admins = opened.admins
         found = next((one for one in admins.list_all() if id_or_name in (one.admin_id, one.name)), None)
-        if found is None or not admins.revoke(found.admin_id, now_us()):
+        if found is None or not admins.revoke(found.admin_id, at_us):
             near = meant(id_or_name, {one.name for one in admins.list_all()} - {id_or_name})
             raise CommandRefused(f"no live admin key {id_or_name!r}{near or ';'} see: pertoken admin list")
+        was, is_ = admin_fields(found, at_us), admin_fields(found._replace(revoked_at_us=at_us), at_us)
+        note(opened, Action.ADMINS_WRITE, f"/api/v1/admins/{found.admin_id}", was, is_, found.team)
     if as_json:
         print_json({"id": found.admin_id, "name": found.name, "revoked": True})
     else:
@@ -130,6 +138,8 @@ def link(url: str, db: str | None, as_json: bool) -> None:
     from pertoken.wiring.pages import make_sign_in_link
 
     with database(db) as installation:
+        with installation.changes() as opened:
+            note(opened, Action.ADMINS_WRITE, "/login/link", None, {"role": "admin"})
         made = f"{url.rstrip('/')}{make_sign_in_link(installation)}"
     if as_json:
         print_json({"link": made, "valid_s": LINK_US // US_PER_SECOND})
@@ -176,12 +186,16 @@ def team(  # noqa: PLR0917 - click passes each option by name
     except teams.BadAllowance as error:
         raise CommandRefused(str(error)) from error
     at_us = now_us()
-    with administration(db) as opened:
+    with changes(db) as opened:
+        was = teams.team_fields(opened.administration, name, at_us)
         try:
-            teams.change_team(opened, name, teams.TeamChange(allowance, no_reports, customers, without), at_us)
+            change = teams.TeamChange(allowance, no_reports, customers, without)
+            teams.change_team(opened.administration, name, change, at_us)
         except teams.BadTeam as error:
             raise CommandRefused(str(error)) from error
-        said = teams.team_fields(opened, name, at_us)
+        said = teams.team_fields(opened.administration, name, at_us)
+        if said != was:
+            note(opened, Action.TEAMS_WRITE, f"/api/v1/teams/{name}", was, said, name)
     for said_of_it in misspelt(db, {"team": name}):
         echo(f"{said_of_it} it is changed anyway", err=True)
     if as_json:

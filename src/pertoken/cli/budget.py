@@ -10,11 +10,12 @@ import click
 from pertoken.cli.group import CommandGroup
 from pertoken.cli.key import find
 from pertoken.cli.near_names import misspelt
+from pertoken.cli.noting import budget_fields, note_budget
 from pertoken.cli.output import echo, say_empty
 from pertoken.cli.session import (
     CommandRefused,
-    administration,
     archive,
+    changes,
     db_option,
     json_option,
     now_us,
@@ -87,7 +88,8 @@ def set_(  # noqa: PLR0917 - click passes each option by name
     from pertoken.wiring.clock import SystemClock
 
     chosen = pairs(scope, "--scope")
-    with administration(db) as admin:
+    with changes(db) as opened:
+        admin = opened.administration
         if "key" in chosen:
             found = find(admin, chosen["key"])
             if found is None:
@@ -102,6 +104,7 @@ def set_(  # noqa: PLR0917 - click passes each option by name
             }  # fmt: skip
             wish = changed(old, name, {field: value for field, value in said.items() if value is not None})
             made = set_budget(admin, SystemClock(), wish)
+            note_budget(opened, old, made)
         except NoLimit as error:
             raise click.UsageError(str(error)) from error
         except BadBudget as error:
@@ -109,7 +112,7 @@ def set_(  # noqa: PLR0917 - click passes each option by name
     for said_of_it in misspelt(db, chosen):
         echo(f"{said_of_it} the budget is set anyway", err=True)
     if as_json:
-        print_json(_fields(made))
+        print_json(budget_fields(made))
     else:
         echo(f"budget {name}: {_said(made)}; see: pertoken budget status")
 
@@ -152,7 +155,8 @@ def remove(name: str, db: str | None, as_json: bool) -> None:
     """Remove a budget. Its past counts stay on record."""
     from pertoken.services.budgets import BadBudget, choose_budget
 
-    with administration(db) as admin:
+    with changes(db) as opened:
+        admin = opened.administration
         try:
             found = choose_budget(admin.budgets(), name)
         except BadBudget as error:
@@ -161,26 +165,16 @@ def remove(name: str, db: str | None, as_json: bool) -> None:
             near = meant(name, {one.name for one in admin.budgets()})
             raise CommandRefused(f"no budget {name!r}{near or ';'} see: pertoken budget status")
         admin.remove_budget(found.budget_id, now_us())
+        note_budget(opened, found, None)
     if as_json:
         print_json({"name": found.name, "removed": True})
     else:
         echo(f"removed {found.name}")
 
 
-def _fields(made: Budget) -> dict[str, Any]:
-    from pertoken.core.money import format_amount
-
-    limit = format_amount(made.limit, made.currency) if made.axis == "money" else made.limit
-    return {
-        "id": made.budget_id, "name": made.name, "limit": str(limit), "axis": made.axis, "window": made.window,
-        "timezone": made.zone, "scope": dict(made.scope), "each": made.each, "mode": made.mode,
-        "before_refusal": list(made.steps), "warn_percent": made.warn_percent,
-    }  # fmt: skip
-
-
 def _said(made: Budget) -> str:
     """Return all that a budget is, in one line."""
-    fields = _fields(made)
+    fields = budget_fields(made)
     unit = made.currency if made.axis == "money" else made.axis
     scope = ", ".join(f"{name}={value}" for name, value in made.scope) or "all calls"
     of_each = f", for each {made.each}" if made.each else ""

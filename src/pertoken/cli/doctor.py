@@ -274,7 +274,7 @@ def _opened(opened: "Installation") -> Iterator[Finding]:
     if not owed.ok or not unreadable:
         yield owed
     yield from unreadable
-    with opened.administration():
+    with opened.changes():
         pass  # a transaction that begins and commits can write
     yield Finding("database", ok=True, found=f"writable, at the newest version: {opened.place}")
     yield _secret_key(opened)

@@ -6,10 +6,12 @@ import click
 
 from pertoken.cli.group import CommandGroup
 from pertoken.cli.near_names import say_new_names
+from pertoken.cli.noting import note, note_budget
 from pertoken.cli.output import echo, say_empty
 from pertoken.cli.session import (
     CommandRefused,
-    administration,
+    archive,
+    changes,
     db_option,
     json_option,
     make_hasher,
@@ -18,6 +20,7 @@ from pertoken.cli.session import (
     print_json,
 )
 from pertoken.cli.tables import print_table, time_text
+from pertoken.core.access import Action
 from pertoken.core.texts import meant
 
 if TYPE_CHECKING:
@@ -69,12 +72,14 @@ def create(  # noqa: PLR0917 - click passes each option by name
     expires_at_us = None if expires is None else _moment(expires)
     try:
         limit_and_window = parse_rate(rate) if rate else None
-        with administration(db) as admin:
+        with changes(db) as opened:
+            admin = opened.administration
             keys = admin.list_keys()
             made = create_key(
                 admin, clock, hasher, name,
                 team=team, customer=customer, tags=pairs(tags, "--tag"), expires_at_us=expires_at_us,
             )  # fmt: skip
+            note(opened, Action.KEYS_WRITE, f"/api/v1/keys/{made.key.key_id}", None, _fields(made.key), team)
             if limit_and_window is not None:
                 limit, window = limit_and_window
                 of_team = {} if team is None else {"team": team}  # so that its name is one among the team's
@@ -82,7 +87,7 @@ def create(  # noqa: PLR0917 - click passes each option by name
                 if any(one.name == f"key:{name}" and dict(one.scope).get("team") == team for one in admin.budgets()):
                     raise BadBudget(f"a budget named 'key:{name}' already exists; see: pertoken budget status")
                 wish = Wish(f"key:{name}", limit, window=window, scope=scope)
-                set_budget(admin, clock, wish)
+                note_budget(opened, None, set_budget(admin, clock, wish))
     except (BadKey, BadBudget) as error:
         raise CommandRefused(str(error)) from error
     say_new_names(keys, team, customer)
@@ -99,25 +104,10 @@ def create(  # noqa: PLR0917 - click passes each option by name
 @json_option
 def list_(db: str | None, as_json: bool) -> None:
     """List all keys, including revoked ones."""
-    with administration(db) as admin:
-        keys = admin.list_keys()
+    with archive(db) as stored:
+        keys = stored.list_keys()
     now = now_us()
-    rows: list[dict[str, Any]] = [
-        {
-            "id": one.key_id,
-            "name": one.name,
-            "secret_ends_in": one.secret_hint,
-            "team": one.team,
-            "customer": one.customer,
-            "tags": dict(one.tags),
-            "created_at": _said(one.created_at_us),
-            "expires_at": _said(one.expires_at_us),
-            "revoked_at": _said(one.revoked_at_us),
-            "old_secret_until": _said(one.old_secret_until_us),
-            "status": _status(one, now),
-        }
-        for one in keys
-    ]
+    rows: list[dict[str, Any]] = [{**_fields(one), "status": _status(one, now)} for one in keys]
     if as_json:
         print_json({"keys": rows})
     elif not rows:
@@ -126,6 +116,21 @@ def list_(db: str | None, as_json: bool) -> None:
         ends = [time_text(row["revoked_at"] or row["expires_at"]) for row in rows]
         said = [{**row, "until": until} for row, until in zip(rows, ends, strict=True)]
         print_table("virtual keys", COLUMNS, said, spared=["secret_ends_in", "until"])
+
+
+def _fields(one: "Key") -> dict[str, Any]:
+    return {
+        "id": one.key_id,
+        "name": one.name,
+        "secret_ends_in": one.secret_hint,
+        "team": one.team,
+        "customer": one.customer,
+        "tags": dict(one.tags),
+        "created_at": _said(one.created_at_us),
+        "expires_at": _said(one.expires_at_us),
+        "revoked_at": _said(one.revoked_at_us),
+        "old_secret_until": _said(one.old_secret_until_us),
+    }
 
 
 def _why_no_live_key(admin: "Administration", id_or_name: str) -> str:
@@ -149,7 +154,8 @@ def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None
     except NotATime as error:
         raise click.BadParameter(str(error), param_hint="--overlap") from error
     hasher = make_hasher(db)
-    with administration(db) as admin:
+    with changes(db) as opened:
+        admin = opened.administration
         found = find(admin, id_or_name)
         if found is None or found.revoked_at_us is not None:
             raise CommandRefused(_why_no_live_key(admin, id_or_name))
@@ -157,6 +163,8 @@ def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None
             made = rotate_key(admin, SystemClock(), hasher, found, overlap_us)
         except BadKey as error:
             raise CommandRefused(str(error)) from error
+        path = f"/api/v1/secrets/{found.key_id}"
+        note(opened, Action.KEYS_WRITE, path, _fields(found), _fields(made.key), found.team)
     until = _said(made.key.old_secret_until_us)
     if as_json:
         print_json({"id": made.key.key_id, "secret": made.secret, "name": found.name, "old_secret_until": until})
@@ -171,10 +179,15 @@ def rotate(id_or_name: str, overlap: str, db: str | None, as_json: bool) -> None
 @json_option
 def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
     """Revoke a key by id or name. Its next call is refused."""
-    with administration(db) as admin:
+    at_us = now_us()
+    with changes(db) as opened:
+        admin = opened.administration
         found = find(admin, id_or_name)
-        if found is None or not admin.revoke_key(found.key_id, now_us()):
+        if found is None or not admin.revoke_key(found.key_id, at_us):
             raise CommandRefused(_why_no_live_key(admin, id_or_name))
+        revoked = found._replace(revoked_at_us=at_us)
+        path = f"/api/v1/keys/{found.key_id}"
+        note(opened, Action.KEYS_WRITE, path, _fields(found), _fields(revoked), found.team)
     if as_json:
         print_json({"id": found.key_id, "name": found.name, "revoked": True})
     else:

@@ -6,7 +6,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from pertoken.cli.output import echo
-from pertoken.cli.session import administration, database, now_us
+from pertoken.cli.session import archive, database, now_us
 from pertoken.core.texts import meant
 
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ def misspelt(db: str | None, scope: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each unknown name of a scope that resembles a known one."""
     team, provider, model = scope.get("team"), scope.get("provider"), scope.get("model")
     if team is not None:
-        with administration(db) as admin:
-            teams = {key.team for key in admin.list_keys() if key.team is not None}
+        with archive(db) as stored:
+            teams = {key.team for key in stored.list_keys() if key.team is not None}
         if team not in teams and (near := meant(team, teams)):
             yield f"no key belongs to the team {team!r}{near}"
     if provider is not None or model is not None:

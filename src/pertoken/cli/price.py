@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pertoken.cli.group import CommandGroup
+from pertoken.cli.noting import note
 from pertoken.cli.output import echo
 from pertoken.cli.price_sources import conditions_text, diff, import_
 from pertoken.cli.price_stated import stated
 from pertoken.cli.session import (
     CommandRefused,
+    changes,
     checked_name,
     database,
     db_option,
@@ -21,6 +23,7 @@ from pertoken.cli.session import (
     print_json,
 )
 from pertoken.cli.tables import print_table
+from pertoken.core.access import Action
 
 if TYPE_CHECKING:
     from pertoken.core.price_book import PriceBook
@@ -135,13 +138,15 @@ def _why_no_history(model: str, provider: str | None, book: "PriceBook") -> str:
 @json_option
 def withdraw(price_ids: tuple[str, ...], db: str | None, as_json: bool) -> None:
     """Withdraw announced prices that are not in force yet. The earlier prices stay in force."""
-    from pertoken.services.catalog import CannotWithdraw
+    from pertoken.services.catalog import CannotWithdraw, take_back
     from pertoken.services.price_show import price_fields
-    from pertoken.wiring.prices import withdraw_prices
 
     try:
-        with database(db) as opened:
-            change = withdraw_prices(opened, price_ids, now_us())
+        with changes(db) as opened:
+            change = take_back(opened.administration, price_ids, now_us())
+            after = {"prolonged": [price_fields(row) for row in change.added]}
+            for price_id in price_ids:
+                note(opened, Action.PRICES_WRITE, f"/api/v1/announced-prices/{price_id}", None, after)
     except CannotWithdraw as error:
         raise CommandRefused(str(error)) from error
     if as_json:
@@ -178,7 +183,7 @@ def add(  # noqa: PLR0917 - click passes each option by name
     """Add your own price. It takes precedence over imported prices."""
     from pertoken.services.price_show import price_fields
     from pertoken.services.price_stating import BadPrice, StatedPrice, stated_rows
-    from pertoken.wiring.prices import add_prices, read_price_book
+    from pertoken.wiring.prices import read_price_book
 
     start_us = None if from_ is None else parse_time(from_, "UTC", "--from")
     end_us = None if to is None else parse_time(to, "UTC", "--to")
@@ -193,7 +198,11 @@ def add(  # noqa: PLR0917 - click passes each option by name
         raise click.BadParameter(str(error), param_hint=f"--{error.field.replace('_', '-')}") from error
     with database(db) as opened:
         _say_unknown_provider(provider, read_price_book(opened).providers)
-        added = add_prices(opened, rows)
+        with opened.changes() as changing:
+            added = changing.administration.change_prices(rows, (), now_us())
+            if added:
+                after = {"added": added, "prices": [price_fields(row) for row in rows]}
+                note(changing, Action.PRICES_WRITE, "/api/v1/prices", None, after)
     if as_json:
         prices = [price_fields(row) for row in rows]
         print_json({"model": model, "provider": provider, "added": added, "prices": prices})

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pertoken.cli.noting import note
 from pertoken.cli.output import echo
 from pertoken.cli.progress import Progress
 from pertoken.cli.session import (
@@ -17,10 +18,12 @@ from pertoken.cli.session import (
     span,
 )
 from pertoken.cli.tables import print_table
+from pertoken.core.access import Action
 
 if TYPE_CHECKING:
     from pertoken.core.price_book import PriceBook
     from pertoken.core.prices import PriceRow
+    from pertoken.services.catalog import Merge
     from pertoken.wiring.installation import Installation
 
 SOURCES = ["genai", "history", "rules", "litellm", "contract"]
@@ -57,7 +60,7 @@ FILE_BYTES_MAX = 64 * 1024 * 1024  # of a list of prices; LiteLLM's has 2 MB
 @json_option
 def import_(source: str, file: Path | None, dry_run: bool, db: str | None, as_json: bool) -> None:
     """Import prices. Past charges do not change. litellm and contract need a FILE."""
-    from pertoken.wiring.prices import import_prices, preview_import
+    from pertoken.wiring.prices import preview_import
 
     at_us = now_us()
     with Progress(f"importing prices from {source}"):
@@ -67,14 +70,28 @@ def import_(source: str, file: Path | None, dry_run: bool, db: str | None, as_js
                 change, before, after = preview_import(opened, offered, at_us)
                 compared = _compare(opened, before, None, after, None, at_us)
             else:
-                change, compared = import_prices(opened, offered, at_us), None
-    counts = {"added": len(change.added), "superseded": len(change.superseded), "unchanged": change.unchanged}
+                change, compared = _bring_in(opened, source, offered, at_us), None
+    counts = _counts(change)
     if as_json:
         print_json({"source": source, **counts, **(compared or {})})
         return
     if compared is not None:
         _print_comparison(compared, "now", "after the import")
     echo(("would be: " if dry_run else "") + ", ".join(f"{count:,} {name}" for name, count in counts.items()))
+
+
+def _bring_in(opened: "Installation", source: str, offered: "list[PriceRow]", at_us: int) -> "Merge":
+    from pertoken.services.catalog import bring_in
+
+    with opened.changes() as changing:
+        change = bring_in(changing.administration, offered, at_us)
+        if change.added or change.superseded:
+            note(changing, Action.PRICES_WRITE, "/api/v1/prices", None, {"source": source, **_counts(change)})
+    return change
+
+
+def _counts(change: "Merge") -> dict[str, int]:
+    return {"added": len(change.added), "superseded": len(change.superseded), "unchanged": change.unchanged}
 
 
 @click.command()

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit, urlunsplit
 import click
 
 from pertoken.cli.group import CommandGroup
+from pertoken.cli.noting import note
 from pertoken.cli.output import echo
 from pertoken.cli.session import (
     CommandRefused,
-    administration,
     archive,
+    changes,
     db_option,
     json_option,
     load_settings,
@@ -20,6 +21,7 @@ from pertoken.cli.session import (
     store_errors,
 )
 from pertoken.cli.tables import print_table
+from pertoken.core.access import Action
 
 if TYPE_CHECKING:
     from pertoken.core.trust import Doubt
@@ -108,9 +110,10 @@ def trust(reset: str | None, db: str | None, as_json: bool) -> None:
     """
     if reset is not None:
         name, _, model = reset.partition("/")
-        with administration(db) as changes:
-            if not changes.reset_trust(name, model):
+        with changes(db) as changing:
+            if not changing.administration.reset_trust(name, model):
                 raise CommandRefused(f"no provider contradicted our count of {reset!r}; see: pertoken provider trust")
+            note(changing, Action.COUNTS_WRITE, f"/api/v1/counts/{reset}", None, {"name": reset, "reset": True})
         print_json({"name": reset, "reset": True}) if as_json else echo(f"our count of {reset} is held again")
         return
     with archive(db) as opened:

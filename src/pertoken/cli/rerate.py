@@ -3,10 +3,12 @@
 import click
 
 from pertoken.cli.near_names import say_near_values
+from pertoken.cli.noting import note
 from pertoken.cli.output import echo
 from pertoken.cli.progress import Progress
 from pertoken.cli.session import database, db_option, json_option, now_us, print_json, span
 from pertoken.cli.tables import print_table
+from pertoken.core.access import Action
 
 COLUMNS = {
     "provider": "provider",
@@ -38,6 +40,7 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
     stays as it is; `pertoken explain` shows both.
     """
     from pertoken.core.commands import Record
+    from pertoken.core.periods import format_time
     from pertoken.services.rerate import Selection, outcome_rows
     from pertoken.services.rerate import rerate as rate_again
     from pertoken.wiring.bookkeeper import make_bookkeeper
@@ -56,6 +59,12 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
         corrections = [event for one in outcomes for event in one.corrections]
         if not dry_run:
             rating.begin("writing corrections", len(corrections))
+            if corrections:  # these cannot be one transaction
+                asked = {"since": format_time(selection.since_us), "until": format_time(selection.until_us)}
+                after = {"events": len(outcomes), "corrections": len(corrections)}
+                with opened.changes() as changing:
+                    named = {"provider": provider, "model": model}
+                    note(changing, Action.PRICES_WRITE, "/api/v1/reratings", {**asked, **named}, after)
             books = make_bookkeeper(opened)
             try:
                 for start in range(0, len(corrections), BATCH):

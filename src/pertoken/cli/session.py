@@ -12,9 +12,9 @@ from pertoken.core.texts import escaped
 
 if TYPE_CHECKING:
     from pertoken.core.secrets import Hasher
-    from pertoken.ports.administration import Administration, AdminKeys
     from pertoken.ports.archive import Archive
     from pertoken.ports.months import MonthFiles
+    from pertoken.ports.store import Opened
     from pertoken.settings import Settings
     from pertoken.wiring.installation import Installation
 
@@ -127,17 +127,10 @@ def archive(db: str | None) -> Iterator["Archive"]:
 
 
 @contextlib.contextmanager
-def administration(db: str | None, *, make: bool = False) -> Iterator["Administration"]:
-    """Yield changes to keys and budgets, in one transaction."""
-    with database(db, make=make) as opened, opened.administration() as changes:
-        yield changes
-
-
-@contextlib.contextmanager
-def admin_keys(db: str | None) -> Iterator["AdminKeys"]:
-    """Yield the keys to the control plane, in one transaction."""
-    with database(db) as opened, opened.admin_keys() as admins:
-        yield admins
+def changes(db: str | None, *, make: bool = False) -> Iterator["Opened"]:
+    """Yield everything that people change, in one transaction."""
+    with database(db, make=make) as opened, opened.changes() as changing:
+        yield changing
 
 
 def make_hasher(db: str | None, *, make: bool = False) -> "Hasher":

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from pertoken.core.periods import format_time
 from pertoken.core.prices import PriceRow, price_id
+from pertoken.ports.administration import Administration
 
 
 class CannotWithdraw(ValueError):
@@ -54,6 +55,21 @@ def merge(known: Sequence[PriceRow], offered: Sequence[PriceRow], now_us: int) -
             superseded.append(old)  # a price of another time than now is stated differently: the newer word holds
             added.append(row)
     return Merge(tuple(added), tuple(superseded), unchanged)
+
+
+def bring_in(administration: Administration, offered: Sequence[PriceRow], now_us: int) -> Merge:
+    """Merge rows of one source into the book; return what changed."""
+    known = [row for row in administration.price_rows() if offered and row.source == offered[0].source]
+    change = merge(known, offered, now_us)
+    administration.change_prices(change.added, [row.price_id for row in change.superseded], now_us)
+    return change
+
+
+def take_back(administration: Administration, price_ids: Collection[str], now_us: int) -> Merge:
+    """Take back announced prices; return the prices that go on in their place. Raises CannotWithdraw."""
+    change = withdraw(administration.price_rows(), price_ids, now_us)
+    administration.change_prices(change.added, [row.price_id for row in change.superseded], now_us)
+    return change
 
 
 def withdraw(known: Sequence[PriceRow], price_ids: Collection[str], now_us: int) -> Merge:

@@ -27,16 +27,17 @@ class Transactions:
     def read(self) -> Iterator[Opened]:
         """Yield one consistent view of everything stored. Raises StoreUnavailable."""
         with _failing(), self._database.read() as connection:
-            yield _opened(connection)
+            yield opened(connection)
 
     @contextlib.contextmanager
     def write(self) -> Iterator[Opened]:
         """Yield one durable transaction; what is raised in it undoes it. Raises StoreUnavailable."""
         with _failing(), self._database.write() as connection:
-            yield _opened(connection)
+            yield opened(connection)
 
 
-def _opened(connection: sa.Connection) -> Opened:
+def opened(connection: sa.Connection) -> Opened:
+    """Return what the transaction of a connection can be used for."""
     return Opened(**{field: opens(connection) for field, opens in _OPENS.items()})
 
 
@@ -48,10 +49,10 @@ def _failing() -> Iterator[None]:
         raise StoreUnavailable(str(failure)) from failure
 
 
-def find_opens(opened: type) -> dict[str, Callable[[sa.Connection], Any]]:
+def find_opens(nouns: type) -> dict[str, Callable[[sa.Connection], Any]]:
     """Return what opens each field. `OPENS` must be typed as the field is: so mypy has compared class and protocol."""
     found = {}
-    for field, noun in get_type_hints(opened).items():
+    for field, noun in get_type_hints(nouns).items():
         module = importlib.import_module(f"pertoken.store.{field}")
         said, needed = get_type_hints(module).get("OPENS"), Callable[[sa.Connection], noun]
         assert said == needed, f"the type of OPENS in {module.__name__} must be {needed}, not {said}"

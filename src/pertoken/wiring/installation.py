@@ -3,11 +3,12 @@
 import contextlib
 from collections.abc import Iterator
 
-from pertoken.ports.administration import Administration, AdminKeys
 from pertoken.ports.archive import Archive
+from pertoken.ports.store import Opened
 from pertoken.settings import Settings
-from pertoken.store import administration, admins, archive
+from pertoken.store import archive
 from pertoken.store.database import Database
+from pertoken.store.transactions import opened
 
 
 class Installation:
@@ -33,16 +34,10 @@ class Installation:
             yield archive.Archive(connection)
 
     @contextlib.contextmanager
-    def administration(self) -> Iterator[Administration]:
-        """Yield changes to keys, budgets, teams and trust in counts, in one transaction."""
+    def changes(self) -> Iterator[Opened]:
+        """Yield everything that people change, in one transaction."""
         with self.database.write() as connection:
-            yield administration.Administration(connection)
-
-    @contextlib.contextmanager
-    def admin_keys(self) -> Iterator[AdminKeys]:
-        """Yield the keys to the control plane, in one transaction."""
-        with self.database.write() as connection:
-            yield admins.AdminKeys(connection)
+            yield opened(connection)
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """The price book of an installation: read, filled, imported into."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import sqlalchemy as sa
 
@@ -10,7 +10,7 @@ from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import EVERYTHING, Match, PriceRow, Source, price_id
 from pertoken.core.units import DIMENSIONS, UNITS
-from pertoken.services.catalog import Merge, merge, withdraw
+from pertoken.services.catalog import Merge, bring_in, merge
 from pertoken.settings import Settings
 from pertoken.store import catalog
 from pertoken.store.directory import read_revision
@@ -71,10 +71,8 @@ def fill_price_book(installation: Installation) -> None:
 
 def import_prices(installation: Installation, offered: Sequence[PriceRow], now_us: int) -> Merge:
     """Merge a source's rows into the book in one transaction; return what changed."""
-    with installation.database.write() as connection:
-        change = merge(_known(connection, offered), offered, now_us)
-        _apply(connection, change, now_us)
-    return change
+    with installation.changes() as opened:
+        return bring_in(opened.administration, offered, now_us)
 
 
 def preview_import(
@@ -90,27 +88,8 @@ def preview_import(
     return change, PriceBook(rows, known), PriceBook(after, known)
 
 
-def withdraw_prices(installation: Installation, price_ids: Collection[str], now_us: int) -> Merge:
-    """Take back announced prices in one transaction. Raises CannotWithdraw."""
-    with installation.database.write() as connection:
-        change = withdraw(catalog.read_rows(connection, superseded=True), price_ids, now_us)
-        _apply(connection, change, now_us)
-    return change
-
-
-def add_prices(installation: Installation, rows: Sequence[PriceRow]) -> int:
-    """Add the rows that are not in the book yet, in one transaction; return how many those were."""
-    with installation.database.write() as connection:
-        return catalog.add_rows(connection, rows)
-
-
 def _known(connection: sa.Connection, offered: Sequence[PriceRow]) -> list[PriceRow]:
     return catalog.read_rows(connection, source=offered[0].source, superseded=True) if offered else []
-
-
-def _apply(connection: sa.Connection, change: Merge, now_us: int) -> None:
-    catalog.supersede(connection, [row.price_id for row in change.superseded], now_us)
-    catalog.add_rows(connection, change.added)
 
 
 def _configured_prices(settings: Settings, now_us: int) -> Iterator[PriceRow]:

@@ -10,7 +10,7 @@ from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.core.periods import format_time
 from pertoken.ports.store import Opened
-from pertoken.services.catalog import CannotWithdraw, withdraw
+from pertoken.services.catalog import CannotWithdraw, take_back
 from pertoken.services.price_show import NoPrices, price_fields, show_prices
 from pertoken.services.price_stating import UNITS, BadPrice, StatedPrice, stated_rows
 
@@ -112,10 +112,9 @@ def state_price(opened: Opened, asked: Asked) -> StatedAnswer:
 def withdraw_price(opened: Opened, asked: Asked) -> WithdrawnAnswer:
     """Take back an announced price."""
     try:
-        change = withdraw(opened.administration.price_rows(), [asked.name], asked.now_us)
+        change = take_back(opened.administration, [asked.name], asked.now_us)
     except CannotWithdraw as error:
         raise ApiRefused(Problem.NOT_FOUND, str(error), "price_id") from error
-    opened.administration.change_prices(change.added, [row.price_id for row in change.superseded], asked.now_us)
     return WithdrawnAnswer(asked.name, [msgspec.convert(price_fields(row), PriceAnswer) for row in change.added])
 
 

@@ -1,0 +1,62 @@
+"""Writing down what a command changes, in the transaction of the change: who did it, and what was there before."""
+
+import getpass
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pertoken.cli.session import now_us
+
+if TYPE_CHECKING:
+    from pertoken.core.access import Action
+    from pertoken.core.budgets import Budget
+    from pertoken.ports.store import Opened
+
+Fields = Mapping[str, Any]
+
+
+def note(  # noqa: PLR0917 - the parts of a record
+    opened: "Opened", action: "Action", path: str, before: Fields | None, after: Fields | None, team: str | None = None
+) -> None:
+    """Write down a change of what the control plane has at `path`; no secret may be in `before` and `after`.
+
+    Whoever runs a command on the database may do everything: the record has the name of the system's user.
+    """
+    import msgspec
+
+    from pertoken.core.access import Role
+    from pertoken.core.audit import Change
+
+    was, is_ = (None if fields is None else msgspec.json.encode(fields).decode() for fields in (before, after))
+    opened.audit.add(
+        Change(now_us(), "command", _user(), str(Role.ADMIN), "command", str(action), path, team, was, is_)
+    )
+
+
+def note_budget(opened: "Opened", before: "Budget | None", after: "Budget | None") -> None:
+    """Write down a change of a budget."""
+    from pertoken.core.access import Action
+
+    changed = after or before
+    assert changed is not None
+    was, is_ = (None if one is None else budget_fields(one) for one in (before, after))
+    team = dict(changed.scope).get("team")
+    note(opened, Action.BUDGETS_WRITE, f"/api/v1/budgets/{changed.name}", was, is_, team)
+
+
+def budget_fields(made: "Budget") -> dict[str, Any]:
+    """Return a budget as commands print it."""
+    from pertoken.core.money import format_amount
+
+    limit = format_amount(made.limit, made.currency) if made.axis == "money" else made.limit
+    return {
+        "id": made.budget_id, "name": made.name, "limit": str(limit), "axis": made.axis, "window": made.window,
+        "timezone": made.zone, "scope": dict(made.scope), "each": made.each, "mode": made.mode,
+        "before_refusal": list(made.steps), "warn_percent": made.warn_percent,
+    }  # fmt: skip
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no name is known of the system's user
+        return "unknown"
