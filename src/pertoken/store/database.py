@@ -3,20 +3,15 @@
 import contextlib
 import importlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 
 from pertoken.core.texts import meant
-from pertoken.ports.failures import NotAnAddress, OtherVersion, StoreFailed
+from pertoken.ports.failures import NotAnAddress, StoreFailed
 from pertoken.store.backend import Backend, HotWriter
 from pertoken.store.sqlite import Sqlite
 from pertoken.store.statement import Sql
+from pertoken.store.versions import newest_version, read_version
 
 
 class Database:
@@ -66,18 +61,13 @@ class Database:
         Raises StoreFailed, and OtherVersion where only another version of pertoken knows its tables.
         """
         self._backend.prepare()
-        script = ScriptDirectory(str(Path(__file__).parent / "migrations"))
         with self.read() as connection:
-            if MigrationContext.configure(connection).get_current_revision() == script.get_current_head():
+            if read_version(connection) == newest_version():
                 return
-        config = Config()
-        config.set_main_option("script_location", script.dir.replace("%", "%%"))
-        try:
-            with self.write() as connection:
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
-        except CommandError as error:
-            raise OtherVersion(str(error)) from error
+        from pertoken.store.upgrade import upgrade  # noqa: PLC0415 - alembic takes a quarter of a command's start
+
+        with self.write() as connection:
+            upgrade(connection)
 
     def close(self) -> None:
         """Close every connection."""
