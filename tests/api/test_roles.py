@@ -41,6 +41,9 @@ ALLOWED = {
     "DELETE /api/v1/announced-prices/{price_id}": {Role.ADMIN},
     "POST /api/v1/reratings": {Role.ADMIN},
     "GET /api/v1/audit": {Role.ADMIN, Role.FINANCE, Role.TEAM_OWNER},
+    "GET /api/v1/views": EVERYBODY,
+    "POST /api/v1/views": EVERYBODY,
+    "DELETE /api/v1/views/{id}": EVERYBODY,
     "GET /api/v1/counts": {Role.ADMIN, Role.FINANCE, Role.VIEWER},
     "DELETE /api/v1/counts/{name}": {Role.ADMIN},
 }

@@ -47,9 +47,11 @@ class Action(StrEnum):
     ADMINS_READ = "admins.read"
     ADMINS_WRITE = "admins.write"
     AUDIT_READ = "audit.read"
+    VIEWS_READ = "views.read"  # saved views: one's own, and those of others who see as much
+    VIEWS_WRITE = "views.write"
 
 
-_CUSTOMER = frozenset({Action.SELF_READ, Action.EVENTS_READ, Action.USAGE_READ})
+_CUSTOMER = frozenset({Action.SELF_READ, Action.EVENTS_READ, Action.USAGE_READ, Action.VIEWS_READ, Action.VIEWS_WRITE})
 _VIEWER = _CUSTOMER | {
     Action.KEYS_READ,
     Action.BUDGETS_READ,

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from pertoken.ports.administration import Administration, AdminKeys
 from pertoken.ports.archive import Archive
 from pertoken.ports.audit import AuditLog
+from pertoken.ports.saved_views import SavedViews
 from pertoken.ports.sessions import Sessions
 
 
@@ -36,6 +37,7 @@ class Opened(NamedTuple):
     answers: Answers
     sessions: Sessions
     audit: AuditLog
+    saved_views: SavedViews
 
 
 class Store(Protocol):

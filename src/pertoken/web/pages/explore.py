@@ -3,26 +3,31 @@
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from pertoken.core.access import Action
 from pertoken.core.budgets import DIMENSIONS
 from pertoken.core.money import format_amount
 from pertoken.core.reporting import CALLS, COST, SOLD
+from pertoken.core.texts import tidy
 from pertoken.ports.months import EventsArchived, FolderFailed
 from pertoken.services.explore import METRICS, REFUSED, STEPS, Explored, Question, Track, explore
 from pertoken.services.price_changes import price_changes
 from pertoken.services.reports import Part
+from pertoken.services.saved_views import list_views
 from pertoken.web import chart, grid, shown
+from pertoken.web.acting import act
 from pertoken.web.asked import BY, STACKED, STEP_WORDS, TOPS, Exploring, api_of, command_of, read_view
 from pertoken.web.chart import ALL, AREAS, BARS, LINES, OTHER, Chart, Drawn
 from pertoken.web.grid import Cells, Column
-from pertoken.web.page import Context, NotHere, Page, Visit
+from pertoken.web.page import Context, Deed, Done, NotHere, Page, Visit
 from pertoken.web.shown import Figure
 
 BARS_MAX = 62  # steps that are drawn as bars; more are areas
 NONE = "(none)"
 STATE = ("metric", "by", "then", "step", "top", "chart", "cumulative", "compare", "currency")
 FORM_TAG = "tag"
+PASSING = ("from", "q", "format", "of")  # of an address: they are no part of a view
 
 
 def show(visit: Visit) -> Context:
@@ -44,6 +49,7 @@ def show(visit: Visit) -> Context:
         "change": "" if whole[1] is None else _change(view, whole[0], whole[1], found.currency),
         "compared": _compared(visit), "currency": found.currency if view.metric.is_money else "",
         "others": [one for one in found.currencies if one != found.currency] if view.metric.is_money else [],
+        "views": list_views(visit.opened.saved_views, visit.principal),
         "filters": _filters(visit, view), "command": command_of(visit, view), "api": api_of(visit, view),
     }  # fmt: skip
 
@@ -223,4 +229,26 @@ def _filters(visit: Visit, view: Exploring) -> list[tuple[str, str, str]]:
     ]
 
 
-PAGE = Page("/explore", "Explore", Action.USAGE_READ, show, "pages/explore.html", "Observe")
+def save(visit: Visit, form: Mapping[str, str]) -> Done:
+    """Keep what the address asks for under a name."""
+    query = urlencode({name: value for name, value in visit.query.items() if name not in PASSING})
+    body = {"name": tidy(form.get("name", "")), "query": query, "shared": form.get("shared") == "1"}
+    act(visit, "POST", "/api/v1/views", body=body)
+    return Done(visit.here(), f"The view {body['name']} is saved.")
+
+
+def remove(visit: Visit, form: Mapping[str, str]) -> Done:
+    """Remove a view."""
+    gone = act(visit, "DELETE", "/api/v1/views/{id}", form.get("view_id", ""))
+    return Done(visit.here(), f"The view {gone.name} is removed.")
+
+
+PAGE = Page(
+    "/explore",
+    "Explore",
+    Action.USAGE_READ,
+    show,
+    "pages/explore.html",
+    "Observe",
+    deeds=(Deed("save", Action.VIEWS_WRITE, save), Deed("remove", Action.VIEWS_WRITE, remove)),
+)

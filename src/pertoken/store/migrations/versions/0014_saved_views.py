@@ -1,0 +1,13 @@
+"""Saved views of Explore."""
+
+from alembic import op
+
+from pertoken.store.saved_views import saved_views
+
+revision = "0014"
+down_revision = "0012"
+
+
+def upgrade() -> None:
+    """Make the table."""
+    saved_views.create(op.get_bind(), checkfirst=True)
