@@ -35,6 +35,15 @@ def test_a_key_is_found_by_the_hash_of_its_secret(database: Database) -> None:
         assert [admins.find(wrong) for wrong in (b"", b"\x00", b"hash of own")] == [None, None, None]
 
 
+def test_a_key_is_read_by_its_id(database: Database) -> None:
+    """An id gives its key, a revoked one too, and no other; one that nobody has gives none."""
+    add(database)
+    with database.read() as connection:
+        admins = AdminKeys(connection)
+        assert [admins.get(one.admin_id) for one in (ROOT, OWNER, BUYER)] == [ROOT, OWNER, BUYER]
+        assert [admins.get(wrong) for wrong in ("", "ad", "ad_9")] == [None, None, None]
+
+
 def test_a_key_is_revoked_once(database: Database) -> None:
     """The first revocation stands; a second one, or that of an unknown key, is told and changes nothing."""
     add(database)

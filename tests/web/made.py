@@ -60,6 +60,8 @@ def a_key(browser: Browser, name: str, **fields: Any) -> Key:
 def used(browser: Browser, calls: int = 1, picos: int = CENT, ago_us: int = 0, **of: Any) -> None:
     """Post calls that were made a while ago."""
     fields: dict[str, Any] = {"price_picos": of.pop("price_of", None)}
+    if "currency" in of:
+        fields["currency"] = of.pop("currency")
     if of.pop("unpriced", False):
         fields["status"] = EventStatus.UNPRICED
     attribution = WHO._replace(**{"key": None, "team": None, "tags": (), **of})

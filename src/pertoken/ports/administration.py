@@ -85,6 +85,9 @@ class AdminKeys(Protocol):
     def find(self, secret_hash: bytes) -> AdminKey | None:
         """Return the key whose secret hashes to `secret_hash`."""
 
+    def get(self, admin_id: str) -> AdminKey | None:
+        """Return the key of an id."""
+
     def add(self, admin: AdminKey) -> None:
         """Store a new admin key."""
 

@@ -73,5 +73,5 @@ def principal_of(admins: AdminKeys, admin_id: str, now_us: int) -> Principal | N
     """Return the principal of an admin key while it is good; the operator's own has no row."""
     if admin_id == ROOT.principal_id:
         return ROOT
-    admin = next((one for one in admins.list_all() if one.admin_id == admin_id), None)
+    admin = admins.get(admin_id)
     return admin.principal if admin is not None and admin.is_live(now_us) else None

@@ -42,6 +42,11 @@ class AdminKeys:
         row = self._connection.execute(query).first()
         return None if row is None else _admin(row)
 
+    def get(self, admin_id: str) -> AdminKey | None:
+        """Return the key of an id."""
+        row = self._connection.execute(sa.select(admin_keys).where(admin_keys.c.admin_id == admin_id)).first()
+        return None if row is None else _admin(row)
+
     def add(self, admin: AdminKey) -> None:
         """Store a new admin key. The caller has made sure that its name is free."""
         self._connection.execute(sa.insert(admin_keys).values(admin._asdict()))

@@ -7,7 +7,9 @@ from urllib.parse import urlencode
 
 from pertoken.core.access import Action
 from pertoken.core.calls import marks
+from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US, days, format_time
+from pertoken.core.reporting import SUMS, Sums, add_sums, slices
 from pertoken.ports.events import Posted, Search
 from pertoken.services.reports import Part, usage
 from pertoken.web import shown
@@ -39,6 +41,19 @@ class UsedPiece(NamedTuple):
     tokens: Figure
     amount: Figure
     share: float
+
+
+class Used(NamedTuple):
+    """What was used of one value of a dimension, in one currency."""
+
+    calls: int
+    tokens: int
+    cost: Decimal
+    price: Decimal | None  # what was charged for it; None: nothing was
+    currency: str
+
+
+UNUSED = (Used(0, 0, Decimal(0), None, "USD"),)  # of what was not used in the range
 
 
 class Use(NamedTuple):
@@ -81,6 +96,28 @@ def of(visit: Visit, where: Mapping[str, str], by: Sequence[str]) -> Use:
         {dimension: _pieces(visit, where, dimension, total) for dimension in by},
         f"/api/v1/usage?{urlencode({**span, **where, 'by': ','.join(by)})}",
     )
+
+
+def by_value(visit: Visit, dimension: str) -> dict[str, list[Used]]:
+    """Return what was used in the range by each value of a dimension: one piece a currency. There may be very many."""
+    found: dict[tuple[str, str], Sums] = {}
+    for piece in slices(visit.range.since_us, visit.range.until_us, (), visit.zone):
+        for one in visit.opened.archive.sums(piece, (dimension,), {}):
+            add_sums(found, (one.values[0] or "", one.currency), one.sums)
+    rows: dict[str, list[Used]] = {}
+    for (value, currency), sums in found.items():
+        named = dict(zip(SUMS, sums, strict=True))
+        is_sold = named["sold_calls"] or named["price_picos"]
+        rows.setdefault(value, []).append(
+            Used(
+                named["calls"],
+                named["input_tokens"] + named["output_tokens"],
+                Decimal(format_amount(named["cost_picos"], currency)),
+                Decimal(format_amount(named["price_picos"], currency)) if is_sold else None,
+                currency,
+            )
+        )
+    return rows
 
 
 def _amount(visit: Visit, row: Mapping[str, Any]) -> Decimal | None:

@@ -1,19 +1,12 @@
 """Customers: who was used for in the range, and what that cost."""
 
 from collections.abc import Iterator
-from decimal import Decimal
 from typing import Any
 
 from pertoken.core.access import Action
-from pertoken.core.money import format_amount
-from pertoken.core.reporting import CALLS, SUMS, slices
-from pertoken.web import grid
+from pertoken.web import grid, use
 from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, Page, Visit, place
-
-INPUT, OUTPUT, COST, PRICE, SOLD = map(
-    SUMS.index, ("input_tokens", "output_tokens", "cost_picos", "price_picos", "sold_calls")
-)
 
 
 def show(visit: Visit) -> Context:
@@ -32,24 +25,9 @@ def show(visit: Visit) -> Context:
 
 
 def _rows(visit: Visit) -> Iterator[dict[str, Any]]:
-    """Yield a row for each customer and currency. There may be very many: what is not shown is not made a text."""
-    found: dict[tuple[str, str], list[int]] = {}
-    for piece in slices(visit.range.since_us, visit.range.until_us, (), visit.zone):
-        for one in visit.opened.archive.sums(piece, ("customer",), {}):
-            if one.values[0]:
-                sums = found.setdefault((one.values[0], one.currency), [0] * 5)
-                amounts = (one.sums[CALLS], one.sums[INPUT] + one.sums[OUTPUT], one.sums[COST], one.sums[PRICE])
-                for at, amount in enumerate((*amounts, one.sums[SOLD])):
-                    sums[at] += amount
-    for (name, currency), (calls, tokens, cost, price, sold) in found.items():
-        yield {
-            "name": name,
-            "calls": calls,
-            "tokens": tokens,
-            "cost": Decimal(format_amount(cost, currency)),
-            "price": Decimal(format_amount(price, currency)) if sold or price else None,
-            "currency": currency,
-        }
+    """Yield a row for each customer and currency."""
+    for name, pieces in use.by_value(visit, "customer").items():
+        yield from ({"name": name, **used._asdict()} for used in pieces if name)
 
 
 def _columns(visit: Visit) -> list[Column]:

@@ -6,8 +6,7 @@ from typing import Any
 
 from pertoken.core.access import Action
 from pertoken.core.directory import Key
-from pertoken.services.reports import usage
-from pertoken.web import grid
+from pertoken.web import grid, use
 from pertoken.web.acting import act
 from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit
@@ -39,18 +38,15 @@ def _sums(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _rows(visit: Visit) -> Iterator[dict[str, Any]]:
-    spent: dict[str, dict[str, Any]] = {}
-    for row in usage(visit.opened.archive, visit.range.since_us, visit.range.until_us, ("key",), visit.zone)["rows"]:
-        spent.setdefault(row["key"], row)
+    """Yield a row for each key and currency that it spent."""
+    spent = use.by_value(visit, "key")
     for key in visit.opened.archive.list_keys():
-        used = spent.get(key.key_id, {})
-        yield {
+        of_key = {
             "name": key.name, "key_id": key.key_id, "state": state_of(key, visit.now_us), "team": key.team,
             "customer": key.customer, "tags": ", ".join(f"{name}{TAG}{value}" for name, value in key.tags),
             "secret": f"…{key.secret_hint}", "made": key.created_at_us, "expires": key.expires_at_us,
-            "calls": used.get("calls", 0), "cost": Decimal(used.get("cost", "0")),
-            "currency": used.get("currency", "USD"),
         }  # fmt: skip
+        yield from ({**of_key, **used._asdict()} for used in spent.get(key.key_id, use.UNUSED))
 
 
 def state_of(key: Key, now_us: int) -> str:

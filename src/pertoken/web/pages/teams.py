@@ -2,12 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from decimal import Decimal
 from typing import Any
 
 from pertoken.core.access import Action
-from pertoken.services.reports import usage
-from pertoken.web import grid
+from pertoken.web import grid, use
 from pertoken.web.acting import act
 from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit, place
@@ -35,20 +33,11 @@ def names(visit: Visit) -> set[str]:
 
 
 def _rows(visit: Visit) -> Iterator[dict[str, Any]]:
-    spent: dict[str, dict[str, Any]] = {}
-    for row in usage(visit.opened.archive, visit.range.since_us, visit.range.until_us, ("team",), visit.zone)["rows"]:
-        spent.setdefault(row["team"], row)
+    """Yield a row for each team and currency that it spent."""
+    spent = use.by_value(visit, "team")
     keys = Counter(key.team for key in visit.opened.archive.list_keys() if key.revoked_at_us is None)
     for name in sorted(names(visit) | spent.keys() - {""}):
-        used = spent.get(name, {})
-        yield {
-            "name": name,
-            "keys": keys[name],
-            "calls": used.get("calls", 0),
-            "tokens": used.get("input_tokens", 0) + used.get("output_tokens", 0),
-            "cost": Decimal(used.get("cost", "0")),
-            "currency": used.get("currency", "USD"),
-        }
+        yield from ({"name": name, "keys": keys[name], **used._asdict()} for used in spent.get(name, use.UNUSED))
 
 
 def _columns(visit: Visit) -> list[Column]:
