@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pertoken.catalogs import covers, genai, history, litellm, rules
-from pertoken.core.conditions import STANDARD, TIME, Context
+from pertoken.core.conditions import STANDARD, TIME, Context, to_context
 from pertoken.core.money import format_amount
 from pertoken.core.periods import parse_time
 from pertoken.core.price_book import PriceBook, Sellers
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import Price, Rates
-from pertoken.services.pricing import to_context
 
 VERSION = "1.110.2"  # of the wheel; with it change SHA256 and the day in INSTANTS, then run `make opinion`
 MEMBER = "litellm/model_prices_and_context_window_backup.json"

@@ -15,12 +15,13 @@ from typing import Any, NamedTuple
 import psycopg
 
 from pertoken.core.budgets import Attribution
+from pertoken.core.charging import Served, charge
+from pertoken.core.conditions import to_context
 from pertoken.core.ids import new_id
 from pertoken.core.money import split
 from pertoken.core.periods import DAY_US, parse_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.reporting import QUARTER_US, SUMS
-from pertoken.services.pricing import Served, charge, to_context
 from pertoken.settings import Settings
 from pertoken.store import schema
 from pertoken.store.database import Database

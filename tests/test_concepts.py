@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.services.test_pricing import LISTS
+from tests.core.conftest import LISTS
 
 from pertoken.catalogs import genai, history, providers, rules
 from pertoken.core.periods import parse_time

@@ -12,6 +12,7 @@ from genai_prices.data import providers
 from pertoken.catalogs import genai, history, litellm, rules
 from pertoken.catalogs.limits import ModelLimits
 from pertoken.core.bounds import Limits
+from pertoken.core.conditions import to_context
 from pertoken.core.money import format_amount
 from pertoken.core.periods import Window, parse_time
 from pertoken.core.price_book import PriceBook
@@ -19,7 +20,6 @@ from pertoken.core.prices import PriceRow, Quota
 from pertoken.core.rates import Rates
 from pertoken.core.units import UNITS
 from pertoken.services.catalog import merge
-from pertoken.services.pricing import to_context
 
 NOW = parse_time("2026-11-23")
 LATER = parse_time("2026-12-24")

@@ -2,7 +2,16 @@
 
 import pytest
 
-from pertoken.core.conditions import STANDARD, Context, NotACondition, context, holds, time_window
+from pertoken.core.conditions import (
+    STANDARD,
+    Context,
+    NotACondition,
+    context,
+    holds,
+    time_window,
+    to_conditions,
+    to_context,
+)
 from pertoken.core.periods import parse_time
 
 
@@ -60,3 +69,9 @@ def test_what_is_no_time_of_day_is_refused(text: str) -> None:
     """A misspelt window is an error, not a window that is never open."""
     with pytest.raises(NotACondition):
         time_window(text)
+
+
+@pytest.mark.parametrize("made", [context(), context("flex", batch=True, speed="fast", region="us")])
+def test_a_context_survives_being_kept(made: Context) -> None:
+    """What an event keeps of its context is the context it is rated again in."""
+    assert to_context(to_conditions(made)) == made

@@ -6,14 +6,15 @@ import pytest
 from tests.factories import own, price_row
 from tests.services.stand_in import settled, whole
 
+from pertoken.core.charging import Served, charge
 from pertoken.core.conditions import STANDARD
 from pertoken.core.events import Event, EventStatus
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
+from pertoken.core.provisional import HeldFor, charge_surely
 from pertoken.core.usage import Used
 from pertoken.services.explain import _lines
 from pertoken.services.offers import ModelRoute
-from pertoken.services.pricing import HeldFor, Served, charge, charge_surely
 from pertoken.services.rerate import Selection, rerate
 
 MICRO = 10**6

@@ -13,10 +13,10 @@ from pertoken.core.commands import OpenHold, Record
 from pertoken.core.directory import Key
 from pertoken.core.events import EventStatus
 from pertoken.core.price_book import Sellers
+from pertoken.core.provisional import PROVISIONAL
 from pertoken.core.rates import HELD
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.keys import create_key
-from pertoken.services.pricing import PROVISIONAL
 from pertoken.store.administration import Administration
 from pertoken.store.bookkeeper import Bookkeeper
 

@@ -85,9 +85,9 @@ def extract() -> None:
 @json_lines_option
 def rate(db: str | None, *, free_quotas: bool) -> None:
     """Price usage: {"id", "provider", "model", "usage", "at", "service_tier", "batch", "speed", "region"} a line."""
+    from pertoken.core.charging import FreeUse
     from pertoken.core.usage import Contradiction
     from pertoken.services.ingest import NotAnEvent
-    from pertoken.services.pricing import FreeUse
     from pertoken.services.rate import HasNoUsage, rate_usage
 
     book, at_us, free = _price_book(db), now_us(), FreeUse() if free_quotas else None

@@ -69,9 +69,9 @@ def show(  # noqa: PLR0917 - click passes each option by name
     as_json: bool,
 ) -> None:
     """Show the prices in force for MODEL."""
+    from pertoken.core.conditions import to_context
     from pertoken.core.periods import format_time
     from pertoken.services.price_show import NoPrices, show_prices
-    from pertoken.services.pricing import to_context
     from pertoken.wiring.prices import read_price_book
 
     at_us = now_us() if at is None else parse_time(at, "UTC", "--at")

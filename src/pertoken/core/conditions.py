@@ -76,6 +76,23 @@ def _asked(of: Context) -> Mapping[str, str]:
     return {**dict(of.attributes), **asked, **({"batch": "true"} if of.batch else {})}
 
 
+def to_conditions(of: Context) -> Conditions:
+    """Return a context as an event keeps it."""
+    return tuple(sorted(of.asked().items()))
+
+
+def to_context(kept: Conditions) -> Context:
+    """Return the context that an event keeps."""
+    asked = dict(kept)
+    return context(
+        asked.pop("service_tier", None),
+        batch=asked.pop("batch", None) == "true",
+        speed=asked.pop("speed", None),
+        region=asked.pop("region", None),
+        attributes=tuple(sorted(asked.items())),
+    )
+
+
 class TimeWindow(NamedTuple):
     """Hours of some weekdays in a zone. One that ends before it starts ends on the next day."""
 

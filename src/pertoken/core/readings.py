@@ -1,7 +1,7 @@
 """The possible readings of quantities whose parts exceed their totals. Each keeps something that the provider said.
 
 Such a usage cannot be true as it stands. Each reading here could be: it adds up. Which of them is the dearest is for
-the prices to say (`services.pricing`), and that one is charged: never less than the truth, whatever is wrong.
+the prices to say (`core.settlement`), and that one is charged: never less than the truth, whatever is wrong.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -10,16 +10,18 @@ import msgspec
 
 from pertoken.core import conditions
 from pertoken.core.budgets import Attribution
+from pertoken.core.charging import Served
 from pertoken.core.commands import Command, Conflict, Duplicate, Record, Result
+from pertoken.core.conditions import to_conditions
 from pertoken.core.events import GATEWAY, Event, EventStatus, OfReport
 from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import TIMES_END_US, NotATime, parse_time
 from pertoken.core.price_book import PriceBook
+from pertoken.core.provisional import charge_surely
 from pertoken.core.texts import UNSAFE, meant, nearest, tidy
 from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Parts, Quantities, Used
 from pertoken.ports.ledger import Ledger
-from pertoken.services.pricing import Served, charge_surely, to_conditions
 from pertoken.wire import providers
 
 BATCH = 1_000  # records of one durable transaction

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from pertoken.core.conditions import STANDARD, TIME, Context
+from pertoken.core.charging import Served, charge, was_as_asked
+from pertoken.core.conditions import STANDARD, TIME, Context, to_context
 from pertoken.core.events import Event, EventStatus, is_correction
 from pertoken.core.money import divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import Match, PriceRow
 from pertoken.core.rates import Price, Rates
-from pertoken.services.pricing import Served, charge, to_context, was_as_asked
 
 
 class Side(NamedTuple):

@@ -11,17 +11,18 @@ from typing import Any
 import msgspec
 
 from pertoken.core import rating
+from pertoken.core.charging import STATED_IN, FreeUse
 from pertoken.core.conditions import Conditions, Context, context
 from pertoken.core.money import format_amount, parse_amount
 from pertoken.core.periods import NotATime, parse_time
 from pertoken.core.price_book import PriceBook
+from pertoken.core.provisional import stated_picos
 from pertoken.core.rates import FEE, REPORTED, Rates
 from pertoken.core.rating import Rated
 from pertoken.core.usage import QUANTITY_MAX, Completeness
 from pertoken.services import ingest
 from pertoken.services.explain import line_fields
 from pertoken.services.ingest import NotAnEvent, read_parts, read_quantities, read_stated
-from pertoken.services.pricing import STATED_IN, FreeUse, stated_picos
 
 _LINE = re.compile(r"^line \d+: ")  # where `extract` saw it; whoever rates says where it stands now
 

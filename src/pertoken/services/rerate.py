@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from pertoken.core import periods
+from pertoken.core.charging import Charge, FreeUse, Served, charge, fees_of, was_as_asked
+from pertoken.core.conditions import to_context
 from pertoken.core.events import Event, EventStatus, Lines, OfCorrection, is_correction
 from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import REPORTED
 from pertoken.ports.archive import EventsView
-from pertoken.services.pricing import Charge, FreeUse, Served, charge, fees_of, to_context, was_as_asked
 
 
 class Selection(NamedTuple):

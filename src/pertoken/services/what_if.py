@@ -6,6 +6,7 @@ equal: close, but a call above the threshold of a dearer tier is not told from t
 
 from typing import NamedTuple
 
+from pertoken.core.charging import Served, charge
 from pertoken.core.conditions import STANDARD
 from pertoken.core.events import Event, EventStatus, is_correction
 from pertoken.core.price_book import PriceBook
@@ -13,7 +14,6 @@ from pertoken.core.reporting import CALLS, COST, SUMS, slices
 from pertoken.ports.archive import Archive
 from pertoken.ports.events import Search
 from pertoken.services.price_diff import Side, effects
-from pertoken.services.pricing import Served, charge
 
 EVENTS_MAX = 5_000
 _UNITS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")

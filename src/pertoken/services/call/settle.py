@@ -5,12 +5,15 @@ from typing import assert_never
 
 from pertoken.core import bounds, conditions
 from pertoken.core.calls import with_end
+from pertoken.core.charging import Charge, Served, find_rates
 from pertoken.core.claims import Outcome
 from pertoken.core.commands import Duplicate, Settle, Settled
-from pertoken.core.conditions import Conditions
+from pertoken.core.conditions import Conditions, to_conditions
 from pertoken.core.events import GATEWAY, NOT_TIMED, Event, EventStatus, OfCall, Timeline
+from pertoken.core.provisional import HeldFor
 from pertoken.core.rating import REQUESTS
 from pertoken.core.readings import UNDIVIDED
+from pertoken.core.settlement import DearestMeant, charge_dearest
 from pertoken.core.units import INSIDE
 from pertoken.core.usage import Completeness, Quantities, Reading, Used, leaves
 from pertoken.ports.ledger import StoreUnavailable
@@ -21,7 +24,6 @@ from pertoken.services.call.measure import count_at_the_end, disagreement, may_d
 from pertoken.services.call.outrun import Outran
 from pertoken.services.call.refuse import settled_headers
 from pertoken.services.call.request import Request
-from pertoken.services.pricing import Charge, DearestMeant, HeldFor, Served, charge_dearest, find_rates, to_conditions
 from pertoken.services.world import World
 
 BODY_BYTES_MAX = 4 * 1024 * 1024  # of an answer that is kept
