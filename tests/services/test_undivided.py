@@ -7,7 +7,7 @@ from tests.services.stand_in import events, price, settled, streamed, whole
 
 from pertoken.core.events import Event, EventStatus
 from pertoken.core.price_book import PriceBook
-from pertoken.core.readings import UNDIVIDED
+from pertoken.core.untold import UNDIVIDED
 from pertoken.core.usage import Completeness
 
 PRICES = {

@@ -174,6 +174,16 @@ class Counted(NamedTuple):
     method: str
 
 
+class Counts(NamedTuple):
+    """What a model reads of a request, in numbers."""
+
+    tokens: int  # of all texts and tools, unscaled
+    text_bytes: int
+    messages: int
+    names: int
+    has_media: bool
+
+
 def byte_bound(body_bytes: int, family: Family, *, tools: bool) -> int:
     """Return the most input tokens that a body of text can be."""
     return (

@@ -32,6 +32,16 @@ class Timeline(NamedTuple):
 NOT_TIMED = Timeline()
 
 
+def timeline(opened_us: int, held_us: int, sent_us: int, first_us: int | None, last_us: int | None) -> Timeline:
+    """Return when a call came to each step. The clock may be set back on the way: no step is before the first."""
+    return Timeline(
+        max(0, held_us - opened_us),
+        max(0, sent_us - opened_us),
+        None if first_us is None else max(0, first_us - opened_us),
+        None if last_us is None else max(0, last_us - opened_us),
+    )
+
+
 class OfCall(NamedTuple):
     """What only the event of a call has: the gateway served it, so its source is GATEWAY."""
 

@@ -4,14 +4,13 @@ Such a usage cannot be true as it stands. Each reading here could be: it adds up
 the prices to say (`core.settlement`), and that one is charged: never less than the truth, whatever is wrong.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import combinations, product
+from collections.abc import Iterator
+from itertools import combinations
 
-from pertoken.core.units import INPUT_UNITS, INSIDE, OUTPUT_UNITS
+from pertoken.core.units import INSIDE
 from pertoken.core.usage import QUANTITY_MAX, Contradiction, Quantities, leaves
 
 STEPS_MAX = 500
-UNDIVIDED = "usage does not say what of it is sound, pictures or video"
 
 PARTS_MAX = 4  # of which every selection is tried; of more, each one and all of them
 
@@ -38,30 +37,6 @@ def consistent(quantities: Quantities, fixed: frozenset[str] = frozenset()) -> l
         if one not in found and all(quantity <= QUANTITY_MAX for quantity in one.values()):
             found.append(one)
     return sorted(found, key=_weight, reverse=True)
-
-
-def untold(quantities: Quantities, units: Iterable[str], made: frozenset[str]) -> list[str]:
-    """Return those of `units` that usage does not tell; it tells no zero of what the answer shows, which was `made`."""
-    shown = {f"output_{kind}_tokens" for kind in made}
-    return [unit for unit in units if not quantities.get(unit) and (unit not in quantities or unit in shown)]
-
-
-def divided(quantities: Quantities, most: Mapping[str, int], text: Mapping[str, int]) -> list[dict[str, int]]:
-    """Return the readings in which tokens of a side that usage does not divide are sound, pictures or video.
-
-    They are all those of the side that lie in no part, and are not told to be `text`; of each unit at most so many.
-    """
-    try:
-        free = leaves(quantities)
-    except Contradiction:
-        return []
-    sides: list[list[dict[str, int]]] = []
-    for side, units in (("input_tokens", INPUT_UNITS), ("output_tokens", OUTPUT_UNITS)):
-        room = free.get(side, 0) - text.get(side, 0)
-        kinds = [unit for unit in most if unit in units] if room > 0 else []
-        sides.append([{}, *({unit: min(room, most[unit])} for unit in kinds)])
-    ways = [{**one, **other} for one, other in product(*sides)]
-    return [{**quantities, **way} for way in ways if way and all(way.values())]
 
 
 def _weight(quantities: Quantities) -> tuple[int, int]:

@@ -1,12 +1,46 @@
-"""What one answer costs: of all that may be meant by what is known of it, the dearest."""
+"""What one answer costs: of all that may be meant by what is known of it, the dearest; and how far that is known.
 
-from collections.abc import Sequence
+An event says where it is a guess: what was counted here is `estimated`, and what contradicts itself `contradictory`.
+"""
+
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pertoken.core.charging import Charge, Served
+from pertoken.core.charging import Charge, Served, find_rates
+from pertoken.core.conditions import Conditions, Context, context
+from pertoken.core.estimates import readings_of
+from pertoken.core.events import EventStatus, Lines
+from pertoken.core.facts import RequestFacts
 from pertoken.core.price_book import PriceBook
 from pertoken.core.provisional import HeldFor, charge_surely
-from pertoken.core.usage import Used
+from pertoken.core.rating import REQUESTS
+from pertoken.core.untold import UNDIVIDED, UNTOLD, kept_longer, may_be_undivided, most_of_each, undivided
+from pertoken.core.usage import Completeness, Quantities, Reading, Used
+
+NO_USAGE = "the answer carried no usage"
+
+
+class KnownUse(NamedTuple):
+    """What is known of what one answer used."""
+
+    facts: RequestFacts  # what was asked for
+    reading: Reading  # what its provider said
+    estimated: tuple[Used, ...] | None = None  # what is taken instead, where the provider said too little
+    failure: str | None = None  # why the answer broke off
+    text: Mapping[str, int] = {}  # how many tokens of each side usage tells to be text
+    short: int | None = None  # how many tokens usage tells to be kept in a cache for a short time
+
+
+class Settlement(NamedTuple):
+    """What one answer costs, and how far that is known."""
+
+    charge: Charge
+    used: Used  # as it is charged
+    quantities: Quantities  # of the event: what was used, with the requests that are charged
+    model_served: str | None
+    status: EventStatus
+    completeness: Completeness
+    reason: str | None  # why it is not known better
 
 
 class DearestMeant(NamedTuple):
@@ -16,6 +50,58 @@ class DearestMeant(NamedTuple):
     used: Used
     model_served: str | None
     differ: str | None = None  # where the answer names several models, which do not cost the same: what it names
+
+
+def settlement(book: PriceBook, served: Served, known: KnownUse, cover: HeldFor) -> Settlement:
+    """Return what an answer costs: the dearest that may be meant, how far it can be trusted, and why not further."""
+    facts, reading = known.facts, known.reading
+    readings, completeness, reason = _meant(known)
+    longer = kept_longer(readings, known.short) if facts.long_cache else ()
+    chosen = charge_dearest(book, served, (*readings, *longer), cover)
+    if any(chosen.used is one for one in longer):
+        completeness, reason = Completeness.ESTIMATED, reason or UNTOLD
+    if may_be_undivided(facts, reading):
+        dearer = _divided(book, served, known, chosen, cover)
+        if dearer.charge.cost_picos > chosen.charge.cost_picos:
+            chosen, completeness = dearer._replace(differ=chosen.differ), Completeness.ESTIMATED
+            reason = reason or UNDIVIDED
+    if chosen.differ is not None:
+        reason = f"{chosen.differ}; {reason}" if reason else chosen.differ
+    charged = chosen.charge
+    why = (charged.reason if charged.status is not EventStatus.PRICED else None) or reason
+    return Settlement(
+        charged,
+        chosen.used,
+        _with_requests(chosen.used.quantities, charged.book_lines or charged.lines),
+        chosen.model_served,
+        _status(reading, chosen, is_stated_charged=book.charges_as_stated(served.provider)),
+        completeness,
+        why or charged.reason,
+    )
+
+
+def _meant(known: KnownUse) -> tuple[tuple[Used, ...], Completeness, str | None]:
+    """Return all that may be meant, how far it can be trusted, and why not further."""
+    reading = known.reading
+    reason, completeness, readings = reading.contradiction or reading.note, reading.completeness, known.estimated
+    if readings is None:
+        readings = readings_of(reading)
+    else:
+        completeness = Completeness.ESTIMATED
+        reason = reason or (NO_USAGE if known.failure is None else known.failure)
+    assert readings
+    if completeness is not Completeness.FINAL:
+        readings = tuple([one._replace(parts=()) for one in readings])
+    return readings, completeness, reason
+
+
+def _divided(book: PriceBook, served: Served, known: KnownUse, chosen: DearestMeant, cover: HeldFor) -> DearestMeant:
+    """Return the dearest of `chosen` and what else it may mean, where it does not divide its tokens by kind."""
+    as_chosen = served._replace(model_served=chosen.model_served, named=())
+    made = known.reading.made
+    most = most_of_each(cover.quantities, known.facts, made)
+    other = undivided(chosen.used, most, made, find_rates(book, as_chosen)[0], known.text)
+    return charge_dearest(book, as_chosen, (chosen.used, *other), cover) if other else chosen
 
 
 def charge_dearest(book: PriceBook, served: Served, readings: Sequence[Used], cover: HeldFor | None) -> DearestMeant:
@@ -35,3 +121,38 @@ def charge_dearest(book: PriceBook, served: Served, readings: Sequence[Used], co
     of_names = {one.charge.cost_picos for one in found if one.used is dearest.used}
     differ = f"the answer names {' and '.join(served.named)}" if len(of_names) > 1 else None
     return dearest._replace(differ=differ)
+
+
+def context_served(facts: RequestFacts, reading: Reading) -> Context:
+    """Return the context as served; what the answer does not say is as it was asked for."""
+    return context(
+        reading.service_tier or facts.service_tier,
+        speed=reading.speed or facts.speed,
+        region=reading.region or facts.region,
+        attributes=_attributes(facts, reading),
+    )
+
+
+def _attributes(facts: RequestFacts, reading: Reading) -> Conditions:
+    """Return what a price may depend on besides: as the answer tells it, else as it was asked for."""
+    if not reading.attributes:
+        return facts.attributes
+    return tuple(sorted({**dict(facts.attributes), **dict(reading.attributes)}.items()))
+
+
+def _status(reading: Reading, chosen: DearestMeant, *, is_stated_charged: bool) -> EventStatus:
+    """Return whether the event has a cost: one that is a guess at contradictory numbers is marked as that."""
+    charged = chosen.charge
+    is_doubted = reading.doubtful_cost is not None and is_stated_charged
+    is_guess = reading.contradiction is not None and reading.quantities is not None and not charged.is_stated
+    return (
+        EventStatus.CONTRADICTORY
+        if (is_guess or is_doubted or chosen.differ is not None) and charged.status is EventStatus.PRICED
+        else charged.status
+    )
+
+
+def _with_requests(quantities: Quantities, lines: Lines) -> Quantities:
+    """Return what was used, with the requests that are charged: a call is one, whatever its usage says."""
+    requests = sum(quantity for unit, quantity, *_ in lines if unit == REQUESTS)
+    return {**quantities, REQUESTS: requests} if requests and REQUESTS not in quantities else quantities

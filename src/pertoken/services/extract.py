@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pertoken.core.facts import RequestFacts
-from pertoken.core.readings import UNDIVIDED, divided, untold
+from pertoken.core.untold import UNDIVIDED, divided, untold
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Reading
 from pertoken.wire import answers, batch_lines, formats, provider_error, providers, usage_table
 from pertoken.wire.content import as_dict, parse

@@ -5,8 +5,9 @@ import asyncio
 from tests.services.call.parts import ANSWERED, body_of, request_of, world_of
 from tests.services.stand_in import Elsewhere
 
+from pertoken.core.estimates import is_enough, most_used
 from pertoken.core.usage import Completeness
-from pertoken.services.call.answered import is_enough, is_heavy_answer, most_used, read_answer
+from pertoken.services.call.answered import is_heavy_answer, read_answer
 from pertoken.services.call.heavy import BYTES_MAX
 
 MOST = {"input_tokens": 100, "output_tokens": 20}
@@ -43,6 +44,6 @@ def test_what_nobody_can_read_used_all_that_was_held() -> None:
 
     assert answered.reading.quantities == MOST
     assert answered.reading.completeness is Completeness.ESTIMATED
-    twice = most_used(request_of(body_of(), repeats=2), MOST, "lost").reading
+    twice = most_used(request_of(body_of(), repeats=2).facts, request_of().rates, MOST, "lost")
     assert twice.quantities == {"input_tokens": 200, "output_tokens": 40}
     assert {"cache_write_tokens", "reasoning_tokens"} <= {unit for one in twice.alternatives for unit in one.quantities}

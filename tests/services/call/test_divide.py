@@ -1,45 +1,48 @@
-"""What usage may count without saying so."""
+"""What a usage object tells of how its tokens divide."""
 
+import json
+from typing import Any
+
+import pytest
 from tests.services.call.parts import request_of
 
-from pertoken.core.admission import Bound
-from pertoken.core.rates import NoPrice, Rates
-from pertoken.core.usage import Completeness, Reading, Used
-from pertoken.services.call.divide import kept_longer, may_be_undivided, undivided
-
-TOLD = Reading({"input_tokens": 50, "output_tokens": 5}, Completeness.FINAL, raw=b"{}")
-USED = Used({"input_tokens": 50, "output_tokens": 5})
+from pertoken.core.usage import Completeness, Reading
+from pertoken.services.call.divide import short_told, text_told
 
 
-def rates() -> Rates | NoPrice:
-    """Return prices at which each unit costs something else."""
-    return request_of().rates[0]
+def reading(usage: Any) -> Reading:
+    """Return the reading of a usage object."""
+    return Reading({}, Completeness.FINAL, raw=json.dumps(usage).encode())
 
 
-def test_a_text_is_a_text() -> None:
-    """Nothing else was asked for, sent or made."""
-    bound = Bound({"input_tokens": 100, "output_tokens": 100}, 100, counted=True)
+@pytest.mark.parametrize(
+    ("usage", "text"),
+    [
+        ({"completion_tokens_details": {"text_tokens": 7}}, {"output_tokens": 7}),
+        ({"completion_tokens": 7}, {}),
+        ([7], {}),
+    ],
+)
+def test_text_is_told(usage: Any, text: dict[str, int]) -> None:
+    """By side, where the provider's table has a field for it."""
+    told = text_told(request_of(), reading(usage))
 
-    assert not may_be_undivided(request_of(), TOLD)
-    assert undivided(request_of(), bound, TOLD, USED, rates()) == ()
-
-
-def test_what_was_sent_may_be_what_was_counted() -> None:
-    """Of fifty tokens up to thirty may be sound, where so many were held for; all fifty may not."""
-    bound = Bound({"input_tokens": 100, "input_audio_tokens": 30, "output_tokens": 100}, 100, counted=True)
-    request = request_of(has_media=True)
-    meant = [one.quantities for one in undivided(request, bound, TOLD, USED, rates())]
-
-    assert may_be_undivided(request, TOLD)
-    assert {"input_tokens": 50, "input_audio_tokens": 30, "output_tokens": 5} in meant
-    assert max(one["input_audio_tokens"] for one in meant) == 30
+    assert {side: tokens for side, tokens in told.items() if tokens} == text
 
 
-def test_what_is_written_may_be_kept_for_an_hour() -> None:
-    """Unless usage says for how long."""
-    written = Used({"input_tokens": 50, "cache_write_tokens": 20, "output_tokens": 5})
-    said = Used({**written.quantities, "cache_write_1h_tokens": 20})
-    [meant] = kept_longer(TOLD, (written,))
-
-    assert meant.quantities["cache_write_1h_tokens"] == 20
-    assert kept_longer(TOLD, (said,)) == ()
+@pytest.mark.parametrize(
+    ("usage", "short"),
+    [
+        ({"cache_creation": {"ephemeral_5m_input_tokens": 20}}, 20),
+        ({"cache_creation": {"ephemeral_5m_input_tokens": 20.0}}, 20),
+        ({"cache_creation": {"ephemeral_5m_input_tokens": 20.5}}, None),
+        ({"cache_creation": {"ephemeral_5m_input_tokens": "20"}}, None),
+        ({"cache_creation": {}}, None),
+        ({"cache_creation": 20}, None),
+        ([], None),
+    ],
+)
+def test_how_much_is_kept_for_a_short_time(usage: Any, short: int | None) -> None:
+    """It is a count, or nothing is told."""
+    assert short_told(reading(usage)) == short
+    assert short_told(reading(usage)._replace(raw=b"{")) is None

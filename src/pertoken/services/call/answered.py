@@ -4,8 +4,8 @@ from functools import partial
 from typing import NamedTuple
 
 from pertoken.core.bounds import Family
-from pertoken.core.units import INPUT_UNITS, OUTPUT_UNITS
-from pertoken.core.usage import Completeness, Quantities, Reading, Used
+from pertoken.core.estimates import is_enough, most_used
+from pertoken.core.usage import Quantities, Reading
 from pertoken.ports.readers import NotRead
 from pertoken.ports.tokens import Tokenizers
 from pertoken.services.call.count import turn_of
@@ -53,42 +53,8 @@ async def read_answer(request: Request, body: bytes, most: Quantities, world: Wo
     try:
         answered: Answered = await world.readers.read(turn_of(request), answer_of.__name__, body, args)
     except NotRead as error:
-        return most_used(request, most, f"the answer could not be read: {error}")
+        return Answered(most_used(request.facts, request.rates, most, f"the answer could not be read: {error}"))
     return answered
-
-
-def most_used(request: Request, most: Quantities, why: str) -> Answered:
-    """Return what an answer that could not be read is taken to say: all that is held for was used, in the dearest way.
-
-    A hold counts each kind of input apart; in usage, input is the sum of all kinds.
-    """
-    times = request.facts.repeats
-    used = {unit: many * times for unit, many in most.items() if many and unit not in OUTPUT_UNITS}
-    used["input_tokens"] = sum(many for unit, many in used.items() if unit in INPUT_UNITS)
-    used["output_tokens"] = most["output_tokens"] * times
-    written: list[Quantities] = [{}]
-    if _is_priced(request, "cache_write_tokens"):
-        written.append({"cache_write_tokens": most["input_tokens"] * times})
-    if request.facts.long_cache and _is_priced(request, "cache_write_1h_tokens"):
-        written.append(dict.fromkeys(("cache_write_tokens", "cache_write_1h_tokens"), most["input_tokens"] * times))
-    made: list[Quantities] = [{unit: many * times} for unit, many in most.items() if many and _is_made(unit)]
-    if _is_priced(request, "reasoning_tokens"):
-        made.append({"reasoning_tokens": used["output_tokens"]})
-    others = tuple(Used({**used, **kept, **kind}) for kept in written for kind in ({}, *made))[1:]
-    return Answered(Reading(used, Completeness.ESTIMATED, note=why, alternatives=others))
-
-
-def _is_priced(request: Request, unit: str) -> bool:
-    return all(any(unit in tier.rows for tier in rates.tiers) for rates in request.rates)
-
-
-def is_enough(reading: Reading) -> bool:
-    """Tell whether an answer says all that was used."""
-    return reading.completeness is Completeness.FINAL and reading.quantities is not None
-
-
-def _is_made(unit: str) -> bool:
-    return unit in OUTPUT_UNITS and unit != "output_tokens"
 
 
 def _read(body: bytes, format_name: str, rows: UsageTable) -> Answered:

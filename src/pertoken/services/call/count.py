@@ -4,25 +4,13 @@ Counting takes 0.1 ms a kilobyte. The first count of a family also reads its voc
 nothing else runs. So the reader processes do the jobs here, and they return numbers, not texts.
 """
 
-from typing import NamedTuple
-
 from pertoken.core import bounds
-from pertoken.core.bounds import Family
+from pertoken.core.bounds import Counts, Family
 from pertoken.ports.readers import NotRead
 from pertoken.ports.tokens import Tokenizers
 from pertoken.services.call.request import Request
 from pertoken.services.world import World
 from pertoken.wire import formats
-
-
-class Counts(NamedTuple):
-    """What a model reads of a request, in numbers."""
-
-    tokens: int  # of all texts and tools, unscaled
-    text_bytes: int
-    messages: int
-    names: int
-    has_media: bool
 
 
 def counts_of(tokenizers: Tokenizers, body: bytes, format_name: str, family: Family) -> Counts:

@@ -1,10 +1,11 @@
 """How large a request is by our own counts, and where its provider counts more."""
 
 from pertoken.core import bounds
+from pertoken.core.bounds import Counts
 from pertoken.core.trust import Disagreement, Measured
 from pertoken.core.usage import Completeness, Reading
 from pertoken.ports.readers import NotRead
-from pertoken.services.call.count import Counts, count_request
+from pertoken.services.call.count import count_request
 from pertoken.services.call.request import Request
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest

@@ -1,10 +1,11 @@
 """Step 7: pass the answer through to the client, and read from it what was used."""
 
+from pertoken.core.estimates import is_enough, most_used
 from pertoken.core.facts import RequestFacts
 from pertoken.core.usage import Completeness
 from pertoken.ports.provider import ProviderFailed
 from pertoken.ports.readers import NotRead
-from pertoken.services.call.answered import Answered, is_enough, most_used, read_answer
+from pertoken.services.call.answered import Answered, read_answer
 from pertoken.services.call.call import Call, Relayed
 from pertoken.services.call.count import turn_of
 from pertoken.services.call.forward import answer_headers
@@ -47,7 +48,7 @@ async def relay_whole(call: Call, world: World) -> Relayed:
     if failure is None:
         answered = await read_answer(request, body, most, world)
     else:  # its head came, so it was made: how much was written, nobody has read
-        answered = most_used(request, most, f"the answer was lost: {failure}")
+        answered = Answered(most_used(request.facts, request.rates, most, f"the answer was lost: {failure}"))
     return Relayed(
         answered.reading, answered.text, body, failure,
         hung_up=call.exchange.gone, tokens=answered.tokens, last_byte_us=last_byte_us, sent=call.sent,
@@ -85,7 +86,8 @@ async def relay_stream(call: Call, world: World) -> Relayed:
     is_complete, last = reader.complete, b""
     reading, most = reader.reading(), outrun.holding.bound.quantities
     if way.not_read is not None:
-        answered = most_used(request, most, f"a part of the stream could not be read: {way.not_read}")
+        why = f"a part of the stream could not be read: {way.not_read}"
+        answered = Answered(most_used(request.facts, request.rates, most, why))
         is_complete = True
     elif failure is None and not is_complete and reading.completeness is Completeness.MISSING:
         last = reader.end()

@@ -11,7 +11,7 @@ from pertoken.core.admission import Bound
 from pertoken.core.trust import Trust
 from pertoken.core.usage import Completeness, Reading
 from pertoken.services.call.call import Holding, Relayed
-from pertoken.services.call.settle import _estimate
+from pertoken.services.call.estimate import estimate
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,6 @@ def test_input_that_is_not_reported(trust: Trust, held: int, charged: int) -> No
     holding = Holding(hold("call_1", tokens=held + 10), bound)
     relayed = Relayed(Reading(None, Completeness.MISSING), "", b"", None)
 
-    estimated = asyncio.run(_estimate(gpt_4o(), holding, relayed, world))
+    estimated = asyncio.run(estimate(gpt_4o(), holding, relayed, world))
 
     assert [used.quantities for used in estimated] == [{"input_tokens": charged, "output_tokens": 0}]
