@@ -18,7 +18,11 @@ Nothing here shrinks by itself: a provider that agrees on one text says nothing 
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from pertoken.core import bounds
+from pertoken.core.bounds import Counts, Family
+from pertoken.core.facts import RequestFacts
 from pertoken.core.money import divide_up
+from pertoken.core.usage import Completeness, Reading
 
 STEP_PERCENT = 5  # ratios move in such steps, so that they rarely change
 STEP_TOKENS = 1_024  # and constants in such
@@ -85,6 +89,31 @@ class Doubt(NamedTuple):
     reported_tokens: int
     call_id: str
     changed_at_us: int
+
+
+def measure(counts: Counts, family: Family, body_bytes: int, *, tools: bool) -> Measured:
+    """Bound a request by its tokens and by the bytes of its texts. Neither is more than the bound of the whole body."""
+    most = bounds.byte_bound(body_bytes, family, tools=tools)
+    tokens, messages, names = counts.tokens, counts.messages, counts.names
+    counted = bounds.counted_bound(tokens, family, messages=messages, names=names, tools=tools)
+    alone = bounds.counted_bound(tokens, family._replace(frame_tokens=0), messages=0, names=0, tools=False)
+    by_bytes = bounds.byte_bound(counts.text_bytes, family, tools=tools) + family.message_tokens * messages + names
+    return Measured(alone, min(counted, most), min(by_bytes, most))
+
+
+def may_disagree(facts: RequestFacts, held_tokens: int, reading: Reading) -> bool:
+    """Tell whether a provider reported more input than was held for, and the request shows all of its input.
+
+    Media and what a body does not show say nothing about how text is counted.
+    """
+    if input_reported(reading) <= held_tokens or facts.has_media or facts.hidden_input is not None:
+        return False
+    return reading.completeness is not Completeness.ESTIMATED and not reading.contradiction
+
+
+def input_reported(reading: Reading) -> int:
+    """Return the input tokens that a provider says; nothing where it says none."""
+    return (reading.quantities or {}).get("input_tokens", 0)
 
 
 def agree(trust: Trust, measured: Measured, reported_tokens: int) -> Trust | None:

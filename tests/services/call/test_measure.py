@@ -5,9 +5,9 @@ import asyncio
 from tests.services.call.parts import world_of
 from tests.services.call.test_hold import gpt_4o
 
-from pertoken.core.trust import Disagreement
+from pertoken.core.trust import Disagreement, may_disagree
 from pertoken.core.usage import Completeness, Reading
-from pertoken.services.call.measure import disagreement, may_disagree
+from pertoken.services.call.measure import disagreement
 from pertoken.services.call.request import Request
 
 MORE = Reading({"input_tokens": 2_500, "output_tokens": 1}, Completeness.FINAL)
@@ -15,7 +15,7 @@ MORE = Reading({"input_tokens": 2_500, "output_tokens": 1}, Completeness.FINAL)
 
 def told(request: Request, reading: Reading, held: int = 1_026) -> Disagreement | None:
     """Return what a reading says against what was held."""
-    if not may_disagree(request, held, reading):
+    if not may_disagree(request.facts, held, reading):
         return None
     return asyncio.run(disagreement(request, reading, world_of()))
 

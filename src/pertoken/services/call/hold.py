@@ -27,7 +27,7 @@ from pertoken.services.call.call import Call, End, Holding, refused
 from pertoken.services.call.claim import HEADER, read_claim, replay
 from pertoken.services.call.count import count_request
 from pertoken.services.call.identify import identify
-from pertoken.services.call.measure import measure
+from pertoken.services.call.measure import measured_by
 from pertoken.services.call.reading import Sizes, read, sizes_of
 from pertoken.services.call.request import Request
 from pertoken.services.world import World
@@ -152,7 +152,7 @@ async def _count(request: Request, bound: Bound, trust: Trust, world: World) -> 
         counts = await count_request(request, world)
     except BadRequest:
         return bound._replace(counted=True)
-    text_max = trust.bound(measure(request, counts)) + request.facts.input_more
+    text_max = trust.bound(measured_by(counts, request)) + request.facts.input_more
     linked = _sizes(request).media.get("input_tokens", 0) if counts.has_media else 0
     return closer(bound, text_max + linked)
 

@@ -11,13 +11,14 @@ from pertoken.core.conditions import to_conditions
 from pertoken.core.events import GATEWAY, NOT_TIMED, Event, OfCall, Timeline, timeline
 from pertoken.core.provisional import HeldFor
 from pertoken.core.settlement import KnownUse, context_served, settlement
+from pertoken.core.trust import may_disagree
 from pertoken.core.untold import may_be_undivided
 from pertoken.core.usage import Used
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.call.call import Call, Relayed
 from pertoken.services.call.divide import short_told, text_told
 from pertoken.services.call.estimate import estimate
-from pertoken.services.call.measure import disagreement, may_disagree
+from pertoken.services.call.measure import disagreement
 from pertoken.services.call.refuse import settled_headers
 from pertoken.services.call.request import Request
 from pertoken.services.world import World
@@ -39,7 +40,7 @@ async def settle(call: Call, world: World) -> Settled | StoreUnavailable:
         event = with_end(event, None if failure is None else str(failure), hung_up=relayed.hung_up)
     outcome = _outcome(call, event) if holding.claim is not None and failure is None else None
     held_tokens = holding.bound.quantities["input_tokens"]
-    is_doubted = may_disagree(request, held_tokens, reading)
+    is_doubted = may_disagree(request.facts, held_tokens, reading)
     doubt = await disagreement(request, reading, world) if is_doubted else None
     try:
         result = await world.ledger.submit(Settle(holding.hold.hold_id, event, holding.claim, outcome, doubt))
