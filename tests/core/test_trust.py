@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pertoken.core.bounds import FAMILIES, Counts
+from pertoken.core.facts import RequestFacts
 from pertoken.core.trust import (
     BYTE_RATIO_PERCENT_MAX,
     CONSTANT_TOKENS_MAX,
@@ -16,7 +18,10 @@ from pertoken.core.trust import (
     Measured,
     Trust,
     agree,
+    may_disagree,
+    measure,
 )
+from pertoken.core.usage import Completeness, Reading
 
 FRAME, MESSAGE = 16, 8  # of the family o200k
 
@@ -154,3 +159,40 @@ def test_only_long_prompts_show_a_ratio_to_the_bytes() -> None:
     long = Prompt(100_000, 400_000).measured
     assert trust.bound(long) <= long.byte_tokens + 4 * (FRAME + MESSAGE) + 3_072
     assert Prompt(10, 40).measured.counted_tokens < LONG_TOKENS
+
+
+@pytest.mark.parametrize(
+    ("counts", "body_bytes", "tools", "expected"),
+    [
+        (Counts(1_000, 4_000, 2, 1, has_media=False), 9_000, False, (1_000, 1_033, 4_033)),
+        (Counts(1_000, 4_000, 2, 1, has_media=False), 9_000, True, (1_000, 1_097, 4_097)),
+        (Counts(1_000, 4_000, 2, 1, has_media=False), 4_000, False, (1_000, 1_033, 4_016)),
+        (Counts(1_000, 4_000, 2, 1, has_media=False), 500, False, (1_000, 516, 516)),
+    ],
+)
+def test_what_a_request_comes_to(counts: Counts, body_bytes: int, tools: bool, expected: tuple[int, int, int]) -> None:
+    """Its texts alone, counted with the widest frame, and by their bytes: neither is more than the whole body can be."""
+    assert measure(counts, FAMILIES["o200k"], body_bytes, tools=tools) == expected
+
+
+SEEN = RequestFacts("m")
+SAID = Reading({"input_tokens": 101}, Completeness.FINAL)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reading", "expected"),
+    [
+        (SEEN, SAID, True),
+        (SEEN, SAID._replace(completeness=Completeness.PARTIAL), True),
+        (SEEN, SAID._replace(quantities={"input_tokens": 100}), False),
+        (SEEN, SAID._replace(quantities={}), False),
+        (SEEN, SAID._replace(quantities=None), False),
+        (SEEN, SAID._replace(completeness=Completeness.ESTIMATED), False),
+        (SEEN, SAID._replace(contradiction="it is no sum"), False),
+        (SEEN._replace(has_media=True), SAID, False),
+        (SEEN._replace(hidden_input="a stored conversation"), SAID, False),
+    ],
+)
+def test_who_may_disagree(facts: RequestFacts, reading: Reading, expected: bool) -> None:
+    """A provider that itself reports more input than the 100 that were held for, of a request that shows all of it."""
+    assert may_disagree(facts, 100, reading) is expected
