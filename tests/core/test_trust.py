@@ -171,7 +171,7 @@ def test_only_long_prompts_show_a_ratio_to_the_bytes() -> None:
     ],
 )
 def test_what_a_request_comes_to(counts: Counts, body_bytes: int, tools: bool, expected: tuple[int, int, int]) -> None:
-    """Its texts alone, counted with the widest frame, and by their bytes: neither is more than the whole body can be."""
+    """Its texts alone, with the widest frame, and by their bytes: neither is more than the whole body can be."""
     assert measure(counts, FAMILIES["o200k"], body_bytes, tools=tools) == expected
 
 
