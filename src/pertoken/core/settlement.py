@@ -4,7 +4,7 @@ An event says where it is a guess: what was counted here is `estimated`, and wha
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Final
 
 from pertoken.core.charging import Charge, Served, find_rates
 from pertoken.core.conditions import Conditions, Context, context
@@ -20,36 +20,66 @@ from pertoken.core.usage import Completeness, Quantities, Reading, Used
 NO_USAGE = "the answer carried no usage"
 
 
-class KnownUse(NamedTuple):
-    """What is known of what one answer used."""
+class KnownUse:
+    """What is known of what one answer used.
 
-    facts: RequestFacts  # what was asked for
-    reading: Reading  # what its provider said
-    estimated: tuple[Used, ...] | None = None  # what is taken instead, where the provider said too little
-    failure: str | None = None  # why the answer broke off
-    text: Mapping[str, int] = {}  # how many tokens of each side usage tells to be text
-    short: int | None = None  # how many tokens usage tells to be kept in a cache for a short time
+    The values here are classes with fields of their own, and not tuples: each call makes one, and compiled that costs
+    least.
+    """
+
+    __slots__ = ("estimated", "facts", "failure", "reading", "short", "text")
+
+    def __init__(
+        self,
+        facts: RequestFacts,
+        reading: Reading,
+        estimated: tuple[Used, ...] | None = None,
+        *,
+        failure: str | None = None,
+        text: Mapping[str, int] = {},
+        short: int | None = None,
+    ) -> None:
+        self.facts: Final[RequestFacts] = facts  # what was asked for
+        self.reading: Final[Reading] = reading  # what its provider said
+        self.estimated: Final[tuple[Used, ...] | None] = estimated  # what is taken where the provider said too little
+        self.failure: Final[str | None] = failure  # why the answer broke off
+        self.text: Final[Mapping[str, int]] = text  # how many tokens of each side usage tells to be text
+        self.short: Final[int | None] = short  # how many tokens usage tells to be kept in a cache for a short time
 
 
-class Settlement(NamedTuple):
-    """What one answer costs, and how far that is known."""
-
-    charge: Charge
-    used: Used  # as it is charged
-    quantities: Quantities  # of the event: what was used, with the requests that are charged
-    model_served: str | None
-    status: EventStatus
-    completeness: Completeness
-    reason: str | None  # why it is not known better
-
-
-class DearestMeant(NamedTuple):
+class DearestMeant:
     """The dearest of what may be meant."""
 
-    charge: Charge
-    used: Used
-    model_served: str | None
-    differ: str | None = None  # where the answer names several models, which do not cost the same: what it names
+    __slots__ = ("charge", "differ", "model_served", "used")
+
+    def __init__(self, charge: Charge, used: Used, model_served: str | None, differ: str | None = None) -> None:
+        self.charge: Final[Charge] = charge
+        self.used: Final[Used] = used
+        self.model_served: Final[str | None] = model_served
+        # Where the answer names several models, which do not cost the same: what it names.
+        self.differ: Final[str | None] = differ
+
+
+class Settlement:
+    """What one answer costs, and how far that is known."""
+
+    __slots__ = ("charge", "completeness", "model_served", "quantities", "reason", "status", "used")
+
+    def __init__(
+        self,
+        chosen: DearestMeant,
+        quantities: Quantities,
+        status: EventStatus,
+        completeness: Completeness,
+        reason: str | None,
+    ) -> None:
+        self.charge: Final[Charge] = chosen.charge
+        self.used: Final[Used] = chosen.used  # as it is charged
+        self.model_served: Final[str | None] = chosen.model_served
+        self.quantities: Final[Quantities] = quantities  # of the event: what was used, with the requests charged
+        self.status: Final[EventStatus] = status
+        self.completeness: Final[Completeness] = completeness
+        self.reason: Final[str | None] = reason  # why it is not known better
 
 
 def settlement(book: PriceBook, served: Served, known: KnownUse, cover: HeldFor) -> Settlement:
@@ -63,17 +93,16 @@ def settlement(book: PriceBook, served: Served, known: KnownUse, cover: HeldFor)
     if may_be_undivided(facts, reading):
         dearer = _divided(book, served, known, chosen, cover)
         if dearer.charge.cost_picos > chosen.charge.cost_picos:
-            chosen, completeness = dearer._replace(differ=chosen.differ), Completeness.ESTIMATED
+            chosen = DearestMeant(dearer.charge, dearer.used, dearer.model_served, chosen.differ)
+            completeness = Completeness.ESTIMATED
             reason = reason or UNDIVIDED
     if chosen.differ is not None:
         reason = f"{chosen.differ}; {reason}" if reason else chosen.differ
     charged = chosen.charge
     why = (charged.reason if charged.status is not EventStatus.PRICED else None) or reason
     return Settlement(
-        charged,
-        chosen.used,
+        chosen,
         _with_requests(chosen.used.quantities, charged.book_lines or charged.lines),
-        chosen.model_served,
         _status(reading, chosen, is_stated_charged=book.charges_as_stated(served.provider)),
         completeness,
         why or charged.reason,
@@ -120,7 +149,7 @@ def charge_dearest(book: PriceBook, served: Served, readings: Sequence[Used], co
     dearest = found[costs.index(max(costs))]
     of_names = {one.charge.cost_picos for one in found if one.used is dearest.used}
     differ = f"the answer names {' and '.join(served.named)}" if len(of_names) > 1 else None
-    return dearest._replace(differ=differ)
+    return DearestMeant(dearest.charge, dearest.used, dearest.model_served, differ)
 
 
 def context_served(facts: RequestFacts, reading: Reading) -> Context:

@@ -124,9 +124,9 @@ def _known(call: Call, estimated: tuple[Used, ...] | None) -> KnownUse:
         facts,
         reading,
         estimated,
-        str(relayed.failure) if relayed.failure else None,
-        text_told(request, reading) if may_be_undivided(facts, reading) else {},
-        short_told(reading) if facts.long_cache else None,
+        failure=str(relayed.failure) if relayed.failure else None,
+        text=text_told(request, reading) if may_be_undivided(facts, reading) else {},
+        short=short_told(reading) if facts.long_cache else None,
     )
 
 
