@@ -8,7 +8,7 @@ from tests.factories import price_row
 from pertoken.core.facts import RequestFacts
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import NoPrice, Rates
-from pertoken.core.untold import kept_longer, may_be_undivided, most_of_each, undivided
+from pertoken.core.untold import kept_longer, may_be_undivided, most_of_each, tells_no_hour, undivided
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Reading, Used, leaves
 
 TEXT = RequestFacts("m")
@@ -109,6 +109,24 @@ def test_what_is_written_may_be_kept_for_an_hour(
     longer = kept_longer((Used(quantities, (("m", quantities),)),), short)
 
     assert longer == ((Used({**quantities, "cache_write_1h_tokens": 20}),) if is_longer else ())
+
+
+HOUR_ZERO = Used({**WRITTEN, "cache_write_1h_tokens": 0})
+
+
+@pytest.mark.parametrize(
+    ("reading", "expected"),
+    [
+        (TOLD, False),
+        (TOLD._replace(quantities=None, alternatives=(HOUR_ZERO,)), False),
+        (TOLD._replace(quantities=HOUR_ZERO.quantities), True),
+        (TOLD._replace(quantities={**WRITTEN, "cache_write_1h_tokens": 20}), False),
+        (TOLD._replace(alternatives=(HOUR_ZERO,)), True),
+    ],
+)
+def test_what_is_kept_for_a_short_time_matters_beside_a_zero(reading: Reading, expected: bool) -> None:
+    """Only a reading that says zero for the hour can be told to be kept for less."""
+    assert tells_no_hour(reading) is expected
 
 
 @given(

@@ -49,6 +49,13 @@ def most_of_each(held: Quantities, facts: RequestFacts, made: frozenset[str]) ->
     return sent | {f"output_{kind}_tokens": QUANTITY_MAX for kind in kinds}
 
 
+def tells_no_hour(reading: Reading) -> bool:
+    """Tell whether usage says in any reading that nothing is kept for an hour: what it says of less matters then."""
+    if reading.quantities is None:
+        return False
+    return reading.quantities.get(LONG) == 0 or any(one.quantities.get(LONG) == 0 for one in reading.alternatives)
+
+
 def kept_longer(readings: tuple[Used, ...], short: int | None) -> tuple[Used, ...]:
     """Return what else may be meant where an hour of cache was asked for: all that was written is kept so long.
 

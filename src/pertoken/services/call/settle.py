@@ -12,7 +12,7 @@ from pertoken.core.events import GATEWAY, NOT_TIMED, Event, OfCall, Timeline, ti
 from pertoken.core.provisional import HeldFor
 from pertoken.core.settlement import KnownUse, context_served, settlement
 from pertoken.core.trust import may_disagree
-from pertoken.core.untold import may_be_undivided
+from pertoken.core.untold import may_be_undivided, tells_no_hour
 from pertoken.core.usage import Used
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.call.call import Call, Relayed
@@ -126,7 +126,7 @@ def _known(call: Call, estimated: tuple[Used, ...] | None) -> KnownUse:
         estimated,
         failure=str(relayed.failure) if relayed.failure else None,
         text=text_told(request, reading) if may_be_undivided(facts, reading) else {},
-        short=short_told(reading) if facts.long_cache else None,
+        short=short_told(reading) if facts.long_cache and tells_no_hour(reading) else None,
     )
 
 
