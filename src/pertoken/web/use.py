@@ -43,7 +43,7 @@ class UsedPiece(NamedTuple):
     share: float
 
 
-class Used(NamedTuple):
+class Spent(NamedTuple):
     """What was used of one value of a dimension, in one currency."""
 
     calls: int
@@ -53,7 +53,7 @@ class Used(NamedTuple):
     currency: str
 
 
-UNUSED = (Used(0, 0, Decimal(0), None, "USD"),)  # of what was not used in the range
+UNUSED = (Spent(0, 0, Decimal(0), None, "USD"),)  # of what was not used in the range
 
 
 class Use(NamedTuple):
@@ -98,18 +98,18 @@ def of(visit: Visit, where: Mapping[str, str], by: Sequence[str]) -> Use:
     )
 
 
-def by_value(visit: Visit, dimension: str) -> dict[str, list[Used]]:
+def by_value(visit: Visit, dimension: str) -> dict[str, list[Spent]]:
     """Return what was used in the range by each value of a dimension: one piece a currency. There may be very many."""
     found: dict[tuple[str, str], Sums] = {}
     for piece in slices(visit.range.since_us, visit.range.until_us, (), visit.zone):
         for one in visit.opened.archive.sums(piece, (dimension,), {}):
             add_sums(found, (one.values[0] or "", one.currency), one.sums)
-    rows: dict[str, list[Used]] = {}
+    rows: dict[str, list[Spent]] = {}
     for (value, currency), sums in found.items():
         named = dict(zip(SUMS, sums, strict=True))
         is_sold = named["sold_calls"] or named["price_picos"]
         rows.setdefault(value, []).append(
-            Used(
+            Spent(
                 named["calls"],
                 named["input_tokens"] + named["output_tokens"],
                 Decimal(format_amount(named["cost_picos"], currency)),
