@@ -5,22 +5,35 @@ Every test looks at pages as a person does. Where there is no browser, the tests
 
 import json
 import os
+import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 from click.testing import CliRunner
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Request, ViewportSize, sync_playwright
 from tests.e2e.conftest import start
 
-from pertoken.cli.demo_history import APPS, history, price_change
+from pertoken.cli.demo_history import APPS, App, history, price_change
 from pertoken.cli.main import cli
+from pertoken.web.page import Page as PageRow
 
 ADMIN_KEY = "the-admin-key-of-the-browser-tests"
 CALLS = 2_000
+STEPS_MAX = 400  # of Tab, through the fullest page
+# Whether the focus is to be seen: with a ring, in the window, and nothing before it.
+RINGED = """e => {
+  const style = getComputedStyle(e), box = e.getBoundingClientRect();
+  const x = Math.min(Math.max(box.x + box.width / 2, 0), innerWidth - 1), y = Math.min(Math.max(box.y + Math.min(box.height / 2, 8), 60), innerHeight - 1);
+  const top = document.elementFromPoint(x, y);
+  return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0 && Boolean(top)
+    && (e.contains(top) || top.contains(e));
+}"""
+LEFT = "net::ERR_ABORTED"  # what becomes of a request when its page is left
 PATIENCE_MS = 20_000  # for what must come true
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 CHROMIUM = Path(os.environ.get("PERTOKEN_CHROMIUM", "/usr/bin/chromium"))
@@ -28,6 +41,8 @@ FLAGS = (
     "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--no-first-run", "--no-proxy-server",
 )  # fmt: skip
+TEAM, CUSTOMER = "support", "株式会社さくら"  # of the team's owner, and of the customer
+ROLES = {"finance": (), "viewer": (), "team_owner": ("--team", TEAM), "customer": ("--customer", CUSTOMER)}
 DESKTOP, PHONE = ViewportSize(width=1440, height=900), ViewportSize(width=390, height=844)
 
 
@@ -48,10 +63,33 @@ LOOKS = {
 
 @dataclass
 class House:
-    """A gateway with usage: where it is, and the name of one thing of each kind."""
+    """A gateway with usage: where it is, the name of one thing of each kind, and who may come in."""
 
     url: str
     names: dict[str, str]  # by the path of a page of one thing
+    keys: dict[str, str]  # of the control plane, by role
+    others: dict[str, str]  # as `names`, of what the team's owner and the customer may not see
+    environ: dict[str, str]
+
+    def ask(self, method: str, path: str, body: Any = None, role: str = "admin") -> Any:
+        """Ask the control plane, as somebody of a role; return its answer."""
+        headers = {"authorization": f"Bearer {self.keys[role]}", "content-type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + quote(path, safe="/?=&"), data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=PATIENCE_MS / 1000) as answer:
+            return json.loads(answer.read())
+
+    def address(self, page: PageRow, names: dict[str, str] | None = None) -> str:
+        """Return the address of a page: of one thing, where it is of one."""
+        if page.parameter is None:
+            return page.path
+        named = self.names if names is None else names
+        assert page.path in named, f"say in conftest.py, at `names`, which one {page.path} is to show"
+        return page.path.replace(f"{{{page.parameter}}}", quote(named[page.path], safe=""))
+
+    def run(self, *words: str) -> str:
+        """Run a command of pertoken on the house's database; return what it prints."""
+        return command(self.environ, *words)
 
 
 @dataclass
@@ -72,39 +110,98 @@ class Tab:
         """Return something of the element that has the focus."""
         return self.page.evaluate(f"({what})(document.activeElement)")
 
+    def reach(self, wanted: Locator) -> None:
+        """Go to an element by Tab alone, and find the focus to be seen there."""
+        element = wanted.element_handle()
+        for _ in range(STEPS_MAX):
+            self.page.keyboard.press("Tab")
+            if self.page.evaluate("e => e === document.activeElement", element):
+                assert self.focused(RINGED), f"nobody sees that {wanted} has the focus"
+                return
+        pytest.fail(f"Tab does not come to {wanted}")
+
+    def violations(self, *rules: str) -> list[str]:
+        """Return what axe finds that keeps people from using the page: by all rules, or by some."""
+        if not self.page.evaluate("Boolean(window.axe)"):
+            self.page.evaluate(AXE.read_text())
+        only = {"runOnly": {"type": "rule", "values": rules}} if rules else {}
+        found: list[dict[str, Any]] = self.page.evaluate(
+            "options => axe.run(options).then(r => r.violations)", {"resultTypes": ["violations"], **only}
+        )
+        return [f"{one['id']}: {node['target']} {node['failureSummary']}" for one in found for node in one["nodes"]]
+
+
+def command(environ: dict[str, str], *words: str) -> str:
+    """Run a command of pertoken in this process; return what it prints."""
+    done = CliRunner().invoke(cli, words, env=environ, prog_name="pertoken")
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
 
 @pytest.fixture(scope="session")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """Return a gateway whose database has sixty days of usage, keys, budgets and a price of its own."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"no browser: {CHROMIUM} is not here; install chromium, or set PERTOKEN_CHROMIUM")
+    need_a_browser()
     folder = tmp_path_factory.mktemp("house")
     environ = {"PERTOKEN_DATABASE_URL": f"sqlite:///{folder}/pertoken.db", "PERTOKEN_ADMIN_KEY": ADMIN_KEY}
+    keys, events = furnish(environ, folder)
+    roles = {"admin": ADMIN_KEY} | {
+        role: json.loads(command(environ, "admin", "create", f"a-{role}", "--role", role, *more, "--json"))["secret"]
+        for role, more in ROLES.items()
+    }
+    provider = start(["-m", "pertoken.simulator", "--port", "0"], environ, folder / "provider.log")
+    try:
+        environ |= {"PERTOKEN_PROVIDERS__OPENAI__BASE_URL": f"{provider.url}/v1", "OPENAI_API_KEY": "simulated"}
+        gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
+        try:
+            yield House(gateway.url, *named(keys, events, roles), environ)
+        finally:
+            gateway.stop()
+    finally:
+        provider.stop()
 
-    def run(*words: str) -> str:
-        done = CliRunner().invoke(cli, words, env=environ, prog_name="pertoken")
-        assert done.exit_code == 0, done.output
-        return done.stdout
 
-    keys = {app.key: json.loads(run("key", "create", app.key, "--team", app.team, "--json"))["id"] for app in APPS}
-    run("budget", "set", "support-monthly", "--limit", "60", "--window", "month", "--scope", "team=support")
-    run("budget", "set", "per-customer", "--limit", "2", "--window", "month", "--each", "customer")
+def need_a_browser() -> None:
+    """Skip the test where there is no browser."""
+    if not CHROMIUM.exists():
+        pytest.skip(f"no browser: {CHROMIUM} is not here; install chromium, or set PERTOKEN_CHROMIUM")
+
+
+def furnish(environ: dict[str, str], folder: Path) -> tuple[dict[str, str], list[dict[str, Any]]]:
+    """Put usage into a database, with keys, budgets and a price; return the keys' ids by name, and the usage."""
+
+    def make_key(app: App) -> str:
+        made: str = json.loads(command(environ, "key", "create", app.key, "--team", app.team, "--json"))["id"]
+        return made
+
+    keys = {app.key: make_key(app) for app in APPS}
+    month = ("--window", "month")
+    command(environ, "budget", "set", "support-monthly", "--limit", "60", *month, "--scope", f"team={TEAM}")
+    command(environ, "budget", "set", "per-customer", "--limit", "2", *month, "--each", "customer")
     now = datetime.now(UTC)
-    run(*price_change(now))
+    command(environ, *price_change(now))
     events = list(history(now, 7, CALLS, keys))
     file = folder / "events.jsonl"
     file.write_text("".join(json.dumps(event) + "\n" for event in events))
-    run("ingest", str(file))
-    last = events[-1]
+    command(environ, "ingest", str(file))
+    return keys, events
+
+
+def named(
+    keys: dict[str, str], events: list[dict[str, Any]], roles: dict[str, str]
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Return one thing of each kind that all roles may see, the keys of the roles, and things that some may not."""
+    of_team = [event["id"] for event in events if event["key"] == keys["support-desk"]]
+    of_others = [event["id"] for event in events if event["key"] == keys["notebook"]]
     names = {
-        "/calls/{call_id}": last["id"], "/keys/{id}": keys["support-desk"], "/budgets/{name}": "support-monthly",
-        "/prices/{name}": "openai/gpt-4.1", "/customers/{name}": "株式会社さくら", "/teams/{name}": "support",
+        "/calls/{call_id}": of_team[-1], "/keys/{id}": keys["support-desk"], "/budgets/{name}": "support-monthly",
+        "/prices/{name}": "openai/gpt-4.1", "/customers/{name}": CUSTOMER, "/teams/{name}": TEAM,
     }  # fmt: skip
-    gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
-    try:
-        yield House(gateway.url, names)
-    finally:
-        gateway.stop()
+    others = {
+        "/calls/{call_id}": of_others[-1], "/keys/{id}": keys["notebook"], "/budgets/{name}": "per-customer",
+        "/customers/{name}": "initech", "/teams/{name}": "research",
+    }  # fmt: skip
+    return names, roles, others
 
 
 @pytest.fixture(scope="module")
@@ -119,12 +216,14 @@ def browser(house: House) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def signed_in(browser: Browser, house: House) -> Any:
     """Return the cookies of an admin."""
+    return cookies(browser, house, "admin")
+
+
+def cookies(browser: Browser, house: House, role: str) -> Any:
+    """Sign in with the key of a role; return the cookies."""
     context = browser.new_context()
-    page = context.new_page()
-    page.goto(f"{house.url}/login")
-    page.fill("#key", ADMIN_KEY)
-    page.click("button.first")
-    page.wait_for_url(f"{house.url}/")
+    answer = context.request.post(f"{house.url}/login", form={"key": house.keys[role]})
+    assert answer.ok and not answer.url.endswith("/login"), answer.text()
     state = context.storage_state()
     context.close()
     return state
@@ -145,7 +244,12 @@ def listen(tab: Tab) -> None:
     """Write down whatever goes wrong on a page."""
     tab.page.on("console", lambda said: tab.faults.append(f"console: {said.text}") if said.type == "error" else None)
     tab.page.on("pageerror", lambda error: tab.faults.append(f"error: {error}"))
-    tab.page.on("requestfailed", lambda request: tab.faults.append(f"failed: {request.url} {request.failure}"))
+
+    def failed(request: Request) -> None:
+        if request.failure != LEFT:
+            tab.faults.append(f"failed: {request.url} {request.failure}")
+
+    tab.page.on("requestfailed", failed)
 
     def asked(url: str) -> None:
         if not url.startswith((f"{tab.base}/", "data:")):
@@ -159,6 +263,15 @@ def tabs(browser: Browser, house: House, signed_in: Any) -> Iterator[dict[str, T
     """Return a tab for each look, where an admin is signed in; one window each for all tests of a file."""
     made = {name: opened(browser, house, look, signed_in) for name, look in LOOKS.items()}
     yield {name: tab for name, (_, tab) in made.items()}
+    for context, _ in made.values():
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def roles(browser: Browser, house: House) -> Iterator[dict[str, Tab]]:
+    """Return a tab for each role, where somebody of it is signed in; one window each for all tests of a file."""
+    made = {role: opened(browser, house, LOOKS["light"], cookies(browser, house, role)) for role in house.keys}
+    yield {role: tab for role, (_, tab) in made.items()}
     for context, _ in made.values():
         context.close()
 

@@ -29,7 +29,7 @@ def crumbs(page: Page, pages: Sequence[Page], visit: Visit) -> list[Crumb]:
     parent = page.parent
     while parent is not None:
         above = next(one for one in pages if one.path == parent)
-        way.insert(0, Crumb(above.title, visit.link(above.path)))
+        way.insert(0, Crumb(above.title, visit.link(above.path) if visit.may(above.action) else None))
         parent = above.parent
     return way
 

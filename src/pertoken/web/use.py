@@ -29,7 +29,7 @@ class Bar(NamedTuple):
     height: float
     width: float
     tip: str
-    address: str
+    address: str | None
 
 
 class UsedPiece(NamedTuple):
@@ -139,7 +139,8 @@ def _bars(visit: Visit, where: Mapping[str, str]) -> list[Bar]:
         amount = (_amount(visit, row) or Decimal(0)) if row else Decimal(0)
         height = float(amount / most) * BAR_HEIGHT if most > 0 else 0.0
         tip = f"{shown.day(start_us, range_.zone)}: {shown.amount(amount).text}, {row['calls'] if row else 0:,} calls"
-        address = visit.link("/calls", since=format_time(start_us), until=format_time(end_us), range=None, **where)
+        span = {"since": format_time(start_us), "until": format_time(end_us)}
+        address = visit.link("/calls", range=None, **span, **where) if visit.may(Action.CALLS_READ) else None
         width = 1000 / len(spans)
         bars.append(
             Bar(

@@ -160,7 +160,7 @@ def test_the_overview_shows_what_usage_says(browser: Browser, asked: str) -> Non
     assert page.status_code == 200
     assert drawn(charts(page.text)["spend"]) == Decimal(dollars["cost"])
     calls = sum(one["calls"] for one in report["totals"])
-    assert re.search(rf'<h3>Calls, [^<]*</h3>\s*<p class="value"><a [^>]*title="{calls:,}"', page.text)
+    assert re.search(rf'<h2>Calls, [^<]*</h2>\s*<p class="value"><a [^>]*title="{calls:,}"', page.text)
 
 
 def test_today_and_this_month_are_what_usage_says(browser: Browser) -> None:
@@ -171,7 +171,7 @@ def test_today_and_this_month_are_what_usage_says(browser: Browser) -> None:
         totals = said(browser.database, since_us, NOW_US + history.DAY_US, "UTC")
         cost = next(one["cost"] for one in totals if one["currency"] == "USD")
 
-        assert re.search(rf'<h3>Spent {label}, USD</h3>\s*<p class="value"><span [^>]*title="{cost} USD"', page), label
+        assert re.search(rf'<h2>Spent {label}, USD</h2>\s*<p class="value"><span [^>]*title="{cost} USD"', page), label
     assert format_time(NOW_US).startswith("2026-11-04")
 
 

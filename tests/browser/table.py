@@ -1,0 +1,165 @@
+"""Who sees which page, and who may do what: one row a page, one row an action. Said here anew, not taken from the code.
+
+`test_coverage.py` fails where a page or an action of the pages has no row.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from tests.browser.conftest import TEAM, House
+
+ALL = ("admin", "finance", "viewer", "team_owner", "customer")
+INSIDE = ("admin", "finance", "viewer", "team_owner")
+ADMIN = ("admin",)
+SET_KEYS = ("admin", "team_owner")
+SET_BUDGETS = ("admin", "finance", "team_owner")
+SEES: Mapping[str, tuple[str, ...]] = {  # by the path of a page
+    "/": ALL,
+    "/explore": ALL,
+    "/calls": INSIDE,
+    "/calls/{call_id}": INSIDE,
+    "/providers": INSIDE,
+    "/budgets": INSIDE,
+    "/budgets/new": SET_BUDGETS,
+    "/budgets/{name}": INSIDE,
+    "/prices": INSIDE,
+    "/prices/{name}": INSIDE,
+    "/customers": INSIDE,
+    "/customers/{name}": ALL,
+    "/keys": INSIDE,
+    "/keys/{id}": INSIDE,
+    "/teams": INSIDE,
+    "/teams/{name}": INSIDE,
+    "/playground": INSIDE,
+    "/audit": ("admin", "finance", "team_owner"),
+    "/admins": ADMIN,
+    "/health": ("admin", "finance", "viewer"),
+    "/find": ALL,
+}
+HIDDEN = {  # of one thing that is another's: the roles that read that there is none
+    "/calls/{call_id}": ("team_owner",),
+    "/budgets/{name}": ("team_owner",),
+    "/customers/{name}": ("customer",),
+    "/keys/{id}": ("team_owner",),
+    "/teams/{name}": ("team_owner",),
+}
+FUTURE = (datetime.now(UTC) + timedelta(days=400)).date()
+TYPED_FUTURE = f"{FUTURE:%m%d%Y}"  # as it is typed into a field for a date
+
+
+class Doing(NamedTuple):
+    """An action of a page: who may take it, and how it is done by hand."""
+
+    page: str
+    deed: str
+    roles: tuple[str, ...]
+    fields: Mapping[str, str]  # what is typed, by label; {n} is the name of the thing
+    buttons: tuple[str, ...]  # pressed one after the other
+    says: str
+    then: str = ""  # what the page shows on which it ends
+    opens: str = ""  # the words that open the form
+    given: Callable[[House, str, str], str] | None = None  # makes the thing that the page is of
+    secret: bool = False  # one is shown, once
+    posts: Mapping[str, str] = {}  # what the form sends
+
+    @property
+    def previews(self) -> bool:
+        """Whether the form comes after a preview."""
+        return self.buttons[0] == "Preview"
+
+
+def a_key(house: House, name: str, role: str) -> str:
+    """Make a key of the team; return its id."""
+    made: str = house.ask("POST", "/api/v1/keys", {"name": name, "team": TEAM}, role)["id"]
+    return made
+
+
+def a_budget(house: House, name: str, role: str) -> str:
+    """Set a budget of the team; return its name."""
+    body = {"limit": "5", "window": "month", "scope": {"team": TEAM}}
+    house.ask("PUT", f"/api/v1/budgets/{name}", body, role)
+    return name
+
+
+def a_team(house: House, name: str, _role: str) -> str:
+    """Make a team that has a customer and may report; return its name."""
+    reports = {"money": "1", "currency": "USD"}
+    house.ask("PUT", f"/api/v1/teams/{name}", {"customers": [f"{name}-customer"], "reports": reports})
+    return name
+
+
+def a_customer(house: House, name: str, role: str) -> str:
+    """Make a team that has a customer; return the customer."""
+    return f"{a_team(house, name, role)}-customer"
+
+
+def a_price(house: House, name: str, _role: str) -> str:
+    """State the price of a model, now and to come; return what its page is called."""
+    for start in (None, f"{FUTURE}T00:00:00Z"):
+        house.ask("POST", "/api/v1/prices", {"provider": "in-house", "model": name, "input": "1", "valid_from": start})
+    return f"in-house/{name}"
+
+
+def an_admin(house: House, name: str, _role: str) -> str:
+    """Make an admin key; return its name."""
+    house.ask("POST", "/api/v1/admins", {"name": name, "role": "viewer"})
+    return name
+
+
+MONEY = {"axis": "money", "window": "month", "mode": "hard", "currency": "USD", "timezone": "UTC"}
+DOINGS = (
+    Doing("/keys", "make", SET_KEYS,
+        {"Name": "{n}", "Team": TEAM, "Tags": "env=prod", "Expires": TYPED_FUTURE}, ("Make key",),
+        "The key {n} is made.", then=f"expires {FUTURE:%Y-%m-%d}", opens="Make a key", secret=True,
+        posts={"name": "{n}", "team": TEAM}),
+    Doing("/keys/{id}", "rotate", SET_KEYS, {"The old secret stays good for": "7 days"}, ("Make a new secret",),
+        "The key {n} has a new secret. The old one is good for: 7 days.", then="The secret before the last rotation",
+        opens="Rotate", given=a_key, secret=True, posts={"overlap": "none"}),
+    Doing("/keys/{id}", "revoke", SET_KEYS, {"Type its name to revoke it": "{n}"}, ("Revoke key",),
+        "The key {n} is revoked: its next call is refused.", then="revoked", opens="Revoke", given=a_key,
+        posts={"typed_name": "{n}"}),
+    Doing("/budgets/new", "make", SET_BUDGETS,
+        {"Name": "{n}", "Limit": "0.50", "Begins anew each": "day", "Team": TEAM}, ("Preview", "Set budget {n}"),
+        "The budget {n} is set. It counts from the next call on.", then=f"0.50 USD a day for team {TEAM}",
+        posts={"name": "{n}", "limit": "5", "scope_team": TEAM, **MONEY}),
+    Doing("/budgets/{name}", "change", SET_BUDGETS, {"Limit": "7.25", "Over the limit": "soft"},
+        ("Preview", "Change budget"), "The budget {n} is changed, from the next call on.", then="7.25 USD a month",
+        opens="Change", given=a_budget, posts={"limit": "7", **MONEY}),
+    Doing("/budgets/{name}", "remove", SET_BUDGETS, {"Type its name to remove it": "{n}"}, ("Remove budget",),
+        "The budget {n} is removed: it refuses nothing any more.", opens="Remove", given=a_budget,
+        posts={"typed_name": "{n}"}),
+    Doing("/teams", "make", ADMIN, {"Team": "{n}", "Customer that it may name": "{n}-customer"}, ("Make it known",),
+        "The team {n} may name the customer {n}-customer.", opens="Make a team known",
+        posts={"name": "{n}", "customer": "{n}-customer"}),
+    Doing("/teams/{name}", "allow", ADMIN, {"Money a day": "12.50", "Events a day": "2000"}, ("Set allowance",),
+        "The team {n} may report 12.50 USD a day.", then="2,000", opens="Change", given=a_team, posts={"money": "3"}),
+    Doing("/teams/{name}", "forbid", ADMIN, {}, ("Let it report nothing",), "The team {n} reports nothing any more.",
+        then="It reports nothing", opens="Change", given=a_team),
+    Doing("/teams/{name}", "share", ADMIN, {"Give it another customer": "{n}-second"}, ("Give",),
+        "The team {n} may name the customer {n}-second.", then="{n}-second", given=a_team,
+        posts={"customer": "{n}-second"}),
+    Doing("/teams/{name}", "unshare", ADMIN, {}, ("Take {n}-customer away",),
+        "The team {n} may name the customer {n}-customer no more.", then="None was given to it.", given=a_team,
+        posts={"customer": "{n}-customer"}),
+    Doing("/customers/{name}", "share", ADMIN, {"Let another team name it": TEAM}, ("Share",),
+        f"The team {TEAM} may name this customer.", then=TEAM, opens="Which teams may name it", given=a_customer,
+        posts={"team": TEAM}),
+    Doing("/customers/{name}", "unshare", ADMIN, {}, ("Take it from {n}",),
+        "The team {n} may name this customer no more.", opens="Which teams may name it", given=a_customer,
+        posts={"team": "{n}"}),
+    Doing("/prices/{name}", "state", ADMIN, {"Input": "2.5", "Output": "10"}, ("State price",),
+        "The price of {n} at in-house is stated. It wins over imported ones.", then="2.50", opens="State a price",
+        given=a_price, posts={"input": "2"}),
+    Doing("/prices/{name}", "withdraw", ADMIN, {}, (f"Take back input tokens from {FUTURE:%Y-%m-%d}",),
+        "The announced price is taken back; the one before it goes on.", given=a_price),
+    Doing("/admins", "make", ADMIN, {"Name": "{n}", "Role": "finance"}, ("Make admin key",),
+        "The admin key {n} is made, with the role finance.", then="{n}", opens="Make an admin key", secret=True,
+        posts={"name": "{n}", "role": "viewer"}),
+    Doing("/admins", "revoke", ADMIN, {"Type its name to revoke it": "{n}"}, ("Revoke admin key",),
+        "The admin key {n} is revoked, and whoever is signed in with it is out.", opens="Revoke an admin key",
+        given=an_admin, posts={"typed_name": "{n}"}),
+    Doing("/health", "prove", ("admin", "finance"), {}, ("Prove the books",), "The proof runs; its result comes here.",
+        then="proven everything agrees"),
+    Doing("/health", "look", ("admin", "finance", "viewer"), {}, ("Look again",), "Everything is looked at again."),
+)  # fmt: skip

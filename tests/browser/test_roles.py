@@ -1,0 +1,126 @@
+"""Each page and each action in the five roles: what a role may, it finds; what it may not, it is told plainly."""
+
+import re
+import time
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from tests.browser.conftest import PATIENCE_MS, House, Tab
+from tests.browser.table import ALL, DOINGS, HIDDEN, SEES, Doing
+
+from pertoken.web.page import Page
+from pertoken.web.table import PAGES
+
+ROWS = {page.path: page for page in PAGES}
+LINKS = "[...document.querySelectorAll('a[href]')].map(a => new URL(a.getAttribute('href'), location).href)"
+FORMS = "[...document.querySelectorAll('input[name=deed]')].map(e => e.value)"
+each_role = pytest.mark.parametrize("role", ALL)
+
+
+def may_do(page: Page, role: str) -> set[str]:
+    """Return the forms of a page that a role may use."""
+    return {doing.deed for doing in DOINGS if doing.page == page.path and role in doing.roles}
+
+
+def closed_to(role: str, links: list[str], base: str) -> set[str]:
+    """Return those of some links that lead to pages which a role does not see."""
+    paths = {unquote(urlsplit(link).path) for link in links if link.startswith(f"{base}/")}
+    # a name may hold slashes, so /budgets/new is asked before /budgets/{name}
+    by_path = sorted(ROWS, key=lambda path: "{" in path)
+    found = set()
+    for path in paths:
+        alike = next((one for one in by_path if re.fullmatch(re.sub(r"\{\w+\}", ".+", one), path)), None)
+        if alike is not None and role not in SEES[alike]:
+            found.add(path)
+    return found
+
+
+@each_role
+@pytest.mark.parametrize("path", SEES)
+def test_a_role_sees_its_pages(roles: dict[str, Tab], house: House, path: str, role: str) -> None:
+    """A role's page has the forms it may use and leads only to pages it sees; another page says whose it is not."""
+    tab, page = roles[role], ROWS[path]
+    tab.faults.clear()
+    status = tab.open(house.address(page))
+
+    if role in SEES[path]:
+        assert status == 200, tab.page.inner_text("main")
+        assert set(tab.page.evaluate(FORMS)) <= may_do(page, role)
+        assert closed_to(role, tab.page.evaluate(LINKS), tab.base) == set()
+        assert tab.faults == []
+    else:
+        assert status == 403
+        assert tab.page.inner_text("h1") == "Not for this role"
+        assert f"The role {role.replace('_', ' ')} may not" in tab.page.inner_text("main").replace("_", " ")
+        assert tab.page.get_by_role("link", name="Overview").get_attribute("href") == "/"
+
+
+@pytest.mark.parametrize(("path", "role"), [(path, role) for path, some in HIDDEN.items() for role in some])
+def test_what_is_anothers_is_not_there(roles: dict[str, Tab], house: House, path: str, role: str) -> None:
+    """The page of a thing of another team or customer says that there is none, or that it is not theirs to see."""
+    tab = roles[role]
+
+    assert tab.open(house.address(ROWS[path], house.others)) == 404
+    assert tab.page.inner_text("h1") == "Nothing of that name"
+    assert roles["admin"].open(house.address(ROWS[path], house.others)) == 200
+
+
+def test_a_customer_reads_no_costs(roles: dict[str, Tab], house: House) -> None:
+    """No page of a customer says what was spent for it, and that cannot be asked for; what is charged it reads."""
+    for path in (path for path, some in SEES.items() if "customer" in some):
+        where = house.address(ROWS[path])
+        roles["customer"].open(where)
+        said = roles["customer"].page.inner_text("main").lower()
+        assert not re.search(r"\b(cost|costs|spent)\b", said), path
+    assert roles["customer"].open("/explore?metric=cost") == 404
+    for role, word in (("customer", "Charged"), ("admin", "Spent")):
+        roles[role].open(house.address(ROWS["/customers/{name}"]))
+        assert word in roles[role].page.inner_text("main")
+
+
+def newest(house: House) -> Any:
+    """Return the newest of the changes that were written down."""
+    return house.ask("GET", "/api/v1/audit?limit=1")
+
+
+def form_of(page: str, deed: str) -> str | None:
+    """Return the form of an action on a page, None where it is not shown."""
+    found = re.search(rf'<form(?:(?!</form>).)*name="deed" value="{deed}".*?</form>', page, re.DOTALL)
+    return found and found[0]
+
+
+@each_role
+@pytest.mark.parametrize("doing", DOINGS, ids=lambda doing: f"{doing.page}:{doing.deed}")
+def test_a_role_does_what_it_may(roles: dict[str, Tab], house: House, doing: Doing, role: str) -> None:
+    """The form is there for the roles that may use it and is taken; of others it is refused, and nothing changes."""
+    may = role in doing.roles
+    name = f"{role}-{doing.deed}-{doing.page.split('/')[1]}"
+    maker = role if may and doing.page.startswith(("/keys", "/budgets")) else "admin"
+    thing = doing.given(house, name, maker) if doing.given else name
+    at = house.url + house.address(ROWS[doing.page], {doing.page: thing})
+    posts = {label: value.replace("{n}", name) for label, value in doing.posts.items()}
+    request = roles[role].page.context.request
+    before = newest(house)
+
+    def shown() -> str | None:
+        page = request.get(at, params=posts if doing.previews else {}, headers={"accept": "text/html"})
+        return form_of(page.text(), doing.deed)
+
+    form = shown()
+    deadline = time.monotonic() + PATIENCE_MS / 1000
+    while may and form is None and time.monotonic() < deadline:  # while a proof runs, no other can begin
+        form = shown()
+    assert (form is not None) == may
+    sent = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form or ""))
+    if form is None:
+        csrf = re.findall(r'name="csrf" value="([^"]+)"', request.get(house.url).text())[0]
+        sent = {"csrf": csrf, "once": name, "deed": doing.deed}
+    answer = request.post(at, form={**sent, **posts}, max_redirects=0)
+
+    if may:
+        assert answer.status == (200 if doing.secret else 303), answer.text()
+    else:
+        assert answer.status == 403
+        assert "Not for this role" in answer.text()
+        assert newest(house) == before
