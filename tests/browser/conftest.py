@@ -7,11 +7,13 @@ import json
 import os
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from http.client import HTTPConnection, HTTPResponse
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import pytest
 from click.testing import CliRunner
@@ -21,6 +23,7 @@ from tests.e2e.conftest import start
 from pertoken.cli.demo_history import APPS, App, history, price_change
 from pertoken.cli.main import cli
 from pertoken.web.page import Page as PageRow
+from pertoken.web.signing_in import COOKIE
 
 ADMIN_KEY = "the-admin-key-of-the-browser-tests"
 CALLS = 2_000
@@ -28,7 +31,8 @@ STEPS_MAX = 400  # of Tab, through the fullest page
 # Whether the focus is to be seen: with a ring, in the window, and nothing before it.
 RINGED = """e => {
   const style = getComputedStyle(e), box = e.getBoundingClientRect();
-  const x = Math.min(Math.max(box.x + box.width / 2, 0), innerWidth - 1), y = Math.min(Math.max(box.y + Math.min(box.height / 2, 8), 60), innerHeight - 1);
+  const x = Math.min(Math.max(box.x + box.width / 2, 0), innerWidth - 1);
+  const y = Math.min(Math.max(box.y + Math.min(box.height / 2, 8), 60), innerHeight - 1);
   const top = document.elementFromPoint(x, y);
   return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0 && Boolean(top)
     && (e.contains(top) || top.contains(e));
@@ -70,6 +74,31 @@ class House:
     keys: dict[str, str]  # of the control plane, by role
     others: dict[str, str]  # as `names`, of what the team's owner and the customer may not see
     environ: dict[str, str]
+    cookies: dict[str, str] = field(default_factory=dict)  # of who is signed in, by role
+
+    def send(self, role: str, path: str, form: dict[str, str] | None = None) -> tuple[int, str]:
+        """Send what a browser would, as somebody of a role who is signed in; return status and page."""
+        headers = {"accept": "text/html", "cookie": f"{COOKIE}={self.cookie(role)}"}
+        answer = self._send(path, headers, form)
+        return answer.status, answer.read().decode()
+
+    def cookie(self, role: str) -> str:
+        """Return the session of somebody of a role, who signs in with a key the first time."""
+        if role not in self.cookies:
+            answer = self._send("/login", {}, {"key": self.keys[role]})
+            found = SimpleCookie(answer.headers["set-cookie"])
+            assert COOKIE in found, answer.read()
+            self.cookies[role] = found[COOKIE].value
+        return self.cookies[role]
+
+    def _send(self, path: str, headers: dict[str, str], form: dict[str, str] | None) -> HTTPResponse:
+        line = HTTPConnection(self.url.removeprefix("http://"), timeout=PATIENCE_MS / 1000)
+        if form is None:
+            line.request("GET", path, headers=headers)
+        else:
+            typed = {"content-type": "application/x-www-form-urlencoded"}
+            line.request("POST", path, urlencode(form), {**headers, **typed})
+        return line.getresponse()
 
     def ask(self, method: str, path: str, body: Any = None, role: str = "admin") -> Any:
         """Ask the control plane, as somebody of a role; return its answer."""
@@ -214,19 +243,14 @@ def browser(house: House) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def signed_in(browser: Browser, house: House) -> Any:
+def signed_in(house: House) -> Any:
     """Return the cookies of an admin."""
-    return cookies(browser, house, "admin")
+    return cookies(house, "admin")
 
 
-def cookies(browser: Browser, house: House, role: str) -> Any:
-    """Sign in with the key of a role; return the cookies."""
-    context = browser.new_context()
-    answer = context.request.post(f"{house.url}/login", form={"key": house.keys[role]})
-    assert answer.ok and not answer.url.endswith("/login"), answer.text()
-    state = context.storage_state()
-    context.close()
-    return state
+def cookies(house: House, role: str) -> Any:
+    """Return the cookies of somebody of a role, who signed in with a key."""
+    return {"cookies": [{"name": COOKIE, "value": house.cookie(role), "domain": "127.0.0.1", "path": "/"}]}
 
 
 def opened(browser: Browser, house: House, look: Look, state: Any = None) -> tuple[BrowserContext, Tab]:
@@ -270,7 +294,7 @@ def tabs(browser: Browser, house: House, signed_in: Any) -> Iterator[dict[str, T
 @pytest.fixture(scope="module")
 def roles(browser: Browser, house: House) -> Iterator[dict[str, Tab]]:
     """Return a tab for each role, where somebody of it is signed in; one window each for all tests of a file."""
-    made = {role: opened(browser, house, LOOKS["light"], cookies(browser, house, role)) for role in house.keys}
+    made = {role: opened(browser, house, LOOKS["light"], cookies(house, role)) for role in house.keys}
     yield {role: tab for role, (_, tab) in made.items()}
     for context, _ in made.values():
         context.close()

@@ -63,6 +63,9 @@ class Doing(NamedTuple):
     secret: bool = False  # one is shown, once
     posts: Mapping[str, str] = {}  # what the form sends
 
+    def __hash__(self) -> int:
+        return hash((self.page, self.deed))
+
     @property
     def previews(self) -> bool:
         """Whether the form comes after a preview."""
@@ -111,7 +114,7 @@ MONEY = {"axis": "money", "window": "month", "mode": "hard", "currency": "USD", 
 DOINGS = (
     Doing("/keys", "make", SET_KEYS,
         {"Name": "{n}", "Team": TEAM, "Tags": "env=prod", "Expires": TYPED_FUTURE}, ("Make key",),
-        "The key {n} is made.", then=f"expires {FUTURE:%Y-%m-%d}", opens="Make a key", secret=True,
+        "The key {n} is made.", then=f"expires {FUTURE.day} {FUTURE:%b %Y}", opens="Make a key", secret=True,
         posts={"name": "{n}", "team": TEAM}),
     Doing("/keys/{id}", "rotate", SET_KEYS, {"The old secret stays good for": "7 days"}, ("Make a new secret",),
         "The key {n} has a new secret. The old one is good for: 7 days.", then="The secret before the last rotation",
@@ -121,7 +124,7 @@ DOINGS = (
         posts={"typed_name": "{n}"}),
     Doing("/budgets/new", "make", SET_BUDGETS,
         {"Name": "{n}", "Limit": "0.50", "Begins anew each": "day", "Team": TEAM}, ("Preview", "Set budget {n}"),
-        "The budget {n} is set. It counts from the next call on.", then=f"0.50 USD a day for team {TEAM}",
+        "The budget {n} is set. It counts from the next call on.", then=f"0.5000 USD a day for team {TEAM}",
         posts={"name": "{n}", "limit": "5", "scope_team": TEAM, **MONEY}),
     Doing("/budgets/{name}", "change", SET_BUDGETS, {"Limit": "7.25", "Over the limit": "soft"},
         ("Preview", "Change budget"), "The budget {n} is changed, from the next call on.", then="7.25 USD a month",
@@ -139,19 +142,19 @@ DOINGS = (
     Doing("/teams/{name}", "share", ADMIN, {"Give it another customer": "{n}-second"}, ("Give",),
         "The team {n} may name the customer {n}-second.", then="{n}-second", given=a_team,
         posts={"customer": "{n}-second"}),
-    Doing("/teams/{name}", "unshare", ADMIN, {}, ("Take {n}-customer away",),
+    Doing("/teams/{name}", "unshare", ADMIN, {}, ("Take away {n}-customer",),
         "The team {n} may name the customer {n}-customer no more.", then="None was given to it.", given=a_team,
         posts={"customer": "{n}-customer"}),
     Doing("/customers/{name}", "share", ADMIN, {"Let another team name it": TEAM}, ("Share",),
         f"The team {TEAM} may name this customer.", then=TEAM, opens="Which teams may name it", given=a_customer,
         posts={"team": TEAM}),
-    Doing("/customers/{name}", "unshare", ADMIN, {}, ("Take it from {n}",),
+    Doing("/customers/{name}", "unshare", ADMIN, {}, ("Take away from {n}",),
         "The team {n} may name this customer no more.", opens="Which teams may name it", given=a_customer,
         posts={"team": "{n}"}),
     Doing("/prices/{name}", "state", ADMIN, {"Input": "2.5", "Output": "10"}, ("State price",),
         "The price of {n} at in-house is stated. It wins over imported ones.", then="2.50", opens="State a price",
         given=a_price, posts={"input": "2"}),
-    Doing("/prices/{name}", "withdraw", ADMIN, {}, (f"Take back input tokens from {FUTURE:%Y-%m-%d}",),
+    Doing("/prices/{name}", "withdraw", ADMIN, {}, (f"Take back input tokens from {FUTURE.day} {FUTURE:%b %Y}",),
         "The announced price is taken back; the one before it goes on.", given=a_price),
     Doing("/admins", "make", ADMIN, {"Name": "{n}", "Role": "finance"}, ("Make admin key",),
         "The admin key {n} is made, with the role finance.", then="{n}", opens="Make an admin key", secret=True,

@@ -7,7 +7,7 @@ from pertoken.web.table import PAGES
 
 
 def test_every_page_has_a_row() -> None:
-    """Each page of the table of pages is in the table of who sees what, and no other is; hidden is only what is there."""
+    """Each page is in the table of who sees what, and no other is; only what is there is hidden."""
     assert {page.path for page in PAGES} == SEES.keys()
     assert HIDDEN.keys() <= SEES.keys()
 

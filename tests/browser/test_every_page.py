@@ -33,7 +33,7 @@ def sideways(tab: Tab) -> int:
 @each_window
 @each_page
 def test_a_page_is_whole(tabs: dict[str, Tab], house: House, page: Page, look: str, then: Any) -> None:
-    """It answers 200, loads only from its host, says no error, fits its window, and axe finds nothing, light or dark."""
+    """It answers 200, loads only from its host, says no error, fits its window; axe finds nothing, light or dark."""
     tab = tabs[look]
     tab.faults.clear()
 

@@ -1,6 +1,7 @@
 """Changing things by the control plane's own routes: they say who may, what is checked, and why not."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -14,6 +15,13 @@ from pertoken.api.table import ROUTES
 from pertoken.core.access import may
 from pertoken.web.page import NotHere, NotTaken, Visit
 
+PLAIN = {
+    r"expected `str` of length >= 1": "this may not be empty",
+    r"expected `str` of length <= (\d+)": r"this may have \1 characters at most",
+    r"expected `int[^`]*` >= (\d+)": r"write a whole number, \1 or more",
+    r"expected `int[^`]*` <= (\d+)": r"write a whole number, \1 at most",
+    r"expected `int.*": "write a whole number",
+}  # what the control plane says of types, in words for a person
 _ROUTES = {(route.method, route.path): route for route in ROUTES}
 _RATING = _ROUTES["POST", reratings.PATH]
 
@@ -29,7 +37,24 @@ def act(visit: Visit, method: str, path: str, name: str = "", body: Mapping[str,
     except ApiRefused as refused:
         if refused.problem is Problem.NOT_FOUND:
             raise NotHere(str(refused)) from refused
-        raise NotTaken(str(refused), refused.param) from refused
+        raise NotTaken(_plainly(str(refused), refused.param), refused.param) from refused
+
+
+def placed(wrong: NotTaken, fields: Collection[str]) -> NotTaken:
+    """Return what is wrong with its field, where that is not said: the field that the message speaks of last."""
+    last = {field: str(wrong).rfind(field.partition("_")[0].removesuffix("s")) for field in fields}
+    field = max(last, key=lambda name: last[name])
+    return wrong if wrong.field or last[field] < 0 else NotTaken(str(wrong), field)
+
+
+def _plainly(message: str, param: str | None) -> str:
+    """Return a message for who fills a form: it does not speak of types and schemas."""
+    if (param or "").endswith("currency") and "schema" in message:
+        return "write the three letters of a currency, such as USD"
+    for pattern, words in PLAIN.items():
+        if re.match(pattern, message):
+            return re.sub(pattern, words, message)
+    return message
 
 
 def plan_rating(visit: Visit, body: Mapping[str, Any]) -> reratings.Plan:

@@ -381,7 +381,7 @@ def _fill(request: Request, page: Page, visit: Visit, context: Context) -> str:
     once = f"{visit.site.clock.random_bits(80):020x}"
     return render(
         page.template, page=page, visit=visit, crumbs=crumbs(page, PAGES, visit), navigation=navigation(PAGES, visit),
-        theme=_chosen(request), once=once, **{"said": None, "grid": None, **context},
+        theme=_chosen(request), once=once, **{"said": None, "grid": None, "wrong": visit.wrong, **context},
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pertoken.core.access import Action, Role
 from pertoken.web import grid
-from pertoken.web.acting import act
+from pertoken.web.acting import act, placed
 from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit
 
@@ -64,7 +64,10 @@ def make(visit: Visit, form: Mapping[str, str]) -> Done:
     of = {"team": form.get("team", "").strip() or None, "customer": form.get("customer", "").strip() or None}
     expires = form.get("expires_at") or None
     body = {"name": form.get("name", "").strip(), "role": role, **of, "expires_at": expires}
-    made = act(visit, "POST", "/api/v1/admins", body=body)
+    try:
+        made = act(visit, "POST", "/api/v1/admins", body=body)
+    except NotTaken as wrong:
+        raise placed(wrong, body) from wrong
     return Done(visit.link("/admins"), f"The admin key {made.name} is made, with the role {made.role}.", made.secret)
 
 

@@ -160,9 +160,9 @@ def _form(visit: Visit, budget: Budget) -> Context:
     version = new_budget.version_of(budget)
     said = visit.typed or visit.query
     based_on = said.get("version", version)
-    told = why = None
-    if visit.query.get("limit") and visit.wrong is None:
-        told, why = new_budget.foretold(visit, values, budget.budget_id)
+    told, wrong = None, visit.wrong
+    if "limit" in visit.query and wrong is None:
+        told, wrong = new_budget.foretold(visit, values, budget.budget_id)
     both = [
         (new_budget.LABELS.get(name, name), now[name] or shown.UNKNOWN, values[name] or shown.UNKNOWN)
         for name in new_budget.TERMS
@@ -171,13 +171,14 @@ def _form(visit: Visit, budget: Budget) -> Context:
     return {
         "values": values,
         "told": told,
-        "why": why,
+        "wrong": wrong,
+        "lost_to_another": wrong is not None and wrong.field == "version",
         "options": new_budget.OPTIONS,
         "fields": new_budget.TERMS,
         "version": version,
         "is_stale": based_on != version,
         "both": both,
-        "asked": bool(visit.typed or "limit" in visit.query),
+        "asked": "limit" in said,
         "sent_version": version if visit.typed else based_on,
     }
 
@@ -189,7 +190,7 @@ def change(visit: Visit, form: Mapping[str, str]) -> Done:
         message = "somebody changed this budget after you opened the form; compare both, then send it again"
         raise NotTaken(message, "version")
     form = {**dict(form), "each": budget.each or ""}
-    made = new_budget.put(visit, budget.name, {**new_budget.body_of(form), "scope": dict(budget.scope)})
+    made = new_budget.put(visit, budget.name, form, dict(budget.scope))
     changed = next(one for one in visit.opened.archive.budgets() if one.budget_id == made.id)
     said = f"The budget {budget.name} is changed, from the next call on."
     return Done(visit.link(address(changed, doubled(visit))), said)

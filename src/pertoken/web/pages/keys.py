@@ -7,7 +7,7 @@ from typing import Any
 from pertoken.core.access import Action
 from pertoken.core.directory import Key
 from pertoken.web import grid, use
-from pertoken.web.acting import act
+from pertoken.web.acting import act, placed
 from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit
 
@@ -86,7 +86,10 @@ def make(visit: Visit, form: Mapping[str, str]) -> Done:
         "tags": _tags(form.get("tags", "")),
         "expires_at": form.get("expires_at") or None,
     }
-    made = act(visit, "POST", "/api/v1/keys", body=body)
+    try:
+        made = act(visit, "POST", "/api/v1/keys", body=body)
+    except NotTaken as wrong:
+        raise placed(wrong, body) from wrong
     return Done(visit.link(f"/keys/{made.id}"), f"The key {made.name} is made.", made.secret)
 
 

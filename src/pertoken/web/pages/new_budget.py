@@ -31,6 +31,12 @@ EMPTY: dict[str, str] = {
     "timezone": "UTC",
     "before_refusal": ", ".join(STEPS),
 }
+GOOD = {
+    "limit": "1",
+    "name": "a name",
+    **{name: EMPTY[name] for name in (*TERMS[1:], "each")},
+    **dict.fromkeys(("scope_tag", *(f"scope_{name}" for name in SCOPES)), ""),
+}  # values that no budget stumbles over
 
 
 class Told(NamedTuple):
@@ -45,8 +51,8 @@ def show(visit: Visit) -> Context:
     """Return the form as it was filled so far, with the preview where it was asked for."""
     start = {**EMPTY, "scope_team": visit.view.team or "", "timezone": visit.zone}
     values = filled(visit, start)
-    told, why = foretold(visit, values, "") if visit.query.get("limit") and visit.wrong is None else (None, None)
-    return {"values": values, "told": told, "why": why, "fields": FIELDS, "options": OPTIONS, "version": ""}
+    told, wrong = foretold(visit, values, "") if "limit" in visit.query and visit.wrong is None else (None, visit.wrong)
+    return {"values": values, "told": told, "wrong": wrong, "fields": FIELDS, "options": OPTIONS, "version": ""}
 
 
 def filled(visit: Visit, start: Mapping[str, str]) -> dict[str, str]:
@@ -56,12 +62,12 @@ def filled(visit: Visit, start: Mapping[str, str]) -> dict[str, str]:
     return {name: said.get(name, "" if is_filled and name != "name" else value) for name, value in start.items()}
 
 
-def foretold(visit: Visit, values: Mapping[str, str], budget_id: str) -> tuple[Told | None, str | None]:
+def foretold(visit: Visit, values: Mapping[str, str], budget_id: str) -> tuple[Told | None, NotTaken | None]:
     """Return what the budget of the form would have refused, or why there can be no such budget."""
     try:
         budget = to_budget(_wish(visit, values), budget_id or "preview")
     except BadBudget as error:
-        return None, str(error)
+        return None, NotTaken(str(error), wrong_field(visit, values, str(error)))
     found = preview(visit.opened.archive, budget, visit.now_us)
     if found.refusals is None:
         return Told(f"There is no preview: {found.unknown}.", "", "The budget can be set all the same."), None
@@ -78,6 +84,18 @@ def foretold(visit: Visit, values: Mapping[str, str], budget_id: str) -> tuple[T
     first = shown.day(told.first_us or 0, budget.zone)
     sentence = f"About {told.refused:,} {of} {over}: {keys}on {days}{each}, first on {first}."
     return Told(sentence, "warn", found.based_on), None
+
+
+def wrong_field(visit: Visit, values: Mapping[str, str], why: str) -> str | None:
+    """Return the field that is wrong: with another value in it, that is not why there can be no such budget."""
+    for name, value in GOOD.items():
+        try:
+            to_budget(_wish(visit, {**values, name: value}), "preview")
+        except BadBudget as error:
+            if str(error) == why:
+                continue
+        return name
+    return None
 
 
 def _counted(number: int, what: str) -> str:
@@ -169,13 +187,13 @@ def version_of(budget: Budget | None) -> str:
     return "" if budget is None else blake2b(repr(budget).encode(), digest_size=8).hexdigest()
 
 
-def put(visit: Visit, name: str, body: Mapping[str, Any]) -> Any:
+def put(visit: Visit, name: str, form: Mapping[str, str], scope: Mapping[str, str]) -> Any:
     """Set a budget by the control plane's route. Raises NotTaken with the field of this form."""
     try:
-        return act(visit, "PUT", "/api/v1/budgets/{name}", name, body)
+        return act(visit, "PUT", "/api/v1/budgets/{name}", name, {**body_of(form), "scope": scope})
     except NotTaken as wrong:
         field = (wrong.field or "").replace("scope.", "scope_").replace("tag:", "")
-        raise NotTaken(str(wrong), field or None) from wrong
+        raise NotTaken(str(wrong), field or wrong_field(visit, {**EMPTY, **form}, str(wrong))) from wrong
 
 
 def make(visit: Visit, form: Mapping[str, str]) -> Done:
@@ -190,7 +208,7 @@ def make(visit: Visit, form: Mapping[str, str]) -> Done:
         raise NotTaken(f"there is a budget {name!r} already; open it to change it", "name")
     if not name:
         raise NotTaken("a budget needs a name", "name")
-    made = put(visit, name, {**body_of(form), "scope": scope})
+    made = put(visit, name, form, scope)
     budget = next(one for one in visit.opened.archive.budgets() if one.budget_id == made.id)
     said = f"The budget {budget.name} is set. It counts from the next call on."
     return Done(visit.link(address(budget, doubled(visit))), said)

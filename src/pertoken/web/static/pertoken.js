@@ -71,6 +71,11 @@ document.addEventListener("submit", (event) => {
     form.dataset.sent = "yes";
   }
 });
+// What was previewed is what is set: after a change of the form, there is nothing to set until the next preview.
+document.addEventListener("input", (event) => {
+  if (!event.target.closest("[data-previews]")) return;
+  for (const old of document.querySelectorAll("[data-previewed]")) old.remove();
+});
 window.addEventListener("pageshow", () => {
   for (const form of document.forms) {
     delete form.dataset.sent;
