@@ -30,7 +30,7 @@ from pertoken.services.reports import BadRange
 from pertoken.services.sessions import SignedIn, find_session, is_to_be_seen, start_session, use_link
 from pertoken.web import grid, signing_in
 from pertoken.web.frame import THEMES, crumbs, navigation, render
-from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit
+from pertoken.web.page import KEPT, Context, Deed, Done, NotHere, NotTaken, Page, Visit
 from pertoken.web.ranges import read_range
 from pertoken.web.signing_in import Attempts, Visitor, client_of
 from pertoken.web.site import Site
@@ -147,7 +147,9 @@ class _OnePage(_Answering):
             with site.store.read() as opened:
                 return self._respond(request, _visit(request, page, site, signed, opened))
         except BadRange as error:
-            return trouble(request, 400, "That is no range of time", f"{error.field}: {error}")
+            usual = urlencode([(name, value) for name, value in request.query_params.items() if name not in KEPT])
+            onward = (quote(request.url.path) + (f"?{usual}" if usual else ""), "Open it with the usual range")
+            return trouble(request, 400, "That is no range of time", f"{error.field}: {error}", onward)
         except NotHere as error:
             return trouble(request, 404, "Nothing of that name", str(error))
         except Hidden as error:
@@ -290,11 +292,13 @@ def _static(request: Request) -> Response:
     return Response(file.read_bytes(), media_type=kind, headers=headers)
 
 
-def trouble(request: Request, status: int, title: str, message: str) -> Response:
-    """Return a page that says what happened, what was not done, and where to go on."""
+def trouble(
+    request: Request, status: int, title: str, message: str, onward: tuple[str, str] = ("/", "Overview")
+) -> Response:
+    """Return a page that says what happened, what was not done, and where to go on: the address, and its words."""
     text = UNSAFE.sub("\N{REPLACEMENT CHARACTER}", message)
     return HTMLResponse(
-        render("trouble.html", status=status, title=title, message=text, theme=_chosen(request)), status
+        render("trouble.html", status=status, title=title, message=text, theme=_chosen(request), onward=onward), status
     )
 
 

@@ -1,6 +1,8 @@
 """Calls one by one, the newest first."""
 
+import heapq
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -18,6 +20,8 @@ from pertoken.web import grid
 from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, NotHere, Page, Visit
 
+DEAREST = "-cost"  # as a table is sorted
+LOOKED_AT = 10_000  # the newest calls, among which the dearest are looked for: a page must not take long
 FILTERS = ("key", "team", "customer", "user", "provider", "model", "conversation", "source")
 
 
@@ -29,13 +33,21 @@ def show(visit: Visit) -> Context:
     where = {name: visit.query[name] for name in FILTERS if visit.query.get(name)}
     wanted = Wanted(where, visit.range.since_us, visit.range.until_us, status, _cost_min(visit))
     names = {key.key_id: key.name for key in visit.opened.archive.list_keys()}
-    rows, cursor = _refused(visit, wanted, names) if status == REFUSED else _served(visit, wanted, names)
+    is_dearest = visit.query.get("sort") == DEAREST and status != REFUSED and visit.may(Action.COSTS_READ)
+    looked, cursor = 0, None
+    if is_dearest:
+        rows, looked = _dearest(visit, wanted, names)
+    else:
+        rows, cursor = _refused(visit, wanted, names) if status == REFUSED else _served(visit, wanted, names)
     return {
         "grid": grid.paged(
-            visit, _columns(visit), rows, cursor=cursor, command=_command(visit, where, status),
-            empty="No call fits. Choose a longer range, or fewer filters.", api=_api(visit, where, status),
+            visit, _columns(visit), rows, cursor=cursor, command="" if is_dearest else _command(visit, where, status),
+            empty="No call fits. Choose a longer range, or fewer filters.",
+            api="" if is_dearest else _api(visit, where, status),
         ),
         "statuses": STATUSES, "filters": FILTERS, "where": where, "status": status or "",
+        "is_dearest": is_dearest, "looked": looked if looked > LOOKED_AT else None,
+        "may_costs": visit.may(Action.COSTS_READ) and status != REFUSED,
     }  # fmt: skip
 
 
@@ -44,6 +56,19 @@ def _served(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> tuple[lis
     rows = [row_of(posted, names) for posted in found[: grid.ROWS]]
     more = len(found) > grid.ROWS
     return rows, "{}.{}".format(*found[grid.ROWS - 1].place) if more else None
+
+
+def _dearest(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
+    """Return the dearest calls as rows, and how many were looked at: one more than LOOKED_AT where there are more.
+
+    Amounts of two currencies are not compared: the currency of most calls comes first.
+    """
+    found = list(itertools.islice(newest(visit.opened.archive, wanted, visit.site.folders), LOOKED_AT + 1))
+    calls = Counter(posted.event.currency for posted in found)
+    some = heapq.nlargest(
+        grid.ROWS, found[:LOOKED_AT], lambda one: (calls[one.event.currency], one.event.currency, one.event.cost_picos)
+    )
+    return [row_of(posted, names) for posted in some], len(found)
 
 
 def _after(visit: Visit, wanted: Wanted) -> Iterator[Posted]:

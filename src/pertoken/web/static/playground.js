@@ -128,7 +128,8 @@ function add(text) {
 // What the call came to is in the books: these pages say it.
 async function settle(id) {
   for (let tries = 0; tries < 5; tries += 1) {
-    const answer = await fetch(`/playground?call=${encodeURIComponent(id)}`, { cache: "no-store" });
+    const asPage = { headers: { accept: "text/html" }, cache: "no-store" }; // to others the gateway shows no pages
+    const answer = await fetch(`/playground?call=${encodeURIComponent(id)}`, asPage);
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     const settled = page.getElementById("settled");
