@@ -5,6 +5,7 @@ Every test looks at pages as a person does. Where there is no browser, the tests
 
 import json
 import os
+import re
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -75,6 +76,7 @@ class House:
     others: dict[str, str]  # as `names`, of what the team's owner and the customer may not see
     environ: dict[str, str]
     cookies: dict[str, str] = field(default_factory=dict)  # of who is signed in, by role
+    tokens: dict[str, str] = field(default_factory=dict)  # that their forms carry
 
     def send(self, role: str, path: str, form: dict[str, str] | None = None) -> tuple[int, str]:
         """Send what a browser would, as somebody of a role who is signed in; return status and page."""
@@ -90,6 +92,14 @@ class House:
             assert COOKIE in found, answer.read()
             self.cookies[role] = found[COOKIE].value
         return self.cookies[role]
+
+    def csrf(self, role: str) -> str:
+        """Return what the forms of somebody of a role carry."""
+        if role not in self.tokens:
+            found = re.search(r'name="csrf" value="([^"]+)"', self.send(role, "/find")[1])
+            assert found is not None
+            self.tokens[role] = found[1]
+        return self.tokens[role]
 
     def _send(self, path: str, headers: dict[str, str], form: dict[str, str] | None) -> HTTPResponse:
         line = HTTPConnection(self.url.removeprefix("http://"), timeout=PATIENCE_MS / 1000)

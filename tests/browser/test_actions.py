@@ -32,7 +32,7 @@ def summary(tab: Tab, words: str) -> Locator:
 
 @each_doing
 def test_an_action_by_keyboard_alone(roles: dict[str, Tab], house: House, doing: Doing) -> None:
-    """Tab comes to the form, what is typed is taken, the page says what was done, and shows it; nothing else goes wrong."""
+    """Tab comes to the form, what is typed is taken, the page says what was done, and nothing else goes wrong."""
     tab, keyboard = roles["admin"], roles["admin"].page.keyboard
     tab.faults.clear()
     name = f"by-hand-{doing.deed}-{doing.page.split('/')[1]}"
@@ -109,7 +109,8 @@ WRONG = (
     Wrong("/teams/{name}", {"Give it another customer": "   "}, "Give", "Give it another customer", "name a customer",
         given="team"),
     Wrong("/teams/{name}", {"Money a day": "a lot"}, "Set allowance", "Money a day", "a lot", "Change", "team"),
-    Wrong("/teams/{name}", {"Events a day": "some"}, "Set allowance", "Events a day", "write a whole number", "Change", "team"),
+    Wrong("/teams/{name}", {"Events a day": "some"}, "Set allowance", "Events a day", "write a whole number", "Change",
+        "team"),
     Wrong("/teams/{name}", {"Currency": "dollars"}, "Set allowance", "Currency", "three letters", "Change", "team"),
     Wrong("/customers/{name}", {"Let another team name it": "   "}, "Share", "Let another team name it", "name a team",
         "Which teams may name it", "customer"),
@@ -124,7 +125,7 @@ WRONG = (
 
 @pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_a_wrong_field_says_so(roles: dict[str, Tab], house: House, wrong: Wrong) -> None:
-    """It is marked and described by what is wrong, its form stays open with all that was typed, and axe finds nothing."""
+    """It is marked and says what is wrong, its form stays open with all that was typed, and axe finds nothing."""
     tab = roles["admin"]
     name = f"wrong-{WRONG.index(wrong)}"
     thing = GIVEN[wrong.given](house, name, "admin") if wrong.given else name

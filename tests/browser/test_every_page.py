@@ -60,7 +60,7 @@ def test_what_is_no_page_is_readable_too(tabs: dict[str, Tab], path: str, look: 
 
 @each_page
 def test_a_page_works_by_keyboard_alone(tabs: dict[str, Tab], house: House, page: Page) -> None:
-    """The first Tab offers to skip to the content; Tab goes through what the page is for and out, always to be seen."""
+    """The first Tab offers to skip to the content; Tab goes through the page and out, always to be seen; so do keys."""
     tab = tabs["light"]
     tab.open(house.address(page))
     keyboard = tab.page.keyboard
@@ -83,13 +83,11 @@ def test_a_page_works_by_keyboard_alone(tabs: dict[str, Tab], house: House, page
     assert len(inside) < len(seen), "Tab never leaves the content"
     assert not wanted.count() or any(is_wanted for is_wanted, _, _ in inside)
     assert [where for _, _, where in inside if where] == []
+    keys_open_and_close(tab)
 
 
-@each_page
-def test_keys_open_and_close(tabs: dict[str, Tab], house: House, page: Page) -> None:
+def keys_open_and_close(tab: Tab) -> None:
     """Slash and Ctrl-K go to the search from anywhere; a sheet opens by Enter, and Escape closes it."""
-    tab = tabs["light"]
-    tab.open(house.address(page))
     for keys in ("/", "Control+k"):
         tab.page.locator("#main").focus()
         tab.page.keyboard.press(keys)

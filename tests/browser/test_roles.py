@@ -1,5 +1,6 @@
 """Each page and each action in the five roles: what a role may, it finds; what it may not, it is told plainly."""
 
+import html
 import re
 import time
 from typing import Any
@@ -13,8 +14,8 @@ from pertoken.web.page import Page
 from pertoken.web.table import PAGES
 
 ROWS = {page.path: page for page in PAGES}
-LINKS = "[...document.querySelectorAll('a[href]')].map(a => new URL(a.getAttribute('href'), location).href)"
-FORMS = "[...document.querySelectorAll('input[name=deed]')].map(e => e.value)"
+LINK = re.compile(r'<a [^>]*href="([^"]*)"')
+FORM = re.compile(r'name="deed" value="(\w+)"')
 HIDDEN_FIELDS = re.compile(r'type="hidden" name="(\w+)" value="([^"]*)"')
 each_role = pytest.mark.parametrize("role", ALL)
 
@@ -24,9 +25,9 @@ def may_do(page: Page, role: str) -> set[str]:
     return {doing.deed for doing in DOINGS if doing.page == page.path and role in doing.roles}
 
 
-def closed_to(role: str, links: list[str], base: str) -> set[str]:
+def closed_to(role: str, links: list[str]) -> set[str]:
     """Return those of some links that lead to pages which a role does not see."""
-    paths = {unquote(urlsplit(link).path) for link in links if link.startswith(f"{base}/")}
+    paths = {unquote(urlsplit(link).path) for link in links if link.startswith("/")}
     # a name may hold slashes, so /budgets/new is asked before /budgets/{name}
     by_path = sorted(ROWS, key=lambda path: "{" in path)
     found = set()
@@ -39,32 +40,43 @@ def closed_to(role: str, links: list[str], base: str) -> set[str]:
 
 @each_role
 @pytest.mark.parametrize("path", SEES)
-def test_a_role_sees_its_pages(roles: dict[str, Tab], house: House, path: str, role: str) -> None:
+def test_a_role_sees_its_pages(house: House, path: str, role: str) -> None:
     """A role's page has the forms it may use and leads only to pages it sees; another page says whose it is not."""
-    tab, page = roles[role], ROWS[path]
-    tab.faults.clear()
-    status = tab.open(house.address(page))
+    page = ROWS[path]
+    status, shown = house.send(role, house.address(page))
+    links = [html.unescape(link) for link in LINK.findall(shown)]
 
     if role in SEES[path]:
-        assert status == 200, tab.page.inner_text("main")
-        assert set(tab.page.evaluate(FORMS)) <= may_do(page, role)
-        assert closed_to(role, tab.page.evaluate(LINKS), tab.base) == set()
-        assert tab.faults == []
+        assert status == 200, shown
+        assert set(FORM.findall(shown)) <= may_do(page, role)
+        assert len(links) > 5
+        assert closed_to(role, links) == set()
     else:
         assert status == 403
-        assert tab.page.inner_text("h1") == "Not for this role"
-        assert f"The role {role.replace('_', ' ')} may not" in tab.page.inner_text("main").replace("_", " ")
-        assert tab.page.get_by_role("link", name="Overview").get_attribute("href") == "/"
+        assert "<h1>Not for this role</h1>" in shown
+        assert f"The role {role} may not" in shown
+        assert links[-1] == "/"
+
+
+@pytest.mark.parametrize("path", [path for path, some in SEES.items() if "customer" in some])
+def test_a_customers_page_is_whole(roles: dict[str, Tab], house: House, path: str) -> None:
+    """Who sees least has pages without an error, too, and axe finds nothing on them."""
+    tab = roles["customer"]
+    tab.faults.clear()
+
+    assert tab.open(house.address(ROWS[path])) == 200
+    assert tab.violations() == []
+    assert tab.faults == []
 
 
 @pytest.mark.parametrize(("path", "role"), [(path, role) for path, some in HIDDEN.items() for role in some])
-def test_what_is_anothers_is_not_there(roles: dict[str, Tab], house: House, path: str, role: str) -> None:
+def test_what_is_anothers_is_not_there(house: House, path: str, role: str) -> None:
     """The page of a thing of another team or customer says that there is none, or that it is not theirs to see."""
-    tab = roles[role]
+    status, shown = house.send(role, house.address(ROWS[path], house.others))
 
-    assert tab.open(house.address(ROWS[path], house.others)) == 404
-    assert tab.page.inner_text("h1") == "Nothing of that name"
-    assert roles["admin"].open(house.address(ROWS[path], house.others)) == 200
+    assert status == 404
+    assert "<h1>Nothing of that name</h1>" in shown
+    assert house.send("admin", house.address(ROWS[path], house.others))[0] == 200
 
 
 def test_a_customer_reads_no_costs(roles: dict[str, Tab], house: House) -> None:
@@ -127,8 +139,7 @@ def test_a_role_does_what_it_may(house: House, things: dict[Doing, str], doing: 
         assert status == (200 if doing.secret else 303), page
     else:
         before = newest(house)
-        csrf = dict(HIDDEN_FIELDS.findall(house.send(role, "/")[1]))["csrf"]
-        status, page = house.send(role, at, {"csrf": csrf, "once": name, "deed": doing.deed, **posts})
+        status, page = house.send(role, at, {"csrf": house.csrf(role), "once": name, "deed": doing.deed, **posts})
         assert status == 403
         assert "Not for this role" in page
         assert newest(house) == before

@@ -2,12 +2,10 @@
 
 import json
 import re
-import urllib.request
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, expect
-from tests.browser.conftest import ADMIN_KEY, LOOKS, House, Tab, opened
+from tests.browser.conftest import LOOKS, House, Tab, opened
 from tests.browser.table import SEES, a_budget
 from tests.browser.test_actions import button, field, summary
 
@@ -138,7 +136,9 @@ def test_scripts_in_names_are_text(roles: dict[str, Tab], house: House) -> None:
 
 
 EMPTY: dict[str, str] = {  # what makes a page have nothing to show
-    **dict.fromkeys(("/", "/explore", "/calls", "/providers", "/customers", "/audit"), "since=2019-01-01&until=2019-01-31"),
+    **dict.fromkeys(
+        ("/", "/explore", "/calls", "/providers", "/customers", "/audit"), "since=2019-01-01&until=2019-01-31"
+    ),
     **dict.fromkeys(("/keys", "/teams", "/prices", "/admins", "/find", "/budgets"), "q=no-such-thing"),
 }
 
