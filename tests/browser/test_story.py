@@ -84,7 +84,7 @@ def test_what_was_previewed_is_what_is_set(roles: dict[str, Tab]) -> None:
 
 
 def test_two_people_edit_one_budget(roles: dict[str, Tab], house: House) -> None:
-    """The second is told that somebody was first, sees both side by side, keeps what was typed, and may still set it."""
+    """The second is told that somebody was first, sees both, keeps what was typed, and may still set it."""
     name = a_budget(house, "of-two", "admin")
     first, second = roles["admin"], roles["finance"]
     for tab, limit in ((first, "50"), (second, "70")):
@@ -107,7 +107,7 @@ def test_two_people_edit_one_budget(roles: dict[str, Tab], house: House) -> None
 
 
 def test_a_link_signs_in_once(browser: Browser, house: House) -> None:
-    """The link that the command prints opens the pages; the second time it says that it was used, and how to get one."""
+    """The link that the command prints opens the pages; the second time it says that it was used."""
     link = house.run("admin", "link", "--url", house.url).split()[-1]
     for expected in ("Overview", "Sign in"):
         context, tab = opened(browser, house, LOOKS["light"])
