@@ -38,6 +38,9 @@ def test_an_action_by_keyboard_alone(roles: dict[str, Tab], house: House, doing:
     name = f"by-hand-{doing.deed}-{doing.page.split('/')[1]}"
     thing = doing.given(house, name, "admin") if doing.given else name
     tab.open(house.address(ROWS[doing.page], {doing.page: thing}))
+    keyboard.press("Tab")
+    keyboard.press("Enter")
+    assert tab.focused() == "main"
     if doing.opens:
         tab.reach(summary(tab, doing.opens))
         keyboard.press("Enter")
@@ -125,7 +128,7 @@ WRONG = (
 
 @pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_a_wrong_field_says_so(roles: dict[str, Tab], house: House, wrong: Wrong) -> None:
-    """It is marked and says what is wrong, its form stays open with all that was typed, and axe finds nothing."""
+    """It is marked and says what is wrong, its form stays open with all that was typed; axe finds nothing."""
     tab = roles["admin"]
     name = f"wrong-{WRONG.index(wrong)}"
     thing = GIVEN[wrong.given](house, name, "admin") if wrong.given else name
@@ -148,4 +151,5 @@ def test_a_wrong_field_says_so(roles: dict[str, Tab], house: House, wrong: Wrong
     assert tab.page.locator("[aria-invalid]").count() == 1
     for label, typed in wrong.fields.items():
         expect(field(tab, label)).to_have_value(typed)
-    assert tab.violations() == []
+    if wrong == next(one for one in WRONG if one.page == wrong.page):  # fields are alike: once a page is enough
+        assert tab.violations() == []
