@@ -69,7 +69,7 @@ class Doing(NamedTuple):
     @property
     def previews(self) -> bool:
         """Whether the form comes after a preview."""
-        return self.buttons[0] == "Preview"
+        return self.buttons[0].startswith("Preview")
 
 
 def a_key(house: House, name: str, role: str) -> str:
@@ -102,6 +102,22 @@ def a_price(house: House, name: str, _role: str) -> str:
     for start in (None, f"{FUTURE}T00:00:00Z"):
         house.ask("POST", "/api/v1/prices", {"provider": "in-house", "model": name, "input": "1", "valid_from": start})
     return f"in-house/{name}"
+
+
+def a_wrong_charge(house: House, name: str, _role: str) -> str:
+    """Report a call of a model that has no price, and state one afterwards; return what its page is called."""
+    at = datetime.now(UTC) - timedelta(hours=1)
+    model = {"provider": "in-house", "model": name}
+    house.ask("POST", "/api/v1/events", {"id": name, "at": f"{at:%FT%TZ}", **model, "usage": {"input_tokens": 1_000}})
+    start = f"{at - timedelta(days=1):%FT%TZ}"
+    house.ask("POST", "/api/v1/prices", {**model, "input": "1", "valid_from": start})
+    return f"in-house/{name}"
+
+
+def a_view(house: House, name: str, role: str) -> str:
+    """Save a view of one's own; return its name."""
+    house.ask("POST", "/api/v1/views", {"name": name, "query": "metric=calls"}, role)
+    return name
 
 
 def an_admin(house: House, name: str, _role: str) -> str:
@@ -156,6 +172,12 @@ DOINGS = (
         given=a_price, posts={"input": "2"}),
     Doing("/prices/{name}", "withdraw", ADMIN, {}, (f"Take back input tokens from {FUTURE.day} {FUTURE:%b %Y}",),
         "The announced price is taken back; the one before it goes on.", given=a_price),
+    Doing("/prices/{name}", "correct", ADMIN, {}, ("Preview rating again", "Make 1 correction"),
+        "One correction is in the books.", given=a_wrong_charge, posts={"rerate": "1"}),
+    Doing("/explore", "save", ALL, {"Save this view as": "{n}"}, ("Save view",), "The view {n} is saved.", then="{n}",
+        opens="Views", posts={"name": "{n}"}),
+    Doing("/explore", "remove", ALL, {}, ("Remove the view {n}",), "The view {n} is removed.", opens="Views",
+        given=a_view),
     Doing("/admins", "make", ADMIN, {"Name": "{n}", "Role": "finance"}, ("Make admin key",),
         "The admin key {n} is made, with the role finance.", then="{n}", opens="Make an admin key", secret=True,
         posts={"name": "{n}", "role": "viewer"}),

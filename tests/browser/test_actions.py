@@ -21,8 +21,9 @@ def field(tab: Tab, label: str) -> Locator:
 
 
 def button(tab: Tab, name: str) -> Locator:
-    """Return the button of a name."""
-    return tab.page.locator("main").get_by_role("button", name=name, exact=True)
+    """Return the button of a name, or the link that looks like one."""
+    main = tab.page.locator("main")
+    return main.get_by_role("button", name=name, exact=True).or_(main.get_by_role("link", name=name, exact=True))
 
 
 def summary(tab: Tab, words: str) -> Locator:

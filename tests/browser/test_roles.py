@@ -114,7 +114,7 @@ def thing_of(doing: Doing, house: House, name: str, role: str, things: dict[Doin
     if doing.given is None:
         return name
     if role in doing.roles:
-        return doing.given(house, name, role if role in ("finance", "team_owner") else "admin")
+        return doing.given(house, name, role)
     if doing not in things:
         things[doing] = doing.given(house, name, "admin")
     return things[doing]

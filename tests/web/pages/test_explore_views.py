@@ -51,7 +51,7 @@ def test_a_view_without_a_name_is_not_saved(browser: Browser, name: str) -> None
     answer = made.fill(browser.as_role(Role.VIEWER), ADDRESS, "save", name=name)
 
     assert answer.status_code == 422
-    assert '<p class="field wrong">' in answer.text
+    assert 'aria-invalid="true"' in answer.text
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if len(name) <= 256])

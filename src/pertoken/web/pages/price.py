@@ -232,7 +232,8 @@ def correct(visit: Visit, _form: Mapping[str, str]) -> Done:
     """Rate the calls of the range again, and correct those that cost something else."""
     provider, model = _named(visit)
     made = rate_again(visit, _calls(visit, provider, model))
-    said = f"{made:,} corrections are in the books." if made else "There was nothing to correct."
+    said = f"{made:,} corrections are in the books." if made != 1 else "One correction is in the books."
+    said = said if made else "There was nothing to correct."
     return Done(visit.link(address(visit, provider, model).partition("?")[0]), said)
 
 
