@@ -99,7 +99,7 @@ def _built() -> str:
     spec = find_spec("pertoken.core.ledger")
     assert spec is not None
     compiled = not str(spec.origin).endswith(".py")
-    return f"{'compiled, ' if compiled else ''}Python {platform.python_version()}"
+    return f"{'compiled' if compiled else 'pure'}, Python {platform.python_version()}"
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -27,7 +27,7 @@ def show(visit: Visit) -> Context:
     """Return a page of the changes in the range."""
     after = visit.query.get("after")
     if after is not None and not after.isdecimal():
-        raise NotHere("that page of changes is none")
+        raise NotHere("The address of this page of changes is not valid: open the list again.")
     asked = AuditSearch(
         visit.range.since_us, visit.range.until_us, grid.ROWS + 1, None if after is None else int(after[:18]),
         visit.view.team, visit.query.get("object") or None, visit.query.get("actor") or None,

@@ -76,7 +76,7 @@ def _after(visit: Visit, wanted: Wanted) -> Iterator[Posted]:
     try:
         before = (int(at), int(number)) if at else None
     except ValueError as error:
-        raise NotHere("that page of calls is none") from error
+        raise NotHere("The address of this page of calls is not valid: open the list again.") from error
     return newest(visit.opened.archive, wanted, visit.site.folders, before)
 
 
