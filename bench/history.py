@@ -1,7 +1,7 @@
-"""Two years of calls in a database, made fast and the same every time: what `growth.py` measures on.
+"""Calls of years or months in a database, made fast and the same every time: what others measure on.
 
 Rows go in by the tens of thousands, past the ledger but through its schema: events with identities, entries with
-postings, balances and roll-ups that agree, as `pertoken verify` finds. 400 series share the calls unevenly, days are
+postings, balances and roll-ups that agree, as `pertoken verify` finds. The series share the calls unevenly, days are
 busier than nights, a fifth of the calls belongs to conversations.
 """
 
@@ -17,22 +17,23 @@ import psycopg
 from pertoken.core.budgets import Attribution
 from pertoken.core.charging import Served, charge
 from pertoken.core.conditions import to_context
+from pertoken.core.events import Event, EventStatus, OfCall, Timeline
 from pertoken.core.ids import new_id
+from pertoken.core.latency import places
 from pertoken.core.money import split
 from pertoken.core.periods import DAY_US, parse_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.reporting import QUARTER_US, SUMS
+from pertoken.core.usage import Completeness
 from pertoken.settings import Settings
 from pertoken.store import schema
 from pertoken.store.database import Database
+from pertoken.store.latency import write_counts
 from pertoken.store.ledger import LedgerTables, rollup_row
 from pertoken.wiring.database import open_database
 from pertoken.wiring.prices import read_price_book
 
 END_US = parse_time("2026-11-01")
-DAYS = 730
-START_US = END_US - DAYS * DAY_US
-SERIES = 400
 MODELS = {
     "openai": ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "gpt-4.1-mini", "gpt-4.1-nano", "o4-mini"),
     "anthropic": ("claude-sonnet-4-5", "claude-haiku-4-5", "claude-opus-4-1"),
@@ -44,6 +45,28 @@ CHUNK_QUARTERS = 96
 POSTED_FIRST = 1  # the id of the first event and of the first entry
 
 
+class Shape(NamedTuple):
+    """How long a history is, when it ends, and of how many names its series are made."""
+
+    end_us: int = END_US
+    days: int = 730
+    series: int = 400
+    keys: int = 40
+    teams: int = 8
+    customers: int = 60
+    users: int = 100
+    features: int = 10
+    is_split: bool = False  # customers and users are of one team each
+
+    @property
+    def start_us(self) -> int:
+        """When it begins."""
+        return self.end_us - self.days * DAY_US
+
+
+TWO_YEARS = Shape()
+
+
 class Template(NamedTuple):
     """What the rows of one call say of its use and cost, and what it adds to sums."""
 
@@ -52,6 +75,9 @@ class Template(NamedTuple):
     raw: bytes
     cost_picos: int
     sums: tuple[int, ...]
+    first_us: int  # until the first byte
+    took_us: int
+    places: tuple[int, int]  # of its latency counts
 
 
 class Chunk(NamedTuple):
@@ -65,32 +91,63 @@ class Chunk(NamedTuple):
     day_rollups: list[tuple[Any, ...]]
 
 
-def make(url: str, count: int, seed: int = 1) -> None:
+class Slots:
+    """The sums and latency counts of one stretch of time, by series."""
+
+    def __init__(self) -> None:
+        self._sums: dict[int, tuple[int, ...]] = {}
+        self._latency: dict[int, dict[int, int]] = {}
+
+    def add(self, series_id: int, template: Template) -> None:
+        """Add a call."""
+        before = self._sums.get(series_id)
+        if before is None:
+            self._sums[series_id] = template.sums
+            self._latency[series_id] = dict.fromkeys(template.places, 1)
+            return
+        self._sums[series_id] = tuple(map(int.__add__, before, template.sums))
+        counts = self._latency[series_id]
+        for place in template.places:
+            counts[place] = counts.get(place, 0) + 1
+
+    def rows(self, start_us: int) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of roll-ups."""
+        for one in sorted(self._sums):
+            yield rollup_row((start_us, one, "USD"), self._sums[one], write_counts(self._latency[one]))
+
+
+def make(url: str, count: int, seed: int = 1, shape: Shape = TWO_YEARS) -> None:
     """Make a new database with `count` events."""
     settings = Settings(database_url=url)
     with open_database(settings) as installation:
         book, database = read_price_book(installation), installation.database
         chance = random.Random(seed)  # noqa: S311 - the same every time
-        who = owners(chance)
-        chunks = _chunks(chance, who, _series_ids(database, who), _templates(chance, book), count)
-        (_fill_sqlite if database.url.get_backend_name() == "sqlite" else _fill_postgresql)(database, chunks)
+        who = owners(chance, shape)
+        chunks = _chunks(chance, who, _series_ids(database, who), _templates(chance, book), count, shape)
+        if database.url.get_backend_name() == "sqlite":
+            _fill_sqlite(database, chunks)
+        else:
+            _fill_postgresql(database, chunks, shape)
 
 
-def owners(chance: random.Random) -> list[Attribution]:
+def owners(chance: random.Random, shape: Shape = TWO_YEARS) -> list[Attribution]:
     """Return the attributions of all series, the busiest first: a key has one team, and its own few models."""
     found: dict[Attribution, None] = {}
-    while len(found) < SERIES:
-        key = chance.randrange(40)
-        provider = chance.choice(list(MODELS))
+    while len(found) < shape.series:
+        key = chance.randrange(shape.keys)
+        team, provider = key % shape.teams, chance.choice(list(MODELS))
+        customer, user = chance.randrange(shape.customers), chance.randrange(shape.users)
+        if shape.is_split:
+            customer, user = (one // shape.teams * shape.teams + team for one in (customer, user))
         found[
             Attribution(
                 f"key_{key:026}",
-                f"team-{key % 8}",
-                f"customer-{chance.randrange(60)}",
-                f"user-{chance.randrange(100)}",
+                f"team-{team}",
+                f"customer-{customer}",
+                f"user-{user}",
                 provider,
                 chance.choice(MODELS[provider]),
-                (("env", "production"), ("feature", f"feature-{chance.randrange(10)}")),
+                (("env", "production"), ("feature", f"feature-{chance.randrange(shape.features)}")),
             )
         ] = None
     return list(found)
@@ -125,42 +182,51 @@ def _template(chance: random.Random, book: PriceBook, provider: str, model: str)
     sums = {**quantities, "calls": 1, "cost_picos": charged.cost_picos}
     texts = (json.dumps(value, separators=(",", ":")) for value in (quantities, charged.lines, usage))
     quantities_text, lines, raw = texts
-    return Template(quantities_text, lines, raw.encode(), charged.cost_picos, tuple(sums.get(name, 0) for name in SUMS))
+    of_sums = tuple(sums.get(name, 0) for name in SUMS)
+    first_us, more_us = int(chance.lognormvariate(13, 0.5)), int(chance.lognormvariate(14, 0.7))
+    took_us = first_us + more_us
+    course = Timeline(700, 1_100, first_us, took_us - 10)
+    event = Event(
+        "gateway", "", Attribution(), 0, took_us, 0, EventStatus.PRICED, Completeness.FINAL, {}, "USD", 0, None, (),
+        OfCall(timeline=course, attempts=1),
+    )  # fmt: skip
+    total, first = places(event)
+    return Template(
+        quantities_text, lines, raw.encode(), charged.cost_picos, of_sums, first_us, took_us, (total, first)
+    )
 
 
-def _chunks(
+def _chunks(  # noqa: PLR0917 - what it is made of
     chance: random.Random,
     who: Sequence[Attribution],
     ids: Sequence[int],
     templates: dict[str, list[Template]],
     count: int,
+    shape: Shape,
 ) -> Iterator[Chunk]:
     """Yield the rows of each day, until `count` events are made."""
     shares = list(itertools.accumulate(1 / (rank + 1) for rank in range(len(who))))
     busy = [1 + 2 * (32 <= quarter < 76) for quarter in range(CHUNK_QUARTERS)]  # from eight to seven
-    weights = list(itertools.accumulate(itertools.chain.from_iterable(busy for _ in range(DAYS))))
+    weights = list(itertools.accumulate(itertools.chain.from_iterable(busy for _ in range(shape.days))))
     upto = [count * weight // weights[-1] for weight in weights]
     counter = _Counter()
     made = 0
-    for day in range(DAYS):
+    for day in range(shape.days):
         chunk = Chunk([], [], [], [], [], [])
-        days: dict[int, tuple[int, ...]] = {}
+        of_day = Slots()
         for quarter in range(day * CHUNK_QUARTERS, (day + 1) * CHUNK_QUARTERS):
             many, made = upto[quarter] - made, upto[quarter]
-            quarters: dict[int, tuple[int, ...]] = {}
-            start_us = START_US + quarter * QUARTER_US
+            of_quarter = Slots()
+            start_us = shape.start_us + quarter * QUARTER_US
             times_us = sorted(chance.choices(range(start_us, start_us + QUARTER_US), k=many))
             chosen = chance.choices(range(len(who)), cum_weights=shares, k=many)
             for at_us, which in zip(times_us, chosen, strict=True):
                 template = chance.choice(templates[who[which].model or ""])
                 _add_call(chunk, counter, chance, at_us, who[which], ids[which], template)
-                for sums in (quarters, days):
-                    before = sums.get(ids[which])
-                    added = template.sums if before is None else tuple(map(int.__add__, before, template.sums))
-                    sums[ids[which]] = added
-            chunk.rollups.extend(rollup_row((start_us, one, "USD"), quarters[one]) for one in sorted(quarters))
-        day_us = START_US + day * DAY_US
-        chunk.day_rollups.extend(rollup_row((day_us, one, "USD"), days[one]) for one in sorted(days))
+                of_quarter.add(ids[which], template)
+                of_day.add(ids[which], template)
+            chunk.rollups.extend(of_quarter.rows(start_us))
+        chunk.day_rollups.extend(of_day.rows(shape.start_us + day * DAY_US))
         counter.end_entries(chunk)
         yield chunk
 
@@ -213,10 +279,10 @@ def _add_call(  # noqa: PLR0917 - a call's parts
     conversation = _conversation(at_us, talk) if talk % 5 == 0 else None
     chunk.events.append(
         (
-            counter.event_id, "gateway", name, series_id, conversation, at_us, at_us + 2_000_000, at_us, "priced",
-            "final", template.quantities, "USD", *split(template.cost_picos), None, None, template.lines,
+            counter.event_id, "gateway", name, series_id, conversation, at_us, at_us + template.took_us, at_us,
+            "priced", "final", template.quantities, "USD", *split(template.cost_picos), None, None, template.lines,
             owner.model, None, f"chatcmpl-{talk:020}", template.raw, None, None, *split(template.cost_picos * 3), 0, 0,
-            False, "", None, "", None, False, "", 700, 1_100, 600_000, 1_990_000, 1, entry_id,
+            False, "", None, "", None, False, "", 700, 1_100, template.first_us, template.took_us - 10, 1, entry_id,
         )
     )  # fmt: skip
     chunk.identities.append((name, "gateway", b"", at_us))
@@ -255,10 +321,10 @@ def _fill_sqlite(database: Database, chunks: Iterator[Chunk]) -> None:
             index.create(writer)
 
 
-def _fill_postgresql(database: Database, chunks: Iterator[Chunk]) -> None:
+def _fill_postgresql(database: Database, chunks: Iterator[Chunk], shape: Shape) -> None:
     writer = database.hot_writer()
     writer.begin(wait=True)
-    writer.cover(range(START_US, END_US, DAY_US))
+    writer.cover(range(shape.start_us, shape.end_us, DAY_US))
     writer.commit()
     writer.close()
     address = database.url.set(drivername="postgresql").render_as_string(hide_password=False)

@@ -108,4 +108,4 @@ def test_a_change_is_a_new_revision(
         before = directory.read_revision(connection)
         assert change(connection) == said
         assert directory.read_revision(connection) == before + more
-        assert directory.hot_revision(connection.connection.cursor()) == before + more
+        assert directory.hot_state(connection.connection.cursor()) == (before + more, 0)

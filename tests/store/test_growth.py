@@ -20,6 +20,8 @@ from pertoken.ports.events import Search
 from pertoken.services import reports
 from pertoken.services.budgets import Wish, set_budget, status
 from pertoken.services.explain import explain
+from pertoken.services.latency import latency
+from pertoken.store import summing
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper
@@ -158,6 +160,35 @@ def test_no_reading_of_a_part_reads_a_table_to_its_end(
         archive.newest_us()
         assert list(archive.events_by_time(since_us, until_us))
         assert not list(archive.events_by_time(until_us, until_us + 1))
+
+    assert len(reads) > 40
+    assert scans(tmp_path / "pertoken.db", [*reads, *statements]) == []
+
+
+def test_no_summing_of_days_reads_a_table_to_its_end(
+    database: Database,
+    reads: list[str],
+    statements: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is due, what is summed, what is lost, and what reports then read: all of it is found by a key or index."""
+    monkeypatch.setattr(summing, "SPARED", 1)
+    history.record(database, history.made(1, 200))
+    statements.clear()
+    for _ in range(9):
+        assert summing.sum_newest(database, history.UNTIL_US)
+    history.record(database, history.made(2, 50))
+    while summing.sum_newest(database, history.UNTIL_US):
+        pass
+    since_us, until_us = history.CENTRES_US[-1] - 3 * 86_400_000_000, history.CENTRES_US[-1] + 3 * 86_400_000_000
+    with database.read() as connection:
+        archive = Archive(connection)
+        for by in ((), ("day", "model"), ("user",), ("tag:env",), ("key", "model")):
+            for where in ({}, {"team": "red"}, {"customer": "acme"}, {"tag:env": "prod"}, {"user": "ann"}):
+                for zone in ("UTC", "Europe/Berlin"):
+                    reports.usage(archive, since_us, until_us, by, zone, reports.Part(where))
+                latency(archive, since_us, until_us, by, "UTC", where)
 
     assert len(reads) > 40
     assert scans(tmp_path / "pertoken.db", [*reads, *statements]) == []

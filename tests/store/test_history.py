@@ -24,6 +24,7 @@ from pertoken.services.verify import verify
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
+from pertoken.store.summing import sum_newest
 from pertoken.wiring.clock import SystemClock
 
 ZONES = [
@@ -40,10 +41,12 @@ EVENTS = history.made(1, 3_000)
 def database(
     request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Database]:
-    """Return a database of each kind with the events of the history in it."""
+    """Return a database of each kind with the events of the history in it; the newest half of its days is summed."""
     database = Database(make_database(request.param, tmp_path_factory.mktemp("history")))
     database.migrate()
     history.record(database, EVENTS)
+    for _ in range(15):
+        assert sum_newest(database, UNTIL_US)
     yield database
     database.close()
 

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from pertoken.core.budgets import Budget, CounterKey
+from pertoken.core.coarse import SummedDay
 from pertoken.core.directory import Key
 from pertoken.core.events import Event
 from pertoken.core.holds import EndedHold, Hold
@@ -13,6 +14,9 @@ from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Timed, Total
 from pertoken.core.trust import Doubt
 from pertoken.ports.events import Posted, Search
 from pertoken.ports.months import Archived
+
+Among = Mapping[str, Collection[str]]
+ANY: Among = {}
 
 
 class DirectoryView(Protocol):
@@ -40,12 +44,18 @@ class SumsView(Protocol):
     def rollups(self, grain: Grain, since_us: int, until_us: int) -> Iterator[Rollup]:
         """Yield the sums of quarters of an hour, or of days, that begin in [since, until)."""
 
+    def summed_days(self) -> Iterator[SummedDay]:
+        """Yield every day that is summed coarsely, by each thing that it is summed by, in order."""
+
     def newest_us(self) -> int | None:
         """Return the start of the newest quarter of an hour in which anything was used, None where nothing was."""
 
-    def sums(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Sum]:
+    def sums(
+        self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str], among: Among = ANY
+    ) -> Iterator[Sum]:
         """Yield the sums of a slice by its spans and by `dimensions`, of those that have every value of `where`.
 
+        Of each dimension of `among`, which are some of `dimensions`, those values alone; what is absent is empty.
         Values may come more than once. Raises EventsArchived for a slice of events.
         """
 

@@ -5,7 +5,7 @@ says. Money of several currencies is never added up: a question about money is a
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import accumulate
@@ -70,6 +70,7 @@ class Question(NamedTuple):
     now_us: int
     part: Part = ALL
     currency: str | None = None  # None: the one that most calls have
+    pointed: int = POINTED_MAX  # tracks that have points, at most
 
 
 class Span(NamedTuple):
@@ -110,8 +111,8 @@ class Explored(NamedTuple):
     currencies: tuple[str, ...]  # that there are
 
     def top(self, most: int) -> tuple[tuple[Track, ...], Track | None]:
-        """Return the largest tracks, POINTED_MAX at most, and all others as one; None where there are no others."""
-        most = min(most, POINTED_MAX)
+        """Return the largest tracks with points, and all others as one; None where there are no others."""
+        most = min(most, sum(1 for one in self.tracks[:POINTED_MAX] if one.points))
         if len(self.tracks) <= most:
             return self.tracks, None
         return self.tracks[:most], self.total.minus(self.tracks[:most])
@@ -120,25 +121,91 @@ class Explored(NamedTuple):
 def explore(archive: Archive, asked: Question) -> Explored:
     """Return the answer. Raises EventsArchived, FolderFailed as a report does."""
     spans = _spans(asked)
-    starts = [span.start_us for span in spans]
-    if asked.metric.column is None:
-        rows = _refused(archive, asked)
-    else:
-        found = groups(archive, asked.since_us, asked.until_us, (asked.step, *asked.by), asked.zone, asked.part)
-        rows = ((row, _start_us(row.values[0], asked.step, asked.zone)) for row in found)
-    kept = [(row, max(0, bisect_right(starts, at_us) - 1)) for row, at_us in rows]
-    calls: dict[str, int] = {}
-    for row, _ in kept:
-        calls[row.currency] = calls.get(row.currency, 0) + row.sums[0]
-    currencies = tuple(sorted(calls, key=lambda one: (-calls[one], one)))
-    currency = _currency(asked, currencies)
-    if asked.metric.is_money:
-        kept = [(row, at) for row, at in kept if row.currency == currency]
-    last = max((at for _, at in kept), default=0)
+    read = _read_together if asked.metric.column is None or asked.part.needs_events(asked.by) else _read_apart
+    found = read(archive, asked, [span.start_us for span in spans])
+    last = max((at for _, at in found.by_step), default=0)
     spans = tuple(span for at, span in enumerate(spans) if at <= last or span.start_us <= asked.now_us)
     column = asked.metric.column or 0  # refused calls are in the place of calls
-    whole = _whole(kept, column, len(spans))
-    return Explored(spans, _tracks(kept, column, len(spans)), whole, currency, currencies)
+    whole = _whole(found.by_step, column, len(spans))
+    return Explored(spans, _tracks(found, column, len(spans), asked.pointed), whole, found.currency, found.currencies)
+
+
+Placed = tuple[Group, int]  # a row of a report, and its step
+
+
+class _Rows(NamedTuple):
+    """What was read, of money in one currency alone."""
+
+    currency: str
+    currencies: tuple[str, ...]
+    by_step: Sequence[Placed]  # of all tracks together
+    sums: Mapping[tuple[str, ...], Sums]  # of each track
+    largest: Sequence[tuple[str, ...]]  # the tracks in their order
+    pointed: Sequence[Placed]  # by step and values: of the largest tracks, perhaps of others too
+
+
+def _read_apart(archive: Archive, asked: Question, starts: Sequence[int]) -> _Rows:
+    """Read the tracks without steps, the steps without tracks, and then the steps of the largest tracks alone."""
+    by_step = _placed(_grouped(archive, asked, (asked.step,), asked.part), asked, starts)
+    currency, currencies = _currencies(asked, by_step)
+    of_all = [row for row in _grouped(archive, asked, asked.by, asked.part) if _is_asked(row, asked, currency)]
+    sums, largest = _sums(((row.values, row) for row in of_all), asked)
+    tops = largest[: asked.pointed]
+    among = (
+        {}
+        if len(tops) == len(largest)
+        else {name: tuple({values[at] for values in tops}) for at, name in enumerate(asked.by)}
+    )
+    pointed = _grouped(archive, asked, (asked.step, *asked.by), asked.part._replace(among=among))
+    some = _placed((row for row in pointed if _is_asked(row, asked, currency)), asked, starts)
+    by_step = [one for one in by_step if _is_asked(one[0], asked, currency)]
+    return _Rows(currency, currencies, by_step, sums, largest, some)
+
+
+def _read_together(archive: Archive, asked: Question, starts: Sequence[int]) -> _Rows:
+    """Read all in one, for what is counted from events or refusals: they are to be read once."""
+    if asked.metric.column is None:
+        rows = [(row, max(0, bisect_right(starts, at_us) - 1)) for row, at_us in _refused(archive, asked)]
+    else:
+        rows = _placed(_grouped(archive, asked, (asked.step, *asked.by), asked.part), asked, starts)
+    currency, currencies = _currencies(asked, rows)
+    rows = [one for one in rows if _is_asked(one[0], asked, currency)]
+    sums, largest = _sums(((row.values[1:], row) for row, _ in rows), asked)
+    return _Rows(currency, currencies, rows, sums, largest, rows)
+
+
+def _grouped(archive: Archive, asked: Question, by: tuple[str, ...], part: Part) -> Iterator[Group]:
+    return groups(archive, asked.since_us, asked.until_us, by, asked.zone, part)
+
+
+def _placed(rows: Iterable[Group], asked: Question, starts: Sequence[int]) -> list[Placed]:
+    """Return rows, whose first value is a time, each with its step."""
+    times = ((row, _start_us(row.values[0], asked.step, asked.zone)) for row in rows)
+    return [(row, max(0, bisect_right(starts, at_us) - 1)) for row, at_us in times]
+
+
+def _currencies(asked: Question, rows: Iterable[Placed]) -> tuple[str, tuple[str, ...]]:
+    """Return the currency of what is asked, and those that there are, that of most calls first."""
+    calls: dict[str, int] = {}
+    for row, _ in rows:
+        calls[row.currency] = calls.get(row.currency, 0) + row.sums[0]
+    currencies = tuple(sorted(calls, key=lambda one: (-calls[one], one)))
+    return _currency(asked, currencies), currencies
+
+
+def _is_asked(row: Group, asked: Question, currency: str) -> bool:
+    return not asked.metric.is_money or row.currency == currency
+
+
+def _sums(
+    rows: Iterable[tuple[tuple[str, ...], Group]], asked: Question
+) -> tuple[dict[tuple[str, ...], Sums], list[tuple[str, ...]]]:
+    """Return the sums of each track, and the tracks from the largest on."""
+    sums: dict[tuple[str, ...], Sums] = {}
+    for values, row in rows:
+        add_sums(sums, values, row.sums)
+    column = asked.metric.column or 0
+    return sums, sorted(sums, key=lambda values: (-sums[values][column], values))
 
 
 def _currency(asked: Question, currencies: Sequence[str]) -> str:
@@ -161,14 +228,11 @@ def _whole(rows: Iterable[tuple[Group, int]], column: int, steps: int) -> Track:
     return Track((), tuple(points), sums, sum(points))
 
 
-def _tracks(rows: Sequence[tuple[Group, int]], column: int, steps: int) -> tuple[Track, ...]:
+def _tracks(found: _Rows, column: int, steps: int, pointed: int) -> tuple[Track, ...]:
     """Return a track for each set of values, the largest first, those alone with points."""
-    sums: dict[tuple[str, ...], Sums] = {}
-    for row, _ in rows:
-        add_sums(sums, row.values[1:], row.sums)
-    largest = sorted(sums, key=lambda values: (-sums[values][column], values))
-    points = {values: [0] * steps for values in largest[:POINTED_MAX]}
-    for row, at in rows:
+    sums, largest = found.sums, found.largest
+    points = {values: [0] * steps for values in largest[:pointed]}
+    for row, at in found.pointed:
         own = points.get(row.values[1:])
         if own is not None:
             own[at] += row.sums[column]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pertoken.core.latency import ERROR_PERCENT, Counts, Timing, calls_of, quantile_us
+from pertoken.core.latency import ERROR_PERCENT, Counts, Timing, add_counts, calls_of, quantile_us
 from pertoken.core.reporting import attributes, latency_report, slices
 from pertoken.ports.archive import Archive
 
@@ -19,7 +19,9 @@ def latency(  # noqa: PLR0917 - what is asked
     not begin and end on whole quarters of an hour.
     """
     rows = _counts(archive, since_us, until_us, by, zone, where)
-    total = _counts(archive, since_us, until_us, (), zone, where).get((), {})
+    total: Counts = {}
+    for counts in rows.values():
+        add_counts(total, counts)
     return {
         "rows": [{**dict(zip(by, values, strict=True)), **_fields(counts)} for values, counts in rows.items()],
         "total": _fields(total),

@@ -1,19 +1,19 @@
 """Whose spending moved most between two stretches of time, and why."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from pertoken.core.movers import Consumed, Mover, Served, make_mover, most_moved
 from pertoken.core.price_book import PriceBook
-from pertoken.core.reporting import SUMS
+from pertoken.core.reporting import COST, SUMS
 from pertoken.ports.archive import Archive
 from pertoken.services.price_changes import cache_saves
-from pertoken.services.reports import groups
+from pertoken.services.reports import Part, groups
 
 DIMENSIONS = ("key", "customer", "model")
 SOLD_BY = ("provider", "model")
 MOVERS_MAX = 6
 _PLACES = [SUMS.index(name) for name in ("calls", "input_tokens", "cache_read_tokens", "output_tokens", "cost_picos")]
-ALL = ""  # the name of what is of no one dimension
 
 
 class Moved(NamedTuple):
@@ -32,33 +32,44 @@ def find_movers(  # noqa: PLR0917 - what is compared
     currency: str,
     most: int = MOVERS_MAX,
 ) -> Moved:
-    """Return whose cost in one currency moved most from one stretch to the other, by key, by customer and by model."""
-    then, since = (_consumed(archive, span, zone, currency) for span in (before, now))
-    served = {one for found in (then, since) for one in found[ALL]}
-    saved = cache_saves(book, served, before[0])
-    movers = [
-        make_mover(dimension, name, then[dimension].get(name, {}), since[dimension].get(name, {}), saved)
-        for dimension in DIMENSIONS
-        for name in {*then[dimension], *since[dimension]}
-        if name
-    ]
-    return Moved(most_moved(movers, most), make_mover("", "", then[ALL], since[ALL], saved))
+    """Return whose cost in one currency moved most from one stretch to the other, by key, by customer and by model.
+
+    Costs by one dimension tell who that is; who served them is read for those alone.
+    """
+
+    def consumed(where: Mapping[str, str]) -> tuple[dict[Served, Consumed], dict[Served, Consumed]]:
+        return _consumed(archive, before, zone, currency, where), _consumed(archive, now, zone, currency, where)
+
+    all_before, all_now = consumed({})
+    saved = cache_saves(book, {*all_before, *all_now}, before[0])
+    found = []
+    for dimension, name in _most_moved(archive, (before, now), zone, currency, most):
+        found.append(make_mover(dimension, name, *consumed({dimension: name}), saved))
+    return Moved(most_moved(found, most), make_mover("", "", all_before, all_now, saved))
 
 
-def _consumed(archive: Archive, span: tuple[int, int], zone: str, currency: str) -> dict[str, Any]:
-    """Return what was used in a stretch, by dimension, value and who served it; all of it by who served it."""
-    by = tuple(dict.fromkeys((*DIMENSIONS, *SOLD_BY)))
-    found: dict[str, Any] = {ALL: {}, **{dimension: {} for dimension in DIMENSIONS}}
-    for row in groups(archive, *span, by, zone):
-        if row.currency != currency:
-            continue
-        values = dict(zip(by, row.values, strict=True))
-        served, one = (values["provider"], values["model"]), Consumed(*(row.sums[place] for place in _PLACES))
-        _add(found[ALL], served, one)
-        for dimension in DIMENSIONS:
-            _add(found[dimension].setdefault(values[dimension], {}), served, one)
-    return found
+def _most_moved(
+    archive: Archive, spans: Sequence[tuple[int, int]], zone: str, currency: str, most: int
+) -> list[tuple[str, str]]:
+    """Return the dimension and name of those whose cost changed most, the largest change first."""
+    changes: dict[tuple[str, str], int] = {}
+    for dimension in DIMENSIONS:
+        for span, sign in zip(spans, (-1, 1), strict=True):
+            for row in groups(archive, *span, (dimension,), zone):
+                if row.currency == currency and row.values[0]:
+                    one = (dimension, row.values[0])
+                    changes[one] = changes.get(one, 0) + sign * row.sums[COST]
+    moved = [one for one, change in changes.items() if change]
+    return sorted(moved, key=lambda one: (-abs(changes[one]), one))[:most]
 
 
-def _add(found: dict[Served, Consumed], served: Served, one: Consumed) -> None:
-    found[served] = found[served].plus(one) if served in found else one
+def _consumed(
+    archive: Archive, span: tuple[int, int], zone: str, currency: str, where: Mapping[str, str]
+) -> dict[Served, Consumed]:
+    """Return what was used in a stretch by who served it."""
+    rows = groups(archive, *span, SOLD_BY, zone, Part(where))
+    return {
+        (row.values[0], row.values[1]): Consumed(*(row.sums[place] for place in _PLACES))
+        for row in rows
+        if row.currency == currency
+    }

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from pertoken.core.access import View
 from pertoken.core.budgets import Budget, CounterKey
+from pertoken.core.coarse import SummedDay
 from pertoken.core.directory import Key
 from pertoken.core.events import Event
 from pertoken.core.holds import EndedHold, Hold
@@ -11,7 +12,7 @@ from pertoken.core.prices import PriceRow
 from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Timed, Total
 from pertoken.core.trust import Doubt
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import ANY, Among, Archive
 from pertoken.ports.events import Posted, Search
 from pertoken.ports.months import Archived
 
@@ -55,10 +56,17 @@ class NarrowArchive:
         self._view.need_whole()
         return self._archive.newest_us()
 
-    def sums(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Sum]:
+    def summed_days(self) -> Iterator[SummedDay]:
+        """Yield every day that is summed coarsely."""
+        self._view.need_whole()
+        return self._archive.summed_days()
+
+    def sums(
+        self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str], among: Among = ANY
+    ) -> Iterator[Sum]:
         """Yield the sums of a slice of what may be seen."""
         narrowed = self._narrowed(where)
-        return iter(()) if narrowed is None else self._archive.sums(piece, dimensions, narrowed)
+        return iter(()) if narrowed is None else self._archive.sums(piece, dimensions, narrowed, among)
 
     def latencies(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Timed]:
         """Yield the latency counts of a slice of what may be seen."""

@@ -23,7 +23,7 @@ from pertoken.core.reporting import (
     slices,
     sum_events,
 )
-from pertoken.ports.archive import Archive, EventsView
+from pertoken.ports.archive import ANY, Among, Archive, EventsView
 from pertoken.ports.months import EventsArchived
 from pertoken.services.calls import Folders, Wanted, archived_months, newest
 
@@ -37,6 +37,7 @@ class Part(NamedTuple):
     status: str | None = None
     cost_min: Decimal | None = None
     folders: Folders | None = None  # where archived months are; None: what needs them is refused
+    among: Among = ANY  # of each of these dimensions, which the report is by, those values alone; not with events
 
     def needs_events(self, by: Sequence[str]) -> bool:
         """Tell whether roll-ups cannot say it."""
@@ -93,9 +94,10 @@ def groups(  # noqa: PLR0917 - what is asked
     dimensions = attributes(by)
     pieces = slices(since_us, until_us, by, zone)
     if part.needs_events(by):
+        assert not part.among, part
         wanted = Wanted(part.where, since_us, until_us, part.status, part.cost_min)
         return report(_event_sums(archive, list(pieces), dimensions, wanted, part.folders), by, zone)
-    return report(((piece, archive.sums(piece, dimensions, part.where)) for piece in pieces), by, zone)
+    return report(((piece, archive.sums(piece, dimensions, part.where, part.among)) for piece in pieces), by, zone)
 
 
 def _event_sums(

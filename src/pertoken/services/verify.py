@@ -24,6 +24,7 @@ from pertoken.ports.archive import Archive
 from pertoken.ports.months import Archived, MonthFiles
 from pertoken.services.running_totals import RunningTotal, total_of
 from pertoken.services.verdict import Difference, Verdict, difference
+from pertoken.services.verify_coarse import check_coarse
 from pertoken.services.verify_entries import check_entries
 from pertoken.services.verify_files import ArchivedFiles, occurred
 
@@ -53,7 +54,11 @@ def verify(
     differences: list[Difference] = [
         {"kind": "file", "id": "database", "difference": finding} for finding in archive.damage()
     ]
-    found = itertools.chain(_check_events(archive, now_us, files, checked, see), check_entries(archive, checked, see))
+    found = itertools.chain(
+        _check_events(archive, now_us, files, checked, see),
+        check_coarse(archive, checked),
+        check_entries(archive, checked, see),
+    )
     differences += itertools.islice(found, DIFFERENCES_MAX)
     if len(differences) >= DIFFERENCES_MAX:
         differences.append({"kind": "verify", "id": "", "difference": "too many differences; the rest were not listed"})

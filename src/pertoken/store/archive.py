@@ -6,6 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from pertoken.core.budgets import Budget, CounterKey
+from pertoken.core.coarse import SummedDay
 from pertoken.core.directory import Key
 from pertoken.core.events import Event
 from pertoken.core.holds import EndedHold, Hold
@@ -16,11 +17,13 @@ from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Timed, Total, sum_events, time_events
 from pertoken.core.trust import Doubt
 from pertoken.ports import archive as port
+from pertoken.ports.archive import ANY, Among
 from pertoken.ports.events import Posted, Search
 from pertoken.ports.months import Archived, EventsArchived
 from pertoken.store import catalog, directory, refusals, trust
 from pertoken.store.amounts import pair
 from pertoken.store.archived import read_archived
+from pertoken.store.coarse import read_summed
 from pertoken.store.event_rows import BY_TIME, EVENTS, EVENTS_OF_SERIES, FETCH, EventRows, has, within
 from pertoken.store.latency import read_counts
 from pertoken.store.ledger import read_ended_hold, read_hold
@@ -80,19 +83,28 @@ class Archive:
             owner = self._events.attribution(series_id)
             yield Rollup(start_us, owner, currency, rollup_sums(sums), read_counts(counts))
 
+    def summed_days(self) -> Iterator[SummedDay]:
+        """Yield every day that is summed coarsely, by each thing that it is summed by, in order."""
+        return read_summed(self._connection)
+
     def newest_us(self) -> int | None:
         """Return the start of the newest quarter of an hour in which anything was used, None where nothing was."""
         found: int | None = self._connection.execute(sa.select(sa.func.max(rollups.c.start_us))).scalar_one()
         return found
 
-    def sums(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Sum]:
+    def sums(
+        self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str], among: Among = ANY
+    ) -> Iterator[Sum]:
         """Yield the sums of a slice by its spans and by `dimensions`, of those that have every value of `where`.
 
+        Of each dimension of `among`, which are some of `dimensions`, those values alone; what is absent is empty.
         Values may come more than once. Raises EventsArchived for a slice of events.
         """
         if piece.grain is not Grain.EVENT:
-            return read_sums(self._connection, piece, dimensions, where)
-        return sum_events(self._of_slice(piece, where), piece, dimensions)
+            return read_sums(self._connection, piece, dimensions, where, among)
+        events = self._of_slice(piece, where)
+        some = (one for one in events if all((one.attribution.value(name) or "") in among[name] for name in among))
+        return sum_events(some, piece, dimensions)
 
     def latencies(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Timed]:
         """Yield the latency counts of a slice in the same way."""

@@ -72,7 +72,8 @@ class Bookkeeper:
         try:
             if self._writer.changed_by_others:
                 self._tables.forget_rows()
-                if directory.hot_revision(cursor) != self.directory.revision:
+                revision, self._tables.summed_to_us = directory.hot_state(cursor)
+                if revision != self.directory.revision:
                     if not wait:
                         self._writer.rollback()
                         return None

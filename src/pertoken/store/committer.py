@@ -42,6 +42,7 @@ from pertoken.store.database import Database
 from pertoken.store.lease import Lease, LeaseLost
 from pertoken.store.owed import Ending, Owed
 from pertoken.store.retention import Kept
+from pertoken.store.summing import Summing
 
 QUEUE_MAX = 20_000
 BATCH_MAX = 1_000
@@ -130,6 +131,7 @@ class Committer:
         self.owner = owner
         self._credit = credit
         self._lease = Lease(database, "housekeeping", owner.name)
+        self._summing = Summing(database, now_us)
         self._kept_alive_at_us = 0
         self._now_us = now_us
         self._waiting: collections.deque[_Waiting] = collections.deque()
@@ -222,6 +224,7 @@ class Committer:
         self._timer.cancel()
         self._turn()
         await asyncio.to_thread(self._committing.join)
+        await asyncio.to_thread(self._summing.close)
         await asyncio.to_thread(self._save_refused, self.refused.take())
         self._bookkeeper.close()
         self._owed.close()
@@ -450,7 +453,7 @@ class Committer:
             self._bookkeeper.keep_alive(owner.name, now_us + owner.ttl_us // 2, now_us + owner.ttl_us, opened_after_us)
 
     def _keep_house(self, now_us: int) -> None:
-        """Let expired holds go, and remove what is only kept for a time.
+        """Let expired holds go, remove what is only kept for a time, and have days summed that are over.
 
         Not at once after the clock has jumped: what is removed by a wrong one is gone when it is set right.
         """
@@ -463,6 +466,7 @@ class Committer:
                 self._lease.guard(connection)
                 if retention.forget_old(connection, now_us, self._kept):
                     self._tidied_at_us = 0  # there is more
+        self._summing.wake()
         gone = self._bookkeeper.expired_holds(now_us)
         if gone:  # needs no guard: a hold that was put off or ended meanwhile is left alone
             self._bookkeeper.transact(

@@ -12,6 +12,7 @@ from pertoken.core.periods import Window
 from pertoken.store import codec, teams, trust
 from pertoken.store.amounts import pair
 from pertoken.store.schema import Row, budgets, keys, revision
+from pertoken.store.schema_coarse import summed_days
 
 
 def read_revision(connection: sa.Connection) -> int:
@@ -20,11 +21,11 @@ def read_revision(connection: sa.Connection) -> int:
     return value
 
 
-def hot_revision(cursor: Cursor) -> int:
-    """Return the same on the driver's cursor."""
-    cursor.execute(_HOT_REVISION)
-    [(value,)] = cursor.fetchall()
-    return int(value)
+def hot_state(cursor: Cursor) -> tuple[int, int]:
+    """Return the same on the driver's cursor, and the last day that is summed coarsely, in one statement."""
+    cursor.execute(_HOT_STATE)
+    [(value, summed_to_us)] = cursor.fetchall()
+    return int(value), int(summed_to_us)
 
 
 def bump_revision(connection: sa.Connection) -> None:
@@ -140,7 +141,7 @@ def reset_trust(connection: sa.Connection, provider: str, model: str) -> bool:
     return found
 
 
-_HOT_REVISION = f"SELECT value FROM {revision.name}"  # noqa: S608 - a name of our own
+_HOT_STATE = f"SELECT value, coalesce((SELECT max(start_us) FROM {summed_days.name}), 0) FROM {revision.name}"  # noqa: S608 - names of our own
 _READ_REVISION = sa.select(revision.c.value)
 
 

@@ -28,6 +28,11 @@ def read_counts(text: str) -> Counts:
     return _decode(text) if text else {}
 
 
+def write_counts(counts: Counts) -> str:
+    """Return the column of counts."""
+    return _encode(counts).decode() if counts else ""
+
+
 class LatencyColumn:
     """Merges counts into the rows of one table. Owned by one thread; told when what it remembers may be wrong."""
 

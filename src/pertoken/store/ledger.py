@@ -37,11 +37,13 @@ from pertoken.store.schema import (
     series,
     series_tags,
 )
+from pertoken.store.schema_coarse import summed_days
 from pertoken.store.statement import Sql, Write
 from pertoken.store.trust import HotDoubts
 
 SERIES_MEMORY_MAX = 50_000
 ROWS_MEMORY_MAX = 100_000
+ALL_DAYS = 2**62
 NOBODY = Attribution()
 Slot = tuple[int, int, str]  # start, series, currency
 RollupSums = dict[Slot, Sums]
@@ -79,6 +81,8 @@ class _Statements:
         self.add_balance = sql.add(accounts, ["balance_picos"])
         self.add_rollup = sql.add(rollups, SUMS, [latency.COLUMN])
         self.add_day_rollup = sql.add(day_rollups, SUMS, [latency.COLUMN])
+        of_day = sa.delete(summed_days).where(summed_days.c.start_us == sa.bindparam("of_day"))
+        self.delete_marks = sql.write(of_day, ["of_day"])
 
     def _insert(self, table: sa.Table) -> Write:
         return self._sql.write(sa.insert(table), _names(table))
@@ -89,6 +93,8 @@ class LedgerTables:
 
     It remembers the ids of series, and the rows of its last transactions for as long as nobody else writes.
     """
+
+    summed_to_us = ALL_DAYS  # no day after this is summed coarsely, as far as is known
 
     def __init__(self, sql: Sql) -> None:
         self._claims = claims.Claims(sql)
@@ -159,6 +165,7 @@ class LedgerTables:
         self._holds.clear()
         self._quarter_latency.forget()
         self._day_latency.forget()
+        self.summed_to_us = ALL_DAYS
 
     def forget(self) -> None:
         """Forget everything remembered: a transaction that wrote some of it failed."""
@@ -255,7 +262,10 @@ class LedgerTables:
         day_texts = self._day_latency.merged(cursor, _days_timed(timed))
         quarter_rows = rollup_rows(quarters, texts)
         self._statements.add_rollup.run(cursor, quarter_rows)
-        self._statements.add_day_rollup.run(cursor, _day_rows(quarters, quarter_rows, day_texts))
+        day_rows = _day_rows(quarters, quarter_rows, day_texts)
+        self._statements.add_day_rollup.run(cursor, day_rows)
+        summed = {row[0] for row in day_rows if row[0] <= self.summed_to_us}
+        self._statements.delete_marks.run(cursor, [(day_us,) for day_us in summed])
 
     def _post(self, cursor: Cursor, new_entries: Sequence[Entry], posted_at_us: int) -> dict[OccasionKey, int]:
         """Write entries, their postings and what they change of balances; return the entries' ids."""

@@ -12,6 +12,7 @@ from pertoken.core.usage import Completeness
 from pertoken.ports.events import Posted, Search
 from pertoken.store.event_rows import BY_TIME, EVENTS_OF_SERIES, EventRows, has, is_of_series, within
 from pertoken.store.schema import day_rollups, events, rollups, series
+from pertoken.store.sums import few_series
 
 Span = tuple[int, int]  # [start, end) in microseconds
 
@@ -74,12 +75,16 @@ def _used(
 
     Roll-ups tell the days, then the quarters of an hour of each: those side by side together, until they have `enough`.
     """
+    few = few_series(connection, where)
 
     def used(table: sa.Table, from_us: int, to_us: int) -> Iterator[tuple[int, int]]:
         query = sa.select(table.c.start_us, sa.func.sum(table.c.calls))
-        query = query.join_from(table, series, series.c.series_id == table.c.series_id)
         query = query.where(table.c.start_us >= from_us, table.c.start_us < to_us)
-        query = query.where(*(has(name, value) for name, value in where.items()))
+        if few is None:
+            query = query.join_from(table, series, series.c.series_id == table.c.series_id)
+            query = query.where(*(has(name, value) for name, value in where.items()))
+        else:
+            query = query.where(table.c.series_id.in_(few))
         query = query.group_by(table.c.start_us).order_by(table.c.start_us.desc())
         return ((row[0], row[1]) for row in connection.execute(query))
 

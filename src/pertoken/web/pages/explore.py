@@ -58,7 +58,7 @@ def _ask(visit: Visit, view: Exploring, since_us: int, until_us: int, currency: 
     part = Part(view.where, folders=visit.site.folders)
     asked = Question(
         view.metric, view.by, view.step, since_us, until_us, visit.zone, visit.now_us, part,
-        currency or visit.query.get("currency"),
+        currency or visit.query.get("currency"), view.top,
     )  # fmt: skip
     try:
         return explore(visit.opened.archive, asked)

@@ -5,7 +5,7 @@ from alembic import op
 from pertoken.store.saved_views import saved_views
 
 revision = "0014"
-down_revision = "0012"
+down_revision = "0013"
 
 
 def upgrade() -> None:
