@@ -1,7 +1,7 @@
-"""APIs that are only read, never served: where their answers and streams put usage, and one reader for all of them.
+"""APIs whose answers are read but which the gateway does not serve, and one reader for all of them.
 
-Which fields of the usage object count is the tables' business (`usage_rules`); here stands where the object lies, what
-names the model and the tier, and what ends a stream.
+An `Api` says where the usage object is, which fields name the model and the tier, and which event ends a stream.
+`usage_rules` says which fields of the usage object count.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,30 +23,30 @@ Marks = tuple[tuple[Path, Any], ...]  # (path, value); None is any value
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _NULL = b"null"
-OTHER = "transcription"  # the name of a model that a session does not name
+OTHER = "transcription"  # the name used for a second model that the session does not name
 
 
 class Api(NamedTuple):
-    """One API that is only read."""
+    """Where one API puts its usage."""
 
     name: str
     rows: UsageTable
-    usage: Term = ()  # where the usage object lies, in an answer or in an event of a stream
-    loose: tuple[str, ...] = ()  # fields of the answer itself that are usage, where there is no such object
+    usage: Term = ()  # where the usage object is, in an answer or in an event of a stream
+    loose: tuple[str, ...] = ()  # top-level fields of the answer that hold usage if there is no usage object
     model: Term = term("model")
     service_tier: Term = ()
     speed: Term = ()
     response_id: Term = term("id")
-    begins: Marks = ()  # an event that says one of these opens an answer
-    ends: Marks = ()  # an event that says one of these ends it
-    adds: bool = False  # the answers of one stream are calls of their own, and add up
-    mark: bytes = b""  # stands in its events, and in none of the API under whose name `extract` takes them as well
-    turns: Marks = ()  # an event that says one of these ends a call of its own, where calls have no ids
-    others: str | None = None  # ends the type of events whose usage is another model's
-    other_model: Term = ()  # where a session names that model
-    wrote: tuple[str, ...] = ()  # fields of an answer, or of an event, that hold what was written
-    made: tuple[str, str] | None = None  # (unit, list): the list's length is what was made, where there is no usage
-    count: Count = usage_table.count  # type: ignore[assignment]  # hides the method that tuples have
+    begins: Marks = ()  # an event with one of these values opens an answer
+    ends: Marks = ()  # an event with one of these values ends an answer
+    adds: bool = False  # one stream holds several calls, whose usage is summed
+    mark: bytes = b""  # bytes that only this API's events hold; `extract` tells them from the API it shares a name with
+    turns: Marks = ()  # an event with one of these values ends one call, in streams whose calls have no ids
+    others: str | None = None  # a suffix of event types: these events report the usage of a second model
+    other_model: Term = ()  # where a session names the second model
+    wrote: tuple[str, ...] = ()  # fields of an answer, or of an event, that hold output
+    made: tuple[str, str] | None = None  # (unit, list): without usage, the length of the list is the quantity
+    count: Count = usage_table.count  # type: ignore[assignment]  # replaces the method `count` of tuples
 
 
 def read_answer(api: Api, body: bytes) -> Reading:
@@ -60,12 +60,12 @@ def read_answer(api: Api, body: bytes) -> Reading:
 
 
 def read_stream(api: Api, data: bytes) -> Reading:
-    """Return what a stream of events says about usage: PARTIAL where its end was not seen."""
+    """Return what a stream of events says about usage. It is PARTIAL if no event ended the stream."""
     cutter = sse.Cutter()
     events = [(sse.data(event), True) for event in sse.split(cutter.whole(data))]
     origin, is_open, other, turn = Provenance(), True, "", 0
-    found: dict[str, Reading] = {}  # by turn and response id where they add up, else the last
-    others: dict[str, Reading] = {}  # of another model, by the item
+    found: dict[str, Reading] = {}  # by turn and response id if `api.adds`, otherwise only the last reading
+    others: dict[str, Reading] = {}  # of a second model, by item id
     for event, is_whole in [*events, (sse.data(cutter.rest()), False)]:
         at = turn
         try:
@@ -95,12 +95,12 @@ def read_stream(api: Api, data: bytes) -> Reading:
 
 
 def _written(api: Api, answer: dict[str, Any], texts: list[str]) -> None:
-    """Gather what an answer, or an event of a stream, says."""
+    """Add the output text of an answer, or of an event of a stream, to `texts`."""
     content.collect_text([answer.get(name) for name in api.wrote], texts, content.UNWRITTEN)
 
 
 def _with_others(reading: Reading, others: Sequence[Reading]) -> Reading:
-    """Return the reading of a session with what other models used in it, each as a part of its own."""
+    """Add the usage of other models in a session to its reading, one part for each model."""
     told = [one for one in others if one.quantities]
     doubtful = next((one for one in others if one.contradiction is not None), None)
     if reading.contradiction is not None or not (told or doubtful):
@@ -170,7 +170,7 @@ def _read(api: Api, data: bytes, fields: Fields, origin: Provenance) -> Reading:
 
 
 def _read_one(api: Api, origin: Provenance, key: str, loose: Fields | None, raw: bytes) -> Reading:
-    """Return the reading of one of several values of a key: a usage object, or a field among `loose` ones."""
+    """Read one value of a repeated key: a usage object, or one of the `loose` fields."""
     if loose is not None:
         raw = msgspec.json.encode({**loose, key: msgspec.Raw(raw)})
     return read_raw(raw, api.rows, origin, api.count)
@@ -199,7 +199,7 @@ def _origin(api: Api, fields: Fields, known: Provenance) -> Provenance:
 
 
 def _raw(path: Path, fields: Fields) -> bytes:
-    """Return the bytes at a path, `null` where there is nothing."""
+    """Return the JSON bytes at a path, or `null` if the path leads nowhere."""
     raw = bytes(fields.get(path[0], _NULL))
     for key in path[1:]:
         if not raw.startswith(b"{"):
@@ -220,7 +220,10 @@ def _says(marks: Marks, fields: Fields) -> bool:
 
 
 def _count_cohere(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
-    """Count what is billed; cached tokens are of what the model read, and billed ones only where they fit in."""
+    """Count the billed units. Add the cached tokens only if they do not exceed the billed input.
+
+    Cohere counts cached tokens among all tokens that the model read, which may be more than it bills.
+    """
     quantities = usage_table.count(rows, usage)
     cached = usage_table.read(usage_rules.COHERE_CACHED, usage)
     try:
@@ -264,7 +267,7 @@ OPENAI_REALTIME = Api(
     ),
 )
 _TURN: Marks = ((("serverContent", "turnComplete"), True),)
-# Each turn is told, and billed, with all that was said before it.
+# The usage of each turn includes all earlier turns, and Google bills it so.
 GEMINI_LIVE = Api(
     "gemini.live",
     usage_rules.GEMINI_GENERATE,
@@ -286,7 +289,7 @@ BEDROCK_CONVERSE = Api(
     service_tier=term("serviceTier.type|metadata.serviceTier.type"),
     speed=term("performanceConfig.latency|metadata.performanceConfig.latency"),
     wrote=("output", "contentBlockDelta", "delta", "generation"),
-    ends=(  # the event itself, or what it carries
+    ends=(  # with the name of the event around its fields, or without
         (("metadata",), None),
         (("usage",), None),
         (("amazon-bedrock-invocationMetrics",), None),
@@ -305,7 +308,7 @@ COHERE_CHAT = Api(
 OLLAMA_CHAT = Api(
     "ollama.chat",
     usage_rules.OLLAMA_CHAT,
-    usage=term("usage"),  # of servers in front of it
+    usage=term("usage"),  # added by proxies in front of Ollama
     loose=("prompt_eval_count", "eval_count"),
     wrote=("message", "response"),
     ends=((("done",), True),),

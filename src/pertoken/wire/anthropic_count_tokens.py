@@ -18,11 +18,11 @@ stream_reader = anthropic_messages.stream_reader
 
 
 def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
-    """Return the facts of a request; it costs nothing. Raises BadRequest when it is none."""
+    """Return the facts of a request, marked as free. Raises BadRequest if the body is not a request of this API."""
     facts = anthropic_messages.read_request(body, path_model)
     return facts._replace(bills=False, stream=False)
 
 
 def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:  # noqa: ARG001 - nothing is used
-    """Return that nothing was used."""
+    """Return a reading without usage: the call is free."""
     return usage_reading.missing()

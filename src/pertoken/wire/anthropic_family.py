@@ -1,4 +1,4 @@
-"""What Anthropic's SDKs read alike, whatever they call: errors, and which models there are.
+"""The errors and the list of models, as Anthropic's SDKs read them in every API.
 
 An error is {"type": "error", "error": {"type", "message"}}.
 """
@@ -34,7 +34,7 @@ def error(refusal: Refusal) -> bytes:
 
 
 def stream_error(refusal: Refusal) -> bytes:
-    """Return the event that the SDKs raise from inside a stream."""
+    """Return the error event that the SDKs raise as an exception while they read a stream."""
     return b"event: error\ndata: " + msgspec.json.encode(_fields(refusal)) + b"\n\n"
 
 
@@ -43,18 +43,18 @@ def _fields(refusal: Refusal) -> dict[str, object]:
     return {"type": "error", "error": code}
 
 
-def is_client(path: str, headers: Mapping[bytes, bytes], query: bytes) -> bool:  # noqa: ARG001 - its header says it
-    """Tell whether a request for models comes from these SDKs."""
+def is_client(path: str, headers: Mapping[bytes, bytes], query: bytes) -> bool:  # noqa: ARG001 - the header is enough
+    """Tell whether a request for the list of models comes from one of these SDKs."""
     return b"anthropic-version" in headers
 
 
-def show_model(name: str, owner: str) -> dict[str, Any]:  # noqa: ARG001 - it is not told
-    """Return one model."""
-    born = "1970-01-01T00:00:00Z"  # the SDK wants a time, and Anthropic gives this one where it has none
+def show_model(name: str, owner: str) -> dict[str, Any]:  # noqa: ARG001 - this format has no owner
+    """Return one entry of the list of models."""
+    born = "1970-01-01T00:00:00Z"  # the SDK requires a time; Anthropic sends this one if it has none
     return {"type": "model", "id": name, "display_name": name, "created_at": born}
 
 
 def list_models(shown: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return a list of models."""
+    """Return the list of models, as these SDKs expect it."""
     first, last = (shown[0]["id"], shown[-1]["id"]) if shown else (None, None)
     return {"data": shown, "has_more": False, "first_id": first, "last_id": last}

@@ -1,7 +1,7 @@
 """Anthropic Messages.
 
-https://docs.anthropic.com/en/api/messages, as read on 2026-11-23. `input_tokens` of a usage object is the uncached
-rest: all input is that plus what was written to and read from the cache.
+https://docs.anthropic.com/en/api/messages, as read on 2026-11-23. `input_tokens` of a usage object counts only uncached
+tokens. All input is that number plus the tokens written to the cache and the tokens read from it.
 """
 
 import re
@@ -56,16 +56,16 @@ USAGE = usage_rules.ANTHROPIC_MESSAGES
 error = anthropic_family.error
 stream_error = anthropic_family.stream_error
 
-EARLIER_MAX = 16  # of what a stream told before it told less
-WEB_SEARCHES_MAX = 10  # where the request sets no max_uses: more than the model has been seen to make in one turn
+EARLIER_MAX = 16  # usage objects of one stream that are kept because a later one reported less
+WEB_SEARCHES_MAX = 10  # if the request sets no max_uses; more than any model has been seen to make in one turn
 
 _MEDIA = re.compile(rb'"(?:image|document|file)"')
-# Tools that run at the client, and how many tokens are held for what explains each to the model. Anthropic says 245 for
-# bash, 700 for the text editor, 735 and 499 for the computer ("Tool use pricing"; "Computer use, pricing"), and
-# nothing of memory.
+# Tools that run at the client, and how many tokens are held for the text that explains each to the model. Anthropic
+# says 245 for bash, 700 for the text editor, 735 and 499 for the computer ("Tool use pricing"; "Computer use,
+# pricing"). It does not say how many memory takes.
 _CLIENT_TOOLS = {"bash_": 1_000, "text_editor_": 1_500, "memory_": 2_000, "computer_20": 3_000}
 _INPUT = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
-_OUTPUT = ("output_tokens", "completion_tokens")  # in words of its own, and of those who speak as chat does
+_OUTPUT = ("output_tokens", "completion_tokens")  # Anthropic's own name, and that of servers that use the names of chat
 _LABELS = frozenset({"type", "id", "tool_use_id", "cache_control"})
 _CONTAINERS = frozenset({"content", "source", "input"})
 
@@ -100,7 +100,7 @@ class _Answer(msgspec.Struct):
 class _Event(msgspec.Struct):
     type: Any = None
     message: _Answer | None = None
-    delta: _Answer | None = None  # of a message_delta, what it changes of the message
+    delta: _Answer | None = None  # in a message_delta: the fields of the message that change
     usage: msgspec.Raw = msgspec.Raw(b"null")
     content_block: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -112,7 +112,7 @@ _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  # noqa: ARG001 - the model is in the body
-    """Return the facts of a request. Raises BadRequest when it is none."""
+    """Return the facts of a request. Raises BadRequest if the body is not a request of this API."""
     request = decode(_request, body)
     words = content.plain(body)
     searches, hidden = _server_tools(request)
@@ -125,7 +125,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
     return RequestFacts(
         model=request.model,
         stream=bool(request.stream),
-        output_max=optional_count(request.max_tokens, "max_tokens"),  # zero only fills the cache
+        output_max=optional_count(request.max_tokens, "max_tokens"),  # a cap of zero only fills the cache
         output_min=_output_min(request.thinking),
         has_media=_MEDIA.search(words) is not None,
         has_tools=bool(request.tools),
@@ -143,13 +143,13 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
 
 
 def _output_min(thinking: object) -> int:
-    """Return the least that max_tokens may be: more than the thinking asked for (Anthropic, extended thinking)."""
+    """Return the lowest valid max_tokens: one more than the thinking budget (Anthropic, extended thinking)."""
     budget = thinking.get("budget_tokens") if isinstance(thinking, dict) else None
     return budget + 1 if isinstance(budget, int) and budget > 0 else 0
 
 
 def is_request(request: Mapping[str, Any], model: str) -> bool:
-    """Tell whether an object is a request of this API, and not of the chat that looks like it."""
+    """Tell whether an object is a request of this API rather than of OpenAI's chat, which looks alike."""
     if not content.is_conversation(request.get("messages")):
         return False
     return "claude" in model.lower() or "system" in request or any(map(_has_schema, as_list(request.get("tools"))))
@@ -160,7 +160,7 @@ def _has_schema(tool: object) -> bool:
 
 
 def read_content(body: bytes) -> Content:
-    """Return everything the model will read. Raises BadRequest when its shape is wrong."""
+    """Return everything that the model will read. Raises BadRequest if the body has the wrong shape."""
     request = decode_object(body)
     messages = request.get("messages")
     if not isinstance(messages, list):
@@ -179,7 +179,7 @@ def read_content(body: bytes) -> Content:
 
 
 def rewrite(body: bytes, change: RequestChange) -> bytes:
-    """Return `body` with only the fields of `change` written anew. Raises BadRequest when it is no request."""
+    """Return `body` with only the fields in `change` replaced. Raises BadRequest if the body is not a request."""
     replacements: dict[str, object] = {}
     if change.model is not None:
         replacements["model"] = change.model
@@ -215,7 +215,7 @@ def stream_reader(facts: RequestFacts, rows: UsageTable = USAGE) -> EventStream:
 
 
 class _Watch:
-    """Looks for usage: that of message_delta replaces that of message_start, field by field."""
+    """Looks for usage. The usage in message_delta replaces the usage in message_start, field by field."""
 
     __slots__ = (
         "_contained", "_doubt", "_earlier", "_id", "_model", "_models", "_output_known", "_rows", "_searches", "_usage",
@@ -224,7 +224,7 @@ class _Watch:
 
     def __init__(self, rows: UsageTable) -> None:
         self._rows = rows
-        self._earlier: tuple[dict[str, msgspec.Raw], ...] = ()  # what later messages told less of
+        self._earlier: tuple[dict[str, msgspec.Raw], ...] = ()  # usage objects after which a later one reported less
         self._usage: dict[str, msgspec.Raw] = {}
         self._output_known = False
         self._doubt: Reading | None = None
@@ -265,10 +265,13 @@ class _Watch:
         return Fate.PASS
 
     def skim(self, events: bytes) -> None:
-        """Nothing: no event but the start of a message names a model, and each start is looked at."""
+        """Do nothing: only message_start names a model, and `look` sees every message_start."""
 
     def reading(self) -> Reading:
-        """Return the usage so far: PARTIAL, without the placeholder output, until a message_delta told it."""
+        """Return the usage so far. Until a message_delta reports output, it is PARTIAL and has no output.
+
+        The output in message_start is a placeholder.
+        """
         reading = self._read_merged(self._usage)
         if self._earlier:
             said = [self._read_merged(one) for one in self._earlier]
@@ -288,7 +291,7 @@ class _Watch:
         return self._read(msgspec.json.encode(usage) if usage else b"null")
 
     def _take(self, raw: bytes) -> dict[str, msgspec.Raw]:
-        """Merge a usage object in; return what it told. What is null tells nothing."""
+        """Merge a usage object into the usage so far; return its fields that are not null."""
         raw = usage_reading.unlisted(raw)
         try:
             told = {} if raw == b"null" else _fields.decode(raw)
@@ -300,7 +303,7 @@ class _Watch:
         told = {key: value for key, value in told.items() if bytes(value) != b"null"}
         before = self._usage
         if bytes(told.get("output_tokens", b"")) == b"0" and bytes(before.get("output_tokens", b"0")) != b"0":
-            del told["output_tokens"]  # something was written: a zero is none
+            del told["output_tokens"]  # an earlier event reported output, so this zero is not believed
         merged = {key: _merged(before.get(key), value) for key, value in told.items()}
         if before and any([merged.get(key, value) != value for key, value in before.items() if key in _INPUT]):  # noqa: C419
             fell = _input(before) - _input({**before, **merged})
@@ -313,7 +316,7 @@ class _Watch:
         return told
 
     def _keep_if_less(self, before: dict[str, msgspec.Raw]) -> None:
-        """Remember what was told before, if less is told now; a start's output is a placeholder, and no word."""
+        """Keep the earlier usage if the new one reports less. The placeholder output of a message_start is ignored."""
         if not self._output_known:
             before = _without_output(before)
         if all([_grew(value, self._usage[key]) for key, value in before.items()]):  # noqa: C419 - twice as fast
@@ -322,12 +325,12 @@ class _Watch:
 
 
 def _without_output(told: dict[str, msgspec.Raw]) -> dict[str, msgspec.Raw]:
-    """Return a usage object without its output, in whichever words."""
+    """Return a usage object without its output, under any of the names in `_OUTPUT`."""
     return {key: value for key, value in told.items() if not key.startswith(_OUTPUT)}
 
 
 def _grew(old: msgspec.Raw, new: msgspec.Raw) -> bool:
-    """Tell whether a value is what it was, or a larger number; of anything else the whole reading decides."""
+    """Tell whether a value is unchanged or a larger number. If not, `usage_falls` compares the whole readings."""
     if old == new:
         return True
     before, now = bytes(old), bytes(new)
@@ -335,7 +338,7 @@ def _grew(old: msgspec.Raw, new: msgspec.Raw) -> bool:
 
 
 def _input(told: dict[str, msgspec.Raw]) -> int:
-    """Return all input that a usage object tells; what is no count is none here."""
+    """Return all input of a usage object. A value that is not a whole number counts as zero here."""
     counts = (parse(bytes(told.get(key, b"0"))) for key in _INPUT)
     return sum(value for value in counts if type(value) is int)
 
@@ -366,7 +369,7 @@ def _is_there(raw: msgspec.Raw) -> bool:
 
 
 def _merged(old: msgspec.Raw | None, new: msgspec.Raw) -> msgspec.Raw:
-    """Return the newer value; of two objects, field by field."""
+    """Return the newer value. Two objects are merged field by field."""
     if old is None or not (bytes(old).startswith(b"{") and bytes(new).startswith(b"{")):
         return new
     told = {key: value for key, value in _fields.decode(new).items() if bytes(value) != b"null"}
@@ -378,13 +381,13 @@ def _is_clients_own(kind: object) -> bool:
 
 
 def _explained(request: _Request) -> int:
-    """Return how many tokens may explain Anthropic's own tools that run at the client."""
+    """Return the most tokens that may explain Anthropic's own client-side tools to the model."""
     kinds = [tool.type for tool in request.tools or () if isinstance(tool.type, str)]
     return sum(most for kind in kinds for prefix, most in _CLIENT_TOOLS.items() if kind.startswith(prefix))
 
 
 def _server_tools(request: _Request) -> tuple[int, str | None]:
-    """Return how often the server may search, and why input may grow beyond the body."""
+    """Return how many searches the server may run, and why input may exceed the body."""
     searches = 0
     hidden = None
     for tool in request.tools or ():
@@ -402,7 +405,7 @@ def _server_tools(request: _Request) -> tuple[int, str | None]:
 
 
 def _collect(value: object, texts: list[str], media: list[Media]) -> None:
-    """Gather a content: text, or a list of blocks that may hold contents themselves."""
+    """Add the texts and media of a `content` field: a text, or a list of blocks, which may hold such fields again."""
     if isinstance(value, list):
         for block in value:
             _collect(block, texts, media)
@@ -425,7 +428,7 @@ def _collect(value: object, texts: list[str], media: list[Media]) -> None:
 
 
 def _written(answer: dict[str, Any], texts: list[str]) -> None:
-    """Gather the blocks of a whole answer, or the piece of one that an event of a stream adds."""
+    """Add the text of all blocks of a whole answer, or the text that one event of a stream adds to a block."""
     match answer.get("type"):
         case "content_block_delta":
             blocks = [answer.get("delta")]

@@ -1,4 +1,4 @@
-"""Anthropic's usage object: several iterations of several models, and cache writes told by their age alone.
+"""Anthropic's usage object, with iterations of several models, and cache writes that are reported only by lifetime.
 
 https://docs.anthropic.com/en/api/messages, as read on 2026-11-23.
 """
@@ -16,9 +16,10 @@ _TOTALS = {"cache_write_1h_tokens": "cache_write_tokens", "reasoning_tokens": "o
 
 
 def count(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
-    """Return the quantities of a usage object. With `iterations`, their sum: the top level leaves compaction out.
+    """Return the quantities of a usage object. If it has `iterations`, return their sum.
 
-    Raises Contradiction.
+    The numbers at the top level do not include compaction. Raises Contradiction if the iterations have fewer tokens
+    than the top level.
     """
     quantities = _told(rows, usage)
     iterations = as_list(usage.get("iterations"))
@@ -39,7 +40,7 @@ def count(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
             raise Contradiction(why, (((("iterations",), None),), whole))
     told_for_all = ["reasoning_tokens", "web_searches"]
     if summed.get("cache_write_tokens") == quantities.get("cache_write_tokens"):
-        told_for_all.append("cache_write_1h_tokens")  # only the whole may say how the writes divide
+        told_for_all.append("cache_write_1h_tokens")  # only the top level may split the writes by lifetime
     for unit in told_for_all:
         if unit in quantities:
             summed.setdefault(unit, quantities[unit])
@@ -47,7 +48,7 @@ def count(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
 
 
 def _told(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
-    """Return the quantities of one usage object; all writes are those of each age, where only these are told."""
+    """Return the quantities of one usage object. If it gives cache writes only by lifetime, sum these."""
     if usage.get("cache_creation_input_tokens") is None and usage.get("cache_creation"):
         ages = [many for many in as_dict(usage["cache_creation"]).values() if type(many) is int and many > 0]
         usage = {**usage, "cache_creation_input_tokens": sum(ages)} if ages else usage
@@ -57,9 +58,9 @@ def _told(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
 def by_model(
     rows: UsageTable, usage: dict[str, Any], model: str | None, counted: Count = count
 ) -> dict[str, dict[str, int]]:
-    """Return the quantities of each model that took part; one iteration without a name is the answer's own model's.
+    """Return the quantities of each model that took part. An iteration without a model belongs to the answer's model.
 
-    What the whole tells and no iteration does, such as searches, is given to the answer's own model where it fits.
+    Quantities that only the top level reports, such as searches, go to the answer's model as far as they fit.
     Raises Contradiction.
     """
     found: dict[str, dict[str, int]] = {}
@@ -73,7 +74,7 @@ def by_model(
 
 
 def _give(unit: str, quantity: int, parts: list[dict[str, int]]) -> None:
-    """Give what is left of `quantity` to the parts, the first preferred, each no more than fits into its total."""
+    """Add the rest of `quantity` to the parts in order. No part gets more than fits into its own total."""
     left = quantity - sum(part.get(unit, 0) for part in parts)
     for part in parts:
         total = _TOTALS.get(unit)
@@ -84,9 +85,9 @@ def _give(unit: str, quantity: int, parts: list[dict[str, int]]) -> None:
 
 
 def count_contained(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
-    """Return the quantities of a message that names its container: its code ran in one session, which is paid for.
+    """Return the quantities of a message that names a container, with one billed code session.
 
-    Usage does not tell it (Anthropic API reference, code execution tool; 2026-11-27). Raises Contradiction.
+    Usage does not report the session (Anthropic API reference, code execution tool; 2026-11-27). Raises Contradiction.
     """
     quantities = count(rows, usage)
     return {**quantities, "code_sessions": 1} if quantities else quantities

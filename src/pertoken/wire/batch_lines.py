@@ -1,7 +1,7 @@
-"""Lines of batch results: the answer lies inside what says which request it is for.
+"""Lines of batch results: each wraps an answer in an object that names its request.
 
-OpenAI's, Mistral's and Groq's batch output files, Anthropic's Message Batches results, Gemini's batch results, and
-Bedrock's batch inference output, each by its API reference; 2026-11-27.
+The formats are OpenAI's, Mistral's and Groq's batch output files, Anthropic's Message Batches results, Gemini's batch
+results, and Bedrock's batch inference output, each by its API reference; 2026-11-27.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _GEMINI = frozenset({"usageMetadata", "candidates", "promptFeedback"})
 
 
 def answers(line: bytes) -> list[bytes]:
-    """Return the answers in a line of batch results, or what it says in place of one; none where it is no such line."""
+    """Return the answers, or the errors in their place, in a line of batch results; no entries for any other line."""
     return [msgspec.json.encode(one) for one in _answers(as_dict(parse(line))) if one]
 
 

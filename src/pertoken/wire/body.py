@@ -1,4 +1,4 @@
-"""JSON request bodies: decoding with clear errors, and replacing a few fields without touching the others."""
+"""JSON request bodies: decode them with clear errors, and replace a few fields without changing the others."""
 
 import json
 import re
@@ -9,9 +9,9 @@ import msgspec
 
 from pertoken.wire.format import BadRequest
 
-DEPTH_MAX = 200  # deeper nesting is an attack, not a prompt
+DEPTH_MAX = 200  # levels of nesting; no real prompt nests deeper
 COUNT_MAX = 2**53
-CHOICES_MAX = 1_000  # OpenAI takes 128, Gemini 8
+CHOICES_MAX = 1_000  # OpenAI accepts at most 128, Gemini at most 8
 
 _SPACED = re.compile(rb'"\s+:')
 
@@ -22,7 +22,7 @@ _encode = msgspec.json.encode
 
 
 def decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
-    """Return what `decoder` reads from a request body. Raises BadRequest with what is wrong and where."""
+    """Return what `decoder` reads from a request body. Raises BadRequest, which names the fault and the field."""
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
@@ -32,22 +32,23 @@ def decode(decoder: "msgspec.json.Decoder[_T]", body: bytes) -> _T:
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
-    """Return a request body as a plain object, nested at most DEPTH_MAX deep, with each field once.
+    """Return a request body as a dict.
 
-    Raises BadRequest when it is none: of a field that is given twice, a provider may read the one that we do not.
+    Raises BadRequest if it is not an object, if it nests deeper than DEPTH_MAX levels, or if a field is repeated: the
+    provider might read the other value of that field.
     """
     value = decode(_object, body)
     keys = _count_keys(value)
-    # Each key ends in a quote and a colon: where there are as many of these as keys, none is left for a repeated one.
+    # Each key ends in a quote and a colon. If there are no more of these than decoded keys, no key is repeated.
     if (body.count(b'":') != keys or _SPACED.search(body) is not None) and tells_a_key_twice(body):
         raise BadRequest("the request body has a field twice in one object")
     return value
 
 
 def replace_fields(body: bytes, replacements: Mapping[str, object], removed: str | None = None) -> bytes:
-    """Return `body` with top-level fields set anew and one removed; every other value keeps its bytes.
+    """Return `body` with some top-level fields replaced and one removed. Every other value keeps its bytes.
 
-    Raises BadRequest when the body is no JSON object.
+    Raises BadRequest if the body is not a JSON object.
     """
     if not replacements:
         return body
@@ -60,13 +61,16 @@ def replace_fields(body: bytes, replacements: Mapping[str, object], removed: str
 
 
 def raw_field(body: bytes, key: str) -> bytes | None:
-    """Return the bytes of one top-level field, None when it is absent or null. Raises BadRequest for no object."""
+    """Return the bytes of one top-level field, or None if it is absent or null.
+
+    Raises BadRequest if the body is not a JSON object.
+    """
     raw = bytes(decode(_fields, body).get(key, b""))
     return raw if raw and raw != b"null" else None
 
 
 def optional_count(value: object, param: str) -> int | None:
-    """Return a non-negative whole number or None. Raises BadRequest naming `param` when it is neither."""
+    """Return a non-negative whole number, or None for null. Raises BadRequest, naming `param`, for anything else."""
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer():
@@ -77,12 +81,12 @@ def optional_count(value: object, param: str) -> int | None:
 
 
 def positive_count(value: object, param: str) -> int | None:
-    """Return a positive whole number, None where there is none or zero: servers read a zero as not set."""
+    """Return a positive whole number, or None for null and zero: servers read zero as not set."""
     return None if value is None else optional_count(value, param) or None
 
 
 def choices_count(value: object, param: str) -> int:
-    """Return how many answers are asked for, or one. Raises BadRequest for more than any API takes."""
+    """Return how many answers the client wants; one by default. Raises BadRequest for more than CHOICES_MAX."""
     choices = positive_count(value, param) or 1
     if choices > CHOICES_MAX:
         raise BadRequest(f"{param} must be at most {CHOICES_MAX}, not {choices}", param)
@@ -90,14 +94,14 @@ def choices_count(value: object, param: str) -> int:
 
 
 def text_map(value: object) -> dict[str, str]:
-    """Return the text and number entries of a metadata object; anything else has none."""
+    """Return the entries of a metadata object that are texts or whole numbers; an empty dict for anything else."""
     if not isinstance(value, dict):
         return {}
     return {key: str(entry) for key, entry in value.items() if isinstance(entry, str | int)}
 
 
 def optional_text(value: object) -> str | None:
-    """Return a non-empty text or None."""
+    """Return a non-empty text, or None for anything else."""
     return value if isinstance(value, str) and value else None
 
 
@@ -111,7 +115,7 @@ def _where(message: str) -> tuple[str, str | None]:
 
 
 def _count_keys(value: object) -> int:
-    """Return how many fields all objects have together. Raises BadRequest where they nest too deep."""
+    """Return how many fields all objects have together. Raises BadRequest if they nest deeper than DEPTH_MAX."""
     keys = 0
     level: list[Any] = [value]
     for _ in range(DEPTH_MAX):
@@ -127,7 +131,7 @@ def _count_keys(value: object) -> int:
 
 
 def tells_a_key_twice(text: bytes) -> bool:
-    """Tell whether any object in JSON text has a key twice: a decoder keeps only the last of them."""
+    """Tell whether any object in a JSON text repeats a key. A decoder keeps only the last value of a repeated key."""
     repeated = False
 
     def look(pairs: list[tuple[str, Any]]) -> None:
@@ -137,5 +141,5 @@ def tells_a_key_twice(text: bytes) -> bool:
     try:
         json.loads(text, object_pairs_hook=look)
     except (ValueError, RecursionError):
-        return True  # it was read; that another reader cannot is reason enough for doubt
+        return True  # msgspec could read this text; if json cannot, other readers may differ too
     return repeated

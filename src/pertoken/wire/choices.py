@@ -1,10 +1,11 @@
-"""What a client chooses beside the model it names: other models, a dearer tier, paid extras.
+"""What a client chooses beside the model: other models, a dearer tier, paid extras.
 
-The rules on fields, headers, query parameters and tools (`request_rules`) are applied to one request. What comes out is
-what the call may be served as and charged for, so that the hold covers it; or BadRequest, where that has no bound.
+This module applies the rules on fields, headers, query parameters and tools (`request_rules`) to one request. The
+result says what the call may be served as and charged for, so that the hold covers it. A choice whose cost has no bound
+raises BadRequest.
 
-A provider may read a field that is given twice in another way than we do, or one whose name is spelt with escapes. So a
-body whose fields do not each stand once in plain letters is sent on as it was read here.
+A provider may read a repeated field, or a field whose name has escapes, in another way than we do. Such a body is
+written anew from the values that were read here, and the provider gets that.
 """
 
 import re
@@ -26,15 +27,15 @@ from pertoken.wire.request_rules import Does, FieldRule, FieldTable, Where, allo
 HeaderList = tuple[tuple[bytes, bytes], ...]
 Fields = dict[str, msgspec.Raw]
 
-MODELS_MAX = 50  # that may serve one call: OpenRouter takes fewer
-UNITS_MAX = 1_000  # of one paid extra in one call; more is refused
-# Of a model that researches, where the request sets no max_tool_calls: no maximum is published, and as many are held
-# for as for the other models that do.
+MODELS_MAX = 50  # other models that may serve one call; OpenRouter accepts fewer
+UNITS_MAX = 1_000  # the most of one paid extra in one call; a request for more is refused
+# The most tool calls of a research model if the request sets no max_tool_calls. No maximum is published. The hold is
+# the same for every research model.
 RESEARCH_CALLS_MAX = 100
 
-# What stands inside these decides on money as well, so each of its fields must stand once, too.
+# Fields inside these objects affect the cost too, so none of them may be repeated.
 _NESTED = ("tools", "generationConfig", "generation_config")
-_PRICED = re.compile(rb'"(?:container|environment)"\s*:\s*\{')  # of a tool: what stands inside decides, too
+_PRICED = re.compile(rb'"(?:container|environment)"\s*:\s*\{')  # fields of a tool whose inner fields affect the cost
 _KIND = ("type", "id")
 
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -44,12 +45,12 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Choices(NamedTuple):
-    """What a request may be served as and charged for, beyond its own model at the standard price."""
+    """What a request may be served as and charged for, other than its own model at the standard price."""
 
     models: tuple[str, ...] = ()
     repeats: int = 1  # how many times a model may be run and charged
     service_tier: str | None = None
-    implied_tier: str | None = None  # of a header that names no tier: it holds where the request names none
+    implied_tier: str | None = None  # implied by a header; it applies if the request names no tier
     speed: str | None = None
     region: str | None = None
     attributes: tuple[tuple[str, str], ...] = ()
@@ -57,19 +58,22 @@ class Choices(NamedTuple):
     hidden: str | None = None
     output_more: int = 0  # tokens beyond the cap that may be charged as output
     cap: PriceCap | None = None
-    sellers: tuple[str, ...] = ()  # any seller may serve, in one of these tiers, the standard one being empty
+    sellers: tuple[str, ...] = ()  # not empty: any seller may serve, in one of these tiers; "" is the standard tier
 
 
 NOTHING = Choices()
 
 
 def top_fields(body: bytes) -> Fields:
-    """Return the top-level fields of a body; of one that is given twice, the last. Raises BadRequest for no object."""
+    """Return the top-level fields of a body. A repeated field has its last value.
+
+    Raises BadRequest if the body is not an object.
+    """
     return decode(_fields, body)
 
 
 def as_read(body: bytes, fields: Fields) -> bytes:
-    """Return a body that has each field that decides on money once, as it was read: mostly `body` itself."""
+    """Return a body in which no field that affects the cost is repeated. Usually this is `body` itself."""
     changed = False
     for key in _NESTED:
         raw = fields.get(key)
@@ -83,9 +87,9 @@ def as_read(body: bytes, fields: Fields) -> bytes:
 
 
 def _once(raw: bytes) -> bytes:
-    """Return an object, or the objects of a list, with each field once, also those inside that decide on a price.
+    """Return an object, or a list of objects, without repeated fields, also inside fields that affect a price.
 
-    Anything else is returned as it is.
+    Any other value is returned unchanged.
     """
     try:
         if _PRICED.search(raw) is not None:
@@ -98,7 +102,7 @@ def _once(raw: bytes) -> bytes:
 def read(table: FieldTable, fields: Fields, headers: HeaderList, query: bytes, model: str) -> Choices:
     """Return what the request chooses. Raises BadRequest for a choice whose cost has no bound.
 
-    A field that steers the call replaces its value in `fields` with what was read.
+    `fields` is changed: each field that affects the cost is encoded anew from the value that was read.
     """
     found = _of_head(table, headers, query) if table.has_headers or table.has_query else NOTHING
     steering = () if table.plain.issuperset(fields) else [key for key in fields if _steers(table, key, fields[key])]
@@ -121,23 +125,24 @@ def read(table: FieldTable, fields: Fields, headers: HeaderList, query: bytes, m
 
 
 def _steers(table: FieldTable, key: str, raw: msgspec.Raw) -> bool:
-    """Tell whether a field may steer: of one that is harmless itself, without reading what stands inside."""
+    """Tell whether a field may affect the cost. A field that is harmless itself is searched by bytes, not parsed."""
     if key in table.plain:
         return False
     needles = table.needles.get(key)
-    # A letter can be spelt in another way by its number alone.
+    # A \u escape is the only other way to write a letter in JSON.
     return needles is None or b"\\u" in bytes(raw) or any(needle in bytes(raw) for needle in needles)
 
 
 def is_research(model: str) -> bool:
-    """Tell whether a model researches by itself, with as many calls of its tools as it likes."""
+    """Tell whether a model is a research model, which calls its tools as often as it likes."""
     return "deep-research" in model.lower()
 
 
 def read_tools(table: FieldTable, fields: Fields, found: Choices, model: str) -> Choices:
-    """Return `found` with what the tools that run at the provider may cost. Raises BadRequest for one without bound.
+    """Return `found` with what the tools that run at the provider may cost.
 
-    A tool is an object with a type, or, as Gemini has it, one with a field for each tool.
+    A tool is an object with a `type`; in Gemini's format, an object with one field for each tool. Raises BadRequest for
+    a tool whose cost has no bound.
     """
     tools = _parse(fields["tools"], "tools")
     calls = _parse(fields["max_tool_calls"], "max_tool_calls") if "max_tool_calls" in fields else None
@@ -154,7 +159,7 @@ def read_tools(table: FieldTable, fields: Fields, found: Choices, model: str) ->
     return reader.choices()
 
 
-@lru_cache(maxsize=512)  # a client's calls come with the same head again and again
+@lru_cache(maxsize=512)  # most calls of a client have the same headers and query
 def _of_head(table: FieldTable, headers: HeaderList, query: bytes) -> Choices:
     reader = _Reader(table, NOTHING)
     named = [(header_name(name.decode("latin-1")), value.decode("latin-1").strip()) for name, value in headers]
@@ -173,7 +178,7 @@ def _of_head(table: FieldTable, headers: HeaderList, query: bytes) -> Choices:
 
 
 class _Reader:
-    """Gathers what the fields of one request choose."""
+    """Collects the choices of one request, field by field."""
 
     def __init__(self, table: FieldTable, found: Choices) -> None:
         self._table = table
@@ -191,7 +196,7 @@ class _Reader:
         self._sellers = set(found.sellers)
 
     def choices(self) -> Choices:
-        """Return what was gathered. Raises BadRequest where there is too much of an extra."""
+        """Return the choices. Raises BadRequest for more than MODELS_MAX models or UNITS_MAX of a paid extra."""
         if len(set(self._models)) > MODELS_MAX:
             raise BadRequest(f"at most {MODELS_MAX} other models can be held for in one call", "models")
         for unit, quantity in self._units.items():
@@ -213,7 +218,7 @@ class _Reader:
         )
 
     def field(self, key: str, value: object) -> None:
-        """Take a top-level field of the body."""
+        """Apply the rules on a top-level field of the body and on the fields inside it."""
         if value is None:
             return
         rule = self._table.find(Where.BODY, key)
@@ -223,9 +228,10 @@ class _Reader:
             self._inside(key, value)
 
     def _inside(self, key: str, value: object) -> None:
-        """Take what stands inside: the fields of an object, or of each in a list, and the kinds of those one below.
+        """Apply the rules on the fields of an object, or of each object in a list.
 
-        A text in a list may be meant as an object of that kind.
+        Rules on a kind also apply to objects in lists one level below. A text in a list is treated as an object of that
+        kind.
         """
         for name in value if isinstance(value, list) else ():
             if isinstance(name, str):
@@ -252,7 +258,7 @@ class _Reader:
                 self.apply(rule, one, f"{key}.{kind}", one)
 
     def tool(self, kind: str, options: dict[str, Any]) -> None:
-        """Take a tool."""
+        """Apply the rule on a tool. Raises BadRequest if there is none."""
         rule = self._table.find(Where.TOOL, kind)
         if rule is None:
             raise BadRequest(
@@ -262,7 +268,7 @@ class _Reader:
         self.apply(rule, kind, f"tools.{kind}", options)
 
     def apply(self, rule: FieldRule, value: object, param: str, holder: Mapping[str, Any]) -> None:
-        """Take one value by its rule; `holder` is the object it stands in. Raises BadRequest."""
+        """Apply a rule to one value; `holder` is the object around it. Raises BadRequest if the rule refuses it."""
         match rule.does:
             case Does.NONE | Does.READ:
                 pass
@@ -293,7 +299,7 @@ class _Reader:
             self._repeats = max(self._repeats, 1 + len(named))
 
     def others(self, applied: Sequence[FieldRule]) -> None:
-        """Take the rules on the names of the other models, each once: what one of them may cost is held for once."""
+        """Apply the rules on the names of the other models, each rule once: only one of these models is charged."""
         known = list(applied)
         for model in dict.fromkeys(self._models):
             for rule in self._table.name(model):
@@ -303,7 +309,7 @@ class _Reader:
 
     def _charge(self, rule: FieldRule, holder: Mapping[str, Any], param: str) -> None:
         for unit, most in allowed(rule).items():
-            if unit == "output_tokens":  # beside those that the request caps
+            if unit == "output_tokens":  # beyond the cap of the request
                 self._output_more += int(most)
             elif unit == "hidden":
                 self._hidden = self._hidden or f"{param}: {rule.note}"
@@ -351,7 +357,7 @@ def _objects_in(value: object) -> list[dict[str, Any]]:
 
 
 def _is_allowed(rule: FieldRule, value: object) -> bool:
-    """Tell whether a value is one of those that the rule lets pass; what says no is one."""
+    """Tell whether a rule allows a value. Null, false and empty values are always allowed."""
     if value is None or value is False or value in ("", [], {}):
         return True
     return isinstance(value, str | int) and bool(rule.allows) and str(value).lower() in rule.allows.split("|")
@@ -364,7 +370,10 @@ def _text(value: object, param: str) -> str:
 
 
 def _names(value: object, param: str) -> list[str]:
-    """Return every model that a value names: texts, lists of them, objects with a `model`, or with names as keys."""
+    """Return every model that a value names. Raises BadRequest if the value cannot name models.
+
+    A value is a text, a list of values, an object with a `model`, or an object whose keys are names.
+    """
     if isinstance(value, str):
         return [value] if value else []
     if isinstance(value, list):
@@ -377,7 +386,10 @@ def _names(value: object, param: str) -> list[str]:
 
 
 def _count(most: str, holder: Mapping[str, Any], param: str) -> int:
-    """Return how many a rule allows: a number, or what the client says in a field, else a number: `max_uses?10`."""
+    """Return the most that a rule allows: a number, or a field of the request with a default, as in `max_uses?10`.
+
+    Raises BadRequest if the field is not a non-negative whole number.
+    """
     field, optional, number = most.rpartition("?")
     said = holder.get(field) if optional else None
     if said is None or isinstance(said, bool):
@@ -388,7 +400,7 @@ def _count(most: str, holder: Mapping[str, Any], param: str) -> int:
 
 
 def _cap(value: object, param: str) -> PriceCap:
-    """Return the highest prices that a client accepts. Raises BadRequest where one for tokens is missing."""
+    """Return the highest prices that a client accepts. Raises BadRequest if one for tokens is missing or invalid."""
     given = value if isinstance(value, dict) else {}
     try:
         prices = {name: Decimal(str(given.get(name, 0))) for name in ("prompt", "completion", "request", "image")}

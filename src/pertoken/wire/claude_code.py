@@ -1,7 +1,8 @@
-"""What Claude Code writes in `metadata.user_id` of a Messages request: a device, an account and a session in one text.
+"""Claude Code's `metadata.user_id` in a Messages request: a device, an account and a session in one text.
 
-Up to 2.1 it is `user_HASH_account_UUID_session_UUID`, the account empty where there is none; later it is a JSON object
-with `device_id`, `account_uuid` and `session_id`. Both were seen in its requests. Any other text is a user's name.
+Up to version 2.1 the text is `user_HASH_account_UUID_session_UUID`, where the account may be empty. Later versions
+write a JSON object with `device_id`, `account_uuid` and `session_id`. Both were seen in its requests. Any other text is
+taken as the name of a user.
 """
 
 import re
@@ -21,7 +22,10 @@ _told = msgspec.json.Decoder(_Told)
 
 
 def read_user_id(text: str | None) -> tuple[str | None, str | None]:
-    """Return the user and the conversation that a user id names: the account, else the device, and the session."""
+    """Return (user, conversation) from a user id.
+
+    The user is the account, or the device if there is no account. The conversation is the session.
+    """
     if text is None:
         return None, None
     if text.startswith("{"):

@@ -1,4 +1,4 @@
-"""Gathering what a model reads and writes from JSON of any shape: every text counts, media are sized apart."""
+"""Collects what a model reads and writes from JSON of any shape. Every text counts; media are measured separately."""
 
 import re
 from collections.abc import Callable
@@ -9,7 +9,7 @@ import msgspec
 from pertoken.core.media import Media
 from pertoken.wire import media_size, sse
 
-# Fields beside an answer's text that no model wrote: names of things, sound as base64, seals.
+# Fields of an answer that the model did not write: labels, ids, base64 data, signatures.
 UNWRITTEN = frozenset(
     {
         "role", "type", "id", "index", "object", "status", "call_id", "item_id", "tool_use_id", "data", "expires_at",
@@ -18,13 +18,13 @@ UNWRITTEN = frozenset(
     }
 )  # fmt: skip
 
-_ESCAPED = re.compile(rb"\\u00[2-7]")  # of letters that need no escape; that of an accent is common and hides nothing
+_ESCAPED = re.compile(rb"\\u00[2-7]")  # escapes of ASCII characters; other escapes are common and hide no field name
 _any = msgspec.json.Decoder()
 
 
 def plain(body: bytes) -> bytes:
-    """Return a JSON body in which every word can be found by its bytes: without escapes of ASCII letters."""
-    if b"\\" not in body or _ESCAPED.search(body) is None:  # the first is quick, and most prompts of prose have none
+    """Return a JSON body without escapes of ASCII letters, so that a search of its bytes finds every word."""
+    if b"\\" not in body or _ESCAPED.search(body) is None:  # the first test is quick, and most prose has no backslash
         return body
     try:
         return msgspec.json.encode(_any.decode(body))
@@ -33,12 +33,12 @@ def plain(body: bytes) -> bytes:
 
 
 def is_conversation(messages: object) -> bool:
-    """Tell whether a value is a list of messages, each with the role of who says it."""
+    """Tell whether a value is a list of messages, each with a `role`."""
     return isinstance(messages, list) and all(isinstance(one, dict) and "role" in one for one in messages)
 
 
 def collect_text(value: object, texts: list[str], without: frozenset[str] = frozenset()) -> None:
-    """Gather every text inside a value, but for the fields in `without`: tool calls, refusals, names, all of it."""
+    """Add every text inside a value to `texts`, except the fields named in `without`."""
     waiting = [value]
     while waiting:
         value = waiting.pop()
@@ -51,7 +51,7 @@ def collect_text(value: object, texts: list[str], without: frozenset[str] = froz
 
 
 def collect_json(value: object, texts: list[str]) -> None:
-    """Gather a value that a model reads as JSON, names and numbers included: the arguments of a tool call."""
+    """Add a value as JSON, with names and numbers, to `texts`. A model reads the arguments of a tool call so."""
     if isinstance(value, str):
         texts.append(value)
     elif value is not None:
@@ -62,14 +62,14 @@ def collect_json(value: object, texts: list[str]) -> None:
 
 
 def inline_bytes(url: object) -> int | None:
-    """Return how many bytes a data URL carries, None for a link."""
+    """Return how many bytes a base64 data URL carries, or None for a link."""
     if isinstance(url, str) and url.startswith("data:"):
         return base64_bytes(url[url.find(",") + 1 :])
     return None
 
 
 def picture(url: object, detail: str | None = None) -> Media:
-    """Return a picture given as a data URL, with its size where its head says it, or as a link, without."""
+    """Return the picture of a data URL or a link. A data URL has a size if the head of the picture says it."""
     if isinstance(url, str) and url.startswith("data:"):
         head, _, data = url.partition(",")
         if head.endswith(";base64"):
@@ -78,39 +78,39 @@ def picture(url: object, detail: str | None = None) -> Media:
 
 
 def inline_picture(data: object, detail: str | None = None) -> Media:
-    """Return a picture given as base64 text, with its size where its head says it."""
+    """Return a picture given as base64 text, with its size if its head says it."""
     size = media_size.image_size(data)
     width, height = size or (None, None)
     return Media("image", base64_bytes(data), width, height, detail)
 
 
 def inline_sound(data: object) -> Media:
-    """Return a sound given as base64 text, with its duration where its head says it."""
+    """Return a sound given as base64 text, with its duration if its head says it."""
     return Media("audio", base64_bytes(data), duration_us=media_size.sound_duration_us(data))
 
 
 def base64_bytes(data: object) -> int | None:
-    """Return how many bytes a base64 text carries, None where there is none."""
+    """Return how many bytes a base64 text carries, or None if the value is not a text."""
     return len(data) * 3 // 4 if isinstance(data, str) else None
 
 
 def encoded(values: object) -> tuple[bytes, ...]:
-    """Return each entry of a list as JSON bytes; anything else has none."""
+    """Return each entry of a list as JSON bytes; an empty tuple for anything else."""
     return tuple(msgspec.json.encode(value) for value in values) if isinstance(values, list) else ()
 
 
 def as_dict(value: object) -> dict[str, Any]:
-    """Return an object as it is, an empty one for anything else."""
+    """Return a dict unchanged, or an empty dict for any other value."""
     return value if isinstance(value, dict) else {}
 
 
 def as_list(value: object) -> list[Any]:
-    """Return a list as it is, an empty one for anything else."""
+    """Return a list unchanged, or an empty list for any other value."""
     return value if isinstance(value, list) else []
 
 
 def parse(data: bytes) -> Any:
-    """Return what a JSON text holds, None where it cannot be read."""
+    """Return the value of a JSON text, or None if it cannot be read."""
     try:
         return _any.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -118,7 +118,7 @@ def parse(data: bytes) -> Any:
 
 
 def answer_text(body: bytes, written: Callable[[dict[str, Any], list[str]], None]) -> str:
-    """Return the text that `written` gathers from an answer; an answer that cannot be read counts as it is."""
+    """Return the text that `written` collects from an answer. A body that is not a JSON object counts as text."""
     answer = parse(body)
     if not isinstance(answer, dict):
         return body.decode("utf-8", "replace")
@@ -128,7 +128,7 @@ def answer_text(body: bytes, written: Callable[[dict[str, Any], list[str]], None
 
 
 def events_text(events: bytes, written: Callable[[dict[str, Any], list[str]], None]) -> str:
-    """Return the text that `written` gathers from whole events; an event that cannot be read counts as text."""
+    """Return the text that `written` collects from whole events. A JSON event that cannot be read counts as text."""
     texts: list[str] = []
     for event in sse.split(events):
         data = sse.data(event)

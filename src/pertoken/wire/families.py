@@ -1,4 +1,4 @@
-"""The families of providers that speak alike, one row each: what holds for every format of a family."""
+"""The families of providers with similar APIs: one row for each, with what all formats of the family share."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -8,35 +8,35 @@ from pertoken.wire import anthropic_family, gemini_family, openai_family
 
 
 class FamilyShapes(Protocol):
-    """What the SDKs of a family read alike, whatever they call."""
+    """The errors and the list of models, as the SDKs of a family read them in every API."""
 
     def error(self, refusal: Refusal) -> bytes:
         """Return the body of an error answer."""
 
     def is_client(self, path: str, headers: Mapping[bytes, bytes], query: bytes) -> bool:
-        """Tell whether a request for models, whose path is the same for all, comes from these SDKs."""
+        """Tell whether a request for the list of models comes from one of these SDKs. All families share its path."""
 
     def show_model(self, name: str, owner: str) -> dict[str, Any]:
-        """Return one model that can be called."""
+        """Return one entry of the list of models."""
 
     def list_models(self, shown: Sequence[dict[str, Any]]) -> dict[str, Any]:
-        """Return a list of models, each as `show_model` shows it."""
+        """Return the list of models from the entries that `show_model` returned."""
 
 
 class WireFamily(NamedTuple):
-    """Providers that speak alike."""
+    """Providers with similar APIs."""
 
     name: str
-    """As `wire` in the settings of a provider."""
+    """The value of `wire` in the settings of a provider."""
 
     auth: str
-    """Where its providers take their key, as `auth` in the settings of a provider that says nothing else."""
+    """The default of `auth` in the settings of a provider: where the provider expects its key."""
 
     shapes: FamilyShapes
-    """The module that writes what its SDKs read."""
+    """The module that writes the errors and the list of models for these SDKs."""
 
 
-# The first is taken for the family of a client that nobody knows.
+# The first family is used for a client that matches none.
 FAMILIES: Mapping[str, WireFamily] = {
     family.name: family
     for family in (
@@ -48,6 +48,6 @@ FAMILIES: Mapping[str, WireFamily] = {
 
 
 def of_client(path: str, headers: Mapping[bytes, bytes], query: bytes) -> WireFamily:
-    """Return the family of the client that asks for models."""
+    """Return the family of a client that requests the list of models."""
     known = [family for family in FAMILIES.values() if family.shapes.is_client(path, headers, query)]
     return known[-1] if known else next(iter(FAMILIES.values()))

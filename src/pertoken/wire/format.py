@@ -1,8 +1,8 @@
-"""What every wire format can do, and the values it speaks in.
+"""The protocol of a wire format, and the values that its methods take and return.
 
-A format is a module-sized object that knows one API: it reads from a request what a bound needs, rewrites the few
-fields that policy may change, reads usage from a whole answer or from a stream, and writes errors as the provider's
-own SDK expects them. Everything it does not name passes through untouched.
+A format is a module that knows one API. It reads what a bound on cost needs from a request, rewrites the few fields
+that policy may change, reads usage from a whole answer or from a stream, and writes errors as the provider's own SDK
+expects them. All other fields pass through unchanged.
 """
 
 from typing import Any, NamedTuple, Protocol
@@ -15,7 +15,7 @@ from pertoken.wire.usage_table import UsageTable
 
 
 class BadRequest(Exception):
-    """The request body cannot be read as this API's request."""
+    """The body is not a request of this API; `param` names the field at fault, if there is one."""
 
     def __init__(self, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class BadRequest(Exception):
 
 
 class Content(NamedTuple):
-    """All that a model reads of a request, for a closer bound than the body's length."""
+    """Everything in a request that a model reads. It gives a closer bound on tokens than the length of the body."""
 
     texts: tuple[str, ...]
     messages: int = 0
@@ -34,43 +34,43 @@ class Content(NamedTuple):
 
 
 class RequestChange(NamedTuple):
-    """What policy writes into a request; None leaves a field alone."""
+    """What policy writes into a request. None leaves a field unchanged."""
 
     model: str | None = None
     output_max: int | None = None
-    output_field: str | None = None  # where the cap is written, where an API has two fields for it
+    output_field: str | None = None  # which field gets the cap, in an API that has two
     include_usage: bool = False
 
 
 class UnreadEvents(NamedTuple):
-    """Events of a stream that would take too long to read at once."""
+    """Events of a stream that take too long to parse on the event loop."""
 
     events: bytes
-    args: tuple[Any, ...]  # of the work that reads them, beside the events
+    args: tuple[Any, ...]  # further arguments of `stream.look_at`, after the events
 
 
 class StreamReader(Protocol):
-    """Watches one streamed answer go by."""
+    """Reads usage from one streamed answer while it passes through."""
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take bytes as they arrive; return those that may go to the client now.
+        """Take the next bytes of the stream; return the bytes that may go to the client now.
 
-        Bytes that end the answer are kept back, so that a client never sees the end before the settlement.
+        Bytes that end the answer are held back, so that a client never sees the end before the settlement.
         """
 
     def close(self) -> None:
-        """Take it that no more comes. Then there may be something unread once more."""
+        """Note that the stream has ended. After this, `unread` may hold events once more."""
 
     def end(self) -> bytes:
-        """Return what was kept back, once the settlement is on disk."""
+        """Return the bytes that were held back. Call this only when the settlement is on disk."""
 
     def reading(self) -> Reading:
         """Return what the stream has said about usage so far."""
 
     def text(self, *, at_end: bool = True) -> str:
-        """Return the output text seen so far, for counting where no usage came.
+        """Return the output text so far, to count it if no usage came.
 
-        While more comes, an event that is not yet whole has no text: it would be parsed again and again.
+        With `at_end` False, an unfinished event is left out, so that it is not parsed again with every chunk.
         """
 
     @property
@@ -79,38 +79,38 @@ class StreamReader(Protocol):
 
     @property
     def unread(self) -> UnreadEvents | None:
-        """Events that must be read apart, by `stream.look_at`, before anything goes on; None: there are none."""
+        """Events that `stream.look_at` must read in another process before more bytes go out; None for no events."""
 
     def take(self, looked: Any) -> bytes:
-        """Take what was found in them, or None where nobody could read them; return what may go to the client now."""
+        """Take the result for the unread events, or None if they could not be read; return bytes for the client."""
 
 
 class Format(Protocol):
     """One API of one family of providers."""
 
     name: str
-    USAGE: UsageTable  # how usage is told where a provider has no dialect of its own
+    USAGE: UsageTable  # how to read usage if the provider has no dialect of its own
 
     def read_request(self, body: bytes, path_model: str | None) -> RequestFacts:
-        """Return the facts of a request. Raises BadRequest when it is none."""
+        """Return the facts of a request. Raises BadRequest if the body is not a request of this API."""
 
     def read_content(self, body: bytes) -> Content:
-        """Return everything the model will read. Raises BadRequest when its shape is wrong."""
+        """Return everything that the model will read. Raises BadRequest if the body has the wrong shape."""
 
     def rewrite(self, body: bytes, change: RequestChange) -> bytes:
-        """Return `body` with only the fields of `change` written anew; all other bytes keep their values."""
+        """Return `body` with only the fields in `change` replaced. All other values keep their bytes."""
 
     def read_answer(self, body: bytes, rows: UsageTable) -> Reading:
         """Return what a whole answer says about usage, in the dialect of `rows`."""
 
     def answer_text(self, body: bytes) -> str:
-        """Return the output text of a whole answer, for counting where no usage came."""
+        """Return the output text of a whole answer, to count it if no usage came."""
 
     def stream_reader(self, facts: RequestFacts, rows: UsageTable) -> StreamReader:
         """Return a reader for one streamed answer in the dialect of `rows`."""
 
     def error(self, refusal: Refusal) -> bytes:
-        """Return the body that this API's SDKs turn into their own exception."""
+        """Return an error body that this API's SDKs turn into their own exception."""
 
     def stream_error(self, refusal: Refusal) -> bytes:
-        """Return the in-band error event that ends a stream which can no longer be answered."""
+        """Return the error event that ends a stream after the response has begun."""

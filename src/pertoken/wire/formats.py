@@ -1,12 +1,12 @@
-"""The registry: every API that pertoken reads, one row each. Beside its own modules, nothing else names a format.
+"""The registry: one row for every API that pertoken reads. Only a format's own modules and this one name it.
 
-`ROWS` has what the gateway serves, `READ` what is only read. To add a format that is served:
+`ROWS` lists the APIs that the gateway serves, `READ` those whose answers are only read. To add a format to serve:
 
 1. write `wire/<family>_<api>.py`, a `Format` (wire/format.py): reading, rewriting, usage table, errors;
 2. write `simulator/<family>_<api>.py`, a `Maker` (simulator/makers.py): the answers of its provider;
 3. add its row to `ROWS`.
 
-A format that is only read is an `Api` (wire/answers.py), and one name in `READ`.
+For a format that is only read, write an `Api` (wire/answers.py) and add it to `READ`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -38,62 +38,62 @@ class FormatPath(NamedTuple):
     """One path of a format."""
 
     path: str
-    """At the gateway. `{model}` stands for the name of a model; a colon or a slash follows it."""
+    """The path at the gateway. `{model}` stands for the name of a model, followed by a colon or a slash."""
 
     upstream: str
-    """At a provider, below its base URL."""
+    """The path at a provider, below its base URL."""
 
     stream: bool | None = None
-    """Whether the answers are streams. None: the body of the request says it."""
+    """Whether the answers are streams. None: the body of the request decides."""
 
 
 class Frame(Enum):
-    """What a model reads around the texts of a request, where its tokenizer is known."""
+    """Which tokens are counted around the texts of a request, if the tokenizer of the model is known."""
 
-    UNPUBLISHED = "unpublished"  # about as much as around those of a chat
+    UNPUBLISHED = "unpublished"  # about as many as in a chat
     COOKBOOK = "cookbook"  # as OpenAI's cookbook counts a chat
     NONE = "none"
 
 
 class CountedAs(NamedTuple):
-    """How `pertoken count` takes the requests of a format."""
+    """How `pertoken count` recognizes and counts the requests of a format."""
 
     api: str
-    """The name of the format at `--api`."""
+    """The value of `--api` that names the format."""
 
     is_request: Callable[[Mapping[str, Any], str], bool]
-    """Whether an object may be such a request, to the model of that name. The first row that says so is taken."""
+    """Takes an object and a model name; tells whether the object may be such a request. The first match is used."""
 
     frame: Frame = Frame.UNPUBLISHED
-    """What is counted beside the texts."""
+    """Which tokens are counted in addition to the texts."""
 
 
 class FormatRow(NamedTuple):
-    """One API that the gateway serves: all that is known of it outside its own modules."""
+    """One API that the gateway serves: everything that other modules need to know about it."""
 
     format: Format
-    """The module that reads and writes it. Its name is that of the format with an underscore for the dot."""
+    """The module that reads and writes it, named like the format with an underscore in place of the dot."""
 
     wire: str
-    """The family of providers that speak it, as `wire` in the settings of a provider."""
+    """The family of its providers: the value of `wire` in the settings of a provider."""
 
     paths: tuple[FormatPath, ...]
-    """Where it is called."""
+    """The paths at which it is called."""
 
     tells_usage: bool = True
-    """Whether its answers tell usage, so that `pertoken extract` reads them."""
+    """Whether its answers contain usage, so that `pertoken extract` reads them."""
 
     dialects: Mapping[str, UsageTable] = {}
-    """How usage is told by a provider, as `wire.providers` names it, that does not speak as all others do."""
+    """The usage tables of providers that report usage differently, by the provider's name in `wire.providers`."""
 
     session: Api | None = None
-    """The API whose events `extract` also takes under this name, told by their `mark`."""
+    """A second API that `extract` reads under this name. The second API's `mark` identifies its events."""
 
     counted: CountedAs | None = None
-    """How `pertoken count` takes its requests. None: it does not."""
+    """How `pertoken count` counts its requests. None: it cannot."""
 
     error_paths: str | None = None
-    """What stands in unknown paths that are meant for this family: their errors are in this format."""
+    """A substring of paths. An unknown path that contains it gets its error in this format. None: no path does."""
 
     two_spellings: bool = False
     """Whether each field of a request may be written in camelCase and in snake_case."""
@@ -104,7 +104,7 @@ def _of_gemini(action: str, *, stream: bool | None = None) -> tuple[FormatPath, 
     return tuple(FormatPath(path, path, stream) for path in paths)
 
 
-# `pertoken count` asks the rows in this order whose request a text is.
+# `pertoken count` tries the rows in this order.
 ROWS: tuple[FormatRow, ...] = (
     FormatRow(
         anthropic_messages,
@@ -130,7 +130,7 @@ ROWS: tuple[FormatRow, ...] = (
             "litellm": usage_rules.LITELLM_CHAT,
         },
         counted=CountedAs("chat", openai_chat.is_request, Frame.COOKBOOK),
-        error_paths="",  # every path that nobody else takes
+        error_paths="",  # every path that matches no other row
     ),
     FormatRow(
         openai_embeddings,
@@ -163,7 +163,7 @@ ROWS: tuple[FormatRow, ...] = (
     ),
 )
 
-# What is only read, never served.
+# APIs whose answers are only read; the gateway does not serve them.
 READ: Mapping[str, Api] = {
     api.name: api
     for api in (
@@ -174,20 +174,23 @@ READ: Mapping[str, Api] = {
 
 BY_NAME: Mapping[str, FormatRow] = {row.format.name: row for row in ROWS}
 SERVED: Mapping[str, Format] = {name: row.format for name, row in BY_NAME.items()}
-# What usage can be extracted from.
+# The formats that `pertoken extract` reads.
 EXTRACTED: tuple[str, ...] = (*(name for name, row in BY_NAME.items() if row.tells_usage), *READ)
 
 
 def dialect(api: str, provider: str) -> UsageTable:
-    """Return how usage is told in answers of `api` by `provider`, as `wire.providers` names it; any other is as all."""
+    """Return the usage table for answers of `api` from `provider`, a name in `wire.providers`.
+
+    A provider without a dialect has the table of the API.
+    """
     row = BY_NAME.get(api)
     return READ[api].rows if row is None else row.dialects.get(provider, row.format.USAGE)
 
 
 def dialect_served(wire_format: Format, provider: str, prices_from: Sequence[str]) -> UsageTable:
-    """Return how usage is told by a provider as it is configured.
+    """Return the usage table for a configured provider.
 
-    Under a name that nobody knows, it speaks as the first provider does at whose prices it sells.
+    If its name is unknown, the table is that of the first known provider in `prices_from`.
     """
     return _dialect_served(wire_format.name, provider, tuple(prices_from))
 

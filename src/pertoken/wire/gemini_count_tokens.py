@@ -19,16 +19,16 @@ stream_reader = gemini_generate.stream_reader
 
 
 def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
-    """Return the facts of a request; it costs nothing. Raises BadRequest when it is none."""
+    """Return the facts of a request, marked as free. Raises BadRequest if the body is not a request of this API."""
     decode_object(body)
     return RequestFacts(model=path_model or "", bills=False)
 
 
 def rewrite(body: bytes, change: RequestChange) -> bytes:  # noqa: ARG001 - nothing can be changed
-    """Return `body` as it is."""
+    """Return `body` unchanged."""
     return body
 
 
 def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:  # noqa: ARG001 - nothing is used
-    """Return that nothing was used."""
+    """Return a reading without usage: the call is free."""
     return usage_reading.missing()

@@ -1,4 +1,4 @@
-"""Gemini embedContent and batchEmbedContents: their answers carry no usage on most models, so it is counted."""
+"""Gemini embedContent and batchEmbedContents. For most models the answers carry no usage, so pertoken counts it."""
 
 from pertoken.core.facts import RequestFacts
 from pertoken.core.media import Media
@@ -19,7 +19,7 @@ stream_reader = gemini_generate.stream_reader
 
 
 def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
-    """Return the facts of a request. Raises BadRequest when it is none."""
+    """Return the facts of a request. Raises BadRequest if the body is not a request of this API."""
     request = decode_object(body)
     if not isinstance(request.get("requests", request.get("content")), dict | list | str):
         raise BadRequest("content or requests is missing", "content")
@@ -27,7 +27,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
 
 
 def read_content(body: bytes) -> Content:
-    """Return everything the model will read. Raises BadRequest when it is no request."""
+    """Return everything that the model will read. Raises BadRequest if the body is not a request."""
     request = decode_object(body)
     texts: list[str] = []
     media: list[Media] = []
@@ -40,12 +40,12 @@ def read_content(body: bytes) -> Content:
 
 
 def rewrite(body: bytes, change: RequestChange) -> bytes:  # noqa: ARG001 - nothing can be changed
-    """Return `body` as it is."""
+    """Return `body` unchanged."""
     return body
 
 
 def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:
-    """Return what a whole answer says about usage, where it says it: its output is no tokens."""
+    """Return what a whole answer says about usage. If it reports input, the output is zero tokens."""
     reading = gemini_generate.read_answer(body, rows)
     quantities = reading.quantities or {}
     if "input_tokens" in quantities and "output_tokens" not in quantities:
@@ -54,5 +54,5 @@ def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:
 
 
 def answer_text(body: bytes) -> str:  # noqa: ARG001 - vectors are no text
-    """Return no text: what comes back are vectors."""
+    """Return an empty string: the answer holds vectors, not text."""
     return ""

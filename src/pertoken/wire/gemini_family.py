@@ -1,4 +1,4 @@
-"""What Google's SDKs read alike, whatever they call: errors, and which models there are.
+"""The errors and the list of models, as Google's SDKs read them in every API.
 
 An error is {"error": {"code", "message", "status", "details"}}.
 """
@@ -40,21 +40,21 @@ def error(refusal: Refusal) -> bytes:
 
 
 def stream_error(refusal: Refusal) -> bytes:
-    """Return the event that the SDKs raise from inside a stream."""
+    """Return the error event that the SDKs raise as an exception while they read a stream."""
     return b"data: " + error(refusal) + b"\r\n\r\n"
 
 
 def is_client(path: str, headers: Mapping[bytes, bytes], query: bytes) -> bool:
-    """Tell whether a request for models comes from these SDKs."""
+    """Tell whether a request for the list of models comes from one of these SDKs."""
     return path.startswith("/v1beta/") or b"x-goog-api-key" in headers or b"key=" in query
 
 
-def show_model(name: str, owner: str) -> dict[str, Any]:  # noqa: ARG001 - it is not told
-    """Return one model."""
+def show_model(name: str, owner: str) -> dict[str, Any]:  # noqa: ARG001 - this format has no owner
+    """Return one entry of the list of models."""
     methods = ["generateContent", "countTokens", "embedContent"]
     return {"name": f"models/{name}", "displayName": name, "supportedGenerationMethods": methods}
 
 
 def list_models(shown: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return a list of models."""
+    """Return the list of models, as these SDKs expect it."""
     return {"models": shown}

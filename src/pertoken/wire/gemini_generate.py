@@ -1,7 +1,7 @@
-"""Gemini generateContent and streamGenerateContent: requests, rewriting, whole answers. Streams: gemini_stream.
+"""Gemini generateContent and streamGenerateContent: requests, rewriting and whole answers.
 
-https://ai.google.dev/api/generate-content, as read on 2026-11-23. Like any protobuf service in JSON, it takes each
-field's name in camelCase and in snake_case.
+Streams are read in `gemini_stream`. https://ai.google.dev/api/generate-content, as read on 2026-11-23. Like any
+protobuf service in JSON, it accepts the name of each field in camelCase and in snake_case.
 """
 
 import re
@@ -45,7 +45,7 @@ USAGE = gemini_usage.USAGE
 error = gemini_family.error
 stream_error = gemini_family.stream_error
 
-WEB_SEARCHES_MAX = 10  # queries of one grounded prompt: more than have been seen
+WEB_SEARCHES_MAX = 10  # queries of one grounded prompt; more than any model has been seen to make
 
 _MEDIA = re.compile(rb'"(?:inlineData|inline_data|fileData|file_data)"')
 _FUNCTIONS = ("functionDeclarations", "function_declarations")
@@ -66,7 +66,7 @@ _request = msgspec.json.Decoder(_Request)
 
 
 def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
-    """Return the facts of a request; its model comes from the path. Raises BadRequest when it is none."""
+    """Return the facts of a request. The model comes from the path. Raises BadRequest if the body is not a request."""
     request = decode(_request, body)
     model = path_model or ""
     config = _config(request.generationConfig, request.generation_config)
@@ -97,7 +97,7 @@ def is_request(request: Mapping[str, Any], model: str) -> bool:  # noqa: ARG001 
 
 
 def read_content(body: bytes) -> Content:
-    """Return everything the model will read. Raises BadRequest when its shape is wrong."""
+    """Return everything that the model will read. Raises BadRequest if the body has the wrong shape."""
     request = decode_object(body)
     texts: list[str] = []
     media: list[Media] = []
@@ -111,9 +111,9 @@ def read_content(body: bytes) -> Content:
 
 
 def rewrite(body: bytes, change: RequestChange) -> bytes:
-    """Return `body` with only the cap on output written anew; the model stands in the path.
+    """Return `body` with only the cap on output replaced. The model is in the path, not in the body.
 
-    Raises BadRequest when it is no request.
+    Raises BadRequest if the body is not a request.
     """
     if change.output_max is None:
         return body
@@ -149,7 +149,7 @@ def has_media(body: bytes) -> bool:
 
 
 def collect_content(one: object, texts: list[str], media: list[Media]) -> None:
-    """Gather what a model reads of one content: its parts, or a bare text."""
+    """Add the texts and media of one content: of its parts, or of a plain text."""
     parts = one.get("parts") if isinstance(one, dict) and "parts" in one else one
     for part in parts if isinstance(parts, list) else [parts]:
         if isinstance(part, dict):
@@ -197,7 +197,10 @@ def _config(camel: object, snake: object) -> dict[str, Any]:
 
 
 def _modalities(config: dict[str, Any], model: str) -> frozenset[str]:
-    """Return what may come back beside text; models that draw or speak do so without being told to."""
+    """Return the kinds of output other than text that may come back.
+
+    A model whose name says that it draws or speaks does so without being asked.
+    """
     asked = {str(one).lower() for one in as_list(_either(config, "responseModalities", "response_modalities"))}
     asked |= {"image"} if "image" in model else set()
     asked |= {"audio"} if "tts" in model or "audio" in model else set()
@@ -205,7 +208,7 @@ def _modalities(config: dict[str, Any], model: str) -> frozenset[str]:
 
 
 def _server_tools(request: _Request) -> list[str]:
-    """Return the tools of a request that are no functions of the client's own."""
+    """Return the kinds of the request's tools that are not functions of the client."""
     return [
         kind for tool in as_list(request.tools) or [request.tools] for kind in as_dict(tool) if kind not in _FUNCTIONS
     ]
@@ -219,14 +222,17 @@ def _hidden(request: _Request, kinds: list[str]) -> str | None:
 
 
 def _once(name: str, camel: object, snake: object) -> object:
-    """Return a field under either of its names. Raises BadRequest when it is given by both."""
+    """Return the field from its two spellings. Raises BadRequest if both are given."""
     if camel is not None and snake is not None:
         raise BadRequest(f"{name} is given twice", name)
     return snake if camel is None else camel
 
 
 def _either(values: dict[str, Any], camel: str, snake: str) -> Any:
-    """Return a field by either of its names. Raises BadRequest when it is given by both: which counts is unknown."""
+    """Return a field by either of its two spellings.
+
+    Raises BadRequest if both are given, because it is unknown which one counts.
+    """
     if values.get(camel) is not None and values.get(snake) is not None:
         raise BadRequest(f"{camel} is given twice", camel)
     return values.get(snake) if values.get(camel) is None else values.get(camel)

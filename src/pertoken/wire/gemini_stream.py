@@ -1,6 +1,6 @@
-"""Gemini's streams: every piece carries the usage so far, so the last one is read, at the end, and each that told more.
+"""Gemini's streams. Every piece carries the usage so far, so the last piece counts, and any that reported more.
 
-They come as events (alt=sse) or, without it, as the pieces of one JSON array.
+The pieces come as server-sent events with `alt=sse`, or else as the entries of one JSON array.
 """
 
 import re
@@ -18,7 +18,7 @@ from pertoken.wire.format import UnreadEvents
 from pertoken.wire.stream import HELD_BYTES_MAX, EventStream, Fate
 from pertoken.wire.usage_table import UsageTable
 
-EARLIER_MAX = 16  # pieces that a later one told less than
+EARLIER_MAX = 16  # pieces that are kept because a later one reported less
 TAIL_BYTES = 64 * 1024
 ARRAY_BYTES_MAX = 16 * 1024 * 1024
 
@@ -27,13 +27,13 @@ _NAMES = ("usageMetadata", "usage_metadata")
 _MODEL_NAMES = ("modelVersion", "model_version")
 _GROUNDING = b'"groundingMetadata"'
 _NAMED = re.compile(rb'"model(?:Version|_version)"\s*:\s*"([\w.:/@-]+)"', re.ASCII)
-_CACHED = "cachedContentTokenCount"  # more of it is less at the full price
+_CACHED = "cachedContentTokenCount"  # if this grows, fewer tokens are charged at the full price
 _MARKS = (b'"finishReason"', b'"blockReason"')
 _SEAM_BYTES = max(map(len, _MARKS)) - 1
 
 
 class GenerateStream:
-    """Reads one streamed answer; what its first byte says decides how."""
+    """Reads one streamed answer. Its first byte decides whether it is an array or a stream of events."""
 
     __slots__ = ("_model", "_rows", "_start", "_stream")
 
@@ -44,7 +44,7 @@ class GenerateStream:
         self._stream: EventStream | ArrayPieces | None = None
 
     def feed(self, chunk: bytes) -> bytes:
-        """Return what may go on now."""
+        """Return the bytes that may go to the client now."""
         if self._stream is None:
             self._start += chunk
             first = self._start.lstrip()[:1]
@@ -59,40 +59,40 @@ class GenerateStream:
 
     @property
     def unread(self) -> UnreadEvents | None:
-        """Events that must be read apart before anything goes on."""
+        """Events that must be read in another process before more bytes go out."""
         return None if self._stream is None else self._stream.unread
 
     def take(self, looked: Any) -> bytes:
-        """Take what was found in the unread events; return what may go on now."""
+        """Take the result for the unread events; return the bytes that may go to the client now."""
         assert self._stream is not None, "there were events"
         return self._stream.take(looked)
 
     def close(self) -> None:
-        """Take it that no more comes."""
+        """Note that the stream has ended."""
         if self._stream is not None:
             self._stream.close()
 
     def end(self) -> bytes:
-        """Return what was kept back."""
+        """Return the bytes that were held back."""
         start, self._start = self._start, b""
         return start if self._stream is None else self._stream.end()
 
     def reading(self) -> Reading:
-        """Return the last usage seen: PARTIAL where the answer has not ended."""
+        """Return the last usage seen. It is PARTIAL if the answer has not ended."""
         return usage_reading.missing() if self._stream is None else self._stream.reading()
 
     def text(self, *, at_end: bool = True) -> str:
-        """Return the output text seen so far."""
+        """Return the output text so far."""
         return "" if self._stream is None else self._stream.text(at_end=at_end)
 
     @property
     def complete(self) -> bool:
-        """Whether a piece was seen that says why the answer ended."""
+        """Whether a piece with the reason for the end of the answer was seen."""
         return self._stream is not None and self._stream.complete
 
 
 class _Watch:
-    """Looks for the piece that says why the answer ended; of the others it keeps the last, and those that told more."""
+    """Looks for the piece with the reason for the end. Keeps the last piece with usage and any that reported more."""
 
     __slots__ = ("_earlier", "_grounded", "_last", "_made", "_model", "_models", "_rows", "_told", "complete")
 
@@ -102,7 +102,7 @@ class _Watch:
         self._last = b""  # the last piece that carries usage
         self._told: dict[str, Any] = {}  # its usage
         self._models: tuple[str, ...] = ()
-        self._earlier: tuple[bytes, ...] = ()  # pieces that a later one told less than
+        self._earlier: tuple[bytes, ...] = ()  # pieces that are kept because a later one reported less
         self._grounded: dict[str, int] = {}
         self._made: frozenset[str] = frozenset()
         self.complete = False
@@ -133,7 +133,7 @@ class _Watch:
         return Fate.KEEP if self.complete else Fate.PASS
 
     def skim(self, events: bytes) -> None:
-        """Look for models in pieces without usage."""
+        """Find the models that pieces without usage name."""
         for name in _MODEL_NAMES:
             self._models = served_names.skimmed(self._models, events, b'"%s"' % name.encode(), _model_of)
 
@@ -176,7 +176,7 @@ class _Watch:
 
 
 class ArrayPieces:
-    """The pieces of one JSON array: nothing is parsed on the way, a bounded tail is read at the end."""
+    """The pieces of one JSON array. Nothing is parsed until the end; then usage is read from the last TAIL_BYTES."""
 
     __slots__ = (
         "_all", "_all_bytes", "_held", "_held_bytes", "_model", "_rows", "_seam", "_tail", "_tail_bytes", "complete",
@@ -187,15 +187,15 @@ class ArrayPieces:
         self._rows = rows
         self._tail: deque[bytes] = deque()
         self._tail_bytes = 0
-        self._all: list[bytes] = []  # for counting text where no usage came
+        self._all: list[bytes] = []  # to count the text if no usage came
         self._all_bytes = 0
-        self._seam = b""  # the last bytes before the next chunk, for marks that lie across
+        self._seam = b""  # the last bytes of the previous chunk, to find marks that cross two chunks
         self._held: list[bytes] = []
         self._held_bytes = 0
         self.complete = False
 
     def feed(self, chunk: bytes) -> bytes:
-        """Return what may go on: all before the reason of the answer's end."""
+        """Return the bytes that may go to the client: all before the reason for the end of the answer."""
         self._remember(chunk)
         if self._held:
             self._hold(chunk)
@@ -212,18 +212,18 @@ class ArrayPieces:
 
     @property
     def unread(self) -> UnreadEvents | None:
-        """Return None: nothing is parsed on the way."""
+        """Return None: no piece is parsed before the end."""
         return None
 
     def take(self, looked: Any) -> bytes:  # noqa: ARG002 - there is nothing to take
-        """Return nothing: no piece is read apart."""
+        """Return no bytes: `unread` is always None."""
         return b""
 
     def close(self) -> None:
-        """Take it that no more comes: there is nothing to do."""
+        """Do nothing: no piece waits."""
 
     def end(self) -> bytes:
-        """Return what was kept back."""
+        """Return the bytes that were held back."""
         held, self._held = b"".join(self._held), []
         return held
 
@@ -248,7 +248,7 @@ class ArrayPieces:
         return usage_reading.with_models(reading, models)
 
     def text(self, *, at_end: bool = True) -> str:  # noqa: ARG002 - pieces have no ends to wait for
-        """Return the output text seen so far; what cannot be read counts as it is."""
+        """Return the output text so far. A piece that cannot be read counts as text itself."""
         texts: list[str] = []
         for piece in scan.values(b"".join(self._all)):
             if isinstance(piece, dict):
@@ -279,7 +279,7 @@ def _model_of(data: bytes) -> object:
 
 
 def _grew(before: dict[str, Any], now: dict[str, Any]) -> bool:
-    """Tell whether each number is what it was, or more; of anything else that changed the whole reading decides."""
+    """Tell whether each number is unchanged or larger. If not, `usage_falls` compares the whole readings."""
     for key, old in before.items():
         new = now.get(key)
         if old != new and not (type(old) is int and type(new) is int and new > old and key != _CACHED):

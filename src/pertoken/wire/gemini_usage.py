@@ -1,7 +1,7 @@
 """Gemini's usageMetadata, in whole answers and in the pieces of a stream.
 
-https://ai.google.dev/api/generate-content#UsageMetadata, as read on 2026-11-23. `promptTokenCount` includes what was
-cached; `thoughtsTokenCount` stands beside `candidatesTokenCount`, unless the total says that it lies inside.
+https://ai.google.dev/api/generate-content#UsageMetadata, as read on 2026-11-23. `promptTokenCount` includes
+cached tokens. `candidatesTokenCount` does not include `thoughtsTokenCount`, unless the total says that it does.
 """
 
 import re
@@ -21,7 +21,7 @@ from pertoken.wire.usage_table import UsageTable
 USAGE = usage_rules.GEMINI_GENERATE
 
 INLINE = b'"inlineData"'
-# A quote inside a text is escaped, so that no text that was written looks like this.
+# JSON escapes a quote inside a text, so this pattern cannot match inside the model's output.
 _KINDS = re.compile(rb'"mime_?[tT]ype"\s*:\s*"(audio|image|video)/')
 
 SNAKE_USAGE = b'"usage_metadata"'
@@ -43,12 +43,12 @@ _piece = msgspec.json.Decoder(Piece)
 
 
 def decode(data: bytes) -> Piece:
-    """Return one piece. Raises what msgspec raises."""
+    """Return one piece. Raises the errors of msgspec, UnicodeDecodeError or RecursionError if it cannot be read."""
     return _piece.decode(spelled(data))
 
 
 def spelled(data: bytes) -> bytes:
-    """Return a piece in the API's own spelling: Google's SDK for Python keeps answers in snake_case."""
+    """Return a piece with camelCase keys. Google's SDK for Python stores answers in snake_case."""
     if SNAKE_USAGE not in data:
         return data
     value = parse(data)
@@ -56,7 +56,7 @@ def spelled(data: bytes) -> bytes:
 
 
 def read_piece(piece: Piece, rows: UsageTable, data: bytes) -> Reading:
-    """Return what one piece, which stands in `data`, says about usage."""
+    """Return what a piece, decoded from `data`, says about usage."""
     model, response_id = optional_text(piece.modelVersion), optional_text(piece.responseId)
     grounded = count_grounding(parse_candidates(piece), model or "")
     reading = read_usage(bytes(piece.usageMetadata), rows, model, response_id, grounded)
@@ -77,7 +77,7 @@ def read_usage(
     *,
     partial: bool = False,
 ) -> Reading:
-    """Return the reading of one usageMetadata object as it came."""
+    """Return the reading of one usageMetadata object, given as JSON bytes."""
 
     def count(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
         quantities = usage_table.count(rows, usage)
@@ -87,23 +87,26 @@ def read_usage(
 
 
 def bills_queries(model: str) -> bool:
-    """Tell whether each search query is billed (Gemini 3 and later, or a name without a number), or the prompt once."""
+    """Tell whether a model bills each search query, rather than each prompt once.
+
+    Gemini 3 and later bill each query. A name without a version number is taken as one that does.
+    """
     return _BILLS_QUERIES.search(model) is not None or re.search(r"gemini-\d", model) is None
 
 
 def parse_candidates(piece: Piece) -> list[Any]:
-    """Return a piece's candidates where they tell of searches."""
+    """Return the candidates of a piece if they mention grounding, otherwise an empty list."""
     raw = bytes(piece.candidates)
     return as_list(parse(raw)) if b"groundingMetadata" in raw else []
 
 
 def count_grounding(candidates: list[Any], model: str) -> dict[str, int]:
-    """Return the searches that are billed, and the prompts that were grounded in Google Maps, where there are any."""
+    """Return how many searches and how many prompts grounded in Google Maps are billed. Zeros are left out."""
     searches = maps = 0
     for candidate in candidates:
         grounding = as_dict(as_dict(candidate).get("groundingMetadata"))
         chunks = as_list(grounding.get("groundingChunks"))
-        found_web = any("web" in as_dict(chunk) for chunk in chunks)  # by one search at least, listed or not
+        found_web = any("web" in as_dict(chunk) for chunk in chunks)  # needs at least one search, listed or not
         queries = max(len(as_list(grounding.get("webSearchQueries"))), found_web)
         searches += queries if bills_queries(model) else min(queries, 1)
         maps += "googleMapsWidgetContextToken" in grounding or any("maps" in as_dict(chunk) for chunk in chunks)
@@ -111,14 +114,14 @@ def count_grounding(candidates: list[Any], model: str) -> dict[str, int]:
 
 
 def made_in(candidates: bytes) -> frozenset[str]:
-    """Return what candidates show beside text: the kinds of their inline data."""
+    """Return the kinds of inline data in candidates: audio, image or video."""
     if INLINE not in candidates:
         return frozenset()
     return frozenset(kind.decode() for kind in _KINDS.findall(candidates))
 
 
 def written(answer: dict[str, Any], texts: list[str]) -> None:
-    """Gather all that the candidates of an answer say."""
+    """Add all text that the candidates of an answer hold, and the name and arguments of their function calls."""
     for candidate in as_list(answer.get("candidates")):
         for part in as_list(as_dict(as_dict(candidate).get("content")).get("parts")):
             fields = as_dict(part)
@@ -129,6 +132,6 @@ def written(answer: dict[str, Any], texts: list[str]) -> None:
 
 
 def _tier(usage: dict[str, Any]) -> str | None:
-    """Return the tier as served: the Gemini API and Vertex name it differently."""
+    """Return the tier that served the call. The Gemini API and Vertex use different field names."""
     names = ("serviceTier", "trafficType", "service_tier", "traffic_type")
     return usage_reading.traffic_tier(*(usage.get(name) for name in names))

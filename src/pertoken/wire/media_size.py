@@ -1,34 +1,35 @@
-"""How large inline media are: the pixels of a picture, the duration of a sound, from the head of their base64 text.
+"""The size of inline media, read from the head of their base64 text: pixels of a picture, duration of a sound.
 
-What is read decides how much is held, so nothing is guessed: a head that is broken, unknown or says two things has no
-size, and the largest one is held. Formats: PNG (W3C), GIF89a, JPEG (ITU T.81), WebP (RFC 9649), WAV (RIFF, PCM only).
+The size decides how much money is held, so it is never guessed. If a head is broken, unknown or contradictory, there is
+no size, and the hold is for the largest.
+Formats: PNG (W3C), GIF89a, JPEG (ITU T.81), WebP (RFC 9649), WAV (RIFF, PCM only).
 """
 
 import base64
 import binascii
 from typing import NamedTuple
 
-HEAD_CHARACTERS = 256 * 1024  # of base64, whole groups of four: a camera's JPEG has previews before its size
+HEAD_CHARACTERS = 256 * 1024  # base64 characters, a multiple of four; a camera's JPEG has previews before its size
 
 _PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR"
 _GIF = (b"GIF87a", b"GIF89a")
-_SIDE_MAX = 2**24  # a larger side is no picture
-# Frames whose header carries the size: all start-of-frame markers but DHT (C4), JPG (C8) and DAC (CC).
+_SIDE_MAX = 2**24  # pixels; a larger side is not believed
+# Frames whose header carries the size: all start-of-frame markers except DHT (C4), JPG (C8) and DAC (CC).
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _JPEG_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
 _PCM = frozenset({1, 3})  # whole numbers, floats
-_RATES = range(1_000, 384_001)  # samples a second of sounds that people send
+_RATES = range(1_000, 384_001)  # plausible sample rates, per second
 
 
 class Size(NamedTuple):
-    """Width and height in pixels, as the file says them, before any scaling."""
+    """Width and height in pixels as stored in the file, before any scaling."""
 
     width: int
     height: int
 
 
 def image_size(data: object) -> Size | None:
-    """Return the size of a picture given as base64 text, None where its head does not say it."""
+    """Return the size of a picture given as base64 text, or None if its head does not say it."""
     head = _head(data)
     size = _image_size(head) if head else None
     if size is None or not (0 < size.width < _SIDE_MAX and 0 < size.height < _SIDE_MAX):
@@ -37,9 +38,9 @@ def image_size(data: object) -> Size | None:
 
 
 def sound_duration_us(data: object) -> int | None:
-    """Return how long a WAV sound given as base64 text lasts at most, in microseconds; None for any other.
+    """Return the longest duration, in microseconds, of a WAV sound given as base64 text; None for any other data.
 
-    All bytes behind the header count as sound, whatever length the header claims.
+    All bytes after the header count as sound, whatever length the header claims.
     """
     head = _head(data)
     if not isinstance(data, str) or head[:4] != b"RIFF" or head[8:12] != b"WAVE":
@@ -61,7 +62,7 @@ def sound_duration_us(data: object) -> int | None:
 
 
 def _head(data: object) -> bytes:
-    """Return the first bytes of a base64 text; none where it is no plain base64, which decoders read differently."""
+    """Return the first bytes of a base64 text, or none if it is not strict base64: decoders read that differently."""
     if not isinstance(data, str):
         return b""
     part = data[:HEAD_CHARACTERS]
@@ -84,7 +85,7 @@ def _image_size(head: bytes) -> Size | None:
 
 
 def _gif_size(head: bytes) -> Size | None:
-    """Return the larger of the screen and the first picture on it, which may stick out."""
+    """Return a size that covers the GIF's screen and its first picture, which may extend beyond the screen."""
     if len(head) < 13:
         return None
     width, height, flags = _u16(head, 6), _u16(head, 8), head[10]
@@ -136,7 +137,7 @@ def _webp_size(head: bytes) -> Size | None:
 
 
 def _pcm_rate(fields: bytes) -> int | None:
-    """Return the bytes a second of plain samples; the file's own figure is not used, as decoders do not either."""
+    """Return the bytes per second of PCM samples. The file's own byte rate is ignored, as decoders ignore it."""
     if len(fields) < 16:
         return None
     kind, channels, rate = _u16(fields, 0), _u16(fields, 2), int.from_bytes(fields[4:8], "little")

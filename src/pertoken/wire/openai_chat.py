@@ -1,4 +1,4 @@
-"""OpenAI chat completions, and every provider that speaks their shape.
+"""OpenAI chat completions, and every provider that uses this format.
 
 https://platform.openai.com/docs/api-reference/chat, as read on 2026-11-23.
 """
@@ -41,7 +41,7 @@ CLIENT_TOOLS = ("function", "custom")
 NEW_CAP, OLD_CAP = "max_completion_tokens", "max_tokens"
 
 _MEDIA = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|document_url)"')
-# Both searched for at once: most bodies have neither.
+# One search for media and for the one-hour cache, because most bodies have neither.
 _MARKS = re.compile(rb'"(?:image_url|input_audio|file|video_url|audio_url|document_url|1h)"')
 _NO_TEXT = frozenset({"type", "image_url", "input_audio", "file", "video_url", "audio_url", "document_url"})
 _TYPE = frozenset({"type"})
@@ -84,7 +84,7 @@ class _Answer(msgspec.Struct):
     model: Any = None
     service_tier: Any = None
     usage: msgspec.Raw = msgspec.Raw(b"null")
-    usage_info: msgspec.Raw = msgspec.Raw(b"null")  # of Mistral's OCR
+    usage_info: msgspec.Raw = msgspec.Raw(b"null")  # used by Mistral's OCR
     x_groq: _Inner | None = None
     choices: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -94,7 +94,7 @@ _answer = msgspec.json.Decoder(_Answer)
 
 
 def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  # noqa: ARG001 - the model is in the body
-    """Return the facts of a request. Raises BadRequest when it is none."""
+    """Return the facts of a request. Raises BadRequest if the body is not a request of this API."""
     request = decode(_request, body)
     words = content.plain(body)
     is_marked = _MARKS.search(words) is not None
@@ -103,8 +103,8 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
     return RequestFacts(
         model=request.model,
         stream=bool(request.stream),
-        output_max=max(cap, old_style_cap) or None,  # where both are given, a server may follow either
-        output_field=NEW_CAP if cap and not old_style_cap else None,  # the older one is known to all
+        output_max=max(cap, old_style_cap) or None,  # if both are given, a server may apply either
+        output_field=NEW_CAP if cap and not old_style_cap else None,  # all servers know the older field
         choices=choices_count(request.n, "n"),
         wants_usage=(request.stream_options or {}).get("include_usage") is True,
         has_media=is_marked and _MEDIA.search(words) is not None,
@@ -112,7 +112,7 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
         server_tools=any(tool.type not in CLIENT_TOOLS for tool in request.tools or ()),
         hidden_input=_hidden(request, words),
         web_searches_max=0 if request.web_search_options is None else WEB_SEARCHES_MAX,
-        long_cache=is_marked and b'"1h"' in words,  # of those who sell Claude in this format
+        long_cache=is_marked and b'"1h"' in words,  # from servers that sell Claude in this format
         output_modalities=frozenset(map(str.lower, request.modalities or ())) - {"text"},
         service_tier=request.service_tier,
         user=optional_text(request.user),
@@ -126,7 +126,7 @@ def is_request(request: Mapping[str, Any], model: str) -> bool:  # noqa: ARG001 
 
 
 def read_content(body: bytes) -> Content:
-    """Return everything the model will read. Raises BadRequest when its shape is wrong."""
+    """Return everything that the model will read. Raises BadRequest if the body has the wrong shape."""
     request = decode_object(body)
     texts: list[str] = []
     media: list[Media] = []
@@ -150,7 +150,7 @@ def read_content(body: bytes) -> Content:
 
 
 def rewrite(body: bytes, change: RequestChange) -> bytes:
-    """Return `body` with only the fields of `change` written anew. Raises BadRequest when it is no request."""
+    """Return `body` with only the fields in `change` replaced. Raises BadRequest if the body is not a request."""
     replacements: dict[str, object] = {}
     if change.model is not None:
         replacements["model"] = change.model
@@ -159,7 +159,7 @@ def rewrite(body: bytes, change: RequestChange) -> bytes:
         field = change.output_field
         if field is None:
             field = NEW_CAP if decode(_request, body).max_tokens is None else OLD_CAP
-        else:  # servers refuse both at once, or the one they do not know
+        else:  # servers refuse a request with both fields, or with one that they do not know
             other_field = NEW_CAP if field == OLD_CAP else OLD_CAP
         replacements[field] = change.output_max
     if change.include_usage:
@@ -169,7 +169,7 @@ def rewrite(body: bytes, change: RequestChange) -> bytes:
 
 
 def count(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
-    """Return the quantities of a usage object. The total decides whether reasoning lies inside the completion.
+    """Return the quantities of a usage object. A field that only one provider has selects that provider's table.
 
     Raises Contradiction.
     """
@@ -202,7 +202,7 @@ def stream_reader(facts: RequestFacts, rows: UsageTable = USAGE) -> EventStream:
 
 
 class _Watch:
-    """Looks for usage, which nobody may have asked for, and for the end marker."""
+    """Looks for usage and the end marker. It drops usage that the client did not ask for."""
 
     __slots__ = ("_begun", "_last", "_made", "_models", "_ran", "_reading", "_rows", "_strip", "complete")
 
@@ -214,17 +214,17 @@ class _Watch:
         self._begun = False
         self._reading = usage_reading.missing()
         self._models: tuple[str, ...] = ()
-        self._last = False  # whether that was in the answer's last chunk: some servers tell usage with every chunk
+        self._last = False  # whether the usage came in the last chunk; some servers send usage with every chunk
         self.complete = False
 
     def may_matter(self, events: bytes) -> bool:
         if not self._begun or b"[DONE]" in events:
             return True
-        if not self._made and (b'"audio"' in events or b'"image' in events):  # as `_may_show`, without a call
+        if not self._made and (b'"audio"' in events or b'"image' in events):  # as in `_may_show`, without a call
             return True
         if _RUNS in events:
             return True
-        told = events.count(b'"usage"')  # most say in each chunk that there is none yet, in one of two spellings
+        told = events.count(b'"usage"')  # most chunks say null, spelled in one of two ways
         return told > 0 and told != events.count(b'"usage":null') and told != events.count(b'"usage": null')
 
     def look(self, data: bytes) -> Fate:
@@ -309,7 +309,7 @@ def _read_usage(answer: _Answer, known: Provenance, rows: UsageTable) -> Reading
 
 
 def _in_choices(choices: bytes) -> list[bytes]:
-    """Return the usage objects inside choices, where Moonshot's streams carry them."""
+    """Return the usage objects inside choices. Moonshot's streams put usage there."""
     if b'"usage"' not in choices:
         return []
     told = (as_dict(choice).get("usage") for choice in as_list(parse(choices)))
@@ -328,12 +328,15 @@ def _doubt_if_twice(reading: Reading, data: bytes, rows: UsageTable) -> Reading:
 
 
 def _may_show(answer: bytes) -> bool:
-    """Tell by the bytes of an answer, or of a part of it, whether it may show sound or pictures."""
+    """Tell whether the bytes of an answer, or of a part of one, may contain sound or pictures."""
     return b'"audio"' in answer or b'"image' in answer
 
 
 def _made(choices: bytes) -> frozenset[str]:
-    """Return what the choices show beside text: sound in `audio`, OpenRouter's `images`, or parts of either kind."""
+    """Return the kinds of output other than text in the choices: "audio", "image".
+
+    They are in `audio`, in OpenRouter's `images`, or in content parts.
+    """
     if not _may_show(choices):
         return NOTHING
     made = set()
@@ -349,7 +352,7 @@ def _made(choices: bytes) -> frozenset[str]:
 
 
 def _ran(choices: bytes) -> frozenset[tuple[str, str]]:
-    """Return what Groq ran for the choices, each with its place: a stream tells of each run when it begins and ends."""
+    """Return Groq's tool runs as (place, type). A stream reports each run twice, so its place identifies it."""
     if _RUNS not in choices:
         return frozenset()
     ran = set()
@@ -362,7 +365,7 @@ def _ran(choices: bytes) -> frozenset[tuple[str, str]]:
 
 
 def _with_runs(reading: Reading, ran: frozenset[tuple[str, str]]) -> Reading:
-    """Return the reading with what was run, where usage does not tell it."""
+    """Return the reading with the tool runs, if usage does not report them."""
     found: dict[str, int] = {}
     for _, kind in ran:
         unit = usage_rules.GROQ_RUNS[kind][0] if kind in usage_rules.GROQ_RUNS else usage_rules.GROQ_RUN_ELSE
@@ -371,7 +374,7 @@ def _with_runs(reading: Reading, ran: frozenset[tuple[str, str]]) -> Reading:
 
 
 def _hidden(request: _Request, words: bytes) -> str | None:
-    """Return why input may exceed the body: an earlier spoken answer is named by its id alone."""
+    """Return why input may exceed the body: a message may name an earlier spoken answer only by its id."""
     if b'"audio"' not in words:
         return None
     for raw in request.messages:
@@ -399,7 +402,7 @@ def _read_parts(parts: list[Any], texts: list[str], media: list[Media]) -> None:
 
 
 def _written(answer: dict[str, Any], texts: list[str]) -> None:
-    """Gather all that the choices say: content, refusals, tool calls, reasoning, what a sound says."""
+    """Add all text of the choices: content, refusals, tool calls, reasoning, transcripts of sound."""
     for choice in as_list(answer.get("choices")):
         for part in ("message", "delta"):
             collect_text(as_dict(choice).get(part), texts, content.UNWRITTEN)

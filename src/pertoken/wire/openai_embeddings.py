@@ -41,18 +41,18 @@ _request = msgspec.json.Decoder(_Request)
 
 
 def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  # noqa: ARG001 - the model is in the body
-    """Return the facts of a request. Raises BadRequest when it is none."""
+    """Return the facts of a request. Raises BadRequest if the body is not a request of this API."""
     request = decode(_request, body)
     return RequestFacts(model=request.model, output_max=0, user=optional_text(request.user))
 
 
-def is_request(request: Mapping[str, Any], model: str) -> bool:  # noqa: ARG001 - what the request itself names
+def is_request(request: Mapping[str, Any], model: str) -> bool:  # noqa: ARG001 - the request's own model decides
     """Tell whether an object may be a request of this API."""
     return "input" in request and "embed" in str(request.get("model"))
 
 
 def read_content(body: bytes) -> Content:
-    """Return everything the model will read; a token given by its number stands as one word of one token."""
+    """Return everything that the model will read. Each token given as a number becomes one word of one token."""
     texts: list[str] = []
     given = decode_object(body).get("input")
     collect_text(given, texts)
@@ -61,12 +61,12 @@ def read_content(body: bytes) -> Content:
 
 
 def rewrite(body: bytes, change: RequestChange) -> bytes:
-    """Return `body` with only the model written anew, where `change` names one."""
+    """Return `body` with only the model replaced, if `change` names one."""
     return replace_fields(body, {} if change.model is None else {"model": change.model})
 
 
 def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:
-    """Return what a whole answer says about usage: its output is no tokens."""
+    """Return what a whole answer says about usage. The output is zero tokens."""
     try:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -77,7 +77,7 @@ def read_answer(body: bytes, rows: UsageTable = USAGE) -> Reading:
 
 
 def answer_text(body: bytes) -> str:  # noqa: ARG001 - vectors are no text
-    """Return no text: what comes back are vectors."""
+    """Return an empty string: the answer holds vectors, not text."""
     return ""
 
 

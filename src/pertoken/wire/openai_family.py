@@ -1,4 +1,4 @@
-"""What OpenAI's SDKs read alike, whatever they call: errors, and which models there are.
+"""The errors and the list of models, as OpenAI's SDKs read them in every API.
 
 An error is {"error": {"message", "type", "param", "code"}}.
 """
@@ -33,27 +33,27 @@ def error(refusal: Refusal) -> bytes:
 
 
 def stream_error(refusal: Refusal) -> bytes:
-    """Return the event that the SDKs raise from inside a chat stream."""
+    """Return the error event that the SDKs raise as an exception while they read a chat stream."""
     return b"data: " + msgspec.json.encode({"error": fields(refusal)}) + b"\n\n"
 
 
 def fields(refusal: Refusal) -> dict[str, str | None]:
-    """Return what stands in an error object."""
+    """Return the fields of an error object."""
     code = "model_not_found" if refusal.code is Code.UNKNOWN_MODEL else str(refusal.code)
     kind = _TYPES[refusal.status]
     return {"message": refusal.message, "type": kind, "param": refusal.param, "code": code}
 
 
 def is_client(path: str, headers: Mapping[bytes, bytes], query: bytes) -> bool:  # noqa: ARG001 - they have no mark
-    """Tell whether a request for models is surely from these SDKs: many others send the same."""
+    """Return False: many other clients send the same request for the list of models."""
     return False
 
 
 def show_model(name: str, owner: str) -> dict[str, Any]:
-    """Return one model."""
+    """Return one entry of the list of models."""
     return {"id": name, "object": "model", "created": 0, "owned_by": owner}
 
 
 def list_models(shown: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return a list of models."""
+    """Return the list of models, as these SDKs expect it."""
     return {"object": "list", "data": shown}

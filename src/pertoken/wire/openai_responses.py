@@ -35,22 +35,22 @@ USAGE = usage_rules.OPENAI_RESPONSES
 
 error = openai_family.error
 
-WEB_SEARCHES_MAX = 10  # where the request sets no max_tool_calls: more than one answer has been seen to make
+WEB_SEARCHES_MAX = 10  # if the request sets no max_tool_calls; more than any answer has been seen to make
 
-# Tools that OpenAI defines and the client runs. How many tokens explain one to the model is not published: more than
-# twice as many are held as Anthropic says that its own take at most (computer use, 1,234).
+# Tools that OpenAI defines and the client runs. OpenAI does not publish how many tokens explain one to the model. The
+# hold is more than twice the most that Anthropic states for its own tools (computer use, 1,234).
 DEFINED_TOOLS = ("local_shell", "apply_patch", "computer", "computer_use_preview")
 DEFINED_TOOL_TOKENS = 3_000
 CLIENT_TOOLS = ("function", "custom", "namespace", *DEFINED_TOOLS)
 CONTAINER_TOOLS = ("code_interpreter", "shell")
-# A session is charged by the memory of its container; the smallest first (OpenAI, prices of tools, 2026-11-27).
-# One that the client names may have been started, and charged, by an earlier call: one is held all the same.
+# The memory of a container decides the price of a session; the smallest comes first (OpenAI, prices of tools,
+# 2026-11-27). A container that the client names may have been charged with an earlier call; a session is still held.
 MEMORIES = ("1g", "4g", "16g", "64g")
 
 _MEDIA = re.compile(rb'"(?:input_image|input_audio|input_file|computer_screenshot|image_generation_call)"')
 _ITEM = "response.output_item.done"
-_TOLD = ("type", "status", "action", "container_id", "environment")  # of an item: all that its price depends on
-ITEMS_MAX = 1_000  # of one stream
+_TOLD = ("type", "status", "action", "container_id", "environment")  # the fields of an item that affect its price
+ITEMS_MAX = 1_000  # items of one stream that are kept
 _FIRST = frozenset({"response.created", "response.in_progress"})
 _LAST = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _SHOWN = ("content", "encrypted_content", "output", "arguments", "input", "action", "operation", "tools", "result")
@@ -102,7 +102,10 @@ _event = msgspec.json.Decoder(_Event)
 
 
 def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  # noqa: ARG001 - the model is in the body
-    """Return the facts of a request. Raises BadRequest when it is none, or one whose cost could not be known."""
+    """Return the facts of a request.
+
+    Raises BadRequest if the body is not a request of this API, or if the cost of the request could not be known.
+    """
     request = decode(_request, body)
     if request.background and not request.stream:
         raise BadRequest(
@@ -135,12 +138,12 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:  #
 
 
 def is_request(request: Mapping[str, Any], model: str) -> bool:  # noqa: ARG001 - any model may be called so
-    """Tell whether an object may be a request of this API, if it is for no embeddings."""
+    """Tell whether an object may be a request of this API. A request for embeddings matches too: test that first."""
     return "input" in request and "model" in request
 
 
 def read_content(body: bytes) -> Content:
-    """Return everything the model will read. Raises BadRequest when its shape is wrong."""
+    """Return everything that the model will read. Raises BadRequest if the body has the wrong shape."""
     request = decode_object(body)
     texts: list[str] = []
     media: list[Media] = []
@@ -152,7 +155,7 @@ def read_content(body: bytes) -> Content:
 
 
 def rewrite(body: bytes, change: RequestChange) -> bytes:
-    """Return `body` with only the fields of `change` written anew. Raises BadRequest when it is no request."""
+    """Return `body` with only the fields in `change` replaced. Raises BadRequest if the body is not a request."""
     replacements: dict[str, object] = {}
     if change.model is not None:
         replacements["model"] = change.model
@@ -176,7 +179,10 @@ def answer_text(body: bytes) -> str:
 
 
 def stream_error(refusal: Refusal) -> bytes:
-    """Return the event that the SDKs raise from inside a stream: they look for `error`, the API sends the rest too."""
+    """Return the error event that the SDKs raise as an exception while they read a stream.
+
+    The SDKs read `error`. The other fields are there because the API sends them.
+    """
     fields = openai_family.fields(refusal)
     event = {"type": "error", "code": fields["code"], "message": fields["message"], "param": fields["param"]}
     return b"event: error\ndata: " + msgspec.json.encode({**event, "error": fields}) + b"\n\n"
@@ -188,7 +194,7 @@ def stream_reader(facts: RequestFacts, rows: UsageTable = USAGE) -> EventStream:
 
 
 class _Watch:
-    """Looks for the first event, which names the model, and the last, which carries usage and is kept back."""
+    """Looks for the first event, which names the model, and the last, which carries usage and is held back."""
 
     __slots__ = ("_items", "_models", "_reading", "_rows", "complete")
 
@@ -196,7 +202,7 @@ class _Watch:
         self._rows = rows
         self._reading = usage_reading.missing()
         self._models: tuple[str, ...] = ()
-        self._items: tuple[dict[str, Any], ...] = ()  # what was run, without what came of it
+        self._items: tuple[dict[str, Any], ...] = ()  # output items, only with the fields in _TOLD
         self.complete = False
 
     def may_matter(self, events: bytes) -> bool:
@@ -239,7 +245,10 @@ class _Watch:
         return usage_reading.with_models(reading, self._models)
 
     def _begun(self, answer: _Answer, data: bytes) -> Reading:
-        """Return the reading of an answer that has not ended; the tier it names may only be the one asked for."""
+        """Return the reading of an answer that has not ended.
+
+        Without usage, its tier is left out: it may be the tier that the client requested, not the one that serves.
+        """
         if bytes(answer.usage) == b"null":
             origin = Provenance(optional_text(answer.model), None, optional_text(answer.id))
             return self._reading if self._reading.raw else usage_reading.missing(origin)
@@ -265,7 +274,7 @@ def _model_of(data: bytes) -> object:
 
 
 def _read_response(answer: _Answer, rows: UsageTable, data: bytes) -> Reading:
-    """Return the reading of one response object, which stands in `data`."""
+    """Return the reading of one response object, decoded from `data`."""
     reading = _read_usage(answer, rows, bytes(answer.usage))
     if reading.quantities is None:
         reading = usage_reading.with_shown(reading, _items(answer))
@@ -275,7 +284,7 @@ def _read_response(answer: _Answer, rows: UsageTable, data: bytes) -> Reading:
 
 
 def _read_usage(answer: _Answer, rows: UsageTable, raw: bytes) -> Reading:
-    """Return the reading of a response's usage; what that does not tell is counted from its output items."""
+    """Return the reading of a response's usage. Units that usage does not report are counted from the output items."""
     origin = Provenance(optional_text(answer.model), optional_text(answer.service_tier), optional_text(answer.id))
 
     def count(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
@@ -293,7 +302,7 @@ def _read_usage(answer: _Answer, rows: UsageTable, raw: bytes) -> Reading:
 
 
 def _items(answer: _Answer) -> dict[str, int]:
-    """Return how many output items there are of each kind that is billed by the item, and did not fail."""
+    """Return the quantities of the output items that are billed one by one, without those that failed."""
     output = bytes(answer.output)
     return _ran(map(as_dict, as_list(parse(output)))) if b"_call" in output else {}
 
@@ -334,19 +343,19 @@ def _hidden(request: _Request, kinds: list[str]) -> str | None:
 
 
 def _kind(tool: _Tool) -> str:
-    """Return a tool's type; a shell in the client's own environment is one that the client runs."""
+    """Return the type of a tool; "local_shell" for a shell that runs in the client's environment."""
     if tool.type == "shell" and as_dict(tool.environment).get("type") == "local":
         return "local_shell"
     return str(tool.type)
 
 
 def _calls_unsaid(model: str) -> int:
-    """Return how many searches are held for where the request sets no max_tool_calls, which bounds all calls."""
+    """Return how many searches to hold for if the request sets no max_tool_calls."""
     return RESEARCH_CALLS_MAX if is_research(model) else WEB_SEARCHES_MAX
 
 
 def _containers(tools: list[_Tool]) -> list[str]:
-    """Return the memory of each container that the tools may start, empty where the request does not say."""
+    """Return the memory of each container that the tools may start; "" if the request does not say it."""
     memories = []
     for tool in tools:
         if tool.type in CONTAINER_TOOLS:
@@ -357,7 +366,7 @@ def _containers(tools: list[_Tool]) -> list[str]:
 
 
 def _conditions(kinds: list[str], memories: list[str]) -> tuple[tuple[str, str], ...]:
-    """Return what the prices of the tools depend on; of several containers, the dearest."""
+    """Return the conditions on which the prices of the tools depend. Of several containers, the dearest counts."""
     found = {}
     searches = {"web_search_preview" if "preview" in kind else "web_search" for kind in kinds if "web_search" in kind}
     if len(searches) == 1:
@@ -370,7 +379,7 @@ def _conditions(kinds: list[str], memories: list[str]) -> tuple[tuple[str, str],
 
 
 def _is_stored(item: dict[str, Any]) -> bool:
-    """Tell whether an item of the input is named by its id alone, its content being with the provider."""
+    """Tell whether an input item has only its id, because its content is stored at the provider."""
     shown = _SHOWN if item.get("type") != "reasoning" else ("encrypted_content", "content")
     return "id" in item and not any(item.get(field) for field in shown)
 
@@ -399,7 +408,7 @@ def _medium(item: dict[str, Any]) -> Media | None:
             url = None if item.get("file_id") else item.get("image_url")
             return picture(url, optional_text(item.get("detail")))
         case "image_generation_call":
-            return Media("image", base64_bytes(item.get("result")))  # the stored one, by its id, may be another
+            return Media("image", base64_bytes(item.get("result")))  # the id may refer to another stored image
         case "input_audio":
             return inline_sound(as_dict(item.get("input_audio")).get("data"))
         case "input_file":
@@ -409,7 +418,7 @@ def _medium(item: dict[str, Any]) -> Media | None:
 
 
 def _written(answer: dict[str, Any], texts: list[str]) -> None:
-    """Gather the items of a whole answer, or the piece of text that one event of a stream adds."""
+    """Add the text of all items of a whole answer, or the text that one event of a stream adds."""
     if str(answer.get("type", "")).endswith(".delta"):
         collect_text(answer.get("delta"), texts)
     elif "response" not in answer:

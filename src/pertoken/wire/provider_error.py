@@ -1,4 +1,4 @@
-"""What a provider says in place of an answer, in a body or within a stream: its error, in the words of any API."""
+"""Errors that a provider sends in place of an answer, in a body or inside a stream, in the format of any API."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ MESSAGE_LETTERS_MAX = 500
 
 
 def find(data: bytes) -> str | None:
-    """Return what the error in a body, or the last one in a stream, says; None where there is none."""
+    """Return the message of the error in a body, or of the last error in a stream; None if there is no error."""
     whole = parse(data)
     if whole is not None:
         told = [_told(as_dict(one)) for one in (as_list(whole) or [whole])]
@@ -20,7 +20,7 @@ def find(data: bytes) -> str | None:
 
 
 def _told(answer: dict[str, Any]) -> str | None:
-    """Return the message of an error as OpenAI, Anthropic, Google, Cohere, Ollama and Bedrock write them."""
+    """Return the message of an error in the format of OpenAI, Anthropic, Google, Cohere, Ollama or Bedrock."""
     error = answer.get("error") or as_dict(answer.get("response")).get("error")
     if not error:
         named = next((value for name, value in answer.items() if name.endswith("Exception")), None)

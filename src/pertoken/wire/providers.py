@@ -1,8 +1,8 @@
-"""The names of providers whose answers can be read, and what else they are called."""
+"""The names of providers whose answers can be read, and their other names."""
 
 from collections.abc import Mapping
 
-# Names as the price data use them, and those of servers that anyone may run.
+# Names as in the price data, and names of servers that anyone may run.
 PROVIDERS = frozenset(
     {
         "ai21", "aleph-alpha", "alibaba", "anthropic", "anyscale", "arcee", "avian", "aws", "azure", "baidu", "baseten",
@@ -18,7 +18,7 @@ PROVIDERS = frozenset(
     }
 )  # fmt: skip
 
-# Other names that they go by, as price data, gateways and clouds write them.
+# Other names for these providers in price data, gateways and clouds.
 ALSO_CALLED: Mapping[str, str] = {
     "amazon": "aws", "amazon-bedrock": "aws", "aws-bedrock": "aws", "bedrock": "aws", "bedrock-converse": "aws",
     "sagemaker": "aws", "azure-ai": "azure", "azure-openai": "azure", "microsoft": "azure", "foundry": "azure",
@@ -40,9 +40,9 @@ ALSO_CALLED: Mapping[str, str] = {
 
 
 def known(name: str) -> str | None:
-    """Return the one name of a provider, None where nobody is called that."""
+    """Return the name in PROVIDERS for any name of a provider, or None if the name is unknown."""
     plain = name.strip().lower().replace("_", "-")
-    if plain.startswith("huggingface-"):  # it passes calls on, and says to whom
+    if plain.startswith("huggingface-"):  # it routes calls to other providers and adds their names
         return "huggingface"
     plain = ALSO_CALLED.get(plain, plain)
     return plain if plain in PROVIDERS else None

@@ -1,6 +1,6 @@
-"""Which field of a request does what to its cost: the shape of the rules, and finding the one on a field.
+"""Rules on how each field of a request affects its cost: their shape, and how to find the rule on a field.
 
-The rules themselves are reviewed data (`data/request_fields.csv`, described in the README beside it).
+The rules are reviewed data in `data/request_fields.csv`; the README in that directory describes them.
 """
 
 import re
@@ -15,21 +15,21 @@ _SEPARATOR = re.compile("[.:]")
 
 
 class Does(StrEnum):
-    """What a field does to the cost of a call, the harmless first."""
+    """How a field affects the cost of a call, in order of severity."""
 
-    NONE = "none"  # nothing that the bytes of the body do not bound
-    READ = "read"  # the format's own reader bounds it
+    NONE = "none"  # no effect that the length of the body does not bound
+    READ = "read"  # the format's own reader bounds the effect
     HIDDEN = "hidden"  # the model may read more than the body shows
-    OUTPUT = "output"  # what it holds may be charged as output once more
+    OUTPUT = "output"  # the content of the field may be charged as output too
     ATTRIBUTE = "attribute"  # a condition of prices, such as the size of a search's context
-    UNIT = "unit"  # a paid extra, and how many at most
-    REPEAT = "repeat"  # the model may be run and charged so many times
+    UNIT = "unit"  # a paid extra, with a maximum
+    REPEAT = "repeat"  # the model may be run and charged several times
     REGION = "region"
     SPEED = "speed"
     TIER = "tier"
     MODEL = "model"  # one of the models it names may be served instead
     EACH = "each"  # every model it names may be run and charged
-    SELLER = "seller"  # who sells, at a price of his own: the dearest that is known, or the one that the request caps
+    SELLER = "seller"  # chooses a seller with its own price: hold at the dearest known price, or at the request's cap
     CAP = "cap"  # the highest price per million tokens that the client accepts
     REFUSED = "refused"
 
@@ -39,23 +39,23 @@ HARMLESS = (Does.NONE, Does.READ)
 
 
 class Where(StrEnum):
-    """Which part of a request a rule is about."""
+    """The part of a request that a rule is about."""
 
     BODY = "body"  # a top-level field; `a.b`: a field inside one; `a:kind`: an object of that type or id inside one
-    TOOL = "tool"  # a tool's type; of Gemini its name
+    TOOL = "tool"  # the type of a tool; in Gemini's format its name
     HEADER = "header"
     QUERY = "query"
-    NAME = "name"  # of a model
-    SERVED = "served"  # `key=value` that was asked for and may be served as what is allowed, where that has a price
+    NAME = "name"  # the name of a model
+    SERVED = "served"  # a requested `key=value`; the values in `allows` may be served instead, if they have a price
 
 
 class FieldRule(NamedTuple):
-    """One reviewed row: what one field does at one provider, or at every one."""
+    """One reviewed row: the effect of one field at one provider, or at every provider."""
 
-    format: str  # a format, or how the names of several begin; empty: every one
-    provider: str  # empty: every one
+    format: str  # a format, or a prefix of several; empty: every format
+    provider: str  # empty: every provider
     where: Where
-    field: str  # an asterisk at its end or beginning stands for anything
+    field: str  # an asterisk at the end or the beginning matches any text
     does: Does
     allows: str = ""
     note: str = ""
@@ -87,17 +87,17 @@ class FieldTable:
         self.has_query = any(rule.where is Where.QUERY for rule in self._all())
 
     def __reduce__(self) -> tuple[type["FieldTable"], tuple[list[FieldRule]]]:
-        return FieldTable, (self._all(),)  # for the process that reads large bodies; what is remembered stays here
+        return FieldTable, (self._all(),)  # pickled for the process that reads large bodies, without the caches
 
     def find(self, where: Where, field: str) -> FieldRule | None:
-        """Return the rule on a field, the closest; None where nobody has written one."""
+        """Return the closest rule on a field, or None if there is no rule."""
         rule = self._exact.get((where, field))
         if rule is not None:
             return rule
         return next((one for one in self._starred if one.where is where and _fits(one.field, field)), None)
 
     def of_query(self, name: str) -> FieldRule | None:
-        """Return the rule on a query parameter. What is a header elsewhere may be meant by one, too."""
+        """Return the rule on a query parameter. If there is none, return the rule on the header of the same name."""
         for one in (name, name.lower()):
             rule = self.find(Where.QUERY, one)
             if rule is not None:
@@ -105,7 +105,7 @@ class FieldTable:
         return self.find(Where.HEADER, header_name(name))
 
     def _name(self, model: str) -> list[FieldRule]:
-        """Return the rules on a model's name, with each of its variants."""
+        """Return the rules on a model's name, also on the name with each of its variants alone."""
         base, *variants = model.lower().split(":")
         names = {model.lower(), *(f"{base}:{variant}" for variant in variants)}
         return [rule for rule in self.names if any(_fits(rule.field, one) for one in names)]
@@ -115,19 +115,19 @@ class FieldTable:
 
 
 class RequestRules:
-    """All rules. A provider that nobody has reviewed may be any: of the rules on a field the strictest holds."""
+    """All rules. For a provider that was not reviewed, the strictest rule of any provider applies to each field."""
 
     def __init__(
         self, rules: Iterable[FieldRule], reviewed: Iterable[str], two_spellings: Collection[str] = ()
     ) -> None:
-        """Take the rules, the providers that were reviewed, and the formats whose fields are spelt in two ways."""
+        """Take the rules, the reviewed providers, and the formats whose fields have two spellings."""
         self.rules = tuple(rules)
         self._two_spellings = frozenset(two_spellings)
         self._reviewed = frozenset(reviewed)
         self.of = cache(self._of)
 
     def served(self, provider: str, key: str, value: str) -> tuple[str, ...]:
-        """Return what `provider` may serve a call as that asked for `key=value`, in any format."""
+        """Return the values that `provider` may serve instead of a requested `key=value`, in any format."""
         asked = f"{key}={value}"
         rules = (rule for rule in self.rules if rule.where is Where.SERVED and rule.field == asked)
         return tuple(one for rule in rules if self._concerns(rule, provider) for one in rule.allows.split("|"))
@@ -148,29 +148,29 @@ class RequestRules:
         return rule.provider in ("", provider) or provider not in self._reviewed
 
     def _outranks(self, rule: FieldRule, other: FieldRule) -> bool:
-        if other.provider and rule.provider and rule.provider != other.provider:  # of a provider nobody has reviewed
+        if other.provider and rule.provider and rule.provider != other.provider:  # the provider was not reviewed
             return SEVERITY[rule.does] > SEVERITY[other.does]
         return (bool(rule.provider), len(rule.format)) > (bool(other.provider), len(other.format))
 
 
 def header_name(name: str) -> str:
-    """Return a header's name as servers compare it: some take an underscore for a dash."""
+    """Return a header's name in the form in which servers compare it. Some treat an underscore as a dash."""
     return name.lower().replace("_", "-")
 
 
 def bare(field: str) -> str:
-    """Return a field's name as the least strict of servers compares it: without case, dashes and underscores."""
+    """Return a field's name in lower case, without dashes and underscores. The most lenient servers compare it so."""
     return field.lower().replace("_", "").replace("-", "")
 
 
 def _needles(key: str, inner: Iterable[FieldRule]) -> tuple[bytes, ...]:
-    """Return what stands in the JSON of a harmless field wherever something inside it steers."""
+    """Return byte strings, one of which is in the JSON of a harmless field if a field inside it affects the cost."""
     steering = [rule.field for rule in inner if _top(rule.field) == key and rule.does not in HARMLESS]
     return tuple(f'"{_SEPARATOR.split(field)[-1].rstrip("*")}'.encode() for field in steering)
 
 
 def _spellings(rule: FieldRule) -> list[str]:
-    """Return every way to write a field: a protobuf service takes each in camelCase and in snake_case."""
+    """Return every spelling of a field. A protobuf service accepts each part in camelCase and in snake_case."""
     if rule.where not in (Where.BODY, Where.TOOL):
         return [rule.field]
     ways = [dict.fromkeys((part, _CAPITAL.sub(r"_\1", part).lower())) for part in rule.field.split(".")]
@@ -182,7 +182,7 @@ def _top(field: str) -> str:
 
 
 def _ways(field: str) -> list[str]:
-    """Return the fields that contain a field, without the outermost: of `a.b.c` it is `a.b`."""
+    """Return the fields that contain a field, without the outermost: for `a.b.c`, `a.b`."""
     parts = field.split(".")
     return [".".join(parts[:size]) for size in range(2, len(parts))]
 
@@ -195,5 +195,5 @@ def _fits(pattern: str, field: str) -> bool:
 
 
 def allowed(rule: FieldRule) -> Mapping[str, str]:
-    """Return the `name=value` pairs that a rule allows; a name alone has no value."""
+    """Return the `name=value` pairs that a rule allows. A name alone has an empty value."""
     return dict(pair.partition("=")[::2] for pair in rule.allows.split(";") if pair)

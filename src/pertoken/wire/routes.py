@@ -1,4 +1,4 @@
-"""Which path speaks which format: the data plane's table, made from the rows of `wire.formats`."""
+"""The paths of the data plane and their formats, made from the rows of `wire.formats`."""
 
 import re
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ class Endpoint(NamedTuple):
     """One path of the data plane."""
 
     format: Format
-    wire: str  # the family of providers that speak it
+    wire: str  # the family of its providers
     upstream_path: str  # below the provider's base URL
-    model: str | None = None  # where the path names it
-    stream: bool | None = None  # where the path decides it
-    upstream: str = ""  # the same path for any model
+    model: str | None = None  # None if the path does not name the model
+    stream: bool | None = None  # None if the path does not decide it
+    upstream: str = ""  # `upstream_path` with MODEL in place of the model
 
     def path_for(self, model: str) -> str:
         """Return the path below the provider's base URL at which `model` is called."""
@@ -35,15 +35,16 @@ _FIXED: dict[str, Endpoint] = {
     for row, one in _all_paths()
     if MODEL not in one.path
 }
-# By what stands before the model and what stands behind it.
+# The keys are the text before the model and the text after it.
 _WITH_MODEL: dict[tuple[str, ...], tuple[Format, str, str, bool | None]] = {
     tuple(one.path.split(MODEL)): (row.format, row.wire, one.upstream, one.stream)
     for row, one in _all_paths()
     if MODEL in one.path
 }
 _HEADS = "|".join(re.escape(head) for head in sorted({head for head, *_ in _WITH_MODEL}))
-# A model in a path is one segment of plain characters, and no dot segment. It is forwarded with the operator's key, so
-# it must not lead anywhere else: a percent sign left after decoding could be a slash to the next who decodes.
+# A model in a path is one segment of plain characters, and not a dot segment. The path is forwarded with the operator's
+# key, so it must not reach any other resource. A percent sign that remains after decoding could become a slash if the
+# provider decodes once more.
 _PLAIN_MODEL = "([A-Za-z0-9_~@+-][A-Za-z0-9._~@+-]{0,199})"
 _PATH_WITH_MODEL = re.compile(f"({_HEADS}){_PLAIN_MODEL}([:/][A-Za-z0-9/:_-]{{1,80}})")
 _HOT = tuple(sorted({f"/{one.path.split('/')[1]}/".encode() for _, one in _all_paths()}))
@@ -54,13 +55,13 @@ _ERRORS: tuple[tuple[str, Format], ...] = tuple(
     )
 )
 
-_AGAIN = re.compile(r"^(?:/v1)+(?=/v1(?:beta)?/)")  # the version that a base URL has and the SDK adds again
-PATH_LETTERS_MAX = 400  # of a path with a model
-NEAR = 0.8  # of difflib's ratio: a letter or two of a path
+_AGAIN = re.compile(r"^(?:/v1)+(?=/v1(?:beta)?/)")  # a version that is in the base URL and that the SDK adds again
+PATH_LETTERS_MAX = 400  # for a path with a model
+NEAR = 0.8  # the lowest ratio of difflib for a suggestion: one or two wrong letters in a path
 
 
 def find(path: str) -> Endpoint | None:
-    """Return the endpoint of a path, None where there is none."""
+    """Return the endpoint of a path, or None."""
     fixed = _FIXED.get(path)
     if fixed is not None:
         return fixed
@@ -86,7 +87,7 @@ def is_hot(path: bytes) -> bool:
 
 
 def format_for_errors(path: str) -> Format:
-    """Return the format whose errors a client of `path` most likely reads."""
+    """Return the format in which a client of `path` most likely expects errors."""
     endpoint = find(path)
     if endpoint is not None:
         return endpoint.format
@@ -94,9 +95,9 @@ def format_for_errors(path: str) -> Format:
 
 
 def meant(path: str) -> str:
-    """Return a question to end a message with about the path that an unknown one most likely means; or nothing.
+    """Return the end of an error message that suggests a known path for an unknown one; empty without a suggestion.
 
-    Most have a base URL that ends in /v1 where the SDK adds it, or ends without where it does not.
+    The usual mistake is a base URL that ends in /v1 although the SDK adds it, or that lacks /v1 if the SDK does not.
     """
     known = (*_FIXED, "/v1/models")
     asked = f"/v1{path}" if f"/v1{path}" in known else _AGAIN.sub("", path)

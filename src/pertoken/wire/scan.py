@@ -1,29 +1,29 @@
-"""Finding an object behind its key in bytes that are no whole JSON text: the end of a stream, a broken answer."""
+"""Finds values by their key in bytes that are not valid JSON, such as the end of a stream or a broken answer."""
 
 import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-TRIES_MAX = 16  # occurrences of the key that are looked at, so that no answer can make this slow
+TRIES_MAX = 16  # occurrences of the key that are tried, so that no answer can make the search slow
 
-_decoder = json.JSONDecoder()  # reads one value where it stands, which msgspec cannot
+_decoder = json.JSONDecoder()  # can read one value in the middle of a text; msgspec cannot
 
 
 class Found(NamedTuple):
-    """An object as it stood, and what it holds."""
+    """An object as the original bytes and as a decoded value."""
 
     raw: bytes
     value: dict[str, Any]
 
 
 def last_object(data: bytes, key: str) -> Found | None:
-    """Return the last object that stands whole behind `key`, None where there is none."""
+    """Return the last complete object after `key`, or None."""
     return next(last_objects(data, key), None)
 
 
 def last_objects(data: bytes, key: str) -> Iterator[Found]:
-    """Yield each complete object behind `key`, the last one first."""
-    text = data.decode("latin-1")  # one letter a byte, so that places in the text are places in the bytes
+    """Yield each complete object after `key`, the last one first."""
+    text = data.decode("latin-1")  # one character per byte, so that positions in the text are positions in the bytes
     name = f'"{key}"'
     end = len(text)
     for _ in range(TRIES_MAX):
@@ -37,7 +37,7 @@ def last_objects(data: bytes, key: str) -> Iterator[Found]:
 
 
 def last_text(data: bytes, key: str) -> str | None:
-    """Return the last non-empty text that stands behind `key`, None where there is none."""
+    """Return the text after the last `key`, or None if that value is not a complete, non-empty text."""
     text = data.decode("utf-8", "replace")
     name = f'"{key}"'
     at = text.rfind(name)
@@ -52,7 +52,7 @@ def last_text(data: bytes, key: str) -> str | None:
 
 
 def values(data: bytes) -> Iterator[Any]:
-    """Yield the entries of an array that may be cut short; what cannot be read comes last, as its text."""
+    """Yield the entries of an array that may be cut off. A rest that cannot be read comes last, as text."""
     text = data.decode("utf-8", "replace")
     at = 0
     while True:
@@ -80,7 +80,7 @@ def _object_at(text: str, after_key: int) -> Found | None:
 
 
 def _value_at(text: str, after_key: int) -> int:
-    """Return where the value of a key begins: behind the colon and white space."""
+    """Return the position of the value of a key: after the colon and white space."""
     at = after_key
     while at < len(text) and text[at] in " \t\r\n:":
         at += 1

@@ -1,6 +1,6 @@
-"""Models that a stream names in events which nobody looks at: found at its end, by their bytes.
+"""Finds models in stream events that are not parsed, by a search of their bytes.
 
-Most streams name one model in each of their events, so counting its name tells that there is no other.
+Most streams name the same model in each event. If the key occurs as often as that name, no event names another model.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,9 @@ from pertoken.wire.usage_reading import also_named
 
 
 def skimmed(models: tuple[str, ...], events: bytes, key: bytes, named_in: Callable[[bytes], object]) -> tuple[str, ...]:
-    """Return the models that a stream has named, with those that `events` name behind `key`.
+    """Return `models` with the models that `events` name after `key`.
 
-    `named_in` returns the model that the data of one event names as the one that serves, or anything else.
+    `named_in` takes the data of one event and returns the serving model that it names, or anything that is not a text.
     """
     if _is_familiar(models, events, key):
         return models
@@ -23,7 +23,7 @@ def skimmed(models: tuple[str, ...], events: bytes, key: bytes, named_in: Callab
 
 
 def _is_familiar(models: tuple[str, ...], events: bytes, key: bytes) -> bool:
-    """Tell whether all that stands behind `key` is one of `models`, in either usual spelling."""
+    """Tell whether every value of `key` is one of `models`, with or without a space after the colon."""
     left = events.count(key)
     for name in models:
         for colon in (b":", b": "):

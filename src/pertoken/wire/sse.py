@@ -1,4 +1,4 @@
-"""Server-sent events: cutting a byte stream at event ends, and remembering it within bounds.
+"""Server-sent events: split a byte stream into events, and keep its text within limits.
 
 https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream. Line ends are LF or CRLF; no
 provider ends lines with CR alone.
@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 
 EVENT_BYTES_MAX = 16 * 1024 * 1024
-PIECES_MAX = 1024  # of an event that waits; a crumb takes much more memory than its bytes
+PIECES_MAX = 1024  # chunks of an unfinished event; a tiny chunk takes much more memory than its bytes
 TAPE_BYTES_MAX = 64 * 1024  # few answers are longer, so most are never parsed for their text
 TAPE_LETTERS_MAX = 16 * 1024 * 1024
 
@@ -16,23 +16,23 @@ _END = re.compile(rb"\n\r?\n(?:\r?\n)*")
 
 
 class Cutter:
-    """Splits a stream into whole events; what is not yet whole waits."""
+    """Splits a stream into whole events. Bytes of an unfinished event wait for the next chunk."""
 
     __slots__ = ("_seam", "_size", "_waiting")
 
     def __init__(self) -> None:
         self._waiting: list[bytes] = []
         self._size = 0
-        self._seam = b""  # the last bytes of what waits, which may begin an end
+        self._seam = b""  # the last waiting bytes, which may be the start of an event end
 
     def whole(self, chunk: bytes) -> bytes:
-        """Return the bytes up to the last event end; the rest is kept for the next call."""
+        """Return all bytes up to the last event end. The rest is kept for the next call."""
         if not self._waiting:
             if chunk.endswith((b"\n\n", b"\r\n\r\n")):
                 return chunk
             return self._cut(chunk, 0)
-        # Only the new bytes are searched, with the few before them that may begin an end: an event of many megabytes
-        # in small chunks must not be searched, or copied, again with each of them.
+        # Only the new bytes are searched, and the few before them that may start an event end. An event of many
+        # megabytes may come in small chunks; it must not be searched or copied again with each chunk.
         joined = self._seam + chunk
         if b"\n\n" not in joined and b"\n\r\n" not in joined:
             return self._keep(chunk)
@@ -41,7 +41,7 @@ class Cutter:
         return self._cut(data, len(data) - len(joined))
 
     def rest(self) -> bytes:
-        """Return what has not become a whole event; it stays where it is."""
+        """Return the bytes of the unfinished event without removing them."""
         return b"".join(self._waiting)
 
     def _cut(self, data: bytes, search_from: int) -> bytes:
@@ -58,15 +58,16 @@ class Cutter:
         self._seam = (self._seam + rest)[-3:]
         if self._size <= EVENT_BYTES_MAX:
             return b""
-        passed = b"".join(self._waiting)  # no provider sends events this large: stop waiting, pass it on
+        passed = b"".join(self._waiting)  # no provider sends events this large, so do not wait for the end
         self._waiting, self._size, self._seam = [], 0, b""
         return passed
 
 
 class Tape:
-    """Remembers the output text of a stream cheaply: raw bytes first, parsed only when many or asked for.
+    """Keeps the output text of a stream at low cost. It keeps raw bytes, and parses them only when it must.
 
-    All bytes are shown to `skim` once or more, many at a time, before they are forgotten.
+    It parses them when there are more than TAPE_BYTES_MAX, or when `text` is called. `skim` gets all bytes at least
+    once before they are dropped, many events at a time.
     """
 
     __slots__ = ("_chunks", "_extract", "_letters", "_size", "_skim", "_texts")
@@ -80,25 +81,25 @@ class Tape:
         self._letters = 0
 
     def add(self, events: bytes) -> None:
-        """Remember whole events."""
+        """Keep whole events."""
         self._chunks.append(events)
         self._size += len(events)
         if self._size > TAPE_BYTES_MAX:
             self._fold()
 
     def add_read(self, text: str, skim: Callable[[bytes], None]) -> None:
-        """Remember the text of events that were read elsewhere; all that follows is shown to another `skim`."""
+        """Keep the text of events that another process has read. From now on the given `skim` gets the bytes."""
         self._fold()
         self._skim = skim
         self._remember(text)
 
     def text(self) -> str:
-        """Return all output text so far, at most TAPE_LETTERS_MAX letters."""
+        """Return all output text so far, at most TAPE_LETTERS_MAX characters."""
         self._fold()
         return "".join(self._texts)
 
     def show(self) -> None:
-        """Show to `skim` what it has not seen."""
+        """Pass the kept bytes to `skim`."""
         if self._chunks:
             self._chunks = [b"".join(self._chunks)]
             self._skim(self._chunks[0])
@@ -117,7 +118,7 @@ class Tape:
 
 
 def split(events: bytes) -> list[bytes]:
-    """Return whole events one by one, each with its end; joined they are `events` again."""
+    """Return the single events, each with its end. Joined, they are `events` again."""
     result = []
     start = 0
     for end in _END.finditer(events):
@@ -129,7 +130,7 @@ def split(events: bytes) -> list[bytes]:
 
 
 def data(event: bytes) -> bytes:
-    """Return the data of one event, its lines joined; empty when it has none."""
+    """Return the data of one event with its lines joined; empty if the event has no data."""
     line = event.rstrip(b"\r\n")
     if line.startswith(b"data:") and b"\n" not in line:
         return line[5:].strip()

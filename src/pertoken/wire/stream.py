@@ -1,8 +1,8 @@
-"""Passing a stream of events through, while a format's own watch looks at the few events that matter.
+"""Passes a stream of events through, while a format's own watch looks at the few events that matter.
 
-The watch never sees an event that cannot carry usage or the end of the answer: most events cost one search of bytes.
-Events of many bytes that come at once, such as one that repeats a request of megabytes, take a parser long. Those wait
-as `unread` until another process has looked at them; all that follows them waits as well.
+The watch never sees an event that cannot carry usage or the end of the answer, so most events cost one search of bytes.
+Large events take long to parse; one may repeat a request of many megabytes. They wait as `unread` until another process
+has looked at them. Everything after them waits too.
 """
 
 from collections.abc import Callable
@@ -16,51 +16,52 @@ from pertoken.wire import sse
 from pertoken.wire.content import events_text, parse
 from pertoken.wire.format import UnreadEvents
 
-APART_BYTES = 64 * 1024  # more of them at once are read apart: the densest take 8 ms
-HELD_BYTES_MAX = 16 * 1024 * 1024  # kept back at most; what a provider sends after that behind its end is dropped
+APART_BYTES = 64 * 1024  # more bytes at once are read in another process; the densest 64 KiB take 8 ms
+HELD_BYTES_MAX = 16 * 1024 * 1024  # the most that is held back at the end of an answer; the rest is dropped
 
 Written = Callable[[dict[str, Any], list[str]], None]
 
 
 class Fate(Enum):
-    """What becomes of an event."""
+    """What to do with an event."""
 
     PASS = "pass"  # noqa: S105 - no password
-    KEEP = "keep"  # until the settlement, with all that follows it
-    DROP = "drop"  # the client did not ask for it
+    KEEP = "keep"  # hold it back until the settlement, with all events after it
+    DROP = "drop"  # do not send it, because the client did not ask for it
 
 
 class Watch(Protocol):
-    """What one format looks for in its streams. Its fields are replaced, never changed, so that a copy is cheap."""
+    """Looks for what one format needs in its streams. Its fields are replaced, never changed, so a copy is cheap."""
 
     complete: bool
 
     def may_matter(self, events: bytes) -> bool:
-        """Tell by their bytes whether any of these events has to be looked at."""
+        """Tell by a search of the bytes whether `look` must see any of these events."""
 
     def look(self, data: bytes) -> Fate:
-        """Take the data of one event."""
+        """Read the data of one event; return what to do with the event."""
 
     def skim(self, events: bytes) -> None:
-        """Take the bytes of many events, seen or not: any of them may name a model."""
+        """Search the bytes of many events for names of models. `look` may have seen some of these events."""
 
     def reading(self) -> Reading:
-        """Return what was said about usage so far."""
+        """Return what the stream has said about usage so far."""
 
 
 class LookedInto(NamedTuple):
-    """What was found in events that were read apart."""
+    """The result of reading large events in another process."""
 
     watch: Watch
     text: str
-    passing: tuple[tuple[int, int], ...]  # where the bytes stand that may go on, and
-    kept: tuple[tuple[int, int], ...]  # those that are kept back
+    passing: tuple[tuple[int, int], ...]  # (start, end) of the bytes that may go to the client
+    kept: tuple[tuple[int, int], ...]  # (start, end) of the bytes that are held back
 
 
 def look_at(events: bytes, watch: Watch, written: Written, keeps: bool, is_rest: bool) -> LookedInto:
-    """Return what is found in whole events: with `keeps`, all of them are kept back.
+    """Read whole events. With `keeps`, all of them are held back.
 
-    `is_rest`: a stream ended with them, perhaps in the middle of one; then nothing was said in it.
+    `is_rest`: the events are the end of a stream, which may have stopped inside an event. An unfinished event is not
+    read.
     """
     if is_rest and not _is_whole(sse.data(events)):
         return LookedInto(watch, "", (), ((0, len(events)),))
@@ -80,14 +81,14 @@ def look_at(events: bytes, watch: Watch, written: Written, keeps: bool, is_rest:
 
 
 def _add(places: list[tuple[int, int]], start: int, end: int) -> None:
-    """Add a place, as one with that before it where they touch."""
+    """Add a (start, end) range; extend the last range if the two touch."""
     if places and places[-1][1] == start:
         start = places.pop()[0]
     places.append((start, end))
 
 
 class EventStream:
-    """Reads one streamed answer of events, as `format.StreamReader` says."""
+    """Reads one streamed answer of events; a `format.StreamReader`."""
 
     __slots__ = (
         "_cutter",
@@ -105,18 +106,18 @@ class EventStream:
     def __init__(self, watch: Watch, written: Written) -> None:
         self._watch = watch
         self._written = written
-        # No method of ours: the tape would know us as we know it, and such a circle waits for the collector.
+        # Not a bound method: it would create a reference cycle with the tape, which only the garbage collector frees.
         self._text_of = partial(events_text, written=written)
         self._cutter = sse.Cutter()
         self._tape = sse.Tape(self._text_of, watch.skim)
         self._held: list[bytes] = []
         self._held_bytes = 0
         self._unread = b""
-        self._is_rest = False  # what is unread: all that is left
-        self._later: list[bytes] = []  # what came after that
+        self._is_rest = False  # whether the unread events are the end of the stream
+        self._later: list[bytes] = []  # chunks that came after the unread events
 
     def feed(self, chunk: bytes) -> bytes:
-        """Return the whole events that may go on now."""
+        """Return the whole events that may go to the client now."""
         if self._unread:
             self._later.append(chunk)
             return b""
@@ -124,7 +125,7 @@ class EventStream:
         if not events:
             return b""
         if len(events) > APART_BYTES:
-            self._tape.show()  # to the watch that goes with them
+            self._tape.show()  # before the watch is copied to the other process
             self._unread = events
             return b""
         self._tape.add(events)
@@ -134,20 +135,20 @@ class EventStream:
 
     @property
     def unread(self) -> UnreadEvents | None:
-        """Events that must be read apart before anything goes on."""
+        """Events that must be read in another process before more bytes go out."""
         if not self._unread:
             return None
         return UnreadEvents(self._unread, (self._watch, self._written, bool(self._held), self._is_rest))
 
     def take(self, looked: Any) -> bytes:
-        """Take what was found in the unread events; return what may go on of them, and of what came after."""
+        """Take the result for the unread events; return the bytes that may go on, including chunks that came later."""
         events, self._unread = self._unread, b""
         later, self._later = b"".join(self._later), []
         passing = self._taken(events, looked)
         return passing + self.feed(later) if later else passing
 
     def close(self) -> None:
-        """Take it that no more comes: a large event that was left without an end is unread."""
+        """Note that the stream has ended. A large event without an end becomes unread."""
         rest = self._cutter.rest()
         if len(rest) > APART_BYTES and sse.data(rest):
             self._tape.show()
@@ -155,7 +156,7 @@ class EventStream:
             self._unread, self._is_rest = rest, True
 
     def end(self) -> bytes:
-        """Return what was kept back."""
+        """Return the bytes that were held back."""
         rest, self._cutter = self._cutter.rest(), sse.Cutter()
         data = sse.data(rest)
         fate = self._watch.look(data) if _is_whole(data) else Fate.PASS
@@ -168,7 +169,7 @@ class EventStream:
         return self._at_rest().reading()
 
     def text(self, *, at_end: bool = True) -> str:
-        """Return the output text seen so far."""
+        """Return the output text so far."""
         rest = self._cutter.rest() if at_end else b""
         return self._tape.text() + (self._text_of(rest) if _is_whole(sse.data(rest)) else "")
 
@@ -204,7 +205,7 @@ class EventStream:
         return False
 
     def _at_rest(self) -> Watch:
-        """Return the watch as it is if nothing more comes: some servers leave out the last event's blank line."""
+        """Return the watch as if the stream ended here. Some servers leave out the blank line after the last event."""
         data = sse.data(self._cutter.rest())
         if not _is_whole(data):
             return self._watch

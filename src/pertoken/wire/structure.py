@@ -1,27 +1,27 @@
-"""How much structure a JSON body has, counted without parsing it: a parser's time goes by values, not by bytes.
+"""Counts the values of a JSON body without parsing it. The time of a parser depends on values, not on bytes.
 
-Each value but the first has a comma or an opening bracket before it. Counting these bytes runs at the speed of memory
-and gives a bound. It counts those inside of texts as well, so only the exact count may refuse a body.
+Each value but the first has a comma or an opening bracket before it. A count of these bytes runs at the speed of memory
+and gives an upper bound. It includes bytes inside texts, so only the exact count may refuse a body.
 """
 
 from pertoken.wire.format import BadRequest
 
-BLOCK_BYTES = 64 * 1024  # looked at in one step
+BLOCK_BYTES = 64 * 1024  # bytes that are counted in one step
 _OPENING, _COMMA, _QUOTE = (b"{", b"["), b",", b'"'
 
 
 def values_bound(piece: bytes, enough: int) -> int:
-    """Return the most values that can begin in a piece of a body, or a number above `enough` where that is more."""
+    """Return an upper bound of the values that begin in a piece of a body. It may stop counting above `enough`."""
     return piece.count(b",") + _count_rare(piece, b"{", enough) + _count_rare(piece, b"[", enough)
 
 
 def _count_rare(piece: bytes, byte: bytes, enough: int) -> int:
-    """Count a byte that is mostly rare: replacing skips what lies between at 30 times the speed of counting."""
+    """Count a byte that is usually rare. `replace` skips the bytes between at 30 times the speed of `count`."""
     return len(piece) - len(piece.replace(byte, b"", enough + 1))
 
 
 def count_values(body: bytes, enough: int) -> int:
-    """Return how many values a body has: fields, entries, and containers. Stop once there are more than `enough`."""
+    """Return how many values a body has: fields, entries, objects and lists. It may stop counting above `enough`."""
     if b"\\" in body:
         body = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     values, inside = 1, False
@@ -36,7 +36,7 @@ def count_values(body: bytes, enough: int) -> int:
 
 
 def check(body: bytes, values_max: int) -> None:
-    """Raise BadRequest where a body has more values than are read."""
+    """Raise BadRequest if a body has more than `values_max` values."""
     if values_bound(body, values_max) <= values_max:
         return
     if count_values(body, values_max) > values_max:

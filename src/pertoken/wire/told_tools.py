@@ -1,9 +1,9 @@
-"""Tools that stand in the conversation, beside those in the request's own list.
+"""Tools that a client defines inside the conversation instead of in the request's list of tools.
 
-OpenAI takes them as items of the input (`additional_tools`, what a search for tools found), Anthropic as a block that
-adds a tool by its definition (openai-python 3.54.0, ResponseInputItemParam; anthropic-sdk-python 2.12.0,
-BetaRequestToolAdditionBlockParam; 2026-11-27). One that runs at the client is text. One that runs at the provider is
-refused there: how often it may run, and at what price, is read in the list alone.
+OpenAI accepts them as items of the input (`additional_tools`, or the result of a search for tools). Anthropic accepts
+them as a block with the tool's definition (openai-python 3.54.0, ResponseInputItemParam; anthropic-sdk-python 2.12.0,
+BetaRequestToolAdditionBlockParam; 2026-11-27). A tool that runs at the client counts as text. A tool that runs at the
+provider is refused here, because its runs and its price are bounded only for the list of tools.
 """
 
 import re
@@ -20,9 +20,10 @@ _REMOTE = ("mcp", "mcp_toolset")  # only tokens are charged
 def hidden_input(
     words: bytes, conversation: Callable[[], object], runs_at_client: Callable[[object], bool]
 ) -> str | None:
-    """Return why a tool in the conversation adds input that the body does not show, None where none does.
+    """Return why a tool in the conversation adds input that the body does not show, or None.
 
-    `words` is the body in plain letters. Raises BadRequest for a tool that runs at the provider at a price of its own.
+    `words` is the body without escapes (`content.plain`). Raises BadRequest for a tool that runs at the provider and
+    has its own price.
     """
     if _MARKS.search(words) is None:
         return None
@@ -39,7 +40,7 @@ def hidden_input(
 
 
 def _defined(conversation: object) -> Iterator[dict[str, Any]]:
-    """Yield the definition of every tool in a conversation, those of a namespace one by one."""
+    """Yield the definition of every tool in a conversation, and of every tool inside a namespace."""
     waiting = [conversation]
     while waiting:
         value = waiting.pop()

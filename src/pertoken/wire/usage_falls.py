@@ -1,7 +1,7 @@
-"""Streams that tell usage more than once: it grows or stays, and what a later word takes back is not believed.
+"""Streams that report usage more than once. Usage may grow or stay; a later, smaller figure is not believed.
 
-Where any unit, the stated cost or the tier is less than an earlier event said, both words are readings, and so is the
-most of each unit; the dearest of them is charged.
+If a unit or the stated cost is less than in an earlier event, the earlier usage, the later usage and the most of each
+unit are all possible readings. The dearest of them is charged. A standard tier does not replace one with its own price.
 """
 
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from pertoken.core.readings import consistent
 from pertoken.core.usage import Completeness, Contradiction, Quantities, Reading, Used, leaves
 from pertoken.wire import usage_reading
 
-ALTERNATIVES_MAX = 16  # of one stream; the most of each unit is always among them
+ALTERNATIVES_MAX = 16  # of one stream; the reading with the most of each unit is always kept
 
-_DISCOUNTED = "cache_read_"  # of these the fewest are the dearest
+_DISCOUNTED = "cache_read_"  # fewer tokens of these units mean a higher cost
 
 
 def follow(before: Reading, now: Reading) -> Reading:
-    """Return the reading of a stream that said `before`, and then `now`."""
+    """Return the reading of a stream that reported `before` and then `now`."""
     tier = kept_tier(before.service_tier, now.service_tier)
     if tier != now.service_tier:
         now = now._replace(service_tier=tier)
@@ -37,7 +37,7 @@ def follow(before: Reading, now: Reading) -> Reading:
 
 
 def kept_tier(before: str | None, now: str | None) -> str | None:
-    """Return the tier of a stream: one that has a price of its own is not taken back by the standard one."""
+    """Return the tier of a stream. A standard or missing tier does not replace an earlier one with its own price."""
     is_standard = now is None or now.lower() in STANDARD_TIERS
     return before if is_standard and before is not None else now
 
@@ -53,9 +53,9 @@ def _fallen(before: Reading, now: Reading) -> list[str]:
 
 
 def _less(before: Quantities, now: Quantities) -> list[str]:
-    """Return the units of which less is told than before, outside the parts that were told before too.
+    """Return the units that fell. Each unit is compared without the parts that `before` reports.
 
-    What was said not to be cached, and then to be, is less input at its full price.
+    If cached tokens grow while input stays the same, the input at the full price has fallen.
     """
     try:
         old, new = leaves(before), leaves({unit: now[unit] for unit in before if unit in now})
@@ -84,7 +84,7 @@ def _both(before: Reading, now: Reading, why: str) -> Reading:
 
 
 def _most(every: Sequence[Used]) -> list[dict[str, int]]:
-    """Return the most that was told of each unit, with the fewest tokens read from a cache."""
+    """Return readings with the most of each unit, but the fewest tokens read from a cache."""
     most: dict[str, int] = {}
     for quantities, *_ in every:
         for unit, quantity in quantities.items():

@@ -1,7 +1,7 @@
-"""From a usage object, as it came, to a reading: what it says, how far it can be believed, and what it was part of.
+"""Turns the JSON of a usage object into a reading: its quantities, how far to trust them, and the answer's model.
 
-Which field is which unit is the tables' business (`usage_rules`, read by `usage_table`); what can be meant by an object
-that contradicts itself is that of `usage_repair`.
+`usage_rules` says which field is which unit, and `usage_table` applies these rules. `usage_repair` finds what an object
+that contradicts itself may mean.
 """
 
 import json
@@ -22,15 +22,15 @@ from pertoken.wire.usage_repair import Count
 from pertoken.wire.usage_table import UsageTable
 
 RAW_BYTES_MAX = 64 * 1024  # of a usage object that is kept; real ones have less than 2 KiB
-DIGITS_MAX = 40  # of a number that is looked at
+DIGITS_MAX = 40  # a number with more digits is not a count
 NO_COUNT = -1
 SEARCH_SIZE = "search_context_size"
-VERSIONS_MAX = 16  # of an object with keys that are there twice
-MODELS_MAX = 16  # that one answer names
+VERSIONS_MAX = 16  # of an object with repeated keys
+MODELS_MAX = 16  # names of models that are kept from one answer
 
 _TRAFFIC = ("extra_properties", "google", "traffic_type")
 
-# A call that made no tokens is known in full by one of these.
+# For a call without tokens, one of these units is the complete usage.
 WITHOUT_TOKENS = frozenset({"pages", "seconds", "images", "characters"})
 
 PartsOf = Callable[[dict[str, Any]], Parts]
@@ -42,7 +42,7 @@ _NOTHING: dict[str, Decimal] = {}
 
 
 class Provenance(NamedTuple):
-    """What an answer says of itself beside its usage."""
+    """What an answer says about itself, other than its usage."""
 
     model: str | None = None
     service_tier: str | None = None
@@ -61,10 +61,10 @@ def read_raw(
     *,
     partial: bool = False,
 ) -> Reading:
-    """Return the reading of one usage object as it came; `count` turns it into quantities or raises Contradiction.
+    """Return the reading of one usage object, given as JSON bytes.
 
-    FINAL only when all input and all output are known and the answer is not `partial`. `parts` says what each of
-    several models used.
+    `count` turns the object into quantities or raises Contradiction. `parts` returns the usage of each model, if there
+    were several. The reading is FINAL only if all input and all output are known and `partial` is False.
     """
     if raw.startswith(b"[") and (one := unlisted(raw)) is not raw:
         return read_raw(one, rows, origin, count, parts, partial=partial)._replace(raw=raw)
@@ -101,13 +101,13 @@ def read_raw(
 
 
 def _with_fee(reading: Reading, told: Mapping[str, Decimal]) -> Reading:
-    """Return the reading with the fee that was told, if one was."""
+    """Return the reading with the fee in `told`, if there is one."""
     fee = told.get(usage_table.FEE)
     return reading if fee is None else reading._replace(reported_fee=fee)
 
 
 def unlisted(raw: bytes) -> bytes:
-    """Return the one object of a list, as some servers write usage; all else as it is."""
+    """Return the only object of a list, because some servers write usage as a list. Return all else unchanged."""
     if not raw.startswith(b"["):
         return raw
     try:
@@ -119,13 +119,13 @@ def unlisted(raw: bytes) -> bytes:
 
 
 def unreadable(answer: bytes, key: str, read: Callable[[bytes], Reading]) -> Reading:
-    """Return the reading of an answer that is no JSON: what stands behind `key` is read, and marked as doubtful."""
+    """Return the reading of an answer that is not valid JSON: the last object after `key`, marked as doubtful."""
     found = scan.last_object(answer, key)
     return missing() if found is None else torn("the answer is not valid json", [read(found.raw)])
 
 
 def doubt_if_twice(reading: Reading, answer: bytes, key: str, read: Callable[[bytes], Reading]) -> Reading:
-    """Return the reading of a JSON answer, in doubt if one of its objects has `key` twice: which counts is unknown."""
+    """Return the reading, marked as doubtful if an object of the answer repeats `key`: either value may count."""
     if answer.count(b'"%s"' % key.encode()) < 2:
         return reading
     told = _told_twice(answer, key)
@@ -133,28 +133,28 @@ def doubt_if_twice(reading: Reading, answer: bytes, key: str, read: Callable[[by
 
 
 def repeats_a_key(raw: bytes, usage: dict[str, Any]) -> bool:
-    """Tell whether any object in the JSON of `usage` has a key twice: the decoder has kept only the last of them."""
+    """Tell whether any object in the JSON of `usage` repeats a key. The decoder has kept only the last value."""
     if raw.count(b":") == _keys(usage):
-        return False  # each key has its colon: with as many, there is neither another key nor a text with a colon
+        return False  # as many colons as decoded keys: no repeated key, and no text with a colon
     return tells_a_key_twice(raw)
 
 
 def also_named(models: tuple[str, ...], model: object) -> tuple[str, ...]:
-    """Return the models that a stream has named, with one more where that is another than before."""
+    """Return the models that a stream has named so far, with `model` if it is a new name."""
     if not isinstance(model, str) or not model or model in models or len(models) >= MODELS_MAX:
         return models
     return (*models, model)
 
 
 def with_models(reading: Reading, models: tuple[str, ...]) -> Reading:
-    """Return the reading of an answer that has named these models."""
+    """Return the reading with the models that the answer named."""
     if len(models) > 1:
         return reading._replace(models=models)
     return reading._replace(model=models[0]) if models and reading.model is None else reading
 
 
 def with_models_told_twice(reading: Reading, answer: bytes) -> Reading:
-    """Return the reading of a whole answer, with all the models that one object of it names under the same key."""
+    """Return the reading of a whole answer, with all models that one of its objects names under a repeated key."""
     if answer.count(b'"model') < 2:
         return reading
     models: tuple[str, ...] = ()
@@ -165,7 +165,7 @@ def with_models_told_twice(reading: Reading, answer: bytes) -> Reading:
 
 
 def with_shown(reading: Reading, shown: Quantities) -> Reading:
-    """Return the reading with what the answer shows to have been run, where usage does not tell it."""
+    """Return the reading with the units that the answer shows, such as searches, if usage does not report them."""
     if not shown:
         return reading
     if reading.quantities is None:
@@ -175,17 +175,17 @@ def with_shown(reading: Reading, shown: Quantities) -> Reading:
 
 
 def _shown(used: Used, shown: Quantities) -> Used:
-    """Return a use with what was shown; of several models, the first ran it."""
+    """Add units that usage does not report to a use. If several models took part, the first one gets them."""
     untold = {unit: many for unit, many in shown.items() if unit not in used.quantities}
     parts = tuple((model, {**many, **(untold if at == 0 else {})}) for at, (model, many) in enumerate(used.parts))
     return used._replace(quantities={**untold, **used.quantities}, parts=parts)
 
 
 def without_zeros(reading: Reading, text: Callable[[], str]) -> Reading:
-    """Return the reading without an output of zero tokens where the answer has text: what was written is not nothing.
+    """Return the reading without its output if that is zero although the answer has text.
 
-    Where usage says zero of everything, nothing that it says of tokens is believed. Of a contradiction, this holds for
-    each thing that may be meant.
+    If usage reports no input either, all its token counts are dropped. If the reading has alternatives, this applies
+    to each of them.
     """
     told = reading.quantities
     if told is None or (told.get("output_tokens") != 0 and not reading.alternatives):
@@ -193,7 +193,7 @@ def without_zeros(reading: Reading, text: Callable[[], str]) -> Reading:
     every = (Used(told, reading.parts), *reading.alternatives)
     why = reading.contradiction
     if not any(_has_zero(one) for one in every) or (why and usage_words.ONLY_TOTAL in why) or not text():
-        return reading  # what is known of the total alone holds the text
+        return reading  # with only a total, the text is in that total
     first, *others = sorted((_without_zero(one) if _has_zero(one) else one for one in every), key=_is_empty)
     if why is not None:
         reading = reading._replace(contradiction=f"{why}; {_ZERO_BESIDE_TEXT}")
@@ -220,9 +220,9 @@ def _is_empty(used: Used) -> bool:
 
 
 def torn(why: str, readings: Sequence[Reading]) -> Reading:
-    """Return the reading of an answer that says several things, any of which may be meant, the last one first.
+    """Return the reading of an answer that may mean any of `readings`, with the others as alternatives.
 
-    Of what only some of them tell, the others are taken to mean the same.
+    A side (input or output) that only some of them report is copied to the others.
     """
     last = readings[-1]
     used = [
@@ -254,14 +254,14 @@ def torn(why: str, readings: Sequence[Reading]) -> Reading:
 
 
 def doubt(why: str, raw: bytes, origin: Provenance = Provenance()) -> Reading:  # noqa: B008 - a constant
-    """Return a reading of which nothing can be used: the raw object is kept."""
+    """Return a reading without quantities for an object that cannot be used. The start of the raw object is kept."""
     model, tier, response_id, speed, region, attributes = origin
     raw = raw[:RAW_BYTES_MAX]
     return Reading(None, Completeness.FINAL, model, tier, response_id, raw, why, speed, region, attributes=attributes)
 
 
 def missing(origin: Provenance = Provenance()) -> Reading:  # noqa: B008 - a constant
-    """Return a reading of an answer without usage."""
+    """Return the reading of an answer without usage."""
     model, tier, response_id, speed, region, attributes = origin
     return Reading(
         None, Completeness.MISSING, model, tier, response_id, b"", None, speed, region, attributes=attributes
@@ -269,7 +269,7 @@ def missing(origin: Provenance = Provenance()) -> Reading:  # noqa: B008 - a con
 
 
 def origin_of(reading: Reading) -> Provenance:
-    """Return what an earlier event said of the answer."""
+    """Return what a reading says about its answer, other than usage."""
     return Provenance(
         reading.model, reading.service_tier, reading.response_id, reading.speed, reading.region, reading.attributes
     )
@@ -280,7 +280,7 @@ _ZERO_BESIDE_TEXT = "usage says that no token was written, beside text"
 
 
 class _How(NamedTuple):
-    """How a usage object is read."""
+    """The arguments of `read_raw` that say how to read a usage object."""
 
     rows: UsageTable
     origin: Provenance
@@ -290,7 +290,7 @@ class _How(NamedTuple):
 
 
 def _read_odd(raw: bytes, why: str, how: _How) -> Reading:
-    """Return the reading of JSON that no decoder reads as it is: each version of it, where a key is there twice."""
+    """Return the reading of a usage object with repeated keys: it may mean any of its versions."""
     versions = _versions(raw)
     if not versions:
         return doubt(why, raw, how.origin)
@@ -298,7 +298,7 @@ def _read_odd(raw: bytes, why: str, how: _How) -> Reading:
 
 
 def _count(count: Count, rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
-    """Return the quantities of a usage object, with each side that it tells in another API's words.
+    """Return the quantities of a usage object. A missing side is read from another API's field names.
 
     Raises Contradiction.
     """
@@ -354,7 +354,10 @@ def _mended(raw: bytes, usage: dict[str, Any], why: str, how: _How) -> Reading:
 
 
 def _filled(used: Sequence[Used]) -> list[Used]:
-    """Return readings of which each has the sides that any of them has: with those of each that knows them."""
+    """Return the readings so that each has input and output, if any of them has.
+
+    A reading without a side becomes one reading for each value of that side in the others.
+    """
     for side in _SIDES:
         knowing = [one.quantities for one in used if side in one.quantities]
         kind = side.partition("_")[0]
@@ -371,17 +374,17 @@ def _filled(used: Sequence[Used]) -> list[Used]:
 
 
 def _is_known(quantities: Mapping[str, int]) -> bool:
-    """Tell whether all input and all output are known, or what there is instead of tokens."""
+    """Tell whether all input and all output are known, or the usage of a call without tokens."""
     return ("input_tokens" in quantities and "output_tokens" in quantities) or (
         not WITHOUT_TOKENS.isdisjoint(quantities) and not any(unit.endswith("_tokens") for unit in quantities)
     )
 
 
 def _as_served(usage: Mapping[str, Any], origin: Provenance) -> Provenance:
-    """Return `origin` with tier, speed and region where the usage object names them, as Anthropic's does.
+    """Return `origin` with the tier, speed, region and search size that the usage object names.
 
-    Perplexity's says how much of the web was read (its API reference, usage; 2026-11-27), and Vertex's endpoint in the
-    words of OpenAI says in `extra_properties` what traffic it was.
+    Anthropic's usage names tier, speed and region. Perplexity's names the size of the search context (its API
+    reference, usage; 2026-11-27). Vertex's OpenAI-compatible endpoint names the type of traffic in `extra_properties`.
     """
     tier, speed = usage.get("service_tier"), usage.get("speed")
     region = usage.get("inference_geo") or usage.get("region")
@@ -399,7 +402,7 @@ def _as_served(usage: Mapping[str, Any], origin: Provenance) -> Provenance:
 
 
 def traffic_tier(*said: object) -> str | None:
-    """Return the tier that the first of these texts names, as Google names tiers and kinds of traffic."""
+    """Return the tier that the first text among these values names. Google writes tiers and traffic types so."""
     tier = next((text for one in said if (text := optional_text(one))), None)
     if tier is None or tier.lower().endswith("unspecified"):
         return None
@@ -407,13 +410,13 @@ def traffic_tier(*said: object) -> str | None:
 
 
 class _Pairs(NamedTuple):
-    """An object with all its keys, those that are there twice too."""
+    """A JSON object as a list of pairs, so that repeated keys are kept."""
 
     pairs: list[tuple[str, Any]]
 
 
 def _versions(raw: bytes) -> list[dict[str, Any]]:
-    """Return the objects that a JSON object with keys twice may be meant as; none where it is no JSON object."""
+    """Return the objects that a JSON object with repeated keys may mean; no objects for any other JSON."""
     try:
         read = json.loads(raw, object_pairs_hook=_Pairs, parse_int=_integer)
         return [one for one in _meant(read) if isinstance(one, dict)]
@@ -435,7 +438,7 @@ def _meant(value: Any) -> list[Any]:
 
 
 def _told_twice(answer: bytes, key: str) -> list[bytes]:
-    """Return what stands behind `key` in an object that has it twice, each as JSON of its own."""
+    """Return all values of `key` in the objects that repeat it, each as JSON bytes."""
     told: list[Any] = []
 
     def look(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -447,17 +450,17 @@ def _told_twice(answer: bytes, key: str) -> list[bytes]:
         json.loads(answer, object_pairs_hook=look)
         return [msgspec.json.encode(one) for one in told]
     except (ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
-        return []  # whoever reads it says what is wrong
+        return []  # the reader of the answer reports the fault
 
 
 def _keys(usage: dict[str, Any]) -> int:
-    """Return how many keys an object has, with those of the objects inside it."""
+    """Return how many keys an object and all objects inside it have."""
     found = 0
     waiting: list[Any] = [usage]
-    for value in waiting:  # which grows on the way
+    for value in waiting:  # the list grows during the loop
         if type(value) is dict:
             found += len(value)
-            value = value.values()  # noqa: PLW2901 - an object's values, a list's entries
+            value = value.values()  # noqa: PLW2901 - the values of an object or the entries of a list
         for inner in value:
             if type(inner) is dict or type(inner) is list:
                 waiting.append(inner)  # noqa: PERF401 - lists are rare, and a comprehension costs more than this loop

@@ -1,8 +1,8 @@
-"""Usage objects that contradict themselves: every reading that is consistent with something they say.
+"""Repairs usage objects that contradict themselves: finds every reading that agrees with a part of the object.
 
-Where a number cannot stand beside the others, a repair replaces it by what the others imply, or leaves it out. The
-provider's own total decides where it can; a part that has no price is left out alone; of all else, every repair is a
-reading, and the dearest of them is charged.
+If a number contradicts the others, a repair replaces it by the number that the others imply, or leaves it out. If the
+provider's own total leaves one repair, that one is used. If only a part without its own price is too large, nothing is
+in doubt. In all other cases every repair is a possible reading, and the dearest of them is charged.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,21 +20,21 @@ Count = Callable[[UsageTable, dict[str, Any]], dict[str, int]]
 
 
 class Repaired(NamedTuple):
-    """One reading, and the usage object as it would have to be."""
+    """One consistent reading, and the repaired usage object that gives it."""
 
     quantities: dict[str, int]
     usage: dict[str, Any]
 
 
 class Mended(NamedTuple):
-    """All readings, the likely dearest first; `decided`: the total or the lack of a price leaves no guess."""
+    """All readings, the probably dearest first. `decided`: the total or the lack of a price left nothing to guess."""
 
     found: tuple[Repaired, ...]
     decided: bool
 
 
 def mend(rows: UsageTable, usage: dict[str, Any], count: Count) -> Mended:
-    """Return the readings of a usage object that contradicts itself; none where nothing of it can be used."""
+    """Return the readings of a usage object that contradicts itself; no readings if nothing in it can be used."""
     waiting, seen = [usage], [usage]
     found: list[Repaired] = []
     decided = True
@@ -67,7 +67,7 @@ def _weight(one: Repaired) -> tuple[int, int, int]:
 def _fitted(
     rows: UsageTable, usage: Mapping[str, Any], quantities: dict[str, int]
 ) -> tuple[list[dict[str, int]], bool]:
-    """Return the readings of quantities whose parts may exceed their totals, and whether nothing had to be guessed."""
+    """Return the readings of quantities whose parts may exceed their totals, and whether there is no doubt."""
     totals = [usage.get(path[0]) for path in rows.total]
     confirmed = quantities.keys() >= _SIDES and any(total is not None for total in totals)
     reasoned = _without_price(rows, quantities, confirmed=confirmed)
@@ -78,11 +78,11 @@ def _fitted(
 
 
 def _without_price(rows: UsageTable, quantities: dict[str, int], *, confirmed: bool) -> list[dict[str, int]] | None:
-    """Return the readings where nothing but the reasoning is too much, None where that is not so.
+    """Return the readings if only the reasoning exceeds the output, or None if that is not the fault.
 
-    It costs what output costs: what does not fit into the output is left out, or is as much as fits, should it have a
-    price after all. Where providers may count it beside the output and no total tells, the two numbers have one
-    reading.
+    Reasoning usually costs what output costs. So there are two readings: one without reasoning, and one with as much
+    reasoning as fits into the output, in case it has its own price. If providers may count reasoning outside the output
+    and no total confirms the numbers, the only reading adds the reasoning to the output.
     """
     reasoning = quantities.get("reasoning_tokens")
     if reasoning is None or "output_tokens" not in quantities or _exceeded(quantities) != "output_tokens":
@@ -97,7 +97,7 @@ def _without_price(rows: UsageTable, quantities: dict[str, int], *, confirmed: b
 
 
 def _exceeded(quantities: Mapping[str, int]) -> str | None:
-    """Return the total that its parts exceed, None where all fit."""
+    """Return the unit that its parts exceed, or None if all parts fit."""
     try:
         leaves(quantities)
     except Contradiction as contradiction:
@@ -106,7 +106,7 @@ def _exceeded(quantities: Mapping[str, int]) -> str | None:
 
 
 def _edited(usage: dict[str, Any], edits: Edits) -> dict[str, Any]:
-    """Return a copy of a usage object with other numbers at some paths; with None there is nothing."""
+    """Return a copy of a usage object with the edits applied. None in an edit sets the value to null."""
     edited: dict[str, Any] = dict(usage)
     for path, value in edits:
         inner: Any = edited

@@ -1,15 +1,15 @@
-"""Which fields of each API's usage object are which unit: one row each, with its source and the day it was noted.
+"""The unit of each field in each API's usage object: one row for each, with its source and the day it was noted.
 
-Input and output totals are inclusive: a row for a part says nothing about its total. Where providers differ in what
-lies inside what, their own total decides (`Beside`).
+Input and output are inclusive totals, so a row for a part does not change its total. Providers differ in whether some
+tokens are inside a total or outside it; their own total decides (`Beside`).
 """
 
 from collections.abc import Mapping
 
 from pertoken.wire.usage_table import Beside, Check, Listed, Plain, Stated, UsageTable, Zero, rule, table, term, terms
 
-# Sources, each with the day it was noted. OpenAI's, Anthropic's and Google's were held against the types of their SDKs
-# of that day; the others follow notes on the providers' references.
+# Sources, each with the day it was noted. OpenAI's, Anthropic's and Google's were compared with the types in their SDKs
+# of that day. The others follow notes on the providers' references.
 CHAT = "OpenAI API reference, chat completion, usage; 2026-11-23"
 RESPONSES = "OpenAI API reference, response, usage; 2026-11-23"
 RESPONSES_TOOL_USAGE = "OpenAI API reference, response, tool_usage; openai-python 3.54.0; 2026-11-23"
@@ -40,8 +40,8 @@ VERCEL = "Vercel AI SDK reference, generateText, usage of its versions 4 and 5; 
 XAI_TOOLS = "xAI API reference, server-side tool usage; 2026-11-27"
 XAI = "xAI API reference, chat completion and response, usage; 2026-11-23"
 
-# What a provider says the call cost, in USD. Where the caller's own key was used, the provider behind it was paid, and
-# `cost` is the fee for it and for what OpenRouter ran itself.
+# The cost of the call in USD, as the provider states it. If the caller's own key was used, the caller paid the provider
+# behind OpenRouter, and `cost` is OpenRouter's fee and the price of what it ran itself.
 _COSTS = (
     Stated(
         "reported_cost",
@@ -52,7 +52,7 @@ _COSTS = (
     ),
     Stated("reported_cost", ("cost", "total_cost"), PERPLEXITY),
     Stated("reported_cost", ("cost",), OPENROUTER, unless="is_byok"),
-    Stated("reported_fee", ("cost",), OPENROUTER, only_if="is_byok"),  # where nobody says what the provider was paid
+    Stated("reported_fee", ("cost",), OPENROUTER, only_if="is_byok"),  # if the answer does not say the provider's price
     Stated("reported_cost", ("cost_in_usd_ticks",), XAI, exponent=-10),
 )
 
@@ -78,7 +78,7 @@ _CHAT_ROWS = (
     rule("pages", "pages_processed", MISTRAL_OCR),
     Check(term("prompt_tokens"), terms("prompt_cache_hit_tokens + prompt_cache_miss_tokens"), DEEPSEEK, exact=True),
 )
-# Searches of X cost what searches of the web do; sources that were read are charged like searches.
+# A search of X costs the same as a search of the web. A source that was read is charged as one search.
 _XAI_TOOLS = (
     rule(
         "web_searches",
@@ -86,7 +86,7 @@ _XAI_TOOLS = (
         " + server_side_tool_usage_details.x_search_calls",
         XAI_TOOLS,
     ),
-    rule(  # where the answer tells of no search of the web at all
+    rule(  # if the answer has no field for searches of the web
         "web_searches",
         "server_side_tool_usage_details.x_search_calls"
         " + server_side_tool_usage_details.web_search_calls|num_sources_used",
@@ -113,7 +113,7 @@ PERPLEXITY_CHAT = table(
     total="total_tokens",
 )
 _SECONDS_HEARD = Stated("seconds", ("prompt_audio_seconds",), MISTRAL)
-# With sound in the prompt the total holds the sound's tokens, which stand nowhere else: it cannot be checked.
+# With sound in the prompt, the total includes the sound's tokens. No other field has them, so the total is not checked.
 _MISTRAL_ROWS = (
     *_CHAT_ROWS,
     _SECONDS_HEARD,
@@ -122,7 +122,7 @@ _MISTRAL_ROWS = (
 )
 MISTRAL_CHAT = table(*_MISTRAL_ROWS, total="total_tokens")
 MISTRAL_SOUND = table(*_MISTRAL_ROWS)
-# What LiteLLM's proxy tells of Claude and Gemini in words of chat.
+# How LiteLLM's proxy reports usage of Claude and Gemini in the chat format.
 LITELLM_CHAT = table(
     *_CHAT_ROWS,
     rule("cache_write_tokens", "cache_creation_input_tokens", LITELLM),
@@ -137,7 +137,7 @@ LITELLM_CHAT = table(
     total="total_tokens",
 )
 
-# What Groq ran for an answer, in `executed_tools` of its message: type -> (unit, source). Any other kind is a search.
+# Tools that Groq ran, in `executed_tools` of a message: type -> (unit, source). Any other type counts as a search.
 GROQ_RUNS: Mapping[str, tuple[str, str]] = {
     "python": ("code_sessions", GROQ_TOOLS),
     "code_interpreter": ("code_sessions", GROQ_TOOLS),
@@ -145,7 +145,7 @@ GROQ_RUNS: Mapping[str, tuple[str, str]] = {
 }
 GROQ_RUN_ELSE = "web_searches"
 
-# Fields that only one provider has, and whose answers no other table understands.
+# Fields that only one provider uses, and the table that its answers need.
 CHAT_MARKS: tuple[tuple[str, UsageTable], ...] = (
     ("citation_tokens", PERPLEXITY_CHAT),
     ("prompt_audio_seconds", MISTRAL_SOUND),
@@ -163,24 +163,24 @@ OPENAI_RESPONSES = table(
     rule("web_searches", "tool_calls_details.search_web.invocation", PERPLEXITY),
     total="total_tokens",
 )
-# What Responses tells of its own tools, in `tool_usage` beside `usage`: only searches that are billed.
+# The usage of OpenAI's own tools in Responses, in `tool_usage` next to `usage`. It has only billed searches.
 RESPONSES_TOOLS = table(rule("web_searches", "web_search.num_requests", RESPONSES_TOOL_USAGE))
-# What neither tells is counted by the output item: type -> (unit, source).
+# Units that neither object reports are counted from the output items: type -> (unit, source).
 RESPONSES_ITEMS: Mapping[str, tuple[str, str]] = {
     "web_search_call": ("web_searches", RESPONSES),
     "file_search_call": ("file_searches", RESPONSES),
     "image_generation_call": ("images", RESPONSES),
     "code_interpreter_call": ("code_sessions", RESPONSES),
-    "shell_call": ("code_sessions", RESPONSES),  # but for one that runs at the client
+    "shell_call": ("code_sessions", RESPONSES),  # except a shell that runs at the client
 }
-# Of these the calls that share what stands here are one: a container is paid for once.
+# Calls with the same value of this field count as one, because a container is charged once.
 RESPONSES_SHARED: Mapping[str, str] = {"code_interpreter_call": "container_id"}
-RESPONSES_UNBILLED = frozenset({"open_page", "find_in_page"})  # actions that are no search: RESPONSES_TOOL_USAGE
+RESPONSES_UNBILLED = frozenset({"open_page", "find_in_page"})  # not searches (source: RESPONSES_TOOL_USAGE)
 
 OPENAI_EMBEDDINGS = table(
     *_COSTS,
     rule("input_tokens", "prompt_tokens", EMBEDDINGS),
-    Zero("output_tokens", term("prompt_tokens"), EMBEDDINGS),  # vectors are no tokens
+    Zero("output_tokens", term("prompt_tokens"), EMBEDDINGS),  # vectors are not tokens
     total="total_tokens",
     rest="input_tokens",
 )
@@ -208,7 +208,7 @@ OPENAI_IMAGES = table(
 
 OPENAI_TRANSCRIPTION = table(
     Stated("seconds", ("seconds",), TRANSCRIPTION),
-    Stated("seconds", ("duration",), TRANSCRIPTION),  # of verbose_json, where no usage came
+    Stated("seconds", ("duration",), TRANSCRIPTION),  # in verbose_json, if there is no usage
     Stated("seconds", ("prompt_audio_seconds",), MISTRAL),
     rule("input_tokens", "input_tokens", TRANSCRIPTION),
     rule("input_audio_tokens", "input_token_details.audio_tokens", TRANSCRIPTION),
@@ -223,7 +223,7 @@ OPENAI_TRANSCRIPTION = table(
 )
 
 OPENAI_REALTIME = table(
-    Stated("seconds", ("seconds",), REALTIME),  # of an input that was transcribed
+    Stated("seconds", ("seconds",), REALTIME),  # of transcribed input
     rule("input_tokens", "input_tokens", REALTIME),
     rule("input_audio_tokens", "input_token_details.audio_tokens", REALTIME),
     rule("input_image_tokens", "input_token_details.image_tokens", REALTIME),
@@ -255,7 +255,7 @@ OPENAI_REALTIME = table(
     total="total_tokens",
 )
 
-# `input_tokens` is the uncached rest; writes and reads of the cache stand beside it.
+# `input_tokens` counts only uncached tokens; it does not include cache writes and cache reads.
 ANTHROPIC_MESSAGES = table(
     *_COSTS,
     rule("input_tokens", "input_tokens + cache_creation_input_tokens + cache_read_input_tokens", ANTHROPIC),
@@ -273,7 +273,7 @@ ANTHROPIC_MESSAGES = table(
 )
 
 
-# Clients that send $alt=json;enum-encoding=int, as Google's older REST client does, get these (MediaModality, v1beta).
+# Clients that send $alt=json;enum-encoding=int get numbers (MediaModality, v1beta). Google's older REST client does so.
 _NUMBERS = {"TEXT": 1, "IMAGE": 2, "VIDEO": 3, "AUDIO": 4, "DOCUMENT": 5}
 
 
@@ -285,7 +285,7 @@ def _by_modality(unit: str, lists: str, *modalities: str) -> tuple[Listed, ...]:
     )
 
 
-# `promptTokenCount` includes what was cached; documents are billed as the images their pages are.
+# `promptTokenCount` includes cached tokens. Documents are billed as images, one for each page.
 GEMINI_GENERATE = table(
     rule("input_tokens", "promptTokenCount", GEMINI),
     rule("cache_read_tokens", "cachedContentTokenCount", GEMINI),
@@ -302,14 +302,14 @@ GEMINI_GENERATE = table(
     *_by_modality("output_image_tokens", "candidatesTokensDetails responseTokensDetails", "IMAGE"),
     *(Plain(one) for one in _by_modality("input_tokens", "promptTokensDetails toolUsePromptTokensDetails", "TEXT")),
     *(Plain(one) for one in _by_modality("output_tokens", "candidatesTokensDetails responseTokensDetails", "TEXT")),
-    Zero("output_tokens", term("totalTokenCount|thoughtsTokenCount"), GEMINI),  # this API leaves zeros out
+    Zero("output_tokens", term("totalTokenCount|thoughtsTokenCount"), GEMINI),  # this API omits zeros
     Beside("input_tokens", terms("toolUsePromptTokenCount"), beside=True, source=GEMINI),
     Beside("output_tokens", terms("thoughtsTokenCount"), beside=True, source=GEMINI),
     total="totalTokenCount",
 )
 
-# Of OpenAI's models there, a stream has been measured whose total counts the cache twice (bifrost, pull request 6942);
-# no field of it tells, so there the total decides wrongly.
+# One measured stream of an OpenAI model on Bedrock has a total that counts the cache twice (bifrost, pull request
+# 6942). No field shows that, so for such a stream the total decides wrongly.
 BEDROCK_CONVERSE = table(
     rule("input_tokens", "inputTokens", BEDROCK),
     rule("cache_read_tokens", "cacheReadInputTokens", BEDROCK),
@@ -331,17 +331,17 @@ BEDROCK_CONVERSE = table(
     total="totalTokens|totalTokenCount",
 )
 
-# What is billed, not what the model read: that includes the template around each prompt.
+# Billed units come first. The tokens that the model read also include the template around each prompt.
 COHERE_CHAT = table(
     rule("input_tokens", "billed_units.input_tokens|tokens.input_tokens", COHERE),
     rule("output_tokens", "billed_units.output_tokens|tokens.output_tokens", COHERE),
     rule("images", "billed_units.images", COHERE),
     Check(term("tokens.input_tokens"), terms("cached_tokens"), COHERE),
 )
-# Cached tokens are of what the model read: only where they fit are they tokens that were billed.
+# Cached tokens are part of all tokens that the model read. They count only if they fit into the billed tokens.
 COHERE_CACHED = (rule("cache_read_tokens", "cached_tokens", COHERE),)
 
-# Of no API: what programs keep that call models through the AI SDK, and servers in front of them.
+# Not a provider's API: the usage that programs and proxies store if they call models through the AI SDK.
 AI_SDK = table(
     rule("input_tokens", "promptTokens|inputTokens", VERCEL),
     rule("cache_read_tokens", "cachedInputTokens", VERCEL),
@@ -355,7 +355,7 @@ OLLAMA_CHAT = table(
     rule("output_tokens", "eval_count", OLLAMA),
 )
 
-# What price rows know and no answer tells: unit -> what is charged, or why nothing is.
+# Units that have prices but that no answer reports: unit -> what is charged, or why nothing is.
 UNTOLD: Mapping[str, str] = {
     "requests": "one a call, by rule (core.rating)",
     "characters": "speech synthesis answers with sound alone; the gateway does not serve it, so it is reported",

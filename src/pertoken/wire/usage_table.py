@@ -1,6 +1,6 @@
-"""Reading usage objects by table: each API's table says which fields add up to which unit.
+"""Reads usage objects with tables. Each API's table says which fields add up to which unit.
 
-The tables stand in `usage_rules`; here is the one engine that reads them.
+The tables are in `usage_rules`; this module applies them.
 """
 
 import re
@@ -18,20 +18,20 @@ import msgspec
 from pertoken.core.usage import QUANTITY_MAX, Contradiction, Edits
 
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
-_decimal = msgspec.json.Decoder(float_hook=Decimal)  # exact: what is written as 0.1 is a tenth
+_decimal = msgspec.json.Decoder(float_hook=Decimal)  # exact: 0.1 in JSON is one tenth
 
 _DIGITS = re.compile(r"\d{1,12}", re.ASCII)
 _PLAIN = re.compile(r"\d{1,12}(\.\d{1,30})?([eE][-+]?\d{1,2})?", re.ASCII)
 COST = "reported_cost"  # the name of rows that state a cost
-FEE = "reported_fee"  # of rows that state what is taken beside the price; a stated cost holds it
-TOTAL = "total_cost"  # beside the parts of a cost, their sum
+FEE = "reported_fee"  # the name of rows that state a fee in addition to the price; a stated cost includes the fee
+TOTAL = "total_cost"  # the field with the sum, next to the parts of a cost
 
 Path = tuple[str, ...]
 Term = tuple[Path, ...]  # the first number found at one of these paths
 
 
 class UsageRule(NamedTuple):
-    """`unit` is the sum of terms, unknown where the first of them is. Two rules of one unit must agree."""
+    """`unit` is the sum of `terms`; it is unknown if the first term is missing. Two rules for one unit must agree."""
 
     unit: str
     terms: tuple[Term, ...]
@@ -39,7 +39,7 @@ class UsageRule(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """`unit` is the sum of `tokens` over the entries of a list whose `key` is `value`, or its `number`."""
+    """`unit` is the sum of `tokens` over the entries of a list in which `key` has `value`, or its `number`."""
 
     unit: str
     entries: str
@@ -47,19 +47,20 @@ class Listed(NamedTuple):
     value: str
     tokens: str
     source: str
-    number: int | None = None  # that stands for the value where a client asks for numbers
+    number: int | None = None  # the enum number of `value`, which some clients request
 
     def means(self, told: object) -> bool:
-        """Tell whether an entry says `value`: in letters of either case, or as its number."""
+        """Tell whether an entry's value is `value`, in any case of letters, or its number."""
         if isinstance(told, str):
             return told.upper() == self.value.upper()
         return told is not None and not isinstance(told, bool) and told == self.number
 
 
 class Beside(NamedTuple):
-    """Tokens that some answers count inside `unit` and others beside it: the provider's total decides.
+    """Tokens that some answers count inside `unit` and others outside it. The provider's total decides.
 
-    `beside` is what holds where no total does. With `always` they stand beside it, even if the total leaves them out.
+    `beside` applies if the total does not decide; True means outside. With `always`, the tokens are added to `unit`
+    even if the total does not include them.
     """
 
     unit: str
@@ -70,7 +71,7 @@ class Beside(NamedTuple):
 
 
 class Check(NamedTuple):
-    """The parts of a number are never more than it; with `exact`, and where all of them are there, never less."""
+    """The sum of `parts` is at most `total`; with `exact`, and if all parts are present, it is equal."""
 
     total: Term
     parts: tuple[Term, ...]
@@ -79,13 +80,13 @@ class Check(NamedTuple):
 
 
 class Plain(NamedTuple):
-    """Tokens of one side, `row.unit`, that are told to be text: they are of no other kind, whatever was asked for."""
+    """Tokens of `row.unit`, input or output, that the provider reports as text, so they are not sound or pictures."""
 
     row: UsageRule | Listed
 
 
 class Zero(NamedTuple):
-    """Where input and the field `given` are told, a `unit` that is left out is zero."""
+    """If input and the field `given` are present, a missing `unit` is zero."""
 
     unit: str
     given: Term
@@ -93,9 +94,9 @@ class Zero(NamedTuple):
 
 
 class Stated(NamedTuple):
-    """An exact decimal that a usage object states, times ten to the `exponent`: a cost, or seconds of sound.
+    """An exact decimal in a usage object, times ten to the `exponent`: a cost, or seconds of sound.
 
-    It is read only where the flag at `only_if` is true and the one at `unless` is not. What stands at `plus` is added.
+    It is read only if the flag `only_if` is true and the flag `unless` is not. The amount at `plus` is added.
     """
 
     name: str
@@ -109,7 +110,7 @@ class Stated(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class UsageTable:
-    """All that is known of one API's usage object. Equal only to itself, so that finding its rows is cheap."""
+    """Everything known about one API's usage object. A table equals only itself, so that it is a cheap cache key."""
 
     rules: tuple[UsageRule, ...]
     total: Term = ()  # the provider's own sum of all input and all output
@@ -118,13 +119,13 @@ class UsageTable:
     checks: tuple[Check, ...] = ()
     zeros: tuple[Zero, ...] = ()
     stated: tuple[Stated, ...] = ()
-    rest: str = "output_tokens"  # what the tokens are that only the total has
+    rest: str = "output_tokens"  # the unit of tokens that only the total includes
     plain: tuple[UsageRule | Listed, ...] = ()
-    names_stated: tuple[bytes, ...] = ()  # one of them is in every usage object that states a decimal
-    key: bytes = b""  # its rows in short, by which another process finds the same table
+    names_stated: tuple[bytes, ...] = ()  # every usage object that states a decimal contains one of these
+    key: bytes = b""  # a hash of the rows, by which another process finds the same table
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Have another process find its own: a copy would be another table, and compiled, none at all."""
+        """Pickle only the key, so that another process finds its own table. A copy would not be equal to it."""
         return table_of, (self.key,)
 
 
@@ -134,7 +135,7 @@ _TABLES: dict[bytes, UsageTable] = {}
 
 
 def rule(unit: str, fields: str, source: str) -> UsageRule:
-    """Return a rule from paths with dots: "a + b.c" is a sum, "a|b" the first that is there."""
+    """Return a rule from dotted paths: "a + b.c" is a sum, "a|b" is the first field that is present."""
     return UsageRule(unit, terms(fields), source)
 
 
@@ -149,9 +150,9 @@ def term(fields: str) -> Term:
 
 
 def table(*rows: Row, total: str | None = None, rest: str = "output_tokens") -> UsageTable:
-    """Return the table of `rows`; `total` is the field of the provider's own sum of all input and all output.
+    """Return the table of `rows`. `total` is the field with the provider's own sum of all input and all output.
 
-    What that has and its parts have not is `rest`.
+    `rest` is the unit of tokens that the total includes and the parts do not.
     """
     stated_rows = tuple(row for row in rows if isinstance(row, Stated))
     made = UsageTable(
@@ -171,14 +172,14 @@ def table(*rows: Row, total: str | None = None, rest: str = "output_tokens") -> 
 
 
 def table_of(key: bytes) -> UsageTable:
-    """Return the table of a key: every process makes the same tables, in whatever order."""
+    """Return the table with a key. Every process makes the same tables, in any order."""
     return _TABLES[key]
 
 
 def read(rules: Sequence[UsageRule], usage: Mapping[str, Any]) -> dict[str, int]:
-    """Return the quantities of a usage object; a unit none of whose fields is there is left out.
+    """Return the quantities of a usage object. A unit without a field in the object is left out.
 
-    Raises Contradiction where a field is not a count, or two fields that are the same number differ.
+    Raises Contradiction if a field is not a count, or if two fields for the same unit differ.
     """
     quantities: dict[str, int] = {}
     for unit, summed, _ in rules:
@@ -186,7 +187,7 @@ def read(rules: Sequence[UsageRule], usage: Mapping[str, Any]) -> dict[str, int]
         quantity = usage.get(path[0])
         if len(path) > 1:
             quantity = quantity.get(path[1]) if type(quantity) is dict and len(path) == 2 else None
-        if type(quantity) is not int or not 0 <= quantity <= QUANTITY_MAX:  # all but the most usual
+        if type(quantity) is not int or not 0 <= quantity <= QUANTITY_MAX:  # not the usual case
             quantity = _first(summed[0], usage)
             if quantity is None:
                 continue
@@ -199,9 +200,9 @@ def read(rules: Sequence[UsageRule], usage: Mapping[str, Any]) -> dict[str, int]
 
 
 def count(rows: UsageTable, usage: Mapping[str, Any]) -> dict[str, int]:
-    """Return the inclusive quantities of a usage object: rules, lists, and what the total says lies inside what.
+    """Return the inclusive quantities of a usage object, by all rows of its table.
 
-    Raises Contradiction where a field is not a count or the numbers do not add up.
+    Raises Contradiction if a field is not a count, or if the numbers do not add up.
     """
     told = _fitting(rows, tuple(usage))
     quantities = read(told.rules, usage)
@@ -222,7 +223,7 @@ def count(rows: UsageTable, usage: Mapping[str, Any]) -> dict[str, int]:
 
 
 def plain(rows: UsageTable, usage: Mapping[str, Any]) -> dict[str, int]:
-    """Return how many tokens of each side are told to be text; what is no count tells nothing."""
+    """Return how many tokens of input and of output are reported as text. A field that is not a count is ignored."""
     found: dict[str, int] = {}
     for row in rows.plain:
         try:
@@ -236,7 +237,7 @@ def plain(rows: UsageTable, usage: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _add_listed(row: Listed, usage: Mapping[str, Any], quantities: dict[str, int]) -> None:
-    """Add the tokens of the entries of a list that are `row.value`, in letters of either case."""
+    """Add the tokens of the list's entries that match `row` to `quantities`. Raises Contradiction."""
     entries = usage.get(row.entries)
     for at, entry in enumerate(entries) if isinstance(entries, list) else ():
         value = entry.get(row.key) if isinstance(entry, dict) else None
@@ -249,10 +250,9 @@ def _add_listed(row: Listed, usage: Mapping[str, Any], quantities: dict[str, int
 
 
 def stated(rows: UsageTable, raw: bytes) -> dict[str, Decimal]:
-    """Return the decimals that a usage object states, exactly as written; the first row of a name that fits counts.
+    """Return the decimals that a usage object states, exact. If several rows with one name apply, the first one counts.
 
-    A fee may be a text.
-    Raises Contradiction where one is no number, or no number that can be.
+    A fee may be a text. Raises Contradiction if a value is not a number, or not from 0 to QUANTITY_MAX.
     """
     found: dict[str, Decimal] = {}
     if not states(rows, raw):
@@ -278,7 +278,7 @@ def stated(rows: UsageTable, raw: bytes) -> dict[str, Decimal]:
 
 
 def doubtful_cost(rows: UsageTable, raw: bytes) -> Decimal | None:
-    """Return the highest cost that a usage object may mean where it states it wrongly: as text, or only in parts."""
+    """Return the highest cost that a usage object may mean, also from a cost given as text or only in parts."""
     if not states(rows, raw):
         return None
     try:
@@ -295,18 +295,18 @@ def doubtful_cost(rows: UsageTable, raw: bytes) -> Decimal | None:
 
 
 def _added(row: Stated, usage: Any) -> Decimal:
-    """Return the amount that a row adds to its own, zero where there is none."""
+    """Return the amount at `row.plus`, or zero."""
     return (_amount(value_at(row.plus, usage)) if row.plus else None) or Decimal(0)
 
 
 def _parts(cost: Mapping[str, Any]) -> list[Decimal]:
-    """Return the parts of a cost, as Perplexity names them."""
+    """Return the parts of a cost: Perplexity's fields that end in `_cost`, without the total."""
     amounts = (_amount(value) for name, value in cost.items() if name.endswith("_cost") and name != TOTAL)
     return [amount for amount in amounts if amount is not None]
 
 
 def _amount(value: Any) -> Decimal | None:
-    """Return the amount that a number or a plain decimal in a text may mean."""
+    """Return a number, or a plain decimal in a text, as an amount; None for anything else."""
     if isinstance(value, str) and _PLAIN.fullmatch(value):
         value = Decimal(value)
     is_number = isinstance(value, int | Decimal) and not isinstance(value, bool)
@@ -314,19 +314,19 @@ def _amount(value: Any) -> Decimal | None:
 
 
 def _is_for(row: Stated, usage: Any) -> bool:
-    """Tell whether the flags of a usage object let a row be read."""
+    """Tell whether a row applies, by the flags in the usage object."""
     if row.only_if and value_at((row.only_if,), usage) is not True:
         return False
     return row.unless is None or value_at((row.unless,), usage) is not True
 
 
 def number(paths: Term, usage: Mapping[str, Any]) -> int | None:
-    """Return the number at the first of `paths` that holds one. Raises Contradiction where that is no count."""
+    """Return the number at the first of `paths` that has a value. Raises Contradiction if that is not a count."""
     return _first(paths, usage)
 
 
 def states(rows: UsageTable, raw: bytes) -> bool:
-    """Tell whether a usage object may state a decimal."""
+    """Tell by its bytes whether a usage object may state a decimal."""
     for name in rows.names_stated:  # noqa: SIM110 - a third of the time of any()
         if name in raw:
             return True
@@ -334,14 +334,14 @@ def states(rows: UsageTable, raw: bytes) -> bool:
 
 
 def _names(rows: tuple[Stated, ...]) -> tuple[bytes, ...]:
-    """Return the shortest names that a usage object with a stated decimal must have one of."""
+    """Return the shortest set of names of which every usage object with a stated decimal contains at least one."""
     names = {row.path[-1].encode() for row in rows}
     return tuple(name for name in names if not any(other in name for other in names - {name}))
 
 
 @lru_cache(maxsize=1024)
 def _fitting(rows: UsageTable, keys: tuple[str, ...]) -> UsageTable:
-    """Return the rows that find anything in a usage object of these keys; the same few objects come with every call."""
+    """Return the rows that apply to a usage object with these keys. Most calls have the same few sets of keys."""
 
     def fits(*some: Term) -> bool:
         return any(path[0] in keys for one in some for path in one)
@@ -357,10 +357,10 @@ def _fitting(rows: UsageTable, keys: tuple[str, ...]) -> UsageTable:
 
 
 def _place(rows: UsageTable, usage: Mapping[str, Any], quantities: dict[str, int]) -> int:
-    """Put beside their unit the tokens that the total says are not inside it.
+    """Add tokens that are outside their unit, according to the total, to that unit in `quantities`.
 
-    A side that is not told is what the total leaves. Return the tokens that only the total has. Raises Contradiction
-    where the total has fewer than its parts.
+    If input or output is missing, it becomes the rest of the total. Return how many tokens only the total includes.
+    Raises Contradiction if the total is less than its parts.
     """
     total = _first(rows.total, usage) if rows.total else None
     known = ("input_tokens" in quantities) + ("output_tokens" in quantities)
@@ -378,13 +378,16 @@ def _place(rows: UsageTable, usage: Mapping[str, Any], quantities: dict[str, int
         if (beside or side.always) and side.unit in quantities:
             quantities[side.unit] += tokens
             told += tokens if known == 1 and beside else 0
-    if known == 1 and total is not None and total > told:  # the total says what the other side is
+    if known == 1 and total is not None and total > told:  # the other side is the rest of the total
         quantities["output_tokens" if "input_tokens" in quantities else "input_tokens"] = total - told
     return total - seen if total is not None and known == 2 else 0
 
 
 def _placed(sides: Sequence[tuple[Beside, int]], told: int, total: int | None) -> tuple[bool, ...]:
-    """Return which sides stand beside, so that the total is right; where that cannot be, what the rows say."""
+    """Return for each row whether its tokens are outside the unit, so that the total is right.
+
+    If no combination gives the total, return the `beside` of each row.
+    """
     for placed in product(*((side.beside, not side.beside) for side, _ in sides)):
         seen = told + sum(tokens for (_, tokens), beside in zip(sides, placed, strict=True) if beside)
         if total is None or seen == total:
@@ -407,7 +410,7 @@ def _check(check: Check, usage: Mapping[str, Any]) -> None:
 
 
 def _more(rules: Iterable[UsageRule], unit: str, usage: Mapping[str, Any], tokens: int) -> Edits:
-    """Return the edit that gives a unit so many tokens more, wherever it is told; none where they cannot be so few."""
+    """Return the edits that change a unit by `tokens` wherever it is reported; none if a number would be negative."""
     telling = [one for one in rules if one.unit == unit]
     paths = list(_told_at(telling, unit, usage)) or [one.terms[0][0] for one in telling[:1]]
     numbers = [(_first((path,), usage) or 0) + tokens for path in paths]
@@ -415,13 +418,13 @@ def _more(rules: Iterable[UsageRule], unit: str, usage: Mapping[str, Any], token
 
 
 def _told_at(rules: Iterable[UsageRule], unit: str, usage: Mapping[str, Any]) -> tuple[Path, ...]:
-    """Return where a unit is told: the first number of each of its rules."""
+    """Return the paths that report a unit: for each of its rules, the path of the first number."""
     terms_first = [one.terms[0] for one in rules if one.unit == unit]
     return tuple(dict.fromkeys(_found(one, usage) for one in terms_first if _first(one, usage) is not None))
 
 
 def _found(paths: Term, usage: Mapping[str, Any]) -> Path:
-    """Return the first of `paths` that holds a number; there is one."""
+    """Return the first of `paths` that has a value. At least one must have."""
     return next(path for path in paths if value_at(path, usage) is not None)
 
 
@@ -430,7 +433,7 @@ def _sum(summed: Iterable[Term], usage: Mapping[str, Any]) -> int:
 
 
 def _first(paths: Term, usage: Mapping[str, Any]) -> int | None:
-    """Return the number at the first of `paths` that holds one; null is absent."""
+    """Return the number at the first of `paths` that has a value; null counts as missing. Raises Contradiction."""
     for path in paths:
         value: Any = usage.get(path[0])
         for key in path[1:]:
@@ -441,19 +444,22 @@ def _first(paths: Term, usage: Mapping[str, Any]) -> int | None:
             value = _whole(value, path)
         if not 0 <= value <= QUANTITY_MAX:
             raise Contradiction(f"{'.'.join(path)} is not a count: {value!s:.80}", (((path, None),),))
-        return value  # type: ignore[no-any-return]  # the type was asked for above
+        return value  # type: ignore[no-any-return]  # the type was checked above
     return None
 
 
 def value_at(path: Path, value: Any) -> Any:
-    """Return what stands at a path, None where nothing does."""
+    """Return the value at a path, or None."""
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value
 
 
 def _whole(value: object, path: Path) -> int:
-    """Accept 12.0 as 12, as some servers write counts; refuse all else, saying which count it may have been."""
+    """Return 12 for 12.0, because some servers write counts so. Raises Contradiction for all else.
+
+    The contradiction has a repair with the count that was probably meant.
+    """
     if isinstance(value, float) and value.is_integer():
         return int(value)
     count = None

@@ -1,7 +1,7 @@
-"""Usage told in another API's words than its own: found once, here, for every format.
+"""Usage objects with another API's field names, for every format.
 
-Many servers speak one API and tell usage as another does. Where an object does not tell both sides of a call in the
-words of its own table, the table that understands the most of it is asked.
+Many servers implement one API and report usage with the field names of another. If a usage object lacks input or output
+in the names of its own table, it is read with the table that knows most of its fields.
 """
 
 import re
@@ -17,7 +17,7 @@ from pertoken.wire.usage_table import Term, UsageTable
 SIDES = ("input_tokens", "output_tokens")
 ONLY_TOTAL = "usage gives only a total"
 
-# In this order where two understand an object equally well.
+# If two tables know equally many fields of an object, the first one is used.
 TABLES: tuple[UsageTable, ...] = (
     usage_rules.OPENAI_CHAT,
     usage_rules.OPENAI_RESPONSES,
@@ -33,7 +33,7 @@ _SNAKE = re.compile(r"_([a-z0-9])")
 
 
 def other(rows: UsageTable, usage: Mapping[str, Any]) -> tuple[UsageTable, dict[str, Any]] | None:
-    """Return the table that understands `usage` better than its own, and the object in that table's spelling."""
+    """Return the table that knows most fields of `usage`, and the object in that table's spelling; None for none."""
     found = _other(rows, tuple([key for key, value in usage.items() if value is not None]))
     if found is None:
         return None
@@ -43,9 +43,10 @@ def other(rows: UsageTable, usage: Mapping[str, Any]) -> tuple[UsageTable, dict[
 
 
 def details(rows: UsageTable, usage: Mapping[str, Any]) -> dict[str, int]:
-    """Return the parts that `usage`, which tells both sides in its own words, tells in words that its table lacks.
+    """Return the parts that `usage` reports in fields that its own table does not know.
 
-    Tokens read from a cache are left at the full price then: these words may count them beside the input.
+    Both totals come from the object's own table. Tokens read from a cache are left out, and so charged at the full
+    price, because the other field may count them outside the input.
     """
     found = _details(rows, tuple(usage))
     if found is None:
@@ -56,21 +57,21 @@ def details(rows: UsageTable, usage: Mapping[str, Any]) -> dict[str, int]:
 
 
 def joined(rows: UsageTable, own: Mapping[str, int], found: Mapping[str, int]) -> dict[str, int]:
-    """Return `own` with each side that it does not tell, or tells as nothing, as the other words have `found` it."""
+    """Return `own`. A side that is missing or zero there is taken from `found`, the result of the other table."""
     result = dict(own)
     for side in SIDES:
         if found.get(side) and not own.get(side):
             kind = side.partition("_")[0]
             result |= {unit: quantity for unit, quantity in found.items() if kind in DIMENSIONS[unit]}
     if rows.rest == "input_tokens" and result.get("input_tokens"):
-        result.setdefault("output_tokens", 0)  # vectors are no tokens
+        result.setdefault("output_tokens", 0)  # vectors are not tokens
     return {**{unit: quantity for unit, quantity in found.items() if not _is_of_a_side(unit)}, **result}
 
 
 def by_total(rows: UsageTable, usage: Mapping[str, Any], quantities: dict[str, int]) -> dict[str, int]:
-    """Return the quantities of an object that may tell nothing but its total: of embeddings, that is all input.
+    """Return the quantities of an object that may report only its total. For embeddings, the total is input.
 
-    Raises Contradiction where it may be all output, or all input.
+    Raises Contradiction for any other API: the total may be all input or all output.
     """
     if not rows.total or any(side in quantities for side in SIDES):
         return quantities
@@ -87,7 +88,7 @@ def by_total(rows: UsageTable, usage: Mapping[str, Any], quantities: dict[str, i
 def camel(value: Any) -> Any:
     """Return a value with the keys of all its objects in camelCase, as protobuf services write them.
 
-    Where a key is there in both spellings, the one in camelCase counts.
+    If an object has a key in both spellings, the value of the one in camelCase is kept.
     """
     if isinstance(value, dict):
         spelled = {_camel(key): camel(inner) for key, inner in value.items() if _camel(key) != key}
@@ -105,7 +106,7 @@ def _is_of_a_side(unit: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def _other(rows: UsageTable, keys: tuple[str, ...]) -> tuple[UsageTable, bool] | None:
-    """Return the table that understands the most of these keys, and whether that takes camelCase."""
+    """Return the table that knows most of these keys, and whether it needs them in camelCase; None for no table."""
     own = _names(rows)
     as_told, in_camel = frozenset(keys), frozenset(_camel(key) for key in keys if key not in own)
     best: tuple[int, UsageTable, bool] | None = None
@@ -120,7 +121,7 @@ def _other(rows: UsageTable, keys: tuple[str, ...]) -> tuple[UsageTable, bool] |
 
 @lru_cache(maxsize=1024)
 def _details(rows: UsageTable, keys: tuple[str, ...]) -> tuple[UsageTable, tuple[str, ...]] | None:
-    """Return the table that understands the most keys that the own table does not, and these; None: no key is such."""
+    """Return the table that knows most of the keys that `rows` does not know, and those keys; None for no table."""
     new = frozenset(keys) - _names(rows)
     best: tuple[UsageTable, tuple[str, ...]] | None = None
     for table in TABLES if new else ():
@@ -132,7 +133,7 @@ def _details(rows: UsageTable, keys: tuple[str, ...]) -> tuple[UsageTable, tuple
 
 @lru_cache(maxsize=64)
 def _names(rows: UsageTable) -> frozenset[str]:
-    """Return the names of all fields of an object that a table reads."""
+    """Return the names of all top-level fields that a table reads."""
     terms: list[Term] = [rows.total, *(term for one in rows.rules for term in one.terms)]
     terms += [term for one in rows.checks for term in (one.total, *one.parts)]
     return _heads(terms) | {one.entries for one in rows.listed}
@@ -140,7 +141,7 @@ def _names(rows: UsageTable) -> frozenset[str]:
 
 @lru_cache(maxsize=64)
 def _names_of_sides(rows: UsageTable) -> frozenset[str]:
-    """Return the names of the fields that tell all input or all output."""
+    """Return the names of the fields that report all input or all output."""
     return _heads(one.terms[0] for one in rows.rules if one.unit in SIDES)
 
 
