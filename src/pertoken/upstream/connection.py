@@ -1,13 +1,14 @@
-"""One HTTP/1.1 connection to a provider: bytes to and from one transfer at a time; it knows no pool but by its port.
+"""One HTTP/1.1 connection to a provider, which carries one transfer at a time.
 
-httptools (llhttp, strict) parses. What llhttp lets pass and we do not: transfer codings other than one `chunked`,
-versions other than 1.0 and 1.1, an unlimited head, an answer that nobody asked for.
+It knows its pool only through the protocol `Owner`. httptools (llhttp, strict) parses the answers. This module also
+refuses what llhttp accepts: transfer codings other than one `chunked`, versions other than 1.0 and 1.1, a head without
+a size limit, an answer without a request.
 
-Two limits of the parser: it cannot be told that a HEAD answer has no body, so such a connection is not used again; and
-it skips empty lines between messages, so a stray CRLF behind an answer goes unnoticed (and is harmless: the next answer
-still starts at its status line).
+The parser has two limits. It cannot be told that the answer to HEAD has no body, so such a connection is not used
+again. It skips empty lines between messages, so a stray CRLF after an answer goes unnoticed; this is harmless, because
+the next answer still starts at its status line.
 
-Its state moves in `_move` alone, by the table in `states`.
+The state changes only in `_move`, by the table in `states`.
 """
 
 import asyncio
@@ -48,13 +49,13 @@ from pertoken.upstream.states import (
 )
 from pertoken.upstream.transfer import Transfer
 
-_JOINED_BYTES = 16 * 1024  # below this, copying a body behind its head is cheaper than a second buffer
-_AT_ONCE_BYTES = 1024 * 1024  # bodies up to this are handed over whole; larger ones wait for the socket
+_JOINED_BYTES = 16 * 1024  # up to this size, copying the body after the head costs less than a second buffer
+_AT_ONCE_BYTES = 1024 * 1024  # bodies up to this size are written at once; larger ones wait for the socket
 _SLICE_BYTES = 256 * 1024
 
 
 class Owner(Protocol):
-    """What a connection tells the pool that owns it."""
+    """The pool that owns a connection, as the connection calls it."""
 
     def idle(self, connection: "Connection", now: float) -> None:
         """Take back a connection that can carry another transfer."""
@@ -67,7 +68,7 @@ class Owner(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """A protocol on a TCP or TLS transport; `idle_since` is the loop time when its last transfer ended."""
+    """An asyncio protocol on a TCP or TLS transport. `idle_since` is the loop time when its last transfer ended."""
 
     def __init__(self, owner: Owner, loop: asyncio.AbstractEventLoop, limits: ClientLimits) -> None:
         self.state: str = NEW
@@ -78,22 +79,22 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._transfer: Transfer | None = None
         self._headers: list[tuple[bytes, bytes]] = []
-        self._bodiless = False  # the answer to HEAD
+        self._bodiless = False  # whether the request is HEAD, whose answer has no body
         self._write_paused = False
         self._quiet_bytes = 0  # received since the last piece of a body
         self._asked_at = 0.0
         self._heard_at = 0.0
         self.idle_since = 0.0
-        self.gone: asyncio.Future[None] | None = None  # set by who wants to know when the socket is closed
+        self.gone: asyncio.Future[None] | None = None  # set by a caller that waits until the socket is closed
 
-    # -- what the client asks ------------------------------------------------------------------------------------------
+    # -- called by the client ------------------------------------------------------------------------------------------
 
     def usable(self) -> bool:
-        """Tell whether a request can be written now: the other side has not been seen to close."""
+        """Tell whether a request can be written now: the transport is open, as far as known."""
         return self._transport is not None and not self._transport.is_closing()
 
     def begin(self, started_at: float, *, bodiless: bool) -> Transfer:
-        """Start a transfer; the connection must be usable and free."""
+        """Start a transfer. The connection must be usable and free. `started_at` is the loop time of the `send`."""
         self._move(ASK)
         self._transfer = transfer = Transfer(self, self._loop, started_at)
         self._headers = []
@@ -103,7 +104,7 @@ class Connection(asyncio.Protocol):
         return transfer
 
     def write(self, head: bytes, body: bytes) -> bool:
-        """Write a request at once; False where the body is too large for that and only the head was written."""
+        """Write a request at once. Return False if only the head was written, because the body is too large."""
         assert self._transport is not None
         if len(body) > _AT_ONCE_BYTES:
             self._transport.write(head)
@@ -116,13 +117,13 @@ class Connection(asyncio.Protocol):
         return True
 
     async def upload(self, transfer: Transfer, body: bytes) -> None:
-        """Write a large body as fast as the socket takes it; stop where the answer or an error comes first."""
+        """Write a large body as fast as the socket takes it. Stop if the answer or an error comes first."""
         view = memoryview(body)
         for start in range(0, len(body), _SLICE_BYTES):
             while self._write_paused and not transfer.status and transfer.error is None:
                 await transfer.wait()
             if transfer.status or transfer.error is not None:
-                return  # the request stays unfinished, the connection is not used again
+                return  # the request stays unfinished, and the connection is not used again
             assert self._transport is not None
             self._transport.write(view[start : start + _SLICE_BYTES])
         self._move(SENT)
@@ -135,14 +136,14 @@ class Connection(asyncio.Protocol):
         self.discard()
 
     def discard(self) -> None:
-        """Close the connection; nothing is in flight."""
+        """Close the connection. No transfer may be in flight."""
         self._move(CLOSE)
         self._owner.spent(self)
         if self._transport is not None:
             self._transport.abort()
 
     def check(self, now: float) -> None:
-        """End the transfer in flight if one of its times is over; called by the pool's coarse timer."""
+        """End the transfer in flight if one of its time limits has passed. The pool's coarse timer calls this."""
         transfer = self._transfer
         if transfer is None:
             return
@@ -157,27 +158,27 @@ class Connection(asyncio.Protocol):
             self.fail(IdleTimeout(f"the body stalled for longer than {limits.idle_ms} ms", sent=True))
 
     def pause(self) -> None:
-        """Stop reading from the socket: the reader of the body is behind."""
+        """Stop reading from the socket, because the reader of the body is behind."""
         assert self._transport is not None
         self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Read on; the provider's idle time starts anew, for it was we who waited."""
+        """Read from the socket again. The provider's idle time restarts, because the delay was ours."""
         assert self._transport is not None
         self._heard_at = self._loop.time()
         self._transport.resume_reading()
 
-    # -- what the transport tells --------------------------------------------------------------------------------------
+    # -- called by the transport ---------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport; behind a tunnel this is called by hand once TLS stands."""
+        """Take the transport. For a tunnel, `dial` calls this when TLS is established."""
         self._move(CONNECT)
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but its base class
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's transport lacks only the base class
         if self.state == CLOSED:
-            self._transport.abort()  # it was given up before
+            self._transport.abort()  # the caller gave the connection up before it opened
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came; hand the connection back once the answer is complete."""
+        """Parse received bytes. When the answer is complete, return the connection to the pool."""
         transfer = self._transfer
         if transfer is None:
             self._move(MORE)
@@ -188,7 +189,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            # Behind a complete answer this is surplus, and the caller's answer stays good.
+            # If the answer was complete, these are surplus bytes, and the caller's answer stays valid.
             self.fail(ProtocolError(f"the answer is not http/1.1: {error}", sent=True, cause=error))
             return
         if self._transfer is not None:
@@ -203,10 +204,10 @@ class Connection(asyncio.Protocol):
             self.discard()
 
     def eof_received(self) -> None:
-        """Do nothing: the transport closes itself, and `connection_lost` judges what that means."""
+        """Do nothing: the transport closes itself and calls `connection_lost`."""
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Judge whether the end of the connection is the end of the answer, and let go of everything."""
+        """End the transfer: complete if the end of the connection ends the body, otherwise with an error."""
         transfer, self._transfer = self._transfer, None
         if transfer is not None:
             if exc is None and self.state in (BODY_TO_EOF, LAST_TO_EOF):
@@ -216,33 +217,33 @@ class Connection(asyncio.Protocol):
         self._move(LOST)
         self._owner.spent(self)
         self._owner.lost(self)
-        self._parser = None  # type: ignore[assignment] # it knows us: a circle, which the collector finds late
+        self._parser = None  # type: ignore[assignment] # it refers to us: break the reference cycle, which the collector would find late
         if self.gone is not None and not self.gone.done():
             self.gone.set_result(None)
 
     def pause_writing(self) -> None:
-        """Note that the socket is full; only large bodies look at it."""
+        """Note that the socket's buffer is full. Only `upload` looks at this."""
         self._write_paused = True
 
     def resume_writing(self) -> None:
-        """Let a large body go on."""
+        """Let `upload` continue."""
         self._write_paused = False
         if self._transfer is not None:
             self._transfer.wake()
 
-    # -- what the parser tells -----------------------------------------------------------------------------------------
+    # -- called by the parser ------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        """Notice a second answer behind the first: the connection is out of step."""
+        """Note a second answer after the first, so that the connection is not used again."""
         if self._transfer is None:
             self._move(MORE)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a field; trailers are collected, too (their size is limited) and forgotten."""
+        """Collect a header field. Trailers are collected too, within the size limit, and then dropped."""
         self._headers.append((name.lower(), value.rstrip(b" \t")))
 
     def on_headers_complete(self) -> None:
-        """Judge the head, and give it to who waits for it."""
+        """Check the head and pass it to the transfer. Interim heads (1xx) are skipped."""
         transfer = self._transfer
         if transfer is None:
             return
@@ -263,18 +264,18 @@ class Connection(asyncio.Protocol):
             transfer.wake()
 
     def on_body(self, piece: bytes) -> None:
-        """Pass a piece of the body on."""
+        """Pass a piece of the body to the transfer."""
         transfer = self._transfer
         if transfer is not None:
             self._quiet_bytes = 0
             transfer.feed(piece)
 
     def on_message_complete(self) -> None:
-        """End the transfer, unless it was only an interim head."""
+        """End the transfer, unless the message was only an interim head."""
         if self._transfer is not None and self.state not in (SENDING, WAITING):
             self._complete(END if self._parser.should_keep_alive() else END_LAST)
 
-    # -- below ---------------------------------------------------------------------------------------------------------
+    # -- internal ------------------------------------------------------------------------------------------------------
 
     def _move(self, event: str) -> None:
         self.state = after(CONNECTION, self.state, event)
@@ -286,10 +287,10 @@ class Connection(asyncio.Protocol):
         transfer.finish()
 
     def _fault(self, status: int, headers: list[tuple[bytes, bytes]]) -> str:
-        """Name what makes this head refused, "" if nothing; then the body is next."""
+        """Return why this head is refused, or "". If it is accepted, the state moves to the body."""
         if status < 200:
             return f"not a status: {status}"
-        if self._quiet_bytes > self._limits.header_bytes:  # rare: the received bytes may be body, so count exactly
+        if self._quiet_bytes > self._limits.header_bytes:  # rare: may include body, so count the head exactly
             head_bytes = sum(len(name) + len(value) + 4 for name, value in headers)
             if head_bytes > self._limits.header_bytes:
                 return f"the head of the answer is larger than {self._limits.header_bytes} bytes"

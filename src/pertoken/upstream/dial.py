@@ -1,6 +1,6 @@
-"""Opens one connection: look-up, TCP, a proxy's tunnel, TLS; turns what can go wrong into typed errors.
+"""Opens one connection: name look-up, TCP, the tunnel of a proxy, TLS. Raises typed errors for each failure.
 
-No time-outs here: the client bounds the whole of it.
+This module has no time limits; the client limits the total time.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pertoken.upstream.origin import Origin
 from pertoken.upstream.pool import Pool
 from pertoken.upstream.proxy import Proxy
 
-_KEEPALIVE_S: Final = 60  # a model may think for minutes; routers forget silent connections sooner
+_KEEPALIVE_S: Final = 60  # a model may think for minutes; routers drop silent connections sooner
 _ACCEPTED: Final = re.compile(rb"HTTP/1\.[01] 2\d\d[ \r]")
 _HEAD_BYTES_MAX: Final = 16 * 1024
 
@@ -24,7 +24,7 @@ _HEAD_BYTES_MAX: Final = 16 * 1024
 async def dial(pool: Pool, limits: ClientLimits, context: ssl.SSLContext) -> Connection:
     """Return a connection to the pool's origin, ready for a request.
 
-    Raises ConnectFailed, TlsFailed or ProxyRefused; leaves no socket behind when it raises or is cancelled.
+    Raises ConnectFailed, TlsFailed or ProxyRefused. If it raises or is cancelled, no socket stays open.
     """
     loop = asyncio.get_running_loop()
     connection = Connection(pool, loop, limits)
@@ -47,7 +47,7 @@ async def dial(pool: Pool, limits: ClientLimits, context: ssl.SSLContext) -> Con
 async def _direct(
     connection: Connection, origin: Origin, proxy: Proxy | None, context: ssl.SSLContext
 ) -> asyncio.BaseTransport:
-    """Connect to the origin itself, or to the proxy that takes http requests in absolute form."""
+    """Connect to the origin itself, or to a proxy that accepts http requests with absolute URLs."""
     loop = asyncio.get_running_loop()
     host, port = (proxy.host, proxy.port) if proxy is not None else (origin.host, origin.port)
     transport, _ = await loop.create_connection(
@@ -59,7 +59,7 @@ async def _direct(
 async def _tunnel(
     connection: Connection, origin: Origin, proxy: Proxy, context: ssl.SSLContext
 ) -> asyncio.BaseTransport:
-    """Have the proxy connect to the origin, then speak TLS with the origin through it."""
+    """Ask the proxy to connect to the origin (CONNECT), then start TLS with the origin through this tunnel."""
     loop = asyncio.get_running_loop()
     authority = origin.authority.encode("ascii")
     head = b"CONNECT %b HTTP/1.1\r\nHost: %b\r\n" % (authority, authority)
@@ -87,14 +87,14 @@ def _keep_alive(transport: asyncio.BaseTransport) -> None:
 
 
 class _ConnectAnswer(asyncio.Protocol):
-    """Reads the proxy's answer to CONNECT; `accepted` is done once the tunnel stands, or fails with ProxyRefused."""
+    """Reads the proxy's answer to CONNECT. `accepted` is done when the tunnel is open, or fails with ProxyRefused."""
 
     def __init__(self) -> None:
         self.accepted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._received = b""
 
     def data_received(self, data: bytes) -> None:
-        """Collect the head; nothing may follow it, for a TLS server never speaks first."""
+        """Collect the head. No bytes may follow it, because a TLS server never sends first."""
         if self.accepted.done():
             return
         self._received += data
@@ -109,7 +109,7 @@ class _ConnectAnswer(asyncio.Protocol):
             self.accepted.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Refuse if the answer never came."""
+        """Fail with ProxyRefused if the answer has not come."""
         if not self.accepted.done():
             self._refuse("the proxy closed the connection instead of opening a tunnel", exc)
 

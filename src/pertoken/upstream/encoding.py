@@ -1,4 +1,4 @@
-"""Undoes Content-Encoding within bounds, whole or piece by piece; pure, knows no connection.
+"""Decodes Content-Encoding within limits, whole or piece by piece. It does no I/O.
 
 codec = decoder(b"gzip")
 text = codec.feed(piece) + ... + codec.flush()
@@ -10,9 +10,9 @@ from typing import Final, Protocol
 from pertoken.upstream.errors import BodyTooLarge, DecodingFailed
 
 OUTPUT_BYTES_MAX: Final = 64 * 1024 * 1024
-RATIO_MAX: Final = 200  # output per input; text of models stays below 20, deflate itself ends at 1032
-_RATIO_FREE_BYTES: Final = 1024 * 1024  # output below this is let be, however well it was packed
-_STEP_BYTES: Final = 256 * 1024  # decoded between two looks at the limits
+RATIO_MAX: Final = 200  # output bytes per input byte; model output stays below 20, deflate can reach 1032
+_RATIO_FREE_BYTES: Final = 1024 * 1024  # up to this much output, the ratio is not checked
+_STEP_BYTES: Final = 256 * 1024  # decoded bytes between two checks of the limits
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ZLIB: Final = zlib.MAX_WBITS
 _RAW: Final = -zlib.MAX_WBITS
@@ -22,18 +22,19 @@ class Decoder(Protocol):
     """A decoder of one body."""
 
     def feed(self, data: bytes) -> bytes:
-        """Return what these bytes decode to, perhaps nothing yet. Raises DecodingFailed, BodyTooLarge."""
+        """Return the decoded bytes, which may be empty. Raises DecodingFailed or BodyTooLarge."""
 
     def flush(self) -> bytes:
-        """Return what is left at the end of the body. Raises DecodingFailed if the body ends too early."""
+        """Return the last decoded bytes at the end of the body. Raises DecodingFailed if the body ends too early."""
 
 
 def decoder(
     content_encoding: bytes, *, output_bytes_max: int = OUTPUT_BYTES_MAX, ratio_max: int = RATIO_MAX
 ) -> Decoder | None:
-    """Return a decoder for the value of a Content-Encoding field (b"" where there is none).
+    """Return a decoder for the value of a Content-Encoding field; b"" if there is no such field.
 
-    None for every encoding, or list of encodings, other than identity, gzip and deflate: pass such bytes on unread.
+    Return None for any encoding or list of encodings other than identity, gzip and deflate. The caller may pass such
+    bytes on, but cannot read them.
     """
     name = content_encoding.strip().lower()
     if name in (b"", b"identity"):
@@ -46,7 +47,7 @@ def decoder(
 
 
 class _Identity:
-    """Nothing to undo but to keep the limit."""
+    """Passes bytes through and enforces the size limit."""
 
     def __init__(self, output_bytes_max: int) -> None:
         self._output_bytes_max = output_bytes_max
@@ -63,7 +64,7 @@ class _Identity:
 
 
 class _Inflater:
-    """gzip (RFC 1952, any number of members) or deflate (zlib, RFC 1950, and the bare form some servers send)."""
+    """Decodes gzip (RFC 1952, any number of members), or deflate (zlib, RFC 1950, or raw as some servers send it)."""
 
     def __init__(self, window: int, output_bytes_max: int, ratio_max: int) -> None:
         self._window = window
@@ -72,8 +73,8 @@ class _Inflater:
         self._ratio_max = ratio_max
         self._input_bytes = 0
         self._output_bytes = 0
-        self._first = b""  # of a deflate body, until its two first bytes tell its form
-        self._started = False  # some byte of the current member was seen
+        self._first = b""  # the first byte of a deflate body; two bytes are needed to tell zlib from raw deflate
+        self._started = False  # whether any byte of the current member was seen
 
     def feed(self, data: bytes) -> bytes:
         self._input_bytes += len(data)
@@ -96,7 +97,7 @@ class _Inflater:
         return b"".join(pieces)
 
     def flush(self) -> bytes:
-        # A full step may leave decoded bytes inside zlib without any input left over.
+        # After a full step, zlib may still hold decoded bytes although no input is left.
         pieces: list[bytes] = []
         while self._started and not self._inner.eof:
             piece = self._step(b"")
@@ -121,7 +122,7 @@ class _Inflater:
         return piece
 
     def _next_member(self, data: bytes) -> bytes:
-        """Start over behind a gzip member; zeros behind the last one are padding (as gzip itself has it)."""
+        """Start the next gzip member. Zero bytes after the last member are padding, as for gzip itself."""
         if self._window != _GZIP:
             raise DecodingFailed("bytes follow the end of the encoded body", sent=True)
         rest = data.lstrip(b"\0")
@@ -131,7 +132,7 @@ class _Inflater:
 
 
 def _is_zlib(data: bytes) -> bool:
-    """Tell a zlib header (RFC 1950, 2.2: method 8, check sum of two bytes) from bare deflate."""
+    """Tell whether data starts with a zlib header (RFC 1950, 2.2: method 8, two-byte checksum), not raw deflate."""
     return data[0] & 0x0F == 8 and (data[0] << 8 | data[1]) % 31 == 0
 
 

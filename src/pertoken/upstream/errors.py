@@ -1,4 +1,4 @@
-"""What can go wrong between us and a provider: one tree, one sentence each on when it happens.
+"""The errors between us and a provider, as one tree. The docstring of each class says when it happens.
 
     UpstreamError
     +-- InvalidRequest (also a ValueError)
@@ -16,15 +16,15 @@
     +-- DecodingFailed
     +-- BodyTooLarge
 
-`sent` decides about money: where it is true, the provider may have seen (and may bill) the request, so nobody may
-repeat it silently.
+`sent` matters for money: if it is True, the provider may have received the request and may bill it, so the request must
+not be repeated silently.
 """
 
 
 class UpstreamError(Exception):
-    """An transfer with a provider did not end well.
+    """A transfer with a provider failed.
 
-    `sent` says whether any byte of the request may have reached the provider, `cause` is the error underneath, if any.
+    `sent` says whether any byte of the request may have reached the provider. `cause` is the underlying error, if any.
     """
 
     def __init__(self, message: str, *, sent: bool, cause: BaseException | None = None) -> None:
@@ -35,19 +35,19 @@ class UpstreamError(Exception):
 
 
 class InvalidRequest(UpstreamError, ValueError):
-    """The caller's method, target or headers hold bytes that could change the shape of the request on the wire."""
+    """The caller's method, target or headers contain bytes that could change the structure of the request."""
 
 
 class ClientClosed(UpstreamError):
-    """Our own side closed the client, or gave up this answer, before the answer was complete."""
+    """Our side closed the client, or gave up this answer, before the answer was complete."""
 
 
 class PoolExhausted(UpstreamError):
-    """As many connections to this origin are open as the limit allows, and all of them are busy."""
+    """The number of connections to this origin has reached the limit, and all of them are busy."""
 
 
 class ConnectFailed(UpstreamError):
-    """The name did not resolve, or nobody accepted the connection."""
+    """The name did not resolve, or no server accepted the connection."""
 
 
 class ConnectTimeout(ConnectFailed):
@@ -59,15 +59,15 @@ class TlsFailed(ConnectFailed):
 
 
 class ProxyRefused(ConnectFailed):
-    """The proxy answered CONNECT with anything but success, or with something that is not HTTP."""
+    """The proxy did not answer CONNECT with success, or its answer is not HTTP."""
 
 
 class FirstByteTimeout(UpstreamError):
-    """The head of the answer was not complete within the limit after the request was handed to the connection."""
+    """The head of the answer was not complete within the limit, counted from the start of the request."""
 
 
 class IdleTimeout(UpstreamError):
-    """The provider sent nothing for longer than the limit in the middle of a body that we were ready to read."""
+    """In the middle of a body that we were ready to read, the provider sent nothing for longer than the limit."""
 
 
 class TotalTimeout(UpstreamError):
@@ -75,7 +75,7 @@ class TotalTimeout(UpstreamError):
 
 
 class ConnectionCut(UpstreamError):
-    """The connection ended before the answer did; `before_head` says that not even the head had arrived."""
+    """The connection ended before the answer. `before_head` says whether it ended before the head was complete."""
 
     def __init__(self, message: str, *, sent: bool, before_head: bool, cause: BaseException | None = None) -> None:
         super().__init__(message, sent=sent, cause=cause)
@@ -83,7 +83,7 @@ class ConnectionCut(UpstreamError):
 
 
 class ProtocolError(UpstreamError):
-    """The answer is not HTTP/1.1 that can be read in exactly one way, or its head exceeds the limit."""
+    """The answer is not unambiguous HTTP/1.1, or its head exceeds the limit."""
 
 
 class DecodingFailed(UpstreamError):
@@ -91,4 +91,4 @@ class DecodingFailed(UpstreamError):
 
 
 class BodyTooLarge(UpstreamError):
-    """The body, as sent or once decoded, is larger than the limit of who reads it."""
+    """The body, as sent or decoded, is larger than the reader's limit."""

@@ -1,7 +1,8 @@
-"""Our HTTP/1.1 client to providers: one public face over pool, connection and dial; it knows no provider and no money.
+"""Our HTTP/1.1 client to providers. It is the public interface over `pool`, `connection` and `dial`.
 
-It sends a request once. It retries nothing: once a byte was written the provider may bill for it (`error.sent`). It
-follows no redirects, adds no fields but Host and Content-Length, decodes nothing (see `encoding`).
+It sends a request once and never retries, because the provider may bill a request of which it got any byte
+(`error.sent`). It follows no redirects, adds no header fields except Host and Content-Length, and does not decode
+bodies (see `encoding`).
 """
 
 import asyncio
@@ -19,15 +20,15 @@ from pertoken.upstream.response import Response
 
 __all__ = ["Client", "ClientLimits", "Origin", "Proxies", "Response", "parse_origin"]
 
-_IDLE_TICK_S = 1.0  # how often idle connections are looked at while nothing is in flight
-_CLOSE_S = 1.0  # how long `close` waits for sockets that were told to close
+_IDLE_TICK_S = 1.0  # how often idle connections are checked while no transfer is in flight
+_CLOSE_S = 1.0  # how long `close` waits for sockets to close
 
 
 class Client:
     """Connections to any number of origins, all used from one event loop.
 
-    Without `ssl_context` the system's certificate authorities are trusted and names are verified; without `proxies`
-    every connection is direct (the environment is not read here: see `Proxies.from_environ`).
+    Without `ssl_context`, the system's certificate authorities are trusted and names are verified. Without `proxies`,
+    every connection is direct: the client does not read the environment (see `Proxies.from_environ`).
     """
 
     def __init__(
@@ -39,15 +40,15 @@ class Client:
         self._pools: dict[Origin, Pool] = {}
         self._dials: set[asyncio.Timeout] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._ticking = False  # the timer runs at the rate that transfers in flight need
+        self._ticking = False  # whether the timer runs at the fast rate, for transfers in flight
         self._closed = False
 
     async def send(self, origin: Origin, method: bytes, target: bytes, headers: Fields, body: bytes) -> Response:
         """Send one request and return when the head of its answer has arrived, whatever its status.
 
-        `target` is path and query. Fields that are about one hop, and host and content-length, are dropped from
-        `headers`. Raises any UpstreamError but DecodingFailed and BodyTooLarge; its `sent` tells whether the provider
-        may have seen the request.
+        `target` is path and query. Hop-by-hop fields, host and content-length are dropped from `headers`. Raises any
+        UpstreamError except DecodingFailed and BodyTooLarge. The error's `sent` says whether the provider may have
+        received the request.
         """
         if self._closed:
             raise ClientClosed("the client is closed", sent=False)
@@ -68,7 +69,7 @@ class Client:
         return Response(transfer, self._limits.body_bytes)
 
     async def close(self) -> None:
-        """Close every connection; who waits for a connection or an answer gets ClientClosed. May be called again."""
+        """Close every connection. Tasks that wait for a connection or an answer get ClientClosed. May be repeated."""
         self._closed = True
         loop = asyncio.get_running_loop()
         for timeout in self._dials:
@@ -76,7 +77,7 @@ class Client:
                 timeout.reschedule(loop.time())
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._ticking = None, True  # no send arms it again
+        self._timer, self._ticking = None, True  # so that no `send` starts the timer again
         leaving: list[asyncio.Future[None]] = []
         for pool in self._pools.values():
             for connection in pool.close(ClientClosed("the client was closed during the transfer", sent=True)):
@@ -90,7 +91,7 @@ class Client:
         return pool
 
     async def _connect(self, pool: Pool) -> Connection:
-        """Open a connection and check it out."""
+        """Open a connection and mark it as busy. Raises PoolExhausted, ConnectFailed or ClientClosed."""
         pool.reserve()
         timeout = asyncio.timeout(self._limits.connect_ms / 1000)
         self._dials.add(timeout)
@@ -120,7 +121,7 @@ class Client:
         self._timer = loop.call_later(TICK_S, self._tick, loop)
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Check the times of all connections; come back soon, later or not at all, by what there is to watch."""
+        """Check the time limits of all connections; schedule the next check if any connection is left."""
         now = loop.time()
         self._timer = None
         for pool in self._pools.values():

@@ -1,6 +1,6 @@
-"""The connections to one origin: which are idle, how many may be open, whose time is over; it opens none itself.
+"""The pool of connections to one origin. It tracks which are idle and limits how many are open; it opens none.
 
-The youngest idle connection is used first, so that surplus ones grow old and are closed.
+The most recently used idle connection is used first, so that surplus connections expire and are closed.
 """
 
 from typing import Final
@@ -12,15 +12,15 @@ from pertoken.upstream.origin import Origin
 from pertoken.upstream.proxy import Proxy
 from pertoken.upstream.request import RequestHead, route_to
 
-TICK_S: Final = 0.1  # how often times are checked while an transfer is in flight
+TICK_S: Final = 0.1  # how often time limits are checked while a transfer is in flight
 
 
 class Pool:
-    """The connections to one origin, by one way: direct or through a proxy."""
+    """The connections to one origin, all direct or all through one proxy."""
 
     def __init__(self, origin: Origin, proxy: Proxy | None, limits: ClientLimits) -> None:
         self._limits = limits
-        self._open: set[Connection] = set()  # holding a socket; busy and idle are parts of it
+        self._open: set[Connection] = set()  # all that have a socket: the busy, the idle, and those that are closing
         self._busy: set[Connection] = set()
         self._idle: dict[Connection, None] = {}  # oldest first
         self._opening = 0
@@ -39,7 +39,7 @@ class Pool:
         return len(self._open) + self._opening
 
     def take(self, now: float) -> Connection | None:
-        """Check out the youngest idle connection that is still good; None where a new one must be opened."""
+        """Return the most recently used idle connection that is still usable, marked as busy; None if there is none."""
         while self._idle:
             connection, _ = self._idle.popitem()
             if connection.usable() and not self._expired(connection, now):
@@ -49,7 +49,7 @@ class Pool:
         return None
 
     def reserve(self) -> None:
-        """Claim the right to open one connection. Raises PoolExhausted where the limit is reached."""
+        """Count a connection that is about to be opened. Raises PoolExhausted if the limit is reached."""
         if self.connections >= self._limits.connections_per_origin:
             limit = self._limits.connections_per_origin
             message = f"all connections to {self.origin.authority} are busy, limit: {limit}"
@@ -57,35 +57,35 @@ class Pool:
         self._opening += 1
 
     def release(self) -> None:
-        """Give the right back: the connection is open and counted, or will not be."""
+        """Undo `reserve`, after the connection was opened or has failed."""
         self._opening -= 1
 
     def check_out(self, connection: Connection) -> None:
-        """Count a connection just opened, and in use.
+        """Count a new connection as open and busy.
 
-        Not earlier, when it learns of its socket: uvloop closes a connection whose opening is cancelled in the turn in
-        which it succeeds without ever telling it.
+        This is not done in `connection_made`: if the opening is cancelled in the same turn of the loop in which it
+        succeeds, uvloop closes the connection without calling it again.
         """
         self._open.add(connection)
         self._busy.add(connection)
 
     def check(self, now: float) -> None:
-        """End every transfer and close every idle connection whose time is over."""
+        """End transfers that have passed a time limit, and close idle connections that have expired."""
         for connection in tuple(self._busy):
             connection.check(now)
         for connection in tuple(self._idle):
             if not self._expired(connection, now):
-                break  # the rest is younger
+                break  # the others became idle later
             connection.discard()
 
     def close(self, error: UpstreamError) -> tuple[Connection, ...]:
-        """End every transfer with this error, close everything; return the connections whose sockets still close."""
+        """End every transfer with this error and close all connections; return those with sockets still closing."""
         leaving = tuple(self._open)
         for connection in leaving:
             connection.fail(error)
         return leaving
 
-    # -- what connections tell their pool ------------------------------------------------------------------------------
+    # -- called by the connections -------------------------------------------------------------------------------------
 
     def idle(self, connection: Connection, now: float) -> None:
         """Take back a connection that can carry another transfer."""

@@ -1,4 +1,4 @@
-"""Which proxy, if any, leads to an origin: the usual environment variables as one value; pure, reads no environment."""
+"""Chooses the proxy for an origin by the usual environment variables, which the caller passes in."""
 
 import base64
 import ipaddress
@@ -12,7 +12,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Proxy(NamedTuple):
-    """One HTTP proxy; `authorization` is the ready value of Proxy-Authorization, from the user and password."""
+    """One HTTP proxy. `authorization` is the value of Proxy-Authorization, made from user and password."""
 
     host: str
     port: int
@@ -20,9 +20,9 @@ class Proxy(NamedTuple):
 
 
 class Exemption(NamedTuple):
-    """One entry of NO_PROXY: a network or a name with everything below it, on one port or (None) on all."""
+    """One entry of NO_PROXY: a network, or a name with all its subdomains, on one port or (None) on all ports."""
 
-    name: str  # "" where `network` decides; "*" for everything
+    name: str  # "" if `network` decides; "*" for everything
     network: Network | None = None
     port: int | None = None
 
@@ -38,7 +38,7 @@ class Exemption(NamedTuple):
 
 
 class Proxies(NamedTuple):
-    """The proxy for each scheme, and what goes direct in spite of it."""
+    """The proxy for each scheme, and the exemptions from it."""
 
     http: Proxy | None = None
     https: Proxy | None = None
@@ -48,8 +48,8 @@ class Proxies(NamedTuple):
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read HTTP_PROXY, HTTPS_PROXY and NO_PROXY in upper or lower case (lower wins, as in curl).
 
-        Raises ValueError, naming the variable, where one cannot be understood: going direct, or not, by accident is
-        worse than not starting.
+        Raises ValueError, which names the variable, if a value is invalid. To use or skip a proxy by accident would be
+        worse than not to start.
         """
         values = {}
         for name in ("http_proxy", "https_proxy", "no_proxy"):
@@ -61,7 +61,7 @@ class Proxies(NamedTuple):
         )
 
     def find(self, origin: Origin) -> Proxy | None:
-        """Return the proxy that leads to this origin, None to go direct. Loopback is not special."""
+        """Return the proxy for this origin, or None for a direct connection. Loopback is not special."""
         proxy = self.https if origin.scheme == "https" else self.http
         if proxy is None or any(exemption.covers(origin) for exemption in self.exemptions):
             return None
@@ -74,7 +74,7 @@ def _named(variable: str, url: str) -> Proxy | None:
     try:
         return _proxy(url)
     except ValueError as error:
-        # The url itself stays out of the message: it may hold a password.
+        # The message does not include the URL, which may contain a password.
         raise ValueError(f"{variable} is not http://[user:password@]host[:port]: {error}") from None
 
 
@@ -106,7 +106,7 @@ def _exemption(entry: str) -> Exemption:
 
 
 def _network(text: str) -> Network | None:
-    """Return the network (a single address is one of size 1), None where the text is a name."""
+    """Return the network, or None if the text is a name. A single address is a network of size 1."""
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Providers as configured: base URL, auth style, wire; each sends with its own key over the shared client."""
+"""Providers as configured: base URL, key and wire format. Each sends with its own key over the shared client."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -22,9 +22,9 @@ from pertoken.upstream.http import Client
 from pertoken.upstream.origin import Origin, parse_origin
 from pertoken.upstream.response import Response
 
-MODEL = "{model}"  # in a base URL: the model of the call stands here
+MODEL = "{model}"  # a placeholder for the model of the call in a base URL
 
-UNPACKED_AT_ONCE = 64 * 1024  # so that a bomb is noticed early
+UNPACKED_AT_ONCE = 64 * 1024  # bytes of one decoding step, so that a decompression bomb is noticed early
 
 _AUTH = {
     "bearer": (b"authorization", b"Bearer "),
@@ -63,10 +63,10 @@ class HttpProvider(NamedTuple):
 
 
 class HttpAnswer:
-    """An answer in plain bytes, whose failures speak the port's language.
+    """An answer in plain bytes, whose failures are the port's ProviderFailed.
 
-    Providers are asked not to pack their answers; one that comes packed all the same is unpacked, within the limits of
-    `encoding`, for nobody behind this could read what was used from it.
+    We ask providers not to compress their answers. A compressed answer is decoded here, within the limits of
+    `encoding`, because later code must read its usage.
     """
 
     __slots__ = ("_decoder", "_response", "headers", "status")
@@ -82,7 +82,7 @@ class HttpAnswer:
             self._decoder = decoder(b",".join(packed))
             if self._decoder is not None:
                 self.headers = [field for field in response.headers if field[0] != b"content-encoding"]
-            elif response.status < 400:  # an error costs nothing, and may be passed on unread
+            elif response.status < 400:  # an error answer costs nothing and may be passed on without being read
                 response.abandon()
                 raise DecodingFailed(f"the answer has a content-encoding that was not asked for: {packed}", sent=True)
 
@@ -98,7 +98,7 @@ class HttpAnswer:
             raise _failed(error) from error
 
     async def pour(self, sink: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
-        """Give the body to `sink` as it arrives. Raises ProviderFailed, and what sink and room raise."""
+        """Pass the body to `sink` as it arrives. Raises ProviderFailed, and any error of `sink` and `room`."""
         unpack = self._decoder
         try:
             if unpack is None:
@@ -117,12 +117,12 @@ class HttpAnswer:
             raise _failed(error) from error
 
     def abandon(self) -> None:
-        """Close the connection now; whoever waits for the body gets ProviderFailed."""
+        """Close the connection now. A task that waits for the body gets ProviderFailed."""
         self._response.abandon()
 
 
 def _segment(model: str) -> str:
-    """Return a model's name as a part of a path. Raises ProviderFailed for one that could lead out of its folder."""
+    """Return a model's name as one path segment. Raises ProviderFailed for a name that could leave its directory."""
     if not {"", ".", ".."}.isdisjoint(model.split("/")):
         raise ProviderFailed(f"not sent: the model's name cannot be part of a path: {model!r:.80}")
     return quote(model, safe="")
@@ -148,7 +148,7 @@ def http_provider(
     missing_key: str | None = None,
     client: Client,
 ) -> HttpProvider:
-    """Return a provider from its settings. Raises ValueError when the base URL is none."""
+    """Return a provider from its settings. Raises ValueError if the base URL is invalid."""
     origin, prefix = parse_origin(base_url)
     sent = None
     if api_key is not None and auth != "none":
@@ -170,7 +170,7 @@ def http_provider(
     )
 
 
-@lru_cache(maxsize=512)  # a client's calls come with the same head again and again; each may have 64 KB
+@lru_cache(maxsize=512)  # most calls of a client have the same headers; an entry may have 64 KB
 def _sent(headers: HeaderList, auth: tuple[bytes, bytes] | None) -> HeaderList:
     asked = ((b"accept-encoding", b"identity"), *headers)
     return asked if auth is None else (*asked, auth)
@@ -178,8 +178,8 @@ def _sent(headers: HeaderList, auth: tuple[bytes, bytes] | None) -> HeaderList:
 
 def _failed(error: UpstreamError) -> ProviderFailed:
     error.__traceback__ = (
-        None  # the transfer knows the error, and its frames the transfer: a circle, with the body in it
+        None  # the transfer holds the error, and the error's frames hold the transfer: a reference cycle with the body
     )
     timed_out = isinstance(error, ConnectTimeout | FirstByteTimeout | IdleTimeout | TotalTimeout)
-    has_worked = timed_out or isinstance(error, DecodingFailed | ProtocolError)  # all three had the request
+    has_worked = timed_out or isinstance(error, DecodingFailed | ProtocolError)  # each needs a received request
     return ProviderFailed(str(error), timed_out=timed_out, may_bill=has_worked and error.sent)

@@ -1,4 +1,4 @@
-"""What the caller of the client holds: status, headers, and the body, whole or piece by piece."""
+"""The answer that `Client.send` returns: status, headers, and the body, whole or piece by piece."""
 
 from collections.abc import Awaitable, Callable
 from typing import Self
@@ -9,9 +9,9 @@ from pertoken.upstream.transfer import Transfer
 class Response:
     """An answer whose head has arrived; the body may still be on its way.
 
-    Header names are lower case, values bytes as sent. The connection goes back to the pool by itself when the body is
-    complete. Whoever does not read to the end calls `aclose`; until then, or until the total time is over, the
-    connection stays taken. One task reads at a time; cancelling it closes the connection.
+    Header names are in lower case; values are bytes as sent. The connection returns to the pool when the body is
+    complete. A caller that does not read to the end must call `aclose`; until then, or until the total time has passed,
+    the connection stays busy. Only one task may read at a time; cancelling it closes the connection.
     """
 
     __slots__ = ("_body_bytes_max", "_transfer", "headers", "status")
@@ -35,10 +35,10 @@ class Response:
         return await self._transfer.read_whole(self._body_bytes_max)
 
     async def pour(self, sink: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
-        """Give the rest of the body to `sink` as it arrives, and return after its last byte.
+        """Pass the rest of the body to `sink` as it arrives; return after its last byte.
 
-        Where `sink` returns True, nothing more is read until `room()` has returned. Raises what `read` raises, but no
-        BodyTooLarge, and what sink and room raise; then the connection is closed.
+        If `sink` returns True, no more is read until `room()` has returned. Raises the errors of `read` except
+        BodyTooLarge, and any error of `sink` and `room`. After an error the connection is closed.
         """
         await self._transfer.pour(sink, room)
 
@@ -47,9 +47,9 @@ class Response:
         return self
 
     async def __anext__(self) -> bytes:
-        """Return the next piece, as it came from the socket; pieces that came before an error go before the error.
+        """Return the next piece as it came from the socket. Pieces that came before an error are returned first.
 
-        Raises what `read` raises, but no BodyTooLarge: reading from the provider pauses while pieces wait.
+        Raises the errors of `read` except BodyTooLarge: reading from the socket pauses when many bytes wait.
         """
         transfer = self._transfer
         while not transfer.pieces:
@@ -61,10 +61,10 @@ class Response:
         return transfer.take()
 
     async def aclose(self) -> None:
-        """Give up what is unread; an unfinished body costs its connection, since HTTP/1.1 cannot cancel otherwise."""
+        """Drop the unread rest. An unfinished body closes the connection: HTTP/1.1 has no other way to cancel."""
         self.abandon()
         self._transfer.pieces.clear()
 
     def abandon(self) -> None:
-        """Close the connection of an unfinished body; whoever reads it gets ClientClosed."""
+        """Close the connection if the body is unfinished. A task that reads the body gets ClientClosed."""
         self._transfer.abandon()

@@ -1,13 +1,14 @@
-"""The states of a connection to a provider and of a transfer on it, and what leads from one to the next; no I/O.
+"""The states of a connection to a provider and of a transfer on it, and the events that change them. It does no I/O.
 
-The tables are the rules: `after` looks up the next state, and what a table does not have is our own mistake. The tables
-in this text say the same for readers, and a test holds them to the code.
+The tables in the code are the rules. `after` looks up the next state; an event that a table does not allow is a bug.
+The tables in this text are for readers, and a test checks that they match the code.
 
-One connection. NEW: it has no transport. FREE: it can carry a transfer. SENDING: a request is not yet written whole.
-WAITING: it is, and no head has come. BODY: the head has come. LAST: the same, but the head came before the request was
-whole, so that the connection must close behind this answer. BODY_TO_EOF and LAST_TO_EOF: the same two where nothing but
-the end of the connection can end the body. DONE: the answer is whole; what was received with it is still to be read.
-SPENT: the answer is whole, and the connection must close. An interim head (1xx) changes nothing.
+States of a connection. NEW: it has no transport yet. FREE: it can carry a transfer. SENDING: a request is partly
+written. WAITING: the request is written, and no head has come. BODY: the head has come. LAST: the head came before the
+request was complete, so the connection must close after this answer. BODY_TO_EOF and LAST_TO_EOF: like BODY and LAST,
+but only the end of the connection ends the body. DONE: the answer is complete; bytes received with it are still to be
+parsed. SPENT: the answer is complete, and the connection must close. CLOSED: the connection is closed or closing. An
+interim head (1xx) changes no state.
 
     connection   | CONNECT  ASK      SENT     HEAD     HEAD_TO_EOF  END    END_LAST  MORE    RELEASE  CLOSE   LOST
     NEW          | FREE     .        .        .        .            .      .         CLOSED  .        CLOSED  CLOSED
@@ -22,12 +23,12 @@ SPENT: the answer is whole, and the connection must close. An interim head (1xx)
     SPENT        | .        .        .        .        .            .      .         SPENT   .        CLOSED  .
     CLOSED       | CLOSED   .        .        .        .            .      .         CLOSED  .        CLOSED  CLOSED
 
-DONE and SPENT last for one piece of what is received, so that the connection cannot be lost in them. MORE are bytes
-that no request asked for: they must not become the next caller's answer. An answer without a body (204, 304) has the
-head of one that goes to the end, and then its END.
+DONE and SPENT last only while one piece of received data is parsed, so LOST cannot happen in them. MORE: bytes came for
+which there was no request; they must not become the answer of the next caller. An answer without a body (204, 304)
+causes HEAD_TO_EOF, and then END.
 
-One transfer, as who asked sees it. AWAITED: no head has come. COMING: status and headers are there. COMPLETE: the last
-byte is there. FAILED: it ended with an error.
+States of a transfer, as its caller sees it. AWAITED: no head has come. COMING: status and headers have come. COMPLETE:
+the last byte has come. FAILED: it ended with an error.
 
     transfer     | HEAD      FINISH    FAIL
     AWAITED      | COMING    .         FAILED
@@ -35,8 +36,8 @@ byte is there. FAILED: it ended with an error.
     COMPLETE     | .         .         .
     FAILED       | .         .         .
 
-Not a state: whether the transport is closing or full, which it knows itself, and whether reading is paused for a reader
-that is behind.
+The state does not include whether the transport is closing or full, which the transport knows, or whether reading is
+paused because the reader is behind.
 """
 
 from typing import Final
@@ -64,7 +65,7 @@ SENT: Final = "SENT"
 HEAD: Final = "HEAD"
 HEAD_TO_EOF: Final = "HEAD_TO_EOF"
 END: Final = "END"
-END_LAST: Final = "END_LAST"  # the end of an answer that says, or whose kind demands, that the connection closes
+END_LAST: Final = "END_LAST"  # the end of an answer after which the connection must close
 MORE: Final = "MORE"
 RELEASE: Final = "RELEASE"
 CLOSE: Final = "CLOSE"
@@ -95,7 +96,7 @@ TRANSFER: Final[dict[str, dict[str, str]]] = {
 
 
 def after(table: dict[str, dict[str, str]], state: str, event: str) -> str:
-    """Return the state after an event. Raises AssertionError for an event that cannot happen in this state."""
+    """Return the state after an event. Raises AssertionError if the event cannot happen in this state."""
     following = table[state].get(event)
     if following is None:
         raise AssertionError(f"{event} cannot happen in state {state}")

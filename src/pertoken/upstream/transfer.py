@@ -1,6 +1,6 @@
-"""One request and its answer, as the connection that carries it fills it in; it knows nothing of HTTP or of pools.
+"""One request and its answer, which the connection fills in. This module knows nothing about HTTP or pools.
 
-Its state moves in `_move` alone, by the table in `states`.
+The state changes only in `_move`, by the table in `states`.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ from typing import Protocol
 from pertoken.upstream.errors import BodyTooLarge, ClientClosed, UpstreamError
 from pertoken.upstream.states import AWAITED, COMPLETE, FAIL, FAILED, FINISH, HEAD, TRANSFER, after
 
-_HIGH_BYTES = 256 * 1024  # unread memory at which reading from the socket pauses
-_LOW_BYTES = 64 * 1024  # and at which it resumes
-_PIECE_BYTES = 64  # what a piece costs beyond its content: a flood of tiny chunks fills memory, too
-_BLOCK_BYTES = 256 * 1024  # of a body read whole are copied at once: 30 MB would hold up every other call for 30 ms
-_PIECES_MAX = 1024  # small pieces of a body read whole are joined at this count, for the same reason
+_HIGH_BYTES = 256 * 1024  # unread bytes at which reading from the socket pauses
+_LOW_BYTES = 64 * 1024  # unread bytes at which it resumes
+_PIECE_BYTES = 64  # the memory of a piece beyond its content; many tiny chunks fill memory too
+_BLOCK_BYTES = 256 * 1024  # copied at once while a body is read whole; 30 MB would stop every other call for 30 ms
+_PIECES_MAX = 1024  # a body read whole is joined when it has this many small pieces, for the same reason
 
 
 class Carrier(Protocol):
-    """What a transfer asks of the connection below it."""
+    """The connection that carries a transfer, as the transfer calls it."""
 
     def fail(self, error: UpstreamError) -> None:
         """End the transfer in flight with this error and close the connection."""
@@ -29,13 +29,14 @@ class Carrier(Protocol):
         """Stop reading from the socket."""
 
     def resume(self) -> None:
-        """Read on."""
+        """Read from the socket again."""
 
 
 class Transfer:
-    """What is known between `send` and the last byte: no status, then a status and pieces, then complete or an error.
+    """The answer between `send` and the last byte: first without a status, then with a status and pieces of the body.
 
-    At most one task waits on it at a time; a task cancelled while it waits closes the connection.
+    It ends complete or with an error. At most one task may wait on it at a time. If a waiting task is cancelled, the
+    connection is closed.
     """
 
     __slots__ = (
@@ -67,8 +68,8 @@ class Transfer:
         self._whole_max = 0
         self._blocks: io.BytesIO | None = None
         self._sink: Callable[[bytes], bool] | None = None
-        self._full = False  # the sink asked for a pause
-        self._failure: Exception | None = None  # the sink's own
+        self._full = False  # whether the sink asked for a pause
+        self._failure: Exception | None = None  # raised by the sink
         self.started_at = started_at  # loop time, seconds
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
@@ -77,7 +78,7 @@ class Transfer:
 
     @property
     def paused(self) -> bool:
-        """Whether it is the reader who keeps the provider waiting, not the other way round."""
+        """Whether the provider waits for our reader, rather than the reader for the provider."""
         return self._paused
 
     @property
@@ -91,7 +92,7 @@ class Transfer:
         self.status, self.headers = status, headers
 
     async def wait(self) -> None:
-        """Return after the next event: head, piece, end, error, or room to write."""
+        """Wait for the next event: head, piece, end, error, or room to write."""
         assert self._waiter is None, "one task at a time waits for an answer"
         self._waiter = waiter = self._loop.create_future()
         try:
@@ -103,7 +104,7 @@ class Transfer:
             self._waiter = None
 
     def wake(self) -> None:
-        """Let the waiting task, if any, look again."""
+        """Wake the waiting task, if there is one."""
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
@@ -112,7 +113,7 @@ class Transfer:
         """Take one piece of the body from the connection."""
         self.pieces.append(piece)
         if self._sink is not None:
-            return  # `pass_on` follows when all that was received is parsed
+            return  # the connection calls `pass_on` when it has parsed all received bytes
         if self._blocks is None:
             self._unread_bytes += len(piece) + _PIECE_BYTES
             if self._unread_bytes > _HIGH_BYTES and not self._paused:
@@ -128,7 +129,7 @@ class Transfer:
             self.pieces.clear()
 
     def take(self) -> bytes:
-        """Hand the oldest unread piece to the reader; there must be one."""
+        """Return the oldest unread piece. There must be one."""
         piece = self.pieces.popleft()
         self._unread_bytes -= len(piece) + _PIECE_BYTES
         if self._paused and self._unread_bytes < _LOW_BYTES:
@@ -136,17 +137,17 @@ class Transfer:
         return piece
 
     async def pour(self, sink: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
-        """Give the body to `sink` as it comes, joined by what arrived together; return after its last byte.
+        """Pass the body to `sink` as it comes; return after its last byte. Pieces that arrive together are joined.
 
-        The sink is called from the connection's own callback, so that a piece costs no task switch (8 us less than
-        reading one by one). When it returns True, nothing more is read until `room()` has returned. Raises what ended
-        the transfer, and what sink and room raise.
+        The connection's own callback calls the sink, so a piece needs no task switch (8 us less than reading one by
+        one). If the sink returns True, no more is read until `room()` has returned. Raises the error that ended the
+        transfer, and any error of `sink` and `room`.
         """
         self._sink = sink
         try:
             self.pass_on()
             if not self._full:
-                self._resume()  # the buffer may have filled before anybody poured
+                self._resume()  # the buffer may have filled before this call
             while self._failure is None:
                 if self._full:
                     await self._until(room())
@@ -166,7 +167,7 @@ class Transfer:
             self._sink = None
 
     async def _until(self, room: Awaitable[None]) -> None:
-        """Wait for room, but no longer than the transfer lasts: its time may be over meanwhile."""
+        """Wait for room, but stop if the transfer ends with an error, such as a time limit."""
         waiting = asyncio.ensure_future(room)
         waiting.add_done_callback(lambda _: self.wake())
         try:
@@ -179,7 +180,7 @@ class Transfer:
             waiting.cancel()
 
     def pass_on(self) -> None:
-        """Give the sink, if there is one, all that waits."""
+        """Pass all waiting pieces to the sink, if there is one."""
         sink, pieces = self._sink, self.pieces
         if sink is None or not pieces or self._failure is not None:
             return
@@ -188,7 +189,7 @@ class Transfer:
         self._unread_bytes = 0
         try:
             full = sink(piece)
-        except Exception as error:  # noqa: BLE001 - it belongs to the task that pours, not to the connection
+        except Exception as error:  # noqa: BLE001 - raised in the task that called `pour`, not in the connection
             self._failure = error
             self.wake()
             return
@@ -200,7 +201,7 @@ class Transfer:
             self.wake()
 
     async def read_whole(self, bytes_max: int) -> bytes:
-        """Return all that is left of the body. Raises BodyTooLarge above `bytes_max`, or what ended the transfer."""
+        """Return the rest of the body. Raises BodyTooLarge above `bytes_max`, or the error that ended the transfer."""
         pieces = self.pieces
         unread_bytes = sum(map(len, pieces))
         if unread_bytes > bytes_max:
@@ -226,26 +227,26 @@ class Transfer:
         return body
 
     def finish(self) -> None:
-        """Note that the connection has seen the last byte of the answer."""
+        """Note that the last byte of the answer has arrived."""
         self.pass_on()
-        self._resume()  # the connection is about to serve others, who must not find it paused
+        self._resume()  # the connection will carry other transfers and must not stay paused
         self._move(FINISH)
         self.wake()
 
     def end(self, error: UpstreamError) -> None:
-        """Note that the connection cannot go on; pieces that came before stay readable."""
+        """Note that the transfer has failed. Pieces that came before stay readable."""
         self.pass_on()
         self._move(FAIL)
         self.error = error
         self.wake()
 
     def abandon(self) -> None:
-        """Whoever asked does not want the rest: an unfinished answer costs its connection."""
+        """Give up the rest of the answer. If it is unfinished, the connection is closed."""
         self._carrier_fail(ClientClosed("the answer was given up before it was complete", sent=True))
 
     @property
     def _ended(self) -> bool:
-        return self.state == COMPLETE or self.state == FAILED  # noqa: PLR1714 - no tuple for each question
+        return self.state == COMPLETE or self.state == FAILED  # noqa: PLR1714 - avoids a tuple for each call
 
     def _move(self, event: str) -> None:
         self.state = after(TRANSFER, self.state, event)
