@@ -1,1 +1,1 @@
-"""Counting tokens with the real tokenizers, offline."""
+"""Counts tokens with the real tokenizers, offline."""

@@ -1,9 +1,9 @@
-"""Counting a whole request: its texts, the frame around each message, its tools and its media.
+"""Counts the tokens of a whole request: its texts, the frame around each message, its tools and its media.
 
-For OpenAI's models the frame is that of the cookbook ("How to count tokens with tiktoken"): 3 tokens a message, 1 a
-name, 3 that begin the answer. It was written for GPT-3.5, GPT-4 and GPT-4o; later models differ by a token or so, and
-tools are rendered as nobody published (see tools.py), so those counts are approximate. Every other family is counted as
-a hold would be: by a factor, with the most that its frame takes.
+For OpenAI's models the frame is that of the cookbook ("How to count tokens with tiktoken"): 3 tokens for each message,
+1 for each name, 3 at the start of the answer. The cookbook covers GPT-3.5, GPT-4 and GPT-4o. Later models differ by
+about one token, and how tools are rendered is not published (see tools.py), so these counts are approximate. Every
+other family is counted as for a hold: by a factor, with the largest possible frame.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,15 +32,15 @@ EXACT_FRAMES = ("gpt-3.5", "gpt-35", "gpt-4", "chatgpt-4o")
 
 
 class Method(StrEnum):
-    """How a count came about, the surest first."""
+    """How a count was made, the most certain first."""
 
     EXACT = "exact"
     APPROXIMATE = "approximate"  # the right encoding, but a frame that is not published
     FACTOR = "factor"  # the o200k count times the family's factor
-    BOUND = "bound"  # at most so many
+    BOUND = "bound"  # the count is an upper bound
 
 
-# By the name of an API at `pertoken count --api`.
+# By the value of `pertoken count --api`.
 FORMATS: Mapping[str, tuple[Format, CountedAs]] = {
     row.counted.api: (row.format, row.counted) for row in formats.ROWS if row.counted is not None
 }
@@ -48,16 +48,16 @@ TEXT = "text"
 
 
 class RequestCount(NamedTuple):
-    """The input tokens of a request: all of them, of what, and what they leave out."""
+    """The input tokens of a request: in all, by part, and what the count leaves out."""
 
     tokens: int
     method: Method
     parts: dict[str, int]  # text with its frame, tools, and media by unit
-    not_counted: str | None  # why the input may be more: what the body does not show
+    not_counted: str | None  # input that the body does not show, or None
 
 
 def detect(body: bytes, model: str | None) -> str:
-    """Return which API's request a text is, by its shape: a key of FORMATS, or "text" for anything else."""
+    """Return the API of a request body, judged by its shape: a key of FORMATS, or "text" for anything else."""
     if not body.lstrip().startswith(b"{"):
         return TEXT
     request = as_dict(parse(body))
@@ -66,7 +66,7 @@ def detect(body: bytes, model: str | None) -> str:
 
 
 def count_request(body: bytes, api: str, model: str, family: Family, tokenizers: Tokenizers) -> RequestCount:
-    """Return the input tokens of a request body of one of the FORMATS. Raises BadRequest when it is none."""
+    """Return the input tokens of a request body of one of the FORMATS. Raises BadRequest if it is not such a body."""
     wire, counted = FORMATS[api]
     content = wire.read_content(body)
     media = bounds.media_bound(content.media, family, bounds.CONTEXT_TOKENS_DEFAULT, model)
@@ -119,26 +119,26 @@ def _cookbook(
 
 
 def _joined(content: object, count: Callable[[str], int]) -> int:
-    """Count what the line break adds that stands between the first system message and the definitions."""
+    """Return how many tokens the line break between the first system message and the definitions adds."""
     return count(content + "\n") - count(content) if isinstance(content, str) else 1
 
 
 def _odd_field(wire: Format, key: str, value: object, family: Family, tokenizers: Tokenizers) -> int:
-    """Count a field of a message that is no text: parts, calls of tools, and whatever else holds text."""
+    """Count a field of a message that is not a text, such as content parts or tool calls."""
     calls = len(value) if key == "tool_calls" and isinstance(value, list) else int(key == "function_call")
     one = wire.read_content(encoded([{"messages": [{key: _without_ids(value)}]}])[0])
     return tokenizers.count_content(family, one) + calls * TOOL_CALL_TOKENS
 
 
 def _without_ids(value: object) -> object:
-    """Return the calls of tools without their ids, which no model reads; anything else as it is."""
+    """Return tool calls without their ids, which no model reads. Return any other value unchanged."""
     if not isinstance(value, list):
         return value
     return [{key: one[key] for key in one if key != "id"} if isinstance(one, dict) else one for one in value]
 
 
 def _choice(request: dict[str, Any], count: Callable[[str], int]) -> int:
-    """Count what a choice of tools adds: a token for none, the name of the only one."""
+    """Return the tokens that `tool_choice` adds: one for "none", or those of the name of a required tool."""
     choice = request.get("tool_choice", request.get("function_call"))
     if choice == "none":
         return 1
@@ -149,7 +149,7 @@ def _choice(request: dict[str, Any], count: Callable[[str], int]) -> int:
 def _framed(
     request: dict[str, Any], content: Content, family: Family, tokenizers: Tokenizers
 ) -> tuple[Method, dict[str, int]]:
-    """Count a request of another shape to a model whose encoding is known."""
+    """Count a request that is not a chat, for a model whose encoding is known."""
     definitions = tools.render(request.get("tools"), None)
     frame = ANSWER_TOKENS + MESSAGE_TOKENS * content.messages + NAME_TOKENS * content.names
     text = tokenizers.count_content(family, content._replace(tools_json=()))
@@ -160,7 +160,7 @@ def _framed(
 
 
 def _scaled(content: Content, family: Family, tokenizers: Tokenizers) -> dict[str, int]:
-    """Count as a hold does: the o200k count times the family's factor, and the most that its frame takes."""
+    """Count as for a hold: the o200k count times the family's factor, plus the largest possible frame."""
     has_tools = bool(content.tools_json)
     raw = tokenizers.count_content(family, content)
     all_ = bounds.counted_bound(raw, family, messages=content.messages, names=content.names, tools=has_tools)
@@ -178,7 +178,7 @@ def _hidden(wire: Format, body: bytes, model: str) -> str | None:
     try:
         return wire.read_request(body, model).hidden_input
     except BadRequest:
-        return None  # no model in the body, or a cap that is none: what the model reads was read all the same
+        return None  # no model in the body, or an invalid cap; the content was counted anyway
 
 
 def _list(request: dict[str, Any], key: str) -> list[Any]:

