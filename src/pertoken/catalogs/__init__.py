@@ -1,1 +1,1 @@
-"""Price lists, model sizes and providers as others publish them, read into our own rows."""
+"""Reads published price lists, model sizes and providers into our own rows."""

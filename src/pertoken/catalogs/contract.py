@@ -1,12 +1,12 @@
-"""The operator's own prices, from a YAML file: contracts, discounts, deployments, other currencies.
+"""Reads the operator's own prices from a YAML file: contracts, discounts, deployments, other currencies.
 
     currency: EUR
     prices:
       - {provider: openai, model: gpt-4o, from: 2026-01-01, to: 2027-01-01, input: "2.2", output: "8.8", note: offer 47}
       - provider: azure
-        prefix: our-gpt4-                       # or `regex:`; `model:` is the name, with or without a date behind it
+        prefix: our-gpt4-                       # or `regex:`; `model:` is the name, with or without a date at its end
         input: "2"
-        tiers: [{above: 200000, input: "4"}]    # `at_least: 200000` is the other way to say where one begins
+        tiers: [{above: 200000, input: "4"}]    # or `at_least: 200000`, if the tier includes this number
         when: {service_tier: flex, time: "mon-fri 09:00-18:00 Europe/Berlin"}
         units: {web_searches: {amount: "8", per: 1000, free: 5000/month/searches}}
     factors:
@@ -47,11 +47,11 @@ TOKEN_FIELDS = {
 
 
 class NotAContract(ValueError):
-    """A file does not state prices as described above."""
+    """The file is not in the format that this module describes."""
 
 
 class Unit(msgspec.Struct, forbid_unknown_fields=True):
-    """One price that is not per million tokens."""
+    """A price that is not per million tokens."""
 
     amount: str
     per: int = 1
@@ -60,7 +60,7 @@ class Unit(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ContractTier(msgspec.Struct, forbid_unknown_fields=True):
-    """Other prices for calls with more input."""
+    """Other prices for calls with more input than a limit."""
 
     above: int | None = None
     at_least: int | None = None
@@ -100,7 +100,7 @@ class ContractPrice(_Entry, forbid_unknown_fields=True, kw_only=True):
 
 
 class Factor(_Entry, forbid_unknown_fields=True, kw_only=True):
-    """What the prices of some models are multiplied by."""
+    """A factor on the prices of some models."""
 
     factor: str
     unit: str = ALL_TOKENS
@@ -108,7 +108,7 @@ class Factor(_Entry, forbid_unknown_fields=True, kw_only=True):
 
 
 class Contract(msgspec.Struct, forbid_unknown_fields=True):
-    """A whole file."""
+    """The whole file."""
 
     currency: str = "USD"
     prices: list[ContractPrice] = []
@@ -116,7 +116,7 @@ class Contract(msgspec.Struct, forbid_unknown_fields=True):
 
 
 def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
-    """Return the file's prices as rows recorded at `recorded_at_us`. Raises NotAContract: what is wrong, and where."""
+    """Return the file's prices as rows recorded at `recorded_at_us`. Raises NotAContract, which names the place."""
     try:
         tree = yaml_trees.load(content)
         contract = msgspec.convert(_as_text(tree), Contract, strict=False)
@@ -148,7 +148,7 @@ def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
 
 
 def _shape(error: msgspec.ValidationError) -> str:
-    """Say what a contract has in another shape, and where, with the nearest name of a misspelt one."""
+    """Return the message for a value of the wrong shape: its place, the fault, and a suggestion for a misspelt name."""
     place, what, unknown = wrong(error)
     fields = [
         field for one in (Contract, ContractPrice, Factor, ContractTier, Unit) for field in msgspec.structs.fields(one)
@@ -180,7 +180,7 @@ def _template(entry: ContractPrice | Factor, recorded_at_us: int) -> PriceRow:
 
 
 def _check_pattern(pattern: str) -> None:
-    """Raise ValueError for a pattern that no call's model could be held against."""
+    """Raise ValueError if a pattern is not a regular expression."""
     try:
         re.compile(pattern)
     except (re.error, OverflowError, RecursionError) as error:
@@ -262,7 +262,7 @@ def _quota(text: str) -> Quota:
 
 
 def _as_text(value: Any) -> Any:
-    """Return YAML's tree with dates as the texts they were written as."""
+    """Return the YAML tree with each date as an ISO text."""
     if isinstance(value, dict):
         return {key: _as_text(entry) for key, entry in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Units other than text that providers bill at the price of text: `data/covered_units.csv`."""
+"""Reads `data/covered_units.csv`: units other than text that providers bill at the price of text."""
 
 import csv
 import importlib.resources
@@ -9,7 +9,7 @@ from pertoken.core.price_book import Cover
 
 
 def read() -> Mapping[str, Sequence[Cover]]:
-    """Return the rules of each provider, as price rows name it."""
+    """Return the rules of each provider, by its name in price rows."""
     text = importlib.resources.files("pertoken.data").joinpath("covered_units.csv").read_text(encoding="utf-8")
     found: dict[str, list[Cover]] = {}
     for rule in csv.DictReader(text.splitlines()):

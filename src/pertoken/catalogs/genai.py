@@ -1,8 +1,9 @@
-"""The price list of the installed genai-prices package, read into price rows.
+"""Reads the price list of the installed genai-prices package into price rows.
 
-genai-prices (MIT) states current prices and, for some models, dated steps; it is seed data and a cross-check, not the
-engine that rates. Its semantics: of several conditional prices the last active one wins whole; a tier's price holds for
-the whole request when total input is strictly greater than its start; a variant replaces only the units it names.
+genai-prices (MIT) states current prices and, for some models, prices with start dates. We use it as seed data and as a
+cross-check, not to rate. Its semantics: of several conditional prices, the last active one replaces the others
+completely; a tier's price applies to the whole request if total input is strictly greater than the tier's start; a
+variant replaces only the units that it names.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from pertoken.core.money import parse_amount
 from pertoken.core.periods import FOREVER_US, to_us
 from pertoken.core.prices import EVERYTHING, Clause, Match, PriceRow, Source, price_id
 
-# genai-prices' field -> our unit, and how many of it the price is for
+# genai-prices' field -> our unit, and the number of units that the price is for
 UNITS: Mapping[str, tuple[str, int]] = {
     "input_mtok": ("input_tokens", 10**6),
     "cache_read_mtok": ("cache_read_tokens", 10**6),
@@ -45,7 +46,7 @@ UNITS: Mapping[str, tuple[str, int]] = {
 }
 
 _PICO = Decimal(10) ** -12
-# resellers whose steps are dated by the day on which the package read their list: 130 models of one on a single day
+# Resellers whose start dates are only the day on which the package read their list; one has 130 models on a single day.
 _DATED_BY_READING = frozenset({"openrouter", "quicksilverpro"})
 _VARIANT_KEYS = {"service_tier": "service_tier", "speed": "speed", "processing": "batch"}
 
@@ -66,7 +67,7 @@ def read(recorded_at_us: int) -> list[PriceRow]:
 
 
 def _doubt(provider: str, row: PriceRow) -> str:
-    """Return what has to be said of a dated row: that the price may have begun before its first day."""
+    """Return a note for a dated row whose price may have begun before its first day, otherwise an empty text."""
     return " (first seen on that day, or earlier)" if provider in _DATED_BY_READING and row.valid_from_us else ""
 
 
@@ -84,7 +85,7 @@ def _model_rows(model: Any) -> Iterator[PriceRow]:
             end_us = starts[at + 1] if at + 1 < len(starts) else FOREVER_US
             if starts[at] < end_us:
                 yield from _price_rows(template._replace(valid_from_us=starts[at], valid_to_us=end_us), price.prices)
-        # The list says no date for its hours of the day: they are taken for the last dated step's, not for the past's.
+        # The list has no dates for prices by time of day. They apply from the last dated price on, not to the past.
         for price in stated:
             if _is_time_window(price.constraint):
                 condition = (_time_condition(price.constraint),)
@@ -92,9 +93,9 @@ def _model_rows(model: Any) -> Iterator[PriceRow]:
     for variant in model.price_variants or ():
         conditions = tuple(sorted(_condition(key, value) for key, value in variant.when.items()))
         if conditions == (("service_tier", "default"),):
-            continue  # the standard tier, said again
+            continue  # repeats the standard tier
         of_variant = template._replace(conditions=conditions, valid_from_us=_start_us(variant.constraint))
-        if all(price is None for price in vars(variant.prices).values()):  # named, and priced as the standard
+        if all(price is None for price in vars(variant.prices).values()):  # a variant at the standard price
             yield of_variant._replace(unit=EVERYTHING, amount_picos=1, per=1, currency="", is_factor=True)
         yield from _price_rows(of_variant, variant.prices)
 
@@ -114,12 +115,12 @@ def _price_rows(template: PriceRow, prices: Any) -> Iterator[PriceRow]:
 
 
 def _amount(price: Decimal) -> int:
-    """Return the picos of a price; the list holds a few leftovers of float arithmetic (0.18000000000000002)."""
+    """Return the picos of a price, rounded: a few prices have errors of float arithmetic (0.18000000000000002)."""
     return parse_amount(str(price.quantize(_PICO)))
 
 
 def _clause(match: Any) -> Clause:
-    """Return our clause of a match: the last part of the type's name is the operator."""
+    """Return our clause for a match of genai-prices, whose class name ends in the operator."""
     kind = type(match).__name__.removeprefix("Clause")
     if kind in ("Or", "And"):
         parts = match.or_ if kind == "Or" else match.and_

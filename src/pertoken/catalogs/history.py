@@ -1,4 +1,4 @@
-"""Our own dated price points, reviewed one by one: `data/price_history.csv`."""
+"""Reads `data/price_history.csv`: our own dated price points, each one reviewed."""
 
 import csv
 import importlib.resources

@@ -1,4 +1,4 @@
-"""The largest input and output of each model: `data/model_limits.csv`, whose every row names its source."""
+"""Reads `data/model_limits.csv`: the largest input and output of each model, with a source for each row."""
 
 import csv
 import importlib.resources
@@ -9,10 +9,9 @@ from pertoken.core.prices import SNAPSHOT_SUFFIX
 
 
 class ModelLimits:
-    """Finds the limits of a model by its name, with or without a date; what is not known stays None.
+    """Finds the limits of a model by its name, with or without a date. An unknown limit is None.
 
-    A name such as `openai/gpt-4o`, as those write it who sell the models of others, has the limits of `gpt-4o` at
-    openai.
+    Resellers write names such as `openai/gpt-4o`; this one has the limits of `gpt-4o` at openai.
     """
 
     MEMORY_MAX = 20_000

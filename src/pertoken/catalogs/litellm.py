@@ -1,8 +1,8 @@
-"""LiteLLM's model_prices_and_context_window.json, read into price rows.
+"""Reads LiteLLM's model_prices_and_context_window.json into price rows.
 
-The file states prices under names that carry their conditions: `cache_creation_input_token_cost_above_1hr` is a unit,
-`_above_200k_tokens` a context tier, `_batches`, `_flex`, `_priority` and the like a tier of service. A few prices are
-objects of their own. What this table does not know is left out, and so is any number that cannot be a price.
+The names of the file's fields include the conditions of a price: `cache_creation_input_token_cost_above_1hr` is a unit,
+`_above_200k_tokens` a context tier, and `_batches`, `_flex`, `_priority` and others a service tier. A few prices are
+objects. Fields that this table does not know, and numbers that cannot be prices, are left out.
 https://github.com/BerriAI/litellm (MIT), as of version 1.109 of November 2026.
 """
 
@@ -50,13 +50,13 @@ UNITS: Mapping[str, tuple[str, bool]] = {
     "google_maps_grounding_cost_per_query": ("map_queries", False),
     "code_interpreter_cost_per_session": ("code_sessions", False),
 }
-# how a field's name ends -> the condition it states
+# the end of a field's name -> the condition of its price
 TIERS: Mapping[str, tuple[str, str]] = {
     "batches": ("batch", "true"),
     **{tier: ("service_tier", tier) for tier in ("flex", "priority", "balanced", "ultrafast")},
 }
 SIZES: Mapping[str, str] = {"output_cost_per_second": "resolution", "output_cost_per_image": "size"}
-# the list's multiplier -> the region it is for
+# the list's multiplier -> its region
 UPLIFTS: Mapping[str, str] = {
     "regional_processing_uplift_multiplier_eu": "eu",
     "regional_processing_uplift_multiplier_us": "us",
@@ -73,8 +73,8 @@ PROVIDERS: Mapping[str, str] = {
 }
 
 CONTEXT_MAX = 10**9
-TOKEN_USD_MAX = 1_000  # nothing costs so much a token: such a number is a mistake in the list
-FACTOR_DIGITS_MAX = 9  # behind the point
+TOKEN_USD_MAX = 1_000  # no token costs this much; a larger number is a mistake in the list
+FACTOR_DIGITS_MAX = 9  # after the decimal point
 
 _ABOVE = re.compile(r"_above_([0-9]{1,6})k_tokens")
 _TIER = re.compile(f"_({'|'.join(TIERS)})$")
@@ -84,7 +84,7 @@ _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class NotAPriceList(ValueError):
-    """A file is not LiteLLM's price list."""
+    """The file is not LiteLLM's price list."""
 
 
 def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
@@ -93,7 +93,7 @@ def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
 
 
 def decode(content: bytes) -> dict[str, Any]:
-    """Return the list's models by name, numbers as exact as they are written. Raises NotAPriceList."""
+    """Return the list's models by name, with exact numbers. Raises NotAPriceList."""
     try:
         # numbers such as 1.5e-07 are exact as text, not as floats
         return msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode(content)
@@ -121,7 +121,7 @@ def rows(models: Mapping[str, Any], recorded_at_us: int) -> list[PriceRow]:
 
 
 def _meant(fields: dict[str, Any], models: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of the model that an alias stands for, or those of the model itself."""
+    """Return the fields of the model that an alias refers to, or the fields themselves if there is no alias."""
     target = models.get(str(fields.get("alias_of", "")))
     return target if isinstance(target, dict) else fields
 
@@ -168,7 +168,7 @@ def _rows(template: PriceRow, fields: Mapping[str, Any]) -> Iterator[PriceRow]:
         per = 10**6 if per_token else 10**3
         picos = _picos(Decimal(amount) * per)
         if amount and not picos:
-            continue  # finer than is stored: no reason to call it free
+            continue  # below one pico, which cannot be stored; it must not become free
         yield template._replace(
             unit=unit,
             amount_picos=picos,
@@ -179,7 +179,7 @@ def _rows(template: PriceRow, fields: Mapping[str, Any]) -> Iterator[PriceRow]:
 
 
 def _search_rows(template: PriceRow, fields: Mapping[str, Any]) -> Iterator[PriceRow]:
-    """Yield the prices of a web search: one for all, or by how much of the web the model is given."""
+    """Yield the prices of a web search: one price for all, or one for each size of the search context."""
     stated = fields.get("search_context_cost_per_query")
     if not isinstance(stated, dict):
         return
@@ -228,7 +228,7 @@ def _is_time(text: str) -> bool:
 
 
 def _is_factor(value: Decimal) -> bool:
-    """Tell whether prices can be multiplied by it, exactly: the ratio of 1e-999999999 has a thousand million digits."""
+    """Tell whether a value is a plausible factor with few digits. The ratio of 1e-999999999 has a billion digits."""
     exponent = value.as_tuple().exponent
     return isinstance(exponent, int) and exponent >= -FACTOR_DIGITS_MAX and 0 < value < TOKEN_USD_MAX
 

@@ -1,4 +1,4 @@
-"""The providers that pertoken knows by itself: `data/providers.toml`, one frozen row each."""
+"""Reads `data/providers.toml`: the providers that pertoken knows without settings, one frozen row each."""
 
 import fnmatch
 import importlib.resources
@@ -17,15 +17,15 @@ OutputCap = Literal["max_completion_tokens", "max_tokens"]
 
 
 class StreamUsage(StrEnum):
-    """How a provider's streams come to carry usage."""
+    """Whether a provider's streams contain usage, and how to get it."""
 
-    OPTION = "option"  # asked for with stream_options.include_usage
-    UNASKED = "unasked"  # always there
-    NONE = "none"  # never there: the option is refused or ignored, and output must be counted
+    OPTION = "option"  # only if the request sets stream_options.include_usage
+    UNASKED = "unasked"  # always
+    NONE = "none"  # never: the option is refused or ignored, and output must be counted
 
 
 class Stops(StrEnum):
-    """Whether a provider stops charging for a stream when its connection is closed."""
+    """Whether a provider stops charging for a stream when the client closes the connection."""
 
     YES = "yes"
     NO = "no"
@@ -33,12 +33,12 @@ class Stops(StrEnum):
 
 
 class KnownProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One row of the registry; the fields are described in `data/README.md`."""
+    """One row of the registry. `data/README.md` describes the fields."""
 
     name: str
     title: str
     aliases: tuple[str, ...] = ()
-    wire: str  # of wire.families
+    wire: str  # the name of a family in wire.families
     base_url: str = ""  # empty: must be configured
     base_url_example: str = ""
     base_url_variable: str = ""
@@ -49,11 +49,11 @@ class KnownProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     stops_billing_on_abort: Stops
     output_cap: OutputCap = "max_completion_tokens"
     query: dict[str, str] = {}
-    callable: bool = True  # False: its usage is only taken in by ingest, unless a base URL is configured
-    active: bool = False  # True: one of the defaults, there even without a key
+    callable: bool = True  # False: only ingest reads its usage, unless a base URL is configured
+    active: bool = False  # True: active by default, even without a key
     prices_from: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
-    elsewhere: tuple[str, ...] = ()  # patterns of names that its wire does not answer
+    elsewhere: tuple[str, ...] = ()  # patterns of model names that are not served by this wire format
     charges_as_stated: bool = False  # True: the cost that its answers state is charged
     as_of: date
     source: str
@@ -62,33 +62,33 @@ class KnownProvider(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 @cache
 def registry() -> Mapping[str, KnownProvider]:
-    """Return every known provider by its name in price data, in the order of the file."""
+    """Return every known provider, by its name in price data, in the order of the file."""
     text = importlib.resources.files("pertoken.data").joinpath("providers.toml").read_text(encoding="utf-8")
     rows = {name: {"name": name, **row} for name, row in tomllib.loads(text).items()}
     return msgspec.convert(rows, dict[str, KnownProvider])
 
 
 def canonical(name: str) -> str:
-    """Return the name in price data that `name` stands for ("xai" and "X_AI" are "x-ai"); an unknown one as it is."""
+    """Return the name in price data for a name or alias ("xai" and "X_AI" are "x-ai"). An unknown name is unchanged."""
     return names().get(_plain(name), name)
 
 
 @cache
 def variants() -> Mapping[str, tuple[str, ...]]:
-    """Return, by provider, the endings of a model's name that leave the model what it is."""
+    """Return, by provider, the endings of model names that do not change which model is meant."""
     return {name: row.variants for name, row in registry().items() if row.variants}
 
 
 @cache
 def elsewhere() -> Mapping[str, re.Pattern[str]]:
-    """Return, by provider, which of the models that it has prices for its wire does not answer."""
+    """Return, by provider, a pattern of the models that have prices but are not served by its wire format."""
     rows = registry().items()
     return {name: re.compile("|".join(map(fnmatch.translate, row.elsewhere))) for name, row in rows if row.elsewhere}
 
 
 @cache
 def names() -> Mapping[str, str]:
-    """Return the name in price data of every name and alias, in lower case with dashes."""
+    """Return a map from every name and alias, in lower case with dashes, to the name in price data."""
     return {_plain(word): name for name, row in registry().items() for word in (name, *row.aliases)}
 
 

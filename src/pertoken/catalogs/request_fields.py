@@ -1,4 +1,4 @@
-"""What the fields of requests do to their cost: `data/request_fields.csv`, whose every row names its source."""
+"""Reads `data/request_fields.csv`: how fields of requests affect their cost, with a source for each row."""
 
 import csv
 import importlib.resources

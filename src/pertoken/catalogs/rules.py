@@ -1,4 +1,4 @@
-"""Our own reviewed rules, for what price lists leave out: `data/price_rules.csv`."""
+"""Reads `data/price_rules.csv`: our own reviewed rules for prices that the price lists leave out."""
 
 import csv
 import importlib.resources

@@ -11,11 +11,11 @@ from pertoken.core.texts import nearest
 
 
 class Wrong(NamedTuple):
-    """One thing that has the wrong shape."""
+    """One value of the wrong shape."""
 
     place: str  # "limits.hold_s"; empty for the whole file
     what: str  # "expected `int`, got `str`"
-    unknown: str | None  # the field that nobody knows, where that is what is wrong
+    unknown: str | None  # the unknown field, if that is the fault
 
 
 _OF_SHELL = re.compile(r"\$(?:[A-Za-z_]\w*|\{[A-Za-z_]\w*\})")
@@ -23,7 +23,7 @@ _TAKE_NO_ENV = ("admin_key", "secret_key", "database_url")
 
 
 def wrong(error: msgspec.ValidationError, tree: Any = None) -> Wrong:
-    """Return what is wrong with a tree, and where."""
+    """Return the fault in a tree and its place, from msgspec's error."""
     what, _, path = str(error).partition(" - at `")
     place = path.rstrip("`").removeprefix("$").lstrip(".").replace("[...]", ".?")
     found = re.search(r"unknown field `(.*?)`", what)
@@ -32,13 +32,13 @@ def wrong(error: msgspec.ValidationError, tree: Any = None) -> Wrong:
 
 
 def said(what: str) -> str:
-    """Return the decoder's words as ours, with what to do where a number is written that may not be exact."""
+    """Return msgspec's message in our form, with a hint if an inexact number should be written in quotes."""
     hint = "; write it in quotes, such as '0.15'" if "`float`" in what and "`str" in what else ""
     return f"{what[:1].lower()}{what[1:]}{hint}"
 
 
 def choices(shape: Any, place: str) -> tuple[str, ...]:
-    """Return the words that a place of a shape takes, where they are few; none where it takes others."""
+    """Return the allowed words at a place of a shape, if it is an enum or a literal; otherwise an empty tuple."""
     kind: Any = inspect.type_info(shape)
     for name in place.split("."):
         kind = _inner(kind, name.partition("[")[0])
@@ -48,7 +48,7 @@ def choices(shape: Any, place: str) -> tuple[str, ...]:
 
 
 def _inner(kind: Any, name: str) -> Any:
-    """Return the kind of what is called `name` in a kind; of a list that of its parts."""
+    """Return the type of the field `name` in a type; for a list, the type of its entries."""
     if isinstance(kind, inspect.StructType):
         kind = next((field.type for field in kind.fields if field.encode_name == name), None)
     elif isinstance(kind, inspect.DictType):
@@ -66,13 +66,13 @@ def _inner(kind: Any, name: str) -> Any:
 
 
 def unknown_setting(word: str, known: Iterable[str]) -> str:
-    """Say that a word is no setting, with the one that it may be meant for."""
+    """Return the message for an unknown setting, with a suggestion if a known one is similar."""
     near = nearest(word, known)
     return f"unknown setting; did you mean {near}?" if near else f"unknown setting; expected one of: {', '.join(known)}"
 
 
 def _exactly(place: str, tree: Any, unknown: str | None) -> str:
-    """Return the place; where it may be one of several names, the first that has the unknown field."""
+    """Return the exact place. If it may be any of several entries, it is the first one with the unknown field."""
     if ".?" not in place:
         return place
     group = place.partition(".")[0]
@@ -82,9 +82,9 @@ def _exactly(place: str, tree: Any, unknown: str | None) -> str:
 
 
 def unread_variable(tree: Any, place: str = "") -> str | None:
-    """Return where a settings file names a variable as a shell would, or where none is read; None: nowhere.
+    """Return the place of a shell variable, or of an `env:` name that is not read, in a settings file; or None.
 
-    Such a text would be taken as it stands, and an admin key of that text is one that anybody guesses.
+    Such a text would be used literally, and an admin key with that text is easy to guess.
     """
     if isinstance(tree, dict):
         places = (unread_variable(value, f"{place}.{name}".lstrip(".")) for name, value in tree.items())
@@ -96,7 +96,7 @@ def unread_variable(tree: Any, place: str = "") -> str | None:
 
 
 def how_to_name_variable(place: str) -> str:
-    """Return what to write instead where a setting names a variable that is not read."""
+    """Return what to write instead of a variable that is not read."""
     if place.startswith("providers.") and place.endswith(".api_key"):
         return "shell variables do not work in a file; write env:NAME, such as env:OPENAI_API_KEY"
     variable = "PERTOKEN_" + place.upper().replace(".", "__").replace("-", "_")

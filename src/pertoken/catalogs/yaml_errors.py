@@ -1,10 +1,10 @@
-"""Describes errors in a YAML file, with their place, without quoting text, which may be a provider's key."""
+"""Describes errors in a YAML file and their place. It quotes no text, which may be a provider's key."""
 
 import re
 
 import yaml
 
-# the parser's own words -> ours, and what to do
+# the parser's message -> our message, with what to do
 _MEANINGS: tuple[tuple[str, str], ...] = (
     (r"found character '\\t'", "found a tab; indent YAML with spaces"),
     (r"found character .* cannot start any token", "found a character that cannot begin a value; put it in quotes"),
@@ -27,7 +27,7 @@ _MEANINGS: tuple[tuple[str, str], ...] = (
 
 
 def reason(error: yaml.YAMLError) -> str:
-    """Return where the file is wrong, why, and what to do."""
+    """Return the place of an error, the fault, and what to do."""
     if not isinstance(error, yaml.MarkedYAMLError) or error.problem_mark is None:
         return "it holds a character that YAML does not allow; write plain UTF-8 text"
     mark, problem = error.problem_mark, error.problem or ""

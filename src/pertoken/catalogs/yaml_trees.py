@@ -1,18 +1,18 @@
 """Reads an untrusted YAML file, with limits on aliases, depth and values.
 
-An alias (`*name`) stands for what it names as often as it is written. Nine lines in which each names the line before
-ten times are a thousand million values, which no reader of the tree would come to the end of.
+An alias (`*name`) repeats the value that it names. Nine lines, each of which names the line before ten times, expand to
+a billion values, more than any reader of the tree could process.
 """
 
 from typing import Any
 
 import yaml
 
-VALUES_MAX = 1_000_000  # names and values of a file, what an alias stands for counted wherever it stands
+VALUES_MAX = 1_000_000  # names and values of a file; the value of an alias counts each time it is used
 
 
 def load(content: bytes | str) -> Any:
-    """Return the tree of a file. Raises yaml.YAMLError, UnicodeDecodeError."""
+    """Return the tree of a file. Raises yaml.YAMLError or UnicodeDecodeError."""
     loader = _Loader(content)
     try:
         node = loader.get_single_node()
@@ -29,10 +29,10 @@ def load(content: bytes | str) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """Says where a value stands that looks like a date or a number, and is none."""
+    """Adds the place to the error for a value that looks like a date or a number but is invalid."""
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Return what a node stands for."""
+        """Return the value of a node."""
         try:
             return super().construct_object(node, deep=deep)
         except (ValueError, OverflowError) as error:
@@ -41,7 +41,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def _count(node: yaml.Node, known: dict[int, int | None]) -> int:
-    """Return how many values a node comes to. Raises MarkedYAMLError where there are too many."""
+    """Return how many values a node expands to. Raises MarkedYAMLError for more than VALUES_MAX."""
     if id(node) in known:
         values = known[id(node)]
         if values is None:
