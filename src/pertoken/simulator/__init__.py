@@ -1,4 +1,4 @@
-"""A provider that speaks the wire formats, with faults on request: for the demo, the tests and the benchmarks.
+"""A simulated provider for the demo, the tests and the benchmarks. It serves all wire formats, with faults on request.
 
-It reads requests and answers by itself: what it counts is the provider's own word, to hold ours against.
+It reads requests and writes answers with its own code, so that its counts are independent of ours.
 """

@@ -1,4 +1,4 @@
-"""`python -m pertoken.simulator`: for tests that want the provider alone."""
+"""`python -m pertoken.simulator` runs the provider alone, for tests."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""What every format's answer is made of: deterministic words, counts, and JSON that fits a schema."""
+"""The parts of an answer that all formats share: deterministic words, counts, and JSON that fits a schema."""
 
 import zlib
 from collections.abc import Sequence
@@ -8,31 +8,31 @@ from pertoken.simulator.behaviour import Behaviour
 from pertoken.simulator.ledger import ServedTokens
 from pertoken.simulator.tokens import MEDIA, count_input
 
-# Each is one token with the space before it, for the tokenizers that OpenAI published.
+# With a space before it, each word is one token in the tokenizers that OpenAI has published.
 WORDS = ("amber", "cedar", "delta", "ember", "forest", "haven", "inlet", "river", "stone", "maple", "valley", "ocean")
 MEDIA_FIELDS = ("data", "file_data")  # base64
 GARBAGE = {"prompt_tokens": -5, "input_tokens": -5, "promptTokenCount": -5, "completion_tokens": "many"}
 
 
 class SimulatedCall(NamedTuple):
-    """A request as the simulator has it."""
+    """A request to the simulator."""
 
-    model: str  # from the path, or else the body
+    model: str  # from the path, or else from the body
     request: dict[str, Any]
-    body: bytes  # the same as it came
+    body: bytes  # `request` as received
     behaviour: Behaviour
     query: bytes = b""
 
 
 class AnswerPiece(NamedTuple):
-    """One piece of a streamed answer, and how many output tokens it brings."""
+    """One piece of a streamed answer, and how many output tokens it contains."""
 
     data: bytes
     tokens: int = 0
 
 
 class Reply(NamedTuple):
-    """A whole answer: as one body, as a stream, and what it uses."""
+    """An answer, as one body and as a stream, with its usage."""
 
     model: str
     used: ServedTokens | None  # None: it costs nothing
@@ -42,7 +42,7 @@ class Reply(NamedTuple):
 
 
 class Draft(NamedTuple):
-    """What is decided before a format writes it down."""
+    """The content of an answer, before a format writes it."""
 
     model: str
     ident: str
@@ -69,7 +69,7 @@ def counted(asked: SimulatedCall, texts: Sequence[str]) -> int:
 
 
 def draft(asked: SimulatedCall, texts: Sequence[str], *, cap: int | None, reasons: bool) -> Draft:
-    """Decide an answer from the request's hash: the same request gets the same answer."""
+    """Return the answer's content, made from a hash of the request: the same request gets the same answer."""
     behaviour = asked.behaviour
     seed = zlib.crc32(asked.body)
     input_tokens = counted(asked, texts)
@@ -88,13 +88,13 @@ def draft(asked: SimulatedCall, texts: Sequence[str], *, cap: int | None, reason
 
 
 def with_words(made: Draft, text: str) -> Draft:
-    """Return the draft saying `text` instead, one token for each three characters."""
+    """Return the draft with `text` as its content, one token for each three characters."""
     words = tuple(text[at : at + 3] for at in range(0, len(text), 3))
     return made._replace(words=words, capped=False)
 
 
 def gather(value: object, texts: list[str]) -> list[str]:
-    """Gather every text inside a value, of pictures, sounds and files the mark alone."""
+    """Add every text inside a value to `texts`. For pictures, sounds and files, add only a mark."""
     if isinstance(value, str):
         texts.append(value)
     elif isinstance(value, list):

@@ -1,4 +1,4 @@
-"""A count of tokens as Anthropic answers it."""
+"""Answers of Anthropic's token counting."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Messages as Anthropic answers them."""
+"""Answers of Anthropic's Messages API."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The provider as an ASGI application: routing, faults, and the sending of answers."""
+"""The provider as an ASGI application: it routes requests, simulates faults and sends answers."""
 
 import asyncio
 import re
@@ -22,7 +22,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 STALL_S = 600
 SLOW_FIRST_BYTE_MS = 1_000
 SECRETS = ("authorization", "x-api-key", "x-goog-api-key", "api-key")
-TRANSPORT = "pertoken.transport"  # where the server leaves the connection, for faults that cut it
+TRANSPORT = "pertoken.transport"  # the scope's key for the connection, for faults that close it
 
 _AZURE = re.compile(r"/openai/(?:v1|deployments/[^/]+)(?=/)")
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -30,7 +30,7 @@ _encode = msgspec.json.encode
 
 
 class Simulator:
-    """One provider with its own ledger."""
+    """A simulated provider with its own ledger."""
 
     def __init__(self) -> None:
         self.ledger = ServedLedger()
@@ -103,7 +103,7 @@ class Simulator:
     async def _stream(  # noqa: PLR0917 - one call site
         self, scope: Scope, reply: Reply, used: ServedTokens, asked: Behaviour, api_key: str, send: Send
     ) -> None:
-        """Send a stream. What was generated is billed, also when the client has gone: it is made to the end."""
+        """Send a stream. The ledger bills everything that was generated, even if the client has gone."""
         stop = {"stall": 3, "cut_midstream": len(reply.pieces) // 2}.get(asked.fault or "")
         sent = reply.pieces[:stop]
         made = sum(piece.tokens for piece in sent)
@@ -124,7 +124,7 @@ class Simulator:
             await send({"type": "http.response.body", "body": b""})
 
     def _fault(self, asked: Behaviour, call: bytes) -> str | None:
-        """Return the fault of this call; one with a count fails only so many times for the same body and key."""
+        """Return the fault of this call. With `fault_times`, only the first calls with the same body and key fail."""
         if asked.fault is None or asked.fault_times is None:
             return asked.fault
         failed = self._failed.get(call, 0)
@@ -147,7 +147,7 @@ class Simulator:
 
 
 def create_app() -> Simulator:
-    """Return a provider that has served nothing yet."""
+    """Return a provider with an empty ledger."""
     return Simulator()
 
 

@@ -1,4 +1,4 @@
-"""How one answer is to behave, as the request's headers ask."""
+"""How one answer should behave, as the headers of its request say."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Behaviour(NamedTuple):
-    """What the headers ask for; `fault_times` bounds a fault to the first calls of one body ("http_500*2")."""
+    """What the headers ask for. `fault_times` limits a fault to the first calls with the same body ("http_500*2")."""
 
     latency_ms: int = 0
     chunk_ms: int = 0
@@ -24,13 +24,13 @@ class Behaviour(NamedTuple):
     service_tier: str | None = None
     fault: str | None = None
     fault_times: int | None = None
-    count_percent: int = 100  # of the input that the model's tokenizer makes
-    byte_percent: int | None = None  # the input is so much of the texts' bytes instead
-    cost: Mapping[str, Any] = {}  # what the usage object states as the cost, in the provider's own field
+    count_percent: int = 100  # the reported input, in percent of the real count
+    byte_percent: int | None = None  # if set, the input is this percentage of the texts' bytes
+    cost: Mapping[str, Any] = {}  # the cost that the usage object states, in the provider's own field
 
 
 class BadBehaviour(ValueError):
-    """A header asks for something the simulator does not know."""
+    """A header has an unknown or invalid value."""
 
 
 def read(headers: Mapping[str, str]) -> Behaviour:
@@ -55,7 +55,10 @@ def read(headers: Mapping[str, str]) -> Behaviour:
 
 
 def _cost(text: str) -> dict[str, Any]:
-    """Return "0.016" as OpenRouter's field, and "cost_in_usd_ticks=160" or "cost.total_cost=0.016" by name."""
+    """Return the fields of a stated cost. Raises BadBehaviour.
+
+    "0.016" is OpenRouter's field `cost`; "cost_in_usd_ticks=160" and "cost.total_cost=0.016" name another field.
+    """
     if not text:
         return {}
     path, _, amount = text.rpartition("=")
@@ -65,7 +68,7 @@ def _cost(text: str) -> dict[str, Any]:
         is_amount = False
     if not is_amount:
         raise BadBehaviour(f"x-sim-cost must be an amount, or FIELD=AMOUNT: {text!r}")
-    stated: Any = msgspec.Raw(amount.encode())  # with all its digits
+    stated: Any = msgspec.Raw(amount.encode())  # keeps all digits
     for name in reversed((path or "cost").split(".")):
         stated = {name: stated}
     return dict(stated)

@@ -1,4 +1,4 @@
-"""A count of tokens as Gemini answers it."""
+"""Answers of Gemini's token counting."""
 
 import msgspec
 

@@ -1,4 +1,4 @@
-"""Embeddings as Gemini answers them, one or several."""
+"""Answers of Gemini's embeddings, one or several."""
 
 import msgspec
 
@@ -11,7 +11,7 @@ error = gemini_generate.error
 
 
 def reply(asked: SimulatedCall) -> Reply:
-    """Return a vector for each content; the answer says nothing of usage, as the real one does not."""
+    """Return a vector for each content. Like the real answer, it has no usage."""
     several = asked.request.get("requests")
     inputs = several if isinstance(several, list) else [asked.request]
     texts = [text for one in inputs for text in gather((one.get("content") or {}).get("parts"), [])]

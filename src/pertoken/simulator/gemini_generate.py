@@ -1,4 +1,4 @@
-"""Content as Gemini generates it, whole and streamed."""
+"""Answers of Gemini's generateContent and streamGenerateContent."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ _encode = msgspec.json.encode
 
 
 def reply(asked: SimulatedCall) -> Reply:
-    """Return the answer to generateContent; a stream is events where the query asks for them, else one JSON array."""
+    """Return the answer. A stream has the form of events if the query says alt=sse, otherwise of one JSON array."""
     request, behaviour, events = asked.request, asked.behaviour, b"alt=sse" in asked.query
     texts = gather([request.get("contents"), request.get("systemInstruction"), request.get("tools")], [])
     config = request.get("generationConfig") or {}

@@ -1,4 +1,4 @@
-"""What the provider served and would bill for, by API key and model, and the last calls as they arrived."""
+"""The provider's own record: what it would bill by API key and model, and the last calls as received."""
 
 from collections import deque
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ CALLS_KEPT = 1_000
 
 
 class ServedTokens(NamedTuple):
-    """What one answer used; totals are inclusive."""
+    """The usage of one answer; totals are inclusive."""
 
     input_tokens: int = 0
     cache_read_tokens: int = 0
@@ -24,16 +24,16 @@ class ServedLedger:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Delete all records."""
         self._sums: dict[tuple[str, str], list[int]] = {}
         self._calls: deque[dict[str, Any]] = deque(maxlen=CALLS_KEPT)
 
     def arrived(self, call: dict[str, Any]) -> None:
-        """Remember a call as it arrived."""
+        """Record a call as received."""
         self._calls.appendleft(call)
 
     def serve(self, api_key: str, model: str, used: ServedTokens, *, aborted: bool = False) -> None:
-        """Count one answer that would be billed."""
+        """Record one answer that would be billed."""
         row = self._sums.setdefault((api_key, model), [0] * (len(ServedTokens._fields) + 2))
         row[0] += 1
         row[1] += aborted
@@ -41,7 +41,7 @@ class ServedLedger:
             row[at] += quantity
 
     def invoice(self) -> dict[str, Any]:
-        """Return all that was served."""
+        """Return everything that would be billed."""
         names = ("calls", "aborted", *ServedTokens._fields)
         rows = [
             {"api_key": api_key, "model": model, **dict(zip(names, sums, strict=True))}
@@ -50,5 +50,5 @@ class ServedLedger:
         return {"calls": sum(row["calls"] for row in rows), "by": rows}
 
     def calls(self) -> list[dict[str, Any]]:
-        """Return the last calls as they arrived, the newest first."""
+        """Return the last CALLS_KEPT calls as received, the newest first."""
         return list(self._calls)

@@ -1,4 +1,4 @@
-"""Who makes the answers of a format: the module here that is named as the format's own in `wire/`."""
+"""Finds the module that makes the answers of a format. It has the same name as the format's module in `wire/`."""
 
 import importlib
 from functools import cache
@@ -8,10 +8,10 @@ from pertoken.simulator.answers import Reply, SimulatedCall
 
 
 class Maker(Protocol):
-    """One format as its provider answers it."""
+    """A module that makes the answers of one format."""
 
     def reply(self, asked: SimulatedCall) -> Reply:
-        """Return the answer to a request, whole, and as a stream where the request asks for one."""
+        """Return the answer to a request, as one body, and as a stream if the request asks for one."""
 
     def error(self, status: int, message: str) -> bytes:
         """Return an error body as the provider writes it."""
@@ -19,5 +19,5 @@ class Maker(Protocol):
 
 @cache
 def maker_of(format_name: str) -> Maker:
-    """Return who answers in a format: of `openai.chat`, the module `openai_chat`."""
+    """Return the module for a format: for `openai.chat`, the module `openai_chat`."""
     return cast("Maker", importlib.import_module(f"pertoken.simulator.{format_name.replace('.', '_')}"))

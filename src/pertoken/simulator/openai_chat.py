@@ -1,4 +1,4 @@
-"""Chat completions as OpenAI answers them."""
+"""Answers of OpenAI's chat completions."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Embeddings as OpenAI answers them."""
+"""Answers of OpenAI's embeddings."""
 
 import base64
 import struct
@@ -36,7 +36,7 @@ def reply(asked: SimulatedCall) -> Reply:
 
 
 def vector(text: str, size: int, *, packed: bool = False) -> list[float] | str:
-    """Return a vector that the text decides, as numbers or as base64 of 32-bit floats."""
+    """Return a vector made from a hash of the text, as numbers or as base64 of 32-bit floats."""
     seed = zlib.crc32(text.encode())
     numbers = [((seed >> (at % 24)) % 1000) / 1000 for at in range(size)]
     return base64.b64encode(struct.pack(f"<{size}f", *numbers)).decode() if packed else numbers

@@ -1,4 +1,4 @@
-"""Responses as OpenAI answers them."""
+"""Answers of OpenAI's Responses API."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Running the simulator over HTTP."""
+"""Serves the simulator over HTTP."""
 
 import asyncio
 import socket
@@ -14,7 +14,7 @@ from pertoken.simulator.tokens import prepare
 
 
 def run(host: str, port: int) -> None:
-    """Serve until interrupted; port 0 takes a free one. Says where it listens on stderr."""
+    """Serve until interrupted. Port 0 means any free port. The address is printed to stderr."""
     prepare()
     config = uvicorn.Config(
         create_app(), host=host, port=port, http=_Protocol, log_level="critical", access_log=False, ws="none",
@@ -25,7 +25,7 @@ def run(host: str, port: int) -> None:
 
 
 class _Protocol(HttpToolsProtocol):
-    """Hands its connection to the application, which may cut it as a fault."""
+    """Passes its connection to the application, which may close it to simulate a fault."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -34,7 +34,7 @@ class _Protocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens once it does."""
+    """Prints its address when it listens."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)

@@ -1,4 +1,4 @@
-"""What the provider counts of a request's input: as the real tokenizers do, or more where the request's headers ask."""
+"""The provider's own count of a request's input, with the real tokenizers, changed if the request's headers say so."""
 
 from collections.abc import Sequence
 
@@ -7,24 +7,25 @@ from pertoken.core.money import divide_up
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.simulator.behaviour import Behaviour
 
-MESSAGE_TOKENS = 3  # around each message, and as many that begin the answer (OpenAI's cookbook)
-MEDIA = "data:"  # a text that begins so is a picture, a sound or a file
-MEDIA_TOKENS = 85  # of each: OpenAI's low detail
-# What we know of tokenizers that are closed is the most they make of a text. What they mostly make is a fifth less.
+MESSAGE_TOKENS = 3  # for each message, and again at the start of the answer (OpenAI's cookbook)
+MEDIA = "data:"  # a text with this prefix is a picture, a sound or a file
+MEDIA_TOKENS = 85  # for each medium, as for OpenAI's low detail
+# For closed tokenizers we know only an upper bound. Their usual count is a fifth less.
 TYPICAL_PERCENT = 80
 
 _tokenizers = Tokenizers()
 
 
 def prepare() -> None:
-    """Read the vocabulary that most models are counted by, which takes half a second."""
+    """Load the vocabulary for most models, which takes half a second."""
     _tokenizers.count_text(family_of("gpt-4o"), "")
 
 
 def count_input(model: str, body: bytes, texts: Sequence[str], behaviour: Behaviour) -> int:
-    """Return the input tokens of a request with these texts, never more than its body has bytes unless asked to.
+    """Return the input tokens of a request with these texts.
 
-    With `byte_percent` the provider has no tokenizer: it counts so many percent of the texts' bytes.
+    Before `count_percent` applies, the count is at most the number of bytes of the body. With `byte_percent` the
+    provider has no tokenizer and counts that percentage of the texts' bytes.
     """
     frames = MESSAGE_TOKENS * (body.count(b'"role"') + 1)
     if behaviour.byte_percent is not None:
