@@ -1,1 +1,1 @@
-"""The data plane: sockets in, `services.serve` behind."""
+"""The data plane: takes calls from sockets and passes them to `services.serve`."""

@@ -1,4 +1,4 @@
-"""Everything of the gateway that is not a call: health, models, the way to the control plane, clear refusals."""
+"""All requests to the gateway that are not calls: health, list of models, control plane, pages, unknown paths."""
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
@@ -27,7 +27,7 @@ Monitoring = Callable[[Scope], Awaitable[Answer]]
 def create_app(world: World, api: App, pages: App, monitoring: Monitoring) -> App:
     """Return the ASGI application for every path that is not a call.
 
-    Those under /api are the control plane's; what a browser asks for is `pages`' to answer; figures are `monitoring`'s.
+    `api` answers paths under /api, `pages` answers browsers, and `monitoring` answers /metrics and /health.
     """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -77,7 +77,7 @@ def _readiness(world: World) -> tuple[int, bytes]:
 
 
 async def _models(world: World, scope: Scope, path: str) -> tuple[int, bytes]:
-    """Answer with all models that can be called, or with the one that the path names."""
+    """Return status and body with all models that can be called, or with the one that the path names."""
     caller = await identify(tuple(scope["headers"]), scope["query_string"], world, surely=True)
     wire, _, shapes = families.of_client(path, dict(scope["headers"]), scope["query_string"])
     if isinstance(caller, Refusal):

@@ -1,7 +1,7 @@
-"""One line on stderr for each call that ended and for each refusal, written on a thread, several at a time.
+"""Writes one line to stderr for each call that ended and for each refusal, on a thread, several lines at a time.
 
-A call costs the event loop no more than putting its line in a list. It knows no prompt and no answer: they do not reach
-it. Lines come in the order in which the calls ended.
+On the event loop, a call costs only an append to a list. The log never contains prompts or answers, because this module
+does not get them. Lines are in the order in which the calls ended.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from pertoken.core.periods import US_PER_SECOND, format_time
 from pertoken.core.texts import escaped
 from pertoken.gateway.stderr import write
 
-FLUSH_S = 0.1  # how long a line waits for others
-LINES_MAX = 50_000  # that wait: where nobody takes the log, the rest is counted and left out
-PIECE_BYTES = 4_096  # of one write: so much a pipe takes without mixing it with what other processes write
-END_S = 5  # for the last lines, where nobody takes the log
+FLUSH_S = 0.1  # how long a line waits for other lines
+LINES_MAX = 50_000  # waiting lines; if nobody reads the log, further lines are only counted
+PIECE_BYTES = 4_096  # of one write; a pipe takes this much without mixing it with the lines of other processes
+END_S = 5  # how long `close` waits for the last lines to be written
 
 _THOUSANDTHS = tuple(f".{number:03d}Z" for number in range(1_000))
 _encode = msgspec.json.Encoder().encode
@@ -33,7 +33,7 @@ Form = Callable[[CallLine], bytes]
 
 
 class CallLog:
-    """Takes lines on the event loop and writes them on a thread of its own; `close` it at the end."""
+    """Takes lines on the event loop and writes them on its own thread. Call `close` at the end."""
 
     def __init__(self, form: Form, sink: Callable[[bytes], None] = write) -> None:
         self._form = form
@@ -56,7 +56,7 @@ class CallLog:
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._hand_over)
 
     def close(self) -> None:
-        """Write what waits, and end. Where nobody takes the log, what is left is lost after a while."""
+        """Write the waiting lines and end the thread. Lines that are not written within END_S are lost."""
         if self._timer is not None:
             self._timer.cancel()
         self._batches.put((self._lines, self._left_out))
@@ -64,7 +64,7 @@ class CallLog:
         self._writer.join(END_S)
 
     def _hand_over(self) -> None:
-        """Give the lines to the thread, or wait where it still has the last ones."""
+        """Pass the lines to the thread, or try again later if it is still writing the last ones."""
         self._timer = None
         if self._writing.is_set():
             self._timer = asyncio.get_running_loop().call_later(FLUSH_S, self._hand_over)
@@ -82,7 +82,7 @@ class CallLog:
             self._writing.clear()
 
     def _write(self, lines: Sequence[CallLine]) -> None:
-        """Write lines in pieces that stay whole, and let the event loop run between them."""
+        """Write lines in pieces of up to PIECE_BYTES, if no line is longer. Between pieces, the event loop can run."""
         piece: list[bytes] = []
         size = 0
         for line in lines:
@@ -97,7 +97,7 @@ class CallLog:
 
 
 def as_text(line: CallLine) -> bytes:
-    """Return a line for people: time, id, status, then name=value where something is known."""
+    """Return a line for people: time, id, status, then name=value for each known value."""
     at_us, call_id, status, http, took_us, of, events, refusal, _ = line
     used = ""
     if events:
@@ -110,7 +110,7 @@ def as_text(line: CallLine) -> bytes:
 
 
 def as_json(line: CallLine) -> bytes:
-    """Return a line as one JSON object; what is not known is null. Most of it is the same for most calls."""
+    """Return a line as one JSON object. Unknown values are null."""
     at_us, call_id, status, http, took_us, of, events, refusal, _ = line
     used = '"input_tokens":null,"output_tokens":null,"cost":null,"currency":null'
     if events:
@@ -131,7 +131,7 @@ FORMS: Mapping[str, Form] = {"text": as_text, "json": as_json}
 
 
 def _tokens(events: Sequence[Event]) -> tuple[int, int]:
-    """Return the tokens that all attempts of a call read and made."""
+    """Return the input and output tokens of all attempts of a call."""
     if len(events) == 1:
         quantities = events[0].quantities
         return quantities.get("input_tokens", 0), quantities.get("output_tokens", 0)
@@ -140,7 +140,7 @@ def _tokens(events: Sequence[Event]) -> tuple[int, int]:
 
 
 def _costs(events: Sequence[Event]) -> list[tuple[str, str]]:
-    """Return what the attempts of a call cost together, by currency: amounts of two are never added up."""
+    """Return the cost of all attempts of a call, by currency. Amounts in different currencies are never added."""
     if len(events) == 1:
         one = events[0]
         return [(one.currency, format_amount(one.cost_picos, one.currency))]
@@ -166,7 +166,7 @@ def _ms(took_us: int) -> int:
 
 @lru_cache(maxsize=1_024)
 def _who(of: Attribution) -> str:
-    """Return whose a call is; most calls are of a few."""
+    """Return key, team, customer and model of a call as text. Cached, because most calls belong to a few keys."""
     named = (("key", of.key), ("team", of.team), ("customer", of.customer), ("model", of.model))
     return "".join([f" {name}={_word(value)}" for name, value in named if value is not None])
 
@@ -184,6 +184,6 @@ def _quoted(text: str | None) -> str:
 
 
 def _word(text: str) -> str:
-    """Return a value as one word: in quotes where it has blanks, quotes or signs of our own."""
+    """Return a value as one word, in quotes if it is empty or has a space, a quote, an equals sign or a backslash."""
     shown = escaped(text)
     return json.dumps(shown, ensure_ascii=False) if not shown or any(one in shown for one in ' "=\\') else shown

@@ -1,6 +1,6 @@
-"""When to give up connections: each has a deadline, and one timer looks at all of them now and then.
+"""Gives up connections at their deadlines. One timer checks all deadlines every TICK_S.
 
-A timer armed and cancelled for each connection and each request costs 3 us a call; a deadline is a number.
+A timer for each connection and each request would cost 3 us for each call; a deadline is only a number.
 """
 
 import asyncio
@@ -12,22 +12,22 @@ TICK_S = 0.5
 
 
 class Deadlined(Protocol):
-    """What has a deadline, in loop time."""
+    """An object with a deadline, in loop time."""
 
     deadline: float
 
     def give_up(self) -> None:
-        """End what took too long."""
+        """End the object, because its deadline has passed."""
 
 
 class Deadlines:
-    """Looks at what is bound to a deadline, for as long as there is anything."""
+    """Checks a collection of objects with deadlines, until it is empty."""
 
     def __init__(self) -> None:
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, loop: asyncio.AbstractEventLoop, bound: Iterable[Deadlined]) -> None:
-        """Begin to look at `bound`, which may grow and shrink, unless that has begun."""
+        """Start to check `bound`, unless a check is already scheduled. `bound` may grow and shrink."""
         if self._timer is None:
             self._timer = loop.call_later(TICK_S, self._tick, loop, bound)
 

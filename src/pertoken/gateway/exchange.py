@@ -1,6 +1,6 @@
-"""One call on one client connection: its request as it was read, and the writing of its answer.
+"""One call on one client connection: it holds the request and writes the answer.
 
-Its state moves in `_move` alone, by the table in `states`.
+The state changes only in `_move`, by the table in `states`.
 """
 
 import asyncio
@@ -35,30 +35,30 @@ from pertoken.services.call.heavy import VALUES_MAX, Heavy
 from pertoken.wire.routes import Endpoint
 from pertoken.wire.structure import values_bound
 
-JOINED_BYTES_MAX = 64 * 1024  # of an answer that is copied to stand behind its head
+JOINED_BYTES_MAX = 64 * 1024  # an answer up to this size is copied after its head, to write both at once
 STATUS_LINES = {status: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 
 
 class ClientConnection(Protocol):
-    """What an exchange asks of its connection."""
+    """The client connection, as an exchange calls it."""
 
     transport: asyncio.Transport
     flow: FlowControl
-    server_state: Any  # uvicorn's, with the headers of every answer
+    server_state: Any  # uvicorn's state, with the default headers of answers
 
     @property
     def bodies(self) -> Bodies:
-        """The count of what is kept of bodies."""
+        """The count of the bytes of request bodies."""
 
     def close(self) -> None:
-        """Close once the client has taken what was written."""
+        """Close when the client has taken all written bytes."""
 
     def on_response_complete(self) -> None:
-        """Go on with the next request."""
+        """Continue with the next request."""
 
 
 class HotExchange:
-    """Speaks for one request. It has the attributes that uvicorn's protocol expects of its current cycle."""
+    """One request and its answer. It has the attributes that uvicorn's protocol expects of its current cycle."""
 
     __slots__ = (
         "_protocol", "_when_gone", "body", "counted_bytes", "expects", "head", "heavy", "keep_alive", "key_id",
@@ -70,38 +70,38 @@ class HotExchange:
         self.state: str = QUEUED
         self._when_gone: Callable[[], None] | None = None
         self.head = head
-        self.parts: io.BytesIO | None = None  # of the body, while it comes: it gives its bytes without a copy
+        self.parts: io.BytesIO | None = None  # of the body, while it arrives; BytesIO returns its bytes without a copy
         self.size = 0
-        self.values_bound = 0  # how much structure came at most
-        self.key_id: str | None = None  # once it is known who calls
-        self.counted_bytes = 0  # in the account of `bodies`
-        self.expects = False  # the client waits for a word before it sends the body
+        self.values_bound = 0  # an upper bound of the JSON values in the body
+        self.key_id: str | None = None  # None until the caller is known
+        self.counted_bytes = 0  # bytes of this body that `bodies` counts
+        self.expects = False  # whether the client waits for 100 Continue before it sends the body
         self.body = b""
         self.heavy: Heavy | None = None
         self.keep_alive = keep_alive
         self.message_event = _NO_EVENT  # uvicorn's protocol sets it on its current cycle
 
     def take_turn(self) -> None:
-        """Be answered next: all earlier requests are."""
+        """Note that all earlier requests are answered, so that this one is next."""
         self._move(TURN)
 
     def be_whole(self) -> None:
-        """Note that the last byte of the request has come."""
+        """Note that the last byte of the request has arrived."""
         self._move(WHOLE)
 
     @property
     def response_complete(self) -> bool:
-        """Whether it is answered; uvicorn's protocol asks this of its current cycle as well."""
+        """Whether the answer is complete. uvicorn's protocol reads this attribute of its current cycle too."""
         return self.state == DONE
 
     @property
     def more_body(self) -> bool:
-        """Whether its body is not yet whole, and nothing is answered."""
-        return self.state == COMING or self.state == QUEUED  # noqa: PLR1714 - no tuple is made for each question
+        """Whether the body is incomplete and no answer has begun."""
+        return self.state == COMING or self.state == QUEUED  # noqa: PLR1714 - avoids a tuple for each call
 
     @property
     def endpoint(self) -> Endpoint:
-        """Which format it speaks."""
+        """The path of the request and its format."""
         return self.head.endpoint
 
     @property
@@ -111,30 +111,30 @@ class HotExchange:
 
     @property
     def headers(self) -> HeaderList:
-        """The header fields, names in lower case, without the length."""
+        """The header fields, with names in lower case, without content-length."""
         return self.head.headers
 
     @property
     def gone(self) -> bool:
-        """Whether the client hung up."""
+        """Whether the client closed the connection."""
         return self.state == GONE
 
     def when_gone(self, do: Callable[[], None]) -> None:
-        """Call `do` as soon as the client hangs up; at once where it has."""
+        """Call `do` when the client closes the connection; at once if it already has."""
         if self.state == GONE:
             do()
         else:
             self._when_gone = do
 
     def hung_up(self) -> None:
-        """Note that the client is gone, and tell whoever asked."""
+        """Note that the client closed the connection, and call the function of `when_gone`."""
         do, self._when_gone = self._when_gone, None
         self._move(HANG_UP)
         if do is not None and self.state == GONE:
             do()
 
     def add(self, piece: bytes) -> None:
-        """Take a piece of the body."""
+        """Add a piece of the body."""
         if self.parts is None:
             self.parts = io.BytesIO()
         self.parts.write(piece)
@@ -142,11 +142,11 @@ class HotExchange:
         self.values_bound += values_bound(piece, VALUES_MAX)
 
     def collected(self) -> bytes:
-        """Return what came of the body."""
+        """Return the bytes of the body that have arrived."""
         return b"" if self.parts is None else self.parts.getvalue()
 
     def let_go(self) -> None:
-        """Forget what came of the body, and stop counting it."""
+        """Drop the collected body and stop counting its bytes."""
         self.parts = None
         self.size = 0
         if self.counted_bytes:
@@ -170,7 +170,7 @@ class HotExchange:
         self._send((self._head(status, headers), b"transfer-encoding: chunked\r\n\r\n"))
 
     def write(self, chunk: bytes) -> bool:
-        """Send a piece of a streamed answer. True: the client has not yet taken enough; `drain` before the next."""
+        """Send a piece of a streamed answer. Return True if the buffer is full: call `drain` before the next piece."""
         self._move(PIECE)
         if self.state == GONE:
             return False
@@ -180,7 +180,7 @@ class HotExchange:
         return protocol.flow.write_paused
 
     async def drain(self) -> None:
-        """Wait until the client has taken enough of what was written."""
+        """Wait until the client has taken enough of the written bytes."""
         flow = self._protocol.flow
         if flow.write_paused and self.state != GONE:
             await flow.drain()
@@ -195,14 +195,14 @@ class HotExchange:
         self._complete()
 
     def abort(self) -> None:
-        """Close the connection without an end: the client must not take what it has for the whole."""
+        """Close the connection without the end marker, so that the client sees that the answer is incomplete."""
         self._move(ABORT)
         self.keep_alive = False
         self._complete()
 
     @property
     def started(self) -> bool:
-        """Whether a part of a streamed answer was sent."""
+        """Whether a streamed answer has begun and not ended."""
         return self.state == STREAMING
 
     def _head(self, status: int, headers: AnswerHeaders) -> bytes:
@@ -214,13 +214,13 @@ class HotExchange:
         self.state = after(EXCHANGE, self.state, event)
 
     def _send(self, parts: tuple[bytes, ...]) -> None:
-        # closed, and the client has not yet taken what came before: it is not gone, and takes nothing more
+        # A closing transport may still be sending earlier bytes to the client, but accepts no more.
         if self.state != GONE and not self._protocol.transport.is_closing():
             self._protocol.transport.write(b"".join(parts))
 
     def _complete(self) -> None:
         self.heavy = None
-        self.body = b""  # the connection may live long, and it knows its last request
+        self.body = b""  # the connection may live long and keeps a reference to its last request
         if self.state == GONE:
             return
         if not self.keep_alive:
@@ -229,7 +229,7 @@ class HotExchange:
 
 
 class _NoEvent(asyncio.Event):
-    """Stands where uvicorn sets an event that nothing here waits for."""
+    """Takes the place of an event that uvicorn sets and nothing here waits for."""
 
     def __init__(self) -> None:
         pass

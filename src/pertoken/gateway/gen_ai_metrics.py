@@ -1,7 +1,8 @@
-"""OpenTelemetry's metrics of GenAI clients, in both generations of their names; the gateway is the client.
+"""OpenTelemetry's metrics for GenAI clients, under their older and newer names. The gateway is the client.
 
-Names as semantic-conventions-genai has them (July 2026), as Prometheus wants them: dots become underscores, counters
-end in _total, seconds are named. Modality is a label of newer counters; the older histogram has the type of token.
+The names are those of semantic-conventions-genai (July 2026) in Prometheus's form: underscores for dots, `_total` at
+the end of counters, `_seconds` for times. The newer counters have the modality as a label; the older histogram has the
+type of token.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,9 +16,9 @@ from pertoken.core.tally import TOKEN_BOUNDS, Name, Series, Snapshot
 from pertoken.gateway.grouped import Labels, add_histogram, grouped, summed
 
 SECOND_US = 1_000_000
-EVERY = 4  # of the bounds of latency: each is twice the one before
+EVERY = 4  # every fourth bound of latency is shown, so that each is twice the one before
 NAMES = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model")
-# As gen_ai.provider.name spells those that pertoken names otherwise.
+# The values of gen_ai.provider.name for providers that pertoken names differently.
 PROVIDERS: Mapping[str, str] = {
     "google": "gcp.gemini",
     "google-vertex": "gcp.vertex_ai",
@@ -26,13 +27,13 @@ PROVIDERS: Mapping[str, str] = {
     "mistral": "mistral_ai",
     "x-ai": "x_ai",
 }
-# gen_ai.operation.name by the format's name; all others are chats.
+# gen_ai.operation.name by the name of the format; for all others it is "chat".
 OPERATIONS: Mapping[str, str] = {
     "gemini.generate": "generate_content",
     "openai.embeddings": "embeddings",
     "gemini.embed": "embeddings",
 }
-# Counters of the newer generation: the unit that has all, and the units of one modality inside it.
+# Newer counters: name, the unit of the total, and the units of each modality inside it.
 _USAGE: Final = (
     ("input_tokens", "input_tokens", "input_{}_tokens"),
     ("output_tokens", "output_tokens", "output_{}_tokens"),
@@ -44,7 +45,7 @@ _MODALITIES = ("audio", "image", "video")
 
 
 def gen_ai_families(counts: Snapshot) -> Iterator[Metric]:
-    """Yield the families of both generations, of attempts that were charged."""
+    """Yield the families with older and newer names, for series with a cost."""
     used = {of: many for of, many in grouped(counts, _labels).items() if any(any(one.costs) for one in many)}
     yield _token_usage(used)
     yield _times(used, "gen_ai_client_operation_duration_seconds", "Duration of the operation, older name", "provider")

@@ -1,4 +1,4 @@
-"""Series of a snapshot put together by some of their labels, and histograms of them for prometheus-client."""
+"""Groups the series of a snapshot by some of their labels, and adds their histograms to prometheus-client."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
@@ -11,7 +11,7 @@ Labels = tuple[str, ...]
 
 
 def grouped(counts: Snapshot, labels: Callable[[Name], Labels]) -> dict[Labels, list[Series]]:
-    """Return the series by some of their labels, in order."""
+    """Return the series of a snapshot by the result of `labels`, sorted by name."""
     found: dict[Labels, list[Series]] = {}
     for name, series in sorted(counts.series.items()):
         found.setdefault(labels(name), []).append(series)
@@ -19,7 +19,7 @@ def grouped(counts: Snapshot, labels: Callable[[Name], Labels]) -> dict[Labels, 
 
 
 def summed(many: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Return the sums of some mappings, by name."""
+    """Return the sum of each name over several mappings."""
     sums: dict[str, int] = {}
     for one in many:
         for name, value in one.items():
@@ -27,7 +27,7 @@ def summed(many: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return sums
 
 
-def add_histogram(  # noqa: PLR0917 - what a histogram has
+def add_histogram(  # noqa: PLR0917 - the parts of a histogram
     family: HistogramMetricFamily,
     labels: Sequence[str],
     histograms: Sequence[Histogram],
@@ -35,7 +35,7 @@ def add_histogram(  # noqa: PLR0917 - what a histogram has
     scale: int = 1,
     every: int = 1,
 ) -> None:
-    """Add the sum of some histograms; of the bounds only `every` so many is shown, divided by `scale`."""
+    """Add the sum of several histograms. Only each `every`-th bound is shown. Bounds and sum are divided by `scale`."""
     summed = [sum(values) for values in zip(*histograms, strict=True)]
     running = list(accumulate(summed[:-1]))
     shown = [

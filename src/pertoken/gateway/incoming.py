@@ -1,7 +1,7 @@
-"""What a client sends, read by llhttp within limits: heads, offers of another protocol, and bytes that are no request.
+"""Reads what a client sends with llhttp, within limits: heads, upgrade offers, and bytes that are not a request.
 
-What is read and what is answered are two states, which move in `_read` and `_answer` alone, by the tables in `states`.
-Whose a request is, and what becomes of it, is for `protocol` to say.
+A connection has a state for reading and a state for answering. They change only in `_read` and `_answer`, by the tables
+in `states`. `protocol` finds the caller of a request and serves it.
 """
 
 import logging
@@ -28,13 +28,13 @@ class Incoming(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.reading: str = IDLE
         self.answering: str = FREE
-        self._hot: HotExchange | None = None  # the request being read, when it is the data plane's
+        self._hot: HotExchange | None = None  # the request being read, if it belongs to the data plane
         self._header_bytes = 0
         self._small_pieces = 0
-        self._began_at = 0.0  # the request being read, in loop time
+        self._began_at = 0.0  # when the request being read began, in loop time
 
     def on_message_begin(self) -> None:
-        """Begin to read a request."""
+        """Start to read a request."""
         self._read(BEGIN)
         self.url = b""
         self.headers = []
@@ -44,14 +44,14 @@ class Incoming(HttpToolsProtocol):
         self._began_at = self.loop.time()
 
     def on_url(self, url: bytes) -> None:
-        """Collect the request target, within the limit on headers."""
+        """Collect the request target, within TARGET_BYTES_MAX."""
         self.url += url
         self._header_bytes += len(url)
         if len(self.url) > TARGET_BYTES_MAX:
             self._end(b"414 URI Too Long", "request target too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header, within limits."""
+        """Collect a header, within HEADER_BYTES_MAX and HEADERS_MAX."""
         name = name.lower()
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
@@ -61,7 +61,7 @@ class Incoming(HttpToolsProtocol):
             self._end(b"431 Request Header Fields Too Large", "request headers too large")
 
     def _hand_over(self) -> None:
-        """Leave a request to uvicorn, with the scope that only such a request needs."""
+        """Pass a request to uvicorn and build its ASGI scope, which calls do not need."""
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = url, headers, expects
@@ -69,7 +69,7 @@ class Incoming(HttpToolsProtocol):
         super().on_headers_complete()
 
     def _feed(self, data: bytes | memoryview) -> None:
-        """Have llhttp read what came."""
+        """Parse received bytes with llhttp. Refuse bytes that are not a request."""
         try:
             while data:
                 data = self._feed_once(data)
@@ -80,7 +80,7 @@ class Incoming(HttpToolsProtocol):
             self._refuse_bytes("Invalid HTTP request received.")
 
     def _feed_once(self, data: bytes | memoryview) -> bytes | memoryview:
-        """Let llhttp read up to an upgrade offer; read that request without the offer, and return the rest."""
+        """Parse up to the next upgrade offer. Parse that head again without the offer, and return the unparsed rest."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -90,13 +90,13 @@ class Incoming(HttpToolsProtocol):
                 return b""
             head = without_offer(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
             self.parser = httptools.HttpRequestParser(self)
-            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn has it
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
             self.parser.feed_data(head)
             return memoryview(data)[offer.args[0] :]
         return b""
 
     def _end(self, status: bytes, why: str) -> None:
-        """Close a connection at what nobody sends in good faith, with an answer where there is a `status`."""
+        """Close a connection that exceeds a limit. Answer with `status`, if given, unless an earlier answer is due."""
         if self.transport.is_closing() or self.reading == LINGERING:
             return
         log.warning("%s, connection closed", why)
@@ -106,14 +106,14 @@ class Incoming(HttpToolsProtocol):
         raise httptools.HttpParserCallbackError(why)
 
     def _refuse_bytes(self, why: str) -> None:
-        """Close a connection that sent no request; answer first, unless that could be taken for another answer."""
+        """Close a connection that did not send HTTP. Answer 400 first, unless an earlier request is unanswered."""
         if self._is_next():
             self.send_400_response(why)
         else:
             self.transport.close()
 
     def _is_next(self) -> bool:
-        """Tell whether what is written now answers the request that is being read, not an earlier one."""
+        """Tell whether an answer written now would belong to the request being read, not to an earlier one."""
         if self.answering != BUSY:
             return True
         cycle = self.cycle

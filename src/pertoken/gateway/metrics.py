@@ -1,6 +1,6 @@
-"""What /metrics answers: figures as families of prometheus-client. This module is imported at the first scrape.
+"""The answer of /metrics: figures as families of prometheus-client. This module is imported at the first scrape.
 
-No label has a word that a client chose, other than a model that has a price; none names a key, customer or user.
+No label holds text from a client, except the name of a model that has a price. No label names a key, customer or user.
 """
 
 import time
@@ -21,9 +21,9 @@ from pertoken.gateway.gen_ai_metrics import gen_ai_families
 from pertoken.gateway.grouped import add_histogram, grouped, summed
 from pertoken.services.shares import Fullness
 
-PAUSE_S = 0.0005  # between two families, in which calls go on
+PAUSE_S = 0.0005  # between two families, so that calls can run
 SECOND_US = 1_000_000
-EVERY = 2  # of the bounds of latency, neighbours of which are then a factor of 1.41 apart
+EVERY = 2  # every second bound of latency is shown, so that neighbours differ by a factor of 1.41
 
 _GAUGES = {
     "commands_waiting": "Commands that wait for a batch of the store",
@@ -37,7 +37,7 @@ _GAUGES = {
 
 
 class Report(NamedTuple):
-    """All that one scrape shows."""
+    """Everything that one scrape shows."""
 
     counts: Snapshot
     standing: Fullness | None  # None: the store cannot be read
@@ -47,13 +47,13 @@ class Report(NamedTuple):
 
 
 def render(report: Report, accept: str) -> tuple[bytes, str]:
-    """Return the exposition in the form that a scraper accepts, and its content type. For a thread: it takes long."""
+    """Return the exposition in a form that the scraper accepts, and its content type. Slow: call it on a thread."""
     encode, content_type = choose_encoder(accept)
     return encode(_Collector(report)), content_type
 
 
 class _Collector(Collector):
-    """One report; between families it lets other threads run."""
+    """Yields the families of one report and lets other threads run between them."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
@@ -66,7 +66,7 @@ class _Collector(Collector):
 
 
 def families(report: Report) -> Iterator[Metric]:
-    """Yield every family: ours, and those of OpenTelemetry."""
+    """Yield all families, ours and OpenTelemetry's."""
     yield from _calls(report.counts)
     yield from _used(report.counts)
     yield from _latencies(report.counts)
@@ -108,7 +108,7 @@ def _used(counts: Snapshot) -> Iterator[Metric]:
 
 
 def disjoint(quantities: Mapping[str, int]) -> dict[str, int]:
-    """Return sums of inclusive quantities as sums of what does not overlap."""
+    """Return inclusive sums as sums of units that do not overlap."""
     found: dict[str, int] = {}
     for unit in INNER_FIRST:
         if unit in quantities:

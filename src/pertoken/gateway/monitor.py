@@ -1,6 +1,6 @@
-"""/metrics and /health: who may read them, and what they are made from. The call path only adds to integers.
+"""Answers /metrics and /health. On the path of a call, only integers are added.
 
-One scrape at a time is made: its figures are taken on the event loop, all else happens on the control plane's threads.
+Only one scrape runs at a time. Its figures are taken on the event loop; the rest runs on the control plane's threads.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ from pertoken.services.shares import Fullness, read_fullness
 from pertoken.services.world import World
 
 PATHS = frozenset({"/metrics", "/health"})
-WRITE_S = 1.0  # between two times that a worker writes what it has counted
+WRITE_S = 1.0  # how often a worker writes its figures
 
 log = logging.getLogger("pertoken.gateway")
 
 
 class WorkerCounts:
-    """What one process has counted, beginning with what the worker before it left."""
+    """The figures of one process. They start with the figures of the worker that it replaces."""
 
     def __init__(self, shared: SharedCounts | None = None) -> None:
         self.shared = shared
@@ -41,7 +41,7 @@ class WorkerCounts:
         self.tally = CallTally() if self.left is None else CallTally(self.left.series, self.left.refusals)
 
     def told(self, log_line: Callable[[CallLine], None] | None) -> Callable[[CallLine], None]:
-        """Return what takes the line of each call: it is counted, and logged if it is to be."""
+        """Return a function that counts the line of each call, and passes it to `log_line` if there is one."""
         count = self.tally.count
         if log_line is None:
             return count
@@ -54,7 +54,7 @@ class WorkerCounts:
 
 
 class Monitor:
-    """Answers /metrics and /health of one serving process."""
+    """Answers /metrics and /health in one serving process."""
 
     def __init__(
         self, counter: WorkerCounts, world: World, plane: Plane, readers: ReadingProcesses, viewers: Viewers
@@ -80,14 +80,14 @@ class Monitor:
             return refusal(503, str(busy))
 
     async def keep_writing(self) -> None:
-        """Write what was counted once a second, for the other workers; for ever, where there are others."""
+        """Write the figures every WRITE_S for the other workers, forever. Without other workers, return at once."""
         while self._counter.shared is not None:
             await asyncio.sleep(WRITE_S)
             with contextlib.suppress(ApiRefused):
                 await self._plane.in_thread(functools.partial(self._write, self._taken()))
 
     def write_last(self) -> None:
-        """Write what was counted when nothing more comes."""
+        """Write the final figures, after the last call."""
         self._write(self._taken())
 
     async def _metrics(self, scope: Scope) -> Answer:
@@ -114,7 +114,7 @@ class Monitor:
         return 200, msgspec.json.encode(shown), (JSON,)
 
     def _taken(self) -> FiguresTaken:
-        """Return the figures of this process as they are now; 0.3 ms where there are most."""
+        """Return the current figures of this process. This takes 0.3 ms with the largest number of series."""
         state, left = self._world.ledger.state(), self._counter.left
         gauges = {
             "commands_waiting": state.waiting,
@@ -143,10 +143,10 @@ class Monitor:
             try:
                 self._counter.shared.write(taken)
             except OSError as error:
-                log.error("what this worker counted cannot be written: %s", error)  # noqa: TRY400 - it says it all
+                log.error("what this worker counted cannot be written: %s", error)  # noqa: TRY400 - the message is enough
 
     def _together(self, taken: FiguresTaken) -> Snapshot:
-        """Return the figures of all workers; those of this one are written first, so that they never go back."""
+        """Return the sum over all workers. This worker's figures are written first, so that the sum never falls."""
         shared = self._counter.shared
         own = of_bytes(taken.data)
         if shared is None:

@@ -1,7 +1,7 @@
-"""The pages' process: it is asked over a Unix socket, so that no page ever holds up a call.
+"""Runs the pages in a separate process behind a Unix socket, so that no page delays a call.
 
-It starts with the first page that is asked for, and where it dies, the next page starts another. It ends with the
-gateway. A page that is asked for while it starts waits in the socket's queue.
+The first request for a page starts the process. If it dies, the next request starts another. It ends with the gateway.
+Requests that come while it starts wait in the socket's queue.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ BODY_BYTES_MAX = 1024 * 1024
 ANSWER_BYTES_MAX = 256 * 1024 * 1024
 READ_AT_ONCE = 256 * 1024
 BACKLOG = 128
-RESTART_S = 1.0  # between two starts, so that one that cannot start does not spin
+RESTART_S = 1.0  # the least time between two starts, so that a process that cannot start does not spin
 FORM = b"application/x-www-form-urlencoded"
-# Said by us to the pages, so never by a client; and what is about one connection alone (RFC 9110, 7.6.1).
+# Headers that we set for the pages, dropped from clients; and hop-by-hop headers (RFC 9110, 7.6.1).
 _OURS = (b"x-pertoken-peer", b"x-pertoken-scheme")
 _OF_ONE_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect",
@@ -45,7 +45,7 @@ log = logging.getLogger("pertoken.pages")
 
 
 def asks_for_page(scope: Scope) -> bool:
-    """Tell whether a request comes from a browser that wants a page, a file of a page, or to send a form."""
+    """Tell whether a browser requests a page or a static file, or sends a form."""
     path, method = scope["path"], scope["method"]
     if path.startswith(_NOT_PAGES):
         return False
@@ -58,7 +58,7 @@ def asks_for_page(scope: Scope) -> bool:
 
 
 class PagesProcess:
-    """The process that makes the pages of one gateway process, as an ASGI application."""
+    """The pages' process of one gateway process, as an ASGI application."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -68,7 +68,7 @@ class PagesProcess:
         self._started_at = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request with what the process answers."""
+        """Forward one request to the process, and its answer to the client."""
         body = await _read(receive)
         if body is None:
             await _say(send, 413, "The form is too large.")
@@ -77,7 +77,7 @@ class PagesProcess:
             async with asyncio.timeout(ANSWER_S):
                 answer = await self._ask(_request(scope, body))
         except (OSError, EOFError, TimeoutError, httptools.HttpParserError) as error:
-            log.error("the pages do not answer: %r", error)  # noqa: TRY400 - the reason says it all
+            log.error("the pages do not answer: %r", error)  # noqa: TRY400 - the reason is enough
             await _say(send, 503, "The pages do not answer now; calls are served. Try again in a moment.")
             return
         headers = [field for field in answer.headers if field[0] not in _OF_ONE_HOP]
@@ -87,11 +87,11 @@ class PagesProcess:
 
     @property
     def pid(self) -> int | None:
-        """The process, None where none was started."""
+        """The id of the process, or None if none was started."""
         return None if self._process is None else self._process.pid
 
     def close(self) -> None:
-        """End the process."""
+        """Kill the process and remove its socket."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
@@ -121,9 +121,9 @@ class PagesProcess:
             writer.close()
 
     def _place(self) -> str:
-        """Return the path of the socket, behind which a process runs."""
+        """Return the path of the socket. Start the process if it does not run. Raises EOFError if it died just now."""
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="pertoken-pages-")  # nobody else may look into it
+            self._folder = tempfile.TemporaryDirectory(prefix="pertoken-pages-")  # only this user can read it
         path = str(Path(self._folder.name) / "socket")
         if self._listener is None:
             self._listener = socket.socket(socket.AF_UNIX)
@@ -141,11 +141,11 @@ class PagesProcess:
         self._process = subprocess.Popen(command, pass_fds=(listener.fileno(),), stdin=subprocess.PIPE)  # noqa: S603
         assert self._process.stdin is not None
         self._process.stdin.write(pickle.dumps(self._settings))
-        self._process.stdin.flush()  # and open from now on: its end tells the process that we are gone
+        self._process.stdin.flush()  # stdin stays open; when it closes, the process knows that we are gone
 
 
 class _Answer:
-    """One answer of the process, as it is read."""
+    """One answer of the process, filled by the parser."""
 
     def __init__(self) -> None:
         self.status = 0
@@ -155,37 +155,37 @@ class _Answer:
         self.is_whole = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field."""
+        """Add a header field."""
         self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Take it that the head is there."""
+        """Note that the head is complete."""
         self.is_head = True
 
     def on_body(self, piece: bytes) -> None:
-        """Take a piece of the body."""
+        """Add a piece of the body."""
         self.body += piece
 
     def on_message_complete(self) -> None:
-        """Take it that nothing more comes."""
+        """Note that the answer is complete."""
         self.is_whole = True
 
 
 def _request(scope: Scope, body: bytes) -> bytes:
-    """Return a request as it is sent on: who asks, and how, is said by us."""
+    """Return a request as sent to the process, with our own headers for the client's address and scheme."""
     target = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
     dropped = (*_OF_ONE_HOP, *_OURS)
     fields = [field for field in scope["headers"] if field[0].lower() not in dropped]
     peer = scope["client"][0] if scope.get("client") else ""
     fields += [(_OURS[0], peer.encode()), (_OURS[1], scope["scheme"].encode()), (b"connection", b"close")]
-    # a HEAD is asked as a GET: its answer tells where its body ends by bytes that do not come
+    # HEAD is sent as GET, because the answer to HEAD announces a body that does not come.
     method = b"GET" if scope["method"] == "HEAD" else scope["method"].encode()
     lines = b"".join(b"%b: %b\r\n" % field for field in fields)
     return b"%b %b HTTP/1.1\r\n%bcontent-length: %d\r\n\r\n%b" % (method, target, lines, len(body), body)
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """Return the body of a request, None where it is too large."""
+    """Return the body of a request, or None if it is too large."""
     body = bytearray()
     while True:
         message = await receive()

@@ -1,6 +1,6 @@
-"""The process that makes pages: `python -m pertoken.gateway.pages_server FD`, with the settings, pickled, as its input.
+"""The pages' process: `python -m pertoken.gateway.pages_server FD`. It reads the pickled settings from stdin.
 
-It listens on a socket that its gateway passed on, and ends when the gateway does.
+FD is a listening socket from its gateway. The process ends when the gateway ends.
 """
 
 import asyncio
@@ -19,13 +19,13 @@ import uvloop
 from pertoken.web.app import create_pages
 from pertoken.wiring.pages import open_site
 
-NICE = 5  # where they share a core, calls go first
+NICE = 5  # a lower priority than calls on the same core
 
 
 def main() -> None:
-    """Serve the socket until the gateway is gone."""
+    """Serve the socket until the gateway has ended."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # our end is the gateway's
+        signal.signal(number, signal.SIG_IGN)  # this process ends when the gateway ends
     os.nice(NICE)
     logging.basicConfig(level=logging.WARNING, format="%(asctime)sZ %(levelname)s %(name)s %(message)s")
     settings = pickle.load(sys.stdin.buffer)  # noqa: S301 - the gateway wrote it
@@ -45,10 +45,10 @@ def main() -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server that listens to no signal."""
+    """uvicorn's server without signal handlers."""
 
     def install_signal_handlers(self) -> None:
-        """Leave them as they are."""
+        """Do nothing."""
 
 
 def _end_with_gateway(gateway: io.BufferedReader) -> None:

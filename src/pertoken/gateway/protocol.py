@@ -1,7 +1,7 @@
-"""The hot path: uvicorn's HTTP protocol, with the data plane's POSTs taken straight to `services.serve`.
+"""The hot path: uvicorn's HTTP protocol, with POSTs of the data plane passed directly to `services.serve`.
 
-uvicorn keeps sockets, TLS, keep-alive, pipelining and shutdown; every path that is not the data plane's stays plain
-ASGI. Skipping the ASGI layer for the hot paths saves about 30 us of CPU a call.
+uvicorn handles sockets, TLS, keep-alive, pipelining and shutdown. All paths outside the data plane use plain ASGI.
+Skipping the ASGI layer on the hot paths saves about 30 us of CPU for each call.
 """
 
 import asyncio
@@ -50,13 +50,13 @@ from pertoken.services.world import World
 from pertoken.settings import LimitSettings
 from pertoken.wire import routes
 
-WAITING_MAX = 1_000  # requests of one connection that wait for the answers before theirs
-SMALL_BYTES = 64  # of a piece of a body: each costs as much to take as a large one
-SMALL_PIECES_MAX = 10_000  # of one body
-REQUEST_IDLE_S = 30  # a request whose bytes stop coming for this long is given up; so is a connection without any
-REQUEST_S = 300  # a request whose bytes trickle in for this long is given up as well
-LINGER_S = 10  # how long a client that was refused half way may go on sending
-LARGE_BYTES = 64 * 1024  # of a piece: there may be more at once
+WAITING_MAX = 1_000  # pipelined requests of one connection that wait for earlier answers
+SMALL_BYTES = 64  # a smaller piece of a body is small; handling it costs as much as a large piece
+SMALL_PIECES_MAX = 10_000  # small pieces in one body
+REQUEST_IDLE_S = 30  # a connection is given up if no byte of a request arrives for this long
+REQUEST_S = 300  # a request is given up if it is not complete after this time
+LINGER_S = 10  # how long a client may go on sending after its request was refused half way
+LARGE_BYTES = 64 * 1024  # after a piece above this size, others get their turn
 
 log = logging.getLogger("pertoken.gateway")
 
@@ -73,19 +73,19 @@ class CallProtocol(Incoming):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._serving: HotExchange | RequestResponseCycle | None = None  # its turn; `cycle` is the last that was read
-        self._left_bytes = 0  # of a refused request, that are thrown away
-        self.deadline = NEVER  # in loop time: when this connection is given up
+        self._serving: HotExchange | RequestResponseCycle | None = None  # being served; `cycle` is the last one read
+        self._left_bytes = 0  # how many more bytes of a refused request are accepted and dropped
+        self.deadline = NEVER  # when this connection is given up, in loop time
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection; one that asks for nothing is not kept for ever."""
+        """Take a new connection, with a deadline for its first request."""
         super().connection_made(transport)
         self._patience = Patience(self.loop, transport, self.client_idle_ms)
         self.deadline = self.loop.time() + REQUEST_IDLE_S
         self.deadlines.watch(self.loop, cast(Iterable[Deadlined], self.connections))
 
     def data_received(self, data: bytes) -> None:
-        """Read what came."""
+        """Parse received bytes, and set the deadline for the next ones."""
         if self.reading == LINGERING:
             self._throw_away(len(data))
             return
@@ -101,7 +101,7 @@ class CallProtocol(Incoming):
             self.deadline = NEVER if not self.cycle.response_complete else self.loop.time() + self.timeout_keep_alive
 
     def _breathe(self) -> None:
-        """Let others have their turn: uvloop hands on up to 32 pieces of 256 KB of one connection before it looks."""
+        """Pause reading for one turn of the loop. uvloop may read 32 pieces of 256 KB from one connection in a row."""
         if self.transport.is_closing() or self.flow.read_paused:
             return
         self.transport.pause_reading()
@@ -112,7 +112,7 @@ class CallProtocol(Incoming):
             self.transport.resume_reading()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let the running call go on without its client, unless it asked to be told."""
+        """Tell all requests that the client is gone. A running call continues, unless it set `when_gone`."""
         self._read(LOST)
         self._answer(LOST)
         self._patience.end()
@@ -125,18 +125,18 @@ class CallProtocol(Incoming):
             elif exchange is not None and not exchange.response_complete:
                 exchange.disconnected = True
                 exchange.message_event.set()
-        self.cycle = None  # type: ignore[assignment] # uvicorn would tell this one alone, and again
+        self.cycle = None  # type: ignore[assignment] # uvicorn would tell only this one, and a second time
         super().connection_lost(exc)
         self.pipeline.clear()
-        self._hot = self._serving = None  # each of them is a circle, which the collector finds late
+        self._hot = self._serving = None  # each is a reference cycle, which the collector finds late
 
     def pause_writing(self) -> None:
-        """Wait, for a limited time, for a client that does not read its answer."""
+        """Start the time limit for a client that does not read its answer."""
         super().pause_writing()
         self._patience.begin()
 
     def resume_writing(self) -> None:
-        """Write on: the client has taken nearly all."""
+        """Continue to write, because the client has read nearly all of the buffer."""
         super().resume_writing()
         if self.transport.is_closing():
             return
@@ -147,9 +147,10 @@ class CallProtocol(Incoming):
             self._go_on()
 
     def close(self) -> None:
-        """Close once the client has taken what was written; it has no more time for that than ever.
+        """Close when the client has read all written bytes; the usual timeout applies.
 
-        Where it still sends, closing at once could take the answer from it: TCP resets a connection with unread bytes.
+        If the client is still sending, closing at once could lose the answer: TCP resets a connection with unread
+        bytes.
         """
         if self.reading == LINGERING:
             self.deadline = self.loop.time() + LINGER_S
@@ -161,13 +162,13 @@ class CallProtocol(Incoming):
         self._patience.begin()
 
     def _throw_away(self, size: int) -> None:
-        """Take bytes of a request that was refused, so many as a request may have, and keep none."""
+        """Drop bytes of a refused request. Close the connection if there are more than a request may have."""
         self._left_bytes -= size
         if self._left_bytes < 0:
             self.transport.close()
 
     def on_headers_complete(self) -> None:
-        """Take a data-plane POST; leave all else to uvicorn."""
+        """Start an exchange for a POST of the data plane. Pass any other request to uvicorn."""
         if self.transport.is_closing() or self.reading == LINGERING or self.parser.should_upgrade():
             return
         if len(self.pipeline) >= WAITING_MAX:
@@ -181,7 +182,7 @@ class CallProtocol(Incoming):
             self._hand_over()
             return
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        # A length differs from call to call, and is known: without it, others can remember what they read in a head.
+        # The length differs between calls and is known anyway. Without it, the headers can be keys of caches.
         headers = tuple([field for field in self.headers if field[0] != b"content-length"])
         exchange = HotExchange(self, Head(endpoint, path, query, headers), keep_alive=keep_alive)
         exchange.expects = self.expect_100_continue
@@ -194,7 +195,7 @@ class CallProtocol(Incoming):
             self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
 
     def on_body(self, body: bytes) -> None:
-        """Collect a body within its limit."""
+        """Collect a piece of a body, within the limits on its size and on small pieces."""
         if self.reading == LINGERING or self.transport.is_closing() or self.parser.should_upgrade():
             return
         exchange = self._hot
@@ -213,7 +214,7 @@ class CallProtocol(Incoming):
         exchange.add(body)
 
     def on_message_complete(self) -> None:
-        """Serve the request once it is whole."""
+        """Serve the request, which is now complete, if it is its turn."""
         self._read(WHOLE)
         if self.reading == LINGERING or self.transport.is_closing() or self.parser.should_upgrade():
             return
@@ -226,7 +227,7 @@ class CallProtocol(Incoming):
             self._take(exchange, exchange.collected())
 
     def on_response_complete(self) -> None:
-        """Go on with the next request once the client has taken enough of the answers to those before."""
+        """Continue with the next request, if the client has read enough of the earlier answers."""
         self.server_state.total_requests += 1
         self._answer(DONE_FULL if self.flow.write_paused else DONE)
         if self.transport.is_closing() or self.reading == LINGERING:
@@ -238,7 +239,7 @@ class CallProtocol(Incoming):
         self._go_on()
 
     def _go_on(self) -> None:
-        """Start the next request in the pipeline, or wait for one. No more are read than can be served at once."""
+        """Start the next request in the pipeline, or wait for one. Resume reading if the pipeline is empty."""
         if self.pipeline:
             self._start_asgi_task(*self.pipeline.pop())
             if self.pipeline:
@@ -248,11 +249,11 @@ class CallProtocol(Incoming):
         if self.reading != ASKING:
             self.flow.resume_reading()
         if self.reading == PARTIAL:
-            self._began_at = self.loop.time()  # until now it was we who did not read on
+            self._began_at = self.loop.time()  # the delay until now was ours
             self._expect_rest()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        """Start what waited in the pipeline, ours or uvicorn's."""
+        """Start a request from the pipeline, either an exchange or uvicorn's cycle."""
         if not isinstance(cycle, HotExchange):
             self._answer(TURN)
             self._serving = cycle
@@ -265,7 +266,7 @@ class CallProtocol(Incoming):
             self._take(cycle, cycle.collected())
 
     def _admit_rest(self, exchange: HotExchange) -> None:
-        """Look who calls, and whether there is room, before more of a body is taken."""
+        """Check the caller and the room for its body before more of the body is read."""
         if exchange.state != COMING or self.reading != PARTIAL:
             return
         if exchange.key_id is None:
@@ -288,7 +289,7 @@ class CallProtocol(Incoming):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def _ask_who(self, exchange: HotExchange) -> None:
-        """Ask the database for a key that this process does not know, and read no more meanwhile."""
+        """Look up a key that this process does not know in the database. Reading is paused until then."""
         caller = await identify(exchange.head.headers, exchange.head.query, self.world)
         self._read(TOLD)
         if self.transport.is_closing() or self.reading != PARTIAL:
@@ -303,7 +304,7 @@ class CallProtocol(Incoming):
             self._expect_rest()
 
     def _count(self, exchange: HotExchange, size: int) -> Refusal | None:
-        """Count the bytes of a body, or return why there is no room for them."""
+        """Count the bytes of a body; return a refusal if there is no room for them."""
         more = size - exchange.counted_bytes
         if size <= UNCOUNTED_BYTES or not more:
             return None
@@ -314,7 +315,7 @@ class CallProtocol(Incoming):
         return None
 
     def _take(self, exchange: HotExchange, body: bytes) -> None:
-        """Serve a request that is whole, its body made ready for who reads it."""
+        """Serve a complete request. Mark a body that takes long to parse as heavy."""
         exchange.parts = None
         heavy = is_heavy(body, exchange.values_bound)
         if exchange.key_id is None and (heavy or len(body) > UNCOUNTED_BYTES):
@@ -344,19 +345,19 @@ class CallProtocol(Incoming):
         task.add_done_callback(self.tasks.discard)
 
     def _refuse_pieces(self, exchange: HotExchange | None) -> None:
-        """Refuse a body in tiny pieces: taking 256 KB of them at once would hold up every other call."""
+        """Refuse a body with too many tiny pieces. Handling 256 KB of them at once would delay every other call."""
         message = f"the request body has more than {SMALL_PIECES_MAX} pieces of less than {SMALL_BYTES} bytes"
         self._refuse_body(exchange, Refusal(Code.INVALID_REQUEST, f"{message}; send larger ones"))
 
     def _refuse_body(self, exchange: HotExchange | None, refusal: Refusal) -> None:
-        """Refuse a request by its body; where answers to earlier ones come first, close the connection instead."""
+        """Refuse a request because of its body. If earlier requests are unanswered, close the connection instead."""
         if exchange is None or exchange.state != COMING:
             self._end(b"", refusal.message)
         else:
             self._refuse(exchange, refusal)
 
     def _named(self, refusal: Refusal) -> str:
-        """Record and tell a call that is refused before it was read whole; return the id that it is known by."""
+        """Record and log a call that is refused before `serve` sees it; return its call id."""
         now_us = self.world.clock.now_us()
         call_id = new_id("call", now_us, self.world.clock.random_bits(RANDOM_BITS))
         record(refusal, call_id, now_us, self.world)
@@ -366,7 +367,7 @@ class CallProtocol(Incoming):
         return call_id
 
     def _refuse(self, exchange: HotExchange, refusal: Refusal) -> None:
-        """Refuse a request that was not read to its end, and close: what follows cannot be told from a request."""
+        """Refuse an incomplete request and close the connection, because its rest could be taken for a request."""
         exchange.keep_alive = False
         exchange.let_go()
         self._read(REFUSE)
@@ -375,14 +376,14 @@ class CallProtocol(Incoming):
         log.warning("refused unread: %s", refusal.message)
 
     def _expect_rest(self) -> None:
-        """Give up a request whose rest does not come; not while others are answered, for then it may be unread."""
+        """Set the deadline for the rest of a request. While earlier requests are answered, there is no deadline."""
         if self.answering == BEHIND or (self.answering == BUSY and (self.pipeline or not self.cycle.more_body)):
             self.deadline = NEVER
         else:
             self.deadline = min(self._began_at + REQUEST_S, self.loop.time() + REQUEST_IDLE_S)
 
     def give_up(self) -> None:
-        """End a request that took too long to arrive, or a connection that nobody uses."""
+        """End a request that took too long to arrive, or a connection without a request."""
         self.deadline = NEVER
         if self.transport.is_closing():
             return
@@ -412,7 +413,7 @@ def bind(world: World, limits: LimitSettings) -> type[CallProtocol]:
 
 
 async def _serve_safely(exchange: HotExchange, world: World) -> None:
-    """Run one call; our own mistake ends this call alone, with a trace in the log and a 500 for the client."""
+    """Run one call. A bug of ours ends only this call, with a traceback in the log and a 500 for the client."""
     try:
         await serve(exchange, exchange.endpoint, world)
     except Exception:

@@ -1,8 +1,8 @@
-"""A process that reads and counts for a gateway what is heavy: `python -m pertoken.gateway.reader FD`.
+"""A process that parses and counts heavy bodies for a gateway: `python -m pertoken.gateway.reader FD`.
 
-It gets one job after the other on a socket that it shares with its gateway, and ends when the gateway does. A job is
-two sizes, then what to do, pickled, then the body. The answer is two sizes, then what was found, pickled, then the
-body that was found, if one was: so it is not copied.
+FD is a socket that it shares with its gateway. It gets one job after the other and ends when the gateway ends. A job is
+two sizes, then the pickled name and arguments of the work, then the body. The answer is two sizes, then the pickled
+result, then the bytes of a body in the result, if there is one; they are sent separately to avoid a copy.
 """
 
 import io
@@ -21,14 +21,14 @@ from pertoken.wiring.counting import make_tokenizers
 
 JOB = struct.Struct("<QQ")
 RECEIVED_AT_ONCE = 1024 * 1024
-NICE = 5  # where they share a core, the gateway goes first: all its calls wait for it, one call waits for us
+NICE = 5  # a lower priority than the gateway on the same core: all calls wait for the gateway, only one for us
 FOUND = struct.Struct("<QQ")
 
 
 def main() -> None:
-    """Serve the socket that the gateway passed on."""
+    """Serve the gateway's socket until the gateway has ended."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # the gateway serves its last calls, and its end is ours
+        signal.signal(number, signal.SIG_IGN)  # the gateway still serves its last calls; we end when it ends
     os.nice(NICE)
     tokenizers = make_tokenizers()
     with socket.socket(fileno=int(sys.argv[1])) as gateway:
@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def do(job: bytes, body: bytes, tokenizers: Tokenizers) -> tuple[bytes, bytes | memoryview]:
-    """Return, pickled, whether the body can be read, and what was found in it, or what is wrong; and a body found."""
+    """Return a pickled pair and the bytes of a body in it. The pair is (True, result) or (False, fault)."""
     work, args = pickle.loads(job)  # noqa: S301 - the gateway wrote it
     try:
         found = True, works.do(work, body, args, tokenizers)
@@ -55,14 +55,14 @@ def do(job: bytes, body: bytes, tokenizers: Tokenizers) -> tuple[bytes, bytes | 
 
 
 def _with_body_apart(found: Any) -> Any:
-    """Return what was found with the body in it, or that it is, marked as such."""
+    """Return a result in which bytes are wrapped in PickleBuffer, so that pickle passes them on separately."""
     if isinstance(found, bytes):
         return pickle.PickleBuffer(found)
     return tuple(map(_with_body_apart, found)) if type(found) is tuple else found
 
 
 def _receive(gateway: socket.socket, size: int) -> bytes:
-    """Return so many bytes; end where the gateway is gone."""
+    """Return `size` bytes. End the process if the gateway is gone."""
     data = io.BytesIO()
     while left := size - data.tell():
         piece = gateway.recv(min(left, RECEIVED_AT_ONCE))

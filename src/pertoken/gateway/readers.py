@@ -1,8 +1,9 @@
-"""Reading and counting apart what is heavy: in processes of their own, jobs in turn between keys, one at a time.
+"""Parses and counts heavy bodies in separate processes. Each process does one job at a time, in turn between keys.
 
-One process does what is short, another what is long: a count of one kilobyte does not wait for one of 30 MB. A
-process starts with its first job. Where it dies, another one reads the job at hand, once: it may have died long before.
-One that dies again, or takes too long, fails that job, and the next job starts another process.
+One process does short jobs and another long jobs, so that a count of one kilobyte does not wait for one of 30 MB. The
+first job starts a process. If a process has died, a new process gets the current job once more, because the old one may
+have died long before. If the new one dies too, or a job takes too long, that job fails, and the next job starts a new
+process.
 """
 
 import asyncio
@@ -20,8 +21,8 @@ from pertoken.ports.readers import NotRead
 from pertoken.wire.format import BadRequest
 
 PROGRAM = ("-m", "pertoken.gateway.reader")
-READ_S = 30  # one job
-SHORT_BYTES = 64 * 1024  # read in 25 ms at most, and mostly in less than one
+READ_S = 30  # the time limit of one job
+SHORT_BYTES = 64 * 1024  # parsed in 25 ms at most, usually in less than 1 ms
 SENT_AT_ONCE = 256 * 1024
 
 log = logging.getLogger("pertoken.gateway")
@@ -34,13 +35,13 @@ class _Job(NamedTuple):
 
 
 class Turns:
-    """Jobs that wait, by key: each key in turn gives one."""
+    """Waiting jobs by key. The keys take turns, one job each."""
 
     def __init__(self) -> None:
         self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()
 
     def add(self, key_id: str, job: _Job) -> None:
-        """Let a job wait for its key's turn."""
+        """Add a job to the queue of its key."""
         self._waiting.setdefault(key_id, deque()).append(job)
 
     @property
@@ -49,7 +50,7 @@ class Turns:
         return sum(map(len, self._waiting.values()))
 
     def next(self) -> _Job | None:
-        """Return the oldest job of the key whose turn it is, None where no job waits."""
+        """Return the oldest job of the next key, or None if no job waits."""
         if not self._waiting:
             return None
         key_id, jobs = self._waiting.popitem(last=False)
@@ -60,14 +61,14 @@ class Turns:
 
 
 class ReadingProcesses:
-    """The readers of one gateway process: one for what is short, one for what is long."""
+    """The readers of one gateway process: one for short bodies, one for long ones."""
 
     def __init__(self) -> None:
         self.short = ReadingProcess()
         self.long = ReadingProcess()
 
     async def read(self, key_id: str, work: str, body: bytes, args: tuple[object, ...]) -> Any:
-        """Return what was found in a body. Raises BadRequest and NotRead."""
+        """Return the result of `work` on a body. Raises BadRequest or NotRead."""
         reader = self.short if len(body) <= SHORT_BYTES else self.long
         return await reader.read(key_id, work, body, args)
 
@@ -83,7 +84,7 @@ class ReadingProcesses:
 
 
 class ReadingProcess:
-    """One process that reads, and the jobs that wait for it."""
+    """One reading process and the jobs that wait for it."""
 
     def __init__(self) -> None:
         self._turns = Turns()
@@ -92,7 +93,7 @@ class ReadingProcess:
         self._socket: socket.socket | None = None
 
     async def read(self, key_id: str, work: str, body: bytes, args: tuple[object, ...]) -> Any:
-        """Return what was found in a body. Raises BadRequest and NotRead."""
+        """Return the result of `work` on a body. Raises BadRequest or NotRead."""
         loop = asyncio.get_running_loop()
         job = pickle.dumps((work, args), protocol=pickle.HIGHEST_PROTOCOL)
         found = loop.create_future()
@@ -116,7 +117,7 @@ class ReadingProcess:
     async def _work(self) -> None:
         try:
             while (job := self._turns.next()) is not None:
-                if not job.found.done():  # nobody waits for one that is
+                if not job.found.done():  # done: the caller was cancelled
                     await self._do(job, once_more=True)
         finally:
             self._working = None
@@ -128,7 +129,7 @@ class ReadingProcess:
         except asyncio.CancelledError:
             job.found.cancel()
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, who waits for the job must not wait for ever
+        except Exception as error:  # noqa: BLE001 - after any error, the caller must not wait forever
             log.error("a process that reads large bodies failed; starting another: %r", error)  # noqa: TRY400
             self._end()
             if once_more and isinstance(error, (OSError, EOFError)) and not isinstance(error, TimeoutError):
@@ -159,7 +160,7 @@ class ReadingProcess:
         return answer
 
     async def _receive(self, size: int) -> bytes:
-        """Return so many bytes, made piece by piece: 30 MB at once would hold up every other call for 30 ms."""
+        """Return `size` bytes, received in pieces: 30 MB at once would stop every other call for 30 ms."""
         assert self._socket is not None
         data = io.BytesIO()
         while left := size - data.tell():
@@ -178,7 +179,7 @@ class ReadingProcess:
         self._socket = ours
 
     def _end(self) -> None:
-        """End the process. It has nothing to lose."""
+        """Kill the process. It keeps no data."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None

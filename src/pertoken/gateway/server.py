@@ -1,4 +1,4 @@
-"""Running the gateway: one process, one event loop, one committer. `gateway.workers` runs several of them."""
+"""Runs the gateway: one process with one event loop and one committer. `gateway.workers` runs several of them."""
 
 import asyncio
 import contextlib
@@ -33,11 +33,11 @@ from pertoken.wiring.serving import serving
 log = logging.getLogger("pertoken.gateway")
 
 BACKLOG = 2_048
-SHUTDOWN_S = 30  # how long running calls may take to finish once the process is asked to end
+SHUTDOWN_S = 30  # how long running calls may take to finish after the process was asked to end
 
 
 def run(settings: Settings, host: str, port: int) -> None:
-    """Serve until SIGINT or SIGTERM; running calls finish and settle first. Raises StoreFailed, OSError."""
+    """Serve until SIGINT or SIGTERM. Running calls finish and settle first. Raises StoreFailed or OSError."""
     with socket.create_server((host, port), backlog=BACKLOG) as listener:
         serve_on(listener, settings, lambda: say_address(listener, settings))
 
@@ -45,15 +45,16 @@ def run(settings: Settings, host: str, port: int) -> None:
 def serve_on(
     listener: socket.socket, settings: Settings, on_ready: Callable[[], None], shared: SharedCounts | None = None
 ) -> None:
-    """Serve on a listening socket, as `run` does; `on_ready` is called when calls are answered."""
+    """Serve on a listening socket, as `run` does. `on_ready` is called when the gateway can answer calls."""
     with open_database(settings) as installation, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(installation, listener, on_ready, WorkerCounts(shared)))
 
 
 def say_address(listener: socket.socket, settings: Settings) -> None:
-    """Print where calls are answered: what waits for this line can call at once.
+    """Print the address of the gateway. A program that waits for this line can call at once.
 
-    On a terminal of the machine itself, print a link to the pages as well; in a file of logs it would be a secret.
+    On a terminal, and only for a loopback address, also print a link that signs in to the pages. The link is a secret,
+    so it must not get into a log file.
     """
     host, port = listener.getsockname()[:2]
     address = f"http://{host}:{port}"
@@ -103,14 +104,14 @@ async def _serve(
 
 
 def _tame_the_collector() -> None:
-    """Keep the garbage collector from walking the price book again and again: 10 % of a call's CPU."""
+    """Stop the garbage collector from scanning the price book repeatedly, which took 10 % of a call's CPU."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server that says when it is ready, and leaves the process to end by itself."""
+    """uvicorn's server, which calls `on_ready` and does not raise the signal again after shutdown."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
@@ -118,7 +119,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Begin to shut down on SIGINT or SIGTERM. uvicorn would raise the signal again before we can settle."""
+        """Start the shutdown on SIGINT or SIGTERM. uvicorn itself would raise the signal again before we settle."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self.handle_exit, number, None)
@@ -129,7 +130,7 @@ class _Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, then say so."""
+        """Start, then call `on_ready`."""
         await super().startup(sockets)
         if self.started:
             self._on_ready()

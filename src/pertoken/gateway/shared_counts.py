@@ -1,7 +1,7 @@
-"""The figures of several workers, each in a file of its own in a folder that they share.
+"""The figures of several workers, each in its own file in a shared directory.
 
-A worker writes its file once a second and before it answers. Its successor counts on from that file, so what the
-workers come to together never falls, whichever of them is asked.
+A worker writes its file once a second and before it answers a scrape. The worker that replaces it continues from that
+file. So the sum of all workers never falls, whichever worker answers.
 """
 
 import pickle
@@ -15,27 +15,27 @@ ENDING = ".counts"
 
 
 class FiguresTaken(NamedTuple):
-    """The figures of this process at one moment; a later one has a larger number."""
+    """The figures of this process at one moment. Later figures have a larger `number`."""
 
     number: int
     data: bytes
 
 
 class SharedCounts:
-    """The folder as one worker uses it; `place` is its place among the workers, which its successor will have."""
+    """The shared directory, as one worker uses it. `place` is the worker's index, which its replacement inherits."""
 
     def __init__(self, folder: Path, place: int) -> None:
         self._folder = folder
         self._own = folder / f"{place}{ENDING}"
         self._writing = threading.Lock()
-        self._written = 0  # the number of what was written last
+        self._written = 0  # the `number` of the last written figures
 
     def left(self) -> Snapshot | None:
-        """Return what the worker before this one left, None where this is the first."""
+        """Return the figures of the worker that this one replaces, or None for the first worker."""
         return _read(self._own)
 
     def write(self, taken: FiguresTaken) -> None:
-        """Write the file of this worker anew, unless it has later figures; nobody reads half of it. Raises OSError."""
+        """Replace the file of this worker atomically, unless it has later figures. Raises OSError."""
         with self._writing:
             if taken.number <= self._written:
                 return
@@ -45,19 +45,19 @@ class SharedCounts:
             self._written = taken.number
 
     def read_all(self) -> list[Snapshot]:
-        """Return the figures of every worker, dead ones too."""
+        """Return the figures of every worker, including dead ones."""
         found = (_read(path) for path in sorted(self._folder.glob(f"*{ENDING}")))
         return [one for one in found if one is not None]
 
 
 def as_bytes(snapshot: Snapshot) -> bytes:
-    """Return a snapshot as it is written: amounts may be larger than other forms take."""
+    """Return a snapshot, pickled, because amounts may be too large for other formats."""
     return pickle.dumps(snapshot, protocol=pickle.HIGHEST_PROTOCOL)
 
 
 def of_bytes(data: bytes) -> Snapshot:
-    """Return what was written."""
-    snapshot: Snapshot = pickle.loads(data)  # noqa: S301 - our own process wrote it, in a folder of its own
+    """Return the snapshot that `as_bytes` wrote."""
+    snapshot: Snapshot = pickle.loads(data)  # noqa: S301 - our own process wrote it, in our own directory
     return snapshot
 
 

@@ -1,11 +1,11 @@
-"""The states of a client's connection and of its exchanges, and what leads from one to the next; no I/O, no bytes.
+"""The states of a client's connection and of its exchanges, and the events that change them. It does no I/O.
 
-The tables are the rules: `after` looks up the next state, and what a table does not have is our own mistake. The tables
-in this text say the same for readers, and a test holds them to the code.
+The tables in the code are the rules. `after` looks up the next state; an event that a table does not allow is a bug.
+The tables in this text are for readers, and a test checks that they match the code.
 
-What a connection reads. IDLE: between requests. PARTIAL: within a request. ASKING: within a request whose rest is not
-read until the database has said who sends it. LINGERING: a request was refused before it was whole; what follows is
-thrown away until the client has read why.
+States of a connection's reading half. IDLE: between requests. PARTIAL: inside a request. ASKING: the same, but no more
+is read until the database has found the caller. LINGERING: a request was refused before it was complete, and further
+bytes are dropped until the client has read the answer. CLOSED: the connection is closed.
 
     reading      | BEGIN      WHOLE      ASK        TOLD       REFUSE     LOST
     IDLE         | PARTIAL    .          .          .          .          CLOSED
@@ -14,8 +14,8 @@ thrown away until the client has read why.
     LINGERING    | LINGERING  LINGERING  .          .          .          CLOSED
     CLOSED       | .          .          .          CLOSED     .          .
 
-What a connection answers. FREE: no request waits. BUSY: one request has its turn, later ones wait. BEHIND: it is
-answered, but the client has not taken enough of that, so that later ones still wait.
+States of its answering half. FREE: no request waits. BUSY: one request has its turn, and later ones wait. BEHIND: that
+request is answered, but later ones still wait, because the client has not read enough of the answer.
 
     answering    | TURN       DONE       DONE_FULL  TAKEN      LOST
     FREE         | BUSY       .          .          FREE       CLOSED
@@ -23,11 +23,12 @@ answered, but the client has not taken enough of that, so that later ones still 
     BEHIND       | BUSY       .          .          FREE       CLOSED
     CLOSED       | .          .          .          .          .
 
-A request that was read in one piece with the one before may have its turn while the client is BEHIND.
+A request that arrived in the same piece of data as the one before may get its turn while the client is BEHIND.
 
-One exchange: a request and its answer. QUEUED and QUEUED_WHOLE: answers to earlier requests come first. COMING: it has
-its turn, and its body is not whole. SERVED: it is whole, and nothing is answered. STREAMING: the head of a streamed
-answer was sent. DONE: its answer is whole, or was cut off by us with the connection. GONE: the client hung up before.
+States of an exchange, which is a request and its answer. QUEUED: earlier requests are answered first. QUEUED_WHOLE: the
+same, and the request is complete. COMING: the request has its turn, and its body is incomplete. SERVED: the request is
+complete, and no answer has begun. STREAMING: the head of a streamed answer was sent. DONE: the answer is complete, or
+we closed the connection. GONE: the client closed the connection before that.
 
     exchange     | WHOLE         TURN       ANSWER     START      PIECE      FINISH     ABORT      HANG_UP
     QUEUED       | QUEUED_WHOLE  COMING     .          .          .          .          .          GONE
@@ -38,8 +39,8 @@ answer was sent. DONE: its answer is whole, or was cut off by us with the connec
     DONE         | .             .          .          .          .          .          .          DONE
     GONE         | .             .          GONE       GONE       GONE       GONE       GONE       GONE
 
-Not a state: whether the transport is closing, which it knows itself, and whether its buffer is full, which uvicorn's
-`flow` knows.
+The states do not include whether the transport is closing, which the transport knows, or whether its buffer is full,
+which uvicorn's `flow` knows.
 """
 
 from typing import Final
@@ -70,8 +71,8 @@ REFUSE: Final = "REFUSE"
 LOST: Final = "LOST"
 
 TURN: Final = "TURN"
-DONE_FULL: Final = "DONE_FULL"  # answered, and the buffer to the client is full
-TAKEN: Final = "TAKEN"  # the client took nearly all of the buffer
+DONE_FULL: Final = "DONE_FULL"  # answered, and the write buffer is full
+TAKEN: Final = "TAKEN"  # the client has read nearly all of the write buffer
 
 ANSWER: Final = "ANSWER"
 START: Final = "START"
@@ -105,7 +106,7 @@ EXCHANGE: Final[dict[str, dict[str, str]]] = {
 
 
 def after(table: dict[str, dict[str, str]], state: str, event: str) -> str:
-    """Return the state after an event. Raises AssertionError for an event that cannot happen in this state."""
+    """Return the state after an event. Raises AssertionError if the event cannot happen in this state."""
     following = table[state].get(event)
     if following is None:
         raise AssertionError(f"{event} cannot happen in state {state}")

@@ -1,14 +1,14 @@
-"""Writing to stderr from any thread: what cannot be written is nobody's trouble."""
+"""Writes to stderr from any thread. Errors are ignored."""
 
 import os
 import time
 
 FD = 2
-PAUSE_S = 0.01  # where stderr does not take more now
+PAUSE_S = 0.01  # before the next try, if stderr is full
 
 
 def write(data: bytes) -> None:
-    """Write all of `data`; give up quietly where stderr is closed."""
+    """Write all of `data`. Give up silently if stderr is closed."""
     view = memoryview(data)
     while view:
         try:

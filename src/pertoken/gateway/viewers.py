@@ -22,7 +22,10 @@ Answer = tuple[int, bytes, tuple[tuple[bytes, bytes], ...]]
 
 
 class Viewers:
-    """Who may read: everybody where that is configured, else whoever has an admin key that may see all calls."""
+    """Decides who may read: everybody, if configured so; otherwise holders of an admin key that may see all calls.
+
+    Without that setting, requests from the same machine need no key.
+    """
 
     def __init__(self, plane: Plane, is_open: bool | None, host: str) -> None:
         self._plane = plane
@@ -30,7 +33,7 @@ class Viewers:
         self._is_here = is_loopback(host)
 
     async def why_not(self, scope: Scope) -> Answer | None:
-        """Return the refusal of a request, None where it may read. Raises ApiRefused."""
+        """Return the refusal of a request, or None if it may read. Raises ApiRefused."""
         headers = dict(scope["headers"])
         if self._is_open if self._is_open is not None else self._is_local(scope, headers):
             return None
@@ -47,7 +50,10 @@ class Viewers:
         return None if allowed else refusal(403, f"the role {principal.role} may not read what is about all calls")
 
     def _is_local(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
-        """Tell whether somebody on this machine asks: no proxy, and no page of another site under a name of its."""
+        """Tell whether a request comes directly from this machine.
+
+        It must not come through a proxy. Its Host must be a local name, so that a page of another site cannot read it.
+        """
         client = scope.get("client")
         host = headers.get(b"host", b"").decode("latin-1")
         name = host[: host.rfind(":")] if host.rpartition(":")[2].isdecimal() else host
@@ -63,7 +69,7 @@ class Viewers:
 
 
 def secret_of(authorization: bytes) -> bytes:
-    """Return the secret of a bearer token, or the password of basic authentication; empty where there is neither."""
+    """Return the secret of a bearer token, or the password of basic authentication; empty if there is neither."""
     kind, _, said = authorization.strip().partition(b" ")
     if kind.lower() == b"bearer":
         return said.strip()
@@ -76,7 +82,7 @@ def secret_of(authorization: bytes) -> bytes:
 
 
 def refusal(status: int, message: str) -> Answer:
-    """Return the answer of a request that is refused."""
+    """Return the answer to a refused request."""
     headers: tuple[tuple[bytes, bytes], ...] = (JSON,)
     if status == 401:
         headers = (JSON, (b"www-authenticate", b'Bearer, Basic realm="pertoken"'))

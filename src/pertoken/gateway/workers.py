@@ -1,9 +1,9 @@
 """Several gateway processes on one port and one database: `pertoken serve --workers N`.
 
-Each worker is a whole gateway of its own; what they share is the database, which decides. The parent holds a listening
-socket for each of them (SO_REUSEPORT: the kernel spreads connections over them), so that a worker that dies loses the
-calls it was serving and no other; its successor takes over the socket, and the holds it left expire. When the parent is
-gone, its workers settle and end.
+Each worker is a complete gateway; they share only the database, which decides. The parent holds a listening socket for
+each worker, and the kernel distributes connections among the sockets (SO_REUSEPORT). If a worker dies, only the calls
+that it was serving are lost: its replacement takes over the socket, and its open holds expire. If the parent dies, its
+workers settle and end.
 """
 
 import contextlib
@@ -26,17 +26,17 @@ from pertoken.wiring.database import open_database
 log = logging.getLogger("pertoken.workers")
 
 POLL_S = 0.2
-RESTART_S = 1.0  # between two starts of one worker, so that one that cannot start does not spin
+RESTART_S = 1.0  # the least time between two starts of a worker, so that one that cannot start does not spin
 
 
 def run(settings: Settings, host: str, port: int, count: int) -> None:
-    """Serve with `count` workers until SIGINT or SIGTERM; all of them settle first. Raises StoreFailed, OSError."""
+    """Serve with `count` workers until SIGINT or SIGTERM. All workers settle first. Raises StoreFailed or OSError."""
     with open_database(settings):
-        pass  # made, migrated and filled once, before anybody shares it
+        pass  # created, migrated and filled once, before the workers share it
     with contextlib.ExitStack() as stack:
         listeners = [stack.enter_context(_listen(host, port))]
         address = listeners[0].getsockname()[:2]
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pertoken-counts-")))  # ours alone
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pertoken-counts-")))  # private
         listeners += [stack.enter_context(_listen(*address)) for _ in range(count - 1)]
         _Parent(settings, listeners, folder).run()
 
@@ -46,18 +46,18 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class _Parent:
-    """Starts the workers, starts those anew that die, and ends them all when asked."""
+    """Starts the workers, replaces those that die, and ends all of them on a signal."""
 
     def __init__(self, settings: Settings, listeners: list[socket.socket], folder: Path) -> None:
         self._settings = settings
-        self._folder = folder  # of what the workers count
+        self._folder = folder  # for the figures of the workers
         self._listeners = listeners
-        self._workers: dict[int, int] = {}  # process id -> its place among the listeners
-        self._started_at: dict[int, float] = {}  # place -> when
+        self._workers: dict[int, int] = {}  # process id -> index of its listener
+        self._started_at: dict[int, float] = {}  # index -> time of its last start
         self._ending = False
         self._ready, self._says_ready = os.pipe()
-        os.set_blocking(self._says_ready, False)  # who is started later than all says it to nobody
-        self._ends_with_parent, self._parent_lives = os.pipe()  # the parent alone keeps the second open
+        os.set_blocking(self._says_ready, False)  # restarted workers have no reader
+        self._ends_with_parent, self._parent_lives = os.pipe()  # only the parent keeps the second end open
 
     def run(self) -> None:
         """Run until every worker has ended."""
@@ -107,7 +107,7 @@ class _Parent:
             os._exit(code)
 
     def _end_with_parent(self) -> None:
-        """Wait until the parent is gone, however it went; an orphan would keep the port from the next gateway."""
+        """Wait until the parent has ended, then end this worker. An orphan would keep the port from a new gateway."""
         os.read(self._ends_with_parent, 1)
         os.kill(os.getpid(), signal.SIGTERM)
 
@@ -116,7 +116,7 @@ class _Parent:
             os.write(self._says_ready, b".")
 
     def _end(self, _number: int, _frame: FrameType | None) -> None:
-        """Ask every worker to end; those that do not within their time are killed."""
+        """Ask every worker to end. Workers that take longer than SHUTDOWN_S + 10 seconds are killed."""
         if self._ending:
             return
         self._ending = True
