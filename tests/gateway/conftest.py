@@ -1,4 +1,4 @@
-"""A gateway's server in this process, on a loop whose clock a test puts forward: nobody waits for minutes."""
+"""A gateway's server in this process, on a loop whose clock a test can advance, so that no test waits for minutes."""
 
 import asyncio
 import socket
@@ -23,8 +23,8 @@ from pertoken.services.world import World
 from pertoken.settings import LimitSettings
 from pertoken.wire.routes import Endpoint
 
-NEVER_S = 10**6  # of the loop's time
-CLIENT_IDLE_S = 60  # after which a client that takes nothing of its answer is cut
+NEVER_S = 10**6  # seconds of loop time
+CLIENT_IDLE_S = 60  # after this, a client that reads nothing of its answer is disconnected
 LIMITS = LimitSettings(body_bytes_max=10_000, client_idle_ms=CLIENT_IDLE_S * 1000)
 HASHER = Hasher(b"the secret key of the tests of the gateway")
 SECRET, NEW_SECRET = b"sk-known", b"sk-made-a-moment-ago"
@@ -33,17 +33,17 @@ NEW_KEY = Key("key_new", "new", HASHER.hash(NEW_SECRET), "-ago")
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """An event loop that can be told that time has passed."""
+    """An event loop whose clock a test can advance."""
 
     ahead_s = 0.0
 
     def time(self) -> float:
-        """Return the loop's seconds."""
+        """Return the loop's time in seconds."""
         return super().time() + self.ahead_s
 
 
 class Client:
-    """A client's connection, and what the gateway knows of it."""
+    """A client's connection, and the gateway's side of it."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connections: set[Any]) -> None:
         self.reader = reader
@@ -52,13 +52,13 @@ class Client:
 
     @property
     def connection(self) -> CallProtocol:
-        """The gateway's end of it, while that lives."""
+        """The gateway's protocol of this connection, while it is open."""
         assert self._connections, "the gateway has ended the connection"
         [connection] = cast("set[CallProtocol]", self._connections)
         return connection
 
     async def pass_time(self, seconds: float) -> None:
-        """Let time pass, and all timers run that are due on the way."""
+        """Advance the clock, and run all timers that are due in between."""
         loop = cast(Loop, asyncio.get_running_loop())
         for _ in range(round(seconds / TICK_S)):
             loop.ahead_s += TICK_S
@@ -66,7 +66,7 @@ class Client:
                 await asyncio.sleep(0)
 
     async def send(self, data: bytes) -> None:
-        """Send bytes and wait until the gateway has read them: it sets a new deadline at each piece."""
+        """Send bytes and wait until the gateway has read them, which shows as a new deadline."""
         connection = self.connection
         before = connection.deadline
         self.writer.write(data)
@@ -78,19 +78,19 @@ Story = Callable[[Client], Awaitable[bytes]]
 
 
 class Ledger:
-    """A ledger that knows a key, and, once it was asked to look, another."""
+    """A ledger that knows one key, and a second key after a look-up."""
 
     def __init__(self) -> None:
         self.looks = 0
 
     @property
     def directory(self) -> Directory:
-        """What it knows."""
+        """The known keys."""
         known = [KEY] if self.looks == 0 else [KEY, NEW_KEY]
         return Directory(self.looks, known, ())
 
     def submit(self, _command: object) -> "asyncio.Future[Looked]":
-        """Look."""
+        """Look up the second key."""
         self.looks += 1
         found = asyncio.get_running_loop().create_future()
         found.set_result(Looked())
@@ -98,15 +98,15 @@ class Ledger:
 
 
 def a_world() -> World:
-    """Return a world in which it is known who calls, and nothing else."""
+    """Return a world that can identify callers and do nothing else."""
     clock = SimpleNamespace(now_us=lambda: 0, random_bits=lambda _bits: 0)
     ledger, none = cast(Any, Ledger()), cast(Any, None)
     return World(ledger, cast(Any, clock), HASHER, none, {}, none, none, "test", none, 0, none, RefusedCalls())
 
 
 def told(story: Story, limits: LimitSettings = LIMITS) -> bytes:
-    """Run a client's story against a gateway; return what it returns."""
-    world, none = a_world(), cast(Any, None)  # nobody looks at the other parts here
+    """Run a client's coroutine against a gateway; return its result."""
+    world, none = a_world(), cast(Any, None)  # these tests do not use the other parts
 
     async def scene() -> bytes:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -135,7 +135,7 @@ def told(story: Story, limits: LimitSettings = LIMITS) -> bytes:
 
 @pytest.fixture
 def stages(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Give a maker of connections without a socket, and end them."""
+    """Give a function that makes connections without a socket; close them at the end."""
     from tests.gateway.stage import Stage
 
     made: list[Stage] = []

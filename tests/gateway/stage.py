@@ -1,4 +1,4 @@
-"""A gateway's connection without a socket: bytes and the transport's calls go in, what is written comes out.
+"""A gateway's connection without a socket: a test gives it bytes and transport calls, and reads what it writes.
 
 The protocol, its exchanges and uvicorn's cycles are the real ones. A test decides, step by
 step, what a call does and when the database says whose a key is.
@@ -21,9 +21,9 @@ from pertoken.settings import LimitSettings
 from pertoken.wire.routes import Endpoint
 
 BODY_BYTES_MAX = 10_000
-FULL_BYTES = 64  # waiting for the client: an answer that it does not take fills this at once
+FULL_BYTES = 64  # bytes of the write buffer; any answer that the client does not read fills it
 LIMITS = LimitSettings(body_bytes_max=BODY_BYTES_MAX, client_idle_ms=CLIENT_IDLE_S * 1000)
-TURNS = 8  # of the loop, in which everything has happened that can without anybody's help
+TURNS = 8  # turns of the loop, after which everything has happened that needs no further event
 
 Receive = Callable[[], Awaitable[Any]]
 
@@ -31,12 +31,12 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class Transport(asyncio.Transport):
-    """As asyncio's, with a client that takes what is written or does not; `late` is what nobody may write any more."""
+    """A transport like asyncio's, whose client reads or does not. `late` holds bytes that were written too late."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, tells_late: bool) -> None:
         super().__init__()
         self.loop = loop
-        self.tells_late = tells_late  # that it is full: uvloop does at the end of a turn, asyncio at once
+        self.tells_late = tells_late  # whether it reports a full buffer at the end of a turn, like uvloop, not at once
         self.connection: Any = None
         self.sent = bytearray()
         self.late: list[bytes] = []
@@ -49,11 +49,11 @@ class Transport(asyncio.Transport):
         self.lost = False
 
     def get_extra_info(self, _name: str, default: Any = None) -> Any:
-        """Return nothing: nobody knows who the client is."""
+        """Return None: there is no client address."""
         return default
 
     def is_closing(self) -> bool:
-        """Tell whether nothing more is read."""
+        """Tell whether the transport is closing."""
         return self.closing
 
     def write(self, data: Any) -> None:
@@ -70,7 +70,7 @@ class Transport(asyncio.Transport):
                 self._fill()
 
     def get_write_buffer_size(self) -> int:
-        """Return how many bytes the client has not taken."""
+        """Return how many written bytes the client has not read."""
         return self.waiting_bytes
 
     def can_write_eof(self) -> bool:
@@ -78,19 +78,19 @@ class Transport(asyncio.Transport):
         return True
 
     def write_eof(self) -> None:
-        """Write no more."""
+        """Note that no more is written."""
         self.has_eof = True
 
     def pause_reading(self) -> None:
-        """Give no bytes."""
+        """Stop passing bytes to the protocol."""
         self.is_reading = False
 
     def resume_reading(self) -> None:
-        """Give bytes again."""
+        """Pass bytes to the protocol again."""
         self.is_reading = True
 
     def close(self) -> None:
-        """Close once the client has taken all."""
+        """Close when the client has read everything."""
         if not self.closing:
             self.closing = True
             if not self.waiting_bytes:
@@ -102,7 +102,7 @@ class Transport(asyncio.Transport):
         self.loop.call_soon(self.lose, None)
 
     def take(self) -> None:
-        """Let the client take all that waits, and all that is written from now on."""
+        """Let the client read everything that waits and everything that is written from now on."""
         self.is_taking, self.waiting_bytes = True, 0
         if self.is_full:
             self.is_full = False
@@ -124,19 +124,19 @@ class Transport(asyncio.Transport):
 
 
 class Asked(Ledger):
-    """A ledger that is asked for a key and says nothing until a test lets it."""
+    """A ledger that answers a look-up of a key only when a test says so."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[asyncio.Future[Looked]] = []
 
     def submit(self, _command: object) -> "asyncio.Future[Looked]":
-        """Be asked."""
+        """Note a look-up."""
         self.asked.append(asyncio.get_running_loop().create_future())
         return self.asked[-1]
 
     def tell(self) -> None:
-        """Say now what is known."""
+        """Answer the look-up."""
         self.looks += 1
         asked, self.asked = self.asked, []
         for one in asked:
@@ -144,7 +144,7 @@ class Asked(Ledger):
 
 
 class Answer(NamedTuple):
-    """One answer as the client has it so far."""
+    """One answer, as far as the client has received it."""
 
     status: int
     body: bytes
@@ -153,7 +153,7 @@ class Answer(NamedTuple):
 
 
 class Stage:
-    """One connection, and everything around it. `served` are the calls that began, `orders` what each does next."""
+    """One connection and everything around it. `served` lists the calls that began, `orders` their next steps."""
 
     def __init__(self, limits: LimitSettings = LIMITS, *, tells_late: bool = False) -> None:
         self.loop = Loop()
@@ -176,17 +176,17 @@ class Stage:
         self.connection.connection_made(self.transport)
 
     def close(self) -> None:
-        """End what still runs."""
+        """End everything that still runs."""
         self.transport.lose(None)
         for task in asyncio.all_tasks(self.loop):
             task.cancel()
         self.turns()
         self.loop.close()
 
-    # -- what happens --------------------------------------------------------------------------------------------------
+    # -- events --------------------------------------------------------------------------------------------------------
 
     def turns(self) -> None:
-        """Let everything happen that is due."""
+        """Run everything that is due."""
 
         async def wait() -> None:
             for _ in range(TURNS):
@@ -195,33 +195,33 @@ class Stage:
         self.loop.run_until_complete(wait())
 
     def receive(self, data: bytes) -> None:
-        """Give bytes to the gateway."""
+        """Pass bytes to the gateway."""
         self._inside(lambda: self.connection.data_received(data))
 
     def tell(self) -> None:
-        """Have the database answer."""
+        """Let the database answer."""
         self._inside(self.ledger.tell)
 
     def take(self) -> None:
-        """Have the client take all."""
+        """Let the client read everything."""
         self._inside(self.transport.take)
 
     def lose(self, error: Exception | None = None) -> None:
-        """Have the connection end."""
+        """End the connection."""
         self._inside(lambda: self.transport.lose(error))
 
     def hear_end(self) -> None:
-        """Have the client send no more; a transport closes then."""
+        """Let the client end its sending side; the transport then closes."""
         self._inside(lambda: (self.connection.eof_received(), self.transport.close()))
 
     def wait_s(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         for _ in range(round(seconds / TICK_S)):
             self.loop.ahead_s += TICK_S
             self.turns()
 
     def order(self, do: Callable[[], object]) -> None:
-        """Have the call that is served do something."""
+        """Tell the call being served what to do next."""
         [orders] = self.orders.values()
         orders.put_nowait(do)
         self.turns()
@@ -233,10 +233,10 @@ class Stage:
         self.loop.run_until_complete(call())
         self.turns()
 
-    # -- what is served ------------------------------------------------------------------------------------------------
+    # -- the application -----------------------------------------------------------------------------------------------
 
     async def serve(self, exchange: HotExchange, _endpoint: Endpoint, _world: object) -> None:
-        """Serve a call of the data plane by orders, until it is answered or its client is gone."""
+        """Serve a call of the data plane by the test's orders, until it is answered or its client is gone."""
         self.served.append(exchange)
         gone = asyncio.Event()
         exchange.when_gone(gone.set)
@@ -245,7 +245,7 @@ class Stage:
     async def app(
         self, scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]
     ) -> None:
-        """Serve another path: read the body, then answer by an order with the query."""
+        """Serve any other path: read the body, then answer with the query when an order comes."""
         more = True
         while more:
             message = await receive()
@@ -290,10 +290,10 @@ class Stage:
             left.cancel()
             del self.orders[number]
 
-    # -- what the client has -------------------------------------------------------------------------------------------
+    # -- the client's view ---------------------------------------------------------------------------------------------
 
     def answers(self) -> list[Answer]:
-        """Return the answers to requests so far, in order. Raises AssertionError for what is no HTTP."""
+        """Return the answers so far, in order. Raises AssertionError for bytes that are not HTTP."""
         found, data = [], bytes(self.transport.sent)
         while data:
             head, end, data = data.partition(b"\r\n\r\n")

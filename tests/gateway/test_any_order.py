@@ -1,4 +1,4 @@
-"""Requests of every kind, cut anywhere, on a connection to which anything happens: a client's answers stay in order."""
+"""Random requests in random pieces, with random events: a client still gets its answers in order."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from pertoken.gateway import protocol, states
 HOT = b"POST /v1/chat/completions?%d HTTP/1.1\r\n"
 COLD = b"%b /cold?%d HTTP/1.1\r\nhost: x\r\n"
 KNOWN, NEW = (b"authorization: Bearer %b\r\n" % secret for secret in (SECRET, NEW_SECRET))
-ENDLESS_S = 2_000  # longer than any request, answer or silence may take
+ENDLESS_S = 2_000  # longer than every time limit
 
 
 def sized(body: bytes) -> bytes:
@@ -31,7 +31,7 @@ def chunked(*pieces: bytes) -> bytes:
     return b"transfer-encoding: chunked\r\n\r\n%b0\r\n\r\n" % chunks
 
 
-# Each kind of request, and the errors that it may be answered with, if it is not served.
+# Each kind of request, and the errors that may answer it if it is not served.
 KINDS: dict[str, tuple[Callable[[int], bytes], set[int]]] = {
     "plain": (lambda n: HOT % n + KNOWN + sized(b"{}"), {408}),
     "chunked": (lambda n: HOT % n + KNOWN + chunked(b"{", b"}"), {408}),
@@ -49,7 +49,7 @@ KINDS: dict[str, tuple[Callable[[int], bytes], set[int]]] = {
 }
 
 
-HARMLESS = {"plain", "chunked", "new", "expecting", "offering", "cold", "cold with a body"}  # and kept alive
+HARMLESS = {"plain", "chunked", "new", "expecting", "offering", "cold", "cold with a body"}  # and kept open
 
 
 class Connections(RuleBasedStateMachine):
@@ -64,10 +64,10 @@ class Connections(RuleBasedStateMachine):
         protocol.serve = self.stage.serve  # type: ignore[assignment]
         self.kinds: list[str] = []
         self.unsent = b""
-        self.may_end = False  # something has happened that may end the connection
+        self.may_end = False  # whether an event has happened that may end the connection
 
     def teardown(self) -> None:
-        """Let all time pass: every exchange ends, and nothing is left."""
+        """Let all time limits pass: every exchange ends, and no bytes stay counted."""
         stage = self.stage
         stage.take()
         while stage.orders:
@@ -88,11 +88,11 @@ class Connections(RuleBasedStateMachine):
         assert (connection.bodies.bytes, connection.reading) == (0, states.CLOSED)
         stage.close()
 
-    # -- what a client does --------------------------------------------------------------------------------------------
+    # -- events from the client ----------------------------------------------------------------------------------------
 
     @rule(kind=st.sampled_from(sorted(KINDS)))
     def ask(self, kind: str) -> None:
-        """Have another request to send."""
+        """Add a request to send."""
         if len(self.unsent) < 200_000:
             self.kinds.append(kind)
             self.may_end |= kind not in HARMLESS
@@ -108,25 +108,25 @@ class Connections(RuleBasedStateMachine):
     @precondition(lambda self: self.stage.transport.is_reading and not self.stage.transport.closing)
     @rule(kinds=st.lists(st.sampled_from(sorted(KINDS)), min_size=1, max_size=3))
     def ask_at_once(self, kinds: list[str]) -> None:
-        """Send some requests, and what was to be sent before, in one piece."""
+        """Send all earlier bytes and several requests in one piece."""
         for kind in kinds:
             self.ask(kind)
         self.send(len(self.unsent))
 
     @rule()
     def stop_taking(self) -> None:
-        """Take no more."""
+        """Stop reading."""
         self.stage.transport.is_taking = False
 
     @rule()
     def take(self) -> None:
-        """Take all."""
+        """Read everything."""
         self.stage.take()
 
     @precondition(lambda self: not self.stage.transport.closing)
     @rule(lost=st.sampled_from([None, ConnectionResetError("reset")]), by_eof=st.booleans(), often=st.integers(0, 5))
     def leave(self, lost: Exception | None, by_eof: bool, often: int) -> None:
-        """Hang up, now and then."""
+        """Close the connection, occasionally."""
         if often:
             return
         self.may_end = True
@@ -135,25 +135,25 @@ class Connections(RuleBasedStateMachine):
         else:
             self.stage.lose(lost)
 
-    # -- what else happens ---------------------------------------------------------------------------------------------
+    # -- other events --------------------------------------------------------------------------------------------------
 
     @rule()
     def tell(self) -> None:
-        """Have the database say whose the keys are."""
+        """Let the database answer the look-ups of keys."""
         self.stage.tell()
 
     @rule(seconds=st.sampled_from([1, 20, 31, 80]))
     def wait(self, seconds: int) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.may_end |= seconds > 1
         self.stage.wait_s(seconds)
 
     @precondition(lambda self: self.stage.orders)
     @rule()
     def finish(self) -> None:
-        """Have the request in hand answered to its end."""
+        """Complete the answer of the current request."""
         if min(self.stage.orders) < 0:
-            self.stage.order(bool)  # another path: there is one way to answer
+            self.stage.order(bool)  # another path has only one way to answer
             return
         exchange = self.stage.served[-1]
         body = b"%b" % exchange.query
@@ -165,7 +165,7 @@ class Connections(RuleBasedStateMachine):
     @precondition(lambda self: self.stage.orders and min(self.stage.orders) > 0)
     @rule(size=st.integers(1, 200))
     def stream(self, size: int) -> None:
-        """Have the call in hand answer a piece."""
+        """Send a piece of the current call's answer."""
         exchange = self.stage.served[-1]
 
         def write() -> None:
@@ -178,16 +178,16 @@ class Connections(RuleBasedStateMachine):
     @precondition(lambda self: self.stage.orders and min(self.stage.orders) > 0)
     @rule(often=st.integers(0, 1))
     def break_down(self, often: int) -> None:
-        """Have the call in hand fail by our own mistake, now and then."""
+        """Let the current call fail with a bug, occasionally."""
         if not often:
             self.may_end = True
             self.stage.order(lambda: 1 // 0)
 
-    # -- what holds ----------------------------------------------------------------------------------------------------
+    # -- invariants ----------------------------------------------------------------------------------------------------
 
     @invariant()
     def check(self) -> None:
-        """Each answer belongs to its request, is whole or the last, and nobody writes or fails where nobody may."""
+        """Each answer belongs to its request and is complete, unless it is the last; no late writes or faults."""
         stage = self.stage
         answers = stage.answers()
         assert self.may_end or not stage.transport.closing, "a connection without a fault is kept"
@@ -211,12 +211,12 @@ class Connections(RuleBasedStateMachine):
 
 
 class LateConnections(Connections):
-    """The same on a transport that says at the end of a turn that it is full, as uvloop's."""
+    """The same on a transport that reports a full buffer at the end of a turn, like uvloop's."""
 
     tells_late: ClassVar[bool] = True
 
 
 @pytest.mark.parametrize("machine", [Connections, LateConnections])
 def test_whatever_happens(machine: type[Connections]) -> None:
-    """Whatever comes in whatever order, the client has its answers in order and whole, and every exchange ends."""
+    """In any order of events, the client gets complete answers in order, and every exchange ends."""
     run_state_machine_as_test(machine, settings=settings(examples(60), stateful_step_count=40))

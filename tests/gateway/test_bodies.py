@@ -1,4 +1,4 @@
-"""Bodies: whose they are is known before they are kept, and how many bytes are kept is bounded."""
+"""Bodies of requests: the caller is known before a body is kept, and the number of kept bytes is limited."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ from pertoken.wire.routes import Endpoint
 
 MB = 1024 * 1024
 TURNS = 1_000
-PADDING = b"x" * 40_000  # a body of fewer bytes is never heavy
+PADDING = b"x" * 40_000  # a smaller body is never heavy
 WIDE = LimitSettings(
     body_bytes_max=2 * MB,
     key_bodies_bytes_max=3 * MB,
@@ -34,13 +34,13 @@ def head(secret: bytes | None, length: int, more: bytes = b"") -> bytes:
 
 
 async def says_what_it_got(exchange: HotExchange, _endpoint: Endpoint, _world: World) -> None:
-    """Answer with the size of the body, and whether it is read apart."""
+    """Answer with the size of the body, and whether another process must read it."""
     assert exchange.heavy is None or exchange.heavy.body is exchange.body
     exchange.answer(200, [], b"%d %s" % (len(exchange.body), b"light" if exchange.heavy is None else b"heavy"))
 
 
 async def turn() -> None:
-    """Let all that is on its way arrive."""
+    """Let all bytes on their way arrive."""
     for _ in range(TURNS):
         await asyncio.sleep(0)
 
@@ -54,7 +54,7 @@ async def turn() -> None:
 def test_the_key_comes_before_the_body(
     secret: bytes | None, status: bytes, more: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A body is read on, and asked for, once its key is known; without one the answer is 401, and nothing is kept."""
+    """The rest of a body is read, after 100 Continue, when its key is known; without a key, the answer is 401."""
     monkeypatch.setattr(protocol, "serve", says_what_it_got)
 
     async def story(client: Client) -> bytes:
@@ -83,13 +83,13 @@ def test_the_key_comes_before_the_body(
 
 
 async def refused(client: Client) -> None:
-    """Send a head without a key, and a little of the body; wait for the answer."""
+    """Send a head without a key and a part of the body; wait for the answer."""
     await client.send(head(None, 9_000) + b"x")
     assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401")
 
 
 def test_a_refused_client_may_send_its_body_to_the_end() -> None:
-    """It can read its answer, for the connection is not reset while it sends; what it sends is thrown away."""
+    """A refused client can send its whole body, which is dropped, and read its answer: the connection is not reset."""
 
     async def story(client: Client) -> bytes:
         await refused(client)
@@ -107,7 +107,7 @@ def test_a_refused_client_may_send_its_body_to_the_end() -> None:
 
 
 def test_a_refused_client_that_sends_on_and_on() -> None:
-    """One that sends more than a body may have is cut."""
+    """A refused client that sends more bytes than a body may have is disconnected."""
 
     async def story(client: Client) -> bytes:
         await refused(client)
@@ -121,7 +121,7 @@ def test_a_refused_client_that_sends_on_and_on() -> None:
 
 
 def test_a_refused_client_that_does_not_go() -> None:
-    """One that neither sends nor leaves is cut after a while."""
+    """A refused client that neither sends nor closes is disconnected after LINGER_S."""
 
     async def story(client: Client) -> bytes:
         await refused(client)
@@ -136,7 +136,7 @@ def test_a_refused_client_that_does_not_go() -> None:
 
 
 def test_a_refused_request_has_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What follows a request that was refused half way is not served, though it looks like a request."""
+    """Bytes after a request that was refused half way are not served, even if they look like a request."""
     served = []
 
     async def serve(exchange: HotExchange, endpoint: Endpoint, world: World) -> None:
@@ -157,7 +157,7 @@ def test_a_refused_request_has_no_successor(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_request_that_is_too_large_has_no_successor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same holds where the whole request had come when it was refused, and its successor comes later."""
+    """A request after a refused one is not served, even if the refused one was complete and the next comes later."""
     served = []
 
     async def serve(exchange: HotExchange, endpoint: Endpoint, world: World) -> None:
@@ -185,7 +185,7 @@ def test_a_request_that_is_too_large_has_no_successor(monkeypatch: pytest.Monkey
 
 
 def test_a_body_at_hand_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a key's calls have is counted until they are answered, as it comes and whole; then nothing is."""
+    """The bodies of a key's calls are counted from their first bytes until the calls are answered, and then no more."""
     seen = []
     size = 2 * UNCOUNTED_BYTES
 
@@ -212,7 +212,7 @@ def test_a_body_at_hand_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_client_that_leaves_is_not_counted_any_more() -> None:
-    """What came of a request whose client is gone is counted no more."""
+    """The body of a request is not counted any more when its client is gone."""
 
     async def story(client: Client) -> bytes:
         bodies = client.connection.bodies
@@ -230,7 +230,7 @@ def test_a_client_that_leaves_is_not_counted_any_more() -> None:
 @pytest.mark.parametrize(("whose", "setting"), [("key_known", "key_bodies_bytes_max"), ("another", "bodies_bytes_max")])
 @pytest.mark.parametrize("half", [True, False], ids=["while it comes", "whole"])
 def test_no_room_for_a_body(whose: str, setting: str, half: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a key or the process has too much at hand, 503 says so, and when to ask again."""
+    """If a key or the process has too many bytes of bodies, the answer is 503 with a time to retry."""
     monkeypatch.setattr(protocol, "serve", says_what_it_got)
     size = 2 * UNCOUNTED_BYTES
 
@@ -256,7 +256,7 @@ def test_no_room_for_a_body(whose: str, setting: str, half: bool, monkeypatch: p
 
 
 def test_the_account_of_bodies() -> None:
-    """A key has its share, all keys together theirs, and what was given back can be taken again."""
+    """Each key has a limit, all keys together have one, and bytes that were given back can be taken again."""
     bodies = Bodies(100, 60)
 
     assert bodies.take("a", 60) is None
@@ -290,7 +290,7 @@ def test_the_account_of_bodies() -> None:
     ],
 )
 def test_a_body_that_takes_long_is_read_apart(body: bytes, kind: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Many bytes or much structure make a body heavy, with a head that comes for the first time and a known one."""
+    """A body is heavy if it has many bytes or many values, for the first request with a head and for later ones."""
     monkeypatch.setattr(protocol, "serve", says_what_it_got)
 
     async def story(client: Client) -> bytes:
@@ -305,7 +305,7 @@ def test_a_body_that_takes_long_is_read_apart(body: bytes, kind: bytes, monkeypa
 
 
 def test_another_body_of_a_heavy_request() -> None:
-    """It is heavy, too, and the same one for as long as the step that makes it makes the same."""
+    """A rewritten body of a heavy request is heavy too, and is the same object while its bytes are the same."""
     body, once = b"abc", b"ab"
     heavy = Heavy(body, "key_1", 7)
 

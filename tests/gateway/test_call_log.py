@@ -1,4 +1,4 @@
-"""The log of calls: its lines, and how they are written."""
+"""The log of calls: the content of its lines, and how they are written."""
 
 import asyncio
 import json
@@ -16,14 +16,14 @@ AT_US = 1_795_000_000_123_456
 
 
 def line(number: int = 1, **fields: Any) -> CallLine:
-    """Return the line of a call that went well."""
+    """Return the line of a successful call."""
     charged = event(hold(f"call_{number}"))
     made = CallLine(AT_US, f"call_{number}", "ok", 200, 12_345, WHO, (charged,), None)
     return made._replace(**fields)
 
 
 def test_a_line_says_who_what_and_how_much() -> None:
-    """Both forms have time, id, status, key, model, tokens, cost and duration, and what is not known is left out."""
+    """Both forms have time, id, status, key, model, tokens, cost and duration; unknown values are left out or null."""
     refused = line(attribution=None, events=(), status="refused", http=401, refusal="unknown_key")
 
     assert as_text(line()).decode() == (
@@ -42,7 +42,7 @@ def test_a_line_says_who_what_and_how_much() -> None:
 
 
 def test_every_charged_attempt_is_in_the_cost() -> None:
-    """The line of a call adds up what all its attempts cost; amounts of two currencies stay apart."""
+    """The line of a call has the cost of all its attempts; amounts in two currencies are not added."""
     first, second = event(hold("call_1"), 10**12), event(hold("call_1.2"), 2 * 10**12)
     foreign = second._replace(currency="EUR")
 
@@ -54,7 +54,7 @@ def test_every_charged_attempt_is_in_the_cost() -> None:
 @pytest.mark.parametrize("form", sorted(FORMS))
 @pytest.mark.parametrize("text", ["a\nb", "a\x1b[2Jb", "a\x9bb", "a\u202eb", "a\u2028b", 'a "b" c=d', "\ud800"])
 def test_no_name_breaks_a_line(form: str, text: str) -> None:
-    """Whatever a client names, a line stays one line in which every character can be seen."""
+    """With any name from a client, a log line stays one line, and all its characters are visible."""
     written = FORMS[form](line(attribution=WHO._replace(customer=text, model=text, team=text)))
 
     assert written.count(b"\n") == 1
@@ -65,13 +65,13 @@ def test_no_name_breaks_a_line(form: str, text: str) -> None:
 
 
 def test_a_name_cannot_pose_as_a_field() -> None:
-    """A name with blanks, quotes or signs of equality stands in quotes."""
+    """A name with spaces, quotes or equals signs is quoted."""
     assert b' customer="x cost=0USD" ' in as_text(line(attribution=WHO._replace(customer="x cost=0USD")))
     assert b' customer="a\\"b" ' in as_text(line(attribution=WHO._replace(customer='a"b')))
 
 
 def test_lines_are_written_in_order_and_whole() -> None:
-    """Lines come out in the order of the calls, in writes that end with a line and that a pipe keeps whole."""
+    """Lines are in the order of the calls; each write ends at the end of a line and is small enough for a pipe."""
     writes: list[bytes] = []
 
     async def tell() -> None:
@@ -88,7 +88,7 @@ def test_lines_are_written_in_order_and_whole() -> None:
 
 
 def test_lines_are_written_without_an_end() -> None:
-    """Lines are written while the gateway runs on, without more calls to come."""
+    """Lines are written while the gateway runs, even if no more calls come."""
     written = threading.Event()
 
     async def tell() -> None:
@@ -102,7 +102,7 @@ def test_lines_are_written_without_an_end() -> None:
 
 
 def test_a_log_that_nobody_takes_is_bounded() -> None:
-    """While a write does not return, lines wait up to a bound; how many were left out is said afterwards."""
+    """While a write blocks, lines wait up to a limit; afterwards the log says how many lines were left out."""
     begun, goes_on = threading.Event(), threading.Event()
     writes: list[bytes] = []
 

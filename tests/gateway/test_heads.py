@@ -1,4 +1,4 @@
-"""Heads of requests: what arrives is what was sent, and what can be read in two ways is refused."""
+"""Heads of requests: they arrive as they were sent, and ambiguous ones are refused."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ START = b"POST /v1/chat/completions?alt=sse HTTP/1.1\r\n"
 LENGTH = b"Content-Length: 4\r\n"
 END = b"\r\nbody"
 
-# Heads that are out of the ordinary, and how each is answered, again and again.
+# Unusual heads, and the answer to each, also when it is repeated.
 ODD = {
     "two lengths": (START + LENGTH + b"Content-Length: 5\r\n" + END, 400),
     "chunks as well": (START + LENGTH + b"Transfer-Encoding: chunked\r\n" + END, 400),
@@ -39,14 +39,14 @@ ODD = {
 
 
 async def echo(exchange: HotExchange, endpoint: Endpoint, _world: World) -> None:
-    """Answer with what arrived."""
+    """Answer with the request as it arrived."""
     fields = [[name.decode("latin-1"), value.decode("latin-1")] for name, value in exchange.headers]
     seen = [endpoint.upstream_path, exchange.query.decode(), fields, exchange.body.decode("latin-1")]
     exchange.answer(200, [], json.dumps(seen).encode())
 
 
 async def answers(messages: list[bytes]) -> list[bytes]:
-    """Send messages one after the other, each on a connection of its own, and return what came back."""
+    """Send messages one after the other, each on its own connection, and return the answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         ready = asyncio.Event()
         bound = protocol.bind(cast(World, None), LimitSettings())
@@ -68,7 +68,7 @@ async def answers(messages: list[bytes]) -> list[bytes]:
 
 @pytest.mark.parametrize("name", ODD)
 def test_an_odd_head(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A head that can be read in two ways is refused, the second time as well; one that cannot is served."""
+    """An ambiguous head is refused every time; an unusual but clear one is served."""
     monkeypatch.setattr(protocol, "serve", echo)
     message, status = ODD[name]
 
@@ -76,7 +76,7 @@ def test_an_odd_head(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_arrives_is_what_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever the fields, their order and the body's length: a request arrives as it was sent, without its length."""
+    """With any fields, order and body, a request arrives as it was sent, without content-length."""
     monkeypatch.setattr(protocol, "serve", echo)
     dice = random.Random(7)
     messages, expected = [], []

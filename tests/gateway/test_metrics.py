@@ -1,4 +1,4 @@
-"""What /metrics shows of given figures, and that the dashboard and the rules ask for what it shows."""
+"""/metrics shows given figures correctly, and the dashboard and the alert rules use only metrics that it shows."""
 
 import json
 import re
@@ -27,7 +27,7 @@ SECRETS = ("key_1", "customer", "user", "tag", "a client's own word")
 
 
 def report(*lines: Any, standing: Fullness | None = STANDING, failure: str | None = None, **gauges: int) -> Report:
-    """Return what is shown of some calls."""
+    """Return the report of several calls."""
     tally = CallTally()
     for one in lines:
         tally.count(one)
@@ -35,7 +35,7 @@ def report(*lines: Any, standing: Fullness | None = STANDING, failure: str | Non
 
 
 def shown(made: Report) -> dict[tuple[str, ...], float]:
-    """Return every sample of an exposition: its name and the values of its labels, in the order of their names."""
+    """Return every sample of an exposition, by its name and its label values in the order of label names."""
     text, _ = render(made, "")
     samples = [sample for family in parse(text.decode()) for sample in family.samples]
     found = {(one.name, *(one.labels[name] for name in sorted(one.labels))): one.value for one in samples}
@@ -44,7 +44,7 @@ def shown(made: Report) -> dict[tuple[str, ...], float]:
 
 
 def buckets_of(found: dict[tuple[str, ...], float], name: str) -> dict[str, float]:
-    """Return the buckets of a histogram, by their bounds."""
+    """Return the buckets of a histogram by their bounds."""
     return {labels[0]: value for (first, *labels), value in found.items() if first == f"{name}_bucket"}
 
 
@@ -59,7 +59,7 @@ EVERYTHING = report(
     ("accept", "reads"), [("", parse), ("application/openmetrics-text; version=1.0.0", parse_openmetrics)]
 )
 def test_both_forms_can_be_read(accept: str, reads: Any) -> None:
-    """Prometheus reads the exposition in its own form and in that of OpenMetrics, whichever it asks for."""
+    """Prometheus gets its own format or OpenMetrics, whichever it requests, and can parse both."""
     text, content_type = render(EVERYTHING, accept)
     families = {family.name for family in reads(text.decode())}
 
@@ -69,7 +69,7 @@ def test_both_forms_can_be_read(accept: str, reads: Any) -> None:
 
 
 def test_figures_are_those_that_were_counted() -> None:
-    """Calls, tokens without overlap, cost, held and shares are shown as they were counted."""
+    """Calls, tokens without overlap, cost, held amounts and shares of budgets are shown as they were counted."""
     used = {"input_tokens": 100, "cache_read_tokens": 40, "output_tokens": 9, "reasoning_tokens": 4}
     found = shown(report(line(charged(quantities=used, cost_picos=123_456_789))))
 
@@ -85,7 +85,7 @@ def test_figures_are_those_that_were_counted() -> None:
 
 
 def test_modalities_come_to_the_whole() -> None:
-    """Tokens of sound, pictures and text are apart in the newer counters, and come to all tokens together."""
+    """The newer counters split tokens into sound, pictures and text, and the sum is all tokens."""
     used = {"input_tokens": 100, "input_audio_tokens": 30, "input_image_tokens": 20}
     found = shown(report(line(charged(quantities=used))))
     name = "gen_ai_client_inference_usage_input_tokens_total"
@@ -96,7 +96,7 @@ def test_modalities_come_to_the_whole() -> None:
 
 
 def test_histograms_are_cumulative_and_whole() -> None:
-    """Each histogram counts every value up to each bound, and all values at the end."""
+    """The buckets of each histogram are cumulative, and the last one counts all values."""
     lines = [line(charged(), took_us=took_us) for took_us in (500, 1_000, 3_000, 10**12)]
     found = shown(report(*lines))
     buckets = {
@@ -109,7 +109,7 @@ def test_histograms_are_cumulative_and_whole() -> None:
 
 
 def test_batches_are_counted_by_their_size() -> None:
-    """The histogram of batches has their number, their commands, and bounds that no size passes in the wrong bucket."""
+    """The histogram of batches has the number of batches and of commands, and each batch is in the right bucket."""
     sizes = [1, 1, 3, 4, 1_000]
     batches = [0] * BATCH_BITS
     for size in sizes:
@@ -126,7 +126,7 @@ def test_batches_are_counted_by_their_size() -> None:
 
 
 def test_the_exposition_is_bounded() -> None:
-    """With 10,000 models there is a fixed number of label values, and every call is in one of them."""
+    """With 10,000 models, the number of label values stays limited, and every call is counted under one of them."""
     found = shown(report(*(line(charged(f"model-{number}")) for number in range(10_000))))
     calls = {name: value for name, value in found.items() if name[0] == "pertoken_calls_total"}
 
@@ -135,7 +135,7 @@ def test_the_exposition_is_bounded() -> None:
 
 
 def test_no_label_names_a_key_customer_or_user() -> None:
-    """Nothing that says whose a call is, and no word of a client without a price, is in the exposition."""
+    """The exposition contains no key, customer or user, and no text from a client except names of priced models."""
     of = charged().attribution._replace(customer="customer-7", user="user-7", tags=(("tag-7", "tag-7"),))
     text, _ = render(report(line(charged(attribution=of)), line(status="refused", refusal="forbidden")), "")
 
@@ -144,7 +144,7 @@ def test_no_label_names_a_key_customer_or_user() -> None:
 
 
 def test_a_store_that_fails_leaves_out_what_it_cannot_say() -> None:
-    """While the store is down, calls are still shown, the store is shown as down, and no budget is shown as empty."""
+    """While the store is down, calls are still shown, the store is shown as down, and budgets are left out."""
     found = shown(report(line(charged()), standing=None, failure="disk full"))
 
     assert found["pertoken_store_up",] == 0
@@ -162,12 +162,12 @@ def test_a_store_that_fails_leaves_out_what_it_cannot_say() -> None:
     ],
 )  # fmt: skip
 def test_classes_do_not_overlap(inclusive: dict[str, int], expected: dict[str, int]) -> None:
-    """What lies inside another quantity is taken out of it; a contradiction never makes a count fall below zero."""
+    """A part is subtracted from its total; a contradiction never makes a count negative."""
     assert disjoint(inclusive) == expected
 
 
 def asked_for() -> set[str]:
-    """Return every metric that the dashboard and the rules ask for."""
+    """Return every metric that the dashboard and the rules use."""
     rules = yaml.safe_load((MONITORING / "rules.yml").read_text())
     expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
     dashboard = json.loads((MONITORING / "grafana.json").read_text())
@@ -177,7 +177,7 @@ def asked_for() -> set[str]:
 
 
 def test_dashboard_and_rules_ask_for_what_there_is() -> None:
-    """Every metric that the dashboard and the alert rules name is in an exposition."""
+    """Every metric that the dashboard and the alert rules use is in the exposition."""
     there = {name[0] for name in shown(EVERYTHING)}
 
     assert len(asked_for()) > 20
@@ -185,7 +185,7 @@ def test_dashboard_and_rules_ask_for_what_there_is() -> None:
 
 
 def test_the_docs_list_every_metric() -> None:
-    """The page about monitoring names every family, and no family that there is not."""
+    """The page about monitoring names every family, and only families that exist."""
     page = (MONITORING.parent / "how-to" / "monitoring.md").read_text()
     told = set(re.findall(r"`((?:pertoken|gen_ai)_[a-z_]+)(?:\{[^`]*\})?`", page))
     there = {re.sub(r"_(bucket|sum|count)$", "", name[0]) for name in shown(EVERYTHING)}
@@ -194,7 +194,7 @@ def test_the_docs_list_every_metric() -> None:
 
 
 def test_promtool_takes_the_rules() -> None:
-    """Prometheus' own tool finds nothing wrong with the alert rules."""
+    """Prometheus' own tool, promtool, finds no error in the alert rules."""
     promtool = shutil.which("promtool")
     if promtool is None:
         print("skipped: promtool is not installed")  # noqa: T201 - the reason, also where -rs is not given

@@ -1,4 +1,4 @@
-"""The pages' process behind a gateway: what it is asked, and what happens when it dies."""
+"""The pages' process behind a gateway: which requests it gets, and what happens when it dies."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ KEY = "the-root-key-of-these-tests"
 
 
 def scope(method: str, path: str, *headers: tuple[bytes, bytes], query: bytes = b"") -> dict[str, Any]:
-    """Return a request as ASGI has it."""
+    """Return the ASGI scope of a request."""
     return {
         "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query,
         "headers": [(b"host", b"test"), *headers], "client": ("127.0.0.1", 5), "scheme": "http",
@@ -32,7 +32,7 @@ ASKED = [
     ("GET", "/health", (HTML,), True),
     ("GET", "/static/pertoken.css", (), True),
     ("POST", "/login", (FORM,), True),
-    ("GET", "/calls", (), False),  # an SDK with a wrong base url reads JSON
+    ("GET", "/calls", (), False),  # an SDK with a wrong base URL expects JSON
     ("GET", "/v1/models", (HTML,), False),
     ("GET", "/api/v1/keys", (HTML,), False),
     ("GET", "/health/live", (HTML,), False),
@@ -43,12 +43,12 @@ ASKED = [
 
 @pytest.mark.parametrize(("method", "path", "headers", "expected"), ASKED)
 def test_pages_are_what_browsers_ask_for(method: str, path: str, headers: tuple[Any, ...], *, expected: bool) -> None:
-    """A request is for the pages where a browser sent it; SDKs are answered as before."""
+    """A browser's request goes to the pages; an SDK's request does not."""
     assert asks_for_page(scope(method, path, *headers)) == expected
 
 
 async def ask(pages: PagesProcess, request: dict[str, Any], body: bytes = b"") -> tuple[int, dict[bytes, bytes], bytes]:
-    """Ask the pages as the gateway does."""
+    """Send a request to the pages, as the gateway does."""
     sent: list[Any] = []
 
     async def receive() -> dict[str, Any]:
@@ -63,7 +63,7 @@ async def ask(pages: PagesProcess, request: dict[str, Any], body: bytes = b"") -
 
 @pytest.fixture
 def loaded(tmp_path: Path) -> settings.Settings:
-    """Return settings with a database of their own."""
+    """Return settings with a new database."""
     made = settings.load(
         {
             "PERTOKEN_DATABASE_URL": f"sqlite:///{tmp_path}/t.db",
@@ -76,7 +76,7 @@ def loaded(tmp_path: Path) -> settings.Settings:
 
 
 def test_pages_are_made_in_a_process_of_their_own(loaded: settings.Settings) -> None:
-    """A page, a file, a form and a HEAD are answered; who asks is what the connection says, not what a header says."""
+    """The process answers a page, a file, a form and a HEAD; a client cannot set its own address with a header."""
 
     async def story() -> None:
         pages = PagesProcess(loaded)
@@ -99,7 +99,7 @@ def test_pages_are_made_in_a_process_of_their_own(loaded: settings.Settings) -> 
 
 
 def test_a_process_that_dies_is_started_again(loaded: settings.Settings) -> None:
-    """A page that is asked for after the process was killed is made by another one; closing leaves no process."""
+    """After the process was killed, the next request starts another one; after close, no process is left."""
 
     async def story() -> None:
         pages = PagesProcess(loaded)

@@ -1,4 +1,4 @@
-"""What goes wrong behind an answer that is not yet given stays behind it, and nothing is written after the end."""
+"""Errors in pipelined requests never come before earlier answers, and nothing is written after the end."""
 
 from collections.abc import Callable
 
@@ -22,14 +22,14 @@ WRONG = {
 
 
 def answer(stage: Stage) -> None:
-    """Have the call in hand answered."""
+    """Answer the current call."""
     stage.order(lambda: stage.served[-1].answer(200, [], b"first"))
 
 
 @pytest.mark.parametrize("name", WRONG)
 @pytest.mark.parametrize("first", [HOT, COLD], ids=["a call", "another path"])
 def test_an_error_is_no_answer_to_an_earlier_request(first: bytes, name: str, stages: Callable[..., Stage]) -> None:
-    """While an earlier request waits for its answer, a later one that is wrong closes the connection without a word."""
+    """While an earlier request is unanswered, an invalid later one closes the connection without an answer."""
     stage = stages()
     stage.receive(first)
     stage.receive(WRONG[name])
@@ -39,7 +39,7 @@ def test_an_error_is_no_answer_to_an_earlier_request(first: bytes, name: str, st
 
 @pytest.mark.parametrize("name", WRONG)
 def test_an_error_behind_an_answer_is_told(name: str, stages: Callable[..., Stage]) -> None:
-    """Once earlier requests are answered, a wrong one has its own answer."""
+    """When all earlier requests are answered, an invalid one gets its own answer."""
     stage = stages()
     stage.receive(HOT)
     answer(stage)
@@ -50,7 +50,7 @@ def test_an_error_behind_an_answer_is_told(name: str, stages: Callable[..., Stag
 
 
 def test_what_follows_a_refused_body_in_the_same_piece(stages: Callable[..., Stage]) -> None:
-    """Nonsense behind a chunk that made a body too large is thrown away: the client has its one answer."""
+    """Invalid bytes after a chunk that made a body too large are dropped: the client gets only one answer."""
     stage = stages()
     head = START % (b"", SECRET) + b"transfer-encoding: chunked\r\n\r\n"
     stage.receive(head + b"%x\r\n%b\r\nnonsense" % (len(LARGE), LARGE))
@@ -60,7 +60,7 @@ def test_what_follows_a_refused_body_in_the_same_piece(stages: Callable[..., Sta
 
 
 def test_a_request_behind_a_refused_one_in_the_same_piece(stages: Callable[..., Stage]) -> None:
-    """A target that is too long, behind a body that is, has no answer: the first refusal is the last word."""
+    """A request with too long a target after one with too large a body gets no answer: only the first is refused."""
     stage = stages()
     head = START % (b"", SECRET) + b"transfer-encoding: chunked\r\n\r\n"
     stage.receive(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(LARGE), LARGE) + WRONG["a target that is too long"])
@@ -70,7 +70,7 @@ def test_a_request_behind_a_refused_one_in_the_same_piece(stages: Callable[..., 
 
 
 def test_nothing_is_written_to_a_connection_that_closes(stages: Callable[..., Stage]) -> None:
-    """A call that ends after nonsense closed the connection writes nothing, while its client takes what came before."""
+    """If invalid bytes closed the connection, a call that ends later writes nothing, while the client still reads."""
     stage = stages()
     stage.receive(HOT)
     stage.transport.is_taking = False
@@ -82,7 +82,7 @@ def test_nothing_is_written_to_a_connection_that_closes(stages: Callable[..., St
 
 
 def test_asking_for_a_key_has_no_time_limit_of_the_client(stages: Callable[..., Stage]) -> None:
-    """While the database is asked who sends a request, its client is not late: it has one answer, and not two."""
+    """While the database looks up a key, no deadline of the client runs, so that it gets one answer and not two."""
     stage = stages()
     stage.receive(HOT + START % (b"", NEW_SECRET) + b"content-length: 2\r\n\r\n{")
     answer(stage)
@@ -97,7 +97,7 @@ def test_asking_for_a_key_has_no_time_limit_of_the_client(stages: Callable[..., 
 
 @pytest.mark.parametrize("offer", [b"upgrade: h2c\r\nconnection: upgrade\r\n"])
 def test_a_body_behind_an_offer_belongs_to_its_own_request(offer: bytes, stages: Callable[..., Stage]) -> None:
-    """A request that offers another protocol leaves the body of the one before it alone."""
+    """A request with an upgrade offer does not change the body of the request before it."""
     stage = stages()
     stage.receive(HOT + START % (b"", SECRET) + offer + b"content-length: 6\r\n\r\nsecond")
     assert stage.served[0].body == b"{}"
@@ -107,7 +107,7 @@ def test_a_body_behind_an_offer_belongs_to_its_own_request(offer: bytes, stages:
 
 
 def test_another_path_learns_that_its_client_is_gone(stages: Callable[..., Stage]) -> None:
-    """An application that waits for its client to go is told, though a later request was read meanwhile."""
+    """An application that waits for the client to disconnect is told, even if a later request was read meanwhile."""
     stage = stages()
     stage.receive(COLD)
     stage.receive(HOT)

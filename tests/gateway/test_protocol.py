@@ -1,4 +1,4 @@
-"""Connections that give nothing, or too slowly, are not kept."""
+"""Connections that send nothing, or too slowly, are closed."""
 
 import asyncio
 
@@ -14,12 +14,12 @@ HEAD = (
 
 
 async def rest(client: Client, kept_s: float) -> bytes:
-    """Return what came once it must be over; it must not be over before that."""
+    """Return the received bytes after the deadline; the connection must not end before the deadline."""
     await client.pass_time(kept_s - 2)
     assert not is_over(client), "too early"
     await client.pass_time(4)
     for _ in range(TURNS):
-        await asyncio.sleep(0)  # what was sent comes
+        await asyncio.sleep(0)  # let sent bytes arrive
     assert is_over(client), "too late"
     return await client.reader.read()
 
@@ -30,7 +30,7 @@ def is_over(client: Client) -> bool:
 
 
 async def silent(client: Client) -> bytes:
-    """Say nothing."""
+    """Send nothing."""
     return await rest(client, REQUEST_IDLE_S)
 
 
@@ -41,7 +41,7 @@ async def half(client: Client) -> bytes:
 
 
 async def slow(client: Client) -> bytes:
-    """Send a byte now and then, never long enough apart to be idle."""
+    """Send single bytes, often enough not to be idle."""
     await client.send(HEAD)
     step_s = REQUEST_IDLE_S // 2
     for _ in range(REQUEST_S // step_s - 1):
@@ -53,7 +53,7 @@ async def slow(client: Client) -> bytes:
 
 @pytest.mark.parametrize(("story", "status"), [(silent, b""), (half, b"HTTP/1.1 408"), (slow, b"HTTP/1.1 408")])
 def test_a_client_that_does_not_go_on_is_let_go(story: Story, status: bytes) -> None:
-    """One that says nothing is closed; one that stops half way or trickles is told so and closed."""
+    """A client that sends nothing is closed; one that stops half way or is too slow gets an error and is closed."""
     answer = told(story)
 
     assert answer.startswith(status)

@@ -1,4 +1,4 @@
-"""Heavy bodies are read in a process of their own: in turn between keys, and its end is nobody else's."""
+"""Separate processes read heavy bodies, in turn between keys; if one dies, other jobs are not affected."""
 
 import asyncio
 import json
@@ -34,12 +34,12 @@ def chat(*messages: object, **fields: object) -> bytes:
 
 
 def heavy(body: bytes) -> SimpleNamespace:
-    """Return what has a body that is read apart."""
+    """Return a heavy body."""
     return SimpleNamespace(body=body, heavy=Heavy(body, "key_1", 250_000))
 
 
 def run(story: Callable[[ReadingProcess], Awaitable[Any]]) -> Any:
-    """Run a story with a process that reads, and end it."""
+    """Run a test's coroutine with a reading process, then end the process."""
 
     async def scene() -> Any:
         readers = ReadingProcess()
@@ -52,7 +52,7 @@ def run(story: Callable[[ReadingProcess], Awaitable[Any]]) -> Any:
 
 
 def test_it_finds_what_is_found_here() -> None:
-    """Each work finds in the other process what it finds in this one, and a body of many megabytes gets through."""
+    """Each kind of work has the same result in the other process as in this one, also for a body of many megabytes."""
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 15 * MB}}
     body = chat({"role": "user", "content": [{"type": "text", "text": "look"}, picture]}, max_tokens=5)
     jobs: dict[str, tuple[object, ...]] = {
@@ -82,7 +82,7 @@ def test_it_finds_what_is_found_here() -> None:
     ],
 )
 def test_it_says_what_is_wrong(body: bytes, said: str) -> None:
-    """What is wrong with a body is told as if it had been read here, and too much structure is not parsed at all."""
+    """An invalid body gives the same error as if it were read here, and a body with too many values is not parsed."""
 
     async def story(readers: ReadingProcess) -> None:
         with pytest.raises(BadRequest, match=said):
@@ -92,7 +92,7 @@ def test_it_says_what_is_wrong(body: bytes, said: str) -> None:
 
 
 def test_a_process_that_died() -> None:
-    """A body that comes when the process is dead is read by another: who sent it does not notice."""
+    """If the process is dead when a body comes, a new process reads it, and the caller does not notice."""
     body = chat({"role": "user", "content": "x" * MB})
 
     async def story(readers: ReadingProcess) -> None:
@@ -107,7 +107,7 @@ def test_a_process_that_died() -> None:
 
 
 def test_a_body_that_kills_who_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It kills two processes, no more: then who sent it is told, and the next body is read by another process."""
+    """A body that kills its reader kills only two processes; its caller gets an error, and the next body is read."""
     body = chat({"role": "user", "content": "x" * MB})
     killed: list[int] = []
     start = ReadingProcess._start
@@ -131,7 +131,7 @@ def test_a_body_that_kills_who_reads_it(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_mistake_in_reading_ends_one_job() -> None:
-    """Work that fails in a way that nobody thought of fails alone."""
+    """An unexpected error in one job does not affect other jobs."""
     body = chat({"role": "user", "content": "x"})
 
     async def story(readers: ReadingProcess) -> None:
@@ -143,9 +143,9 @@ def test_a_mistake_in_reading_ends_one_job() -> None:
 
 
 def test_an_answer_that_this_process_does_not_know(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the reader's answer is not understood, as after an upgrade under a running gateway, no call waits for ever.
+    """If the reader's answer cannot be decoded, as after an upgrade under a running gateway, no call waits forever.
 
-    The job at hand fails, those behind it are done.
+    The current job fails, and the jobs after it are done.
     """
     body = chat({"role": "user", "content": "x"})
     ask, asked = ReadingProcess._ask, []
@@ -171,7 +171,7 @@ def test_an_answer_that_this_process_does_not_know(monkeypatch: pytest.MonkeyPat
 
 
 def test_no_process_without_need() -> None:
-    """It is started for the first heavy body, not before."""
+    """The process is started for the first heavy body, not before."""
 
     async def story(readers: ReadingProcess) -> None:
         assert readers._process is None
@@ -180,7 +180,7 @@ def test_no_process_without_need() -> None:
 
 
 def test_keys_take_turns() -> None:
-    """However many jobs one key has, another's job is the next but one; each key's jobs stay in order, counted."""
+    """Keys take turns, however many jobs one has; each key's jobs stay in order, and the waiting jobs are counted."""
 
     async def scene() -> list[bytes]:
         turns = Turns()
@@ -199,7 +199,7 @@ def test_keys_take_turns() -> None:
 
 
 def test_a_heavy_body_is_not_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step that needs a heavy body read gets no further until another process has read it, and reads it never."""
+    """A step that needs a heavy body stops until another process has read it, and never reads it itself."""
     expected = chat({"role": "user", "content": "x"})
     source = heavy(expected)
     facts = facts_of(expected, CHAT, None, None)
@@ -217,7 +217,7 @@ def test_a_heavy_body_is_not_read_here(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_wrong_is_remembered() -> None:
-    """A heavy body that is no request stays none."""
+    """An invalid heavy body is refused again without being read again."""
     source = heavy(b"{}")
 
     class Readers:
@@ -232,7 +232,7 @@ def test_what_is_wrong_is_remembered() -> None:
 
 
 def test_a_body_that_cannot_be_read_now() -> None:
-    """Where the other process failed, the client is told to ask again."""
+    """If the reading process failed, the client is told to retry."""
     source = heavy(b"{}")
 
     class Readers:
@@ -247,7 +247,7 @@ def test_a_body_that_cannot_be_read_now() -> None:
 
 
 def test_what_is_short_does_not_wait_for_what_is_long() -> None:
-    """A short text is counted while a long one is still being counted, by another process."""
+    """A short text is counted while another process still counts a long one."""
     args = (family_of("gpt-4o"),)
 
     async def story() -> None:
@@ -269,7 +269,7 @@ def test_what_is_short_does_not_wait_for_what_is_long() -> None:
 
 
 def test_the_gateway_reads_no_vocabulary() -> None:
-    """Counting in another process leaves this one as it was: reading a vocabulary holds the interpreter for 0.12 s."""
+    """Counting in another process loads no vocabulary here, which would hold the interpreter for 0.12 s."""
     before = tokenizers._load.cache_info()
 
     async def story(readers: ReadingProcess) -> int:

@@ -6,13 +6,13 @@ from pertoken.gateway.shared_counts import FiguresTaken, SharedCounts, as_bytes
 
 
 def taken(number: int) -> FiguresTaken:
-    """Return figures of a moment; all of them say which one it was."""
+    """Return figures of one moment; each of them is its number."""
     snapshot = Snapshot(number, {}, {"forbidden": number}, number, (number,) * BATCH_BITS, number, {})
     return FiguresTaken(number, as_bytes(snapshot))
 
 
 def test_a_successor_finds_what_was_left(tmp_path: Path) -> None:
-    """The worker that takes a dead one's place finds its figures; one in another place finds none."""
+    """A worker that replaces a dead one finds its figures; a worker in another place finds none."""
     SharedCounts(tmp_path, 0).write(taken(3))
 
     left = SharedCounts(tmp_path, 0).left()
@@ -22,7 +22,7 @@ def test_a_successor_finds_what_was_left(tmp_path: Path) -> None:
 
 
 def test_everybody_s_figures_are_read(tmp_path: Path) -> None:
-    """Any worker reads the figures of all of them, its own too."""
+    """Each worker reads the figures of all workers, including its own."""
     both = [SharedCounts(tmp_path, place) for place in range(2)]
     for number, one in enumerate(both, start=1):
         one.write(taken(number))
@@ -31,7 +31,7 @@ def test_everybody_s_figures_are_read(tmp_path: Path) -> None:
 
 
 def test_older_figures_do_not_replace_newer_ones(tmp_path: Path) -> None:
-    """Two threads may write in any order: the newest figures stay, so that no count ever falls."""
+    """If two threads write in any order, the newest figures stay, so that no count falls."""
     shared = SharedCounts(tmp_path, 0)
     shared.write(taken(2))
     shared.write(taken(1))
@@ -40,7 +40,7 @@ def test_older_figures_do_not_replace_newer_ones(tmp_path: Path) -> None:
 
 
 def test_nobody_reads_half_a_file(tmp_path: Path) -> None:
-    """Whoever reads while a file is written anew sees the old figures or the new ones, whole."""
+    """A reader sees either the old or the new figures, complete, while a file is replaced."""
     shared = SharedCounts(tmp_path, 0)
     shared.write(taken(1))
     writer = threading.Thread(target=lambda: [shared.write(taken(number)) for number in range(2, 500)])

@@ -1,4 +1,4 @@
-"""A call that takes its time: its client is not late, though its request came in pieces or another stands behind."""
+"""During a slow call no deadline of the client runs, even if its request came in pieces or another one follows."""
 
 import asyncio
 
@@ -17,11 +17,11 @@ REQUEST = (
     + BODY
 )
 HALF = len(REQUEST) - 50
-LONG_S = REQUEST_S + 2 * REQUEST_IDLE_S  # longer than a client may take for a request
+LONG_S = REQUEST_S + 2 * REQUEST_IDLE_S  # longer than the limit for sending a request
 
 
 async def serve_slowly(exchange: HotExchange, _endpoint: Endpoint, _world: World) -> None:
-    """Take longer than a client may pause within a request."""
+    """Answer after longer than a client may pause inside a request."""
     await asyncio.sleep(LONG_S)
     exchange.answer(200, [], exchange.body)
 
@@ -36,7 +36,7 @@ async def in_two_pieces(client: Client) -> bytes:
 
 
 async def half_of_another_behind(client: Client) -> bytes:
-    """Send a request and half of another, and the rest once the first is answered."""
+    """Send a request and half of another; send the rest when the first is answered."""
     await client.send(REQUEST + REQUEST[:HALF])
     await client.pass_time(LONG_S + 1)
     answer = await client.reader.readuntil(BODY)
@@ -48,7 +48,7 @@ async def half_of_another_behind(client: Client) -> bytes:
 
 
 async def a_piece_of_a_head_behind(client: Client) -> bytes:
-    """Send a request and the beginning of another's head."""
+    """Send a request and the start of the head of another."""
     await client.send(REQUEST + REQUEST[:20])
     await client.pass_time(LONG_S + 1)
     return await client.reader.readuntil(BODY)
@@ -56,7 +56,7 @@ async def a_piece_of_a_head_behind(client: Client) -> bytes:
 
 @pytest.mark.parametrize("story", [in_two_pieces, half_of_another_behind, a_piece_of_a_head_behind])
 def test_a_slow_call_is_no_late_request(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time that a request has to arrive ends when it has arrived, and does not run while we read no further."""
+    """The time limit for a request ends when the request has arrived, and does not run while we do not read."""
     monkeypatch.setattr(protocol, "serve", serve_slowly)
 
     assert told(story).startswith(b"HTTP/1.1 200 OK")

@@ -1,4 +1,4 @@
-"""Clients that take their answer slowly: only one that takes nothing for a whole limit is cut."""
+"""Clients that read their answer slowly: only one that reads nothing for a whole time limit is disconnected."""
 
 import asyncio
 import socket
@@ -15,11 +15,11 @@ from pertoken.wire.routes import Endpoint
 
 REQUEST = b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n"
 CLOSING = REQUEST.replace(b"host: x", b"host: x\r\nconnection: close")
-SOCKET_BYTES = 32 * 1024  # what the system may keep between the two; the rest waits in the gateway
+SOCKET_BYTES = 32 * 1024  # socket buffers of the system; the rest waits in the gateway
 PIECE = b"~" * TAKEN_BYTES_MIN
 PIECES = 32
 STEP_S = CLIENT_IDLE_S / 2
-STEPS = 6  # three limits long
+STEPS = 6  # three time limits long
 
 Answer = Callable[[HotExchange, Endpoint, World], Awaitable[None]]
 
@@ -30,7 +30,7 @@ async def whole(exchange: HotExchange, _endpoint: Endpoint, _world: World) -> No
 
 
 async def streamed(exchange: HotExchange, _endpoint: Endpoint, _world: World) -> None:
-    """Answer in pieces, as fast as the client takes them."""
+    """Answer in pieces, as fast as the client reads them."""
     exchange.start(200, [])
     for _ in range(PIECES):
         if exchange.write(PIECE):
@@ -39,7 +39,7 @@ async def streamed(exchange: HotExchange, _endpoint: Endpoint, _world: World) ->
 
 
 async def in_two_parts(exchange: HotExchange, _endpoint: Endpoint, _world: World) -> None:
-    """Answer with a stream that pauses for longer than a client may."""
+    """Answer with a stream that pauses for longer than the client's time limit."""
     exchange.start(200, [])
     exchange.write(PIECES * PIECE)
     await asyncio.sleep(STEPS * STEP_S)
@@ -47,7 +47,7 @@ async def in_two_parts(exchange: HotExchange, _endpoint: Endpoint, _world: World
 
 
 async def ask(client: Client, request: bytes) -> None:
-    """Send a request over sockets that keep little, and wait until the gateway waits for the client."""
+    """Send a request over sockets with small buffers, and wait until the gateway waits for the client."""
     connection = client.connection
     connection.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SOCKET_BYTES)
     client.writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SOCKET_BYTES)
@@ -57,7 +57,7 @@ async def ask(client: Client, request: bytes) -> None:
 
 
 async def take_some(client: Client) -> bytes:
-    """Read until the gateway could let go of twice as much as a client must take within the limit."""
+    """Read twice as much as a client must read within the time limit."""
     transport = client.connection.transport
     received, gone_bytes, left_bytes = b"", 0, transport.get_write_buffer_size()
     while gone_bytes < 2 * TAKEN_BYTES_MIN:
@@ -68,7 +68,7 @@ async def take_some(client: Client) -> bytes:
 
 
 async def take_slowly(client: Client) -> bytes:
-    """Read a little now and then, each time before the limit is over."""
+    """Read a little each time before the time limit ends."""
     received = b""
     for _ in range(STEPS):
         await client.pass_time(STEP_S)
@@ -77,7 +77,7 @@ async def take_slowly(client: Client) -> bytes:
 
 
 async def take(client: Client) -> bytes:
-    """Read what has come; what is to come is sent meanwhile."""
+    """Read the bytes that have arrived, while more are sent."""
     await asyncio.sleep(0)
     piece = await client.reader.read(16 * 1024)
     assert piece, "the client was cut"
@@ -85,7 +85,7 @@ async def take(client: Client) -> bytes:
 
 
 async def take_rest(client: Client, received: bytes) -> bytes:
-    """Read to the end; return all that was received."""
+    """Read to the end; return all received bytes."""
     while b"end" not in received[-20:]:
         received += await take(client)
     return received
@@ -94,7 +94,7 @@ async def take_rest(client: Client, received: bytes) -> bytes:
 @pytest.mark.parametrize("request_", [REQUEST, CLOSING], ids=["kept", "closed"])
 @pytest.mark.parametrize("answer", [whole, streamed])
 def test_a_client_that_takes_its_time(answer: Answer, request_: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who takes a little within each limit gets all of it, however many limits that takes."""
+    """A client that reads a little within each time limit gets the whole answer, however long that takes."""
     monkeypatch.setattr(protocol, "serve", answer)
 
     async def story(client: Client) -> bytes:
@@ -106,7 +106,7 @@ def test_a_client_that_takes_its_time(answer: Answer, request_: bytes, monkeypat
 
 @pytest.mark.parametrize("answer", [whole, streamed])
 def test_a_client_that_stops_taking(answer: Answer, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who took its time and then takes nothing is cut once a whole limit has passed in which it took nothing."""
+    """A slow client that stops reading is disconnected after one whole time limit without reading."""
     monkeypatch.setattr(protocol, "serve", answer)
 
     async def story(client: Client) -> bytes:
@@ -122,7 +122,7 @@ def test_a_client_that_stops_taking(answer: Answer, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_client_that_has_taken_all_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who was behind and then took all that was written may wait for the next piece for as long as that takes."""
+    """A client that was behind and has caught up may wait for the next piece without a time limit."""
     monkeypatch.setattr(protocol, "serve", in_two_parts)
 
     async def story(client: Client) -> bytes:

@@ -1,4 +1,4 @@
-"""Every pair of state and event: the real connection and the real exchange go where the tables say, or nowhere."""
+"""For every pair of state and event, a real connection and a real exchange change as the tables say, or fail."""
 
 import ast
 from collections.abc import Callable
@@ -23,7 +23,7 @@ CROWDED = LimitSettings(bodies_bytes_max=UNCOUNTED_BYTES, client_idle_ms=LIMITS.
 
 
 def post(body: bytes, *, secret: bytes = SECRET, length: int | None = None, more: bytes = b"") -> bytes:
-    """Return a call, or its beginning where `length` is more than the body has."""
+    """Return a call, or the start of one if `length` is more than the length of the body."""
     announced = len(body) if length is None else length
     key = b"authorization: Bearer %b\r\n" % secret
     return b"POST %b HTTP/1.1\r\n%bcontent-length: %d\r\n%b\r\n%b" % (PATH.encode(), key, announced, more, body)
@@ -40,7 +40,7 @@ CHUNKS_END = b"\r\n0\r\n\r\n"
 
 
 def written(text: str, name: str) -> Table:
-    """Return a table as the docstring has it."""
+    """Return a table of the docstring."""
     lines = iter(text.splitlines())
     events = next(line for line in lines if line.strip().startswith(f"{name} ")).split("|")[1].split()
     table: Table = {}
@@ -54,7 +54,7 @@ def written(text: str, name: str) -> Table:
 
 
 def events_of(table: Table) -> list[str]:
-    """Return every event that a table knows."""
+    """Return every event in a table."""
     return sorted({event for row in table.values() for event in row})
 
 
@@ -68,14 +68,14 @@ def test_the_tables_that_are_read_are_those_that_run(name: str) -> None:
     """The docstring has the same states, events and moves as the code."""
     text = ast.get_docstring(
         ast.parse(Path(states.__file__).with_name("states.py").read_text())
-    )  # compiled, it has none
+    )  # a compiled module has no docstring
 
     assert written(text or "", name) == TABLES[name]
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_every_state_is_known_and_can_be_reached(name: str) -> None:
-    """No move leads out of the table, and every state can be reached from the first."""
+    """Every move leads to a state of the table, and every state can be reached from the first."""
     table = TABLES[name]
     reached = [next(iter(table))]
     for state in reached:
@@ -114,9 +114,9 @@ def ways(table: Table) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(("state", "event"), pairs(states.EXCHANGE))
 def test_an_exchange(state: str, event: str, stages: Callable[..., Stage]) -> None:
-    """Each event in each state moves a real exchange as the table says; any other changes and writes nothing."""
+    """Each event changes a real exchange as the table says; an event that is not allowed changes and writes nothing."""
     stage = stages()
-    stage.connection._answer(states.TURN)  # its answer will end this
+    stage.connection._answer(states.TURN)  # the exchange's answer will end this turn
     endpoint = routes.find(PATH)
     assert endpoint is not None
     exchange = HotExchange(stage.connection, Head(endpoint, PATH, b"", ()), keep_alive=True)
@@ -147,27 +147,27 @@ Steps = list[Callable[[Stage], object]]
 
 
 def got(data: bytes) -> Callable[[Stage], object]:
-    """Return the step in which bytes come."""
+    """Return a step that receives bytes."""
     return lambda stage: stage.receive(data)
 
 
 def answer(stage: Stage) -> None:
-    """Have the call in hand answered."""
+    """Answer the current call."""
     stage.order(lambda: stage.served[-1].answer(200, [], b"x" * 100))
 
 
 def stop_taking(stage: Stage) -> None:
-    """Have the client take nothing from now on."""
+    """Let the client read nothing from now on."""
     stage.transport.is_taking = False
 
 
 def time_over(stage: Stage) -> None:
-    """Wait until a request that does not go on is given up."""
+    """Advance the clock until an unfinished request is given up."""
     stage.wait_s(REQUEST_IDLE_S + 1)
 
 
 def stream(stage: Stage) -> None:
-    """Have the call in hand begin to answer, with more than the client takes."""
+    """Start a streamed answer to the current call, larger than the client reads."""
 
     def begin() -> None:
         stage.served[-1].start(200, [])
@@ -179,7 +179,7 @@ def stream(stage: Stage) -> None:
 UNKNOWN_HEAD, UNKNOWN_BODY = post(b"{", secret=NEW_SECRET, length=2)[:30], post(b"{", secret=NEW_SECRET, length=2)[30:]
 ASKED: Steps = [got(UNKNOWN_HEAD), got(UNKNOWN_BODY)]
 OVERLOADED = post(b"x" * (UNCOUNTED_BYTES + 1))
-# What leads to a state, and then what the event is; for BEGIN and WHOLE after a refusal both come in the same piece.
+# Steps that lead to a state, and steps that cause the event. After a refusal, BEGIN and WHOLE come in the same piece.
 READING_STORIES: dict[tuple[str, str], tuple[Steps, Steps]] = {
     (states.IDLE, states.BEGIN): ([], [got(CALL[:10])]),
     (states.IDLE, states.LOST): ([], [Stage.lose]),
@@ -196,7 +196,7 @@ READING_STORIES: dict[tuple[str, str], tuple[Steps, Steps]] = {
 }
 ANSWERING_STORIES: dict[tuple[str, str], tuple[Steps, Steps]] = {
     (states.FREE, states.TURN): ([], [got(CALL)]),
-    (states.FREE, states.TAKEN): ([got(CALL), stop_taking, answer], [Stage.take]),  # it was full too late to be BEHIND
+    (states.FREE, states.TAKEN): ([got(CALL), stop_taking, answer], [Stage.take]),  # full too late for BEHIND
     (states.FREE, states.LOST): ([], [Stage.lose]),
     (states.BUSY, states.DONE): ([got(CALL)], [answer]),
     (states.BUSY, states.DONE_FULL): ([got(CALL), stop_taking], [answer]),
@@ -210,14 +210,14 @@ SAME_PIECE = {(states.LINGERING, states.WHOLE), (states.BEHIND, states.TURN)}
 
 
 def test_every_move_of_a_connection_is_told() -> None:
-    """There is a story for each move of the two tables, and none for another."""
+    """There is a test case for each move of the two tables, and for no other."""
     assert set(READING_STORIES) == {(state, event) for state, row in states.READING.items() for event in row}
     assert set(ANSWERING_STORIES) == {(state, event) for state, row in states.ANSWERING.items() for event in row}
 
 
 @pytest.mark.parametrize(("state", "event"), READING_STORIES)
 def test_what_a_connection_reads(state: str, event: str, stages: Callable[..., Stage]) -> None:
-    """Bytes, time and the transport move what a real connection reads as the table says."""
+    """Bytes, time and the transport change the reading state of a real connection as the table says."""
     stage = stages()
     before, then = READING_STORIES[state, event]
     for step in before:
@@ -232,7 +232,7 @@ def test_what_a_connection_reads(state: str, event: str, stages: Callable[..., S
 
 @pytest.mark.parametrize(("state", "event"), ANSWERING_STORIES)
 def test_what_a_connection_answers(state: str, event: str, stages: Callable[..., Stage]) -> None:
-    """Requests, answers and the client's pace move what a real connection answers as the table says."""
+    """Requests, answers and the client's pace change the answering state of a real connection as the table says."""
     stage = stages(CROWDED, tells_late=(state, event) == (states.FREE, states.TAKEN))
     before, then = ANSWERING_STORIES[state, event]
     for step in before:
@@ -247,7 +247,7 @@ def test_what_a_connection_answers(state: str, event: str, stages: Callable[...,
 
 @pytest.mark.parametrize("name", ["reading", "answering"])
 def test_what_cannot_happen(name: str, stages: Callable[..., Stage]) -> None:
-    """A connection that is told of an event that its state does not know fails, and stays in its state."""
+    """An event that a connection's state does not allow raises an error and does not change the state."""
     table = TABLES[name]
     tried = 0
     for state, event in pairs(table):
@@ -261,7 +261,7 @@ def test_what_cannot_happen(name: str, stages: Callable[..., Stage]) -> None:
         with pytest.raises(AssertionError, match=f"{event} cannot happen in state {state}"):
             move(event)
         assert (connection.reading if name == "reading" else connection.answering) == state
-        stage.transport.lost = True  # it has been told so, or must not be
+        stage.transport.lost = True  # so that the close does not tell the connection again
         tried += 1
 
     assert tried == len(pairs(table)) - sum(map(len, table.values()))

@@ -1,4 +1,4 @@
-"""What costs as much to take as a large piece is counted: tiny pieces of bodies, waiting requests, long targets."""
+"""Limits on input that is costly for its size: tiny pieces of bodies, waiting requests, long targets."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ async def says_its_size(exchange: HotExchange, _endpoint: Endpoint, _world: Worl
 
 
 def all_that_comes(data: bytes, monkeypatch: pytest.MonkeyPatch) -> bytes:
-    """Return what a client gets for these bytes, and a last request behind them, until the connection is closed."""
+    """Send these bytes and one more request; return everything that the client gets until the connection is closed."""
     monkeypatch.setattr(protocol, "serve", says_its_size)
 
     async def story(client: Client) -> bytes:
@@ -45,7 +45,7 @@ def all_that_comes(data: bytes, monkeypatch: pytest.MonkeyPatch) -> bytes:
 
 
 def test_tiny_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body may have many tiny pieces, and no more: then it is refused unread."""
+    """A body may have SMALL_PIECES_MAX tiny pieces; with one more it is refused before it is complete."""
     most = CHAT % SECRET + CHUNKED + TINY * SMALL_PIECES_MAX + b"0\r\n\r\n"
     assert b"\r\n\r\n%dHTTP/1.1 200" % SMALL_PIECES_MAX in all_that_comes(most, monkeypatch)
     more = CHAT % SECRET + CHUNKED + TINY * (SMALL_PIECES_MAX + 1) + b"0\r\n\r\n"
@@ -55,7 +55,7 @@ def test_tiny_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_pieces_of_usual_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pieces that are not tiny are not counted, and each body is counted alone."""
+    """Larger pieces are not counted, and each body has its own count."""
     piece = b"40\r\n" + b"x" * 64 + b"\r\n"
     usual = CHAT % SECRET + CHUNKED + piece * (SMALL_PIECES_MAX + 1) + b"0\r\n\r\n"
     half = CHAT % SECRET + CHUNKED + TINY * (SMALL_PIECES_MAX // 2 + 1) + b"0\r\n\r\n"
@@ -65,21 +65,21 @@ def test_pieces_of_usual_size(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("first", [OTHER_PATH, CHAT % SECRET + b"content-length: 1\r\n\r\nx" + CHAT % SECRET])
 def test_tiny_pieces_elsewhere(first: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On another path, and behind a request that is not answered yet, the connection is closed."""
+    """On another path, or after an unanswered request, too many tiny pieces close the connection."""
     answer = all_that_comes(first + CHUNKED + TINY * (SMALL_PIECES_MAX + 1) + b"0\r\n\r\n", monkeypatch)
     assert b"HTTP/1.1 400" not in answer
 
 
 @pytest.mark.parametrize("request_", [b"GET /nothing HTTP/1.1\r\n\r\n", CHAT % SECRET + b"content-length: 1\r\n\r\nx"])
 def test_requests_that_wait(request_: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So many requests may be sent before the first is answered; at one more, the connection is closed."""
+    """WAITING_MAX requests may wait for the first answer; one more closes the connection."""
     assert all_that_comes(request_ * WAITING_MAX, monkeypatch).count(b"HTTP/1.1 ") == WAITING_MAX + 1
     assert all_that_comes(request_ * 2 * WAITING_MAX, monkeypatch).count(b"HTTP/1.1 ") < WAITING_MAX
 
 
 @pytest.mark.parametrize("path", [b"/v1/chat/completions", b"/nothing"])
 def test_a_long_target(path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A path with its query may be long, and no longer: then the answer is 414."""
+    """A target may be as long as the limit; a longer one is answered with 414."""
 
     def asked(length: int) -> bytes:
         target = path + b"?" + b"&" * (length - len(path) - 1)
@@ -91,7 +91,7 @@ def test_a_long_target(path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_one_large_piece_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After each large piece of a body the others have their turn, however much of it has arrived."""
+    """After each large piece of a body other connections get a turn, however much has arrived."""
     seen: list[str] = []
     take, read_on = protocol.CallProtocol.data_received, protocol.CallProtocol._read_on
 

@@ -1,4 +1,4 @@
-"""Offers to go on in another protocol are ignored: the request is read to its end and answered."""
+"""Offers to upgrade the protocol are ignored: the request is read to its end and answered."""
 
 import asyncio
 import json
@@ -20,17 +20,17 @@ OFFERS = {
     "websocket": b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n",
     "anything": b"Connection: keep-alive, Upgrade\r\nUpgrade: TLS/1.0, IRC/6.9\r\n",
 }
-PATIENCE_S = 60  # for what must come
+PATIENCE_S = 60  # the limit for each wait
 CHAT = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %b\r\n" % SECRET
 
 
 def post(offer: bytes, body: bytes) -> bytes:
-    """Return a call that makes an offer."""
+    """Return a call with an upgrade offer."""
     return CHAT + offer + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 def chunked(offer: bytes, body: bytes) -> bytes:
-    """Return one whose body comes in chunks."""
+    """Return a call with an upgrade offer and a body in chunks."""
     return CHAT + offer + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
 
 
@@ -41,7 +41,7 @@ async def echo(exchange: HotExchange, _endpoint: Endpoint, _world: World) -> Non
 
 
 async def some(client: Client) -> bytes:
-    """Return what comes next; there must be something."""
+    """Return the next bytes; there must be some."""
     piece = await asyncio.wait_for(client.reader.read(1_000_000), PATIENCE_S)
     assert piece, "the connection ended"
     return piece
@@ -53,7 +53,7 @@ async def some(client: Client) -> bytes:
 def test_an_offer_is_ignored(
     name: str, request_of: object, step: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Each request that makes one gets its answer, and so does the next one on the connection."""
+    """Each request with an upgrade offer gets its answer, and so does the next one on the connection."""
     assert callable(request_of)
     monkeypatch.setattr(protocol, "serve", echo)
     bodies = [b"first", b"second"]
@@ -81,7 +81,7 @@ def test_an_offer_is_ignored(
 
 @pytest.mark.parametrize("name", OFFERS)
 def test_an_offer_elsewhere_is_ignored(name: str) -> None:
-    """Health and unknown paths are answered as if none had been made."""
+    """Health and unknown paths are answered as if there were no offer."""
 
     async def story(client: Client) -> bytes:
         client.writer.write(b"GET /health/live HTTP/1.1\r\nHost: x\r\n" + OFFERS[name] + b"\r\n")
@@ -91,7 +91,7 @@ def test_an_offer_elsewhere_is_ignored(name: str) -> None:
 
 
 def test_an_offer_without_a_key(caplog: pytest.LogCaptureFixture) -> None:
-    """It is refused as any other request without a key."""
+    """A request with an offer and without a key is refused like any other request without a key."""
 
     async def story(client: Client) -> bytes:
         data = post(OFFERS["websocket"], b"x" * 100).replace(b"Bearer", b"None")
@@ -103,7 +103,7 @@ def test_an_offer_without_a_key(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_connect_is_refused() -> None:
-    """CONNECT asks for a tunnel, which nobody builds here."""
+    """CONNECT, which requests a tunnel, is refused."""
 
     async def story(client: Client) -> bytes:
         client.writer.write(b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\nrest")
@@ -113,7 +113,7 @@ def test_connect_is_refused() -> None:
 
 
 def test_thousands_of_offers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many requests with an offer arrive together, each is answered, in order."""
+    """Thousands of requests with an offer that arrive together are all answered, in order."""
     monkeypatch.setattr(protocol, "serve", echo)
     asked = 2_000
 
@@ -129,7 +129,7 @@ def test_thousands_of_offers_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_rest_of_the_head_stays() -> None:
-    """Only the offer is taken out; what else the connection field says stays."""
+    """Only the offer is removed; the other words of the connection field stay."""
     fields = [(b"host", b"x"), (b"connection", b"close, Upgrade"), (b"upgrade", b"h2c"), (b"x-a", b" b ")]
 
     assert without_offer(b"POST", b"/p?q", "1.1", fields) == (

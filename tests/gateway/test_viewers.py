@@ -22,20 +22,20 @@ class Plane:
 
     @property
     def store(self) -> "Plane":
-        """The database."""
+        """The store, which is down."""
         return self
 
     def read(self) -> AbstractContextManager[Any]:
-        """Fail."""
+        """Raise StoreUnavailable."""
         raise StoreUnavailable("disk full")
 
     async def in_thread(self, work: Callable[[], Any]) -> Any:
-        """Run work."""
+        """Run work in this thread."""
         return work()
 
 
 def status(*, is_open: bool | None = None, host: str = "127.0.0.1", client: Any = HERE, **headers: str) -> int:
-    """Return the status that a request is refused with; 200: it may read."""
+    """Return the status of the refusal of a request, or 200 if it may read."""
     viewers = Viewers(cast(Any, Plane()), is_open, host)
     given = {"host": "127.0.0.1:8080", **headers}
     scope = {"client": client, "headers": [(k.replace("_", "-").encode(), v.encode()) for k, v in given.items()]}
@@ -48,7 +48,7 @@ def status(*, is_open: bool | None = None, host: str = "127.0.0.1", client: Any 
     [
         ({}, 200),
         ({"host": "::1"}, 200),
-        ({"host": "0.0.0.0"}, 401),  # noqa: S104 - as a server that listens everywhere says
+        ({"host": "0.0.0.0"}, 401),  # noqa: S104 - the address of a server that listens everywhere
         ({"host": "10.0.0.1"}, 401),
         ({"client": ("10.0.0.1", 1)}, 401),
         ({"client": None}, 401),
@@ -61,7 +61,7 @@ def status(*, is_open: bool | None = None, host: str = "127.0.0.1", client: Any 
     ids=str,
 )
 def test_who_may_read_without_a_key(asked: dict[str, Any], expected: int) -> None:
-    """Without a setting, those on the machine of a server on loopback may read; a setting decides for everybody."""
+    """Without a setting, only clients on the same machine may read, if the server is on loopback; a setting decides."""
     assert status(**asked) == expected
 
 
@@ -71,7 +71,7 @@ def test_who_may_read_without_a_key(asked: dict[str, Any], expected: int) -> Non
      ("evil.example", 401), ("evil.example:8080", 401), ("127.0.0.1.evil.example:80", 401), ("", 401)],
 )  # fmt: skip
 def test_a_page_of_another_site_cannot_read(name: str, expected: int) -> None:
-    """A browser that was led to this machine by a name of another site is not answered."""
+    """A request with the host name of another site is refused, even from this machine."""
     viewers = Viewers(cast(Any, Plane()), None, "127.0.0.1")
     refused = asyncio.run(viewers.why_not({"client": HERE, "headers": [(b"host", name.encode())]}))
 
@@ -79,7 +79,7 @@ def test_a_page_of_another_site_cannot_read(name: str, expected: int) -> None:
 
 
 def test_the_operator_s_key_works_while_the_store_does_not() -> None:
-    """While the database is down the key of the settings may read; another key gets 503."""
+    """While the database is down, the admin key of the settings may read; any other key gets 503."""
     assert status(is_open=False, authorization=f"Bearer {ROOT_KEY}") == 200
     assert status(is_open=False, authorization="Bearer another") == 503
 
@@ -98,5 +98,5 @@ def test_the_operator_s_key_works_while_the_store_does_not() -> None:
     ],
 )
 def test_the_secret_is_read_in_both_ways(header: bytes, secret: bytes) -> None:
-    """A secret is a bearer token, or the password of basic authentication; anything else is none."""
+    """The secret is a bearer token or the password of basic authentication; any other header has no secret."""
     assert secret_of(header) == secret
