@@ -1,4 +1,4 @@
-"""A scripted provider on a real socket, both event loops, and a certificate made for the run."""
+"""A scripted provider on a real socket, both event loops, and a certificate made for this test run."""
 
 import asyncio
 import contextlib
@@ -16,12 +16,12 @@ import uvloop
 
 from pertoken.upstream.http import Origin
 
-PATIENCE_S = 30  # for what must come true
+PATIENCE_S = 30  # seconds, the limit of each wait
 _LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 
 class Caller:
-    """One request that reached the provider, and the way to answer it byte by byte."""
+    """One request that reached the provider; it can be answered byte by byte."""
 
     def __init__(self, request: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.request = request
@@ -29,17 +29,17 @@ class Caller:
         self.writer = writer
 
     async def write(self, data: bytes) -> None:
-        """Send bytes and wait until the socket took them."""
+        """Send bytes and wait until the socket has accepted them."""
         self.writer.write(data)
         await self.writer.drain()
 
     def close(self) -> None:
-        """End the connection after what was written."""
+        """Close the connection after the written bytes."""
         self.writer.close()
 
 
 async def until(holds: Callable[[], object]) -> None:
-    """Wait until something holds, however long that takes on a busy machine."""
+    """Wait until a condition holds, for as long as that takes on a busy machine."""
     async with asyncio.timeout(PATIENCE_S):
         while not holds():
             await asyncio.sleep(0.001)
@@ -49,7 +49,7 @@ Handler = Callable[[Caller], Awaitable[None]]
 
 
 class Provider:
-    """What the server saw: requests in order of arrival, connections opened and closed."""
+    """The server's record: requests in order of arrival, connections opened and closed."""
 
     def __init__(self, handler: Handler, *, read_bodies: bool) -> None:
         self._handler = handler
@@ -63,7 +63,7 @@ class Provider:
 
     @property
     def origin(self) -> Origin:
-        """Where this provider listens."""
+        """The origin at which this provider listens."""
         return Origin("http", "127.0.0.1", self.port)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -90,14 +90,14 @@ class Provider:
                 await writer.wait_closed()
 
     async def until_asked(self, requests: int = 1) -> None:
-        """Wait until so many requests have arrived."""
+        """Wait until this number of requests has arrived."""
         async with asyncio.timeout(PATIENCE_S):
             while len(self.requests) < requests:
                 self._changed.clear()
                 await self._changed.wait()
 
     async def until_closed(self, connections: int = 1) -> None:
-        """Wait until so many connections have ended."""
+        """Wait until this number of connections has ended."""
         async with asyncio.timeout(PATIENCE_S):
             while self.closed < connections:
                 self._changed.clear()
@@ -117,7 +117,7 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
 @pytest.fixture(params=["asyncio", "uvloop"])
 def run(request: pytest.FixtureRequest) -> Run:
-    """Run a coroutine on a fresh event loop of either kind, bounded in time."""
+    """Run a coroutine on a new event loop of either kind, with a time limit."""
 
     async def bounded(story: Coroutine[Any, Any, Any]) -> Any:
         async with asyncio.timeout(2 * PATIENCE_S):
@@ -131,7 +131,7 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 @pytest.fixture
 def serve() -> Serve:
-    """Give a context manager that starts a provider; its answer is bytes or a coroutine function."""
+    """Return a context manager that starts a provider, whose answer is bytes or a coroutine function."""
 
     @asynccontextmanager
     async def start(
@@ -149,7 +149,7 @@ def serve() -> Serve:
         finally:
             server.close()
             await provider.stop()
-            await asyncio.sleep(0.01)  # transports say goodbye in the next turns of the loop
+            await asyncio.sleep(0.01)  # transports close in the next turns of the loop
 
     return start
 
@@ -169,7 +169,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture(scope="session")
 def misnamed(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """Make a certificate for another host than the one it is served by."""
+    """Make a certificate for another host than the one that serves it."""
     return _certificate(tmp_path_factory.mktemp("tls"), "DNS:other.test")
 
 
@@ -190,7 +190,7 @@ def _certificate(folder: Path, names: str) -> Certificate:
 
 @pytest.fixture
 def unused_port() -> int:
-    """Return a port where nobody listens."""
+    """Return a port on which no server listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

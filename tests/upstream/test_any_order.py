@@ -1,4 +1,4 @@
-"""Answers of every kind, cut anywhere, on a connection to which anything happens: nobody gets another's answer."""
+"""Random answers in random pieces, with random events: no caller gets the answer of another."""
 
 import asyncio
 from typing import Any, NamedTuple, cast
@@ -16,7 +16,7 @@ from pertoken.upstream.limits import ClientLimits
 from pertoken.upstream.response import Response
 
 OK = b"HTTP/1.1 200 OK\r\n"
-LARGE = b"x" * 3 * 1024 * 1024  # of a request: it waits for the socket
+LARGE = b"x" * 3 * 1024 * 1024  # a request body that waits for the socket
 TURNS = 8
 
 
@@ -42,7 +42,7 @@ KINDS = {
 
 
 class Call:
-    """One call, as its caller has it."""
+    """One call, as its caller sees it."""
 
     def __init__(self, number: int, kind: Kind) -> None:
         self.kind = kind
@@ -51,7 +51,7 @@ class Call:
         self.ended: BaseException | bool = False
 
     async def run(self, connection: Connection, body: bytes, way: str) -> None:
-        """Ask, and read in one of three ways."""
+        """Send a request, and read the answer in one of three ways."""
         try:
             transfer = connection.begin(0.0, bodiless=False)
             if not connection.write(b"head", body):
@@ -74,14 +74,14 @@ class Call:
 
     def _take(self, piece: bytes) -> bool:
         self.got += piece
-        return True  # full each time
+        return True  # always full
 
     async def _room(self) -> None:
         await asyncio.sleep(0)
 
 
 class Connections(RuleBasedStateMachine):
-    """One connection to a provider; when it is gone, another."""
+    """One connection to a provider; when it is closed, a new one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -101,7 +101,7 @@ class Connections(RuleBasedStateMachine):
         self.lost = False
 
     def teardown(self) -> None:
-        """End it all: every call has ended by then."""
+        """Close everything: every call must have ended."""
         self.lose(None)
         self.check()
         assert all(call.ended for call in self.calls)
@@ -110,11 +110,11 @@ class Connections(RuleBasedStateMachine):
 
     @property
     def busy(self) -> bool:
-        """Whether a call is not over."""
+        """Whether a call has not ended."""
         return bool(self.calls) and not self.calls[-1].ended
 
     def turns(self) -> None:
-        """Let everything happen that is due."""
+        """Run everything that is due."""
 
         async def wait() -> None:
             for _ in range(TURNS):
@@ -133,7 +133,7 @@ class Connections(RuleBasedStateMachine):
         way=st.sampled_from(["whole", "pieces", "poured"]),
     )
     def ask(self, kind: str, large: bool, way: str) -> None:
-        """Ask on a connection that is free, or else on a new one."""
+        """Send a request on the free connection, or else on a new one."""
         if self.connection.state != states.FREE or self.unsent:
             self.lose(None)
             self.open()
@@ -149,7 +149,7 @@ class Connections(RuleBasedStateMachine):
     @precondition(lambda self: self.unsent and self.recorder.reading and not self.lost)
     @rule(size=st.one_of(st.integers(1, 100), st.sampled_from([2_000, 10_000])))
     def hear(self, size: int) -> None:
-        """Have the provider send the next bytes."""
+        """Let the provider send the next bytes."""
         data, self.unsent = self.unsent[:size], self.unsent[size:]
         self.connection.data_received(data)
         self.turns()
@@ -157,14 +157,14 @@ class Connections(RuleBasedStateMachine):
     @precondition(lambda self: not self.lost)
     @rule()
     def make_room(self) -> None:
-        """Have the socket take what is written."""
+        """Let the socket accept the written bytes."""
         self.connection.resume_writing()
         self.turns()
 
     @precondition(lambda self: not self.lost)
     @rule(error=st.sampled_from([None, ConnectionResetError("reset")]))
     def lose(self, error: Exception | None) -> None:
-        """Have the connection end."""
+        """End the connection."""
         if not self.lost:
             self.lost, self.recorder.closing = True, True
             self.connection.connection_lost(error)
@@ -173,7 +173,7 @@ class Connections(RuleBasedStateMachine):
     @precondition(lambda self: self.busy and not self.lost)
     @rule(how=st.sampled_from(["cancel", "fail", "time"]))
     def give_up(self, how: str) -> None:
-        """Have the caller, the client or the clock give the call up."""
+        """Let the caller, the client or the clock end the call."""
         if how == "cancel":
             self.tasks[-1].cancel()
         elif how == "fail":
@@ -184,7 +184,7 @@ class Connections(RuleBasedStateMachine):
 
     @invariant()
     def check(self) -> None:
-        """A caller gets its own answer, whole or with an error; only a connection in step is used again."""
+        """A caller gets its own answer, complete or with an error; a connection out of step is never used again."""
         assert self.faults == []
         for call in self.calls:
             assert call.expected.startswith(bytes(call.got)), "another's answer"
@@ -199,5 +199,5 @@ class Connections(RuleBasedStateMachine):
 
 
 def test_whatever_happens() -> None:
-    """Whatever comes in whatever order, each caller has its own answer or an error, and every call ends."""
+    """In any order of events, each caller gets its own answer or an error, and every call ends."""
     run_state_machine_as_test(Connections, settings=settings(examples(60), stateful_step_count=40))

@@ -1,4 +1,4 @@
-"""Every shape of an answer, byte by byte, on a transport that only records: no sockets."""
+"""Every form of answer, in any pieces, on a transport that only records calls, without sockets."""
 
 import asyncio
 import itertools
@@ -34,7 +34,7 @@ INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\
 
 
 class Recorder:
-    """A transport and a pool in one: it remembers what the connection did."""
+    """A transport and a pool in one, which records what the connection does."""
 
     def __init__(self) -> None:
         self.closing = False
@@ -43,7 +43,7 @@ class Recorder:
         self.log: list[str] = []
 
     def is_closing(self) -> bool:
-        """Tell whether it was told to close."""
+        """Tell whether the transport was closed."""
         return self.closing
 
     def abort(self) -> None:
@@ -51,36 +51,36 @@ class Recorder:
         self.closing = True
 
     def write(self, data: bytes) -> None:
-        """Take bytes."""
+        """Record written bytes."""
         self.written.append(data)
 
     def writelines(self, pieces: tuple[bytes, ...]) -> None:
-        """Take pieces."""
+        """Record written pieces."""
         self.written.extend(pieces)
 
     def pause_reading(self) -> None:
-        """Give no bytes."""
+        """Record a pause."""
         self.reading = False
 
     def resume_reading(self) -> None:
-        """Give bytes again."""
+        """Record the end of a pause."""
         self.reading = True
 
     def idle(self, _connection: Connection, _now: float) -> None:
-        """Note it."""
+        """Record an idle connection."""
         self.log.append("idle")
 
     def spent(self, _connection: Connection) -> None:
-        """Note it."""
+        """Record a spent connection."""
         self.log.append("spent")
 
     def lost(self, _connection: Connection) -> None:
-        """Note it."""
+        """Record a lost connection."""
         self.log.append("lost")
 
 
 class _Clock:
-    """An event loop of which only the time is asked; a test puts it forward."""
+    """An event loop that has only a clock, which a test can advance."""
 
     now_s = 0
 
@@ -89,7 +89,7 @@ class _Clock:
 
 
 class Seen(NamedTuple):
-    """What a caller gets for some bytes, and what became of the connection."""
+    """What a caller gets for some bytes, and the state of the connection afterwards."""
 
     status: int
     headers: list[tuple[bytes, bytes]]
@@ -100,7 +100,7 @@ class Seen(NamedTuple):
 
 
 def answered(*pieces: bytes, head: bool = False, eof: bool = False, limits: ClientLimits | None = None) -> Seen:
-    """Feed one answer in these pieces, then perhaps the end of the connection."""
+    """Feed one answer in these pieces, then optionally the end of the connection."""
     loop = asyncio.new_event_loop()
     try:
         recorder = Recorder()
@@ -123,7 +123,7 @@ def answered(*pieces: bytes, head: bool = False, eof: bool = False, limits: Clie
 
 @pytest.mark.parametrize("raw", [PLAIN, CHUNKED, INTERIM], ids=["plain", "chunked", "interim"])
 def test_split_anywhere(raw: bytes) -> None:
-    """An answer reads the same wherever the network cuts it into two."""
+    """An answer is read the same wherever it is cut into two pieces."""
     whole = answered(raw)
 
     assert (whole.status, whole.body, whole.error, whole.reused) == (200, b"hello", None, True)
@@ -134,7 +134,7 @@ def test_split_anywhere(raw: bytes) -> None:
 
 @given(st.lists(st.integers(0, len(CHUNKED)), max_size=8))
 def test_split_many_times(cuts: list[int]) -> None:
-    """An answer reads the same in any number of pieces."""
+    """An answer is read the same in any number of pieces."""
     edges = [0, *sorted(set(cuts) - {0, len(CHUNKED)}), len(CHUNKED)]
     pieces = [CHUNKED[start:end] for start, end in itertools.pairwise(edges)]
 
@@ -142,7 +142,7 @@ def test_split_many_times(cuts: list[int]) -> None:
 
 
 def test_header_shape() -> None:
-    """Header names come in lower case, values without blanks around them, repeated ones each, empty ones empty."""
+    """Header names are in lower case and values have no spaces around them; repeated and empty fields are kept."""
     raw = OK + b"X-A:  1 \t\r\nSet-Cookie: a=1\r\nSet-Cookie: b=2\r\nNone:\r\nContent-Length: 0\r\n\r\n"
 
     assert answered(raw).headers == [
@@ -172,21 +172,21 @@ def test_header_shape() -> None:
     ],
 )
 def test_reuse(raw: bytes, body: bytes, *, reused: bool) -> None:
-    """A connection is used again only where the answer allows it and not a byte came behind the answer."""
+    """A connection is used again only if the answer allows it and no byte came after the answer."""
     seen = answered(raw)
 
     assert (seen.body, seen.error, seen.reused, seen.closed) == (body, None, reused, not reused)
 
 
 def test_head_has_no_body() -> None:
-    """The answer to HEAD ends with its head, whatever length it names, and its connection is not used again."""
+    """The answer to HEAD ends with its head, whatever its content-length, and its connection is not used again."""
     seen = answered(OK + b"Content-Length: 5000\r\n\r\n", head=True)
 
     assert (seen.status, seen.body, seen.error, seen.reused) == (200, b"", None, False)
 
 
 def test_until_eof() -> None:
-    """A body without length ends with the connection."""
+    """A body without a length ends with the connection."""
     seen = answered(b"HTTP/1.0 200 OK\r\n\r\nhel", b"lo", eof=True)
 
     assert (seen.body, seen.error) == (b"hello", None)
@@ -226,7 +226,7 @@ def test_until_eof() -> None:
     ],
 )
 def test_malformed_head(raw: bytes) -> None:
-    """A head that can be read in two ways, or in none, is an error that closes the connection."""
+    """A head that is ambiguous or invalid is an error that closes the connection."""
     seen = answered(raw)
 
     assert isinstance(seen.error, ProtocolError)
@@ -238,7 +238,7 @@ def test_malformed_head(raw: bytes) -> None:
     "rest", [b"-3\r\nabc\r\n", b"fffffffffffffffff\r\n", b"3\r\nabcd\r\n", b"xyz\r\n", b"0\r\nBad Trailer\r\n\r\n"]
 )
 def test_malformed_chunk(rest: bytes) -> None:
-    """A chunk that breaks the framing is an error behind the pieces that came before it."""
+    """An invalid chunk is an error that comes after the pieces before it."""
     seen = answered(OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n", rest)
 
     assert isinstance(seen.error, ProtocolError)
@@ -259,7 +259,7 @@ def test_malformed_chunk(rest: bytes) -> None:
     ],
 )
 def test_cut(raw: bytes, *, before_head: bool) -> None:
-    """A connection that ends before its answer is an error that says whether the head was there."""
+    """A connection that ends before its answer is an error that says whether the head was complete."""
     seen = answered(*([raw] if raw else []), eof=True)
 
     assert isinstance(seen.error, ConnectionCut)
@@ -289,14 +289,14 @@ def test_bombs(pieces: tuple[bytes, ...]) -> None:
 
 
 def test_head_limit_does_not_count_the_body() -> None:
-    """A small head with a large body in the same packet is no bomb."""
+    """The limit on heads does not count a large body in the same packet."""
     body = b"x" * 5000
 
     assert answered(OK + b"Content-Length: 5000\r\n\r\n" + body, limits=ClientLimits(header_bytes=1024)).body == body
 
 
 def test_unasked_answer() -> None:
-    """Bytes on a connection that nobody uses close it, so they never become the next caller's answer."""
+    """Bytes on an idle connection close it, so they never become the next caller's answer."""
     loop = asyncio.new_event_loop()
     recorder = Recorder()
     connection = Connection(recorder, loop, ClientLimits())
@@ -323,7 +323,7 @@ def test_unasked_answer() -> None:
     ],
 )
 def test_times(limits: ClientLimits, raw: bytes, expected: type[UpstreamError] | None) -> None:
-    """Each time ends the transfer only in its own phase, and a complete answer is never ended."""
+    """Each time limit ends a transfer only in its own phase, and never after a complete answer."""
     loop = asyncio.new_event_loop()
     recorder = Recorder()
     connection = Connection(recorder, loop, limits)
@@ -340,7 +340,7 @@ def test_times(limits: ClientLimits, raw: bytes, expected: type[UpstreamError] |
 
 
 def test_slow_reader_is_no_idle_provider() -> None:
-    """While we keep the provider waiting, its idle time stands still; when reading goes on it starts anew."""
+    """While our reading is paused, the provider's idle time does not run; it restarts when reading resumes."""
     loop = asyncio.new_event_loop()
     recorder = Recorder()
     connection = Connection(recorder, loop, ClientLimits(idle_ms=5_000))
@@ -371,7 +371,7 @@ def test_slow_reader_is_no_idle_provider() -> None:
     ],
 )
 def test_a_byte_at_a_time(total_ms: int, body: bytes, expected: type[UpstreamError] | None, ended_at_s: int) -> None:
-    """A provider that is never silent for the idle limit has until the total limit, and no longer."""
+    """A provider that keeps sending single bytes is stopped by the total limit, not by the idle limit."""
     clock, recorder = _Clock(), Recorder()
     limits = ClientLimits(idle_ms=5_000, total_ms=total_ms)
     pool = Pool(Origin("http", "provider", 80), None, limits)
@@ -394,7 +394,7 @@ def test_a_byte_at_a_time(total_ms: int, body: bytes, expected: type[UpstreamErr
 
 
 def test_a_pause_does_not_outlive_its_transfer() -> None:
-    """A connection whose answer ended while its reader was behind goes back to the pool reading."""
+    """If an answer ends while reading is paused, its connection returns to the pool with reading resumed."""
     loop = asyncio.new_event_loop()
     recorder = Recorder()
     connection = Connection(recorder, loop, ClientLimits())
@@ -409,7 +409,7 @@ def test_a_pause_does_not_outlive_its_transfer() -> None:
 
 
 def test_pieces_of_a_whole_body_are_bounded() -> None:
-    """A body read whole in a million tiny pieces is joined on the way, and cut off exactly above the limit."""
+    """A body read whole in a million tiny pieces is joined as it arrives, and refused exactly above the limit."""
 
     async def story(size: int) -> bytes:
         loop = asyncio.get_running_loop()

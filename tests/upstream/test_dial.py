@@ -19,18 +19,18 @@ HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
 
 async def fetch(client: Client, origin: Origin) -> bytes:
-    """Make one call and read its answer."""
+    """Send one request and read its answer."""
     return await (await client.send(origin, b"GET", b"/v1/models?x=1", [], b"")).read()
 
 
 def tls_origin(provider: Any, host: str = "localhost") -> Origin:
-    """Where a provider that speaks TLS listens."""
+    """Return the origin of a provider with TLS."""
     return Origin("https", host, provider.port)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
 def test_tls(run: Run, serve: Serve, certificate: Any, host: str) -> None:
-    """With a context that trusts the certificate a call goes through TLS, and the connection is kept."""
+    """With a context that trusts the certificate, a request goes over TLS, and the connection is kept."""
     protocols = []
 
     async def note(caller: Caller) -> None:
@@ -49,7 +49,7 @@ def test_tls(run: Run, serve: Serve, certificate: Any, host: str) -> None:
 
 
 def test_untrusted_certificate(run: Run, serve: Serve, certificate: Any) -> None:
-    """Without a context of its own the client verifies: a self-signed certificate is refused, nothing is sent."""
+    """Without a given context the client verifies: it refuses a self-signed certificate and sends nothing."""
 
     async def story() -> None:
         async with serve(HELLO, tls=certificate.server) as provider:
@@ -78,7 +78,7 @@ def test_wrong_name(run: Run, serve: Serve, misnamed: Any) -> None:
 
 
 def test_tls_to_a_plain_port(run: Run, certificate: Any) -> None:
-    """A port that answers the handshake with something else is a TLS failure."""
+    """A server that does not answer the handshake with TLS causes TlsFailed."""
 
     async def gibberish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.read(10)
@@ -98,7 +98,7 @@ def test_tls_to_a_plain_port(run: Run, certificate: Any) -> None:
 
 
 def test_silent_handshake(run: Run, certificate: Any) -> None:
-    """A server that accepts and never shakes hands runs into the limit on connecting."""
+    """A server that accepts and never answers the handshake causes a connect timeout."""
 
     async def story() -> None:
         release = asyncio.Event()
@@ -120,7 +120,7 @@ def test_silent_handshake(run: Run, certificate: Any) -> None:
 
 
 class Tunnels:
-    """A proxy that opens tunnels, or answers CONNECT with what it was told to."""
+    """A proxy that opens tunnels, or answers CONNECT with given bytes."""
 
     def __init__(self, answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n") -> None:
         self.answer = answer
@@ -148,7 +148,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 def test_connect(run: Run, serve: Serve, certificate: Any) -> None:
-    """An https origin is reached through the proxy's tunnel, TLS inside it, the proxy's credentials outside."""
+    """An https origin is reached through the proxy's tunnel: TLS inside it, the proxy's credentials outside."""
 
     async def story() -> None:
         tunnels = Tunnels()
@@ -172,7 +172,7 @@ def test_connect(run: Run, serve: Serve, certificate: Any) -> None:
 
 
 def test_connect_verifies(run: Run, serve: Serve, certificate: Any) -> None:
-    """Inside a tunnel the certificate is verified like outside."""
+    """The certificate is verified inside a tunnel too."""
 
     async def story() -> None:
         server = await asyncio.start_server(Tunnels().serve, "127.0.0.1", 0)
@@ -203,7 +203,7 @@ def test_connect_verifies(run: Run, serve: Serve, certificate: Any) -> None:
     ],
 )
 def test_refused_tunnels(run: Run, certificate: Any, answer: bytes) -> None:
-    """A proxy that does not answer CONNECT with a clean success is a typed error, and nothing was sent."""
+    """A proxy that does not answer CONNECT with a clean success causes ProxyRefused, and nothing was sent."""
 
     async def story() -> None:
         server = await asyncio.start_server(Tunnels(answer).serve, "127.0.0.1", 0)
@@ -221,7 +221,7 @@ def test_refused_tunnels(run: Run, certificate: Any, answer: bytes) -> None:
 
 
 def test_a_refused_tunnel_is_left(run: Run, certificate: Any) -> None:
-    """A proxy that refuses and keeps the connection open sees it closed by us."""
+    """If a proxy refuses and keeps the connection open, we close it."""
     left = asyncio.Event()
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -246,7 +246,7 @@ def test_a_refused_tunnel_is_left(run: Run, certificate: Any) -> None:
 
 
 def test_a_socket_that_fails_at_once_is_left(run: Run, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that opens and then refuses its settings is closed, and counts no more."""
+    """A connection whose socket options cannot be set is closed and is not counted any more."""
 
     def fail(_transport: asyncio.BaseTransport) -> None:
         raise OSError(22, "invalid argument")
@@ -265,7 +265,7 @@ def test_a_socket_that_fails_at_once_is_left(run: Run, serve: Serve, monkeypatch
 
 
 def test_proxy_is_down(run: Run, certificate: Any, unused_port: int) -> None:
-    """A proxy that nobody runs is named in the error."""
+    """If the proxy is down, the error names it."""
 
     async def story() -> None:
         proxies = Proxies(https=Proxy("127.0.0.1", unused_port))
@@ -278,7 +278,7 @@ def test_proxy_is_down(run: Run, certificate: Any, unused_port: int) -> None:
 
 
 def test_absolute_form(run: Run, serve: Serve, certificate: Any) -> None:
-    """An http origin is asked for at the proxy in absolute form, with the proxy's credentials."""
+    """A request for an http origin goes to the proxy in absolute form, with the proxy's credentials."""
 
     async def story() -> None:
         async with serve(HELLO) as provider:
@@ -295,7 +295,7 @@ def test_absolute_form(run: Run, serve: Serve, certificate: Any) -> None:
 
 
 def test_ipv6(run: Run) -> None:
-    """An IPv6 literal is connected to, and named in brackets."""
+    """The client connects to an IPv6 literal, and the Host header has it in brackets."""
     heads = []
 
     async def hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""Decoding of bodies: round trips in any pieces, and bombs that do not go off."""
+"""Decoding of bodies: round trips in any pieces, and protection against decompression bombs."""
 
 import gzip
 import zlib
@@ -13,7 +13,7 @@ from pertoken.upstream.errors import BodyTooLarge, DecodingFailed
 
 
 def raw_deflate(data: bytes) -> bytes:
-    """Compress without the zlib wrapper, as some servers do under the name of deflate."""
+    """Compress without the zlib wrapper, which some servers call deflate."""
     codec = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return codec.compress(data) + codec.flush()
 
@@ -34,7 +34,7 @@ PACKERS: dict[str, tuple[bytes, Callable[[bytes], bytes]]] = {
 
 
 def decode(name: bytes, *pieces: bytes, **limits: int) -> bytes:
-    """Decode a body that comes in these pieces."""
+    """Decode a body from these pieces."""
     codec = decoder(name, **limits)
     assert codec is not None
     return b"".join([*(codec.feed(piece) for piece in pieces), codec.flush()])
@@ -42,7 +42,7 @@ def decode(name: bytes, *pieces: bytes, **limits: int) -> bytes:
 
 @pytest.mark.parametrize("kind", PACKERS)
 def test_any_pieces(kind: str) -> None:
-    """A body decodes to the same, whole, byte by byte, or cut into two anywhere."""
+    """A body decodes the same in one piece, byte by byte, or cut into two anywhere."""
     name, pack = PACKERS[kind]
     text = b'{"usage": {"input_tokens": 12, "output_tokens": 34}}' * 3
     packed = pack(text)
@@ -55,7 +55,7 @@ def test_any_pieces(kind: str) -> None:
 
 @given(st.binary(max_size=2000), st.sampled_from(sorted(PACKERS)), st.integers(1, 100))
 def test_round_trip(text: bytes, kind: str, step: int) -> None:
-    """Whatever was packed comes out again."""
+    """Decoding returns what was compressed."""
     name, pack = PACKERS[kind]
     packed = pack(text)
 
@@ -64,7 +64,7 @@ def test_round_trip(text: bytes, kind: str, step: int) -> None:
 
 @pytest.mark.parametrize("kind", ["gzip", "deflate", "raw deflate"])
 def test_more_than_a_step(kind: str) -> None:
-    """A body larger than what is decoded at once comes out whole."""
+    """A body larger than one decoding step is decoded completely."""
     name, pack = PACKERS[kind]
     text = b"".join(b"%d," % number for number in range(300_000))
 
@@ -73,19 +73,19 @@ def test_more_than_a_step(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["gzip", "deflate", "raw deflate"])
 def test_empty_answer(kind: str) -> None:
-    """A body of no bytes at all (as behind a 204) decodes to nothing, whatever it is labelled."""
+    """An empty body (as after a 204) decodes to an empty body, whatever its encoding."""
     assert decode(PACKERS[kind][0]) == b""
 
 
 @pytest.mark.parametrize("name", [b"br", b"zstd", b"gzip, gzip", b"deflate, gzip", b"compress", b"\xff"])
 def test_unknown(name: bytes) -> None:
-    """Encodings that are not ours give no decoder: such bytes are passed on unread."""
+    """Unknown encodings have no decoder."""
     assert decoder(name) is None
 
 
 @pytest.mark.parametrize("kind", ["identity", "gzip", "two members", "deflate", "raw deflate"])
 def test_output_limit(kind: str) -> None:
-    """Output is refused above the limit, and given at the limit."""
+    """Output is refused above the limit and returned at the limit."""
     name, pack = PACKERS[kind]
     packed = pack(b"x" * 5000)
 
@@ -96,7 +96,7 @@ def test_output_limit(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["gzip", "deflate", "raw deflate"])
 def test_bomb(kind: str) -> None:
-    """A body that grows out of all proportion is refused early, long before it fills memory."""
+    """A body with too high a compression ratio is refused early, long before it fills memory."""
     name, pack = PACKERS[kind]
     codec = decoder(name)
     assert codec is not None
@@ -118,9 +118,9 @@ def test_bomb(kind: str) -> None:
         (b"deflate", b"\xff\xff\xff\xff"),
         (b"deflate", b"x"),
     ],
-    ids=range(9),  # gzip writes the time into its head, and names of tests must not change
+    ids=range(9),  # gzip writes the time into its head, but the ids of tests must be stable
 )
 def test_corrupt(name: bytes, body: bytes) -> None:
-    """A corrupt or cut body is a typed error, never a short text."""
+    """A corrupt or cut body causes DecodingFailed and never returns a short text."""
     with pytest.raises(DecodingFailed):
         decode(name, body)

@@ -1,4 +1,4 @@
-"""The tree of errors says what the docstring says it does."""
+"""The tree of errors matches its docstring."""
 
 import inspect
 import re
@@ -7,7 +7,7 @@ from pertoken.upstream import errors
 
 
 def test_the_tree_is_drawn_as_it_is() -> None:
-    """Every error stands in the drawing, below its parent, and has a sentence on when it happens."""
+    """Every error is in the docstring's tree, below its parent, and has its own docstring."""
     drawn: dict[str, str] = {}
     parents = ["UpstreamError"]
     for indent, name in re.findall(r"^    ([| ]*)\+-- (\w+)", errors.__doc__ or "", re.MULTILINE):
@@ -25,7 +25,7 @@ def test_the_tree_is_drawn_as_it_is() -> None:
 
 
 def test_what_an_error_carries() -> None:
-    """An error tells whether anything was sent, and keeps what caused it for the traceback, too."""
+    """An error says whether anything was sent, and keeps its cause, for the traceback too."""
     cause = OSError("reset")
     error = errors.ConnectionCut("cut", sent=True, before_head=False, cause=cause)
 

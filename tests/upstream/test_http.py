@@ -34,7 +34,7 @@ JSON = [(b"content-type", b"application/json")]
 
 
 def new_client(**limits: int) -> Client:
-    """Return a client without proxies whose trust store is empty, which is cheap to make."""
+    """Return a client without proxies and with an empty trust store, which is cheap to make."""
     return Client(ClientLimits(**limits), ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
@@ -44,7 +44,7 @@ async def post(client: Client, origin: Origin, body: bytes = b"{}") -> Response:
 
 
 def test_a_call(run: Run, serve: Serve) -> None:
-    """A request arrives exactly as asked for, the answer comes back, and calls in a row share one connection."""
+    """A request arrives exactly as given, its answer comes back, and successive requests share one connection."""
 
     async def story() -> None:
         async with serve(HELLO) as provider:
@@ -67,7 +67,7 @@ def test_a_call(run: Run, serve: Serve) -> None:
 
 
 def test_calls_side_by_side(run: Run, serve: Serve) -> None:
-    """Calls in flight at once never share a connection, and each gets its own answer."""
+    """Concurrent requests never share a connection, and each gets its own answer."""
 
     async def echo(caller: Caller) -> None:
         body = caller.request.partition(b"\r\n\r\n")[2]
@@ -91,7 +91,7 @@ def test_calls_side_by_side(run: Run, serve: Serve) -> None:
 
 
 def test_large_both_ways(run: Run, serve: Serve) -> None:
-    """Bodies of 10 MB go up and come down whole, streamed or not."""
+    """Bodies of 10 MB are sent and received completely, streamed or not."""
     large = bytes(range(256)) * 40_000
 
     async def echo(caller: Caller) -> None:
@@ -113,7 +113,7 @@ def test_large_both_ways(run: Run, serve: Serve) -> None:
 
 @pytest.mark.parametrize("size", [0, 16 * 1024, 16 * 1024 + 1, 1024 * 1024, 1024 * 1024 + 1, 3 * 1024 * 1024 + 7])
 def test_upload_sizes(run: Run, serve: Serve, size: int) -> None:
-    """A request body of any size arrives complete, by whichever way of writing it takes."""
+    """A request body of any size arrives complete, for each way of writing it."""
     body = b"b" * size
 
     async def story() -> None:
@@ -129,7 +129,7 @@ def test_upload_sizes(run: Run, serve: Serve, size: int) -> None:
 
 
 def test_answer_before_the_upload_is_done(run: Run, serve: Serve) -> None:
-    """A provider that refuses a large body early is heard, and the half-used connection is not used again."""
+    """If a provider refuses a large body early, its answer is returned and the connection is not used again."""
 
     async def refuse(caller: Caller) -> None:
         await caller.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
@@ -147,7 +147,7 @@ def test_answer_before_the_upload_is_done(run: Run, serve: Serve) -> None:
 
 
 def test_gzip_end_to_end(run: Run, serve: Serve) -> None:
-    """The client passes encoded bytes on; a decoder reads them piece by piece."""
+    """The client returns encoded bytes, and a decoder reads them piece by piece."""
     text = b'{"usage": {"input_tokens": 12}}' * 500
     packed = gzip.compress(text)
 
@@ -166,7 +166,7 @@ def test_gzip_end_to_end(run: Run, serve: Serve) -> None:
 
 
 def test_head_and_get(run: Run, serve: Serve) -> None:
-    """HEAD ends with its head whatever length that names; GET announces no body."""
+    """The answer to HEAD ends with its head, whatever its content-length; GET sends no content-length."""
 
     async def story() -> None:
         async with serve(OK + b"Content-Length: 5000\r\n\r\n") as provider:
@@ -180,7 +180,7 @@ def test_head_and_get(run: Run, serve: Serve) -> None:
 
 
 def test_until_eof(run: Run, serve: Serve) -> None:
-    """A body without length, as in HTTP/1.0, ends with the connection; the next call opens another."""
+    """A body without a length, as in HTTP/1.0, ends with the connection; the next request opens a new one."""
 
     async def old(caller: Caller) -> None:
         await caller.write(b"HTTP/1.0 200 OK\r\n\r\nhel")
@@ -199,7 +199,7 @@ def test_until_eof(run: Run, serve: Serve) -> None:
 
 
 def test_never_sent_twice(run: Run, serve: Serve) -> None:
-    """A provider that takes a request on a kept connection and hangs up gets it once: it may have billed it."""
+    """If a provider closes a kept connection after a request, the request is not sent again: it may be billed."""
     answers = [HELLO, b""]
 
     async def hang_up(caller: Caller) -> None:
@@ -223,7 +223,7 @@ def test_never_sent_twice(run: Run, serve: Serve) -> None:
 
 
 def test_garbage(run: Run, serve: Serve) -> None:
-    """An answer that is not HTTP is an error that names the reason, and the connection is gone."""
+    """An answer that is not HTTP is an error with the reason, and the connection is closed."""
 
     async def story() -> None:
         async with serve(b"SSH-2.0-OpenSSH_9.6\r\n\r\n") as provider:
@@ -247,7 +247,7 @@ def test_garbage(run: Run, serve: Serve) -> None:
     ],
 )
 def test_times(run: Run, serve: Serve, limits: dict[str, int], said: bytes, expected: type[Exception]) -> None:
-    """A provider that falls silent ends the call with the error of its phase, and the connection is closed."""
+    """If a provider stops sending, the call ends with the timeout of its phase, and the connection is closed."""
 
     async def stall(caller: Caller) -> None:
         await caller.write(said)
@@ -266,7 +266,7 @@ def test_times(run: Run, serve: Serve, limits: dict[str, int], said: bytes, expe
 
 
 def test_connect_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opening a connection is bounded, whatever it waits for, and no request byte has left."""
+    """Opening a connection has a time limit, whatever it waits for, and no byte of the request was sent."""
 
     async def never(*_args: object, **_options: object) -> None:
         await asyncio.sleep(60)
@@ -284,7 +284,7 @@ def test_connect_time(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nobody_listens(run: Run, unused_port: int) -> None:
-    """A port where nobody listens is an error that says nothing was sent."""
+    """If no server listens on the port, the error says that nothing was sent."""
 
     async def story() -> None:
         client = new_client()
@@ -298,7 +298,7 @@ def test_nobody_listens(run: Run, unused_port: int) -> None:
 
 
 def test_closing_the_client(run: Run, serve: Serve) -> None:
-    """Whoever waits when the client closes gets a typed error, in every phase, and so does who comes later."""
+    """A caller that waits in any phase when the client closes gets ClientClosed, and so does a later caller."""
 
     async def stall(caller: Caller) -> None:
         if b"body" in caller.request:
@@ -329,7 +329,7 @@ def test_closing_the_client(run: Run, serve: Serve) -> None:
 
 
 def test_closing_while_connecting(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that still waits for its connection when the client closes ends at once, with nothing sent."""
+    """A call that waits for its connection when the client closes ends at once, with nothing sent."""
 
     async def never(*_args: object, **_options: object) -> None:
         await asyncio.sleep(60)
@@ -349,7 +349,7 @@ def test_closing_while_connecting(run: Run, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_closing_in_the_moment_of_connecting(run: Run, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that opens in the very turn in which the client closes is closed again, unused."""
+    """A connection that opens in the same turn of the loop in which the client closes is closed unused."""
 
     async def story() -> None:
         async with serve(HELLO) as provider:
@@ -371,7 +371,7 @@ def test_closing_in_the_moment_of_connecting(run: Run, serve: Serve, monkeypatch
 
 
 def test_invalid_requests_never_connect(run: Run, serve: Serve) -> None:
-    """A header that could break out of the head is refused before any connection is touched."""
+    """A header that could inject into the head is refused before a connection is opened or used."""
 
     async def story() -> None:
         async with serve(HELLO) as provider:

@@ -1,4 +1,4 @@
-"""Each limit of the client, at a real provider that goes beyond it: the call ends with the error of that limit."""
+"""For each limit of the client, a real provider exceeds it, and the call ends with the error of that limit."""
 
 import asyncio
 from typing import NamedTuple
@@ -22,7 +22,7 @@ HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
 
 
 class Beyond(NamedTuple):
-    """A limit, what a provider says before it falls silent, and the error of whoever asked."""
+    """A limit, the bytes that the provider sends before it stops, and the caller's error."""
 
     limit: int
     said: bytes
@@ -42,30 +42,30 @@ BEYOND = {
 
 
 def test_every_limit_is_tried() -> None:
-    """There is a case for each limit, and none for what is no limit."""
+    """There is a case for each limit and for nothing else."""
     assert set(BEYOND) == set(ClientLimits._fields)
 
 
 @pytest.mark.parametrize("name", BEYOND)
 def test_a_limit(name: str, run: Run, serve: Serve) -> None:
-    """A provider that goes beyond a limit ends the call, or, kept too long, the connection."""
+    """A provider that exceeds a limit ends the call; a connection that is idle too long is closed."""
     beyond = BEYOND[name]
 
     async def say(caller: Caller) -> None:
         await caller.write(beyond.said)
         if beyond.error is not None:
-            await caller.reader.read()  # silent from now on
+            await caller.reader.read()  # sends nothing from now on
 
     async def story() -> None:
         async with serve(say) as provider:
             client = new_client(**{name: beyond.limit})
-            # A handshake that nobody answers: connecting takes for ever.
+            # No one answers the handshake, so connecting takes forever.
             origin = provider.origin._replace(scheme="https" if name == "connect_ms" else "http")
             try:
                 for _ in range(2):
                     response = await client.send(origin, b"POST", b"/", (), b"{}")
                     await response.read()
-            except Exception as error:  # noqa: BLE001 - whichever comes is compared
+            except Exception as error:  # noqa: BLE001 - any error is compared
                 assert type(error) is beyond.error, repr(error)
             else:
                 assert beyond.error is None

@@ -27,7 +27,7 @@ from pertoken.upstream.origin import Origin, parse_origin
     ],
 )
 def test_base_urls(url: str, origin: Origin, prefix: str, host_field: str) -> None:
-    """A base URL becomes its origin, the prefix of every target, and what the Host header says."""
+    """A base URL is split into its origin, the prefix of every target, and the Host header."""
     assert parse_origin(url) == (origin, prefix)
     assert origin.host_field == host_field
 
@@ -56,6 +56,6 @@ def test_base_urls(url: str, origin: Origin, prefix: str, host_field: str) -> No
     ],
 )
 def test_not_base_urls(url: str) -> None:
-    """Anything but a plain http(s) URL is refused before it can become a request."""
+    """Anything but a plain http(s) URL is refused."""
     with pytest.raises(ValueError):  # noqa: PT011 each has its own message; the type is the contract
         parse_origin(url)

@@ -1,4 +1,4 @@
-"""Which connections are kept, taken and refused, on both event loops."""
+"""Which connections are kept, reused and refused, on both event loops."""
 
 import asyncio
 import ssl
@@ -23,7 +23,7 @@ JSON = [(b"content-type", b"application/json")]
 
 
 def new_client(**limits: int) -> Client:
-    """Return a client without proxies whose trust store is empty, which is cheap to make."""
+    """Return a client without proxies and with an empty trust store, which is cheap to make."""
     return Client(ClientLimits(**limits), ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
@@ -33,7 +33,7 @@ async def post(client: Client, origin: Origin, body: bytes = b"{}") -> Response:
 
 
 def test_stale_connection_is_skipped(run: Run, serve: Serve) -> None:
-    """A kept connection that the provider closed meanwhile costs the next call nothing: another one is opened."""
+    """If the provider has closed a kept connection, the next call opens a new one and succeeds."""
 
     async def close_behind(caller: Caller) -> None:
         await caller.write(HELLO)
@@ -53,7 +53,7 @@ def test_stale_connection_is_skipped(run: Run, serve: Serve) -> None:
 
 
 def test_cancelling_while_connecting(run: Run, serve: Serve) -> None:
-    """A call cancelled in any turn of the loop while its connection opens leaves nothing open and nothing counted."""
+    """A call that is cancelled in any turn of the loop while its connection opens leaves no socket and no count."""
 
     async def story() -> None:
         async with serve(HELLO) as provider:
@@ -72,7 +72,7 @@ def test_cancelling_while_connecting(run: Run, serve: Serve) -> None:
 
 
 def test_pool_limit(run: Run, serve: Serve) -> None:
-    """One call more than connections allowed is refused at once; when one ends there is room again."""
+    """One call more than the limit on connections is refused at once; when a call ends, there is room again."""
     go = asyncio.Event()
 
     async def wait(caller: Caller) -> None:
@@ -96,7 +96,7 @@ def test_pool_limit(run: Run, serve: Serve) -> None:
 
 
 def test_idle_connections_are_closed(run: Run, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kept connection that nobody uses is closed after its time, and then no timer runs and no pool remains."""
+    """An idle connection is closed after its time limit, and then no timer runs and no pool remains."""
     monkeypatch.setattr("pertoken.upstream.http._IDLE_TICK_S", 0.05)
 
     async def story() -> None:
@@ -112,7 +112,7 @@ def test_idle_connections_are_closed(run: Run, serve: Serve, monkeypatch: pytest
 
 
 def test_expired_connections_are_not_taken(run: Run, serve: Serve) -> None:
-    """A kept connection past its time is not used, even before the timer has come round to close it."""
+    """An expired connection is not used, even before the timer has closed it."""
 
     async def story() -> None:
         async with serve(HELLO) as provider:
@@ -127,7 +127,7 @@ def test_expired_connections_are_not_taken(run: Run, serve: Serve) -> None:
 
 
 def test_nothing_stays_behind(run: Run, serve: Serve) -> None:
-    """After calls of every kind and closing, no socket is open and nothing is counted."""
+    """After calls of every kind and `close`, no socket is open and nothing is counted."""
 
     async def story() -> None:
         async with serve(HELLO) as provider:

@@ -1,4 +1,4 @@
-"""Which proxy leads where, as tables."""
+"""The choice of a proxy, as tables."""
 
 import pytest
 
@@ -50,7 +50,7 @@ PROXY = Proxy("proxy.test", 3128)
     ],
 )
 def test_no_proxy(no_proxy: str, url: str, *, direct: bool) -> None:
-    """NO_PROXY exempts names with all below them, addresses, networks and ports, and nothing else."""
+    """NO_PROXY exempts names with their subdomains, addresses, networks and ports, and nothing else."""
     environ = {"http_proxy": "http://proxy.test:3128", "https_proxy": "http://proxy.test:3128", "no_proxy": no_proxy}
     found = Proxies.from_environ(environ).find(parse_origin(url)[0])
 
@@ -75,7 +75,7 @@ def test_no_proxy(no_proxy: str, url: str, *, direct: bool) -> None:
     ],
 )
 def test_environment(environ: dict[str, str], http: Proxy | None, https: Proxy | None) -> None:
-    """Each scheme has its own variable, in lower or upper case; user and password become the ready header value."""
+    """Each scheme has its own variable, in lower or upper case; user and password become the header's value."""
     assert Proxies.from_environ(environ) == Proxies(http, https)
 
 
@@ -90,7 +90,7 @@ def test_environment(environ: dict[str, str], http: Proxy | None, https: Proxy |
     ],
 )
 def test_not_understood(variable: str, value: str) -> None:
-    """A proxy that cannot be understood is an error that names the variable, never silently no proxy."""
+    """An invalid proxy is an error that names the variable; it is never ignored."""
     with pytest.raises(ValueError, match=variable):
         Proxies.from_environ({variable: value})
 
@@ -104,6 +104,6 @@ def test_a_password_stays_out_of_the_message() -> None:
 
 
 def test_nameless_exemption() -> None:
-    """An entry of NO_PROXY that names nothing is an error."""
+    """An entry of NO_PROXY without a name is an error."""
     with pytest.raises(ValueError, match="no_proxy"):
         Proxies.from_environ({"no_proxy": ".:80"})

@@ -1,4 +1,4 @@
-"""A provider as configured, against a scripted one on a real socket: key, path and query as they arrive."""
+"""A configured provider sends to a scripted one on a real socket: key, path and query as they arrive."""
 
 import ssl
 from collections.abc import Callable
@@ -19,7 +19,7 @@ KEY_FIELDS = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
 
 
 def made(port: int, path: str = "/v1", **more: Any) -> tuple[HttpProvider, Client]:
-    """Return a provider at the scripted one, and the client to close."""
+    """Return a provider for the scripted one, and the client, which must be closed."""
     client = Client(ClientLimits(), ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     wish: dict[str, Any] = {
         "wire": "openai",
@@ -35,7 +35,7 @@ def made(port: int, path: str = "/v1", **more: Any) -> tuple[HttpProvider, Clien
 
 
 def asked(request: bytes) -> tuple[bytes, dict[bytes, bytes]]:
-    """Return the target of a request, and its fields that can carry a key."""
+    """Return the target of a request, and its header fields that can carry a key."""
     head, *lines = request.partition(b"\r\n\r\n")[0].split(b"\r\n")
     fields = {name.lower(): value for name, value in (line.split(b": ", 1) for line in lines)}
     return head.split(b" ")[1], {name: fields[name] for name in KEY_FIELDS if name in fields}
@@ -52,7 +52,7 @@ def asked(request: bytes) -> tuple[bytes, dict[bytes, bytes]]:
     ],
 )
 def test_each_auth_style(run: Run, serve: Serve, auth: str, expected: dict[bytes, bytes]) -> None:
-    """The key arrives in the one field of its style, and in no other."""
+    """The key arrives in the field of its auth style and in no other."""
 
     async def story() -> None:
         async with serve(HELLO) as upstream:
@@ -66,7 +66,7 @@ def test_each_auth_style(run: Run, serve: Serve, auth: str, expected: dict[bytes
 
 
 def test_no_key_no_field(run: Run, serve: Serve) -> None:
-    """Without a key nothing is sent in its place."""
+    """Without a key, no field is sent in its place."""
 
     async def story() -> None:
         async with serve(HELLO) as upstream:
@@ -88,7 +88,7 @@ def test_no_key_no_field(run: Run, serve: Serve) -> None:
     ],
 )  # fmt: skip
 def test_paths(run: Run, serve: Serve, path: str, query: dict[str, str], sent: str, target: bytes) -> None:
-    """The model stands where the base URL says, quoted; the provider's query comes behind the client's."""
+    """The quoted model replaces the placeholder in the base URL; the provider's query comes after the client's."""
 
     async def story() -> None:
         async with serve(HELLO) as upstream:
@@ -102,7 +102,7 @@ def test_paths(run: Run, serve: Serve, path: str, query: dict[str, str], sent: s
 
 @pytest.mark.parametrize("model", ["..", ".", "../../v1/files", "a/..", "/a", "a//b", ""])
 def test_a_model_that_leads_elsewhere(run: Run, serve: Serve, model: str) -> None:
-    """A name that could lead out of its folder is not written into a path: nothing is asked with the operator's key."""
+    """A model name that could leave its directory is not put into a path, and nothing is sent."""
 
     async def story() -> None:
         async with serve(HELLO) as upstream:
@@ -116,7 +116,7 @@ def test_a_model_that_leads_elsewhere(run: Run, serve: Serve, model: str) -> Non
 
 
 def test_an_abandoned_answer_closes_its_connection(run: Run, serve: Serve) -> None:
-    """Whoever reads an answer that is abandoned gets ProviderFailed, and the provider sees the connection close."""
+    """A reader of an abandoned answer gets ProviderFailed, and the provider sees the connection close."""
 
     async def story() -> None:
         async with serve(HALF) as upstream:

@@ -12,7 +12,7 @@ ROUTE = route_to(Origin("https", "api.test", 443), None)
 
 
 def test_what_is_written() -> None:
-    """The head holds the request line, Host, the caller's fields as they are, and Content-Length; nothing else."""
+    """The head has the request line, Host, the caller's fields unchanged, and Content-Length, and nothing else."""
     fields = [
         (b"Authorization", b"Bearer x"),
         (b"x-b", b"\xe4 \t,"),
@@ -31,7 +31,7 @@ def test_what_is_written() -> None:
     [(b"GET", 0, False), (b"HEAD", 0, False), (b"DELETE", 0, False), (b"DELETE", 3, True), (b"POST", 0, True)],
 )
 def test_length(method: bytes, size: int, *, announced: bool) -> None:
-    """A body is announced where there is one or where the method leads one to expect it."""
+    """Content-Length is sent if there is a body or if the method implies one."""
     head = request_head(ROUTE, method, b"/", [], size)
 
     assert (b"Content-Length: %d\r\n" % size in head) == announced
@@ -55,14 +55,14 @@ def test_length(method: bytes, size: int, *, announced: bool) -> None:
     ],
 )
 def test_one_hop_only(field: tuple[bytes, bytes]) -> None:
-    """What is ours to write, or about the caller's own hop, is dropped in any case of letters."""
+    """Fields that we write ourselves and hop-by-hop fields are dropped, in any case of letters."""
     kept = (b"x-kept", b"1")
 
     assert request_head(ROUTE, b"POST", b"/", [field, kept], 5) == request_head(ROUTE, b"POST", b"/", [kept], 5)
 
 
 def test_fields_named_by_connection() -> None:
-    """A field that the caller's Connection names ends at this hop, too."""
+    """A field that the caller's Connection header names is dropped too."""
     fields = [(b"connection", b"keep-alive, X-Hop"), (b"x-hop", b"1"), (b"x-kept", b"1")]
 
     assert request_head(ROUTE, b"GET", b"/", fields, 0) == request_head(ROUTE, b"GET", b"/", [(b"x-kept", b"1")], 0)
@@ -88,7 +88,7 @@ BAD_METHODS = [b"", b"GET /x", b"GET\r\n", b"G\xc9T"]
 
 @pytest.mark.parametrize("name", BAD_NAMES)
 def test_bad_names(name: bytes) -> None:
-    """A header name that is no token is refused."""
+    """A header name that is not a token is refused."""
     with pytest.raises(InvalidRequest, match="header name") as caught:
         request_head(ROUTE, b"POST", b"/", [(b"ok", b"1"), (name, b"x")], 0)
 
@@ -107,14 +107,14 @@ def test_bad_values(value: bytes) -> None:
 
 @pytest.mark.parametrize("target", BAD_TARGETS)
 def test_bad_targets(target: bytes) -> None:
-    """A target that is not one printable path is refused."""
+    """A target that is not a printable path is refused."""
     with pytest.raises(InvalidRequest, match="target"):
         request_head(ROUTE, b"POST", target, [], 0)
 
 
 @pytest.mark.parametrize("method", BAD_METHODS)
 def test_bad_methods(method: bytes) -> None:
-    """A method that is no token is refused."""
+    """A method that is not a token is refused."""
     with pytest.raises(InvalidRequest, match="method"):
         request_head(ROUTE, method, b"/", [], 0)
 
@@ -122,7 +122,7 @@ def test_bad_methods(method: bytes) -> None:
 @given(st.lists(st.tuples(st.binary(max_size=6), st.binary(max_size=12)), max_size=5))
 @example([(b"a", b"\r\n"), (b"b", b"")])
 def test_no_field_breaks_out(fields: list[tuple[bytes, bytes]]) -> None:
-    """Whatever the fields, a head that is written has exactly one line for each and ends once."""
+    """With any fields, a head has exactly one line for each and exactly one end."""
     try:
         head = request_head(ROUTE, b"GET", b"/", fields, 0)
     except InvalidRequest:

@@ -20,13 +20,13 @@ Serve = Callable[..., Any]
 Caller = Any
 
 OK = b"HTTP/1.1 200 OK\r\n"
-TURNS = 2_000  # of the loop, in which what is on its way comes
+TURNS = 2_000  # turns of the loop, in which all bytes on their way arrive
 HELLO = OK + b"Content-Length: 5\r\n\r\nhello"
 JSON = [(b"content-type", b"application/json")]
 
 
 def new_client(**limits: int) -> Client:
-    """Return a client without proxies whose trust store is empty, which is cheap to make."""
+    """Return a client without proxies and with an empty trust store, which is cheap to make."""
     return Client(ClientLimits(**limits), ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
 
 
@@ -36,13 +36,13 @@ async def post(client: Client, origin: Origin, body: bytes = b"{}") -> Response:
 
 
 async def collect(response: Response, pieces: list[bytes]) -> None:
-    """Read a stream into a list that keeps what came before an error."""
+    """Read a stream into a list that keeps the pieces before an error."""
     async for piece in response:
-        pieces.append(piece)  # noqa: PERF401 a comprehension would lose what came before the error
+        pieces.append(piece)  # noqa: PERF401 a comprehension would lose the pieces before the error
 
 
 def test_streamed(run: Run, serve: Serve) -> None:
-    """Pieces come one by one as the provider sends them, and the connection serves again behind the last."""
+    """Pieces come one by one as the provider sends them, and after the last one the connection is free."""
     told = asyncio.Queue[bytes]()
 
     async def drip(caller: Caller) -> None:
@@ -72,7 +72,7 @@ def test_streamed(run: Run, serve: Serve) -> None:
 
 
 def test_pieces_before_a_cut_are_given_out(run: Run, serve: Serve) -> None:
-    """A stream that breaks off gives what came before the break, then the error; reading it whole gives the error."""
+    """A stream that breaks off returns the pieces before the break, then the error; `read` raises the error."""
 
     async def cut(caller: Caller) -> None:
         await caller.write(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nwor")
@@ -97,7 +97,7 @@ def test_pieces_before_a_cut_are_given_out(run: Run, serve: Serve) -> None:
 @pytest.mark.parametrize("limit", [1_000, 300_000])
 @pytest.mark.parametrize("framing", ["length", "chunks"])
 def test_body_limit(run: Run, serve: Serve, limit: int, framing: str) -> None:
-    """A body read whole above the limit is refused and its connection closed; exactly at the limit it is read."""
+    """A body read whole above the limit is refused and its connection closed; at the limit it is read."""
 
     async def flood(caller: Caller) -> None:
         size = int(caller.request.partition(b"\r\n\r\n")[2])
@@ -155,7 +155,7 @@ def test_cancelling_closes(run: Run, serve: Serve, phase: str) -> None:
 
 
 def test_a_late_cancel_spares_the_next_call(run: Run, serve: Serve) -> None:
-    """A task cancelled when its answer is already complete does not close the connection under whoever has it now."""
+    """Cancelling a task whose answer is already complete does not close the connection, which another call may use."""
 
     async def story() -> None:
         async with serve(HELLO) as provider:
@@ -178,7 +178,7 @@ def test_a_late_cancel_spares_the_next_call(run: Run, serve: Serve) -> None:
 
 
 def test_giving_up(run: Run, serve: Serve) -> None:
-    """`aclose` costs an unfinished answer its connection, and a complete one nothing; it may be called again."""
+    """`aclose` closes the connection only if the answer is unfinished; it may be called again."""
 
     async def endless(caller: Caller) -> None:
         await caller.write(HELLO if b"whole" in caller.request else HELLO[:-1])
@@ -201,7 +201,7 @@ def test_giving_up(run: Run, serve: Serve) -> None:
 
 
 def test_back_pressure(run: Run, serve: Serve) -> None:
-    """A reader who does not read stops the provider: neither side buffers the whole body."""
+    """If the reader does not read, the provider must wait: neither side buffers the whole body."""
     piece, pieces = b"x" * 100_000, 400
     written = 0
 
@@ -218,7 +218,7 @@ def test_back_pressure(run: Run, serve: Serve) -> None:
             response = await post(client, provider.origin)
             await until(lambda: response._transfer.paused)
             for _ in range(TURNS):
-                await asyncio.sleep(0)  # as much as comes now comes although nothing is read
+                await asyncio.sleep(0)  # bytes that arrive now arrive without being read
             unread = sum(map(len, response._transfer.pieces))
             assert 256 * 1024 <= unread < 1024 * 1024
             assert written < len(piece) * pieces
@@ -233,7 +233,7 @@ def test_back_pressure(run: Run, serve: Serve) -> None:
 
 
 def test_pouring_pauses_for_a_full_sink(run: Run, serve: Serve) -> None:
-    """A sink that says it is full gets hardly more until there is room, then all of it, in order."""
+    """A full sink gets almost nothing until there is room, and then the whole rest, in order."""
     piece, pieces = b"0123456789abcdef" * 4096, 200
     written = 0
     is_full = asyncio.Event()
@@ -244,7 +244,7 @@ def test_pouring_pauses_for_a_full_sink(run: Run, serve: Serve) -> None:
         for _ in range(pieces):
             await caller.write(piece)
             written += len(piece)
-            await is_full.wait()  # so that it is the sink that pauses the reading, not the buffer before it
+            await is_full.wait()  # so that the sink pauses the reading, not the buffer before it
 
     async def story() -> None:
         async with serve(flood) as provider:
@@ -279,7 +279,7 @@ def test_pouring_pauses_for_a_full_sink(run: Run, serve: Serve) -> None:
 
 @pytest.mark.parametrize("broken", ["sink", "room", "cut"])
 def test_pouring_tells_what_went_wrong(run: Run, serve: Serve, broken: str) -> None:
-    """What came before a cut is poured before the error; the sink's own mistake and the room's reach who pours."""
+    """Bytes before a cut are poured before the error; errors of the sink and of `room` reach the caller of `pour`."""
 
     async def cut(caller: Caller) -> None:
         await caller.write(OK + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n5\r\nwor")

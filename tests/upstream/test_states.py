@@ -1,4 +1,4 @@
-"""Every pair of state and event: a real connection and a real transfer go where the tables say, or nowhere."""
+"""For every pair of state and event, a real connection and a real transfer change as the tables say, or fail."""
 
 import ast
 import asyncio
@@ -26,7 +26,7 @@ EMPTY_LAST = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
 
 class Scene:
-    """A connection on a transport that only records; `seen` are its states whenever a piece of a body is taken."""
+    """A connection on a transport that only records; `seen` lists its state at each piece of a body."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
@@ -35,32 +35,32 @@ class Scene:
         self.seen: list[str] = []
 
     def connect(self) -> None:
-        """Have a transport."""
+        """Give the connection a transport."""
         self.connection.connection_made(cast(Any, self.recorder))
 
     def ask(self, body: bytes = b"") -> None:
-        """Ask, and pour the answer."""
+        """Send a request, and pour the answer."""
         transfer = self.connection.begin(0.0, bodiless=False)
         self.connection.write(ASKED, body)
         self.pouring = self.loop.create_task(transfer.pour(self._take, self._room))
         self.loop.run_until_complete(asyncio.sleep(0))
 
     def ask_large(self) -> None:
-        """Ask with a body that is too large to be written at once."""
+        """Send a request with a body that is too large to write at once."""
         self.ask(LARGE)
 
     def upload(self) -> None:
-        """Write that body."""
+        """Write the large body."""
         transfer = self.connection._transfer
         assert transfer is not None
         self.loop.run_until_complete(self.connection.upload(transfer, LARGE))
 
     def close(self) -> None:
-        """Give the connection up."""
+        """Close the connection with an error."""
         self.connection.fail(ClientClosed("the test is over", sent=True))
 
     def lose(self) -> None:
-        """Lose it."""
+        """End the connection from outside."""
         self.connection.connection_lost(None)
 
     def _take(self, _piece: bytes) -> bool:
@@ -75,14 +75,14 @@ Step = Callable[[Scene], object]
 
 
 def got(data: bytes) -> Step:
-    """Return the step in which bytes come."""
+    """Return a step that receives bytes."""
     return lambda scene: scene.connection.data_received(data)
 
 
 CONNECTED: list[Step] = [Scene.connect]
 WAITING: list[Step] = [Scene.connect, Scene.ask]
 SENDING: list[Step] = [Scene.connect, Scene.ask_large]
-# What leads to a state that lasts, and what happens in it. DONE and SPENT do not last: there, one piece does it all.
+# Steps that lead to a lasting state, and steps that cause the event. DONE and SPENT do not last: one piece does it all.
 BEFORE: dict[str, list[Step]] = {
     states.NEW: [],
     states.FREE: CONNECTED,
@@ -97,7 +97,7 @@ BEFORE: dict[str, list[Step]] = {
     states.SPENT: WAITING,
 }
 FLEETING = (states.DONE, states.SPENT)
-# The event, and the state in which the connection is left: a fleeting one is left at once.
+# The event, and the state of the connection afterwards. A state that does not last is left at once.
 THEN: dict[tuple[str, str], tuple[Step, str]] = {
     (states.NEW, states.CONNECT): (Scene.connect, states.FREE),
     (states.NEW, states.MORE): (got(PLAIN), states.CLOSED),
@@ -118,7 +118,7 @@ THEN: dict[tuple[str, str], tuple[Step, str]] = {
     (states.CLOSED, states.CONNECT): (Scene.connect, states.CLOSED),
     (states.CLOSED, states.MORE): (got(PLAIN), states.CLOSED),
 }
-# Heads that end their answers in the same piece, so that what is before the end does not last either.
+# Heads that end their answers in the same piece, so that the states before the end do not last either.
 WHOLE_AT_ONCE: dict[tuple[str, str], tuple[list[Step], Step, str]] = {
     (states.BODY, states.END_LAST): ([*WAITING, got(CLOSING)], got(b"hello"), states.CLOSED),
     (states.BODY_TO_EOF, states.END): (WAITING, got(EMPTY), states.FREE),
@@ -130,18 +130,18 @@ WHOLE_AT_ONCE: dict[tuple[str, str], tuple[list[Step], Step, str]] = {
 
 
 def moves(table: Table) -> list[tuple[str, str]]:
-    """Return the pairs of state and event that a table has."""
+    """Return the pairs of state and event that a table allows."""
     return [(state, event) for state, row in table.items() for event in row]
 
 
 def others(table: Table) -> list[tuple[str, str]]:
-    """Return the pairs that it does not have."""
+    """Return the pairs of state and event that a table does not allow."""
     events = sorted({event for row in table.values() for event in row})
     return [(state, event) for state in table for event in events if event not in table[state]]
 
 
 def story(state: str, event: str) -> tuple[list[Step], Step, str]:
-    """Return what leads to a state, what the event is, and where that leads in the end."""
+    """Return the steps to a state, the steps of the event, and the state at the end."""
     if (state, event) in WHOLE_AT_ONCE:
         return WHOLE_AT_ONCE[state, event]
     if (state, event) in THEN:
@@ -151,7 +151,7 @@ def story(state: str, event: str) -> tuple[list[Step], Step, str]:
 
 @pytest.fixture
 def scene() -> Iterator[Scene]:
-    """Give a connection on a fresh loop."""
+    """Give a connection on a new loop."""
     loop = asyncio.new_event_loop()
     made = Scene(loop)
     yield made
@@ -166,7 +166,7 @@ def test_the_tables_that_are_read_are_those_that_run(name: str) -> None:
     """The docstring has the same states, events and moves as the code."""
     text = ast.get_docstring(
         ast.parse(Path(states.__file__).with_name("states.py").read_text())
-    )  # compiled, it has none
+    )  # a compiled module has no docstring
     lines = iter((text or "").splitlines())
     events = next(line for line in lines if line.strip().startswith(f"{name} ")).split("|")[1].split()
     written: Table = {}
@@ -181,7 +181,7 @@ def test_the_tables_that_are_read_are_those_that_run(name: str) -> None:
 
 @pytest.mark.parametrize(("state", "event"), moves(states.CONNECTION))
 def test_what_moves_a_connection(state: str, event: str, scene: Scene) -> None:
-    """Bytes, requests and the transport move a real connection as the table says."""
+    """Bytes, requests and the transport change the state of a real connection as the table says."""
     before, then, left_in = story(state, event)
     for step in before:
         step(scene)
@@ -194,7 +194,7 @@ def test_what_moves_a_connection(state: str, event: str, scene: Scene) -> None:
     if following not in FLEETING:
         assert left_in == following
     elif state not in FLEETING and before[-1] not in (Scene.ask, Scene.ask_large):
-        assert scene.seen[-1] == following  # while the last piece was handed over
+        assert scene.seen[-1] == following  # when the last piece was passed to the sink
     assert ("idle" in scene.recorder.log) is (left_in == states.FREE and state != states.NEW)
     was_closed = state == states.CLOSED or (left_in == states.CLOSED and event != states.LOST and state != states.NEW)
     assert scene.recorder.closing is was_closed
@@ -202,7 +202,7 @@ def test_what_moves_a_connection(state: str, event: str, scene: Scene) -> None:
 
 @pytest.mark.parametrize(("state", "event"), others(states.CONNECTION))
 def test_what_does_not_move_a_connection(state: str, event: str, scene: Scene) -> None:
-    """A connection that is told of an event that its state does not know fails, and stays in its state."""
+    """An event that a connection's state does not allow raises an error and does not change the state."""
     ways: dict[str, list[str]] = {states.NEW: []}
     for here in (found := [states.NEW]):
         for by, to in states.CONNECTION[here].items():
@@ -234,7 +234,7 @@ WAYS: dict[str, list[str]] = {
 
 @pytest.mark.parametrize(("state", "event"), [*moves(states.TRANSFER), *others(states.TRANSFER)])
 def test_a_transfer(state: str, event: str, scene: Scene) -> None:
-    """Each event in each state moves a real transfer as the table says, or fails and changes nothing."""
+    """Each event changes a real transfer as the table says, or fails and changes nothing."""
     scene.connect()
     transfer = Transfer(scene.connection, scene.loop, 0.0)
     for before in WAYS[state]:

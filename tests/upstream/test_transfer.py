@@ -1,4 +1,4 @@
-"""Pouring an answer into a sink: nothing that comes early, or not at all, leaves it waiting for ever."""
+"""Pouring an answer into a sink never waits forever, whether bytes come early or not at all."""
 
 import asyncio
 
@@ -9,11 +9,11 @@ from tests.upstream.test_response import Caller, Run, Serve, new_client, post
 from pertoken.upstream.errors import TotalTimeout
 
 OK = b"HTTP/1.1 200 OK\r\n"
-GUARD_S = 30  # far above what anything here takes
+GUARD_S = 30  # seconds, far more than any test here takes
 
 
 def test_what_came_before_pouring_began_does_not_stop_it(run: Run, serve: Serve) -> None:
-    """More than the buffer may have come before anybody asks for it: it is poured, and so is all the rest."""
+    """If more than the buffer has arrived before `pour`, it is poured, and so is the rest."""
     body = b"0123456789abcdef" * 256 * 1024  # 4 MB, sixteen times the buffer
 
     async def flood(caller: Caller) -> None:
@@ -43,7 +43,7 @@ def test_what_came_before_pouring_began_does_not_stop_it(run: Run, serve: Serve)
 
 
 def test_a_full_sink_does_not_outlast_the_total_time(run: Run, serve: Serve) -> None:
-    """Whoever pours into a sink that stays full is told when the transfer's time is over, and the wait is given up."""
+    """If a sink stays full until the transfer's time limit, `pour` raises the error and stops waiting."""
     given_up = False
 
     async def flood(caller: Caller) -> None:
