@@ -163,7 +163,7 @@ ROWS: tuple[FormatRow, ...] = (
     ),
 )
 
-# APIs whose answers are only read; the gateway does not serve them.
+# What is only read, never served.
 READ: Mapping[str, Api] = {
     api.name: api
     for api in (
