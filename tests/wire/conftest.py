@@ -1,4 +1,4 @@
-"""How the tests of this room drive a stream reader."""
+"""The fixture with which the tests of this room drive a stream reader."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,10 +11,10 @@ from pertoken.wire.format import Format
 
 
 class Seen(NamedTuple):
-    """What came of one stream."""
+    """The result of reading one stream."""
 
-    forwarded: bytes  # before the end
-    kept: bytes  # until the end
+    forwarded: bytes  # sent before the end
+    kept: bytes  # held back until the end
     reading: Reading
     text: str
     complete: bool
@@ -32,7 +32,7 @@ def _drive(wire_format: Format, chunks: list[bytes], facts: RequestFacts) -> See
 
 @pytest.fixture(scope="session")
 def stream() -> Stream:
-    """Return a function that reads a stream split at every place, and checks that this makes no difference."""
+    """Return a function that reads a stream split at every place, and checks that the result is always the same."""
 
     def check(wire_format: Format, data: bytes, facts: RequestFacts | None = None, *, step: int = 1) -> Seen:
         facts = facts or RequestFacts(model="m", stream=True)

@@ -1,4 +1,4 @@
-"""The simulator, asked without a socket."""
+"""Calls the simulator without a socket."""
 
 from typing import Any
 

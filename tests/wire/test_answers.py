@@ -1,4 +1,4 @@
-"""APIs that are only read: whatever bytes come, they are read or doubted."""
+"""APIs that are only read: any bytes give a reading, which may be in doubt."""
 
 import json
 
@@ -31,7 +31,7 @@ BODIES = st.binary(max_size=100) | JSON.map(lambda value: json.dumps(value).enco
 @examples(100)
 @given(st.lists(BODIES, max_size=4))
 def test_nothing_is_raised(api: Api, bodies: list[bytes]) -> None:
-    """No answer and no stream, however odd, is more than a reading: of quantities, of doubt, or of nothing."""
+    """Any answer and any stream gives a reading with quantities, with a doubt, or without usage; nothing is raised."""
     stream = b"".join(b"data: " + body + b"\n\n" for body in bodies)
     for reading in [answers.read_stream(api, stream), *(answers.read_answer(api, body) for body in bodies)]:
         assert leaves(reading.quantities or {}) is not None
@@ -41,14 +41,14 @@ def test_nothing_is_raised(api: Api, bodies: list[bytes]) -> None:
 @every_api
 @pytest.mark.parametrize("body", [b"", b"[]", b'"usage"', b"{", b'{"usage":{"input_tokens":'])
 def test_what_is_no_answer(api: Api, body: bytes) -> None:
-    """What is no object tells no quantities."""
+    """An answer that is not an object gives no quantities."""
     assert answers.read_answer(api, body).quantities is None
     assert answers.read_stream(api, body).quantities is None
 
 
 @every_api
 def test_deep_answers(api: Api) -> None:
-    """Nesting past all sense is read like any other answer."""
+    """An answer with extreme nesting is read like any other."""
     for depth in (150, 900, 980, 995, 5_000):
         body = b'{"type":"response.done","usage":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
 
@@ -57,7 +57,7 @@ def test_deep_answers(api: Api) -> None:
 
 
 def test_tier_and_speed_as_served() -> None:
-    """Where an answer says how it was served, the reading says so too."""
+    """The reading has the tier and the speed with which the answer was served, if the answer names them."""
     body = {"usage": {"inputTokens": 1}, "serviceTier": {"type": "flex"}, "performanceConfig": {"latency": "standard"}}
     reading = answers.read_answer(answers.BEDROCK_CONVERSE, json.dumps(body).encode())
 

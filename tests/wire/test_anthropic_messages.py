@@ -80,7 +80,7 @@ STOP = _event("message_stop")
     ],
 )  # fmt: skip
 def test_facts(fields: dict[str, object], facts: dict[str, Any]) -> None:
-    """What bounds the cost of a request is read from it."""
+    """The facts that bound the cost of a request are read from it."""
     expected = RequestFacts(model="claude-opus-5-5", output_max=9)._replace(**facts)
 
     assert anthropic_messages.read_request(_body(**fields)) == expected
@@ -101,7 +101,7 @@ def test_facts(fields: dict[str, object], facts: dict[str, Any]) -> None:
     ],
 )
 def test_server_tools(fields: dict[str, object], searches: int, why: str) -> None:
-    """What the server does by itself reads more than the body shows; searches have a limit."""
+    """Tools that run at the server add input that the body does not show; searches have a limit."""
     facts = anthropic_messages.read_request(_body(**fields))
 
     assert facts.web_searches_max == searches
@@ -110,13 +110,13 @@ def test_server_tools(fields: dict[str, object], searches: int, why: str) -> Non
 
 @pytest.mark.parametrize("fields", [{"max_tokens": -1}, {"max_tokens": "9"}, {"messages": None}, {"messages": 3}])
 def test_refused(fields: dict[str, object]) -> None:
-    """A cap that is no count and messages that are none are refused."""
+    """An invalid cap and invalid messages are refused."""
     with pytest.raises(BadRequest):
         anthropic_messages.read_request(_body(**fields))
 
 
 def test_content() -> None:
-    """Every text that the model reads is gathered, names and numbers of tool inputs too; media are sized."""
+    """Every text that the model reads is collected, with names and numbers of tool inputs; media are measured."""
     shown = [{"type": "text", "text": "t-14"}]
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
     body = _body(
@@ -154,7 +154,7 @@ def test_content() -> None:
 
 
 def test_rewrite() -> None:
-    """Only the model and the cap are written anew."""
+    """A rewrite changes only the model and the cap."""
     body = b'{"model":"a", "messages" : [1.50], "max_tokens": 9}'
 
     assert anthropic_messages.rewrite(body, RequestChange("b", 7)) == b'{"model":"b","messages":[1.50],"max_tokens":7}'
@@ -188,7 +188,7 @@ CONTRADICTORY = [
 
 @pytest.mark.parametrize("usage", CONTRADICTORY, ids=str)
 def test_contradictory_usage(usage: object) -> None:
-    """Usage that cannot be true is kept, and marked; what is made of it adds up, whole and streamed."""
+    """Contradictory usage is kept and marked, and the quantities that are read from it add up, whole and streamed."""
     reader = anthropic_messages.stream_reader(RequestFacts("m"))
     reader.feed(_start({"input_tokens": 1, "output_tokens": 1}) + TEXT + _delta(usage) + STOP)
 
@@ -201,7 +201,7 @@ def test_contradictory_usage(usage: object) -> None:
 
 @pytest.mark.parametrize("number", [b"NaN", b"1e400"])
 def test_numbers_that_are_none(number: bytes) -> None:
-    """Numbers that JSON or a computer does not have contradict, and the last event still waits."""
+    """Invalid and too large numbers are contradictions, and the last event is still held back."""
     usage = b'{"input_tokens":1,"output_tokens":%s}' % number
     reader = anthropic_messages.stream_reader(RequestFacts("m"))
     reader.feed(_start(PLACED))
@@ -213,7 +213,7 @@ def test_numbers_that_are_none(number: bytes) -> None:
 
 
 def test_stream(stream: Any) -> None:
-    """message_delta replaces field by field, nulls tell nothing, the split stays; only the end waits."""
+    """message_delta replaces field by field, nulls are ignored, the split of writes stays; only the end waits."""
     data = _start(PLACED) + TEXT
     delta = _delta({"output_tokens": 200, "input_tokens": None, "server_tool_use": {"web_search_requests": 2}})
     seen = stream(FORMAT, data + delta + STOP, step=5)
@@ -225,7 +225,7 @@ def test_stream(stream: Any) -> None:
 
 
 def test_deltas_are_cumulative(stream: Any) -> None:
-    """Several message_delta events are never added; a later input side replaces the first."""
+    """Usage of several message_delta events is never added; later input replaces the first."""
     deltas = [
         _delta({"output_tokens": 50}),
         _delta({"output_tokens": 200, "input_tokens": 300, "cache_read_input_tokens": 7000}),
@@ -239,7 +239,7 @@ def test_deltas_are_cumulative(stream: Any) -> None:
 
 
 def test_nulls_inside_tell_nothing(stream: Any) -> None:
-    """A null within an object does not undo what was told."""
+    """A null inside an object does not remove an earlier value."""
     first = _delta({"output_tokens": 200, "server_tool_use": {"web_search_requests": 2}})
     second = _delta({"output_tokens": 200, "server_tool_use": {"web_search_requests": None}})
     seen = stream(FORMAT, _start(PLACED) + first + second + STOP, step=5)
@@ -248,7 +248,7 @@ def test_nulls_inside_tell_nothing(stream: Any) -> None:
 
 
 def test_iterations_of_the_last_delta(stream: Any) -> None:
-    """Compaction in a stream is counted as in a whole answer."""
+    """Compaction in a stream is counted like in a whole answer."""
     seen = stream(FORMAT, _start(PLACED) + _delta(COMPACTED) + STOP, step=9)
 
     assert seen.reading.quantities["input_tokens"] == 203_000
@@ -259,7 +259,7 @@ def test_iterations_of_the_last_delta(stream: Any) -> None:
     "rest", [b"", TEXT, TEXT + _delta(None), TEXT + _delta(None) + STOP, TEXT + _delta({"output_tokens": None}) + STOP]
 )
 def test_placeholder_is_no_output(stream: Any, rest: bytes) -> None:
-    """Until a message_delta told the output, the reading is partial and has the input side alone."""
+    """Until a message_delta reports output, the reading is partial and has only input."""
     seen = stream(FORMAT, _start(PLACED) + rest, step=5)
 
     assert seen.reading.completeness is Completeness.PARTIAL
@@ -269,7 +269,7 @@ def test_placeholder_is_no_output(stream: Any, rest: bytes) -> None:
 
 
 def test_provider_error_in_the_stream(stream: Any) -> None:
-    """An error event goes on to the client and ends nothing."""
+    """An error event goes to the client and does not end the answer."""
     error = _event("error", error={"type": "overloaded_error", "message": "busy"})
     seen = stream(FORMAT, _start(PLACED) + TEXT + error, step=5)
 
@@ -278,7 +278,7 @@ def test_provider_error_in_the_stream(stream: Any) -> None:
 
 
 def test_words_in_a_text_are_no_marks(stream: Any) -> None:
-    """A text that talks of message_stop is text."""
+    """The word message_stop inside a text does not end the stream."""
     talk = _event("content_block_delta", index=0, delta={"type": "text_delta", "text": '{"type":"message_stop"}'})
     seen = stream(FORMAT, talk + TEXT, step=5)
 
@@ -298,7 +298,7 @@ def test_text_is_what_the_model_wrote(stream: Any) -> None:
 
 
 def test_counting_is_free() -> None:
-    """Counting tokens costs nothing, and its answer is no usage."""
+    """Counting tokens is free, and its answer has no usage."""
     body = json.dumps({"model": "m", "messages": [{"role": "user", "content": "x"}]}).encode()
 
     assert anthropic_count_tokens.read_request(body) == RequestFacts(model="m", bills=False)
@@ -321,7 +321,7 @@ def test_counting_is_free() -> None:
     ],
 )
 def test_errors(code: Code, kind: str) -> None:
-    """Errors have the API's own types, whole and in a stream."""
+    """Errors have the API's own types, in a body and in a stream."""
     body = json.loads(anthropic_messages.error(Refusal(code, "why")))
     head, data = anthropic_messages.stream_error(Refusal(code, "why")).decode().strip().split("\n")
 

@@ -1,4 +1,4 @@
-"""Request bodies: what is refused, and what survives a rewrite."""
+"""Request bodies: which ones are refused, and what a rewrite keeps."""
 
 import json
 
@@ -40,7 +40,7 @@ SHAPE = msgspec.json.Decoder(_Shape)
     ],
 )
 def test_what_is_no_request(data: bytes, param: str | None, words: str) -> None:
-    """The refusal says what is wrong, and where."""
+    """The refusal of an invalid body names the fault and the field."""
     with pytest.raises(BadRequest, match=words) as caught:
         body.decode(SHAPE, data)
 
@@ -59,32 +59,32 @@ def test_what_is_no_request(data: bytes, param: str | None, words: str) -> None:
     ],
 )
 def test_a_field_given_twice(data: bytes) -> None:
-    """What a provider may read in another way than it was counted here is refused, however deep it stands."""
+    """A repeated field is refused at any depth, because a provider may read the other value."""
     with pytest.raises(BadRequest, match="twice"):
         body.decode_object(data)
 
 
 @given(st.dictionaries(st.text(max_size=5), JSON, max_size=5), st.sampled_from([None, 1]))
 def test_what_has_each_field_once_is_read(value: dict[str, object], indent: int | None) -> None:
-    """No body with each field once is taken for one with a field twice, whatever its texts are."""
+    """A body without repeated fields is never refused for a repeated field, whatever its texts are."""
     assert body.decode_object(json.dumps(value, indent=indent).encode()) == value
 
 
 @pytest.mark.parametrize("depth", [body.DEPTH_MAX + 1, 900, 5_000])
 def test_deep_nesting(depth: int) -> None:
-    """A body that nests deeper than any prompt is refused, whether or not the decoder could take it."""
+    """A body that nests deeper than DEPTH_MAX is refused, whether or not the decoder could read it."""
     with pytest.raises(BadRequest):
         body.decode_object(b'{"a":' + b"[" * depth + b"]" * depth + b"}")
 
 
 def test_depth_in_use() -> None:
-    """Nesting as real schemas have it is taken."""
+    """The nesting of real schemas is accepted."""
     assert body.decode_object(b'{"a":' + b"[" * 100 + b"]" * 100 + b"}")
 
 
 @given(st.dictionaries(st.text(max_size=8), JSON, max_size=8), JSON)
 def test_other_fields_keep_their_bytes(fields: dict[str, object], value: object) -> None:
-    """Replacing one field changes no other: each value's bytes stay as they were, odd spacing and all."""
+    """Replacing one field keeps the bytes of all other values, including odd spacing."""
     written = {key: json.dumps(entry, indent=1).encode() for key, entry in fields.items()}
     given_body = b"{" + b" ,\t".join(json.dumps(key).encode() + b" : " + raw for key, raw in written.items()) + b"}"
 
@@ -98,14 +98,14 @@ def test_other_fields_keep_their_bytes(fields: dict[str, object], value: object)
 
 
 def test_nothing_to_replace() -> None:
-    """Without a change the body is the same object: not a byte is copied."""
+    """Without a change, the body is returned as the same object, without a copy."""
     data = b'{"a" : 1}'
 
     assert body.replace_fields(data, {}) is data
 
 
 def test_duplicate_keys() -> None:
-    """Of a key given twice the last counts, as providers read it, and only that one goes on after a rewrite."""
+    """The last value of a repeated key counts, as for providers, and only that one is kept after a rewrite."""
     data = b'{"model":"a","model":"b"}'
 
     assert body.decode(SHAPE, data).model == "b"
@@ -114,14 +114,14 @@ def test_duplicate_keys() -> None:
 
 @pytest.mark.parametrize(("value", "count"), [(None, None), (0, 0), (7, 7), (7.0, 7)])
 def test_counts(value: object, count: int | None) -> None:
-    """Whole numbers are counts, a float that is whole too."""
+    """Whole numbers are counts, including floats such as 100.0."""
     assert body.optional_count(value, "n") == count
     assert body.positive_count(value, "n") == (count or None)
 
 
 @pytest.mark.parametrize("value", [-1, 1.5, True, "7", [], 2**53 + 1, 1e300])
 def test_no_counts(value: object) -> None:
-    """Anything else is refused with the field's name and the value."""
+    """Any other value is refused; the message has the field's name and the value."""
     with pytest.raises(BadRequest) as caught:
         body.optional_count(value, "n")
 

@@ -1,4 +1,4 @@
-"""What Claude Code writes as a user's id."""
+"""The user id that Claude Code writes."""
 
 import pytest
 
@@ -29,5 +29,5 @@ SESSION = "d3b07384-d9a0-4c9b-8f3e-0a1b2c3d4e5f"
     ],
 )  # fmt: skip
 def test_a_user_id_is_split(text: str, user: str, conversation: str | None) -> None:
-    """The account, else the device, is the user, the session is the conversation; any other text is a user's name."""
+    """The user is the account, or else the device; the conversation is the session; any other text is a user's name."""
     assert read_user_id(text) == (user, conversation)

@@ -1,4 +1,4 @@
-"""What holds for every format, whatever bytes come."""
+"""Rules that hold for every format and for any bytes."""
 
 import json
 from collections.abc import Callable
@@ -70,7 +70,7 @@ def _with_examples(test: Callable[..., None]) -> Callable[..., None]:
 @given(BODIES)
 @_with_examples
 def test_requests_are_read_or_refused(wire_format: Format, body: bytes) -> None:
-    """Whatever a client sends, it is a request or a BadRequest: nothing else is raised."""
+    """Any body from a client is a request or raises BadRequest, and nothing else is raised."""
     calls: list[Callable[[], Any]] = [
         lambda: wire_format.read_request(body, "gemini-3-pro"),
         lambda: wire_format.read_content(body),
@@ -86,7 +86,7 @@ def test_requests_are_read_or_refused(wire_format: Format, body: bytes) -> None:
 @given(BODIES)
 @_with_examples
 def test_answers_never_raise(wire_format: Format, body: bytes) -> None:
-    """Whatever a provider answers, it gives a reading, whose quantities add up whatever is contradicted."""
+    """Any answer of a provider gives a reading, and its quantities add up, even if usage contradicts itself."""
     reading = wire_format.read_answer(body)
 
     assert leaves(reading.quantities or {}) is not None
@@ -101,7 +101,7 @@ def test_answers_never_raise(wire_format: Format, body: bytes) -> None:
 @example([b'{"type":["response.created"],"response":{}}'], b"data: %s\n\n")
 @example([b'{"candidates":' + b"[" * 980 + b"]" * 980 + b',"usageMetadata":{}}'], b"data: %s\n\n")
 def test_streams_never_raise(wire_format: Format, bodies: list[bytes], frame: bytes) -> None:
-    """Whatever a provider streams, every byte that is not stripped comes out, in order, and a reading is given."""
+    """Any stream of a provider gives a reading, and every byte that is not stripped comes out in order."""
     reader = wire_format.stream_reader(RequestFacts(model="m", stream=True))
     data = b"".join(frame % body for body in bodies)
 
@@ -119,7 +119,7 @@ def test_streams_never_raise(wire_format: Format, bodies: list[bytes], frame: by
 @every_format
 @pytest.mark.parametrize("code", Code)
 def test_every_refusal_can_be_written(wire_format: Format, code: Code) -> None:
-    """Every code has an error body and an event that carry its message."""
+    """Every error code has an error body and an error event with its message."""
     refusal = Refusal(code, 'why "this"\n', "model")
     event = wire_format.stream_error(refusal)
 
@@ -130,7 +130,7 @@ def test_every_refusal_can_be_written(wire_format: Format, code: Code) -> None:
 
 @every_format
 def test_the_contract_is_whole(wire_format: Format) -> None:
-    """Every format has every function of the protocol, and says which fields it reads."""
+    """Every format has every function of the protocol and a usage table."""
     for function in (name for name in vars(Format) if not name.startswith("_")):
         assert callable(getattr(wire_format, function))
     assert wire_format.name
@@ -148,30 +148,30 @@ def test_the_contract_is_whole(wire_format: Format) -> None:
     ],
 )
 def test_media_cannot_hide_behind_escapes(wire_format: Format, body: bytes) -> None:
-    """Media are found however JSON spells their name: else a picture could pass for a few bytes of text."""
+    """Media are found even if JSON escapes their name; otherwise a picture could pass for a few bytes of text."""
     assert wire_format.read_request(body, "gemini-3-pro").has_media
 
 
 def test_the_long_cache_cannot_hide_behind_escapes() -> None:
-    """The dearer cache is found however JSON spells its name."""
+    """The one-hour cache is found even if JSON escapes its name."""
     body = b'{"model":"m","messages":[],"system":[{"cache_control":{"ttl":"\\u0031h"}}]}'
 
     assert anthropic_messages.read_request(body).long_cache
 
 
-STATED = ("seconds", "reported_cost")  # in usage, but no quantity to bill
+STATED = ("seconds", "reported_cost")  # in usage, but not billed quantities
 BY_API = {one.name: one for one in FORMATS}
 ANSWERS = [
     case
     for case in CASES
     if case.given.api in BY_API and isinstance(case.given.body, dict) and not case.given.provider and case.out.usage
-    if case.out.note is None and "usage_metadata" not in case.given.body  # what `extract` makes of content is its own
-    if case.out.batch is None  # a line around an answer is read by `extract` alone
+    if case.out.note is None and "usage_metadata" not in case.given.body  # only `extract` reads usage from content
+    if case.out.batch is None  # only `extract` reads lines of batch results
 ]
 
 
 def test_every_format_that_reads_tokens_has_cases() -> None:
-    """Every format whose answers tell tokens has cases that name no provider."""
+    """Every format whose answers report tokens has cases without a provider."""
     assert {case.given.api for case in ANSWERS} == {
         "openai.chat", "openai.responses", "openai.embeddings", "anthropic.messages", "gemini.generate",
     }  # fmt: skip
@@ -179,7 +179,7 @@ def test_every_format_that_reads_tokens_has_cases() -> None:
 
 @pytest.mark.parametrize("case", ANSWERS, ids=str)
 def test_usage(case: Case) -> None:
-    """Usage is read to the token, with the model and the tier that served, and is kept as it came."""
+    """Usage is read exactly, with the model and the tier that served, and the raw object is kept."""
     body: Any = case.given.body
     reading = BY_API[case.given.api].read_answer(case.given.body_bytes or b"")
     told = {unit: quantity for unit, quantity in (case.out.usage or {}).items() if unit not in STATED}

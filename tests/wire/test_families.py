@@ -1,4 +1,4 @@
-"""The families: whoever names one names one that there is, and a client is known by what its SDK sends."""
+"""The families: every name of one exists, and a client's family is recognized by what its SDK sends."""
 
 import pytest
 
@@ -10,13 +10,13 @@ REFUSAL = Refusal(Code.INVALID_REQUEST, "it is refused")
 
 
 def test_every_provider_is_of_a_family() -> None:
-    """A provider of the registry speaks what there are formats of."""
+    """Every provider of the registry has a family that exists."""
     assert {provider.wire for provider in registry().values()} == set(families.FAMILIES)
 
 
 @pytest.mark.parametrize("row", formats.ROWS, ids=lambda row: row.format.name)
 def test_every_format_is_of_a_family(row: formats.FormatRow) -> None:
-    """The errors of a format are those of its family: the same SDK reads them."""
+    """A format's errors are those of its family, because the same SDK reads them."""
     assert row.format.error(REFUSAL) == families.FAMILIES[row.wire].shapes.error(REFUSAL)
 
 
@@ -32,5 +32,5 @@ def test_every_format_is_of_a_family(row: formats.FormatRow) -> None:
     ],
 )
 def test_a_client_is_known_by_what_it_sends(path: str, header: bytes, query: bytes, name: str) -> None:
-    """The path of the list of models is alike for all; a header, a query or the version says whose SDK asks."""
+    """All families share the path of the list of models; a header, the query or the version shows the SDK."""
     assert families.of_client(path, {header: b"x"}, query).name == name

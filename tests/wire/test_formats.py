@@ -1,4 +1,4 @@
-"""The registry is whole: each row can be found, read, counted, answered and refused; a new row needs nothing else."""
+"""The registry is complete: each row can be found, read, counted, answered and refused; a row is all that is needed."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ from pertoken.wire.formats import MODEL, FormatPath, FormatRow
 ROOT = Path(__file__).parents[2]
 MADE_UP = Path(__file__).parent / "made_up"
 TEXT = "hello there"
-# Whatever the format, it finds its own request in here.
+# A body in which every format finds its own request.
 REQUEST: dict[str, Any] = {
     "model": "m-1",
     "max_tokens": 20,
@@ -57,7 +57,7 @@ def _called(path: FormatPath) -> str:
 
 
 def test_no_two_rows_are_the_same() -> None:
-    """A name, a path and a name at `count --api` each stand for one row, or one would hide the other."""
+    """Each name, each path and each name for `count --api` belongs to one row, so that no row hides another."""
     rows = formats.ROWS
     names = [*(row.format.name for row in rows), *formats.READ]
     paths = [one.path for row in rows for one in row.paths]
@@ -71,7 +71,7 @@ def test_no_two_rows_are_the_same() -> None:
 
 @every_row
 def test_a_format_is_where_its_name_says(row: FormatRow) -> None:
-    """The module of a format is named as the format, so that the simulator's is found by it."""
+    """The modules of a format in `wire` and in `simulator` are named like the format."""
     module, maker = cast("ModuleType", row.format), cast("ModuleType", maker_of(row.format.name))
     name = row.format.name.replace(".", "_")
 
@@ -80,7 +80,7 @@ def test_a_format_is_where_its_name_says(row: FormatRow) -> None:
 
 @every_path
 def test_its_path_finds_it(row: FormatRow, path: FormatPath) -> None:
-    """A call at a path of a row is read by its format, and goes on to its path at the provider, for any model."""
+    """A call at a path of a row is read by its format and forwarded to its path at the provider, for any model."""
     endpoint = routes.find(_called(path))
     model = "m-1" if MODEL in path.path else None
 
@@ -95,7 +95,7 @@ def test_its_path_finds_it(row: FormatRow, path: FormatPath) -> None:
 
 @every_path
 def test_its_path_is_the_same_as_at_the_first_provider(row: FormatRow, path: FormatPath) -> None:
-    """Clients call the gateway as they called OpenAI, Anthropic or Google, and the call goes on to that path."""
+    """Clients use the same paths at the gateway as at OpenAI, Anthropic or Google, and calls are forwarded to them."""
     base = urlsplit(providers.registry()[FIRST[row.wire]].base_url)
 
     assert path.path == f"{base.path}{path.upstream}"
@@ -103,7 +103,7 @@ def test_its_path_is_the_same_as_at_the_first_provider(row: FormatRow, path: For
 
 @every_path
 def test_its_errors_are_its_own(row: FormatRow, path: FormatPath) -> None:
-    """What is refused at a path is said in the format's own shape, whole and in a stream, as its provider says it."""
+    """A refusal at a path has the form of the provider's own errors, in a body and in a stream."""
     wire_format = routes.format_for_errors(_called(path))
     ours = json.loads(wire_format.error(REFUSAL))
     status, said, _ = asyncio.run(post(_called(path), BODY, api_key=""))
@@ -117,7 +117,7 @@ def test_its_errors_are_its_own(row: FormatRow, path: FormatPath) -> None:
 
 
 def _shape(value: Any, at: str = "") -> set[str]:
-    """Return where an object has values."""
+    """Return the paths of all values in an object."""
     if not isinstance(value, dict):
         return {at}
     return set(chain.from_iterable(_shape(inner, f"{at}.{key}") for key, inner in value.items()))
@@ -125,7 +125,7 @@ def _shape(value: Any, at: str = "") -> set[str]:
 
 @every_row
 def test_its_usage_table_reads(row: FormatRow) -> None:
-    """The format's own words, and those of each dialect, tell both sides of a call."""
+    """The format's own usage table, and that of each dialect, reads input and output."""
     for rows in (row.format.USAGE, *row.dialects.values()):
         usage: dict[str, Any] = {}
         for unit in SIDES:
@@ -139,7 +139,7 @@ def test_its_usage_table_reads(row: FormatRow) -> None:
 
 @every_path
 def test_the_simulator_answers_it(row: FormatRow, path: FormatPath) -> None:
-    """An answer of the simulator tells, read by the format, what the simulator has on its invoice: nothing, if free."""
+    """Read by the format, an answer of the simulator has the usage on its invoice, or none if the call is free."""
     request = {**REQUEST, "stream": bool(path.stream)}
     status, answer, invoice = asyncio.run(post(_called(path), json.dumps(request).encode(), query=b"alt=sse"))
     assert status == 200, answer
@@ -163,7 +163,7 @@ def test_the_simulator_answers_it(row: FormatRow, path: FormatPath) -> None:
 
 @every_row
 def test_its_requests_are_counted(row: FormatRow) -> None:
-    """What the model reads is counted for a hold; `pertoken count` finds at least as much, with its frame."""
+    """The content of a request is counted for a hold; `pertoken count` finds at least as much, with its frame."""
     held = counts_of(Tokenizers(), BODY, row.format.name, family_of("gpt-4o"))
 
     assert held.text_bytes >= len(TEXT)
@@ -175,7 +175,7 @@ def test_its_requests_are_counted(row: FormatRow) -> None:
 
 
 def test_a_new_format_is_two_modules_and_a_row(tmp_path: Path) -> None:
-    """A copy of the program with a module in wire, one in the simulator, and a row serves the format everywhere."""
+    """A module in wire, a module in the simulator and a row are enough to serve a new format everywhere."""
     source = tmp_path / "pertoken"
     shutil.copytree(Path(pertoken.__file__).parent, source, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(MADE_UP / "format.py", source / "wire" / "made_up.py")

@@ -69,7 +69,7 @@ def _so_far(count: int) -> dict[str, int]:
     ],
 )
 def test_facts(fields: dict[str, object], facts: dict[str, Any]) -> None:
-    """What bounds the cost of a request is read from it, in either spelling; the path names the model."""
+    """The facts that bound the cost of a request are read in either spelling; the path names the model."""
     facts = {"output_max": None, **facts}
 
     assert gemini_generate.read_request(_body(**fields), "gemini-2.5-pro") == RequestFacts(
@@ -78,7 +78,7 @@ def test_facts(fields: dict[str, object], facts: dict[str, Any]) -> None:
 
 
 def test_models_that_draw() -> None:
-    """A model that draws without being told to is bounded as one that draws."""
+    """A model that draws without being asked is bounded like one that was asked to draw."""
     assert gemini_generate.read_request(_body(), "gemini-2.5-flash-image").output_modalities == {"image"}
 
 
@@ -95,7 +95,7 @@ def test_models_that_draw() -> None:
     ],
 )
 def test_hidden_input(fields: dict[str, object], model: str, searches: int, why: str) -> None:
-    """Input that the body does not show is told; searches have a limit."""
+    """Input that the body does not show is reported; searches have a limit."""
     facts = gemini_generate.read_request(_body(**fields), model)
 
     assert facts.web_searches_max == searches
@@ -114,7 +114,7 @@ def test_hidden_input(fields: dict[str, object], model: str, searches: int, why:
     ids=str,
 )
 def test_refused(fields: dict[str, object]) -> None:
-    """A cap that is no count is refused, and so is one given twice: which counts is not known."""
+    """An invalid cap is refused, and so is one given twice, because it is unknown which one counts."""
     with pytest.raises(BadRequest):
         gemini_generate.read_request(_body(**fields), "gemini-2.5-pro")
     with pytest.raises(BadRequest):
@@ -122,7 +122,7 @@ def test_refused(fields: dict[str, object]) -> None:
 
 
 def test_content() -> None:
-    """Every text that the model reads is gathered, names and numbers of calls too; media are sized by their kind."""
+    """Every text that the model reads is collected, with names and numbers of calls; media are measured by kind."""
     body = _body(
         systemInstruction={"parts": [{"text": "s-1"}]},
         contents=[
@@ -171,7 +171,7 @@ def test_content() -> None:
     ],
 )
 def test_rewrite(body: bytes, rewritten: bytes) -> None:
-    """The cap is written where the request has it; all else keeps its bytes on both levels."""
+    """The cap is replaced where the request has it; all other values keep their bytes on both levels."""
     assert gemini_generate.rewrite(body, RequestChange(output_max=7)) == rewritten
     assert gemini_generate.rewrite(body, RequestChange(model="other")) is body
 
@@ -195,7 +195,7 @@ def _details(*pairs: tuple[str, int]) -> list[dict[str, object]]:
     ids=str,
 )
 def test_contradictory_usage(usage: object) -> None:
-    """Usage that cannot be true is kept, and marked; what is made of it adds up, whole and streamed."""
+    """Contradictory usage is kept and marked, and the quantities that are read from it add up, whole and streamed."""
     reader = gemini_generate.stream_reader(RequestFacts("m"))
     reader.feed(_sse(_piece("x", USAGE), _piece("", usage, finishReason="STOP")))
 
@@ -207,7 +207,7 @@ def test_contradictory_usage(usage: object) -> None:
 
 @pytest.mark.parametrize("number", [b"NaN", b"1e400"])
 def test_numbers_that_are_none(number: bytes) -> None:
-    """Numbers that JSON or a computer does not have contradict, in an answer and in both kinds of stream."""
+    """Invalid and too large numbers are contradictions, in an answer and in both kinds of stream."""
     piece = b'{"usageMetadata":{"promptTokenCount":%s,"totalTokenCount":3}}' % number
     readings = [gemini_generate.read_answer(piece)]
     for data in (b"data: " + piece + b"\n\n", b"[" + piece + b"]"):
@@ -238,7 +238,7 @@ def test_usage_that_is_not_all(usage: object, completeness: Completeness) -> Non
     ],
 )
 def test_tier(fields: dict[str, str], tier: str | None) -> None:
-    """The served tier is read under either of its names."""
+    """The tier that served is read under either of its names."""
     reading = gemini_generate.read_answer(json.dumps(_piece("x", {**USAGE, **fields})).encode())
 
     assert reading.service_tier == tier
@@ -249,7 +249,7 @@ GROUNDED = {"groundingMetadata": {"webSearchQueries": ["a", "b", "c"]}}
 
 @pytest.mark.parametrize(("model", "searches"), [("gemini-2.5-pro", 1), ("gemini-3-pro", 3), ("gemini-3.1-flash", 3)])
 def test_searches(model: str, searches: int) -> None:
-    """From Gemini 3 on each query is billed, before that the grounded prompt; whole and in both kinds of stream."""
+    """Gemini 3 and later bill each query, earlier models each grounded prompt; whole and in both kinds of stream."""
     last = _piece("x", USAGE, model=model, finishReason="STOP", **GROUNDED)
     readings = [gemini_generate.read_answer(json.dumps(last).encode())]
     for data in (_sse(last), _array(last)):
@@ -265,7 +265,7 @@ LAST = _piece("!", _so_far(3), finishReason="STOP")
 
 
 def test_stream_of_events(stream: Any) -> None:
-    """Usage is cumulative: the last counts; the piece that says why the answer ended waits for the settlement."""
+    """Usage is cumulative, so the last one counts; the piece with the reason for the end waits for the settlement."""
     seen = stream(FORMAT, _sse(*FIRST, LAST), step=5)
 
     assert (seen.forwarded, seen.kept) == (_sse(*FIRST), _sse(LAST))
@@ -274,7 +274,7 @@ def test_stream_of_events(stream: Any) -> None:
 
 
 def test_stream_of_an_array(stream: Any) -> None:
-    """The pieces of a JSON array are read alike; its closing bracket never goes out before the end."""
+    """The pieces of a JSON array are read like events; its closing bracket never goes out before the end."""
     data = _array(*FIRST, LAST)
     seen = stream(FORMAT, data, step=7)
 
@@ -288,7 +288,7 @@ def test_stream_of_an_array(stream: Any) -> None:
 
 @pytest.mark.parametrize("framed", [_sse, _array])
 def test_cut_stream(stream: Any, framed: Any) -> None:
-    """A stream that is cut within a piece is partial, with the last whole usage."""
+    """A stream that is cut inside a piece is partial, with the last complete usage."""
     data = framed(*FIRST)
     data = data[: data.rindex(b"modelVersion")] + b"model"
     seen = stream(FORMAT, data, step=7)
@@ -299,7 +299,7 @@ def test_cut_stream(stream: Any, framed: Any) -> None:
 
 
 def test_blocked_prompt(stream: Any) -> None:
-    """A blocked prompt is an ended answer: its input is used, its output is none."""
+    """A blocked prompt ends the answer: its input is used, and there is no output."""
     usage = {"promptTokenCount": 10, "totalTokenCount": 10}
     blocked = {"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": usage, "modelVersion": "gemini-2.5-pro"}
     seen = stream(FORMAT, _sse(blocked))
@@ -310,7 +310,7 @@ def test_blocked_prompt(stream: Any) -> None:
 
 @pytest.mark.parametrize("framed", [_sse, _array])
 def test_words_in_a_text_are_no_marks(stream: Any, framed: Any) -> None:
-    """A text that talks of usageMetadata and finishReason is text."""
+    """The words usageMetadata and finishReason inside a text are not taken for usage or the end."""
     talk = _piece('"finishReason": "STOP", "usageMetadata": {"promptTokenCount": 1, "totalTokenCount": 1}')
     seen = stream(FORMAT, framed(*FIRST, talk), step=9)
 
@@ -319,7 +319,7 @@ def test_words_in_a_text_are_no_marks(stream: Any, framed: Any) -> None:
 
 
 def test_a_call_cannot_lower_the_bill(stream: Any) -> None:
-    """Arguments that a model was told to write do not pass for usage or for the end."""
+    """Arguments of a call that look like usage or like the end are not taken for them."""
     lie = {"usageMetadata": {"promptTokenCount": 0, "totalTokenCount": 0}, "finishReason": "STOP"}
     call = _piece("x", _so_far(2))
     call["candidates"][0]["content"]["parts"] = [{"functionCall": {"name": "f", "args": lie}}]
@@ -330,7 +330,7 @@ def test_a_call_cannot_lower_the_bill(stream: Any) -> None:
 
 
 def test_tail_of_an_array_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long the array, only its tail is kept, and the usage is in it."""
+    """Only the last bytes of a long array are kept, and usage is read from them."""
     monkeypatch.setattr(gemini_stream, "ARRAY_BYTES_MAX", 1000)
     reader = gemini_stream.ArrayPieces("m", gemini_generate.USAGE)
     for count in range(3000):
@@ -342,7 +342,7 @@ def test_tail_of_an_array_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_text_is_what_the_model_wrote() -> None:
-    """Texts, thoughts and calls count; roles, seals and pictures do not. "model" is a word like any other."""
+    """Texts, thoughts and calls count; roles, signatures and pictures do not. "model" is a word like any other."""
     parts = [
         {"text": "a", "thought": True}, {"text": "model"}, {"functionCall": {"name": "f", "args": {"b": 1}}},
         {"text": "c", "thoughtSignature": "zz"}, {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
@@ -353,7 +353,7 @@ def test_text_is_what_the_model_wrote() -> None:
 
 
 def test_counting_is_free() -> None:
-    """Counting tokens costs nothing."""
+    """Counting tokens is free."""
     assert gemini_count_tokens.read_request(_body(), "m") == RequestFacts(model="m", bills=False)
     assert gemini_count_tokens.read_answer(b'{"totalTokens":5}').completeness is Completeness.MISSING
     assert gemini_count_tokens.rewrite(_body(), RequestChange("x", 1)) == _body()
@@ -367,7 +367,7 @@ def test_counting_is_free() -> None:
     ],
 )
 def test_embedding(request_: dict[str, object], texts: tuple[str, ...]) -> None:
-    """One content or several are gathered; there is no output."""
+    """One content or several are collected; there is no output."""
     body = json.dumps(request_).encode()
 
     assert gemini_embed.read_request(body, "gemini-embedding-001") == RequestFacts("gemini-embedding-001", output_max=0)
@@ -391,7 +391,7 @@ def test_embedding_of_nothing() -> None:
     ],
 )
 def test_embedding_usage(usage: object, quantities: dict[str, int] | None, completeness: Completeness) -> None:
-    """Usage is read where the answer carries it."""
+    """Usage is read if the answer has it."""
     answer = {"embedding": {"values": [0.1]}, **({} if usage is None else {"usageMetadata": usage})}
     reading = gemini_embed.read_answer(json.dumps(answer).encode())
 
@@ -411,7 +411,7 @@ def test_embedding_usage(usage: object, quantities: dict[str, int] | None, compl
     ],
 )
 def test_errors(code: Code, status: str) -> None:
-    """Errors have Google's own shape, whole and in a stream, where the SDK looks for them at the very front."""
+    """Errors have Google's own form, in a body and in a stream, where the SDK expects them at the start."""
     refusal = Refusal(code, "why")
     fields = json.loads(gemini_generate.error(refusal))["error"]
 

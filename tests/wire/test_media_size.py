@@ -1,4 +1,4 @@
-"""The head of a picture or a sound says its size; a hostile one has none, and never breaks anything."""
+"""The size of a picture or a sound is read from its head; a hostile head gives no size and no error."""
 
 import base64
 import io
@@ -41,7 +41,7 @@ def _webp(kind: bytes, fields: bytes) -> bytes:
     return _riff(b"WEBP", _chunk(kind, fields.ljust(20, b"\x00")))
 
 
-APP1 = b"\xff\xe1" + struct.pack(">H", 60_000) + _jpeg(9, 9).ljust(59_998, b"\x00")  # a preview inside
+APP1 = b"\xff\xe1" + struct.pack(">H", 60_000) + _jpeg(9, 9).ljust(59_998, b"\x00")  # contains a preview
 COMMENT = b"\x21\xfe\x03abc\x02de\x00"
 
 
@@ -61,7 +61,7 @@ COMMENT = b"\x21\xfe\x03abc\x02de\x00"
     ],
 )  # fmt: skip
 def test_pictures(data: bytes, size: tuple[int, int]) -> None:
-    """Each format that providers take is read, with what may come before its size."""
+    """Each format that providers accept is read, including data before its size."""
     assert image_size(base64.b64encode(data).decode()) == size
 
 
@@ -70,12 +70,12 @@ def test_pictures(data: bytes, size: tuple[int, int]) -> None:
     [
         b"", b"%PDF-1.7", _png(0, 5), _png(2**31, 5), _png(640, 480)[:20], _gif(640, 480)[:15], _gif(0, 0),
         b"\xff\xd8\xff\xd9" + bytes(30), b"\xff\xd8\xff\xe1\x00\x01" + bytes(30), b"\xff\xd8\xff\xda" + bytes(30),
-        _jpeg(640, 480)[:8], b"\xff\xd8" + b"\x00" * 50, _jpeg(640, 480, APP1 * 9),  # its size comes too late
+        _jpeg(640, 480)[:8], b"\xff\xd8" + b"\x00" * 50, _jpeg(640, 480, APP1 * 9),  # the size comes too late
         _webp(b"VP8L", b"\x2e"), _webp(b"VP8 ", b""), _webp(b"VP8?", b""), b"RIFF\x00\x00\x00\x00WEBPVP8X",
     ],
 )  # fmt: skip
 def test_no_pictures(data: bytes) -> None:
-    """A head that is broken, unknown or too long has no size."""
+    """A broken, unknown or too long head gives no size."""
     assert image_size(base64.b64encode(data).decode()) is None
 
 
@@ -83,7 +83,7 @@ def test_no_pictures(data: bytes) -> None:
     "data", [None, 3, "", "%", "iVBOR w0KGgo", base64.urlsafe_b64encode(_png(1, 255)).decode()[:-2]]
 )
 def test_no_plain_base64(data: object) -> None:
-    """Text that decoders read differently has no size."""
+    """A text that base64 decoders read differently gives no size."""
     assert image_size(data) is None
     assert sound_duration_us(data) is None
 
@@ -93,7 +93,7 @@ def test_no_plain_base64(data: object) -> None:
     st.sampled_from([b"", b"\xff\xd8\xff", b"GIF89a", b"RIFF0000WEBPVP8 ", b"RIFF0000WAVEfmt "]),
 )
 def test_any_bytes_are_safe(data: bytes, magic: bytes) -> None:
-    """Whatever comes, the answer is a size of positive numbers or none."""
+    """Any bytes give a size of positive numbers or no size."""
     text = base64.b64encode(magic + data).decode()
     size = image_size(text)
 
@@ -106,7 +106,7 @@ def _fmt(kind: int = 1, channels: int = 1, rate: int = 8_000, frame: int = 2, bi
 
 
 def test_sound() -> None:
-    """A WAV file's duration is exact, as far as its bytes go."""
+    """The duration of a WAV file is exact for its bytes."""
     out = io.BytesIO()
     with wave.open(out, "wb") as sound:
         sound.setnchannels(2)
@@ -123,9 +123,9 @@ def test_sound() -> None:
     [
         ([_fmt(), _chunk(b"data", bytes(16_000))], 1_000_000),
         ([_fmt(), _chunk(b"LIST", b"abc"), _chunk(b"data", bytes(16_000))], 1_000_000),
-        ([_fmt(), _chunk(b"data", bytes(16_000), length=2)], 1_000_000),  # claims to be short
+        ([_fmt(), _chunk(b"data", bytes(16_000), length=2)], 1_000_000),  # the header claims a shorter length
         ([_fmt(rate=4_000_000_000), _chunk(b"data", bytes(16_000))], None),
-        ([_fmt(kind=0x55), _chunk(b"data", bytes(16_000))], None),  # MP3 inside
+        ([_fmt(kind=0x55), _chunk(b"data", bytes(16_000))], None),  # contains MP3
         ([_fmt(frame=60_000), _chunk(b"data", bytes(16_000))], None),
         ([_fmt(channels=0, frame=0), _chunk(b"data", bytes(16_000))], None),
         ([_fmt(), _fmt(rate=48_000), _chunk(b"data", bytes(16_000))], None),
@@ -135,14 +135,14 @@ def test_sound() -> None:
     ],
 )
 def test_hostile_sound(chunks: list[bytes], duration_us: int | None) -> None:
-    """What a header claims never makes a sound shorter than its bytes."""
+    """A header never makes a sound shorter than its bytes."""
     duration = sound_duration_us(base64.b64encode(_riff(b"WAVE", *chunks)).decode())
 
     assert duration is None if duration_us is None else duration_us <= (duration or 0) <= duration_us + 200
 
 
 def test_every_api_reads_sizes() -> None:
-    """Inline pictures and sounds have a size in each API; links, and what may be another picture, have none."""
+    """Inline pictures and sounds have a size in each API; links, and ids that may mean another picture, have none."""
     png = base64.b64encode(_png(640, 480)).decode()
     wav = base64.b64encode(_riff(b"WAVE", _fmt(), _chunk(b"data", bytes(16_000)))).decode()
     url, sound = f"data:image/png;base64,{png}", {"data": wav, "format": "wav"}

@@ -61,7 +61,7 @@ NOT_ASKED = RequestFacts(model="m", stream=True, wants_usage=False)
     ],
 )
 def test_facts(fields: dict[str, object], facts: dict[str, object]) -> None:
-    """What bounds the cost of a request is read from it."""
+    """The facts that bound the cost of a request are read from it."""
     expected = RequestFacts(model="gpt-4o", wants_usage=False)._replace(**facts)  # type: ignore[arg-type]
 
     assert openai_chat.read_request(_body(**fields)) == expected
@@ -72,7 +72,7 @@ def test_facts(fields: dict[str, object], facts: dict[str, object]) -> None:
     [("max_tokens", -1), ("max_tokens", "5"), ("max_completion_tokens", 1.5), ("n", True), ("n", -3)],
 )
 def test_bad_counts(field: str, value: object) -> None:
-    """A cap that is no count is refused by name, never ignored."""
+    """An invalid cap is refused with the field's name, never ignored."""
     with pytest.raises(BadRequest) as caught:
         openai_chat.read_request(_body(**{field: value}))
 
@@ -80,7 +80,7 @@ def test_bad_counts(field: str, value: object) -> None:
 
 
 def test_media_hides_nowhere() -> None:
-    """A picture is found however its name is escaped; the word in a text is none."""
+    """A picture is found even if its field name is escaped; the same word in a text is not a picture."""
     picture = _body(messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}])
 
     assert openai_chat.read_request(picture).has_media
@@ -89,7 +89,7 @@ def test_media_hides_nowhere() -> None:
 
 
 def test_stored_audio_is_hidden_input() -> None:
-    """An earlier spoken answer is named by its id, and costs what the body does not show; asking for sound does not."""
+    """The id of an earlier spoken answer adds input that the body does not show; a request for sound does not."""
     stored = [{"role": "assistant", "audio": {"id": "audio_1"}}]
 
     assert openai_chat.read_request(_body(messages=stored)).hidden_input
@@ -97,7 +97,7 @@ def test_stored_audio_is_hidden_input() -> None:
 
 
 def test_content() -> None:
-    """Every text that the model reads is gathered, media are sized."""
+    """Every text that the model reads is collected, and media are measured."""
     body = _body(
         messages=[
             {"role": "system", "content": "s-1"},
@@ -158,7 +158,7 @@ def test_no_messages(messages: object) -> None:
     ],
 )
 def test_rewrite(fields: dict[str, object], change: RequestChange, changed: dict[str, object]) -> None:
-    """Only what policy names is written anew; a field that nobody knows keeps its bytes."""
+    """A rewrite changes only the fields that policy names; an unknown field keeps its bytes."""
     odd = b'{"new_thing" : {"z": [1.50,  1e3]},' + _body(**fields)[1:]
 
     rewritten = msgspec.json.decode(openai_chat.rewrite(odd, change), type=dict[str, msgspec.Raw])
@@ -185,7 +185,7 @@ CONTRADICTORY = [
 
 @pytest.mark.parametrize("usage", CONTRADICTORY, ids=str)
 def test_contradictory_usage(usage: object) -> None:
-    """Usage that cannot be true is kept, and marked; what is made of it adds up, whole and streamed."""
+    """Contradictory usage is kept and marked, and the quantities that are read from it add up, whole and streamed."""
     whole = openai_chat.read_answer(_answer(usage))
     reader = openai_chat.stream_reader(ASKED)
     reader.feed(HELLO + _event(None, usage) + DONE)
@@ -199,7 +199,7 @@ def test_contradictory_usage(usage: object) -> None:
 
 @pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"1e400", b"9" * 5000])
 def test_numbers_that_are_none(number: bytes) -> None:
-    """Numbers that JSON or a computer does not have contradict, whole and streamed, and still nothing leaks."""
+    """Invalid and too large numbers are contradictions, whole and streamed, and stripped usage still stays out."""
     usage = b'{"prompt_tokens":%s,"completion_tokens":1}' % number
     whole = openai_chat.read_answer(b'{"model":"m","usage":' + usage + b"}")
     reader = openai_chat.stream_reader(NOT_ASKED)
@@ -222,7 +222,7 @@ def test_numbers_that_are_none(number: bytes) -> None:
     ],
 )
 def test_usage_that_is_not_all(usage: object, completeness: Completeness, quantities: dict[str, int] | None) -> None:
-    """Usage without its output or its input is never final: that side is counted, not free."""
+    """Usage without output or without input is never final: the missing side is counted and not free."""
     reading = openai_chat.read_answer(_answer(usage))
 
     assert (reading.completeness, reading.quantities) == (completeness, quantities)
@@ -240,7 +240,7 @@ def test_stream_where_usage_was_asked_for(stream: Any) -> None:
 @pytest.mark.parametrize("copies", [1, 2])
 @pytest.mark.parametrize("space", ["", " "])
 def test_stream_where_usage_was_not_asked_for(stream: Any, copies: int, space: str) -> None:
-    """The injected usage event never reaches the client, not even when the provider sends it twice."""
+    """The usage event that we requested never reaches the client, even if the provider sends it twice."""
     usage = _event(None, USAGE, space=space) * copies
     seen = stream(FORMAT, HELLO + usage + DONE, NOT_ASKED)
 
@@ -250,7 +250,7 @@ def test_stream_where_usage_was_not_asked_for(stream: Any, copies: int, space: s
 
 @pytest.mark.parametrize("facts", [ASKED, NOT_ASKED])
 def test_nothing_behind_the_end_gets_out(stream: Any, facts: RequestFacts) -> None:
-    """What follows the end marker waits with it, in order."""
+    """Bytes after the end marker are held back with it, in order."""
     late = _event({"content": "late"}) + b": ping\n\n"
     seen = stream(FORMAT, HELLO + DONE + late, facts)
 
@@ -258,7 +258,7 @@ def test_nothing_behind_the_end_gets_out(stream: Any, facts: RequestFacts) -> No
 
 
 def test_held_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A provider that never stops after its end cannot fill the memory."""
+    """A provider that keeps sending after the end marker cannot fill the memory."""
     monkeypatch.setattr("pertoken.wire.stream.HELD_BYTES_MAX", 1000)
     reader = openai_chat.stream_reader(ASKED)
     reader.feed(DONE)
@@ -269,7 +269,7 @@ def test_held_bytes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_usage_beside_choices(stream: Any) -> None:
-    """Usage in an event that also carries text goes on; the last one counts."""
+    """An event with usage and text goes to the client; the last usage counts."""
     first, last = (_event({"content": "x"}, {**USAGE, "completion_tokens": n, "total_tokens": 10 + n}) for n in (1, 2))
     seen = stream(FORMAT, first + last + DONE, NOT_ASKED)
 
@@ -278,7 +278,7 @@ def test_usage_beside_choices(stream: Any) -> None:
 
 
 def test_empty_usage_does_not_undo(stream: Any) -> None:
-    """An empty usage object after a full one takes nothing back."""
+    """An empty usage object after a full one changes nothing."""
     seen = stream(FORMAT, HELLO + _event(None, USAGE) + _event(None, {}) + DONE, NOT_ASKED)
 
     assert seen.reading.quantities == QUANTITIES
@@ -286,7 +286,7 @@ def test_empty_usage_does_not_undo(stream: Any) -> None:
 
 
 def test_groq(stream: Any) -> None:
-    """Groq's usage lies under x_groq, in an event that is passed on."""
+    """Groq's usage is read from x_groq, in an event that goes to the client."""
     groq = _event({}, None, x_groq={"id": "r", "usage": USAGE})
     seen = stream(FORMAT, HELLO + groq + DONE, NOT_ASKED)
 
@@ -296,7 +296,7 @@ def test_groq(stream: Any) -> None:
 
 @pytest.mark.parametrize("end", [b"data: [DONE]\n", b"data: [DONE]", b"data: [DONE]\r\n"])
 def test_last_blank_line_left_out(stream: Any, end: bytes) -> None:
-    """A server that leaves out the last blank line has ended its answer all the same."""
+    """An answer is complete even if the server leaves out the last blank line."""
     seen = stream(FORMAT, HELLO + _event(None, USAGE) + end, NOT_ASKED)
 
     assert seen.complete
@@ -305,7 +305,7 @@ def test_last_blank_line_left_out(stream: Any, end: bytes) -> None:
 
 
 def test_usage_without_blank_line_is_stripped(stream: Any) -> None:
-    """Usage nobody asked for is stripped even as an unfinished last event, and it is read."""
+    """Usage that the client did not request is read and stripped, even in a last event without a blank line."""
     seen = stream(FORMAT, HELLO + _event(None, USAGE).rstrip(), NOT_ASKED)
 
     assert seen.forwarded + seen.kept == HELLO
@@ -313,7 +313,7 @@ def test_usage_without_blank_line_is_stripped(stream: Any) -> None:
 
 
 def test_cut_stream(stream: Any) -> None:
-    """A stream cut within an event says what it said so far: model, text, no usage, no end."""
+    """A stream that is cut inside an event has its model and text so far, no usage and no end."""
     seen = stream(FORMAT, HELLO + b'data: {"choices":[{"del', ASKED)
 
     assert seen.forwarded + seen.kept == HELLO + b'data: {"choices":[{"del'
@@ -322,7 +322,7 @@ def test_cut_stream(stream: Any) -> None:
 
 
 def test_words_in_a_text_are_no_marks(stream: Any) -> None:
-    """A text that talks of [DONE] and "usage" is text."""
+    """The words [DONE] and "usage" inside a text are not taken for the end or for usage."""
     talk = _event({"content": 'data: [DONE] "usage":{"prompt_tokens":1} {"choices":[],"usage":{}}'})
     seen = stream(FORMAT, talk + DONE, NOT_ASKED)
 
@@ -331,7 +331,7 @@ def test_words_in_a_text_are_no_marks(stream: Any) -> None:
 
 
 def test_crlf(stream: Any) -> None:
-    """Streams with CRLF are read alike."""
+    """Streams with CRLF are read like streams with LF."""
     data = (HELLO + _event(None, USAGE) + DONE).replace(b"\n", b"\r\n")
     seen = stream(FORMAT, data, NOT_ASKED)
 
@@ -356,7 +356,7 @@ def test_text_is_what_the_model_wrote(stream: Any) -> None:
 
 
 def test_a_plain_chunk_is_not_parsed() -> None:
-    """A chunk that cannot matter costs about a microsecond: far less than reading it would."""
+    """Feeding a chunk that cannot matter takes less time than parsing it would, because it is not parsed."""
     reader = openai_chat.stream_reader(ASKED)
     chunk = _event({"content": "word"})
     reader.feed(chunk)
@@ -368,7 +368,7 @@ def test_a_plain_chunk_is_not_parsed() -> None:
 
 
 def test_asking_changes_nothing() -> None:
-    """A reading taken in the middle of an event leaves the stream as it was."""
+    """Calling `reading` in the middle of an event does not change the stream."""
     reader = openai_chat.stream_reader(ASKED)
     reader.feed(b"data: [DONE]")
 
@@ -378,7 +378,7 @@ def test_asking_changes_nothing() -> None:
 
 
 def test_usage_event_without_model() -> None:
-    """What earlier events said of model and id stays known when the usage event leaves it out."""
+    """Model and id of earlier events stay known if the usage event leaves them out."""
     reader = openai_chat.stream_reader(ASKED)
     reader.feed(HELLO + b"data: " + json.dumps({"choices": [], "usage": USAGE}).encode() + b"\n\n")
 
@@ -386,7 +386,7 @@ def test_usage_event_without_model() -> None:
 
 
 def test_an_event_over_several_lines(stream: Any) -> None:
-    """Data in several lines is one event, and one that cannot be read counts as it is, beside those that can."""
+    """Data in several lines is one event; an event that cannot be read counts as text, next to those that can."""
     lines = b'data: {"choices": [{"delta":\ndata: {"content": "lo"}}]}\n\n'
     seen = stream(FORMAT, _event({"content": "Hel"}) + lines + b"data: {broken\n\n", ASKED, step=5)
 
@@ -397,7 +397,7 @@ def test_an_event_over_several_lines(stream: Any) -> None:
     ("given", "field"), [("max_completion_tokens", "max_tokens"), ("max_tokens", "max_completion_tokens")]
 )
 def test_a_cap_moves_to_the_field_that_the_provider_knows(given: str, field: str) -> None:
-    """The cap stands in one field only: servers refuse two, or the one that they do not know."""
+    """The cap is in one field only, because servers refuse both fields and a field that they do not know."""
     rewritten = openai_chat.rewrite(_body(**{given: 9}), RequestChange(output_max=9, output_field=field))
 
     assert {key: value for key, value in json.loads(rewritten).items() if key.startswith("max")} == {field: 9}

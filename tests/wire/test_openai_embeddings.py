@@ -1,4 +1,4 @@
-"""Embeddings: facts, tokens given by number, usage."""
+"""Embeddings: facts, tokens given as numbers, usage."""
 
 import json
 
@@ -42,7 +42,7 @@ def test_no_request(body: bytes) -> None:
     ],
 )
 def test_content(given: object, texts: list[str], numbers: int) -> None:
-    """Texts are gathered; a token given by its number is one token."""
+    """Texts are collected; a token given as a number counts as one token."""
     content = openai_embeddings.read_content(_body(given))
 
     assert content.texts == (*texts, " a" * numbers)
@@ -70,7 +70,7 @@ def test_rewrite() -> None:
     ],
 )
 def test_usage(usage: object, quantities: dict[str, int] | None, completeness: Completeness) -> None:
-    """All is input, and the output is known to be none."""
+    """All tokens are input, and the output is zero."""
     answer = {"object": "list", "model": "text-embedding-3-small", "data": [], "usage": usage}
     reading = openai_embeddings.read_answer(json.dumps(answer).encode())
 
@@ -80,7 +80,7 @@ def test_usage(usage: object, quantities: dict[str, int] | None, completeness: C
 
 @pytest.mark.parametrize("usage", [{"prompt_tokens": 8, "total_tokens": 9}, {"prompt_tokens": -8}, [], "x"], ids=str)
 def test_contradictory_usage(usage: object) -> None:
-    """Usage that cannot be true is kept, and marked; what is made of it adds up."""
+    """Contradictory usage is kept and marked, and the quantities that are read from it add up."""
     reading = openai_embeddings.read_answer(json.dumps({"usage": usage}).encode())
 
     assert reading.contradiction or reading.note

@@ -64,7 +64,7 @@ DELTAS = b"".join(_event("response.output_text.delta", delta=word, item_id="msg_
     ],
 )
 def test_facts(fields: dict[str, object], facts: dict[str, Any]) -> None:
-    """What bounds the cost of a request is read from it."""
+    """The facts that bound the cost of a request are read from it."""
     assert openai_responses.read_request(_body(**fields)) == RequestFacts(model="gpt-5.6-sol")._replace(**facts)
 
 
@@ -85,12 +85,12 @@ def test_facts(fields: dict[str, object], facts: dict[str, Any]) -> None:
     ],
 )
 def test_hidden_input(fields: dict[str, object], why: str) -> None:
-    """Input that the body does not show is told, with its reason."""
+    """Input that the body does not show is reported, with the reason."""
     assert why in str(openai_responses.read_request(_body(**fields)).hidden_input)
 
 
 def test_sealed_reasoning_is_shown() -> None:
-    """Reasoning that the client carries itself is in the body."""
+    """Encrypted reasoning that the client sends is in the body and not hidden input."""
     sealed = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"}
 
     assert openai_responses.read_request(_body(input=[sealed])).hidden_input is None
@@ -99,7 +99,7 @@ def test_sealed_reasoning_is_shown() -> None:
 @pytest.mark.parametrize(("calls", "most"), [({}, 10), ({"max_tool_calls": 3}, 3), ({"max_tool_calls": 0}, 10)])
 @pytest.mark.parametrize("kind", ["web_search", "web_search_preview", "web_search_preview_2025_03_11"])
 def test_web_searches(calls: dict[str, object], most: int, kind: str) -> None:
-    """A web search is bounded by the request's own limit on tool calls, else by a constant."""
+    """Web searches are bounded by the request's limit on tool calls, or else by a constant."""
     facts = openai_responses.read_request(_body(tools=[{"type": kind}], **calls))
 
     assert facts.web_searches_max == most
@@ -110,7 +110,7 @@ def test_web_searches(calls: dict[str, object], most: int, kind: str) -> None:
     [({"background": True}, "background"), ({"max_output_tokens": "9"}, "max_output_tokens"), ({"tools": 3}, "tools")],
 )
 def test_refused(fields: dict[str, object], param: str) -> None:
-    """A request whose cost could not be known is refused by the field at fault."""
+    """A request whose cost could not be known is refused; the error names the field."""
     with pytest.raises(BadRequest) as caught:
         openai_responses.read_request(_body(**fields))
 
@@ -118,7 +118,7 @@ def test_refused(fields: dict[str, object], param: str) -> None:
 
 
 def test_content() -> None:
-    """Every text that the model reads is gathered, media are sized."""
+    """Every text that the model reads is collected, and media are measured."""
     image = {"type": "input_image", "image_url": "data:image/png;base64,AAAA", "detail": "low"}
     body = _body(
         instructions="i-1",
@@ -152,7 +152,7 @@ def test_content() -> None:
 
 
 def test_rewrite() -> None:
-    """Only the model and the cap are written anew."""
+    """A rewrite changes only the model and the cap."""
     body = b'{"model":"a", "input" : [1.50], "max_output_tokens": 9}'
 
     assert (
@@ -172,7 +172,7 @@ def test_rewrite() -> None:
     ],
 )  # fmt: skip
 def test_usage(output: object, more: dict[str, int]) -> None:
-    """The documentation's example is read to the token; searches are counted from the output's items."""
+    """The documentation's example is read exactly; searches are counted from the output items."""
     reading = openai_responses.read_answer(json.dumps(_response(USAGE, output)).encode())
 
     assert reading.quantities == {**QUANTITIES, **more}
@@ -192,7 +192,7 @@ def test_usage(output: object, more: dict[str, int]) -> None:
     ids=str,
 )
 def test_contradictory_usage(usage: object) -> None:
-    """Usage that cannot be true is kept, and marked; what is made of it adds up, whole and streamed."""
+    """Contradictory usage is kept and marked, and the quantities that are read from it add up, whole and streamed."""
     reader = openai_responses.stream_reader(RequestFacts("m"))
     reader.feed(CREATED + _event("response.completed", response=_response(usage)))
 
@@ -204,7 +204,7 @@ def test_contradictory_usage(usage: object) -> None:
 
 @pytest.mark.parametrize("kind", ["response.completed", "response.incomplete", "response.failed"])
 def test_stream(stream: Any, kind: str) -> None:
-    """The last event, which alone carries usage, waits for the settlement."""
+    """The last event, the only one with usage, waits for the settlement."""
     last = _event(kind, response=_response(USAGE, [MESSAGE, {"type": "web_search_call"}]))
     seen = stream(FORMAT, CREATED + DELTAS + last, step=5)
 
@@ -214,14 +214,14 @@ def test_stream(stream: Any, kind: str) -> None:
 
 
 def test_failed_without_usage(stream: Any) -> None:
-    """A failure without usage ends the answer and says nothing of what was used."""
+    """A failure without usage ends the answer and reports no usage."""
     seen = stream(FORMAT, CREATED + DELTAS + _event("response.failed", response=_response()), step=5)
 
     assert (seen.complete, seen.reading.completeness) == (True, Completeness.MISSING)
 
 
 def test_cut_stream(stream: Any) -> None:
-    """A stream that is cut has told the model and its text."""
+    """A stream that is cut has its model and its text so far."""
     seen = stream(FORMAT, CREATED + DELTAS + b"event: response.comple", step=5)
 
     assert (seen.complete, seen.text, seen.reading.model) == (False, "Hello", "gpt-5.6-sol-1")
@@ -229,7 +229,7 @@ def test_cut_stream(stream: Any) -> None:
 
 
 def test_words_in_a_text_are_no_marks(stream: Any) -> None:
-    """A text that talks of the last event is text."""
+    """The name of the last event inside a text does not end the stream."""
     talk = _event("response.output_text.delta", delta='"type":"response.completed"')
     seen = stream(FORMAT, talk + DELTAS, step=5)
 
@@ -237,7 +237,7 @@ def test_words_in_a_text_are_no_marks(stream: Any) -> None:
 
 
 def test_usage_that_is_no_number_keeps_the_last_event() -> None:
-    """A last event that is no JSON is kept back and doubted all the same."""
+    """A last event that is not valid JSON is held back too, and its usage is marked as doubtful."""
     last = b'data: {"type":"response.completed","response":{"usage":{"input_tokens":NaN}}}\n\n'
     reader = openai_responses.stream_reader(RequestFacts("m"))
 
@@ -248,7 +248,7 @@ def test_usage_that_is_no_number_keeps_the_last_event() -> None:
 
 
 def test_text_of_a_whole_answer() -> None:
-    """What the model wrote counts: texts, refusals, arguments, summaries; labels do not."""
+    """Texts, refusals, arguments and summaries count as output text; labels do not."""
     output = [
         {"type": "reasoning", "id": "rs", "summary": [{"type": "summary_text", "text": "a"}], "encrypted_content": "x"},
         {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": [
@@ -261,7 +261,7 @@ def test_text_of_a_whole_answer() -> None:
 
 
 def test_stream_error() -> None:
-    """The event has what the API documents, and the object that the SDK raises from."""
+    """The event has the fields that the API documents, and the object from which the SDK raises."""
     event = openai_responses.stream_error(Refusal(Code.PROVIDER_FAILED, "broken", "p"))
     kind, data = event.decode().strip().split("\n")
 

@@ -19,12 +19,12 @@ from pertoken.wire import providers
     ],
 )
 def test_known(name: str, known: str | None) -> None:
-    """A provider has one name, however it is written; who is not known has none."""
+    """Any spelling of a provider's name gives its one name; an unknown name gives None."""
     assert providers.known(name) == known
 
 
 def test_other_names_lead_to_names() -> None:
-    """Every other name is that of a provider, is none itself, and is written as names are looked up."""
+    """Every other name leads to a provider, is not a provider's name itself, and has the form used for look-ups."""
     assert set(providers.ALSO_CALLED.values()) <= providers.PROVIDERS
     assert not providers.PROVIDERS & set(providers.ALSO_CALLED)
     assert all(name == name.lower().replace("_", "-") for name in (*providers.PROVIDERS, *providers.ALSO_CALLED))

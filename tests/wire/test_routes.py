@@ -1,4 +1,4 @@
-"""Which paths are the data plane's: a model in a path is one plain segment."""
+"""Which paths belong to the data plane: a model in a path is one plain segment."""
 
 import pytest
 
@@ -13,7 +13,7 @@ NOT_PLAIN = [
 
 @pytest.mark.parametrize("model", PLAIN)
 def test_a_plain_model(model: str) -> None:
-    """It is the model, and the path goes on to the provider as it came."""
+    """A plain name is the model, and the path is forwarded unchanged."""
     path = f"/v1beta/models/{model}:countTokens"
     endpoint = routes.find(path)
 
@@ -24,7 +24,7 @@ def test_a_plain_model(model: str) -> None:
 @pytest.mark.parametrize("model", NOT_PLAIN)
 @pytest.mark.parametrize("verb", ["countTokens", "generateContent", "embedContent"])
 def test_a_model_that_is_not_plain(model: str, verb: str) -> None:
-    """What could be more than one segment to anybody who decodes it, or lead elsewhere, is no path of ours."""
+    """A name that could be more than one segment after decoding, or lead to another resource, matches no path."""
     assert routes.find(f"/v1beta/models/{model}:{verb}") is None
 
 
@@ -45,7 +45,7 @@ def test_a_model_that_is_not_plain(model: str, verb: str) -> None:
     ],
 )
 def test_an_unknown_path_says_what_was_meant(path: str, said: str) -> None:
-    """Whoever has the base URL with or without /v1 where it should not be, or misspells a path, reads the right one."""
+    """For a base URL with a wrong or missing /v1, or a misspelt path, the error suggests the right path."""
     assert routes.find(path) is None
     assert routes.meant(path) == f"; did you mean {said}"
 
@@ -54,11 +54,11 @@ def test_an_unknown_path_says_what_was_meant(path: str, said: str) -> None:
     "path", ["/", "/v1", "/v1/", "/v1/v1", "/no/such/path", "/v1/v1/x", "x" * 100_000, "/v1beta/models/m:x"]
 )
 def test_nothing_is_meant_by_what_is_not_near(path: str) -> None:
-    """A path that is like none of ours gets no suggestion."""
+    """A path that is not similar to a known one gets no suggestion."""
     assert routes.meant(path) == ""
 
 
 @pytest.mark.parametrize("path", ["/v1/messages/x", "/v1/v1/messages", "/messages"])
 def test_errors_of_unknown_paths_are_in_the_clients_format(path: str) -> None:
-    """A client of Anthropic reads its own errors, also below a wrong base URL."""
+    """A client of Anthropic gets errors in its own format, also with a wrong base URL."""
     assert routes.format_for_errors(path) is anthropic_messages

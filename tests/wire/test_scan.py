@@ -1,4 +1,4 @@
-"""Finding an object in bytes that are no whole JSON text."""
+"""Finding an object in bytes that are not valid JSON."""
 
 import json
 from typing import Any
@@ -25,7 +25,7 @@ from pertoken.wire import scan
     ],
 )
 def test_last_object(data: bytes, raw: bytes | None) -> None:
-    """The last object that stands whole behind its key is found, byte by byte; a text that looks like it is not."""
+    """The last complete object after its key is found, with its exact bytes; a text that looks like one is not."""
     found = scan.last_object(data, "u")
 
     assert (found.raw if found else None) == raw
@@ -33,7 +33,7 @@ def test_last_object(data: bytes, raw: bytes | None) -> None:
 
 @given(st.binary())
 def test_garbage(data: bytes) -> None:
-    """No bytes make it raise."""
+    """No bytes raise an error."""
     scan.last_object(b'"u":{' + data, "u")
     scan.last_text(b'"u":"' + data, "u")
     list(scan.values(data))
@@ -45,7 +45,7 @@ def test_garbage(data: bytes) -> None:
     ids=["objects in each other", "broken objects", "deeper than can be read", "no object"],
 )
 def test_hostile_input_is_bounded(opening: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tail full of keys and open objects is not read again for each of them: only the last few are tried."""
+    """In data full of keys and open objects, only the last few keys are tried."""
     tries: list[int] = []
 
     class Counted(json.JSONDecoder):
@@ -60,6 +60,6 @@ def test_hostile_input_is_bounded(opening: bytes, monkeypatch: pytest.MonkeyPatc
 
 
 def test_values() -> None:
-    """The entries of a cut array are read one by one; the cut one comes as its text."""
+    """The entries of a cut array are read one by one; the cut entry is returned as text."""
     assert list(scan.values(b'[{"a": 1}\n,\r\n{"a": 2},{"a": ')) == [{"a": 1}, {"a": 2}, '{"a": ']
     assert list(scan.values(b"[]")) == []

@@ -1,4 +1,4 @@
-"""Cutting a stream into whole events, and remembering it."""
+"""Splitting a stream into whole events, and keeping its text."""
 
 import itertools
 import tracemalloc
@@ -16,7 +16,7 @@ EVENTS = b'data: {"a":1}\n\nevent: x\ndata: {"b":2}\r\n\r\n: ping\n\n\n\ndata: l
 
 @given(st.lists(st.integers(0, len(EVENTS)), max_size=8))
 def test_cutting_loses_nothing(places: list[int]) -> None:
-    """However a stream is split, whole events come out in order, each ends with a blank line, and nothing remains."""
+    """For any split of a stream, whole events come out in order, each ends with a blank line, and nothing remains."""
     cutter = sse.Cutter()
     edges = [0, *sorted(places), len(EVENTS)]
 
@@ -28,7 +28,7 @@ def test_cutting_loses_nothing(places: list[int]) -> None:
 
 
 def test_unfinished_event_waits() -> None:
-    """What is no whole event yet is kept, and can be seen."""
+    """An unfinished event is kept and can be read."""
     cutter = sse.Cutter()
 
     assert cutter.whole(b"data: 1\n\ndata: 2\n") == b"data: 1\n\n"
@@ -49,9 +49,9 @@ def test_event_without_end_does_not_fill_the_memory(monkeypatch: pytest.MonkeyPa
 
 
 def needed_bytes(step: Callable[[bytes], object], chunks: Iterable[bytes]) -> int:
-    """Return how many bytes of memory each of these steps needed for a moment at most, all together.
+    """Return the sum of the peak memory of these steps, in bytes.
 
-    What is copied needs memory for the copy: a step that copies all that came before shows here, on any machine.
+    A copy needs memory, so a step that copies all earlier bytes shows here, on any machine.
     """
     needed = 0
     tracemalloc.start()
@@ -68,7 +68,7 @@ def needed_bytes(step: Callable[[bytes], object], chunks: Iterable[bytes]) -> in
 
 @pytest.mark.parametrize("waiting_bytes", [0, 1024 * 1024], ids=["from the beginning", "behind a large chunk"])
 def test_what_waits_is_not_copied_for_each_piece_that_comes(waiting_bytes: int) -> None:
-    """An event in small chunks is joined once for so many of them, not with each."""
+    """An event in small chunks is joined once for many chunks, not with each chunk."""
     cutter = sse.Cutter()
     cutter.whole(b"x" * waiting_bytes)
     chunks = 4 * sse.PIECES_MAX
@@ -81,7 +81,7 @@ def test_what_waits_is_not_copied_for_each_piece_that_comes(waiting_bytes: int) 
 
 
 def test_a_tape_does_not_copy_what_it_has_for_each_event() -> None:
-    """Remembering an event needs memory for that event, however much was remembered before."""
+    """Adding an event to the tape needs memory only for that event, however much the tape has."""
     tape = sse.Tape(bytes.decode, lambda _: None)
     event = b"data: x\n\n" * 40
     events = 4 * sse.TAPE_BYTES_MAX // len(event)
@@ -93,7 +93,7 @@ def test_a_tape_does_not_copy_what_it_has_for_each_event() -> None:
 
 @given(st.text("d:a\n\r x").map(str.encode))
 def test_splitting_loses_nothing(events: bytes) -> None:
-    """The events joined are the stream again, whatever the bytes."""
+    """For any bytes, the joined events are the stream again."""
     assert b"".join(sse.split(events)) == events
 
 
@@ -112,12 +112,12 @@ def test_splitting_loses_nothing(events: bytes) -> None:
     ],
 )
 def test_data_of_an_event(event: bytes, data: bytes) -> None:
-    """Data lines are joined; comments and other fields are none."""
+    """Data lines are joined; comments and other fields are ignored."""
     assert sse.data(event) == data
 
 
 def test_tape_remembers_all_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Folding on the way changes nothing, the memory ends at its limit, and all bytes are shown before they go."""
+    """Parsing early does not change the text, the text has a limit, and `skim` gets all bytes before they go."""
     monkeypatch.setattr(sse, "TAPE_BYTES_MAX", 10)
     seen: list[bytes] = []
     tape = sse.Tape(bytes.decode, seen.append)

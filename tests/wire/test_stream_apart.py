@@ -1,4 +1,4 @@
-"""Events that are read apart come to what they come to here: bytes, usage, text and end."""
+"""Events that another process reads give the same result as here: bytes, usage, text and end."""
 
 import pickle
 from typing import Any
@@ -21,7 +21,7 @@ USAGE = {
 def read(
     reader: StreamReader, data: bytes, step: int, *, fails: bool = False, closes: bool = False
 ) -> tuple[bytes, int]:
-    """Feed a stream in steps; return what may go on, and how often something was read apart."""
+    """Feed a stream in steps; return the bytes that may go on, and how often events were read in another process."""
     passed, apart = b"", 0
     for at in range(0, len(data) + step, step):
         if at < len(data):
@@ -37,7 +37,7 @@ def read(
 
 
 def sent(value: Any) -> Any:
-    """Return a value as another process gets it."""
+    """Return a value as another process receives it."""
     return pickle.loads(pickle.dumps(value))  # noqa: S301 - our own
 
 
@@ -45,7 +45,7 @@ def sent(value: Any) -> Any:
 @pytest.mark.parametrize("wants_usage", [True, False])
 @pytest.mark.parametrize("step", [1, 37, 10_000])
 def test_the_same(api: str, wants_usage: bool, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However a stream is cut, each reader passes on and keeps back the same, and has read the same."""
+    """For any split of a stream, both readers pass on and hold back the same bytes, and read the same."""
     data = streamed(api, USAGE[api])
     facts = RequestFacts("m", stream=True, wants_usage=wants_usage)
     here = formats.SERVED[api].stream_reader(facts, formats.SERVED[api].USAGE)
@@ -62,7 +62,7 @@ def test_the_same(api: str, wants_usage: bool, step: int, monkeypatch: pytest.Mo
 @pytest.mark.parametrize("api", USAGE)
 @pytest.mark.parametrize("wants_usage", [True, False])
 def test_a_stream_that_ends_within_an_event(api: str, wants_usage: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Wherever a stream ends, its last event is never parsed here where it is large, and comes to the same."""
+    """Wherever a stream ends, a large last event is never parsed here, and the result is the same."""
     data = streamed(api, USAGE[api])
     facts = RequestFacts("m", stream=True, wants_usage=wants_usage)
     parse = content.parse
@@ -86,7 +86,7 @@ def test_a_stream_that_ends_within_an_event(api: str, wants_usage: bool, monkeyp
 
 
 def test_a_last_event_that_nobody_can_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is passed on at the end, as it came."""
+    """A large last event that cannot be read is passed on unchanged at the end."""
     monkeypatch.setattr(stream, "APART_BYTES", 10)
     data = streamed("openai.chat", USAGE["openai.chat"]).partition(b"\n\n")[0]
     reader = formats.SERVED["openai.chat"].stream_reader(RequestFacts("m"), formats.SERVED["openai.chat"].USAGE)
@@ -96,7 +96,7 @@ def test_a_last_event_that_nobody_can_read(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_model_that_any_event_names(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every model that a stream names is found, in events that are read here, apart, and here again."""
+    """Every model that a stream names is found, in events read here, in another process, and here again."""
     reader = formats.SERVED["openai.chat"].stream_reader(RequestFacts("m"), formats.SERVED["openai.chat"].USAGE)
     monkeypatch.setattr(stream, "APART_BYTES", 200)
     for model, size in (("m-2", 1), ("m-3", 300), ("m-4", 1), ("m-5", 300)):
@@ -106,7 +106,7 @@ def test_a_model_that_any_event_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_comes_meanwhile_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing overtakes events that are being read."""
+    """Bytes that come while events are read in another process wait for them."""
     monkeypatch.setattr(stream, "APART_BYTES", 10)
     reader = formats.SERVED["openai.chat"].stream_reader(RequestFacts("m"), formats.SERVED["openai.chat"].USAGE)
     first, second = b'data: {"a": "long enough"}\n\n', b"data: {}\n\n"
@@ -121,7 +121,7 @@ def test_what_comes_meanwhile_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_nobody_can_read_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client gets all of a stream that could not be read, in its order."""
+    """The client gets a stream that could not be read, complete and in order."""
     monkeypatch.setattr(stream, "APART_BYTES", 10)
     data = streamed("openai.chat", USAGE["openai.chat"])
     reader = formats.SERVED["openai.chat"].stream_reader(RequestFacts("m"), formats.SERVED["openai.chat"].USAGE)
@@ -130,7 +130,7 @@ def test_what_nobody_can_read_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_large_event_is_not_parsed_before_it_is_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While it comes, its text is not looked for, however often the stream is counted; at the end it counts."""
+    """The text of an unfinished large event is not parsed, however often the text is counted; at the end it counts."""
     reader = formats.SERVED["openai.chat"].stream_reader(RequestFacts("m"), formats.SERVED["openai.chat"].USAGE)
     parsed: list[bytes] = []
     parse = stream.parse

@@ -1,4 +1,4 @@
-"""How much structure a body has: a quick bound that is never too low, and a count that texts do not change."""
+"""The number of values of a body: a quick bound that is never too low, and a count that ignores texts."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ MANY = 10**9
 
 
 def values_of(value: Any) -> int:
-    """Return how many values there are, counted after parsing: what an empty container could hold counts as one."""
+    """Return how many values a parsed value has. An empty container counts as if it held one value."""
     if isinstance(value, dict):
         return 1 + sum(map(values_of, value.values())) if value else 2
     if isinstance(value, list):
@@ -30,7 +30,7 @@ def values_of(value: Any) -> int:
 
 @given(value=JSON, spaced=st.booleans(), plain=st.booleans())
 def test_texts_are_no_structure(value: Any, spaced: bool, plain: bool) -> None:
-    """The count is that of the parsed value, whatever stands in texts, and the bound is not below it."""
+    """The count equals that of the parsed value, whatever is in texts, and the bound is not lower."""
     separators = (" , ", " : ") if spaced else (",", ":")
     body = json.dumps(value, separators=separators, ensure_ascii=plain).encode()
 
@@ -42,7 +42,7 @@ def test_texts_are_no_structure(value: Any, spaced: bool, plain: bool) -> None:
 
 @pytest.mark.parametrize("shift", range(6))
 def test_a_text_across_blocks(shift: int) -> None:
-    """A text, an escape or a quote that stands where a block ends is read as anywhere else."""
+    """A text, an escape or a quote that crosses two blocks is read like any other."""
     text = "," * (BLOCK_BYTES - 4 - shift) + '"\\",' * 3 + "{" * BLOCK_BYTES
     body = json.dumps([text, 1, [2]]).encode()
 
@@ -68,14 +68,14 @@ def test_an_honest_long_prompt() -> None:
     ids=["objects", "depth", "keys", "numbers"],
 )
 def test_too_much_structure(body: bytes) -> None:
-    """A body with more values than are read is refused, with the limit and the setting that raises it."""
+    """A body with too many values is refused; the error names the limit and the setting that raises it."""
     with pytest.raises(BadRequest, match=r"more than 40000 values .* limits\.body_values_max"):
         check(body, 40_000)
     check(body, 100_003)
 
 
 def test_counting_ends_when_it_is_enough() -> None:
-    """A body that has too much in its first blocks is not looked at further: what was counted is of the first."""
+    """If the first blocks of a body have too many values, the rest is not counted."""
     block = b"{}," * BLOCK_BYTES
 
     assert count_values(block * 10, BLOCK_BYTES // 2) <= 2 * BLOCK_BYTES

@@ -1,4 +1,4 @@
-"""From usage objects to readings: what is believed, how complete it is, and what is kept of the rest."""
+"""From usage objects to readings: which numbers are believed, how complete they are, and what is kept."""
 
 import pytest
 
@@ -33,7 +33,7 @@ TABLE = table(
     ],
 )
 def test_contradictions_are_kept(raw: bytes, why: str, quantities: dict[str, int] | None) -> None:
-    """Usage that cannot be true says why and is kept as it came; its first reading is the one with the most tokens."""
+    """Contradictory usage has a reason and its raw object is kept; the first reading is that with the most tokens."""
     reading = usage_reading.read_raw(raw, TABLE, Provenance("m"))
 
     assert reading.contradiction is not None
@@ -60,7 +60,7 @@ def test_contradictions_are_kept(raw: bytes, why: str, quantities: dict[str, int
     ],
 )
 def test_completeness(raw: bytes, partial: bool, completeness: Completeness) -> None:
-    """Only usage that knows all input and all output is final: half of it is never taken for the whole."""
+    """Only usage with all input and all output is final; one of them is never taken for both."""
     reading = usage_reading.read_raw(raw, TABLE, Provenance("m"), partial=partial)
 
     assert reading.completeness == completeness
@@ -72,7 +72,7 @@ def read(raw: bytes) -> Reading:
 
 
 def test_unreadable_answer() -> None:
-    """Of a broken answer the usage is read and marked; without any it is missing."""
+    """The usage in a broken answer is read and marked as doubtful; without usage, the reading is missing."""
     broken = usage_reading.unreadable(b'{"x":NaN,"usage":{"a":1,"out":2}}', "usage", read)
 
     assert broken.contradiction == "the answer is not valid json"
@@ -82,21 +82,21 @@ def test_unreadable_answer() -> None:
 
 
 def test_raw_is_bounded() -> None:
-    """A doubtful usage object is not kept without limit."""
+    """A doubtful usage object is kept only up to a limit."""
     reading = usage_reading.doubt("too odd", b"x" * 10**6)
 
     assert len(reading.raw) == usage_reading.RAW_BYTES_MAX
 
 
 def test_repeated_keys_are_not_seen_in_texts() -> None:
-    """Colons and braces inside a text are no keys."""
+    """Colons and braces inside a text are not taken for keys."""
     raw = b'{"a":1,"out":1,"note":"a: {\\"a\\":1, \\"a\\":2}"}'
 
     assert usage_reading.read_raw(raw, TABLE, Provenance()).quantities == {"input_tokens": 1, "output_tokens": 1}
 
 
 def test_an_answer_with_two_usages() -> None:
-    """Either of two usage objects may be meant, and what one leaves out is as the other says; a text is no key."""
+    """Each of two usage objects in an answer is a reading, with a missing side from the other; a text is not a key."""
     reading = read(b'{"a":1,"out":1}')
     twice = usage_reading.doubt_if_twice(reading, b'{"usage":{"a":2},"usage":{"a":1,"out":1}}', "usage", read)
 

@@ -1,4 +1,4 @@
-"""The tables of usage: each row is of a known unit and says where it comes from."""
+"""The usage tables: each row has a known unit and a source."""
 
 import re
 
@@ -14,14 +14,14 @@ every_table = pytest.mark.parametrize("rows", TABLES.values(), ids=TABLES)
 
 @every_table
 def test_every_row_has_its_source(rows: UsageTable) -> None:
-    """A rule that nobody can check again is no rule: each names what was read, and on which day."""
+    """Every rule names its source and the day on which it was read, so that it can be checked again."""
     for row in (*rows.rules, *rows.listed, *rows.besides, *rows.checks, *rows.zeros, *rows.stated, *rows.plain):
         assert re.search(r"\w+.*; 20\d\d-\d\d-\d\d$", row.source), row
 
 
 @every_table
 def test_every_unit_is_known(rows: UsageTable) -> None:
-    """What a table finds is something that has a price."""
+    """Every unit in a table is a known unit, which can have a price."""
     assert {row.unit for row in (*rows.rules, *rows.listed, *rows.besides, *rows.zeros)} <= set(DIMENSIONS)
     assert {row.unit for row in rows.plain} <= {"input_tokens", "output_tokens"}
     assert {row.name for row in rows.stated} <= {"seconds", "reported_cost", "reported_fee"}
@@ -29,7 +29,7 @@ def test_every_unit_is_known(rows: UsageTable) -> None:
 
 @every_table
 def test_every_path_leads_somewhere(rows: UsageTable) -> None:
-    """No path has an empty step, and no row is there twice."""
+    """No path has an empty step, and no row is repeated."""
     rules: list[UsageRule | Check] = [*rows.rules, *rows.checks]
     for row in rules:
         paths = [path for term in (row.terms if isinstance(row, UsageRule) else row.parts) for path in term]
@@ -38,5 +38,5 @@ def test_every_path_leads_somewhere(rows: UsageTable) -> None:
 
 
 def test_dialects_are_providers() -> None:
-    """A dialect is spoken by a provider that has a name."""
+    """Every dialect belongs to a known provider."""
     assert {name for row in formats.ROWS for name in row.dialects} <= providers.PROVIDERS

@@ -1,4 +1,4 @@
-"""Reading usage by table: what is known, what is absent, what contradicts itself."""
+"""Reading usage with a table: known, missing and contradictory numbers."""
 
 import pickle
 
@@ -31,19 +31,19 @@ TABLE = table(
     ],
 )
 def test_reading(usage: dict[str, object], quantities: dict[str, int]) -> None:
-    """Terms add up where the first is there, the first of several names counts, null is absent, zero is zero."""
+    """Terms are added if the first is present, the first of several names counts, null is missing, zero is zero."""
     assert usage_table.read(TABLE.rules, usage) == quantities
 
 
 @pytest.mark.parametrize("value", [-1, "5", True, False, 1.5, float("nan"), float("inf"), 10**13, [], {}])
 def test_no_count(value: object) -> None:
-    """What is no count contradicts."""
+    """A value that is not a count is a contradiction."""
     with pytest.raises(Contradiction, match="a is not a count"):
         usage_table.read(TABLE.rules, {"a": value})
 
 
 def test_two_names_of_one_number_agree() -> None:
-    """A number told under two names is one number: where they differ, neither is believed."""
+    """Two names of one number must have the same value; otherwise it is a contradiction."""
     both = table(rule("input_tokens", "a", "here"), rule("input_tokens", "b", "there"))
 
     assert usage_table.count(both, {"a": 1, "b": 1}) == {"input_tokens": 1}
@@ -57,7 +57,7 @@ ADDED = table(rule("input_tokens", "a", "here"), rule("output_tokens", "b", "her
 
 @pytest.mark.parametrize("usage", [{}, {"total": 3}, {"a": 1, "b": 2, "total": 3}, {"a": 1, "total": 9}, {"b": 0}])
 def test_total(usage: dict[str, object]) -> None:
-    """A total that is the sum of its parts, or of parts that are not all known, is believed."""
+    """A total is accepted if it is the sum of its parts, or if not all parts are known."""
     usage_table.count(ADDED, usage)
 
 
@@ -66,7 +66,7 @@ def test_total(usage: dict[str, object]) -> None:
     [({"a": 1, "b": 2, "total": 4}, True), ({"a": 1, "b": 2, "total": 2}, False), ({"a": 1, "total": 0}, False)],
 )
 def test_total_that_is_none(usage: dict[str, object], decided: bool) -> None:
-    """A total that is not the sum of its parts contradicts; where it has more than they, it decides."""
+    """A total that is not the sum of its parts is a contradiction; if it is larger than the sum, it decides."""
     with pytest.raises(Contradiction, match=r"total \d is not the sum of its parts, (by )?\d") as caught:
         usage_table.count(ADDED, usage)
 
@@ -75,7 +75,7 @@ def test_total_that_is_none(usage: dict[str, object], decided: bool) -> None:
 
 @pytest.mark.parametrize("side", ["a", "b"])
 def test_the_total_tells_a_side_that_is_left_out(side: str) -> None:
-    """Of two sides and their total any two tell the third; a total that leaves nothing for it does not say zero."""
+    """A missing side is the rest of the total; if nothing is left, the side stays unknown and is not zero."""
     units = {"a": "input_tokens", "b": "output_tokens"}
     (other,) = units.keys() - {side}
 
@@ -105,7 +105,7 @@ def _besides(*, beside: bool, always: bool = False) -> usage_table.UsageTable:
 def test_the_total_decides_what_stands_beside(
     beside: bool, always: bool, total: int | None, found: tuple[int, int]
 ) -> None:
-    """What a provider's own total leaves room for stands beside; without a total the table says."""
+    """Tokens are outside their unit if the provider's total has room for them; without a total, the table decides."""
     usage = {"a": 10, "tool": 7, "b": 20, "thought": 8, "total": total}
     quantities = usage_table.count(_besides(beside=beside, always=always), usage)
 
@@ -113,13 +113,13 @@ def test_the_total_decides_what_stands_beside(
 
 
 def test_a_total_that_fits_neither_way_contradicts() -> None:
-    """A total that is neither with nor without what may stand beside contradicts."""
+    """A total that fits neither with nor without the tokens of a `Beside` row is a contradiction."""
     with pytest.raises(Contradiction, match="total 31"):
         usage_table.count(_besides(beside=True), {"a": 10, "tool": 7, "b": 20, "thought": 8, "total": 31})
 
 
 def test_lists_add_up() -> None:
-    """The entries of a list are told apart by their key and added."""
+    """The entries of a list with the same key are added."""
     listed = table(Listed("input_audio_tokens", "details", "kind", "sound", "n", "here"))
     details = [{"kind": "sound", "n": 2}, {"kind": "sight", "n": 9}, {"kind": "sound", "n": 3}, {"kind": "sound"}, 7]
 
@@ -130,7 +130,7 @@ def test_lists_add_up() -> None:
 
 
 def test_zeros_left_out() -> None:
-    """Where an API leaves zeros out, a field beside it says that the zero is one."""
+    """If an API omits zeros, another field shows that a missing unit is zero."""
     zeros = table(rule("input_tokens", "a", "here"), Zero("output_tokens", term("total"), "here"), total="total")
 
     assert usage_table.count(zeros, {"a": 3, "total": 3}) == {"input_tokens": 3, "output_tokens": 0}
@@ -150,7 +150,7 @@ def test_zeros_left_out() -> None:
     ],
 )
 def test_checks(usage: dict[str, object], holds: bool) -> None:
-    """Parts are never more than their total, and where all are told never less."""
+    """The sum of parts is never more than the total, and never less if all parts are present."""
     checked = table(Check(term("all"), terms("x + y"), "here", exact=True))
     if holds:
         usage_table.count(checked, usage)
@@ -161,7 +161,7 @@ def test_checks(usage: dict[str, object], holds: bool) -> None:
 
 @pytest.mark.parametrize("api", sorted(formats.SERVED))
 def test_another_process_finds_its_own_table(api: str) -> None:
-    """A table that is sent to another process, with who reads by it, is the table of that name there, not a copy."""
+    """A table that is sent to another process becomes that process's own table, not a copy."""
     rows = formats.SERVED[api].USAGE
 
     assert pickle.loads(pickle.dumps(rows)) is rows  # noqa: S301 - our own

@@ -1,4 +1,4 @@
-"""A format that nobody speaks: what `wire/made_up.py` would be."""
+"""A made-up format, as `wire/made_up.py` would be."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -36,12 +36,12 @@ def read_request(body: bytes, path_model: str | None = None) -> RequestFacts:
 
 
 def read_content(body: bytes) -> Content:
-    """Return everything the model will read."""
+    """Return everything that the model will read."""
     return Content((str(decode_object(body)["question"]),), messages=1)
 
 
 def rewrite(body: bytes, change: RequestChange) -> bytes:
-    """Return the body with the cap written anew."""
+    """Return the body with the cap replaced."""
     return body if change.output_max is None else replace_fields(body, {"cap": change.output_max})
 
 

@@ -1,4 +1,4 @@
-"""A format that nobody speaks: what `simulator/made_up.py` would be."""
+"""The answers of a made-up format, as `simulator/made_up.py` would be."""
 
 import msgspec
 

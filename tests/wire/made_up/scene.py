@@ -1,4 +1,4 @@
-"""What is done with the made-up format, in a copy of the program that has it. Prints what came of it."""
+"""Uses the made-up format in a copy of the program that has it, and prints the results."""
 
 import asyncio
 import json
