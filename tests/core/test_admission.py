@@ -103,6 +103,16 @@ def test_what_is_tried_next(ask: Asking, blocker: Remaining, was_loose: bool, ou
     assert (None if bound is None else bound.output_max) == output_max
 
 
+@pytest.mark.parametrize("axis", [Axis.MONEY, Axis.TOKENS])
+def test_an_answer_without_output_cannot_be_capped(axis: Axis) -> None:
+    """An embedding has no output and its model no price for one: it is counted, and then does not fit."""
+    ask = Asking(RequestFacts("m", output_max=0), rates=(rates((0, {"input_tokens": 1})),))
+    bound = counted(output_max=0)
+
+    assert smaller(ask, bound, blocked(50, axis), was_loose=True) == bound
+    assert smaller(ask, bound, blocked(50, axis), was_loose=False) is None
+
+
 def test_what_does_not_fit_goes_to_a_cheaper_model_or_is_refused() -> None:
     """A cheaper model helps a budget of money only; a refusal names the budget."""
     steps = (Step.CHEAPER,)

@@ -173,7 +173,7 @@ def smaller(ask: Ask, bound: Bound, blocker: Remaining, *, was_loose: bool) -> B
     `bound` is counted by now. Where it was not when it was refused, counting alone may have helped.
     """
     facts = ask.facts
-    if (was_loose and facts.output_max is not None) or not _may_cap(ask, blocker):
+    if (was_loose and facts.output_max is not None) or not bound.output_max or not _may_cap(ask, blocker):
         return bound if was_loose else None  # the client's own cap is lowered only where counting does not help
     affordable = _affordable(ask, bound, blocker)
     if affordable < min(max(OUTPUT_TOKENS_MIN, facts.output_min), bound.output_max):
