@@ -17,6 +17,7 @@ from pertoken.core.admission import (
     may_shrink,
     smaller,
 )
+from pertoken.core.axes import AXES
 from pertoken.core.bounds import FAMILIES, Family, Limits
 from pertoken.core.budgets import Attribution, Axis, Budget, BudgetIndex, CounterKey, Mode, Step, Touch
 from pertoken.core.commands import Refused, Remaining
@@ -103,7 +104,7 @@ def test_what_is_tried_next(ask: Asking, blocker: Remaining, was_loose: bool, ou
     assert (None if bound is None else bound.output_max) == output_max
 
 
-@pytest.mark.parametrize("axis", [Axis.MONEY, Axis.TOKENS])
+@pytest.mark.parametrize("axis", [axis for axis in Axis if AXES[axis].shrinks])
 def test_an_answer_without_output_cannot_be_capped(axis: Axis) -> None:
     """An embedding has no output and its model no price for one: it is counted, and then does not fit."""
     ask = Asking(RequestFacts("m", output_max=0), rates=(rates((0, {"input_tokens": 1})),))

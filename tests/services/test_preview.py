@@ -8,7 +8,7 @@ from tests.conftest import STORES, MakeDatabase
 from tests.store import history
 
 from pertoken.core import periods
-from pertoken.core.axes import spent_amount
+from pertoken.core.axes import AXES
 from pertoken.core.budgets import Axis, Budget
 from pertoken.core.events import Event, is_correction
 from pertoken.core.periods import Window
@@ -53,7 +53,7 @@ def used(budget: Budget, events: list[Event], until_us: int) -> list[UsedThen]:
         else:
             continue
         calls[at] += not is_correction(one)
-        amounts[at] += spent_amount(one, budget)
+        amounts[at] += AXES[budget.axis].spent(one, budget)
     return [UsedThen(*at, number, amounts[at]) for at, number in sorted(calls.items())]
 
 

@@ -23,7 +23,7 @@ from pertoken.cli.session import (
     print_json,
 )
 from pertoken.cli.tables import amount_text, counted, print_table
-from pertoken.core.budgets import Axis, Budget
+from pertoken.core.budgets import DEFAULT_AXIS, Axis, Budget
 from pertoken.core.periods import Window
 from pertoken.core.texts import meant
 
@@ -56,7 +56,7 @@ def budget() -> None:
 @budget.command("set")
 @click.argument("name")
 @click.option("--limit", help="An amount of money, or a count. Required for a new budget.")
-@click.option("--axis", type=click.Choice(AXES), help="What the budget counts. [money]")
+@click.option("--axis", type=click.Choice(AXES), help=f"What the budget counts. [{DEFAULT_AXIS}]")
 @click.option("--window", type=click.Choice(WINDOWS), help="The period after which counting starts again. [month]")
 @click.option("--scope", multiple=True, metavar="DIMENSION=VALUE", help="Calls that count: team=growth; may repeat.")
 @click.option("--each", metavar="DIMENSION", help="A separate limit for each value of a dimension, such as customer.")
@@ -174,8 +174,10 @@ def remove(name: str, db: str | None, as_json: bool) -> None:
 
 def _said(made: Budget) -> str:
     """Return all that a budget is, in one line."""
+    from pertoken.core.axes import currency_in
+
     fields = budget_fields(made)
-    unit = made.currency if made.axis == "money" else made.axis
+    unit = currency_in(made) or made.axis
     scope = ", ".join(f"{name}={value}" for name, value in made.scope) or "all calls"
     of_each = f", for each {made.each}" if made.each else ""
     zone = "" if made.zone == "UTC" else f" ({made.zone})"

@@ -77,7 +77,7 @@ def _print_standing(found: dict[str, Any]) -> None:
         overrun = f"; overrun {amount_text(hold['overrun'])}" if "overrun" in hold else ""
         echo(f"hold     {amount_text(hold['held'])} {currency}{size}, {hold['state']}{overrun}")
     for one in found["budgets"]:
-        unit = currency if one["axis"] == "money" else one["axis"]
+        unit = one["currency"] or one["axis"]
         spent, limit, left = (amount_text(one[name]) for name in ("spent", "limit", "remaining"))
         echo(f"budget   {one['name']}: {spent} of {limit} {unit} {per(one['window'])} spent, {left} left")
     for change in found["policy"]:

@@ -45,12 +45,11 @@ def note_budget(opened: "Opened", before: "Budget | None", after: "Budget | None
 
 def budget_fields(made: "Budget") -> dict[str, Any]:
     """Return a budget as commands print it."""
-    from pertoken.core.money import format_amount
+    from pertoken.core.axes import written
 
-    limit = format_amount(made.limit, made.currency) if made.axis == "money" else made.limit
     return {
-        "id": made.budget_id, "name": made.name, "limit": str(limit), "axis": made.axis, "window": made.window,
-        "timezone": made.zone, "scope": dict(made.scope), "each": made.each, "mode": made.mode,
+        "id": made.budget_id, "name": made.name, "limit": str(written(made.limit, made)), "axis": made.axis,
+        "window": made.window, "timezone": made.zone, "scope": dict(made.scope), "each": made.each, "mode": made.mode,
         "before_refusal": list(made.steps), "warn_percent": made.warn_percent,
     }  # fmt: skip
 

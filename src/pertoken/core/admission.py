@@ -3,8 +3,9 @@
 from typing import NamedTuple, Protocol
 
 from pertoken.core import bounds, rating
+from pertoken.core.axes import AXES, Needs, written
 from pertoken.core.bounds import Family, Limits
-from pertoken.core.budgets import Attribution, Axis, Budget, BudgetIndex, Step
+from pertoken.core.budgets import Attribution, Budget, BudgetIndex, Mode, Step
 from pertoken.core.commands import Refused, Remaining
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.facts import RequestFacts
@@ -19,6 +20,7 @@ from pertoken.core.usage import QUANTITY_MAX, Quantities
 OUTPUT_TOKENS_MIN = 16  # a shorter cap than this is a refusal, not an answer
 OUTPUT_TOKENS_DEFAULT = 131_072  # of a model whose own limit is not known: as much as all but a few make
 OUTPUT_TOKENS_MOST = bounds.CONTEXT_TOKENS_DEFAULT  # no answer is longer: a client's higher cap becomes this one
+MILLION = 10**6
 NOTHING: frozenset[str] = frozenset()
 LONG_CACHE = frozenset({"cache_write_1h_tokens"})
 
@@ -140,13 +142,24 @@ def currency_of(ask: Ask) -> str:
 def in_another_currency(ask: Ask, attribution: Attribution, opened_at_us: int, budgets: BudgetIndex) -> Refusal | None:
     """Refuse what a budget in another currency would have to count: no rate of exchange is known here."""
     for rates in ask.rates:
-        foreign = budgets.in_another_currency(attribution, opened_at_us, rates.currency)
+        foreign = _foreign(attribution, opened_at_us, budgets, rates.currency)
         if foreign is not None:
             message = (
                 f"{ask.model} is priced in {rates.currency} and budget {foreign.name!r} is in {foreign.currency}: "
                 f"give these calls a budget in {rates.currency}, out of that one's scope; see: pertoken budget status"
             )
             return Refusal(Code.BUDGET_EXCEEDED, message)
+    return None
+
+
+def _foreign(attribution: Attribution, opened_at_us: int, budgets: BudgetIndex, currency: str) -> Budget | None:
+    """Return a hard budget on money that the call touches and that is in another currency."""
+    if budgets.currencies <= {currency}:
+        return None
+    for touch in budgets.touched(attribution, opened_at_us):
+        budget = touch.budget
+        if AXES[budget.axis].is_money and budget.currency != currency and budget.mode is Mode.HARD:
+            return budget
     return None
 
 
@@ -164,7 +177,7 @@ def cap_to_write(ask: Ask, bound: Bound) -> int | None:
 
 def may_shrink(blocker: Remaining) -> bool:
     """Tell whether a smaller hold can help: it is one call all the same."""
-    return blocker.touch.budget.axis in (Axis.MONEY, Axis.TOKENS)
+    return AXES[blocker.touch.budget.axis].shrinks
 
 
 def smaller(ask: Ask, bound: Bound, blocker: Remaining, *, was_loose: bool) -> Bound | None:
@@ -202,11 +215,11 @@ def explain_refusal(refused: Refused, now_us: int) -> Refusal:
     )
     if budget.window == "total":
         message = message.replace(" a total ", " in total ")
-    queues = Step.QUEUE in budget.steps
-    if budget.axis is Axis.MONEY:
+    row, queues = AXES[budget.axis], Step.QUEUE in budget.steps
+    if row.is_money:
         waits = queues and blocker.held > 0
         return Refusal(Code.BUDGET_EXCEEDED, message, may_wait=waits, budget=budget.name)
-    wait_s = 1 if budget.axis is Axis.CONCURRENT else max(1, -(-(until - now_us) // US_PER_SECOND))
+    wait_s = 1 if row.is_gauge else max(1, -(-(until - now_us) // US_PER_SECOND))
     return Refusal(Code.RATE_LIMITED, message, retry_after_s=wait_s, may_wait=queues, budget=budget.name)
 
 
@@ -228,23 +241,25 @@ def _may_cap(ask: Ask, blocker: Remaining) -> bool:
 
 
 def _goes_cheaper(blocker: Remaining) -> bool:
-    return Step.CHEAPER in blocker.touch.budget.steps and blocker.touch.budget.axis is Axis.MONEY
+    budget = blocker.touch.budget
+    return Step.CHEAPER in budget.steps and AXES[budget.axis].gets_cheaper
 
 
 def _affordable(ask: Ask, bound: Bound, blocker: Remaining) -> int:
+    """Return how much output of each choice fits what is left, whatever the budget counts: at the dearest prices."""
+    budget = blocker.touch.budget
+    needed = AXES[budget.axis].needed
     inputs = {unit: quantity for unit, quantity in bound.quantities.items() if unit not in OUTPUT_UNITS}
     choices, left = max(1, ask.facts.choices), blocker.left // ask.facts.repeats
-    if blocker.touch.budget.axis is Axis.TOKENS:
-        return max(0, left - _tokens(inputs) - ask.facts.output_more) // choices
-    amounts = [(rating.quote(inputs, rates), rating.quote({"output_tokens": 10**6}, rates)) for rates in ask.rates]
     affordable = []
-    for input_picos, million_picos in amounts:
+    for rates in ask.rates:
+        input_picos, million_picos = rating.quote(inputs, rates), rating.quote({"output_tokens": MILLION}, rates)
         assert isinstance(input_picos, int)
         assert isinstance(million_picos, int)
-        for_output = max(0, left - input_picos) * 10**6
-        affordable.append(
-            (for_output // million_picos - ask.facts.output_more) // choices if million_picos else bound.output_max
-        )
+        for_output = left - needed(Needs(input_picos, rates.currency, _tokens(inputs), 1), budget)
+        per_million = needed(Needs(million_picos, rates.currency, MILLION, 0), budget)
+        tokens = max(0, for_output) * MILLION // per_million - ask.facts.output_more if per_million else None
+        affordable.append(bound.output_max if tokens is None else tokens // choices)
     return min(affordable)
 
 
@@ -259,6 +274,7 @@ def _tokens(quantities: dict[str, int]) -> int:
 
 
 def _amount(budget: Budget, amount: int) -> str:
-    if budget.axis is Axis.MONEY:
-        return f"{format_amount(amount, budget.currency)} {budget.currency}"
-    return f"{amount} {budget.axis if budget.axis is not Axis.CONCURRENT else 'concurrent calls'}"
+    row = AXES[budget.axis]
+    if row.is_money:
+        return f"{written(amount, budget)} {budget.currency}"
+    return f"{amount} {'concurrent ' if row.is_gauge else ''}{row.unit}"

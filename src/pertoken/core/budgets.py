@@ -12,12 +12,15 @@ DIMENSIONS = ("key", "team", "customer", "user", "provider", "model", "conversat
 
 
 class Axis(StrEnum):
-    """What a budget counts."""
+    """What a budget counts. What sets one apart from the others is its row in `core/axes.py`."""
 
     MONEY = "money"
     TOKENS = "tokens"
     REQUESTS = "requests"
     CONCURRENT = "concurrent"
+
+
+DEFAULT_AXIS = Axis.MONEY  # of a budget for which nobody names one
 
 
 class Mode(StrEnum):
@@ -119,7 +122,7 @@ class BudgetIndex:
             selector = min(budget.scope, key=_selectivity, default=None)
             self._by_selector.setdefault(selector, []).append(budget)
         self.named = frozenset(pair for budget in self.budgets.values() for pair in budget.scope)
-        self._currencies = {one.currency for one in self.budgets.values() if one.axis is Axis.MONEY}
+        self.currencies = frozenset(budget.currency for budget in self.budgets.values())
         self._by_conversation = any(
             budget.each == "conversation" or "conversation" in dict(budget.scope) for budget in self.budgets.values()
         )
@@ -139,14 +142,6 @@ class BudgetIndex:
         end = min((touch.window_end_us for touch in found), default=periods.FOREVER_US)
         self._memory[attribution] = (start, end, found)
         return found
-
-    def in_another_currency(self, attribution: Attribution, opened_at_us: int, currency: str) -> Budget | None:
-        """Return a hard money budget that the call touches and whose currency is not that of its prices."""
-        if self._currencies <= {currency}:
-            return None
-        touched = (touch.budget for touch in self.touched(attribution, opened_at_us))
-        foreign = (one for one in touched if one.axis is Axis.MONEY and one.currency != currency)
-        return next((one for one in foreign if one.mode is Mode.HARD), None)
 
     def _find(self, attribution: Attribution, opened_at_us: int) -> list[Touch]:
         found: list[Touch] = []

@@ -8,7 +8,7 @@ A hold ends in exactly one of settled, voided, expired. A settlement above its h
 overrun; one after expiry still posts, marked late: a service delivered is never lost.
 """
 
-from pertoken.core.axes import MONEY, Needs, held_amount, needed, spent_amount
+from pertoken.core.axes import AXES, Needs
 from pertoken.core.bookkeeping import Entry, entries_of
 from pertoken.core.budgets import Attribution, BudgetIndex, CounterKey, Mode, Touch
 from pertoken.core.claims import Claim, Claimed
@@ -234,14 +234,16 @@ class Books:
 
     def _post(self, event: Event, rows: Rows) -> None:
         for touch, counter in rows:
-            counter.spent += spent_amount(event, touch.budget)
+            budget = touch.budget
+            counter.spent += AXES[budget.axis].spent(event, budget)
             counter.changed = True
         self.events[event.source, event.event_id] = reported_hash(event)
         self.new_events.append(event)
 
     def _end(self, hold: Hold, end: HoldEnd, rows: Rows) -> None:
         for touch, counter in rows:
-            counter.held -= held_amount(hold, touch.budget)
+            budget = touch.budget
+            counter.held -= AXES[budget.axis].held(hold, budget)
             assert counter.held >= 0, (touch, hold)
             counter.changed = True
         del self.holds[hold.hold_id]
@@ -266,7 +268,7 @@ def _take(rows: Rows, needs: Needs, *, least: int) -> Refused | None:
     needed_by_row = []
     for touch, counter in rows:
         budget = touch.budget
-        more = needed(needs, budget)
+        more = AXES[budget.axis].needed(needs, budget)
         if more >= least and budget.mode is HARD and counter.held + counter.spent + more > budget.limit:
             return Refused(Remaining(touch, counter.held, counter.spent), more)
         needed_by_row.append(more)
@@ -281,7 +283,7 @@ def _tightest(rows: Rows) -> Remaining | None:
     tightest, least = None, 0
     for row in rows:
         budget = row[0].budget
-        if budget.axis is MONEY:
+        if AXES[budget.axis].is_money:
             left = budget.limit - row[1].held - row[1].spent
             if tightest is None or left < least:
                 tightest, least = row, left

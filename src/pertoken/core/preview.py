@@ -10,7 +10,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from pertoken.core import periods
-from pertoken.core.budgets import Axis, Budget, CounterKey
+from pertoken.core.axes import AXES
+from pertoken.core.budgets import Budget, CounterKey
 from pertoken.core.periods import Window
 
 UNKNOWN_WINDOWS = frozenset({Window.MINUTE})  # shorter than any sum that is kept
@@ -39,8 +40,9 @@ class Refusals(NamedTuple):
 
 def why_unknown(budget: Budget) -> str | None:
     """Return why sums of usage cannot say what a budget would have refused, None where they can."""
-    if budget.axis is Axis.CONCURRENT:
-        return "sums of usage do not say how many calls were under way at once"
+    row = AXES[budget.axis]
+    if row.is_gauge:
+        return f"sums of usage do not say how many {row.unit} were under way at once"
     if budget.window in UNKNOWN_WINDOWS:
         return "sums of usage are kept by quarters of an hour, and the window is shorter"
     if "conversation" in (budget.each, *dict(budget.scope)):

@@ -7,7 +7,7 @@ in which it was set.
 
 from collections.abc import Mapping
 
-from pertoken.core.axes import held_amount, spent_amount, spent_of_sums
+from pertoken.core.axes import AXES
 from pertoken.core.budgets import TAG_PREFIX, Budget, BudgetIndex, CounterKey
 from pertoken.core.events import Event
 from pertoken.core.holds import Hold
@@ -33,13 +33,14 @@ class Counters:
         """Add what an event spent."""
         for touch in self._index.touched(event.attribution, event.opened_at_us):
             if touch.key.window_start_us >= self._since_us.get(touch.key.budget_id, 0):
-                self.add_spent(touch.key, spent_amount(event, touch.budget))
+                self.add_spent(touch.key, AXES[touch.budget.axis].spent(event, touch.budget))
 
     def add_total(self, total: Total) -> None:
         """Add sums of events to the counters of windows without end."""
         for touch in self._index.touched(total.attribution, 0):
             if touch.budget.window is Window.TOTAL:
-                self.add_spent(touch.key, spent_of_sums(total.sums, total.currency, touch.budget))
+                spent = AXES[touch.budget.axis].spent_of_sums(total.sums, total.currency, touch.budget)
+                self.add_spent(touch.key, spent)
 
     def add_spent(self, key: CounterKey, amount: int) -> None:
         """Add to what was spent."""
@@ -48,7 +49,8 @@ class Counters:
     def add_hold(self, hold: Hold) -> None:
         """Add what an open hold holds."""
         for touch in self._index.touched(hold.attribution, hold.opened_at_us):
-            self._held[touch.key] = self._held.get(touch.key, 0) + held_amount(hold, touch.budget)
+            held = AXES[touch.budget.axis].held(hold, touch.budget)
+            self._held[touch.key] = self._held.get(touch.key, 0) + held
 
     def sums(self) -> dict[CounterKey, tuple[int, int]]:
         """Return (held, spent) of every counter touched."""
@@ -70,4 +72,5 @@ def spent_sum(budget: Budget, window_start_us: int, row: Sum) -> tuple[CounterKe
     each = "" if budget.each is None else row.values[0]
     if each is None or (not each and budget.each is not None and not budget.each.startswith(TAG_PREFIX)):
         return None
-    return CounterKey(budget.budget_id, each, window_start_us), spent_of_sums(row.sums, row.currency, budget)
+    spent = AXES[budget.axis].spent_of_sums(row.sums, row.currency, budget)
+    return CounterKey(budget.budget_id, each, window_start_us), spent

@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pertoken.core import periods
+from pertoken.core.axes import AXES, written
 from pertoken.core.budgets import (
+    DEFAULT_AXIS,
     DIMENSIONS,
     STEPS,
     Axis,
@@ -29,7 +31,7 @@ from pertoken.ports.clock import Clock
 from pertoken.ports.months import EventsArchived
 from pertoken.services.explain import budget_fields
 
-COUNT_MAX = 10**24  # tokens, requests or concurrent calls that a limit may allow
+COUNT_MAX = 10**24  # of what is not money, such as tokens or requests, that a limit may allow
 
 
 class BadBudget(Exception):
@@ -45,7 +47,7 @@ class Wish(NamedTuple):
 
     name: str
     limit: str
-    axis: str = "money"
+    axis: str = DEFAULT_AXIS
     window: str = "month"
     scope: Mapping[str, str] = {}
     each: str | None = None
@@ -65,10 +67,9 @@ def changed(old: Budget | None, name: str, named: Mapping[str, Any]) -> Wish:
         return Wish(name, **named)
     if named.get("axis", old.axis) != old.axis and "limit" not in named:
         raise NoLimit(f"the limit is on {old.axis}; say also the limit on {named['axis']}: --limit 100")
-    limit = format_amount(old.limit, old.currency) if old.axis is Axis.MONEY else str(old.limit)
     known = Wish(
-        name, limit, old.axis, old.window, dict(old.scope), old.each, old.mode, old.zone, old.currency,
-        ",".join(old.steps) or "refuse", old.warn_percent,
+        name, str(written(old.limit, old)), old.axis, old.window, dict(old.scope), old.each, old.mode, old.zone,
+        old.currency, ",".join(old.steps) or "refuse", old.warn_percent,
     )  # fmt: skip
     return known._replace(**named)
 
@@ -209,7 +210,7 @@ def _uncounted(archive: SumsView, budget: Budget, start_us: int, now_us: int) ->
     Of those nothing is known that has a price, or their cost is in another currency. Roll-ups know no conversations.
     """
     scope = dict(budget.scope)
-    if budget.axis is not Axis.MONEY or "conversation" in (budget.each, *scope):
+    if not AXES[budget.axis].is_money or "conversation" in (budget.each, *scope):
         return {}
     found: dict[str, int] = {}
     by = (budget.each,) if budget.each else ()
@@ -241,10 +242,11 @@ def _count(text: str) -> int:
 
 
 def _limit(wish: Wish, axis: Axis) -> int:
+    is_money = AXES[axis].is_money
     try:
-        limit = parse_price(wish.limit, wish.currency) if axis is Axis.MONEY else _count(wish.limit)
+        limit = parse_price(wish.limit, wish.currency) if is_money else _count(wish.limit)
     except NotAnAmount as error:
         raise BadBudget(f"not a limit on {axis}: {error}") from error
-    if axis is not Axis.MONEY and limit > COUNT_MAX:
+    if not is_money and limit > COUNT_MAX:
         raise BadBudget(f"the limit is too large, at most {COUNT_MAX} {axis}: {wish.limit}")
     return limit

@@ -5,7 +5,8 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-from pertoken.core.budgets import Axis, BudgetIndex, Touch
+from pertoken.core.axes import currency_in, written
+from pertoken.core.budgets import BudgetIndex, Touch
 from pertoken.core.events import Event, Lines, OfCall
 from pertoken.core.holds import EndedHold, Hold
 from pertoken.core.money import divide_half_even, format_amount
@@ -281,19 +282,15 @@ def _budgets(archive: Archive, events: list[Event], hold: Hold | None) -> Iterat
 def budget_fields(touch: Touch, held: int, spent: int) -> dict[str, Any]:
     """Return one counter of a budget as commands print it."""
     budget, key = touch.budget, touch.key
-
-    def amount(value: int) -> str | int:
-        return format_amount(value, budget.currency) if budget.axis is Axis.MONEY else value
-
     return {
         "id": budget.budget_id,
         "name": budget.name,
         "axis": str(budget.axis),
-        "currency": budget.currency if budget.axis is Axis.MONEY else None,
-        "limit": amount(budget.limit),
-        "spent": amount(spent),
-        "held": amount(held),
-        "remaining": amount(max(0, budget.limit - spent - held)),
+        "currency": currency_in(budget),
+        "limit": written(budget.limit, budget),
+        "spent": written(spent, budget),
+        "held": written(held, budget),
+        "remaining": written(max(0, budget.limit - spent - held), budget),
         "window": str(budget.window),
         "window_start": None if key.window_start_us == 0 else format_time(key.window_start_us),
         "window_end": None if touch.window_end_us >= FOREVER_US else format_time(touch.window_end_us),

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from pertoken.core import periods
-from pertoken.core.axes import spent_of_sums
+from pertoken.core.axes import AXES
 from pertoken.core.budgets import Budget
 from pertoken.core.periods import Window
 from pertoken.core.preview import Refusals, UsedThen, replay, why_unknown
@@ -60,7 +60,7 @@ def _used(archive: SumsView, budget: Budget, start_us: int, until_us: int, span:
                 continue
             key = (_start_of(piece, one.span, span, budget.zone), each, one.values[-1] or "")
             calls, amount = found.get(key, (0, 0))
-            spent = spent_of_sums(one.sums, one.currency, budget)
+            spent = AXES[budget.axis].spent_of_sums(one.sums, one.currency, budget)
             found[key] = (calls + one.sums[CALLS], amount + spent)
     return [UsedThen(*key, *sums) for key, sums in sorted(found.items())]
 

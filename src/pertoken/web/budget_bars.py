@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from pertoken.core.axes import AXES
+from pertoken.core.budgets import Axis
 from pertoken.core.money import parse_amount
 from pertoken.core.pace import Pace, pace_of
 from pertoken.core.periods import parse_time
@@ -54,7 +56,7 @@ def _bar(visit: Visit, row: Mapping[str, Any], refused: int) -> BudgetBar:
 
 
 def _pace(visit: Visit, row: Mapping[str, Any]) -> Pace | None:
-    if row["window_start"] is None or row["window_end"] is None or row["axis"] == "concurrent":
+    if row["window_start"] is None or row["window_end"] is None or AXES[Axis(row["axis"])].is_gauge:
         return None
     currency = row["currency"]
     spent, limit = ((parse_amount(row[name], currency) if currency else row[name]) for name in ("spent", "limit"))

@@ -8,8 +8,8 @@ from pertoken.api.fields import DecimalText, Instant, PageQuery, Text, page
 from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
-from pertoken.core.budgets import STEPS, Axis, Budget, Mode, Step
-from pertoken.core.money import format_amount
+from pertoken.core.axes import written
+from pertoken.core.budgets import DEFAULT_AXIS, STEPS, Axis, Budget, Mode, Step
 from pertoken.core.periods import Window
 from pertoken.ports.store import Opened
 from pertoken.services.budgets import COUNT_MAX, BadBudget, Wish, choose_budget, set_budget, status
@@ -28,7 +28,7 @@ class BudgetBody(msgspec.Struct, forbid_unknown_fields=True):
     """A budget as it shall be. `limit` is a decimal text in the currency for money, else a count."""
 
     limit: DecimalText | LimitCount
-    axis: Axis = Axis.MONEY
+    axis: Axis = DEFAULT_AXIS
     window: Window = Window.MONTH
     scope: Annotated[dict[Dimension, Text], msgspec.Meta(max_length=20)] = {}
     each: Dimension | None = None
@@ -174,7 +174,7 @@ def _answer(opened: Opened, budget: Budget, now_us: int) -> BudgetAnswer:
         id=budget.budget_id,
         name=budget.name,
         axis=budget.axis,
-        limit=format_amount(budget.limit, budget.currency) if budget.axis is Axis.MONEY else budget.limit,
+        limit=written(budget.limit, budget),
         currency=budget.currency,
         window=budget.window,
         timezone=budget.zone,

@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import Any
 
 from pertoken.core.access import Action
-from pertoken.core.budgets import Axis, Budget, CounterKey
+from pertoken.core.axes import AXES, currency_in
+from pertoken.core.budgets import Budget, CounterKey
 from pertoken.core.holds import Hold
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, format_time
@@ -103,11 +104,11 @@ def _values(visit: Visit, budget: Budget, names: Mapping[str, str]) -> grid.Grid
             "held": _plain(budget, held),
             "left": _plain(budget, max(0, budget.limit - spent - held)),
             "used": part(spent + held, budget.limit),
-            "currency": budget.currency if budget.axis is Axis.MONEY else "",
+            "currency": currency_in(budget) or "",
         }
         for value, spent, held in counted(visit.opened.archive, budget, visit.now_us)
     ]
-    kind = Cells.AMOUNT if budget.axis is Axis.MONEY else Cells.COUNT
+    kind = Cells.AMOUNT if AXES[budget.axis].is_money else Cells.COUNT
     columns = [
         Column("value", dimension.removeprefix("tag:"), Cells.NAME, _to_calls(visit, dimension), narrow=True),
         Column("used", "used", Cells.SHARE, narrow=True),
@@ -133,7 +134,7 @@ def _to_calls(visit: Visit, dimension: str) -> Any:
 
 
 def _plain(budget: Budget, value: int) -> Decimal | int:
-    return Decimal(format_amount(value, budget.currency)) if budget.axis is Axis.MONEY else value
+    return Decimal(format_amount(value, budget.currency)) if AXES[budget.axis].is_money else value
 
 
 def _hold_row(visit: Visit, hold: Hold, key: CounterKey, names: Mapping[str, str]) -> dict[str, Any]:

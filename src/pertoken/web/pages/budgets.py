@@ -5,7 +5,8 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from pertoken.core.access import Action
-from pertoken.core.budgets import DIMENSIONS, TAG_PREFIX, Axis, Budget, Mode
+from pertoken.core.axes import AXES, currency_in
+from pertoken.core.budgets import DIMENSIONS, TAG_PREFIX, Budget, Mode
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, Window
 from pertoken.services.standing import BudgetStanding, standings
@@ -122,21 +123,19 @@ def scope_words(budget: Budget, names: Mapping[str, str]) -> str:
 
 def quantity(budget: Budget, value: int) -> Figure:
     """Return a quantity of what a budget counts."""
-    if budget.axis is Axis.MONEY:
+    if AXES[budget.axis].is_money:
         return shown.amount(Decimal(format_amount(value, budget.currency)), budget.currency)
     return shown.count(value)
 
 
 def unit_of(budget: Budget) -> str:
     """Return what a budget counts."""
-    if budget.axis is Axis.MONEY:
-        return budget.currency
-    return "calls" if budget.axis is Axis.CONCURRENT else str(budget.axis)
+    return currency_in(budget) or AXES[budget.axis].unit
 
 
 def window_words(budget: Budget) -> str:
     """Return how often a budget begins anew."""
-    if budget.axis is Axis.CONCURRENT:
+    if AXES[budget.axis].is_gauge:
         return "at once"
     return {Window.TOTAL: "in all", Window.HOUR: "an hour"}.get(budget.window, f"a {budget.window}")
 
@@ -155,7 +154,7 @@ def part(amount: int, limit: int) -> float:
 
 def pace_of(one: BudgetStanding, now_us: int) -> float | None:
     """Return how much of the window is over, None for one that a pace says nothing of."""
-    if one.end_us >= FOREVER_US or one.budget.window is Window.MINUTE or one.budget.axis is Axis.CONCURRENT:
+    if one.end_us >= FOREVER_US or one.budget.window is Window.MINUTE or AXES[one.budget.axis].is_gauge:
         return None
     return (now_us - one.start_us) / (one.end_us - one.start_us)
 

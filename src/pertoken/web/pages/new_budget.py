@@ -5,8 +5,8 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from pertoken.core.access import Action
-from pertoken.core.budgets import DIMENSIONS, STEPS, TAG_PREFIX, Axis, Budget, Mode
-from pertoken.core.money import format_amount
+from pertoken.core.axes import written
+from pertoken.core.budgets import DEFAULT_AXIS, DIMENSIONS, STEPS, TAG_PREFIX, Axis, Budget, Mode
 from pertoken.core.periods import Window
 from pertoken.services.budgets import BadBudget, Wish, to_budget
 from pertoken.services.keys import SeveralKeys, choose_key
@@ -24,7 +24,7 @@ LABELS = {"before_refusal": "before a refusal", "warn_percent": "warns from, per
 OPTIONS = {"axes": tuple(Axis), "windows": tuple(Window), "modes": tuple(Mode), "eaches": EACH, "scopes": SCOPES}
 EMPTY: dict[str, str] = {
     **dict.fromkeys(FIELDS, ""),
-    "axis": "money",
+    "axis": str(DEFAULT_AXIS),
     "window": "month",
     "mode": "hard",
     "currency": "USD",
@@ -150,7 +150,7 @@ def body_of(values: Mapping[str, str]) -> dict[str, Any]:
     steps = values.get("before_refusal", "").strip()
     return {
         "limit": values.get("limit", "").strip(),
-        "axis": values.get("axis", "money"),
+        "axis": values.get("axis", DEFAULT_AXIS),
         "window": values.get("window", "month"),
         "each": values.get("each") or None,
         "mode": values.get("mode", "hard"),
@@ -165,10 +165,9 @@ def values_of(budget: Budget) -> dict[str, str]:
     """Return a budget as the form holds it."""
     scope = dict(budget.scope)
     tags = [f"{name.removeprefix(TAG_PREFIX)}={value}" for name, value in budget.scope if name.startswith(TAG_PREFIX)]
-    is_money = budget.axis is Axis.MONEY
     return {
         "name": budget.name,
-        "limit": format_amount(budget.limit, budget.currency) if is_money else str(budget.limit),
+        "limit": str(written(budget.limit, budget)),
         "axis": str(budget.axis),
         "window": str(budget.window),
         "mode": str(budget.mode),
