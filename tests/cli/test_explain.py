@@ -2,6 +2,12 @@ from decimal import Decimal
 
 from tests.cli.conftest import Pertoken, WriteLines
 
+from pertoken import settings
+from pertoken.services.budgets import Wish, set_budget
+from pertoken.store.administration import Administration
+from pertoken.wiring.clock import SystemClock
+from pertoken.wiring.database import open_database
+
 CALL = {
     "id": "call-1",
     "at": "2026-11-20T12:00:00Z",
@@ -100,3 +106,14 @@ def test_a_stated_cost_stands_beside_the_price_book(pertoken: Pertoken, write_li
 def test_an_unknown_call_is_refused(pertoken: Pertoken) -> None:
     """What nobody knows ends with 1 and says where ids come from."""
     assert "x-pertoken-call-id" in pertoken("explain", "nothing", code=1).stderr
+
+
+def test_a_budget_is_shown_in_its_own_currency(pertoken: Pertoken, write_lines: WriteLines) -> None:
+    """A budget in another currency than the call says its own."""
+    pertoken("ingest", write_lines(CALL))
+    wish = Wish("euros", "5", window="total", currency="EUR")
+    loaded = settings.load({"PERTOKEN_DATABASE_URL": pertoken.url})
+    with open_database(loaded) as installation, installation.database.write() as connection:
+        set_budget(Administration(connection), SystemClock(), wish)
+
+    assert "euros: 0 of 5 EUR in total spent, 5 left" in pertoken("explain", "call-1").stdout
