@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -106,6 +107,17 @@ def test_amounts_are_written_as_the_axis_counts(axis: Axis) -> None:
 
     assert written(budget.limit, budget) == ("2.5" if is_money else 25 * 10**11)
     assert currency_in(budget) == ("USD" if is_money else None)
+
+
+def test_only_the_table_tells_axes_apart() -> None:
+    """No other module names an axis, but for the default, or compares one with a text."""
+    members = "|".join(axis.name for axis in Axis)
+    named = re.compile(rf"\bAxis\.(?:{members})\b|axis(?:[\"']\])? [!=]= [\"']")
+    found = {path.relative_to(SOURCE).as_posix(): named.findall(path.read_text()) for path in SOURCE.rglob("*.py")}
+    table = found.pop("core/axes.py")
+
+    assert sorted(table) == sorted(f"Axis.{axis.name}" for axis in Axis)
+    assert {path: names for path, names in found.items() if names} == {"core/budgets.py": ["Axis.MONEY"]}
 
 
 def a_copy(folder: Path, changes: dict[str, tuple[tuple[str, str], ...]]) -> Path:
