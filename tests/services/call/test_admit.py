@@ -2,11 +2,14 @@
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
-from tests.services.call.parts import Client, Ledger, Provider, body_of, budget, call_of, served, world_of
+from tests.services.call.parts import KEY, Client, Ledger, Provider, body_of, budget, call_of, served, world_of
 
 from pertoken.core.budgets import Step
+from pertoken.core.commands import Command, Look
+from pertoken.core.directory import Directory
 from pertoken.core.errors import Code
 from pertoken.services.call.admit import STALE_MAX, admit
 from pertoken.services.call.heavy import Heavy
@@ -28,6 +31,64 @@ def test_a_directory_that_never_rests(api: str, wire: str, field: str) -> None:
     assert client.told[b"x-pertoken-refused"] == Code.OVERLOADED.encode()
     assert "changed 6 times" in client.error
     assert json.loads(client.got)["error"][field]
+
+
+class Restless(Ledger):
+    """Has a new revision at each of its first `changes` looks; the last of them shares the customer acme."""
+
+    def __init__(self, changes: int) -> None:
+        super().__init__()
+        self.changes = changes
+        self._tell({"acme": frozenset(("others",))})
+
+    def submit(self, command: Command) -> "asyncio.Future[Any]":
+        """Change before a look is answered."""
+        if isinstance(command, Look) and self.changes:
+            assert self.done().count("Look") < 50, "an admission that never ends"
+            self.changes -= 1
+            team = "others" if self.changes else "growth"
+            self._tell({"acme": frozenset((team,))})
+        return super().submit(command)
+
+    def _tell(self, shares: dict[str, frozenset[str]]) -> None:
+        revision = self.directory.revision + 1
+        self.directory = Directory(revision, [KEY], (), shares=shares)
+        self.books.revision = revision
+
+
+def test_a_customer_refused_by_directories_that_never_rest() -> None:
+    """A call that a directory refuses, and each later one as well, is refused for now after six of them."""
+    ledger = Restless(10**9)
+    world = world_of(ledger=ledger)
+    client = served(Client(body_of(), ((b"x-pertoken-customer", b"acme"),)), world)
+
+    assert ledger.done() == ["Look"] * STALE_MAX
+    batch = world.refused.take()
+    assert batch is not None
+    [recorded] = batch.whole
+    assert (recorded.code, recorded.attribution.key) == (Code.OVERLOADED, "key_1")
+    assert (client.status, client.told[b"retry-after"]) == (503, b"1")
+    assert client.told[b"x-pertoken-refused"] == Code.OVERLOADED.encode()
+    assert "changed 6 times" in client.error
+
+
+@pytest.mark.parametrize("changes", [1, STALE_MAX - 1])
+def test_a_customer_shared_in_time(changes: int) -> None:
+    """A call that older directories refuse is served where a newer one, before the sixth, lets it name its customer."""
+    ledger = Restless(changes)
+    client = served(Client(body_of(), ((b"x-pertoken-customer", b"acme"),)), world_of(ledger=ledger))
+
+    assert client.status == 200
+    assert ledger.done() == ["Look"] * changes + ["OpenHold", "Settle"]
+
+
+def test_a_customer_that_the_newest_directory_refuses() -> None:
+    """A call is forbidden a customer of others where the directory is as new as the database."""
+    ledger = Restless(0)
+    client = served(Client(body_of(), ((b"x-pertoken-customer", b"acme"),)), world_of(ledger=ledger))
+
+    assert client.status == 403
+    assert ledger.done() == ["Look"]
 
 
 def test_a_directory_that_comes_to_rest() -> None:

@@ -5,9 +5,11 @@ budget sends the call to a cheaper model, and after a wait for room.
 """
 
 import asyncio
+from typing import assert_never
 
 from pertoken.core.admission import Cheaper
-from pertoken.core.commands import Look
+from pertoken.core.budgets import Attribution
+from pertoken.core.commands import Look, Stale
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.periods import US_PER_SECOND
 from pertoken.ports.ledger import StoreUnavailable
@@ -62,45 +64,51 @@ async def admit_at_once(call: Call, world: World) -> Call | End:
 
 
 async def _take_steps(call: Call, world: World) -> Call | End:
-    """Identify, understand, shape, reuse and hold; decided again when keys, budgets or prices change meanwhile."""
+    """Identify, understand, shape, reuse and hold; decided again when keys, budgets or prices change meanwhile.
+
+    Only the newest directory may refuse a customer.
+    """
     stale = 0
+    of: Attribution | None = None
     while stale < STALE_MAX:
-        understood = await _identify_and_understand(call, world)
-        if isinstance(understood, End):
-            return understood
-        if world.shape is not None:
-            shaped = await shape(call, world.shape, world)
-            if isinstance(shaped, End):
-                return shaped
-        if world.reuse is not None:
-            missed = await reuse(call, world.reuse, world)
-            if isinstance(missed, End):
-                return missed
-        held = await hold(call, world)
-        if isinstance(held, Call | End):
-            return held
-        if isinstance(held, Cheaper):
-            call.instead = held.model
-        else:
-            stale += 1
-    of = call.request.attribution
+        went = await _take_steps_once(call, world)
+        match went:
+            case Call():
+                return went
+            case Cheaper(model=model):
+                call.instead = model
+                continue
+            case End(refusal=refusal):
+                if refusal is None or refusal.code is not Code.FORBIDDEN or not await _was_old(world):
+                    return went
+                of = refusal.attribution
+            case Stale():
+                of = call.request.attribution
+            case _:
+                assert_never(went)
+        stale += 1
     return refused(Refusal(Code.OVERLOADED, _CHANGED, retry_after_s=RETRY_AFTER_S, attribution=of))
 
 
-async def _identify_and_understand(call: Call, world: World) -> Call | End:
-    """Find who calls and what is asked for. Only the newest directory may refuse a customer."""
+async def _take_steps_once(call: Call, world: World) -> Call | End | Stale | Cheaper:
+    """Take the steps on the directory as it is known now; Stale: begin again; Cheaper: begin again with that model."""
     fields, query = call.exchange.headers, call.exchange.query
-    while True:
-        caller = recognise(fields, query, world) or await identify(fields, query, world, surely=True)
-        if isinstance(caller, Refusal):
-            return refused(caller)
-        call.caller = caller
-        understood = understand(call, world)
-        if isinstance(understood, Call):
-            return understood
-        refusal = understood.refusal
-        if refusal is None or refusal.code is not Code.FORBIDDEN or not await _was_old(world):
-            return understood
+    caller = recognise(fields, query, world) or await identify(fields, query, world, surely=True)
+    if isinstance(caller, Refusal):
+        return refused(caller)
+    call.caller = caller
+    understood = understand(call, world)
+    if isinstance(understood, End):
+        return understood
+    if world.shape is not None:
+        shaped = await shape(call, world.shape, world)
+        if isinstance(shaped, End):
+            return shaped
+    if world.reuse is not None:
+        missed = await reuse(call, world.reuse, world)
+        if isinstance(missed, End):
+            return missed
+    return await hold(call, world)
 
 
 async def _was_old(world: World) -> bool:
