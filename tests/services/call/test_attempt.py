@@ -5,8 +5,10 @@ import asyncio
 import pytest
 from tests.services.call.parts import (
     ANSWERED,
+    NOW_US,
     Answered,
     Client,
+    Clock,
     Ledger,
     Provider,
     body_of,
@@ -26,9 +28,12 @@ from pertoken.services.offers import ModelRoute
 ROUTED = {"m-1": ModelRoute("openai", "m-1", fallbacks=("m-2",))}
 
 
-def attempted(provider: Provider, ledger: Ledger, client: Client | None = None) -> tuple[Call, Call | End]:
+def attempted(
+    provider: Provider, ledger: Ledger, client: Client | None = None, clock: Clock | None = None
+) -> tuple[Call, Call | End]:
     """Return a call to a model with a fallback, and what its attempts came to."""
     world, call = world_of(provider, ledger, routed=ROUTED), call_of(client)
+    world = world if clock is None else world._replace(clock=clock)
 
     async def steps() -> Call | End:
         assert await admit(call, world) is call
@@ -102,12 +107,19 @@ def test_where_no_room_is_left_the_first_providers_word_stands() -> None:
                 self.fails_at = OpenHold
             return super().submit(command)
 
-    call, went = attempted(Provider(ProviderFailed("it is away")), Once())
+    class Later(Clock):
+        def now_us(self) -> int:
+            self.us += 1
+            return self.us
+
+    call, went = attempted(Provider(ProviderFailed("it is away")), Once(), clock=Later())
 
     assert isinstance(went, End)
     assert went.refusal is not None
     assert "provider openai failed: it is away" in went.refusal.message
     assert call.request.model == "m-1"
+    assert (call.attempt, call.instead, call.hold_id) == (1, None, "call_1")
+    assert call.opened_at_us == NOW_US
 
 
 def test_a_free_call_ends_with_its_answer() -> None:

@@ -56,17 +56,17 @@ async def _send(call: Call, cap: int | None, world: World) -> tuple[Answer | Pro
 
 
 async def _admit_again(call: Call, other: str | None, world: World) -> bool:
-    """Admit the call as another attempt, and tell whether that was done; if not, it is unchanged.
+    """Admit the call as another attempt, and tell whether that was done; if not, it is the attempt that it was.
 
     There may be no room left, or the key may be gone.
     """
-    request, instead = call.request, call.instead if other is None else other
     if other is None:
         await asyncio.sleep(PAUSE_S * call.attempt)
-    call.again(call.attempt + 1, instead, world.clock.now_us())
+    before = call.caller, call.request, call.attempt, call.instead, call.opened_at_us
+    call.again(call.attempt + 1, call.instead if other is None else other, world.clock.now_us())
     if isinstance(await admit_at_once(call, world), Call):
         return True
-    call.request = request
+    call.caller, call.request, call.attempt, call.instead, call.opened_at_us = before
     return False
 
 
