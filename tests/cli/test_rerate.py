@@ -127,3 +127,15 @@ def test_only_what_is_selected_is_rated_again(pertoken: Pertoken, tmp_path: Path
     add_price(pertoken, "alpha", "3")
 
     assert pertoken.json("rerate", "--from", "2026-10-01", *words)["corrections"] == 0
+
+
+def test_a_correction_whose_id_is_taken_is_not_said_to_be_made(pertoken: Pertoken, tmp_path: Path) -> None:
+    """Where an event was reported under the id of a correction, the others are made, and the command fails."""
+    ingest(pertoken, tmp_path, [EVENTS[0], EVENTS[0] | {"id": "e0.c1"}])
+    add_price(pertoken, "alpha", "3")
+
+    said = pertoken("rerate", "--from", "2026-10-01", "--to", "2026-11-01", code=1)
+
+    assert "1 of 2 corrections were not made: other events have their ids, the first: e0.c1" in said.output
+    assert month(pertoken)["alpha"]["cost"] == "3"
+    assert pertoken.json("verify")["ok"]

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -5,8 +6,8 @@ from tests.factories import price_row
 
 from pertoken.core import rating
 from pertoken.core.budgets import Attribution
-from pertoken.core.commands import Command, Conflict, Duplicate, Record, Recorded, Result
-from pertoken.core.events import EventStatus, reported_hash
+from pertoken.core.commands import Conflict, Duplicate, Recorded, RecordResult
+from pertoken.core.events import Event, EventStatus, reported_hash
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import Rates
 from pertoken.core.usage import QUANTITY_MAX
@@ -52,14 +53,12 @@ class Books:
         self.known: dict[tuple[str, str], bytes] = {}
         self.batches: list[int] = []
 
-    def transact(self, commands: list[Command]) -> list[Result]:
+    def record_all(self, events: Sequence[Event]) -> list[RecordResult]:
         """Record each event once."""
-        self.batches.append(len(commands))
-        return [self._record(command) for command in commands]
+        self.batches.append(len(events))
+        return [self._record(event) for event in events]
 
-    def _record(self, command: Command) -> Result:
-        assert isinstance(command, Record)
-        event = command.event
+    def _record(self, event: Event) -> RecordResult:
         known = self.known.setdefault((event.source, event.event_id), reported_hash(event))
         if known is reported_hash(event):
             return Recorded()

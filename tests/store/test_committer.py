@@ -157,7 +157,7 @@ def test_commands_keep_their_order_while_another_process_writes(database: Databa
         opened = hold("call_1")
         commands = [OpenHold(opened, committer.directory.revision), Settle("call_1", event(opened))]
         with database.write():
-            results = committer.submit_all(commands)
+            results = asyncio.gather(*[committer.submit(command) for command in commands])
             for _ in range(10):  # turns of the loop, in one of which the batch meets the other writer
                 if not committer._tries:
                     await asyncio.sleep(0)
@@ -361,18 +361,17 @@ def test_a_command_that_does_not_fit_fails_alone(database: Database) -> None:
     run(database, story)
 
 
-def test_commands_submitted_together_have_one_wait(database: Database) -> None:
-    """Their results come in their order, once all are on disk; none at all are done at once."""
+def test_events_recorded_together_have_one_wait(database: Database) -> None:
+    """What became of them comes in their order, once all are on disk; none at all are done at once."""
 
     async def story(committer: Committer) -> None:
-        revision = committer.directory.revision
-        commands = [OpenHold(hold(f"call_{number}"), revision) for number in range(1_500)]  # more than one batch
+        events = [event(hold(f"call_{number}"), source="test") for number in range(1_500)]  # more than one batch
 
-        assert await committer.submit_all([]) == []
-        results = await committer.submit_all([commands[0], *commands])
+        assert await committer.record_all([]) == []
+        results = await committer.record_all([events[0], *events])
 
         assert results[1] == Duplicate()
-        assert all(isinstance(result, Held) for result in [results[0], *results[2:]])
+        assert [results[0], *results[2:]] == [Recorded()] * len(events)
 
     run(database, story)
 
@@ -381,28 +380,27 @@ def test_together_they_fail_where_one_cannot_be_done(database: Database) -> None
     """The wait fails when one of them cannot be written, after the others are: asked again, those are duplicates."""
 
     async def story(committer: Committer) -> None:
-        revision = committer.directory.revision
-        good, bad = OpenHold(hold("call_1"), revision), OpenHold(hold("call_2", picos=10**38), revision)
+        good, bad = (event(hold("call_1"), picos, source="test") for picos in (1, 10**38))
+        bad = bad._replace(event_id="call_2")
 
         with pytest.raises(StoreUnavailable):
-            await committer.submit_all([bad, good])
+            await committer.record_all([bad, good])
 
-        assert await committer.submit_all([good]) == [Duplicate()]
+        assert await committer.record_all([good]) == [Duplicate()]
 
     run(database, story)
 
 
 def test_more_than_can_wait_is_refused_as_a_whole(database: Database) -> None:
-    """Commands beyond the queue's end are unavailable, all of them, and nothing of them is written."""
+    """Events beyond the queue's end are unavailable, all of them, and nothing of them is written."""
 
     async def story(committer: Committer) -> None:
-        revision = committer.directory.revision
-        one = OpenHold(hold("call_1"), revision)
+        one = event(hold("call_1"), source="test")
 
         with pytest.raises(StoreUnavailable, match="too many"):
-            await committer.submit_all([one] * (QUEUE_MAX + 1))
+            await committer.record_all([one] * (QUEUE_MAX + 1))
 
-        assert isinstance(await committer.submit(one), Held)
+        assert await committer.record_all([one]) == [Recorded()]
 
     run(database, story)
 

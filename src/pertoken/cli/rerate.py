@@ -6,7 +6,7 @@ from pertoken.cli.near_names import say_near_values
 from pertoken.cli.noting import note
 from pertoken.cli.output import echo
 from pertoken.cli.progress import Progress
-from pertoken.cli.session import database, db_option, json_option, now_us, print_json, span
+from pertoken.cli.session import CommandRefused, database, db_option, json_option, now_us, print_json, span
 from pertoken.cli.tables import print_table
 from pertoken.core.access import Action
 
@@ -39,9 +39,8 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
     An event whose price was unknown or wrong gets a correction: a new event and entry for the difference. The original
     stays as it is; `pertoken explain` shows both.
     """
-    from pertoken.core.commands import Record
     from pertoken.core.periods import format_time
-    from pertoken.services.rerate import Selection, outcome_rows
+    from pertoken.services.rerate import NotCorrected, Selection, made_of, outcome_rows
     from pertoken.services.rerate import rerate as rate_again
     from pertoken.wiring.bookkeeper import make_bookkeeper
     from pertoken.wiring.prices import read_price_book
@@ -57,6 +56,7 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
                 with rating.aside():
                     say_near_values(archive, {name: value for name, value in named.items() if value is not None})
         corrections = [event for one in outcomes for event in one.corrections]
+        made = len(corrections)
         if not dry_run:
             rating.begin("writing corrections", len(corrections))
             if corrections:  # these cannot be one transaction
@@ -65,19 +65,24 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
                 with opened.changes() as changing:
                     named = {"provider": provider, "model": model}
                     note(changing, Action.PRICES_WRITE, "/api/v1/reratings", {**asked, **named}, after)
+            results = []
             books = make_bookkeeper(opened)
             try:
                 for start in range(0, len(corrections), BATCH):
-                    books.transact([Record(event) for event in corrections[start : start + BATCH]])
+                    results += books.record_all(corrections[start : start + BATCH])
                     rating.add(BATCH)
             finally:
                 books.close()
+            try:
+                made = made_of(corrections, results)
+            except NotCorrected as error:
+                raise CommandRefused(str(error)) from error
     rows = outcome_rows(iter(outcomes))
     if as_json:
-        print_json({"dry_run": dry_run, "corrections": len(corrections), "rows": rows})
+        print_json({"dry_run": dry_run, "corrections": made, "rows": rows})
         return
     changed = [row for row in rows if row["corrected"] or row["unpriced"]]
     if changed:
         print_table("rated again", COLUMNS, changed)
     verb = "would be made" if dry_run else "made"
-    echo(f"{len(outcomes):,} events rated again, {len(corrections):,} corrections {verb}")
+    echo(f"{len(outcomes):,} events rated again, {made:,} corrections {verb}")

@@ -1,6 +1,7 @@
 """The commands of the ledger and their results."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple, assert_never
 
 from pertoken.core.budgets import Attribution, Touch
 from pertoken.core.claims import Claim, Claimed, Outcome
@@ -155,4 +156,29 @@ ResizeResult = Resized | Refused | Gone
 SettleResult = Settled | Duplicate
 ReleaseResult = Voided | Duplicate  # of Void and Expire
 RecordResult = Recorded | Duplicate | Conflict
+EndResult = SettleResult | ReleaseResult
 Result = OpenResult | ResizeResult | SettleResult | ReleaseResult | RecordResult | Looked
+
+
+class Posted(NamedTuple):
+    """What became of recorded events: how many are new, were there already, or are there with other content."""
+
+    new: int
+    known: int
+    conflicting: int
+
+
+def posted(results: Iterable[RecordResult]) -> Posted:
+    """Return what became of recorded events."""
+    new = known = conflicting = 0
+    for result in results:
+        match result:
+            case Recorded():
+                new += 1
+            case Duplicate():
+                known += 1
+            case Conflict():
+                conflicting += 1
+            case _:
+                assert_never(result)
+    return Posted(new, known, conflicting)

@@ -8,6 +8,8 @@ A hold ends in exactly one of settled, voided, expired. A settlement above its h
 overrun; one after expiry still posts, marked late: a service delivered is never lost.
 """
 
+from typing import assert_never
+
 from pertoken.core.axes import AXES, Needs
 from pertoken.core.bookkeeping import Entry, entries_of
 from pertoken.core.budgets import Attribution, BudgetIndex, CounterKey, Mode, Touch
@@ -106,6 +108,8 @@ class Books:
                 of = command
             case Look():
                 return []
+            case _:
+                assert_never(command)
         return self.index.touched(of.attribution, of.opened_at_us)
 
     def apply(self, command: Command) -> Result:
@@ -125,6 +129,8 @@ class Books:
                 return self._record(command)
             case Look():
                 return Looked()
+            case _:
+                assert_never(command)
 
     def _open(self, command: OpenHold) -> OpenResult:
         hold = command.hold

@@ -16,12 +16,12 @@ from pertoken.core.commands import (
     ReleaseResult,
     Resize,
     ResizeResult,
-    Result,
     Settle,
     SettleResult,
     Void,
 )
 from pertoken.core.directory import Directory
+from pertoken.core.events import Event
 from pertoken.core.price_book import PriceBook
 from pertoken.core.tally import StoreState
 
@@ -71,8 +71,8 @@ class Ledger(Protocol):
     def submit(self, command: Command) -> "asyncio.Future[Any]":
         """Return a future of the command's own result, resolved when it is on disk. Fails with StoreUnavailable."""
 
-    def submit_all(self, commands: Sequence[Command]) -> "asyncio.Future[list[Result]]":
-        """Return a future of the results, resolved when all commands are on disk.
+    def record_all(self, events: Sequence[Event]) -> "asyncio.Future[list[RecordResult]]":
+        """Return a future of what became of each event, resolved when all are on disk.
 
         Fails with StoreUnavailable where one of them could not be done; the others may have been.
         """

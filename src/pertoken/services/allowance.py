@@ -5,10 +5,10 @@ to be known is put back: whatever happens in between, a team reports no more tha
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from pertoken.core.access import NOTHING, Allowance, Reported, may_name
-from pertoken.core.commands import Recorded, Result
+from pertoken.core.commands import Conflict, Duplicate, Recorded, RecordResult
 from pertoken.core.events import Event, EventStatus
 from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US
@@ -63,12 +63,18 @@ def take(administration: Administration, team: str, events: Sequence[Line], now_
     return Taken(taken, rejected, frozenset(counted))
 
 
-def to_put_back(taken: Taken, results: Sequence[Result]) -> Reported:
+def to_put_back(taken: Taken, results: Sequence[RecordResult]) -> Reported:
     """Return what was taken out of an allowance for events that were in the books all the same."""
     back = NOTHING
     for (line, event), result in zip(taken.events, results, strict=True):
-        if line in taken.counted and not isinstance(result, Recorded):
-            back = back.plus(weight(event))
+        match result:
+            case Recorded():
+                pass
+            case Duplicate() | Conflict():
+                if line in taken.counted:
+                    back = back.plus(weight(event))
+            case _:
+                assert_never(result)
     return back
 
 

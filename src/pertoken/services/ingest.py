@@ -11,7 +11,7 @@ import msgspec
 from pertoken.core import conditions
 from pertoken.core.budgets import Attribution
 from pertoken.core.charging import Served
-from pertoken.core.commands import Command, Conflict, Duplicate, Record, Result
+from pertoken.core.commands import Conflict, RecordResult, posted
 from pertoken.core.conditions import to_conditions
 from pertoken.core.events import GATEWAY, Event, EventStatus, OfReport
 from pertoken.core.money import format_amount, pico_digits
@@ -49,8 +49,8 @@ class Intake(Protocol):
     def prices(self) -> PriceBook:
         """The price book."""
 
-    def transact(self, commands: list[Command]) -> list[Result]:
-        """Decide and write commands in one durable transaction."""
+    def record_all(self, events: Sequence[Event]) -> list[RecordResult]:
+        """Record events in one durable transaction; return what became of each."""
 
 
 class UsageRecord(NamedTuple):
@@ -101,14 +101,14 @@ class Tally(NamedTuple):
     gave_up: bool = False  # there were too many to read on
 
     def plus(
-        self, events: Sequence[tuple[int, Event]], results: Sequence[Result], rejected: Sequence[RejectedLine]
+        self, events: Sequence[tuple[int, Event]], results: Sequence[RecordResult], rejected: Sequence[RejectedLine]
     ) -> "Tally":
         """Return the tally with what became of another batch."""
-        duplicate = sum(isinstance(result, Duplicate) for result in results)
+        became = posted(results)
         conflicting = [line for (line, _), result in zip(events, results, strict=True) if isinstance(result, Conflict)]
         return Tally(
-            self.accepted + len(results) - duplicate - len(conflicting),
-            self.duplicate + duplicate,
+            self.accepted + became.new,
+            self.duplicate + became.known,
             (*self.conflicting, *conflicting),
             (*self.rejected, *rejected),
             _unpriced(self.unpriced, events),
@@ -144,7 +144,7 @@ def ingest(
     tally = Tally(0, 0, (), ())
     for batch in _batches(records):
         events, rejected = judge(batch, books.prices, now_us, cost_max)
-        results = books.transact([Record(event) for _, event in events])
+        results = books.record_all([event for _, event in events])
         tally = tally.plus(events, results, rejected)
         if tally.is_hopeless:
             return tally._replace(gave_up=True)
@@ -205,12 +205,12 @@ def _above(event: Event, cost_max: str) -> str:
     )
 
 
-async def record(events: Sequence[tuple[int, Event]], ledger: Ledger) -> list[Result]:
+async def record(events: Sequence[tuple[int, Event]], ledger: Ledger) -> list[RecordResult]:
     """Record events through the ledger that serves calls; they are durable when this returns.
 
     Raises StoreUnavailable; those that were recorded all the same are duplicates when they are reported again.
     """
-    return await ledger.submit_all([Record(event) for _, event in events])
+    return await ledger.record_all([event for _, event in events])
 
 
 def to_event(record: UsageRecord, book: PriceBook, now_us: int) -> Event:

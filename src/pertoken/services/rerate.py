@@ -6,11 +6,12 @@ rewritten, and both are there to be explained.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pertoken.core import periods
 from pertoken.core.charging import Charge, FreeUse, Served, charge, fees_of, was_as_asked
+from pertoken.core.commands import Conflict, RecordResult, posted
 from pertoken.core.conditions import to_context
 from pertoken.core.events import Event, EventStatus, Lines, OfCorrection, is_correction
 from pertoken.core.money import format_amount
@@ -72,6 +73,21 @@ def rerate(archive: EventsView, book: PriceBook, selection: Selection, now_us: i
         after = _with_fees(charge(book, served, event.quantities, free, event.parts), fees_of(event.lines))
         if selection.takes(event):
             yield _outcome(event, corrected.get((event.source, event.event_id), []), after, now_us)
+
+
+class NotCorrected(Exception):
+    """Some corrections were not made: events that are no corrections have their ids."""
+
+
+def made_of(corrections: Sequence[Event], results: Sequence[RecordResult]) -> int:
+    """Return how many corrections were made, without those that were in the books meanwhile. Raises NotCorrected."""
+    taken = [one for one, result in zip(corrections, results, strict=True) if isinstance(result, Conflict)]
+    if taken:
+        raise NotCorrected(
+            f"{len(taken):,} of {len(corrections):,} corrections were not made: other events have their ids, "
+            f"the first: {taken[0].event_id}"
+        )
+    return posted(results).new
 
 
 def outcome_rows(outcomes: Iterator[Rerating]) -> list[dict[str, Any]]:

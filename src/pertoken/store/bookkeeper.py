@@ -2,13 +2,27 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import assert_never, cast
 
 import sqlalchemy as sa
 
 from pertoken.core.bookkeeping import owner_of
 from pertoken.core.census import Census
-from pertoken.core.commands import Command, Result
+from pertoken.core.commands import (
+    Command,
+    Duplicate,
+    EndResult,
+    Expire,
+    Record,
+    RecordResult,
+    Result,
+    Settle,
+    Settled,
+    Void,
+    Voided,
+)
 from pertoken.core.directory import Directory
+from pertoken.core.events import Event
 from pertoken.core.holds import Hold
 from pertoken.core.ledger import Books
 from pertoken.core.periods import DAY_US
@@ -130,6 +144,19 @@ class Bookkeeper:
         assert results is not None
         self.commit()
         return results
+
+    def record_all(self, events: Sequence[Event]) -> list[RecordResult]:
+        """Post events that are not in the books yet; return what became of each. Raises StoreFailed."""
+        return cast("list[RecordResult]", self.transact([Record(event) for event in events]))
+
+    def end_all(self, endings: Sequence[Settle | Void | Expire]) -> None:
+        """End holds; one that has ended already stays as it is. Raises StoreFailed; then nothing was done."""
+        for result in cast("list[EndResult]", self.transact(endings)):
+            match result:
+                case Settled() | Voided() | Duplicate():
+                    pass
+                case _:
+                    assert_never(result)
 
     def expired_holds(self, now_us: int) -> list[Hold]:
         """Return open holds whose time is over, the oldest first. Raises StoreFailed."""

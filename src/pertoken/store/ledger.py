@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 from pertoken.core.bookkeeping import Entry, OccasionKey, occasion_of
 from pertoken.core.budgets import Attribution, CounterKey
-from pertoken.core.commands import Command, Expire, OpenHold, Record, Resize, Settle, Void
+from pertoken.core.commands import Command, Expire, Look, OpenHold, Record, Resize, Settle, Void
 from pertoken.core.directory import Directory
 from pertoken.core.events import Event, reported_hash
 from pertoken.core.holds import EndedHold, Hold, HoldEnd
@@ -289,7 +289,10 @@ def _hold_of(command: Command) -> tuple[str | None, Attribution]:
             return hold_id, event.attribution
         case Resize() | Void() | Expire():
             return command.hold_id, command.attribution
-    return None, NOBODY
+        case Record() | Look():
+            return None, NOBODY
+        case _:
+            assert_never(command)
 
 
 def put_counter(sql: Sql) -> Write:

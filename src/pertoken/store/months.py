@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
-from pertoken.core.commands import Conflict, Record, Recorded
+from pertoken.core.commands import posted
 from pertoken.core.events import Event, OfReport
 from pertoken.core.latency import count, places
 from pertoken.core.money import split
@@ -143,10 +143,10 @@ class DatabaseMonths:
         with _failing():
             books = self._open_books()
             try:
-                results = books.transact([Record(event) for event in found])
+                became = posted(books.record_all(found))
             finally:
                 books.close()
-        return sum(isinstance(one, Recorded) for one in results), sum(isinstance(one, Conflict) for one in results)
+        return became.new, became.conflicting
 
     def _add(self, cursor: Cursor, archived: Archived, chunk: Sequence[StoredEvent], sign: int) -> None:
         """Add what a chunk comes to, or take it back."""

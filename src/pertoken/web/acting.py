@@ -72,8 +72,11 @@ def rate_again(visit: Visit, body: Mapping[str, Any]) -> int:
     if planned.corrections:
         with visit.site.store.write() as opened:
             reratings.note(opened, _asked(visit, _RATING, "", body), planned, "page")
-        visit.site.record(planned.corrections)
-    return len(planned.corrections)
+        try:
+            return reratings.answer_of(planned, visit.site.record(planned.corrections)).corrections
+        except ApiRefused as refused:
+            raise NotTaken(str(refused), refused.param) from refused
+    return 0
 
 
 def _do(visit: Visit, route: Route, name: str, body: Mapping[str, Any] | None) -> Any:

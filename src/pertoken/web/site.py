@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
+from pertoken.core.commands import RecordResult
 from pertoken.core.events import Event
 from pertoken.core.price_book import PriceBook
 from pertoken.core.secrets import Hasher
@@ -20,7 +21,7 @@ class Site(NamedTuple):
     clock: Clock
     hasher: Hasher
     prices: Callable[[], PriceBook]
-    record: Callable[[Sequence[Event]], None]  # into the books, durably; raises StoreUnavailable
+    record: Callable[[Sequence[Event]], list[RecordResult]]  # into the books, durably; raises StoreUnavailable
     folders: Folders  # where archived months are
     root_key: str  # the operator's own admin key; empty: there is none
     zone: str  # of days and months where the address names no other

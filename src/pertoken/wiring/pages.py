@@ -5,7 +5,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 
-from pertoken.core.commands import Record
+from pertoken.core.commands import RecordResult
 from pertoken.core.events import Event
 from pertoken.ports.failures import StoreFailed
 from pertoken.ports.ledger import StoreUnavailable
@@ -51,17 +51,19 @@ def make_site(installation: Installation) -> Site:
     )
 
 
-def _record(installation: Installation, events: Sequence[Event]) -> None:
+def _record(installation: Installation, events: Sequence[Event]) -> list[RecordResult]:
     """Record events in transactions of a few, so that calls come between them. Raises StoreUnavailable."""
+    results: list[RecordResult] = []
     try:
         books = make_bookkeeper(installation)
         try:
             for start in range(0, len(events), BATCH):
-                books.transact([Record(event) for event in events[start : start + BATCH]])
+                results += books.record_all(events[start : start + BATCH])
         finally:
             books.close()
     except StoreFailed as failure:
         raise StoreUnavailable(str(failure)) from failure
+    return results
 
 
 def make_sign_in_link(installation: Installation) -> str:

@@ -310,7 +310,7 @@ def test_a_store_that_fails_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) ->
         return future
 
     with monkeypatch.context() as broken:
-        broken.setattr(api.committer, "submit_all", fail)
+        broken.setattr(api.committer, "record_all", fail)
         reply = api("POST", "/api/v1/events", reported)
 
     assert (reply.status, reply.json["code"], reply.headers["retry-after"]) == (503, "store_unavailable", "1")

@@ -40,6 +40,24 @@ def test_events_are_corrected_once(api: Api) -> None:
     assert api.differences() == []
 
 
+def test_a_correction_whose_id_is_taken_is_not_said_to_be_made(api: Api) -> None:
+    """Where an event was reported under the id of a correction, the others are made, and the answer names that id."""
+    model, name = fresh("model"), fresh("event")
+    body = {"provider": "openai", "model": model, "input": "2", "output": "8", "valid_from": "2025-01-01"}
+    for event_id in (name, f"{name}.c1"):
+        made = event(id=event_id, model=model, at="2025-03-01T10:00:00Z")
+        assert api("POST", "/api/v1/events", made).status == 200
+    assert api("POST", "/api/v1/prices", body).status == 201
+
+    reply = api("POST", reratings.PATH, asked(model))
+
+    assert (reply.status, reply.json["code"]) == (409, "event_conflict")
+    assert f"{name}.c1" in reply.json["message"]
+    total = api("GET", "/api/v1/usage", query={"since": "2025-03-01", "model": model}).json["total"]
+    assert (total["unpriced_calls"], total["calls"]) == (1, 2)
+    assert api.differences() == []
+
+
 def test_who_rates_again_is_written_down(api: Api) -> None:
     """Corrections leave a record of who asked for them; a dry run, and one without corrections, leave none."""
     model = fresh("model")

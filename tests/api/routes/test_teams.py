@@ -189,7 +189,7 @@ def test_a_store_that_fails_gives_nothing_back(api: Api, mine: Team, monkeypatch
         return future
 
     with monkeypatch.context() as broken:
-        broken.setattr(api.committer, "submit_all", fail)
+        broken.setattr(api.committer, "record_all", fail)
         assert mine.owner("POST", "/api/v1/events", reported).status == 503
 
     assert mine.report(*reported)["accepted"] == 1

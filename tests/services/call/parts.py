@@ -13,7 +13,7 @@ from pertoken.core.bounds import Limits
 from pertoken.core.budgets import Attribution, Axis, Budget
 from pertoken.core.census import Census
 from pertoken.core.claims import Claim
-from pertoken.core.commands import Command, Result, Stale
+from pertoken.core.commands import Command, RecordResult, Result, Stale
 from pertoken.core.directory import Directory, Key
 from pertoken.core.events import Event
 from pertoken.core.ledger import Books
@@ -217,9 +217,9 @@ class Ledger:
             done.set_result(self.books.apply(command))
         return done
 
-    def submit_all(self, commands: Sequence[Command]) -> "asyncio.Future[list[Result]]":
+    def record_all(self, events: Sequence[Event]) -> "asyncio.Future[list[RecordResult]]":
         """Nothing of a call comes in lists."""
-        raise NotImplementedError(commands)
+        raise NotImplementedError(events)
 
     @property
     def events(self) -> list[Event]:

@@ -11,7 +11,7 @@ from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.reading import decode_event
 from pertoken.api.route import Asked, Route, Taking
 from pertoken.core.access import NOTHING, Action, View, may
-from pertoken.core.commands import Result
+from pertoken.core.commands import RecordResult
 from pertoken.core.events import GATEWAY, Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, format_time
@@ -222,7 +222,7 @@ async def take_events(taking: Taking, asked: Asked) -> TallyAnswer:
 
 async def _record_of_team(
     team: str, events: Sequence[tuple[int, Event]], taking: Taking, now_us: int
-) -> tuple[allowance.Taken, list[Result]]:
+) -> tuple[allowance.Taken, list[RecordResult]]:
     """Record what a team may report of a batch. Where the store fails, what was taken out of the allowance stays so."""
 
     def take() -> allowance.Taken:

@@ -11,12 +11,12 @@ from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route, Taking
 from pertoken.core.access import Action
 from pertoken.core.audit import Change
-from pertoken.core.commands import Record
+from pertoken.core.commands import RecordResult
 from pertoken.core.events import Event
 from pertoken.ports.months import EventsArchived
 from pertoken.ports.store import Opened
 from pertoken.services.reports import usage
-from pertoken.services.rerate import Rerating, Selection, outcome_rows, rerate
+from pertoken.services.rerate import NotCorrected, Rerating, Selection, made_of, outcome_rows, rerate
 
 PATH = "/api/v1/reratings"
 CALLS_MAX = 20_000  # in the range of one request
@@ -116,12 +116,21 @@ async def take_rerating(taking: Taking, asked: Asked) -> ReratingAnswer:
 
     Asked again after it broke off, it makes the corrections that are missing. Raises ApiRefused, StoreUnavailable.
     """
-    planned = await taking.in_thread(functools.partial(_prepare, taking, asked))
+    planned: Plan = await taking.in_thread(functools.partial(_prepare, taking, asked))
+    results = []
     for start in range(0, len(planned.corrections), BATCH):
         async with taking.turns:
-            await taking.ledger.submit_all([Record(event) for event in planned.corrections[start : start + BATCH]])
-    answer: ReratingAnswer = planned.answer
-    return answer
+            results += await taking.ledger.record_all(planned.corrections[start : start + BATCH])
+    return planned.answer if asked.body.dry_run else answer_of(planned, results)
+
+
+def answer_of(planned: Plan, results: Sequence[RecordResult]) -> ReratingAnswer:
+    """Return the answer with what became of the corrections. Raises ApiRefused where some could not be made."""
+    try:
+        made = made_of(planned.corrections, results)
+    except NotCorrected as error:
+        raise ApiRefused(Problem.EVENT_CONFLICT, str(error)) from error
+    return msgspec.structs.replace(planned.answer, corrections=made)
 
 
 def _prepare(taking: Taking, asked: Asked) -> Plan:
@@ -137,5 +146,6 @@ ROUTES = (
     Route(
         "POST", PATH, Action.PRICES_WRITE, "Rate past events again, and correct those whose price was not known.",
         take_rerating, ReratingAnswer, body=ReratingBody, records=True,
+        problems=(Problem.EVENT_CONFLICT,),
     ),
 )  # fmt: skip

@@ -2,9 +2,10 @@
 
 import logging
 from functools import lru_cache
+from typing import assert_never
 from urllib.parse import unquote_to_bytes
 
-from pertoken.core.commands import Void
+from pertoken.core.commands import Duplicate, Void, Voided
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.holds import Hold
 from pertoken.ports.headers import AnswerHeaders, HeaderList
@@ -107,9 +108,15 @@ def provider_refusal(request: Request, failure: ProviderFailed) -> Refusal:
 async def let_go(hold: Hold, world: World) -> None:
     """Void the hold of a call that its provider did no work for."""
     try:
-        await world.ledger.submit(Void(hold.hold_id, hold.attribution, hold.opened_at_us))
+        result = await world.ledger.submit(Void(hold.hold_id, hold.attribution, hold.opened_at_us))
     except StoreUnavailable as error:  # the store keeps the void and tries again; the hold expires at worst
         log.error("%s: hold not yet voided: %s", hold.hold_id, error)  # noqa: TRY400 - the reason says it all
+        return
+    match result:
+        case Voided() | Duplicate():
+            pass
+        case _:
+            assert_never(result)
 
 
 @lru_cache(maxsize=512)  # a client's calls come with the same head again and again; each may have 64 KB
