@@ -1,5 +1,6 @@
 """The pages tell the truth: every command, setting, room and code stands where it should."""
 
+import ast
 import re
 import tomllib
 from pathlib import Path
@@ -16,6 +17,8 @@ from pertoken.core.errors import STATUS, Code
 from pertoken.simulator import behaviour
 
 ROOT = Path(__file__).parent.parent
+PACKAGE = Path(pertoken.__file__).parent
+STEPS = PACKAGE / "services" / "call"
 README = (ROOT / "README.md").read_text()
 ARCHITECTURE = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
 
@@ -38,6 +41,60 @@ def test_the_layers_are_those_of_the_contract() -> None:
     [layers] = [one["layers"] for one in contracts if one["type"] == "layers"]
 
     assert f"`{' > '.join(layers)}`" in ARCHITECTURE
+
+
+def steps() -> dict[str, dict[str, str]]:
+    """Return the rows of the table of steps, by their numbers."""
+    lines = ARCHITECTURE.split("## One call, top to bottom")[1].split("\n## ")[0].splitlines()
+    names, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line[:1] == "|"]
+    return {row[0]: dict(zip(names, row, strict=True)) for row in rows}
+
+
+def quoted(text: str) -> list[str]:
+    """Return what stands in backquotes."""
+    return re.findall(r"`([^`]+)`", text)
+
+
+def test_the_steps_have_one_numbering() -> None:
+    """The docstring of each module of a step begins with the number of the row that names it."""
+    modules = {path.stem: ast.parse(path.read_text()) for path in STEPS.glob("*.py")}
+    said = {name: re.match(r"Step (\d)[:,]", ast.get_docstring(module) or "") for name, module in modules.items()}
+    numbers = {name: found[1] for name, found in said.items() if found is not None}
+
+    assert numbers == {name: number for number, row in steps().items() for name in quoted(row["module"])}
+
+
+def test_what_each_step_returns() -> None:
+    """The table has what the function of each step returns."""
+    for row in steps().values():
+        name = quoted(row["module"])[0]
+        module = ast.parse((STEPS / f"{name}.py").read_text())
+        [step] = [
+            one
+            for one in module.body
+            if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef) and one.name == name and one.returns
+        ]
+        assert step.returns is not None
+        assert set(quoted(row["returns"])) == set(ast.unparse(step.returns).split(" | ")), name
+
+
+def test_how_each_step_may_end_the_story() -> None:
+    """Each code has its status; what a module of a step, or what decides for it, refuses with stands in its row.
+
+    What a stream is cut with (step 7) is given at the end of the story (step 9).
+    """
+    rows = steps()
+    for number, row in rows.items():
+        ending = rows["9"] if number == "7" else row
+        ends = dict(re.findall(r"`([a-z_]+)` (\d{3})", ending["may end the story with"]))
+        assert ends == {code: str(STATUS[Code(code)]) for code in ends}, number
+        files = [STEPS / f"{name}.py" for name in quoted(row["module"])]
+        files += [(PACKAGE / name.replace(".", "/")).with_suffix(".py") for name in quoted(row["decided in"])]
+        texts = [path.read_text() for path in files if path.is_file()]
+        made = {
+            Code[name].value for text in texts for name in re.findall(r"(?:Refusal\(|= |else )Code\.([A-Z_]+)", text)
+        }
+        assert made <= set(ends), number
 
 
 def test_the_page_on_the_control_plane() -> None:

@@ -108,6 +108,7 @@ class Gone(NamedTuple):
 class Known(NamedTuple):
     """The claim is another call's: nothing changed."""
 
+    name: str  # that the client gave to its call
     claimed: Claimed
     same_request: bool
 

@@ -175,7 +175,7 @@ class Books:
         claimed = self.claims.get(claim[:2])
         if claimed is None or (claimed.outcome is None and not claimed.is_open):
             return None
-        return Known(claimed, claimed.request_hash == claim.request_hash)
+        return Known(claim.name, claimed, claimed.request_hash == claim.request_hash)
 
     def _settle(self, command: Settle) -> SettleResult:
         event = command.event

@@ -1,7 +1,7 @@
 """One call, top to bottom: from a client's request to a settled charge.
 
-`_story` tells it; each step is a module in `services.call`. A step takes the call and returns it with what it found
-out, or returns how the call ends: refused, and the client reads it in its own wire format, or answered.
+`_story` tells it; each step is a module in `services.call`, and adds what it found out to the call. An End is how the
+call ends: refused, and the client reads it in its own wire format, or answered.
 """
 
 from pertoken.core.calls import CallLine, status_of
@@ -41,7 +41,7 @@ async def _story(call: Call, world: World) -> End:
     admitted = await admit(call, world)  # identify → understand → shape → reuse → hold
     if isinstance(admitted, End):
         return admitted
-    answered = await attempt(admitted, world)  # forward
+    answered = await attempt(admitted, world)  # forward, once or more
     if isinstance(answered, End):
         return answered
     relayed = await relay(answered, world)

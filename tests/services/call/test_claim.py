@@ -48,12 +48,12 @@ def test_what_is_no_name(name: bytes) -> None:
 
 def known(outcome: Outcome | None, *, same: bool = True) -> Known:
     """Return what the books know of a name."""
-    return Known(Claimed(b"hash", "call_0", is_open=outcome is None, outcome=outcome), same)
+    return Known(CLAIM.name, Claimed(b"hash", "call_0", is_open=outcome is None, outcome=outcome), same)
 
 
 def test_asking_again_is_answered_as_before() -> None:
     """With a word that says so."""
-    end = replay(CLAIM, known(OUTCOME))
+    end = replay(known(OUTCOME))
 
     assert (end.status, end.body, end.is_stream, end.refusal) == (200, b"{}", True, None)
     assert tuple(end.headers) == (*OUTCOME.headers, (b"x-pertoken-replayed", b"true"))
@@ -69,7 +69,7 @@ def test_asking_again_is_answered_as_before() -> None:
 )
 def test_what_cannot_be_answered_again(asked: Known, message: str, retry_after_s: int | None) -> None:
     """It is a conflict, which says whether asking later helps."""
-    refusal = replay(CLAIM, asked).refusal
+    refusal = replay(asked).refusal
 
     assert refusal is not None
     assert (refusal.code, refusal.retry_after_s) == (Code.IDEMPOTENCY_CONFLICT, retry_after_s)

@@ -1,1 +1,1 @@
-"""The steps of one call, one verb a module, in the order that `services.serve` takes them."""
+"""The steps of one call, one verb a module. A step says its number; `services.serve` takes them in that order."""

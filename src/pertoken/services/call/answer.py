@@ -17,17 +17,17 @@ log = logging.getLogger("pertoken.call")
 
 def answer(call: Call, settled: Settled | StoreUnavailable) -> End:
     """Return the client's answer, once its call is settled or could not be; keep it where a note asks for it."""
-    if isinstance(settled, Settled):
-        call.charged += (settled.event,)
-    refusal = _refusal_at_the_end(call, settled)
-    if refusal is None and call.note is not None:
+    if isinstance(settled, StoreUnavailable):
+        log.error("%s: settlement not on disk: %s", call.call_id, settled)
+        message = f"the call was served but its cost could not be recorded yet: {settled}"
+        return _refused_at_the_end(call, Refusal(Code.STORE_UNAVAILABLE, message))
+    call.charged += (settled.event,)
+    if call.relayed.failure is not None:
+        return _refused_at_the_end(call, _broken(call, call.relayed.failure, settled))
+    if call.note is not None:
         call.kept = kept(call, answer_headers(call.answer.headers))
     if call.is_begun:
-        last = call.relayed.last if refusal is None else call.request.format.stream_error(refusal)
-        return End(status_of_a_stream(call.answer.status), body=last, refusal=refusal)
-    if refusal is not None or isinstance(settled, StoreUnavailable):
-        assert refusal is not None
-        return End(refusal.status, refusal=refusal)
+        return End(status_of_a_stream(call.answer.status), body=call.relayed.last)
     return End(call.answer.status, call.headers + settled_headers(settled), call.relayed.last)
 
 
@@ -61,14 +61,16 @@ def give(call: Call, end: End) -> None:
         exchange.answer(end.status, end.headers, end.body)
 
 
-def _refusal_at_the_end(call: Call, settled: Settled | StoreUnavailable) -> Refusal | None:
-    """Return what is wrong with the answer, None where it is good."""
-    request, failure = call.request, call.relayed.failure
-    if isinstance(settled, StoreUnavailable):
-        log.error("%s: settlement not on disk: %s", call.call_id, settled)
-        return Refusal(Code.STORE_UNAVAILABLE, f"the call was served but its cost could not be recorded yet: {settled}")
-    if failure is None:
-        return None
-    completeness = settled.event.completeness
+def _refused_at_the_end(call: Call, refusal: Refusal) -> End:
+    """Return the end of a call that was served, but whose answer is not good: a stream that is begun says it inside."""
+    if call.is_begun:
+        last = call.request.format.stream_error(refusal)
+        return End(status_of_a_stream(call.answer.status), body=last, refusal=refusal)
+    return End(refusal.status, refusal=refusal)
+
+
+def _broken(call: Call, failure: ProviderFailed, settled: Settled) -> Refusal:
+    """Return what is wrong with an answer that broke off or was cut."""
+    request, completeness = call.request, settled.event.completeness
     log.warning("%s: %s: %s; settled as %s", call.call_id, request.provider.name, failure, completeness)
     return failure.refusal if isinstance(failure, Outran) else provider_refusal(request, failure)

@@ -1,4 +1,4 @@
-"""What a whole answer says was used, and which answers are read apart: in a process of their own."""
+"""Step 7, a part: what a whole answer says was used. Heavy answers are read apart, in a process of their own."""
 
 from functools import partial
 from typing import NamedTuple

@@ -1,7 +1,7 @@
 """The one value that is carried through the steps of a call, and how it ends.
 
-identify → understand → shape → reuse → hold → forward → relay → settle → answer. Each step takes the call and adds what
-it found out, or returns an End: a refusal, or an answer.
+identify → understand → shape → reuse → hold → forward → relay → settle → answer. What a step finds out, it adds to the
+call; the story ends with an End: a refusal, or an answer. docs/ARCHITECTURE.md has what each step returns.
 """
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""Asking again without calling again: a client names its call with `x-pertoken-idempotency-key`.
+"""Step 5, a part: ask again without a second call. A client names its call with `x-pertoken-idempotency-key`.
 
 The first call with a name under a key is made; while it runs, and for a day after, asking with the same name and the
 same request is answered with what it was answered, without a second call or charge. The answer is kept for that alone.
@@ -36,14 +36,14 @@ def _digest(path: bytes, query: bytes, body: bytes) -> bytes:
     return content.digest()
 
 
-def replay(claim: Claim, known: Known) -> End:
+def replay(known: Known) -> End:
     """Return what the named call was answered; or why that cannot be given."""
     claimed = known.claimed
     outcome = claimed.outcome
     if not known.same_request:
-        message = f"the idempotency key {claim.name!r} was used for another request, {claimed.call_id}; use a new one"
+        message = f"the idempotency key {known.name!r} was used for another request, {claimed.call_id}; use a new one"
     elif outcome is None:
-        message = f"the call named {claim.name!r}, {claimed.call_id}, is still running; ask again"
+        message = f"the call named {known.name!r}, {claimed.call_id}, is still running; ask again"
         return refused(Refusal(Code.IDEMPOTENCY_CONFLICT, message, retry_after_s=1))
     elif outcome.body is None:
         message = f"{claimed.call_id} was served, but its answer was too large to keep; see: pertoken explain"

@@ -6,6 +6,7 @@ nothing else runs. So the reader processes do the jobs here, and they return num
 
 from pertoken.core import bounds
 from pertoken.core.bounds import Counts, Family
+from pertoken.core.trust import Measured, measure
 from pertoken.ports.readers import NotRead
 from pertoken.ports.tokens import Tokenizers
 from pertoken.services.call.request import Request
@@ -36,6 +37,11 @@ async def count_request(request: Request, world: World) -> Counts:
         heavy.known[work, args] = await world.readers.read(heavy.key_id, work, heavy.body, args)
     known: Counts = heavy.known[work, args]
     return known
+
+
+def measured_by(counts: Counts, request: Request) -> Measured:
+    """Return what a request that was counted comes to."""
+    return measure(counts, request.family, len(request.body), tools=request.facts.has_tools)
 
 
 async def count_output(request: Request, text: str, world: World) -> int:

@@ -1,4 +1,4 @@
-"""What the provider's own usage object tells of how its tokens divide: see `core.untold`."""
+"""Step 8, a part: what the provider's own usage object tells of how its tokens divide: see `core.untold`."""
 
 from pertoken.core.usage import Reading
 from pertoken.services.call.relay import dialect

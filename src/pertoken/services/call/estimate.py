@@ -1,4 +1,4 @@
-"""Counts what an answer used where its provider did not say: `core.estimates` decides what of that is taken."""
+"""Step 8, a part: count what its provider did not say. `core.estimates` decides what of that is taken."""
 
 from pertoken.core.estimates import input_unread, input_used, needs_input, output_used, with_counted
 from pertoken.core.usage import Used

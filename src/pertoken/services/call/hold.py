@@ -25,9 +25,8 @@ from pertoken.core.trust import Trust
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.call.call import Call, End, Holding, refused
 from pertoken.services.call.claim import HEADER, read_claim, replay
-from pertoken.services.call.count import count_request
+from pertoken.services.call.count import count_request, measured_by
 from pertoken.services.call.identify import identify
-from pertoken.services.call.measure import measured_by
 from pertoken.services.call.reading import Sizes, read, sizes_of
 from pertoken.services.call.request import Request
 from pertoken.services.world import World
@@ -55,8 +54,7 @@ async def hold(call: Call, world: World) -> Call | End | Stale | Cheaper:
         case Refusal():
             return refused(held._replace(attribution=request.attribution))
         case Known():
-            assert claim is not None
-            return replay(claim, held)
+            return replay(held)
         case Stale() | Cheaper():
             return held
         case _:

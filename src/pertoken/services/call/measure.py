@@ -1,18 +1,13 @@
-"""Counting a request that was answered, and what its provider says against our own count."""
+"""Step 8, a part: count a request that was answered, and compare what its provider says with our own count."""
 
 from pertoken.core.bounds import Counts
-from pertoken.core.trust import Disagreement, Measured, input_reported, measure
+from pertoken.core.trust import Disagreement, input_reported
 from pertoken.core.usage import Reading
 from pertoken.ports.readers import NotRead
-from pertoken.services.call.count import count_request
+from pertoken.services.call.count import count_request, measured_by
 from pertoken.services.call.request import Request
 from pertoken.services.world import World
 from pertoken.wire.format import BadRequest
-
-
-def measured_by(counts: Counts, request: Request) -> Measured:
-    """Return what a request that was counted comes to."""
-    return measure(counts, request.family, len(request.body), tools=request.facts.has_tools)
 
 
 async def count_at_the_end(request: Request, world: World) -> Counts | None:

@@ -1,4 +1,4 @@
-"""A stream that outruns its hold: noticed while it runs, its hold extended, or else the stream is cut.
+"""Step 7, a part: notice a stream that outruns its hold, and extend the hold, or cut the stream.
 
 A hold covers the most that a call can make under its cap, so only the stream of a provider that ignores the cap can
 outrun it. How much a stream has made is certain only at its end. Before that its text can be counted, which takes a

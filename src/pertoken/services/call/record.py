@@ -1,4 +1,4 @@
-"""Recording a refused call: in memory, so that a refusal costs no write. What was counted is written each second."""
+"""Step 9, a part: record a refused call in memory. So a refusal costs no write: each second writes what was counted."""
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.errors import Code, Refusal
