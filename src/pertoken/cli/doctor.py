@@ -325,8 +325,9 @@ def _unreadable(settings: "Settings") -> Iterator[Finding]:
         lines = ", ".join(map(str, numbers)) or "none, now"
         found = f"lines of {path} cannot be read ({lines}) and are not posted"
         fix = (
-            "compare the lines with the log, which has each settlement in full. Correct or remove them, rename "
-            f"the file to {path.with_suffix('').name}, and restart pertoken; or move the file away to go on"
+            "if a newer version of pertoken wrote them, upgrade. Else compare the lines with the log, which has each "
+            "settlement in full, and correct or remove them. Then rename the file to "
+            f"{path.with_suffix('').name}, and restart pertoken; or move the file away to go on"
         )
         yield Finding("unreadable settlements", ok=False, found=found, fix=fix)
 

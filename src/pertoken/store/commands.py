@@ -1,86 +1,104 @@
-"""Ledger commands as lines of JSON, decoded by hand, because compiled classes lose the types of their fields."""
+"""Ledger commands as objects of JSON, by the names of their fields.
+
+What earlier versions did not write yet is read as its default. A field that only a newer version has is refused: it may
+be money. An event is written and read by `store.event_columns`; what earlier versions wrote without names is given its
+names by `store.commands_before`. Fields are decoded by hand, because compiled classes lose the types of their fields.
+"""
 
 from base64 import b64decode
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import msgspec
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.claims import Claim, Outcome
 from pertoken.core.commands import Settle, Void
-from pertoken.core.events import NOT_TIMED, Event, EventStatus, Lines, OfCall, Timeline
+from pertoken.core.events import Event
 from pertoken.core.holds import Hold
 from pertoken.core.trust import Disagreement, Measured
-from pertoken.core.usage import Completeness
+from pertoken.store import commands_before
+from pertoken.store.event_columns import event_named, names_of
 
-_FIELDS_OF_BEFORE = (
-    "source", "event_id", "attribution", "occurred_at_us", "recorded_at_us", "opened_at_us", "status", "completeness",
-    "quantities", "currency", "cost_picos", "price_picos", "lines", "model_served", "service_tier", "response_id",
-    "raw", "reason", "changed", "body_hash", "held_picos", "overrun_picos", "late", "context", "priced_as", "parts",
-    "corrects", "was_unpriced", "book_lines", "timeline", "attempts",
-)  # fmt: skip
-UNREADABLE = (TypeError, ValueError, IndexError, KeyError)  # what a line that is no command raises
+# What a line that is no command raises.
+UNREADABLE = (msgspec.DecodeError, TypeError, ValueError, LookupError, AttributeError)
+
+T = TypeVar("T", bound=tuple[Any, ...])
+
+
+def as_object(value: Hold | Settle | Void) -> dict[str, Any]:
+    """Return a command, or a hold, as its line has it."""
+    return {name: _written(of) for name, of in value._asdict().items()}
 
 
 def read_hold(row: Any) -> Hold:
     """Return a hold. Raises UNREADABLE."""
-    return Hold(row[0], _attribution(row[1]), *row[2:])
+    return _read(Hold, row, attribution=_read_attribution)
 
 
 def read_void(row: Any) -> Void:
     """Return the command that lets a hold go. Raises UNREADABLE."""
-    return Void(row[0], _attribution(row[1]), row[2])
+    return _read(Void, row, attribution=_read_attribution)
 
 
 def read_settle(row: Any) -> Settle:
     """Return a settlement. Raises UNREADABLE."""
-    hold_id, event, claim, outcome, told = row
-    return Settle(
-        hold_id,
-        _event(event),
-        None if claim is None else Claim(claim[0], claim[1], b64decode(claim[2])),
-        None if outcome is None else _outcome(outcome),
-        None if told is None else Disagreement(told[0], told[1], Measured(*told[2]), told[3]),
+    told = _or_none(_read_told)
+    return _read(
+        Settle, row, event=_read_event, claim=_or_none(_read_claim), outcome=_or_none(_read_outcome), disagreement=told
     )
 
 
-def _event(row: Any) -> Event:
-    fields = dict(zip(Event._fields, row, strict=True)) if len(row) == len(Event._fields) else _fields_of_before(row)
-    of = OfCall(*fields["of"])  # nothing else is settled
-    fields["of"] = of._replace(timeline=Timeline(*of.timeline))
-    fields["attribution"] = _attribution(fields["attribution"])
-    fields["status"] = EventStatus(fields["status"])
-    fields["completeness"] = Completeness(fields["completeness"])
-    fields["parts"] = tuple((model, used) for model, used in fields["parts"])
-    fields["context"] = _pairs(fields["context"])
-    for name in ("lines", "book_lines"):
-        fields[name] = _lines(fields[name])
-    fields["raw"] = b64decode(fields["raw"])
-    return Event(**fields)
+def _written(value: object) -> Any:
+    """Return what stands for a value in a line; texts, numbers, bytes and lists of them stand for themselves."""
+    if isinstance(value, Event):
+        return names_of(value)
+    fields = getattr(value, "_fields", None)
+    return value if fields is None else {name: _written(getattr(value, name)) for name in fields}
 
 
-def _fields_of_before(row: Any) -> dict[str, Any]:
-    """Return the fields of an event of a version that had all of them in one row, whatever it is an event of."""
-    if len(row) == len(_FIELDS_OF_BEFORE) - 2:  # of one without a timeline, where a missing price was 0
-        row = [*row, NOT_TIMED, 0]
-        row[_FIELDS_OF_BEFORE.index("price_picos")] = None
-    fields = dict(zip(_FIELDS_OF_BEFORE, row, strict=True))
-    of = [fields[name] for name in OfCall._fields]
-    return {name: of if name == "of" else fields[name] for name in Event._fields}
+def _read(kind: type[T], row: Any, **readers: Callable[[Any], Any]) -> T:
+    """Return a record of its fields by name; what has a reader is read by it."""
+    given: Mapping[str, Any] = commands_before.fields(kind, row) if isinstance(row, list) else row
+    known: tuple[str, ...] = kind._fields  # type: ignore[attr-defined] # all records are named tuples
+    newer = sorted(given.keys() - set(known))
+    if newer:
+        raise ValueError(f"written by a newer version of pertoken: {kind.__name__} has no {', '.join(newer)}")
+    return kind(**{name: readers[name](value) if name in readers else value for name, value in given.items()})
 
 
-def _outcome(row: Any) -> Outcome:
-    status, headers, body, stream = row
-    said = tuple((b64decode(name), b64decode(value)) for name, value in headers)
-    return Outcome(status, said, None if body is None else b64decode(body), stream)
+def _or_none(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a reader that takes what is not there as well."""
+    return lambda row: None if row is None else read(row)
 
 
-def _attribution(row: Any) -> Attribution:
-    key, team, customer, user, provider, model, tags, conversation = row
-    return Attribution(key, team, customer, user, provider, model, _pairs(tags), conversation)
+def _read_event(row: Any) -> Event:
+    return event_named(commands_before.event(row) if isinstance(row, list) else row)
 
 
-def _lines(rows: Any) -> Lines:
-    return tuple((unit, quantity, price_id, amount) for unit, quantity, price_id, amount in rows)
+def _read_attribution(row: Any) -> Attribution:
+    return _read(Attribution, row, tags=_read_pairs)
 
 
-def _pairs(rows: Any) -> tuple[tuple[str, str], ...]:
+def _read_claim(row: Any) -> Claim:
+    return _read(Claim, row, request_hash=b64decode)
+
+
+def _read_outcome(row: Any) -> Outcome:
+    return _read(Outcome, row, headers=_read_headers, body=_or_none(b64decode))
+
+
+def _read_told(row: Any) -> Disagreement:
+    return _read(Disagreement, row, measured=_read_measured)
+
+
+def _read_measured(row: Any) -> Measured:
+    return _read(Measured, row)
+
+
+def _read_headers(rows: Any) -> tuple[tuple[bytes, bytes], ...]:
+    return tuple((b64decode(name), b64decode(value)) for name, value in rows)
+
+
+def _read_pairs(rows: Any) -> tuple[tuple[str, str], ...]:
     return tuple((name, value) for name, value in rows)

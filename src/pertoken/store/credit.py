@@ -15,7 +15,7 @@ import msgspec
 
 from pertoken.core.commands import Settle
 from pertoken.core.holds import Hold
-from pertoken.store.commands import UNREADABLE, read_hold, read_settle
+from pertoken.store.commands import UNREADABLE, as_object, read_hold, read_settle
 from pertoken.store.journal import Journal, all_set_aside, set_aside, whole_lines
 
 KIND = "credit"
@@ -23,10 +23,10 @@ KIND = "credit"
 log = logging.getLogger("pertoken.store")
 
 
-class _Line(msgspec.Struct, omit_defaults=True):
+class _Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """One line of a file: a granted hold, a settlement, or a released hold."""
 
-    granted: Any = None  # a Hold; read back by `commands`
+    granted: Any = None  # a Hold, as `commands` writes and reads it
     settled: Any = None  # a Settle
     released: str | None = None
 
@@ -72,7 +72,7 @@ class CreditLine:
 
     def grant(self, hold: Hold) -> bool:
         """Tell whether a call may be served on credit; then it is on record."""
-        if hold.amount_picos > self.left_picos or not self._append(_Line(granted=hold)):
+        if hold.amount_picos > self.left_picos or not self._append(_Line(granted=as_object(hold))):
             return False
         self._granted[hold.hold_id] = hold.amount_picos
         log.warning("%s is served on credit; %d picos of credit are left", hold.hold_id, self.left_picos)
@@ -80,7 +80,7 @@ class CreditLine:
 
     def settle(self, command: Settle) -> bool:
         """Record what a call came to; tell whether it was on credit and is on record now."""
-        if command.hold_id not in self._granted or not self._append(_Line(settled=command)):
+        if command.hold_id not in self._granted or not self._append(_Line(settled=as_object(command))):
             return False
         self._granted[command.hold_id] = command.event.cost_picos
         return True
@@ -128,7 +128,8 @@ def read(path: Path) -> tuple[list[Settle], list[str], list[int]]:
             line = _read.decode(text)
             hold = None if line.granted is None else read_hold(line.granted)
             settle = None if line.settled is None else read_settle(line.settled)
-        except (msgspec.DecodeError, *UNREADABLE):
+        except UNREADABLE as error:
+            log.warning("line %d of %s cannot be read: %s", number, path, error)
             unreadable.append(number)
             continue
         if hold is not None:

@@ -1,14 +1,16 @@
 """Every value of an event, once: where it is in the database and in files, and how it is written and read there.
 
-`VALUES` is the table. From it come the row of an event in the database and the event of a row; `store.month_rows` makes
-the columns of files from it. A new field of an event is a field in `core.events`, a column in `store.schema` with its
-migration, and a row here.
+`VALUES` is the table. From it come the event of a row of the database, and an event as a line of JSON and back;
+`store.month_rows` makes the columns of files from it. The table is not walked for each event of a report: when this
+module is loaded it is turned into lists of places.
 
-The table is not walked for each event: when this module is loaded it is turned into lists of places. `event_row` does
-without them, for each settlement waits for it; a test holds it to the table.
+The row of an event in the database is spelled out a second time, in `event_row`: each settlement waits for it, and made
+from the table it takes a third longer. So a new field of an event is a field in `core.events`, a column in
+`store.schema` with its migration, a row here and a place in `event_row`. A test fails where one of them is forgotten.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from base64 import b64decode
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, assert_never
@@ -264,6 +266,34 @@ def _own(
     return OfCall._make(call) if source == GATEWAY else OfReport._make(report)
 
 
+def names_of(event: Event) -> dict[str, Any]:
+    """Return the values of an event by the names of their fields, as JSON has them."""
+    return {
+        value.field: one if value.form.encode is None else value.form.encode(one)
+        for value, one in zip(VALUES, file_values(event), strict=True)
+    }
+
+
+def event_named(given: Mapping[str, Any]) -> Event:
+    """Return the event of what `names_of` returned, now or in a version before; a value not given is its default.
+
+    Raises ValueError where a newer version wrote it, KeyError without a value that has no default, and as decoders do.
+    """
+    newer = sorted(given.keys() - {value.field for value in VALUES})
+    if newer:
+        raise ValueError(f"written by a newer version of pertoken: an event has no {', '.join(newer)}")
+    return next(events_of([[_value_named(value, given)] for value in VALUES]))
+
+
+def _value_named(value: EventValue, given: Mapping[str, Any]) -> Any:
+    if value.field in given:
+        one = given[value.field]
+        if value.form.kind is ColumnKind.BYTES:
+            return b64decode(one)
+        return one if value.form.decode is None else value.form.decode(one)
+    return _DEFAULTS[value.owner][value.field]
+
+
 class _Reader:
     """Makes values of one class from rows: where each of its fields is, and what has to be decoded, is found once."""
 
@@ -317,6 +347,11 @@ _ABSENT: Final = {
         {value.field: value.absent for value in VALUES if value.owner is owner}.get(name) for name in owner._fields
     )
     for owner in _KINDS
+}
+_DEFAULTS: Final[dict[type[Any], dict[str, Any]]] = {
+    Event: Event._field_defaults,
+    Attribution: Attribution._field_defaults,
+    **{owner: {**dict(zip(owner._fields, _ABSENT[owner], strict=True)), **owner._field_defaults} for owner in _KINDS},
 }
 _NO_CALL: Final = (*_ABSENT[OfCall], *_ABSENT[Timeline])
 _LAID_OUT: Final[tuple[type[Any], ...]] = (Event, Attribution, *_KINDS)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pertoken.core.commands import Settle, Void
-from pertoken.store.commands import UNREADABLE, read_settle, read_void
+from pertoken.store.commands import UNREADABLE, as_object, read_settle, read_void
 from pertoken.store.journal import Journal, all_set_aside, set_aside, whole_lines
 
 KIND = "owed"
@@ -25,10 +25,10 @@ log = logging.getLogger("pertoken.store")
 Ending = Settle | Void
 
 
-class _Line(msgspec.Struct, omit_defaults=True):
+class _Line(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """One line of a file: a settlement that is owed, a hold that is owed its end, or one of both that was posted."""
 
-    settle: Any = None  # a Settle; read back by `commands`
+    settle: Any = None  # a Settle, as `commands` writes and reads it
     void: Any = None  # a Void
     reason: str = ""
     parked: bool = False
@@ -99,7 +99,8 @@ class Owed:
         if known == owing:
             return True
         self._owing[command.hold_id] = owing
-        settle, void = (command, None) if isinstance(command, Settle) else (None, command)
+        kept = as_object(command)
+        settle, void = (kept, None) if isinstance(command, Settle) else (None, kept)
         return self._append(_Line(settle, void, reason, parked))
 
     def due(self, now_us: int) -> list[Ending]:
@@ -140,7 +141,8 @@ def read(path: Path) -> tuple[dict[str, Owing], list[int]]:
         try:
             line = _read.decode(text)
             command = _command(line)
-        except (msgspec.DecodeError, *UNREADABLE):
+        except UNREADABLE as error:
+            log.warning("line %d of %s cannot be read: %s", number, path, error)
             unreadable.append(number)
             continue
         if command is not None:
