@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import STORES, MakeDatabase
 
 from pertoken import settings
-from pertoken.api.app import create_api
+from pertoken.api.app import Plane, create_api
 from pertoken.core.access import Role
 from pertoken.core.secrets import Hasher
 from pertoken.services.admins import create_admin
@@ -56,6 +56,7 @@ class Api:
     committer: Committer
     loop: asyncio.AbstractEventLoop
     hasher: Hasher
+    plane: Plane
     key: str = ROOT_KEY
 
     def __call__(self, method: str, path: str, body: Any = None, *, query: Any = None, **headers: str | None) -> Reply:
@@ -115,7 +116,7 @@ class Api:
                 team=team,
                 customer=customer,
             )
-        return Api(self.app, self.database, self.committer, self.loop, self.hasher, made.secret)
+        return Api(self.app, self.database, self.committer, self.loop, self.hasher, self.plane, made.secret)
 
     def differences(self) -> list[dict[str, Any]]:
         """Return what verification finds wrong."""
@@ -154,14 +155,14 @@ def api(
     thread.start()
     with open_database(loaded) as installation:
 
-        async def begin() -> tuple[Any, Committer, Any, Hasher]:
+        async def begin() -> tuple[Any, Committer, Plane, Hasher]:
             hasher = make_hasher(installation)
             committer = start_committer(installation)
             plane = make_plane(installation, committer, hasher)
             return create_api(plane), committer, plane, hasher
 
         app, committer, plane, hasher = asyncio.run_coroutine_threadsafe(begin(), loop).result(60)
-        yield Api(app, installation.database, committer, loop, hasher)
+        yield Api(app, installation.database, committer, loop, hasher, plane)
         plane.close()
         asyncio.run_coroutine_threadsafe(committer.close(), loop).result(60)
     loop.call_soon_threadsafe(loop.stop)

@@ -119,7 +119,7 @@ def test_a_role_has_what_it_needs() -> None:
 def test_a_revoked_admin_key_opens_nothing(api: Api) -> None:
     """An admin key is made once with its secret, works, and is refused from its revocation on."""
     made = api("POST", "/api/v1/admins", {"name": fresh("admin"), "role": "viewer"}).json
-    holder = Api(api.app, api.database, api.committer, api.loop, api.hasher, made["secret"])
+    holder = Api(api.app, api.database, api.committer, api.loop, api.hasher, api.plane, made["secret"])
 
     assert made["secret"].startswith("sk-pt-admin-")
     assert holder("GET", "/api/v1/whoami").json["id"] == made["id"]
@@ -133,7 +133,7 @@ def test_an_admin_key_expires(api: Api) -> None:
     name = fresh("admin")
     past = api("POST", "/api/v1/admins", {"name": name, "role": "viewer", "expires_at": "2020-01-01"})
     made = api("POST", "/api/v1/admins", {"name": name, "role": "viewer", "expires_at": "2999-01-01"}).json
-    holder = Api(api.app, api.database, api.committer, api.loop, api.hasher, made["secret"])
+    holder = Api(api.app, api.database, api.committer, api.loop, api.hasher, api.plane, made["secret"])
 
     assert past.status == 422
     assert holder("GET", "/api/v1/whoami").status == 200
@@ -145,7 +145,7 @@ def test_an_admin_key_expires(api: Api) -> None:
 def test_a_virtual_key_is_no_admin_key(api: Api) -> None:
     """The secret of a virtual key opens nothing here, and the answer says what it is."""
     made = api("POST", "/api/v1/keys", {"name": fresh("key")}).json
-    holder = Api(api.app, api.database, api.committer, api.loop, api.hasher, made["secret"])
+    holder = Api(api.app, api.database, api.committer, api.loop, api.hasher, api.plane, made["secret"])
     reply = holder("GET", "/api/v1/whoami")
 
     assert reply.status == 401

@@ -25,6 +25,7 @@ from pertoken.core.secrets import Hasher
 from pertoken.core.units import UNITS
 from pertoken.counting.tokenizers import Tokenizers
 from pertoken.ports.headers import HeaderList
+from pertoken.ports.pricing import Pricing
 from pertoken.ports.readers import NotRead
 from pertoken.services.call import works
 from pertoken.services.offers import ModelRoute, Offers
@@ -195,12 +196,12 @@ def settled(
     model: str = "m-1",
     routed: Mapping[str, ModelRoute] = {},
     tick_us: int = 0,
-    charged: Callable[[Event], int | None] | None = None,
+    pricing: Pricing | None = None,
     **more: Any,
 ) -> Event:
     """Return the event of one call of `api` that `provider` gave `answer` to; `more` is asked for.
 
-    The clock goes on by `tick_us` each time it is read; `charged` says what the customer is charged.
+    The clock goes on by `tick_us` each time it is read; `pricing` says what the customer is charged.
     """
     wire, path = PATHS[api]
     asked: dict[str, Any] = {"model": model, "max_tokens": 100, "input": "hi", "stream": stream}
@@ -210,7 +211,7 @@ def settled(
     clock: Any = _Clock(tick_us)
     world = World(
         ledger, clock, HASHER, READERS, providers, Offers(ledger, providers, routed, _Sizes(), RULES.served),
-        RULES, "test", Drains(1), hold_ttl_us=10**9, census=Census(), refused=RefusedCalls(), price=charged,
+        RULES, "test", Drains(1), hold_ttl_us=10**9, census=Census(), refused=RefusedCalls(), pricing=pricing,
     )  # fmt: skip
     endpoint = routes.find(path.replace(":generate", ":streamGenerate") if stream else path)
     client: Any = _Client(json.dumps(asked).encode())

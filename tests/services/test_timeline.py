@@ -33,11 +33,22 @@ def test_a_clock_that_is_set_back_makes_no_step_earlier_than_the_start() -> None
     assert set(own(made(stream=True, tick_us=-1_000)).timeline) == {0}
 
 
+class Times:
+    """Charges so many times what a call costs."""
+
+    def __init__(self, factor: int) -> None:
+        self._factor = factor
+
+    def price(self, event: Event) -> int:
+        """Return the price of one event."""
+        return self._factor * event.cost_picos
+
+
 def test_what_the_customer_is_charged() -> None:
     """It is what the port says of the event with its cost; without a port there is no price, which is not 0."""
     answer = whole("openai.chat", USAGE)
-    charged = settled("openai.chat", "openai", answer, charged=lambda event: 3 * event.cost_picos)
-    free = settled("openai.chat", "openai", answer, charged=lambda _: 0)
+    charged = settled("openai.chat", "openai", answer, pricing=Times(3))
+    free = settled("openai.chat", "openai", answer, pricing=Times(0))
 
     assert made(stream=False, tick_us=0).price_picos is None
     assert charged.price_picos == 3 * charged.cost_picos > 0

@@ -38,6 +38,7 @@ from pertoken.core.ids import ADMIN_PREFIX, KEY_PREFIX
 from pertoken.core.secrets import Hasher
 from pertoken.ports.clock import Clock
 from pertoken.ports.ledger import Ledger, StoreUnavailable
+from pertoken.ports.pricing import Pricing
 from pertoken.ports.store import Given, Opened, Store
 from pertoken.services.admins import authenticate
 from pertoken.services.narrow import NarrowArchive
@@ -55,7 +56,14 @@ class Plane:
     """What the control plane works with. `close` it at the end."""
 
     def __init__(  # noqa: PLR0917 - what there is one of
-        self, store: Store, ledger: Ledger, clock: Clock, hasher: Hasher, root_key: str, reported_max: str
+        self,
+        store: Store,
+        ledger: Ledger,
+        clock: Clock,
+        hasher: Hasher,
+        root_key: str,
+        reported_max: str,
+        pricing: Pricing | None = None,
     ) -> None:
         self.store = store
         self.ledger = ledger
@@ -63,6 +71,7 @@ class Plane:
         self.hasher = hasher
         self.root_key = root_key
         self.reported_max = reported_max  # what one reported event may cost
+        self.pricing = pricing
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
         self._waiting = 0
         self.turns = asyncio.Semaphore(TAKING_MAX)
@@ -168,6 +177,7 @@ class _Resource:
             plane.clock,
             plane.hasher,
             plane.ledger.prices,
+            plane.pricing,
         )
         named = None
         if idempotency_key is not None:

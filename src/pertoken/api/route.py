@@ -13,6 +13,7 @@ from pertoken.core.price_book import PriceBook
 from pertoken.core.secrets import Hasher
 from pertoken.ports.clock import Clock
 from pertoken.ports.ledger import Ledger
+from pertoken.ports.pricing import Pricing
 from pertoken.ports.store import Opened, Store
 
 METHODS = ("GET", "POST", "PUT", "DELETE")
@@ -31,6 +32,7 @@ class Asked(NamedTuple):
     clock: Clock
     hasher: Hasher
     prices: PriceBook
+    pricing: Pricing | None  # decides what customers are charged; None: nobody is
 
 
 class Taking(NamedTuple):

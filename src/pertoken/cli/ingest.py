@@ -41,6 +41,7 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     from pertoken.services.ingest import NotAnEvent, check_provider
     from pertoken.services.ingest import ingest as ingest_records
     from pertoken.wiring.bookkeeper import make_bookkeeper
+    from pertoken.wiring.pricing import make_pricing
 
     said = {"provider": provider, "model": model, "customer": customer, "team": team, "key": key}
     notes = Notes(now_us())
@@ -53,7 +54,9 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
                 check_provider(provider, books.prices)
             records = read_log(form, log, file.name, defaults, notes)
             records = reading.over(records, lambda: read_so_far(log))
-            tally = ingest_records(records, books, now_us(), opened.settings.limits.reported_event)
+            settings = opened.settings
+            cost_max, pricing = settings.limits.reported_event, make_pricing(settings)
+            tally = ingest_records(records, books, now_us(), cost_max, pricing)
             books.close()
     except NotAnEvent as error:  # an option names what nobody knows, or the format needs one that was not given
         raise click.UsageError(str(error)) from error

@@ -44,13 +44,14 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
     from pertoken.services.rerate import rerate as rate_again
     from pertoken.wiring.bookkeeper import make_bookkeeper
     from pertoken.wiring.prices import read_price_book
+    from pertoken.wiring.pricing import make_pricing
 
     at_us = now_us()
     selection = Selection(*span(from_, to, ("--from", "--to"), (0, at_us)), provider, model)
     with database(db) as opened, Progress("rating events again") as rating:
-        book = read_price_book(opened)
+        book, pricing = read_price_book(opened), make_pricing(opened.settings)
         with opened.archive() as archive:
-            outcomes = list(rating.over(rate_again(archive, book, selection, at_us)))
+            outcomes = list(rating.over(rate_again(archive, book, selection, at_us, pricing)))
             if not outcomes:
                 named = {"provider": provider, "model": model}
                 with rating.aside():

@@ -22,6 +22,8 @@ from pertoken.core.texts import UNSAFE, meant, nearest, tidy
 from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import QUANTITY_MAX, Completeness, Contradiction, Parts, Quantities, Used
 from pertoken.ports.ledger import Ledger
+from pertoken.ports.pricing import Pricing
+from pertoken.services.pricing import priced
 from pertoken.wire import providers
 
 BATCH = 1_000  # records of one durable transaction
@@ -134,7 +136,11 @@ class NotAnEvent(ValueError):
 
 
 def ingest(
-    records: Iterable[UsageRecord | RejectedLine], books: Intake, now_us: int, cost_max: str = COST_MAX
+    records: Iterable[UsageRecord | RejectedLine],
+    books: Intake,
+    now_us: int,
+    cost_max: str = COST_MAX,
+    pricing: Pricing | None = None,
 ) -> Tally:
     """Record every event once, in batches that are each durable before the next; return what became of them.
 
@@ -143,7 +149,7 @@ def ingest(
     """
     tally = Tally(0, 0, (), ())
     for batch in _batches(records):
-        events, rejected = judge(batch, books.prices, now_us, cost_max)
+        events, rejected = judge(batch, books.prices, now_us, cost_max, pricing)
         results = books.record_all([event for _, event in events])
         tally = tally.plus(events, results, rejected)
         if tally.is_hopeless:
@@ -152,7 +158,11 @@ def ingest(
 
 
 def judge(
-    records: Iterable[UsageRecord | RejectedLine], book: PriceBook, now_us: int, cost_max: str = COST_MAX
+    records: Iterable[UsageRecord | RejectedLine],
+    book: PriceBook,
+    now_us: int,
+    cost_max: str = COST_MAX,
+    pricing: Pricing | None = None,
 ) -> tuple[list[tuple[int, Event]], list[RejectedLine]]:
     """Return the events of the records with their lines, and the reasons for records without an event."""
     events: list[tuple[int, Event]] = []
@@ -163,7 +173,7 @@ def judge(
             continue
         try:
             check_provider(record.attribution.provider or "", book)
-            event = to_event(record, book, now_us)
+            event = priced(to_event(record, book, now_us), pricing)
         except Contradiction as contradiction:
             rejected.append(RejectedLine(record.line, "contradictory_usage", str(contradiction)))
         except NotAnEvent as error:

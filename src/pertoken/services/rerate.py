@@ -6,7 +6,7 @@ rewritten, and both are there to be explained.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pertoken.core import periods
@@ -18,6 +18,7 @@ from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import REPORTED
 from pertoken.ports.archive import EventsView
+from pertoken.ports.pricing import Pricing
 
 
 class Selection(NamedTuple):
@@ -47,7 +48,9 @@ class Rerating(NamedTuple):
     corrections: tuple[Event, ...]
 
 
-def rerate(archive: EventsView, book: PriceBook, selection: Selection, now_us: int) -> Iterator[Rerating]:
+def rerate(
+    archive: EventsView, book: PriceBook, selection: Selection, now_us: int, pricing: Pricing | None = None
+) -> Iterator[Rerating]:
     """Yield what becomes of each selected event at the prices of `book` that were in force when its call began.
 
     Free quotas are counted over all events from the start of their window, in the order they occurred.
@@ -72,7 +75,7 @@ def rerate(archive: EventsView, book: PriceBook, selection: Selection, now_us: i
         )
         after = _with_fees(charge(book, served, event.quantities, free, event.parts), fees_of(event.lines))
         if selection.takes(event):
-            yield _outcome(event, corrected.get((event.source, event.event_id), []), after, now_us)
+            yield _outcome(event, corrected.get((event.source, event.event_id), []), after, now_us, pricing)
 
 
 class NotCorrected(Exception):
@@ -129,7 +132,7 @@ def _with_fees(after: Charge, fees: Lines) -> Charge:
     return after._replace(lines=(*after.lines, *fees), cost_picos=after.cost_picos + sum(line[3] for line in fees))
 
 
-def _outcome(event: Event, earlier: list[Event], after: Charge, now_us: int) -> Rerating:
+def _outcome(event: Event, earlier: list[Event], after: Charge, now_us: int, pricing: Pricing | None) -> Rerating:
     currency = earlier[-1].currency if earlier else event.currency
     in_force = [one for one in (event, *earlier) if one.currency == currency]
     before_picos = sum(one.cost_picos for one in in_force)
@@ -143,18 +146,48 @@ def _outcome(event: Event, earlier: list[Event], after: Charge, now_us: int) -> 
     if was_priced and before == new and currency == after.currency:
         return Rerating(event, before_picos, after, ())
     made = []
-    if (was_priced or before_picos) and currency != after.currency:
+    charged = {} if pricing is None else _charged([event, *earlier])
+    if (was_priced or before_picos or charged.get(currency)) and currency != after.currency:
         made.append(_correction(event, len(earlier) + 1, currency, -before_picos, _negated(before), now_us))
         before, before_picos_left = {}, 0
     else:
         before_picos_left = before_picos
+    for other in sorted(charged.keys() - {currency, after.currency}):
+        made.append(_correction(event, len(earlier) + 1 + len(made), other, 0, (), now_us))
     lines = _net([*_negated(before), *_as_lines(new)])
     cost_picos = after.cost_picos - before_picos_left
     correction = _correction(
         event, len(earlier) + 1 + len(made), after.currency, cost_picos, _as_lines(lines), now_us, after.reason
     )
     made.append(correction._replace(of=OfCorrection(event.event_id, was_unpriced=not was_priced)))
+    if pricing is not None:
+        now = {after.currency: pricing.price(_as_of_now(event, after))}
+        made = [_with_price(one, charged.get(one.currency), now.get(one.currency)) for one in made]
     return Rerating(event, before_picos, after, tuple(made))
+
+
+def _charged(events: Iterable[Event]) -> dict[str, int]:
+    """Return what a customer is charged for an event and its corrections, by currency."""
+    sums: dict[str, int] = {}
+    for event in events:
+        if event.price_picos is not None:
+            sums[event.currency] = sums.get(event.currency, 0) + event.price_picos
+    return {currency: picos for currency, picos in sums.items() if picos}
+
+
+def _as_of_now(event: Event, after: Charge) -> Event:
+    """Return an event as it would be recorded now, without a price."""
+    return event._replace(
+        status=after.status, currency=after.currency, cost_picos=after.cost_picos, price_picos=None, lines=after.lines,
+        reason=after.reason, book_lines=(),
+    )  # fmt: skip
+
+
+def _with_price(correction: Event, charged: int | None, price: int | None) -> Event:
+    """Return a correction with the difference to what the customer was charged; none where neither is known."""
+    if charged is None and price is None:
+        return correction
+    return correction._replace(price_picos=(price or 0) - (charged or 0))
 
 
 def _correction(  # noqa: PLR0917 - an event's parts

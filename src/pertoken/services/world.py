@@ -5,11 +5,11 @@ from typing import NamedTuple
 
 from pertoken.core.calls import CallLine
 from pertoken.core.census import Census
-from pertoken.core.events import Event
 from pertoken.core.refusals import RefusedCalls
 from pertoken.core.secrets import Hasher
 from pertoken.ports.clock import Clock
 from pertoken.ports.ledger import Ledger
+from pertoken.ports.pricing import Pricing
 from pertoken.ports.provider import Provider
 from pertoken.ports.readers import Readers
 from pertoken.ports.reuse import Reuse
@@ -54,7 +54,7 @@ class World(NamedTuple):
     refused: RefusedCalls  # what was refused and is not yet written
     retries: int = 0  # how often a call whose provider failed before it answered is sent again
     queue_us: int = 0  # how long a call waits for room under a rate limit before it is refused
-    price: Callable[[Event], int | None] | None = None  # what a call's customer is charged; None: nobody is
+    pricing: Pricing | None = None  # decides what customers are charged; None: nobody is
     tell: Callable[[CallLine], None] | None = None  # takes a line of each call that ended; None: nobody wants them
     shape: Shape | None = None  # changes requests before anything is held for them; None: nobody does
     reuse: Reuse | None = None  # answers calls from what was answered before; None: nobody does

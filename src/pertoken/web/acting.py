@@ -94,5 +94,6 @@ def _asked(visit: Visit, route: Route, name: str, body: Mapping[str, Any] | None
     site = visit.site
     struct = None if route.body is None else decode_body(msgspec.json.encode(body or {}), route)
     return Asked(
-        visit.principal, visit.view, name, route.query(), struct, visit.now_us, site.clock, site.hasher, site.prices()
-    )
+        visit.principal, visit.view, name, route.query(), struct, visit.now_us, site.clock, site.hasher, site.prices(),
+        site.pricing,
+    )  # fmt: skip

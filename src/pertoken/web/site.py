@@ -9,6 +9,7 @@ from pertoken.core.events import Event
 from pertoken.core.price_book import PriceBook
 from pertoken.core.secrets import Hasher
 from pertoken.ports.clock import Clock
+from pertoken.ports.pricing import Pricing
 from pertoken.ports.store import Store
 from pertoken.services.calls import Folders
 from pertoken.web.health import Health
@@ -27,4 +28,5 @@ class Site(NamedTuple):
     zone: str  # of days and months where the address names no other
     version: str
     health: Health | None = None  # what is known of the installation; None: nothing
+    pricing: Pricing | None = None  # decides what customers are charged; None: nobody is
     trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()  # whose word on the client is taken

@@ -22,6 +22,7 @@ from pertoken.wiring.health import ask_doctor, read_facts
 from pertoken.wiring.installation import Installation, connect
 from pertoken.wiring.month_folder import month_folder
 from pertoken.wiring.prices import KnownPrices
+from pertoken.wiring.pricing import make_pricing
 
 BATCH = 50  # events in one transaction
 
@@ -47,6 +48,7 @@ def make_site(installation: Installation) -> Site:
         zone=settings.timezone,
         version=version("pertoken"),
         health=Health(lambda: read_facts(installation), lambda: ask_doctor(settings)),
+        pricing=make_pricing(settings),
         trusted_proxies=settings.pages.networks,
     )
 

@@ -6,6 +6,7 @@ from pertoken.store.committer import Committer
 from pertoken.store.transactions import Transactions
 from pertoken.wiring.clock import SystemClock
 from pertoken.wiring.installation import Installation
+from pertoken.wiring.pricing import make_pricing
 
 
 def make_plane(installation: Installation, committer: Committer, hasher: Hasher) -> Plane:
@@ -13,4 +14,4 @@ def make_plane(installation: Installation, committer: Committer, hasher: Hasher)
     settings = installation.settings
     reported_max = settings.limits.reported_event
     store = Transactions(installation.database)
-    return Plane(store, committer, SystemClock(), hasher, settings.admin_key, reported_max)
+    return Plane(store, committer, SystemClock(), hasher, settings.admin_key, reported_max, make_pricing(settings))

@@ -13,6 +13,7 @@ from pertoken.settings import Settings
 from pertoken.store.committer import Committer
 from pertoken.upstream.http import Client
 from pertoken.wiring.clock import SystemClock
+from pertoken.wiring.pricing import make_pricing
 from pertoken.wiring.providers import make_providers
 
 
@@ -47,5 +48,6 @@ def make_world(  # noqa: PLR0917 - what there is one of
         refused=committer.refused,
         retries=limits.retries,
         queue_us=limits.queue_ms * 1_000,
+        pricing=make_pricing(settings),
         tell=tell,
     )

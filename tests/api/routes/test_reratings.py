@@ -7,6 +7,7 @@ from tests.api.conftest import Api, event, fresh
 
 from pertoken.api.routes import reratings
 from pertoken.core.access import Role
+from pertoken.core.events import Event, EventStatus
 
 
 def unpriced(api: Api, model: str, count: int = 2) -> None:
@@ -55,6 +56,27 @@ def test_a_correction_whose_id_is_taken_is_not_said_to_be_made(api: Api) -> None
     assert f"{name}.c1" in reply.json["message"]
     total = api("GET", "/api/v1/usage", query={"since": "2025-03-01", "model": model}).json["total"]
     assert (total["unpriced_calls"], total["calls"]) == (1, 2)
+
+
+class CostPlus:
+    """Charges customers a fifth more than a call costs, and nobody where that is not known."""
+
+    def price(self, event: Event) -> int | None:
+        """Return the price of one event."""
+        return None if event.status is not EventStatus.PRICED else event.cost_picos * 120 // 100
+
+
+def test_customers_are_charged_what_is_decided(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events that are reported, and their corrections, carry the price of the control plane's pricing."""
+    monkeypatch.setattr(api.plane, "pricing", CostPlus())
+    model = fresh("model")
+    unpriced(api, model)
+    api("POST", reratings.PATH, asked(model))
+    made = event(model=model, at="2025-03-01T11:00:00Z")
+    assert api("POST", "/api/v1/events", made).status == 200
+    total = api("GET", "/api/v1/usage", query={"since": "2025-03-01", "model": model}).json["total"]
+
+    assert (total["calls"], total["cost"], total["price"]) == (3, "0.0084", "0.01008")
     assert api.differences() == []
 
 

@@ -124,10 +124,18 @@ def test_a_hit_whose_event_is_not_on_disk_is_refused() -> None:
     assert len(ledger.events) == 1
 
 
+class FiveOrSeven:
+    """Charges 5 picos for what costs nothing, and else 7."""
+
+    def price(self, event: Event) -> int:
+        """Return the price of one event."""
+        return 5 if event.cost_picos == 0 else 7
+
+
 def test_a_customer_may_be_charged_for_a_hit() -> None:
     """What its price is, is asked as of any event."""
     ledger = Ledger()
-    world = world_of(ledger=ledger, reuse=Memory(), price=lambda event: 5 if event.cost_picos == 0 else 7)
+    world = world_of(ledger=ledger, reuse=Memory(), pricing=FiveOrSeven())
     served(Client(body_of()), world)
     served(Client(body_of()), world)
 

@@ -255,7 +255,7 @@ def _judge(
     lines: Sequence[tuple[int, object]], asked: Asked, taking: Taking
 ) -> tuple[list[tuple[int, Event]], list[ingest.RejectedLine]]:
     read = _read(lines, asked.view, taking.own_keys)
-    return ingest.judge(read, asked.prices, asked.now_us, taking.cost_max)
+    return ingest.judge(read, asked.prices, asked.now_us, taking.cost_max, asked.pricing)
 
 
 def _read(

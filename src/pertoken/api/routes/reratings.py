@@ -85,7 +85,7 @@ def plan(opened: Opened, asked: Asked) -> Plan:
         raise ApiRefused(Problem.INVALID_FIELD, f"{message}; choose a shorter one, or run: pertoken rerate", "since")
     selection = Selection(since_us, until_us, body.provider, body.model)
     try:
-        outcomes = list(rerate(opened.archive, asked.prices, selection, asked.now_us))
+        outcomes = list(rerate(opened.archive, asked.prices, selection, asked.now_us, asked.pricing))
     except EventsArchived as error:
         message = "some events of the range are archived: choose a later one, or bring them back"
         raise ApiRefused(Problem.INVALID_FIELD, f"{message}: pertoken archive import", "since") from error

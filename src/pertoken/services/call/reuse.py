@@ -16,6 +16,7 @@ from pertoken.ports.reuse import Hit, Reuse
 from pertoken.services.call.call import Call, End, refused
 from pertoken.services.call.claim import HEADER
 from pertoken.services.call.refuse import reused_headers
+from pertoken.services.pricing import priced
 from pertoken.services.world import World
 
 
@@ -67,4 +68,4 @@ def _event(call: Call, changed: str, world: World) -> Event:
         lines=(),
         of=OfCall(changed=changed),
     )
-    return event if world.price is None else event._replace(price_picos=world.price(event))
+    return priced(event, world.pricing)

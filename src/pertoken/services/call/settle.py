@@ -21,6 +21,7 @@ from pertoken.services.call.estimate import estimate
 from pertoken.services.call.measure import disagreement
 from pertoken.services.call.refuse import settled_headers
 from pertoken.services.call.request import Request
+from pertoken.services.pricing import priced
 from pertoken.services.world import World
 
 BODY_BYTES_MAX = 4 * 1024 * 1024  # of an answer that is kept
@@ -33,9 +34,7 @@ async def settle(call: Call, world: World) -> Settled | StoreUnavailable:
     estimated: tuple[Used, ...] | None = None
     if relayed.text is not None or relayed.tokens is not None or reading.quantities is None:
         estimated = await estimate(request, holding, relayed, world)
-    event = to_event(call, world, estimated)
-    if world.price is not None:
-        event = event._replace(price_picos=world.price(event))
+    event = priced(to_event(call, world, estimated), world.pricing)
     if failure is not None or relayed.hung_up:
         event = with_end(event, None if failure is None else str(failure), hung_up=relayed.hung_up)
     outcome = _outcome(call, event) if holding.claim is not None and failure is None else None
