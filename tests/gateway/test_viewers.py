@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 
+from pertoken.core.access import Principal, Role
 from pertoken.core.secrets import Hasher
 from pertoken.gateway.viewers import Viewers, secret_of
 from pertoken.ports.ledger import StoreUnavailable
@@ -82,6 +83,34 @@ def test_the_operator_s_key_works_while_the_store_does_not() -> None:
     """While the database is down, the admin key of the settings may read; any other key gets 503."""
     assert status(is_open=False, authorization=f"Bearer {ROOT_KEY}") == 200
     assert status(is_open=False, authorization="Bearer another") == 503
+
+
+class PlaneOf(Plane):
+    """A control plane that finds one principal for every key."""
+
+    def __init__(self, principal: Principal) -> None:
+        self._principal = principal
+
+    async def in_thread(self, work: Callable[[], Any]) -> Principal:  # noqa: ARG002 - a stand-in
+        """Return the principal."""
+        return self._principal
+
+
+@pytest.mark.parametrize(
+    ("role", "team", "expected"),
+    [
+        (Role.VIEWER, None, 200),
+        (Role.TEAM_OWNER, "red", 403),
+        (Role.TEAM_OWNER, None, 403),
+        (Role.VIEWER, "red", 403),
+    ],
+)
+def test_who_sees_a_part_may_not_read(role: Role, team: str | None, expected: int) -> None:
+    """What is about all calls is for who sees all; a key whose role and team do not go together sees nothing."""
+    viewers = Viewers(cast(Any, PlaneOf(Principal("a_1", "ada", role, team))), is_open=False, host="127.0.0.1")
+    refused = asyncio.run(viewers.why_not({"client": HERE, "headers": [(b"authorization", b"Bearer abc")]}))
+
+    assert (200 if refused is None else refused[0]) == expected
 
 
 @pytest.mark.parametrize(

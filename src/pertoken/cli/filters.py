@@ -10,7 +10,7 @@ from pertoken.cli.session import CommandRefused
 from pertoken.core.texts import tidy
 
 if TYPE_CHECKING:
-    from pertoken.ports.archive import Archive
+    from pertoken.ports.archive import DirectoryView
 
 DIMENSIONS = ("key", "team", "customer", "user", "provider", "model", "conversation")
 STATUSES = ("ok", "refused", "failed", "hung_up", "estimated", "unpriced", "correction")
@@ -43,7 +43,7 @@ def take_filters(given: Mapping[str, Any]) -> tuple[dict[str, str], str | None, 
     return where, given.get("status"), Decimal(text)
 
 
-def find_key(archive: "Archive", where: dict[str, str]) -> dict[str, str]:
+def find_key(archive: "DirectoryView", where: dict[str, str]) -> dict[str, str]:
     """Return `where` with the id of a key instead of its name; an unknown name stays."""
     asked, keys = where.get("key"), archive.list_keys()
     if asked is None or any(key.key_id == asked for key in keys):

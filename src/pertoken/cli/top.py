@@ -14,7 +14,7 @@ from pertoken.cli.session import database, db_option, json_option, now_us, print
 from pertoken.cli.tables import write_csv
 
 if TYPE_CHECKING:
-    from pertoken.ports.archive import Archive
+    from pertoken.ports.archive import DirectoryView
     from pertoken.services.watch import LiveFrame
 
 EVERY_S = 1.0
@@ -53,7 +53,7 @@ def top(every: float, rows: int | None, zone: str | None, db: str | None, as_jso
             time.sleep(every)
 
 
-def _learn_names(archive: "Archive", frame: "LiveFrame", names: Names) -> None:
+def _learn_names(archive: "DirectoryView", frame: "LiveFrame", names: Names) -> None:
     """Read the names of keys where a frame has one that was not asked for yet."""
     ids = {one.value for one in frame.by["key"]} - names.keys()
     if ids:

@@ -106,7 +106,7 @@ class AdminKey(NamedTuple):
 
 
 class Hidden(Exception):
-    """What is asked for cannot be split, and somebody may see a part of it only."""
+    """What is asked for may not be seen by who asks: it cannot be split, or is somebody else's."""
 
 
 class View(NamedTuple):
@@ -189,14 +189,11 @@ def may(principal: Principal, action: Action) -> bool:
 
 
 def view(principal: Principal) -> View:
-    """Return what a principal may see."""
-    if principal.role is Role.TEAM_OWNER:
-        assert principal.team, principal
-        return View(team=principal.team)
-    if principal.role is Role.CUSTOMER:
-        assert principal.customer, principal
-        return View(customer=principal.customer)
-    return View()
+    """Return what a principal may see. Raises Hidden where its role is for a part, and nobody says for which."""
+    wrong = why_not(principal.role, principal.team, principal.customer)
+    if wrong is not None:
+        raise Hidden(f"{principal.name} may see nothing: {wrong}")
+    return View(principal.team, principal.customer)
 
 
 def why_not(role: Role, team: str | None, customer: str | None) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from pertoken.api.app import Plane
-from pertoken.core.access import Action, Principal, may, view
+from pertoken.core.access import Action, Hidden, Principal, may, view
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.admins import ROOT, authenticate, is_root
 from pertoken.web.signing_in import FORWARDED, is_loopback
@@ -46,7 +46,11 @@ class Viewers:
             return refusal(503, f"the admin key cannot be looked up: {error}")
         if principal is None:
             return refusal(401, "unknown, expired or revoked admin key")
-        allowed = may(principal, Action.CALLS_READ) and may(principal, Action.USAGE_READ) and view(principal).is_whole
+        try:
+            sees_all = view(principal).is_whole
+        except Hidden as error:
+            return refusal(403, str(error))
+        allowed = sees_all and may(principal, Action.CALLS_READ) and may(principal, Action.USAGE_READ)
         return None if allowed else refusal(403, f"the role {principal.role} may not read what is about all calls")
 
     def _is_local(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:

@@ -168,6 +168,14 @@ class PostingsView(Protocol):
         """Return the balance in picos of each (account, currency)."""
 
 
+class CallsView(EventsView, ArchivedView, Protocol):
+    """Single events, and which files have those that are archived."""
+
+
+class UseView(SumsView, CallsView, Protocol):
+    """What was used: as sums, and as single events for the ends of a range that cut a sum."""
+
+
 class Archive(
     DirectoryView, SumsView, EventsView, ArchivedView, HoldsView, RefusedView, CountersView, PostingsView, Protocol
 ):

@@ -12,7 +12,7 @@ from pertoken.core.events import GATEWAY, Event, OfCall, OfCorrection, OfReport
 from pertoken.core.money import format_amount, pico_digits
 from pertoken.core.periods import Window, bounds, format_time
 from pertoken.core.refusals import RefusedCall, RefusedSearch
-from pertoken.ports.archive import Archive, ArchivedView, EventsView, RefusedView
+from pertoken.ports.archive import ArchivedView, CallsView, EventsView, RefusedView
 from pertoken.ports.events import Posted, Search
 from pertoken.ports.months import Archived, FolderFailed, MonthFile, MonthFiles
 
@@ -35,7 +35,9 @@ class Wanted(NamedTuple):
     cost_min: Decimal | None = None  # in the currency of each call
 
 
-def newest(archive: Archive, wanted: Wanted, folders: Folders | None, before: Place | None = None) -> Iterator[Posted]:
+def newest(
+    archive: CallsView, wanted: Wanted, folders: Folders | None, before: Place | None = None
+) -> Iterator[Posted]:
     """Yield the calls that are wanted, the newest first, those after the place `before` alone.
 
     Archived months are read when their turn comes, and not at all without `folders`. Raises FolderFailed where one of
@@ -163,7 +165,7 @@ def month_name(archived: Archived) -> str:
     return format_time(archived.month_us)[:7]
 
 
-def _merged(archive: Archive, wanted: Wanted, folders: Folders | None, before: Place | None) -> Iterator[Posted]:
+def _merged(archive: CallsView, wanted: Wanted, folders: Folders | None, before: Place | None) -> Iterator[Posted]:
     """Yield from both, in the order of places; a month's files are opened when all that came later was taken."""
     stored = _Ahead(_stored(archive, wanted, before))
     until_us = wanted.until_us if before is None else min(wanted.until_us, before[0] + 1)

@@ -5,13 +5,13 @@ from typing import Any
 
 from pertoken.core.latency import ERROR_PERCENT, Counts, Timing, add_counts, calls_of, quantile_us
 from pertoken.core.reporting import attributes, latency_report, slices
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import SumsView
 
 QUANTILES = {"p50_ms": 500, "p95_ms": 950, "p99_ms": 990}  # of a thousand calls
 
 
 def latency(  # noqa: PLR0917 - what is asked
-    archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str, where: Mapping[str, str]
+    archive: SumsView, since_us: int, until_us: int, by: Sequence[str], zone: str, where: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return how long the calls of [since, until) took that the gateway sent, by the dimensions of `by`, and in all.
 
@@ -31,7 +31,7 @@ def latency(  # noqa: PLR0917 - what is asked
 
 
 def _counts(  # noqa: PLR0917 - what is asked
-    archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str, where: Mapping[str, str]
+    archive: SumsView, since_us: int, until_us: int, by: Sequence[str], zone: str, where: Mapping[str, str]
 ) -> dict[tuple[str, ...], Counts]:
     dimensions = attributes(by)
     pieces = slices(since_us, until_us, by, zone)

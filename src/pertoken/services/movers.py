@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pertoken.core.movers import Consumed, Mover, Served, make_mover, most_moved
 from pertoken.core.price_book import PriceBook
 from pertoken.core.reporting import COST, SUMS
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import UseView
 from pertoken.services.price_changes import cache_saves
 from pertoken.services.reports import Part, groups
 
@@ -24,7 +24,7 @@ class Moved(NamedTuple):
 
 
 def find_movers(  # noqa: PLR0917 - what is compared
-    archive: Archive,
+    archive: UseView,
     book: PriceBook,
     before: tuple[int, int],
     now: tuple[int, int],
@@ -49,7 +49,7 @@ def find_movers(  # noqa: PLR0917 - what is compared
 
 
 def _most_moved(
-    archive: Archive, spans: Sequence[tuple[int, int]], zone: str, currency: str, most: int
+    archive: UseView, spans: Sequence[tuple[int, int]], zone: str, currency: str, most: int
 ) -> list[tuple[str, str]]:
     """Return the dimension and name of those whose cost changed most, the largest change first."""
     changes: dict[tuple[str, str], int] = {}
@@ -64,7 +64,7 @@ def _most_moved(
 
 
 def _consumed(
-    archive: Archive, span: tuple[int, int], zone: str, currency: str, where: Mapping[str, str]
+    archive: UseView, span: tuple[int, int], zone: str, currency: str, where: Mapping[str, str]
 ) -> dict[Served, Consumed]:
     """Return what was used in a stretch by who served it."""
     rows = groups(archive, *span, SOLD_BY, zone, Part(where))

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from pertoken.core.access import View
+from pertoken.core.access import Hidden, View
 from pertoken.core.budgets import Budget, CounterKey
 from pertoken.core.coarse import SummedDay
 from pertoken.core.directory import Key
@@ -20,7 +20,7 @@ from pertoken.ports.months import Archived
 class NarrowArchive:
     """An archive seen through a view. What cannot be split (postings, balances) is for the whole view alone.
 
-    Asked for by another it raises Hidden.
+    Asked for by another it raises Hidden, as it does where the archive found what may not be seen.
     """
 
     def __init__(self, archive: Archive, view: View) -> None:
@@ -87,7 +87,8 @@ class NarrowArchive:
         if narrowed is None:
             return []
         found = self._archive.search_events(asked._replace(where=narrowed))
-        assert all(self._view.sees(posted.event.attribution) for posted in found), self._view
+        if not all(self._view.sees(posted.event.attribution) for posted in found):
+            raise Hidden("what was found is not all of your own, so none of it is shown")
         return found
 
     def posted_after(self, number: int, limit: int) -> list[Posted]:

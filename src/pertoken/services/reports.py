@@ -23,7 +23,7 @@ from pertoken.core.reporting import (
     slices,
     sum_events,
 )
-from pertoken.ports.archive import ANY, Among, Archive, EventsView
+from pertoken.ports.archive import ANY, Among, CallsView, EventsView, UseView
 from pertoken.ports.months import EventsArchived
 from pertoken.services.calls import Folders, Wanted, archived_months, newest
 
@@ -48,7 +48,7 @@ ALL = Part()
 
 
 def usage(  # noqa: PLR0917 - what is asked
-    archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str, part: Part = ALL
+    archive: UseView, since_us: int, until_us: int, by: Sequence[str], zone: str, part: Part = ALL
 ) -> dict[str, Any]:
     """Return the usage of [since, until) by the dimensions of `by`, with a total per currency.
 
@@ -59,7 +59,7 @@ def usage(  # noqa: PLR0917 - what is asked
 
 
 def usage_page(  # noqa: PLR0917 - what is asked, and which rows of the answer
-    archive: Archive,
+    archive: UseView,
     since_us: int,
     until_us: int,
     by: Sequence[str],
@@ -88,7 +88,7 @@ def usage_page(  # noqa: PLR0917 - what is asked, and which rows of the answer
 
 
 def groups(  # noqa: PLR0917 - what is asked
-    archive: Archive, since_us: int, until_us: int, by: Sequence[str], zone: str, part: Part = ALL
+    archive: UseView, since_us: int, until_us: int, by: Sequence[str], zone: str, part: Part = ALL
 ) -> Iterator[Group]:
     """Yield the rows of the same report as values: their sums are exact integers, in the order of SUMS."""
     dimensions = attributes(by)
@@ -101,7 +101,7 @@ def groups(  # noqa: PLR0917 - what is asked
 
 
 def _event_sums(
-    archive: Archive, pieces: Sequence[Slice], dimensions: Sequence[str], wanted: Wanted, folders: Folders | None
+    archive: CallsView, pieces: Sequence[Slice], dimensions: Sequence[str], wanted: Wanted, folders: Folders | None
 ) -> list[tuple[Slice, list[Sum]]]:
     """Return the sums of each slice from the events themselves. Raises EventsArchived, FolderFailed."""
     months = [] if folders is not None else archived_months(archive, wanted.since_us, wanted.until_us)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pertoken.core.reporting import NOTHING, SUMS, Sums
 from pertoken.core.trust import Doubt
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import UseView
 from pertoken.services.latency import latency
 from pertoken.services.reports import groups
 
@@ -32,7 +32,7 @@ class AllServed(NamedTuple):
     total: ServedBy
 
 
-def served(archive: Archive, since_us: int, until_us: int, zone: str, doubts: list[Doubt]) -> AllServed:
+def served(archive: UseView, since_us: int, until_us: int, zone: str, doubts: list[Doubt]) -> AllServed:
     """Return how the calls of [since, until) were served. Raises EventsArchived as a report of latency does."""
     sums: dict[tuple[str, ...], Sums] = {}
     for row in groups(archive, since_us, until_us, BY, zone):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pertoken.core import periods
 from pertoken.core.budgets import Budget
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import Archive, CountersView
 
 BUDGETS_MAX = 200  # the fullest are shown
 
@@ -42,7 +42,7 @@ def read_fullness(archive: Archive, now_us: int) -> Fullness:
     return Fullness(tuple(sorted(fullest)), len(budgets), len(open_holds), held)
 
 
-def _shares(archive: Archive, budgets: Sequence[Budget], now_us: int) -> Sequence[Share]:
+def _shares(archive: CountersView, budgets: Sequence[Budget], now_us: int) -> Sequence[Share]:
     windows = {one.budget_id: periods.bounds(one.window, now_us, one.zone)[0] for one in budgets}
     most = dict.fromkeys(windows, 0)
     for key, (held, spent) in archive.counters_in(list(windows.items())).items():

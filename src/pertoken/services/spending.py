@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pertoken.core.periods import Window, parse_time, windows
 from pertoken.core.reporting import NOTHING, SUMS, Group, Sums
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import UseView
 from pertoken.services.reports import groups
 
 _MONEY = frozenset(at for at, name in enumerate(SUMS) if name.endswith("_picos"))
@@ -21,7 +21,7 @@ class Day(NamedTuple):
     figures: Figures
 
 
-def spent(archive: Archive, since_us: int, until_us: int, zone: str, currency: str) -> Figures:
+def spent(archive: UseView, since_us: int, until_us: int, zone: str, currency: str) -> Figures:
     """Return the sums of [since, until); amounts are those in `currency`."""
     found = NOTHING
     for row in groups(archive, since_us, until_us, (), zone):
@@ -29,7 +29,7 @@ def spent(archive: Archive, since_us: int, until_us: int, zone: str, currency: s
     return _named(found)
 
 
-def spent_by_day(archive: Archive, since_us: int, until_us: int, zone: str, currency: str) -> list[Day]:
+def spent_by_day(archive: UseView, since_us: int, until_us: int, zone: str, currency: str) -> list[Day]:
     """Return the same for each day of the zone, also for those without a call."""
     starts = [start_us for start_us, _ in windows(Window.DAY, since_us, until_us, zone)]
     sums = [NOTHING] * len(starts)
@@ -51,7 +51,7 @@ def together(days: Sequence[Day], since_us: int, until_us: int) -> Figures:
 class Spending:
     """What was spent in several stretches that mostly are whole days: the days are read once."""
 
-    def __init__(self, archive: Archive, since_us: int, until_us: int, zone: str, currency: str) -> None:
+    def __init__(self, archive: UseView, since_us: int, until_us: int, zone: str, currency: str) -> None:
         self._archive, self._zone, self._currency = archive, zone, currency
         self._end_us = until_us
         self.days = spent_by_day(archive, since_us, until_us, zone, currency)

@@ -8,7 +8,7 @@ from pertoken.core.budgets import Budget, BudgetIndex, CounterKey
 from pertoken.core.holds import Hold
 from pertoken.core.periods import DAY_US, Window
 from pertoken.core.refusals import HOUR_US
-from pertoken.ports.archive import Archive, CountersView, HoldsView
+from pertoken.ports.archive import Archive, CountersView, HoldsView, RefusedView
 
 REFUSALS_US = 31 * DAY_US  # how far back refusals are counted, for windows that began before
 WINDOWS_SHOWN = 24
@@ -64,7 +64,7 @@ def _standing(
     return BudgetStanding(budget, *window, spent, held, value, len(counted), full, refused.get(budget.name, 0))
 
 
-def _refused(archive: Archive, starts: dict[str, int], now_us: int) -> dict[str, int]:
+def _refused(archive: RefusedView, starts: dict[str, int], now_us: int) -> dict[str, int]:
     """Return how many calls budgets refused since their windows began, by name, of the last 31 days."""
     found: dict[str, int] = {}
     since_us = now_us - REFUSALS_US

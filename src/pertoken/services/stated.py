@@ -8,7 +8,7 @@ from pertoken.core.events import Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import Window, bounds
 from pertoken.core.rates import REPORTED
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import CallsView
 from pertoken.ports.months import Archived, FolderFailed, MonthFiles
 
 BY = ("provider", "model")
@@ -29,7 +29,7 @@ class StatedSums(NamedTuple):
 
 
 def stated_against_book(
-    archive: Archive, since_us: int, until_us: int, files: MonthFiles | None = None
+    archive: CallsView, since_us: int, until_us: int, files: MonthFiles | None = None
 ) -> dict[str, Any]:
     """Return the sums of [since, until) by provider and model, those that differ most first, with a total per currency.
 
@@ -74,7 +74,7 @@ def _fields(sums: StatedSums, currency: str) -> dict[str, Any]:
     }
 
 
-def _all(archive: Archive, files: MonthFiles, since_us: int, until_us: int) -> Iterator[Event]:
+def _all(archive: CallsView, files: MonthFiles, since_us: int, until_us: int) -> Iterator[Event]:
     yield from archive.live_events((since_us, until_us))
     for one in archive.archived():
         if one.month_us < until_us and bounds(Window.MONTH, one.month_us, "UTC")[1] > since_us:

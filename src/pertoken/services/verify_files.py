@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pertoken.core.budgets import Attribution
 from pertoken.core.events import Event
 from pertoken.core.reporting import event_sums
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import ArchivedView
 from pertoken.ports.months import Archived, MonthFiles
 from pertoken.services.running_totals import RunningTotal, total_of
 from pertoken.services.verdict import Difference
@@ -22,7 +22,7 @@ def occurred(event: Event) -> int:
 class ArchivedFiles:
     """The archived events as their files have them; what is wrong with the files is known when those are read."""
 
-    def __init__(self, archive: Archive, files: MonthFiles | None) -> None:
+    def __init__(self, archive: ArchivedView, files: MonthFiles | None) -> None:
         self._archive = archive
         self._files = files
         self.differences: list[Difference] = []

@@ -13,7 +13,7 @@ from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, US_PER_SECOND, Window, bounds, format_time
 from pertoken.core.refusals import WHOLE_MAX, RefusedSearch
 from pertoken.core.reporting import CALLS, COST, event_sums
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import Archive, HoldsView, RefusedView, UseView
 from pertoken.services.reports import groups
 
 WINDOW_S = 60  # "the last minute"
@@ -104,7 +104,7 @@ class Watcher:
             more,
         )
 
-    def _catch_up(self, archive: Archive, now_us: int) -> None:
+    def _catch_up(self, archive: UseView, now_us: int) -> None:
         """Read what was posted since the last look. The sums of today are read where a day, or the watch, begins."""
         last, seen, day = archive.last_number(), self._seen, bounds(Window.DAY, now_us, self._zone)
         begins = seen is None or last - seen > BEHIND_MAX
@@ -210,7 +210,7 @@ def _ended_us(event: Event) -> int:
     return event.recorded_at_us if isinstance(event.of, OfCall) else event.occurred_at_us
 
 
-def _sums(archive: Archive, dimension: str, day: tuple[int, int], zone: str) -> dict[Owner, list[int]]:
+def _sums(archive: UseView, dimension: str, day: tuple[int, int], zone: str) -> dict[Owner, list[int]]:
     found: dict[Owner, list[int]] = {}
     for one in groups(archive, *day, (dimension,), zone):
         found[one.values[0], one.currency] = [one.sums[CALLS], one.sums[COST]]
@@ -245,7 +245,7 @@ def _total(every: Iterable[LiveSpending]) -> list[LiveSpending]:
     return sorted(found, key=lambda one: (-one.today_calls, one.currency))
 
 
-def _open_holds(archive: Archive) -> LiveHolds:
+def _open_holds(archive: HoldsView) -> LiveHolds:
     holds = archive.open_holds()
     picos: dict[str, int] = defaultdict(int)
     for hold in holds:
@@ -254,7 +254,7 @@ def _open_holds(archive: Archive) -> LiveHolds:
     return LiveHolds(len(holds), dict(sorted(picos.items())), min((hold.opened_at_us for hold in holds), default=None))
 
 
-def _refused(archive: Archive, now_us: int, day: tuple[int, int]) -> tuple[list[LiveRefusals], bool]:
+def _refused(archive: RefusedView, now_us: int, day: tuple[int, int]) -> tuple[list[LiveRefusals], bool]:
     """Return refusals by reason, and whether the last minute had more than are kept; today's hours begin today."""
     today: Counter[str] = Counter()
     for kind, calls in archive.refused_counts(*day).items():

@@ -11,7 +11,7 @@ from pertoken.core.conditions import STANDARD
 from pertoken.core.events import Event, EventStatus, is_correction
 from pertoken.core.price_book import PriceBook
 from pertoken.core.reporting import CALLS, COST, SUMS, slices
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import UseView
 from pertoken.ports.events import Search
 from pertoken.services.price_diff import Side, effects
 
@@ -31,7 +31,7 @@ class WhatIf(NamedTuple):
 
 
 def what_if(  # noqa: PLR0917 - what is asked, of which prices
-    archive: Archive, book: PriceBook, provider: str, model: str, span: tuple[int, int], at_us: int
+    archive: UseView, book: PriceBook, provider: str, model: str, span: tuple[int, int], at_us: int
 ) -> WhatIf | None:
     """Return what the calls of [start, end) would cost at the prices of `at_us`, None where there were none."""
     where = {"provider": provider, "model": model}
