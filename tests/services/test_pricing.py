@@ -1,7 +1,7 @@
 """What a customer is charged is on events, in roll-ups and in reports, and stays right when costs are corrected."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 
 import pytest
@@ -9,7 +9,7 @@ from tests.factories import event_line
 from tests.services.call.parts import NOW_US, Client, Ledger, body_of, held_call, relayed_of, served, world_of
 from tests.services.call.test_reuse import Memory
 
-from pertoken.core.commands import Command, OpenHold, Record
+from pertoken.core.commands import OpenHold, RecordResult
 from pertoken.core.events import Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US, parse_time
@@ -71,12 +71,12 @@ class Books:
         self.prices = prices
         self._database = database
 
-    def transact(self, commands: list[Command]) -> list[object]:
-        """Do them durably."""
+    def record_all(self, events: Sequence[Event]) -> list[RecordResult]:
+        """Record events durably."""
         books = Bookkeeper(self._database, lambda: NOW_US, Sellers())
         books.refresh()
         try:
-            return list(books.transact(commands))
+            return books.record_all(events)
         finally:
             books.close()
 
@@ -91,8 +91,7 @@ def rated_again(database: Database, prices: PriceBook, pricing: Pricing | None) 
     """Rate all events again, and record the corrections."""
     with database.read() as connection:
         found = list(rerate(Archive(connection), prices, ALL, NOW_US, pricing))
-    corrections: list[Command] = [Record(event) for one in found for event in one.corrections]
-    Books(database, prices).transact(corrections)
+    Books(database, prices).record_all([event for one in found for event in one.corrections])
     return found
 
 
@@ -213,7 +212,7 @@ def test_calls_have_a_price(database: Database, pricing: Pricing | None) -> None
     for _ in range(2):
         served(Client(body_of()), world)
     events = ledger.events
-    Books(database, book(2)).transact([Record(event) for event in events])
+    Books(database, book(2)).record_all(events)
     cost_picos = sum(event.cost_picos for event in events)
     [(cost, price)] = sold(database, NOW_US - NOW_US % DAY_US, NOW_US - NOW_US % DAY_US + DAY_US)
 

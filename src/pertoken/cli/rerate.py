@@ -40,7 +40,7 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
     stays as it is; `pertoken explain` shows both.
     """
     from pertoken.core.periods import format_time
-    from pertoken.services.rerate import NotCorrected, Selection, made_of, outcome_rows
+    from pertoken.services.rerate import Correcting, NotCorrected, Selection, outcome_rows
     from pertoken.services.rerate import rerate as rate_again
     from pertoken.wiring.bookkeeper import make_bookkeeper
     from pertoken.wiring.prices import read_price_book
@@ -56,28 +56,26 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
                 named = {"provider": provider, "model": model}
                 with rating.aside():
                     say_near_values(archive, {name: value for name, value in named.items() if value is not None})
-        corrections = [event for one in outcomes for event in one.corrections]
-        made = len(corrections)
-        if not dry_run:
-            rating.begin("writing corrections", len(corrections))
-            if corrections:  # these cannot be one transaction
-                asked = {"since": format_time(selection.since_us), "until": format_time(selection.until_us)}
-                after = {"events": len(outcomes), "corrections": len(corrections)}
-                with opened.changes() as changing:
-                    named = {"provider": provider, "model": model}
-                    note(changing, Action.PRICES_WRITE, "/api/v1/reratings", {**asked, **named}, after)
-            results = []
+        made = sum(len(one.corrections) for one in outcomes)
+        if made and not dry_run:
+            rating.begin("writing corrections", made)
+            asked = {"since": format_time(selection.since_us), "until": format_time(selection.until_us)}
+            with opened.changes() as changing:  # it and the corrections cannot be one transaction
+                before = {**asked, "provider": provider, "model": model}
+                after = {"events": len(outcomes), "corrections": made}
+                note(changing, Action.PRICES_WRITE, "/api/v1/reratings", before, after)
+            correcting = Correcting(outcomes)
             books = make_bookkeeper(opened)
             try:
-                for start in range(0, len(corrections), BATCH):
-                    results += books.record_all(corrections[start : start + BATCH])
-                    rating.add(BATCH)
-            finally:
-                books.close()
-            try:
-                made = made_of(corrections, results)
+                while events := correcting.next(BATCH):
+                    correcting.take(books.record_all(events))
+                    rating.add(len(events))
+                correcting.check()
             except NotCorrected as error:
                 raise CommandRefused(str(error)) from error
+            finally:
+                books.close()
+            made = correcting.made
     rows = outcome_rows(iter(outcomes))
     if as_json:
         print_json({"dry_run": dry_run, "corrections": made, "rows": rows})

@@ -1,6 +1,7 @@
 """Events: immutable facts of use, and what each cost."""
 
 from enum import StrEnum
+from hashlib import blake2b
 from typing import Final, NamedTuple, assert_never
 
 from pertoken.core.budgets import Attribution
@@ -102,13 +103,19 @@ def is_correction(event: Event) -> bool:
 
 
 def reported_hash(event: Event) -> bytes:
-    """Return what tells a duplicate from a conflict; nothing where the identity alone does."""
+    """Return what tells a duplicate from a conflict; nothing where the identity alone does.
+
+    Two that rate the same event again at the same time give their corrections the same identity.
+    """
     of = event.of
     match of:
         case OfReport():
             return of.body_hash
-        case OfCall() | OfCorrection():
+        case OfCall():
             return b""
+        case OfCorrection():
+            said = (event.currency, event.cost_picos, event.price_picos, sorted(event.lines), of)
+            return blake2b(repr(said).encode(), digest_size=16).digest()
         case _:
             assert_never(of)
 

@@ -43,7 +43,7 @@ from pertoken.core.commands import (
     Void,
     Voided,
 )
-from pertoken.core.events import Event, OfCall, reported_hash, settled_late
+from pertoken.core.events import Event, OfCall, is_correction, reported_hash, settled_late
 from pertoken.core.holds import EndedHold, Hold, HoldEnd
 from pertoken.core.trust import WHOLE, Disagreement, Doubt, Trusts, agree
 
@@ -234,7 +234,8 @@ class Books:
         event = command.event
         known = self.events.get((event.source, event.event_id))
         if known is not None:
-            return Duplicate() if known == reported_hash(event) else Conflict()
+            same = known == reported_hash(event) or (not known and is_correction(event))  # of earlier versions: no hash
+            return Duplicate() if same else Conflict()
         self._post(event, self._rows(event.attribution, event.opened_at_us))
         return Recorded()
 

@@ -5,7 +5,7 @@ lines that no longer hold and state the new ones, it counts no call and no token
 rewritten, and both are there to be explained.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -79,18 +79,43 @@ def rerate(
 
 
 class NotCorrected(Exception):
-    """Some corrections were not made: events that are no corrections have their ids."""
+    """Some corrections were not made: other events have their ids."""
 
 
-def made_of(corrections: Sequence[Event], results: Sequence[RecordResult]) -> int:
-    """Return how many corrections were made, without those that were in the books meanwhile. Raises NotCorrected."""
-    taken = [one for one, result in zip(corrections, results, strict=True) if isinstance(result, Conflict)]
-    if taken:
-        raise NotCorrected(
-            f"{len(taken):,} of {len(corrections):,} corrections were not made: other events have their ids, "
-            f"the first: {taken[0].event_id}"
-        )
-    return posted(results).new
+class Correcting:
+    """Corrections on their way into the books: of each event one after the other.
+
+    Somebody else may rate the same events again at the same time. Then the first correction of an event conflicts, and
+    those that were to follow it are left out: they were planned on what is not so any more.
+    """
+
+    def __init__(self, outcomes: Iterable[Rerating]) -> None:
+        self._left = deque(one.corrections for one in outcomes if one.corrections)
+        self._asked: list[tuple[Event, ...]] = []
+        self._conflicting: list[str] = []
+        self.made = 0
+
+    def next(self, most: int) -> list[Event]:
+        """Return what is to be recorded next, `most` events at most; nothing once all is recorded."""
+        self._asked = [self._left.popleft() for _ in range(min(most, len(self._left)))]
+        return [corrections[0] for corrections in self._asked]
+
+    def take(self, results: Sequence[RecordResult]) -> None:
+        """Take what became of the events that `next` returned."""
+        self.made += posted(results).new
+        for corrections, result in zip(self._asked, results, strict=True):
+            if isinstance(result, Conflict):
+                self._conflicting.append(corrections[0].event_id)
+            elif corrections[1:]:
+                self._left.append(corrections[1:])
+
+    def check(self) -> None:
+        """Raise NotCorrected where an event could not be corrected."""
+        if self._conflicting:
+            raise NotCorrected(
+                f"{len(self._conflicting):,} events were not corrected: other events have the ids of their corrections "
+                f"(the first: {self._conflicting[0]}); {self.made:,} corrections were made; try again"
+            )
 
 
 def outcome_rows(outcomes: Iterator[Rerating]) -> list[dict[str, Any]]:
@@ -159,11 +184,17 @@ def _outcome(event: Event, earlier: list[Event], after: Charge, now_us: int, pri
     correction = _correction(
         event, len(earlier) + 1 + len(made), after.currency, cost_picos, _as_lines(lines), now_us, after.reason
     )
-    made.append(correction._replace(of=OfCorrection(event.event_id, was_unpriced=not was_priced)))
+    is_unpriced = event.status is not EventStatus.PRICED and not any(map(_made_priced, earlier))
+    made.append(correction._replace(of=OfCorrection(event.event_id, was_unpriced=is_unpriced)))
     if pricing is not None:
         now = {after.currency: pricing.price(_as_of_now(event, after))}
         made = [_with_price(one, charged.get(one.currency), now.get(one.currency)) for one in made]
     return Rerating(event, before_picos, after, tuple(made))
+
+
+def _made_priced(correction: Event) -> bool:
+    """Tell whether a correction counts an unpriced call as priced: one that broke off before did not."""
+    return isinstance(correction.of, OfCorrection) and correction.of.was_unpriced
 
 
 def _charged(events: Iterable[Event]) -> dict[str, int]:

@@ -69,14 +69,15 @@ def rate_again(visit: Visit, body: Mapping[str, Any]) -> int:
     """Rate events again as the control plane's route does; return how many corrections were made. Raises NotTaken."""
     _need(visit, _RATING)
     planned = plan_rating(visit, body)
-    if planned.corrections:
-        with visit.site.store.write() as opened:
-            reratings.note(opened, _asked(visit, _RATING, "", body), planned, "page")
-        try:
-            return reratings.answer_of(planned, visit.site.record(planned.corrections)).corrections
-        except ApiRefused as refused:
-            raise NotTaken(str(refused), refused.param) from refused
-    return 0
+    if planned.correcting is None:
+        return 0
+    with visit.site.store.write() as opened:
+        reratings.note(opened, _asked(visit, _RATING, "", body), planned, "page")
+    visit.site.correct(planned.correcting)
+    try:
+        return reratings.answer_of(planned).corrections
+    except ApiRefused as refused:
+        raise NotTaken(str(refused), refused.param) from refused
 
 
 def _do(visit: Visit, route: Route, name: str, body: Mapping[str, Any] | None) -> Any:

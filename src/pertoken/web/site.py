@@ -4,14 +4,13 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
 from typing import NamedTuple
 
-from pertoken.core.commands import RecordResult
-from pertoken.core.events import Event
 from pertoken.core.price_book import PriceBook
 from pertoken.core.secrets import Hasher
 from pertoken.ports.clock import Clock
 from pertoken.ports.pricing import Pricing
 from pertoken.ports.store import Store
 from pertoken.services.calls import Folders
+from pertoken.services.rerate import Correcting
 from pertoken.web.health import Health
 
 
@@ -22,7 +21,7 @@ class Site(NamedTuple):
     clock: Clock
     hasher: Hasher
     prices: Callable[[], PriceBook]
-    record: Callable[[Sequence[Event]], list[RecordResult]]  # into the books, durably; raises StoreUnavailable
+    correct: Callable[[Correcting], None]  # records what is to be corrected, durably; raises StoreUnavailable
     folders: Folders  # where archived months are
     root_key: str  # the operator's own admin key; empty: there is none
     zone: str  # of days and months where the address names no other

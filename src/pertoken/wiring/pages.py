@@ -2,14 +2,13 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from importlib.metadata import version
 
-from pertoken.core.commands import RecordResult
-from pertoken.core.events import Event
 from pertoken.ports.failures import StoreFailed
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.admins import ROOT
+from pertoken.services.rerate import Correcting
 from pertoken.services.sessions import make_link
 from pertoken.settings import Settings
 from pertoken.store.transactions import Transactions
@@ -42,7 +41,7 @@ def make_site(installation: Installation) -> Site:
         clock=SystemClock(),
         hasher=make_hasher(installation),
         prices=KnownPrices(installation),
-        record=functools.partial(_record, installation),
+        correct=functools.partial(_correct, installation),
         folders=lambda archived: month_folder(archived.folder),
         root_key=settings.admin_key,
         zone=settings.timezone,
@@ -53,19 +52,17 @@ def make_site(installation: Installation) -> Site:
     )
 
 
-def _record(installation: Installation, events: Sequence[Event]) -> list[RecordResult]:
-    """Record events in transactions of a few, so that calls come between them. Raises StoreUnavailable."""
-    results: list[RecordResult] = []
+def _correct(installation: Installation, correcting: Correcting) -> None:
+    """Record corrections in transactions of a few, so that calls come between them. Raises StoreUnavailable."""
     try:
         books = make_bookkeeper(installation)
         try:
-            for start in range(0, len(events), BATCH):
-                results += books.record_all(events[start : start + BATCH])
+            while events := correcting.next(BATCH):
+                correcting.take(books.record_all(events))
         finally:
             books.close()
     except StoreFailed as failure:
         raise StoreUnavailable(str(failure)) from failure
-    return results
 
 
 def make_sign_in_link(installation: Installation) -> str:

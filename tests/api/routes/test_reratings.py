@@ -56,6 +56,7 @@ def test_a_correction_whose_id_is_taken_is_not_said_to_be_made(api: Api) -> None
     assert f"{name}.c1" in reply.json["message"]
     total = api("GET", "/api/v1/usage", query={"since": "2025-03-01", "model": model}).json["total"]
     assert (total["unpriced_calls"], total["calls"]) == (1, 2)
+    assert api.differences() == []
 
 
 class CostPlus:

@@ -11,12 +11,10 @@ from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route, Taking
 from pertoken.core.access import Action
 from pertoken.core.audit import Change
-from pertoken.core.commands import RecordResult
-from pertoken.core.events import Event
 from pertoken.ports.months import EventsArchived
 from pertoken.ports.store import Opened
 from pertoken.services.reports import usage
-from pertoken.services.rerate import NotCorrected, Rerating, Selection, made_of, outcome_rows, rerate
+from pertoken.services.rerate import Correcting, NotCorrected, Rerating, Selection, outcome_rows, rerate
 
 PATH = "/api/v1/reratings"
 CALLS_MAX = 20_000  # in the range of one request
@@ -60,10 +58,10 @@ class ReratingAnswer(msgspec.Struct, kw_only=True):
 
 
 class Plan(NamedTuple):
-    """What rating again comes to, and the corrections that are to be recorded."""
+    """What rating again comes to, and the corrections that are to be recorded; None where there are none."""
 
     answer: ReratingAnswer
-    corrections: Sequence[Event]
+    correcting: Correcting | None
 
 
 def plan(opened: Opened, asked: Asked) -> Plan:
@@ -93,10 +91,10 @@ def plan(opened: Opened, asked: Asked) -> Plan:
 
 
 def _plan(outcomes: Sequence[Rerating], *, dry_run: bool) -> Plan:
-    corrections = [event for one in outcomes for event in one.corrections]
+    corrections = sum(len(one.corrections) for one in outcomes)
     rows = [msgspec.convert(row, RatedAgain) for row in outcome_rows(iter(outcomes))]
-    answer = ReratingAnswer(dry_run=dry_run, events=len(outcomes), corrections=len(corrections), rows=rows)
-    return Plan(answer, () if dry_run else corrections)
+    answer = ReratingAnswer(dry_run=dry_run, events=len(outcomes), corrections=corrections, rows=rows)
+    return Plan(answer, Correcting(outcomes) if corrections and not dry_run else None)
 
 
 def note(opened: Opened, asked: Asked, planned: Plan, through: str) -> None:
@@ -117,26 +115,29 @@ async def take_rerating(taking: Taking, asked: Asked) -> ReratingAnswer:
     Asked again after it broke off, it makes the corrections that are missing. Raises ApiRefused, StoreUnavailable.
     """
     planned: Plan = await taking.in_thread(functools.partial(_prepare, taking, asked))
-    results = []
-    for start in range(0, len(planned.corrections), BATCH):
+    correcting = planned.correcting
+    while correcting is not None and (events := correcting.next(BATCH)):
         async with taking.turns:
-            results += await taking.ledger.record_all(planned.corrections[start : start + BATCH])
-    return planned.answer if asked.body.dry_run else answer_of(planned, results)
+            correcting.take(await taking.ledger.record_all(events))
+    return answer_of(planned)
 
 
-def answer_of(planned: Plan, results: Sequence[RecordResult]) -> ReratingAnswer:
+def answer_of(planned: Plan) -> ReratingAnswer:
     """Return the answer with what became of the corrections. Raises ApiRefused where some could not be made."""
+    correcting = planned.correcting
+    if correcting is None:
+        return planned.answer
     try:
-        made = made_of(planned.corrections, results)
+        correcting.check()
     except NotCorrected as error:
         raise ApiRefused(Problem.EVENT_CONFLICT, str(error)) from error
-    return msgspec.structs.replace(planned.answer, corrections=made)
+    return msgspec.structs.replace(planned.answer, corrections=correcting.made)
 
 
 def _prepare(taking: Taking, asked: Asked) -> Plan:
     with taking.store.read() as opened:
         planned = plan(opened, asked)
-    if planned.corrections:
+    if planned.correcting is not None:
         with taking.store.write() as opened:
             note(opened, asked, planned, "api")
     return planned
