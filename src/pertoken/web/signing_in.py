@@ -19,7 +19,7 @@ ADDRESSES_MAX = 10_000
 MINUTE_S = 60
 # The gateway says who asked, and how, in these; what a client sends under their names it takes away.
 PEER, SCHEME = "x-pertoken-peer", "x-pertoken-scheme"
-FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-proto")
+FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-real-ip")
 
 
 class Visitor(NamedTuple):
@@ -39,13 +39,39 @@ def client_of(request: Request, trusted: Sequence[IPv4Network | IPv6Network]) ->
     """Return where a request comes from: as its connection says, or as a trusted proxy does."""
     peer = request.headers.get(PEER, "")
     is_https = request.headers.get(SCHEME) == "https"
-    if _is_in(peer, trusted):
-        told = request.headers.get("x-forwarded-for", peer).split(",")
-        address = next((one.strip() for one in reversed(told) if not _is_in(one.strip(), trusted)), peer)
-        is_https = is_https or request.headers.get("x-forwarded-proto", "").strip().lower() == "https"
-        return Visitor(address, is_https, is_loopback(address))
-    is_forwarded = any(name in request.headers for name in FORWARDED)  # by a proxy that nobody told us of
-    return Visitor(peer, is_https, is_loopback(peer) and not is_forwarded)
+    is_forwarded = any(name in request.headers for name in FORWARDED)
+    if not _is_in(peer, trusted):
+        return Visitor(peer, is_https, is_loopback(peer) and not is_forwarded)  # not by a proxy that we do not know
+    told = [_without_port(one) for one in _words(request, "x-forwarded-for")]
+    is_https = is_https or (_words(request, "x-forwarded-proto") or [""])[-1].lower() == "https"
+    is_near = is_loopback(peer) and (all(map(is_loopback, told)) if told else not is_forwarded)
+    return Visitor(_farthest(told, trusted) or peer, is_https, is_near)
+
+
+def _words(request: Request, name: str) -> list[str]:
+    """Return all values of a header, of all its lines: a proxy may add a line of its own after that of the client."""
+    lines = request.headers.getlist(name)
+    return [word.strip() for word in ",".join(lines).split(",")] if lines else []
+
+
+def _farthest(told: Sequence[str], trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+    """Return the last address that is of no trusted proxy; "" where there is none, or the proxies name something else.
+
+    What stands before it is what the client says.
+    """
+    return next((one for one in reversed(told) if not _is_in(one, trusted)), "")
+
+
+def _without_port(text: str) -> str:
+    """Return an address as it is usually written, without its port; "" for what is no address."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return ""
 
 
 def token_of(request: Request) -> str:
