@@ -56,6 +56,8 @@ def status(*, is_open: bool | None = None, host: str = "127.0.0.1", client: Any 
         ({"x_forwarded_for": "10.0.0.1"}, 401),
         ({"x_forwarded_proto": "https"}, 401),
         ({"forwarded": "for=10.0.0.1"}, 401),
+        ({"via": "1.1 proxy"}, 401),
+        ({"x_real_ip": "10.0.0.1"}, 401),
         ({"is_open": False}, 401),
         ({"is_open": True, "host": "0.0.0.0", "client": ("10.0.0.1", 1), "forwarded": "for=x"}, 200),  # noqa: S104
     ],
@@ -77,6 +79,19 @@ def test_a_page_of_another_site_cannot_read(name: str, expected: int) -> None:
     refused = asyncio.run(viewers.why_not({"client": HERE, "headers": [(b"host", name.encode())]}))
 
     assert (200 if refused is None else refused[0]) == expected
+
+
+@pytest.mark.parametrize(
+    "names", [("localhost", "evil.example"), ("evil.example", "localhost"), ("localhost", "localhost"), ()]
+)
+def test_a_request_has_one_host(names: tuple[str, ...]) -> None:
+    """A request with two Host lines, or none, is refused, because it is not certain which of them a browser sent."""
+    viewers = Viewers(cast(Any, Plane()), None, "127.0.0.1")
+    headers = [(b"host", name.encode()) for name in names]
+    refused = asyncio.run(viewers.why_not({"client": HERE, "headers": headers}))
+
+    assert refused is not None
+    assert refused[0] == 401
 
 
 def test_the_operator_s_key_works_while_the_store_does_not() -> None:

@@ -56,13 +56,15 @@ class Viewers:
     def _is_local(self, scope: Scope, headers: dict[bytes, bytes]) -> bool:
         """Tell whether a request comes directly from this machine.
 
-        It must not come through a proxy. Its Host must be a local name, so that a page of another site cannot read it.
+        It must not come through a proxy. Its one Host must be a local name, so that a page of another site cannot read
+        it.
         """
         client = scope.get("client")
         host = headers.get(b"host", b"").decode("latin-1")
         name = host[: host.rfind(":")] if host.rpartition(":")[2].isdecimal() else host
         near = client is not None and is_loopback(client[0])
-        return self._is_here and near and name in _HERE and not _FORWARDED & headers.keys()
+        hosts = sum(field[0] == b"host" for field in scope["headers"])
+        return self._is_here and near and hosts == 1 and name in _HERE and not _FORWARDED & headers.keys()
 
     def _look_up(self, secret: bytes) -> Principal | None:
         plane = self._plane
