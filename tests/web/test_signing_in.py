@@ -1,11 +1,12 @@
 """Where a request comes from, and how often an address may try to sign in."""
 
+import threading
 from ipaddress import ip_network
 
 import pytest
 from starlette.requests import Request
 
-from pertoken.web.signing_in import Visitor, client_of
+from pertoken.web.signing_in import ATTEMPTS_MAX, Attempts, Visitor, client_of
 
 PROXIES = tuple(ip_network(one) for one in ("10.0.0.0/8", "127.0.0.0/8", "::1/128"))
 FOR, PROTO = "x-forwarded-for", "x-forwarded-proto"
@@ -47,3 +48,36 @@ def test_a_client_cannot_choose_its_address(
     headers = [(name.encode(), value.encode()) for name, value in given]
 
     assert client_of(Request({"type": "http", "headers": headers}), PROXIES) == Visitor(*expected)
+
+
+def test_attempts_at_the_same_time_are_counted_before_they_are_tried() -> None:
+    """Of many attempts that begin at the same time, only as many are tried as an address has in a minute."""
+    attempts = Attempts()
+    begun: list[object] = []
+    together = threading.Barrier(60)
+
+    def attempt() -> None:
+        together.wait()
+        begun.append(attempts.begin("192.0.2.7"))
+
+    threads = [threading.Thread(target=attempt) for _ in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert len([at for at in begun if at is not None]) == ATTEMPTS_MAX
+    assert attempts.begin("192.0.2.8") is not None
+
+
+def test_an_attempt_that_succeeds_is_not_counted() -> None:
+    """After a success an address has as many attempts as before, and no more."""
+    attempts = Attempts()
+    for _ in range(3 * ATTEMPTS_MAX):
+        at = attempts.begin("192.0.2.7")
+        assert at is not None
+        attempts.take_back("192.0.2.7", at)
+    begun = [attempts.begin("192.0.2.7") for _ in range(ATTEMPTS_MAX + 1)]
+
+    assert None not in begun[:-1]
+    assert begun[-1] is None

@@ -212,16 +212,17 @@ class _SignIn(_Answering):
             return _sign_in_page(request)
         if not _is_ours(request):
             return _sign_in_page(request, "Open this page itself to sign in.", 403)
-        if self._attempts.are_too_many(client.address):
+        began = self._attempts.begin(client.address)
+        if began is None:
             return _sign_in_page(request, "Too many attempts; wait a minute.", 429, form.get("next"))
         site, secret = self._site, form.get("key", "").strip().encode()
         with site.store.write() as opened:
             principal = authenticate(secret, site.root_key, site.hasher, opened.admins, site.clock.now_us())
             if principal is None:
-                self._attempts.fail(client.address)
                 wrong = "No admin key is like this, or it is expired or revoked."
                 return _sign_in_page(request, wrong, 401, form.get("next"))
             token = start_session(opened.sessions, site.clock, site.hasher, principal)
+        self._attempts.take_back(client.address, began)
         response = RedirectResponse(_inside(form.get("next", "/")), 303)
         signing_in.set_cookie(response, token, client)
         return response
@@ -239,19 +240,20 @@ class _Link(_Answering):
         client = client_of(request, self._site.trusted_proxies)
         if not client.may_sign_in:
             return _needs_https(request)
-        if self._attempts.are_too_many(client.address):
-            return _sign_in_page(request, "Too many attempts; wait a minute.", 429)
         if request.method == "HEAD":
             return Response(status_code=200)
+        began = self._attempts.begin(client.address)
+        if began is None:
+            return _sign_in_page(request, "Too many attempts; wait a minute.", 429)
         site = self._site
         with site.store.write() as opened:
             token = request.path_params["token"]
             principal = use_link(opened.sessions, opened.admins, site.clock, site.hasher, token)
             if principal is None:
-                self._attempts.fail(client.address)
                 message = "This link was used, or is older than five minutes. Another: pertoken admin link"
                 return _sign_in_page(request, message, 401)
             session = start_session(opened.sessions, site.clock, site.hasher, principal)
+        self._attempts.take_back(client.address, began)
         response = RedirectResponse("/", 303)
         signing_in.set_cookie(response, session, client)
         return response

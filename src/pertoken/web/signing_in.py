@@ -1,5 +1,6 @@
 """Who is signed in: the cookie, the ways in and out, and where it is safe to send a cookie at all."""
 
+import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Sequence
@@ -94,24 +95,36 @@ def clear_cookie(response: Response) -> None:
 
 
 class Attempts:
-    """Counts failed attempts to sign in, by address: too many within a minute, and that address must wait."""
+    """Counts attempts to sign in that failed, by address: too many within a minute, and that address must wait.
+
+    An attempt counts from its beginning until it succeeds. So of many at the same time no more are tried.
+    """
 
     def __init__(self) -> None:
-        self._failed: OrderedDict[str, deque[float]] = OrderedDict()
+        self._begun: OrderedDict[str, deque[float]] = OrderedDict()
+        self._lock = threading.Lock()
 
-    def are_too_many(self, address: str) -> bool:
-        """Tell whether an address must wait."""
-        failed = self._failed.get(address)
-        while failed and failed[0] < time.monotonic() - MINUTE_S:
-            failed.popleft()
-        return failed is not None and len(failed) >= ATTEMPTS_MAX
+    def begin(self, address: str) -> float | None:
+        """Count an attempt and return when it began; None if the address must wait."""
+        now = time.monotonic()
+        with self._lock:
+            begun = self._begun.setdefault(address, deque())
+            self._begun.move_to_end(address)
+            while begun and begun[0] < now - MINUTE_S:
+                begun.popleft()
+            if len(begun) >= ATTEMPTS_MAX:
+                return None
+            begun.append(now)
+            if len(self._begun) > ADDRESSES_MAX:
+                self._begun.popitem(last=False)
+        return now
 
-    def fail(self, address: str) -> None:
-        """Count a failed attempt."""
-        self._failed.setdefault(address, deque(maxlen=ATTEMPTS_MAX)).append(time.monotonic())
-        self._failed.move_to_end(address)
-        if len(self._failed) > ADDRESSES_MAX:
-            self._failed.popitem(last=False)
+    def take_back(self, address: str, began: float) -> None:
+        """Count an attempt no more, because it succeeded."""
+        with self._lock:
+            begun = self._begun.get(address)
+            if begun is not None and began in begun:
+                begun.remove(began)
 
 
 def _is_in(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
