@@ -11,6 +11,7 @@ import pytest
 from pertoken import settings
 from pertoken.gateway.pages import BODY_BYTES_MAX, PagesProcess, asks_for_page
 from pertoken.wiring.database import open_database
+from pertoken.wiring.pages import make_sign_in_link
 
 FORM = (b"content-type", b"application/x-www-form-urlencoded; charset=utf-8")
 HTML = (b"accept", b"text/html,application/xhtml+xml")
@@ -81,7 +82,10 @@ def test_pages_are_made_in_a_process_of_their_own(loaded: settings.Settings) -> 
     async def story() -> None:
         pages = PagesProcess(loaded)
         try:
-            assert (await ask(pages, scope("GET", "/login", HTML)))[0] == 200
+            status, asked, body = await ask(pages, scope("GET", "/login", HTML))
+            assert (status, int(asked[b"content-length"])) == (200, len(body))
+            status, headers, body = await ask(pages, scope("HEAD", "/login", HTML))
+            assert (status, headers[b"content-length"], body) == (200, asked[b"content-length"], b"")
             status, headers, body = await ask(pages, scope("GET", "/static/pertoken.css"))
             assert (status, headers[b"content-type"], int(headers[b"content-length"])) == (
                 200, b"text/css; charset=utf-8", len(body)
@@ -92,6 +96,24 @@ def test_pages_are_made_in_a_process_of_their_own(loaded: settings.Settings) -> 
             remote = {**scope("GET", "/login", HTML, *lies), "client": ("192.0.2.1", 5)}
             assert (await ask(pages, remote))[0] == 403
             assert (await ask(pages, scope("POST", "/login", FORM), b"x" * (BODY_BYTES_MAX + 1)))[0] == 413
+        finally:
+            pages.close()
+
+    asyncio.run(story())
+
+
+def test_a_look_at_a_sign_in_link_does_not_use_it_up(loaded: settings.Settings) -> None:
+    """HEAD, as a preview of a link sends it, changes nothing: the first GET after it signs in."""
+    with open_database(loaded) as installation:
+        link = make_sign_in_link(installation)
+
+    async def story() -> None:
+        pages = PagesProcess(loaded)
+        try:
+            status, headers, body = await ask(pages, scope("HEAD", link, HTML))
+            assert (status, body, b"set-cookie" in headers) == (200, b"", False)
+            status, headers, _ = await ask(pages, scope("GET", link, HTML))
+            assert (status, b"set-cookie" in headers) == (303, True)
         finally:
             pages.close()
 

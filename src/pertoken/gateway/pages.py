@@ -75,13 +75,14 @@ class PagesProcess:
             return
         try:
             async with asyncio.timeout(ANSWER_S):
-                answer = await self._ask(_request(scope, body))
+                answer = await self._ask(_request(scope, body), is_look=scope["method"] == "HEAD")
         except (OSError, EOFError, TimeoutError, httptools.HttpParserError) as error:
             log.error("the pages do not answer: %r", error)  # noqa: TRY400 - the reason is enough
             await _say(send, 503, "The pages do not answer now; calls are served. Try again in a moment.")
             return
         headers = [field for field in answer.headers if field[0] not in _OF_ONE_HOP]
-        headers.append((b"content-length", b"%d" % len(answer.body)))
+        announced = [field for field in answer.headers if field[0] == b"content-length"]
+        headers += announced if scope["method"] == "HEAD" else [(b"content-length", b"%d" % len(answer.body))]
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": bytes(answer.body)})
 
@@ -100,7 +101,8 @@ class PagesProcess:
         if self._folder is not None:
             self._folder.cleanup()
 
-    async def _ask(self, request: bytes) -> "_Answer":
+    async def _ask(self, request: bytes, *, is_look: bool) -> "_Answer":
+        """Send a request and return its answer. Of the answer to HEAD nothing follows the head, whatever that says."""
         reader, writer = await asyncio.open_unix_connection(self._place())
         try:
             writer.write(request)
@@ -114,6 +116,7 @@ class PagesProcess:
                 parser.feed_data(piece)
                 if answer.is_head:
                     answer.status = parser.get_status_code()
+                    answer.is_whole = answer.is_whole or is_look
                 if len(answer.body) > ANSWER_BYTES_MAX:
                     raise EOFError("the answer is too large")
             return answer
@@ -178,8 +181,7 @@ def _request(scope: Scope, body: bytes) -> bytes:
     fields = [field for field in scope["headers"] if field[0].lower() not in dropped]
     peer = scope["client"][0] if scope.get("client") else ""
     fields += [(_OURS[0], peer.encode()), (_OURS[1], scope["scheme"].encode()), (b"connection", b"close")]
-    # HEAD is sent as GET, because the answer to HEAD announces a body that does not come.
-    method = b"GET" if scope["method"] == "HEAD" else scope["method"].encode()
+    method = scope["method"].encode()
     lines = b"".join(b"%b: %b\r\n" % field for field in fields)
     return b"%b %b HTTP/1.1\r\n%bcontent-length: %d\r\n\r\n%b" % (method, target, lines, len(body), body)
 
