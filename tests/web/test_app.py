@@ -306,3 +306,26 @@ def test_a_wrong_key_keeps_where_the_visitor_was_going(browser: Browser) -> None
     assert again.status_code == 401
     assert f'name="next" value="{asked}"' in again.text
     assert browser.post("/login", {"key": ROOT_KEY, "next": asked}).headers["location"] == asked
+
+
+TROUBLES = [
+    ("GET", "/static/" + "x" * 300 + ".css", {}, {}, 404),
+    ("GET", "/static/a%00b.css", {}, {}, 404),
+    ("POST", "/login", {"key": "x"}, {"origin": "http://["}, 403),
+    ("POST", "/theme", {"theme": "x" * 300_000}, {}, 413),
+    ("POST", "/theme", {f"f{n}": "x" for n in range(500)}, {}, 413),
+    ("GET", "/calls?min_cost=1e999999999", {}, {}, 404),
+    ("GET", "/calls?min_cost=-1e999999999", {}, {}, 404),
+    ("GET", "/calls?min_cost=1e-999999999", {}, {}, 404),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "form", "headers", "status"), TROUBLES, ids=lambda part: str(part)[:30])
+def test_what_cannot_be_answered_is_refused_clearly(
+    browser: Browser, method: str, path: str, form: dict[str, str], headers: dict[str, str], status: int
+) -> None:
+    """No address and no form makes a page fail: each is refused with what is wrong with it."""
+    signed = browser.sign_in()
+    answer = signed.get(path, **headers) if method == "GET" else signed.post(path, form, **headers)
+
+    assert answer.status_code == status

@@ -43,6 +43,9 @@ SAID = "pertoken_said"  # a cookie: what the next page is to say, once
 THEME = "pertoken_theme"
 STATIC_S = 365 * 24 * 3600
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
+STATIC = frozenset(
+    file.name for file in (files("pertoken.web") / "static").iterdir() if file.name.rpartition(".")[2] in TYPES
+)
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -67,7 +70,7 @@ def create_pages(site: Site) -> ASGIApp:
         Route("/login", _SignIn(site, attempts), methods=["GET", "POST"]),
         Route("/login/link/{token}", _Link(site, attempts), methods=["GET", "POST"]),
         Route("/logout", _SignOut(site), methods=["POST"]),
-        Route("/theme", _theme, methods=["POST"]),
+        Route("/theme", _Theme(site), methods=["POST"]),
         *by_path,
         Route("/{path:path}", _OnePage(None, site)),
     ]
@@ -104,7 +107,8 @@ class _Answering:
             form = await _read_form(request) if request.method == "POST" else {}
             response = await run_in_threadpool(self._guarded, request, form)
         except _TooLarge:
-            response = trouble(request, 413, "The form is too large", f"It may have {FORM_BYTES_MAX:,} bytes.")
+            most = f"It may have {FORM_BYTES_MAX:,} bytes, and {FIELDS_MAX} fields."
+            response = trouble(request, 413, "The form is too large", most)
         await response(scope, receive, send)
 
     def _guarded(self, request: Request, form: Mapping[str, str]) -> Response:
@@ -273,25 +277,26 @@ class _SignOut(_Answering):
         return response
 
 
-async def _theme(request: Request) -> Response:
-    """Remember whether pages are light or dark."""
-    form = await _read_form(request)
-    chosen = form.get("theme", "")
-    response = RedirectResponse(_inside(form.get("next", "/")), 303)
-    if chosen in THEMES:
-        response.set_cookie(THEME, chosen, max_age=STATIC_S, samesite="lax")
-    return response
+class _Theme(_Answering):
+    """Remembers whether pages are light or dark."""
+
+    def answer(self, _request: Request, form: Mapping[str, str]) -> Response:
+        """Remember it in a cookie, and lead back."""
+        chosen = form.get("theme", "")
+        response = RedirectResponse(_inside(form.get("next", "/")), 303)
+        if chosen in THEMES:
+            response.set_cookie(THEME, chosen, max_age=STATIC_S, samesite="lax")
+        return response
 
 
 def _static(request: Request) -> Response:
     """Return a file of ours: its address changes with its content."""
     name = request.path_params["name"]
-    kind = TYPES.get(name.rpartition(".")[2])
-    file = files("pertoken.web") / "static" / name
-    if kind is None or "/" in name or not file.is_file():
+    if name not in STATIC:
         return Response(status_code=404)
     headers = {"cache-control": f"public, max-age={STATIC_S}, immutable"}
-    return Response(file.read_bytes(), media_type=kind, headers=headers)
+    content = (files("pertoken.web") / "static" / name).read_bytes()
+    return Response(content, media_type=TYPES[name.rpartition(".")[2]], headers=headers)
 
 
 def trouble(
@@ -350,7 +355,10 @@ def _is_ours(request: Request) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = request.headers.get("origin")
-    return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    try:
+        return origin is None or urlsplit(origin).netloc == request.headers.get("host")
+    except ValueError:  # that is no origin
+        return False
 
 
 def _has_csrf(form: Mapping[str, str], signed: SignedIn) -> bool:

@@ -146,7 +146,7 @@ def _cost_min(visit: Visit) -> Decimal | None:
         found = Decimal(text)
     except InvalidOperation as error:
         raise NotHere(f"{text!r} is no amount") from error
-    if not found.is_finite() or len(text) > 40:
+    if not found.is_finite() or len(text) > 40 or abs(found.adjusted()) > 40:
         raise NotHere(f"{text!r:.60} is no amount")
     return found
 
