@@ -1,7 +1,10 @@
 """Who gets a page, and what a form may do."""
 
+import asyncio
 import re
 from ipaddress import ip_network
+from typing import Any
+from urllib.parse import quote, urlencode
 
 import pytest
 from tests.web.conftest import LOOPBACK, ROOT_KEY, Browser
@@ -10,6 +13,7 @@ from pertoken.core.access import GRANTS, Role
 from pertoken.core.sessions import IDLE_US, LINK_US, TOTAL_US
 from pertoken.services.admins import ROOT
 from pertoken.services.sessions import make_link
+from pertoken.web.app import create_pages
 from pertoken.web.signing_in import ATTEMPTS_MAX, COOKIE, SAFE_COOKIE
 from pertoken.web.table import PAGES
 
@@ -329,3 +333,31 @@ def test_what_cannot_be_answered_is_refused_clearly(
     answer = signed.get(path, **headers) if method == "GET" else signed.post(path, form, **headers)
 
     assert answer.status_code == status
+
+
+@pytest.mark.parametrize("host", [[], [(b"host", b"")], [(b"host", b"/srv/a?b")], [(b"host", b"[")]], ids=str)
+@pytest.mark.parametrize(
+    ("path", "query", "asked"),
+    [("/calls", b"model=a", "/calls?model=a"), ("/keys/a?b", b"", "/keys/a%3Fb"), ("/", b"", None)],
+)
+def test_signing_in_leads_back_whatever_the_host_is(
+    browser: Browser, host: list[tuple[bytes, bytes]], path: str, query: bytes, asked: str | None
+) -> None:
+    """Where the Host header is missing or wrong, the way to signing in names the path that was asked for alone."""
+    scope = {
+        "type": "http", "http_version": "1.1", "method": "GET", "path": path, "raw_path": quote(path).encode(),
+        "query_string": query, "root_path": "", "scheme": "http", "server": ("/run/pertoken/socket", None),
+        "headers": [(name.encode(), value.encode()) for name, value in LOOPBACK.items()] + host,
+    }  # fmt: skip
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(create_pages(browser.site)(scope, receive, send))
+
+    location = dict(sent[0]["headers"])[b"location"].decode()
+    assert location == ("/login" if asked is None else f"/login?{urlencode({'next': asked})}")

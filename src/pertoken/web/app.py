@@ -117,7 +117,7 @@ class _Answering:
         except StoreUnavailable as error:
             return trouble(request, 503, "The database cannot be reached", f"{error}. Nothing was changed.")
         except Exception:
-            log.exception("a page failed by our own mistake: %s", request.url.path)
+            log.exception("a page failed by our own mistake: %s", request.scope["path"])
             return trouble(request, 500, "pertoken made a mistake", "Its log has the details. Nothing was changed.")
 
     def answer(self, request: Request, form: Mapping[str, str]) -> Response:
@@ -140,7 +140,7 @@ class _OnePage(_Answering):
         if signed is None:
             return _to_sign_in(request, client)
         if page is None:
-            return trouble(request, 404, "There is no such page", f"Nothing is at {request.url.path[:NAME_MAX]}.")
+            return trouble(request, 404, "There is no such page", f"Nothing is at {request.scope['path'][:NAME_MAX]}.")
         if not may(signed.principal, page.action):
             return trouble(
                 request, 403, "Not for this role", f"The role {signed.principal.role} may not {page.action}."
@@ -152,7 +152,7 @@ class _OnePage(_Answering):
                 return self._respond(request, _visit(request, page, site, signed, opened))
         except BadRange as error:
             usual = urlencode([(name, value) for name, value in request.query_params.items() if name not in KEPT])
-            onward = (quote(request.url.path) + (f"?{usual}" if usual else ""), "Open it with the usual range")
+            onward = (quote(request.scope["path"]) + (f"?{usual}" if usual else ""), "Open it with the usual range")
             return trouble(request, 400, "That is no range of time", f"{error.field}: {error}", onward)
         except NotHere as error:
             return trouble(request, 404, "Nothing of that name", str(error))
@@ -368,7 +368,8 @@ def _has_csrf(form: Mapping[str, str], signed: SignedIn) -> bool:
 def _to_sign_in(request: Request, client: Visitor) -> Response:
     if not client.may_sign_in:
         return _needs_https(request)
-    asked = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    query = request.scope["query_string"].decode("latin-1")
+    asked = quote(request.scope["path"]) + (f"?{query}" if query else "")  # request.url would read the Host header
     return RedirectResponse(f"/login?{urlencode({'next': asked})}" if asked != "/" else "/login", 303)
 
 
