@@ -361,3 +361,31 @@ def test_signing_in_leads_back_whatever_the_host_is(
 
     location = dict(sent[0]["headers"])[b"location"].decode()
     assert location == ("/login" if asked is None else f"/login?{urlencode({'next': asked})}")
+
+
+@pytest.mark.parametrize("key", ["another-key-of-these-tests", ""])
+def test_a_session_by_the_operator_s_key_ends_with_that_key(browser: Browser, key: str) -> None:
+    """Where the settings have another admin key, or none, a session that began with the old one opens nothing."""
+    signed = browser.sign_in()
+    changed = Browser(signed.site._replace(root_key=key), signed.database)
+    changed.client.cookies = signed.client.cookies
+
+    assert signed.get("/").status_code == 200
+    assert changed.get("/").status_code == 303
+    with signed.site.store.read() as opened:
+        session = opened.sessions.find(signed.site.hasher.hash(signed.client.cookies[COOKIE].encode()))
+    assert session is not None
+    assert ROOT_KEY not in session.admin_id
+    assert signed.site.hasher.hash(ROOT_KEY.encode()).hex() not in session.admin_id
+
+
+@pytest.mark.parametrize("key", ["another-key-of-these-tests", ""])
+def test_a_session_by_a_link_needs_no_key(browser: Browser, key: str) -> None:
+    """A session that began with a sign-in link of the machine goes on, whatever admin key the settings have."""
+    with browser.site.store.write() as opened:
+        token = make_link(opened.sessions, browser.site.clock, browser.site.hasher, ROOT)
+    browser.get(f"/login/link/{token}")
+    changed = Browser(browser.site._replace(root_key=key), browser.database)
+    changed.client.cookies = browser.client.cookies
+
+    assert changed.get("/").status_code == 200

@@ -16,6 +16,7 @@ from pertoken.services.admins import ROOT
 TOKEN_BITS = 256
 SESSION_PREFIX = "session-"
 LINK_PREFIX = "link-"
+TAG_BYTES = 8  # enough to tell one key of the operator from another
 
 
 class SignedIn(NamedTuple):
@@ -26,22 +27,30 @@ class SignedIn(NamedTuple):
     csrf: str  # what each change must bring along: no other site can know it
 
 
-def start_session(sessions: Sessions, clock: Clock, hasher: Hasher, principal: Principal) -> str:
-    """Store a session and return its token, for a cookie."""
+def start_session(sessions: Sessions, clock: Clock, hasher: Hasher, principal: Principal, root_key: str = "") -> str:
+    """Store a session and return its token, for a cookie.
+
+    `root_key` is the operator's own key if the session begins with a key: where that is the operator's, the session
+    ends with it.
+    """
     token = new_secret(clock.random_bits(TOKEN_BITS), TOKEN_BITS, SESSION_PREFIX)
     now_us = clock.now_us()
-    sessions.start(Session(hasher.hash(token.encode()), principal.principal_id, now_us, now_us))
+    admin_id = _id_by_key(root_key, hasher) if root_key and principal == ROOT else principal.principal_id
+    sessions.start(Session(hasher.hash(token.encode()), admin_id, now_us, now_us))
     return token
 
 
-def find_session(sessions: Sessions, admins: AdminKeys, hasher: Hasher, token: str, now_us: int) -> SignedIn | None:
+def find_session(
+    sessions: Sessions, admins: AdminKeys, hasher: Hasher, token: str, now_us: int, *, root_key: str
+) -> SignedIn | None:
     """Return who is signed in by a token; None where it is none, too old, or of an admin key that is good no more."""
     if not token.startswith(SESSION_PREFIX):
         return None
     session = sessions.find(hasher.hash(token.encode()))
     if session is None or not session.is_live(now_us):
         return None
-    principal = principal_of(admins, session.admin_id, now_us)
+    is_by_root = bool(root_key) and session.admin_id == _id_by_key(root_key, hasher)
+    principal = ROOT if is_by_root else principal_of(admins, session.admin_id, now_us)
     return None if principal is None else SignedIn(principal, session, csrf_of(token))
 
 
@@ -70,8 +79,17 @@ def csrf_of(token: str) -> str:
 
 
 def principal_of(admins: AdminKeys, admin_id: str, now_us: int) -> Principal | None:
-    """Return the principal of an admin key while it is good; the operator's own has no row."""
+    """Return the principal of an admin key while it is good; the operator has no row."""
     if admin_id == ROOT.principal_id:
         return ROOT
     admin = admins.get(admin_id)
     return admin.principal if admin is not None and admin.is_live(now_us) else None
+
+
+def _id_by_key(root_key: str, hasher: Hasher) -> str:
+    """Return what a session has in place of an admin key's id if it began with the operator's own key.
+
+    It tells one key from another, and nothing else: it is made under the secret key, for this purpose alone.
+    """
+    tag = hasher.hash(b"pertoken: sessions of " + root_key.encode())[:TAG_BYTES].hex()
+    return f"{ROOT.principal_id}:{tag}"

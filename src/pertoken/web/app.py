@@ -225,7 +225,7 @@ class _SignIn(_Answering):
             if principal is None:
                 wrong = "No admin key is like this, or it is expired or revoked."
                 return _sign_in_page(request, wrong, 401, form.get("next"))
-            token = start_session(opened.sessions, site.clock, site.hasher, principal)
+            token = start_session(opened.sessions, site.clock, site.hasher, principal, site.root_key)
         self._attempts.take_back(client.address, began)
         response = RedirectResponse(_inside(form.get("next", "/")), 303)
         signing_in.set_cookie(response, token, client)
@@ -342,7 +342,7 @@ def _signed_in(request: Request, site: Site) -> SignedIn | None:
         return None
     now_us = site.clock.now_us()
     with site.store.read() as opened:
-        signed = find_session(opened.sessions, opened.admins, site.hasher, token, now_us)
+        signed = find_session(opened.sessions, opened.admins, site.hasher, token, now_us, root_key=site.root_key)
     if signed is not None and is_to_be_seen(signed.session, now_us):
         with site.store.write() as opened:
             opened.sessions.see(signed.session.token_hash, now_us)
