@@ -4,7 +4,7 @@ import asyncio
 import re
 from ipaddress import ip_network
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, unquote, urlencode
 
 import pytest
 from tests.web.conftest import LOOPBACK, ROOT_KEY, Browser
@@ -389,3 +389,40 @@ def test_a_session_by_a_link_needs_no_key(browser: Browser, key: str) -> None:
     changed.client.cookies = browser.client.cookies
 
     assert changed.get("/").status_code == 200
+
+
+def test_another_form_of_the_same_page_is_not_taken_for_the_first(browser: Browser) -> None:
+    """A form that is sent again with other content is not answered as done: it comes back, and says that it is new."""
+    signed = browser.sign_in()
+    page = signed.get("/keys").text
+    form = {name: re.search(f'name="{name}" value="([^"]+)"', page)[1] for name in ("csrf", "once")}  # type: ignore[index]
+    name = f"other-{form['once']}"
+    signed.post("/keys", {**form, "deed": "make", "name": f"{name}-1"})
+    other = signed.post("/keys", {**form, "deed": "make", "name": f"{name}-2"})
+
+    assert other.status_code == 422
+    assert "another form" in other.text
+    assert f'value="{name}-2"' in other.text
+    rows = signed.get(f"/keys?q={name}&format=json").json()["rows"]
+    assert [row["name"] for row in rows] == [f"{name}-1"]
+
+
+def test_a_form_that_is_sent_twice_says_how_to_get_a_secret(browser: Browser) -> None:
+    """Whoever did not see the secret of a key that a form made is told to rotate it; other forms say nothing of it."""
+    signed = browser.sign_in()
+    page = signed.get("/keys").text
+    form = {name: re.search(f'name="{name}" value="([^"]+)"', page)[1] for name in ("csrf", "once")}  # type: ignore[index]
+    name = f"twice-{form['once']}"
+    form |= {"deed": "make", "name": name}
+    made, again = signed.post("/keys", form), signed.post("/keys", form)
+    assert "sk-pt-" in made.text
+    assert "rotate it for a new secret" in unquote(again.cookies["pertoken_said"].strip('"'))
+
+    key = again.headers["location"]
+    page = signed.get(key).text
+    form = {name: re.search(f'name="{name}" value="([^"]+)"', page)[1] for name in ("csrf", "once")}  # type: ignore[index]
+    form |= {"deed": "revoke", "typed_name": name}
+    done, again = signed.post(key, form), signed.post(key, form)
+    assert (done.status_code, again.status_code) == (303, 303)
+    assert "nothing was done again" in unquote(again.cookies["pertoken_said"].strip('"'))
+    assert "secret" not in unquote(again.cookies["pertoken_said"])

@@ -4,7 +4,9 @@ It runs in a process of its own (`gateway.pages`), so nothing here delays a call
 form changes in one.
 """
 
+import hashlib
 import hmac
+import json
 import logging
 from collections.abc import Mapping
 from importlib.resources import files
@@ -20,7 +22,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from pertoken.core.access import Hidden, may, view
+from pertoken.core.access import Action, Hidden, may, view
 from pertoken.core.texts import UNSAFE
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.store import Given, Opened
@@ -41,6 +43,7 @@ FIELDS_MAX = 200
 NAME_MAX = 1_000
 SAID = "pertoken_said"  # a cookie: what the next page is to say, once
 THEME = "pertoken_theme"
+SHOWN = 200  # the status of a form's answer that showed a secret
 STATIC_S = 365 * 24 * 3600
 TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
 STATIC = frozenset(
@@ -327,12 +330,23 @@ def _visit(request: Request, page: Page, site: Site, signed: SignedIn, opened: O
 def _once(visit: Visit, deed: Deed, form: Mapping[str, str]) -> Done:
     """Do it; a form that is sent twice is done once. Raises NotTaken, NotHere."""
     name, answers = f"form {form.get('once', '')[:NAME_MAX]}", visit.opened.answers
-    known = answers.find(visit.principal.principal_id, name)
+    sent, known = _form_hash(visit, form), answers.find(visit.principal.principal_id, name)
+    if known is not None and known.request_hash != sent:
+        raise NotTaken("This is another form than the one sent from this page before. Send it again to do it too.")
     if known is not None:
-        return Done(known.body.decode(), "This form was sent before; nothing was done again.")
+        again = "rotate it" if deed.action is Action.KEYS_WRITE else "make another"
+        secret = f" Its secret was shown then, once; {again} for a new secret." if known.status == SHOWN else ""
+        return Done(known.body.decode(), f"This form was sent before; nothing was done again.{secret}")
     done = deed.do(visit, form)
-    answers.add(visit.principal.principal_id, name, Given(b"", 303, done.path.encode()), visit.now_us)
+    status = 303 if done.secret is None else SHOWN
+    answers.add(visit.principal.principal_id, name, Given(sent, status, done.path.encode()), visit.now_us)
     return done
+
+
+def _form_hash(visit: Visit, form: Mapping[str, str]) -> bytes:
+    """Return what tells one form from another: where it was sent, and its fields without those of each page."""
+    fields = sorted((name, value) for name, value in form.items() if name not in ("csrf", "once"))
+    return hashlib.blake2b(json.dumps([visit.path, fields]).encode(), digest_size=16).digest()
 
 
 def _signed_in(request: Request, site: Site) -> SignedIn | None:
