@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote, unquote, urlencode
 
 import pytest
+from starlette.testclient import TestClient
 from tests.web.conftest import LOOPBACK, ROOT_KEY, Browser
 
 from pertoken.core.access import GRANTS, Role
@@ -426,3 +427,20 @@ def test_a_form_that_is_sent_twice_says_how_to_get_a_secret(browser: Browser) ->
     assert (done.status_code, again.status_code) == (303, 303)
     assert "nothing was done again" in unquote(again.cookies["pertoken_said"].strip('"'))
     assert "secret" not in unquote(again.cookies["pertoken_said"])
+
+
+def test_wrong_keys_at_the_same_time_are_not_all_tried(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of wrong keys that come while others are looked up, no more are tried than one after the other."""
+    tried: list[bytes] = []
+    pages = TestClient(create_pages(browser.site), base_url="http://test")
+
+    def looked_up(secret: bytes, *_rest: object) -> None:
+        tried.append(secret)
+        if len(tried) <= ATTEMPTS_MAX:  # the next key comes before this one is found to be wrong
+            pages.post("/login", data={"key": "wrong"}, headers=browser.headers)
+
+    monkeypatch.setattr("pertoken.web.app.authenticate", looked_up)
+    monkeypatch.setattr(browser.site.store, "write", browser.site.store.read, raising=False)
+    pages.post("/login", data={"key": "wrong"}, headers=browser.headers)
+
+    assert len(tried) == ATTEMPTS_MAX
