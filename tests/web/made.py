@@ -15,8 +15,10 @@ from pertoken.core.events import EventStatus
 from pertoken.core.price_book import Sellers
 from pertoken.core.provisional import PROVISIONAL
 from pertoken.core.rates import HELD
+from pertoken.core.refusals import RefusedCall, RefusedCalls
 from pertoken.services.budgets import Wish, set_budget
 from pertoken.services.keys import create_key
+from pertoken.store import refusals
 from pertoken.store.administration import Administration
 from pertoken.store.bookkeeper import Bookkeeper
 
@@ -57,17 +59,20 @@ def a_key(browser: Browser, name: str, **fields: Any) -> Key:
         return made.key
 
 
-def used(browser: Browser, calls: int = 1, picos: int = CENT, ago_us: int = 0, **of: Any) -> None:
-    """Post calls that were made a while ago."""
+def used(browser: Browser, calls: int = 1, picos: int = CENT, ago_us: int = 0, **of: Any) -> list[str]:
+    """Post calls that were made a while ago and return their ids; of those `uncounted` nothing has a price."""
     fields: dict[str, Any] = {"price_picos": of.pop("price_of", None)}
     if "currency" in of:
         fields["currency"] = of.pop("currency")
     if of.pop("unpriced", False):
         fields["status"] = EventStatus.UNPRICED
+    if of.pop("uncounted", False):
+        picos, fields["status"], fields["lines"] = 0, EventStatus.UNPRICED, ()
     attribution = WHO._replace(**{"key": None, "team": None, "tags": (), **of})
     at_us = time.time_ns() // 1_000 - ago_us
     made = [hold(fresh("call"), attribution=attribution, opened_at_us=at_us) for _ in range(calls)]
     _transact(browser, [Record(event(one, picos, occurred_at_us=at_us, **fields)) for one in made])
+    return [one.hold_id for one in made]
 
 
 def one_call(browser: Browser, picos: int = CENT, **of: Any) -> str:
@@ -75,6 +80,17 @@ def one_call(browser: Browser, picos: int = CENT, **of: Any) -> str:
     one = hold(fresh("call"), attribution=WHO._replace(**{"key": None, "team": None, "tags": (), **of}))
     _transact(browser, [Record(event(one, picos, lines=((PROVISIONAL, 1, HELD, picos),)))])
     return one.hold_id
+
+
+def refused(browser: Browser, budget: str, calls: int = 1, message: str = "") -> None:
+    """Write down calls that a budget refused now."""
+    batch = RefusedCalls()
+    for _ in range(calls):
+        batch.add(RefusedCall(fresh("call"), time.time_ns() // 1_000, "budget_exceeded", message, budget))
+    written = batch.take()
+    assert written is not None
+    with browser.database.write() as connection:
+        refusals.save(connection, browser.database.sql, written)
 
 
 def held(browser: Browser, picos: int = CENT, **of: Any) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pertoken.core.conditions import STANDARD, Context
+from pertoken.core.conditions import STANDARD, TIME, Context, time_window, to_context
 from pertoken.core.money import divide_half_even, format_amount
 from pertoken.core.periods import FOREVER_US, format_time
 from pertoken.core.price_book import PriceBook
@@ -38,6 +38,24 @@ def show_prices(
         see = " else see" if why.endswith("?") else "; see"
         raise NoPrices(f"{why}{see}: pertoken price history {model}, or pertoken price add")
     return [price_fields(row) for row in shown.values()]
+
+
+def ids_in_force(book: PriceBook, provider: str, model: str, at_us: int) -> frozenset[str]:
+    """Return the ids of the rows that a call may be charged by: those that no other row overrules.
+
+    Each row is asked for in the conditions that it is for; one for hours of a day also when those hours begin.
+    """
+    asked: set[tuple[int, Context]] = {(at_us, STANDARD)}
+    for _, row in book.candidates(provider, model):
+        if row.valid_from_us <= at_us < row.valid_to_us:
+            conditions = dict(row.conditions)
+            hours = conditions.pop(TIME, None)
+            times = [at_us] if hours is None else [at_us, *time_window(hours).edges(at_us)]
+            context = to_context(tuple(sorted(conditions.items())))
+            asked.update((at, context) for at in times if row.valid_from_us <= at < row.valid_to_us)
+    found = (book.resolve(provider, model, *one) for one in asked)
+    rates = [one for one in found if isinstance(one, Rates)]
+    return frozenset(row.price_id for one in rates for tier in one.tiers for row in tier.all_rows())
 
 
 def price_fields(row: PriceRow) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from pertoken.core.access import Action
 from pertoken.core.refusals import RefusedKind
+from pertoken.services.spending import Figures
 from pertoken.web import shown
 from pertoken.web.budget_bars import BudgetBar
 from pertoken.web.page import Visit
@@ -30,27 +31,29 @@ class Notice(NamedTuple):
 
 
 def notices(
-    visit: Visit, budget_bars: Sequence[BudgetBar], refusals: Mapping[RefusedKind, int], unpriced: int
+    visit: Visit, budget_bars: Sequence[BudgetBar], refusals: Mapping[RefusedKind, int], now: Figures
 ) -> list[Notice]:
     """Return what needs somebody, the most pressing first."""
     found = [
-        *_refused(visit, refusals),
-        *_unpriced(visit, unpriced),
+        *_refused(visit, budget_bars, refusals),
+        *_unpriced(visit, now["unpriced_calls"], now["uncounted_calls"]),
         *_doubts(visit),
         *_near(visit, budget_bars, {kind.budget for kind in refusals}),
     ]
     return found[:ENTRIES_MAX]
 
 
-def _refused(visit: Visit, refusals: Mapping[RefusedKind, int]) -> Iterator[Notice]:
+def _refused(visit: Visit, budget_bars: Iterable[BudgetBar], refusals: Mapping[RefusedKind, int]) -> Iterator[Notice]:
+    full = {one.name for one in budget_bars if one.is_full}
     by_code: dict[str, dict[str, int]] = {}
     for kind, calls in refusals.items():
         of_code = by_code.setdefault(kind.code, {})
         of_code[kind.budget] = of_code.get(kind.budget, 0) + calls
     for budget, calls in _most(by_code.get(BUDGET_EXCEEDED, {})):
         name = shown.name(budget, "A budget").text
+        reached = f"{name} reached its limit" if budget in full else f"{_calls(calls)} did not fit {name}"
         yield Notice(
-            "refused", "bad", f"{name} reached its limit", f"{_calls(calls)} refused in the last 7 days",
+            "refused", "bad", reached, f"{_calls(calls)} refused in the last 7 days",
             "Open budget", visit.link(f"/budgets/{budget}") if budget else visit.link("/budgets"),
         )  # fmt: skip
     missing = sum(by_code.get(KEY_MISSING, {}).values())
@@ -68,11 +71,11 @@ def _refused(visit: Visit, refusals: Mapping[RefusedKind, int]) -> Iterator[Noti
         )  # fmt: skip
 
 
-def _unpriced(visit: Visit, unpriced: int) -> Iterator[Notice]:
+def _unpriced(visit: Visit, unpriced: int, uncounted: int) -> Iterator[Notice]:
     if unpriced and visit.may(Action.CALLS_READ):
         yield Notice(
             "unpriced", "warn", f"{_calls(unpriced)} without a price",
-            f"{visit.range.label.lower()}; charged provisionally until there is one", "See them",
+            f"{visit.range.label.lower()}; {shown.uncharged(unpriced, uncounted)}, until there is one", "See them",
             visit.link("/calls", status="unpriced"), "pertoken price add, then: pertoken rerate",
         )  # fmt: skip
 

@@ -31,6 +31,7 @@ class BudgetBar(NamedTuple):
     outlook: str  # where it leads
     refused: int  # calls, lately
     is_warning: bool
+    is_full: bool  # nothing is left
 
 
 def budget_bars(visit: Visit, refused: Mapping[str, int]) -> list[BudgetBar]:
@@ -50,8 +51,8 @@ def _bar(visit: Visit, row: Mapping[str, Any], refused: int) -> BudgetBar:
         float(held / limit) if limit else 0.0, None if pace is None else float(pace.elapsed),
         shown.share(spent + held, limit) if limit else shown.Figure("all", "the limit is 0"),
         _figure(row["remaining"], row["currency"]), row["currency"] or row["axis"],
-        _outlook(visit, row, pace, taken), refused,
-        bool(refused) or taken * 100 >= (row["warn_percent"] or WARN_PERCENT),
+        _outlook(visit, row, pace, taken, refused), refused,
+        bool(refused) or taken * 100 >= (row["warn_percent"] or WARN_PERCENT), taken >= 1,
     )  # fmt: skip
 
 
@@ -63,10 +64,12 @@ def _pace(visit: Visit, row: Mapping[str, Any]) -> Pace | None:
     return pace_of(spent, limit, parse_time(row["window_start"]), parse_time(row["window_end"]), visit.now_us)
 
 
-def _outlook(visit: Visit, row: Mapping[str, Any], pace: Pace | None, taken: Decimal) -> str:
+def _outlook(visit: Visit, row: Mapping[str, Any], pace: Pace | None, taken: Decimal, refused: int) -> str:
     limit = _figure(row["limit"], row["currency"]).text
     if taken >= 1:
         return f"nothing is left of {limit}"
+    if refused and (pace is None or pace.reached_at_us is None):
+        return f"of {limit}, {'a call' if refused == 1 else f'{refused:,} calls'} did not fit"
     if pace is None:
         return f"of {limit}"
     if pace.reached_at_us is None:

@@ -143,6 +143,8 @@ def paged(
 def show(value: Any, kind: Cells, row: Row, visit: Visit, unit: str = "") -> Figure:
     """Return one value as it is shown."""
     if kind is Cells.AMOUNT:
+        if value is None and row.get("no_price"):
+            return shown.NO_PRICE
         currency = row.get("currency", "")
         made = shown.amount(value, currency)
         return made if unit or value is None else made._replace(text=f"{made.text} {currency}".strip())

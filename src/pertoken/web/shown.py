@@ -27,6 +27,9 @@ class Figure(NamedTuple):
         return self.text
 
 
+NO_PRICE = Figure(f"{UNKNOWN} no price", "nobody has said what it costs: state a price, then rate again")
+
+
 def amount(value: Decimal | str | None, currency: str = "") -> Figure:
     """Return an amount: two decimals from 1 up, four digits that matter below, all digits in the tip."""
     if value is None:
@@ -40,6 +43,11 @@ def amount(value: Decimal | str | None, currency: str = "") -> Figure:
     places = SIGNIFICANT - 1 - exact.adjusted()
     rounded = exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)
     return Figure(_signed(f"{rounded:f}"), whole)
+
+
+def unpriced(known: Figure, calls: int, uncounted: int) -> Figure:
+    """Return a cost; where no call has any price, that there is none: the cost is then not known, and not 0."""
+    return NO_PRICE if calls and calls == uncounted else known
 
 
 def picos(value: int | None, currency: str) -> Figure:
@@ -60,6 +68,12 @@ def count(value: int | None) -> Figure:
             places = max(0, 2 - scaled.adjusted())
             return Figure(_signed(f"{scaled:.{places}f} {letter}"), whole)
     raise AssertionError(value)
+
+
+def uncharged(unpriced: int, uncounted: int) -> str:
+    """Return how many calls without a price are charged provisionally, and how many, of which nothing is known, not."""
+    parts = ((unpriced - uncounted, "charged provisionally"), (uncounted, "not charged"))
+    return ", ".join(f"{calls:,} {word}" for calls, word in parts if calls)
 
 
 def share(part: int | Decimal, whole: int | Decimal) -> Figure:

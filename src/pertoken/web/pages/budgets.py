@@ -61,7 +61,7 @@ def show(visit: Visit) -> Context:
         "some": len(some),
         "next": visit.here(**{"from": str(start + SHOWN_MAX)}) if start + SHOWN_MAX < len(fitting) else None,
         "previous": visit.here(**{"from": str(start - SHOWN_MAX) if start > SHOWN_MAX else None}) if start else None,
-        "refusing": sum(1 for one in found if one.refused),
+        "refusing": sum(one.refused for one in found),
         "full": sum(1 for one in found if one.full),
         "may_write": visit.may(Action.BUDGETS_WRITE),
         "counts": COUNTS,

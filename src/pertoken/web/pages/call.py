@@ -4,10 +4,12 @@ from decimal import Decimal
 from typing import Any
 
 from pertoken.core.access import Action
+from pertoken.core.events import EventStatus
 from pertoken.core.periods import US_PER_SECOND
 from pertoken.services.explain import explain
 from pertoken.web import shown
 from pertoken.web.page import Context, NotHere, Page, Visit
+from pertoken.web.pages.prices import address
 
 STEPS = ("held_ms", "sent_ms", "first_byte_ms", "last_byte_ms", "settled_ms")
 BARS = (
@@ -26,17 +28,26 @@ def show(visit: Visit) -> Context:
         raise NotHere(f"There is no call {visit.name}, or it is not yours to see.")
     last = found["attempts"][-1] if found.get("attempts") else None
     usage = last["usage"] if last else {}
+    no_price = last is not None and found["status"] == EventStatus.UNPRICED and not found["lines"]
     return {
         "call": found,
         "last": last,
         "bars": _bars(last["timeline"]) if last and last["timeline"] else [],
-        "cost": shown.amount(found.get("cost"), found.get("currency", "")),
+        "cost": shown.NO_PRICE if no_price else shown.amount(found.get("cost"), found.get("currency", "")),
+        "to_price": _to_price(visit, last) if no_price and last else None,
         "tokens": (shown.count(usage.get("input_tokens", 0)), shown.count(usage.get("output_tokens", 0))),
         "cached": shown.share(usage.get("cache_read_tokens", 0), usage.get("input_tokens", 0)),
         "took": shown.took(_us(last["timeline"]["settled_ms"]) if last and last["timeline"] else None),
         "first_byte": shown.took(_us(last["timeline"]["first_byte_ms"]) if last and last["timeline"] else None),
         "used": _used(found),
     }
+
+
+def _to_price(visit: Visit, last: dict[str, Any]) -> str | None:
+    """Return where somebody states what the model costs."""
+    if not (last["provider"] and last["model"] and visit.may(Action.PRICES_READ)):
+        return None
+    return address(visit, last["provider"], last["model"])
 
 
 def _us(milliseconds: int | None) -> int | None:

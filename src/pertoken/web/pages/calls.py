@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 from pertoken.core.access import Action
 from pertoken.core.calls import REFUSED, STATUSES, marks, took_us
-from pertoken.core.events import GATEWAY
+from pertoken.core.events import GATEWAY, EventStatus
 from pertoken.core.money import format_amount
 from pertoken.core.periods import format_time
 from pertoken.core.refusals import RefusedCall
@@ -84,13 +84,15 @@ def row_of(posted: Posted, names: Mapping[str, str]) -> dict[str, Any]:
     """Return a call as a row; `names` are the names of keys by their ids."""
     event = posted.event
     of = event.attribution
+    no_price = event.status is EventStatus.UNPRICED and not event.lines
     return {
         "at": event.occurred_at_us, "call_id": event.event_id, "status": marks(event)[0],
         "key": names.get(of.key or "", of.key), "team": of.team, "customer": of.customer, "user": of.user,
         "conversation": of.conversation, "provider": of.provider,
         "model": of.model, "input_tokens": event.quantities.get("input_tokens", 0),
         "output_tokens": event.quantities.get("output_tokens", 0), "currency": event.currency,
-        "cost": Decimal(format_amount(event.cost_picos, event.currency)), "took": took_us(event, GATEWAY),
+        "cost": None if no_price else Decimal(format_amount(event.cost_picos, event.currency)), "no_price": no_price,
+        "took": took_us(event, GATEWAY),
         "reason": event.reason,
     }  # fmt: skip
 

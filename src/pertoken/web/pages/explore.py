@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from pertoken.core.access import Action
 from pertoken.core.budgets import DIMENSIONS
 from pertoken.core.money import format_amount
-from pertoken.core.reporting import CALLS, COST, SOLD
+from pertoken.core.reporting import CALLS, COST, SOLD, UNCOUNTED
 from pertoken.core.texts import tidy
 from pertoken.ports.months import EventsArchived, FolderFailed
 from pertoken.services.explore import METRICS, REFUSED, STEPS, Explored, Question, Track, explore
@@ -21,6 +21,7 @@ from pertoken.web.asked import BY, STACKED, STEP_WORDS, TOPS, Exploring, api_of,
 from pertoken.web.chart import ALL, AREAS, BARS, LINES, OTHER, Chart, Drawn
 from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, Deed, Done, NotHere, Page, Visit
+from pertoken.web.pages.prices import address
 from pertoken.web.shown import Figure
 
 BARS_MAX = 62  # steps that are drawn as bars; more are areas
@@ -73,8 +74,14 @@ def _figure(view: Exploring, track: Track, currency: str) -> Figure:
 
 
 def _is_said(view: Exploring, track: Track) -> bool:
-    """Tell whether the figure is known: a price is only where some call was given one."""
+    """Tell whether the figure is known: a price is only where some call was given one, a cost where any has a price."""
+    if view.metric.name == "cost":
+        return not _is_unpriced(track)
     return view.metric.name != "price" or bool(track.sums[SOLD] or track.total)
+
+
+def _is_unpriced(track: Track) -> bool:
+    return 0 < track.sums[CALLS] == track.sums[UNCOUNTED]
 
 
 def _change(view: Exploring, now: int, before: int, currency: str) -> Figure:
@@ -173,7 +180,8 @@ def _row(view: Exploring, one: Track, found: Explored, before: int, keys: Mappin
         return Decimal(format_amount(value, found.currency)) if view.metric.is_money else value
 
     calls = one.sums[CALLS]
-    cost = Decimal(format_amount(one.sums[COST], found.currency)) if found.currency else None
+    no_price = _is_unpriced(one)
+    cost = Decimal(format_amount(one.sums[COST], found.currency)) if found.currency and not no_price else None
     return {
         **{name: (keys.get(value, value) if name == "key" else value) or NONE for name, value in values.items()},
         "all": "all", "values": values, "figure": figure(one.total) if _is_said(view, one) else None,
@@ -181,6 +189,7 @@ def _row(view: Exploring, one: Track, found: Explored, before: int, keys: Mappin
         "change": Decimal(one.total - before) / before if before else Decimal(0) if not one.total else None,
         "share": Decimal(one.total) / found.total.total if found.total.total else None, "calls": calls, "cost": cost,
         "each": cost / calls if calls and cost is not None else None, "currency": found.currency,
+        "no_price": no_price and view.metric.name != "price",
     }  # fmt: skip
 
 
@@ -204,7 +213,15 @@ def _columns(visit: Visit, view: Exploring, found: Explored, before: Explored | 
     columns = [Column(name, name, Cells.NAME, deeper, narrow=not at, dot=not at) for at, name in enumerate(view.by)]
     columns = columns or [Column("all", "all", Cells.NAME, narrow=True)]
     kind = Cells.AMOUNT if view.metric.is_money else Cells.COUNT
-    columns.append(Column("figure", view.metric.label.lower(), kind, None if refused else to_calls, narrow=True))
+    columns.append(
+        Column(
+            "figure",
+            view.metric.label.lower(),
+            kind,
+            None if refused else lambda row: _to_price(visit, view, row) or to_calls(row),
+            narrow=True,
+        )
+    )
     if before is not None:
         columns += [Column("before", "before", kind), Column("change", "change", Cells.RISE)]
     columns.append(Column("share", "share", Cells.SHARE))
@@ -214,6 +231,14 @@ def _columns(visit: Visit, view: Exploring, found: Explored, before: Explored | 
         columns += [] if view.metric.name == "cost" else [Column("cost", "cost", Cells.AMOUNT)]
         columns.append(Column("each", "cost a call", Cells.AMOUNT))
     return columns
+
+
+def _to_price(visit: Visit, view: Exploring, row: grid.Row) -> str | None:
+    """Return where the price of a row's model is stated that has none."""
+    provider, model = ({**view.where, **row["values"]}.get(name) for name in ("provider", "model"))
+    if not (row["no_price"] and provider and model and visit.may(Action.PRICES_READ)):
+        return None
+    return address(visit, provider, model)
 
 
 def _filters(visit: Visit, view: Exploring) -> list[tuple[str, str, str]]:

@@ -94,7 +94,7 @@ def show(visit: Visit) -> Context:
         "others": [one for one in found.currencies if one != currency] if metric != "calls" else [],
         "budgets": budgets[:BUDGETS_SHOWN], "more_budgets": len(budgets) - BUDGETS_SHOWN, "may_budgets": may_budgets,
         "moved": _moved(visit, currency) if metric == "cost" else None, "currency": currency, "metric": metric,
-        "notices": attention.notices(visit, budgets, refused_lately, now["unpriced_calls"]),
+        "notices": attention.notices(visit, budgets, refused_lately, now),
         "tokens": list(_tokens(visit, shares)), "quality": list(_quality(visit, shares)),
     }  # fmt: skip
 
@@ -174,6 +174,8 @@ def _month(visit: Visit, of: Shares, spending: Spending) -> KeyFigure:
     until_us = max(before_us, month_before(visit.now_us, visit.zone))
     last = chart.local(max(before_us, until_us - 1), visit.zone)
     word = f"1 to {last.day} {last:%B}" if last.day > 1 else f"1 {last:%B}"
+    at = f"{chart.local(until_us, visit.zone):%H:%M}"
+    word += "" if at == "00:00" else f", up to {at}"  # midnight: to the end of the last day
     points = accumulate((_amount(of, day.figures) for day in spending.days if day.start_us >= month_us), initial=0.0)
     end_us = bounds(Window.DAY, visit.now_us, visit.zone)[1]
     label = f"in {chart.local(month_us, visit.zone):%B}"

@@ -2,7 +2,7 @@
 
 import itertools
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from pertoken.core.periods import FOREVER_US, Window, bounds, format_time
 from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import Rates
-from pertoken.services.price_show import price_fields
+from pertoken.services.price_show import ids_in_force, price_fields
 from pertoken.services.reports import Part, usage
 from pertoken.services.what_if import what_if
 from pertoken.web import shown
@@ -50,6 +50,7 @@ def show(visit: Visit) -> Context:
     if not any(row.sells for row in rows) and not used["calls"] and not isinstance(rates, Rates):
         raise NotHere(f"No price is known of {model} at {provider}, and nothing was used of it in this range.")
     steps = _steps(book, provider, model, rows)
+    in_force = ids_in_force(book, provider, model, visit.now_us)
     return {
         "provider": provider,
         "model": model,
@@ -60,12 +61,12 @@ def show(visit: Visit) -> Context:
             for unit in (*UNITS, "cache_read_tokens", "cache_write_tokens")
         ],
         "chart": _chart(steps, visit),
-        "rows": [_row(visit, row) for row in _ordered(rows)[:ROWS_MAX]],
+        "rows": [_row(visit, row, in_force) for row in _ordered(rows)[:ROWS_MAX]],
         "rows_found": len(rows),
-        "upcoming": [_row(visit, row) for row in _ordered(rows) if row.valid_from_us > visit.now_us],
+        "upcoming": [_row(visit, row, in_force) for row in _ordered(rows) if row.valid_from_us > visit.now_us],
         "differing": _differing(rows, visit.now_us),
         "used": used,
-        "cost": shown.amount(used["cost"], used["currency"]),
+        "cost": shown.unpriced(shown.amount(used["cost"], used["currency"]), used["calls"], used["uncounted_calls"]),
         "what_if": _what_if(visit, book, provider, model),
         "rerated": _rerated(visit, provider, model) if visit.query.get("rerate") else None,
         "may_write": visit.may(Action.PRICES_WRITE),
@@ -132,9 +133,8 @@ def _ordered(rows: Sequence[PriceRow]) -> list[PriceRow]:
     )
 
 
-def _row(visit: Visit, row: PriceRow) -> dict[str, Any]:
+def _row(visit: Visit, row: PriceRow, in_force: Collection[str]) -> dict[str, Any]:
     fields = price_fields(row)
-    is_now = row.valid_from_us <= visit.now_us < row.valid_to_us
     when = ", ".join(f"{name} {value}" for name, value in fields["conditions"].items())
     amount = f"\N{MULTIPLICATION SIGN} {fields['factor']}" if row.is_factor else fields["per_million"]
     return {
@@ -144,10 +144,18 @@ def _row(visit: Visit, row: PriceRow) -> dict[str, Any]:
         "when": when,
         "from": shown.day(row.valid_from_us, visit.zone) if row.valid_from_us else "ever",
         "until": shown.day(row.valid_to_us, visit.zone) if row.valid_to_us < FOREVER_US else "",
-        "state": "now" if is_now else "to come" if row.valid_from_us > visit.now_us else "over",
+        "state": _state(row, in_force, visit.now_us),
         "source": shown.name(f"{row.source}: {row.evidence}"),
         "price_id": row.price_id,
     }
+
+
+def _state(row: PriceRow, in_force: Collection[str], now_us: int) -> str:
+    if row.valid_from_us > now_us:
+        return "to come"
+    if row.valid_to_us <= now_us:
+        return "over"
+    return "now" if row.price_id in in_force else "overruled"
 
 
 def _differing(rows: Sequence[PriceRow], now_us: int) -> list[dict[str, Any]]:

@@ -51,11 +51,13 @@ def address(visit: Visit, provider: str, model: str) -> str:
 
 
 def _row(provider: str, model: str, used: Mapping[str, Any]) -> dict[str, Any]:
+    is_unpriced = bool(used) and 0 < used["calls"] == used["uncounted_calls"]
     return {
         "provider": provider,
         "model": model,
         "calls": used.get("calls", 0),
-        "cost": Decimal(used["cost"]) if used else None,
+        "cost": None if not used or is_unpriced else Decimal(used["cost"]),
+        "no_price": is_unpriced,
         "currency": used.get("currency", "USD"),
     }
 
@@ -84,6 +86,7 @@ def _unpriced(visit: Visit, row: Mapping[str, Any]) -> dict[str, Any]:
         "provider": shown.name(row["provider"], "no provider"),
         "model": shown.name(row["model"]),
         "calls": shown.count(row["unpriced_calls"]),
+        "charged": shown.uncharged(row["unpriced_calls"], row["uncounted_calls"]),
         "address": address(visit, row["provider"], row["model"]),
         "to_calls": visit.link("/calls", provider=row["provider"], model=row["model"], status="unpriced"),
     }
@@ -101,7 +104,12 @@ def _columns(visit: Visit) -> list[Column]:
             Cells.COUNT,
             lambda row: visit.link("/calls", model=row["model"], provider=row["provider"]),
         ),
-        Column("cost", "cost", Cells.AMOUNT),
+        Column(
+            "cost",
+            "cost",
+            Cells.AMOUNT,
+            lambda row: address(visit, row["provider"], row["model"]) if row["no_price"] else None,
+        ),
     ]
 
 
