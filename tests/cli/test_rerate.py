@@ -136,8 +136,7 @@ def test_a_correction_whose_id_is_taken_is_not_said_to_be_made(pertoken: Pertoke
 
     said = pertoken("rerate", "--from", "2026-10-01", "--to", "2026-11-01", code=1)
 
-    assert "1 events were not corrected: other events have the ids of their corrections (the first: e0.c1)" in " ".join(
-        said.output.split()
-    )
+    assert "1 events were not corrected: other events have the ids" in " ".join(said.output.split())
+    assert "(the first: e0.c1)" in said.output
     assert month(pertoken)["alpha"]["cost"] == "3"
     assert pertoken.json("verify")["ok"]

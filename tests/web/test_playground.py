@@ -50,7 +50,7 @@ class Gateway:
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer a request: calls as the gateway does, all else as the pages do."""
-        if scope["type"] != "http" or not scope["path"].startswith("/v1/"):
+        if scope["type"] != "http" or not scope["path"].startswith(("/v1/", "/v1beta/")):
             if scope["type"] == "http":
                 scope["headers"].append((b"x-pertoken-peer", b"127.0.0.1"))
             await self.pages(scope, receive, send)
@@ -60,6 +60,8 @@ class Gateway:
         body = json.loads(raw) if raw else None
         self.asked.append((scope["path"], headers, body))
         status, kind, pieces = self.answer(scope["path"], body)
+        if scope["path"] == "/v1/models" and "anthropic-version" in headers:
+            pieces = [json.dumps({"data": [{"id": "sonnet"}]}).encode()]
         said = [(b"content-type", kind), (b"x-pertoken-call-id", self.call_id.encode()), (b"x-pertoken-held", b"0.5")]
         said += [(b"x-pertoken-budget-remaining", b"4.2")] + (
             [(b"x-pertoken-refused", b"budget_exceeded")] if status == 402 else []
@@ -72,6 +74,18 @@ class Gateway:
     @staticmethod
     def answer(path: str, body: Any) -> tuple[int, bytes, list[bytes]]:
         """Return status, content type and the pieces of an answer."""
+        if path.startswith("/v1beta/models/"):
+            piece = json.dumps({"candidates": [{"content": {"parts": [{"text": TEXT}]}}]}).encode()
+            if "stream" in path:
+                return 200, b"text/event-stream", [b"data: " + piece + b"\n\n"]
+            return 200, b"application/json", [piece]
+        if path == "/v1/messages":
+            if not body["stream"]:
+                return 200, b"application/json", [json.dumps({"content": [{"type": "text", "text": TEXT}]}).encode()]
+            piece = json.dumps({"type": "content_block_delta", "delta": {"type": "text_delta", "text": TEXT}}).encode()
+            return 200, b"text/event-stream", [b"event: content_block_delta\ndata: " + piece + b"\n\n"]
+        if path == "/v1beta/models":
+            return 200, b"application/json", [json.dumps({"models": [{"name": "models/flash"}]}).encode()]
         if path == "/v1/models":
             return 200, b"application/json", [json.dumps({"data": [{"id": "gpt-x"}, {"id": "<i>y"}]}).encode()]
         if body["model"] == "dear":
@@ -140,8 +154,10 @@ def test_the_script_shows_text_hold_cost_and_the_call(gateway: tuple[Gateway, st
     stand_in, _ = gateway
 
     assert page.inner_text("#p-answer") == TEXT
-    assert (page.inner_text("#p-held"), page.inner_text("#p-left")) == ("0.5", "4.2")
-    assert page.inner_text("#p-cost") == "0.03 USD"
+    settled = " ".join(page.inner_text("#settled").split())
+    assert ("cost 0.03 USD" in settled, settled.count("0.03")) == (True, 1)
+    assert page.is_hidden("#p-held")  # what was said while the call ran is said once, as it was settled
+    assert page.is_hidden("#p-left")
     assert page.get_attribute("#settled a.button", "href") == f"/calls/{stand_in.call_id}"
     path, headers, body = stand_in.asked[-1]
     assert (path, body["stream"], body["messages"]) == (
@@ -169,4 +185,30 @@ def test_the_script_lists_the_models_of_the_key(page: Any) -> None:
     page.press("#p-key", "Tab")
     page.wait_for_selector('#models option[value="<i>y"]', state="attached")
 
-    assert page.locator("#models option").count() == 2
+    names = [one.get_attribute("value") for one in page.locator("#models option").all()]
+    assert names == ["gpt-x", "<i>y", "sonnet", "flash"]
+
+
+@pytest.mark.parametrize("streams", [True, False])
+@pytest.mark.parametrize(
+    ("model", "path", "head"),
+    [
+        ("sonnet", "/v1/messages", "x-api-key"),
+        ("claude-that-no-list-names", "/v1/messages", "x-api-key"),
+        ("flash", "/v1beta/models/flash:{}", "x-goog-api-key"),
+    ],
+)
+def test_the_script_speaks_the_wire_of_the_model(
+    gateway: tuple[Gateway, str], page: Any, model: str, path: str, head: str, streams: bool
+) -> None:
+    """A model is asked for on the wire that the gateway offers it on, and the answer's text is shown."""
+    page.fill("#p-model", model)
+    page.set_checked("#p-stream", streams)
+    page.click("#p-send")
+    page.wait_for_selector("#settled a")
+    asked, headers, body = gateway[0].asked[-1]
+
+    assert asked == path.format("streamGenerateContent" if streams else "generateContent")
+    assert headers[head] == SECRET
+    assert "Say hello in five languages." in json.dumps(body)
+    assert page.inner_text("#p-answer") == TEXT

@@ -56,7 +56,7 @@ def rerate(
     Free quotas are counted over all events from the start of their window, in the order they occurred.
     """
     free = FreeUse()
-    start_us = min([selection.since_us, *_quota_starts(book, selection.since_us)])
+    start_us = reads_from(book, selection)
     corrected: dict[tuple[str, str], list[Event]] = defaultdict(list)
     for correction in archive.corrections(selection.since_us, selection.until_us):
         assert isinstance(correction.of, OfCorrection), correction
@@ -116,6 +116,11 @@ class Correcting:
                 f"{len(self._conflicting):,} events were not corrected: other events have the ids of their corrections "
                 f"(the first: {self._conflicting[0]}); {self.made:,} corrections were made; try again"
             )
+
+
+def reads_from(book: PriceBook, selection: Selection) -> int:
+    """Return from when on events are read, of all models: from the start of the windows of free quotas."""
+    return min([selection.since_us, *_quota_starts(book, selection.since_us)])
 
 
 def outcome_rows(outcomes: Iterator[Rerating]) -> list[dict[str, Any]]:

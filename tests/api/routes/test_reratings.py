@@ -115,16 +115,45 @@ def test_what_is_no_range_is_refused(api: Api, fields: dict[str, Any], status: i
     assert (reply.status, reply.json["param"]) == (status, param)
 
 
-def test_a_range_of_too_many_calls_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["CALLS_MAX", "READ_MAX"])
+def test_a_range_of_too_many_calls_is_refused(api: Api, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A range that one request cannot hold is refused with what to do, and nothing is corrected."""
     model = fresh("model")
     unpriced(api, model)
-    monkeypatch.setattr(reratings, "CALLS_MAX", 1)
+    monkeypatch.setattr(reratings, name, 1)
     reply = api("POST", reratings.PATH, asked(model))
 
     assert (reply.status, reply.json["param"]) == (422, "since")
     assert "pertoken rerate" in reply.json["message"]
     assert api("GET", "/api/v1/usage", query={"since": "2025-03-01", "model": model}).json["total"]["unpriced_calls"]
+
+
+def test_only_the_calls_that_are_asked_for_count(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many calls of other models in the range do not refuse a request for one model that has few."""
+    model = fresh("model")
+    unpriced(api, fresh("other"), 3)
+    unpriced(api, model)
+    monkeypatch.setattr(reratings, "CALLS_MAX", 2)
+
+    assert api("POST", reratings.PATH, asked(model)).json["corrections"] == 2
+    refused = api("POST", reratings.PATH, {**asked(model), "model": None})
+    assert (refused.status, refused.json["param"]) == (422, "since")
+
+
+def test_calls_that_were_served_as_the_model_count(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asked for another model and was served as this one is asked for too, and counts."""
+    model, other = fresh("model"), fresh("asked-for")
+    unpriced(api, model)
+    for _ in range(2):
+        made = event(model=other, model_served=model, at="2025-03-01T10:00:00Z")
+        assert api("POST", "/api/v1/events", made).status == 200
+    assert api("POST", reratings.PATH, asked(model, dry_run=True)).json["events"] == 4
+    monkeypatch.setattr(reratings, "CALLS_MAX", 3)
+
+    refused = api("POST", reratings.PATH, asked(model))
+
+    assert (refused.status, refused.json["param"]) == (422, "since")
+    assert "more than 3 calls" in refused.json["message"]
 
 
 def test_only_an_admin_rates_again(api: Api) -> None:

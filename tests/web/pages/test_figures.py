@@ -42,7 +42,7 @@ def test_the_head_of_budgets_counts_refused_calls(browser: Browser) -> None:
 def test_a_budget_that_one_call_did_not_fit_did_not_reach_its_limit(browser: Browser) -> None:
     """Calls did not fit where something of the limit is left; the limit is reached where nothing is."""
     signed, roomy, full, team = browser.sign_in(), fresh("roomy"), fresh("full"), fresh("team")
-    made.a_budget(browser, roomy, "10", window="month")
+    made.a_budget(browser, roomy, "10", window="month", scope={"team": fresh("team")})
     made.a_budget(browser, full, "0.01", window="month", scope={"team": team})
     made.used(browser, team=team, picos=CENT)
     for name in (roomy, full):

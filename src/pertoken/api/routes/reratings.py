@@ -1,6 +1,7 @@
 """Rating past events again: what the prices of now would correct, and the corrections."""
 
 import functools
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,10 +15,11 @@ from pertoken.core.audit import Change
 from pertoken.ports.months import EventsArchived
 from pertoken.ports.store import Opened
 from pertoken.services.reports import usage
-from pertoken.services.rerate import Correcting, NotCorrected, Rerating, Selection, outcome_rows, rerate
+from pertoken.services.rerate import Correcting, NotCorrected, Rerating, Selection, outcome_rows, reads_from, rerate
 
 PATH = "/api/v1/reratings"
-CALLS_MAX = 20_000  # in the range of one request
+CALLS_MAX = 20_000  # that one request rates again
+READ_MAX = 200_000  # calls of all models that it reads for that: events are found by time
 BATCH = 50  # corrections between the calls that the gateway serves
 
 
@@ -77,17 +79,28 @@ def plan(opened: Opened, asked: Asked) -> Plan:
     until_us = asked.now_us if until_us is None else until_us
     if since_us >= until_us:
         raise ApiRefused(Problem.INVALID_FIELD, "until must be after since", "until")
-    calls = usage(opened.archive, since_us, until_us, (), "UTC")["total"]["calls"]
-    if calls > CALLS_MAX:
-        message = f"the range has {calls:,} calls, more than the {CALLS_MAX:,} of one request"
-        raise ApiRefused(Problem.INVALID_FIELD, f"{message}; choose a shorter one, or run: pertoken rerate", "since")
     selection = Selection(since_us, until_us, body.provider, body.model)
+    _need_few(opened, reads_from(asked.prices, selection), until_us)
     try:
-        outcomes = list(rerate(opened.archive, asked.prices, selection, asked.now_us, asked.pricing))
+        found = rerate(opened.archive, asked.prices, selection, asked.now_us, asked.pricing)
+        outcomes = list(itertools.islice(found, CALLS_MAX + 1))
     except EventsArchived as error:
         message = "some events of the range are archived: choose a later one, or bring them back"
         raise ApiRefused(Problem.INVALID_FIELD, f"{message}: pertoken archive import", "since") from error
+    if len(outcomes) > CALLS_MAX:
+        raise _too_many(f"more than {CALLS_MAX:,} calls are asked for, which is the most of one request")
     return _plan(outcomes, dry_run=body.dry_run)
+
+
+def _need_few(opened: Opened, since_us: int, until_us: int) -> None:
+    """Raise ApiRefused where more calls would be read than one request may."""
+    calls = sum(total["calls"] for total in usage(opened.archive, since_us, until_us, (), "UTC")["totals"])
+    if calls > READ_MAX:
+        raise _too_many(f"{calls:,} calls of all models would be read, more than the {READ_MAX:,} of one request")
+
+
+def _too_many(message: str) -> ApiRefused:
+    return ApiRefused(Problem.INVALID_FIELD, f"{message}; choose a shorter range, or run: pertoken rerate", "since")
 
 
 def _plan(outcomes: Sequence[Rerating], *, dry_run: bool) -> Plan:

@@ -13,22 +13,74 @@ form.addEventListener("submit", (event) => {
 part("stop").addEventListener("click", () => running?.abort());
 part("key").addEventListener("change", listModels);
 
-function asked(path, more = {}) {
-  const headers = { authorization: `Bearer ${part("key").value.trim()}`, "content-type": "application/json" };
+// Each wire as its SDKs speak it: how the key goes, where the models are listed, what is asked, where the text stands.
+const WIRES = {
+  openai: {
+    head: (key) => ({ authorization: `Bearer ${key}` }),
+    models: "/v1/models",
+    names: (listed) => listed.data.map((one) => one.id),
+    path: () => "/v1/chat/completions",
+    body: (ask) => ({ model: ask.model, messages: ask.messages, stream: ask.streams, max_tokens: ask.most }),
+    text: (part) => (part.choices?.[0]?.delta ?? part.choices?.[0]?.message)?.content,
+  },
+  anthropic: {
+    head: (key) => ({ "x-api-key": key, "anthropic-version": "2023-06-01" }),
+    models: "/v1/models",
+    names: (listed) => listed.data.map((one) => one.id),
+    path: () => "/v1/messages",
+    body: (ask) => ({ model: ask.model, messages: ask.messages, stream: ask.streams, max_tokens: ask.most ?? 4096 }),
+    text: (part) => part.delta?.text ?? joined(part.content),
+  },
+  gemini: {
+    head: (key) => ({ "x-goog-api-key": key }),
+    models: "/v1beta/models",
+    names: (listed) => listed.models.map((one) => one.name.replace(/^models\//, "")),
+    path: (ask) => `/v1beta/models/${encodeURIComponent(ask.model)}:${ask.streams ? "streamGenerateContent?alt=sse" : "generateContent"}`,
+    body: (ask) => ({
+      contents: [{ role: "user", parts: [{ text: ask.messages[0].content }] }],
+      generationConfig: { maxOutputTokens: ask.most },
+    }),
+    text: (part) => joined(part.candidates?.[0]?.content?.parts),
+  },
+};
+const BEGINNINGS = { claude: "anthropic", gemini: "gemini" }; // of models that no list names
+const usedLately = [...document.querySelectorAll("#models option")].map((one) => one.value);
+let offered = null; // the wire of each model, as the gateway offers it to the key that was typed
+let wire = WIRES.openai; // of the call that runs
+
+function joined(parts) {
+  return (parts ?? []).map((one) => one.text ?? "").join("");
+}
+
+function asked(of, path, more = {}) {
+  const headers = { ...of.head(part("key").value.trim()), "content-type": "application/json" };
   return fetch(path, { headers, credentials: "omit", cache: "no-store", ...more }); // no cookie of these pages
 }
 
 async function listModels() {
-  try {
-    const answer = await asked("/v1/models");
-    if (!answer.ok) return;
-    const options = (await answer.json()).data.map((one) => {
-      const option = document.createElement("option");
-      option.value = one.id;
-      return option;
-    });
-    document.getElementById("models").replaceChildren(...options);
-  } catch { /* the models of the range stay listed */ }
+  offered = Promise.all(Object.values(WIRES).map(async (one) => {
+    try {
+      const answer = await asked(one, one.models);
+      return answer.ok ? one.names(await answer.json()) : [];
+    } catch {
+      return []; // the models of the range stay listed
+    }
+  })).then((lists) => new Map(lists.flatMap((names, at) => names.map((name) => [name, Object.values(WIRES)[at]])).reverse()));
+  const names = [...(await offered).keys()].reverse();
+  if (!names.length) return;
+  const first = usedLately.filter((name) => names.includes(name));
+  const options = [...first, ...names.filter((name) => !first.includes(name))].map((name) => {
+    const option = document.createElement("option");
+    option.value = name;
+    return option;
+  });
+  document.getElementById("models").replaceChildren(...options);
+}
+
+async function wireOf(model) {
+  if (!offered) listModels();
+  const guess = Object.keys(BEGINNINGS).find((beginning) => model.startsWith(beginning));
+  return (await offered).get(model) ?? WIRES[BEGINNINGS[guess] ?? "openai"];
 }
 
 async function call() {
@@ -36,13 +88,15 @@ async function call() {
   begin();
   let id = null;
   try {
-    const body = {
+    const ask = {
       model: part("model").value.trim(),
       messages: [{ role: "user", content: part("prompt").value }],
-      stream: part("stream").checked,
-      max_tokens: Number(part("max").value) || undefined,
+      streams: part("stream").checked,
+      most: Number(part("max").value) || undefined,
     };
-    const answer = await asked("/v1/chat/completions", { method: "POST", body: JSON.stringify(body), signal: running.signal });
+    wire = await wireOf(ask.model);
+    const more = { method: "POST", body: JSON.stringify(wire.body(ask)), signal: running.signal };
+    const answer = await asked(wire, wire.path(ask), more);
     id = answer.headers.get("x-pertoken-call-id");
     tell(answer.headers);
     if (!answer.ok) refuse(answer, await answer.text());
@@ -62,6 +116,7 @@ function begin() {
   for (const name of ["held", "cost", "left"]) part(name).textContent = "\u2013";
   part("said").textContent = "";
   document.getElementById("settled").replaceChildren();
+  part("now").hidden = false;
   part("send").disabled = true;
   part("stop").hidden = false;
   state("Sent");
@@ -92,7 +147,7 @@ function refuse(answer, text) {
 }
 
 function whole(answer) {
-  add(answer.choices?.[0]?.message?.content ?? "");
+  add(wire.text(answer) ?? "");
   state("Done");
 }
 
@@ -114,7 +169,7 @@ function take(data) {
   try {
     const event = JSON.parse(data);
     if (event.error) state(event.error.message, true);
-    add(event.choices?.[0]?.delta?.content ?? "");
+    add(wire.text(event) ?? "");
   } catch {
     state("The gateway sent an event that is no JSON.", true);
   }
@@ -136,7 +191,7 @@ async function settle(id) {
     document.getElementById("settled").replaceChildren(...settled.childNodes);
     const cost = document.querySelector("#settled .figure");
     if (cost) {
-      part("cost").textContent = cost.title;
+      part("now").hidden = true; // what was said while it ran is settled now
       return;
     }
     await new Promise((wake) => { setTimeout(wake, 300); });
