@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 from tests.cli.conftest import Pertoken, WriteLines
 
-from pertoken.cli.demo_history import APPS, CALLS, DAYS, FAILING, OUTAGE_HOURS, UNPRICED, history, price_change, story
+from pertoken.cli.demo_history import (
+    APPS,
+    CALLS,
+    DAYS,
+    FAILING,
+    OUTAGE_HOURS,
+    UNPRICED,
+    history,
+    pilot_limit,
+    price_change,
+    story,
+)
 
 NOW = datetime(2026, 11, 25, 10, 20, 30, tzinfo=UTC)
 KEYS = {app.key: f"key_{app.key}" for app in APPS}
@@ -85,6 +96,12 @@ def test_a_price_changes_on_its_day(pertoken: Pertoken, write_lines: WriteLines)
     rows = pertoken.json("usage", "--by", "day", "--since", "2026-10-20", "--until", "2026-11-25")["rows"]
 
     assert [row["cost"] for row in rows] == ["2", "1.6"]
+
+
+@pytest.mark.parametrize(("used", "limit"), [("17.6623", "17.67"), ("17.66", "17.66"), ("0.0001", "0.01")])
+def test_the_pilot_never_spent_more_than_its_limit(used: str, limit: str) -> None:
+    """A hard budget never lets more be spent than its limit: the demo sets none below what was spent already."""
+    assert pilot_limit(used) == limit
 
 
 def test_one_day_spikes(events: list[dict[str, Any]]) -> None:

@@ -13,6 +13,7 @@ from pertoken.core.admission import (
     cap_to_write,
     cheaper_or_refused,
     closer,
+    explain_refusal,
     in_another_currency,
     may_shrink,
     smaller,
@@ -127,6 +128,14 @@ def test_what_does_not_fit_goes_to_a_cheaper_model_or_is_refused() -> None:
         refusal = cheaper_or_refused(ask, refused, 0)
         assert isinstance(refusal, Refusal)
         assert (refusal.code, refusal.budget) == (code, "all")
+
+
+@pytest.mark.parametrize(("left", "says"), [(0, "is used up"), (5, "has not enough left")])
+def test_a_refusal_for_size_does_not_say_that_a_budget_is_used_up(left: int, says: str) -> None:
+    """What is used up has nothing left; a call that is too large for what is left is told so."""
+    refusal = explain_refusal(Refused(blocked(left), 10), 0)
+
+    assert says in refusal.message
 
 
 @pytest.mark.parametrize(

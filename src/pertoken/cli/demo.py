@@ -17,13 +17,12 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_FLOOR, Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pertoken.cli.demo_history import APPS, CALLS, DAYS, history, price_change
+from pertoken.cli.demo_history import APPS, CALLS, DAYS, history, pilot_limit, price_change
 from pertoken.cli.serve import why_not_free
 
 if TYPE_CHECKING:
@@ -128,8 +127,8 @@ class Scene:
         used = json.loads(self._run("usage", "--since", since, "--customer", "globex", "--json", capture=True))[
             "total"
         ]["cost"]
-        limit = str(Decimal(used).quantize(Decimal("0.1"), ROUND_FLOOR))
-        self.command("budget", "set", PILOT, "--limit", limit, "--window", "total", "--scope", "customer=globex")
+        terms = ("--limit", pilot_limit(used), "--window", "total", "--scope", "customer=globex")
+        self.command("budget", "set", PILOT, *terms, "--before-refusal", "refuse")
         for fault in FAULTS:
             for _ in range(FAILURES):
                 became = broken_call(self.gateway, self.secrets["support-desk"], fault)

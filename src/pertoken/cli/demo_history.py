@@ -6,6 +6,7 @@ It knows no clock and no database. `pertoken ingest` takes the events in, as it 
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
 from typing import Any, NamedTuple, TypeVar
 
 DAYS = 60
@@ -101,6 +102,11 @@ def price_change(now: datetime) -> Sequence[str]:
     provider, model = GPT
     price = ("--input", "1.60", "--cache-read", "0.40", "--output", "6.40")
     return ("price", "add", "--provider", provider, "--model", model, *price, "--from", begins)
+
+
+def pilot_limit(used: str) -> str:
+    """Return the limit of a pilot that has used so much: the next cent, so that hardly anything is left of it."""
+    return str(Decimal(used).quantize(Decimal("0.01"), ROUND_CEILING))
 
 
 def history(now: datetime, seed: int, calls: int, keys: Mapping[str, str]) -> Iterator[dict[str, Any]]:

@@ -208,8 +208,10 @@ def explain_refusal(refused: Refused, now_us: int) -> Refusal:
     who = f" for {budget.each} {blocker.touch.key.each!r}" if budget.each else ""
     until = blocker.touch.window_end_us
     resets = "it never resets" if until >= FOREVER_US else f"it resets at {format_time(until)}"
+    is_full = blocker.spent + blocker.held >= budget.limit
+    became = "is used up" if is_full else "has not enough left"
     message = (
-        f"budget {budget.name!r}{who} of {_amount(budget, budget.limit)} a {budget.window} is exceeded: "
+        f"budget {budget.name!r}{who} of {_amount(budget, budget.limit)} a {budget.window} {became}: "
         f"{_amount(budget, blocker.spent)} spent, {_amount(budget, blocker.held)} held, "
         f"this call needs up to {_amount(budget, refused.needed)}; {resets}; see: pertoken budget status"
     )

@@ -140,22 +140,6 @@ def test_only_the_calls_that_are_asked_for_count(api: Api, monkeypatch: pytest.M
     assert (refused.status, refused.json["param"]) == (422, "since")
 
 
-def test_calls_that_were_served_as_the_model_count(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What asked for another model and was served as this one is asked for too, and counts."""
-    model, other = fresh("model"), fresh("asked-for")
-    unpriced(api, model)
-    for _ in range(2):
-        made = event(model=other, model_served=model, at="2025-03-01T10:00:00Z")
-        assert api("POST", "/api/v1/events", made).status == 200
-    assert api("POST", reratings.PATH, asked(model, dry_run=True)).json["events"] == 4
-    monkeypatch.setattr(reratings, "CALLS_MAX", 3)
-
-    refused = api("POST", reratings.PATH, asked(model))
-
-    assert (refused.status, refused.json["param"]) == (422, "since")
-    assert "more than 3 calls" in refused.json["message"]
-
-
 def test_only_an_admin_rates_again(api: Api) -> None:
     """A team owner, who may see one team alone, is refused."""
     assert api.as_role(Role.TEAM_OWNER)("POST", reratings.PATH, asked("m")).status == 403
