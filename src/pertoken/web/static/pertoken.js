@@ -44,6 +44,14 @@ document.addEventListener("click", (event) => {
   if (copier) copy(copier);
 });
 
+/** A sheet that would stand out of the page on the right opens to the left. */
+document.addEventListener("toggle", (event) => {
+  const sheet = event.target.matches?.("details.picker[open]") && event.target.querySelector(".sheet");
+  if (!sheet) return;
+  sheet.classList.remove("turned");
+  sheet.classList.toggle("turned", sheet.getBoundingClientRect().right > document.documentElement.clientWidth - 8);
+}, true);
+
 async function copy(button) {
   const path = button.dataset.copiesCurl;
   const text = path ? `curl -H "Authorization: Bearer $PERTOKEN_ADMIN_KEY" '${location.origin}${path}'` : button.dataset.copies;
