@@ -57,6 +57,8 @@ class Chart(NamedTuple):
     @property
     def labels(self) -> list[str]:
         """The steps, for the axis."""
+        if self.step == "hour" and len({local(span.start_us, self.zone).date() for span in self.spans}) == 1:
+            return [f"{local(span.start_us, self.zone):%H:%M}" for span in self.spans]
         return [step_label(span.start_us, self.step, self.zone) for span in self.spans]
 
     @property

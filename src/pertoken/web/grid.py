@@ -58,7 +58,8 @@ class Column(NamedTuple):
     label: str
     kind: Cells = Cells.TEXT
     link: Callable[[Row], str | None] | None = None  # where a row's value leads
-    narrow: bool = False  # whether it is one of the two that a phone shows
+    narrow: bool = False  # whether it is one of the few that a phone shows
+    beneath: bool = False  # whether a phone shows it in a second line of the first
     hidden: bool = False  # whether it is shown only where it is asked for
     sorts: bool = True
     dot: bool = False  # whether the row's colour stands before it
@@ -81,6 +82,11 @@ class Grid(NamedTuple):
     empty: str  # what would be here
     command: str  # the same as a command
     api: str  # the same as a path of the control plane
+
+    @property
+    def beneath(self) -> list[Column]:
+        """What a phone shows in a second line of the first column."""
+        return [column for column in self.columns[1:] if column.beneath]
 
     def cell(self, row: Row, column: Column, visit: Visit) -> Figure:
         """Return one value as it is shown."""

@@ -6,14 +6,16 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from typing import NamedTuple
 
 from pertoken.core.money import format_amount
-from pertoken.core.periods import US_PER_SECOND, format_time, load_zone
+from pertoken.core.periods import US_PER_SECOND, format_time, load_zone, parse_time
 from pertoken.core.texts import escaped
+from pertoken.core.units import TOKEN_UNITS
 
 UNKNOWN = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 ID_SHOWN = 20  # characters of an id, cut in its middle
 NAME_SHOWN = 48  # of a name, cut at its end
 SIGNIFICANT = 4
+IN_MILLIONS = TOKEN_UNITS | {"tokens", "cache_token_hours", "characters"}  # what prices are quoted of
 HUES = 8  # colours of categories; a name has the same one on every page
 
 
@@ -140,6 +142,40 @@ def day(at_us: int, zone: str) -> str:
 def iso_day(at_us: int, zone: str) -> str:
     """Return the day of an instant on the clocks of `zone` as reports name it: 2026-11-03."""
     return f"{datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone)):%Y-%m-%d}"
+
+
+def stated_time(text: str, zone: str) -> Figure:
+    """Return an instant that is written as RFC 3339 on the clocks of `zone`."""
+    return time(parse_time(text), zone)
+
+
+def stated_day(text: str, zone: str) -> str:
+    """Return the day of an instant that is written as RFC 3339, on the clocks of `zone`."""
+    return day(parse_time(text), zone)
+
+
+class Price(NamedTuple):
+    """A price as pages quote it: of a million tokens, or of one of anything else."""
+
+    amount: str
+    per: str
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.per}".strip()
+
+
+def price(unit: str, per_million: str | None) -> Price:
+    """Return a price of a unit, exact, from what a million of it cost."""
+    if per_million is None:
+        return Price(UNKNOWN, "")
+    exact = Decimal(per_million) if unit in IN_MILLIONS else (Decimal(per_million) / 10**6)
+    text = f"{exact:,f}"
+    return Price(text.rstrip("0").rstrip(".") if "." in text else text, per(unit))
+
+
+def per(unit: str) -> str:
+    """Return of how much of a unit a price is quoted."""
+    return "a million" if unit in IN_MILLIONS else "each"
 
 
 def identity(text: str | None) -> Figure:

@@ -5,7 +5,7 @@ from typing import Any
 
 from pertoken.core.access import Action
 from pertoken.core.events import EventStatus
-from pertoken.core.periods import US_PER_SECOND
+from pertoken.core.periods import US_PER_SECOND, parse_time
 from pertoken.services.explain import explain
 from pertoken.web import shown
 from pertoken.web.page import Context, NotHere, Page, Visit
@@ -32,6 +32,7 @@ def show(visit: Visit) -> Context:
     return {
         "call": found,
         "last": last,
+        "at": shown.time(parse_time(last["at"]), visit.zone, visit.now_us) if last else None,
         "bars": _bars(last["timeline"]) if last and last["timeline"] else [],
         "cost": shown.NO_PRICE if no_price else shown.amount(found.get("cost"), found.get("currency", "")),
         "to_price": _to_price(visit, last) if no_price and last else None,
@@ -72,7 +73,7 @@ def _bars(timeline: dict[str, int | None]) -> list[dict[str, Any]]:
         bars.append(
             {
                 "name": name, "x": round(min(begins * WIDTH / whole, WIDTH - width), 1), "width": round(width, 1),
-                "text": f"{begins:,} to {ends:,} ms, {meaning}",
+                "text": f"{begins:,} to {ends:,} ms, {meaning}" if begins < ends else f"at {ends:,} ms, {meaning}",
             }
         )  # fmt: skip
     return bars

@@ -210,7 +210,10 @@ def _columns(visit: Visit, view: Exploring, found: Explored, before: Explored | 
         return visit.link("/calls", **where)
 
     refused = view.metric.name == REFUSED
-    columns = [Column(name, name, Cells.NAME, deeper, narrow=not at, dot=not at) for at, name in enumerate(view.by)]
+    columns = [
+        Column(name, name, Cells.NAME, deeper, narrow=not at, beneath=at > 0, dot=not at)
+        for at, name in enumerate(view.by)
+    ]
     columns = columns or [Column("all", "all", Cells.NAME, narrow=True)]
     kind = Cells.AMOUNT if view.metric.is_money else Cells.COUNT
     columns.append(

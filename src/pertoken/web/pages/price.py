@@ -136,11 +136,12 @@ def _ordered(rows: Sequence[PriceRow]) -> list[PriceRow]:
 def _row(visit: Visit, row: PriceRow, in_force: Collection[str]) -> dict[str, Any]:
     fields = price_fields(row)
     when = ", ".join(f"{name} {value}" for name, value in fields["conditions"].items())
-    amount = f"\N{MULTIPLICATION SIGN} {fields['factor']}" if row.is_factor else fields["per_million"]
+    price = shown.price(row.unit, fields["per_million"])
+    amount = f"\N{MULTIPLICATION SIGN} {fields['factor']}" if row.is_factor else f"{price.amount} {row.currency}"
     return {
         "unit": row.unit.replace("_", " "),
         "amount": amount,
-        "currency": fields["currency"] or "",
+        "per": "" if row.is_factor else price.per,
         "when": when,
         "from": shown.day(row.valid_from_us, visit.zone) if row.valid_from_us else "ever",
         "until": shown.day(row.valid_to_us, visit.zone) if row.valid_to_us < FOREVER_US else "",
@@ -166,10 +167,14 @@ def _differing(rows: Sequence[PriceRow], now_us: int) -> list[dict[str, Any]]:
             found.setdefault((row.unit, row.conditions, row.input_above or 0, row.currency), {})[row.source] = row
     differing = []
     for (unit, _, above, currency), by_source in found.items():
-        amounts = {source: price_fields(row)["per_million"] for source, row in by_source.items()}
+        amounts = {
+            source: shown.price(unit, price_fields(row)["per_million"]).amount for source, row in by_source.items()
+        }
         if len(set(amounts.values())) > 1:
             what = unit.replace("_", " ") + (f" above {above:,}" if above else "")
-            differing.append({"what": what, "amounts": sorted(amounts.items()), "currency": currency})
+            differing.append(
+                {"what": what, "amounts": sorted(amounts.items()), "currency": currency, "per": shown.per(unit)}
+            )
     return differing
 
 

@@ -95,9 +95,9 @@ def _unpriced(visit: Visit, row: Mapping[str, Any]) -> dict[str, Any]:
 def _columns(visit: Visit) -> list[Column]:
     return [
         Column("model", "model", Cells.NAME, lambda row: address(visit, row["provider"], row["model"]), narrow=True),
-        Column("provider", "provider", Cells.NAME),
+        Column("provider", "provider", Cells.NAME, beneath=True),
         Column("input", "input, per million", Cells.AMOUNT, narrow=True, sorts=False),
-        Column("output", "output, per million", Cells.AMOUNT, sorts=False),
+        Column("output", "output, per million", Cells.AMOUNT, narrow=True, sorts=False),
         Column(
             "calls",
             "calls",
