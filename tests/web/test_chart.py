@@ -1,7 +1,12 @@
 """What a chart tells the script and the table beneath it."""
 
+import re
 from decimal import Decimal
+from importlib.resources import files
+from itertools import combinations
+from math import dist
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +16,17 @@ from pertoken.web.chart import BARS, PRICES, Chart, Drawn, Mark, step_label, ste
 from pertoken.web.shown import HUES, hue, hues
 
 START_US = parse_time("2026-11-26")
+APART = 0.11  # in OKLab: below it, two colours of a stack look alike
+TO_CONES = (
+    (0.4122214708, 0.5363325363, 0.0514459929),
+    (0.2119034982, 0.6806995451, 0.1073969566),
+    (0.0883024619, 0.2817188376, 0.6299787005),
+)
+TO_LAB = (
+    (0.2104542553, 0.7936177850, -0.0040720468),
+    (1.9779984951, -2.4285922050, 0.4505937099),
+    (0.0259040371, 0.7827717662, -0.8086757660),
+)
 SPANS = [Span(START_US + at * DAY_US, START_US + (at + 1) * DAY_US) for at in range(3)]
 
 
@@ -74,8 +90,44 @@ def test_names_of_one_chart_differ_in_colour(names: list[str]) -> None:
     assert [hues([name]) == [hue(name)] for name in names] == [True] * len(names)
 
 
+@given(st.lists(st.text(min_size=1), unique=True, max_size=HUES))
+def test_a_name_keeps_its_colour(names: list[str]) -> None:
+    """A name has the colour that it has alone, unless another name of the chart has that one alone, too."""
+    found = dict(zip(names, hues(names), strict=True))
+    own = {name: hue(name) for name in names}
+
+    for name, colour in found.items():
+        assert colour == own[name] or list(own.values()).count(own[name]) > 1
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_the_colours_of_a_chart_are_told_apart(theme: int) -> None:
+    """Any two colours of the stylesheet are as far from each other as eyes need (in OKLab), in light and in dark."""
+    sheet = (files("pertoken.web") / "static" / "pertoken.css").read_text()
+    found = [pair[theme] for pair in re.findall(r"--hue-\d: light-dark\((#\w{6}), (#\w{6})\)", sheet)]
+
+    assert len(found) == HUES
+    assert [pair for pair in combinations(found, 2) if dist(*map(oklab, pair)) < APART] == []
+
+
+def oklab(colour: str) -> tuple[float, ...]:
+    """Return a colour in OKLab, where distances are as eyes see them."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    cones = [sum(by * part for by, part in zip(row, linear, strict=True)) ** (1 / 3) for row in TO_CONES]
+    return tuple(sum(by * cone for by, cone in zip(row, cones, strict=True)) for row in TO_LAB)
+
+
 def test_nothing_to_draw() -> None:
     """A chart without anything but zeros is empty."""
     assert made(drawn=[Drawn("a", (0, None, 0))]).is_empty
     assert not made().is_empty
     assert Decimal(made().data["series"][0]["values"][0]) == 1
+
+
+def test_hours_of_one_day_need_no_day() -> None:
+    """Midnight is 00:00 where all hours are of one day, and the day's name where there are more days."""
+    hours = [Span(START_US + at * DAY_US // 24, START_US + (at + 1) * DAY_US // 24) for at in range(25)]
+
+    assert made(spans=hours[:24], step="hour").labels[:2] == ["00:00", "01:00"]
+    assert made(spans=hours, step="hour").labels[:2] == ["26 Nov", "01:00"]

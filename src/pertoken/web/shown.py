@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_EVEN, Decimal
+from hashlib import blake2b
 from typing import NamedTuple
 
 from pertoken.core.money import format_amount
@@ -17,6 +18,7 @@ NAME_SHOWN = 48  # of a name, cut at its end
 SIGNIFICANT = 4
 IN_MILLIONS = TOKEN_UNITS | {"tokens", "cache_token_hours", "characters"}  # what prices are quoted of
 HUES = 8  # colours of categories; a name has the same one on every page
+SALT = b"hue1471"  # so chosen that the models of the demo differ
 
 
 class Figure(NamedTuple):
@@ -198,16 +200,22 @@ def name(text: str | None, absent: str = UNKNOWN) -> Figure:
 
 def hue(text: str) -> int:
     """Return which of the colours a name has: the same on every page, and of every day."""
-    return sum((at + 1) * byte for at, byte in enumerate(text.encode())) % HUES
+    return blake2b(text.encode(), digest_size=2, salt=SALT).digest()[0] % HUES
 
 
 def hues(names: Iterable[str]) -> list[int]:
-    """Return the colours of the names of one page: each its own, or the next free one; the same in whatever order."""
+    """Return the colours of the names of one chart, the same in whatever order.
+
+    Each has its own, and of those that want the same one the first by name; the others have what is left.
+    """
     given = list(names)
     found: dict[str, int] = {}
     for text in sorted(set(given)):
-        wanted = [(hue(text) + step) % HUES for step in range(HUES)]
-        found[text] = next((one for one in wanted if one not in found.values()), wanted[0])
+        if hue(text) not in found.values():
+            found[text] = hue(text)
+    for text in sorted(set(given) - set(found)):
+        others = [(hue(text) + step) % HUES for step in range(HUES)]
+        found[text] = next((one for one in others if one not in found.values()), others[0])
     return [found[text] for text in given]
 
 
