@@ -59,7 +59,7 @@ class Column(NamedTuple):
     kind: Cells = Cells.TEXT
     link: Callable[[Row], str | None] | None = None  # where a row's value leads
     narrow: bool = False  # whether it is one of the few that a phone shows
-    beneath: bool = False  # whether a phone shows it in a second line of the first
+    beneath: bool = False  # whether a phone shows it in a second line of the first that it shows
     hidden: bool = False  # whether it is shown only where it is asked for
     sorts: bool = True
     dot: bool = False  # whether the row's colour stands before it
@@ -83,10 +83,11 @@ class Grid(NamedTuple):
     command: str  # the same as a command
     api: str  # the same as a path of the control plane
 
-    @property
-    def beneath(self) -> list[Column]:
-        """What a phone shows in a second line of the first column."""
-        return [column for column in self.columns[1:] if column.beneath]
+    def beneath(self, column: Column) -> list[Column]:
+        """Return what a phone shows in a second line of a column: nothing but in the first that it shows."""
+        if column is not next((one for one in self.columns if one.narrow), None):
+            return []
+        return [one for one in self.columns if one.beneath]
 
     def cell(self, row: Row, column: Column, visit: Visit) -> Figure:
         """Return one value as it is shown."""

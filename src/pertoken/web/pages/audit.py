@@ -11,10 +11,10 @@ from pertoken.web.page import Context, NotHere, Page, Visit
 
 COLUMNS = (
     Column("at", "time", Cells.TIME, narrow=True),
-    Column("actor", "who", Cells.NAME),
+    Column("actor", "who", Cells.NAME, beneath=True),
     Column("role", "role", Cells.TEXT, hidden=True),
     Column("through", "by way of", Cells.TEXT),
-    Column("action", "action", Cells.TEXT),
+    Column("action", "action", Cells.TEXT, beneath=True),
     Column("object", "what", Cells.NAME, narrow=True),
     Column("team", "team", Cells.NAME, hidden=True),
     Column("changed", "change", Cells.TEXT),

@@ -63,8 +63,8 @@ def _columns(visit: Visit) -> list[Column]:
     columns = [
         Column("name", "name", Cells.NAME, to_key, narrow=True),
         Column("key_id", "id", Cells.ID, hidden=True),
-        Column("state", "state", Cells.STATE),
-        Column("team", "team", Cells.NAME),
+        Column("state", "state", Cells.STATE, beneath=True),
+        Column("team", "team", Cells.NAME, beneath=True),
         Column("customer", "customer", Cells.NAME),
         Column("tags", "tags", Cells.NAME, hidden=True),
         Column("secret", "secret", Cells.TEXT),

@@ -105,7 +105,7 @@ def _columns(visit: Visit, *, may_doubt: bool) -> list[Column]:
         return visit.link("/calls", status="failed", provider=provider, model=model)
 
     columns = [
-        Column("provider", "provider", Cells.NAME, to_provider),
+        Column("provider", "provider", Cells.NAME, to_provider, beneath=True),
         Column("model", "model", Cells.NAME, to_model, narrow=True),
         Column("calls", "calls", Cells.COUNT),
         Column("failed", "failed", Cells.COUNT, to_failed, narrow=True),
