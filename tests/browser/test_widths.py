@@ -22,6 +22,8 @@ TOO_WIDE = """async () => {
   const page = (what) => { if (root.scrollWidth > wide) found.push(`${what}: the page is ${root.scrollWidth} wide`); };
   const say = (e) => `${e.tagName}.${e.className} ${e.textContent.trim().slice(0, 40)}`;
   page("closed");
+  for (const e of document.querySelectorAll("main details:not(.picker)")) e.open = true;
+  page("with all forms open");
   for (const e of document.querySelectorAll("main .card *")) {
     if (e.closest(".scroll, pre, svg, .chart, .sheet, .hidden, datalist") || e.matches("script")) continue;
     const card = e.closest(".card").getBoundingClientRect();
