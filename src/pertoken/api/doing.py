@@ -10,7 +10,7 @@ from pertoken.api.table import ROUTES
 from pertoken.core.audit import Change
 from pertoken.ports.store import Opened
 
-_READS = {route.path: cast("Transact", route.do) for route in ROUTES if route.method == "GET"}
+_READS = {route.path: route.before or cast("Transact", route.do) for route in ROUTES if route.method == "GET"}
 HIDDEN = ("secret", "standing")  # of an answer: what is shown once, and what changes by itself
 
 

@@ -67,6 +67,7 @@ class Route(NamedTuple):
     problems: tuple[Problem, ...] = ()  # beside those that every route has
     records: bool = False  # `do` is a Take
     takes_events: bool = False  # its body is events, each judged by itself
+    before: Transact | None = None  # reads what a change is about to change, where `do` reads more than is written down
 
     @property
     def parameter(self) -> str | None:

@@ -165,13 +165,16 @@ def _why_no_budget(wish: Wish) -> str | None:
     return next((why for why in whys if why is not None), None)
 
 
-def status(archive: Archive, now_us: int, *, unused: bool = False, uncounted: bool = True) -> dict[str, Any]:
+def status(
+    archive: Archive, now_us: int, *, unused: bool = False, uncounted: bool = True, only: str | None = None
+) -> dict[str, Any]:
     """Return every budget in its current window: spent, held, remaining, and the open holds behind `held`.
 
+    With `only`, the id of a budget, it returns that budget alone.
     One with `each` has a row for every value that was counted; with `unused`, one without a value where none was yet.
     Without `uncounted`, nothing is said of the calls that it cannot count: roll-ups are summed for that.
     """
-    budgets = archive.budgets()
+    budgets = [one for one in archive.budgets() if only in (None, one.budget_id)]
     windows = {budget.budget_id: periods.bounds(budget.window, now_us, budget.zone) for budget in budgets}
     counters = archive.counters_in([(budget_id, start_us) for budget_id, (start_us, _) in windows.items()])
     index = BudgetIndex(budgets)

@@ -97,14 +97,20 @@ class RemovedBudget(msgspec.Struct):
 
 def list_budgets(opened: Opened, asked: Asked) -> BudgetsAnswer:
     """Return how the budgets stand that may be seen."""
-    rows = status(opened.archive, asked.now_us)["budgets"]
+    rows = status(opened.archive, asked.now_us, uncounted=False)["budgets"]
     shown, cursor = page(rows, lambda row: (row["name"], row["id"], row["value"] or ""), asked.query, (str, str, str))
     return BudgetsAnswer([msgspec.convert(row, Standing) for row in shown], cursor)
 
 
 def read_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
     """Return one budget."""
-    return _answer(opened, _find(opened, asked.name), asked.now_us)
+    budget = _find(opened, asked.name)
+    return _answer(budget, _standing(opened, budget, asked.now_us))
+
+
+def read_terms(opened: Opened, asked: Asked) -> BudgetAnswer:
+    """Return one budget without how it stands: no sums are read for that."""
+    return _answer(_find(opened, asked.name), [])
 
 
 def put_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
@@ -126,7 +132,7 @@ def put_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
         budget = set_budget(opened.administration, asked.clock, wish, seen)
     except BadBudget as error:
         raise ApiRefused(Problem.INVALID_FIELD, str(error)) from error
-    return _answer(opened, budget, asked.now_us)
+    return _answer(budget, _standing(opened, budget, asked.now_us))
 
 
 def remove_budget(opened: Opened, asked: Asked) -> RemovedBudget:
@@ -168,8 +174,12 @@ def _find(opened: Opened, name: str) -> Budget:
     return found
 
 
-def _answer(opened: Opened, budget: Budget, now_us: int) -> BudgetAnswer:
-    rows: list[dict[str, Any]] = status(opened.archive, now_us)["budgets"]
+def _standing(opened: Opened, budget: Budget, now_us: int) -> list[Standing]:
+    rows: list[dict[str, Any]] = status(opened.archive, now_us, uncounted=False, only=budget.budget_id)["budgets"]
+    return [msgspec.convert(row, Standing) for row in rows]
+
+
+def _answer(budget: Budget, standing: list[Standing]) -> BudgetAnswer:
     return BudgetAnswer(
         id=budget.budget_id,
         name=budget.name,
@@ -183,7 +193,7 @@ def _answer(opened: Opened, budget: Budget, now_us: int) -> BudgetAnswer:
         mode=budget.mode,
         before_refusal=list(budget.steps),
         warn_percent=budget.warn_percent,
-        standing=[msgspec.convert(row, Standing) for row in rows if row["id"] == budget.budget_id],
+        standing=standing,
     )
 
 
@@ -194,7 +204,7 @@ ROUTES = (
     ),
     Route(
         "GET", "/api/v1/budgets/{name}", Action.BUDGETS_READ, "Show one budget.", read_budget, BudgetAnswer,
-        problems=(Problem.NOT_FOUND,),
+        problems=(Problem.NOT_FOUND,), before=read_terms,
     ),
     Route(
         "PUT", "/api/v1/budgets/{name}", Action.BUDGETS_WRITE, "Set a budget; it counts from the next hold on.",
