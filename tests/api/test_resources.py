@@ -188,6 +188,8 @@ def test_a_word_that_is_none_of_few_is_told_with_them(api: Api, change: dict[str
         ("events", {"team": "a" * 3_000}, "team"),
         ("usage", {"by": "colour"}, "by"),
         ("usage", {"by": "model," * 9}, "by"),
+        ("usage", {"by": "model,day", "since": "1971-01-01", "until": "9998-12-31"}, "until"),
+        ("usage", {"by": "week", "since": "1971-01-01", "until": "9998-12-31"}, "until"),
         ("usage", {"timezone": "Mars"}, "timezone"),
         ("usage", {"since": "0001-01-01"}, "since"),
         ("usage", {"until": "9999-12-31"}, "until"),

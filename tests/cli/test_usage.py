@@ -21,6 +21,17 @@ def test_usage_has_rows_total_and_zone(pertoken: Pertoken, write_lines: WriteLin
     assert (report["rows"][0]["cost"], report["timezone"]) == ("0.15", "UTC")
 
 
+@pytest.mark.parametrize("command", ["usage", "latency"])
+def test_a_report_by_a_time_is_of_sixty_years_at_most(pertoken: Pertoken, command: str) -> None:
+    """By day, a range of all times is refused and says which option to change; without a time it is summed."""
+    span = ("--since", "1971-01-01", "--until", "9998-12-31")
+    refused = pertoken(command, "--by", "day", *span, code=2)
+
+    assert "--until" in refused.stderr
+    assert "60 years at most" in refused.stderr
+    assert pertoken.json(command, "--by", "model", *span)["rows"] == []
+
+
 def test_a_key_is_shown_by_its_name(pertoken: Pertoken, write_lines: WriteLines) -> None:
     """By key, the table has names; JSON has the id and the name; a call without key is shown as (none)."""
     made = pertoken.json("key", "create", "acme-app")

@@ -2,8 +2,14 @@
 
 import pytest
 
-from pertoken.core.periods import format_time, parse_time
-from pertoken.web.ranges import month_before, read_range
+from pertoken.core import periods
+from pertoken.core.periods import DAY_US, format_time, parse_time
+from pertoken.services.reports import BadRange
+from pertoken.web import ranges
+from pertoken.web.ranges import STEPS_MAX, STEPS_US, Range, month_before, read_range
+
+ALL_TIMES = {"since": "1971-01-01", "until": "9998-12-31"}
+NOW_US = parse_time("2026-11-27T10:07:00Z")
 
 COMPARED = {
     # (query, now): the stretch to compare with, in UTC
@@ -55,3 +61,45 @@ def test_the_same_in_the_month_before() -> None:
     """A day that the month before does not have is the end of that month."""
     assert format_time(month_before(parse_time("2026-03-28T23:59:00Z"), "UTC")) == "2026-02-28T23:45:00Z"
     assert format_time(month_before(parse_time("2026-03-29T00:00:00Z"), "UTC")) == "2026-03-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "Pacific/Apia"])
+def test_a_range_ends_a_year_from_now(zone: str) -> None:
+    """A range to the year 9998 is cut to a year from now, and says so; one that only begins later is none."""
+    found = read_range({**ALL_TIMES, "tz": zone}, "UTC", NOW_US)
+
+    assert NOW_US + 366 * DAY_US <= found.until_us <= NOW_US + 368 * DAY_US
+    assert found.label.startswith("1971-01-01 to 2027-11-28")
+    with pytest.raises(BadRange, match="a year ahead"):
+        read_range({"since": "9000-01-01", "until": "9998-12-31"}, zone, NOW_US)
+
+
+def test_the_days_of_a_long_range_are_not_gone_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a range is compared with is found by arithmetic: no more than a few windows are looked at."""
+    found, asked = read_range(ALL_TIMES, "Europe/Berlin", NOW_US), []
+    bounds = periods.bounds
+
+    def counted(window: periods.Window, at_us: int, zone: str) -> tuple[int, int]:
+        asked.append(at_us)
+        return bounds(window, at_us, zone)
+
+    monkeypatch.setattr(periods, "bounds", counted)
+    monkeypatch.setattr(ranges, "bounds", counted)
+
+    assert found.compared(NOW_US)[0] < 0 < found.since_us
+    assert len(asked) < 10
+
+
+@pytest.mark.parametrize(
+    ("days", "wished", "step"),
+    [
+        (83, "hour", "hour"), (84, "hour", "day"), (2_000, "day", "day"), (2_001, "day", "week"),
+        (2_001, "month", "month"), (14_001, "day", "month"), (500_000, "day", "month"),
+    ],
+)  # fmt: skip
+def test_a_chart_has_no_more_steps_than_it_can_show(days: int, wished: str, step: str) -> None:
+    """The step that is wished is taken as long as the range has no more than STEPS_MAX of them, else a longer one."""
+    found = Range(0, days * DAY_US, "UTC", "custom", "").step(wished)
+
+    assert found == step
+    assert found == "month" or days * DAY_US <= STEPS_MAX * STEPS_US[found]

@@ -137,7 +137,7 @@ def _report(
 ) -> None:
     from pertoken.services import reports
 
-    chosen, start_us, end_us = chosen_range(since, until, zone, db, days)
+    chosen, start_us, end_us = chosen_range(since, until, zone, db, days, by)
     where, status, cost_min = take_filters(only)
     if status == "refused":
         refuse_refused()
@@ -223,15 +223,15 @@ def _is_unknown(row: Mapping[str, Any]) -> bool:
     return bool(row["unpriced_calls"] == row["calls"] and row["cost"] == "0")
 
 
-def chosen_range(
-    since: str | None, until: str | None, zone: str | None, db: str | None, days: int
+def chosen_range(  # noqa: PLR0917 - the options of a range
+    since: str | None, until: str | None, zone: str | None, db: str | None, days: int, by: Sequence[str] = ()
 ) -> tuple[str, int, int]:
     """Return the zone, the start and the end of a range, by default today and so many `days` before it."""
     from pertoken.services.reports import BadRange, to_range
 
     chosen = zone or load_settings(db).timezone
     try:
-        return chosen, *to_range(since, until, chosen, now_us(), days)
+        return chosen, *to_range(since, until, chosen, now_us(), days, by)
     except BadRange as error:
         option = {"timezone": "--tz"}.get(error.field, f"--{error.field}")
         raise click.BadParameter(str(error), param_hint=option) from error

@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from pertoken.core.money import format_amount
-from pertoken.core.periods import NotATime, Window, bounds, format_time, load_zone, parse_time
+from pertoken.core.periods import DAY_US, NotATime, Window, bounds, format_time, load_zone, parse_time
 from pertoken.core.reporting import (
     COST,
     NOTHING,
     SUMS,
+    TIME_DIMENSIONS,
     Group,
     Slice,
     Sum,
@@ -27,6 +28,7 @@ from pertoken.ports.archive import ANY, Among, CallsView, EventsView, UseView
 from pertoken.ports.months import EventsArchived
 from pertoken.services.calls import Folders, Wanted, archived_months, newest
 
+YEARS_MAX = 60  # of a report by a time: its spans are gone through one by one
 _COUNTS = [name for name in SUMS if not name.endswith("_picos")]
 
 
@@ -149,10 +151,13 @@ class BadRange(ValueError):
         self.field = field
 
 
-def to_range(since: str | None, until: str | None, zone: str, now_us: int, days: int = 7) -> tuple[int, int]:
+def to_range(  # noqa: PLR0917 - what is asked
+    since: str | None, until: str | None, zone: str, now_us: int, days: int = 7, by: Sequence[str] = ()
+) -> tuple[int, int]:
     """Return the range that dates or times in `zone` say: a date as its end includes that day. Raises BadRange.
 
-    Without an end it is today's; without a start it is that of `days` before the last day.
+    Without an end it is today's; without a start it is that of `days` before the last day. One that is reported `by`
+    a time is not longer than YEARS_MAX.
     """
     try:
         load_zone(zone)
@@ -169,6 +174,9 @@ def to_range(since: str | None, until: str | None, zone: str, now_us: int, days:
         start_us = default_range(end_us - 1, zone, days)[0]
     if start_us >= end_us:
         raise BadRange("since", "must be before the end")
+    step = next((name for name in by if name in TIME_DIMENSIONS), None)
+    if step is not None and end_us - start_us > YEARS_MAX * 366 * DAY_US:
+        raise BadRange("until" if until else "since", f"a report by {step} is of {YEARS_MAX} years at most")
     return start_us, end_us
 
 

@@ -11,6 +11,7 @@ from pertoken.core.periods import DAY_US, format_time
 from pertoken.core.texts import tidy
 from pertoken.services.explore import METRICS, REFUSED, REFUSED_BY, REFUSED_WHERE, STEPS, Metric
 from pertoken.web.page import NotHere, Visit
+from pertoken.web.ranges import STEPS_MAX
 
 BY = ("model", "provider", "key", "team", "customer", "user")  # conversations have a page of their own
 TOPS = (5, 8)
@@ -54,6 +55,8 @@ def read_view(visit: Visit) -> Exploring:
     step = _one_of("step", query.get("step") or _usual_step(visit), dict.fromkeys(STEPS, ""))
     if step == "hour" and _days(visit) > HOURS_DAYS_MAX:
         step, note = "day", f"Hours are shown of {HOURS_DAYS_MAX} days at most; these are days."
+    if (fits := visit.range.step(step)) != step:
+        step, note = fits, f"At most {STEPS_MAX:,} steps are shown; these are {fits}s."
     return Exploring(
         METRICS[metric], tuple(dict.fromkeys(by)), step, where,
         int(_one_of("top", query.get("top") or str(TOPS[-1]), {str(one): "" for one in TOPS})),

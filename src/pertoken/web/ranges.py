@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from pertoken.core.periods import (
+    DAY_US,
     US_PER_SECOND,
     NotATime,
     Window,
@@ -12,12 +13,14 @@ from pertoken.core.periods import (
     format_time,
     load_zone,
     to_us,
-    windows,
 )
 from pertoken.core.reporting import QUARTER_US
 from pertoken.services.reports import BadRange, to_range
 
 DEFAULT = "30d"
+AHEAD_US = 366 * DAY_US  # how far beyond now a range may end: what comes later is not looked at
+STEPS_MAX = 2_000  # that one chart has
+STEPS_US = {"hour": DAY_US // 24, "day": DAY_US, "week": 7 * DAY_US, "month": 28 * DAY_US}  # at least so long
 DAYS = {"7d": 6, "30d": 29, "90d": 89}
 NAMED = {
     "today": "Today",
@@ -41,10 +44,17 @@ class Range(NamedTuple):
     @property
     def before(self) -> tuple[int, int]:
         """The stretch before: as many days on the clocks of the zone, or as long where it is not of whole days."""
-        days = sum(1 for _ in windows(Window.DAY, self.since_us, self.until_us, self.zone))
+        first, last = (_local(at_us, self.zone).date() for at_us in (self.since_us, self.until_us - 1))
+        days = (last - first).days + 1
         if days_before(self.until_us, days, self.zone) == self.since_us:
             return days_before(self.since_us, days, self.zone), self.since_us
         return self.since_us - (self.until_us - self.since_us), self.since_us
+
+    def step(self, wished: str) -> str:
+        """Return the step that is wished, or the next longer one of which the range has no more than STEPS_MAX."""
+        steps = list(STEPS_US)[list(STEPS_US).index(wished) :]
+        length_us = self.until_us - self.since_us
+        return next((one for one in steps if length_us <= STEPS_MAX * STEPS_US[one]), steps[-1])
 
     def compared(self, now_us: int) -> tuple[int, int]:
         """Return the stretch to compare with what there is of this one by now: it ends as long before its own end."""
@@ -63,13 +73,13 @@ def quarter(at_us: int) -> int:
 
 def days_before(at_us: int, days: int, zone: str) -> int:
     """Return when the clocks of the zone showed the same so many days before."""
-    local = datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone))
+    local = _local(at_us, zone)
     return to_us((local - timedelta(days=days)).replace(fold=0))
 
 
 def month_before(at_us: int, zone: str) -> int:
     """Return when the clocks of the zone showed the same in the month before, to the quarter; at most its end."""
-    local = datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone))
+    local = _local(at_us, zone)
     end = local.replace(day=1) - timedelta(days=1)
     if local.day > end.day:
         return bounds(Window.MONTH, at_us, zone)[0]
@@ -86,12 +96,21 @@ def read_range(query: Mapping[str, str], zone: str, now_us: int) -> Range:
     since, until = query.get("since") or None, query.get("until") or None
     if since or until:
         since_us, until_us = to_range(since, until, zone, now_us)
+        latest_us = bounds(Window.DAY, now_us + AHEAD_US, zone)[1]
+        if since_us >= latest_us:
+            raise BadRange("since", f"must not be more than a year ahead: {since or until}")
+        if until_us > latest_us:
+            until_us, until = latest_us, str(_local(latest_us - 1, zone).date())
         label = f"{since or format_time(since_us)[:10]} to {until or 'today'}"
         return Range(since_us, until_us, zone, "custom", label)
     name = query.get("range") or DEFAULT
     if name not in NAMED:
         raise BadRange("range", f"there is no range {name!r}; there are: {', '.join(NAMED)}")
     return Range(*_named(name, zone, now_us), zone, name, NAMED[name])
+
+
+def _local(at_us: int, zone: str) -> datetime:
+    return datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone))
 
 
 def _named(name: str, zone: str, now_us: int) -> tuple[int, int]:

@@ -128,7 +128,9 @@ def _amount(visit: Visit, row: Mapping[str, Any]) -> Decimal | None:
 def _bars(visit: Visit, where: Mapping[str, str]) -> list[Bar]:
     """Return the days of the range as bars, as high as the dearest day allows; of a long range, none."""
     range_ = visit.range
-    spans = list(days(range_.since_us, range_.until_us, range_.zone)) if _is_short(visit) else []
+    if not _is_short(visit):
+        return []
+    spans = list(days(range_.since_us, range_.until_us, range_.zone))
     rows = usage(visit.opened.archive, range_.since_us, range_.until_us, ("day",), range_.zone, Part(where))["rows"]
     found = {row["day"]: row for row in reversed(rows)}
     amounts = [_amount(visit, row) or Decimal(0) for row in found.values()]

@@ -283,3 +283,32 @@ def test_prices_are_read_again_when_they_changed(browser: Browser) -> None:
     assert prices() is book
     browser.send("/keys", "make", name="another key")
     assert prices() is not book
+
+
+ALL_TIMES = "since=1971-01-01&until=9998-12-31"
+
+
+@pytest.mark.parametrize("path", ["/explore?step=day&", "/explore?step=hour&compare=1&", "/?", "/providers?"])
+def test_a_range_of_all_times_is_shown_in_longer_steps(browser: Browser, path: str) -> None:
+    """A chart of all times is one of months up to a year from now, and no more than 2,000 steps; nothing is lost."""
+    page = browser.get(f"{path}{ALL_TIMES}")
+    lengths = {len(one["values"]) for chart in charts(page.text).values() for one in chart["series"]}
+
+    assert page.status_code == 200
+    assert lengths
+    assert max(lengths) <= 2_000
+    if path.startswith("/explore"):
+        assert "At most 2,000 steps are shown; these are months." in page.text
+        totals = read_api(browser, page.text)["totals"]
+        currency = max(totals, key=lambda one: (one["calls"], one["currency"]))["currency"]
+        assert drawn(charts(page.text)["explored"]) == sum(
+            Decimal(one["cost"]) for one in totals if one["currency"] == currency
+        )
+
+
+def test_a_range_that_has_not_begun_for_years_is_none(browser: Browser) -> None:
+    """A range that begins more than a year from now is refused with a page that says so."""
+    page = browser.get("/explore?since=9000-01-01&until=9998-12-31")
+
+    assert page.status_code == 400
+    assert "more than a year ahead" in page.text

@@ -99,7 +99,7 @@ def read_usage(opened: Opened, asked: Asked) -> UsageAnswer:
         known = "model, provider, key, team, customer, user, conversation, tag:NAME, hour, day, week, month"
         raise ApiRefused(Problem.INVALID_PARAMETER, f"{what}; use {known}", "by")
     try:
-        since_us, until_us = reports.to_range(query.since, query.until, query.timezone, asked.now_us)
+        since_us, until_us = reports.to_range(query.since, query.until, query.timezone, asked.now_us, by=by)
     except reports.BadRange as error:
         raise ApiRefused(Problem.INVALID_PARAMETER, str(error), error.field) from error
     (start,) = (0,) if query.cursor is None else read_cursor(query.cursor, (int,))

@@ -116,7 +116,7 @@ def _spent(visit: Visit) -> tuple[str, Explored]:
 
 
 def _step(visit: Visit) -> str:
-    return "hour" if visit.range.until_us - visit.range.since_us <= 2 * DAY_US else "day"
+    return visit.range.step("hour" if visit.range.until_us - visit.range.since_us <= 2 * DAY_US else "day")
 
 
 def _days_ago(visit: Visit, days: int) -> int:

@@ -44,7 +44,7 @@ def show(visit: Visit) -> Context:
 
 
 def _chart(visit: Visit, metric: str, title: str, hues: Mapping[str, int]) -> Chart:
-    step = "hour" if visit.range.until_us - visit.range.since_us <= 2 * DAY_US else "day"
+    step = visit.range.step("hour" if visit.range.until_us - visit.range.since_us <= 2 * DAY_US else "day")
     question = Question(
         METRICS[metric], ("provider",), step, visit.range.since_us, visit.range.until_us, visit.zone, visit.now_us
     )
