@@ -31,7 +31,7 @@ def latency(  # noqa: PLR0917 - click passes each option by name
     from pertoken.services.latency import latency as times
 
     dimensions = read_dimensions(by)
-    chosen, start_us, end_us = chosen_range(since, until, zone, db, 7, by)
+    chosen, start_us, end_us = chosen_range(since, until, zone, db, 7, dimensions)
     with archive(db) as stored:
         report = times(stored, start_us, end_us, dimensions, chosen, {})
     if as_json:
