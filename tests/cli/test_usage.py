@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 
 import pytest
 from tests.cli.conftest import Pertoken, WriteLines
@@ -82,6 +83,28 @@ def test_days_weeks_and_months_have_commands(pertoken: Pertoken, write_lines: Wr
     ]
     assert [(row["week"], row["calls"]) for row in by["weekly"]] == [("2026-W44", 1), ("2026-W45", 2)]
     assert [(row["month"], row["calls"]) for row in by["monthly"]] == [("2026-11", 3)]
+
+
+@pytest.mark.parametrize("command", [("usage", "--by", "conversation"), ("conversation",)])
+def test_two_currencies_are_not_added_up(pertoken: Pertoken, write_lines: WriteLines, command: tuple[str, ...]) -> None:
+    """Each currency has a total of its own; one that only corrections are in is not said to be of 0 calls."""
+    for currency in ("EUR", "USD"):
+        price = ("--input", "1", "--output", "2", "--currency", currency, "--from", "2026-11-01")
+        pertoken("price", "add", "--provider", "here", "--model", f"model-{currency}", *price)
+    lines = [event(f"{at}{model}", provider="here", model=model, conversation="c1")
+             for model, calls in (("model-EUR", 2), ("model-USD", 1)) for at in range(calls)]  # fmt: skip
+    pertoken("ingest", write_lines(*lines))
+    report = pertoken.json(*command, *NOVEMBER)
+
+    assert [(one["currency"], one["calls"]) for one in report["totals"]] == [("EUR", 2), ("USD", 1)]
+    assert re.search(r"total 2 EUR in 2 calls\n +total 1 USD in 1 call\n", pertoken(*command, *NOVEMBER).stdout)
+
+    change = ("--input", "3", "--output", "6", "--currency", "GBP", "--from", "2026-11-02")
+    pertoken("price", "add", "--provider", "here", "--model", "model-USD", *change)
+    pertoken("rerate", "--from", "2026-11-01", "--to", "2026-11-30")
+    shown = pertoken(*command, *NOVEMBER).stdout
+    assert re.search(r"total 3 GBP in corrections of calls\n", shown)
+    assert " 0 calls" not in shown
 
 
 def test_a_session_is_a_conversation(pertoken: Pertoken, write_lines: WriteLines) -> None:

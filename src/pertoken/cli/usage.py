@@ -107,7 +107,7 @@ def conversation(since: str | None, until: str | None, zone: str | None, db: str
     else:
         rows = [{**row, "first": _minute(row["first"]), "last": _minute(row["last"])} for row in report["rows"]]
         columns = {"conversation": "conversation", "first": "first", "last": "last"}
-        _print("usage by conversation", columns, rows, [report["total"]], "times in UTC", since=_day(start_us))
+        _print("usage by conversation", columns, rows, report["totals"], "times in UTC", since=_day(start_us))
 
 
 def read_dimensions(text: str) -> tuple[str, ...]:
@@ -193,7 +193,8 @@ def _print(
     print_table(title, {**columns, **counts, **money}, shown, total=total, caption=caption, spared=spared)
     if one is None:
         for each in totals:
-            echo(f"  total {amount_text(each['cost'])} {each['currency']} in {counted(each['calls'], 'call')}")
+            of = f"in {counted(each['calls'], 'call')}" if each["calls"] else "in corrections of calls"
+            echo(f"  total {amount_text(each['cost'])} {each['currency']} {of}")
 
 
 def _charted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -138,9 +138,19 @@ def conversations(archive: EventsView, since_us: int, until_us: int, zone: str) 
     for one in sorted(groups, key=lambda group: (-group.sums[COST], group.values)):
         first, last = times[one.values[0]]
         rows.append({**_fields(one, ("conversation",)), "first": format_time(first), "last": format_time(last)})
-    total = tuple(sum(column) for column in zip(*(one.sums for one in groups), strict=True)) or (0,) * len(SUMS)
-    currency = groups[0].currency if groups else "USD"
-    return {"rows": rows, "total": _fields(Group((), currency, total), ()), "timezone": zone}
+    sums: dict[str, Sums] = {}
+    for one in groups:
+        add_sums(sums, one.currency, one.sums)
+    of_all = sorted((Group((), currency, amounts) for currency, amounts in sums.items()), key=lambda one: one.currency)
+    totals = [_fields(one, ()) for one in of_all]
+    total = totals[0] if totals else _fields(Group((), "USD", NOTHING), ())
+    return {"rows": rows, "total": total, "totals": totals, "timezone": zone}
+
+
+def together(report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what all totals of a report come to: counts of all, amounts of the currency that most calls have."""
+    totals = sorted(report["totals"], key=lambda one: (-one["calls"], one["currency"])) or [report["total"]]
+    return {**totals[0], **{name: sum(one[name] for one in totals) for name in _COUNTS}}
 
 
 class BadRange(ValueError):

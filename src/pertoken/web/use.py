@@ -11,7 +11,7 @@ from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US, days, format_time
 from pertoken.core.reporting import SUMS, Sums, add_sums, slices
 from pertoken.ports.events import Posted, Search
-from pertoken.services.reports import Part, usage
+from pertoken.services.reports import Part, together, usage
 from pertoken.web import shown
 from pertoken.web.page import Visit, place
 from pertoken.web.shown import Figure
@@ -62,6 +62,7 @@ class Use(NamedTuple):
     sees_cost: bool
     currency: str
     cost: Figure  # for those who may not see it, the price
+    others: str  # the amounts in other currencies: also 30.40 USD
     change: Figure
     calls: Figure
     tokens: Figure
@@ -80,13 +81,15 @@ class Use(NamedTuple):
 def of(visit: Visit, where: Mapping[str, str], by: Sequence[str]) -> Use:
     """Return what was used by all that has every value of `where`, by each dimension of `by`."""
     archive, range_, part = visit.opened.archive, visit.range, Part(where)
-    total = usage(archive, range_.since_us, range_.until_us, (), range_.zone, part)["total"]
-    before = usage(archive, *range_.before, (), range_.zone, part)["total"]
+    report = usage(archive, range_.since_us, range_.until_us, (), range_.zone, part)
+    total = together(report)
+    before = _in_currency(usage(archive, *range_.before, (), range_.zone, part), total["currency"])
     span = {"since": format_time(range_.since_us), "until": format_time(range_.until_us)}
     return Use(
         visit.may(Action.COSTS_READ),
         total["currency"],
         shown.amount(_amount(visit, total), total["currency"]),
+        also(visit, report, total["currency"]),
         shown.change(_amount(visit, total) or Decimal(0), _amount(visit, before) or Decimal(0)),
         shown.count(total["calls"]),
         shown.count(total["input_tokens"] + total["output_tokens"]),
@@ -96,6 +99,18 @@ def of(visit: Visit, where: Mapping[str, str], by: Sequence[str]) -> Use:
         {dimension: _pieces(visit, where, dimension, total) for dimension in by},
         f"/api/v1/usage?{urlencode({**span, **where, 'by': ','.join(by)})}",
     )
+
+
+def also(visit: Visit, report: Mapping[str, Any], currency: str) -> str:
+    """Say what a report comes to in other currencies than this one; empty where there is none."""
+    others = [(_amount(visit, one), one["currency"]) for one in report["totals"] if one["currency"] != currency]
+    amounts = [f"{shown.amount(amount).text} {other}" for amount, other in others if amount is not None]
+    return f"also {', '.join(amounts)}" if amounts else ""
+
+
+def _in_currency(report: Mapping[str, Any], currency: str) -> Mapping[str, Any]:
+    """Return the total in one currency; nothing where there is none."""
+    return next((one for one in report["totals"] if one["currency"] == currency), {"cost": "0", "price": "0"})
 
 
 def by_value(visit: Visit, dimension: str) -> dict[str, list[Spent]]:

@@ -10,6 +10,7 @@ from tests.web.conftest import Browser
 from tests.web.made import NAMES, fresh
 
 from pertoken.core.access import Role
+from pertoken.core.periods import DAY_US
 from pertoken.store.administration import Administration
 
 
@@ -92,3 +93,26 @@ def test_a_name_breaks_no_page(browser: Browser, name: str) -> None:
         assert page.status_code == 200
         assert "<script>alert" not in page.text
     assert quote(name, safe="") in signed.get("/customers").text.replace("&#39;", "'")
+
+
+@pytest.mark.parametrize("page", ["customers/{name}", "prices/openai/{name}"])
+def test_what_was_used_in_two_currencies_is_shown_whole(browser: Browser, page: str) -> None:
+    """Calls are counted whatever their currency, and the amount of each currency is shown, that of most calls first."""
+    name, signed = fresh("two"), browser.sign_in()
+    made.used(browser, 2, 4_000 * CENT, currency="EUR", customer=name, model=name)
+    made.used(browser, 38, 80 * CENT, customer=name, model=name)
+
+    text = re.sub(r"<[^>]*>|\s+", " ", signed.get(f"/{page.format(name=name)}").text)
+
+    assert "also 80.00 EUR" in text
+    assert "30.40" in text
+    assert re.search(r"[Cc]alls +40 ", text), "2 and 38 calls"
+
+
+def test_an_amount_is_compared_with_that_of_its_own_currency(browser: Browser) -> None:
+    """What was spent in another currency in the days before is no part of the change."""
+    name, signed = fresh("two"), browser.sign_in()
+    made.used(browser, 3, 4_000 * CENT, 40 * DAY_US, currency="EUR", customer=name)
+    made.used(browser, 1, 80 * CENT, customer=name)
+
+    assert "new against the days before" in signed.get(f"/customers/{name}").text

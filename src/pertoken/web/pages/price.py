@@ -12,13 +12,14 @@ from pertoken.core.price_book import PriceBook
 from pertoken.core.prices import PriceRow
 from pertoken.core.rates import Rates
 from pertoken.services.price_show import ids_in_force, price_fields
-from pertoken.services.reports import Part, usage
+from pertoken.services.reports import Part, together, usage
 from pertoken.services.what_if import what_if
 from pertoken.web import shown
 from pertoken.web.acting import act, plan_rating, rate_again
 from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit
 from pertoken.web.pages.prices import address, per_million
 from pertoken.web.shown import Figure
+from pertoken.web.use import also
 
 UNITS = ("input_tokens", "output_tokens")
 WIDTH, HEIGHT = 1000, 120
@@ -39,14 +40,15 @@ def show(visit: Visit) -> Context:
     book = visit.site.prices()
     rows = [row for _, row in book.candidates(provider, model)]
     rates = book.resolve(provider, model, visit.now_us)
-    used = usage(
+    report = usage(
         visit.opened.archive,
         visit.range.since_us,
         visit.range.until_us,
         (),
         visit.zone,
         Part({"provider": provider, "model": model}),
-    )["total"]
+    )
+    used = together(report)
     if not any(row.sells for row in rows) and not used["calls"] and not isinstance(rates, Rates):
         raise NotHere(f"No price is known of {model} at {provider}, and nothing was used of it in this range.")
     steps = _steps(book, provider, model, rows)
@@ -67,6 +69,7 @@ def show(visit: Visit) -> Context:
         "differing": _differing(rows, visit.now_us),
         "used": used,
         "cost": shown.unpriced(shown.amount(used["cost"], used["currency"]), used["calls"], used["uncounted_calls"]),
+        "also": also(visit, report, used["currency"]),
         "what_if": _what_if(visit, book, provider, model),
         "rerated": _rerated(visit, provider, model) if visit.query.get("rerate") else None,
         "may_write": visit.may(Action.PRICES_WRITE),
