@@ -24,6 +24,9 @@ class RefusedCall(NamedTuple):
     attribution: Attribution = NOBODY  # as far as it was known
 
 
+OTHER_BUDGET = "another budget"  # in place of the name of a budget that may not be seen
+
+
 class RefusedKind(NamedTuple):
     """A kind of refusal within an hour; empty texts where there was no budget, or no key."""
 

@@ -9,7 +9,7 @@ from pertoken.core.directory import Key
 from pertoken.core.events import Event
 from pertoken.core.holds import EndedHold, Hold
 from pertoken.core.prices import PriceRow
-from pertoken.core.refusals import RefusedCall, RefusedKind, RefusedSearch
+from pertoken.core.refusals import OTHER_BUDGET, RefusedCall, RefusedKind, RefusedSearch
 from pertoken.core.reporting import Grain, Rollup, Slice, Sum, Timed, Total
 from pertoken.core.trust import Doubt
 from pertoken.ports.archive import ANY, Among, Archive
@@ -145,12 +145,18 @@ class NarrowArchive:
         return [] if narrowed is None else self._archive.refused_calls(asked._replace(where=narrowed))
 
     def refused_counts(self, since_us: int, until_us: int) -> dict[RefusedKind, int]:
-        """Return how many calls of the keys were refused that may be seen."""
+        """Return how many calls of the keys were refused that may be seen; a budget that may not has no name."""
         counts = self._archive.refused_counts(since_us, until_us)
         if self._view.is_whole:
             return counts
         own = {key.key_id for key in self.list_keys()}
-        return {kind: calls for kind, calls in counts.items() if kind.key in own}
+        budgets = {"", *(budget.name for budget in self.budgets())}
+        found: dict[RefusedKind, int] = {}
+        for kind, calls in counts.items():
+            if kind.key in own:
+                seen = kind if kind.budget in budgets else kind._replace(budget=OTHER_BUDGET)
+                found[seen] = found.get(seen, 0) + calls
+        return found
 
     def open_hold(self, hold_id: str) -> Hold | None:
         """Return one hold while it is open, if it may be seen."""

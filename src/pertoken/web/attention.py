@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pertoken.core.access import Action
-from pertoken.core.refusals import RefusedKind
+from pertoken.core.refusals import OTHER_BUDGET, RefusedKind
 from pertoken.services.spending import Figures
 from pertoken.web import shown
 from pertoken.web.budget_bars import BudgetBar
@@ -50,11 +50,13 @@ def _refused(visit: Visit, budget_bars: Iterable[BudgetBar], refusals: Mapping[R
         of_code = by_code.setdefault(kind.code, {})
         of_code[kind.budget] = of_code.get(kind.budget, 0) + calls
     for budget, calls in _most(by_code.get(BUDGET_EXCEEDED, {})):
-        name = shown.name(budget, "A budget").text
+        name = OTHER_BUDGET if budget == OTHER_BUDGET else shown.name(budget, "a budget").text
         reached = f"{name} reached its limit" if budget in full else f"{_calls(calls)} did not fit {name}"
+        is_linked = budget not in ("", OTHER_BUDGET)
         yield Notice(
-            "refused", "bad", reached, f"{_calls(calls)} refused in the last 7 days",
-            "Open budget", visit.link(f"/budgets/{budget}") if budget else visit.link("/budgets"),
+            "refused", "bad", f"{reached[:1].upper()}{reached[1:]}" if name in (OTHER_BUDGET, "a budget") else reached,
+            f"{_calls(calls)} refused in the last 7 days",
+            "Open budget", visit.link(f"/budgets/{budget}" if is_linked else "/budgets"),
         )  # fmt: skip
     missing = sum(by_code.get(KEY_MISSING, {}).values())
     if missing:

@@ -4,13 +4,16 @@ from html import escape, unescape
 from urllib.parse import quote
 
 import pytest
+import sqlalchemy as sa
 from tests.factories import CENT
 from tests.web import made
 from tests.web.conftest import Browser
 from tests.web.made import NAMES, fresh
 
 from pertoken.core.access import Role
+from pertoken.core.reporting import HOUR_US
 from pertoken.store.archive import Archive
+from pertoken.store.refusals import refused_counts
 
 INSIDE = set(Role) - {Role.CUSTOMER}
 WRITERS = {Role.ADMIN, Role.FINANCE, Role.TEAM_OWNER}
@@ -250,3 +253,31 @@ def test_five_hundred_budgets_are_shown_page_by_page(browser: Browser) -> None:
         seen += [one for one in (f"{mark}-{at:03}" for at in range(450)) if f'title="{one}"' in page]
 
     assert sorted(seen) == [f"{mark}-{at:03}" for at in range(450)]
+
+
+def test_a_hidden_budget_that_refused_is_not_named(browser: Browser) -> None:
+    """A team owner sees how many of its calls a budget refused that is not its team's, but no name and no link."""
+    team, hidden, own = fresh("team"), fresh("hidden"), fresh("own")
+    made.a_budget(browser, hidden)
+    made.a_budget(browser, own, scope={"team": team})
+    key = made.a_key(browser, fresh("key"), team=team)
+    hour_us = browser.site.clock.now_us() // HOUR_US * HOUR_US
+    rows = [
+        {"hour_us": hour_us, "code": "budget_exceeded", "budget": name, "key_id": key.key_id, "calls": calls}
+        for name, calls in ((hidden, 41), (own, 7))
+    ]
+    with browser.database.write() as connection:
+        connection.execute(sa.insert(refused_counts), rows)
+    address = "/explore?metric=refused&by=budget&range=7d"
+
+    owner, admin = browser.as_role(Role.TEAM_OWNER, team), browser.as_role(Role.ADMIN)
+    for path in ("/", address, f"{address}&format=json"):
+        assert hidden not in owner.get(path).text
+        assert own in owner.get(path).text
+    page = owner.get("/").text
+    assert "Another budget reached its limit" in page
+    assert "41 calls refused" in page
+    assert "/budgets/another" not in page
+    rows = owner.get(f"{address}&format=json").json()["rows"]
+    assert sorted((row["budget"], row["figure"]) for row in rows) == [("another budget", 41), (own, 7)]
+    assert hidden in admin.get(f"{address}&format=json").text
