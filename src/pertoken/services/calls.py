@@ -47,6 +47,31 @@ def newest(
     return (posted for posted in found if _costs_enough(posted.event, wanted.cost_min))
 
 
+def newest_among(
+    archive: Archive, wanted: Wanted, folders: Folders | None, before: Place | None, most: int
+) -> tuple[Iterator[Posted], "Looked"]:
+    """Return the same of the next `most` calls alone, whatever they cost, and how far was looked."""
+    looked = Looked(_merged(archive, wanted, folders, before), most)
+    return (posted for posted in looked if _costs_enough(posted.event, wanted.cost_min)), looked
+
+
+class Looked:
+    """Takes so many calls at most, and remembers the last."""
+
+    def __init__(self, posted: Iterator[Posted], most: int) -> None:
+        self._posted, self._left = posted, most
+        self.stopped_at: Place | None = None  # set where there may be more
+
+    def __iter__(self) -> Iterator[Posted]:
+        """Yield them."""
+        for posted in self._posted:
+            yield posted
+            self._left -= 1
+            if not self._left:
+                self.stopped_at = posted.place
+                return
+
+
 def following(posted: Iterable[Posted], wanted: Wanted) -> Iterator[Posted]:
     """Yield those of the events just posted that are wanted."""
     return (one for one in posted if fits(one.event, wanted) and _costs_enough(one.event, wanted.cost_min))

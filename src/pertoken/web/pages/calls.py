@@ -3,7 +3,7 @@
 import heapq
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import urlencode
@@ -15,13 +15,14 @@ from pertoken.core.money import format_amount
 from pertoken.core.periods import format_time
 from pertoken.core.refusals import RefusedCall
 from pertoken.ports.events import Posted
-from pertoken.services.calls import Wanted, newest, refused
+from pertoken.services.calls import Place, Wanted, newest, newest_among, refused
 from pertoken.web import grid
 from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, NotHere, Page, Visit
 
 DEAREST = "-cost"  # as a table is sorted
 LOOKED_AT = 10_000  # the newest calls, among which the dearest are looked for: a page must not take long
+EMPTY = "No call fits. Choose a longer range, or fewer filters."
 FILTERS = ("key", "team", "customer", "user", "provider", "model", "conversation", "source")
 
 
@@ -34,28 +35,35 @@ def show(visit: Visit) -> Context:
     wanted = Wanted(where, visit.range.since_us, visit.range.until_us, status, _cost_min(visit))
     names = {key.key_id: key.name for key in visit.opened.archive.list_keys()}
     is_dearest = visit.query.get("sort") == DEAREST and status != REFUSED and visit.may(Action.COSTS_READ)
-    looked, cursor = 0, None
+    looked, cursor, is_cut = 0, None, False
     if is_dearest:
         rows, looked = _dearest(visit, wanted, names)
     else:
-        rows, cursor = _refused(visit, wanted, names) if status == REFUSED else _served(visit, wanted, names)
+        rows, cursor, is_cut = _refused(visit, wanted, names) if status == REFUSED else _served(visit, wanted, names)
     return {
         "grid": grid.paged(
             visit, _columns(visit), rows, cursor=cursor, command="" if is_dearest else _command(visit, where, status),
-            empty="No call fits. Choose a longer range, or fewer filters.",
+            empty="None of these calls fits; the next page looks further." if is_cut else EMPTY,
             api="" if is_dearest else _api(visit, where, status),
         ),
         "statuses": STATUSES, "filters": FILTERS, "where": where, "status": status or "",
         "is_dearest": is_dearest, "looked": looked if looked > LOOKED_AT else None,
+        "looked_at": LOOKED_AT if is_cut else None,
         "may_costs": visit.may(Action.COSTS_READ) and status != REFUSED,
     }  # fmt: skip
 
 
-def _served(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> tuple[list[dict[str, Any]], str | None]:
-    found = list(itertools.islice(_after(visit, wanted), grid.ROWS + 1))
+Rows = tuple[list[dict[str, Any]], str | None, bool]  # with where the next page begins; whether LOOKED_AT ended it
+
+
+def _served(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> Rows:
+    posted, looked = newest_among(visit.opened.archive, wanted, visit.site.folders, _before(visit), LOOKED_AT)
+    found = list(itertools.islice(posted, grid.ROWS + 1))
     rows = [row_of(posted, names) for posted in found[: grid.ROWS]]
-    more = len(found) > grid.ROWS
-    return rows, "{}.{}".format(*found[grid.ROWS - 1].place) if more else None
+    if len(found) > grid.ROWS:
+        return rows, "{}.{}".format(*found[grid.ROWS - 1].place), False
+    at = looked.stopped_at
+    return rows, None if at is None else f"{at[0]}.{at[1]}", at is not None
 
 
 def _dearest(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
@@ -71,13 +79,12 @@ def _dearest(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> tuple[li
     return [row_of(posted, names) for posted in some], len(found)
 
 
-def _after(visit: Visit, wanted: Wanted) -> Iterator[Posted]:
+def _before(visit: Visit) -> Place | None:
     at, _, number = visit.query.get("after", "").partition(".")
     try:
-        before = (int(at), int(number)) if at else None
+        return (int(at), int(number)) if at else None
     except ValueError as error:
         raise NotHere("The address of this page of calls is not valid: open the list again.") from error
-    return newest(visit.opened.archive, wanted, visit.site.folders, before)
 
 
 def row_of(posted: Posted, names: Mapping[str, str]) -> dict[str, Any]:
@@ -97,13 +104,13 @@ def row_of(posted: Posted, names: Mapping[str, str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _refused(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> tuple[list[dict[str, Any]], str | None]:
+def _refused(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> Rows:
     at, _, call_id = visit.query.get("after", "").partition(".")
     before = (int(at), call_id) if at.isdigit() else None
     found = refused(visit.opened.archive, wanted, grid.ROWS + 1, before)
     rows = [_refused_row(call, names) for call in found[: grid.ROWS]]
     last = found[grid.ROWS - 1] if len(found) > grid.ROWS else None
-    return rows, None if last is None else f"{last.at_us}.{last.call_id}"
+    return rows, None if last is None else f"{last.at_us}.{last.call_id}", False
 
 
 def _refused_row(call: RefusedCall, names: Mapping[str, str]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Going to a call, key, customer, model or budget by a part of its name."""
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from pertoken.core.access import Action
@@ -23,14 +24,16 @@ class Place(NamedTuple):
 def show(visit: Visit) -> Context:
     """Return what is named like the text."""
     text = visit.query.get("q", "").strip()[:TEXT_MAX]
-    found = list(_found(visit, text))[:FOUND_MAX] if text else []
+    found = list(islice(_found(visit, text), FOUND_MAX)) if text else []
     return {"query": text, "found": found}
 
 
 def _found(visit: Visit, text: str) -> Iterator[Place]:
+    """Yield what fits, one kind after the other: no more is read than is taken."""
     wanted = text.lower()
     if text.startswith(CALL_PREFIX) and visit.may(Action.CALLS_READ):
         yield Place("call", text, visit.link(f"/calls/{text}"))
+        return
     if visit.may(Action.KEYS_READ):
         yield from (
             Place("key", key.name, visit.link(f"/keys/{key.key_id}"))
