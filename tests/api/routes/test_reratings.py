@@ -143,3 +143,20 @@ def test_only_the_calls_that_are_asked_for_count(api: Api, monkeypatch: pytest.M
 def test_only_an_admin_rates_again(api: Api) -> None:
     """A team owner, who may see one team alone, is refused."""
     assert api.as_role(Role.TEAM_OWNER)("POST", reratings.PATH, asked("m")).status == 403
+
+
+def test_calls_of_every_currency_count_to_the_limit(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A range whose calls are more than the limit in all currencies together is refused, though each has fewer."""
+    model = fresh("model")
+    for currency, day in (("EUR", "01"), ("USD", "02")):
+        body = {"provider": "openai", "model": f"{model}-{currency}", "input": "1", "currency": currency}
+        assert api("POST", "/api/v1/prices", {**body, "valid_from": "2023-01-01"}).status == 201
+        for _ in range(2):
+            reported = event(model=f"{model}-{currency}", at=f"2023-03-{day}T10:00:00Z")
+            assert api("POST", "/api/v1/events", reported).status == 200
+    monkeypatch.setattr(reratings, "CALLS_MAX", 3)
+
+    refused = api("POST", reratings.PATH, {"since": "2023-03-01", "until": "2023-03-03"})
+
+    assert refused.status == 422
+    assert "the range has 4 calls" in refused.raw.decode()
