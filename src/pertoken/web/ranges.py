@@ -18,7 +18,7 @@ from pertoken.core.reporting import QUARTER_US
 from pertoken.services.reports import BadRange, to_range
 
 DEFAULT = "30d"
-AHEAD_US = 366 * DAY_US  # how far beyond now a range may end: what comes later is not looked at
+AHEAD_US = 366 * DAY_US  # how far beyond now, or its own start, a range may end: what comes later is not looked at
 STEPS_MAX = 2_000  # that one chart has
 STEPS_US = {"hour": DAY_US // 24, "day": DAY_US, "week": 7 * DAY_US, "month": 28 * DAY_US}  # at least so long
 DAYS = {"7d": 6, "30d": 29, "90d": 89}
@@ -96,9 +96,7 @@ def read_range(query: Mapping[str, str], zone: str, now_us: int) -> Range:
     since, until = query.get("since") or None, query.get("until") or None
     if since or until:
         since_us, until_us = to_range(since, until, zone, now_us)
-        latest_us = bounds(Window.DAY, now_us + AHEAD_US, zone)[1]
-        if since_us >= latest_us:
-            raise BadRange("since", f"must not be more than a year ahead: {since or until}")
+        latest_us = max(bounds(Window.DAY, now_us + AHEAD_US, zone)[1], since_us + AHEAD_US)
         if until_us > latest_us:
             until_us, until = latest_us, str(_local(latest_us - 1, zone).date())
         label = f"{since or format_time(since_us)[:10]} to {until or 'today'}"
