@@ -84,6 +84,24 @@ def test_figures_are_those_that_were_counted() -> None:
     assert found["gen_ai_client_token_usage_sum", "chat", "p", "m", "input"] == 100
 
 
+@pytest.mark.parametrize(
+    ("wire", "operation"),
+    [
+        ("openai.chat", "chat"),
+        ("openai.responses", "chat"),
+        ("anthropic.messages", "chat"),
+        ("gemini.generate", "generate_content"),
+        ("openai.embeddings", "embeddings"),
+        ("gemini.embed", "embeddings"),
+    ],
+)
+def test_what_a_call_does_is_said_by_its_format(wire: str, operation: str) -> None:
+    """OpenTelemetry's metrics have the operation that the registry's row has."""
+    found = shown(report(line(charged())._replace(wire=wire)))
+
+    assert found["gen_ai_client_token_usage_count", operation, "p", "m", "input"] == 1
+
+
 def test_modalities_come_to_the_whole() -> None:
     """The newer counters split tokens into sound, pictures and text, and the sum is all tokens."""
     used = {"input_tokens": 100, "input_audio_tokens": 30, "input_image_tokens": 20}

@@ -35,6 +35,8 @@ ASKED = [
     ("POST", "/login", (FORM,), True),
     ("GET", "/calls", (), False),  # an SDK with a wrong base URL expects JSON
     ("GET", "/v1/models", (HTML,), False),
+    ("GET", "/v1beta/models/m-1", (HTML,), False),
+    ("GET", "/v1alpha", (HTML,), True),
     ("GET", "/api/v1/keys", (HTML,), False),
     ("GET", "/health/live", (HTML,), False),
     ("POST", "/chat/completions", ((b"content-type", b"application/json"),), False),

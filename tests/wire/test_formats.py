@@ -214,6 +214,8 @@ def test_a_new_format_is_two_modules_and_a_row(tmp_path: Path) -> None:
     assert found["simulated_error"] == [401, {"wrong": "no api key"}]
     assert found["error"] == {"wrong": "no such model"}
     assert found["error_nearby"] == {"wrong": "no"}
+    assert found["operation"] == "embeddings"
+    assert found["is_page"] is False
 
 
 IMPORT = "from pertoken.wire.answers import Api\n"
@@ -221,6 +223,7 @@ ROW = """    FormatRow(
         made_up,
         "openai",
         (FormatPath("/v3/made/{model}/up", "/made/{model}/up"),),
+        Operation.EMBEDDINGS,
         counted=CountedAs("made", made_up.is_request),
         error_paths="/made/",
     ),

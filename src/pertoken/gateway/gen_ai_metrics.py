@@ -14,6 +14,8 @@ from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from pertoken.core.latency import BOUNDS_US
 from pertoken.core.tally import TOKEN_BOUNDS, Name, Series, Snapshot
 from pertoken.gateway.grouped import Labels, add_histogram, grouped, summed
+from pertoken.wire import formats
+from pertoken.wire.formats import Operation
 
 SECOND_US = 1_000_000
 EVERY = 4  # every fourth bound of latency is shown, so that each is twice the one before
@@ -26,12 +28,6 @@ PROVIDERS: Mapping[str, str] = {
     "aws": "aws.bedrock",
     "mistral": "mistral_ai",
     "x-ai": "x_ai",
-}
-# gen_ai.operation.name by the name of the format; for all others it is "chat".
-OPERATIONS: Mapping[str, str] = {
-    "gemini.generate": "generate_content",
-    "openai.embeddings": "embeddings",
-    "gemini.embed": "embeddings",
 }
 # Newer counters: name, the unit of the total, and the units of each modality inside it.
 _USAGE: Final = (
@@ -66,7 +62,9 @@ def gen_ai_families(counts: Snapshot) -> Iterator[Metric]:
 
 def _labels(name: Name) -> Labels:
     provider, model, wire = name
-    return OPERATIONS.get(wire, "chat"), PROVIDERS.get(provider, provider), model
+    row = formats.BY_NAME.get(wire)
+    operation = Operation.CHAT if row is None else row.operation  # None: the call was not understood
+    return str(operation), PROVIDERS.get(provider, provider), model
 
 
 def _token_usage(used: Mapping[Labels, list[Series]]) -> Metric:

@@ -20,6 +20,7 @@ from typing import Any
 import httptools
 
 from pertoken.settings import Settings
+from pertoken.wire import formats
 
 PROGRAM = ("-m", "pertoken.gateway.pages_server")
 ANSWER_S = 60  # one page; an export of a year may take seconds
@@ -35,7 +36,7 @@ _OF_ONE_HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade", b"expect",
      b"content-length")
 )  # fmt: skip
-_NOT_PAGES = ("/v1/", "/v1beta/", "/api/", "/health/", "/metrics")
+_NOT_PAGES = (*formats.ROOTS, "/api/", "/health/", "/metrics")
 
 Scope = MutableMapping[str, Any]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]

@@ -10,7 +10,7 @@ For a format that is only read, write an `Api` (wire/answers.py) and add it to `
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
+from enum import Enum, StrEnum
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -68,6 +68,14 @@ class CountedAs(NamedTuple):
     """Which tokens are counted in addition to the texts."""
 
 
+class Operation(StrEnum):
+    """What a call of a format does, as OpenTelemetry names it (`gen_ai.operation.name`)."""
+
+    CHAT = "chat"
+    EMBEDDINGS = "embeddings"
+    GENERATE_CONTENT = "generate_content"
+
+
 class FormatRow(NamedTuple):
     """One API that the gateway serves: everything that other modules need to know about it."""
 
@@ -79,6 +87,9 @@ class FormatRow(NamedTuple):
 
     paths: tuple[FormatPath, ...]
     """The paths at which it is called."""
+
+    operation: Operation
+    """What its calls do."""
 
     tells_usage: bool = True
     """Whether its answers contain usage, so that `pertoken extract` reads them."""
@@ -110,6 +121,7 @@ ROWS: tuple[FormatRow, ...] = (
         anthropic_messages,
         "anthropic",
         (FormatPath("/v1/messages", "/v1/messages"),),
+        Operation.CHAT,
         counted=CountedAs("messages", anthropic_messages.is_request),
         error_paths="/messages",
     ),
@@ -117,12 +129,14 @@ ROWS: tuple[FormatRow, ...] = (
         anthropic_count_tokens,
         "anthropic",
         (FormatPath("/v1/messages/count_tokens", "/v1/messages/count_tokens"),),
+        Operation.CHAT,
         tells_usage=False,
     ),
     FormatRow(
         openai_chat,
         "openai",
         (FormatPath("/v1/chat/completions", "/chat/completions"),),
+        Operation.CHAT,
         dialects={
             "xai": usage_rules.XAI_CHAT,
             "perplexity": usage_rules.PERPLEXITY_CHAT,
@@ -136,28 +150,39 @@ ROWS: tuple[FormatRow, ...] = (
         openai_embeddings,
         "openai",
         (FormatPath("/v1/embeddings", "/embeddings"),),
+        Operation.EMBEDDINGS,
         counted=CountedAs("embeddings", openai_embeddings.is_request, Frame.NONE),
     ),
     FormatRow(
         openai_responses,
         "openai",
         (FormatPath("/v1/responses", "/responses"),),
+        Operation.CHAT,
         counted=CountedAs("responses", openai_responses.is_request),
     ),
     FormatRow(
         gemini_generate,
         "gemini",
         (*_of_gemini("generateContent", stream=False), *_of_gemini("streamGenerateContent", stream=True)),
+        Operation.GENERATE_CONTENT,
         session=answers.GEMINI_LIVE,
         counted=CountedAs("generate", gemini_generate.is_request),
         error_paths="/v1beta/",
         two_spellings=True,
     ),
-    FormatRow(gemini_count_tokens, "gemini", _of_gemini("countTokens"), tells_usage=False, two_spellings=True),
+    FormatRow(
+        gemini_count_tokens,
+        "gemini",
+        _of_gemini("countTokens"),
+        Operation.GENERATE_CONTENT,
+        tells_usage=False,
+        two_spellings=True,
+    ),
     FormatRow(
         gemini_embed,
         "gemini",
         (*_of_gemini("embedContent"), *_of_gemini("batchEmbedContents")),
+        Operation.EMBEDDINGS,
         tells_usage=False,  # on most models
         two_spellings=True,
     ),
@@ -173,6 +198,8 @@ READ: Mapping[str, Api] = {
 }  # fmt: skip
 
 BY_NAME: Mapping[str, FormatRow] = {row.format.name: row for row in ROWS}
+# How the paths of calls begin: nothing else the gateway serves begins so.
+ROOTS: tuple[str, ...] = tuple(sorted({f"/{at.path.split('/')[1]}/" for row in ROWS for at in row.paths}))
 SERVED: Mapping[str, Format] = {name: row.format for name, row in BY_NAME.items()}
 # The formats that `pertoken extract` reads.
 EXTRACTED: tuple[str, ...] = (*(name for name, row in BY_NAME.items() if row.tells_usage), *READ)
