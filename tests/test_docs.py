@@ -78,15 +78,15 @@ def test_what_each_step_returns() -> None:
         assert set(quoted(row["returns"])) == set(ast.unparse(step.returns).split(" | ")), name
 
 
-def test_how_each_step_may_end_the_story() -> None:
+def test_how_each_step_may_end_the_call() -> None:
     """Each code has its status; what a module of a step, or what decides for it, refuses with stands in its row.
 
-    What a stream is cut with (step 7) is given at the end of the story (step 9).
+    What a stream is cut with (step 7) is given at the end of the call (step 9).
     """
     rows = steps()
     for number, row in rows.items():
         ending = rows["9"] if number == "7" else row
-        ends = dict(re.findall(r"`([a-z_]+)` (\d{3})", ending["may end the story with"]))
+        ends = dict(re.findall(r"`([a-z_]+)` (\d{3})", ending["may end the call with"]))
         assert ends == {code: str(STATUS[Code(code)]) for code in ends}, number
         files = [STEPS / f"{name}.py" for name in quoted(row["module"])]
         files += [(PACKAGE / name.replace(".", "/")).with_suffix(".py") for name in quoted(row["decided in"])]

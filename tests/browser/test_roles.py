@@ -75,7 +75,7 @@ def test_what_is_anothers_is_not_there(house: House, path: str, role: str) -> No
     status, shown = house.send(role, house.address(ROWS[path], house.others))
 
     assert status == 404
-    assert "<h1>Nothing of that name</h1>" in shown
+    assert "<h1>Not found</h1>" in shown
     assert house.send("admin", house.address(ROWS[path], house.others))[0] == 200
 
 

@@ -19,7 +19,7 @@ def test_signing_in_and_out(stranger: Tab) -> None:
 
     page.fill("#key", "not-the-key")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("No admin key is like this")
+    expect(page.get_by_role("alert")).to_contain_text("This admin key is unknown")
     page.fill("#key", ADMIN_KEY)
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Calls")

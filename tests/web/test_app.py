@@ -260,7 +260,7 @@ def test_a_range_that_is_none_is_a_clear_page(browser: Browser, query: str) -> N
     answer = browser.sign_in().get(f"/?{query}")
 
     assert answer.status_code == 400
-    assert "no range of time" in answer.text
+    assert "Invalid range of time" in answer.text
 
 
 def test_every_answer_says_how_it_may_be_used(browser: Browser) -> None:

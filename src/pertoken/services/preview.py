@@ -12,9 +12,10 @@ from pertoken.ports.archive import SumsView
 
 DAYS = 30
 BASED_ON = (
-    "From recorded usage, summed by {span}: within one, all calls are taken as equal, so the figures are close, not "
-    "exact. Calls that were refused then are not in it, nor what else callers would have done. A hold is larger than "
-    "what its call costs in the end, so calls that run at the same time may be refused a little sooner."
+    "Computed from recorded usage, summed by {span}. All calls of one sum are taken as equal, so the figures are "
+    "close, not exact. Calls that were refused at that time are not included, and callers might have acted otherwise. "
+    "A hold is larger than the final cost of its call, so calls that run at the same time may be refused a little "
+    "sooner."
 )
 
 

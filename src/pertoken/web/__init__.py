@@ -1,1 +1,1 @@
-"""The pages: what an operator sees in a browser. They show what services answer, and change what services change."""
+"""The pages that an operator sees in a browser. They read and change data only through services and routes."""

@@ -1,4 +1,4 @@
-"""Changing things by the control plane's own routes: they say who may, what is checked, and why not."""
+"""Makes changes through the control plane's routes, which check permissions and values and write the messages."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -21,15 +21,15 @@ PLAIN = {
     r"expected `int[^`]*` >= (\d+)": r"write a whole number, \1 or more",
     r"expected `int[^`]*` <= (\d+)": r"write a whole number, \1 at most",
     r"expected `int.*": "write a whole number",
-}  # what the control plane says of types, in words for a person
+}  # the control plane's messages about types, reworded for people
 _ROUTES = {(route.method, route.path): route for route in ROUTES}
 _RATING = _ROUTES["POST", reratings.PATH]
 
 
 def act(visit: Visit, method: str, path: str, name: str = "", body: Mapping[str, Any] | None = None) -> Any:
-    """Do what a route does, in the visit's transaction, and return its answer. Raises NotTaken, NotHere.
+    """Run a route in the visit's transaction, and return its answer. Raises NotTaken, NotHere.
 
-    `path` is the route's, with its parameter in braces; `name` is what stands for that.
+    `path` is the route's path, with its parameter in braces; `name` is the value of the parameter.
     """
     route = _ROUTES[method, path]
     try:
@@ -41,14 +41,14 @@ def act(visit: Visit, method: str, path: str, name: str = "", body: Mapping[str,
 
 
 def placed(wrong: NotTaken, fields: Collection[str]) -> NotTaken:
-    """Return what is wrong with its field, where that is not said: the field that the message speaks of last."""
+    """Return the error with its field. If the route names no field, it is the last field in the message."""
     last = {field: str(wrong).rfind(field.partition("_")[0].removesuffix("s")) for field in fields}
     field = max(last, key=lambda name: last[name])
     return wrong if wrong.field or last[field] < 0 else NotTaken(str(wrong), field)
 
 
 def _plainly(message: str, param: str | None) -> str:
-    """Return a message for who fills a form: it does not speak of types and schemas."""
+    """Return a message for the user of a form, without types and schemas."""
     if (param or "").endswith("currency") and "schema" in message:
         return "write the three letters of a currency, such as USD"
     for pattern, words in PLAIN.items():
@@ -58,7 +58,7 @@ def _plainly(message: str, param: str | None) -> str:
 
 
 def plan_rating(visit: Visit, body: Mapping[str, Any]) -> reratings.Plan:
-    """Return what rating events again comes to. Raises NotTaken."""
+    """Return the corrections that rating events again would make. Raises NotTaken."""
     try:
         return reratings.plan(visit.opened, _asked(visit, _RATING, "", body))
     except ApiRefused as refused:
@@ -66,7 +66,7 @@ def plan_rating(visit: Visit, body: Mapping[str, Any]) -> reratings.Plan:
 
 
 def rate_again(visit: Visit, body: Mapping[str, Any]) -> int:
-    """Rate events again as the control plane's route does; return how many corrections were made. Raises NotTaken."""
+    """Rate events again, like the control plane's route; return the number of corrections. Raises NotTaken."""
     _need(visit, _RATING)
     planned = plan_rating(visit, body)
     if planned.correcting is None:
@@ -91,7 +91,7 @@ def _need(visit: Visit, route: Route) -> None:
 
 
 def _asked(visit: Visit, route: Route, name: str, body: Mapping[str, Any] | None) -> Asked:
-    """Return a request as the route reads it. Raises ApiRefused."""
+    """Return a request for the route. Raises ApiRefused."""
     site = visit.site
     struct = None if route.body is None else decode_body(msgspec.json.encode(body or {}), route)
     return Asked(

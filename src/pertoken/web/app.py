@@ -1,4 +1,4 @@
-"""The pages as an ASGI application: the one place that knows who is signed in, and what they may see and do.
+"""The pages as an ASGI application. Only this module checks who is signed in, and what they may see and do.
 
 It runs in a process of its own (`gateway.pages`), so nothing here delays a call. A page reads in one transaction; a
 form changes in one.
@@ -41,7 +41,7 @@ from pertoken.web.table import PAGES
 FORM_BYTES_MAX = 256 * 1024
 FIELDS_MAX = 200
 NAME_MAX = 1_000
-SAID = "pertoken_said"  # a cookie: what the next page is to say, once
+SAID = "pertoken_said"  # a cookie with the message that the next page shows once
 THEME = "pertoken_theme"
 SHOWN = 200  # the status of a form's answer that showed a secret
 STATIC_S = 365 * 24 * 3600
@@ -66,7 +66,7 @@ def create_pages(site: Site) -> ASGIApp:
     """Return the application of all pages."""
     attempts = Attempts()
     by_path = [Route(page.path.replace("}", ":path}"), _OnePage(page, site), methods=["GET", "POST"]) for page in PAGES]
-    # a name may hold slashes, so the longer paths are asked first
+    # a name may contain slashes, so longer paths are matched first
     by_path.sort(key=lambda route: (-route.path.count("/"), "{" in route.path))
     routes = [
         Route("/static/{name:path}", _static),
@@ -99,7 +99,7 @@ class _Headers:
 
 
 class _Answering:
-    """Answers on a thread, and turns what can go wrong into a page."""
+    """Answers on a thread, and turns errors into a page."""
 
     def __init__(self, site: Site) -> None:
         self._site = site
@@ -129,14 +129,14 @@ class _Answering:
 
 
 class _OnePage(_Answering):
-    """A page, its exports and its forms. Without a page: nothing is there, but only who is signed in is told."""
+    """A page, its exports and its forms. For an unknown path, it says so only to a visitor who is signed in."""
 
     def __init__(self, page: Page | None, site: Site) -> None:
         super().__init__(site)
         self._page = page
 
     def answer(self, request: Request, form: Mapping[str, str]) -> Response:
-        """Return the page to whoever may see it."""
+        """Return the page, if the visitor may see it."""
         site, page = self._site, self._page
         client = client_of(request, site.trusted_proxies)
         signed = _signed_in(request, site)
@@ -158,7 +158,7 @@ class _OnePage(_Answering):
             onward = (quote(request.scope["path"]) + (f"?{usual}" if usual else ""), "Open it with the usual range")
             return trouble(request, 400, "That is no range of time", f"{error.field}: {error}", onward)
         except NotHere as error:
-            return trouble(request, 404, "Nothing of that name", str(error))
+            return trouble(request, 404, "Not found", str(error))
         except Hidden as error:
             return trouble(request, 403, "Not for this role", str(error))
 
@@ -204,14 +204,14 @@ class _OnePage(_Answering):
 
 
 class _SignIn(_Answering):
-    """The page where an admin key is shown."""
+    """The page where a visitor signs in with an admin key."""
 
     def __init__(self, site: Site, attempts: Attempts) -> None:
         super().__init__(site)
         self._attempts = attempts
 
     def answer(self, request: Request, form: Mapping[str, str]) -> Response:
-        """Return the page, or a session for a key that opens something."""
+        """Return the page, or a session for a valid key."""
         client = client_of(request, self._site.trusted_proxies)
         if not client.may_sign_in:
             return _needs_https(request)
@@ -236,14 +236,14 @@ class _SignIn(_Answering):
 
 
 class _Link(_Answering):
-    """The address of a sign-in link: a look at it changes nothing, so that a preview does not use it up."""
+    """The address of a sign-in link. A GET changes nothing, so a preview of the link does not use it up."""
 
     def __init__(self, site: Site, attempts: Attempts) -> None:
         super().__init__(site)
         self._attempts = attempts
 
     def answer(self, request: Request, _form: Mapping[str, str]) -> Response:
-        """Return a session for the first who asks, and a page that says so for the next."""
+        """Return a session for the first use of the link; for a later use, a page that says why it failed."""
         client = client_of(request, self._site.trusted_proxies)
         if not client.may_sign_in:
             return _needs_https(request)
@@ -270,7 +270,7 @@ class _SignOut(_Answering):
     """Ends the session."""
 
     def answer(self, request: Request, form: Mapping[str, str]) -> Response:
-        """End it, here and in the database."""
+        """End the session, in the browser and in the database."""
         signed = _signed_in(request, self._site)
         if signed is not None and _is_ours(request) and _has_csrf(form, signed):
             with self._site.store.write() as opened:
@@ -293,7 +293,7 @@ class _Theme(_Answering):
 
 
 def _static(request: Request) -> Response:
-    """Return a file of ours: its address changes with its content."""
+    """Return a static file; its address changes with its content."""
     name = request.path_params["name"]
     if name not in STATIC:
         return Response(status_code=404)
@@ -305,7 +305,7 @@ def _static(request: Request) -> Response:
 def trouble(
     request: Request, status: int, title: str, message: str, onward: tuple[str, str] = ("/", "Overview")
 ) -> Response:
-    """Return a page that says what happened, what was not done, and where to go on: the address, and its words."""
+    """Return an error page: what happened, what was not done, and a link (its address and its text)."""
     text = UNSAFE.sub("\N{REPLACEMENT CHARACTER}", message)
     return HTMLResponse(
         render("trouble.html", status=status, title=title, message=text, theme=_chosen(request), onward=onward), status
@@ -319,7 +319,7 @@ def _visit(request: Request, page: Page, site: Site, signed: SignedIn, opened: O
     seen = view(signed.principal)
     name = request.path_params[page.parameter] if page.parameter else ""
     if len(name) > NAME_MAX:
-        raise NotHere(f"no name has {len(name)} characters")
+        raise NotHere(f"a name cannot have {len(name)} characters")
     return Visit(
         site, signed.principal, seen, signed.csrf, quote(request.scope["path"]), query,
         read_range(query, site.zone, now_us),
@@ -328,7 +328,7 @@ def _visit(request: Request, page: Page, site: Site, signed: SignedIn, opened: O
 
 
 def _once(visit: Visit, deed: Deed, form: Mapping[str, str]) -> Done:
-    """Do it; a form that is sent twice is done once. Raises NotTaken, NotHere."""
+    """Make the change; if a form is sent twice, make it once. Raises NotTaken, NotHere."""
     name, answers = f"form {form.get('once', '')[:NAME_MAX]}", visit.opened.answers
     sent, known = _form_hash(visit, form), answers.find(visit.principal.principal_id, name)
     if known is not None and known.request_hash != sent:
@@ -350,7 +350,7 @@ def _form_hash(visit: Visit, form: Mapping[str, str]) -> bytes:
 
 
 def _signed_in(request: Request, site: Site) -> SignedIn | None:
-    """Return who is signed in, None for nobody."""
+    """Return who is signed in, or None."""
     token = signing_in.token_of(request)
     if not token:
         return None
@@ -364,7 +364,7 @@ def _signed_in(request: Request, site: Site) -> SignedIn | None:
 
 
 def _is_ours(request: Request) -> bool:
-    """Tell whether a form was sent from a page of ours: browsers say so themselves."""
+    """Tell whether a form was sent from one of these pages, by the headers that browsers add."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")
@@ -389,8 +389,8 @@ def _to_sign_in(request: Request, client: Visitor) -> Response:
 
 def _needs_https(request: Request) -> Response:
     message = (
-        "Anybody on the way could read the session's cookie. Put pertoken behind a proxy that speaks https and name it "
-        "in the setting pages.trusted_proxies, or open the pages on the machine itself: http://127.0.0.1."
+        "Without it, others on the network could read the session's cookie. Put pertoken behind an https proxy and "
+        "name it in the setting pages.trusted_proxies, or open the pages on the gateway's machine: http://127.0.0.1."
     )
     return trouble(request, 403, "Signing in needs https", message)
 
@@ -401,7 +401,7 @@ def _sign_in_page(request: Request, wrong: str = "", status: int = 200, asked: s
 
 
 def _inside(path: str) -> str:
-    """Return a path of ours, whatever was asked for: no other site, and none of the ways in and out."""
+    """Return a safe path to continue at: never another site, and never a path that signs in or out."""
     is_path = path.startswith("/") and not path.startswith(("//", "/\\", "/log")) and not UNSAFE.search(path)
     return path if is_path else "/"
 
@@ -432,7 +432,7 @@ class _TooLarge(Exception):
 
 
 async def _read_form(request: Request) -> dict[str, str]:
-    """Return the fields of a form; of one that is given twice, the last. Raises _TooLarge."""
+    """Return the fields of a form; if one is given twice, the last value. Raises _TooLarge."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk

@@ -1,4 +1,4 @@
-"""What an address asks of Explore: which figure, by what, in which steps, of which calls, drawn how."""
+"""Reads the address of Explore: the figure, its dimensions, the step, the filters and the kind of chart."""
 
 import shlex
 from collections.abc import Mapping
@@ -15,13 +15,13 @@ from pertoken.web.ranges import STEPS_MAX
 
 BY = ("model", "provider", "key", "team", "customer", "user")  # conversations have a page of their own
 TOPS = (5, 8)
-HOURS_DAYS_MAX = 14  # days of which hours are shown: more points than a screen has are no picture
+HOURS_DAYS_MAX = 14  # the most days for which hours are shown, because more points do not fit on a screen
 STACKED, LINES = "stacked", "lines"
 STEP_WORDS = {"hour": "an hour", "day": "a day", "week": "a week", "month": "a month"}
 
 
 class Exploring(NamedTuple):
-    """The state of the page, as its address has it."""
+    """The state of the page, as in its address."""
 
     metric: Metric
     by: tuple[str, ...]
@@ -31,26 +31,26 @@ class Exploring(NamedTuple):
     drawn: str  # STACKED or LINES
     is_cumulative: bool
     compares: bool
-    note: str = ""  # what of the address could not be shown
+    note: str = ""  # messages about parts of the address that do not apply
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """What it can be grouped by."""
+        """The dimensions that it can be grouped by."""
         return REFUSED_BY if self.metric.name == REFUSED else BY
 
 
 def read_view(visit: Visit) -> Exploring:
-    """Return what the address asks for. Raises NotHere for what there is none of."""
+    """Return the state that the address describes. Raises NotHere for an unknown value."""
     query = visit.query
     metric = _one_of("metric", query.get("metric") or _usual(visit), METRICS)
     if metric == "cost" and not visit.may(Action.COSTS_READ):
-        raise NotHere("Costs are not shown to this role.")
+        raise NotHere("This role may not see costs.")
     by = [_dimension(query[name], metric) for name in ("by", "then") if query.get(name)]
     if "by" not in query:
         by = ["reason" if metric == REFUSED else "model", *by]
     where, note = _where(query), ""
     if metric == REFUSED and not set(where) <= set(REFUSED_WHERE):
-        note = "Refused calls are counted by hour, key, budget and reason: the other filters are left out."
+        note = "Refused calls are counted only by hour, key, budget and reason, so the other filters do not apply."
         where = {name: value for name, value in where.items() if name in REFUSED_WHERE}
     step = _one_of("step", query.get("step") or _usual_step(visit), dict.fromkeys(STEPS, ""))
     if step == "hour" and _days(visit) > HOURS_DAYS_MAX:
@@ -66,7 +66,7 @@ def read_view(visit: Visit) -> Exploring:
 
 
 def command_of(visit: Visit, view: Exploring) -> str:
-    """Return the command that says the same; none can ask for a tag or for refused calls."""
+    """Return the command that prints the same; no command can filter by tag or report refused calls."""
     if view.metric.name == REFUSED or any(name.startswith(TAG_PREFIX) for name in view.where):
         return ""
     span = f"--since {format_time(visit.range.since_us)} --until {format_time(visit.range.until_us)}"
@@ -75,7 +75,7 @@ def command_of(visit: Visit, view: Exploring) -> str:
 
 
 def api_of(visit: Visit, view: Exploring) -> str:
-    """Return the path of the control plane that says the same; none can ask for a tag or for refused calls."""
+    """Return the control plane's path with the same figures; none can filter by tag or report refused calls."""
     if not command_of(visit, view):
         return ""
     span = {"since": format_time(visit.range.since_us), "until": format_time(visit.range.until_us)}
@@ -98,7 +98,7 @@ def _days(visit: Visit) -> int:
 
 def _one_of(what: str, value: str, known: Mapping[str, object]) -> str:
     if value not in known:
-        raise NotHere(f"There is no {what} {value[:100]!r}; there are: {', '.join(known)}.")
+        raise NotHere(f"Unknown {what}: {value[:100]!r}; use one of: {', '.join(known)}.")
     return value
 
 
@@ -108,12 +108,12 @@ def _dimension(name: str, metric: str) -> str:
     if name not in known and (metric == REFUSED or not (name.startswith(TAG_PREFIX) and is_dimension(name))):
         if metric == REFUSED:
             return "reason"
-        raise NotHere(f"Nothing is grouped by {name[:100]!r}; use: {', '.join(known)}, tag:NAME.")
+        raise NotHere(f"Unknown dimension: {name[:100]!r}; use one of: {', '.join(known)}, tag:NAME.")
     return name
 
 
 def _where(query: Mapping[str, str]) -> dict[str, str]:
-    """Return the filters: any dimension, and tags as tag:NAME=VALUE, or as typed into the form, tag=NAME=VALUE."""
+    """Return the filters by dimension. A tag is tag:NAME=VALUE, or tag=NAME=VALUE as the form sends it."""
     where = {name: tidy(query[name]) for name in DIMENSIONS if query.get(name)}
     where |= {name: value for name, value in query.items() if name.startswith(TAG_PREFIX) and is_dimension(name)}
     name, is_tag, value = query.get("tag", "").partition("=")

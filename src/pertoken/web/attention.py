@@ -1,6 +1,6 @@
-"""What needs somebody: refusals, missing keys, calls without a price, counts that differ, budgets near their end.
+"""What needs attention: refusals, missing keys, calls without a price, differing counts, budgets near their limit.
 
-The list can be empty. Each entry says what happened, and has the page or the command to go on with.
+The list can be empty. Each entry says what happened, and names the page or the command that helps.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,13 +19,13 @@ BUDGET_EXCEEDED, KEY_MISSING, PRICE_UNKNOWN = "budget_exceeded", "provider_key_m
 
 
 class Notice(NamedTuple):
-    """One thing that needs somebody."""
+    """One thing that needs attention."""
 
-    word: str  # what kind it is, as a badge
+    word: str  # its kind, as a badge
     tone: str  # warn or bad
     title: str
     detail: str
-    label: str = ""  # of the link
+    label: str = ""  # the text of the link
     address: str = ""
     command: str = ""
 
@@ -33,7 +33,7 @@ class Notice(NamedTuple):
 def notices(
     visit: Visit, budget_bars: Sequence[BudgetBar], refusals: Mapping[RefusedKind, int], now: Figures
 ) -> list[Notice]:
-    """Return what needs somebody, the most pressing first."""
+    """Return what needs attention, the most urgent first."""
     found = [
         *_refused(visit, budget_bars, refusals),
         *_unpriced(visit, now["unpriced_calls"], now["uncounted_calls"]),
@@ -67,7 +67,7 @@ def _refused(visit: Visit, budget_bars: Iterable[BudgetBar], refusals: Mapping[R
     unknown = sum(by_code.get(PRICE_UNKNOWN, {}).values())
     if unknown:
         yield Notice(
-            "no price", "bad", "Models without a price were asked for",
+            "no price", "bad", "Models without a price were requested",
             f"{_calls(unknown)} refused in the last 7 days", "See them", visit.link("/calls", status="refused"),
             "pertoken price add",
         )  # fmt: skip
@@ -91,8 +91,8 @@ def _doubts(visit: Visit) -> Iterator[Notice]:
         counted, reported = shown.count(doubt.counted_tokens), shown.count(doubt.reported_tokens)
         since = shown.day(doubt.changed_at_us, visit.zone)
         yield Notice(
-            "disagrees", "warn", f"{name} counts more input than we do",
-            f"{reported} tokens reported, {counted} counted; bounds follow since {since}",
+            "disagrees", "warn", f"{name} counts more input than pertoken",
+            f"{reported} tokens reported, {counted} counted; larger holds since {since}",
             "Look", visit.link(f"/calls/{doubt.call_id}") if doubt.call_id else visit.link("/providers"),
         )  # fmt: skip
 

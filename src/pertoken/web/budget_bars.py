@@ -1,4 +1,4 @@
-"""How budgets stand, as bars show it: what is spent and held of the limit, and where the pace should be."""
+"""Budgets as bars: spent and held amounts relative to the limit, and where an even pace would be."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -14,28 +14,28 @@ from pertoken.web import shown
 from pertoken.web.page import Visit
 from pertoken.web.shown import Figure
 
-WARN_PERCENT = 90  # of a budget that names no share itself
+WARN_PERCENT = 90  # the share of a budget that sets none itself
 
 
 class BudgetBar(NamedTuple):
     """One budget in its window."""
 
     name: str
-    title: str  # with the value it is for, and the window
-    spent_share: float  # of the limit, for drawing
+    title: str  # its name, with the value that it counts and the window
+    spent_share: float  # share of the limit, for drawing
     held_share: float
-    pace: float | None  # where the spent share would be at an even pace; None: it has no end
-    used: Figure  # spent and held, of the limit
+    pace: float | None  # the spent share at an even pace; None: the window has no end
+    used: Figure  # spent and held, relative to the limit
     left: Figure
     unit: str
-    outlook: str  # where it leads
-    refused: int  # calls, lately
+    outlook: str  # when the limit is reached at this pace
+    refused: int  # refused calls, lately
     is_warning: bool
     is_full: bool  # nothing is left
 
 
 def budget_bars(visit: Visit, refused: Mapping[str, int]) -> list[BudgetBar]:
-    """Return how every budget that may be seen stands, the most used first."""
+    """Return every budget that the visitor may see, the most used first."""
     rows = status(visit.opened.archive, visit.now_us, uncounted=False)["budgets"]
     found = [_bar(visit, row, refused.get(row["name"], 0)) for row in rows]
     return sorted(found, key=lambda one: (not one.refused, -(one.spent_share + one.held_share), one.title))

@@ -1,6 +1,6 @@
-"""Charts: what the server says of one, exactly; `static/charts.js` draws it, and a table of the same stands beneath.
+"""Charts: the exact values from the server. `static/charts.js` draws them, and a table below shows them.
 
-Values are exact: decimal text for money, whole numbers for counts. The script makes floats of them, for drawing alone.
+Money is decimal text, counts are whole numbers. Only the script converts them to floats, for drawing.
 """
 
 from bisect import bisect_right
@@ -16,7 +16,7 @@ from pertoken.services.price_changes import PriceChange
 from pertoken.web import shown
 from pertoken.web.shown import Figure
 
-OTHER, ALL = "other", "all"  # the hues of what has no colour of its own, and of everything together
+OTHER, ALL = "other", "all"  # the hues of series without a colour of their own, and of the sum
 MARKS_MAX = 6
 BARS, AREAS, LINES, PRICES = "bars", "areas", "lines", "steps"
 
@@ -27,11 +27,11 @@ class Drawn(NamedTuple):
     name: str
     points: Sequence[int | None]
     hue: int | str = OTHER
-    is_dashed: bool = False  # it is compared with, and stacked with nothing
+    is_dashed: bool = False  # drawn for comparison, and not stacked
 
 
 class Mark(NamedTuple):
-    """Something that happened, as an upright line with a text."""
+    """Something that happened: a vertical line with a text."""
 
     at_us: int
     text: str
@@ -40,7 +40,7 @@ class Mark(NamedTuple):
 class Chart(NamedTuple):
     """One chart, as its template shows it."""
 
-    name: str  # of the page's own charts; it is part of its ids
+    name: str  # unique among the charts of the page; it is part of the chart's ids
     title: str
     kind: str
     spans: Sequence[Span]
@@ -48,10 +48,10 @@ class Chart(NamedTuple):
     step: str  # one of services.explore.STEPS
     zone: str
     now_us: int
-    currency: str = ""  # of money; empty: the points are counts
-    unit: str = ""  # of counts: calls, tokens
+    currency: str = ""  # the currency; empty: the points are counts
+    unit: str = ""  # the unit of counts: calls, tokens
     marks: Sequence[Mark] = ()
-    low: bool = False  # less high
+    low: bool = False  # whether it is drawn less high
     empty: str = "Nothing was counted in this time."
 
     @property
@@ -63,7 +63,7 @@ class Chart(NamedTuple):
 
     @property
     def unfinished(self) -> int | None:
-        """The step that is not over yet."""
+        """The index of the step that is not over yet."""
         found = (at for at, span in enumerate(self.spans) if span.start_us <= self.now_us < span.end_us)
         return next(found, None)
 
@@ -84,7 +84,7 @@ class Chart(NamedTuple):
 
     @property
     def data(self) -> dict[str, Any]:
-        """What the script draws."""
+        """The data that the script draws."""
         return {
             "title": self.title,
             "kind": self.kind,
@@ -108,7 +108,7 @@ class Chart(NamedTuple):
         return format_amount(point, self.currency) if self.currency else point
 
     def _placed(self) -> list[tuple[float, str]]:
-        """Return the marks by the steps that they are in; those of one step share a line."""
+        """Return the marks by step; marks of one step share a line."""
         if self.kind == PRICES:
             return [(mark.at_us / US_PER_SECOND, mark.text) for mark in self.marks]
         starts = [span.start_us for span in self.spans]
@@ -127,7 +127,7 @@ class Chart(NamedTuple):
 
 
 def step_label(at_us: int, step: str, zone: str) -> str:
-    """Return a step's name, as short as an axis wants it."""
+    """Return a step's short name, for the axis."""
     at = local(at_us, zone)
     if step == "month":
         return f"{at:%b %Y}"
@@ -137,7 +137,7 @@ def step_label(at_us: int, step: str, zone: str) -> str:
 
 
 def step_name(at_us: int, step: str, zone: str) -> str:
-    """Return a step's whole name."""
+    """Return a step's full name."""
     at = local(at_us, zone)
     day = f"{at:%a} {at.day} {at:%b %Y}"
     if step == "month":
@@ -158,5 +158,5 @@ def _percent(percent: Decimal) -> str:
 
 
 def local(at_us: int, zone: str) -> datetime:
-    """Return an instant on the clocks of a zone."""
+    """Return an instant in a time zone."""
     return datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone))

@@ -1,4 +1,4 @@
-"""What stands around every page: navigation, where it is, the range of time, who is signed in. And its templates."""
+"""The frame of every page: navigation, breadcrumbs, range of time and user. Also loads the templates."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -17,14 +17,14 @@ THEMES = ("system", "light", "dark")
 
 
 class Crumb(NamedTuple):
-    """One step of the way to a page."""
+    """One breadcrumb."""
 
     title: str
     address: str | None
 
 
 def crumbs(page: Page, pages: Sequence[Page], visit: Visit) -> list[Crumb]:
-    """Return the way to a page."""
+    """Return the breadcrumbs of a page."""
     way = [Crumb(shown.name(visit.name).text if page.parameter else page.title, None)]
     parent = page.parent
     while parent is not None:
@@ -42,7 +42,7 @@ def navigation(pages: Sequence[Page], visit: Visit) -> list[tuple[str, list[Page
 
 @lru_cache(maxsize=1)
 def environment() -> jinja2.Environment:
-    """Return the templates: everything that is put into them is escaped."""
+    """Return the templates; every value in them is escaped."""
     made = jinja2.Environment(
         loader=jinja2.PackageLoader("pertoken.web"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -53,11 +53,11 @@ def environment() -> jinja2.Environment:
 
 @lru_cache(maxsize=64)
 def static(name: str) -> str:
-    """Return the address of a file of ours, which changes with its content, so that browsers may keep it for ever."""
+    """Return the address of a static file. It changes with the content, so browsers may cache the file for ever."""
     content = (files("pertoken.web") / "static" / name).read_bytes()
     return f"/static/{name}?v={blake2b(content, digest_size=6).hexdigest()}"
 
 
 def render(template: str, **context: Any) -> str:
-    """Return a template filled."""
+    """Return a rendered template."""
     return environment().get_template(template).render(**context)

@@ -1,6 +1,6 @@
-"""Tables: their columns, and what the address says of sorting, filtering and paging them. Exports are the same rows.
+"""Tables with columns. The address sets how they are sorted, filtered and paged. Exports have the same rows.
 
-A page's rows are plain values, by column. How each is shown, and where it leads, its column says.
+The rows of a page are plain values by column. A column decides how its values are shown and where they link to.
 """
 
 import csv
@@ -18,13 +18,13 @@ from pertoken.web.page import Visit
 from pertoken.web.shown import Figure
 
 ROWS = 100  # a page
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would compute (OWASP, CSV injection)
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet evaluates a cell that begins so (OWASP, CSV injection)
 
 Row = Mapping[str, Any]
 
 
 class Cells(StrEnum):
-    """What a column's values are, which decides how they are shown, aligned and sorted."""
+    """The kind of a column's values; it decides how they are shown, aligned and sorted."""
 
     NAME = "name"
     ID = "id"
@@ -34,13 +34,13 @@ class Cells(StrEnum):
     TOOK = "took"  # microseconds
     STATE = "state"  # one word, shown as a badge
     TEXT = "text"
-    SHARE = "share"  # of 0 to 1: a bar in the cell
+    SHARE = "share"  # from 0 to 1: a bar in the cell
     PERCENT = "percent"  # the same without a bar
-    RISE = "rise"  # Decimal: by which part of what it was a figure rose; None: there was nothing before
+    RISE = "rise"  # Decimal: the relative rise of a figure; None: there was no earlier value
 
     @property
     def is_number(self) -> bool:
-        """Whether it stands on the right."""
+        """Whether its values are aligned on the right."""
         return self in (
             Cells.AMOUNT,
             Cells.COUNT,
@@ -54,7 +54,7 @@ class Cells(StrEnum):
 class Column(NamedTuple):
     """One column."""
 
-    name: str  # of the value in a row, in addresses and in exports
+    name: str  # the column's name in rows, addresses and exports
     label: str
     kind: Cells = Cells.TEXT
     link: Callable[[Row], str | None] | None = None  # where a row's value leads
@@ -62,26 +62,26 @@ class Column(NamedTuple):
     beneath: bool = False  # whether a phone shows it in a second line of the first that it shows
     hidden: bool = False  # whether it is shown only where it is asked for
     sorts: bool = True
-    dot: bool = False  # whether the row's colour stands before it
+    dot: bool = False  # whether the row's colour is shown before it
 
 
 class Grid(NamedTuple):
-    """One table of a page, as its template shows it."""
+    """One table of a page, for its template."""
 
-    columns: Sequence[Column]  # those that are shown
+    columns: Sequence[Column]  # the columns that are shown
     every: Sequence[Column]
     rows: Sequence[Row]
     total: Row | None
-    sort: str  # the column that rows are sorted by, after `-` where the largest comes first
+    sort: str  # the column that rows are sorted by, with `-` before it if the largest comes first
     filter: str
-    found: int | None  # rows that fit; None: nobody counted
-    start: int  # of the first row that is shown
+    found: int | None  # the number of matching rows; None if they were not counted
+    start: int  # the number of the first row that is shown
     next: str | None  # the address of the next page
     previous: str | None
-    unit: str  # the currency of all amounts, "" where rows differ
-    empty: str  # what would be here
-    command: str  # the same as a command
-    api: str  # the same as a path of the control plane
+    unit: str  # the currency of all amounts; "" if rows differ
+    empty: str  # the message if there is no row
+    command: str  # a command that prints the same
+    api: str  # a path of the control plane that returns the same
 
     def beneath(self, column: Column) -> list[Column]:
         """Return what a phone shows in a second line of a column: nothing but in the first that it shows."""
@@ -106,7 +106,7 @@ def listed(
     total: Row | None = None,
     paged: bool = True,
 ) -> Grid:
-    """Return the page of rows that the address asks for, of all rows there are: sorted, filtered, cut."""
+    """Sort and filter all rows, and return the page of rows that the address requests."""
     text = visit.query.get("q", "").strip()
     fitting = [row for row in rows if not text or _has(row, columns, text.lower())]
     given = visit.query.get("sort", sort)
@@ -136,7 +136,7 @@ def paged(
     command: str = "",
     api: str = "",
 ) -> Grid:
-    """Return a page of rows that were found in order already; `cursor` is where the next page begins."""
+    """Return a page of rows that are already in order; `cursor` is where the next page begins."""
     currencies = {row.get("currency", "") for row in rows}
     after = visit.query.get("after")
     return Grid(
@@ -171,7 +171,7 @@ def show(value: Any, kind: Cells, row: Row, visit: Visit, unit: str = "") -> Fig
 
 
 def to_csv(grid: Grid) -> str:
-    """Return the rows as CSV, exact: a text that a spreadsheet would compute stands behind an apostrophe."""
+    """Return the rows as exact CSV. A text that a spreadsheet would evaluate gets a leading apostrophe."""
     out = io.StringIO()
     writer = csv.writer(out)
     writer.writerow([column.name for column in grid.columns])
@@ -216,7 +216,7 @@ def _sorts(by: str, columns: Sequence[Column]) -> bool:
 
 
 def _order(value: Any) -> tuple[int, Any]:
-    """Return what rows are sorted by: what is not known comes first."""
+    """Return the sort key of a row; unknown values come first."""
     return (0, 0) if value is None else (1, value.lower() if isinstance(value, str) else value)
 
 

@@ -1,7 +1,7 @@
-"""What the page of health knows beyond the books: facts of the installation, what doctor says, and the last proof.
+"""Data of the page Health that is not in the books: facts about the installation, doctor's findings, the last proof.
 
-`facts` and `findings` are wired: they name concrete stores and files. The proof runs on a thread of this process, which
-serves pages and no calls.
+`facts` and `findings` are wired, because they name concrete stores and files. The proof runs on a thread of this
+process, which serves only pages.
 """
 
 import logging
@@ -16,14 +16,14 @@ from pertoken.ports.store import Store
 from pertoken.services.verdict import Difference
 from pertoken.services.verify import verify
 
-KEPT_US = 60 * US_PER_SECOND  # how long what doctor says is told again
+KEPT_US = 60 * US_PER_SECOND  # how long doctor's findings are reused
 DIFFERENCES_MAX = 50
 
 log = logging.getLogger("pertoken.pages")
 
 
 class DoctorFinding(NamedTuple):
-    """One thing that doctor looked at."""
+    """One thing that doctor checked."""
 
     check: str
     level: str  # ok, note or problem
@@ -32,30 +32,30 @@ class DoctorFinding(NamedTuple):
 
 
 class DoctorLook(NamedTuple):
-    """What doctor said, and whether it looks again right now."""
+    """Doctor's findings, and whether it is checking again right now."""
 
-    looked_us: int | None  # None: what it said is not to be told again
+    looked_us: int | None  # None: the findings must not be reused
     findings: list[DoctorFinding]
     is_looking: bool
 
 
 class Facts(NamedTuple):
-    """What is known of an installation without reading its books."""
+    """Facts about an installation that need no look into its books."""
 
     store_bytes: int
-    lines: Sequence[tuple[str, str]]  # what, and what it is
-    lease: Sequence[tuple[str, str, int]]  # what it is for, who has it, until when
+    lines: Sequence[tuple[str, str]]  # (name, value)
+    lease: Sequence[tuple[str, str, int]]  # (purpose, holder, expiry)
 
 
 class Proof(NamedTuple):
-    """How the last proof of the books stands."""
+    """The state of the last proof of the books."""
 
     started_us: int
-    ended_us: int | None = None  # None: it runs
+    ended_us: int | None = None  # None: it is running
     checked: Mapping[str, int] = {}
     differences: Sequence[Difference] = ()
-    found: int = 0  # differences in all
-    failed: str | None = None  # why it did not come to an end
+    found: int = 0  # the number of differences
+    failed: str | None = None  # why it did not finish
 
 
 class Health:
@@ -69,7 +69,7 @@ class Health:
         self._lock = threading.Lock()
 
     def findings(self, now_us: int) -> DoctorLook:
-        """Return what doctor said last. It looks again after a minute, on a thread: it takes a second."""
+        """Return doctor's last findings. After a minute it checks again, on a thread, because that takes a second."""
         known = self._known
         if known.looked_us is None or now_us - known.looked_us > KEPT_US:
             with self._lock:
@@ -80,7 +80,7 @@ class Health:
         return known
 
     def forget(self) -> None:
-        """Have doctor look again when it is asked next."""
+        """Make doctor check again at the next request."""
         with self._lock:
             self._known = self._known._replace(looked_us=None)
 
@@ -88,17 +88,17 @@ class Health:
         try:
             found = self._findings()
         except Exception:
-            log.exception("doctor was not asked, by our own mistake")
-            found = [DoctorFinding("doctor", "problem", "it was not asked; the log has why", "pertoken doctor")]
+            log.exception("doctor did not run because of a bug in pertoken")
+            found = [DoctorFinding("doctor", "problem", "it did not run; the log has the reason", "pertoken doctor")]
         self._known = DoctorLook(now_us, found, is_looking=False)
 
     @property
     def proof(self) -> Proof | None:
-        """How the last proof stands, None where there was none since this process began."""
+        """The state of the last proof; None if there was none since this process started."""
         return self._proof
 
     def prove(self, store: Store, clock: Clock) -> bool:
-        """Begin to prove the books on a thread; tell whether it began: one runs at a time."""
+        """Start to prove the books on a thread; return False if a proof is already running."""
         with self._lock:
             if self._proof is not None and self._proof.ended_us is None:
                 return False
@@ -115,7 +115,7 @@ class Health:
         except StoreUnavailable as error:
             self._proof = started._replace(ended_us=clock.now_us(), failed=str(error))
         except Exception:
-            log.exception("the proof of the books failed by our own mistake")
+            log.exception("the proof of the books failed because of a bug in pertoken")
             self._proof = started._replace(ended_us=clock.now_us(), failed="pertoken made a mistake; its log has it")
         else:
             some, found = verdict.differences[:DIFFERENCES_MAX], len(verdict.differences)

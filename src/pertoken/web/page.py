@@ -1,4 +1,4 @@
-"""What a page is, and what it is asked: one row a page, as the control plane has one row a route."""
+"""The description of a page, and of one request for it. Each page is one row, like a route of the control plane."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -9,16 +9,16 @@ from pertoken.ports.store import Opened
 from pertoken.web.ranges import Range
 from pertoken.web.site import Site
 
-KEPT = ("range", "since", "until", "tz")  # of an address: they go along from page to page
+KEPT = ("range", "since", "until", "tz")  # parts of the address that links to other pages keep
 Context = dict[str, Any]
 
 
 class NotHere(Exception):
-    """There is nothing of that name, or it may not be seen."""
+    """Nothing has that name, or the visitor may not see it."""
 
 
 class NotTaken(Exception):
-    """A form cannot be taken as it was sent; `field` names what is wrong in it."""
+    """A form was refused; `field` names its wrong field."""
 
     def __init__(self, message: str, field: str | None = None) -> None:
         super().__init__(message)
@@ -26,7 +26,7 @@ class NotTaken(Exception):
 
 
 class Visit(NamedTuple):
-    """One request for a page, from somebody who may see it."""
+    """One request for a page, by a visitor who may see it."""
 
     site: Site
     principal: Principal
@@ -36,14 +36,14 @@ class Visit(NamedTuple):
     query: Mapping[str, str]
     range: Range
     now_us: int
-    opened: Opened  # shows only what may be seen
-    name: str = ""  # the part of the path that names one thing
-    typed: Mapping[str, str] = {}  # into a form that was not taken
-    wrong: NotTaken | None = None  # why not
+    opened: Opened  # shows only what the visitor may see
+    name: str = ""  # the part of the path that names one object
+    typed: Mapping[str, str] = {}  # values of a refused form
+    wrong: NotTaken | None = None  # why the form was refused
 
     @property
     def zone(self) -> str:
-        """The time zone of all that is shown."""
+        """The time zone of everything that is shown."""
         return self.range.zone
 
     def may(self, action: Action) -> bool:
@@ -56,12 +56,12 @@ class Visit(NamedTuple):
         return _address(path, {**kept, **changes})
 
     def here(self, **changes: str | None) -> str:
-        """Return the address of this page with some of its state changed; None takes a part away."""
+        """Return the address of this page with some parts changed; None removes a part."""
         return _address(self.path, {**self.query, **changes})
 
 
 def place(path: str, name: str) -> str:
-    """Return the path of one thing beneath `path`: its name may have any character."""
+    """Return the path of one object below `path`; its name may have any character."""
     return f"{path}/{quote(name, safe='')}"
 
 
@@ -71,20 +71,20 @@ def _address(path: str, query: Mapping[str, str | None]) -> str:
 
 
 class Done(NamedTuple):
-    """A change was made: where to go on, and what to say there."""
+    """A change was made: the page to show next, and the message on it."""
 
     path: str
     said: str
-    secret: str | None = None  # shown this once, and kept nowhere
+    secret: str | None = None  # shown only once, and not stored
 
 
 class Deed(NamedTuple):
-    """A change that a form of a page asks for: it is sent to the page's own path, with the name of the deed."""
+    """A change that a form of a page requests. The form is sent to the page's own path, with the name of the deed."""
 
     name: str
     action: Action
     do: Callable[[Visit, Mapping[str, str]], Done]  # raises NotTaken, NotHere
-    records: bool = False  # it records events, in transactions of the books; the visit then only reads
+    records: bool = False  # the deed records events in transactions of its own, and the visit's transaction only reads
 
 
 class Page(NamedTuple):
@@ -92,14 +92,14 @@ class Page(NamedTuple):
 
     path: str
     title: str
-    action: Action  # that its visitors may take
-    show: Callable[[Visit], Context]  # what its template shows; raises NotHere
+    action: Action  # the action that its visitors must be allowed to take
+    show: Callable[[Visit], Context]  # returns the values for its template; raises NotHere
     template: str
-    group: str | None = None  # of the navigation; None: it is reached from another page
-    parent: str | None = None  # the path of that page
+    group: str | None = None  # its group in the navigation; None if it is reached from another page
+    parent: str | None = None  # the path of the page that leads here
     deeds: tuple[Deed, ...] = ()
 
     @property
     def parameter(self) -> str | None:
-        """The name of the part of the path that names one thing."""
+        """The parameter of the path: the part that names one object."""
         return self.path.partition("{")[2].partition("}")[0] or None

@@ -1,4 +1,4 @@
-"""Which stretch of time a page is about: named in its address, in one time zone, and the stretch to compare with."""
+"""The range of time of a page, from its address, in one time zone; and the range to compare it with."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -33,7 +33,7 @@ NAMED = {
 
 
 class Range(NamedTuple):
-    """The stretch [since, until) in a zone, and the one before it that is as long."""
+    """The range [since, until) in a time zone, and the equally long range before it."""
 
     since_us: int
     until_us: int
@@ -57,7 +57,7 @@ class Range(NamedTuple):
         return next((one for one in steps if length_us <= STEPS_MAX * STEPS_US[one]), steps[-1])
 
     def compared(self, now_us: int) -> tuple[int, int]:
-        """Return the stretch to compare with what there is of this one by now: it ends as long before its own end."""
+        """Return the range to compare with. If this range is not over, the other one is shortened by the same time."""
         if self.name in ("month", "last-month"):
             since_us = bounds(Window.MONTH, self.since_us - 1, self.zone)[0]
             return since_us, self.since_us if now_us >= self.until_us else month_before(now_us, self.zone)
@@ -67,7 +67,7 @@ class Range(NamedTuple):
 
 
 def quarter(at_us: int) -> int:
-    """Return the last whole quarter of an hour: roll-ups can say what was up to then."""
+    """Return the start of the current quarter of an hour, because roll-ups cover the time before it."""
     return at_us - at_us % QUARTER_US
 
 
@@ -87,7 +87,7 @@ def month_before(at_us: int, zone: str) -> int:
 
 
 def read_range(query: Mapping[str, str], zone: str, now_us: int) -> Range:
-    """Return the range that an address names. Raises BadRange."""
+    """Return the range that an address describes. Raises BadRange."""
     zone = query.get("tz") or zone
     try:
         load_zone(zone)
@@ -103,7 +103,7 @@ def read_range(query: Mapping[str, str], zone: str, now_us: int) -> Range:
         return Range(since_us, until_us, zone, "custom", label)
     name = query.get("range") or DEFAULT
     if name not in NAMED:
-        raise BadRange("range", f"there is no range {name!r}; there are: {', '.join(NAMED)}")
+        raise BadRange("range", f"unknown range: {name!r}; use one of: {', '.join(NAMED)}")
     return Range(*_named(name, zone, now_us), zone, name, NAMED[name])
 
 

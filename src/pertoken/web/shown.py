@@ -1,4 +1,4 @@
-"""How figures, times and names are shown: short in the page, whole in the tip. Pure."""
+"""Formats figures, times and names: short on the page, in full in the tooltip. Pure."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -13,8 +13,8 @@ from pertoken.core.units import TOKEN_UNITS
 
 UNKNOWN = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
-ID_SHOWN = 20  # characters of an id, cut in its middle
-NAME_SHOWN = 48  # of a name, cut at its end
+ID_SHOWN = 20  # characters of an id; longer ids are cut in the middle
+NAME_SHOWN = 48  # characters of a name; longer names are cut at the end
 SIGNIFICANT = 4
 IN_MILLIONS = TOKEN_UNITS | {"tokens", "cache_token_hours", "characters"}  # what prices are quoted of
 HUES = 8  # colours of categories; a name has the same one on every page
@@ -22,7 +22,7 @@ SALT = b"hue1471"  # so chosen that the models of the demo differ
 
 
 class Figure(NamedTuple):
-    """What a page shows of a value, and all of it, for the tip."""
+    """A value as the page shows it, and in full for the tooltip."""
 
     text: str
     whole: str
@@ -35,7 +35,7 @@ NO_PRICE = Figure(f"{UNKNOWN} no price", "nobody has said what it costs: state a
 
 
 def amount(value: Decimal | str | None, currency: str = "") -> Figure:
-    """Return an amount: two decimals from 1 up, four digits that matter below, all digits in the tip."""
+    """Return an amount: two decimals from 1 up, four significant digits below 1, all digits in the tooltip."""
     if value is None:
         return Figure(UNKNOWN, "not known")
     exact = value if isinstance(value, Decimal) else Decimal(value)
@@ -55,12 +55,12 @@ def unpriced(known: Figure, calls: int, uncounted: int) -> Figure:
 
 
 def picos(value: int | None, currency: str) -> Figure:
-    """Return an amount that is counted in picos."""
+    """Return an amount that is given in picos."""
     return amount(None if value is None else format_amount(value, currency), currency)
 
 
 def count(value: int | None) -> Figure:
-    """Return a count: exact below ten thousand, else with three digits that matter and k, M or G."""
+    """Return a count: exact below ten thousand, above that with three significant digits and k, M or G."""
     if value is None:
         return Figure(UNKNOWN, "not known")
     whole = f"{value:,}"
@@ -81,16 +81,16 @@ def uncharged(unpriced: int, uncounted: int) -> str:
 
 
 def share(part: int | Decimal, whole: int | Decimal) -> Figure:
-    """Return a part of a whole in percent; there is none of nothing."""
+    """Return a part of a whole in percent, or a dash if the whole is zero."""
     if not whole:
-        return Figure(UNKNOWN, "there is nothing to have a share of")
+        return Figure(UNKNOWN, "the total is zero")
     percent = Decimal(part) * 100 / Decimal(whole)
     digits = 0 if percent >= 10 or percent == 0 else 1 if percent >= 1 else 2
     return Figure(f"{percent:.{digits}f} %", f"{part:,} of {whole:,}")
 
 
 def change(now: Decimal | int, before: Decimal | int) -> Figure:
-    """Return by how much a figure changed, in percent of what it was before."""
+    """Return the change of a figure, in percent of its earlier value."""
     tip = f"{now:,} against {before:,}"
     if not before:
         return Figure("new" if now else "no change", tip)
@@ -102,7 +102,7 @@ def change(now: Decimal | int, before: Decimal | int) -> Figure:
 
 
 def rise(part: Decimal | None) -> Figure:
-    """Return by which part of what it was a figure rose, in percent; None: there was nothing before."""
+    """Return a relative rise in percent; None means that there was no earlier value."""
     if part is None:
         return Figure("new", "there was nothing before")
     percent = part * 100
@@ -113,7 +113,7 @@ def rise(part: Decimal | None) -> Figure:
 
 
 def took(microseconds: int | None) -> Figure:
-    """Return a stretch of time: milliseconds, from one second up seconds."""
+    """Return a duration: in milliseconds, and from one second up in seconds."""
     if microseconds is None:
         return Figure(UNKNOWN, "not known")
     if microseconds >= US_PER_SECOND:
@@ -122,7 +122,7 @@ def took(microseconds: int | None) -> Figure:
 
 
 def time(at_us: int | None, zone: str, now_us: int | None = None) -> Figure:
-    """Return an instant on the clocks of `zone`; of the last hour, how long ago it was. The tip is exact."""
+    """Return an instant in `zone`; within the last hour, how long ago it was. The tooltip is exact."""
     if at_us is None:
         return Figure(UNKNOWN, "never")
     local = datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone))
@@ -136,13 +136,13 @@ def time(at_us: int | None, zone: str, now_us: int | None = None) -> Figure:
 
 
 def day(at_us: int, zone: str) -> str:
-    """Return the day of an instant on the clocks of `zone`: 3 Nov 2026."""
+    """Return the day of an instant in `zone`: 3 Nov 2026."""
     local = datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone))
     return f"{local.day} {local:%b %Y}"
 
 
 def iso_day(at_us: int, zone: str) -> str:
-    """Return the day of an instant on the clocks of `zone` as reports name it: 2026-11-03."""
+    """Return the day of an instant in `zone`, as reports write it: 2026-11-03."""
     return f"{datetime.fromtimestamp(at_us // US_PER_SECOND, UTC).astimezone(load_zone(zone)):%Y-%m-%d}"
 
 
@@ -181,7 +181,7 @@ def per(unit: str) -> str:
 
 
 def identity(text: str | None) -> Figure:
-    """Return an id: cut in its middle where it is long, for its ends tell it from others."""
+    """Return an id; a long one is cut in the middle, because its ends distinguish it from others."""
     if not text:
         return Figure(UNKNOWN, "none")
     safe = escaped(text)
@@ -191,7 +191,7 @@ def identity(text: str | None) -> Figure:
 
 
 def name(text: str | None, absent: str = UNKNOWN) -> Figure:
-    """Return a name: cut at its end where it is long; what would move or hide text is written out."""
+    """Return a name; a long one is cut at its end. Characters that would move or hide text are escaped."""
     if not text:
         return Figure(absent, "none")
     safe = escaped(text)

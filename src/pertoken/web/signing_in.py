@@ -1,4 +1,4 @@
-"""Who is signed in: the cookie, the ways in and out, and where it is safe to send a cookie at all."""
+"""Signing in and out: the session cookie, and whether a connection is safe enough for it."""
 
 import threading
 import time
@@ -14,17 +14,17 @@ from pertoken.core.periods import US_PER_SECOND
 from pertoken.core.sessions import TOTAL_US
 
 COOKIE = "pertoken_session"
-SAFE_COOKIE = "__Host-pertoken_session"  # a browser takes it over https alone, and from this host alone
-ATTEMPTS_MAX = 10  # a minute, from one address
+SAFE_COOKIE = "__Host-pertoken_session"  # browsers accept this name only over https and only from this host
+ATTEMPTS_MAX = 10  # per minute and address
 ADDRESSES_MAX = 10_000
 MINUTE_S = 60
-# The gateway says who asked, and how, in these; what a client sends under their names it takes away.
+# The gateway puts the client's address and scheme into these headers, and removes a client's own headers of that name.
 PEER, SCHEME = "x-pertoken-peer", "x-pertoken-scheme"
 FORWARDED = ("forwarded", "via", "x-forwarded-for", "x-forwarded-proto", "x-real-ip")
 
 
 class Visitor(NamedTuple):
-    """Where a request comes from."""
+    """The origin of a request."""
 
     address: str
     is_https: bool
@@ -32,12 +32,12 @@ class Visitor(NamedTuple):
 
     @property
     def may_sign_in(self) -> bool:
-        """Whether nobody between can read a cookie."""
+        """Whether the connection protects a cookie from being read."""
         return self.is_https or self.is_loopback
 
 
 def client_of(request: Request, trusted: Sequence[IPv4Network | IPv6Network]) -> Visitor:
-    """Return where a request comes from: as its connection says, or as a trusted proxy does."""
+    """Return the origin of a request, by its connection or by the headers of a trusted proxy."""
     peer = request.headers.get(PEER, "")
     is_https = request.headers.get(SCHEME) == "https"
     is_forwarded = any(name in request.headers for name in FORWARDED)
@@ -76,12 +76,12 @@ def _without_port(text: str) -> str:
 
 
 def token_of(request: Request) -> str:
-    """Return the session's token, "" where there is none."""
+    """Return the session's token, or ""."""
     return request.cookies.get(SAFE_COOKIE) or request.cookies.get(COOKIE) or ""
 
 
 def set_cookie(response: Response, token: str, client: Visitor) -> None:
-    """Give the browser a session's token; no script can read it, and no other site sends it along."""
+    """Set the session's cookie; no script can read it, and requests from other sites do not include it."""
     response.set_cookie(
         SAFE_COOKIE if client.is_https else COOKIE, token, max_age=TOTAL_US // US_PER_SECOND, path="/",
         secure=client.is_https, httponly=True, samesite="lax",
@@ -89,7 +89,7 @@ def set_cookie(response: Response, token: str, client: Visitor) -> None:
 
 
 def clear_cookie(response: Response) -> None:
-    """Have the browser forget the session."""
+    """Delete the session's cookie."""
     response.delete_cookie(SAFE_COOKIE, path="/", secure=True, httponly=True, samesite="lax")
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="lax")
 
@@ -136,7 +136,7 @@ def _is_in(address: str, networks: Sequence[IPv4Network | IPv6Network]) -> bool:
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether an address is of the machine itself."""
+    """Tell whether an address is one of this machine."""
     try:
         return ip_address(address).is_loopback
     except ValueError:

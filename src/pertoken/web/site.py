@@ -1,4 +1,4 @@
-"""What the pages work with, in one value."""
+"""Everything that the pages use, in one value."""
 
 from collections.abc import Callable, Sequence
 from ipaddress import IPv4Network, IPv6Network
@@ -15,7 +15,7 @@ from pertoken.web.health import Health
 
 
 class Site(NamedTuple):
-    """The ports, wired, and the settings that pages read."""
+    """The ports and settings that the pages use."""
 
     store: Store
     clock: Clock

@@ -1,4 +1,4 @@
-"""What one key, team or customer used in the range: figures, days, the dimensions beneath it, and its newest calls."""
+"""The usage of one key, team or customer in the range: figures, days, a breakdown, and its newest calls."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -16,14 +16,14 @@ from pertoken.web import shown
 from pertoken.web.page import Visit, place
 from pertoken.web.shown import Figure
 
-ROWS = 12  # of one table; the rest is one more row
+ROWS = 12  # rows of one table; the rest becomes one more row
 CALLS = 10
 BAR_HEIGHT = 72
 DAYS_MAX = 120  # bars
 
 
 class Bar(NamedTuple):
-    """One day of a row of bars."""
+    """One day, as a bar."""
 
     x: float
     height: float
@@ -33,7 +33,7 @@ class Bar(NamedTuple):
 
 
 class UsedPiece(NamedTuple):
-    """One value of a dimension, and what was used of it."""
+    """One value of a dimension, with its usage."""
 
     name: Figure
     address: str | None
@@ -44,20 +44,20 @@ class UsedPiece(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What was used of one value of a dimension, in one currency."""
+    """The usage of one value of a dimension, in one currency."""
 
     calls: int
     tokens: int
     cost: Decimal
-    price: Decimal | None  # what was charged for it; None: nothing was
+    price: Decimal | None  # the amount charged to the customer; None: nothing was charged
     currency: str
 
 
-UNUSED = (Spent(0, 0, Decimal(0), None, "USD"),)  # of what was not used in the range
+UNUSED = (Spent(0, 0, Decimal(0), None, "USD"),)  # the figures of a value without usage in the range
 
 
 class Use(NamedTuple):
-    """What was used in the range."""
+    """The usage in the range."""
 
     sees_cost: bool
     currency: str
@@ -74,12 +74,12 @@ class Use(NamedTuple):
 
     @property
     def word(self) -> str:
-        """What the amounts are."""
+        """What the amounts are: costs or prices."""
         return "Spent" if self.sees_cost else "Charged"
 
 
 def of(visit: Visit, where: Mapping[str, str], by: Sequence[str]) -> Use:
-    """Return what was used by all that has every value of `where`, by each dimension of `by`."""
+    """Return the usage that matches `where`, by each dimension of `by`."""
     archive, range_, part = visit.opened.archive, visit.range, Part(where)
     report = usage(archive, range_.since_us, range_.until_us, (), range_.zone, part)
     total = together(report)
@@ -114,7 +114,7 @@ def _in_currency(report: Mapping[str, Any], currency: str) -> Mapping[str, Any]:
 
 
 def by_value(visit: Visit, dimension: str) -> dict[str, list[Spent]]:
-    """Return what was used in the range by each value of a dimension: one piece a currency. There may be very many."""
+    """Return the usage of each value of a dimension, one row for each currency. There may be very many values."""
     found: dict[tuple[str, str], Sums] = {}
     for piece in slices(visit.range.since_us, visit.range.until_us, (), visit.zone):
         for one in visit.opened.archive.sums(piece, (dimension,), {}):
@@ -141,7 +141,7 @@ def _amount(visit: Visit, row: Mapping[str, Any]) -> Decimal | None:
 
 
 def _bars(visit: Visit, where: Mapping[str, str]) -> list[Bar]:
-    """Return the days of the range as bars, as high as the dearest day allows; of a long range, none."""
+    """Return the days of the range as bars, scaled to the dearest day; none for a long range."""
     range_ = visit.range
     if not _is_short(visit):
         return []
@@ -172,7 +172,7 @@ def _is_short(visit: Visit) -> bool:
 
 
 def _pieces(visit: Visit, where: Mapping[str, str], dimension: str, total: Mapping[str, Any]) -> list[UsedPiece]:
-    """Return the dearest values of a dimension, and the rest as one."""
+    """Return the dearest values of a dimension, and the rest as one row."""
     range_ = visit.range
     rows = usage(visit.opened.archive, range_.since_us, range_.until_us, (dimension,), range_.zone, Part(where))["rows"]
     names = {key.key_id: key.name for key in visit.opened.archive.list_keys()} if dimension == "key" else {}

@@ -102,7 +102,7 @@ def test_the_preview_says_what_would_have_been_refused(browser: Browser) -> None
         ("warn_percent", "200", ""),
         ("warn_percent", "many", ""),
         ("before_refusal", "beg", ""),
-        ("scope_tag", "novalue", "is no tag"),
+        ("scope_tag", "novalue", "is not a tag"),
         ("scope_key", "there-is-none", "no key"),
         ("name", "", "name"),
         ("name", "bad\nname", ""),

@@ -90,7 +90,7 @@ def test_the_books_are_proven_on_a_thread(browser: Browser) -> None:
     signed = watched(browser)[0].sign_in()
     made.used(browser, calls=3)
 
-    assert "Not since these pages were started" in signed.get("/health").text
+    assert "Not since the pages were started" in signed.get("/health").text
     made.fill(signed, "/health", "prove")
     page = proven(signed)
 

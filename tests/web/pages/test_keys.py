@@ -61,7 +61,7 @@ def test_rotating_shows_the_new_secret_once_and_keeps_the_old_a_while(browser: B
     assert browser.site.hasher.hash(secret.encode()) == found(browser, key).secret_hash
     page = signed.get(path).text
     assert secret not in page
-    assert "is good until" in page
+    assert "is valid until" in page
     assert made.fill(signed, path, "rotate", overlap="for ever").status_code == 422
 
 

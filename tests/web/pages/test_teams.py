@@ -62,7 +62,7 @@ def test_an_allowance_is_set_shown_and_taken_back(browser: Browser) -> None:
     assert allowed.most == (12_500_000_000_000, 7, 800)
     assert "of <span" in signed.get(f"/teams/{name}").text
     assert made.fill(signed, f"/teams/{name}", "forbid").status_code == 303
-    assert "reports nothing" in signed.get(f"/teams/{name}").text
+    assert "may not report usage" in signed.get(f"/teams/{name}").text
 
 
 @pytest.mark.parametrize("name", NAMES)

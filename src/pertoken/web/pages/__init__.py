@@ -1,1 +1,1 @@
-"""One module a page: what it reads, what it shows, what its forms change."""
+"""One module for each page, with its values and the changes that its forms make."""

@@ -1,4 +1,4 @@
-"""Admin keys: who may look at pages and change things, and as what; making and revoking them."""
+"""Admin keys: who may see and change what, by role; forms that make and revoke them."""
 
 from collections.abc import Mapping
 
@@ -20,8 +20,8 @@ COLUMNS = [
 ]
 MEANINGS = {
     Role.ADMIN: "everything",
-    Role.FINANCE: "sees all, sets budgets, verifies",
-    Role.VIEWER: "sees all, changes nothing",
+    Role.FINANCE: "sees everything, sets budgets, verifies the books",
+    Role.VIEWER: "sees everything, changes nothing",
     Role.TEAM_OWNER: "its team: keys and budgets",
     Role.CUSTOMER: "its own usage, without costs",
 }
@@ -48,7 +48,7 @@ def show(visit: Visit) -> Context:
             COLUMNS,
             rows,
             sort="name",
-            empty="There is no admin key but the operator's own. Make one above.",
+            empty="The only admin key is the operator's own. Make another one above.",
             command="pertoken admin list",
             api="/api/v1/admins",
         ),
@@ -68,21 +68,19 @@ def make(visit: Visit, form: Mapping[str, str]) -> Done:
         made = act(visit, "POST", "/api/v1/admins", body=body)
     except NotTaken as wrong:
         raise placed(wrong, body) from wrong
-    return Done(visit.link("/admins"), f"The admin key {made.name} is made, with the role {made.role}.", made.secret)
+    return Done(visit.link("/admins"), f"The admin key {made.name} was made, with the role {made.role}.", made.secret)
 
 
 def revoke(visit: Visit, form: Mapping[str, str]) -> Done:
-    """Revoke the admin key of the name that was typed."""
+    """Revoke the admin key whose name was typed."""
     name = form.get("typed_name", "").strip()
     found = next((one for one in visit.opened.admins.list_all() if name in (one.name, one.admin_id)), None)
     if found is None:
         raise NotTaken("type the name of the admin key to revoke it", "typed_name")
     if found.admin_id == visit.principal.principal_id:
-        raise NotTaken("you are signed in with this one; revoke it from another", "typed_name")
+        raise NotTaken("you are signed in with this key; sign in with another one to revoke it", "typed_name")
     act(visit, "DELETE", "/api/v1/admins/{id}", found.admin_id)
-    return Done(
-        visit.link("/admins"), f"The admin key {found.name} is revoked, and whoever is signed in with it is out."
-    )
+    return Done(visit.link("/admins"), f"The admin key {found.name} was revoked. Everybody who used it is signed out.")
 
 
 PAGE = Page(

@@ -54,7 +54,7 @@ def _row(audited: Audited) -> dict[str, Any]:
 
 
 def _difference(before: str | None, after: str | None) -> str:
-    """Return which fields changed, and how."""
+    """Say which fields changed, and how."""
     if before is None or after is None:
         return "made" if after is not None else "taken away"
     old, new = json.loads(before), json.loads(after)

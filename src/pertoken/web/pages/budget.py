@@ -1,4 +1,4 @@
-"""One budget: how it stands and stood, what is held on it; changing and removing it."""
+"""One budget: its current and past windows, its open holds, and forms that change and remove it."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -68,14 +68,14 @@ def _find(visit: Visit) -> Budget:
 
 
 def _may_change(visit: Visit, budget: Budget) -> bool:
-    """Tell whether the visitor may change it: what an admin has set, a team's owner may not."""
+    """Tell whether the visitor may change it: a team owner may not change a budget that an admin has set."""
     return visit.may(Action.BUDGETS_WRITE) and visit.view.team in (None, budget.set_by)
 
 
 def _window_row(visit: Visit, budget: Budget, one: WindowSum) -> dict[str, Any]:
     is_whole = one.end_us >= FOREVER_US
     return {
-        "at": "since ever" if is_whole else shown.time(one.start_us, budget.zone).text,
+        "at": "the beginning" if is_whole else shown.time(one.start_us, budget.zone).text,
         "is_now": one.start_us <= visit.now_us < one.end_us,
         "spent": quantity(budget, one.spent),
         "held": quantity(budget, one.held),
@@ -89,7 +89,7 @@ def _window_row(visit: Visit, budget: Budget, one: WindowSum) -> dict[str, Any]:
 
 
 def _filters(budget: Budget) -> dict[str, str]:
-    """Return the filters that show the calls of a budget, as far as there are such."""
+    """Return the filters that show the calls of a budget, as far as filters can express them."""
     return {name: value for name, value in budget.scope if ":" not in name}
 
 
@@ -155,7 +155,7 @@ def _hold_row(visit: Visit, hold: Hold, key: CounterKey, names: Mapping[str, str
 
 
 def _form(visit: Visit, budget: Budget) -> Context:
-    """Return the form to change it: as it is, or as it was filled; with what somebody else changed meanwhile."""
+    """Return the form with the current or the typed values, and with changes that somebody else made meanwhile."""
     now = new_budget.values_of(budget)
     values = new_budget.filled(visit, now)
     version = new_budget.version_of(budget)
@@ -185,7 +185,7 @@ def _form(visit: Visit, budget: Budget) -> Context:
 
 
 def change(visit: Visit, form: Mapping[str, str]) -> Done:
-    """Change it, all fields at once, where nobody changed it since the form was opened."""
+    """Change all fields at once, unless somebody changed the budget after the form was opened."""
     budget = _find(visit)
     if form.get("version") != new_budget.version_of(budget):
         message = "somebody changed this budget after you opened the form; compare both, then send it again"
@@ -198,12 +198,12 @@ def change(visit: Visit, form: Mapping[str, str]) -> Done:
 
 
 def remove(visit: Visit, form: Mapping[str, str]) -> Done:
-    """Take it out of force, where its name was typed."""
+    """Remove the budget, if its name was typed."""
     budget = _find(visit)
     if form.get("typed_name", "").strip() != budget.name:
         raise NotTaken(f"type the name of the budget to remove it: {budget.name}", "typed_name")
     act(visit, "DELETE", "/api/v1/budgets/{name}", budget.budget_id)
-    return Done(visit.link("/budgets"), f"The budget {budget.name} is removed: it refuses nothing any more.")
+    return Done(visit.link("/budgets"), f"The budget {budget.name} was removed. It no longer refuses calls.")
 
 
 PAGE = Page(

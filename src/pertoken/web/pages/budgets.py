@@ -1,4 +1,4 @@
-"""Budgets: all of them by what they are for, with what is spent, held and left."""
+"""Budgets: all budgets, grouped by scope, with spent, held and remaining amounts."""
 
 from collections.abc import Callable, Collection, Mapping
 from decimal import Decimal
@@ -16,8 +16,8 @@ from pertoken.web.shown import Figure
 
 ALL = "all calls"
 ORDER = (ALL, "team", "key", "customer", "user", "model", "provider", "conversation", "tag")
-SHOWN_MAX = 200  # budgets of one page
-FITTING_MAX = 20  # of another page
+SHOWN_MAX = 200  # budgets on one page of the list
+FITTING_MAX = 20  # budgets on the page of something else
 
 
 class BudgetLine(NamedTuple):
@@ -35,13 +35,13 @@ class BudgetLine(NamedTuple):
 
     @property
     def share(self) -> tuple[float, float]:
-        """What is spent and held, of the limit."""
+        """The spent and the held share of the limit."""
         limit = self.standing.budget.limit
         return part(self.standing.spent, limit), part(self.standing.held, limit)
 
 
 def show(visit: Visit) -> Context:
-    """Return the budgets that may be seen, by scope, those that fit the filter."""
+    """Return the budgets that the visitor may see and that match the filter, by scope."""
     found = standings(visit.opened.archive, visit.now_us)
     names = {key.key_id: key.name for key in visit.opened.archive.list_keys()}
     text = visit.query.get("q", "").strip().lower()
@@ -69,7 +69,7 @@ def show(visit: Visit) -> Context:
 
 
 def line(visit: Visit, one: BudgetStanding, names: Mapping[str, str], taken: Collection[str]) -> BudgetLine:
-    """Return one budget as it is shown; `taken` are the names that several have."""
+    """Return one budget as a line; `taken` are names that several budgets share."""
     budget = one.budget
     return BudgetLine(
         budget.name,
@@ -85,12 +85,12 @@ def line(visit: Visit, one: BudgetStanding, names: Mapping[str, str], taken: Col
 
 
 def address(budget: Budget, taken: Collection[str]) -> str:
-    """Return where the page of a budget is: by its id where its name is another's too."""
+    """Return the address of a budget's page: by its name, or by its id if another budget has the same name."""
     return place("/budgets", budget.budget_id if budget.name in taken else budget.name)
 
 
 def doubled(visit: Visit) -> set[str]:
-    """Return the names that do not name one budget."""
+    """Return the names that several budgets share."""
     return _doubled(visit.opened.archive.budgets())
 
 
@@ -100,7 +100,7 @@ def _doubled(budgets: Collection[Budget]) -> set[str]:
 
 
 def group_of(budget: Budget) -> str:
-    """Return what kind of thing a budget is for."""
+    """Return the group of a budget, by its scope."""
     named = [name for name in DIMENSIONS if name in dict(budget.scope)] or [name for name, _ in budget.scope]
     first = min(named, key=_rank, default=budget.each or ALL)
     return "tag" if first.startswith(TAG_PREFIX) else first
@@ -112,7 +112,7 @@ def _rank(dimension: str) -> int:
 
 
 def scope_words(budget: Budget, names: Mapping[str, str]) -> str:
-    """Return in words which calls a budget is for."""
+    """Say which calls a budget counts."""
     said = [
         f"{name.removeprefix(TAG_PREFIX)} {names.get(value, value) if name == 'key' else value}"
         for name, value in sorted(budget.scope, key=lambda pair: _rank(pair[0]))
@@ -122,22 +122,22 @@ def scope_words(budget: Budget, names: Mapping[str, str]) -> str:
 
 
 def quantity(budget: Budget, value: int) -> Figure:
-    """Return a quantity of what a budget counts."""
+    """Return a quantity on the budget's axis."""
     if AXES[budget.axis].is_money:
         return shown.amount(Decimal(format_amount(value, budget.currency)), budget.currency)
     return shown.count(value)
 
 
 def unit_of(budget: Budget) -> str:
-    """Return what a budget counts."""
+    """Return the unit that a budget counts."""
     return currency_in(budget) or AXES[budget.axis].unit
 
 
 def window_words(budget: Budget) -> str:
-    """Return how often a budget begins anew."""
+    """Say how long a budget's window is."""
     if AXES[budget.axis].is_gauge:
         return "at once"
-    return {Window.TOTAL: "in all", Window.HOUR: "an hour"}.get(budget.window, f"a {budget.window}")
+    return {Window.TOTAL: "in total", Window.HOUR: "an hour"}.get(budget.window, f"a {budget.window}")
 
 
 def is_soft(budget: Budget) -> bool:
@@ -146,14 +146,14 @@ def is_soft(budget: Budget) -> bool:
 
 
 def part(amount: int, limit: int) -> float:
-    """Return a part of a limit, 1 at most."""
+    """Return a share of a limit, at most 1."""
     if limit <= 0:
         return 1.0 if amount > 0 else 0.0
     return min(1.0, amount / limit)
 
 
 def pace_of(one: BudgetStanding, now_us: int) -> float | None:
-    """Return how much of the window is over, None for one that a pace says nothing of."""
+    """Return the elapsed share of the window; None if the budget has no pace."""
     if one.end_us >= FOREVER_US or one.budget.window is Window.MINUTE or AXES[one.budget.axis].is_gauge:
         return None
     return (now_us - one.start_us) / (one.end_us - one.start_us)
@@ -164,14 +164,14 @@ def _number(text: str | None) -> int:
 
 
 class Fitting(NamedTuple):
-    """The budgets that another page shows: the closest, and how many more there are."""
+    """The budgets on another page: the most specific ones, and how many more there are."""
 
     lines: list[BudgetLine]
     more: int
 
 
 def fitting(visit: Visit, fits: Callable[[Budget], bool]) -> Fitting:
-    """Return the budgets that fit, as they are shown on another page: those with the fewest conditions first."""
+    """Return the matching budgets for another page, those with the fewest conditions first."""
     found = [one for one in standings(visit.opened.archive, visit.now_us) if fits(one.budget)]
     found.sort(key=lambda one: (len(one.budget.scope) + (one.budget.each is not None), one.budget.name.lower()))
     some, taken = found[:FITTING_MAX], doubled(visit)

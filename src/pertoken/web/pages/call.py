@@ -1,4 +1,4 @@
-"""One call: what it cost and why, when each step was, which budgets decided."""
+"""One call: its cost and the reasons, the times of its steps, and its budgets."""
 
 from decimal import Decimal
 from typing import Any
@@ -22,7 +22,7 @@ WIDTH = 700
 
 
 def show(visit: Visit) -> Context:
-    """Return all that is known of a call. Raises NotHere."""
+    """Return everything that is known about a call. Raises NotHere."""
     found = explain(visit.opened.archive, visit.name, visit.site.folders)
     if found is None:
         raise NotHere(f"There is no call {visit.name}, or it is not yours to see.")
@@ -56,13 +56,13 @@ def _us(milliseconds: int | None) -> int | None:
 
 
 def _used(found: dict[str, Any]) -> shown.Figure | None:
-    """Return how much of the hold the call used."""
+    """Return the share of the hold that the call used."""
     held = (found.get("hold") or {}).get("held")
     return shown.share(Decimal(found["cost"]), Decimal(held)) if held and Decimal(held) else None
 
 
 def _bars(timeline: dict[str, int | None]) -> list[dict[str, Any]]:
-    """Return the steps as bars of one line of time."""
+    """Return the steps as bars on one timeline."""
     whole = max((timeline[step] or 0 for step in STEPS), default=0) or 1
     bars = []
     for name, start, end, meaning in BARS:

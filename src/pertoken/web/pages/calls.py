@@ -1,4 +1,4 @@
-"""Calls one by one, the newest first."""
+"""Single calls, the newest first."""
 
 import heapq
 import itertools
@@ -27,10 +27,10 @@ FILTERS = ("key", "team", "customer", "user", "provider", "model", "conversation
 
 
 def show(visit: Visit) -> Context:
-    """Return a page of calls: those in the range that fit the filters of the address."""
+    """Return a page of the calls in the range that match the filters of the address."""
     status = visit.query.get("status") or None
     if status is not None and status not in STATUSES:
-        raise NotHere(f"there is no status {status!r}; there are: {', '.join(STATUSES)}")
+        raise NotHere(f"unknown status: {status!r}; use one of: {', '.join(STATUSES)}")
     where = {name: visit.query[name] for name in FILTERS if visit.query.get(name)}
     wanted = Wanted(where, visit.range.since_us, visit.range.until_us, status, _cost_min(visit))
     names = {key.key_id: key.name for key in visit.opened.archive.list_keys()}
@@ -67,9 +67,9 @@ def _served(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> Rows:
 
 
 def _dearest(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> tuple[list[dict[str, Any]], int]:
-    """Return the dearest calls as rows, and how many were looked at: one more than LOOKED_AT where there are more.
+    """Return the dearest calls as rows, and how many calls were searched: LOOKED_AT + 1 if there are more than that.
 
-    Amounts of two currencies are not compared: the currency of most calls comes first.
+    Amounts of different currencies are not compared; the currency with the most calls comes first.
     """
     found = list(itertools.islice(newest(visit.opened.archive, wanted, visit.site.folders), LOOKED_AT + 1))
     calls = Counter(posted.event.currency for posted in found)

@@ -1,4 +1,4 @@
-"""One customer: what was used for it, its conversations and calls, and who may name it."""
+"""One customer: its usage, its conversations and calls, and the teams that may name it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from pertoken.web.acting import act
 from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit, place
 from pertoken.web.pages.budgets import COUNTS, fitting
 
-LOOKED_AT = 100  # newest calls, for the conversations among them
+LOOKED_AT = 100  # the newest calls, in which conversations are looked for
 CONVERSATIONS = 10
 
 
@@ -71,10 +71,10 @@ def share(visit: Visit, form: Mapping[str, str]) -> Done:
 
 
 def unshare(visit: Visit, form: Mapping[str, str]) -> Done:
-    """Let a team name the customer no more."""
+    """Stop a team from naming the customer."""
     team = _team(form)
     _put(visit, team, {"without": [visit.name]})
-    return Done(visit.link(place("/customers", visit.name)), f"The team {team} may name this customer no more.")
+    return Done(visit.link(place("/customers", visit.name)), f"The team {team} may no longer name this customer.")
 
 
 def _team(form: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Customers: who was used for in the range, and what that cost."""
+"""Customers with usage in the range, and its cost."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +10,7 @@ from pertoken.web.page import Context, Page, Visit, place
 
 
 def show(visit: Visit) -> Context:
-    """Return the customers of the range, the dearest first: from roll-ups, a page of them."""
+    """Return a page of the customers in the range, the dearest first, from roll-ups."""
     return {
         "grid": grid.listed(
             visit,

@@ -1,4 +1,4 @@
-"""Explore: any figure by any two dimensions, over time and as a table. The address holds all of it."""
+"""Explore: any figure by any two dimensions, over time and as a table. The address contains the whole state."""
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -24,15 +24,15 @@ from pertoken.web.page import Context, Deed, Done, NotHere, Page, Visit
 from pertoken.web.pages.prices import address
 from pertoken.web.shown import Figure
 
-BARS_MAX = 62  # steps that are drawn as bars; more are areas
+BARS_MAX = 62  # the most steps that are drawn as bars; more are drawn as areas
 NONE = "(none)"
 STATE = ("metric", "by", "then", "step", "top", "chart", "cumulative", "compare", "currency")
 FORM_TAG = "tag"
-PASSING = ("from", "q", "format", "of")  # of an address: they are no part of a view
+PASSING = ("from", "q", "format", "of")  # parts of an address that are not part of a view
 
 
 def show(visit: Visit) -> Context:
-    """Return a chart, and a table of what it is made of."""
+    """Return a chart, and a table of its groups."""
     view = read_view(visit)
     found = _ask(visit, view, visit.range.since_us, visit.range.until_us)
     before = _ask(visit, view, *visit.range.compared(visit.now_us), found.currency) if view.compares else None
@@ -64,7 +64,7 @@ def _ask(visit: Visit, view: Exploring, since_us: int, until_us: int, currency: 
     try:
         return explore(visit.opened.archive, asked)
     except (EventsArchived, FolderFailed) as error:
-        raise NotHere(f"Some of that time is archived, and cannot be asked for so: {error}") from error
+        raise NotHere(f"Part of this period is archived, so it cannot be shown in this way: {error}") from error
 
 
 def _figure(view: Exploring, track: Track, currency: str) -> Figure:
@@ -129,7 +129,7 @@ def _points(view: Exploring, track: Track) -> tuple[int, ...]:
 
 
 def _points_grid(visit: Visit, view: Exploring, drawn: Chart) -> grid.Grid:
-    """Return the points of the chart as rows, for an export: one a step and series."""
+    """Return the points of the chart as rows for an export, one for each step and series."""
     kind = Cells.AMOUNT if view.metric.is_money else Cells.COUNT
     columns = [Column("start", "start", Cells.TIME), Column("series", "series", Cells.NAME), Column("figure", "", kind)]
     rows = [
@@ -146,7 +146,7 @@ def _points_grid(visit: Visit, view: Exploring, drawn: Chart) -> grid.Grid:
 
 
 def _changes(visit: Visit, view: Exploring, top: Sequence[Track]) -> Any:
-    """Return when the prices of the models in the chart changed, where it is by provider and model."""
+    """Return the changes of the models' prices, if the chart is by provider and model."""
     if not view.metric.is_money or {"provider", "model"} - {*view.by, *view.where}:
         return []
     found = [{**view.where, **dict(zip(view.by, one.values, strict=True))} for one in top]
@@ -245,7 +245,7 @@ def _to_price(visit: Visit, view: Exploring, row: grid.Row) -> str | None:
 
 
 def _filters(visit: Visit, view: Exploring) -> list[tuple[str, str, str]]:
-    """Return each filter with the address without it."""
+    """Return each filter with the address that removes it."""
     named = {key.key_id: key.name for key in visit.opened.archive.list_keys()} if "key" in view.where else {}
     return [
         (
@@ -258,17 +258,17 @@ def _filters(visit: Visit, view: Exploring) -> list[tuple[str, str, str]]:
 
 
 def save(visit: Visit, form: Mapping[str, str]) -> Done:
-    """Keep what the address asks for under a name."""
+    """Save the state of the address under a name."""
     query = urlencode({name: value for name, value in visit.query.items() if name not in PASSING})
     body = {"name": tidy(form.get("name", "")), "query": query, "shared": form.get("shared") == "1"}
     act(visit, "POST", "/api/v1/views", body=body)
-    return Done(visit.here(), f"The view {body['name']} is saved.")
+    return Done(visit.here(), f"The view {body['name']} was saved.")
 
 
 def remove(visit: Visit, form: Mapping[str, str]) -> Done:
     """Remove a view."""
     gone = act(visit, "DELETE", "/api/v1/views/{id}", form.get("view_id", ""))
-    return Done(visit.here(), f"The view {gone.name} is removed.")
+    return Done(visit.here(), f"The view {gone.name} was removed.")
 
 
 PAGE = Page(

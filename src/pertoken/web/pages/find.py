@@ -1,4 +1,4 @@
-"""Going to a call, key, customer, model or budget by a part of its name."""
+"""Search: finds a call, key, customer, model or budget by a part of its name."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -14,7 +14,7 @@ TEXT_MAX = 200
 
 
 class Place(NamedTuple):
-    """Something whose name fits."""
+    """A search result."""
 
     kind: str
     name: str
@@ -22,7 +22,7 @@ class Place(NamedTuple):
 
 
 def show(visit: Visit) -> Context:
-    """Return what is named like the text."""
+    """Return everything whose name contains the text."""
     text = visit.query.get("q", "").strip()[:TEXT_MAX]
     found = list(islice(_found(visit, text), FOUND_MAX)) if text else []
     return {"query": text, "found": found}
@@ -52,7 +52,7 @@ def _found(visit: Visit, text: str) -> Iterator[Place]:
 
 
 def _values(visit: Visit, dimension: str) -> list[str]:
-    """Return what was used in the range by one dimension."""
+    """Return the values of one dimension that were used in the range."""
     found = {
         row.values[0]
         for piece in slices(visit.range.since_us, visit.range.until_us, (), visit.zone)

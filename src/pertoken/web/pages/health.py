@@ -1,4 +1,4 @@
-"""Health: what is wrong, whether the books are proven, how large the store is and how fast it grows."""
+"""Health: problems, the proof of the books, and the size and growth of the store."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ MONTHS_SHOWN = 24
 
 
 def show(visit: Visit) -> Context:
-    """Return how everything is."""
+    """Return the state of everything."""
     health = visit.site.health
     look_ = health.findings(visit.now_us) if health else DoctorLook(visit.now_us, [], is_looking=False)
     findings = look_.findings
@@ -68,10 +68,10 @@ def size(number: int) -> Figure:
 
 
 def _growth(visit: Visit, facts: Facts | None, a_day: int) -> str:
-    """Return how fast the store grows, from its size for each event so far."""
+    """Return how fast the store grows, from its average size per event."""
     events = visit.opened.archive.last_number()
     if facts is None or not events or not a_day:
-        return "growth is not known yet"
+        return "the rate of growth is not known yet"
     return f"about {size(facts.store_bytes * a_day // events)} a day at this rate"
 
 
@@ -92,19 +92,20 @@ def _proof(visit: Visit, health: Health | None) -> dict[str, Any] | None:
 
 
 def prove(visit: Visit, _form: Mapping[str, str]) -> Done:
-    """Begin to prove the books."""
+    """Start to prove the books."""
     health = visit.site.health
     if health is None:
         raise NotTaken("this process cannot prove the books; run: pertoken verify")
     began = health.prove(visit.site.store, visit.site.clock)
-    return Done(visit.link("/health"), "The proof runs; its result comes here." if began else "A proof runs already.")
+    said = "The proof is running; its result will appear here." if began else "A proof is already running."
+    return Done(visit.link("/health"), said)
 
 
 def look(visit: Visit, _form: Mapping[str, str]) -> Done:
-    """Have doctor look again."""
+    """Make doctor check again."""
     if visit.site.health is not None:
-        visit.site.health.forget()  # not here: doctor writes, and so does this
-    return Done(visit.link("/health"), "Everything is looked at again.")
+        visit.site.health.forget()  # doctor writes to the database, and so does this request: so it does not run here
+    return Done(visit.link("/health"), "All checks are running again.")
 
 
 PAGE = Page(

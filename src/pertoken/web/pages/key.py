@@ -1,4 +1,4 @@
-"""One virtual key: what it used, which budgets limit it, rotating and revoking it."""
+"""One virtual key: its usage, the budgets that limit it, and forms that rotate and revoke it."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ OVERLAPS = {
     "7 days": 7 * 24 * HOUR_S,
     "30 days": 30 * 24 * HOUR_S,
 }
-OPEN = ("model", "provider", "user", "conversation", "customer")  # what a key leaves open, its calls say
+OPEN = ("model", "provider", "user", "conversation", "customer")  # a key does not fix these; its calls name them
 
 
 def show(visit: Visit) -> Context:
@@ -47,7 +47,7 @@ def show(visit: Visit) -> Context:
 
 
 def may_touch(budget: Budget, key: Key) -> bool:
-    """Tell whether calls of a key may count on a budget: what the key fixes fits its scope, the rest is open."""
+    """Tell whether calls of a key may count on a budget: the values that the key fixes must match its scope."""
     tags = {f"tag:{name}": value for name, value in key.tags}
     fixed = {"key": key.key_id, "team": key.team, **tags, **({"customer": key.customer} if key.customer else {})}
     return all(
@@ -64,22 +64,22 @@ def _find(visit: Visit) -> Key:
 
 
 def rotate(visit: Visit, form: Mapping[str, str]) -> Done:
-    """Give the key a new secret; the old one stays good for a while."""
+    """Give the key a new secret; the old one stays valid for a while."""
     overlap_s = OVERLAPS.get(form.get("overlap", ""))
     if overlap_s is None:
-        raise NotTaken(f"choose how long the old secret stays good: {', '.join(OVERLAPS)}", "overlap")
+        raise NotTaken(f"choose how long the old secret stays valid: {', '.join(OVERLAPS)}", "overlap")
     made = act(visit, "POST", "/api/v1/secrets/{id}", _find(visit).key_id, {"overlap_s": overlap_s})
-    said = f"The key {made.name} has a new secret. The old one is good for: {form['overlap']}."
+    said = f"The key {made.name} has a new secret. The old one stays valid for: {form['overlap']}."
     return Done(visit.link(place("/keys", visit.name)), said, made.secret)
 
 
 def revoke(visit: Visit, form: Mapping[str, str]) -> Done:
-    """Revoke the key, where its name was typed."""
+    """Revoke the key, if its name was typed."""
     key = _find(visit)
     if form.get("typed_name", "").strip() != key.name:
         raise NotTaken(f"type the name of the key to revoke it: {key.name}", "typed_name")
     act(visit, "DELETE", "/api/v1/keys/{id}", key.key_id)
-    return Done(visit.link(place("/keys", visit.name)), f"The key {key.name} is revoked: its next call is refused.")
+    return Done(visit.link(place("/keys", visit.name)), f"The key {key.name} was revoked: its next call is refused.")
 
 
 PAGE = Page(

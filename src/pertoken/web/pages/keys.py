@@ -1,4 +1,4 @@
-"""Virtual keys: who may call, since when, and what it spent; making, rotating and revoking them."""
+"""Virtual keys with their state and spending, and a form that makes one."""
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -15,7 +15,7 @@ TAG = "="  # between a tag's name and its value, in a form
 
 
 def show(visit: Visit) -> Context:
-    """Return the keys that may be seen, with what they spent in the range."""
+    """Return the keys that the visitor may see, with their spending in the range."""
     total = {"calls": 0, "cost": Decimal(0), "currency": ""}
     rows = list(_rows(visit))
     columns = _columns(visit)
@@ -38,7 +38,7 @@ def _sums(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _rows(visit: Visit) -> Iterator[dict[str, Any]]:
-    """Yield a row for each key and currency that it spent."""
+    """Yield a row for each key and currency."""
     spent = use.by_value(visit, "key")
     for key in visit.opened.archive.list_keys():
         of_key = {
@@ -50,7 +50,7 @@ def _rows(visit: Visit) -> Iterator[dict[str, Any]]:
 
 
 def state_of(key: Key, now_us: int) -> str:
-    """Return the word for how a key stands."""
+    """Return the state of a key, as a word."""
     if key.revoked_at_us is not None:
         return "revoked"
     return "expired" if key.expires_at_us is not None and key.expires_at_us <= now_us else "live"
@@ -90,14 +90,14 @@ def make(visit: Visit, form: Mapping[str, str]) -> Done:
         made = act(visit, "POST", "/api/v1/keys", body=body)
     except NotTaken as wrong:
         raise placed(wrong, body) from wrong
-    return Done(visit.link(f"/keys/{made.id}"), f"The key {made.name} is made.", made.secret)
+    return Done(visit.link(f"/keys/{made.id}"), f"The key {made.name} was made.", made.secret)
 
 
 def _tags(text: str) -> dict[str, str]:
     pairs = [one.strip() for one in text.split(",") if one.strip()]
     wrong = next((one for one in pairs if TAG not in one), None)
     if wrong is not None:
-        raise NotTaken(f"{wrong!r} is no tag; write name=value, with commas between", "tags")
+        raise NotTaken(f"{wrong!r} is not a tag; write name=value, with commas between", "tags")
     return {name.strip(): value.strip() for name, _, value in (one.partition(TAG) for one in pairs)}
 
 

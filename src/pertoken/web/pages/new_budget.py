@@ -1,4 +1,4 @@
-"""Making a budget: the form, what the budget would have refused, and the button that sets it."""
+"""The form for a new budget, with a preview of what it would have refused."""
 
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -36,7 +36,7 @@ GOOD = {
     "name": "a name",
     **{name: EMPTY[name] for name in (*TERMS[1:], "each")},
     **dict.fromkeys(("scope_tag", *(f"scope_{name}" for name in SCOPES)), ""),
-}  # values that no budget stumbles over
+}  # valid values, to replace one field at a time
 
 
 class Told(NamedTuple):
@@ -48,7 +48,7 @@ class Told(NamedTuple):
 
 
 def show(visit: Visit) -> Context:
-    """Return the form as it was filled so far, with the preview where it was asked for."""
+    """Return the form with the values so far, and the preview if it was requested."""
     start = {**EMPTY, "scope_team": visit.view.team or "", "timezone": visit.zone}
     values = filled(visit, start)
     told, wrong = foretold(visit, values, "") if "limit" in visit.query and visit.wrong is None else (None, visit.wrong)
@@ -56,21 +56,21 @@ def show(visit: Visit) -> Context:
 
 
 def filled(visit: Visit, start: Mapping[str, str]) -> dict[str, str]:
-    """Return what the fields of the form hold: what was typed, else what the address says, else how they start."""
+    """Return the values of the form's fields: the typed ones, else those of the address, else the defaults."""
     said = visit.typed or visit.query
-    is_filled = "limit" in said  # then what is not there is empty: browsers send no empty fields of an address
+    is_filled = "limit" in said  # then a missing field is empty: the form leaves empty fields out
     return {name: said.get(name, "" if is_filled and name != "name" else value) for name, value in start.items()}
 
 
 def foretold(visit: Visit, values: Mapping[str, str], budget_id: str) -> tuple[Told | None, NotTaken | None]:
-    """Return what the budget of the form would have refused, or why there can be no such budget."""
+    """Return what the budget of the form would have refused, or why the budget is invalid."""
     try:
         budget = to_budget(_wish(visit, values), budget_id or "preview")
     except BadBudget as error:
         return None, NotTaken(str(error), wrong_field(visit, values, str(error)))
     found = preview(visit.opened.archive, budget, visit.now_us)
     if found.refusals is None:
-        return Told(f"There is no preview: {found.unknown}.", "", "The budget can be set all the same."), None
+        return Told(f"There is no preview: {found.unknown}.", "", "You can set the budget anyway."), None
     told, over = (
         found.refusals,
         "would have been over the limit" if budget.mode is Mode.SOFT else "would have been refused",
@@ -87,7 +87,7 @@ def foretold(visit: Visit, values: Mapping[str, str], budget_id: str) -> tuple[T
 
 
 def wrong_field(visit: Visit, values: Mapping[str, str], why: str) -> str | None:
-    """Return the field that is wrong: with another value in it, that is not why there can be no such budget."""
+    """Return the wrong field: if a valid value replaces it, the error disappears or changes."""
     for name, value in GOOD.items():
         try:
             to_budget(_wish(visit, {**values, name: value}), "preview")
@@ -134,18 +134,18 @@ def _wish(visit: Visit, values: Mapping[str, str]) -> Wish:
 
 
 def scope_of(values: Mapping[str, str]) -> dict[str, str]:
-    """Return the scope that the form says. Raises BadBudget."""
+    """Return the scope in the form. Raises BadBudget."""
     scope = {name: values[f"scope_{name}"].strip() for name in SCOPES if values.get(f"scope_{name}", "").strip()}
     tag, has_value, value = values.get("scope_tag", "").partition("=")
     if tag.strip():
         if not has_value:
-            raise BadBudget(f"{tag:.60} is no tag; write name=value")
+            raise BadBudget(f"{tag:.60} is not a tag; write name=value")
         scope[TAG_PREFIX + tag.strip()] = value.strip()
     return scope
 
 
 def body_of(values: Mapping[str, str]) -> dict[str, Any]:
-    """Return the body that the control plane takes: all fields of a budget."""
+    """Return all fields of a budget, as a body for the control plane."""
     percent = values.get("warn_percent", "").strip()
     steps = values.get("before_refusal", "").strip()
     return {
@@ -162,7 +162,7 @@ def body_of(values: Mapping[str, str]) -> dict[str, Any]:
 
 
 def values_of(budget: Budget) -> dict[str, str]:
-    """Return a budget as the form holds it."""
+    """Return a budget as values of the form."""
     scope = dict(budget.scope)
     tags = [f"{name.removeprefix(TAG_PREFIX)}={value}" for name, value in budget.scope if name.startswith(TAG_PREFIX)]
     return {
@@ -182,12 +182,12 @@ def values_of(budget: Budget) -> dict[str, str]:
 
 
 def version_of(budget: Budget | None) -> str:
-    """Return what tells one state of a budget from another; of none, the empty text."""
+    """Return a version of a budget's state, to notice changes; empty if there is no budget."""
     return "" if budget is None else blake2b(repr(budget).encode(), digest_size=8).hexdigest()
 
 
 def put(visit: Visit, name: str, form: Mapping[str, str], scope: Mapping[str, str]) -> Any:
-    """Set a budget by the control plane's route. Raises NotTaken with the field of this form."""
+    """Set a budget through the control plane's route. Raises NotTaken with the field of this form."""
     try:
         return act(visit, "PUT", "/api/v1/budgets/{name}", name, {**body_of(form), "scope": scope})
     except NotTaken as wrong:
@@ -196,7 +196,7 @@ def put(visit: Visit, name: str, form: Mapping[str, str], scope: Mapping[str, st
 
 
 def make(visit: Visit, form: Mapping[str, str]) -> Done:
-    """Set a new budget; one of that name is not changed from here."""
+    """Set a new budget. This form does not change an existing budget of that name."""
     name = form.get("name", "").strip()
     try:
         scope = scope_of(form)
@@ -204,7 +204,7 @@ def make(visit: Visit, form: Mapping[str, str]) -> Done:
         raise NotTaken(str(error), "scope_tag") from error
     team = scope.get("team", visit.view.team)
     if any((one.name, one.team) == (name, team) for one in visit.opened.archive.budgets()):
-        raise NotTaken(f"there is a budget {name!r} already; open it to change it", "name")
+        raise NotTaken(f"the budget {name!r} already exists; open it to change it", "name")
     if not name:
         raise NotTaken("a budget needs a name", "name")
     made = put(visit, name, form, scope)

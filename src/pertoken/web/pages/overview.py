@@ -20,16 +20,16 @@ from pertoken.web.page import Context, Page, Visit
 from pertoken.web.ranges import days_before, month_before, quarter
 from pertoken.web.shown import Figure
 
-TOP = 5  # models with a colour of their own
+TOP = 5  # models that the chart shows separately
 BUDGETS_SHOWN = 5
-DAYS = 30  # that a sparkline has
+DAYS = 30  # points of a sparkline
 WEEK = 7
-DAYS_MAX = 200  # that are read at once; a longer range is summed by itself
+DAYS_MAX = 200  # the most days that are read at once; a longer range is summed separately
 NONE = "(none)"
 
 
 class KeyFigure(NamedTuple):
-    """One key figure: what it is and of which time, beside what it was."""
+    """One key figure with its period, and the earlier value for comparison."""
 
     label: str
     value: Figure
@@ -40,7 +40,7 @@ class KeyFigure(NamedTuple):
 
 
 class MoverRow(NamedTuple):
-    """One line of what moved."""
+    """One line of What moved."""
 
     dimension: str
     name: str
@@ -62,9 +62,9 @@ class FigureLine(NamedTuple):
 
 
 class Shares(NamedTuple):
-    """The figures of the range, and those of the time before it that they are compared with."""
+    """The figures of the range, and those of the preceding period for comparison."""
 
-    metric: str  # cost; price, for who may not see costs; calls, where there is no price either
+    metric: str  # cost; price, if the visitor may not see costs; calls, if there is no price either
     currency: str
     now: Figures
     before: Figures
@@ -77,7 +77,7 @@ class Shares(NamedTuple):
 
 
 def show(visit: Visit) -> Context:
-    """Return the figures of the range, of today and of this month beside those of the time before."""
+    """Return the figures of the range, of today and of this month, each with the preceding period."""
     archive = visit.opened.archive
     metric, found = _spent(visit)
     currency = found.currency or "USD"
@@ -100,7 +100,7 @@ def show(visit: Visit) -> Context:
 
 
 def _spent(visit: Visit) -> tuple[str, Explored]:
-    """Return what is spent by model, by the metric that the visitor may see and that there is."""
+    """Return a chart by model, with the metric that the visitor may see and that has values."""
 
     def ask(metric: str) -> Explored:
         question = Question(
@@ -124,7 +124,7 @@ def _days_ago(visit: Visit, days: int) -> int:
 
 
 def _read_days(visit: Visit, currency: str) -> Spending:
-    """Read the days of everything that is shown: of the range and the time before, of this month and the last."""
+    """Read all days that the page needs: the range, the period before it, this month and last month."""
     month_us = bounds(Window.MONTH, visit.now_us, visit.zone)[0]
     before_us = bounds(Window.MONTH, month_us - 1, visit.zone)[0]
     since_us = min(before_us, _days_ago(visit, DAYS - 1))
@@ -153,7 +153,7 @@ def _keys(visit: Visit, of: Shares, spending: Spending) -> Iterator[KeyFigure]:
 
 
 def _in_range(visit: Visit, days: Sequence[Day]) -> Sequence[Day]:
-    """Return the days of the range as far as they were read; of a range of one day, those up to it."""
+    """Return the days of the range that were read; for a range of one day, the days up to it."""
     until = [day for day in days if day.start_us < visit.range.until_us]
     within = [day for day in until if day.start_us >= visit.range.since_us]
     return within if len(within) != 1 else until[-DAYS:]
@@ -196,7 +196,7 @@ def _spending(of: Shares, when: str, now: Figures, then: tuple[str, Figures], po
 
 
 def _amount(of: Shares, figures: Figures) -> float:
-    """Return the metric of some figures as a float, to draw it."""
+    """Return the metric of some figures as a float, for drawing."""
     return float(figures[of.column])
 
 
@@ -233,7 +233,7 @@ def _chart(visit: Visit, metric: str, found: Explored) -> Chart:
 
 
 def _names(found: Explored) -> dict[tuple[str, ...], str]:
-    """Return what the models are called: with their provider where several sell one of that name."""
+    """Return the names of the models, with the provider if several sell a model of the same name."""
     models = [one.values[1] for one in found.tracks]
     return {
         one.values: f"{one.values[1] or NONE} · {one.values[0]}"
@@ -277,7 +277,7 @@ def _mover_row(visit: Visit, mover: Mover, currency: str, name: str) -> MoverRow
 
 
 def _cause_figure(of: Consumed, cause: str, currency: str) -> Figure:
-    """Return the figure that says how a cause moved."""
+    """Return the figure that shows how a cause changed."""
     cost = Decimal(format_amount(of.cost_picos, currency))
     if cause == Cause.CALLS:
         return shown.count(of.calls)
@@ -305,7 +305,7 @@ def _signed(picos: int, currency: str) -> str:
 
 
 def _tokens(visit: Visit, of: Shares) -> Iterator[FigureLine]:
-    """Yield the tokens of each class; input is split into what was read from and written to a cache, and the rest."""
+    """Yield the tokens of each class; input is split into cache reads, cache writes and the rest."""
     now = of.now
     whole = now["input_tokens"] + now["output_tokens"]
     fresh = now["input_tokens"] - now["cache_read_tokens"] - now["cache_write_tokens"]
@@ -323,7 +323,7 @@ def _tokens(visit: Visit, of: Shares) -> Iterator[FigureLine]:
 
 
 def _quality(visit: Visit, of: Shares) -> Iterator[FigureLine]:
-    """Yield how many calls did not go as they should, or are not known exactly."""
+    """Yield the number of calls that failed or whose cost is not known exactly, by kind."""
     now, calls = of.now, of.now["calls"]
     for label, number, metric in (
         ("Failed at the provider", now["failed_calls"], "failed"),

@@ -1,4 +1,4 @@
-"""The playground: one call through the gateway, made by the browser with a virtual key that nobody keeps."""
+"""The playground: the browser makes one call through the gateway, with a virtual key that is not stored."""
 
 from decimal import Decimal
 from typing import Any
@@ -13,7 +13,7 @@ MODELS_MAX = 50
 
 
 def show(visit: Visit) -> Context:
-    """Return the form; with a call in the address, also what that call came to."""
+    """Return the form; if the address names a call, also the result of that call."""
     range_ = visit.range
     rows = usage(visit.opened.archive, range_.since_us, range_.until_us, ("model",), range_.zone)["rows"]
     call_id = visit.query.get("call", "")
@@ -27,7 +27,7 @@ def show(visit: Visit) -> Context:
 
 
 def _settled(visit: Visit, call_id: str) -> dict[str, Any] | None:
-    """Return what a call cost, of how much held, and what its budgets have left; None where it is not to be seen."""
+    """Return the cost and hold of a call, and what its budgets have left; None if the visitor may not see it."""
     found = explain(visit.opened.archive, call_id)
     if found is None or not found.get("attempts"):
         return None

@@ -1,4 +1,4 @@
-"""The prices of one model at one provider: over time, by source, to come; and what the past would cost at them."""
+"""The prices of one model at one provider, over time and by source, and the cost of past calls at today's prices."""
 
 import itertools
 import shlex
@@ -27,11 +27,11 @@ ROWS_MAX = 200
 
 
 class PriceStretch(NamedTuple):
-    """A stretch of time with the same prices."""
+    """A period with the same prices."""
 
     start_us: int
     end_us: int
-    prices: tuple[Decimal | None, ...]  # by UNITS
+    prices: tuple[Decimal | None, ...]  # in the order of UNITS
 
 
 def show(visit: Visit) -> Context:
@@ -50,7 +50,7 @@ def show(visit: Visit) -> Context:
     )
     used = together(report)
     if not any(row.sells for row in rows) and not used["calls"] and not isinstance(rates, Rates):
-        raise NotHere(f"No price is known of {model} at {provider}, and nothing was used of it in this range.")
+        raise NotHere(f"{model} at {provider} has no known price and was not used in this range.")
     steps = _steps(book, provider, model, rows)
     in_force = ids_in_force(book, provider, model, visit.now_us)
     return {
@@ -90,7 +90,7 @@ def _shown_price(rates: Any, unit: str) -> Figure:
 
 
 def _steps(book: PriceBook, provider: str, model: str, rows: Sequence[PriceRow]) -> list[PriceStretch]:
-    """Return the stretches of time with the same prices, the oldest first, as the book knows them now."""
+    """Return the periods with the same prices, the oldest first, as the book knows them now."""
     edges = sorted({edge for row in rows for edge in (row.valid_from_us, row.valid_to_us)} | {0, FOREVER_US})
     steps: list[PriceStretch] = []
     for start_us, end_us in itertools.pairwise(edges):
@@ -104,7 +104,7 @@ def _steps(book: PriceBook, provider: str, model: str, rows: Sequence[PriceRow])
 
 
 def _chart(steps: Sequence[PriceStretch], visit: Visit) -> Context | None:
-    """Return the steps as lines over time: from the first change that is known to a while after the last."""
+    """Return the prices as lines over time, from the first known change to some time after the last one."""
     changes = [one.start_us for one in steps if one.start_us > 0]
     if not any(price is not None for one in steps for price in one.prices):
         return None
@@ -130,7 +130,7 @@ def _chart(steps: Sequence[PriceStretch], visit: Visit) -> Context | None:
 
 
 def _ordered(rows: Sequence[PriceRow]) -> list[PriceRow]:
-    """Return the rows by what they price, the newest of each first."""
+    """Return the rows grouped by what they price, the newest of each group first."""
     return sorted(
         rows, key=lambda row: (row.is_factor, row.unit, row.conditions, row.input_above or 0, -row.valid_from_us)
     )
@@ -163,7 +163,7 @@ def _state(row: PriceRow, in_force: Collection[str], now_us: int) -> str:
 
 
 def _differing(rows: Sequence[PriceRow], now_us: int) -> list[dict[str, Any]]:
-    """Return what sources state differently for now: the same unit and conditions, another amount."""
+    """Return current prices on which sources disagree: the same unit and conditions, but different amounts."""
     found: dict[tuple[Any, ...], dict[str, PriceRow]] = {}
     for row in sorted(rows, key=lambda one: one.valid_from_us):
         if row.valid_from_us <= now_us < row.valid_to_us and not row.is_factor:
@@ -182,7 +182,7 @@ def _differing(rows: Sequence[PriceRow], now_us: int) -> list[dict[str, Any]]:
 
 
 def _what_if(visit: Visit, book: PriceBook, provider: str, model: str) -> Context | None:
-    """Return what last month would have cost at the prices of now."""
+    """Return what last month's calls would have cost at today's prices."""
     start_us, _ = bounds(Window.MONTH, visit.now_us, "UTC")
     span = bounds(Window.MONTH, start_us - 1, "UTC")
     found = what_if(visit.opened.archive, book, provider, model, span, visit.now_us)
@@ -201,7 +201,7 @@ def _what_if(visit: Visit, book: PriceBook, provider: str, model: str) -> Contex
 
 
 def _rerated(visit: Visit, provider: str, model: str) -> Context:
-    """Return what rating the calls of the range again would correct, or why that is not for a page to say."""
+    """Return the corrections that rating the range again would make, or why a page cannot compute them."""
     try:
         return {"why": None, "answer": plan_rating(visit, _calls(visit, provider, model)).answer}
     except NotTaken as error:
@@ -209,7 +209,7 @@ def _rerated(visit: Visit, provider: str, model: str) -> Context:
 
 
 def _calls(visit: Visit, provider: str, model: str) -> dict[str, str]:
-    """Return the model's calls of the range, as they are named to the control plane."""
+    """Return the model's calls in the range, as the control plane's route takes them."""
     since, until = (format_time(at) for at in (visit.range.since_us, visit.range.until_us))
     return {"since": since, "until": until, "provider": provider, "model": model}
 
@@ -222,30 +222,31 @@ def _command(visit: Visit, provider: str, model: str) -> str:
 
 
 def state(visit: Visit, form: Mapping[str, str]) -> Done:
-    """State a price of one's own."""
+    """Add the operator's own price."""
     provider, model = _named(visit)
     given = {
         name: form.get(name, "").strip() or None
         for name in ("output", "cache_read", "cache_write", "valid_from", "valid_to")
     }
     if not form.get("input", "").strip():
-        raise NotTaken("say what a million input tokens cost; 0 where they are free", "input")
+        raise NotTaken("enter the price of a million input tokens; 0 if they are free", "input")
     body = {"provider": provider, "model": model, "input": form["input"].strip(), **given}
     act(visit, "POST", "/api/v1/prices", body={**body, "currency": form.get("currency", "").strip() or "USD"})
     return Done(
-        address(visit, provider, model), f"The price of {model} at {provider} is stated. It wins over imported ones."
+        address(visit, provider, model),
+        f"The price of {model} at {provider} was added. It takes precedence over imported prices.",
     )
 
 
 def withdraw(visit: Visit, form: Mapping[str, str]) -> Done:
-    """Take back an announced price."""
+    """Withdraw an announced price."""
     provider, model = _named(visit)
     act(visit, "DELETE", "/api/v1/announced-prices/{price_id}", form.get("price_id", ""))
-    return Done(address(visit, provider, model), "The announced price is taken back; the one before it goes on.")
+    return Done(address(visit, provider, model), "The announced price was withdrawn; the earlier price stays in force.")
 
 
 def correct(visit: Visit, _form: Mapping[str, str]) -> Done:
-    """Rate the calls of the range again, and correct those that cost something else."""
+    """Rate the calls of the range again, and correct those whose cost differs."""
     provider, model = _named(visit)
     made = rate_again(visit, _calls(visit, provider, model))
     said = f"{made:,} corrections are in the books." if made != 1 else "One correction is in the books."

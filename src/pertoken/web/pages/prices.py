@@ -1,4 +1,4 @@
-"""Prices: every model that has one, what was used of it, and models that were used without one."""
+"""Prices: every model with a price and its usage, and models that were used without a price."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -17,7 +17,7 @@ UNPRICED_MAX = 20
 
 
 def show(visit: Visit) -> Context:
-    """Return the models that have a price, those that were used first, with the prices of those that are shown."""
+    """Return the models with a price, used ones first, and the prices of the models on this page."""
     book = visit.site.prices()
     range_ = visit.range
     used = usage(visit.opened.archive, range_.since_us, range_.until_us, ("provider", "model"), range_.zone)["rows"]
@@ -33,7 +33,7 @@ def show(visit: Visit) -> Context:
         _columns(visit),
         [row for row in rows if row["model"]],
         sort="-calls",
-        empty="No model is named like that.",
+        empty="No model matches.",
         command="pertoken price show MODEL",
         api="/api/v1/prices/MODEL",
     )
@@ -46,7 +46,7 @@ def show(visit: Visit) -> Context:
 
 
 def address(visit: Visit, provider: str, model: str) -> str:
-    """Return where the page of a model's prices is."""
+    """Return the address of the page of a model's prices."""
     return visit.link(place("/prices", f"{provider}/{model}"))
 
 
@@ -74,7 +74,7 @@ def _now(book: PriceBook, row: Mapping[str, Any], now_us: int) -> dict[str, Any]
 
 
 def per_million(rates: Rates, unit: str) -> Decimal | None:
-    """Return what a million of a unit cost in the lowest tier, None where that has no price of its own."""
+    """Return the price of a million of a unit in the lowest tier; None if it has no price of its own."""
     price = rates.tiers[-1].price(unit)
     if price is None:
         return None

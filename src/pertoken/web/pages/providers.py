@@ -1,4 +1,4 @@
-"""Providers: how they served, how long they took, and whether their counts agree with ours."""
+"""Providers: their errors and latency, and whether their counts agree with pertoken's."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -28,7 +28,7 @@ def show(visit: Visit) -> Context:
     try:
         found = served(visit.opened.archive, since_us, until_us, visit.zone, doubts)
     except EventsArchived as error:
-        message = "Some of that time is archived: begin and end it on whole quarters of an hour"
+        message = "Part of this period is archived: begin and end on whole quarters of an hour"
         raise NotHere(f"{message} ({error}).") from error
     total = found.total.figures
     names = list(dict.fromkeys(one.provider for one in found.rows))[:HUES]
@@ -53,7 +53,7 @@ def _chart(visit: Visit, metric: str, title: str, hues: Mapping[str, int]) -> Ch
     drawn = [Drawn(one.values[0] or NONE, one.points, hues.get(one.values[0], OTHER)) for one in top]
     if other is not None:
         drawn.append(Drawn(f"other ({len(found.tracks) - TOP})", other.points))
-    empty = "No call failed in this time." if metric == "failed" else "Nothing was called in this time."
+    empty = "No call failed in this time." if metric == "failed" else "There was no call in this time."
     return Chart(
         metric, title, BARS, found.spans, drawn, step, visit.zone, visit.now_us, unit="calls", low=True, empty=empty
     )

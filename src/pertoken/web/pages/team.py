@@ -1,4 +1,4 @@
-"""One team: what it used, its keys, its customers, and what it may report a day."""
+"""One team: its usage, keys and customers, and how much it may report a day."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -49,7 +49,7 @@ def show(visit: Visit) -> Context:
 
 
 def _known(visit: Visit) -> str:
-    """Return the name, where the team may be seen and there is anything of it."""
+    """Return the name, if the visitor may see the team and it exists."""
     name = visit.name
     if visit.view.team not in (None, name):
         raise NotHere(f"There is no team {name}, or it is not yours to see.")
@@ -58,11 +58,11 @@ def _known(visit: Visit) -> str:
     pieces = slices(visit.range.since_us, visit.range.until_us, (), visit.zone)
     if any(True for piece in pieces for _ in visit.opened.archive.sums(piece, (), {"team": name})):
         return name
-    raise NotHere(f"There is no team {name}: no key, no customer, and nothing used in this range.")
+    raise NotHere(f"There is no team {name}: it has no key and no customer, and used nothing in this range.")
 
 
 def _shares(reports: Mapping[str, Any] | None) -> list[tuple[str, Any, Any, float]]:
-    """Return what was reported today of each limit of an allowance."""
+    """Return how much of each limit of an allowance was reported today."""
     if reports is None:
         return []
     today = reports["reported_today"]
@@ -80,7 +80,7 @@ def _shares(reports: Mapping[str, Any] | None) -> list[tuple[str, Any, Any, floa
 
 
 def allow(visit: Visit, form: Mapping[str, str]) -> Done:
-    """Let the team report so much a day."""
+    """Set how much the team may report a day."""
     body: dict[str, Any] = {
         "money": form.get("money", "").strip(),
         "currency": form.get("currency", "").strip() or "USD",
@@ -90,15 +90,15 @@ def allow(visit: Visit, form: Mapping[str, str]) -> Done:
         if text:
             body[name] = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text
     if not body["money"]:
-        raise NotTaken("say how much money the team may report a day", "money")
+        raise NotTaken("enter how much money the team may report a day", "money")
     _put(visit, {"reports": body})
     return Done(_back(visit), f"The team {visit.name} may report {body['money']} {body['currency']} a day.")
 
 
 def forbid(visit: Visit, _form: Mapping[str, str]) -> Done:
-    """Let the team report nothing any more."""
+    """End the team's allowance."""
     _put(visit, {"reports": None})
-    return Done(_back(visit), f"The team {visit.name} reports nothing any more.")
+    return Done(_back(visit), f"The team {visit.name} may no longer report usage.")
 
 
 def share(visit: Visit, form: Mapping[str, str]) -> Done:
@@ -109,10 +109,10 @@ def share(visit: Visit, form: Mapping[str, str]) -> Done:
 
 
 def unshare(visit: Visit, form: Mapping[str, str]) -> Done:
-    """Let the team name a customer no more."""
+    """Stop the team from naming a customer."""
     customer = _customer(form)
     _put(visit, {"without": [customer]})
-    return Done(_back(visit), f"The team {visit.name} may name the customer {customer} no more.")
+    return Done(_back(visit), f"The team {visit.name} may no longer name the customer {customer}.")
 
 
 def _customer(form: Mapping[str, str]) -> str:

@@ -1,4 +1,4 @@
-"""Teams: what each spent, its keys, and what it may report."""
+"""Teams: the spending and the keys of each, and how much it may report."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -12,7 +12,7 @@ from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit, place
 
 
 def show(visit: Visit) -> Context:
-    """Return the teams that may be seen."""
+    """Return the teams that the visitor may see."""
     return {
         "grid": grid.listed(
             visit,
@@ -28,12 +28,12 @@ def show(visit: Visit) -> Context:
 
 
 def names(visit: Visit) -> set[str]:
-    """Return the teams that may be seen, whether they were used or not."""
+    """Return the teams that the visitor may see, with or without usage."""
     return {name for name in visit.opened.administration.teams() if visit.view.team in (None, name)}
 
 
 def _rows(visit: Visit) -> Iterator[dict[str, Any]]:
-    """Yield a row for each team and currency that it spent."""
+    """Yield a row for each team and currency."""
     spent = use.by_value(visit, "team")
     keys = Counter(key.team for key in visit.opened.archive.list_keys() if key.revoked_at_us is None)
     for name in sorted(names(visit) | spent.keys() - {""}):
@@ -51,10 +51,10 @@ def _columns(visit: Visit) -> list[Column]:
 
 
 def make(visit: Visit, form: Mapping[str, str]) -> Done:
-    """Make a team known by the first customer that it may name."""
+    """Add a team by the first customer that it may name."""
     name, customer = form.get("name", "").strip(), form.get("customer", "").strip()
     if not name or not customer:
-        raise NotTaken("a team is known by its name and a customer of its own", "customer" if name else "name")
+        raise NotTaken("enter the name of the team and one customer that it may name", "customer" if name else "name")
     act(visit, "PUT", "/api/v1/teams/{name}", name, {"customers": [customer]})
     return Done(visit.link(place("/teams", name)), f"The team {name} may name the customer {customer}.")
 
