@@ -1,1 +1,1 @@
-"""The control plane over HTTP: resources under /api/v1, and the document that describes them."""
+"""The control plane over HTTP: resources under /api/v1, and the OpenAPI document that describes them."""

@@ -1,6 +1,6 @@
 """The control plane as an ASGI application: the one place that authenticates, authorises, narrows and answers.
 
-The database is used on threads of its own, never on the event loop, which serves calls.
+It uses the database on its own threads, never on the event loop, because the event loop serves calls.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ from pertoken.services.narrow import NarrowArchive
 
 THREADS = 4
 WAITING_MAX = 64  # requests that may wait for a thread
-TAKING_MAX = 2  # batches of events that the committer is handed at a time, so that its queue is free for calls
+TAKING_MAX = 2  # batches of events that wait at the committer at once: its queue stays free for calls
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ log = logging.getLogger("pertoken.api")
 
 
 class Plane:
-    """What the control plane works with. `close` it at the end."""
+    """Everything that the control plane uses. Call `close` at the end."""
 
     def __init__(  # noqa: PLR0917 - what there is one of
         self,
@@ -78,11 +78,11 @@ class Plane:
 
     @property
     def waiting(self) -> int:
-        """How many requests have a thread, or wait for one."""
+        """The number of requests that have a thread or wait for one."""
         return self._waiting
 
     async def in_thread(self, work: Callable[[], T]) -> T:
-        """Run `work` on a thread. Raises ApiRefused when too much waits already, and what `work` raises."""
+        """Run `work` on a thread. Raises ApiRefused if too many requests wait, and whatever `work` raises."""
         if self._waiting >= WAITING_MAX + THREADS:
             raise ApiRefused(Problem.BUSY, "too many requests to the control plane are waiting; try again")
         self._waiting += 1
@@ -97,7 +97,7 @@ class Plane:
 
 
 class ApiAnswer(NamedTuple):
-    """What a request is answered."""
+    """The answer to a request."""
 
     status: int
     body: bytes
@@ -116,7 +116,7 @@ def create_api(plane: Plane) -> ASGIApp:
 
 
 class _Document:
-    """The description of the API; it needs no key."""
+    """Serves the OpenAPI document; it needs no key."""
 
     def __init__(self, document: bytes) -> None:
         self._document = document
@@ -130,7 +130,7 @@ class _Document:
 
 
 class _Resource:
-    """One path: the routes that answer there, by method."""
+    """One path, with its routes by method."""
 
     def __init__(self, routes: Sequence[Route], plane: Plane) -> None:
         self._routes = {route.method: route for route in routes}
@@ -148,12 +148,12 @@ class _Resource:
         except ClientDisconnect:
             return
         except Exception:
-            log.exception("a request to the control plane failed by our own mistake")
+            log.exception("a request to the control plane failed because of a bug in pertoken")
             answer = _refusal(ApiRefused(Problem.INTERNAL, "pertoken made a mistake; its log has the details"))
         await _send(answer, scope, receive, send)
 
     async def _answer(self, request: Request) -> ApiAnswer:
-        """Return the answer of a request that is known and allowed. Raises ApiRefused, Hidden, StoreUnavailable."""
+        """Authenticate and authorise a request, and return its answer. Raises ApiRefused, Hidden, StoreUnavailable."""
         plane = self._plane
         method = "GET" if request.method == "HEAD" else request.method
         route = self._routes.get(method)
@@ -190,7 +190,7 @@ class _Resource:
 
 
 class _Named(NamedTuple):
-    """The name that a client gives to its request, and what that request is."""
+    """A request with an Idempotency-Key: the key, and the identity of the request."""
 
     name: str
     request_hash: bytes
@@ -212,7 +212,7 @@ async def _authenticate(request: Request, plane: Plane) -> Principal:
 
 
 def _narrowed(opened: Opened, seen: View) -> Opened:
-    """Return a transaction in which reading shows only what may be seen."""
+    """Return a transaction in which reads show only what the principal may see."""
     return opened._replace(archive=NarrowArchive(opened.archive, seen))
 
 
@@ -223,7 +223,7 @@ def _read(route: Route, asked: Asked, _named: _Named | None, store: Store) -> Ap
 
 
 def _write(route: Route, asked: Asked, named: _Named | None, store: Store) -> ApiAnswer:
-    """Do it and keep what it was answered in one transaction, so that a named request is done once."""
+    """Make the change and store its answer in one transaction, so that a request with a name is done only once."""
     with store.write() as opened:
         known = _find(opened, asked.principal, named)
         if known is not None:
@@ -234,7 +234,7 @@ def _write(route: Route, asked: Asked, named: _Named | None, store: Store) -> Ap
 
 
 async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) -> ApiAnswer:
-    """Record events. A named request that broke off before its answer was kept is done again: nothing counts twice."""
+    """Record events. If a named request broke off before its answer was stored, it runs again; nothing counts twice."""
     team = asked.view.team
 
     def prepare() -> tuple[ApiAnswer | None, frozenset[str], bool]:
@@ -246,7 +246,7 @@ async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) 
 
     def keep() -> ApiAnswer | None:
         with plane.store.write() as opened:
-            first = _find(opened, asked.principal, named)  # of one that was asked at the same time
+            first = _find(opened, asked.principal, named)  # the answer to the same request, made at the same time
             if first is None:
                 _keep(opened, asked, named, route.status, answer)
             return first
@@ -255,7 +255,7 @@ async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) 
     if known is not None:
         return known
     async with plane.turns:
-        await plane.ledger.submit(Look())  # so that a price that was stated a moment ago counts
+        await plane.ledger.submit(Look())  # so that a price that was added a moment ago counts
     asked = asked._replace(prices=plane.ledger.prices)
     taking = Taking(plane.ledger, plane.turns, plane.in_thread, own_keys, plane.reported_max, plane.store, may_report)
     answer = await cast("Take", route.do)(taking, asked)
@@ -264,7 +264,7 @@ async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) 
 
 
 def _find(opened: Opened, principal: Principal, named: _Named | None) -> ApiAnswer | None:
-    """Return what a named request was answered before. Raises ApiRefused when it was another request."""
+    """Return the stored answer to a named request. Raises ApiRefused if the name was used for another request."""
     given = None if named is None else opened.answers.find(principal.principal_id, named.name)
     if given is None or named is None:
         return None
@@ -275,7 +275,7 @@ def _find(opened: Opened, principal: Principal, named: _Named | None) -> ApiAnsw
 
 
 def _keep(opened: Opened, asked: Asked, named: _Named | None, status: int, answer: msgspec.Struct) -> None:
-    """Keep what a named request is answered, without any secret: those are stored nowhere."""
+    """Store the answer to a named request, without secrets, because secrets are never stored."""
     if named is None:
         return
     kept = msgspec.structs.replace(answer, secret=None) if hasattr(answer, "secret") else answer

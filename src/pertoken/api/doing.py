@@ -1,4 +1,4 @@
-"""Doing what a route does in a transaction, and writing down in the same one who changed what."""
+"""Runs a route in a transaction, and records in the same transaction who changed what."""
 
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ HIDDEN = ("secret", "standing")  # of an answer: what is shown once, and what ch
 
 
 def transact(route: Route, opened: Opened, asked: Asked, through: str) -> msgspec.Struct:
-    """Return a route's answer. `through` says by what way it was asked for: api or page."""
+    """Return a route's answer. `through` says where the request came from: api or page."""
     do = cast("Transact", route.do)
     if route.method == "GET":
         return do(opened, asked)
@@ -34,7 +34,7 @@ def transact(route: Route, opened: Opened, asked: Asked, through: str) -> msgspe
 
 
 def _before(route: Route, opened: Opened, asked: Asked) -> dict[str, Any] | None:
-    """Return what a change is about to change, as reading it shows it; None where there is nothing yet."""
+    """Return the object that is about to change, as a read would show it; None if it does not exist yet."""
     reads = _READS.get(route.path)
     if reads is None or route.parameter is None:
         return None
@@ -54,14 +54,14 @@ def _text(fields: dict[str, Any] | None) -> str | None:
 
 
 def _object(route: Route, asked: Asked, after: dict[str, Any]) -> str:
-    """Return the path of what was changed."""
+    """Return the path of the changed object."""
     if route.parameter is not None:
         return route.path.replace(f"{{{route.parameter}}}", asked.name)
     return f"{route.path}/{after['id']}" if "id" in after else route.path
 
 
 def _team(route: Route, asked: Asked, fields: dict[str, Any]) -> str | None:
-    """Return the team whose it is."""
+    """Return the team that the changed object belongs to."""
     if asked.view.team is not None:
         return asked.view.team
     if route.path.startswith("/api/v1/teams/"):

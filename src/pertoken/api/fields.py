@@ -23,8 +23,8 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=TEXT_MAX, pattern=_P
 PLAIN = _PRINTABLE.replace("+$", "*$")  # of a text that may be empty
 Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]  # RFC 3339, in UTC
 
-# What is said of texts that are read, beyond what msgspec checks: the code that reads them has better words for it.
-_YEAR = r"(19[789]\d|[2-8]\d{3}|9[0-8]\d{2}|99[0-8]\d|999[0-7])"  # those that calendar windows can be told of
+# Schema details that msgspec does not check: the code that reads these texts checks them and has clearer messages.
+_YEAR = r"(19[789]\d|[2-8]\d{3}|9[0-8]\d{2}|99[0-8]\d|999[0-7])"  # the years for which calendar windows can be computed
 _CLOCK = r"T\d{2}:\d{2}:[0-5]\d(\.\d{1,6})?(Z|[+-]\d{2}:\d{2})"
 _DATE = {"format": "date", "pattern": rf"^{_YEAR}-\d{{2}}-\d{{2}}$"}
 _TIME = {"format": "date-time", "pattern": rf"^{_YEAR}-\d{{2}}-\d{{2}}{_CLOCK}$"}
@@ -51,7 +51,7 @@ class NoQuery(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class PageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which part of a list is asked for."""
+    """Which part of a list is requested."""
 
     limit: PageLimit = 100
     cursor: Cursor | None = None
@@ -60,7 +60,7 @@ class PageQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 def page(
     rows: Iterable[T], place: Callable[[T], tuple[Any, ...]], query: PageQuery, kinds: tuple[type, ...]
 ) -> tuple[list[T], str | None]:
-    """Return the rows of one page by their place, and the cursor of the next, None at the end.
+    """Return the rows of one page, and the cursor of the next page; None at the end.
 
     `kinds` are the types of a place's parts. Raises ApiRefused for an invalid cursor.
     """
@@ -78,7 +78,7 @@ def write_cursor(place: tuple[Any, ...]) -> str:
 
 
 def read_cursor(text: str, kinds: tuple[type, ...]) -> tuple[Any, ...]:
-    """Return the place that a cursor says. Raises ApiRefused."""
+    """Return the place in the list that a cursor stands for. Raises ApiRefused."""
     try:
         padded = text.encode("ascii") + b"=" * (-len(text) % 4)
         place = msgspec.json.decode(base64.b64decode(padded, altchars=b"-_", validate=True))
@@ -92,7 +92,7 @@ def read_cursor(text: str, kinds: tuple[type, ...]) -> tuple[Any, ...]:
 
 
 def read_time(text: str | None, param: str) -> int | None:
-    """Return an instant; a plain date is its start in UTC. Raises ApiRefused."""
+    """Return an instant; for a plain date, the start of that day in UTC. Raises ApiRefused."""
     if text is None:
         return None
     try:

@@ -21,7 +21,7 @@ _OF_A_BODY = (Problem.INVALID_JSON, Problem.TOO_LARGE, Problem.UNSUPPORTED_MEDIA
 
 
 def describe(routes: Sequence[Route]) -> dict[str, Any]:
-    """Return the document. `x-errors` says what each code means: the `doc_url` of an error leads there."""
+    """Return the document. `x-errors` explains each code; the `doc_url` of an error leads there."""
     bodies = [route.body for route in routes if route.body is not None]
     types = [*(route.answer for route in routes), *bodies, Error]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
@@ -47,7 +47,7 @@ def _operation(route: Route, by_type: dict[str, Any]) -> dict[str, Any]:
     operation: dict[str, Any] = {
         "operationId": f"{route.method.lower()}_{route.path.removeprefix('/api/v1/').translate(_AS_NAME)}",
         "summary": route.summary,
-        "description": f"Takes the action `{route.action}`: {', '.join(roles)}.",
+        "description": f"Needs the action `{route.action}`. Roles that may take it: {', '.join(roles)}.",
         "x-action": route.action,
         "parameters": list(_parameters(route)),
         "responses": {
@@ -85,14 +85,14 @@ def _parameters(route: Route) -> list[dict[str, Any]]:
 
 
 def _in_a_query(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a query parameter; a text of which nothing else is said has no control characters."""
+    """Return the schema of a query parameter. By default, a text may have no control characters."""
     said = _without_null(schema)
     is_plain = said.get("type") == "string" and not said.keys() & {"pattern", "enum", "anyOf"}
     return {**said, **_PLAIN} if is_plain else said
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a parameter, which is left out rather than null."""
+    """Return the schema of a parameter without null, because a parameter is left out instead."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     if not kinds:
         return schema

@@ -67,7 +67,7 @@ MEANINGS: Mapping[Problem, Meaning] = {
 
 
 class Error(msgspec.Struct):
-    """Why a request was not done. `doc_url` leads to what the code means."""
+    """Why a request was refused. `doc_url` leads to the explanation of the code."""
 
     type: str
     code: Problem
@@ -77,7 +77,7 @@ class Error(msgspec.Struct):
 
 
 class ApiRefused(Exception):
-    """A request that is not done. `param` names the field or parameter at fault."""
+    """A refused request. `param` names the wrong field or parameter."""
 
     def __init__(self, problem: Problem, message: str, param: str | None = None) -> None:
         super().__init__(message)

@@ -54,7 +54,7 @@ def read_query(request: Request, route: Route) -> Any:
 
 
 def read_idempotency_key(request: Request) -> str | None:
-    """Return the name that the client gives to its request, None where it gives none. Raises ApiRefused."""
+    """Return the Idempotency-Key of the request; None if it has none. Raises ApiRefused."""
     name = request.headers.get("idempotency-key")
     if name is not None and not (len(name) <= IDEMPOTENCY_KEY_MAX and re.match(IDEMPOTENCY_KEY, name)):
         message = f"Idempotency-Key must be 1 to {IDEMPOTENCY_KEY_MAX} printable ASCII characters"
@@ -63,7 +63,7 @@ def read_idempotency_key(request: Request) -> str | None:
 
 
 async def read_body(request: Request, route: Route) -> bytes | None:
-    """Return the body, None where the route takes none. Raises ApiRefused when it is too large or no JSON."""
+    """Return the body; None if the route takes none. Raises ApiRefused if it is too large or not JSON."""
     if route.body is None:
         return None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -78,7 +78,7 @@ async def read_body(request: Request, route: Route) -> bytes | None:
 
 
 def _decode_events(raw: bytes) -> Any:
-    """Return one event, or a list of events that are read one by one: all at once would hold up every call."""
+    """Return one event, or a list of events. Events are read one by one, because all at once would delay every call."""
     is_list = raw.lstrip()[:1] == b"["
     most = EVENTS_VALUES_MAX if is_list else EVENT_VALUES_MAX
     if values_bound(raw, most) > most and count_values(raw, most) > most:
@@ -101,7 +101,7 @@ def decode_event(raw: msgspec.Raw) -> Any:
 
 
 def decode_body(raw: bytes, route: Route) -> Any:
-    """Return a body as the route's struct; events as they are, for each is judged by itself. Raises ApiRefused."""
+    """Return a body as the route's struct, and events unchecked, because each is checked later. Raises ApiRefused."""
     try:
         if route.takes_events:
             return _decode_events(raw)
@@ -118,7 +118,7 @@ def decode_body(raw: bytes, route: Route) -> Any:
 
 
 def _whole_numbers(value: Any) -> Any:
-    """Return a JSON value with 3.0 as 3: to JSON they are the same number."""
+    """Return a JSON value with 3.0 as 3, because they are the same number in JSON."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, dict):
@@ -133,7 +133,7 @@ def _checked(value: str, param: str) -> str:
 
 
 def _said(error: msgspec.ValidationError, shape: Any) -> tuple[str, str | None]:
-    """Return a validation error's text in lower case, and the field it is about; a misspelt one with the nearest."""
+    """Return a validation error's text in lower case, and its field; for a misspelt field also the nearest one."""
     text = str(error)
     found = _AT.search(text)
     message = text[: found.start()] if found else text

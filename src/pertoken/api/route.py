@@ -36,18 +36,18 @@ class Asked(NamedTuple):
 
 
 class Taking(NamedTuple):
-    """What recording events needs: the ledger of this event loop, turns at it, and threads."""
+    """What recording events needs: the ledger of this event loop, a limit on concurrent batches, and threads."""
 
     ledger: Ledger
-    turns: asyncio.Semaphore  # for handing a batch to the ledger
+    turns: asyncio.Semaphore  # held while a batch is handed to the ledger
     in_thread: Callable[[Callable[[], Any]], Awaitable[Any]]
     own_keys: frozenset[str]  # ids of the keys that the principal may see
     cost_max: str  # of one event, in the currency of its price
     store: Store
-    may_report: bool  # whether the principal is no team, or one with an allowance
+    may_report: bool  # whether the principal is not a team, or is a team with an allowance
 
 
-Transact = Callable[[Opened, Asked], msgspec.Struct]  # in a transaction, on a thread; it reads where the method is GET
+Transact = Callable[[Opened, Asked], msgspec.Struct]  # in a transaction, on a thread; read-only if the method is GET
 Take = Callable[[Taking, Asked], Awaitable[msgspec.Struct]]  # on the event loop, through the committer
 
 
@@ -64,20 +64,20 @@ class Route(NamedTuple):
     body: Any = None
     body_bytes_max: int = BODY_BYTES_MAX
     status: int = 200
-    problems: tuple[Problem, ...] = ()  # beside those that every route has
+    problems: tuple[Problem, ...] = ()  # in addition to the problems of every route
     records: bool = False  # `do` is a Take
     takes_events: bool = False  # its body is events, each judged by itself
     before: Transact | None = None  # reads what a change is about to change, where `do` reads more than is written down
 
     @property
     def parameter(self) -> str | None:
-        """The name of the path's parameter, None where it has none."""
+        """The name of the path's parameter; None if the path has none."""
         _, brace, rest = self.path.partition("{")
         return rest.partition("}")[0] if brace else None
 
 
 def check(routes: Iterable[Route]) -> tuple[Route, ...]:
-    """Return the routes as a table: each says its action, no two answer to the same, and GET takes no body."""
+    """Return the routes as a table. Each has its action, no two have the same method and path; GET takes no body."""
     table = tuple(routes)
     for route in table:
         assert isinstance(route.action, Action), route

@@ -10,7 +10,7 @@ from pertoken.core.access import Action
 
 
 def _collect() -> Iterator[Route]:
-    """Yield the routes, module after module; the action of its first route says which place a module has."""
+    """Yield the routes, module by module. Modules are ordered by the action of their first route."""
     names = [one.name for one in pkgutil.iter_modules(routes.__path__, f"{routes.__name__}.")]
     found: list[tuple[Route, ...]] = [importlib.import_module(name).ROUTES for name in sorted(names)]
     places = list(Action)

@@ -173,7 +173,7 @@ def test_an_allowance_ends(api: Api, mine: Team) -> None:
 
 @pytest.mark.parametrize("wrong", [{"money": "-1"}, {"money": "much"}, {"money": "1", "events": -1}, {}], ids=str)
 def test_a_bad_allowance_is_refused(api: Api, mine: Team, wrong: dict[str, Any]) -> None:
-    """What is no allowance is refused with 422, and the team has none."""
+    """An invalid allowance is refused with 422, and the team still has no allowance."""
     assert api("PUT", f"/api/v1/teams/{mine.name}", {"reports": wrong}).status == 422
     assert api("GET", f"/api/v1/teams/{mine.name}").json["reports"] is None
 

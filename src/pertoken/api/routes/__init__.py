@@ -1,1 +1,1 @@
-"""One module a noun: its routes, what they take and answer. `api.table` collects them."""
+"""One module for each noun, with its routes and the structs of their bodies and answers. `api.table` collects them."""

@@ -11,7 +11,7 @@ from pertoken.services.admins import AdminNameTaken, BadAdmin, admin_fields, cre
 
 
 class WhoAmI(msgspec.Struct, kw_only=True):
-    """The one who asks, and what it may do."""
+    """The principal of the request, and what it may do."""
 
     id: str
     name: str
@@ -22,7 +22,7 @@ class WhoAmI(msgspec.Struct, kw_only=True):
 
 
 class AdminBody(msgspec.Struct, forbid_unknown_fields=True):
-    """An admin key to be made. A team owner needs a team, a customer a customer."""
+    """A new admin key. The role team_owner needs a team, the role customer a customer."""
 
     name: Text
     role: Role
@@ -32,7 +32,7 @@ class AdminBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class AdminAnswer(msgspec.Struct, kw_only=True):
-    """An admin key: all but its secret."""
+    """An admin key without its secret."""
 
     id: str
     name: str
@@ -47,20 +47,20 @@ class AdminAnswer(msgspec.Struct, kw_only=True):
 
 
 class NewAdminAnswer(AdminAnswer, kw_only=True):
-    """An admin key just made. Its secret is shown this once: asked again by its Idempotency-Key, it is null."""
+    """A new admin key. Its secret is shown once; if the request is repeated by its Idempotency-Key, it is null."""
 
     secret: str | None
 
 
 class AdminsAnswer(msgspec.Struct):
-    """Admin keys, expired and revoked ones too, the oldest first."""
+    """Admin keys, including expired and revoked ones, oldest first."""
 
     admins: list[AdminAnswer]
     next_cursor: str | None
 
 
 def who_am_i(_opened: Opened, asked: Asked) -> WhoAmI:
-    """Return who asks."""
+    """Return the principal of the request."""
     who = asked.principal
     return WhoAmI(
         id=who.principal_id,
@@ -80,7 +80,7 @@ def list_admins(opened: Opened, asked: Asked) -> AdminsAnswer:
 
 
 def make_admin(opened: Opened, asked: Asked) -> NewAdminAnswer:
-    """Make an admin key."""
+    """Create an admin key."""
     body: AdminBody = asked.body
     expires_at_us = read_time(body.expires_at, "expires_at")
     try:
@@ -96,7 +96,7 @@ def make_admin(opened: Opened, asked: Asked) -> NewAdminAnswer:
 
 
 def revoke_admin(opened: Opened, asked: Asked) -> AdminAnswer:
-    """Revoke an admin key; one that is revoked stays so."""
+    """Revoke an admin key; a revoked key stays revoked."""
     opened.admins.revoke(asked.name, asked.now_us)
     found = next((admin for admin in opened.admins.list_all() if admin.admin_id == asked.name), None)
     if found is None:

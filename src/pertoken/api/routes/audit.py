@@ -11,16 +11,16 @@ from pertoken.ports.store import Opened
 
 
 class AuditQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
-    """Which changes are asked for."""
+    """Which changes are requested."""
 
     since: Time | None = None
     until: Time | None = None
-    object: Text | None = None  # the path of what was changed
+    object: Text | None = None  # the path of the changed object
     actor: Text | None = None  # the id of the admin key
 
 
 class ChangeAnswer(msgspec.Struct, kw_only=True):
-    """One change. `before` and `after` are what reading it shows; null where there is nothing."""
+    """One change. `before` and `after` show the object as a read does; null if it did not exist."""
 
     at: Instant
     actor: str
@@ -35,14 +35,14 @@ class ChangeAnswer(msgspec.Struct, kw_only=True):
 
 
 class AuditAnswer(msgspec.Struct):
-    """Changes, the newest first."""
+    """Changes, newest first."""
 
     changes: list[ChangeAnswer]
     next_cursor: str | None
 
 
 def list_changes(opened: Opened, asked: Asked) -> AuditAnswer:
-    """Return a page of the changes that may be seen."""
+    """Return a page of the changes that the principal may see."""
     query: AuditQuery = asked.query
     until_us = read_time(query.until, "until")
     before = None if query.cursor is None else read_cursor(query.cursor, (int,))[0]

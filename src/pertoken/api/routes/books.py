@@ -26,9 +26,9 @@ UsageRow = dict[str, str | int | None]
 
 
 class UsageQuery(FilterQuery, forbid_unknown_fields=True, kw_only=True):
-    """Which usage, by what. Default: today and the 7 days before, by model.
+    """Which usage, and by which dimensions. Default: today and the 7 days before, by model.
 
-    By conversation, status or least cost it is summed from events: no time of that may be archived.
+    Reports by conversation, status or least cost are summed from events, so no part of the period may be archived.
     """
 
     by: Annotated[
@@ -47,10 +47,10 @@ class UsageQuery(FilterQuery, forbid_unknown_fields=True, kw_only=True):
 
 
 class UsageAnswer(msgspec.Struct):
-    """Usage by the dimensions asked for: times in order, then the dearest rows, as `pertoken usage --json` has them.
+    """Usage by the requested dimensions: times in order, then the dearest rows first, as in `pertoken usage --json`.
 
-    A row has its dimensions, calls, unpriced_calls, uncounted_calls (of those: without any known cost), the tokens of
-    each kind, cost, price and currency.
+    A row has its dimensions, calls, unpriced_calls, uncounted_calls (unpriced calls without any known cost), the tokens
+    of each kind, cost, price and currency.
     """
 
     rows: list[UsageRow]
@@ -63,7 +63,7 @@ class UsageAnswer(msgspec.Struct):
 
 
 class Explanation(msgspec.Struct, kw_only=True):
-    """All that is known of one call, as `pertoken explain --json` has it."""
+    """Everything that is known about one call, as in `pertoken explain --json`."""
 
     call_id: str
     cost: str
@@ -75,12 +75,12 @@ class Explanation(msgspec.Struct, kw_only=True):
     hold: dict[str, Any] | None
     budgets: list[dict[str, Any]]
     policy: list[str]
-    archived: list[dict[str, Any]]  # files with events of this call that are not here any more
-    refusal: dict[str, Any] | None = None  # of a call that was refused, while it is one of the last
+    archived: list[dict[str, Any]]  # files with archived events of this call
+    refusal: dict[str, Any] | None = None  # for a refused call, while it is one of the last 1,000
 
 
 class VerdictAnswer(msgspec.Struct):
-    """Whether the books agree with what is derived from first entries; at most 1,000 differences are shown."""
+    """Whether the books agree with the recorded events; at most 1,000 differences are shown."""
 
     ok: bool
     checked: dict[str, Count]
@@ -88,7 +88,7 @@ class VerdictAnswer(msgspec.Struct):
 
 
 def read_usage(opened: Opened, asked: Asked) -> UsageAnswer:
-    """Return the usage that may be seen."""
+    """Return the usage that the principal may see."""
     query: UsageQuery = asked.query
     if query.min_cost is not None and not may(asked.principal, Action.COSTS_READ):
         raise ApiRefused(Problem.FORBIDDEN, "this admin key may not filter by cost: it may not see costs", "min_cost")
@@ -124,7 +124,7 @@ def read_usage(opened: Opened, asked: Asked) -> UsageAnswer:
 
 
 def explain_call(opened: Opened, asked: Asked) -> Explanation:
-    """Return all that is known of a call, as far as it may be seen."""
+    """Return everything about a call that the principal may see."""
     found = explain(opened.archive, asked.name)
     if found is None:
         message = f"no call {asked.name!r}; its id is in the answer's header x-pertoken-call-id"
@@ -139,13 +139,13 @@ def explain_call(opened: Opened, asked: Asked) -> Explanation:
 
 
 def run_verify(opened: Opened, asked: Asked) -> VerdictAnswer:
-    """Re-derive every balance, budget window and roll-up from first entries."""
+    """Recompute every balance, budget window and roll-up from the events."""
     verdict = verify(opened.archive, asked.now_us)
     return VerdictAnswer(verdict.ok, verdict.checked, verdict.differences[:DIFFERENCES_MAX])
 
 
 def _seen(row: UsageRow, asked: Asked) -> UsageRow:
-    """Return a row without what the provider charges us, for those who are not to see it."""
+    """Return a row without the provider's charges, for principals who may not see costs."""
     return row if may(asked.principal, Action.COSTS_READ) else {**row, "cost": None}
 
 

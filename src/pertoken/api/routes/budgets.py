@@ -17,7 +17,7 @@ from pertoken.services.keys import SeveralKeys, choose_key
 
 Percent = Annotated[int, msgspec.Meta(ge=1, le=100)]
 _DIMENSION = r"^(key|team|customer|user|model|provider|conversation|tag:[^\x00-\x1f\x7f]+)$(?!\n)"
-Quantity = str | int  # a decimal text of money, else a count
+Quantity = str | int  # a decimal text for money, otherwise a count
 
 
 LimitCount = Annotated[int, msgspec.Meta(extra_json_schema={"minimum": 0, "maximum": COUNT_MAX})]
@@ -25,7 +25,7 @@ Dimension = Annotated[Text, msgspec.Meta(extra_json_schema={"allOf": [{"pattern"
 
 
 class BudgetBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A budget as it shall be. `limit` is a decimal text in the currency for money, else a count."""
+    """The new values of a budget. `limit` is a decimal text in the currency for money, otherwise a count."""
 
     limit: DecimalText | LimitCount
     axis: Axis = DEFAULT_AXIS
@@ -42,7 +42,7 @@ class BudgetBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Standing(msgspec.Struct, kw_only=True):
-    """One counter of a budget in its current window; `value` is what it counts for, where the budget is for each."""
+    """One counter of a budget in its current window. If the budget has `each`, `value` is the value that is counted."""
 
     id: str
     name: str
@@ -64,14 +64,14 @@ class Standing(msgspec.Struct, kw_only=True):
 
 
 class BudgetsAnswer(msgspec.Struct):
-    """How budgets stand, by name."""
+    """The state of budgets, by name."""
 
     budgets: list[Standing]
     next_cursor: str | None
 
 
 class BudgetAnswer(msgspec.Struct, kw_only=True):
-    """One budget, and how each of its counters stands."""
+    """One budget, and the state of each of its counters."""
 
     id: str
     name: str
@@ -89,7 +89,7 @@ class BudgetAnswer(msgspec.Struct, kw_only=True):
 
 
 class RemovedBudget(msgspec.Struct):
-    """A budget that is in force no more."""
+    """A budget that is no longer in force."""
 
     name: str
     removed: bool
@@ -114,7 +114,7 @@ def read_terms(opened: Opened, asked: Asked) -> BudgetAnswer:
 
 
 def put_budget(opened: Opened, asked: Asked) -> BudgetAnswer:
-    """Set a budget: change the one of this name, or make it; of a team owner, for its team."""
+    """Create a budget, or change the one of this name; for a team owner, in its team."""
     body: BudgetBody = asked.body
     scope = _scope(opened, body)
     if asked.view.team is not None and scope.setdefault("team", asked.view.team) != asked.view.team:
@@ -144,14 +144,14 @@ def remove_budget(opened: Opened, asked: Asked) -> RemovedBudget:
 
 
 def _check_may_change(budget: Budget, asked: Asked) -> None:
-    """Raise ApiRefused where a team's owner would change what an admin has set: that is not the team's to change."""
+    """Raise ApiRefused if a team owner would change a budget that an admin has set."""
     if asked.view.team is not None and budget.set_by != asked.view.team:
         message = f"an admin has set the budget {budget.name!r}, and only an admin may change it; add another one"
         raise ApiRefused(Problem.FORBIDDEN, message, "name")
 
 
 def _scope(opened: Opened, body: BudgetBody) -> dict[str, str]:
-    """Return the scope of a budget, with keys as ids. Raises ApiRefused for an unknown key: it would limit nothing."""
+    """Return a budget's scope, with keys as ids. Raises ApiRefused for an unknown key, which would limit nothing."""
     scope = dict(body.scope)
     if "key" in scope:
         try:

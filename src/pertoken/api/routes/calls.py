@@ -1,4 +1,4 @@
-"""Calls one by one as a resource, the newest first."""
+"""Single calls as a resource, newest first."""
 
 import itertools
 from decimal import Decimal
@@ -27,7 +27,7 @@ FILTERS = ("source", "key", "team", "customer", "user", "provider", "model", "co
 
 
 class FilterQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Whose calls, and which of them."""
+    """Filters of calls."""
 
     key: str | None = None
     team: str | None = None
@@ -41,7 +41,7 @@ class FilterQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class CallsQuery(FilterQuery, forbid_unknown_fields=True, kw_only=True):
-    """Which calls: those that began in [since, until), have every value that is named, and ended as `status` says."""
+    """Which calls: those that began in [since, until), have every given value, and ended with `status`."""
 
     limit: PageLimit = 100
     cursor: Cursor | None = None
@@ -51,7 +51,7 @@ class CallsQuery(FilterQuery, forbid_unknown_fields=True, kw_only=True):
 
 
 class CallAnswer(msgspec.Struct, kw_only=True):
-    """One call, or a correction of one, as `pertoken calls --json` has it. `marks`: every status that fits it."""
+    """One call, or a correction of one, as in `pertoken calls --json`. `marks` lists every status that applies."""
 
     call_id: str
     at: Instant
@@ -79,7 +79,7 @@ class CallAnswer(msgspec.Struct, kw_only=True):
 
 
 class CallsAnswer(msgspec.Struct):
-    """Calls, the newest first. `archived`: the months of that time of which some are in files, and not listed."""
+    """Calls, newest first. `archived` lists the months of the period whose calls are partly in files and not listed."""
 
     calls: list[CallAnswer]
     archived: list[str]
@@ -87,7 +87,7 @@ class CallsAnswer(msgspec.Struct):
 
 
 def list_calls(opened: Opened, asked: Asked) -> CallsAnswer:
-    """Return a page of the calls that may be seen."""
+    """Return a page of the calls that the principal may see."""
     query: CallsQuery = asked.query
     where, status, cost_min = read_part(query)
     since_us, until_us = read_time(query.since, "since"), read_time(query.until, "until")
@@ -107,7 +107,7 @@ def list_calls(opened: Opened, asked: Asked) -> CallsAnswer:
 
 
 def read_part(query: FilterQuery) -> tuple[dict[str, str], str | None, Decimal | None]:
-    """Return the values, the status and the least cost that are asked for."""
+    """Return the requested values, status and least cost."""
     where = {name: tidy(getattr(query, name)) for name in FILTERS if getattr(query, name, None) is not None}
     status = query.status if isinstance(query.status, str) else None
     return where, status, None if query.min_cost is None else Decimal(query.min_cost)

@@ -1,4 +1,4 @@
-"""Models whose counts providers contradicted, by how much, and how to trust these counts again."""
+"""Models whose providers contradicted pertoken's count of tokens, as a resource."""
 
 import msgspec
 
@@ -12,10 +12,10 @@ from pertoken.ports.store import Opened
 
 
 class CountAnswer(msgspec.Struct, kw_only=True):
-    """A model whose provider counts more input than we do, and what its calls are held for since.
+    """A model whose provider counts more input than pertoken, and the numbers that its calls are now held by.
 
-    The larger of our count and our byte bound, each times its ratio, and the constant. `call_id`: the call that changed
-    this last, with what we counted of its input and what the provider reported.
+    Calls are held by the larger of pertoken's count and its byte bound, each times its ratio, plus the constant.
+    `call_id` is the last call that changed these numbers, with both counts of its input.
     """
 
     name: str  # PROVIDER/MODEL
@@ -31,28 +31,28 @@ class CountAnswer(msgspec.Struct, kw_only=True):
 
 
 class CountsAnswer(msgspec.Struct):
-    """Models whose providers count more input than we do, by provider and model."""
+    """Models whose providers count more input than pertoken, by provider and model."""
 
     counts: list[CountAnswer]
     next_cursor: str | None
 
 
 class ResetCount(msgspec.Struct):
-    """The count of this model is believed again."""
+    """A model whose count is trusted again."""
 
     name: str
     reset: bool
 
 
 def list_counts(opened: Opened, asked: Asked) -> CountsAnswer:
-    """Return the models whose counts were contradicted."""
+    """Return the models whose counts providers contradicted."""
     doubts = opened.archive.doubts()
     shown, cursor = page(doubts, lambda one: (one.provider, one.model), asked.query, (str, str))
     return CountsAnswer([_answer(one) for one in shown], cursor)
 
 
 def reset_count(opened: Opened, asked: Asked) -> ResetCount:
-    """Believe the count of a model again."""
+    """Trust the count of a model again."""
     provider, _, model = asked.name.partition("/")
     if not opened.administration.reset_trust(provider, model):
         raise ApiRefused(Problem.NOT_FOUND, f"{asked.name!r} is trusted already; see: GET /api/v1/counts", "name")

@@ -1,4 +1,4 @@
-"""Usage events as a resource: taken in through the ledger, and read back."""
+"""Usage events as a resource: recorded through the ledger, and read back."""
 
 import functools
 from collections.abc import Iterable, Iterator, Sequence
@@ -26,7 +26,7 @@ from pertoken.services.ingest import NotAnEvent, Tally, UsageRecord
 EVENTS_MAX = 10_000  # of one request
 EVENTS_BYTES_MAX = 16 * 1024 * 1024
 NOT_ALLOWED = (Problem.FORBIDDEN, allowance.ABOVE)
-BATCH = 200  # handed to the committer at once: calls that come meanwhile wait for no more than these
+BATCH = 200  # events handed to the committer at a time; calls that arrive meanwhile wait for no more than these
 
 Digits = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Usage = Annotated[
@@ -39,7 +39,7 @@ Usage = Annotated[
         },
     ),
 ]
-# A number stands for its digits. What is null is not said.
+# A number is read as its digits. Null means that the field is missing.
 _WORDS = {"maxLength": ingest.TEXT_MAX, "pattern": PLAIN}
 IdText = Annotated[
     Annotated[str, msgspec.Meta(min_length=1, extra_json_schema=_WORDS)] | Digits, msgspec.Meta(description="A name.")
@@ -59,7 +59,7 @@ Tags = Annotated[
 
 
 class EventBody(msgspec.Struct, kw_only=True):
-    """One event as it is reported; fields beyond these are ignored. Its identity is source and id."""
+    """One reported event; other fields are ignored. Its identity is source and id."""
 
     id: IdText
     at: GivenInstant
@@ -79,12 +79,12 @@ class EventBody(msgspec.Struct, kw_only=True):
     region: Word | None = None
 
 
-# Each of a list is judged by itself, and may be anything: what is no event is `rejected`.
+# Each entry of a list is checked separately; an entry that is not an event is `rejected`.
 EventsBody = EventBody | Annotated[list[Any], msgspec.Meta(max_length=EVENTS_MAX)]
 
 
 class Rejected(msgspec.Struct):
-    """An event that was not taken in, by its place in the list, from 1."""
+    """An event that was not recorded, by its position in the list, from 1."""
 
     line: int
     code: str
@@ -92,7 +92,7 @@ class Rejected(msgspec.Struct):
 
 
 class UnpricedEvents(msgspec.Struct):
-    """Events that were taken in although they have no price: how many, and why the first of them has none."""
+    """Events that were recorded without a price: how many, which one is the first, and why it has no price."""
 
     lines: int
     first_line: int
@@ -100,7 +100,7 @@ class UnpricedEvents(msgspec.Struct):
 
 
 class TallyAnswer(msgspec.Struct, kw_only=True):
-    """What became of the events. A duplicate was there already, one that conflicts is there with other content."""
+    """The result for the events. A duplicate already exists; a conflicting event exists with other content."""
 
     accepted: int
     duplicate: int
@@ -111,7 +111,7 @@ class TallyAnswer(msgspec.Struct, kw_only=True):
 
 
 class EventsQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
-    """Which events: those that occurred in [since, until) and have every value that is named."""
+    """Which events: those that occurred in [since, until) and have every given value."""
 
     since: Time | None = None
     until: Time | None = None
@@ -126,7 +126,7 @@ class EventsQuery(PageQuery, forbid_unknown_fields=True, kw_only=True):
 
 
 class EventAnswer(msgspec.Struct, kw_only=True):
-    """One event. `cost` is what the provider charges, null for a customer; `price` what the customer is, or null."""
+    """One event. `cost` is the provider's charge, null for a customer; `price` is the customer's charge, or null."""
 
     id: str
     source: str
@@ -150,20 +150,20 @@ class EventAnswer(msgspec.Struct, kw_only=True):
     cost: str | None
     price: str | None
     late: bool
-    timeline: dict[str, int | None] | None  # as of a call
+    timeline: dict[str, int | None] | None  # as for a call
     attempts: int | None
     corrects: str | None
 
 
 class EventsAnswer(msgspec.Struct):
-    """Events, the one that occurred last first."""
+    """Events, latest first."""
 
     events: list[EventAnswer]
     next_cursor: str | None
 
 
 def list_events(opened: Opened, asked: Asked) -> EventsAnswer:
-    """Return a page of the events that may be seen."""
+    """Return a page of the events that the principal may see."""
     query: EventsQuery = asked.query
     filters = ("source", "key", "team", "customer", "user", "provider", "model", "conversation")
     where = {name: tidy(getattr(query, name)) for name in filters if getattr(query, name) is not None}
@@ -180,11 +180,11 @@ def list_events(opened: Opened, asked: Asked) -> EventsAnswer:
 
 
 async def take_events(taking: Taking, asked: Asked) -> TallyAnswer:
-    """Take in one event or a list of them, each once; those taken in are durable when this returns.
+    """Record one event or a list of events, each once; recorded events are durable when this returns.
 
     They are read and priced on a thread, and recorded in small batches between the calls that the gateway serves.
-    A team's are taken out of its allowance first. Raises ApiRefused where a team has none, or where a single event is
-    none, or conflicts; StoreUnavailable.
+    A team's events are deducted from its allowance first. Raises ApiRefused if a team has no allowance, or if a single
+    event is invalid or conflicts; StoreUnavailable.
     """
     team = asked.view.team
     if team is not None and not taking.may_report:
@@ -192,9 +192,9 @@ async def take_events(taking: Taking, asked: Asked) -> TallyAnswer:
     alone = isinstance(asked.body, dict)
     reported = [asked.body] if alone else asked.body
     if not isinstance(reported, list):
-        raise ApiRefused(Problem.INVALID_FIELD, "write one event, an object, or a list of them")
+        raise ApiRefused(Problem.INVALID_FIELD, "send one event (an object) or a list of events")
     if len(reported) > EVENTS_MAX:
-        message = f"{len(reported):,} events are more than the {EVENTS_MAX:,} of one request"
+        message = f"a request may have at most {EVENTS_MAX:,} events, not {len(reported):,}"
         raise ApiRefused(Problem.TOO_LARGE, message)
     lines = list(enumerate(reported, 1))
     tally = Tally(0, 0, (), ())
@@ -223,7 +223,7 @@ async def take_events(taking: Taking, asked: Asked) -> TallyAnswer:
 async def _record_of_team(
     team: str, events: Sequence[tuple[int, Event]], taking: Taking, now_us: int
 ) -> tuple[allowance.Taken, list[RecordResult]]:
-    """Record what a team may report of a batch. Where the store fails, what was taken out of the allowance stays so."""
+    """Record the events of a batch that fit the team's allowance. If the store fails, they stay deducted from it."""
 
     def take() -> allowance.Taken:
         with taking.store.write() as opened:
@@ -243,7 +243,7 @@ async def _record_of_team(
 
 
 def _refuse_alone(tally: Tally) -> None:
-    """Raise ApiRefused where a request of one event did not take it in."""
+    """Raise ApiRefused if a request with one event did not record it."""
     for problem in tally.rejected:
         code = Problem.FORBIDDEN if problem.code in NOT_ALLOWED else Problem.INVALID_FIELD
         raise ApiRefused(code, problem.message)
@@ -261,9 +261,9 @@ def _judge(
 def _read(
     lines: Iterable[tuple[int, object]], view: View, own_keys: frozenset[str]
 ) -> Iterator[UsageRecord | ingest.RejectedLine]:
-    """Yield the record of each event; what it does not say of the team is the team's that reports it.
+    """Yield the record of each event. An event without a team belongs to the team that reports it.
 
-    A team reports under a source of its own, so that it can neither take the ids of others' events nor learn of them.
+    A team reports under its own source, so that it can neither use nor discover the ids of other events.
     """
     own_source = f"team:{view.team}"
     defaults = {} if view.team is None else {"team": view.team, "source": own_source}
@@ -286,7 +286,7 @@ def _read(
 
 
 def _object(given: object) -> dict[str, Any]:
-    """Return an event as the fields it has. Raises NotAnEvent."""
+    """Return the fields of an event. Raises NotAnEvent."""
     try:
         fields = decode_event(given) if isinstance(given, msgspec.Raw) else given
     except ValueError as error:

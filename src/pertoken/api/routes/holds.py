@@ -12,7 +12,7 @@ from pertoken.ports.store import Opened
 
 
 class HoldAnswer(msgspec.Struct, kw_only=True):
-    """An amount set aside for a call that is under way. `owner` is the process that serves it."""
+    """An amount that is reserved for a running call. `owner` is the process that serves the call."""
 
     call_id: str
     held: Amount
@@ -31,14 +31,14 @@ class HoldAnswer(msgspec.Struct, kw_only=True):
 
 
 class HoldsAnswer(msgspec.Struct):
-    """Open holds, the oldest first."""
+    """Open holds, oldest first."""
 
     holds: list[HoldAnswer]
     next_cursor: str | None
 
 
 def list_holds(opened: Opened, asked: Asked) -> HoldsAnswer:
-    """Return the open holds that may be seen."""
+    """Return the open holds that the principal may see."""
     names = {key.key_id: key.name for key in opened.archive.list_keys()}
     holds = opened.archive.open_holds()
     shown, cursor = page(holds, lambda hold: (hold.opened_at_us, hold.hold_id), asked.query, (int, str))

@@ -21,7 +21,7 @@ OVERLAP_S_MAX = 90 * 24 * 3600
 
 
 class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A virtual key to be made. A team owner's keys are its team's."""
+    """A new virtual key. A team owner's keys belong to its team."""
 
     name: Text
     team: Text | None = None
@@ -31,13 +31,13 @@ class KeyBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class SecretBody(msgspec.Struct, forbid_unknown_fields=True):
-    """How long the old secret is good beside the new one, in seconds."""
+    """How long the old secret stays valid, in seconds."""
 
     overlap_s: Annotated[int, msgspec.Meta(ge=0, le=OVERLAP_S_MAX)] = 24 * 3600
 
 
 class KeyAnswer(msgspec.Struct, kw_only=True):
-    """A virtual key: all but its secret."""
+    """A virtual key without its secret."""
 
     id: str
     name: str
@@ -52,20 +52,20 @@ class KeyAnswer(msgspec.Struct, kw_only=True):
 
 
 class NewKeyAnswer(KeyAnswer, kw_only=True):
-    """A virtual key just made. Its secret is shown this once: asked again by its Idempotency-Key, it is null."""
+    """A new virtual key. Its secret is shown once; if the request is repeated by its Idempotency-Key, it is null."""
 
     secret: str | None
 
 
 class KeysAnswer(msgspec.Struct):
-    """Virtual keys, revoked ones too, the oldest first."""
+    """Virtual keys, including revoked ones, oldest first."""
 
     keys: list[KeyAnswer]
     next_cursor: str | None
 
 
 def list_keys(opened: Opened, asked: Asked) -> KeysAnswer:
-    """Return the keys that may be seen."""
+    """Return the keys that the principal may see."""
     keys = opened.archive.list_keys()
     shown, cursor = page(keys, lambda key: (key.created_at_us, key.key_id), asked.query, (int, str))
     return KeysAnswer([_answer(key) for key in shown], cursor)
@@ -77,7 +77,7 @@ def read_key(opened: Opened, asked: Asked) -> KeyAnswer:
 
 
 def make_key(opened: Opened, asked: Asked) -> NewKeyAnswer:
-    """Make a key; of a team owner, for its team."""
+    """Create a key; for a team owner, in its team."""
     body: KeyBody = asked.body
     team = body.team if body.team is not None else asked.view.team
     if asked.view.team not in (None, team):
@@ -116,7 +116,7 @@ def make_secret(opened: Opened, asked: Asked) -> NewKeyAnswer:
 
 
 def revoke_key(opened: Opened, asked: Asked) -> KeyAnswer:
-    """Revoke a key; one that is revoked stays so."""
+    """Revoke a key; a revoked key stays revoked."""
     _find(opened, asked.name)
     opened.administration.revoke_key(asked.name, asked.now_us)
     return _answer(_find(opened, asked.name))

@@ -16,7 +16,7 @@ from pertoken.services.price_stating import UNITS, BadPrice, StatedPrice, stated
 
 
 class PriceQuery(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Whose prices, and of when. Default: of every provider that sells the model, now."""
+    """The provider and the time. Default: every provider that sells the model, now."""
 
     provider: str | None = None
     at: Time | None = None
@@ -53,7 +53,7 @@ class PricesAnswer(msgspec.Struct):
 
 
 class PriceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """A price of one's own, each unit per million tokens. Without `valid_from` it is in force at once."""
+    """Your own price, each unit per million tokens. Without `valid_from` it is in force at once."""
 
     provider: Text
     model: Text
@@ -67,14 +67,14 @@ class PriceBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class StatedAnswer(msgspec.Struct):
-    """The prices as they were stated; `added` of them are new."""
+    """The prices of the request; `added` says how many of them are new."""
 
     added: int
     prices: list[PriceAnswer]
 
 
 class WithdrawnAnswer(msgspec.Struct):
-    """A price that was taken back, and the prices before it that go on in its place."""
+    """A withdrawn price, and the earlier prices that stay in force instead."""
 
     withdrawn: str
     prolonged: list[PriceAnswer]
@@ -94,7 +94,7 @@ def read_prices(_opened: Opened, asked: Asked) -> PricesAnswer:
 
 
 def state_price(opened: Opened, asked: Asked) -> StatedAnswer:
-    """Add a price of one's own."""
+    """Add the operator's own price."""
     body: PriceBody = asked.body
     start_us, end_us = read_time(body.valid_from, "valid_from"), read_time(body.valid_to, "valid_to")
     per_million = {"input": body.input, "output": body.output, "cache_read": body.cache_read}
@@ -110,7 +110,7 @@ def state_price(opened: Opened, asked: Asked) -> StatedAnswer:
 
 
 def withdraw_price(opened: Opened, asked: Asked) -> WithdrawnAnswer:
-    """Take back an announced price."""
+    """Withdraw an announced price."""
     try:
         change = take_back(opened.administration, [asked.name], asked.now_us)
     except CannotWithdraw as error:
@@ -124,12 +124,12 @@ ROUTES = (
         PricesAnswer, PriceQuery, problems=(Problem.NOT_FOUND,),
     ),
     Route(
-        "POST", "/api/v1/prices", Action.PRICES_WRITE, "State a price of one's own; it wins over imported ones.",
+        "POST", "/api/v1/prices", Action.PRICES_WRITE, "Add your own price; it takes precedence over imported prices.",
         state_price, StatedAnswer, body=PriceBody, status=201,
     ),
     Route(
         "DELETE", "/api/v1/announced-prices/{price_id}", Action.PRICES_WRITE,
-        "Take back a price that is not in force yet; the one before it goes on.", withdraw_price, WithdrawnAnswer,
+        "Withdraw a price that is not in force yet; the earlier price stays in force.", withdraw_price, WithdrawnAnswer,
         problems=(Problem.NOT_FOUND,),
     ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Rating past events again: what the prices of now would correct, and the corrections."""
+"""Rating past events again as a resource: a preview of the corrections, and the corrections themselves."""
 
 import functools
 import itertools
@@ -24,9 +24,9 @@ BATCH = 50  # corrections between the calls that the gateway serves
 
 
 class ReratingBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Which events to rate again: those that occurred in [since, until), of one provider or model where it is named.
+    """Which events to rate again: those in [since, until), of one provider or model if it is given.
 
-    A model is that which was asked for, or that which was served. With `dry_run` nothing is corrected.
+    A model is the requested or the served one. With `dry_run`, nothing is corrected.
     """
 
     since: Time
@@ -37,7 +37,7 @@ class ReratingBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 
 class RatedAgain(msgspec.Struct, kw_only=True):
-    """What the events of one model come to."""
+    """The result for the events of one model."""
 
     provider: str
     model: str
@@ -51,7 +51,7 @@ class RatedAgain(msgspec.Struct, kw_only=True):
 
 
 class ReratingAnswer(msgspec.Struct, kw_only=True):
-    """What was rated again. With `dry_run`, `corrections` is how many there would be."""
+    """The result. With `dry_run`, `corrections` is the number of corrections that would be made."""
 
     dry_run: bool
     events: Count
@@ -67,13 +67,13 @@ class Plan(NamedTuple):
 
 
 def plan(opened: Opened, asked: Asked) -> Plan:
-    """Return what rating again would correct.
+    """Return the corrections that rating again would make.
 
-    Raises ApiRefused where not everything may be seen, the range is none, has too many calls, or is archived.
+    Raises ApiRefused if the principal may not see everything, or the range is invalid, too large or archived.
     """
     body: ReratingBody = asked.body
     if not asked.view.is_whole:
-        raise ApiRefused(Problem.FORBIDDEN, "only who sees all teams and customers may rate events again")
+        raise ApiRefused(Problem.FORBIDDEN, "only a key that may see all teams and customers may rate events again")
     since_us, until_us = read_time(body.since, "since"), read_time(body.until, "until")
     assert since_us is not None
     until_us = asked.now_us if until_us is None else until_us
@@ -111,7 +111,7 @@ def _plan(outcomes: Sequence[Rerating], *, dry_run: bool) -> Plan:
 
 
 def note(opened: Opened, asked: Asked, planned: Plan, through: str) -> None:
-    """Write down who has events rated again, before the corrections are recorded: these cannot be one transaction."""
+    """Record who rates events again, before the corrections, because both cannot be in one transaction."""
     who, body = asked.principal, msgspec.json.encode(asked.body).decode()
     after = msgspec.json.encode(planned.answer).decode()
     opened.audit.add(
@@ -125,7 +125,7 @@ def note(opened: Opened, asked: Asked, planned: Plan, through: str) -> None:
 async def take_rerating(taking: Taking, asked: Asked) -> ReratingAnswer:
     """Rate events again and record the corrections; they are durable when this returns.
 
-    Asked again after it broke off, it makes the corrections that are missing. Raises ApiRefused, StoreUnavailable.
+    If a request broke off, repeating it makes the missing corrections. Raises ApiRefused, StoreUnavailable.
     """
     planned: Plan = await taking.in_thread(functools.partial(_prepare, taking, asked))
     correcting = planned.correcting

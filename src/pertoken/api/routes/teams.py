@@ -1,4 +1,4 @@
-"""Teams as a resource: which customers each may name, and what it may report a day."""
+"""Teams as a resource: which customers each may name, and how much it may report a day."""
 
 from typing import Annotated
 
@@ -21,7 +21,7 @@ from pertoken.services.teams import (
     to_allowance,
 )
 
-CUSTOMERS_MAX = 200  # named in one request: its body has 64 KB
+CUSTOMERS_MAX = 200  # customers in one request, whose body has at most 64 KB
 
 
 class AllowanceBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -34,15 +34,15 @@ class AllowanceBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class TeamBody(msgspec.Struct, forbid_unknown_fields=True):
-    """What is to change of a team; what is left out stays. `reports` null: it reports nothing any more."""
+    """Changes to a team. Fields that are left out do not change; `reports: null` ends its allowance."""
 
     reports: AllowanceBody | msgspec.UnsetType | None = msgspec.UNSET
-    customers: Annotated[list[Text], msgspec.Meta(max_length=CUSTOMERS_MAX)] = []  # it may name these as well
-    without: Annotated[list[Text], msgspec.Meta(max_length=CUSTOMERS_MAX)] = []  # it may name these no more
+    customers: Annotated[list[Text], msgspec.Meta(max_length=CUSTOMERS_MAX)] = []  # customers to add
+    without: Annotated[list[Text], msgspec.Meta(max_length=CUSTOMERS_MAX)] = []  # customers to remove
 
 
 class ReportedSums(msgspec.Struct):
-    """What was reported."""
+    """The usage that was reported."""
 
     money: str
     events: int
@@ -60,7 +60,7 @@ class AllowanceAnswer(msgspec.Struct):
 
 
 class TeamAnswer(msgspec.Struct):
-    """One team. `customers` are those that an admin or a key gave it; others belong to who named them first."""
+    """One team. `customers` are those that an admin or a key gave it; others belong to the first team to name them."""
 
     name: str
     reports: AllowanceAnswer | None
@@ -82,7 +82,7 @@ def list_teams(opened: Opened, asked: Asked) -> TeamsAnswer:
 
 
 def read_team(opened: Opened, asked: Asked) -> TeamAnswer:
-    """Return one team; one that nobody has named yet has nothing."""
+    """Return one team; a team that nobody has named yet has no values."""
     if asked.view.team not in (None, asked.name):
         raise ApiRefused(Problem.NOT_FOUND, f"no team {asked.name!r}; see: GET /api/v1/teams", "name")
     return _answer(opened, asked.name, asked.now_us)

@@ -13,7 +13,7 @@ from pertoken.services.saved_views import BadView, find_view, list_views, save_v
 
 
 class ViewBody(msgspec.Struct, forbid_unknown_fields=True):
-    """A view to be kept. A shared one is there for all admin keys that see as much; one's own of that name goes."""
+    """A view to save. It replaces your own view of that name. All admin keys with the same access see a shared view."""
 
     name: Text
     query: str
@@ -21,7 +21,7 @@ class ViewBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class ViewAnswer(msgspec.Struct, kw_only=True):
-    """A saved view: `/explore?` and its query show it."""
+    """A saved view; its address is `/explore?` and its query."""
 
     id: str
     name: str
@@ -33,21 +33,21 @@ class ViewAnswer(msgspec.Struct, kw_only=True):
 
 
 class ViewsAnswer(msgspec.Struct):
-    """Saved views, one's own and those that are shared, by name."""
+    """Saved views, your own and shared ones, by name."""
 
     views: list[ViewAnswer]
     next_cursor: str | None
 
 
 def show_views(opened: Opened, asked: Asked) -> ViewsAnswer:
-    """Return the views that may be used."""
+    """Return the views that the principal may use."""
     found = list_views(opened.saved_views, asked.principal)
     shown, cursor = page(found, lambda one: (one.name, one.view_id), asked.query, (str, str))
     return ViewsAnswer([_answer(one, asked.principal) for one in shown], cursor)
 
 
 def keep_view(opened: Opened, asked: Asked) -> ViewAnswer:
-    """Keep a view."""
+    """Save a view."""
     body: ViewBody = asked.body
     try:
         saved = save_view(
@@ -86,7 +86,7 @@ ROUTES = (
         "GET", "/api/v1/views", Action.VIEWS_READ, "List saved views of Explore.", show_views, ViewsAnswer, PageQuery
     ),
     Route(
-        "POST", "/api/v1/views", Action.VIEWS_WRITE, "Keep a view of Explore under a name.", keep_view, ViewAnswer,
+        "POST", "/api/v1/views", Action.VIEWS_WRITE, "Save a view of Explore under a name.", keep_view, ViewAnswer,
         body=ViewBody, status=201,
     ),
     Route(
