@@ -99,7 +99,7 @@ def test_a_limit_on_another_axis_is_asked_for(pertoken: Pertoken) -> None:
     """A limit in dollars is not taken for one in requests."""
     pertoken("budget", "set", "b", "--limit", "1")
 
-    assert "say also the limit on requests" in pertoken("budget", "set", "b", "--axis", "requests", code=2).stderr
+    assert "also give the limit on requests" in pertoken("budget", "set", "b", "--axis", "requests", code=2).stderr
 
 
 def test_limits_on_counts_are_counts(pertoken: Pertoken) -> None:

@@ -195,7 +195,7 @@ def test_a_price_list_that_is_none_is_found(pertoken: Pertoken, tmp_path: Path, 
     told = [
         check
         for check in found["checks"]
-        if check["check"] == "provider my" and "whose list prices apply" in check["found"]
+        if check["check"] == "provider my" and "its list prices are those of" in check["found"]
     ]
 
     assert [(check["ok"], check["fix"]) for check in told] == [(True, "correct providers.my.prices_from")]

@@ -75,7 +75,7 @@ def test_counts_that_providers_contradicted(pertoken: Pertoken) -> None:
     assert "held again" in pertoken("provider", "trust", "--reset", "openai/gpt-4o").stdout
     assert [row["name"] for row in pertoken.json("provider", "trust")["counts"]] == ["openai/gpt-4.1"]
     again = pertoken("provider", "trust", "--reset", "openai/gpt-4o", code=1)
-    assert "no provider contradicted our count of 'openai/gpt-4o'" in again.stderr
+    assert "no provider has contradicted pertoken's count of 'openai/gpt-4o'" in again.stderr
     assert pertoken.json("provider", "trust", "--reset", "openai/gpt-4.1") == {"name": "openai/gpt-4.1", "reset": True}
 
 

@@ -1,1 +1,1 @@
-"""The command line: one file a group of commands; nothing heavy is imported before a command needs it."""
+"""The command line: one file for each group of commands. A command imports heavy modules only if it needs them."""

@@ -1,4 +1,4 @@
-"""`pertoken admin`: keys to the control plane."""
+"""`pertoken admin`: manages keys to the control plane, and what teams may do."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`pertoken archive`: old months of events to Parquet files, and back."""
+"""`pertoken archive`: moves old months of events to Parquet files, and back."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -112,7 +112,7 @@ def import_(folder: str, month: str | None, db: str | None, as_json: bool) -> No
 
 
 def _say_each(results: Iterable["Result"], moving: Progress, *, as_json: bool, verb: str) -> list["Result"]:
-    """Return all results; for people, print each as soon as it is there, because a month takes time."""
+    """Return all results; for people, print each one at once, because a month takes time."""
     done = []
     for one in results:
         done.append(one)
@@ -139,7 +139,7 @@ def _month(text: str, option: str) -> int:
 
 
 def _resting(moving: Progress) -> Callable[[], None]:
-    """Return what is called between two transactions: it pauses, so that other writers get their turn."""
+    """Return a function to call between two transactions; it pauses, so that other writers get their turn."""
     from pertoken.services.archiving import CHUNK
 
     def rest() -> None:

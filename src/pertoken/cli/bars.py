@@ -1,4 +1,4 @@
-"""Bars drawn with characters: whole and eighths of blocks, or # where the output has no such characters."""
+"""Bars drawn with characters: blocks and eighths of blocks, or # if the output cannot show them."""
 
 from decimal import Decimal
 from typing import NamedTuple
@@ -8,14 +8,14 @@ PLAIN = "#"
 
 
 class CostBar(NamedTuple):
-    """A part of a whole that a table draws as a bar; what is not above zero has none."""
+    """A share that a table draws as a bar; a share of zero or less has no bar."""
 
     part: Decimal
     whole: Decimal
 
 
 def draw_bar(bar: CostBar, width: int, encoding: str) -> str:
-    """Return a bar of at most `width` characters; a part above zero has at least the smallest mark."""
+    """Return a bar of at most `width` characters; a share above zero has at least the smallest mark."""
     if bar.part <= 0 or bar.whole <= 0:
         return ""
     eighths = max(1, int(min(bar.part, bar.whole) * width * 8 / bar.whole))

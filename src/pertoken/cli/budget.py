@@ -1,4 +1,4 @@
-"""`pertoken budget`: limits that hold."""
+"""`pertoken budget`: sets, shows and removes budgets."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -29,7 +29,7 @@ from pertoken.core.texts import meant
 
 AXES = [str(axis) for axis in Axis]
 WINDOWS = [str(window) for window in Window]
-BAR = 5  # blocks of a full bar
+BAR = 5  # characters of a full bar
 HOLDS_SHOWN = 5
 STEPS_HELP = "What is tried first, in this order: cap the output, cheaper model, queue; or refuse. [cap,queue]"
 COLUMNS = {
@@ -45,7 +45,7 @@ COLUMNS = {
     "scope": "calls",
     "mode": "mode",
 }
-SPARED = ("until", "held", "mode", "unit")  # what a narrow terminal does not show, the first first
+SPARED = ("until", "held", "mode", "unit")  # columns that a narrow terminal leaves out, the first one first
 
 
 @click.group(cls=CommandGroup)
@@ -173,7 +173,7 @@ def remove(name: str, db: str | None, as_json: bool) -> None:
 
 
 def _said(made: Budget) -> str:
-    """Return all that a budget is, in one line."""
+    """Describe a budget in one line."""
     from pertoken.core.axes import currency_in
 
     fields = budget_fields(made)
@@ -185,7 +185,7 @@ def _said(made: Budget) -> str:
 
 
 def per(window: str) -> str:
-    """Return how people say a window after an amount: 5 USD per day."""
+    """Return the words for a window after an amount: 5 USD per day."""
     return "in total" if window == "total" else f"per {window}"
 
 
@@ -204,7 +204,7 @@ def _row(row: dict[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _until(end: str | None, zone: str) -> str:
-    """Say when a window ends, on the clock of the budget's owner."""
+    """Say when a window ends, in the budget's time zone."""
     from pertoken.core.periods import load_zone
 
     if end is None:

@@ -1,4 +1,4 @@
-"""`pertoken calls`: calls one by one, the newest first, and as they come."""
+"""`pertoken calls`: lists single calls, newest first, or follows new ones."""
 
 import itertools
 import sys
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from pertoken.wiring.installation import Installation
 
 LIMIT_MAX = 100_000
-REFUSED = "refused"  # the status of those that are kept apart
-POLL_S = 0.5  # how often the database is asked for new calls
+REFUSED = "refused"  # the status of refused calls, which are stored separately
+POLL_S = 0.5  # how often the database is read for new calls
 AT_ONCE = 1_000  # of them
 
-# What a column is headed; those of the second group are left out where no row has anything to say there.
+# The headings of columns; a column of the second group is left out if it is empty in all rows.
 ALWAYS = {"at": "time (UTC)", "call_id": "call", "status": "status", "model": "model"}
 SOMETIMES = {
     "refusal": "why",
@@ -44,7 +44,7 @@ SOMETIMES = {
     "conversation": "conversation",
 }
 NUMBERS = {"input_tokens": "input", "output_tokens": "output", "cost": "cost", "currency": "currency", "ms": "ms"}
-# What a narrow terminal does not show, the first first.
+# Columns that a narrow terminal leaves out, the first one first.
 SPARED = ("user", "conversation", "ms", "customer", "team", "input_tokens", "output_tokens", "key_name")
 
 
@@ -103,7 +103,7 @@ def _page(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> Non
 
 
 def _refused(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> None:
-    """Show refused calls: the last of them are kept."""
+    """Show refused calls, of which only the last ones are kept."""
     from pertoken.core.refusals import WHOLE_MAX
     from pertoken.services import calls as listing
 
@@ -119,7 +119,7 @@ def _refused(archive: "Archive", wanted: "Wanted", given: Mapping[str, Any]) -> 
 
 
 def _follow(opened: "Installation", wanted: "Wanted", form: Any) -> None:
-    """Show what is posted from now on, until interrupted."""
+    """Show new calls until interrupted."""
     from pertoken.core.periods import FOREVER_US
     from pertoken.services import calls as listing
 
@@ -140,7 +140,7 @@ def _follow(opened: "Installation", wanted: "Wanted", form: Any) -> None:
 
 
 def _follow_refused(opened: "Installation", wanted: "Wanted", form: Any) -> None:
-    """Show what is refused from now on, until interrupted; a gateway writes it once a second."""
+    """Show newly refused calls until interrupted; a gateway writes them once a second."""
     from pertoken.core.periods import FOREVER_US
     from pertoken.core.refusals import WHOLE_MAX
     from pertoken.services import calls as listing
@@ -177,7 +177,7 @@ def _show(rows: list[dict[str, Any]], form: Any) -> None:
 
 
 def _numbers(rows: list[dict[str, Any]]) -> dict[str, str]:
-    """Return the columns of numbers; a currency that all calls have is said once, above their costs."""
+    """Return the columns of numbers; if all calls have one currency, the heading of the costs names it."""
     currencies = {row["currency"] for row in rows}
     if len(currencies) > 1:
         return NUMBERS
@@ -218,7 +218,7 @@ def read_cursor(text: str) -> "Place":
 
 
 def read_refused_cursor(text: str) -> tuple[int, str]:
-    """Return a place among refused calls: when one was refused, and its id. Exits with 2 if the cursor is invalid."""
+    """Return a place among refused calls: the time and id of one. Exits with 2 if the cursor is invalid."""
     first, _, call_id = text.partition(".")
     if not (first.isascii() and first.isdigit() and len(first) < 19 and call_id):
         raise click.BadParameter("not a cursor; the earlier page ends with one", param_hint="--cursor")

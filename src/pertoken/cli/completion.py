@@ -1,4 +1,4 @@
-"""`pertoken completion`: what a shell runs to complete commands and options."""
+"""`pertoken completion`: prints the script with which a shell completes commands and options."""
 
 import click
 from click.shell_completion import get_completion_class

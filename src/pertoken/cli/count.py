@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 class _Api(click.Choice[str]):
-    """An API whose requests can be counted. They are looked up when asked for, so that other commands start quickly."""
+    """An API whose requests can be counted. The list is loaded on demand, so that other commands start quickly."""
 
     def __init__(self) -> None:
         self.case_sensitive = True
 
     @property
     def choices(self) -> tuple[str, ...]:  # type: ignore[override]  # read-only here
-        """All of them."""
+        """All such APIs."""
         from pertoken.counting.requests import FORMATS, TEXT
 
         return ("auto", TEXT, *FORMATS)
@@ -67,9 +67,7 @@ def count(  # noqa: PLR0917 - click passes each option by name
         try:
             found = requests.count_request(body, api, model, family, Tokenizers())
         except BadRequest as error:
-            raise CommandRefused(
-                f"this is no request of api {api}: {error.message}; see: pertoken count --help"
-            ) from error
+            raise CommandRefused(f"not a request of api {api}: {error.message}; see: pertoken count --help") from error
         answer = {"tokens": found.tokens, "method": str(found.method), **answer, "parts": found.parts}
         if found.not_counted is not None:
             answer["not_counted"] = found.not_counted
@@ -85,7 +83,7 @@ def count(  # noqa: PLR0917 - click passes each option by name
 
 
 def _read(named: tuple[str, ...]) -> bytes:
-    """Return what a file or standard input has. Ends the command with exit 2 where a text stands for a file."""
+    """Return the content of a file or standard input. Exits with 2 if the argument is a text instead of a file."""
     if named in ((), ("-",)):
         if sys.stdin.isatty():
             echo("reading standard input; Ctrl-D ends it", err=True)
@@ -101,7 +99,7 @@ def _read(named: tuple[str, ...]) -> bytes:
 
 
 def _named_model(body: bytes, api: str) -> str:
-    """Return the model that a request names. Ends the command with exit 2 when it names none."""
+    """Return the model that a request names. Exits with 2 if it names none."""
     from pertoken.wire.content import as_dict, parse
 
     named = as_dict(parse(body)).get("model") if api != "text" else None

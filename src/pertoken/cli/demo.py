@@ -1,4 +1,4 @@
-"""`pertoken demo`: the main job end to end, with real processes, the official SDKs and a simulated provider.
+"""`pertoken demo`: shows the main use end to end, with real processes, official SDKs and a simulated provider.
 
 Every step runs the command that a person would type, and prints it first.
 """
@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from openai import OpenAI
 
 START_S = 30
-PORT = 4000  # of the gateway that is kept up, where it is free
+PORT = 4000  # the port of the gateway with --keep, if it is free
 OPENAI_MODELS = ("gpt-4o-mini", "gpt-4.1", "gpt-5-mini")
 CLAUDE = "claude-sonnet-5"
 GEMINI = "gemini-2.5-flash"
-SERVED = ("acme-app", "intern")  # keys of the calls that are held against the provider's count
+SERVED = ("acme-app", "intern")  # keys whose calls are compared with the provider's count
 PILOT = "globex-pilot"
 FAULTS = ("http_500", "cut_midstream", "no_usage")  # of the simulated provider
 FAILURES = 4  # of each fault
-REFUSALS = 4  # calls of a customer whose pilot is used up
+REFUSALS = 4  # calls of a customer whose budget is used up
 
 
 @click.command()
@@ -87,8 +87,8 @@ class Scene:
         self.environ = {**os.environ, "PERTOKEN_DATABASE_URL": f"sqlite:///{folder}/pertoken.db"}
 
     def remember(self, now: datetime, calls: int, seed: int) -> None:
-        """Take in usage of the days before, as `pertoken ingest` takes in anyone's."""
-        say(f"{calls:,} made-up calls of the last {DAYS} days, taken in as usage that others report")
+        """Import usage of the days before, with `pertoken ingest`."""
+        say(f"{calls:,} made-up calls of the last {DAYS} days, imported as usage that others report")
         for app in APPS:
             self.key(app.key, "--team", app.team)
         self.command(
@@ -120,8 +120,8 @@ class Scene:
         click.echo(f"provider {self.provider}   gateway {self.gateway}")
 
     def have_trouble(self, now: datetime) -> None:
-        """Make calls that go wrong at the provider, and calls that a budget refuses; then let it count anew."""
-        say("a provider that fails, breaks off, or does not say what was used; a pilot that is used up")
+        """Make calls that fail at the provider and calls that a budget refuses; then give the budget room again."""
+        say("a provider that fails, breaks off or reports no usage; a customer whose budget is used up")
         pilot = self.key(PILOT, "--team", "growth", "--customer", "globex")
         since = f"{now - timedelta(days=DAYS + 1):%Y-%m-%d}"
         used = json.loads(self._run("usage", "--since", since, "--customer", "globex", "--json", capture=True))[
@@ -139,7 +139,7 @@ class Scene:
         urllib.request.urlopen(f"{self.provider}/sim/reset", data=b"", timeout=10).close()  # noqa: S310 - our own address
 
     def play(self, calls: int, dice: random.Random) -> None:
-        """Make keys, calls, a refusal and a hang-up; then show usage, one explained call and the verification."""
+        """Create keys, make calls, a refusal and a hang-up; then show usage, one explained call and a verification."""
         say("virtual keys replace provider keys; a hard budget is never exceeded")
         acme = self.key("acme-app", "--team", "growth", "--customer", "acme", "--budget", "5/day")
         intern = self.key("intern", "--team", "research", "--budget", "0.0001/day")
@@ -168,7 +168,7 @@ class Scene:
         self.compare_with_the_provider()
 
     def keep(self) -> None:
-        """Say how to use what runs, and stay up until interrupted."""
+        """Say how to use the running gateway, and wait until interrupted."""
         say("it keeps running; set these variables in an application to use it")
         secret = self.secrets["acme-app"]
         click.echo(f"export OPENAI_BASE_URL={self.gateway}/v1 OPENAI_API_KEY={secret}")
@@ -189,7 +189,7 @@ class Scene:
         self._run(*arguments)
 
     def key(self, *arguments: str) -> str:
-        """Print the command that makes a key, run it, and return the secret."""
+        """Print the command that creates a key, run it, and return the secret."""
         click.secho(f"$ pertoken key create {' '.join(arguments)}", fg="cyan")
         made = json.loads(self._run("key", "create", *arguments, "--json", capture=True))
         secret: str = made["secret"]
@@ -198,7 +198,7 @@ class Scene:
         return secret
 
     def wait_for(self, call_id: str) -> None:
-        """Wait until a call is settled: its provider is being read to the end."""
+        """Wait until a call is settled, while the provider's answer is read to the end."""
         for _ in range(100):
             found = self._run("explain", call_id, "--json", capture=True, check=False)
             if found and json.loads(found).get("attempts"):
@@ -207,7 +207,7 @@ class Scene:
         raise click.ClickException(f"{call_id} was not settled within 10 s")
 
     def compare_with_the_provider(self) -> None:
-        """Hold our count against the provider's own."""
+        """Compare pertoken's count with the provider's own."""
         with urllib.request.urlopen(f"{self.provider}/sim/ledger", timeout=10) as answer:  # noqa: S310 - our own address
             served = json.load(answer)
         theirs = {name: sum(row[name] for row in served["by"]) for name in ("input_tokens", "output_tokens")}
@@ -260,7 +260,7 @@ def wait_until_listening(process: "subprocess.Popen[bytes]", log: Path) -> str:
 
 
 def one_call(gateway: str, secret: str, dice: random.Random) -> None:
-    """Make one call of a kind that the dice choose."""
+    """Make one call of a random kind."""
     kind = dice.choice((chat, chat, chat_stream, messages, generate))
     kind(gateway, secret, dice)
 
@@ -305,7 +305,7 @@ def generate(gateway: str, secret: str, dice: random.Random) -> None:
 
 
 def refused_call(gateway: str, secret: str) -> str:
-    """Return what the SDK raises for a call that does not fit."""
+    """Return the error that the SDK raises for a call that does not fit."""
     from openai import APIStatusError
 
     try:
@@ -318,7 +318,7 @@ def refused_call(gateway: str, secret: str) -> str:
 
 
 def broken_call(gateway: str, secret: str, fault: str) -> str:
-    """Make a streamed call that goes wrong at the provider; return what came of it."""
+    """Make a streamed call that fails at the provider; return the result."""
     asked = {"model": "gpt-4.1", "messages": [{"role": "user", "content": "where is my parcel?"}], "stream": True}
     headers = {
         "authorization": f"Bearer {secret}", "content-type": "application/json",

@@ -1,6 +1,6 @@
-"""Sixty days of made-up usage for `pertoken demo --keep`: the same seed and time give the same events.
+"""Sixty days of made-up usage for `pertoken demo --keep`. The same seed and time give the same events.
 
-It knows no clock and no database. `pertoken ingest` takes the events in, as it takes in anyone's.
+This module uses no clock and no database. `pertoken ingest` imports the events like any others.
 """
 
 import random
@@ -14,7 +14,7 @@ CALLS = 30_000
 OUTAGE_HOURS = range(9, 13)  # of UTC
 SPIKE_HOURS = range(13, 17)
 SPIKE = 30  # times the usual calls of an hour
-FELL_BACK = 0.6  # of the calls that the failing provider would have had
+FELL_BACK = 0.6  # the share of the failing provider's calls that fail
 
 T = TypeVar("T")
 Model = tuple[str, str]  # provider and name
@@ -23,7 +23,7 @@ FAILING = "anthropic"
 SONNET, HAIKU = (FAILING, "claude-sonnet-5"), (FAILING, "claude-haiku-4-5")
 FLASH, PRO = ("google", "gemini-2.5-flash"), ("google", "gemini-2.5-pro")
 GPT, MINI, OMNI = (OPENAI, "gpt-4.1"), (OPENAI, "gpt-5-mini"), (OPENAI, "gpt-4o-mini")
-UNPRICED = ("in-house", "reranker-2")  # nobody has said what it costs
+UNPRICED = ("in-house", "reranker-2")  # a model without a price
 
 OFFICE = (1, 1, 1, 1, 1, 2, 4, 8, 14, 18, 20, 19, 15, 17, 20, 19, 17, 13, 8, 5, 4, 3, 2, 1)  # calls by hour of UTC
 EVENING = (6, 4, 3, 2, 2, 2, 3, 5, 7, 8, 9, 9, 10, 10, 10, 10, 11, 13, 16, 19, 20, 18, 14, 9)
@@ -32,7 +32,7 @@ WEEKEND: dict[tuple[int, ...], float] = {OFFICE: 0.25, EVENING: 1.2, NIGHT: 1.0}
 
 
 class App(NamedTuple):
-    """One application: how much it calls, which models, for whom."""
+    """One application: its number of calls, its models and its customers."""
 
     key: str  # its name
     team: str
@@ -43,9 +43,9 @@ class App(NamedTuple):
     users: tuple[str, ...]
     input_tokens: int  # of the middle call
     output_tokens: int
-    growth: float = 0.0  # from the first day to the last, as a part of the first
+    growth: float = 0.0  # growth from the first day to the last, as a share of the first day
     first_day: int = 0
-    talks: int = 0  # conversations that begin in an hour; 0: its calls stand alone
+    talks: int = 0  # conversations that begin in an hour; 0: its calls have no conversation
     batch: bool = False
 
 
@@ -74,17 +74,17 @@ class Hour(NamedTuple):
 
 
 class Story(NamedTuple):
-    """When things happen that are not of every day."""
+    """The times of unusual events."""
 
     starts: datetime
     spike: datetime  # the day on which a notebook calls in a loop
     outage: datetime  # the day on which a provider fails for some hours
-    cheaper: datetime  # from when an agreed price holds
+    cheaper: datetime  # when an agreed price begins
     caching: int  # the day on which support's prompts begin to be cached
 
 
 def story(now: datetime) -> Story:
-    """Return when things happen in the days before `now`."""
+    """Return the times of unusual events in the days before `now`."""
     end = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     day = end.replace(hour=0)
     return Story(
@@ -97,7 +97,7 @@ def story(now: datetime) -> Story:
 
 
 def price_change(now: datetime) -> Sequence[str]:
-    """Return the words after `pertoken` that add the agreed price: a fifth below the list."""
+    """Return the arguments of `pertoken` that add the agreed price, a fifth below the list price."""
     begins = f"{story(now).cheaper:%Y-%m-%dT%H:%M:%SZ}"
     provider, model = GPT
     price = ("--input", "1.60", "--cache-read", "0.40", "--output", "6.40")
@@ -110,7 +110,7 @@ def pilot_limit(used: str) -> str:
 
 
 def history(now: datetime, seed: int, calls: int, keys: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """Yield so many events of the days before `now`, the oldest first; `keys` has the id of each app's key."""
+    """Yield this many events of the days before `now`, oldest first; `keys` has the id of each app's key."""
     dice = random.Random(seed)  # noqa: S311 - made-up usage
     told = story(now)
     hours = list(_hours(told))
@@ -139,7 +139,7 @@ def _hours(told: Story) -> Iterator[Hour]:
 
 
 def _weight(hour: Hour) -> float:
-    """Return how likely a call falls into an hour."""
+    """Return the weight of an hour: how likely a call falls into it."""
     app = hour.app
     weight = app.share * app.rhythm[hour.starts.hour] / sum(app.rhythm)
     weight *= 1 + app.growth * (hour.day - app.first_day) / (DAYS - app.first_day)
@@ -152,7 +152,7 @@ def _weight(hour: Hour) -> float:
 
 
 def _call(hour: Hour, told: Story, dice: random.Random, keys: Mapping[str, str]) -> dict[str, Any]:
-    """Return what one call was, but for its id and time."""
+    """Return one call without its id and time."""
     app = hour.app
     provider, model = GPT if hour.is_spike else _drawn(app.models, dice)
     tags = {"env": "production" if dice.random() < 0.93 else "staging"}
@@ -175,7 +175,7 @@ def _call(hour: Hour, told: Story, dice: random.Random, keys: Mapping[str, str])
 
 
 def _usage(hour: Hour, told: Story, model: Model, dice: random.Random) -> dict[str, int]:
-    """Return the tokens of a call. Support's prompts are alike, and more and more of them come from the cache."""
+    """Return the tokens of a call. Support's prompts are similar, so more and more of them are read from the cache."""
     app = hour.app
     usage = {
         "input_tokens": 40 + round(app.input_tokens * dice.lognormvariate(0, 0.6)),

@@ -1,4 +1,4 @@
-"""`pertoken doctor`: what is wrong with this installation, and what fixes it. It changes nothing."""
+"""`pertoken doctor`: finds problems of this installation, and says how to fix them. It changes nothing."""
 
 import http.client
 import os
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from pertoken.wiring.installation import Installation
 
 PRICES_AGE_MAX = timedelta(days=90)
-CLOCK_AHEAD_US_MAX = 5_000_000  # two machines' clocks may differ this much without harm
+CLOCK_AHEAD_US_MAX = 5_000_000  # the clocks of two machines may differ by this much without harm
 ANSWER_S_MAX = 2.0
 COUNTS_SHOWN = 10
 NAMED_SHOWN = 10
-MAKE_A_KEY = "pertoken key create my-app --budget 5/day"  # makes the database too
+MAKE_A_KEY = "pertoken key create my-app --budget 5/day"  # creates the database too
 
 
 class Finding(NamedTuple):
-    """One thing looked at: a problem where it is not ok; a note where all works and a choice is open."""
+    """The result of one check: ok, a problem, or a note (everything works, but you may want to decide something)."""
 
     check: str
     ok: bool
@@ -105,7 +105,7 @@ def _time_zones() -> Finding:
 
 
 def _providers(settings: "Settings") -> Iterator[Finding]:
-    """Say of each active provider where it is and what it can do, and whether it has a key, never which.
+    """Report the address and the abilities of each active provider, and whether it has a key, but never the key.
 
     One key is enough, and a local provider may need none; a provider without a key is a note.
     """
@@ -118,7 +118,7 @@ def _providers(settings: "Settings") -> Iterator[Finding]:
         elif not has_key(provider):
             lacking = missing_key(settings, name)
             wanted = lacking or " or ".join(key_variables(name)) or f"providers.{name}.api_key"
-            key = f"no key is set ({wanted}), so calls to it {'are refused' if lacking else 'go without one'}"
+            key = f"no key is set ({wanted}), so calls to it {'are refused' if lacking else 'are sent without one'}"
         found = (
             f"{shown_url(provider.base_url)}, {key}; wire {provider.wire}, "
             f"usage in streams: {STREAM_USAGE[provider.stream_usage]}, "
@@ -201,7 +201,7 @@ def _store(settings: "Settings") -> Iterator[Finding]:
 
 
 def _fix_server(error: Exception, settings: "Settings") -> str:
-    """Return what fixes a database on a server that cannot be opened."""
+    """Return the fix for a database on a server that cannot be opened."""
     name = urlsplit(settings.database_url).path.removeprefix("/") or "NAME"
     if "does not exist" in str(error) and "database" in str(error):
         return f"createdb {shlex.quote(name)}, or name another: --db postgresql://USER@HOST/NAME"
@@ -228,7 +228,7 @@ def _secret_key(opened: "Installation") -> Finding:
 
 
 def _counts(doubts: "Sequence[Doubt]") -> Finding:
-    """Say which models' providers count more input than we do. Nothing is broken: more is held for their calls."""
+    """Report models whose providers count more input than pertoken. This is no fault: more is held for their calls."""
     if not doubts:
         return Finding("token counts", ok=True, found="no provider has reported more input than was held")
     said = [
@@ -246,7 +246,7 @@ def _counts(doubts: "Sequence[Doubt]") -> Finding:
 
 
 def _named(full: "Sequence[Full]", names: "Mapping[str, str]") -> Finding:
-    """Tell which keys have named as many users, tags and so on as they may. Nothing is broken: the rest is bounded."""
+    """Report keys that have reached a limit on users, tags and so on. That is no problem: further names are limited."""
     if not full:
         return Finding("what keys name", ok=True, found="within its limits")
     said = [f"{names.get(one.key_id, one.key_id)} {one.named:,} {one.kind.replace('_', ' ')}" for one in full]
@@ -275,7 +275,7 @@ def _opened(opened: "Installation") -> Iterator[Finding]:
         yield owed
     yield from unreadable
     with opened.changes():
-        pass  # a transaction that begins and commits can write
+        pass  # if a transaction begins and commits, the database is writable
     yield Finding("database", ok=True, found=f"writable, at the newest version: {opened.place}")
     yield _secret_key(opened)
     accounts, named = full_accounts(opened), read_full(opened, now_us())
@@ -295,7 +295,7 @@ def _opened(opened: "Installation") -> Iterator[Finding]:
 
 
 def _owed(settings: "Settings") -> Finding:
-    """Say which settlements are not in the books yet, of all processes on this machine."""
+    """Report settlements that are not in the books yet, of all processes on this machine."""
     from pertoken.wiring.journals import read_waiting
 
     waiting = read_waiting(settings)
@@ -318,7 +318,7 @@ def _owed(settings: "Settings") -> Finding:
 
 
 def _unreadable(settings: "Settings") -> Iterator[Finding]:
-    """Say which files were set aside because some of their lines cannot be read."""
+    """Report files that were set aside because some of their lines cannot be read."""
     from pertoken.wiring.journals import read_unreadable
 
     for path, numbers in read_unreadable(settings):
@@ -351,7 +351,7 @@ def _prices(count: int, newest: datetime) -> Finding:
 
 
 def _routed(settings: "Settings", rows: Sequence["PriceRow"]) -> Iterator[Finding]:
-    """Say which price lists and routed models of the settings have no price: most are misspelt."""
+    """Report price lists and routed models in the settings that have no price; most of them are misspelt."""
     from pertoken.core.price_book import PriceBook
     from pertoken.core.texts import meant
     from pertoken.wiring.sellers import sellers
@@ -360,12 +360,12 @@ def _routed(settings: "Settings", rows: Sequence["PriceRow"]) -> Iterator[Findin
     sold = {row.provider for row in rows}
     for name, other in sorted(lists):
         if other not in sold:
-            found = f"no price of {other!r} is known, whose list prices apply{meant(other, sold)}"
+            found = f"its list prices are those of {other!r}, but none is known{meant(other, sold)}"
             yield Finding(
                 f"provider {name}", ok=True, found=found, fix=f"correct providers.{name}.prices_from", note=True
             )
     if not settings.models:
-        return  # to sort thousands of prices takes time
+        return  # sorting thousands of prices takes time
     book = PriceBook(rows, sellers(settings))
     for name, one in settings.models.items():
         model = one.priced_as or one.model
@@ -377,7 +377,7 @@ def _routed(settings: "Settings", rows: Sequence["PriceRow"]) -> Iterator[Findin
 
 
 def _clock(newest_us: int) -> Finding:
-    """Hold the clock against what was written before: prices and budgets go by it."""
+    """Compare the clock with the newest record, because prices and budgets depend on the clock."""
     now = datetime.now(UTC)
     if newest_us > now_us() + CLOCK_AHEAD_US_MAX:
         found = f"{now:%Y-%m-%dT%H:%MZ}, which is earlier than the newest record in the database"

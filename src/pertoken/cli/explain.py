@@ -1,4 +1,4 @@
-"""`pertoken explain`: one call's arithmetic, so that a person can redo it."""
+"""`pertoken explain`: prints the arithmetic of one call, so that a person can check it."""
 
 from decimal import Decimal
 from typing import Any
@@ -38,7 +38,7 @@ def explain(call_id: str, folder: str | None, db: str | None, as_json: bool) -> 
     with archive(db) as stored:
         try:
             found = explain_call(stored, call_id, lambda one: open_folder(folder or one.folder))
-        except (FolderFailed, CommandRefused) as error:  # what is in the database is shown all the same
+        except (FolderFailed, CommandRefused) as error:  # the part in the database is shown anyway
             is_read = False
             echo(f"the archive cannot be read: {one_line(error)}", err=True)
             found = explain_call(stored, call_id)
@@ -67,7 +67,7 @@ def explain(call_id: str, folder: str | None, db: str | None, as_json: bool) -> 
 
 
 def _print_standing(found: dict[str, Any]) -> None:
-    """Print what stands beside the cost: the price book's figure, the hold, the budgets, what policy changed."""
+    """Print the price book's figure, the hold, the budgets and the changes by policy."""
     currency, book = found["currency"], found["price_book"]
     if book:
         echo(f"book     {_beside_the_book(found['cost'], book, currency)}")
@@ -85,7 +85,7 @@ def _print_standing(found: dict[str, Any]) -> None:
 
 
 def _cost(found: dict[str, Any]) -> str:
-    """Say the cost of a call without lines."""
+    """Say what a call without lines costs."""
     if found["status"] != "unpriced":
         return amount_text(found["cost"])
     since = found["attempts"][0]["at"][:10]
@@ -93,7 +93,7 @@ def _cost(found: dict[str, Any]) -> str:
 
 
 def _beside_the_book(cost: str, book: dict[str, Any], currency: str) -> str:
-    """Say what the price book makes of a call whose provider stated its cost."""
+    """Say what a call costs by the price book, if its provider stated the cost."""
     difference = Decimal(book["difference"])
     by_book = f"the price book says {amount_text(book['cost'])} {currency}"
     if not difference:
@@ -118,7 +118,7 @@ def _print_attempt(attempt: dict[str, Any]) -> None:
     echo(f"call     {attempt['event_id']} at {attempt['at']}")
     echo(f"model    {attempt['provider']} {attempt['model']}{served}")
     counts = "\n         ".join(f"{unit} {count:,}" for unit, count in attempt["usage"].items())
-    echo(f"usage    {attempt['completeness']}, totals with their parts inside:\n         {counts}")
+    echo(f"usage    {attempt['completeness']}, totals include their parts:\n         {counts}")
     if attempt["timeline"]:
         echo(f"timeline {_timeline(attempt['timeline'])}{_after_others(attempt['attempts'])}")
     if attempt["reason"]:
@@ -126,7 +126,7 @@ def _print_attempt(attempt: dict[str, Any]) -> None:
 
 
 def _timeline(steps: dict[str, int | None]) -> str:
-    """Say when the call came to each step."""
+    """Say when the call reached each step."""
     said = ((name.removesuffix("_ms").replace("_", " "), ms) for name, ms in steps.items())
     return ", ".join(f"{name} {ms:,} ms" for name, ms in said if ms is not None)
 

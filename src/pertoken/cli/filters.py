@@ -1,4 +1,4 @@
-"""The options that say whose usage is meant, the same for every command that shows some."""
+"""The filter options, which are the same for every command that shows usage."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -53,5 +53,5 @@ def find_key(archive: "DirectoryView", where: dict[str, str]) -> dict[str, str]:
 
 
 def refuse_refused() -> None:
-    """Say where refused calls are: they used nothing, so no report of usage has them."""
+    """Point to the list of refused calls. They used nothing, so no report of usage contains them."""
     raise CommandRefused("refused calls have no usage; see: pertoken calls --status refused")

@@ -1,10 +1,10 @@
-"""A group of commands that says which one was meant."""
+"""A group of commands that suggests the right command for a wrong one."""
 
 import click
 
 from pertoken.core.texts import nearest
 
-# Words that people try for one another; of each row, the first that a group has is what was meant.
+# Words that people use for the same thing; in each row, the first one that is a command of the group is suggested.
 SYNONYMS = (
     ("list", "status", "show", "ls", "get", "view", "info", "describe", "history"),
     ("remove", "revoke", "withdraw", "delete", "del", "rm", "drop", "unset", "disable"),
@@ -38,7 +38,7 @@ class CommandGroup(click.Group):
 
 
 def meant_command(word: str, names: list[str]) -> str | None:
-    """Return the command that a word most likely stands for: by its letters, else by what it means."""
+    """Return the command that was most likely meant, by similar spelling, or else by similar meaning."""
     near = nearest(word, names)
     if near is not None:
         return near

@@ -1,4 +1,4 @@
-"""`pertoken ingest`: usage that others report."""
+"""`pertoken ingest`: imports usage that others report."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +58,7 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
             cost_max, pricing = settings.limits.reported_event, make_pricing(settings)
             tally = ingest_records(records, books, now_us(), cost_max, pricing)
             books.close()
-    except NotAnEvent as error:  # an option names what nobody knows, or the format needs one that was not given
+    except NotAnEvent as error:  # an option has an unknown name, or the format needs an option that was not given
         raise click.UsageError(str(error)) from error
     except WrongFormat as error:
         raise CommandRefused(f"{file} is {error}") from error
@@ -77,7 +77,7 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
 
 
 def _show(tally: "Tally", notes: "Notes", *, as_json: bool) -> None:
-    """Say what became of the lines."""
+    """Print the result for the lines."""
     if as_json:
         rejected = [problem._asdict() for problem in tally.rejected]
         print_json(

@@ -1,4 +1,4 @@
-"""What is said of lines that were taken in although something about them is odd: how many, and where first."""
+"""Notes about suspicious lines that were imported: how many there are, and which is the first."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -6,15 +6,15 @@ from typing import Any
 
 from pertoken.core.periods import US_PER_SECOND, format_time
 
-# What is read of an event; everything else in it is passed over.
+# The fields of an event that are read; all others are ignored.
 EVENT_FIELDS = frozenset(
     (
         "id", "source", "at", "provider", "model", "usage", "by_model", "key", "team", "customer", "user",
         "conversation", "tags", "service_tier", "batch", "speed", "region",
     )
 )  # fmt: skip
-AHEAD_US = 300 * US_PER_SECOND  # how far the clocks of two machines may be apart
-TEXT_MAX = 60  # of a name or a time that is shown
+AHEAD_US = 300 * US_PER_SECOND  # the most by which the clocks of two machines may differ
+TEXT_MAX = 60  # characters shown of a name or a time
 
 UNKNOWN, ZONELESS, FUTURE, UNPRICED = "unknown_field", "time_without_zone", "future_time", "unpriced"
 _SAID = {
@@ -26,14 +26,14 @@ _SAID = {
 
 
 class Notes:
-    """Counts lines by what is odd about them."""
+    """Counts suspicious lines by the reason."""
 
     def __init__(self, now_us: int) -> None:
         self._latest_us = now_us + AHEAD_US
-        self._found: dict[str, tuple[int, int, str]] = {}  # code -> lines, the first of them, what stands there
+        self._found: dict[str, tuple[int, int, str]] = {}  # code -> number of lines, the first line, its text
 
     def see_fields(self, line: int, fields: Mapping[str, Any]) -> None:
-        """Look at the fields of a line that is taken in."""
+        """Check the fields of an imported line."""
         if not fields.keys() <= EVENT_FIELDS:
             self._add(UNKNOWN, line, min(fields.keys() - EVENT_FIELDS))
         at = fields.get("at")
@@ -41,24 +41,24 @@ class Notes:
             self._add(ZONELESS, line, at)
 
     def see_time(self, line: int, occurred_at_us: int) -> None:
-        """Look at the time of a line that is taken in."""
+        """Check the time of an imported line."""
         if occurred_at_us > self._latest_us:
             self._add(FUTURE, line, format_time(occurred_at_us))
 
     def add_unpriced(self, lines: int, first: int, reason: str) -> None:
-        """Say how many events have no price, and why the first has none."""
+        """Record how many events have no price, and why the first one has none."""
         if lines:
             self._found[UNPRICED] = (lines, first, reason)
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return what was found, for JSON."""
+        """Return the notes, for JSON."""
         return [
             {"code": code, "lines": lines, "first_line": first, "example": example}
             for code, (lines, first, example) in self._found.items()
         ]
 
     def sentences(self) -> list[str]:
-        """Return what was found, for people."""
+        """Return the notes, for people."""
         return [
             f"note: {lines:,} {'line has' if lines == 1 else 'lines have'} {_SAID[code]}; the first is line {first}: "
             f"{example}"

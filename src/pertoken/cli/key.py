@@ -1,4 +1,4 @@
-"""`pertoken key`: virtual keys."""
+"""`pertoken key`: creates, lists, rotates and revokes virtual keys."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,7 @@ def create(  # noqa: PLR0917 - click passes each option by name
             note(opened, Action.KEYS_WRITE, f"/api/v1/keys/{made.key.key_id}", None, _fields(made.key), team)
             if limit_and_window is not None:
                 limit, window = limit_and_window
-                of_team = {} if team is None else {"team": team}  # so that its name is one among the team's
+                of_team = {} if team is None else {"team": team}  # the name is unique in the team
                 scope = {"key": made.key.key_id, **of_team}
                 if any(one.name == f"key:{name}" and dict(one.scope).get("team") == team for one in admin.budgets()):
                     raise BadBudget(f"a budget named 'key:{name}' already exists; see: pertoken budget status")
@@ -195,7 +195,7 @@ def revoke(id_or_name: str, db: str | None, as_json: bool) -> None:
 
 
 def find(admin: "Administration", id_or_name: str) -> "Key | None":
-    """Return a key by its id or its name, None when there is none. Ends the command where teams share the name."""
+    """Return a key by its id or name, or None. Ends the command if several teams use the name."""
     from pertoken.services.keys import SeveralKeys, find_key
 
     try:
@@ -205,7 +205,7 @@ def find(admin: "Administration", id_or_name: str) -> "Key | None":
 
 
 def _moment(text: str) -> int:
-    """Return the instant that is said, or that is a span from now. Ends the command with exit 2 when it is neither."""
+    """Return an instant from a time, or from a span that begins now. Exits with 2 if the text is neither."""
     from pertoken.core.periods import NotATime, parse_span, parse_time
 
     try:

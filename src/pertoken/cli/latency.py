@@ -1,4 +1,4 @@
-"""`pertoken latency`: how long calls took."""
+"""`pertoken latency`: reports how long calls took."""
 
 from collections.abc import Mapping
 from typing import Any

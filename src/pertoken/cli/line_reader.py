@@ -1,17 +1,17 @@
-"""Reading a file of lines of which none may be endless. It does not know what a line means."""
+"""Reads the lines of a file, with a limit on their length. It does not interpret them."""
 
 from collections.abc import Iterator
 from typing import IO
 
 LINE_BYTES_MAX = 16 * 1024 * 1024  # a provider's answer with images inside comes as one line
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some editors and spreadsheets begin a file with it
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # some editors and spreadsheets write it at the start of a file
 
 
 def numbered_lines(source: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield (number from 1, line) of every line that is not blank.
 
-    Of a line longer than LINE_BYTES_MAX the first LINE_BYTES_MAX + 1 bytes are given and the rest is passed over, so
-    that the reader sees that it is too long and memory stays bounded. Raises what `source` raises.
+    If a line is longer than LINE_BYTES_MAX, its first LINE_BYTES_MAX + 1 bytes are returned and the rest is skipped. So
+    the caller sees that it is too long, and memory stays bounded. Raises whatever `source` raises.
     """
     number = 0
     while line := source.readline(LINE_BYTES_MAX + 1):

@@ -31,7 +31,7 @@ class BadLine(ValueError):
 
 
 class _Line(msgspec.Struct, gc=False):
-    """An answer of a provider, its body as it came."""
+    """A provider's answer with its original body."""
 
     id: Any = None
     api: Any = None
@@ -41,7 +41,7 @@ class _Line(msgspec.Struct, gc=False):
 
 
 class _Fields(NamedTuple):
-    """A line as it is."""
+    """A line."""
 
     id: Any
     fields: dict[str, Any]
@@ -50,7 +50,7 @@ class _Fields(NamedTuple):
 class _HasId(Protocol):
     @property
     def id(self) -> Any:
-        """What the answer is called by."""
+        """The line's own id, for the answer."""
 
 
 _L = TypeVar("_L", bound=_HasId)
@@ -72,7 +72,7 @@ def extract() -> None:
                 body if body.startswith(b"{") else None,
                 sse if isinstance(sse, str) else None,
             )
-            return found if line.provider is None else {"provider": line.provider, **found}  # what `rate` needs
+            return found if line.provider is None else {"provider": line.provider, **found}  # fields for `rate`
         except CannotExtract as error:
             raise BadLine(error.code, str(error)) from error
 
@@ -106,10 +106,10 @@ def rate(db: str | None, *, free_quotas: bool) -> None:
 
 
 def _answer_all(decode: Callable[[bytes], _L], answer: Callable[[_L], dict[str, Any]]) -> None:
-    """Answer each line of standard input; a bad one gets an error object, and exit 1 at the end."""
+    """Answer each line of standard input. A bad line gets an error object, and the exit code is 1."""
     failed = 0
     encode = msgspec.json.encode
-    gc.freeze()  # the price book is for good: looking through it again and again costs 5 % of a line
+    gc.freeze()  # exclude the price book from garbage collection, which would cost 5 % of the time of a line
     waiting: list[bytes] = []
     for number, line in numbered_lines(sys.stdin.buffer):
         ident: Any = None
@@ -145,7 +145,7 @@ def _decode_answer(line: bytes) -> _Line:
     try:
         return _line.decode(line)
     except msgspec.ValidationError:
-        _decode_fields(line)  # says what is wrong
+        _decode_fields(line)  # raises an error that says what is wrong
         raise BadLine("invalid_line", "not a json object") from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         try:
@@ -155,10 +155,10 @@ def _decode_answer(line: bytes) -> _Line:
 
 
 def _mended(line: bytes) -> bytes:
-    """Return a line with what is no JSON, but some write, as a text: where a count is due, a text is no count.
+    """Return a line in which values that some tools write but JSON forbids are texts, which are never valid counts.
 
-    That is NaN and Infinity; halves of a surrogate pair, as in a stream that was cut inside a letter, become "?".
-    Raises ValueError where the line is no JSON for other reasons too.
+    These values are NaN and Infinity. Half a surrogate pair, as in a stream that was cut inside a letter, becomes "?".
+    Raises ValueError if the line is still not JSON.
     """
     if b"NaN" not in line and b"Infinity" not in line and b"\\ud" not in line.lower():
         raise ValueError
@@ -180,7 +180,7 @@ def _write(waiting: list[bytes]) -> None:
 
 
 def _price_book(db: str | None) -> "PriceBook":
-    """Return the database's price book; where there is no database yet, the one it would begin with."""
+    """Return the database's price book; if there is no database yet, the book that a new one would begin with."""
     from pertoken.wiring.installation import connect
     from pertoken.wiring.prices import read_price_book, shipped_price_book
 

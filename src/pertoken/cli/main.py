@@ -1,4 +1,4 @@
-"""The group of all commands. Their modules load when they run, so that `--help` answers at once."""
+"""The group of all commands. A command's module is loaded when the command runs, so that `--help` answers at once."""
 
 import contextlib
 import importlib
@@ -13,7 +13,7 @@ import click
 from pertoken.cli.group import CommandGroup
 from pertoken.core.texts import escaped
 
-# command -> where it lives, and what it does (said here, so that --help loads nothing)
+# command -> its module and its help text, which is here so that --help loads no module
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("pertoken.cli.serve:serve", "Run the gateway."),
     "simulate": ("pertoken.cli.serve:simulate", "Run a simulated provider."),
@@ -43,30 +43,30 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "completion": ("pertoken.cli.completion:completion", "Print the completion script for bash, zsh or fish."),
 }
 
-ALIASES: Mapping[str, str] = {"session": "conversation"}  # as other tools call it
+ALIASES: Mapping[str, str] = {"session": "conversation"}  # names that other tools use
 
 
 class LazyGroup(CommandGroup):
-    """A group that knows its commands by name and loads one when it runs."""
+    """A group that knows its commands by name and loads each one when it runs."""
 
     def parse_args(self, context: click.Context, words: list[str]) -> list[str]:
-        """Read the words before the command."""
+        """Parse the options before the command."""
         with _safe_messages():
             return super().parse_args(context, words)
 
     def invoke(self, context: click.Context) -> Any:
-        """Run the command; what it quotes of its words is shown escaped."""
+        """Run the command; arguments that an error quotes are shown escaped."""
         with _safe_messages():
             return super().invoke(context)
 
     def resolve_command(
         self, context: click.Context, words: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, by another name as well."""
+        """Find the command, also by an alternative name."""
         return super().resolve_command(context, [ALIASES.get(words[0], words[0]), *words[1:]] if words else words)
 
     def list_commands(self, _context: click.Context) -> list[str]:
-        """Return the commands in the order people meet them."""
+        """Return the commands in the order in which people need them."""
         return list(COMMANDS)
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
@@ -87,7 +87,7 @@ class LazyGroup(CommandGroup):
 def _safe_messages() -> Iterator[None]:
     try:
         yield
-    except click.exceptions.NoArgsIsHelpError:  # its message is our own help, of many lines
+    except click.exceptions.NoArgsIsHelpError:  # this message is the help text, which has many lines
         raise
     except click.ClickException as error:
         error.message = escaped(error.message)  # type: ignore[misc]  # of the same error, so that click shows its usage
@@ -95,7 +95,7 @@ def _safe_messages() -> Iterator[None]:
 
 
 def _built() -> str:
-    """Say which Python runs this, and whether the hot modules are compiled; all are, or none is."""
+    """Say which Python runs this, and whether the hot modules are compiled (all or none of them)."""
     spec = find_spec("pertoken.core.ledger")
     assert spec is not None
     compiled = not str(spec.origin).endswith(".py")

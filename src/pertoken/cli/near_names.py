@@ -1,4 +1,4 @@
-"""What the scope of a budget, or a filter, names and nobody has: most have misspelt it, and it finds nothing."""
+"""Warnings about names in scopes and filters that match nothing; most of them are misspelt."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from pertoken.ports.archive import Archive
 
 _DIGITS = re.compile(r"\d+")
-RECENT_DAYS = 31  # of usage in which names are looked for
-NAMES_MAX = 10_000  # that are compared
+RECENT_DAYS = 31  # days of usage that are searched for names
+NAMES_MAX = 10_000  # the most names that are compared
 
 
 def misspelt(db: str | None, scope: Mapping[str, str]) -> Iterator[str]:
@@ -47,10 +47,10 @@ def _not_sold(db: str | None, provider: str | None, model: str | None) -> Iterat
 
 
 def say_new_names(keys: Iterable["Key"], team: str | None, customer: str | None) -> None:
-    """Say on stderr that a team or a customer that no key has yet is nearly one that some key has.
+    """Warn on stderr if a new name of a team or a customer resembles one that a key already has.
 
-    Such a key would be outside the budgets of the one that is meant. Names that differ in their numbers alone are
-    meant to differ.
+    A key with a misspelt name would be outside the budgets of the intended team or customer. Names that differ only in
+    their numbers are not compared.
     """
     for what, name in (("team", team), ("customer", customer)):
         known = {getattr(key, what) for key in keys} - {None}
@@ -58,11 +58,11 @@ def say_new_names(keys: Iterable["Key"], team: str | None, customer: str | None)
             continue
         others = [one for one in known if _DIGITS.sub("", one) != _DIGITS.sub("", name)]
         if near := meant(name, others):
-            echo(f"no key belongs to the {what} {name!r} yet{near} this one is all the same", err=True)
+            echo(f"no key belongs to the {what} {name!r} yet{near} the new name is used anyway", err=True)
 
 
 def say_near_values(archive: "Archive", where: Mapping[str, str]) -> None:
-    """Say on stderr which value of a filter that found nothing was most likely meant for another."""
+    """If a filter found nothing, say on stderr which value was most likely meant."""
     for name, value in where.items():
         if name == "conversation":
             continue
@@ -72,7 +72,7 @@ def say_near_values(archive: "Archive", where: Mapping[str, str]) -> None:
 
 
 def _values(archive: "Archive", name: str) -> Iterator[str]:
-    """Yield the values of a dimension that keys have, and those of the last days with usage."""
+    """Yield the values of a dimension from keys and from the last days with usage."""
     from pertoken.core.periods import DAY_US
     from pertoken.core.reporting import QUARTER_US, slices
 

@@ -1,4 +1,4 @@
-"""Writing down what a command changes, in the transaction of the change: who did it, and what was there before."""
+"""Records the changes of commands in the audit log, in the transaction of the change."""
 
 import getpass
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ Fields = Mapping[str, Any]
 def note(  # noqa: PLR0917 - the parts of a record
     opened: "Opened", action: "Action", path: str, before: Fields | None, after: Fields | None, team: str | None = None
 ) -> None:
-    """Write down a change of what the control plane has at `path`; no secret may be in `before` and `after`.
+    """Record a change of the object that the control plane has at `path`; `before` and `after` must have no secret.
 
-    Whoever runs a command on the database may do everything: the record has the name of the system's user.
+    Whoever runs a command on the database may do everything, so the record names the operating system's user.
     """
     import msgspec
 
@@ -33,7 +33,7 @@ def note(  # noqa: PLR0917 - the parts of a record
 
 
 def note_budget(opened: "Opened", before: "Budget | None", after: "Budget | None") -> None:
-    """Write down a change of a budget."""
+    """Record a change of a budget."""
     from pertoken.core.access import Action
 
     changed = after or before
@@ -57,5 +57,5 @@ def budget_fields(made: "Budget") -> dict[str, Any]:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # no name is known of the system's user
+    except (OSError, KeyError):  # the system's user has no known name
         return "unknown"

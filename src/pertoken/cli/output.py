@@ -1,4 +1,4 @@
-"""What commands print, in one place: nothing that came from outside reaches a terminal as a command to it."""
+"""The output of commands, in one place: text from outside never reaches a terminal as a control sequence."""
 
 import re
 import sys
@@ -11,12 +11,12 @@ from pertoken.core.texts import UNSAFE, escaped
 
 
 def echo(text: str = "", *, err: bool = False, mark: str = "") -> None:
-    """Print a text, what a terminal would obey escaped; `mark` is our own, and may be coloured."""
+    """Print a text with control characters escaped; `mark` is pertoken's own text, and may be coloured."""
     click.echo(mark + escaped(text, keep="\n"), err=err)
 
 
 def say_empty(text: str, next_command: str) -> None:
-    """Say that there is nothing yet, and the one command to run next."""
+    """Say that there is nothing yet, and which command to run next."""
     echo(f"{text}\nnext: {next_command}")
 
 
@@ -35,7 +35,7 @@ def print_json(value: object) -> None:
 
 
 def escaped_json(text: str) -> str:
-    """Return a JSON text with the control characters that JSON lets pass, such as C1, escaped."""
+    """Return a JSON text in which control characters that JSON allows, such as C1, are escaped."""
     return text if text.isascii() else UNSAFE.sub(_escape, text)
 
 

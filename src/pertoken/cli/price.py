@@ -1,4 +1,4 @@
-"""`pertoken price`: what a model costs, when, and who says so; prices of one's own."""
+"""`pertoken price`: shows what a model costs, when, and by which source; adds your own prices."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -121,7 +121,7 @@ def history(model: str, provider: str | None, believed: str | None, db: str | No
 
 
 def _why_no_history(model: str, provider: str | None, book: "PriceBook") -> str:
-    """Say why no price is found, with the name that was most likely meant."""
+    """Say why no price was found, and which name was most likely meant."""
     from pertoken.core.texts import meant
 
     add = "; add one: pertoken price add"
@@ -211,7 +211,7 @@ def add(  # noqa: PLR0917 - click passes each option by name
 
 
 def _say_unknown_provider(provider: str, known: Iterable[str]) -> None:
-    """Say on stderr that a provider's name may be misspelt: one of one's own may have any name."""
+    """Warn on stderr that a provider's name may be misspelt; it is not an error, because your own may have any name."""
     from pertoken.core.texts import meant
 
     known = set(known)
@@ -221,7 +221,7 @@ def _say_unknown_provider(provider: str, known: Iterable[str]) -> None:
 
 
 def _print(title: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Print prices, without the columns that would be empty."""
+    """Print prices, without empty columns."""
     shown = [_shown(row) for row in rows]
     columns = {field: heading for field, heading in COLUMNS.items() if any(row[field] for row in shown)}
     currencies = {row["currency"] for row in rows}

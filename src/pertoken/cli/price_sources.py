@@ -1,4 +1,4 @@
-"""`pertoken price import` and `pertoken price diff`: where prices come from, and what would change."""
+"""`pertoken price import` and `pertoken price diff`: import prices from their sources, and show what would change."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ EFFECT_COLUMNS = {
     "unpriced_after": "unpriced after",
 }
 DIFFERENCES_SHOWN = 40
-FILE_BYTES_MAX = 64 * 1024 * 1024  # of a list of prices; LiteLLM's has 2 MB
+FILE_BYTES_MAX = 64 * 1024 * 1024  # the most bytes of a price list; LiteLLM's has 2 MB
 
 
 @click.command("import")
@@ -121,7 +121,7 @@ def diff(  # noqa: PLR0917 - click passes each option by name
 
 
 def _read_source(source: str, file: Path | None, at_us: int) -> "list[PriceRow]":
-    """Return the rows of a source. Ends the command where its file is missing or not what it should be."""
+    """Return the rows of a source. Ends the command if its file is missing or invalid."""
     from pertoken.catalogs import contract, genai, litellm, rules
     from pertoken.catalogs import history as points
 
@@ -142,16 +142,16 @@ def _read_source(source: str, file: Path | None, at_us: int) -> "list[PriceRow]"
 
 
 def _content(file: Path) -> bytes:
-    """Return a file's bytes. Raises OSError; ends the command where they are more than any list of prices has."""
+    """Return a file's bytes. Raises OSError; ends the command if the file is too large for a price list."""
     with file.open("rb") as opened:
         content = opened.read(FILE_BYTES_MAX + 1)
     if len(content) > FILE_BYTES_MAX:
-        raise CommandRefused(f"{file} is larger than a price list may be: {FILE_BYTES_MAX:,} bytes")
+        raise CommandRefused(f"{file} is too large: a price list may have at most {FILE_BYTES_MAX:,} bytes")
     return content
 
 
 def _side(name: str, opened: "Installation", at_us: int) -> "tuple[PriceBook, int | None]":
-    """Return a side of a comparison: a book, and the instant its prices are taken at."""
+    """Return one side of a comparison: a book, and the instant of its prices."""
     from pertoken.core.periods import NotATime
     from pertoken.core.periods import parse_time as read_time
     from pertoken.core.price_book import PriceBook
@@ -182,7 +182,7 @@ def _compare(  # noqa: PLR0917 - two sides and a span
     since: str | None = None,
     until: str | None = None,
 ) -> dict[str, Any]:
-    """Return the differences of two sides, and their effect on the events of a span."""
+    """Return the differences between two sides, and their effect on the events of a period."""
     from pertoken.core.periods import DAY_US
     from pertoken.services import price_diff
 
@@ -227,5 +227,5 @@ def _with_terms(amount: str | None, terms: str | None) -> str | None:
 
 
 def conditions_text(conditions: dict[str, Any]) -> str:
-    """Return conditions as a table shows them."""
+    """Return conditions as text for a table."""
     return ", ".join(f"{name} {value}" for name, value in conditions.items())

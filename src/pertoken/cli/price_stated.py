@@ -1,4 +1,4 @@
-"""`pertoken price stated`: what providers stated and were paid, beside the price book."""
+"""`pertoken price stated`: compares the costs that providers stated with the price book."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""Says on stderr how far a long command is, on a terminal alone, and only once it has taken two seconds.
+"""Shows the progress of a long command on stderr, only on a terminal, and only after two seconds.
 
-It never writes to stdout. What draws is imported when the two seconds are over.
+It never writes to stdout. The module that draws is imported only after the two seconds.
 """
 
 import sys
@@ -21,19 +21,19 @@ T = TypeVar("T")
 
 
 class Timer(Protocol):
-    """What calls a function once, later, on a thread of its own."""
+    """A timer: calls a function once, later, on its own thread."""
 
     daemon: bool
 
     def start(self) -> None:
-        """Begin to wait."""
+        """Start the timer."""
 
     def cancel(self) -> None:
-        """Do not call it any more."""
+        """Stop the timer."""
 
 
 class Progress:
-    """What is done now and how much of it is done; shown from WAIT_S after it was entered until it is left."""
+    """The current task and its progress; shown from WAIT_S after entering the context until leaving it."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Progress:
         stream: TextIO | None = None,
         timer: Callable[[float, Callable[[], None]], Timer] = threading.Timer,
     ) -> None:
-        """Say what is done, in the words of people; `total` is how much there is to do, None where nobody knows."""
+        """Name the task, for people; `total` is the amount of work, None if it is unknown."""
         self.doing, self.total, self.done = doing, total, 0
         self._stream = sys.stderr if stream is None else stream
         self._lock = threading.Lock()
@@ -68,22 +68,22 @@ class Progress:
             self._hide()
 
     def begin(self, doing: str, total: int | None = None) -> None:
-        """Go on with something else; what is done of it begins at nothing."""
+        """Begin another task, with nothing done."""
         self.doing, self.total, self.done = doing, total, 0
 
     def add(self, number: int = 1) -> None:
-        """Note that so much more is done."""
+        """Add to the amount of work done."""
         self.done += number
 
     def see(self, doing: str, total: int | None = None) -> None:
-        """Note that one more is done of what is called `doing`; another name begins at nothing."""
+        """Add one to the work done of the task `doing`; a new name begins another task."""
         if doing != self.doing:
             self.begin(doing, total)
         self.done += 1
 
     def over(self, items: Iterable[T], done: Callable[[], int] | None = None) -> Iterator[T]:
-        """Yield the items, each of them done when the next is asked for, or so much as `done` says."""
-        if self._timer is None:  # nobody looks
+        """Yield the items. When the next one is requested, the last one is done, or as much as `done` says."""
+        if self._timer is None:  # there is no terminal
             yield from items
             return
         for item in items:
@@ -92,7 +92,7 @@ class Progress:
 
     @contextmanager
     def aside(self) -> Iterator[None]:
-        """Take the bar away while something else is printed, which may go to the same terminal."""
+        """Hide the bar while something else is printed, which may go to the same terminal."""
         with self._lock:
             was_shown = self._bar is not None
             self._hide()
@@ -101,7 +101,7 @@ class Progress:
                 self._draw()
 
     def text(self) -> str:
-        """Return what is done now, as it may be shown."""
+        """Return the name of the current task, escaped."""
         return escaped(self.doing)
 
     def _show(self) -> None:

@@ -1,4 +1,4 @@
-"""The bar that shows how far a command is, drawn on a terminal ten times a second."""
+"""The progress bar of a command, drawn on a terminal ten times a second."""
 
 from collections.abc import Iterable
 from typing import Protocol, TextIO
@@ -13,21 +13,21 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-SPINNER = "line"  # in characters that every terminal has
+SPINNER = "line"  # in characters that every terminal can show
 
 
 class HowFar(Protocol):
-    """What is drawn: what is done, and how much of it."""
+    """The task and its progress."""
 
     done: int
     total: int | None
 
     def text(self) -> str:
-        """Return what is done now, as it may be shown."""
+        """Return the name of the task, escaped."""
 
 
 class ProgressBar(Progress):
-    """Draws what is said at each moment. The thread that draws asks for it."""
+    """Draws the current state of a task, which the drawing thread reads."""
 
     def __init__(self, shown: HowFar, stream: TextIO) -> None:
         self._progress = shown
@@ -48,10 +48,10 @@ class ProgressBar(Progress):
         self.add_task("", total=None, count="")
 
     def get_renderables(self) -> Iterable[RenderableType]:
-        """Yield the bar as it is now."""
+        """Yield the current bar."""
         shown = self._progress
         done, total = shown.done, shown.total
-        for task in self.task_ids:  # the one that there is
+        for task in self.task_ids:  # the only task
             self.update(
                 task,
                 description=shown.text(),

@@ -1,4 +1,4 @@
-"""`pertoken provider`: which providers can be called, encrypting their keys, and which count more than we do."""
+"""`pertoken provider`: lists providers, encrypts their keys, and shows which ones count more tokens than pertoken."""
 
 import sys
 from collections.abc import Iterator, Mapping
@@ -36,7 +36,7 @@ COLUMNS = {
     "stops_billing_on_abort": "charge ends on abort",
     "state": "state",
 }
-SPARED = ("stops_billing_on_abort", "stream_usage", "wire")  # what a narrow terminal does not show, the first first
+SPARED = ("stops_billing_on_abort", "stream_usage", "wire")  # a narrow terminal leaves these out, the first one first
 TRUST_COLUMNS = {
     "name": "model",
     "ratio_percent": "held, % of pertoken's count",
@@ -112,9 +112,10 @@ def trust(reset: str | None, db: str | None, as_json: bool) -> None:
         name, _, model = reset.partition("/")
         with changes(db) as changing:
             if not changing.administration.reset_trust(name, model):
-                raise CommandRefused(f"no provider contradicted our count of {reset!r}; see: pertoken provider trust")
+                message = f"no provider has contradicted pertoken's count of {reset!r}"
+                raise CommandRefused(f"{message}; see: pertoken provider trust")
             note(changing, Action.COUNTS_WRITE, f"/api/v1/counts/{reset}", None, {"name": reset, "reset": True})
-        print_json({"name": reset, "reset": True}) if as_json else echo(f"our count of {reset} is held again")
+        print_json({"name": reset, "reset": True}) if as_json else echo(f"pertoken's count of {reset} is trusted again")
         return
     with archive(db) as opened:
         doubts = opened.doubts()
@@ -124,11 +125,11 @@ def trust(reset: str | None, db: str | None, as_json: bool) -> None:
     elif rows:
         print_table("counts that providers contradicted", TRUST_COLUMNS, rows)
     else:
-        echo("no provider has reported more input than we held for")
+        echo("no provider has reported more input than was held")
 
 
 def doubt_row(doubt: "Doubt") -> dict[str, Any]:
-    """Return how far the count of a model is believed, and what changed that last."""
+    """Return how far the count of a model is trusted, and the call that changed this last."""
     from pertoken.core.periods import format_time
 
     return {
@@ -142,7 +143,7 @@ def doubt_row(doubt: "Doubt") -> dict[str, Any]:
 
 
 def _asked_for_key() -> str:
-    """Return the key that is typed, unseen, or piped: never an argument, which every process on the machine can see."""
+    """Return the key that is typed unseen or piped; it is never an argument, because other processes can see those."""
     from pertoken.settings import ENCRYPTED
 
     if sys.stdin.isatty():

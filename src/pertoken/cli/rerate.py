@@ -1,4 +1,4 @@
-"""`pertoken rerate`: rate recorded events again, and correct those whose cost is not what it should be."""
+"""`pertoken rerate`: rates recorded events again, and corrects those with a wrong cost."""
 
 import click
 

@@ -1,4 +1,4 @@
-"""`pertoken serve` and `pertoken simulate`: they run until interrupted, and log to stderr, one line a record."""
+"""`pertoken serve` and `pertoken simulate` run until interrupted, and log to stderr, one line for each record."""
 
 import errno
 import logging
@@ -85,7 +85,7 @@ def refuse_base_urls_that_are_none(settings: "Settings") -> None:
     for name, provider in settings.providers.items():
         try:
             check_base_url(provider.base_url)
-        except ValueError as error:  # it quotes the url, which may hold a secret
+        except ValueError as error:  # the error quotes the url, which may contain a secret
             raise CommandRefused(
                 f"providers.{name}.base_url cannot be called: write https://HOST/PATH, no secret"
             ) from error
@@ -104,7 +104,7 @@ def refuse_keys_that_cannot_be_decrypted(settings: "Settings") -> None:
 
 
 def warn_of_a_weak_admin_key(settings: "Settings") -> None:
-    """Warn that anyone who reaches the port may guess the operator's admin key."""
+    """Warn that others may guess the operator's admin key."""
     from pertoken.core.secrets import weakness
 
     problem = weakness(settings.admin_key) if settings.admin_key else None
@@ -123,7 +123,7 @@ def tell_of_missing_keys(settings: "Settings") -> None:
 
 
 def tell_of_misspelt_providers(settings: "Settings") -> None:
-    """Say which providers are none that we know but named much like one: an endpoint of one's own may have any name."""
+    """Warn about unknown providers whose names resemble known ones; it is no error, as your own may have any name."""
     from pertoken.catalogs.providers import registry
     from pertoken.core.texts import meant
 
@@ -133,7 +133,7 @@ def tell_of_misspelt_providers(settings: "Settings") -> None:
 
 
 class OneLine(logging.Formatter):
-    """Writes a record on one line, its traceback too, with the same clock (UTC) as the lines of calls."""
+    """Writes a record with its traceback on one line, in UTC like the lines of calls."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)sZ %(levelname)s %(name)s %(message)s")
@@ -159,7 +159,7 @@ class JsonLines(logging.Formatter):
 
 
 def why_not_free(host: str, port: int) -> OSError | None:
-    """Return why no server could listen there, None where one could: as for it, old connections may linger."""
+    """Return why no server can listen there, or None; like a server, it ignores old connections that linger."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, proto) as probe:

@@ -1,4 +1,4 @@
-"""What commands share: options, the database, JSON and the errors that end a command."""
+"""Shared by all commands: options, the database, JSON and the errors that end a command."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ _csv = click.option("--csv", "as_json", flag_value="csv", help="The same rows as
 
 
 def json_option(command: Any) -> Any:
-    """Add --json and --csv to a command; `print_json` knows which of them was asked for."""
+    """Add --json and --csv to a command; `print_json` knows which of them was given."""
     return _json(_csv(command))
 
 
@@ -34,15 +34,15 @@ __all__ = ["print_json"]
 
 
 class CommandRefused(click.ClickException):
-    """A command that was refused, or a check that failed: exit 1."""
+    """A command was refused, or a check failed: exit 1."""
 
     def format_message(self) -> str:
-        """Return the message as it may be shown."""
+        """Return the message, escaped."""
         return escaped(self.message)
 
 
 def load_settings(db: str | None, config: str | None = None) -> "Settings":
-    """Return the settings, the database replaced if `--db` names one; `config` names another file to read."""
+    """Return the settings; `--db` replaces the database, and `config` names another settings file."""
     from pertoken import settings
 
     try:
@@ -54,10 +54,10 @@ def load_settings(db: str | None, config: str | None = None) -> "Settings":
 
 @contextlib.contextmanager
 def database(db: str | None, *, make: bool = False) -> Iterator["Installation"]:
-    """Yield the installation, its database opened; what is wrong with it ends the command with one line.
+    """Yield the installation with its database open; if that fails, end the command with one line.
 
-    One that is not there yet is made by the commands that bring something into it, with `make`: no other command makes
-    one, or a misspelt name would seem to be an empty database.
+    Only commands that add data create a missing database, with `make`. If other commands did so, a misspelt name would
+    look like an empty database.
     """
     from pertoken.wiring.database import open_database
 
@@ -68,7 +68,7 @@ def database(db: str | None, *, make: bool = False) -> Iterator["Installation"]:
 
 @contextlib.contextmanager
 def store_errors() -> Iterator[None]:
-    """Turn what can be wrong with a database, or with the prices in the settings, into one line and exit 1."""
+    """Turn errors of the database and of prices in the settings into one line and exit 1."""
     from pertoken.core.money import NotAnAmount
     from pertoken.ports.failures import NoDatabase, NotAnAddress, OtherVersion, StoreFailed
     from pertoken.ports.months import EventsArchived
@@ -92,7 +92,7 @@ def store_errors() -> Iterator[None]:
 
 
 def open_folder(path: str) -> "MonthFiles":
-    """Return a folder of archived months. Ends the command with exit 1 where what reads it is not installed."""
+    """Return a folder of archived months. Exits with 1 if the library that reads it is not installed."""
     from pertoken.wiring.month_folder import month_folder
 
     with store_errors():
@@ -101,7 +101,7 @@ def open_folder(path: str) -> "MonthFiles":
 
 @contextlib.contextmanager
 def folder_errors() -> Iterator[None]:
-    """Turn what can be wrong with a folder of archived months into one line and exit 1."""
+    """Turn errors of a folder of archived months into one line and exit 1."""
     from pertoken.ports.ledger import StoreUnavailable
     from pertoken.ports.months import FolderFailed
     from pertoken.services.archiving import NotArchived
@@ -128,13 +128,13 @@ def archive(db: str | None) -> Iterator["Archive"]:
 
 @contextlib.contextmanager
 def changes(db: str | None, *, make: bool = False) -> Iterator["Opened"]:
-    """Yield everything that people change, in one transaction."""
+    """Yield keys, budgets, teams and admins for changes, in one transaction."""
     with database(db, make=make) as opened, opened.changes() as changing:
         yield changing
 
 
 def make_hasher(db: str | None, *, make: bool = False) -> "Hasher":
-    """Return what hashes the secrets of this installation."""
+    """Return the hasher for the secrets of this installation."""
     from pertoken.wiring import hasher
 
     with database(db, make=make) as opened:
@@ -162,7 +162,7 @@ def pairs(values: tuple[str, ...], option: str) -> dict[str, str]:
 
 
 def span(since: str | None, until: str | None, names: tuple[str, str], default: tuple[int, int]) -> tuple[int, int]:
-    """Return the two instants of a range of time. Ends the command with exit 2 when it ends before it begins."""
+    """Return the two instants of a range of time. Exits with 2 if it ends before it begins."""
     start_us = default[0] if since is None else parse_time(since, "UTC", names[0])
     end_us = default[1] if until is None else parse_time(until, "UTC", names[1])
     if start_us >= end_us and (since, until) != (None, None):
@@ -171,7 +171,7 @@ def span(since: str | None, until: str | None, names: tuple[str, str], default: 
 
 
 def checked_name(text: str, option: str) -> str:
-    """Return a text that names something. Ends the command with exit 2 when it cannot."""
+    """Return a valid name. Exits with 2 if the text cannot be a name."""
     from pertoken.core.texts import why_no_name
 
     why = why_no_name(text, "it")

@@ -1,7 +1,7 @@
-"""Tables for people: numbers right, thousands separated, one totals row, and never a number cut short.
+"""Tables for people: numbers on the right, thousands separated, one totals row, and no number ever cut.
 
-A table too wide for the terminal lets its headings and its texts wrap, then leaves out columns that can be spared, and
-says so. Ids and days stay whole, for people copy them. rich is imported only to print one.
+If a table is too wide for the terminal, headings and texts wrap; then less important columns are left out, and a line
+names them. Ids and days are never cut, because people copy them. rich is imported only to print a table.
 """
 
 import csv
@@ -17,15 +17,15 @@ import msgspec
 from pertoken.cli.bars import CostBar, draw_bar
 from pertoken.core.texts import escaped
 
-WIDTH_OF_A_FILE = 160  # what is piped is not cut to a terminal's width
+WIDTH_OF_A_FILE = 160  # piped output is not cut to a terminal's width
 BAR_WIDTH_MIN, BAR_WIDTH_MAX = 12, 60
-BAR_WIDTH_LEAST = 3  # where nothing that can be spared is left
+BAR_WIDTH_LEAST = 3  # the width if no column can be left out
 GAP = 2  # between two columns: a blank and the rule's place
 WORD_WIDTH_MAX = 24  # longer words are cut first when room is short
-FORMULA = ("=", "+", "-", "@")  # a spreadsheet computes what begins so
-LISTS = frozenset({"rows", "keys", "admins", "budgets", "prices", "providers", "counts"})  # a document's, if empty too
+FORMULA = ("=", "+", "-", "@")  # a spreadsheet evaluates a text that begins so
+LISTS = frozenset({"rows", "keys", "admins", "budgets", "prices", "providers", "counts"})  # header even without rows
 _WHOLE = re.compile(r"\b[a-z]+_[0-9a-z]{26}\b|^\d{4}-\d\d-\d\d$")  # an id, a day
-TEXT_WIDTH_MIN = 8  # a text column is not made narrower than this to spare the others
+TEXT_WIDTH_MIN = 8  # a text column is not made narrower than this
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -34,7 +34,7 @@ class _Column(NamedTuple):
     heading: str
     cells: list[str]  # the total last, where there is one
     numeric: bool
-    bars: Sequence[CostBar | None] = ()  # of a column of bars, as many as rows; it gets the room that is left
+    bars: Sequence[CostBar | None] = ()  # one for each row; the column of bars gets the remaining width
 
     @property
     def widest(self) -> int:
@@ -64,14 +64,14 @@ def print_table(
     caption: str = "",
     spared: Sequence[str] = (),
 ) -> None:
-    """Print `rows`; `columns` maps a field to its heading. Numbers and amounts stand right, points under each other.
+    """Print `rows`; `columns` maps a field to its heading. Numbers and amounts are aligned at the decimal point.
 
-    Of a terminal that is too narrow for all, the columns of `spared` are left out, the first of them first.
+    If the terminal is too narrow, columns of `spared` are left out, the first of them first.
     """
     from rich import box  # 50 ms that only tables need
     from rich.console import Console
     from rich.table import Table
-    from rich.text import Text  # a value is never read as rich's markup
+    from rich.text import Text  # rich must not read a value as markup
 
     every = {field: _column(field, heading, rows, total) for field, heading in columns.items()}
     console = Console(highlight=False)
@@ -102,26 +102,26 @@ def print_table(
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a count and its noun, in the plural unless it is one: "1 call", "1,200 calls"."""
+    """Return a count with its noun, singular or plural: "1 call", "1,200 calls"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def amount_text(amount: str | int) -> str:
-    """Return an exact amount as people read it, its thousands separated: "1,234.50"."""
+    """Return an exact amount with thousands separated: "1,234.50"."""
     whole, point, rest = str(amount).partition(".")
     return f"{int(whole):,}{point}{rest}" if whole.lstrip("-").isdigit() and whole != "-0" else str(amount)
 
 
 def time_text(time: str | None) -> str | None:
-    """Return a time as people read it, to the minute: "2026-11-27 19:03"."""
+    """Return a time to the minute: "2026-11-27 19:03"."""
     return None if time is None else time[:16].replace("T", " ")
 
 
 def write_csv(rows: Rows, *, head: bool = True) -> None:
-    """Write rows as comma-separated values (RFC 4180) on stdout, their fields as columns.
+    """Write rows as comma-separated values (RFC 4180) on stdout, one column for each field.
 
-    What is no text or number is written as JSON, what is not known as nothing. A text that a spreadsheet would compute
-    begins with an apostrophe, so that no customer's name is a formula.
+    Lists and objects are written as JSON, unknown values as nothing. A text that a spreadsheet would evaluate gets a
+    leading apostrophe, so that no customer's name works as a formula.
     """
     columns = list(dict.fromkeys(field for row in rows for field in row))
     sink = io.TextIOWrapper(sys.stdout.buffer, "utf-8", "backslashreplace", newline="", write_through=True)
@@ -135,7 +135,7 @@ def write_csv(rows: Rows, *, head: bool = True) -> None:
 
 
 def rows_of(document: object) -> Rows:
-    """Return the rows of a JSON document: those of its first list of objects, else itself as the only one."""
+    """Return the rows of a JSON document: its first list of objects, or else the document itself as the only row."""
     if isinstance(document, Mapping):
         for name, part in document.items():
             is_rows = isinstance(part, list) and all(isinstance(row, Mapping) for row in part)
@@ -165,12 +165,12 @@ def _column(field: str, heading: str, rows: Rows, total: Mapping[str, Any] | Non
     places = max((len(value.partition(".")[2]) for value in values if isinstance(value, str)), default=0)
     cells = [_text(value, places if numeric else None) for value in values]
     if totals == [None]:
-        cells[-1] = ""  # what has no total is blank there, not unknown
+        cells[-1] = ""  # a column without a total is blank there, not unknown
     return _Column(heading, cells, numeric)
 
 
 def _drawn_bars(column: _Column, width: int, encoding: str) -> _Column:
-    """Return a column of bars as texts of at most `width`; any other column as it is."""
+    """Return a column of bars as texts of at most `width`; other columns do not change."""
     if not column.bars:
         return column
     cells = ["" if bar is None else draw_bar(bar, width, encoding) for bar in column.bars]
@@ -178,7 +178,7 @@ def _drawn_bars(column: _Column, width: int, encoding: str) -> _Column:
 
 
 def _too_many(columns: Mapping[str, _Column], room: int, spared: Sequence[str]) -> list[str]:
-    """Return the fields of `spared` to leave out, so that no word of the others is cut, or all of them."""
+    """Return the fields of `spared` to leave out so that no word in the other columns is cut; at most all of them."""
     kept = dict(columns)
     left_out: list[str] = []
     for field in (field for field in spared if field in columns):
@@ -190,7 +190,7 @@ def _too_many(columns: Mapping[str, _Column], room: int, spared: Sequence[str]) 
 
 
 def _fit(columns: Sequence[_Column], room: int) -> list[int]:
-    """Return the width of each column: as wide as its widest cell, less where `room` is short and words can wrap."""
+    """Return the width of each column: that of its widest cell, or less if `room` is short and words can wrap."""
     widths = [column.widest for column in columns]
     for least in (_least_by_heading, _least_by_word, _least_by_letter):
         while sum(widths) > room:
@@ -229,7 +229,7 @@ def _is_number(value: object) -> bool:
 
 
 def _text(value: object, places: int | None) -> str:
-    """Return a cell: numbers with `places` decimals and thousands separated, all else (`places` is None) as it is."""
+    """Return a cell: a number with `places` decimals and thousands separated; if `places` is None, the value itself."""
     if value is None:
         return "" if places is None else "-"
     if places is None:

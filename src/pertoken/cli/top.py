@@ -1,4 +1,4 @@
-"""`pertoken top`: what happens now, on one screen that is drawn again and again. It only reads."""
+"""`pertoken top`: shows what happens now, on one screen that is redrawn regularly. It only reads."""
 
 import contextlib
 import sys
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pertoken.services.watch import LiveFrame
 
 EVERY_S = 1.0
-ROWS = 10  # of each list, where no terminal says how many there is room for
+ROWS = 10  # rows of each list if there is no terminal
 ROWS_MAX = 1_000
 
 Names = dict[str, str]
@@ -63,7 +63,7 @@ def _learn_names(archive: "DirectoryView", frame: "LiveFrame", names: Names) -> 
 
 @contextlib.contextmanager
 def _shown(form: Any, *, once: bool) -> Iterator[tuple[Show, Callable[[], int]]]:
-    """Yield what shows a frame, and what tells how many rows a list of the next one may have."""
+    """Yield a function that shows a frame, and one that returns how many rows a list of the next frame may have."""
     if form == "csv":
         yield _csv_lines(), lambda: ROWS
     elif form:
@@ -85,7 +85,7 @@ def _line(frame: "LiveFrame", names: Names) -> None:
 
 
 def _csv_lines() -> Show:
-    """Return what prints the spending of a frame as rows, under one head for all frames."""
+    """Return a function that prints the spending of a frame as CSV rows; the header is printed once."""
     has_head = False
 
     def show(frame: "LiveFrame", names: Names) -> None:

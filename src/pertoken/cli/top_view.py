@@ -1,4 +1,4 @@
-"""The frame of `pertoken top` as lines of text, and the terminal that it is drawn on."""
+"""The frame of `pertoken top` as lines of text, and the terminal that shows it."""
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +20,11 @@ from pertoken.core.texts import escaped
 from pertoken.services.watch import LiveFrame, LiveHolds, LiveSpending
 
 GAP = "  "
-HEAD_LINES = 6  # of a frame: time, rate, holds, a blank, two lines of headings
-LIST_LINES = 3  # of a list, beside its rows: a blank, its name, how many more there are
+HEAD_LINES = 6  # lines of a frame: time, rate, holds, a blank, two lines of headings
+LIST_LINES = 3  # lines of a list besides its rows: a blank, its name, the number of further rows
 NAME_MIN, NAME_MAX = 10, 48
 PLACES_MAX = 6  # decimals of an amount; --json has all
-SPARED = (0, 2)  # what a narrow terminal does not show, the first first: calls of the window, calls of today
+SPARED = (0, 2)  # columns that a narrow terminal leaves out, the first one first: calls of the window, calls of today
 
 Cells = tuple[str, str, str, str]  # calls and cost of the window, calls and cost of today
 NO_CELLS = ("", "", "", "")
@@ -37,7 +37,7 @@ class _Row(NamedTuple):
 
 
 class Screen:
-    """Where frames go: a terminal is drawn over again and again, anything else gets one frame after the other."""
+    """Where frames are written: a terminal is redrawn, any other output gets one frame after the other."""
 
     def __init__(self, *, live: bool) -> None:
         self._console = Console(highlight=False)
@@ -60,7 +60,7 @@ class Screen:
             self._live.stop()
 
     def rows(self, default: int) -> int:
-        """Return how many keys, and how many models, there may be room for."""
+        """Return how many keys, and how many models, may fit."""
         return default if self._live is None else max(1, self._console.height)
 
     def show(self, frame: LiveFrame, names: Mapping[str, str]) -> None:
@@ -81,7 +81,7 @@ class Screen:
 
 
 def fitted_frame(frame: LiveFrame, height: int) -> LiveFrame:
-    """Return a frame that is drawn in so many lines: the longer list loses rows first, each keeps one."""
+    """Return the frame cut to this many lines: the longer list loses rows first, and each keeps at least one."""
     kept = {dimension: len(found) for dimension, found in frame.by.items()}
     others = HEAD_LINES + max(1, len(frame.totals)) + len(frame.refused) + 2 + LIST_LINES * len(kept)
     while sum(kept.values()) + others > height and max(kept.values()) > 1:
@@ -93,7 +93,7 @@ def fitted_frame(frame: LiveFrame, height: int) -> LiveFrame:
 
 
 def draw_frame(frame: LiveFrame, names: Mapping[str, str], width: int, encoding: str) -> list[Text]:
-    """Return the lines of a frame, none wider than `width`, in characters that the encoding has."""
+    """Return the lines of a frame, none wider than `width`, in characters that the encoding can show."""
     currencies = {one.currency for one in (*frame.totals, *frame.by["key"], *frame.by["model"])}
     money = currencies.pop() if len(currencies) == 1 else "cost"
     rows = list(_rows(frame, names, tell_currency=bool(currencies)))
@@ -154,7 +154,7 @@ def _rows(frame: LiveFrame, names: Mapping[str, str], *, tell_currency: bool) ->
 
 
 def _columns(cells: Sequence[Cells], width: int) -> list[int]:
-    """Return which columns there is room for: cost is always shown."""
+    """Return the columns that fit; the cost is always shown."""
     shown = [0, 1, 2, 3]
     for at in SPARED:
         widths = (max(cell_len(row[one]) for row in cells) + len(GAP) for one in shown)
@@ -165,7 +165,7 @@ def _columns(cells: Sequence[Cells], width: int) -> list[int]:
 
 
 def _spans(shown: Sequence[int], widths: Sequence[int], name_width: int, window_s: int) -> Text:
-    """Return the line above the headings: which columns are of the window, and which are of today."""
+    """Return the line above the headings, which says which columns are about the window and which about today."""
     text = " " * name_width
     for span, columns in ((f"last {window_s} s", (0, 1)), ("today", (2, 3))):
         wide = sum(width + len(GAP) for at, width in zip(shown, widths, strict=True) if at in columns)
@@ -188,13 +188,13 @@ def _amounts(holds: LiveHolds) -> Iterator[tuple[str, str]]:
 
 
 def _places(amounts: Iterator[str] | Sequence[str]) -> int:
-    """Return how many decimals show two digits of the smallest amount: at least 2, at most PLACES_MAX."""
+    """Return the number of decimals that shows two digits of the smallest amount: 2 to PLACES_MAX."""
     least = min((abs(Decimal(one)) for one in amounts if Decimal(one)), default=Decimal(1))
     return min(PLACES_MAX, max(2, 1 - least.adjusted()))
 
 
 def _amount_text(amount: str, places: int) -> str:
-    """Return a rounded amount; one that is not zero is never shown as zero."""
+    """Return a rounded amount; an amount above zero is never shown as zero."""
     exact = Decimal(amount)
     least = Decimal(1).scaleb(-places)
     rounded = exact.quantize(least, ROUND_HALF_EVEN)
@@ -208,12 +208,12 @@ def _printable(text: str, encoding: str) -> str:
 
 
 def _fitted(text: str, width: int, encoding: str) -> str:
-    """Return a text of exactly so many cells."""
+    """Return a text of exactly this width."""
     return set_cell_size(_cut(text, width, encoding), width)
 
 
 def _cut(text: str, width: int, encoding: str) -> str:
-    """Return a text that fits; one that is cut ends in dots."""
+    """Return a text that fits; if it is cut, it ends in dots."""
     text = _printable(text, encoding)
     if cell_len(text) <= width:
         return text

@@ -1,4 +1,4 @@
-"""`pertoken usage` and its shapes by day, week, month and conversation."""
+"""`pertoken usage`, and the same by day, week, month and conversation."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -23,7 +23,7 @@ from pertoken.cli.session import (
 )
 from pertoken.cli.tables import amount_text, counted, print_table
 
-CHART = "chart"  # the column of bars
+CHART = "chart"  # the name of the column of bars
 COUNTS = {
     "calls": "calls",
     "unpriced_calls": "unpriced",
@@ -142,7 +142,7 @@ def _report(
     if status == "refused":
         refuse_refused()
     if only["chart"] and as_json:
-        raise click.UsageError("--chart draws for people; leave it out with --json and --csv")
+        raise click.UsageError("--chart cannot be combined with --json or --csv")
     with archive(db) as stored, folder_errors():
         part = reports.Part(find_key(stored, where), status, cost_min, lambda one: open_folder(one.folder))
         report = reports.usage(stored, start_us, end_us, by, chosen, part)
@@ -175,7 +175,7 @@ def _print(
     since: str,
 ) -> None:
     """Print a report. Money of several currencies is never added up: each has its own total below."""
-    # a kind of token that nobody used has no column
+    # a kind of token without usage has no column
     used = {field for field in COUNTS if field in ("calls", "input_tokens", "output_tokens")}
     used |= {field for field in COUNTS if any(total[field] for total in totals)}
     counts = {field: heading for field, heading in COUNTS.items() if field in used}
@@ -183,7 +183,7 @@ def _print(
     money = {"cost": f"cost {one['currency']}"} if one else {"cost": "cost", "currency": "currency"}
     if any(CHART in row for row in rows):
         money[CHART] = ""
-    # where nothing at all is known, the cost is unknown, not zero
+    # if no cost is known at all, the cost is unknown, not zero
     shown = [{**row, "cost": None if _is_unknown(row) else row["cost"]} for row in rows]
     total = {**dict.fromkeys(list(columns)[:1], "total"), **one} if one else None
     unpriced = sum(total["unpriced_calls"] for total in totals)
@@ -198,7 +198,7 @@ def _print(
 
 
 def _charted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return rows with a bar for each cost; the longest is the largest cost of its currency."""
+    """Return rows with a bar for each cost. The largest cost of a currency has the longest bar."""
     largest: dict[str, Decimal] = {}
     for row in rows:
         largest[row["currency"]] = max(largest.get(row["currency"], Decimal(0)), Decimal(row["cost"]))
@@ -206,7 +206,7 @@ def _charted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _say_unpriced(unpriced: int, uncharged: int, since: str) -> str:
-    """Say what calls without a price are charged, and the two commands that correct it."""
+    """Say how calls without a price are charged, and which two commands correct it."""
     charged = "charged provisionally"
     if uncharged:
         charged = "not charged" if uncharged == unpriced else f"{charged}, {uncharged:,} of them not at all"
@@ -214,7 +214,7 @@ def _say_unpriced(unpriced: int, uncharged: int, since: str) -> str:
 
 
 def _day(at_us: int) -> str:
-    """Return the day (UTC) of an instant, as options take it."""
+    """Return the day (UTC) of an instant, in the format of options."""
     from pertoken.core.periods import format_time
 
     return format_time(at_us)[:10]
@@ -227,7 +227,7 @@ def _is_unknown(row: Mapping[str, Any]) -> bool:
 def chosen_range(  # noqa: PLR0917 - the options of a range
     since: str | None, until: str | None, zone: str | None, db: str | None, days: int, by: Sequence[str] = ()
 ) -> tuple[str, int, int]:
-    """Return the zone, the start and the end of a range, by default today and so many `days` before it."""
+    """Return the zone, the start and the end of a range, by default today and the `days` days before it."""
     from pertoken.services.reports import BadRange, to_range
 
     chosen = zone or load_settings(db).timezone
@@ -239,7 +239,7 @@ def chosen_range(  # noqa: PLR0917 - the options of a range
 
 
 def _newest_day(stored: Any) -> str | None:
-    """Return the day (UTC) of the newest usage, so that an empty answer can say where to look."""
+    """Return the day (UTC) of the newest usage, so that an empty report can point to it."""
     newest_us = stored.newest_us()
     return None if newest_us is None else _day(newest_us)
 
@@ -248,11 +248,12 @@ def _say_empty(text: str, newest_day: str | None) -> None:
     if newest_day is None:
         say_empty(text, "pertoken serve, and send calls to it")
     else:
-        say_empty(f"{text}; the newest is of {newest_day}", f"pertoken usage --since {newest_day} --until {newest_day}")
+        command = f"pertoken usage --since {newest_day} --until {newest_day}"
+        say_empty(f"{text}; the newest usage is from {newest_day}", command)
 
 
 def span_text(start_us: int, end_us: int, zone: str) -> str:
-    """Say a range in its zone; one of whole days by its first and last day."""
+    """Format a range in its zone; a range of whole days as its first and last day."""
     from pertoken.core.periods import US_PER_SECOND, load_zone
 
     start, end = (datetime.fromtimestamp(at_us // US_PER_SECOND, load_zone(zone)) for at_us in (start_us, end_us))
@@ -263,8 +264,8 @@ def span_text(start_us: int, end_us: int, zone: str) -> str:
 
 
 def _value(row: Mapping[str, Any], dimension: str) -> str:
-    """Say a dimension's value for people: a key by its name, and what a call did not have as (none)."""
-    if dimension == "hour":  # beyond UTC with its offset, for an hour comes twice when clocks are put back
+    """Format a dimension's value for people: a key by its name, a missing value as (none)."""
+    if dimension == "hour":  # with the offset, unless it is UTC: when clocks are put back, an hour occurs twice
         moment = datetime.fromisoformat(row["hour"])
         return f"{moment:%Y-%m-%d %H:%M}" + (f" {moment:%z}" if moment.utcoffset() else "")
     value: str = (row["key_name"] if dimension == "key" else None) or row[dimension] or "(none)"

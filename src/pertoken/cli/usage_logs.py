@@ -1,4 +1,4 @@
-"""Reading usage logs of several formats, line by line; a line that cannot be read is a problem, not the end."""
+"""Reads usage logs of several formats, line by line. A line that cannot be read is reported, and reading goes on."""
 
 import csv
 import gzip
@@ -21,8 +21,8 @@ from pertoken.services.ingest import NotAnEvent, RejectedLine, UsageRecord, read
 Lines = Iterable[tuple[int, bytes]]
 Reader = Callable[[Lines, str, Mapping[str, str], Notes], Iterator[UsageRecord | RejectedLine]]
 
-SHOWN_MAX = 60  # bytes of a line that is shown
-LOOK_AT = 10  # lines at the start of a file; where none of them is of its format, it is of another
+SHOWN_MAX = 60  # bytes shown of a line
+LOOK_AT = 10  # lines at the start of a file; if none has the expected format, the file has another one
 
 AZURE_COLUMNS = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"]
 
@@ -33,13 +33,13 @@ def open_log(path: Path) -> IO[bytes]:
 
 
 def read_so_far(log: IO[bytes]) -> int:
-    """Return how many bytes of a log's file were read, packed as they are."""
+    """Return how many bytes of a log's file were read, before unpacking."""
     packed = log.fileobj if isinstance(log, gzip.GzipFile) else log
     return packed.tell() if packed is not None else 0
 
 
 class WrongFormat(Exception):
-    """A file is of another format than was said; nothing of it was taken in."""
+    """A file has another format than `--format` says; nothing of it was imported."""
 
 
 def read_log(
@@ -47,8 +47,8 @@ def read_log(
 ) -> Iterator[UsageRecord | RejectedLine]:
     """Yield the records of a log in the format `form`; `name` is the file's, `defaults` what its lines leave out.
 
-    A file that breaks off (a torn .gz) ends in a problem: what was read before it stands. What is odd about a line that
-    is taken is in `notes`. Raises WrongFormat, and NotAnEvent where the format needs a default that is not there.
+    A file that breaks off (a torn .gz) ends in a rejected line; the lines before it are kept. `notes` gets suspicious
+    lines. Raises WrongFormat, and NotAnEvent if the format needs a default that is missing.
     """
     last = 0
     try:
@@ -68,7 +68,7 @@ def read_log(
 def read_events(
     lines: Lines, _name: str, defaults: Mapping[str, str], notes: Notes
 ) -> Iterator[UsageRecord | RejectedLine]:
-    """Yield pertoken's own JSON lines: id, at, provider, model, usage, and whom they belong to."""
+    """Yield pertoken's own JSON lines: id, at, provider, model, usage and attribution."""
     for number, line in lines:
         try:
             if len(line) > LINE_BYTES_MAX:
@@ -90,7 +90,7 @@ def read_azure_trace(
 ) -> Iterator[UsageRecord | RejectedLine]:
     """Yield the rows of an Azure LLM inference trace: TIMESTAMP, ContextTokens, GeneratedTokens (times in UTC).
 
-    A row has no id of its own: file, line and content are its identity. https://github.com/Azure/AzurePublicDataset
+    A row has no id, so its file, line and content are its identity. https://github.com/Azure/AzurePublicDataset
     """
     provider, model = defaults.get("provider"), defaults.get("model")
     if provider is None or model is None:
@@ -124,7 +124,7 @@ FORMATS: Mapping[str, Reader] = {"events": read_events, "azure-trace": read_azur
 
 
 def _is_event(line: bytes) -> bool:
-    """Tell whether a line has the shape of an event, whatever may be wrong with it."""
+    """Tell whether a line has the shape of an event, valid or not."""
     try:
         fields = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -133,7 +133,7 @@ def _is_event(line: bytes) -> bool:
 
 
 def _is_azure(line: bytes) -> bool:
-    """Tell whether a line has as many columns as a trace, its head included."""
+    """Tell whether a line has as many columns as a trace; the header line counts too."""
     return line.count(b",") == len(AZURE_COLUMNS) - 1 and not line.lstrip().startswith((b"{", b"["))
 
 
@@ -145,7 +145,7 @@ _SHAPE = {
 
 
 def _expected(form: str, number: int, line: bytes) -> str:
-    """Say what a format looks like, what stands in the file instead, and which format that may be."""
+    """Say what a format looks like, what the file has instead, and which format that may be."""
     others = [other for other, looks_right in _LOOKS_RIGHT.items() if other != form and looks_right(line)]
     hint = f"; try --format {others[0]}" if others else ""
     found = line[:SHOWN_MAX].decode("utf-8", "replace").strip()

@@ -1,4 +1,4 @@
-"""`pertoken verify`: the books, proven."""
+"""`pertoken verify`: recomputes the books and reports differences."""
 
 import click
 
@@ -23,7 +23,7 @@ def verify(folder: str | None, db: str | None, as_json: bool) -> None:
 
     with archive(db) as stored, folder_errors(), Progress("checking the database") as checking:
         removed = sum(one.removed for one in stored.archived()) if folder is None else 0
-        events = max(0, stored.last_number() - removed) or None  # about: a number may have been given to no event
+        events = max(0, stored.last_number() - removed) or None  # approximate: some numbers may belong to no event
         steps = {"events": ("checking events", events), "postings": ("checking postings", None)}
         files = None if folder is None else open_folder(folder)
         verdict = verify_books(stored, now_us(), files, lambda what: checking.see(*steps[what]))
