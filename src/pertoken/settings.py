@@ -1,10 +1,10 @@
-"""Every setting, in one frozen object: the only reader of configuration file and environment.
+"""Every setting, in one frozen object. Only this module reads the configuration file and the environment.
 
 A setting has one name in the YAML file and one PERTOKEN_ variable: `providers.openai.base_url` is
 PERTOKEN_PROVIDERS__OPENAI__BASE_URL (two underscores go one level down; a dash in a name is written as one underscore
-if the file names it). The environment wins over the file. What neither says of a provider, the registry says
-(`catalogs.providers`): a provider of the registry is active when it is one of the defaults, when it is configured, or
-when the environment has its usual key.
+if the file names it). The environment wins over the file. The registry (`catalogs.providers`) supplies
+provider settings that neither has. A provider of the registry is active if it is one of the defaults, if it is
+configured, or if the environment has its usual key.
 """
 
 import os
@@ -28,8 +28,8 @@ from pertoken.core.texts import meant, nearest
 from pertoken.wire.families import FAMILIES
 
 PREFIX = "PERTOKEN_"
-FROM_ENVIRONMENT = "env:"  # a provider's key that begins so, once loaded, names a variable that is not set
-ENCRYPTED = "encrypted:"  # a provider's key that begins so is opened with the secret key (`wiring.provider_keys`)
+FROM_ENVIRONMENT = "env:"  # after loading, a provider's key that begins so names a variable that is not set
+ENCRYPTED = "encrypted:"  # a provider's key that begins so is decrypted with the secret key (`wiring.provider_keys`)
 SECRET_KEY_CHARACTERS_MIN = 32
 
 
@@ -48,7 +48,7 @@ class PriceSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ProviderSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One provider. `api_key` may say `env:NAME` or `encrypted:...`; without any, its usual variable is looked at.
+    """One provider. `api_key` may be `env:NAME` or `encrypted:...`; without a key, the usual variable is read.
 
     `base_url` may hold `{model}`, which stands for the model of each call. The defaults here are those of an endpoint
     that the registry does not know: `max_tokens` is the cap that every compatible server honours.
@@ -69,10 +69,10 @@ class ProviderSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ModelSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where calls for a model name go. `priced_as` is the model whose price and size a deployment of any name has.
+    """Where calls for a model name go. `priced_as` is the model whose price and size apply to a deployment.
 
-    `fallbacks` are the model names that are tried in turn where the provider fails before it answers.
-    `cheaper` is the model name that takes over where a budget says so and has not enough left for this one.
+    `fallbacks` are model names that are tried in turn if the provider fails before it answers.
+    `cheaper` is the model name that is used if a budget allows it and has not enough left for this one.
     """
 
     provider: str
@@ -92,8 +92,8 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     body_bytes_max: Size = 32 * 1024 * 1024
     # Fields, entries, objects and lists in one body:
     body_values_max: Annotated[int, msgspec.Meta(ge=10_000, le=2**40)] = 250_000
-    key_bodies_bytes_max: Size = 256 * 1024 * 1024  # of one key's calls at hand, in each process
-    bodies_bytes_max: Size = 1024 * 1024 * 1024  # of all calls at hand, in each process
+    key_bodies_bytes_max: Size = 256 * 1024 * 1024  # of one key's unanswered calls, in each process
+    bodies_bytes_max: Size = 1024 * 1024 * 1024  # of all unanswered calls, in each process
     answer_bytes_max: Size = 64 * 1024 * 1024
     connect_ms: Milliseconds = 5_000
     first_byte_ms: Milliseconds = 600_000
@@ -101,18 +101,18 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     total_ms: Milliseconds = 900_000
     # A client that reads nothing of its answer for this long is disconnected (nginx has the same default):
     client_idle_ms: Milliseconds = 60_000
-    credit: str | None = None  # in dollars: what a process may serve while the store is down; None: nothing
-    reported_event: str = "100"  # what one reported event may cost, in the currency of its price
+    credit: str | None = None  # dollars of calls that a process may serve while the store is down; None: no calls
+    reported_event: str = "100"  # the most that one reported event may cost, in the currency of its price
     # How long a hold outlives the process that made it:
     hold_s: Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 3600)] = 120
-    # How often a call is sent again whose provider failed before it answered:
+    # How often a call is sent again if its provider fails before it answers:
     retries: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
     # How long a call waits for room under a limit on requests or concurrent calls:
     queue_ms: Annotated[int, msgspec.Meta(ge=0, le=24 * 3600 * 1_000)] = 0
     drain_calls_max: Annotated[int, msgspec.Meta(ge=0, le=2**40)] = 1_000
     connections_max: Size = 1_000
-    key_customers_max: Size = DEFAULTS.customers  # that calls of one key may name; one more is refused
-    key_users_max: Size = DEFAULTS.users  # the rest is folded into `other`
+    key_customers_max: Size = DEFAULTS.customers  # the most that calls of one key may name; a further one is refused
+    key_users_max: Size = DEFAULTS.users  # further ones are counted as `other`
     key_conversations_max: Size = DEFAULTS.conversations  # of one day (UTC)
     key_tag_values_max: Size = DEFAULTS.tag_values
     key_series_max: Size = DEFAULTS.series  # combinations of a customer, a user and tags
@@ -125,26 +125,26 @@ class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     """How long to keep records that nothing else depends on."""
 
     ended_holds_days: Days = 90  # holds that were voided or expired
-    counters_days: Days = 90  # what budgets by the minute and by the hour counted
+    counters_days: Days = 90  # counters of budgets by the minute and the hour
 
 
 class PagesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """How pages are reached. `trusted_proxies`: networks, by comma, whose x-forwarded-for and -proto are believed."""
+    """How pages are reached. `trusted_proxies`: networks, with commas; their x-forwarded-for and -proto count."""
 
     trusted_proxies: str = ""
 
     def __post_init__(self) -> None:
-        """Raise ValueError for what is no network."""
+        """Raise ValueError for an invalid network."""
         _ = self.networks
 
     @property
     def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
-        """Where trusted proxies are."""
+        """The networks of trusted proxies."""
         return tuple(ip_network(one.strip()) for one in self.trusted_proxies.split(",") if one.strip())
 
 
 class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Who may read /metrics and /health. `open`: everybody; None: whoever is on this machine, if it is only there."""
+    """Who may read /metrics and /health. `open`: everybody; None: this machine, if it listens only there."""
 
     open: bool | None = None
 
@@ -153,8 +153,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All settings, defaults filled in."""
 
     database_url: str = ""
-    admin_key: str = ""  # opens the whole control plane; empty: only the admin keys in the database do
-    secret_key: str | None = None  # what secrets are hashed under; None: a file of its own, made once
+    admin_key: str = ""  # may do everything in the control plane; empty: only admin keys in the database are valid
+    secret_key: str | None = None  # the key under which secrets are hashed; None: it is in a file of its own
     durability: Literal["full", "relaxed"] = "full"
     providers: dict[str, ProviderSetting] = {}
     models: dict[str, ModelSetting] = {}
@@ -163,10 +163,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pages: PagesSettings = PagesSettings()
     metrics: MetricsSettings = MetricsSettings()
     timezone: str = "UTC"
-    log: Literal["text", "json", "off"] = "text"  # the form of the log; off: no line for each call
+    log: Literal["text", "json", "off"] = "text"  # the format of the log; off: no lines for calls
 
 
-# What may be written where a field takes one of a few words; booleans stand for the first two.
+# The allowed words of some fields; true and false stand for the first two.
 _CHOICES: Mapping[str, tuple[str, ...]] = {
     "wire": tuple(FAMILIES),
     "auth": get_args(Auth),
@@ -178,7 +178,7 @@ _CHOICES: Mapping[str, tuple[str, ...]] = {
 _BOOLEANS = {"stream_usage", "stops_billing_on_abort"}
 
 
-# Variables that are not settings: of the tests, and those that Kubernetes makes of a service called pertoken.
+# Variables that are not settings: those of the tests, and those that Kubernetes sets for a service called pertoken.
 _OTHERS = {"CONFIG", "DATA", "API_EXAMPLES"}
 _OF_KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?")
 _FIELDS: Mapping[str, type[msgspec.Struct]] = {
@@ -188,12 +188,12 @@ _FIELDS: Mapping[str, type[msgspec.Struct]] = {
 
 
 def has_key(provider: ProviderSetting) -> bool:
-    """Tell whether there is a key to send; a key whose variable is not set does not count."""
+    """Tell whether there is a key to send; a reference to an unset variable does not count."""
     return bool(provider.api_key) and not (provider.api_key or "").startswith(FROM_ENVIRONMENT)
 
 
 def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> Settings:
-    """Return the settings of file and environment. Raises BadSettings naming what is wrong and where."""
+    """Return the settings from file and environment. Raises BadSettings, which names the fault and its place."""
     environ = os.environ if environ is None else environ
     tree = _read_file(path or environ.get(PREFIX + "CONFIG"))
     unread = shapes.unread_variable(tree)
@@ -246,12 +246,12 @@ def _check_providers(settings: Settings) -> None:
         for other in provider.prices_from:
             known = {*registry(), *settings.providers}
             near = nearest(other, known)
-            if other not in known and near is not None:  # price lists know sellers that are not called
+            if other not in known and near is not None:  # price lists also have sellers that are not configured
                 raise BadSettings(f"providers.{name}.prices_from: unknown provider {other!r}; did you mean {near!r}?")
 
 
 def _shape(error: msgspec.ValidationError, tree: Any) -> str:
-    """Say which setting has another shape than it takes, without its value: that may be a secret."""
+    """Say which setting has the wrong shape, without its value, which may be a secret."""
     place, what, unknown = shapes.wrong(error, tree)
     if unknown is None:
         words = shapes.choices(Settings, place)
@@ -262,7 +262,7 @@ def _shape(error: msgspec.ValidationError, tree: Any) -> str:
 
 
 def _check_models(models: Mapping[str, ModelSetting], settings: Settings) -> None:
-    """Raise BadSettings naming the model that goes nowhere."""
+    """Raise BadSettings naming the model that leads to no active provider."""
     for name, model in models.items():
         if model.provider not in settings.providers:
             raise BadSettings(f"models.{name}: {_not_active(model.provider, settings)}")
@@ -275,7 +275,7 @@ def _check_models(models: Mapping[str, ModelSetting], settings: Settings) -> Non
 
 
 def default_database() -> Path:
-    """Return where the database lives when nothing says otherwise: the user's data directory."""
+    """Return the default place of the database: the user's data directory."""
     return Path(platformdirs.user_data_dir("pertoken", appauthor=False)) / "pertoken.db"
 
 
@@ -296,7 +296,7 @@ def _read_file(path: str | None) -> dict[str, Any]:
 
 
 def _reason(error: OSError | UnicodeDecodeError) -> str:
-    """Say what is wrong with a file and where, without a word of its text: that may be a provider's key."""
+    """Say what is wrong with a file and where, without its text, which may contain a provider's key."""
     if isinstance(error, OSError):
         return error.strerror or type(error).__name__
     return f"not UTF-8 from byte {error.start} on; save it as UTF-8"
@@ -317,12 +317,12 @@ def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
             node = node.setdefault(_as_written(name, node), {})
             if not isinstance(node, dict):
                 raise BadSettings(f"{variable}: {name} is not a group of settings")
-        name = names[-1].replace("_", "-") if names[-2:-1] == ["query"] else names[-1]  # as in api-version
+        name = names[-1].replace("_", "-") if names[-2:-1] == ["query"] else names[-1]  # a dash, as in api-version
         node[_as_written(name, node)] = value
 
 
 def _check_variable(variable: str, value: str) -> None:
-    """Raise BadSettings for a variable that sets nothing, so that none is misspelt in silence."""
+    """Raise BadSettings for an unknown variable, so that no misspelling goes unnoticed."""
     word = variable[len(PREFIX) :]
     if word in _OTHERS or _OF_KUBERNETES.fullmatch(word) or value.startswith("tcp://"):
         return
@@ -341,7 +341,7 @@ def _as_written(name: str, node: Mapping[str, Any]) -> str:
 
 
 def _name_providers(tree: dict[str, Any]) -> None:
-    """Write each provider under its name in price data, so that an alias and the environment mean the same one."""
+    """Put each provider under its name in price data, so that an alias and the environment mean the same provider."""
     given = tree.get("providers")
     if given is None:
         tree["providers"] = {}
@@ -358,10 +358,10 @@ def _name_providers(tree: dict[str, Any]) -> None:
 
 
 def _fill_providers(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
-    """Replace what is said of each provider by all that is known of it, and add those that are active unsaid.
+    """Complete the settings of each provider from the registry, and add providers that are active without settings.
 
-    The order decides who serves a model that many sell: the defaults, those configured, those with a key in the
-    environment, and last the defaults that nobody configured and that have no key.
+    The order decides which provider serves a model that several sell: first the defaults, then configured ones, then
+    those with a key in the environment, and last the defaults that have neither settings nor a key.
     """
     configured = tree["providers"]
     filled: dict[str, Any] = {}
@@ -380,7 +380,7 @@ def _fill_providers(tree: dict[str, Any], environ: Mapping[str, str]) -> None:
 
 
 def _is_usable(row: KnownProvider, environ: Mapping[str, str]) -> bool:
-    """Tell whether the environment alone says all that calling this provider takes."""
+    """Tell whether the environment alone has everything that calls to this provider need."""
     has_key = any(environ.get(variable) for variable in row.key_variables)
     return row.callable and has_key and bool(_usual_base_url(row, environ))
 
@@ -423,13 +423,13 @@ def _check(where: str, filled: dict[str, Any]) -> None:
         msgspec.convert(filled, ProviderSetting, strict=False)
     except msgspec.ValidationError as error:
         place, what, unknown = shapes.wrong(error, filled)
-        if unknown is not None:  # of the fields themselves all are known
+        if unknown is not None:  # the fields themselves are all known
             what = shapes.unknown_setting(unknown, PriceSetting.__struct_fields__)
         raise BadSettings(".".join(part for part in (where, place, unknown) if part) + f": {what}") from error
 
 
 def _choice(where: str, field: str, value: Any) -> Any:
-    """Return the word that a field of few words means. Raises BadSettings naming the setting and what it takes."""
+    """Return a field's word from its allowed words. Raises BadSettings naming the setting and the allowed words."""
     if field not in _CHOICES:
         return value
     word = {"true": True, "false": False}.get(value.lower(), value) if isinstance(value, str) else value
@@ -441,7 +441,7 @@ def _choice(where: str, field: str, value: Any) -> Any:
 
 
 def _names(where: str, value: Any) -> tuple[str, ...]:
-    """Return the providers that a setting names, as a list or, as the environment writes it, between commas."""
+    """Return the providers that a setting names, as a list or, from the environment, separated by commas."""
     words = value.split(",") if isinstance(value, str) else value
     if not isinstance(words, list | tuple):
         raise BadSettings(f"{where} must be a list of providers such as [openai], not {value!r}")
@@ -455,9 +455,9 @@ def key_variables(name: str) -> tuple[str, ...]:
 
 
 def missing_key(settings: Settings, name: str) -> str | None:
-    """Return the settings of which one would give a provider the key that it asks for; None: it has one, or needs none.
+    """Return the settings that could give a provider its missing key; None if it has a key or needs none.
 
-    Only a provider of the registry at its usual address is known to ask for a key: a server of one's own may need none.
+    Only a provider of the registry at its usual address is known to need a key; your own server may need none.
     """
     row, one = registry().get(name), settings.providers[name]
     if has_key(one) or one.auth == "none" or row is None or not row.key_variables or one.base_url != row.base_url:
@@ -468,7 +468,7 @@ def missing_key(settings: Settings, name: str) -> str | None:
 def _key(given: Any, variables: tuple[str, ...], environ: Mapping[str, str]) -> str | None:
     key = None if given is None else str(given)
     if key is not None and key.startswith(FROM_ENVIRONMENT):
-        return environ.get(key.removeprefix(FROM_ENVIRONMENT)) or key  # what is not set is told where the key is needed
+        return environ.get(key.removeprefix(FROM_ENVIRONMENT)) or key  # reported when the key is needed
     if key is None:
         key = next((environ[variable] for variable in variables if environ.get(variable)), None)
     return key

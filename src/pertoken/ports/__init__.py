@@ -1,1 +1,1 @@
-"""What services need from the world, as protocols: one module a noun. Wiring brings the concrete ones."""
+"""The protocols that services use, one module for each noun. Wiring supplies the implementations."""

@@ -1,4 +1,4 @@
-"""What people change: keys, budgets, teams, admins."""
+"""Changes to keys, budgets, teams and admins."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
@@ -13,83 +13,83 @@ class Administration(Protocol):
     """Changes to keys, budgets, teams and trust in counts, in one transaction."""
 
     def list_keys(self) -> list[Key]:
-        """Return every virtual key, revoked ones too."""
+        """Return every virtual key, including revoked ones."""
 
     def add_key(self, key: Key) -> None:
         """Store a new key."""
 
     def revoke_key(self, key_id: str, at_us: int) -> bool:
-        """Revoke a live key; tell whether there was one."""
+        """Revoke a live key; return False if there is none."""
 
     def change_secret(self, key: Key) -> None:
-        """Store a key's new secret, and until when the one before it is good."""
+        """Store a key's new secret, and until when the old one stays valid."""
 
     def budgets(self) -> list[Budget]:
         """Return the budgets in force."""
 
     def add_budget(self, budget: Budget, at_us: int) -> None:
-        """Store a new budget, its counters filled with what its current windows hold and spent already."""
+        """Store a new budget; its counters begin with the amounts held and spent in its current windows."""
 
     def change_budget(self, budget: Budget) -> None:
-        """Change limit and mode of a budget; its counters stay."""
+        """Change limit and mode of a budget; its counters do not change."""
 
     def remove_budget(self, budget_id: str, at_us: int) -> None:
         """Remove a budget."""
 
     def reset_trust(self, provider: str, model: str) -> bool:
-        """Believe the count of a model again as if it was never contradicted; tell whether it was."""
+        """Trust the count of a model again as if it was never contradicted; return whether it had been."""
 
     def owners(self, customer: str) -> frozenset[str]:
-        """Return the teams that may name a customer; the empty text stands for none. Nobody: it is new."""
+        """Return the teams that may name a customer; "" stands for keys without a team. Empty for a new customer."""
 
     def share(self, customer: str, team: str) -> None:
-        """Let a team name a customer, beside those that may already."""
+        """Also let a team name a customer."""
 
     def unshare(self, customer: str, team: str) -> bool:
-        """Let a team name a customer no more; tell whether it could."""
+        """Stop a team from naming a customer; return whether it could."""
 
     def customers_of(self, team: str) -> list[str]:
-        """Return the customers for which it was said that the team may name them."""
+        """Return the customers that were explicitly given to the team."""
 
     def teams(self) -> list[str]:
         """Return every team that has a key, an allowance or a customer of its own."""
 
     def allowance(self, team: str) -> Allowance | None:
-        """Return what a team may report a day, None where it may report nothing."""
+        """Return how much a team may report a day, None if it may not report."""
 
     def set_allowance(self, team: str, given: Allowance | None, at_us: int) -> None:
-        """Let a team report so much a day from now on."""
+        """Set how much a team may report a day."""
 
     def reported(self, team: str, day_us: int) -> Reported:
-        """Return what a team has reported on the day (UTC) that begins then."""
+        """Return how much a team has reported on the day (UTC) that begins then."""
 
     def set_reported(self, team: str, day_us: int, sums: Reported) -> None:
-        """Write what a team has reported on a day."""
+        """Store how much a team has reported on a day."""
 
     def price_rows(self) -> list[PriceRow]:
-        """Return every price row, also those that newer rows replaced."""
+        """Return every price row, including replaced ones."""
 
     def change_prices(self, added: Sequence[PriceRow], superseded: Collection[str], at_us: int) -> int:
-        """Take rows out of use by their ids, and add those that are not there yet; return how many were new."""
+        """Retire rows by their ids, and add rows that do not exist yet; return how many were new."""
 
     def known_events(self, named: Iterable[tuple[str, str]]) -> set[tuple[str, str]]:
-        """Return those of (source, event id) that are in the books."""
+        """Return which of the (source, event id) pairs are in the books."""
 
 
 class AdminKeys(Protocol):
     """Keys to the control plane, in one transaction."""
 
     def list_all(self) -> list[AdminKey]:
-        """Return every admin key, expired and revoked ones too, in the order of their creation."""
+        """Return every admin key, including expired and revoked ones, in the order of creation."""
 
     def find(self, secret_hash: bytes) -> AdminKey | None:
         """Return the key whose secret hashes to `secret_hash`."""
 
     def get(self, admin_id: str) -> AdminKey | None:
-        """Return the key of an id."""
+        """Return the key with this id."""
 
     def add(self, admin: AdminKey) -> None:
         """Store a new admin key."""
 
     def revoke(self, admin_id: str, at_us: int) -> bool:
-        """Revoke a live admin key; tell whether there was one."""
+        """Revoke a live admin key; return False if there is none."""

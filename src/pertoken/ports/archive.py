@@ -20,10 +20,10 @@ ANY: Among = {}
 
 
 class DirectoryView(Protocol):
-    """Keys, budgets, prices and trust in counts, as they are in force."""
+    """Keys, budgets, prices and trust in counts that are in force."""
 
     def list_keys(self) -> list[Key]:
-        """Return every virtual key, revoked ones too."""
+        """Return every virtual key, including revoked ones."""
 
     def budgets(self) -> list[Budget]:
         """Return the budgets in force."""
@@ -32,31 +32,31 @@ class DirectoryView(Protocol):
         """Return when each budget in force was set."""
 
     def doubts(self) -> list[Doubt]:
-        """Return the models whose providers count more than we do, by provider and model."""
+        """Return the models whose providers count more tokens than pertoken, by provider and model."""
 
     def prices(self) -> list[PriceRow]:
-        """Return every price row, also those that newer rows replaced."""
+        """Return every price row, including replaced ones."""
 
 
 class SumsView(Protocol):
-    """Sums of what was used."""
+    """Sums of usage."""
 
     def rollups(self, grain: Grain, since_us: int, until_us: int) -> Iterator[Rollup]:
         """Yield the sums of quarters of an hour, or of days, that begin in [since, until)."""
 
     def summed_days(self) -> Iterator[SummedDay]:
-        """Yield every day that is summed coarsely, by each thing that it is summed by, in order."""
+        """Yield every day that is summed coarsely, by each of its dimensions, in order."""
 
     def newest_us(self) -> int | None:
-        """Return the start of the newest quarter of an hour in which anything was used, None where nothing was."""
+        """Return the start of the newest quarter of an hour with usage, None if there is no usage."""
 
     def sums(
         self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str], among: Among = ANY
     ) -> Iterator[Sum]:
-        """Yield the sums of a slice by its spans and by `dimensions`, of those that have every value of `where`.
+        """Yield the sums of a slice by its spans and by `dimensions`, of usage that matches `where`.
 
-        Of each dimension of `among`, which are some of `dimensions`, those values alone; what is absent is empty.
-        Values may come more than once. Raises EventsArchived for a slice of events.
+        `among` limits some of the `dimensions` to certain values; a missing value counts as the empty text.
+        The same values may come more than once. Raises EventsArchived for a slice of events.
         """
 
     def latencies(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Timed]:
@@ -73,13 +73,13 @@ class EventsView(Protocol):
         """Yield the events that occurred in [since, until), in the order they occurred. Raises EventsArchived."""
 
     def live_events(self, span: tuple[int, int] | None = None) -> Iterator[Event]:
-        """Yield the events, of the span alone if said, that are not archived, in the order they occurred."""
+        """Yield the events that are not archived, of the span if one is given, in the order in which they occurred."""
 
     def search_events(self, asked: Search) -> list[Posted]:
-        """Return the newest events that fit, by when they occurred, the newest first."""
+        """Return the newest matching events by the time they occurred, newest first."""
 
     def posted_after(self, number: int, limit: int) -> list[Posted]:
-        """Return the events that were posted after the one with the `number` of its place, in the order of posting."""
+        """Return the events that were posted after the event with this `number`, in the order of posting."""
 
     def last_number(self) -> int:
         """Return the number of the event that was posted last, or 0."""
@@ -98,23 +98,23 @@ class EventsView(Protocol):
 
 
 class ArchivedView(Protocol):
-    """What is known of events that are in files by now."""
+    """Information about events that have been archived."""
 
     def call_archived(self, call_id: str) -> list[Archived]:
-        """Return the files that may have events of one call, where some are archived."""
+        """Return the files that may have archived events of one call."""
 
     def archived(self) -> list[Archived]:
-        """Return the files that have events which are not in the database any more."""
+        """Return the files with events that are no longer in the database."""
 
     def archived_sums(self, archived: Archived) -> Iterator[Total]:
-        """Yield what the removed events of a file come to, by attribution and currency."""
+        """Yield the sums of a file's removed events, by attribution and currency."""
 
     def archived_entries(self, archived: Archived) -> Iterator[tuple[int, int]]:
         """Yield (entry id, cost in picos) of the removed events of a file, in the order of entries."""
 
 
 class HoldsView(Protocol):
-    """Holds, open ones and released ones."""
+    """Open and released holds."""
 
     def open_hold(self, hold_id: str) -> Hold | None:
         """Return one hold while it is open."""
@@ -130,29 +130,29 @@ class RefusedView(Protocol):
     """Refused calls."""
 
     def refused_call(self, call_id: str) -> RefusedCall | None:
-        """Return one refused call, while it is one of the last."""
+        """Return one refused call, if it is one of the last ones."""
 
     def refused_calls(self, asked: RefusedSearch) -> list[RefusedCall]:
-        """Return the newest refused calls that fit, of those that are kept."""
+        """Return the newest matching calls among the refused calls that are kept."""
 
     def refused_counts(self, since_us: int, until_us: int) -> dict[RefusedKind, int]:
         """Return how many calls were refused in the hours that begin in [since, until)."""
 
 
 class CountersView(Protocol):
-    """What budgets have held and spent."""
+    """The amounts that budgets have held and spent."""
 
     def counters(self) -> dict[CounterKey, tuple[int, int]]:
         """Return (held, spent) of every counter."""
 
     def counters_of(self, keys: Collection[CounterKey]) -> dict[CounterKey, tuple[int, int]]:
-        """Return (held, spent) of the counters among `keys` that there are."""
+        """Return (held, spent) of the counters in `keys` that exist."""
 
     def counters_in(self, windows: Collection[tuple[str, int]]) -> dict[CounterKey, tuple[int, int]]:
         """Return (held, spent) of every counter in `windows`: budget id and start of the window."""
 
     def counters_horizon_us(self) -> int:
-        """Return before when counters of windows of minutes and hours are not kept any more."""
+        """Return the instant before which counters of short windows have been deleted."""
 
 
 class PostingsView(Protocol):
@@ -182,4 +182,4 @@ class Archive(
     """One consistent view of everything stored."""
 
     def damage(self) -> list[str]:
-        """Return what the store finds wrong with its own files."""
+        """Return the faults that the store finds in its own files."""

@@ -1,4 +1,4 @@
-"""What a capability is shown of a call before it is sent."""
+"""The call as shape and reuse see it, before it is sent."""
 
 from typing import Protocol
 
@@ -9,32 +9,32 @@ from pertoken.wire.routes import Endpoint
 
 
 class Asked(Protocol):
-    """A request as it is understood. Its key, team and customer are known for sure: the key was shown."""
+    """A request as pertoken understood it. Its key, team and customer are certain, because the key was checked."""
 
     @property
     def endpoint(self) -> Endpoint:
-        """The path, and the wire format that its client speaks."""
+        """The path, and the wire format of the client."""
 
     @property
     def facts(self) -> RequestFacts:
-        """What the request says, the model's name and whether it is streamed among it."""
+        """The facts of the request, such as the model's name and whether it is streamed."""
 
     @property
     def body(self) -> bytes:
-        """Its bytes."""
+        """The bytes of the body."""
 
     @property
     def attribution(self) -> Attribution:
-        """Whom the call belongs to."""
+        """The attribution of the call."""
 
     @property
     def provider(self) -> Provider:
-        """Who is to serve it."""
+        """The provider that will serve it."""
 
     @property
     def model(self) -> str:
-        """The model as the provider is asked for it."""
+        """The provider's name for the model."""
 
     @property
     def opened_at_us(self) -> int:
-        """When it was opened: prices and policies of that time apply."""
+        """When the call began; the prices and policies of that time apply."""

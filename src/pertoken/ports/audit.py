@@ -1,4 +1,4 @@
-"""Who changed what."""
+"""The audit log."""
 
 from typing import Protocol
 
@@ -9,7 +9,7 @@ class AuditLog(Protocol):
     """The records of changes, in one transaction."""
 
     def add(self, change: Change) -> None:
-        """Write a change down."""
+        """Record a change."""
 
     def search(self, asked: AuditSearch) -> list[Audited]:
-        """Return the newest changes that fit, the newest first."""
+        """Return the newest matching changes, newest first."""

@@ -1,13 +1,13 @@
-"""Time and chance."""
+"""Time and random numbers."""
 
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Time and chance, so that tests and simulations can bring their own."""
+    """Time and random numbers, which tests and simulations can replace."""
 
     def now_us(self) -> int:
         """Return microseconds since the epoch."""
 
     def random_bits(self, bits: int) -> int:
-        """Return a number below 2**bits that nobody can guess."""
+        """Return an unpredictable number below 2**bits."""

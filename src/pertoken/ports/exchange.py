@@ -1,4 +1,4 @@
-"""The client's side of one call."""
+"""The client's side of a call."""
 
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -7,7 +7,7 @@ from pertoken.ports.headers import AnswerHeaders, HeaderList
 
 
 class Exchange(Protocol):
-    """One call as the gateway received it, and the way back to its client."""
+    """One call as the gateway received it, and the means to answer its client."""
 
     @property
     def query(self) -> bytes:
@@ -23,23 +23,23 @@ class Exchange(Protocol):
 
     @property
     def heavy(self) -> Any:
-        """The body as a `services.call.heavy.Heavy` where it is read apart, None where it is read at once."""
+        """The body as a `services.call.heavy.Heavy` if a separate process reads it, otherwise None."""
 
     @property
     def gone(self) -> bool:
         """Whether the client hung up."""
 
     def when_gone(self, do: Callable[[], None]) -> None:
-        """Call `do` as soon as the client hangs up; at once where it has."""
+        """Call `do` when the client hangs up; at once if it already has."""
 
     def start(self, status: int, headers: AnswerHeaders) -> None:
         """Send the head of a streamed answer."""
 
     def write(self, chunk: bytes) -> bool:
-        """Send a piece of a streamed answer. True: the client has not yet taken enough; `drain` before the next."""
+        """Send a piece of a streamed answer. True: the client is behind; call `drain` before the next piece."""
 
     async def drain(self) -> None:
-        """Wait until the client has taken enough of what was written."""
+        """Wait until the client has read enough of the answer."""
 
     def finish(self, chunk: bytes = b"") -> None:
         """Send the last piece and end the streamed answer."""

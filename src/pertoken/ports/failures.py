@@ -1,4 +1,4 @@
-"""How the store fails."""
+"""The ways in which the store fails."""
 
 
 class StoreFailed(Exception):
@@ -13,12 +13,12 @@ class StoreFailed(Exception):
 
 
 class NoDatabase(StoreFailed):
-    """There is no database at the place that is named, or an empty one, and nobody asked to make it."""
+    """The database does not exist or is empty, and the caller did not ask to create it."""
 
 
 class OtherVersion(StoreFailed):
-    """The tables are of another version of pertoken, which this one does not know."""
+    """The tables have the version of another pertoken, which this one does not know."""
 
 
 class NotAnAddress(StoreFailed):
-    """What is given as the address of a database is none. Its text may hold a password, and is quoted only without."""
+    """The address of the database is invalid. It may contain a password, so it is quoted only without one."""

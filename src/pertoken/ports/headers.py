@@ -2,5 +2,5 @@
 
 from collections.abc import Sequence
 
-HeaderList = tuple[tuple[bytes, bytes], ...]  # of a request: can be remembered
+HeaderList = tuple[tuple[bytes, bytes], ...]  # of a request; hashable, so that it can be cached
 AnswerHeaders = Sequence[tuple[bytes, bytes]]

@@ -10,19 +10,19 @@ from pertoken.core.prices import PriceRow
 
 
 class StoredEvent(NamedTuple):
-    """An event with the entry that was posted for it, None where it cost nothing."""
+    """An event with its entry; None if it cost nothing."""
 
     event: Event
     entry_id: int | None
 
 
 class MonthFile(NamedTuple):
-    """A file of events of one month, in the order they occurred, as it is listed beside it."""
+    """A file of events of one month, in the order in which they occurred, as the manifest lists it."""
 
     name: str
     month_us: int  # the start of the month in UTC
     events: int
-    conversations: int  # of the events: those that belong to one
+    conversations: int  # the number of events that belong to an entry
     cost_picos: Mapping[str, int]  # by currency
     sha256: str
     size: int  # bytes
@@ -30,7 +30,7 @@ class MonthFile(NamedTuple):
 
 
 class Archived(NamedTuple):
-    """A file as the database knows it: the first `removed` of its events are not in the database any more."""
+    """A file as the database knows it: its first `removed` events are no longer in the database."""
 
     archive_id: int
     name: str
@@ -46,7 +46,7 @@ FILES_SHOWN = 3  # in one message
 
 
 def where_archived(archived: Sequence[Archived]) -> str:
-    """Return for people where events went, and how they come back."""
+    """Say where events were archived, and how to bring them back."""
     files = ", ".join(f"{one.name} in {one.folder}" for one in archived[:FILES_SHOWN])
     more = f" and {len(archived) - FILES_SHOWN} more" if len(archived) > FILES_SHOWN else ""
     month = format_time(archived[0].month_us)[:7]
@@ -54,7 +54,7 @@ def where_archived(archived: Sequence[Archived]) -> str:
 
 
 class EventsArchived(Exception):
-    """What is asked for needs events that are in files by now."""
+    """The request needs events that have been archived."""
 
     def __init__(self, archived: Sequence[Archived]) -> None:
         super().__init__(f"this needs archived events: {where_archived(archived)}")
@@ -62,28 +62,28 @@ class EventsArchived(Exception):
 
 
 class MonthFiles(Protocol):
-    """A folder of files with the events of months, and their list. Raises FolderFailed."""
+    """A folder of files with events by month, and their manifest. Raises FolderFailed."""
 
     @property
     def place(self) -> str:
-        """Where it is, for people."""
+        """The folder's place, for people."""
 
     def locked(self, *, make: bool = False) -> AbstractContextManager[None]:
-        """Let nobody else change the folder; with `make` it need not be there yet."""
+        """Lock the folder against changes by others; with `make`, create it if it is missing."""
 
     def files(self) -> list[MonthFile]:
-        """Return the files that are listed, by their names."""
+        """Return the files in the manifest, by name."""
 
     def write(
         self, month_us: int, events: Iterable[StoredEvent], prices: Mapping[str, PriceRow], at_us: int
     ) -> MonthFile:
-        """Write the events of a month beside the listed files, durable, and prove it by reading it back."""
+        """Write the events of a month to a new, durable file that is not listed yet, and read it back to check it."""
 
     def publish(self, file: MonthFile, instead_of: Collection[str]) -> None:
-        """List a file that was written, in the place of those with the hashes `instead_of`, which go."""
+        """List a written file instead of the files with the hashes `instead_of`, which are removed."""
 
     def faults(self, file: MonthFile) -> list[str]:
-        """Return what is wrong with a listed file: it must be the one that was written, and say what is listed."""
+        """Return the faults of a listed file: it must be unchanged, and its content must agree with the manifest."""
 
     def read(self, file: MonthFile, start: int = 0) -> Iterator[StoredEvent]:
         """Yield the events of a file, from number `start` on."""
@@ -92,42 +92,42 @@ class MonthFiles(Protocol):
         """Yield the first `end` events of a file in pieces, the last piece first."""
 
     def of_call(self, file: MonthFile, end: int, call_id: str) -> Iterator[StoredEvent]:
-        """Yield those of the first `end` events of a file that are of one call."""
+        """Yield the events of one call among the first `end` events of a file."""
 
     def prices(self, file: MonthFile) -> list[PriceRow]:
-        """Return the prices that the lines of a file's events name."""
+        """Return the prices to which the lines of a file's events refer."""
 
 
 class FolderFailed(Exception):
-    """An archive folder cannot be used: it is missing, full, or its contents are not what was written."""
+    """An archive folder cannot be used: it is missing or full, or its contents were changed."""
 
 
 class Months(Protocol):
-    """The months of events in a database, which can leave it and come back. Raises StoreUnavailable."""
+    """The months of events in a database, which can be archived and brought back. Raises StoreUnavailable."""
 
     def with_events(self, before_us: int) -> list[int]:
         """Return the starts of the months (UTC) before an instant that have events."""
 
     def reading(self, month_us: int) -> AbstractContextManager[Iterator[StoredEvent]]:
-        """Return the events of a month, in the order they occurred, as they are at one instant."""
+        """Return the events of a month in the order in which they occurred, in one consistent view."""
 
     def prices(self) -> list[PriceRow]:
-        """Return every price row, also those that newer rows replaced."""
+        """Return every price row, including replaced ones."""
 
     def archived(self) -> list[Archived]:
-        """Return the files that the database knows, in the order of their months."""
+        """Return the files that the database knows, by month."""
 
     def register(self, file: MonthFile, folder: str, instead_of: Collection[int]) -> Archived:
-        """Remember a file of events that are all there, and forget those that it takes the place of."""
+        """Record a file whose events are all still in the database, and forget the files that it replaces."""
 
     def remove(self, archived: Archived, chunk: Sequence[StoredEvent]) -> Archived:
-        """Remove the next of a file's events, and keep what they come to. Raises StoreUnavailable, nothing done."""
+        """Remove the next events of a file, and keep their sums. Raises StoreUnavailable; then nothing has changed."""
 
     def restore(self, archived: Archived, chunk: Sequence[StoredEvent]) -> Archived:
-        """Bring back the last of a file's removed events."""
+        """Bring back the last removed events of a file."""
 
     def add_prices(self, rows: Sequence[PriceRow]) -> None:
-        """Add prices that are not known, for the record alone: none is used from now on."""
+        """Add unknown prices, only for the record: they are not used for new calls."""
 
     def record(self, events: Sequence[Event]) -> tuple[int, int]:
-        """Post events that the database does not know; return how many those were, and how many conflict."""
+        """Post events that the database does not have; return how many were posted, and how many conflict."""

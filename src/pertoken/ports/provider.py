@@ -1,4 +1,4 @@
-"""Who answers calls."""
+"""Providers, which answer calls."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
@@ -9,7 +9,8 @@ from pertoken.ports.headers import AnswerHeaders, HeaderList
 class ProviderFailed(Exception):
     """The provider could not be reached, took too long, or broke off.
 
-    `may_bill`: it had the whole request and was given up while it worked, so it may charge for what nobody got.
+    `may_bill`: it had the whole request and was abandoned while it worked, so it may charge for an answer that nobody
+    received.
     """
 
     def __init__(self, message: str, *, timed_out: bool = False, may_bill: bool = False) -> None:
@@ -19,7 +20,7 @@ class ProviderFailed(Exception):
 
 
 class Answer(Protocol):
-    """One answer of a provider: its head is read, its body still comes."""
+    """One answer of a provider. Its head has been read, its body has not."""
 
     @property
     def status(self) -> int:
@@ -33,10 +34,10 @@ class Answer(Protocol):
         """Return the whole body. Raises ProviderFailed."""
 
     async def pour(self, sink: Callable[[bytes], bool], room: Callable[[], Awaitable[None]]) -> None:
-        """Give the body to `sink` as it arrives, and return at its end.
+        """Pass the body to `sink` as it arrives, and return at its end.
 
-        Where `sink` returns True, nothing more is read until `room()` has returned. Raises ProviderFailed, and what
-        sink and room raise; then the rest of the body is given up.
+        If `sink` returns True, reading pauses until `room()` has returned. Raises ProviderFailed, and whatever sink and
+        room raise; then the rest of the body is abandoned.
         """
 
     def abandon(self) -> None:
@@ -60,19 +61,19 @@ class Provider(Protocol):
 
     @property
     def missing_key(self) -> str | None:
-        """The setting that would give it the key that it asks for, None: it has one, or needs none."""
+        """The setting that would give it its missing key; None if it has a key or needs none."""
 
     @property
     def prices_from(self) -> Sequence[str]:
-        """The providers whose list prices apply where it has none, in order of preference."""
+        """The providers whose list prices apply if it has none, in order of preference."""
 
     @property
     def cuts_on_hangup(self) -> bool:
-        """Whether its stream is given up at once when the client hangs up, instead of being read to its end."""
+        """Whether its stream is closed at once when the client hangs up, instead of being read to its end."""
 
     @property
     def output_cap(self) -> str:
-        """The field of a chat completion that it honours as cap on output: max_completion_tokens or max_tokens."""
+        """The field of a chat completion that it accepts as the cap on output: max_completion_tokens or max_tokens."""
 
     async def send(self, path: str, headers: HeaderList, body: bytes, model: str) -> Answer:
         """Send a POST with the provider's own key; `model` is its name for the model. Raises ProviderFailed."""

@@ -4,11 +4,11 @@ from typing import Any, Protocol
 
 
 class NotRead(Exception):
-    """A body could not be read apart; asking again may help."""
+    """A body could not be read in a separate process; trying again may help."""
 
 
 class Readers(Protocol):
-    """Reads and counts apart from the event loop, fairly between keys."""
+    """Reads and counts in separate processes; keys take turns."""
 
     async def read(self, key_id: str, work: str, body: bytes, args: tuple[object, ...]) -> Any:
-        """Return what a work of `services.call.works` finds in a body. Raises BadRequest and NotRead."""
+        """Run a job of `services.call.works` on a body, and return its result. Raises BadRequest and NotRead."""

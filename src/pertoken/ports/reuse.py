@@ -1,4 +1,4 @@
-"""Answering a call from what an identical one was answered."""
+"""Answering a call with the answer to an identical one."""
 
 from typing import NamedTuple, Protocol
 
@@ -8,32 +8,32 @@ from pertoken.ports.asked import Asked
 
 
 class Hit(NamedTuple):
-    """An answer that stands for the provider's own."""
+    """An answer to give instead of the provider's."""
 
-    outcome: Outcome  # its headers are the provider's: ours are added; its body is whole, also of a stream
-    how: str  # why it may be given, in a word: for x-pertoken-changed and the event
+    outcome: Outcome  # has the provider's headers, to which pertoken's are added, and a whole body, also for a stream
+    how: str  # the reason in one word, for x-pertoken-changed and the event
 
 
 class Note(Protocol):
-    """Wants to know what becomes of one call."""
+    """Receives the answer to one call."""
 
     def end(self, outcome: Outcome | None, events: tuple[Event, ...]) -> None:
-        """Take what the call was answered; None where that was no good, was refused, or is too large to be kept.
+        """Receive the answer to the call; None if it failed, was refused, or is too large to keep.
 
-        `events` are of each attempt that was charged; the last is the answer's. Told once for each note, whatever
-        became of the call: also where its client hung up. The headers of `outcome` are the provider's.
+        `events` has one event for each charged attempt; the last one belongs to the answer. It is called once for each
+        note, however the call ended, even if its client hung up. The headers of `outcome` are the provider's.
         """
 
 
 class Reuse(Protocol):
-    """Knows what calls were answered.
+    """Knows the answers to earlier calls.
 
-    It is asked once a call, after `shape`, and not for calls that are free or that their clients name: those have an
-    answer of their own in the books.
+    It is asked once for a call, after `shape`. It is not asked for free calls, or for calls that their clients name,
+    because the books have the answers to those.
     """
 
     async def find(self, asked: Asked) -> Hit | Note | None:
-        """Return an answer; or who takes note of the one that the call will get; None: it is not of interest.
+        """Return an answer, or a note that will receive the call's answer, or None if that is of no interest.
 
-        May wait, for an identical call that is under way. Nothing is held meanwhile.
+        It may wait for an identical call that is running. Nothing is held meanwhile.
         """

@@ -12,7 +12,7 @@ class SavedViews(Protocol):
         """Return every view, by name."""
 
     def add(self, saved: SavedView) -> None:
-        """Keep a new view."""
+        """Store a new view."""
 
     def remove(self, view_id: str) -> None:
         """Remove a view."""

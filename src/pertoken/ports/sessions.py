@@ -1,4 +1,4 @@
-"""Who is signed in to the pages."""
+"""Sessions of people who are signed in to the pages."""
 
 from typing import Protocol
 
@@ -9,19 +9,19 @@ class Sessions(Protocol):
     """Sessions and the links that start them, in one transaction."""
 
     def find(self, token_hash: bytes) -> Session | None:
-        """Return a session, one that is too old as well."""
+        """Return a session, even if it is too old."""
 
     def start(self, session: Session) -> None:
-        """Store a new session; those that are too old are removed."""
+        """Store a new session, and remove sessions that are too old."""
 
     def see(self, token_hash: bytes, at_us: int) -> None:
-        """Write down that a session was used."""
+        """Record that a session was used."""
 
     def end(self, token_hash: bytes) -> None:
         """Remove a session."""
 
     def add_link(self, link: SignInLink) -> None:
-        """Store a new sign-in link; those that are too old are removed."""
+        """Store a new sign-in link, and remove links that are too old."""
 
     def take_link(self, token_hash: bytes) -> SignInLink | None:
-        """Return a sign-in link and remove it, so that it is used once. None: there is none, or none any more."""
+        """Return a sign-in link and remove it, so that it is used once. None if it is unknown or already used."""

@@ -6,19 +6,19 @@ from pertoken.ports.asked import Asked
 
 
 class Shaped(NamedTuple):
-    """A request as it is to be understood, held for and sent."""
+    """A changed request, which is then understood, held for and sent."""
 
-    said: str | None = None  # what was changed, for x-pertoken-changed and the event; of a model, that is said anyway
-    body: bytes | None = None  # None: as it came
-    model: str | None = None  # the model name to take for the one that was asked for, None: that one
+    said: str | None = None  # the change, for x-pertoken-changed and the event; a change of model is reported anyway
+    body: bytes | None = None  # None: unchanged
+    model: str | None = None  # the model name instead of the requested one; None: unchanged
 
 
 class Shape(Protocol):
-    """Decides what of a request is changed. It is asked once a call, and not for calls that are free."""
+    """Decides whether and how a request is changed. It is asked once for a call, and never for a free call."""
 
     async def shape(self, asked: Asked) -> Shaped | None:
-        """Return what the request becomes, None where nothing is changed.
+        """Return the changed request, or None if nothing changes.
 
-        The result is understood anew, so what is held for and charged is what is sent. Where it cannot be understood,
-        the call is refused as if its client had sent it.
+        The result is understood again, so that the request that is sent is also the one that is held for and charged.
+        If it is invalid, the call is refused as if the client had sent it.
         """

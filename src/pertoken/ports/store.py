@@ -11,7 +11,7 @@ from pertoken.ports.sessions import Sessions
 
 
 class Given(NamedTuple):
-    """What a named request was answered."""
+    """The stored answer to a request with an Idempotency-Key."""
 
     request_hash: bytes
     status: int
@@ -19,17 +19,17 @@ class Given(NamedTuple):
 
 
 class Answers(Protocol):
-    """What requests that clients named were answered, kept for a day; in one transaction."""
+    """The answers to requests with an Idempotency-Key, kept for a day; in one transaction."""
 
     def find(self, owner: str, name: str) -> Given | None:
-        """Return what `owner` was given for the request it called `name`."""
+        """Return the answer to the request of `owner` with this name."""
 
     def add(self, owner: str, name: str, given: Given, at_us: int) -> None:
-        """Keep an answer; an earlier one of that name stays."""
+        """Store an answer; an earlier answer of that name is kept instead."""
 
 
 class Opened(NamedTuple):
-    """What one transaction can be used for. In one that only reads, nothing may be changed."""
+    """The ports of one transaction. In a reading transaction, nothing may be changed."""
 
     archive: Archive
     administration: Administration
@@ -47,4 +47,4 @@ class Store(Protocol):
         """Return one consistent view of everything stored. Raises StoreUnavailable."""
 
     def write(self) -> AbstractContextManager[Opened]:
-        """Return one durable transaction; what is raised in it undoes it. Raises StoreUnavailable."""
+        """Return one durable transaction; an exception in it rolls it back. Raises StoreUnavailable."""

@@ -1,4 +1,4 @@
-"""Counting tokens, and what models can take."""
+"""Counting tokens, and the sizes of models."""
 
 from typing import Protocol
 
@@ -17,7 +17,7 @@ class Tokenizers(Protocol):
 
 
 class ModelLimits(Protocol):
-    """What is known of each model's size."""
+    """The known sizes of models."""
 
     def find(self, provider: str, model: str) -> Limits:
-        """Return the limits of a model, unknown ones as None."""
+        """Return the limits of a model; an unknown limit is None."""

@@ -1,5 +1,5 @@
-"""Joins concrete stores, clients and tokenizers into what services and commands use: one noun a module, no decisions.
+"""Joins concrete stores, clients and tokenizers for services and commands: one module for each noun, no decisions.
 
-This is the one door to `store` and `upstream`: no other room imports them. Import a name from its module, so that a
+Only this room imports `store` and `upstream`. Import a name from its module, so that a
 command loads only what it uses.
 """

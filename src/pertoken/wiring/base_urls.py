@@ -1,8 +1,8 @@
-"""Whether a provider can be called where the settings say it is."""
+"""Checks the base URLs of providers."""
 
 from pertoken.upstream.origin import parse_origin
 
 
 def check_base_url(base_url: str) -> None:
-    """Raise ValueError, which quotes the url, where nothing can be called at it."""
+    """Raise ValueError, which quotes the url, if the url cannot be called."""
     parse_origin(base_url)

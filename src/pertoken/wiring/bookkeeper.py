@@ -8,7 +8,7 @@ from pertoken.wiring.sellers import sellers
 
 
 def make_bookkeeper(installation: Installation) -> Bookkeeper:
-    """Return a bookkeeper for one command, its directory read. Raises StoreFailed."""
+    """Return a bookkeeper for one command, with its directory loaded. Raises StoreFailed."""
     books = Bookkeeper(installation.database, SystemClock().now_us, sellers(installation.settings))
     books.refresh()
     return books

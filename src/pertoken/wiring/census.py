@@ -9,7 +9,7 @@ from pertoken.wiring.installation import Installation
 
 
 def make_bounds(settings: Settings) -> Bounds:
-    """Return how many customers, users, conversations and tags calls of one key may name."""
+    """Return the limits on customers, users, conversations and tags that calls of one key may name."""
     limits = settings.limits
     return Bounds(
         limits.key_customers_max,
@@ -21,6 +21,6 @@ def make_bounds(settings: Settings) -> Bounds:
 
 
 def read_full(installation: Installation, now_us: int) -> Sequence[Full]:
-    """Return which keys have named as many as they may. Raises StoreFailed."""
+    """Return the keys that have reached a limit on names. Raises StoreFailed."""
     with installation.database.read() as connection:
         return read_census(connection, make_bounds(installation.settings), now_us).full()

@@ -1,4 +1,4 @@
-"""The machine's clock and chance."""
+"""The machine's clock and random numbers."""
 
 import os
 import time
@@ -7,7 +7,7 @@ RANDOM_BYTES = 1_024  # asked for at once
 
 
 class SystemClock:
-    """The machine's clock and chance."""
+    """The machine's clock and random numbers."""
 
     def now_us(self) -> int:
         """Return microseconds since the epoch."""

@@ -18,7 +18,7 @@ def start_committer(installation: Installation) -> Committer:
     """Return a running committer that answers on the running event loop."""
     settings, clock = installation.settings, SystemClock()
     limits, retention = settings.limits, settings.retention
-    name = f"{socket.gethostname()}:{os.getpid()}:{clock.random_bits(32):08x}"  # in a container the rest may come again
+    name = f"{socket.gethostname()}:{os.getpid()}:{clock.random_bits(32):08x}"  # the rest may repeat in a container
     committer = Committer(
         installation.database,
         clock.now_us,

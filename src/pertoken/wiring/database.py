@@ -12,9 +12,9 @@ from pertoken.wiring.schema import is_empty
 
 @contextmanager
 def open_database(settings: Settings, *, make: bool = True) -> Iterator[Installation]:
-    """Yield an installation, its database at the newest schema and with a price book in it. Raises StoreFailed.
+    """Yield an installation whose database has the newest schema and a price book. Raises StoreFailed.
 
-    Without `make`, NoDatabase where there is none yet.
+    Raises NoDatabase if there is none yet, unless `make` is set.
     """
     with connect(settings) as installation:
         if not make and (not installation.exists() or is_empty(installation)):

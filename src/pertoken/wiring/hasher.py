@@ -1,4 +1,4 @@
-"""What hashes the secrets of an installation."""
+"""The hasher for the secrets of an installation."""
 
 from pertoken.core.secrets import Hasher
 from pertoken.store.secret_key import open_hasher
@@ -7,6 +7,6 @@ from pertoken.wiring.paths import secret_key_file
 
 
 def make_hasher(installation: Installation) -> Hasher:
-    """Return what hashes the secrets of this installation. Raises StoreFailed where its key is not the right one."""
+    """Return the hasher for the secrets of this installation. Raises StoreFailed if its secret key is wrong."""
     settings = installation.settings
     return open_hasher(installation.database, settings.secret_key, secret_key_file(settings))

@@ -1,4 +1,4 @@
-"""What the page of health knows of an installation beyond its books."""
+"""Data of the page Health that is not in the books."""
 
 import importlib
 import json
@@ -18,7 +18,7 @@ DOCTOR_S_MAX = 30
 
 
 def read_facts(installation: Installation) -> Facts:
-    """Return what is known of an installation. Raises StoreFailed."""
+    """Return facts about an installation. Raises StoreFailed."""
     database, settings = installation.database, installation.settings
     with database.read() as connection:
         held = lease.read_all(connection)
@@ -42,7 +42,7 @@ def read_facts(installation: Installation) -> Facts:
 
 
 def ask_doctor(settings: Settings) -> list[DoctorFinding]:
-    """Return what `pertoken doctor` says, asked as a command: it looks at what this process does not know."""
+    """Run `pertoken doctor` and return its findings; it runs as a command because it checks more than this process."""
     environ = {**os.environ, "PERTOKEN_DATABASE_URL": settings.database_url}
     command = [sys.executable, "-m", "pertoken", "doctor", "--json"]
     try:
@@ -51,4 +51,4 @@ def ask_doctor(settings: Settings) -> list[DoctorFinding]:
     except (OSError, subprocess.TimeoutExpired, ValueError, KeyError) as error:
         return [DoctorFinding("doctor", "problem", f"it did not answer: {type(error).__name__}", "pertoken doctor")]
     found = [DoctorFinding(one["check"], one["level"], one["found"], one["fix"]) for one in checks]
-    return [one for one in found if not one.check.startswith("port")]  # these pages are served on it
+    return [one for one in found if not one.check.startswith("port")]  # these pages use that port, so it is never free

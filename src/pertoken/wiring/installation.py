@@ -1,4 +1,4 @@
-"""One installation: its settings and its database, and the views of it that services and commands work with."""
+"""One installation: its settings, its database, and the views of it that services and commands use."""
 
 import contextlib
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ from pertoken.store.transactions import opened
 
 
 class Installation:
-    """Settings and their database. Every transaction raises StoreFailed; nothing is half done then."""
+    """Settings and their database. A transaction that raises StoreFailed has changed nothing."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self.settings = settings
-        self.database = database  # for the modules of wiring alone
+        self.database = database  # only for the modules of wiring
 
     @property
     def place(self) -> str:
@@ -35,14 +35,14 @@ class Installation:
 
     @contextlib.contextmanager
     def changes(self) -> Iterator[Opened]:
-        """Yield everything that people change, in one transaction."""
+        """Yield keys, budgets, teams and admins for changes, in one transaction."""
         with self.database.write() as connection:
             yield opened(connection)
 
 
 @contextlib.contextmanager
 def connect(settings: Settings) -> Iterator[Installation]:
-    """Yield an installation as it is: nothing is made or changed. Raises StoreFailed where its address is not one."""
+    """Yield an installation without creating or changing anything. Raises StoreFailed if its address is invalid."""
     database = Database(settings.database_url, synced=settings.durability == "full")
     try:
         yield Installation(settings, database)

@@ -1,4 +1,4 @@
-"""Files of lines that the books do not have yet: what is owed, and what was served on credit."""
+"""Files of lines that the books do not have yet: owed settlements, and calls that were served on credit."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from pertoken.wiring.paths import credit_folder, owed_folder
 class Waiting(NamedTuple):
     """A settlement that is not in the books yet; a parked one cannot be posted as it is."""
 
-    path: Path  # the file that has it
+    path: Path  # the file that contains it
     hold_id: str
     provider: str
     reason: str
@@ -28,18 +28,18 @@ class Unreadable(NamedTuple):
 
 
 def make_owed(settings: Settings, owner: str) -> owed.Owed:
-    """Return what this process will owe to the books; `owner` names the process."""
+    """Return the owed settlements of this process; `owner` names the process."""
     return owed.Owed(owed_folder(settings), owner)
 
 
 def make_credit_line(settings: Settings, owner: str) -> credit.CreditLine | None:
-    """Return the line of credit of this process, None where the settings give none."""
+    """Return the credit of this process, None if the settings allow none."""
     limit = settings.limits.credit
     return None if limit is None else credit.CreditLine(credit_folder(settings), owner, parse_amount(limit, "USD"))
 
 
 def read_waiting(settings: Settings) -> list[Waiting]:
-    """Return which settlements wait for the books, of all processes on this machine."""
+    """Return the settlements of all processes on this machine that are not in the books yet."""
     found = owed.read_all(owed_folder(settings))
     return [Waiting(path, one.command.hold_id, one.provider, one.reason, one.parked) for path, one in found]
 

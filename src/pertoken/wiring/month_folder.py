@@ -9,7 +9,7 @@ from pertoken.wiring.schema import head
 
 
 def month_folder(path: str) -> MonthFiles:
-    """Return a folder of archived months. Raises StoreFailed where what reads and writes its files is not installed."""
+    """Return a folder of archived months. Raises StoreFailed if the library for its files is not installed."""
     try:
         month_files = importlib.import_module("pertoken.store.month_files")
     except ImportError as error:

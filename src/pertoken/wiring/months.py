@@ -7,5 +7,5 @@ from pertoken.wiring.installation import Installation
 
 
 def make_months(installation: Installation) -> Months:
-    """Return the months of events, which can leave the database and come back."""
+    """Return the months of events, which can be archived and brought back."""
     return DatabaseMonths(installation.database, lambda: make_bookkeeper(installation))

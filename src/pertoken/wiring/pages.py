@@ -1,4 +1,4 @@
-"""What pages are made from, and the links that sign in to them."""
+"""Everything that the pages use, and the links that sign in to them."""
 
 import contextlib
 import functools
@@ -28,13 +28,13 @@ BATCH = 50  # events in one transaction
 
 @contextlib.contextmanager
 def open_site(settings: Settings) -> Iterator[Site]:
-    """Yield what the pages of one process work with. Raises StoreFailed."""
+    """Yield everything that the pages of one process use. Raises StoreFailed."""
     with connect(settings) as installation:
         yield make_site(installation)
 
 
 def make_site(installation: Installation) -> Site:
-    """Return what the pages of an installation work with. Raises StoreFailed."""
+    """Return everything that the pages of an installation use. Raises StoreFailed."""
     settings = installation.settings
     return Site(
         store=Transactions(installation.database),
@@ -66,7 +66,7 @@ def _correct(installation: Installation, correcting: Correcting) -> None:
 
 
 def make_sign_in_link(installation: Installation) -> str:
-    """Store a link that signs the operator in, once, and return the path of it. Raises StoreFailed."""
+    """Store a link that signs the operator in once, and return its path. Raises StoreFailed."""
     hasher = make_hasher(installation)
     with Transactions(installation.database).write() as opened:
         return f"/login/link/{make_link(opened.sessions, SystemClock(), hasher, ROOT)}"

@@ -1,4 +1,4 @@
-"""Where the files of an installation are that are not in its database."""
+"""The places of an installation's files outside its database."""
 
 from pathlib import Path
 
@@ -6,22 +6,22 @@ from pertoken.settings import Settings, default_database
 
 
 def secret_key_file(settings: Settings) -> Path:
-    """Return where the secret key lives when the settings have none: beside a database that is a file."""
+    """Return the file of the secret key, used if the settings have none: beside a database that is a file."""
     return _beside(settings, ".key", "secret.key")
 
 
 def archive_folder(settings: Settings) -> Path:
-    """Return where months are archived when nothing says otherwise: beside a database that is a file."""
+    """Return the default folder for archived months: beside a database that is a file."""
     return _beside(settings, ".archive", "archive")
 
 
 def credit_folder(settings: Settings) -> Path:
-    """Return where what is served on credit is recorded: beside a database that is a file."""
+    """Return the place where calls on credit are recorded: beside a database that is a file."""
     return _beside(settings, ".credit", "credit")
 
 
 def owed_folder(settings: Settings) -> Path:
-    """Return where settlements are kept that the books do not have yet: beside a database that is a file."""
+    """Return the place of settlements that are not in the books yet: beside a database that is a file."""
     return _beside(settings, ".owed", "owed")
 
 

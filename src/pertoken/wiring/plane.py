@@ -10,7 +10,7 @@ from pertoken.wiring.pricing import make_pricing
 
 
 def make_plane(installation: Installation, committer: Committer, hasher: Hasher) -> Plane:
-    """Return what the control plane of one serving process works with."""
+    """Return everything that the control plane of one serving process uses."""
     settings = installation.settings
     reported_max = settings.limits.reported_event
     store = Transactions(installation.database)

@@ -1,4 +1,4 @@
-"""The price book of an installation: read, filled, imported into."""
+"""The price book of an installation: reading it, filling it, and importing prices."""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,18 +18,18 @@ from pertoken.wiring.clock import SystemClock
 from pertoken.wiring.installation import Installation
 from pertoken.wiring.sellers import sellers
 
-# What the settings state of a server of one's own is for pictures and video as well; they have no field for those.
+# Prices in the settings also apply to pictures and video, because the settings have no field for those.
 CONFIGURED_COVER = (EVERYTHING, *(unit for unit in UNITS if not DIMENSIONS[unit].isdisjoint({"image", "video"})))
 
 
 def read_price_book(installation: Installation, believed_at_us: int | None = None) -> PriceBook:
-    """Return the price book of an installation, or as it was believed at an instant."""
+    """Return the price book of an installation, as it is now or as it was known at an instant."""
     with installation.database.read() as connection:
         return catalog.read_book(connection, sellers(installation.settings), believed_at_us)
 
 
 class KnownPrices:
-    """The price book of an installation, read again only when the directory changed: reading takes most of a second."""
+    """The price book of an installation, read again only after a change, because reading takes most of a second."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
@@ -50,12 +50,12 @@ def shipped_price_book(settings: Settings, now_us: int) -> PriceBook:
 
 
 def shipped_prices(now_us: int) -> list[PriceRow]:
-    """Return the prices that pertoken brings along: the installed list, dated history, reviewed rules."""
+    """Return the shipped prices: the installed list, dated history, reviewed rules."""
     return [*genai.read(now_us), *history.read(now_us), *rules.read(now_us)]
 
 
 def fill_price_book(installation: Installation) -> None:
-    """Import the shipped prices once, and the prices that the configuration states whenever they change."""
+    """Import the shipped prices once, and the prices in the settings whenever they change."""
     now_us, database = SystemClock().now_us(), installation.database
     configured = list(_configured_prices(installation.settings, now_us))
     with database.read() as connection:
@@ -70,7 +70,7 @@ def fill_price_book(installation: Installation) -> None:
 
 
 def import_prices(installation: Installation, offered: Sequence[PriceRow], now_us: int) -> Merge:
-    """Merge a source's rows into the book in one transaction; return what changed."""
+    """Merge a source's rows into the book in one transaction; return the changes."""
     with installation.changes() as opened:
         return bring_in(opened.administration, offered, now_us)
 
@@ -78,7 +78,7 @@ def import_prices(installation: Installation, offered: Sequence[PriceRow], now_u
 def preview_import(
     installation: Installation, offered: Sequence[PriceRow], now_us: int
 ) -> tuple[Merge, PriceBook, PriceBook]:
-    """Return what an import would do, and the book before and after it; nothing is changed."""
+    """Return the changes that an import would make, and the book before and after it, without importing."""
     with installation.database.read() as connection:
         rows = catalog.read_rows(connection)
         change = merge(_known(connection, offered), offered, now_us)

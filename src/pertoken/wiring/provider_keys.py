@@ -1,4 +1,4 @@
-"""Keys of providers as the settings have them: as they are, in a variable, or encrypted."""
+"""Keys of providers in the settings: plain, in a variable, or encrypted."""
 
 from pertoken.core.ids import KEY_PREFIX
 from pertoken.ports.failures import StoreFailed
@@ -6,13 +6,13 @@ from pertoken.settings import ENCRYPTED, FROM_ENVIRONMENT, BadSettings, Settings
 from pertoken.store.secret_key import read_file
 from pertoken.wiring.paths import secret_key_file
 
-PROVIDER_KEYS = "provider keys"  # what they are encrypted for
+PROVIDER_KEYS = "provider keys"  # the purpose of the encryption
 
 
 def encrypt_provider_key(settings: Settings, key: str) -> str:
-    """Return what may stand for a provider's key in the settings; the secret key is made where there is none yet.
+    """Return the encrypted text of a provider's key for the settings; create the secret key if there is none yet.
 
-    Raises StoreFailed where the secret key cannot be read or made.
+    Raises StoreFailed if the secret key cannot be read or created.
     """
     from pertoken.store.encryption import encrypt  # noqa: PLC0415 - 45 ms, for those who use it
 
@@ -20,7 +20,7 @@ def encrypt_provider_key(settings: Settings, key: str) -> str:
 
 
 def provider_key(settings: Settings, name: str) -> str | None:
-    """Return the key of a provider as it is sent, None where it has none. Raises BadSettings naming the setting."""
+    """Return the key of a provider as it is sent, None if it has none. Raises BadSettings naming the setting."""
     key = settings.providers[name].api_key
     if key is not None and key.startswith(FROM_ENVIRONMENT):
         variable = key.removeprefix(FROM_ENVIRONMENT)

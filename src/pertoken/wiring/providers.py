@@ -28,7 +28,7 @@ def make_client(settings: Settings) -> Client:
 
 
 def make_providers(settings: Settings, client: Client) -> dict[str, HttpProvider]:
-    """Return the providers of the settings by name. Raises BadSettings where the key of one cannot be read."""
+    """Return the providers of the settings by name. Raises BadSettings if a key cannot be read."""
     return {
         name: http_provider(
             name,

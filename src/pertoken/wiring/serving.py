@@ -1,4 +1,4 @@
-"""What one serving process works with, started and closed in order."""
+"""Everything that one serving process uses, started and closed in order."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +17,7 @@ from pertoken.wiring.world import make_world
 
 
 class Serving(NamedTuple):
-    """What calls, and the control plane, are served from."""
+    """Everything that serves calls and the control plane."""
 
     world: World
     plane: Plane
@@ -27,7 +27,7 @@ class Serving(NamedTuple):
 async def serving(
     installation: Installation, readers: Readers, tell: Callable[[CallLine], None] | None = None
 ) -> AsyncIterator[Serving]:
-    """Yield what one process serves from; at the end what still runs is settled. Raises StoreFailed, BadSettings."""
+    """Yield what one process serves with; at the end, settle running calls. Raises StoreFailed, BadSettings."""
     settings = installation.settings
     hasher = make_hasher(installation)
     committer = start_committer(installation)

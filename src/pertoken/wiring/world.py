@@ -1,4 +1,4 @@
-"""The world of one serving process: all that a call needs from outside."""
+"""The world of one serving process: everything that a call needs from outside."""
 
 from collections.abc import Callable
 
