@@ -121,7 +121,7 @@ def test_no_key(stack: Stack) -> None:
     [
         ("gpt-4o-mnii", "did you mean gpt-4o-mini?"),
         ("GPT-4o-min", "did you mean gpt-4o-mini?"),
-        ("claude-sonnet-4-5", "anthropic sells it, to clients that speak anthropic"),
+        ("claude-sonnet-4-5", "anthropic sells it, but only to clients that speak anthropic"),
         ("no-such-model", "pertoken price add no-such-model"),
         ("x" * 250, "pertoken price add"),
     ],

@@ -13,7 +13,7 @@ from tests.e2e.conftest import Stack, gateway_environ, start
 
 from pertoken.store.database import Database
 
-MISTAKE = "by our own mistake"
+MISTAKE = "because of a bug in pertoken"
 BODIES: list[tuple[str, dict[str, Any]]] = [
     (
         "/v1/chat/completions",

@@ -163,7 +163,7 @@ def test_what_cannot_be_posted_closes_its_provider(lonely: Stack, tmp_path: Path
         closed.stop()
     [(_, owing)] = read_all(Path(f"{lonely.database.place}.owed"))
     assert owing.command.hold_id == "call_1"
-    assert "mistake of our own" in owing.reason
+    assert "a bug in pertoken" in owing.reason
     lonely.agrees(0)
 
 

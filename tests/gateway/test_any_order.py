@@ -178,7 +178,7 @@ class Connections(RuleBasedStateMachine):
     @precondition(lambda self: self.stage.orders and min(self.stage.orders) > 0)
     @rule(often=st.integers(0, 1))
     def break_down(self, often: int) -> None:
-        """Let the current call fail with a bug, occasionally."""
+        """Sometimes make the current call fail by an exception inside pertoken."""
         if not often:
             self.may_end = True
             self.stage.order(lambda: 1 // 0)

@@ -368,7 +368,7 @@ def flip(path: Path) -> None:
     [
         (flip, "its hash is not the one that is listed"),
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "its hash is not the one that is listed"),
-        (lambda path: path.unlink(), "it is listed and not there"),
+        (lambda path: path.unlink(), "it is listed but missing"),
     ],
 )
 def test_a_damaged_file_is_found_and_not_taken_in(

@@ -100,7 +100,7 @@ def test_a_mistake_of_our_own_stops_no_other_call(database: Database, opened: Op
     """It is a failure of the batch that met it; nothing of that is done, and the next goes on."""
     books = opened()
     some: Sequence[Command] = Broken([OpenHold(hold("a"), books.directory.revision)])
-    with pytest.raises(StoreFailed, match="a mistake of our own: RuntimeError") as failure:
+    with pytest.raises(StoreFailed, match="a bug in pertoken: RuntimeError") as failure:
         books.decide(some)
 
     assert failure.value.is_one_row

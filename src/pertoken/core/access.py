@@ -176,7 +176,7 @@ class Allowance(NamedTuple):
 
 
 def may_name(team: str | None, owners: Collection[str]) -> bool:
-    """Tell whether keys of a team may name a customer that these teams have; nobody's is free to take.
+    """Tell whether keys of a team may name a customer that these teams have; a customer of no team is free.
 
     What belongs to no team, the empty text among the owners, is the operator's. A key of no team may name everybody.
     """

@@ -13,7 +13,7 @@ class Change(NamedTuple):
     through: str  # api, page or command
     action: str  # a core.access.Action
     object: str  # the path of the control plane that names it
-    team: str | None  # whose it is; None: nobody's alone
+    team: str | None  # the team that it belongs to; None: no single team
     before: str | None  # JSON, None where there was nothing
     after: str | None  # JSON
 

@@ -203,5 +203,5 @@ def _series(attribution: Attribution) -> int:
 
 
 def _is_new(value: int, known: set[int], most: int) -> bool:
-    """Tell whether a value is one that was not named before, where no more may be."""
+    """Tell whether a value is new and exceeds the limit."""
     return len(known) >= most and value not in known

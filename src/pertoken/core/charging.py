@@ -93,7 +93,7 @@ def charge(
 
 
 def _believed(charge: Charge) -> Charge:
-    """Return a charge, or why there is none where it is beyond all that a call can cost: its usage must be wrong."""
+    """Return a charge, or a reason if it exceeds the most that a call can cost, since its usage must be wrong."""
     if charge.cost_picos <= amount_max(charge.currency):
         return charge
     return Charge(EventStatus.UNPRICED, charge.currency, 0, (), too_much(charge))

@@ -47,7 +47,7 @@ def output_used(counted: int, most: int, *, has_made: bool, has_outrun: bool) ->
 
 
 def input_used(counts: Counts, family: Family, trust: Trust, most: int) -> int:
-    """Return the input of a request that was counted, as far as that is believed, and no more than was held for it.
+    """Return the counted input of a request, as far as that count is trusted, and at most what was held for it.
 
     Media and files may be all that was held for.
     """

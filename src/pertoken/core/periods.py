@@ -106,7 +106,7 @@ def format_time(at_us: int) -> str:
 
 
 def parse_span(text: str) -> int:
-    """Return microseconds of a span such as 90d, 24h, 30m or 45s; 0 is none. Raises NotATime."""
+    """Return the microseconds of a span such as 90d, 24h, 30m, 45s or 0. Raises NotATime."""
     units = {"s": US_PER_SECOND, "m": 60 * US_PER_SECOND, "h": 3600 * US_PER_SECOND, "d": DAY_US}
     number, unit = (text, "s") if text == "0" else (text[:-1], text[-1:])
     if unit not in units or not number.isascii() or not number.isdigit() or len(number) > 6:

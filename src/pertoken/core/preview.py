@@ -100,6 +100,6 @@ def _passing(calls: int, amount: int, room: int) -> int:
 
 
 def _most_likely(used: list[UsedThen], refused: int) -> list[str]:
-    """Return the keys that are refused something: no more of them than calls, those with the most calls first."""
+    """Return the keys with refused calls, those with the most calls first, and at most one key for each call."""
     called = sorted((one for one in used if one.calls > 0 and one.key), key=lambda one: (-one.calls, one.key))
     return [one.key for one in called[:refused]]

@@ -91,7 +91,7 @@ class PriceBook:
         if isinstance(own, NoPrice) and not self.knows(provider):
             near = self.nearest_provider(provider)
             hint = f"; did you mean {near!r}?" if near else ""
-            return own._replace(reason=f"{own.reason}, a provider of which no price is known{hint}")
+            return own._replace(reason=f"{own.reason}, a provider without any known price{hint}")
         return own
 
     def dearest(self, provider: str, model: str | None, at_us: int) -> Dearest | None:

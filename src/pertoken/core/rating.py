@@ -39,7 +39,7 @@ class Rated(NamedTuple):
 class Unpriced(NamedTuple):
     """Why a usage has no cost: its event is kept and shown, never counted as zero.
 
-    The parts that have a price are there all the same: less than the cost, but not nothing.
+    The lines of the parts with a price are included anyway: less than the cost, but not nothing.
     """
 
     reason: str

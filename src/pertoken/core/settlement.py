@@ -1,6 +1,7 @@
-"""What one answer costs: of all that may be meant by what is known of it, the dearest; and how far that is known.
+"""Decides what one answer costs: the dearest reading of what is known about it, and how certain that is.
 
-An event says where it is a guess: what was counted here is `estimated`, and what contradicts itself `contradictory`.
+Guesses are marked on the event: usage that pertoken counted is `estimated`, and usage that contradicts itself is
+`contradictory`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -417,7 +417,7 @@ async def _serve_safely(exchange: HotExchange, world: World) -> None:
     try:
         await serve(exchange, exchange.endpoint, world)
     except Exception:
-        log.exception("a call failed by our own mistake")
+        log.exception("a call failed because of a bug in pertoken")
         if exchange.state in (DONE, GONE):
             return
         if exchange.started:

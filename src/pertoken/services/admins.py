@@ -69,7 +69,7 @@ def create_admin(
 
 
 def authenticate(secret: bytes, root_key: str, hasher: Hasher, admins: AdminKeys, now_us: int) -> Principal | None:
-    """Return who asks with `secret`, None for nobody. `root_key` is the operator's own; empty: there is none."""
+    """Return the principal with this secret, or None. `root_key` is the operator's own key, or empty."""
     if is_root(secret, root_key, hasher):
         return ROOT
     admin = admins.find(hasher.hash(secret))

@@ -31,7 +31,8 @@ class Taken(NamedTuple):
 
 def refusal(team: str) -> str:
     """Say why a team without an allowance reports nothing, and what helps."""
-    return f"only admins report usage; one can give this team a daily allowance: pertoken admin team {team} --reports 5"
+    command = f"pertoken admin team {team} --reports 5"
+    return f"only admins report usage; an admin can give this team a daily allowance: {command}"
 
 
 def take(administration: Administration, team: str, events: Sequence[Line], now_us: int) -> Taken:
@@ -64,7 +65,7 @@ def take(administration: Administration, team: str, events: Sequence[Line], now_
 
 
 def to_put_back(taken: Taken, results: Sequence[RecordResult]) -> Reported:
-    """Return what was taken out of an allowance for events that were in the books all the same."""
+    """Return the amounts to give back to an allowance, for events that were already in the books."""
     back = NOTHING
     for (line, event), result in zip(taken.events, results, strict=True):
         match result:

@@ -66,7 +66,7 @@ def changed(old: Budget | None, name: str, named: Mapping[str, Any]) -> Wish:
             raise NoLimit(f"there is no budget {name!r} yet, and a new one needs a limit: --limit 100")
         return Wish(name, **named)
     if named.get("axis", old.axis) != old.axis and "limit" not in named:
-        raise NoLimit(f"the limit is on {old.axis}; say also the limit on {named['axis']}: --limit 100")
+        raise NoLimit(f"the limit counts {old.axis}; also give the limit on {named['axis']}: --limit 100")
     known = Wish(
         name, str(written(old.limit, old)), old.axis, old.window, dict(old.scope), old.each, old.mode, old.zone,
         old.currency, ",".join(old.steps) or "refuse", old.warn_percent,
@@ -226,7 +226,7 @@ def _uncounted(archive: SumsView, budget: Budget, start_us: int, now_us: int) ->
 
 
 def _steps(text: str) -> tuple[Step, ...]:
-    """Return the steps before a refusal, between commas; "refuse" is none."""
+    """Return the steps before a refusal, separated by commas; "refuse" means no steps."""
     words = [word.strip() for word in text.split(",") if word.strip()]
     known = ", ".join(Step)
     if words == ["refuse"]:

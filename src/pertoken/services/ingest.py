@@ -144,7 +144,7 @@ def ingest(
 ) -> Tally:
     """Record every event once, in batches that are each durable before the next; return what became of them.
 
-    No event may cost more than `cost_max`. After NOT_TAKEN_MAX records that are none, or conflict, no more are read: a
+    No event may cost more than `cost_max`. Reading stops after NOT_TAKEN_MAX invalid or conflicting records: a
     megabyte can unpack to hundreds of millions of such lines.
     """
     tally = Tally(0, 0, (), ())
@@ -218,7 +218,7 @@ def _above(event: Event, cost_max: str) -> str:
 async def record(events: Sequence[tuple[int, Event]], ledger: Ledger) -> list[RecordResult]:
     """Record events through the ledger that serves calls; they are durable when this returns.
 
-    Raises StoreUnavailable; those that were recorded all the same are duplicates when they are reported again.
+    Raises StoreUnavailable. Events that were recorded before it are duplicates when they are reported again.
     """
     return await ledger.record_all([event for _, event in events])
 

@@ -105,12 +105,12 @@ def rotate_key(administration: Administration, clock: Clock, hasher: Hasher, key
 
 
 def find_key(administration: Administration, id_or_name: str) -> Key | None:
-    """Return a key by its id or its name, None when there is none. Raises SeveralKeys."""
+    """Return a key by its id or its name, or None. Raises SeveralKeys."""
     return choose_key(administration.list_keys(), id_or_name)
 
 
 def choose_key(keys: Sequence[Key], id_or_name: str) -> Key | None:
-    """Return the key of `keys` that has this id or, alone, this name; None when there is none. Raises SeveralKeys."""
+    """Return the key in `keys` with this id, or the only one with this name, or None. Raises SeveralKeys."""
     by_id = [key for key in keys if key.key_id == id_or_name]
     found = by_id or [key for key in keys if key.name == id_or_name]
     if len(found) > 1:

@@ -44,7 +44,7 @@ class NarrowArchive:
         return self._archive.doubts()
 
     def prices(self) -> list[PriceRow]:
-        """Return every price row: prices are nobody's own."""
+        """Return every price row, because prices belong to no team or customer."""
         return self._archive.prices()
 
     def rollups(self, grain: Grain, since_us: int, until_us: int) -> Iterator[Rollup]:

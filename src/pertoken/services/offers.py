@@ -92,7 +92,7 @@ class Offers:
         self._memory: dict[tuple[str, str, AskedFor, bool], Offer] = {}
 
     def find(self, model: str, wire: str, now_us: int, asked: AskedFor, *, bills: bool = True) -> Offer | Refusal:
-        """Return the offer for `model` to a client that speaks `wire`, or why there is none."""
+        """Return the offer for `model` to a client that speaks `wire`, or why it has no offer."""
         book = self._ledger.prices
         if book is not self._book or len(self._memory) > MEMORY_MAX:
             self._book, self._memory = book, {}
@@ -215,7 +215,7 @@ class Offers:
         meant = closest(model, self.callable(wire, now_us))
         if sellers:
             other = self._providers[sellers[0]].wire
-            hint = f"{sellers[0]} sells it, to clients that speak {other}"
+            hint = f"{sellers[0]} sells it, but only to clients that speak {other}"
         elif meant is not None:
             hint = f"did you mean {meant}?"
         else:

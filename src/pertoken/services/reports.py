@@ -154,7 +154,7 @@ def together(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class BadRange(ValueError):
-    """A range of time that is none; `field` is since, until or timezone."""
+    """A range of time is invalid; `field` is since, until or timezone."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Signing in to the pages and out again: with an admin key, or with a link that can be used once."""
+"""Signing in to the pages with an admin key or a link that works once, and signing out."""
 
 import hmac
 from hashlib import sha256
@@ -24,7 +24,7 @@ class SignedIn(NamedTuple):
 
     principal: Principal
     session: Session
-    csrf: str  # what each change must bring along: no other site can know it
+    csrf: str  # a token that each change must include; no other site can know it
 
 
 def start_session(sessions: Sessions, clock: Clock, hasher: Hasher, principal: Principal, root_key: str = "") -> str:
@@ -55,7 +55,7 @@ def find_session(
 
 
 def is_to_be_seen(session: Session, now_us: int) -> bool:
-    """Tell whether it is time to write down that a session is used: not for each request."""
+    """Tell whether to record that a session is used, which is not done for each request."""
     return now_us >= session.seen_at_us + SEEN_US
 
 
@@ -67,14 +67,14 @@ def make_link(sessions: Sessions, clock: Clock, hasher: Hasher, principal: Princ
 
 
 def use_link(sessions: Sessions, admins: AdminKeys, clock: Clock, hasher: Hasher, token: str) -> Principal | None:
-    """Return who a link signs in, this once; None where it is none, used, too old, or its admin key is good no more."""
+    """Return who a link signs in, once; None if the link is unknown, used or too old, or its admin key is not valid."""
     link = sessions.take_link(hasher.hash(token.encode()))
     now_us = clock.now_us()
     return principal_of(admins, link.admin_id, now_us) if link is not None and link.is_live(now_us) else None
 
 
 def csrf_of(token: str) -> str:
-    """Return what changes asked for in a session must bring along: derived, so that it is stored nowhere."""
+    """Return the token that changes in a session must include. It is derived, so that it need not be stored."""
     return hmac.digest(token.encode(), b"csrf", sha256).hex()
 
 

@@ -28,7 +28,7 @@ class TeamChange(NamedTuple):
     allowance: Allowance | None = None
     ends_allowance: bool = False
     customers: Collection[str] = ()  # that it may name from now on
-    without: Collection[str] = ()  # that it may name no more
+    without: Collection[str] = ()  # customers that it may no longer name
 
 
 def to_allowance(money: str, currency: str = "USD", events: int = EVENTS, tokens: int = TOKENS) -> Allowance:
@@ -39,7 +39,7 @@ def to_allowance(money: str, currency: str = "USD", events: int = EVENTS, tokens
         raise BadAllowance(f"not a valid daily amount: {error}") from error
     if money_picos < 0 or not 0 <= events <= COUNT_MAX or not 0 <= tokens <= COUNT_MAX:
         raise BadAllowance(
-            f"a limit is between 0 and {COUNT_MAX}: {money} {currency}, {events} events, {tokens} tokens"
+            f"a limit must be between 0 and {COUNT_MAX}: {money} {currency}, {events} events, {tokens} tokens"
         )
     return Allowance(Reported(money_picos, events, tokens), currency)
 

@@ -86,7 +86,7 @@ class Administration:
             directory.bump_revision(self._connection)
 
     def unshare(self, customer: str, team: str) -> bool:
-        """Let a team name a customer no more, from its next call on; tell whether it could."""
+        """Stop a team from naming a customer, from its next call on; return whether it could."""
         could = teams.unshare(self._connection, customer, team)
         if could:
             directory.bump_revision(self._connection)

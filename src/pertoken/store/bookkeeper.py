@@ -102,9 +102,9 @@ class Bookkeeper:
         except Exception as error:  # a broken rule of our own must not stop every other call
             self._tables.forget()
             self._writer.close()
-            log.exception("a transaction failed by our own mistake")
+            log.exception("a transaction failed because of a bug in pertoken")
             said = "" if isinstance(error, AssertionError) else f" {error}"  # what is asserted names whole records
-            raise StoreFailed(f"a mistake of our own: {type(error).__name__}{said}", is_one_row=True) from error
+            raise StoreFailed(f"a bug in pertoken: {type(error).__name__}{said}", is_one_row=True) from error
         self._books = books
         return results
 

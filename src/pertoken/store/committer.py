@@ -5,8 +5,8 @@ one batch: `decide` runs at once, in memory, on the event loop's thread; a secon
 the futures are resolved. While one commit runs, the next batch gathers by itself: under load an fsync is shared.
 
 Deciding on the second thread would cost more, since each statement hands Python's interpreter lock over and back: with
-32 connections a call took about 16 times the CPU of a bare proxy then, and 12 times now. What can take long - a big
-batch, another process that is writing, a changed directory - is decided on the second thread all the same.
+32 connections a call took about 16 times the CPU of a bare proxy then, and 12 times now. But slow decisions do
+run on the second thread: a big batch, a wait for another process that writes, or a changed directory.
 
 The database is the only authority: rows are read in the transaction that decides on them, so several processes can
 share one file.
@@ -310,7 +310,7 @@ class Committer:
                     self._look_around()
                     self._save_refused(job.refused)
                 except Exception:  # whoever waits for a commit would wait for ever if this thread ended
-                    log.exception("looking around failed by our own mistake")
+                    log.exception("housekeeping failed because of a bug in pertoken")
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(self._finished, done)
         self._pay_owed()
@@ -358,7 +358,7 @@ class Committer:
         return unavailable
 
     def _note(self, failure: StoreFailed) -> None:
-        """Say why the store fails, once for as long as it fails in the same way: every call would say it again."""
+        """Log why the store fails, once for each distinct failure, because every call would repeat it."""
         if self.failure != str(failure):
             self.failure = str(failure)
             log.error("the store fails: %s", failure)

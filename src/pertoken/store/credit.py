@@ -90,7 +90,7 @@ class CreditLine:
         return hold_id in self._granted and self._append(_Line(released=hold_id)) and self.posted(hold_id)
 
     def posted(self, hold_id: str) -> bool:
-        """Give back the credit of a call that needs it no more. A file goes with the last of its calls."""
+        """Give back the credit of a call that no longer needs it. A file is removed with the last of its calls."""
         had = self._granted.pop(hold_id, None) is not None
         if had and not self._granted:
             self._journal.remove()

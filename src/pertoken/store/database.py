@@ -82,7 +82,7 @@ class Database:
 
 
 def _read_address(text: str) -> sa.URL:
-    """Return what an address says, in our words where it is none."""
+    """Return the URL of an address. Raises NotAnAddress if it is invalid."""
     use = "write sqlite:///PATH or postgresql://USER@HOST/NAME"
     try:
         url = sa.make_url(text.replace("postgres://", "postgresql://", 1))

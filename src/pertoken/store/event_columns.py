@@ -62,7 +62,7 @@ class EventValue(NamedTuple):
     elsewhere: bool = False  # in the database it is in another table: whose the event is, what was reported
     since: int = 1  # the first version of files that say it
     before: Any = None  # what it is in files of before
-    was_zero: bool = False  # those have it all the same, and always as 0
+    was_zero: bool = False  # files of before have it anyway, always as 0
     absent: Any = None  # what is stored of events of another kind
 
     @property

@@ -153,7 +153,7 @@ class MonthFolder:
                 return ["its hash is not the one that is listed: it was changed or damaged"]
             found = _contents(self._within(file, _read(path, 0)))
         except FileNotFoundError:
-            return ["it is listed and not there"]
+            return ["it is listed but missing"]
         except _ERRORS as error:
             return [f"it cannot be read: {error}"]
         pairs = (
@@ -323,7 +323,7 @@ def _group(reader: pq.ParquetFile, group: int) -> Iterator[StoredEvent]:
 
 
 def _table(reader: pq.ParquetFile, group: int, columns: list[str] | None = None) -> pa.Table:
-    """Return a row group, or some columns of it, once it is known that its texts are no more than we write."""
+    """Return a row group or some of its columns, after checking that it has no more text than pertoken writes."""
     table = reader.read_row_group(group, columns=columns)
     texts = [column for column in table.columns if pa.types.is_dictionary(column.type)]
     text_bytes = sum(_text_bytes(chunk) for column in texts for chunk in column.chunks)

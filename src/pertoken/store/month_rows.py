@@ -50,7 +50,7 @@ def to_batch(events: Sequence[StoredEvent]) -> pa.RecordBatch:
 
 
 def from_batch(batch: pa.RecordBatch) -> Iterator[StoredEvent]:
-    """Yield the events of a batch. Raises ValueError, TypeError or msgspec.DecodeError where one is none."""
+    """Yield the events of a batch. Raises ValueError, TypeError or msgspec.DecodeError if one is invalid."""
     names = batch.schema.names
     version = next((number for number, schema in _VERSIONS.items() if schema.names == names), None)
     if version is None:

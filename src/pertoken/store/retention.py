@@ -19,14 +19,14 @@ COUNTERS = "counters"
 
 
 class Kept(NamedTuple):
-    """For how long is kept what may be asked for, but nothing is derived from."""
+    """How long to keep records that nothing else depends on."""
 
     ended_holds_us: int = 90 * DAY_US  # holds that were voided or expired
     counters_us: int = 90 * DAY_US  # of windows of minutes and hours
 
 
 def forget_old(connection: sa.Connection, now_us: int, kept: Kept) -> bool:
-    """Remove what is older than it is kept; tell whether there is more of it than one transaction removes."""
+    """Remove expired records; return whether more remain than one transaction removes."""
     removed = [
         _remove(connection, claims, claims.c.claimed_at_us < now_us - KEPT_US, ROWS_MAX),
         _remove(connection, ended_holds, ended_holds.c.ended_at_us < now_us - kept.ended_holds_us, ROWS_MAX),

@@ -59,7 +59,7 @@ class Sessions:
         self._connection.execute(sa.insert(sign_in_links).values(link._asdict()))
 
     def take_link(self, token_hash: bytes) -> SignInLink | None:
-        """Return a sign-in link and remove it, so that it is used once. None: there is none, or none any more."""
+        """Return a sign-in link and remove it, so that it is used once. None if it is unknown or already used."""
         one = sign_in_links.c.token_hash == token_hash
         row = self._connection.execute(sa.select(sign_in_links).where(one)).first()
         self._connection.execute(sa.delete(sign_in_links).where(one))

@@ -77,7 +77,7 @@ def share(connection: sa.Connection, customer: str, team: str) -> bool:
 
 
 def unshare(connection: sa.Connection, customer: str, team: str) -> bool:
-    """Let a team name a customer no more; tell whether it could. One that nobody may name is the operator's own."""
+    """Stop a team from naming a customer; return whether it could. If no team is left, it is the operator's."""
     known = owners(connection, customer)
     if team not in known:
         return False
