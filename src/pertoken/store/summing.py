@@ -86,7 +86,7 @@ class Summing:
             except StoreFailed as failure:  # whoever commits says so, too
                 log.warning("days are not summed: %s", failure)
             except Exception:
-                log.exception("summing days failed by our own mistake")
+                log.exception("summing days failed because of a bug in pertoken")
 
     def _sum_due(self) -> None:
         """Sum what is due while we are woken again."""
