@@ -88,7 +88,7 @@ def test_a_decision_is_on_the_directory_that_holds(database: Database, opened: O
 
 
 class Broken(list[Command]):
-    """Commands that fail as they are looked at, as by a mistake of our own."""
+    """Commands that raise an error when they are read, as with a bug in pertoken."""
 
     def __iter__(self) -> Iterator[Command]:
         """Fail after the last."""
