@@ -65,7 +65,7 @@ def test_without_an_installation_it_says_so(browser: Browser) -> None:
     """Pages that know nothing of the installation say so, and prove nothing."""
     signed = Browser(browser.site._replace(health=None), browser.database).sign_in()
 
-    assert "knows nothing of the installation" in signed.get("/health").text
+    assert "has no facts about the installation" in signed.get("/health").text
     assert made.fill(signed, "/health", "prove").status_code == 422
 
 
