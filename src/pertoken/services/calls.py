@@ -48,7 +48,7 @@ def newest(
 
 
 def newest_among(
-    archive: Archive, wanted: Wanted, folders: Folders | None, before: Place | None, most: int
+    archive: CallsView, wanted: Wanted, folders: Folders | None, before: Place | None, most: int
 ) -> tuple[Iterator[Posted], "Looked"]:
     """Return the same of the next `most` calls alone, whatever they cost, and how far was looked."""
     looked = Looked(_merged(archive, wanted, folders, before), most)
