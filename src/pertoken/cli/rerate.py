@@ -1,5 +1,7 @@
 """`pertoken rerate`: rates recorded events again, and corrects those with a wrong cost."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from pertoken.cli.near_names import say_near_values
@@ -9,6 +11,10 @@ from pertoken.cli.progress import Progress
 from pertoken.cli.session import CommandRefused, database, db_option, json_option, now_us, print_json, span
 from pertoken.cli.tables import print_table
 from pertoken.core.access import Action
+
+if TYPE_CHECKING:
+    from pertoken.services.rerate import Rerating, Selection
+    from pertoken.wiring.installation import Installation
 
 COLUMNS = {
     "provider": "provider",
@@ -39,10 +45,8 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
     An event whose price was unknown or wrong gets a correction: a new event and entry for the difference. The original
     stays as it is; `pertoken explain` shows both.
     """
-    from pertoken.core.periods import format_time
-    from pertoken.services.rerate import Correcting, NotCorrected, Selection, outcome_rows
+    from pertoken.services.rerate import Selection, outcome_rows
     from pertoken.services.rerate import rerate as rate_again
-    from pertoken.wiring.bookkeeper import make_bookkeeper
     from pertoken.wiring.prices import read_price_book
     from pertoken.wiring.pricing import make_pricing
 
@@ -59,23 +63,8 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
         made = sum(len(one.corrections) for one in outcomes)
         if made and not dry_run:
             rating.begin("writing corrections", made)
-            asked = {"since": format_time(selection.since_us), "until": format_time(selection.until_us)}
-            with opened.changes() as changing:  # it and the corrections cannot be one transaction
-                before = {**asked, "provider": provider, "model": model}
-                after = {"events": len(outcomes), "corrections": made}
-                note(changing, Action.PRICES_WRITE, "/api/v1/reratings", before, after)
-            correcting = Correcting(outcomes)
-            books = make_bookkeeper(opened)
-            try:
-                while events := correcting.next(BATCH):
-                    correcting.take(books.record_all(events))
-                    rating.add(len(events))
-                correcting.check()
-            except NotCorrected as error:
-                raise CommandRefused(str(error)) from error
-            finally:
-                books.close()
-            made = correcting.made
+            _note(opened, selection, {"events": len(outcomes), "corrections": made})
+            made = _correct(opened, outcomes, rating)
     rows = outcome_rows(iter(outcomes))
     if as_json:
         print_json({"dry_run": dry_run, "corrections": made, "rows": rows})
@@ -85,3 +74,32 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
         print_table("rated again", COLUMNS, changed)
     verb = "would be made" if dry_run else "made"
     echo(f"{len(outcomes):,} events rated again, {made:,} corrections {verb}")
+
+
+def _note(opened: "Installation", selection: "Selection", after: dict[str, int]) -> None:
+    """Write down what is to be corrected: this and the corrections cannot be one transaction."""
+    from pertoken.core.periods import format_time
+
+    since, until = format_time(selection.since_us), format_time(selection.until_us)
+    before = {"since": since, "until": until, "provider": selection.provider, "model": selection.model}
+    with opened.changes() as changing:
+        note(changing, Action.PRICES_WRITE, "/api/v1/reratings", before, after)
+
+
+def _correct(opened: "Installation", outcomes: "list[Rerating]", rating: Progress) -> int:
+    """Record the corrections; return how many were made."""
+    from pertoken.services.rerate import Correcting, NotCorrected
+    from pertoken.wiring.bookkeeper import make_bookkeeper
+
+    correcting = Correcting(outcomes)
+    books = make_bookkeeper(opened)
+    try:
+        while events := correcting.next(BATCH):
+            correcting.take(books.record_all(events))
+            rating.add(len(events))
+        correcting.check()
+    except NotCorrected as error:
+        raise CommandRefused(str(error)) from error
+    finally:
+        books.close()
+    return correcting.made
