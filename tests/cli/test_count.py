@@ -90,4 +90,4 @@ def test_words(pertoken: Pertoken) -> None:
 def test_what_cannot_be_counted(pertoken: Pertoken) -> None:
     """A text needs a model; a body of another API is refused with what is wrong."""
     assert "--model" in pertoken("count", stdin="hello", code=2).stderr
-    assert "no request of api chat" in pertoken("count", "--api", "chat", "--model", "m", stdin="{}", code=1).stderr
+    assert "not a request of api chat" in pertoken("count", "--api", "chat", "--model", "m", stdin="{}", code=1).stderr

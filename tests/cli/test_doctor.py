@@ -199,7 +199,7 @@ def test_a_price_list_that_is_none_is_found(pertoken: Pertoken, tmp_path: Path, 
     ]
 
     assert [(check["ok"], check["fix"]) for check in told] == [(True, "correct providers.my.prices_from")]
-    assert "no price of 'nonsense' is known" in told[0]["found"]
+    assert "its list prices are those of 'nonsense', but none is known" in told[0]["found"]
 
 
 def test_any_free_port_will_do(pertoken: Pertoken) -> None:

@@ -72,7 +72,7 @@ def test_counts_that_providers_contradicted(pertoken: Pertoken) -> None:
     assert (shown["ratio_percent"], shown["byte_ratio_percent"], shown["constant_tokens"]) == (860, 215, 0)
     assert (shown["counted_tokens"], shown["reported_tokens"], shown["call_id"]) == (1_024, 9_000, "call_gpt-4.1")
     assert "255" in pertoken("provider", "trust").stdout
-    assert "held again" in pertoken("provider", "trust", "--reset", "openai/gpt-4o").stdout
+    assert "is trusted again" in pertoken("provider", "trust", "--reset", "openai/gpt-4o").stdout
     assert [row["name"] for row in pertoken.json("provider", "trust")["counts"]] == ["openai/gpt-4.1"]
     again = pertoken("provider", "trust", "--reset", "openai/gpt-4o", code=1)
     assert "no provider has contradicted pertoken's count of 'openai/gpt-4o'" in again.stderr
