@@ -70,7 +70,7 @@ class Plane:
         self.clock = clock
         self.hasher = hasher
         self.root_key = root_key
-        self.reported_max = reported_max  # what one reported event may cost
+        self.reported_max = reported_max  # the most that one reported event may cost
         self.pricing = pricing
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
         self._waiting = 0

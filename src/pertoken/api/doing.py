@@ -11,7 +11,7 @@ from pertoken.core.audit import Change
 from pertoken.ports.store import Opened
 
 _READS = {route.path: route.before or cast("Transact", route.do) for route in ROUTES if route.method == "GET"}
-HIDDEN = ("secret", "standing")  # of an answer: what is shown once, and what changes by itself
+HIDDEN = ("secret", "standing")  # not in the audit log: secrets, and values that change without an action
 
 
 def transact(route: Route, opened: Opened, asked: Asked, through: str) -> msgspec.Struct:

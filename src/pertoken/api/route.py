@@ -66,7 +66,7 @@ class Route(NamedTuple):
     status: int = 200
     problems: tuple[Problem, ...] = ()  # in addition to the problems of every route
     records: bool = False  # `do` is a Take
-    takes_events: bool = False  # its body is events, each judged by itself
+    takes_events: bool = False  # its body has events, each of which is checked separately
     before: Transact | None = None  # reads what a change is about to change, where `do` reads more than is written down
 
     @property

@@ -44,7 +44,7 @@ def take_filters(given: Mapping[str, Any]) -> tuple[dict[str, str], str | None, 
 
 
 def find_key(archive: "DirectoryView", where: dict[str, str]) -> dict[str, str]:
-    """Return `where` with the id of a key instead of its name; an unknown name stays."""
+    """Return `where` with a key's id instead of its name; an unknown name does not change."""
     asked, keys = where.get("key"), archive.list_keys()
     if asked is None or any(key.key_id == asked for key in keys):
         return where

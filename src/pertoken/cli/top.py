@@ -54,7 +54,7 @@ def top(every: float, rows: int | None, zone: str | None, db: str | None, as_jso
 
 
 def _learn_names(archive: "DirectoryView", frame: "LiveFrame", names: Names) -> None:
-    """Read the names of keys where a frame has one that was not asked for yet."""
+    """Read the names of keys if a frame has a key whose name is not known yet."""
     ids = {one.value for one in frame.by["key"]} - names.keys()
     if ids:
         known = {key.key_id: key.name for key in archive.list_keys()}

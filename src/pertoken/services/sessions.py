@@ -43,7 +43,7 @@ def start_session(sessions: Sessions, clock: Clock, hasher: Hasher, principal: P
 def find_session(
     sessions: Sessions, admins: AdminKeys, hasher: Hasher, token: str, now_us: int, *, root_key: str
 ) -> SignedIn | None:
-    """Return who is signed in by a token; None where it is none, too old, or of an admin key that is good no more."""
+    """Return who is signed in by a token; None if the token is unknown or too old, or its admin key is not valid."""
     if not token.startswith(SESSION_PREFIX):
         return None
     session = sessions.find(hasher.hash(token.encode()))

@@ -120,7 +120,7 @@ class _Answering:
         except StoreUnavailable as error:
             return trouble(request, 503, "The database cannot be reached", f"{error}. Nothing was changed.")
         except Exception:
-            log.exception("a page failed by our own mistake: %s", request.scope["path"])
+            log.exception("a page failed because of a bug in pertoken: %s", request.scope["path"])
             return trouble(request, 500, "pertoken made a mistake", "Its log has the details. Nothing was changed.")
 
     def answer(self, request: Request, form: Mapping[str, str]) -> Response:
@@ -156,7 +156,7 @@ class _OnePage(_Answering):
         except BadRange as error:
             usual = urlencode([(name, value) for name, value in request.query_params.items() if name not in KEPT])
             onward = (quote(request.scope["path"]) + (f"?{usual}" if usual else ""), "Open it with the usual range")
-            return trouble(request, 400, "That is no range of time", f"{error.field}: {error}", onward)
+            return trouble(request, 400, "Invalid range of time", f"{error.field}: {error}", onward)
         except NotHere as error:
             return trouble(request, 404, "Not found", str(error))
         except Hidden as error:
@@ -218,7 +218,7 @@ class _SignIn(_Answering):
         if request.method != "POST":
             return _sign_in_page(request)
         if not _is_ours(request):
-            return _sign_in_page(request, "Open this page itself to sign in.", 403)
+            return _sign_in_page(request, "Sign in from this page, not from another site.", 403)
         began = self._attempts.begin(client.address)
         if began is None:
             return _sign_in_page(request, "Too many attempts; wait a minute.", 429, form.get("next"))
@@ -226,7 +226,7 @@ class _SignIn(_Answering):
         with site.store.write() as opened:
             principal = authenticate(secret, site.root_key, site.hasher, opened.admins, site.clock.now_us())
             if principal is None:
-                wrong = "No admin key is like this, or it is expired or revoked."
+                wrong = "This admin key is unknown, expired or revoked."
                 return _sign_in_page(request, wrong, 401, form.get("next"))
             token = start_session(opened.sessions, site.clock, site.hasher, principal, site.root_key)
         self._attempts.take_back(client.address, began)
@@ -257,7 +257,7 @@ class _Link(_Answering):
             token = request.path_params["token"]
             principal = use_link(opened.sessions, opened.admins, site.clock, site.hasher, token)
             if principal is None:
-                message = "This link was used, or is older than five minutes. Another: pertoken admin link"
+                message = "This link was already used, or is older than five minutes. For another: pertoken admin link"
                 return _sign_in_page(request, message, 401)
             session = start_session(opened.sessions, site.clock, site.hasher, principal)
         self._attempts.take_back(client.address, began)

@@ -54,7 +54,7 @@ def read_view(visit: Visit) -> Exploring:
         where = {name: value for name, value in where.items() if name in REFUSED_WHERE}
     step = _one_of("step", query.get("step") or _usual_step(visit), dict.fromkeys(STEPS, ""))
     if step == "hour" and _days(visit) > HOURS_DAYS_MAX:
-        step, note = "day", f"Hours are shown of {HOURS_DAYS_MAX} days at most; these are days."
+        step, note = "day", f"Hours can be shown for at most {HOURS_DAYS_MAX} days, so this chart shows days."
     if (fits := visit.range.step(step)) != step:
         step, note = fits, f"At most {STEPS_MAX:,} steps are shown; these are {fits}s."
     return Exploring(

@@ -57,10 +57,10 @@ class Column(NamedTuple):
     name: str  # the column's name in rows, addresses and exports
     label: str
     kind: Cells = Cells.TEXT
-    link: Callable[[Row], str | None] | None = None  # where a row's value leads
+    link: Callable[[Row], str | None] | None = None  # the address that a row's value links to
     narrow: bool = False  # whether it is one of the few that a phone shows
     beneath: bool = False  # whether a phone shows it in a second line of the first that it shows
-    hidden: bool = False  # whether it is shown only where it is asked for
+    hidden: bool = False  # whether it is shown only on request
     sorts: bool = True
     dot: bool = False  # whether the row's colour is shown before it
 

@@ -43,7 +43,7 @@ class Range(NamedTuple):
 
     @property
     def before(self) -> tuple[int, int]:
-        """The stretch before: as many days on the clocks of the zone, or as long where it is not of whole days."""
+        """The preceding range: as many days in the zone, or equally long if the range is not whole days."""
         first, last = (_local(at_us, self.zone).date() for at_us in (self.since_us, self.until_us - 1))
         days = (last - first).days + 1
         if days_before(self.until_us, days, self.zone) == self.since_us:
@@ -72,13 +72,13 @@ def quarter(at_us: int) -> int:
 
 
 def days_before(at_us: int, days: int, zone: str) -> int:
-    """Return when the clocks of the zone showed the same so many days before."""
+    """Return the same local time in the zone, `days` earlier."""
     local = _local(at_us, zone)
     return to_us((local - timedelta(days=days)).replace(fold=0))
 
 
 def month_before(at_us: int, zone: str) -> int:
-    """Return when the clocks of the zone showed the same in the month before, to the quarter; at most its end."""
+    """Return the same local time a month earlier, to the quarter of an hour; at most the end of that month."""
     local = _local(at_us, zone)
     end = local.replace(day=1) - timedelta(days=1)
     if local.day > end.day:

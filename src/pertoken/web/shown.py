@@ -199,7 +199,7 @@ def name(text: str | None, absent: str = UNKNOWN) -> Figure:
 
 
 def hue(text: str) -> int:
-    """Return which of the colours a name has: the same on every page, and of every day."""
+    """Return the colour of a name, as a number. It is the same on every page and on every day."""
     return blake2b(text.encode(), digest_size=2, salt=SALT).digest()[0] % HUES
 
 

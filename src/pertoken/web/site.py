@@ -22,10 +22,10 @@ class Site(NamedTuple):
     hasher: Hasher
     prices: Callable[[], PriceBook]
     correct: Callable[[Correcting], None]  # records what is to be corrected, durably; raises StoreUnavailable
-    folders: Folders  # where archived months are
-    root_key: str  # the operator's own admin key; empty: there is none
-    zone: str  # of days and months where the address names no other
+    folders: Folders  # the folder of archived months
+    root_key: str  # the operator's own admin key; empty if it is not set
+    zone: str  # the time zone if the address names none
     version: str
-    health: Health | None = None  # what is known of the installation; None: nothing
+    health: Health | None = None  # facts about the installation; None in tests without one
     pricing: Pricing | None = None  # decides what customers are charged; None: nobody is
-    trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()  # whose word on the client is taken
+    trusted_proxies: Sequence[IPv4Network | IPv6Network] = ()  # proxies whose statements about the client are believed

@@ -61,7 +61,7 @@ class Use(NamedTuple):
 
     sees_cost: bool
     currency: str
-    cost: Figure  # for those who may not see it, the price
+    cost: Figure  # the price, for a visitor who may not see the cost
     others: str  # the amounts in other currencies: also 30.40 USD
     change: Figure
     calls: Figure

@@ -96,7 +96,7 @@ class RemovedBudget(msgspec.Struct):
 
 
 def list_budgets(opened: Opened, asked: Asked) -> BudgetsAnswer:
-    """Return how the budgets stand that may be seen."""
+    """Return the state of the budgets that the principal may see."""
     rows = status(opened.archive, asked.now_us, uncounted=False)["budgets"]
     shown, cursor = page(rows, lambda row: (row["name"], row["id"], row["value"] or ""), asked.query, (str, str, str))
     return BudgetsAnswer([msgspec.convert(row, Standing) for row in shown], cursor)

@@ -20,7 +20,7 @@ from pertoken.services.rerate import Correcting, NotCorrected, Rerating, Selecti
 PATH = "/api/v1/reratings"
 CALLS_MAX = 20_000  # that one request rates again
 READ_MAX = 200_000  # calls of all models that it reads for that: events are found by time
-BATCH = 50  # corrections between the calls that the gateway serves
+BATCH = 50  # corrections in one batch, between the gateway's calls
 
 
 class ReratingBody(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

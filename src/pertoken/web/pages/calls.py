@@ -21,8 +21,8 @@ from pertoken.web.grid import Cells, Column
 from pertoken.web.page import Context, NotHere, Page, Visit
 
 DEAREST = "-cost"  # as a table is sorted
-LOOKED_AT = 10_000  # the newest calls, among which the dearest are looked for: a page must not take long
-EMPTY = "No call fits. Choose a longer range, or fewer filters."
+LOOKED_AT = 10_000  # the newest calls, among which the dearest are searched; more would take too long
+EMPTY = "No call matches. Choose a longer range, or fewer filters."
 FILTERS = ("key", "team", "customer", "user", "provider", "model", "conversation", "source")
 
 
@@ -154,9 +154,9 @@ def _cost_min(visit: Visit) -> Decimal | None:
     try:
         found = Decimal(text)
     except InvalidOperation as error:
-        raise NotHere(f"{text!r} is no amount") from error
+        raise NotHere(f"{text!r} is not an amount") from error
     if not found.is_finite() or len(text) > 40 or abs(found.adjusted()) > 40:
-        raise NotHere(f"{text!r:.60} is no amount")
+        raise NotHere(f"{text!r:.60} is not an amount")
     return found
 
 
