@@ -82,19 +82,19 @@ class ModelSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fallbacks: tuple[str, ...] = ()
 
 
-Size = Annotated[int, msgspec.Meta(ge=1, le=2**40)]  # of bytes, of calls
+AtLeastOne = Annotated[int, msgspec.Meta(ge=1, le=2**40)]  # of bytes, of calls
 Milliseconds = Annotated[int, msgspec.Meta(ge=1, le=7 * 24 * 3600 * 1_000)]
 
 
 class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Sizes and times that bound one call."""
 
-    body_bytes_max: Size = 32 * 1024 * 1024
+    body_bytes_max: AtLeastOne = 32 * 1024 * 1024
     # Fields, entries, objects and lists in one body:
     body_values_max: Annotated[int, msgspec.Meta(ge=10_000, le=2**40)] = 250_000
-    key_bodies_bytes_max: Size = 256 * 1024 * 1024  # of one key's unanswered calls, in each process
-    bodies_bytes_max: Size = 1024 * 1024 * 1024  # of all unanswered calls, in each process
-    answer_bytes_max: Size = 64 * 1024 * 1024
+    key_bodies_bytes_max: AtLeastOne = 256 * 1024 * 1024  # of one key's unanswered calls, in each process
+    bodies_bytes_max: AtLeastOne = 1024 * 1024 * 1024  # of all unanswered calls, in each process
+    answer_bytes_max: AtLeastOne = 64 * 1024 * 1024
     connect_ms: Milliseconds = 5_000
     first_byte_ms: Milliseconds = 600_000
     idle_ms: Milliseconds = 120_000
@@ -110,12 +110,12 @@ class LimitSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     # How long a call waits for room under a limit on requests or concurrent calls:
     queue_ms: Annotated[int, msgspec.Meta(ge=0, le=24 * 3600 * 1_000)] = 0
     drain_calls_max: Annotated[int, msgspec.Meta(ge=0, le=2**40)] = 1_000
-    connections_max: Size = 1_000
-    key_customers_max: Size = DEFAULTS.customers  # the most that calls of one key may name; a further one is refused
-    key_users_max: Size = DEFAULTS.users  # further ones are counted as `other`
-    key_conversations_max: Size = DEFAULTS.conversations  # of one day (UTC)
-    key_tag_values_max: Size = DEFAULTS.tag_values
-    key_series_max: Size = DEFAULTS.series  # combinations of a customer, a user and tags
+    connections_max: AtLeastOne = 1_000
+    key_customers_max: AtLeastOne = DEFAULTS.customers  # that calls of one key may name; a further one is refused
+    key_users_max: AtLeastOne = DEFAULTS.users  # further ones are counted as `other`
+    key_conversations_max: AtLeastOne = DEFAULTS.conversations  # of one day (UTC)
+    key_tag_values_max: AtLeastOne = DEFAULTS.tag_values
+    key_series_max: AtLeastOne = DEFAULTS.series  # combinations of a customer, a user and tags
 
 
 Days = Annotated[int, msgspec.Meta(ge=1, le=36_500)]

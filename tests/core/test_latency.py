@@ -9,7 +9,16 @@ from hypothesis import strategies as st
 from tests.factories import event, hold, with_own
 
 from pertoken.core.events import Event, OfCorrection, Timeline
-from pertoken.core.latency import BOUNDS_US, ERROR_PERCENT, Counts, Timing, add_counts, calls_of, count, quantile_us
+from pertoken.core.latency import (
+    BOUNDS_US,
+    ERROR_PERCENT,
+    LatencyCounts,
+    Timing,
+    add_counts,
+    calls_of,
+    count,
+    quantile_us,
+)
 
 LARGEST_US = BOUNDS_US[-1] - 1
 times = st.integers(BOUNDS_US[0], LARGEST_US)
@@ -22,9 +31,9 @@ def made(took_us: int, first_byte_us: int | None = None, sent_us: int | None = 1
     return with_own(one._replace(recorded_at_us=one.opened_at_us + took_us), timeline=timeline)
 
 
-def counted(*events: Event) -> Counts:
+def counted(*events: Event) -> LatencyCounts:
     """Return the counts of some events."""
-    counts: Counts = {}
+    counts: LatencyCounts = {}
     for one in events:
         count(counts, one)
     return counts

@@ -10,7 +10,7 @@ from tests.store.history import SINCE_US, UNTIL_US
 
 from pertoken.core.access import View
 from pertoken.core.events import Event
-from pertoken.core.latency import Counts, Timing, calls_of, count, places, quantile_us
+from pertoken.core.latency import LatencyCounts, Timing, calls_of, count, places, quantile_us
 from pertoken.core.periods import load_zone
 from pertoken.services.latency import latency
 from pertoken.services.narrow import NarrowArchive
@@ -30,7 +30,7 @@ def archive(
 
 def told(events: list[Event], kind: Timing) -> dict[str, int | None]:
     """Return what is to be said of some events, from each of them."""
-    counts: Counts = {}
+    counts: LatencyCounts = {}
     for one in events:
         count(counts, one)
     times = {"p50_ms": 500, "p95_ms": 950, "p99_ms": 990}

@@ -11,7 +11,18 @@ from tests.services.stand_in import PATHS, settled, streamed, whole
 from pertoken.core.usage import Completeness
 from pertoken.services.extract import extract_usage
 from pertoken.wire import formats, providers, usage_rules
-from pertoken.wire.usage_table import Beside, Check, Listed, Path, Row, Stated, Term, UsageRule, UsageTable, Zero
+from pertoken.wire.usage_table import (
+    Beside,
+    Check,
+    Listed,
+    Path,
+    Stated,
+    Term,
+    UsageRule,
+    UsageTable,
+    UsageTableRow,
+    Zero,
+)
 
 
 class Exercise(NamedTuple):
@@ -19,7 +30,7 @@ class Exercise(NamedTuple):
 
     api: str
     provider: str
-    row: Row
+    row: UsageTableRow
     usage: dict[str, Any]
 
 
@@ -29,7 +40,7 @@ def _put(usage: dict[str, Any], path: Path, value: object) -> None:
     usage[path[-1]] = value
 
 
-def _terms(row: Row) -> tuple[Term, ...]:
+def _terms(row: UsageTableRow) -> tuple[Term, ...]:
     match row:
         case UsageRule() | Beside():
             return row.terms
@@ -43,7 +54,7 @@ def _terms(row: Row) -> tuple[Term, ...]:
             return ()
 
 
-def _usages(rows: UsageTable, row: Row) -> Iterator[dict[str, Any]]:
+def _usages(rows: UsageTable, row: UsageTableRow) -> Iterator[dict[str, Any]]:
     """Yield usage objects in which `row` says something: one for each of the places its number may stand at."""
     places = [term[at % len(term)] for term in _terms(row) for at in range(max(map(len, _terms(row))))]
     for place in dict.fromkeys(places) or [()]:

@@ -14,7 +14,7 @@ from tests.store.history import DAY_US, UNTIL_US
 
 from pertoken.core.coarse import HOUR
 from pertoken.core.events import Event
-from pertoken.core.latency import Counts
+from pertoken.core.latency import LatencyCounts
 from pertoken.core.reporting import Group, attributes, latency_report, report, slices, sum_events, time_events
 from pertoken.services.verify import verify
 from pertoken.store import summing
@@ -84,7 +84,7 @@ def said(
 
 def true(
     events: Sequence[Event], by: tuple[str, ...], where: dict[str, str], zone: str, since_us: int
-) -> tuple[list[Group], dict[tuple[str, ...], Counts]]:
+) -> tuple[list[Group], dict[tuple[str, ...], LatencyCounts]]:
     """Return the same from the events alone."""
     dimensions, pieces = attributes(by), list(slices(since_us, END_US, by, zone))
     ends = [piece.end_us for piece in pieces]

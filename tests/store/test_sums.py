@@ -7,7 +7,7 @@ import pytest
 from tests.store import history
 
 from pertoken.core.events import Event
-from pertoken.core.latency import Counts, count
+from pertoken.core.latency import LatencyCounts, count
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import HOUR_US, SUMS, Grain, Slice, Sums, event_sums
 from pertoken.store.amounts import spread
@@ -74,7 +74,7 @@ def test_latencies_are_those_of_the_events(database: Database, piece: Slice) -> 
     history.record(database, MADE)
     with database.read() as connection:
         for dimensions, where in ASKED:
-            expected: dict[Place, Counts] = defaultdict(dict)
+            expected: dict[Place, LatencyCounts] = defaultdict(dict)
             for place, event in places(MADE, piece, dimensions, where):
                 count(expected[place], event)
             rows = list(read_latencies(connection, piece, dimensions, where))

@@ -43,7 +43,7 @@ Cursor = Annotated[
     ),
 ]
 PageLimit = Annotated[int, msgspec.Meta(ge=1, le=PAGE_MAX, description="Rows of one page.")]
-Count = Annotated[int, msgspec.Meta(ge=0)]
+CountField = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class NoQuery(msgspec.Struct, forbid_unknown_fields=True):

@@ -23,7 +23,7 @@ from pertoken.cli.session import (
 )
 
 if TYPE_CHECKING:
-    from pertoken.services.archiving import Result
+    from pertoken.services.archiving import MonthMoved
 
 REST_S = 0.01  # between two transactions
 
@@ -111,7 +111,7 @@ def import_(folder: str, month: str | None, db: str | None, as_json: bool) -> No
         raise CommandRefused(f"{conflicting:,} events are in the database with other content; they were not changed")
 
 
-def _say_each(results: Iterable["Result"], moving: Progress, *, as_json: bool, verb: str) -> list["Result"]:
+def _say_each(results: Iterable["MonthMoved"], moving: Progress, *, as_json: bool, verb: str) -> list["MonthMoved"]:
     """Return all results; for people, print each one at once, because a month takes time."""
     done = []
     for one in results:
@@ -124,7 +124,7 @@ def _say_each(results: Iterable["Result"], moving: Progress, *, as_json: bool, v
     return done
 
 
-def _fields(one: "Result") -> dict[str, Any]:
+def _fields(one: "MonthMoved") -> dict[str, Any]:
     from pertoken.services.archiving import file_fields
 
     return {**file_fields(one.file), "moved": one.moved, "known": one.known, "conflicting": one.conflicting}

@@ -17,7 +17,7 @@ SPIKE = 30  # times the usual calls of an hour
 FELL_BACK = 0.6  # the share of the failing provider's calls that fail
 
 T = TypeVar("T")
-Model = tuple[str, str]  # provider and name
+DemoModel = tuple[str, str]  # provider and name
 OPENAI = "openai"
 FAILING = "anthropic"
 SONNET, HAIKU = (FAILING, "claude-sonnet-5"), (FAILING, "claude-haiku-4-5")
@@ -38,7 +38,7 @@ class App(NamedTuple):
     team: str
     share: float  # of all calls, while all apps run
     rhythm: tuple[int, ...]
-    models: Mapping[Model, int]  # with their weights
+    models: Mapping[DemoModel, int]  # with their weights
     customers: Mapping[str | None, int]
     users: tuple[str, ...]
     input_tokens: int  # of the middle call
@@ -174,7 +174,7 @@ def _call(hour: Hour, told: Story, dice: random.Random, keys: Mapping[str, str])
     return fields
 
 
-def _usage(hour: Hour, told: Story, model: Model, dice: random.Random) -> dict[str, int]:
+def _usage(hour: Hour, told: Story, model: DemoModel, dice: random.Random) -> dict[str, int]:
     """Return the tokens of a call. Support's prompts are similar, so more and more of them are read from the cache."""
     app = hour.app
     usage = {

@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from pertoken.core.budgets import Budget
     from pertoken.ports.store import Opened
 
-Fields = Mapping[str, Any]
+NotedFields = Mapping[str, Any]
 
 
 def note(  # noqa: PLR0917 - the parts of a record
-    opened: "Opened", action: "Action", path: str, before: Fields | None, after: Fields | None, team: str | None = None
+    opened: "Opened",
+    action: "Action",
+    path: str,
+    before: NotedFields | None,
+    after: NotedFields | None,
+    team: str | None = None,
 ) -> None:
     """Record a change of the object that the control plane has at `path`; `before` and `after` must have no secret.
 

@@ -27,7 +27,7 @@ LISTS = frozenset({"rows", "keys", "admins", "budgets", "prices", "providers", "
 _WHOLE = re.compile(r"\b[a-z]+_[0-9a-z]{26}\b|^\d{4}-\d\d-\d\d$")  # an id, a day
 TEXT_WIDTH_MIN = 8  # a text column is not made narrower than this
 
-Rows = Sequence[Mapping[str, Any]]
+TableRows = Sequence[Mapping[str, Any]]
 
 
 class _Column(NamedTuple):
@@ -58,7 +58,7 @@ class _Column(NamedTuple):
 def print_table(
     title: str,
     columns: Mapping[str, str],
-    rows: Rows,
+    rows: TableRows,
     *,
     total: Mapping[str, Any] | None = None,
     caption: str = "",
@@ -117,7 +117,7 @@ def time_text(time: str | None) -> str | None:
     return None if time is None else time[:16].replace("T", " ")
 
 
-def write_csv(rows: Rows, *, head: bool = True) -> None:
+def write_csv(rows: TableRows, *, head: bool = True) -> None:
     """Write rows as comma-separated values (RFC 4180) on stdout, one column for each field.
 
     Lists and objects are written as JSON, unknown values as nothing. A text that a spreadsheet would evaluate gets a
@@ -134,13 +134,13 @@ def write_csv(rows: Rows, *, head: bool = True) -> None:
         sink.detach()
 
 
-def rows_of(document: object) -> Rows:
+def rows_of(document: object) -> TableRows:
     """Return the rows of a JSON document: its first list of objects, or else the document itself as the only row."""
     if isinstance(document, Mapping):
         for name, part in document.items():
             is_rows = isinstance(part, list) and all(isinstance(row, Mapping) for row in part)
             if is_rows and (part or name in LISTS):
-                return cast("Rows", part)
+                return cast("TableRows", part)
         return [document]
     assert isinstance(document, list), document
     return document
@@ -155,7 +155,7 @@ def _cell(value: object) -> object:
     return f"'{shown}" if shown.startswith(FORMULA) and not _is_number(shown) else shown
 
 
-def _column(field: str, heading: str, rows: Rows, total: Mapping[str, Any] | None) -> _Column:
+def _column(field: str, heading: str, rows: TableRows, total: Mapping[str, Any] | None) -> _Column:
     totals = [] if total is None else [total.get(field)]
     bars = [row.get(field) for row in rows]
     if any(isinstance(one, CostBar) for one in bars):

@@ -26,13 +26,13 @@ NAME_MIN, NAME_MAX = 10, 48
 PLACES_MAX = 6  # decimals of an amount; --json has all
 SPARED = (0, 2)  # columns that a narrow terminal leaves out, the first one first: calls of the window, calls of today
 
-Cells = tuple[str, str, str, str]  # calls and cost of the window, calls and cost of today
+TopCells = tuple[str, str, str, str]  # calls and cost of the window, calls and cost of today
 NO_CELLS = ("", "", "", "")
 
 
 class _Row(NamedTuple):
     name: str
-    cells: Cells = NO_CELLS
+    cells: TopCells = NO_CELLS
     style: str = ""
 
 
@@ -97,7 +97,7 @@ def draw_frame(frame: LiveFrame, names: Mapping[str, str], width: int, encoding:
     currencies = {one.currency for one in (*frame.totals, *frame.by["key"], *frame.by["model"])}
     money = currencies.pop() if len(currencies) == 1 else "cost"
     rows = list(_rows(frame, names, tell_currency=bool(currencies)))
-    heads: Cells = ("calls", money, "calls", money)
+    heads: TopCells = ("calls", money, "calls", money)
     shown = _columns([heads, *(row.cells for row in rows)], width)
     widths = [max(cell_len(cells[at]) for cells in (heads, *(row.cells for row in rows))) for at in shown]
     room = width - sum(widths) - len(GAP) * len(widths)
@@ -153,7 +153,7 @@ def _rows(frame: LiveFrame, names: Mapping[str, str], *, tell_currency: bool) ->
         yield _Row(f"  {escaped(reason.code)}", (f"{reason.window_calls:,}{more}", "", f"{reason.today_calls:,}", ""))
 
 
-def _columns(cells: Sequence[Cells], width: int) -> list[int]:
+def _columns(cells: Sequence[TopCells], width: int) -> list[int]:
     """Return the columns that fit; the cost is always shown."""
     shown = [0, 1, 2, 3]
     for at in SPARED:

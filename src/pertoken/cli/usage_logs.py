@@ -18,8 +18,8 @@ from pertoken.core.periods import NotATime, parse_time
 from pertoken.core.usage import QUANTITY_MAX
 from pertoken.services.ingest import NotAnEvent, RejectedLine, UsageRecord, read_event
 
-Lines = Iterable[tuple[int, bytes]]
-Reader = Callable[[Lines, str, Mapping[str, str], Notes], Iterator[UsageRecord | RejectedLine]]
+NumberedLines = Iterable[tuple[int, bytes]]
+Reader = Callable[[NumberedLines, str, Mapping[str, str], Notes], Iterator[UsageRecord | RejectedLine]]
 
 SHOWN_MAX = 60  # bytes shown of a line
 LOOK_AT = 10  # lines at the start of a file; if none has the expected format, the file has another one
@@ -66,7 +66,7 @@ def read_log(
 
 
 def read_events(
-    lines: Lines, _name: str, defaults: Mapping[str, str], notes: Notes
+    lines: NumberedLines, _name: str, defaults: Mapping[str, str], notes: Notes
 ) -> Iterator[UsageRecord | RejectedLine]:
     """Yield pertoken's own JSON lines: id, at, provider, model, usage and attribution."""
     for number, line in lines:
@@ -86,7 +86,7 @@ def read_events(
 
 
 def read_azure_trace(
-    lines: Lines, name: str, defaults: Mapping[str, str], _notes: Notes
+    lines: NumberedLines, name: str, defaults: Mapping[str, str], _notes: Notes
 ) -> Iterator[UsageRecord | RejectedLine]:
     """Yield the rows of an Azure LLM inference trace: TIMESTAMP, ContextTokens, GeneratedTokens (times in UTC).
 

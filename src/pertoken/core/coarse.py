@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from pertoken.core.budgets import TAG_PREFIX, Attribution
-from pertoken.core.latency import Counts
+from pertoken.core.latency import LatencyCounts
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import HOUR_US, Grain, Slice, Sums
 
@@ -30,7 +30,7 @@ class CoarseSum(NamedTuple):
     values: tuple[str | None, ...]
     currency: str
     sums: Sums
-    latency: Counts
+    latency: LatencyCounts
 
 
 class SummedDay(NamedTuple):

@@ -34,7 +34,7 @@ class Key(NamedTuple):
         return until_us if until_us <= now_us else None
 
 
-Shares = Mapping[str, frozenset[str]]  # customer -> the teams that may name it; absent: the first that did
+CustomerTeams = Mapping[str, frozenset[str]]  # customer -> the teams that may name it; absent: the first that did
 
 
 class Directory:
@@ -46,10 +46,10 @@ class Directory:
         keys: Iterable[Key],
         budgets: Iterable[Budget],
         trusts: Trusts | None = None,
-        shares: Shares | None = None,
+        shares: CustomerTeams | None = None,
     ) -> None:
         self.revision = revision
-        self.shares: Shares = {} if shares is None else shares
+        self.shares: CustomerTeams = {} if shares is None else shares
         self.trusts: Trusts = {} if trusts is None else trusts
         self.budgets = BudgetIndex(budgets)
         live = [key for key in keys if key.revoked_at_us is None]

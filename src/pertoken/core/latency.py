@@ -20,7 +20,7 @@ _STEPS_US = (1_000, 1_189, 1_414, 1_682)  # a fourth of an octave each
 BOUNDS_US: Final = (*(step << octave for octave in range(OCTAVES) for step in _STEPS_US), _STEPS_US[0] << OCTAVES)
 ERROR_PERCENT = 9.1  # of a quantile, at most
 
-Counts = dict[int, int]  # bucket, plus the beginning of its kind -> calls; none is 0
+LatencyCounts = dict[int, int]  # bucket, plus the beginning of its kind -> calls; none is 0
 
 
 class Timing(IntEnum):
@@ -46,13 +46,13 @@ def places(event: Event) -> tuple[int, ...]:
     return (total,) if first_byte_us is None else (total, FIRST_BYTE + bisect_right(BOUNDS_US, first_byte_us))
 
 
-def count(counts: Counts, event: Event) -> None:
+def count(counts: LatencyCounts, event: Event) -> None:
     """Count how long an event's call took, if that is known."""
     for place in places(event):
         counts[place] = counts.get(place, 0) + 1
 
 
-def add_counts(counts: Counts, more: Mapping[int, int], sign: int = 1) -> None:
+def add_counts(counts: LatencyCounts, more: Mapping[int, int], sign: int = 1) -> None:
     """Add to counts, or take away; what comes to nothing is not kept."""
     for place, calls in more.items():
         now = counts.get(place, 0) + sign * calls

@@ -10,7 +10,7 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import NamedTuple
 
-Served = tuple[str, str]  # provider, model
+SoldAs = tuple[str, str]  # provider, model
 
 
 class Cause(StrEnum):
@@ -43,7 +43,7 @@ class Consumed(NamedTuple):
 
 
 NONE = Consumed()
-ByKind = Mapping[Served, Consumed]
+ByKind = Mapping[SoldAs, Consumed]
 
 
 class Mover(NamedTuple):
@@ -67,7 +67,7 @@ class Mover(NamedTuple):
         return max(Cause, key=lambda cause: sign * self.parts[cause])
 
 
-def make_mover(dimension: str, name: str, before: ByKind, now: ByKind, saved: Mapping[Served, Fraction]) -> Mover:
+def make_mover(dimension: str, name: str, before: ByKind, now: ByKind, saved: Mapping[SoldAs, Fraction]) -> Mover:
     """Return what moved under one name.
 
     `saved` is by how many picos a token is cheaper where it is read from cache; where it is not known, what the cache
@@ -91,7 +91,7 @@ def _all(some: Iterable[Consumed]) -> Consumed:
 
 
 def _parts(
-    before: Consumed, now: Consumed, kinds_before: ByKind, kinds_now: ByKind, saved: Mapping[Served, Fraction]
+    before: Consumed, now: Consumed, kinds_before: ByKind, kinds_now: ByKind, saved: Mapping[SoldAs, Fraction]
 ) -> dict[Cause, int]:
     change = now.cost_picos - before.cost_picos
     if not before.calls or not now.calls:

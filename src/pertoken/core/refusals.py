@@ -36,7 +36,7 @@ class RefusedKind(NamedTuple):
     key: str
 
 
-Counts = Mapping[RefusedKind, int]
+RefusedCounts = Mapping[RefusedKind, int]
 
 
 class RefusedSearch(NamedTuple):
@@ -52,7 +52,7 @@ class RefusedSearch(NamedTuple):
 class Batch(NamedTuple):
     """What was refused since the last write."""
 
-    counts: Counts
+    counts: RefusedCounts
     whole: tuple[RefusedCall, ...]
 
 

@@ -15,7 +15,7 @@ from pertoken.core import periods
 from pertoken.core.budgets import DIMENSIONS, TAG_PREFIX, Attribution, is_dimension
 from pertoken.core.calls import ESTIMATED, FAILED, HUNG_UP, marks
 from pertoken.core.events import Event, EventStatus, OfCall, OfCorrection, OfReport
-from pertoken.core.latency import Counts, add_counts, count
+from pertoken.core.latency import LatencyCounts, add_counts, count
 from pertoken.core.periods import DAY_US, US_PER_SECOND, Window, load_zone
 from pertoken.core.usage import Completeness
 
@@ -36,7 +36,7 @@ class Total(NamedTuple):
     attribution: Attribution  # without conversation
     currency: str
     sums: Sums  # in the order of SUMS
-    latency: Counts
+    latency: LatencyCounts
 
 
 Key = TypeVar("Key")
@@ -68,7 +68,7 @@ class Rollup(NamedTuple):
     attribution: Attribution
     currency: str
     sums: tuple[int, ...]
-    latency: Counts
+    latency: LatencyCounts
 
 
 class Slice(NamedTuple):
@@ -100,7 +100,7 @@ class Timed(NamedTuple):
 
     span: int
     values: tuple[str | None, ...]
-    latency: Counts
+    latency: LatencyCounts
 
 
 class Group(NamedTuple):
@@ -259,7 +259,7 @@ def sum_events(events: Iterable[Event], piece: Slice, dimensions: Sequence[str])
 def time_events(events: Iterable[Event], piece: Slice, dimensions: Sequence[str]) -> Iterator[Timed]:
     """Yield the latency counts of each event of a slice, for those slices that roll-ups cannot say."""
     for event in events:
-        counts: Counts = {}
+        counts: LatencyCounts = {}
         count(counts, event)
         if counts:
             yield Timed(*_place(event, piece, dimensions), counts)
@@ -273,10 +273,10 @@ def _place(event: Event, piece: Slice, dimensions: Sequence[str]) -> tuple[int, 
 
 def latency_report(
     parts: Iterable[tuple[Slice, Iterable[Timed]]], by: Sequence[str], zone: str
-) -> dict[tuple[str, ...], Counts]:
+) -> dict[tuple[str, ...], LatencyCounts]:
     """Return the latency counts of all slices by the dimensions of `by`, times in order; absent values are empty."""
     times = {at: dimension for at, dimension in enumerate(by) if dimension in TIME_DIMENSIONS}
-    found: dict[tuple[str, ...], Counts] = {}
+    found: dict[tuple[str, ...], LatencyCounts] = {}
     begins: dict[tuple[str, ...], int] = {}
     for piece, timed in parts:
         for span, values, counts in timed:

@@ -1,15 +1,15 @@
 """All requests to the gateway that are not calls: health, list of models, control plane, pages, unknown paths."""
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pertoken.core.errors import Code, Refusal
 from pertoken.gateway.monitor import PATHS
 from pertoken.gateway.pages import asks_for_page
-from pertoken.gateway.viewers import JSON, Answer
+from pertoken.gateway.viewers import JSON, PlainAnswer
 from pertoken.services.call.identify import identify
 from pertoken.services.models import closest
 from pertoken.services.world import World
@@ -17,14 +17,10 @@ from pertoken.wire import families, routes
 
 _MODELS = re.compile(r"/(v1|v1beta)/models(?:/(.+))?")
 
-Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-Monitoring = Callable[[Scope], Awaitable[Answer]]
+Monitoring = Callable[[Scope], Awaitable[PlainAnswer]]
 
 
-def create_app(world: World, api: App, pages: App, monitoring: Monitoring) -> App:
+def create_app(world: World, api: ASGIApp, pages: ASGIApp, monitoring: Monitoring) -> ASGIApp:
     """Return the ASGI application for every path that is not a call.
 
     `api` answers paths under /api, `pages` answers browsers, and `monitoring` answers /metrics and /health.

@@ -29,13 +29,13 @@ END_S = 5  # how long `close` waits for the last lines to be written
 _THOUSANDTHS = tuple(f".{number:03d}Z" for number in range(1_000))
 _encode = msgspec.json.Encoder().encode
 
-Form = Callable[[CallLine], bytes]
+LineFormat = Callable[[CallLine], bytes]
 
 
 class CallLog:
     """Takes lines on the event loop and writes them on its own thread. Call `close` at the end."""
 
-    def __init__(self, form: Form, sink: Callable[[bytes], None] = write) -> None:
+    def __init__(self, form: LineFormat, sink: Callable[[bytes], None] = write) -> None:
         self._form = form
         self._sink = sink
         self._lines: list[CallLine] = []
@@ -127,7 +127,7 @@ def as_json(line: CallLine) -> bytes:
     ).encode()
 
 
-FORMS: Mapping[str, Form] = {"text": as_text, "json": as_json}
+FORMS: Mapping[str, LineFormat] = {"text": as_text, "json": as_json}
 
 
 def _tokens(events: Sequence[Event]) -> tuple[int, int]:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 import msgspec
+from starlette.types import Scope
 
 from pertoken.api.app import Plane
 from pertoken.api.problem import ApiRefused
@@ -21,7 +22,7 @@ from pertoken.core.calls import CallLine
 from pertoken.core.tally import CallTally, Snapshot, total
 from pertoken.gateway.readers import ReadingProcesses
 from pertoken.gateway.shared_counts import FiguresTaken, SharedCounts, as_bytes, of_bytes
-from pertoken.gateway.viewers import JSON, Answer, Scope, Viewers, refusal
+from pertoken.gateway.viewers import JSON, PlainAnswer, Viewers, refusal
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.services.shares import Fullness, read_fullness
 from pertoken.services.world import World
@@ -68,7 +69,7 @@ class Monitor:
         self._numbers = itertools.count(1)
         self.connections: Callable[[], int] = lambda: 0
 
-    async def answer(self, scope: Scope) -> Answer:
+    async def answer(self, scope: Scope) -> PlainAnswer:
         """Answer a request for one of PATHS."""
         try:
             refused = await self._viewers.why_not(scope)
@@ -90,13 +91,13 @@ class Monitor:
         """Write the final figures, after the last call."""
         self._write(self._taken())
 
-    async def _metrics(self, scope: Scope) -> Answer:
+    async def _metrics(self, scope: Scope) -> PlainAnswer:
         taken = self._taken()
         accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
         text, content_type = await self._plane.in_thread(lambda: self._render(taken, accept))
         return 200, text, ((b"content-type", content_type.encode()),)
 
-    async def _health(self) -> Answer:
+    async def _health(self) -> PlainAnswer:
         taken = self._taken()
         counts, standing = await self._plane.in_thread(lambda: (self._together(taken), self._standing()))
         ledger = self._world.ledger

@@ -13,11 +13,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
-from typing import Any
 
 import httptools
+from starlette.types import Receive, Scope, Send
 
 from pertoken.settings import Settings
 from pertoken.wire import formats
@@ -38,9 +37,6 @@ _OF_ONE_HOP = frozenset(
 )  # fmt: skip
 _NOT_PAGES = (*formats.ROOTS, "/api/", "/health/", "/metrics")
 
-Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 log = logging.getLogger("pertoken.pages")
 

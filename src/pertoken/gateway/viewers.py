@@ -2,10 +2,9 @@
 
 import base64
 import binascii
-from collections.abc import MutableMapping
-from typing import Any
 
 import msgspec
+from starlette.types import Scope
 
 from pertoken.api.app import Plane
 from pertoken.core.access import Action, Hidden, Principal, may, view
@@ -17,8 +16,7 @@ _FORWARDED = frozenset(name.encode() for name in FORWARDED)
 _HERE = frozenset({"localhost", "127.0.0.1", "[::1]"})
 JSON = (b"content-type", b"application/json")
 
-Scope = MutableMapping[str, Any]
-Answer = tuple[int, bytes, tuple[tuple[bytes, bytes], ...]]
+PlainAnswer = tuple[int, bytes, tuple[tuple[bytes, bytes], ...]]
 
 
 class Viewers:
@@ -32,7 +30,7 @@ class Viewers:
         self._is_open = is_open
         self._is_here = is_loopback(host)
 
-    async def why_not(self, scope: Scope) -> Answer | None:
+    async def why_not(self, scope: Scope) -> PlainAnswer | None:
         """Return the refusal of a request, or None if it may read. Raises ApiRefused."""
         headers = dict(scope["headers"])
         if self._is_open if self._is_open is not None else self._is_local(scope, headers):
@@ -87,7 +85,7 @@ def secret_of(authorization: bytes) -> bytes:
         return b""
 
 
-def refusal(status: int, message: str) -> Answer:
+def refusal(status: int, message: str) -> PlainAnswer:
     """Return the answer to a refused request."""
     headers: tuple[tuple[bytes, bytes], ...] = (JSON,)
     if status == 401:

@@ -2,5 +2,8 @@
 
 from collections.abc import Sequence
 
-HeaderList = tuple[tuple[bytes, bytes], ...]  # of a request; hashable, so that it can be cached
+from pertoken.wire.choices import HeaderList
+
+__all__ = ["AnswerHeaders", "HeaderList"]
+
 AnswerHeaders = Sequence[tuple[bytes, bytes]]

@@ -18,13 +18,13 @@ from pertoken.services.ingest import RejectedLine
 
 FORBIDDEN = "forbidden"
 ABOVE = "above_allowance"
-Line = tuple[int, Event]
+NumberedEvent = tuple[int, Event]
 
 
 class Taken(NamedTuple):
     """What of a batch may be recorded: some of it was taken out of the allowance, the rest is in the books already."""
 
-    events: list[Line]
+    events: list[NumberedEvent]
     rejected: list[RejectedLine]
     counted: frozenset[int]  # lines
 
@@ -35,7 +35,7 @@ def refusal(team: str) -> str:
     return f"only admins report usage; an admin can give this team a daily allowance: {command}"
 
 
-def take(administration: Administration, team: str, events: Sequence[Line], now_us: int) -> Taken:
+def take(administration: Administration, team: str, events: Sequence[NumberedEvent], now_us: int) -> Taken:
     """Take a batch out of a team's allowance of today, as far as that goes; what is in the books already is free."""
     allowance = administration.allowance(team)
     if allowance is None:
@@ -43,7 +43,7 @@ def take(administration: Administration, team: str, events: Sequence[Line], now_
     day_us = now_us - now_us % DAY_US
     before = sums = administration.reported(team, day_us)
     known = administration.known_events({(event.source, event.event_id) for _, event in events})
-    taken: list[Line] = []
+    taken: list[NumberedEvent] = []
     counted: set[int] = set()
     rejected: list[RejectedLine] = []
     for line, event in events:

@@ -20,7 +20,7 @@ class NotArchived(Exception):
     """This cannot be archived, or brought back."""
 
 
-class Result(NamedTuple):
+class MonthMoved(NamedTuple):
     """What became of one file: how many events were moved, known before, or conflict."""
 
     file: MonthFile
@@ -40,7 +40,7 @@ def newest_before_us(now_us: int) -> int:
 
 def archive(
     months: Months, files: MonthFiles, before_us: int, now_us: int, rest: Callable[[], None]
-) -> Iterator[Result]:
+) -> Iterator[MonthMoved]:
     """Move the months before an instant to files, and yield each file when its events are gone from the database.
 
     `rest` is called between transactions, for others to write. Raises NotArchived, FolderFailed, StoreUnavailable.
@@ -73,7 +73,9 @@ def _checked(files: MonthFiles, archived: Archived) -> MonthFile:
     return file
 
 
-def _remove(months: Months, files: MonthFiles, file: MonthFile, archived: Archived, rest: Callable[[], None]) -> Result:
+def _remove(
+    months: Months, files: MonthFiles, file: MonthFile, archived: Archived, rest: Callable[[], None]
+) -> MonthMoved:
     """Remove what is left of a file's events from the database."""
     moved = 0
     events = files.read(file, archived.removed)
@@ -81,10 +83,12 @@ def _remove(months: Months, files: MonthFiles, file: MonthFile, archived: Archiv
         archived = months.remove(archived, chunk)
         moved += len(chunk)
         rest()
-    return Result(file, moved)
+    return MonthMoved(file, moved)
 
 
-def bring_back(months: Months, files: MonthFiles, month_us: int | None, rest: Callable[[], None]) -> Iterator[Result]:
+def bring_back(
+    months: Months, files: MonthFiles, month_us: int | None, rest: Callable[[], None]
+) -> Iterator[MonthMoved]:
     """Bring the events of a folder's files, or of those of one month, back; yield each file when it is done.
 
     Events that this database once had come back as they were; those of another are posted anew, each once.
@@ -103,16 +107,16 @@ def bring_back(months: Months, files: MonthFiles, month_us: int | None, rest: Ca
 
 def _restore(
     months: Months, files: MonthFiles, file: MonthFile, archived: Archived, rest: Callable[[], None]
-) -> Result:
+) -> MonthMoved:
     """Bring back what this database removed, the last first."""
     before = archived.removed
     for chunk in files.chunks(file, before):
         archived = months.restore(archived, chunk)
         rest()
-    return Result(file, before, known=file.events - before)
+    return MonthMoved(file, before, known=file.events - before)
 
 
-def _post(months: Months, files: MonthFiles, file: MonthFile, rest: Callable[[], None]) -> Result:
+def _post(months: Months, files: MonthFiles, file: MonthFile, rest: Callable[[], None]) -> MonthMoved:
     """Post the events of a file that this database never had."""
     months.add_prices(files.prices(file))
     posted = conflicting = 0
@@ -123,7 +127,7 @@ def _post(months: Months, files: MonthFiles, file: MonthFile, rest: Callable[[],
         rest()
     if not conflicting:
         months.register(file, files.place, [])
-    return Result(file, posted, file.events - posted - conflicting, conflicting)
+    return MonthMoved(file, posted, file.events - posted - conflicting, conflicting)
 
 
 def check(files: MonthFiles) -> tuple[list[MonthFile], list[dict[str, Any]]]:

@@ -49,13 +49,13 @@ def newest(
 
 def newest_among(
     archive: CallsView, wanted: Wanted, folders: Folders | None, before: Place | None, most: int
-) -> tuple[Iterator[Posted], "Looked"]:
+) -> tuple[Iterator[Posted], "LookedAt"]:
     """Return the same of the next `most` calls alone, whatever they cost, and how far was looked."""
-    looked = Looked(_merged(archive, wanted, folders, before), most)
+    looked = LookedAt(_merged(archive, wanted, folders, before), most)
     return (posted for posted in looked if _costs_enough(posted.event, wanted.cost_min)), looked
 
 
-class Looked:
+class LookedAt:
     """Takes so many calls at most, and remembers the last."""
 
     def __init__(self, posted: Iterator[Posted], most: int) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pertoken.core.latency import ERROR_PERCENT, Counts, Timing, add_counts, calls_of, quantile_us
+from pertoken.core.latency import ERROR_PERCENT, LatencyCounts, Timing, add_counts, calls_of, quantile_us
 from pertoken.core.reporting import attributes, latency_report, slices
 from pertoken.ports.archive import SumsView
 
@@ -19,7 +19,7 @@ def latency(  # noqa: PLR0917 - what is asked
     not begin and end on whole quarters of an hour.
     """
     rows = _counts(archive, since_us, until_us, by, zone, where)
-    total: Counts = {}
+    total: LatencyCounts = {}
     for counts in rows.values():
         add_counts(total, counts)
     return {
@@ -32,17 +32,17 @@ def latency(  # noqa: PLR0917 - what is asked
 
 def _counts(  # noqa: PLR0917 - what is asked
     archive: SumsView, since_us: int, until_us: int, by: Sequence[str], zone: str, where: Mapping[str, str]
-) -> dict[tuple[str, ...], Counts]:
+) -> dict[tuple[str, ...], LatencyCounts]:
     dimensions = attributes(by)
     pieces = slices(since_us, until_us, by, zone)
     return latency_report(((piece, archive.latencies(piece, dimensions, where)) for piece in pieces), by, zone)
 
 
-def _fields(counts: Counts) -> dict[str, Any]:
+def _fields(counts: LatencyCounts) -> dict[str, Any]:
     return {name: _of(counts, kind) for name, kind in (("first_byte", Timing.FIRST_BYTE), ("total", Timing.TOTAL))}
 
 
-def _of(counts: Counts, kind: Timing) -> dict[str, int | None]:
+def _of(counts: LatencyCounts, kind: Timing) -> dict[str, int | None]:
     found = {name: quantile_us(counts, kind, permille) for name, permille in QUANTILES.items()}
     told = {name: None if us is None else (us + 500) // 1_000 for name, us in found.items()}
     return {"calls": calls_of(counts, kind), **told}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from pertoken.core.movers import Consumed, Mover, Served, make_mover, most_moved
+from pertoken.core.movers import Consumed, Mover, SoldAs, make_mover, most_moved
 from pertoken.core.price_book import PriceBook
 from pertoken.core.reporting import COST, SUMS
 from pertoken.ports.archive import UseView
@@ -37,7 +37,7 @@ def find_movers(  # noqa: PLR0917 - what is compared
     Costs by one dimension tell who that is; who served them is read for those alone.
     """
 
-    def consumed(where: Mapping[str, str]) -> tuple[dict[Served, Consumed], dict[Served, Consumed]]:
+    def consumed(where: Mapping[str, str]) -> tuple[dict[SoldAs, Consumed], dict[SoldAs, Consumed]]:
         return _consumed(archive, before, zone, currency, where), _consumed(archive, now, zone, currency, where)
 
     all_before, all_now = consumed({})
@@ -65,7 +65,7 @@ def _most_moved(
 
 def _consumed(
     archive: UseView, span: tuple[int, int], zone: str, currency: str, where: Mapping[str, str]
-) -> dict[Served, Consumed]:
+) -> dict[SoldAs, Consumed]:
     """Return what was used in a stretch by who served it."""
     rows = groups(archive, *span, SOLD_BY, zone, Part(where))
     return {

@@ -21,7 +21,7 @@ class Side(NamedTuple):
     at_us: int | None
 
 
-class Difference(NamedTuple):
+class PriceDifference(NamedTuple):
     """One price that is not the same on both sides; None where a side has none."""
 
     provider: str
@@ -46,16 +46,16 @@ class Effect(NamedTuple):
     unpriced_after: int
 
 
-def differences(before: Side, after: Side, now_us: int) -> list[Difference]:
+def differences(before: Side, after: Side, now_us: int) -> list[PriceDifference]:
     """Return every price that differs, for every model that either side names, in every context that its rows name."""
-    found: list[Difference] = []
+    found: list[PriceDifference] = []
     for provider, model, context in sorted(
         _questions(before.book) | _questions(after.book), key=lambda one: (one[0], one[1], str(one[2]))
     ):
         old = _prices(before, provider, model, context, now_us)
         new = _prices(after, provider, model, context, now_us)
         found += [
-            Difference(provider, model, context, *slot, old.get(slot), new.get(slot))
+            PriceDifference(provider, model, context, *slot, old.get(slot), new.get(slot))
             for slot in sorted(old.keys() | new.keys())
             if not _same(old.get(slot), new.get(slot))
         ]
@@ -78,7 +78,7 @@ def effects(before: Side, after: Side, events: Iterable[Event]) -> list[Effect]:
     return sorted(made, key=lambda one: (-abs(one.after_picos - one.before_picos), one.provider, one.model))
 
 
-def difference_fields(one: Difference) -> dict[str, Any]:
+def difference_fields(one: PriceDifference) -> dict[str, Any]:
     """Return a difference as commands print it."""
     known = one.after or one.before
     assert known is not None

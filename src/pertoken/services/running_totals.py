@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from pertoken.core.events import Event
-from pertoken.core.latency import Counts, add_counts, count
+from pertoken.core.latency import LatencyCounts, add_counts, count
 from pertoken.core.reporting import NOTHING, Sums
 
 Key = TypeVar("Key")
@@ -14,9 +14,9 @@ class RunningTotal:
 
     __slots__ = ("latency", "sums")
 
-    def __init__(self, sums: Sums = NOTHING, latency: Counts | None = None) -> None:
+    def __init__(self, sums: Sums = NOTHING, latency: LatencyCounts | None = None) -> None:
         self.sums = sums
-        self.latency: Counts = {} if latency is None else dict(latency)
+        self.latency: LatencyCounts = {} if latency is None else dict(latency)
 
     def __repr__(self) -> str:
         return f"{list(self.sums)}, latency {dict(sorted(self.latency.items()))}"
@@ -30,7 +30,7 @@ class RunningTotal:
         self._add_sums(amounts)
         count(self.latency, event)
 
-    def add(self, amounts: Sums, latency: Counts) -> None:
+    def add(self, amounts: Sums, latency: LatencyCounts) -> None:
         """Add what other events come to."""
         self._add_sums(amounts)
         add_counts(self.latency, latency)

@@ -32,7 +32,7 @@ FOREVER = 2**62
 DIFFERENCES_MAX = 10_000
 WIDTHS_US = {Grain.QUARTER: QUARTER_US, Grain.DAY: DAY_US}
 
-Slot = tuple[int, Attribution, str]  # start, whose, currency
+RollupSlot = tuple[int, Attribution, str]  # start, whose, currency
 
 
 def _nobody(_what: str) -> None:
@@ -149,7 +149,7 @@ class _Rollups:
             self._whole[one.month_us].append(one)
         self._checked_until_us = 0
         self._unit_end_us = 0
-        self._sums: dict[Grain, dict[Slot, RunningTotal]] = {grain: {} for grain in WIDTHS_US}
+        self._sums: dict[Grain, dict[RollupSlot, RunningTotal]] = {grain: {} for grain in WIDTHS_US}
         self.checked = {"rollups": 0, "day_rollups": 0}
 
     def add(self, event: Event) -> Iterator[Difference]:
@@ -171,7 +171,7 @@ class _Rollups:
                     for total in self._archive.archived_sums(archived):
                         slot = (month_us, total.attribution, total.currency)
                         total_of(derived, slot).add(total.sums, total.latency)
-            together: dict[Slot, RunningTotal] = {}
+            together: dict[RollupSlot, RunningTotal] = {}
             for row in self._archive.rollups(grain, since_us, until_us):
                 self.checked[name] += 1
                 slot = (self._slot(grain, row.start_us), row.attribution, row.currency)
@@ -187,7 +187,7 @@ class _Rollups:
 
     @staticmethod
     def _compare(
-        grain: Grain, slot: Slot, derived: dict[Slot, RunningTotal], kept: RunningTotal
+        grain: Grain, slot: RollupSlot, derived: dict[RollupSlot, RunningTotal], kept: RunningTotal
     ) -> Iterator[Difference]:
         want = derived.pop(slot, None)
         if want is None or want.sums != kept.sums:

@@ -4,24 +4,24 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 
 from pertoken.core.coarse import HOUR, WIDTHS_US, SummedDay, values_of
-from pertoken.core.latency import Counts, add_counts
+from pertoken.core.latency import LatencyCounts, add_counts
 from pertoken.core.periods import DAY_US, format_time
 from pertoken.core.reporting import Grain, Sums, add_sums
 from pertoken.ports.archive import SumsView
 from pertoken.services.verdict import Difference, difference
 
 Values = tuple[str | None, ...]
-Place = tuple[int, Values, str]  # start, values, currency
+CoarsePlace = tuple[int, Values, str]  # start, values, currency
 
 
 class _Total:
     """What is summed by one thing: sums by currency, and latency counts of all currencies."""
 
     def __init__(self) -> None:
-        self.sums: dict[Place, Sums] = {}
-        self.latency: dict[tuple[int, Values], Counts] = {}
+        self.sums: dict[CoarsePlace, Sums] = {}
+        self.latency: dict[tuple[int, Values], LatencyCounts] = {}
 
-    def add(self, place: Place, sums: Sums, latency: Counts) -> None:
+    def add(self, place: CoarsePlace, sums: Sums, latency: LatencyCounts) -> None:
         add_sums(self.sums, place, sums)
         add_counts(self.latency.setdefault(place[:2], {}), latency)
 

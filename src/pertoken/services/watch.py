@@ -24,7 +24,7 @@ BEHIND_MAX = 50_000  # events posted between two looks; where there are more, it
 DIMENSIONS = ("key", "model")
 
 Name = TypeVar("Name")
-Owner = tuple[str, str]  # value of a dimension, currency
+CurrencyValue = tuple[str, str]  # value of a dimension, currency
 
 
 class LiveSpending(NamedTuple):
@@ -78,7 +78,7 @@ class Watcher:
         self._since_us = 0  # what ended before is not in `_seconds`
         self._day = (0, 0)
         self._seconds: dict[int, dict[tuple[str, str, str], list[int]]] = {}  # of key, model, currency: calls and picos
-        self._today: dict[str, dict[Owner, list[int]]] = {}  # calls and picos, by dimension
+        self._today: dict[str, dict[CurrencyValue, list[int]]] = {}  # calls and picos, by dimension
 
     def look(self, archive: Archive, now_us: int, rows_max: int) -> LiveFrame:
         """Return what is to be seen in one view of the store, so many rows of each list."""
@@ -138,11 +138,11 @@ class Watcher:
             for dimension, value in zip(DIMENSIONS, (key, model), strict=True):
                 _count(self._today[dimension], (value, currency), calls, picos)
 
-    def _window(self, now_s: int) -> dict[str, dict[Owner, list[int]]]:
+    def _window(self, now_s: int) -> dict[str, dict[CurrencyValue, list[int]]]:
         """Return calls and picos of the last minute by dimension, and forget what is older."""
         for second in [second for second in self._seconds if second <= now_s - WINDOW_S]:
             del self._seconds[second]
-        found: dict[str, dict[Owner, list[int]]] = {dimension: {} for dimension in DIMENSIONS}
+        found: dict[str, dict[CurrencyValue, list[int]]] = {dimension: {} for dimension in DIMENSIONS}
         for counted in self._seconds.values():
             for (key, model, currency), (calls, picos) in counted.items():
                 _count(found["key"], (key, currency), calls, picos)
@@ -210,14 +210,16 @@ def _ended_us(event: Event) -> int:
     return event.recorded_at_us if isinstance(event.of, OfCall) else event.occurred_at_us
 
 
-def _sums(archive: UseView, dimension: str, day: tuple[int, int], zone: str) -> dict[Owner, list[int]]:
-    found: dict[Owner, list[int]] = {}
+def _sums(archive: UseView, dimension: str, day: tuple[int, int], zone: str) -> dict[CurrencyValue, list[int]]:
+    found: dict[CurrencyValue, list[int]] = {}
     for one in groups(archive, *day, (dimension,), zone):
         found[one.values[0], one.currency] = [one.sums[CALLS], one.sums[COST]]
     return found
 
 
-def _spendings(window: Mapping[Owner, list[int]], today: Mapping[Owner, list[int]]) -> list[LiveSpending]:
+def _spendings(
+    window: Mapping[CurrencyValue, list[int]], today: Mapping[CurrencyValue, list[int]]
+) -> list[LiveSpending]:
     nothing = [0, 0]
     return [
         LiveSpending(*owner, *window.get(owner, nothing), *today.get(owner, nothing))

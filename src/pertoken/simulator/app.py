@@ -2,11 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
 import msgspec
+from starlette.types import Receive, Scope, Send
 
 from pertoken.simulator import behaviour
 from pertoken.simulator.answers import Reply, SimulatedCall
@@ -14,10 +14,6 @@ from pertoken.simulator.behaviour import BadBehaviour, Behaviour
 from pertoken.simulator.ledger import ServedLedger, ServedTokens
 from pertoken.simulator.makers import maker_of
 from pertoken.wire import routes
-
-Scope = MutableMapping[str, Any]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 STALL_S = 600
 SLOW_FIRST_BYTE_MS = 1_000

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from pertoken.core.access import AdminKey, Role
 from pertoken.ports import administration as port
-from pertoken.store.schema import Instant, Row, metadata
+from pertoken.store.schema import Microseconds, Row, metadata
 
 # Keys to the control plane.
 admin_keys = sa.Table(
@@ -19,9 +19,9 @@ admin_keys = sa.Table(
     sa.Column("role", sa.Text, nullable=False),
     sa.Column("team", sa.Text),
     sa.Column("customer", sa.Text),
-    sa.Column("created_at_us", Instant, nullable=False),
-    sa.Column("expires_at_us", Instant),
-    sa.Column("revoked_at_us", Instant),
+    sa.Column("created_at_us", Microseconds, nullable=False),
+    sa.Column("expires_at_us", Microseconds),
+    sa.Column("revoked_at_us", Microseconds),
 )
 
 

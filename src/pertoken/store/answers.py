@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from pertoken.core.periods import DAY_US
 from pertoken.ports import store as port
-from pertoken.store.schema import Instant, metadata
+from pertoken.store.schema import Microseconds, metadata
 
 # What requests to the control plane that clients named were answered: kept for a day, without any secret.
 answers = sa.Table(
@@ -17,7 +17,7 @@ answers = sa.Table(
     sa.Column("request_hash", sa.LargeBinary, nullable=False),
     sa.Column("status", sa.Integer, nullable=False),
     sa.Column("body", sa.LargeBinary, nullable=False),
-    sa.Column("answered_at_us", Instant, nullable=False),
+    sa.Column("answered_at_us", Microseconds, nullable=False),
 )
 sa.Index("ix_answers_answered_at_us", answers.c.answered_at_us)
 

@@ -6,14 +6,14 @@ import sqlalchemy as sa
 
 from pertoken.core.audit import Audited, AuditSearch, Change
 from pertoken.ports import audit as port
-from pertoken.store.schema import Id, Instant, metadata
+from pertoken.store.schema import Id, Microseconds, metadata
 
 # Who changed what. Rows are added and never altered.
 audit = sa.Table(
     "audit",
     metadata,
     sa.Column("number", Id, primary_key=True),
-    sa.Column("at_us", Instant, nullable=False),
+    sa.Column("at_us", Microseconds, nullable=False),
     sa.Column("actor_id", sa.Text, nullable=False),
     sa.Column("actor_name", sa.Text, nullable=False),
     sa.Column("role", sa.Text, nullable=False),

@@ -12,7 +12,7 @@ from pertoken.core.prices import Clause, Match, PriceRow, Quota, Source
 from pertoken.store import codec
 from pertoken.store.amounts import columns, fits, pair
 from pertoken.store.directory import bump_revision
-from pertoken.store.schema import Instant, Row, metadata
+from pertoken.store.schema import Microseconds, Row, metadata
 
 prices = sa.Table(
     "prices",
@@ -26,10 +26,10 @@ prices = sa.Table(
     *columns("amount_picos"),
     sa.Column("per", sa.BigInteger, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
-    sa.Column("valid_from_us", Instant, nullable=False),
-    sa.Column("valid_to_us", Instant, nullable=False),
-    sa.Column("recorded_at_us", Instant, nullable=False),
-    sa.Column("superseded_at_us", Instant),  # when a newer row took its place; a superseded row is kept, not used
+    sa.Column("valid_from_us", Microseconds, nullable=False),
+    sa.Column("valid_to_us", Microseconds, nullable=False),
+    sa.Column("recorded_at_us", Microseconds, nullable=False),
+    sa.Column("superseded_at_us", Microseconds),  # when a newer row took its place; a superseded row is kept, not used
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("evidence", sa.Text, nullable=False),
     sa.Column("input_above", sa.BigInteger),

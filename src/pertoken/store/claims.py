@@ -10,7 +10,7 @@ from pertoken.core.claims import Claimed, Outcome
 from pertoken.core.commands import Command, OpenHold
 from pertoken.core.ledger import Books
 from pertoken.core.periods import DAY_US
-from pertoken.store.schema import Instant, holds, metadata
+from pertoken.store.schema import Microseconds, holds, metadata
 from pertoken.store.statement import Sql
 
 # Names that clients gave to calls, and what those were answered: kept for a day.
@@ -21,7 +21,7 @@ claims = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("request_hash", sa.LargeBinary, nullable=False),
     sa.Column("call_id", sa.Text, nullable=False),
-    sa.Column("claimed_at_us", Instant, nullable=False),
+    sa.Column("claimed_at_us", Microseconds, nullable=False),
     sa.Column("status", sa.Integer),  # of the answer, null until there is one
     sa.Column("headers", sa.LargeBinary),  # JSON: [[name, value], ...]
     sa.Column("body", sa.LargeBinary),  # null where it was too large

@@ -11,24 +11,24 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
-from pertoken.core.latency import Counts, add_counts
+from pertoken.core.latency import LatencyCounts, add_counts
 from pertoken.store.statement import Sql
 
 COLUMN = "latency"
 MEMORY_MAX = 20_000  # rows whose counts are remembered
 UNTIMED = ("", "{}")  # of what no counts are kept
-Key = tuple[Any, ...]  # of a roll-up
+GroupKey = tuple[Any, ...]  # of a roll-up
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[int, int]).decode
 
 
-def read_counts(text: str) -> Counts:
+def read_counts(text: str) -> LatencyCounts:
     """Return the counts of a column."""
     return _decode(text) if text else {}
 
 
-def write_counts(counts: Counts) -> str:
+def write_counts(counts: LatencyCounts) -> str:
     """Return the column of counts."""
     return _encode(counts).decode() if counts else ""
 
@@ -39,9 +39,9 @@ class LatencyColumn:
     def __init__(self, sql: Sql, table: sa.Table) -> None:
         key = list(table.primary_key)
         self._select = sql.select([*key, table.c[COLUMN]], key)
-        self._known: dict[Key, Counts] = {}
+        self._known: dict[GroupKey, LatencyCounts] = {}
 
-    def merged(self, cursor: Cursor, new: Mapping[Key, Counts], sign: int = 1) -> dict[Key, str]:
+    def merged(self, cursor: Cursor, new: Mapping[GroupKey, LatencyCounts], sign: int = 1) -> dict[GroupKey, str]:
         """Return the texts of the rows of `new` with those counts added, or taken away."""
         known = self._known
         unknown = [key for key in new if key not in known]

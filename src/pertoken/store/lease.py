@@ -5,7 +5,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from pertoken.store.database import Database
-from pertoken.store.schema import Instant, metadata
+from pertoken.store.schema import Microseconds, metadata
 
 # Which process does the work that is to be done once: letting expired holds go, removing what is only kept for a time.
 leases = sa.Table(
@@ -14,7 +14,7 @@ leases = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("holder", sa.Text, nullable=False),
     sa.Column("token", sa.BigInteger, nullable=False),  # one higher with every change of holder
-    sa.Column("until_us", Instant, nullable=False),
+    sa.Column("until_us", Microseconds, nullable=False),
 )
 
 LEASE_US = 5_000_000  # a holder that stops is replaced after this time

@@ -13,7 +13,7 @@ from pertoken.core.commands import Command, Expire, Look, OpenHold, Record, Resi
 from pertoken.core.directory import Directory
 from pertoken.core.events import Event, reported_hash
 from pertoken.core.holds import EndedHold, Hold, HoldEnd
-from pertoken.core.latency import Counts, add_counts, places
+from pertoken.core.latency import LatencyCounts, add_counts, places
 from pertoken.core.ledger import Books, Counter
 from pertoken.core.money import join, split
 from pertoken.core.periods import DAY_US
@@ -47,7 +47,7 @@ ALL_DAYS = 2**62
 NOBODY = Attribution()
 Slot = tuple[int, int, str]  # start, series, currency
 RollupSums = dict[Slot, Sums]
-RollupCounts = dict[Slot, Counts]
+RollupCounts = dict[Slot, LatencyCounts]
 RESIZED = (*pairs(["amount_picos"]), "tokens", "expires_at_us")
 
 

@@ -7,14 +7,14 @@ import sqlalchemy as sa
 from pertoken.core.refusals import WHOLE_MAX, Batch, RefusedCall, RefusedKind, RefusedSearch
 from pertoken.store import codec
 from pertoken.store.ledger import read_attribution
-from pertoken.store.schema import Instant, Row, metadata
+from pertoken.store.schema import Microseconds, Row, metadata
 from pertoken.store.statement import Sql
 
 # How many calls were refused, by hour, reason, budget and key: kept as long as holds that ended. Empty: none.
 refused_counts = sa.Table(
     "refused_counts",
     metadata,
-    sa.Column("hour_us", Instant, primary_key=True),
+    sa.Column("hour_us", Microseconds, primary_key=True),
     sa.Column("code", sa.Text, primary_key=True),
     sa.Column("budget", sa.Text, primary_key=True),  # the name of the one that decided
     sa.Column("key_id", sa.Text, primary_key=True),
@@ -27,7 +27,7 @@ refused_calls = sa.Table(
     "refused_calls",
     metadata,
     sa.Column("call_id", sa.Text, primary_key=True),
-    sa.Column("at_us", Instant, nullable=False),
+    sa.Column("at_us", Microseconds, nullable=False),
     sa.Column("code", sa.Text, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("budget", sa.Text, nullable=False),

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from pertoken.core.access import View
 from pertoken.core.saved_views import SavedView
 from pertoken.ports import saved_views as port
-from pertoken.store.schema import Instant, metadata
+from pertoken.store.schema import Microseconds, metadata
 
 saved_views = sa.Table(
     "saved_views",
@@ -20,7 +20,7 @@ saved_views = sa.Table(
     sa.Column("team", sa.Text),  # the one whose rows its owner sees; null: of all
     sa.Column("customer", sa.Text),
     sa.Column("is_shared", sa.Boolean, nullable=False),
-    sa.Column("made_at_us", Instant, nullable=False),
+    sa.Column("made_at_us", Microseconds, nullable=False),
 )
 
 

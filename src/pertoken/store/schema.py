@@ -16,7 +16,7 @@ Row = sa.Row[*tuple[Any, ...]]
 
 metadata = sa.MetaData(naming_convention={"ix": "ix_%(table_name)s_%(column_0_name)s", "pk": "pk_%(table_name)s"})
 
-Instant = sa.BigInteger  # microseconds since the epoch, UTC
+Microseconds = sa.BigInteger  # microseconds since the epoch, UTC
 Id = sa.BigInteger().with_variant(sa.Integer, "sqlite")  # only INTEGER PRIMARY KEY counts up by itself there
 _Ordered = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # by bytes, for ranges of names
 
@@ -49,14 +49,14 @@ keys = sa.Table(
     sa.Column("name", sa.Text, nullable=False),  # one among those of its team: other teams may use it as well
     sa.Column("secret_hash", sa.LargeBinary, nullable=False, unique=True),
     sa.Column("old_secret_hash", sa.LargeBinary, unique=True),  # of before the last rotation
-    sa.Column("old_secret_until_us", Instant),
+    sa.Column("old_secret_until_us", Microseconds),
     sa.Column("secret_hint", sa.Text, nullable=False),  # the last four characters, to recognise it by
     sa.Column("team", sa.Text),
     sa.Column("customer", sa.Text),
     sa.Column("tags", sa.Text, nullable=False),  # JSON object
-    sa.Column("created_at_us", Instant, nullable=False),
-    sa.Column("expires_at_us", Instant),
-    sa.Column("revoked_at_us", Instant),
+    sa.Column("created_at_us", Microseconds, nullable=False),
+    sa.Column("expires_at_us", Microseconds),
+    sa.Column("revoked_at_us", Microseconds),
 )
 
 budgets = sa.Table(
@@ -75,8 +75,8 @@ budgets = sa.Table(
     sa.Column("steps", sa.Text, nullable=False),  # between commas
     sa.Column("warn_percent", sa.Integer),
     sa.Column("set_by", sa.Text),  # a team; null: an admin
-    sa.Column("created_at_us", Instant, nullable=False),
-    sa.Column("removed_at_us", Instant),
+    sa.Column("created_at_us", Microseconds, nullable=False),
+    sa.Column("removed_at_us", Microseconds),
     fits("limit_amount"),
 )
 sa.Index(  # a name is one among the budgets of a team
@@ -91,7 +91,7 @@ counters = sa.Table(
     metadata,
     sa.Column("budget_id", sa.Text),
     sa.Column("each_value", sa.Text),
-    sa.Column("window_start_us", Instant),
+    sa.Column("window_start_us", Microseconds),
     *columns("held"),
     *columns("spent"),
     sa.PrimaryKeyConstraint("budget_id", "window_start_us", "each_value"),  # those of one window are asked for together
@@ -105,7 +105,7 @@ horizons = sa.Table(
     "horizons",
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("before_us", Instant, nullable=False),
+    sa.Column("before_us", Microseconds, nullable=False),
 )
 
 # One row for each distinct attribution: events, holds and roll-ups point here instead of repeating seven texts.
@@ -149,8 +149,8 @@ def _hold_columns() -> list[sa.Column[Any]]:
         sa.Column("conversation", sa.Text),
         *columns("amount_picos"),
         sa.Column("tokens", sa.BigInteger, nullable=False),
-        sa.Column("opened_at_us", Instant, nullable=False),
-        sa.Column("expires_at_us", Instant, nullable=False),
+        sa.Column("opened_at_us", Microseconds, nullable=False),
+        sa.Column("expires_at_us", Microseconds, nullable=False),
         sa.Column("owner", sa.Text, nullable=False),
         sa.Column("currency", sa.Text, nullable=False),
     ]
@@ -166,7 +166,7 @@ ended_holds = sa.Table(
     metadata,
     *_hold_columns(),
     sa.Column("ended", sa.Text, nullable=False),
-    sa.Column("ended_at_us", Instant, nullable=False),
+    sa.Column("ended_at_us", Microseconds, nullable=False),
     sqlite_with_rowid=False,
 )
 sa.Index("ix_ended_holds_ended_at_us", ended_holds.c.ended_at_us)
@@ -179,7 +179,7 @@ identities = sa.Table(
     sa.Column("event_id", _Ordered, primary_key=True),
     sa.Column("source", sa.Text, primary_key=True),
     sa.Column("body_hash", sa.LargeBinary, nullable=False),
-    sa.Column("occurred_at_us", Instant, nullable=False),  # where to find the event
+    sa.Column("occurred_at_us", Microseconds, nullable=False),  # where to find the event
     sqlite_with_rowid=False,
 )
 
@@ -191,9 +191,9 @@ events = sa.Table(
     sa.Column("event_id", sa.Text, nullable=False),
     sa.Column("series_id", Id, nullable=False),
     sa.Column("conversation", sa.Text),
-    sa.Column("occurred_at_us", Instant, nullable=False),
-    sa.Column("recorded_at_us", Instant, nullable=False),
-    sa.Column("opened_at_us", Instant, nullable=False),
+    sa.Column("occurred_at_us", Microseconds, nullable=False),
+    sa.Column("recorded_at_us", Microseconds, nullable=False),
+    sa.Column("opened_at_us", Microseconds, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("completeness", sa.Text, nullable=False),
     sa.Column("quantities", sa.Text, nullable=False),  # JSON object: unit -> inclusive quantity
@@ -249,7 +249,7 @@ entries = sa.Table(
     "entries",
     metadata,
     sa.Column("entry_id", Id, primary_key=True),
-    sa.Column("posted_at_us", Instant, nullable=False),
+    sa.Column("posted_at_us", Microseconds, nullable=False),
     sa.Column("kind", sa.Text, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
 )
@@ -276,7 +276,7 @@ accounts = sa.Table(
 
 def _rollup_columns() -> list[sa.Column[Any] | sa.CheckConstraint]:
     return [
-        sa.Column("start_us", Instant, primary_key=True),
+        sa.Column("start_us", Microseconds, primary_key=True),
         sa.Column("series_id", Id, primary_key=True),
         sa.Column("currency", sa.Text, primary_key=True),
         *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in COUNTED),
@@ -297,14 +297,14 @@ archives = sa.Table(
     "archives",
     metadata,
     sa.Column("archive_id", Id, primary_key=True),
-    sa.Column("month_us", Instant, nullable=False),  # the start of the month in UTC
+    sa.Column("month_us", Microseconds, nullable=False),  # the start of the month in UTC
     sa.Column("file", sa.Text, nullable=False),
     sa.Column("folder", sa.Text, nullable=False),  # where it was written, for people
     sa.Column("sha256", sa.Text, nullable=False, unique=True),
     sa.Column("events", sa.BigInteger, nullable=False),
     sa.Column("conversations", sa.BigInteger, nullable=False),  # of the events: those that belong to one
     sa.Column("removed", sa.BigInteger, nullable=False),
-    sa.Column("made_at_us", Instant, nullable=False),
+    sa.Column("made_at_us", Microseconds, nullable=False),
 )
 
 # What the removed events come to: by series, in the order of reports, and by the entries that were posted for them.

@@ -14,7 +14,7 @@ from pertoken.store.schema import (
     ADDED,
     COUNTED,
     Id,
-    Instant,
+    Microseconds,
     day_rollups,
     metadata,
     rollups,
@@ -35,7 +35,7 @@ summed_days = sa.Table(
     "summed_days",
     metadata,
     sa.Column("sum_id", Id, primary_key=True),
-    sa.Column("start_us", Instant, nullable=False),
+    sa.Column("start_us", Microseconds, nullable=False),
     sa.Column("name", sa.Text, nullable=False),  # what it is summed by; empty: all that it is to be summed by
     sa.Column("state", sa.Text, nullable=False),
     sa.UniqueConstraint("start_us", "name", name="one_mark"),
@@ -47,7 +47,7 @@ coarse_sums = sa.Table(
     metadata,
     sa.Column("sum_id", Id, primary_key=True, autoincrement=False),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),  # texts may be too long to index
-    sa.Column("start_us", Instant, nullable=False),
+    sa.Column("start_us", Microseconds, nullable=False),
     sa.Column("provider", sa.Text, nullable=False),  # these two are empty where it is summed by a dimension
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("team", sa.Text, nullable=False),

@@ -14,7 +14,7 @@ from pertoken.store.event_rows import BY_TIME, EVENTS_OF_SERIES, EventRows, has,
 from pertoken.store.schema import day_rollups, events, rollups, series
 from pertoken.store.sums import few_series
 
-Span = tuple[int, int]  # [start, end) in microseconds
+TimeSpan = tuple[int, int]  # [start, end) in microseconds
 
 _HUNG_UP = events.c.reason.startswith(calls.THE_CLIENT_HUNG_UP)
 _FAILED = sa.or_(*(events.c.reason.startswith(text) for text in calls.FAILURES))
@@ -56,7 +56,7 @@ def search(connection: sa.Connection, rows: EventRows, asked: Search) -> list[Po
     return found
 
 
-def _spans(connection: sa.Connection, asked: Search) -> Iterable[Span]:
+def _spans(connection: sa.Connection, asked: Search) -> Iterable[TimeSpan]:
     """Return the stretches of time to look at, one after the other: all of it where an index finds what is asked."""
     since_us, until_us = asked.since_us, asked.until_us
     if asked.before is not None:
@@ -70,7 +70,7 @@ def _spans(connection: sa.Connection, asked: Search) -> Iterable[Span]:
 
 def _used(
     connection: sa.Connection, where: Mapping[str, str], since_us: int, until_us: int, enough: int
-) -> Iterator[Span]:
+) -> Iterator[TimeSpan]:
     """Yield the stretches of [since, until) with events of `where`, the newest first.
 
     Roll-ups tell the days, then the quarters of an hour of each: those side by side together, until they have `enough`.

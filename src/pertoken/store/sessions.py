@@ -6,15 +6,15 @@ import sqlalchemy as sa
 
 from pertoken.core.sessions import LINK_US, TOTAL_US, Session, SignInLink
 from pertoken.ports import sessions as port
-from pertoken.store.schema import Instant, metadata
+from pertoken.store.schema import Microseconds, metadata
 
 sessions = sa.Table(
     "sessions",
     metadata,
     sa.Column("token_hash", sa.LargeBinary, primary_key=True),  # of what the cookie holds
     sa.Column("admin_id", sa.Text, nullable=False),
-    sa.Column("started_at_us", Instant, nullable=False),
-    sa.Column("seen_at_us", Instant, nullable=False),
+    sa.Column("started_at_us", Microseconds, nullable=False),
+    sa.Column("seen_at_us", Microseconds, nullable=False),
 )
 
 sign_in_links = sa.Table(
@@ -22,7 +22,7 @@ sign_in_links = sa.Table(
     metadata,
     sa.Column("token_hash", sa.LargeBinary, primary_key=True),
     sa.Column("admin_id", sa.Text, nullable=False),
-    sa.Column("made_at_us", Instant, nullable=False),
+    sa.Column("made_at_us", Microseconds, nullable=False),
 )
 
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from pertoken.core.budgets import TAG_PREFIX
 from pertoken.core.coarse import DIMENSIONS, HOUR, MODEL, OF_MODEL, WIDTHS_US, dimensions_of
-from pertoken.core.latency import Counts
+from pertoken.core.latency import LatencyCounts
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import Grain, Slice, Sum
 from pertoken.ports.failures import StoreFailed
@@ -202,7 +202,7 @@ def _read(database: Database, sum_id: int, name: str, piece: Slice, rows_max: in
 
 
 def _rows(
-    sum_id: int, name: str, piece: Slice, sums: Sequence[Sum], timed: dict[tuple[Any, ...], Counts]
+    sum_id: int, name: str, piece: Slice, sums: Sequence[Sum], timed: dict[tuple[Any, ...], LatencyCounts]
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of sums; the latency counts of the same values in several currencies are in the first."""
     columns = [column_of(one) for one in dimensions_of(name)]

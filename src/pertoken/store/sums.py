@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from pertoken.core.budgets import TAG_PREFIX
 from pertoken.core.coarse import HOUR, divide, name_for
-from pertoken.core.latency import Counts, add_counts
+from pertoken.core.latency import LatencyCounts, add_counts
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import QUARTER_US, Grain, Slice, Sum, Sums, Timed
 from pertoken.ports.archive import ANY, Among
@@ -29,7 +29,7 @@ COLUMNS = (*COUNTED, *pairs(ADDED))  # of the sums of a roll-up, in their order
 FEW = 1_000  # series whose roll-ups are found by them; those of more, by time
 _COMMON = {"provider", "model"}  # what nearly all series share with many
 
-Where = tuple[tuple[str, str], ...]
+EqualTo = tuple[tuple[str, str], ...]
 Columns = dict[str, sa.ColumnElement[Any]]
 
 
@@ -38,7 +38,7 @@ class _Asked(NamedTuple):
 
     span: tuple[int, int] | None
     dimensions: tuple[str, ...]
-    where: Where
+    where: EqualTo
     among: tuple[str, ...]
 
     @property
@@ -86,7 +86,7 @@ def read_latencies(
 ) -> Iterator[Timed]:
     """Yield the latency counts of the roll-ups of a slice by its spans and by `dimensions`, each once."""
     name = name_for(piece, [*dimensions, *where])
-    found: dict[tuple[Any, ...], Counts] = {}
+    found: dict[tuple[Any, ...], LatencyCounts] = {}
     for part in _parts(connection, piece, None if name == HOUR else name, where):  # hours are not timed
         _add_latencies(found, connection, part, dimensions, where)
     return (Timed(key[0], key[1:], counts) for key, counts in found.items())
@@ -99,9 +99,9 @@ def read_fine_sums(connection: sa.Connection, piece: Slice, dimensions: Sequence
 
 def read_fine_latencies(
     connection: sa.Connection, piece: Slice, dimensions: Sequence[str]
-) -> dict[tuple[Any, ...], Counts]:
+) -> dict[tuple[Any, ...], LatencyCounts]:
     """Return the latency counts of a slice from roll-ups, by span and values."""
-    found: dict[tuple[Any, ...], Counts] = {}
+    found: dict[tuple[Any, ...], LatencyCounts] = {}
     _add_latencies(found, connection, _Part(piece), dimensions, {})
     return found
 
@@ -135,7 +135,7 @@ def few_series(connection: sa.Connection, where: Mapping[str, str]) -> list[int]
 
 
 @lru_cache(maxsize=1024)
-def _series_query(where: Where) -> sa.Select[Any]:
+def _series_query(where: EqualTo) -> sa.Select[Any]:
     query = sa.select(series.c.series_id).limit(FEW + 1)
     for name, value in where:
         if name.startswith(TAG_PREFIX):
@@ -166,7 +166,7 @@ def _sums(
 
 
 def _add_latencies(
-    found: dict[tuple[Any, ...], Counts],
+    found: dict[tuple[Any, ...], LatencyCounts],
     connection: sa.Connection,
     part: _Part,
     dimensions: Sequence[str],

@@ -5,11 +5,11 @@ from collections.abc import Collection, Iterable
 import sqlalchemy as sa
 
 from pertoken.core.access import NOTHING, Allowance, Reported
-from pertoken.core.directory import Shares
+from pertoken.core.directory import CustomerTeams
 from pertoken.core.money import join, split
 from pertoken.core.periods import DAY_US
 from pertoken.store.amounts import columns, pair
-from pertoken.store.schema import Instant, Row, identities, keys, metadata, series
+from pertoken.store.schema import Microseconds, Row, identities, keys, metadata, series
 
 # The teams that may name a customer, where an admin or a key said so; else the one whose call or event named it first.
 # The empty text stands for calls of no team.
@@ -30,7 +30,7 @@ team_allowances = sa.Table(
     sa.Column("events", sa.BigInteger, nullable=False),
     sa.Column("tokens", sa.BigInteger, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
-    sa.Column("changed_at_us", Instant, nullable=False),
+    sa.Column("changed_at_us", Microseconds, nullable=False),
 )
 
 # What a team with an allowance has reported, by the day (UTC) on which it did.
@@ -38,7 +38,7 @@ team_reports = sa.Table(
     "team_reports",
     metadata,
     sa.Column("team", sa.Text, primary_key=True),
-    sa.Column("day_us", Instant, primary_key=True),
+    sa.Column("day_us", Microseconds, primary_key=True),
     *columns("money_picos"),
     sa.Column("events", sa.BigInteger, nullable=False),
     sa.Column("tokens", sa.BigInteger, nullable=False),
@@ -47,7 +47,7 @@ team_reports = sa.Table(
 NAMED_MAX = 200  # events that are looked for in one statement
 
 
-def read_shares(connection: sa.Connection) -> Shares:
+def read_shares(connection: sa.Connection) -> CustomerTeams:
     """Return the teams of every customer for which they were said."""
     found: dict[str, set[str]] = {}
     for customer, team in connection.execute(sa.select(customer_teams.c.customer, customer_teams.c.team)):

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 from pertoken.core.trust import Doubt, Trust
-from pertoken.store.schema import Instant, metadata, revision
+from pertoken.store.schema import Microseconds, metadata, revision
 from pertoken.store.statement import Sql
 
 # How far our count of a model's input is believed where its provider reported more, and what showed it.
@@ -22,7 +22,7 @@ count_trust = sa.Table(
     sa.Column("counted_tokens", sa.BigInteger, nullable=False),  # of the last call that changed it
     sa.Column("reported_tokens", sa.BigInteger, nullable=False),
     sa.Column("call_id", sa.Text, nullable=False),
-    sa.Column("changed_at_us", Instant, nullable=False),
+    sa.Column("changed_at_us", Microseconds, nullable=False),
 )
 
 NAMES = [column.name for column in count_trust.c]

@@ -15,7 +15,7 @@ from pertoken.upstream.limits import ClientLimits
 from pertoken.upstream.origin import Origin, parse_origin
 from pertoken.upstream.pool import TICK_S, Pool
 from pertoken.upstream.proxy import Proxies
-from pertoken.upstream.request import Fields, request_head
+from pertoken.upstream.request import HeaderFields, request_head
 from pertoken.upstream.response import Response
 
 __all__ = ["Client", "ClientLimits", "Origin", "Proxies", "Response", "parse_origin"]
@@ -43,7 +43,7 @@ class Client:
         self._ticking = False  # whether the timer runs at the fast rate, for transfers in flight
         self._closed = False
 
-    async def send(self, origin: Origin, method: bytes, target: bytes, headers: Fields, body: bytes) -> Response:
+    async def send(self, origin: Origin, method: bytes, target: bytes, headers: HeaderFields, body: bytes) -> Response:
         """Send one request and return when the head of its answer has arrived, whatever its status.
 
         `target` is path and query. Hop-by-hop fields, host and content-length are dropped from `headers`. Raises any

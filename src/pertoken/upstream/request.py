@@ -35,7 +35,7 @@ _DROPPED: Final = frozenset(
 _BODY_EXPECTED: Final = frozenset((b"POST", b"PUT", b"PATCH"))  # with a length even for an empty body (RFC 9110, 8.6)
 
 Field = tuple[bytes, bytes]
-Fields = Sequence[Field]
+HeaderFields = Sequence[Field]
 
 
 class RequestHead(NamedTuple):
@@ -55,7 +55,7 @@ def route_to(origin: Origin, proxy: Proxy | None) -> RequestHead:
     return RequestHead(b"http://" + origin.host_field.encode("ascii"), rest)
 
 
-def request_head(route: RequestHead, method: bytes, target: bytes, fields: Fields, body_bytes: int) -> bytes:
+def request_head(route: RequestHead, method: bytes, target: bytes, fields: HeaderFields, body_bytes: int) -> bytes:
     """Return the head of a request, with the empty line. Raises InvalidRequest for bytes that could change its form."""
     before, after = _around_length(route, method, target, tuple(fields))
     if body_bytes or method in _BODY_EXPECTED:
@@ -81,7 +81,7 @@ def _around_length(route: RequestHead, method: bytes, target: bytes, fields: tup
     return b"%b %b%b%b" % (method, route.target_prefix, target, route.rest), lines + end
 
 
-def _end_to_end(fields: Fields) -> Fields:
+def _end_to_end(fields: HeaderFields) -> HeaderFields:
     """Return the fields without those that we write ourselves and those about the caller's own connection."""
     kept = [field for field in fields if field[0].lower() not in _DROPPED]
     named = {  # a connection field names further hop-by-hop fields

@@ -32,7 +32,7 @@ from pertoken.services.reports import BadRange
 from pertoken.services.sessions import SignedIn, find_session, is_to_be_seen, start_session, use_link
 from pertoken.web import grid, signing_in
 from pertoken.web.frame import THEMES, crumbs, navigation, render
-from pertoken.web.page import KEPT, Context, Deed, Done, NotHere, NotTaken, Page, Visit
+from pertoken.web.page import KEPT, Deed, Done, NotHere, NotTaken, Page, PageContext, Visit
 from pertoken.web.ranges import read_range
 from pertoken.web.signing_in import Attempts, Visitor, client_of
 from pertoken.web.site import Site
@@ -406,7 +406,7 @@ def _inside(path: str) -> str:
     return path if is_path else "/"
 
 
-def _fill(request: Request, page: Page, visit: Visit, context: Context) -> str:
+def _fill(request: Request, page: Page, visit: Visit, context: PageContext) -> str:
     once = f"{visit.site.clock.random_bits(80):020x}"
     return render(
         page.template, page=page, visit=visit, crumbs=crumbs(page, PAGES, visit), navigation=navigation(PAGES, visit),

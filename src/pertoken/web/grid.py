@@ -20,7 +20,7 @@ from pertoken.web.shown import Figure
 ROWS = 100  # a page
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet evaluates a cell that begins so (OWASP, CSV injection)
 
-Row = Mapping[str, Any]
+GridRow = Mapping[str, Any]
 
 
 class Cells(StrEnum):
@@ -57,7 +57,7 @@ class Column(NamedTuple):
     name: str  # the column's name in rows, addresses and exports
     label: str
     kind: Cells = Cells.TEXT
-    link: Callable[[Row], str | None] | None = None  # the address that a row's value links to
+    link: Callable[[GridRow], str | None] | None = None  # the address that a row's value links to
     narrow: bool = False  # whether it is one of the few that a phone shows
     beneath: bool = False  # whether a phone shows it in a second line of the first that it shows
     hidden: bool = False  # whether it is shown only on request
@@ -70,8 +70,8 @@ class Grid(NamedTuple):
 
     columns: Sequence[Column]  # the columns that are shown
     every: Sequence[Column]
-    rows: Sequence[Row]
-    total: Row | None
+    rows: Sequence[GridRow]
+    total: GridRow | None
     sort: str  # the column that rows are sorted by, with `-` before it if the largest comes first
     filter: str
     found: int | None  # the number of matching rows; None if they were not counted
@@ -89,7 +89,7 @@ class Grid(NamedTuple):
             return []
         return [one for one in self.columns if one.beneath]
 
-    def cell(self, row: Row, column: Column, visit: Visit) -> Figure:
+    def cell(self, row: GridRow, column: Column, visit: Visit) -> Figure:
         """Return one value as it is shown."""
         return show(row.get(column.name), column.kind, row, visit, self.unit)
 
@@ -97,13 +97,13 @@ class Grid(NamedTuple):
 def listed(
     visit: Visit,
     columns: Sequence[Column],
-    rows: Iterable[Row],
+    rows: Iterable[GridRow],
     *,
     sort: str,
     empty: str,
     command: str = "",
     api: str = "",
-    total: Row | None = None,
+    total: GridRow | None = None,
     paged: bool = True,
 ) -> Grid:
     """Sort and filter all rows, and return the page of rows that the address requests."""
@@ -129,7 +129,7 @@ def listed(
 def paged(
     visit: Visit,
     columns: Sequence[Column],
-    rows: Sequence[Row],
+    rows: Sequence[GridRow],
     *,
     cursor: str | None,
     empty: str,
@@ -147,7 +147,7 @@ def paged(
     )  # fmt: skip
 
 
-def show(value: Any, kind: Cells, row: Row, visit: Visit, unit: str = "") -> Figure:
+def show(value: Any, kind: Cells, row: GridRow, visit: Visit, unit: str = "") -> Figure:
     """Return one value as it is shown."""
     if kind is Cells.AMOUNT:
         if value is None and row.get("no_price"):
@@ -207,7 +207,7 @@ def _shown(columns: Sequence[Column], asked: str | None) -> Sequence[Column]:
     return [column for column in columns if column.name in wanted] or list(columns[:1])
 
 
-def _has(row: Row, columns: Sequence[Column], text: str) -> bool:
+def _has(row: GridRow, columns: Sequence[Column], text: str) -> bool:
     return any(text in str(row.get(column.name) or "").lower() for column in columns if not column.kind.is_number)
 
 

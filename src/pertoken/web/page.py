@@ -10,7 +10,7 @@ from pertoken.web.ranges import Range
 from pertoken.web.site import Site
 
 KEPT = ("range", "since", "until", "tz")  # parts of the address that links to other pages keep
-Context = dict[str, Any]
+PageContext = dict[str, Any]
 
 
 class NotHere(Exception):
@@ -93,7 +93,7 @@ class Page(NamedTuple):
     path: str
     title: str
     action: Action  # the action that its visitors must be allowed to take
-    show: Callable[[Visit], Context]  # returns the values for its template; raises NotHere
+    show: Callable[[Visit], PageContext]  # returns the values for its template; raises NotHere
     template: str
     group: str | None = None  # its group in the navigation; None if it is reached from another page
     parent: str | None = None  # the path of the page that leads here

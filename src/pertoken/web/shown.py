@@ -156,7 +156,7 @@ def stated_day(text: str, zone: str) -> str:
     return day(parse_time(text), zone)
 
 
-class Price(NamedTuple):
+class ShownPrice(NamedTuple):
     """A price as pages quote it: of a million tokens, or of one of anything else."""
 
     amount: str
@@ -166,13 +166,13 @@ class Price(NamedTuple):
         return f"{self.amount} {self.per}".strip()
 
 
-def price(unit: str, per_million: str | None) -> Price:
+def price(unit: str, per_million: str | None) -> ShownPrice:
     """Return a price of a unit, exact, from what a million of it cost."""
     if per_million is None:
-        return Price(UNKNOWN, "")
+        return ShownPrice(UNKNOWN, "")
     exact = Decimal(per_million) if unit in IN_MILLIONS else (Decimal(per_million) / 10**6)
     text = f"{exact:,f}"
-    return Price(text.rstrip("0").rstrip(".") if "." in text else text, per(unit))
+    return ShownPrice(text.rstrip("0").rstrip(".") if "." in text else text, per(unit))
 
 
 def per(unit: str) -> str:

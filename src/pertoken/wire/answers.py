@@ -15,7 +15,7 @@ from pertoken.wire import content, sse, usage_reading, usage_rules, usage_table
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import parse
 from pertoken.wire.usage_reading import Provenance, read_raw
-from pertoken.wire.usage_repair import Count
+from pertoken.wire.usage_repair import CountUsage
 from pertoken.wire.usage_table import Path, Term, UsageTable, term
 
 Fields = Mapping[str, msgspec.Raw]
@@ -46,7 +46,7 @@ class Api(NamedTuple):
     other_model: Term = ()  # where a session names the second model
     wrote: tuple[str, ...] = ()  # fields of an answer, or of an event, that hold output
     made: tuple[str, str] | None = None  # (unit, list): without usage, the length of the list is the quantity
-    count: Count = usage_table.count  # type: ignore[assignment]  # replaces the method `count` of tuples
+    count: CountUsage = usage_table.count  # type: ignore[assignment]  # replaces the method `count` of tuples
 
 
 def read_answer(api: Api, body: bytes) -> Reading:

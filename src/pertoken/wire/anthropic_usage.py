@@ -9,7 +9,7 @@ from pertoken.core.usage import Contradiction, Edits
 from pertoken.wire import usage_table
 from pertoken.wire.body import optional_text
 from pertoken.wire.content import as_dict, as_list
-from pertoken.wire.usage_repair import Count
+from pertoken.wire.usage_repair import CountUsage
 from pertoken.wire.usage_table import UsageTable
 
 _TOTALS = {"cache_write_1h_tokens": "cache_write_tokens", "reasoning_tokens": "output_tokens"}
@@ -56,7 +56,7 @@ def _told(rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
 
 
 def by_model(
-    rows: UsageTable, usage: dict[str, Any], model: str | None, counted: Count = count
+    rows: UsageTable, usage: dict[str, Any], model: str | None, counted: CountUsage = count
 ) -> dict[str, dict[str, int]]:
     """Return the quantities of each model that took part. An iteration without a model belongs to the answer's model.
 

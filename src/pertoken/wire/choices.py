@@ -24,8 +24,8 @@ from pertoken.wire.content import plain
 from pertoken.wire.format import BadRequest
 from pertoken.wire.request_rules import Does, FieldRule, FieldTable, Where, allowed, bare, header_name
 
-HeaderList = tuple[tuple[bytes, bytes], ...]
-Fields = dict[str, msgspec.Raw]
+HeaderList = tuple[tuple[bytes, bytes], ...]  # of a request; hashable, so that it can be cached
+BodyFields = dict[str, msgspec.Raw]
 
 MODELS_MAX = 50  # other models that may serve one call; OpenRouter accepts fewer
 UNITS_MAX = 1_000  # the most of one paid extra in one call; a request for more is refused
@@ -64,7 +64,7 @@ class Choices(NamedTuple):
 NOTHING = Choices()
 
 
-def top_fields(body: bytes) -> Fields:
+def top_fields(body: bytes) -> BodyFields:
     """Return the top-level fields of a body. A repeated field has its last value.
 
     Raises BadRequest if the body is not an object.
@@ -72,7 +72,7 @@ def top_fields(body: bytes) -> Fields:
     return decode(_fields, body)
 
 
-def as_read(body: bytes, fields: Fields) -> bytes:
+def as_read(body: bytes, fields: BodyFields) -> bytes:
     """Return a body in which no field that affects the cost is repeated. Usually this is `body` itself."""
     changed = False
     for key in _NESTED:
@@ -99,7 +99,7 @@ def _once(raw: bytes) -> bytes:
         return raw
 
 
-def read(table: FieldTable, fields: Fields, headers: HeaderList, query: bytes, model: str) -> Choices:
+def read(table: FieldTable, fields: BodyFields, headers: HeaderList, query: bytes, model: str) -> Choices:
     """Return what the request chooses. Raises BadRequest for a choice whose cost has no bound.
 
     `fields` is changed: each field that affects the cost is encoded anew from the value that was read.
@@ -138,7 +138,7 @@ def is_research(model: str) -> bool:
     return "deep-research" in model.lower()
 
 
-def read_tools(table: FieldTable, fields: Fields, found: Choices, model: str) -> Choices:
+def read_tools(table: FieldTable, fields: BodyFields, found: Choices, model: str) -> Choices:
     """Return `found` with what the tools that run at the provider may cost.
 
     A tool is an object with a `type`; in Gemini's format, an object with one field for each tool. Raises BadRequest for

@@ -18,7 +18,7 @@ from pertoken.core.units import DIMENSIONS, OUTPUT_UNITS, TOKEN_UNITS
 from pertoken.core.usage import Completeness, Contradiction, Parts, Quantities, Reading, Used, leaves
 from pertoken.wire import scan, usage_repair, usage_table, usage_words
 from pertoken.wire.body import optional_text, tells_a_key_twice
-from pertoken.wire.usage_repair import Count
+from pertoken.wire.usage_repair import CountUsage
 from pertoken.wire.usage_table import UsageTable
 
 RAW_BYTES_MAX = 64 * 1024  # of a usage object that is kept; real ones have less than 2 KiB
@@ -56,7 +56,7 @@ def read_raw(
     raw: bytes,
     rows: UsageTable,
     origin: Provenance,
-    count: Count = usage_table.count,
+    count: CountUsage = usage_table.count,
     parts: PartsOf | None = None,
     *,
     partial: bool = False,
@@ -284,7 +284,7 @@ class _How(NamedTuple):
 
     rows: UsageTable
     origin: Provenance
-    counted: Count
+    counted: CountUsage
     parts: PartsOf | None
     partial: bool
 
@@ -297,7 +297,7 @@ def _read_odd(raw: bytes, why: str, how: _How) -> Reading:
     return torn(why, [_mended(raw, one, why, how) for one in versions])
 
 
-def _count(count: Count, rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
+def _count(count: CountUsage, rows: UsageTable, usage: dict[str, Any]) -> dict[str, int]:
     """Return the quantities of a usage object. A missing side is read from another API's field names.
 
     Raises Contradiction.

@@ -16,7 +16,7 @@ STEPS_MAX = 200
 READINGS_MAX = 64
 _SIDES = frozenset({"input_tokens", "output_tokens"})
 
-Count = Callable[[UsageTable, dict[str, Any]], dict[str, int]]
+CountUsage = Callable[[UsageTable, dict[str, Any]], dict[str, int]]
 
 
 class Repaired(NamedTuple):
@@ -33,7 +33,7 @@ class Mended(NamedTuple):
     decided: bool
 
 
-def mend(rows: UsageTable, usage: dict[str, Any], count: Count) -> Mended:
+def mend(rows: UsageTable, usage: dict[str, Any], count: CountUsage) -> Mended:
     """Return the readings of a usage object that contradicts itself; no readings if nothing in it can be used."""
     waiting, seen = [usage], [usage]
     found: list[Repaired] = []

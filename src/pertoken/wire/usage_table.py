@@ -129,7 +129,7 @@ class UsageTable:
         return table_of, (self.key,)
 
 
-Row = UsageRule | Listed | Beside | Check | Zero | Stated | Plain
+UsageTableRow = UsageRule | Listed | Beside | Check | Zero | Stated | Plain
 
 _TABLES: dict[bytes, UsageTable] = {}
 
@@ -149,7 +149,7 @@ def term(fields: str) -> Term:
     return tuple(tuple(path.split(".")) for path in fields.split("|"))
 
 
-def table(*rows: Row, total: str | None = None, rest: str = "output_tokens") -> UsageTable:
+def table(*rows: UsageTableRow, total: str | None = None, rest: str = "output_tokens") -> UsageTable:
     """Return the table of `rows`. `total` is the field with the provider's own sum of all input and all output.
 
     `rest` is the unit of tokens that the total includes and the parts do not.

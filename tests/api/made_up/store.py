@@ -8,7 +8,7 @@ from pertoken.core.money import join, split
 from pertoken.core.receipts import Receipt
 from pertoken.ports import receipts as port
 from pertoken.store.amounts import columns, fits, pair
-from pertoken.store.schema import Id, Instant, Row, metadata
+from pertoken.store.schema import Id, Microseconds, Row, metadata
 
 receipts = sa.Table(
     "receipts",
@@ -16,7 +16,7 @@ receipts = sa.Table(
     sa.Column("number", Id, primary_key=True),
     sa.Column("customer", sa.Text, nullable=False),
     *columns("amount_picos"),
-    sa.Column("issued_at_us", Instant, nullable=False),
+    sa.Column("issued_at_us", Microseconds, nullable=False),
     fits("amount_picos"),
 )
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from pertoken.api.fields import Count, Cursor, Instant, Time, read_cursor, write_cursor
+from pertoken.api.fields import CountField, Cursor, Instant, Time, read_cursor, write_cursor
 from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
 from pertoken.api.routes.calls import FilterQuery, read_part
@@ -83,7 +83,7 @@ class VerdictAnswer(msgspec.Struct):
     """Whether the books agree with the recorded events; at most 1,000 differences are shown."""
 
     ok: bool
-    checked: dict[str, Count]
+    checked: dict[str, CountField]
     differences: list[dict[str, Any]]
 
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from pertoken.api.fields import Count, Instant, PageQuery, page
+from pertoken.api.fields import CountField, Instant, PageQuery, page
 from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
@@ -21,11 +21,11 @@ class CountAnswer(msgspec.Struct, kw_only=True):
     name: str  # PROVIDER/MODEL
     provider: str
     model: str
-    ratio_percent: Count
-    byte_ratio_percent: Count
-    constant_tokens: Count
-    counted_tokens: Count
-    reported_tokens: Count
+    ratio_percent: CountField
+    byte_ratio_percent: CountField
+    constant_tokens: CountField
+    counted_tokens: CountField
+    reported_tokens: CountField
     call_id: str
     changed_at: Instant
 

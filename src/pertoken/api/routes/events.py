@@ -45,7 +45,7 @@ IdText = Annotated[
     Annotated[str, msgspec.Meta(min_length=1, extra_json_schema=_WORDS)] | Digits, msgspec.Meta(description="A name.")
 ]
 Word = Annotated[str, msgspec.Meta(extra_json_schema=_WORDS)] | Digits
-Source = Annotated[
+SourceField = Annotated[
     str,
     msgspec.Meta(
         extra_json_schema={"maxLength": ingest.TEXT_MAX, "pattern": PLAIN.replace("^", f"^(?!{GATEWAY}$)", 1)}
@@ -53,7 +53,7 @@ Source = Annotated[
 ]
 
 
-Tags = Annotated[
+TagsField = Annotated[
     dict[Annotated[str, msgspec.Meta(extra_json_schema=_WORDS)], Word | None], msgspec.Meta(max_length=ingest.TAGS_MAX)
 ]
 
@@ -66,13 +66,13 @@ class EventBody(msgspec.Struct, kw_only=True):
     provider: IdText
     model: IdText
     usage: Usage
-    source: Source | Digits | None = "events"
+    source: SourceField | Digits | None = "events"
     key: Word | None = None
     team: Word | None = None
     customer: Word | None = None
     user: Word | None = None
     conversation: Word | None = None
-    tags: Tags | None = {}
+    tags: TagsField | None = {}
     service_tier: Word | None = None
     batch: bool | None = False
     speed: Word | None = None

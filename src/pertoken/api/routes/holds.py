@@ -2,7 +2,7 @@
 
 import msgspec
 
-from pertoken.api.fields import Amount, Count, Instant, PageQuery, page
+from pertoken.api.fields import Amount, CountField, Instant, PageQuery, page
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action
 from pertoken.core.holds import Hold
@@ -17,7 +17,7 @@ class HoldAnswer(msgspec.Struct, kw_only=True):
     call_id: str
     held: Amount
     currency: str
-    tokens: Count
+    tokens: CountField
     opened_at: Instant
     expires_at: Instant
     key: str | None

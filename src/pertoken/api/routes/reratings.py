@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pertoken.api.fields import Amount, Count, Text, Time, read_time
+from pertoken.api.fields import Amount, CountField, Text, Time, read_time
 from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route, Taking
 from pertoken.core.access import Action
@@ -41,21 +41,21 @@ class RatedAgain(msgspec.Struct, kw_only=True):
 
     provider: str
     model: str
-    events: Count
-    corrected: Count
+    events: CountField
+    corrected: CountField
     before: Amount
     after: Amount
     change: Amount
     currency: str
-    unpriced: Count
+    unpriced: CountField
 
 
 class ReratingAnswer(msgspec.Struct, kw_only=True):
     """The result. With `dry_run`, `corrections` is the number of corrections that would be made."""
 
     dry_run: bool
-    events: Count
-    corrections: Count
+    events: CountField
+    corrections: CountField
     rows: list[RatedAgain]
 
 

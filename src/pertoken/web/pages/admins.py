@@ -6,7 +6,7 @@ from pertoken.core.access import Action, Role
 from pertoken.web import grid
 from pertoken.web.acting import act, placed
 from pertoken.web.grid import Cells, Column
-from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit
+from pertoken.web.page import Deed, Done, NotTaken, Page, PageContext, Visit
 
 COLUMNS = [
     Column("name", "name", Cells.NAME, narrow=True),
@@ -27,7 +27,7 @@ MEANINGS = {
 }
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return all admin keys."""
     rows = [
         {

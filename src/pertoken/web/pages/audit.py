@@ -7,7 +7,7 @@ from pertoken.core.access import Action
 from pertoken.core.audit import Audited, AuditSearch
 from pertoken.web import grid
 from pertoken.web.grid import Cells, Column
-from pertoken.web.page import Context, NotHere, Page, Visit
+from pertoken.web.page import NotHere, Page, PageContext, Visit
 
 COLUMNS = (
     Column("at", "time", Cells.TIME, narrow=True),
@@ -23,7 +23,7 @@ COLUMNS = (
 )
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return a page of the changes in the range."""
     after = visit.query.get("after")
     if after is not None and not after.isdecimal():

@@ -16,7 +16,7 @@ from pertoken.services.standing import values_of as counted
 from pertoken.web import grid, shown
 from pertoken.web.acting import act
 from pertoken.web.grid import Cells, Column
-from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit, place
+from pertoken.web.page import Deed, Done, NotHere, NotTaken, Page, PageContext, Visit, place
 from pertoken.web.pages import new_budget
 from pertoken.web.pages.budgets import (
     address,
@@ -33,7 +33,7 @@ from pertoken.web.pages.budgets import (
 HOLDS_SHOWN = 100
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return one budget. Raises NotHere."""
     budget = _find(visit)
     archive = visit.opened.archive
@@ -154,7 +154,7 @@ def _hold_row(visit: Visit, hold: Hold, key: CounterKey, names: Mapping[str, str
     }
 
 
-def _form(visit: Visit, budget: Budget) -> Context:
+def _form(visit: Visit, budget: Budget) -> PageContext:
     """Return the form with the current or the typed values, and with changes that somebody else made meanwhile."""
     now = new_budget.values_of(budget)
     values = new_budget.filled(visit, now)

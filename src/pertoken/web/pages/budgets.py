@@ -11,7 +11,7 @@ from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, Window
 from pertoken.services.standing import BudgetStanding, standings
 from pertoken.web import shown
-from pertoken.web.page import Context, Page, Visit, place
+from pertoken.web.page import Page, PageContext, Visit, place
 from pertoken.web.shown import Figure
 
 ALL = "all calls"
@@ -40,7 +40,7 @@ class BudgetLine(NamedTuple):
         return part(self.standing.spent, limit), part(self.standing.held, limit)
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return the budgets that the visitor may see and that match the filter, by scope."""
     found = standings(visit.opened.archive, visit.now_us)
     names = {key.key_id: key.name for key in visit.opened.archive.list_keys()}

@@ -8,7 +8,7 @@ from pertoken.core.events import EventStatus
 from pertoken.core.periods import US_PER_SECOND, parse_time
 from pertoken.services.explain import explain
 from pertoken.web import shown
-from pertoken.web.page import Context, NotHere, Page, Visit
+from pertoken.web.page import NotHere, Page, PageContext, Visit
 from pertoken.web.pages.prices import address
 
 STEPS = ("held_ms", "sent_ms", "first_byte_ms", "last_byte_ms", "settled_ms")
@@ -21,7 +21,7 @@ BARS = (
 WIDTH = 700
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return everything that is known about a call. Raises NotHere."""
     found = explain(visit.opened.archive, visit.name, visit.site.folders)
     if found is None:

@@ -18,7 +18,7 @@ from pertoken.ports.events import Posted
 from pertoken.services.calls import Place, Wanted, newest, newest_among, refused
 from pertoken.web import grid
 from pertoken.web.grid import Cells, Column
-from pertoken.web.page import Context, NotHere, Page, Visit
+from pertoken.web.page import NotHere, Page, PageContext, Visit
 
 DEAREST = "-cost"  # as a table is sorted
 LOOKED_AT = 10_000  # the newest calls, among which the dearest are searched; more would take too long
@@ -26,7 +26,7 @@ EMPTY = "No call matches. Choose a longer range, or fewer filters."
 FILTERS = ("key", "team", "customer", "user", "provider", "model", "conversation", "source")
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return a page of the calls in the range that match the filters of the address."""
     status = visit.query.get("status") or None
     if status is not None and status not in STATUSES:
@@ -53,10 +53,10 @@ def show(visit: Visit) -> Context:
     }  # fmt: skip
 
 
-Rows = tuple[list[dict[str, Any]], str | None, bool]  # with where the next page begins; whether LOOKED_AT ended it
+CallRows = tuple[list[dict[str, Any]], str | None, bool]  # with where the next page begins; whether LOOKED_AT ended it
 
 
-def _served(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> Rows:
+def _served(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> CallRows:
     posted, looked = newest_among(visit.opened.archive, wanted, visit.site.folders, _before(visit), LOOKED_AT)
     found = list(itertools.islice(posted, grid.ROWS + 1))
     rows = [row_of(posted, names) for posted in found[: grid.ROWS]]
@@ -104,7 +104,7 @@ def row_of(posted: Posted, names: Mapping[str, str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _refused(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> Rows:
+def _refused(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> CallRows:
     at, _, call_id = visit.query.get("after", "").partition(".")
     before = (int(at), call_id) if at.isdigit() else None
     found = refused(visit.opened.archive, wanted, grid.ROWS + 1, before)
@@ -123,7 +123,7 @@ def _refused_row(call: RefusedCall, names: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _columns(visit: Visit) -> list[Column]:
-    def to_call(row: grid.Row) -> str:
+    def to_call(row: grid.GridRow) -> str:
         return visit.link(f"/calls/{row['call_id']}")
 
     columns = [

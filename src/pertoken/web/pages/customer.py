@@ -6,14 +6,14 @@ from typing import Any
 from pertoken.core.access import Action
 from pertoken.web import shown, use
 from pertoken.web.acting import act
-from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit, place
+from pertoken.web.page import Deed, Done, NotHere, NotTaken, Page, PageContext, Visit, place
 from pertoken.web.pages.budgets import COUNTS, fitting
 
 LOOKED_AT = 100  # the newest calls, in which conversations are looked for
 CONVERSATIONS = 10
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return one customer. Raises NotHere."""
     if visit.view.customer not in (None, visit.name):
         raise NotHere(f"There is no customer {visit.name}, or it is not yours to see.")

@@ -6,10 +6,10 @@ from typing import Any
 from pertoken.core.access import Action
 from pertoken.web import grid, use
 from pertoken.web.grid import Cells, Column
-from pertoken.web.page import Context, Page, Visit, place
+from pertoken.web.page import Page, PageContext, Visit, place
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return a page of the customers in the range, the dearest first, from roll-ups."""
     return {
         "grid": grid.listed(
@@ -31,7 +31,7 @@ def _rows(visit: Visit) -> Iterator[dict[str, Any]]:
 
 
 def _columns(visit: Visit) -> list[Column]:
-    def to_customer(row: grid.Row) -> str:
+    def to_customer(row: grid.GridRow) -> str:
         return visit.link(place("/customers", row["name"]))
 
     return [

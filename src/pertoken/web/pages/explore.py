@@ -20,7 +20,7 @@ from pertoken.web.acting import act
 from pertoken.web.asked import BY, STACKED, STEP_WORDS, TOPS, Exploring, api_of, command_of, read_view
 from pertoken.web.chart import ALL, AREAS, BARS, LINES, OTHER, Chart, Drawn
 from pertoken.web.grid import Cells, Column
-from pertoken.web.page import Context, Deed, Done, NotHere, Page, Visit
+from pertoken.web.page import Deed, Done, NotHere, Page, PageContext, Visit
 from pertoken.web.pages.prices import address
 from pertoken.web.shown import Figure
 
@@ -31,7 +31,7 @@ FORM_TAG = "tag"
 PASSING = ("from", "q", "format", "of")  # parts of an address that are not part of a view
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return a chart, and a table of its groups."""
     view = read_view(visit)
     found = _ask(visit, view, visit.range.since_us, visit.range.until_us)
@@ -194,7 +194,7 @@ def _row(view: Exploring, one: Track, found: Explored, before: int, keys: Mappin
 
 
 def _columns(visit: Visit, view: Exploring, found: Explored, before: Explored | None) -> list[Column]:
-    def deeper(row: grid.Row) -> str | None:
+    def deeper(row: grid.GridRow) -> str | None:
         named = {name: value for name, value in row["values"].items() if value}
         if len(named) < len(row["values"]):
             return None
@@ -203,7 +203,7 @@ def _columns(visit: Visit, view: Exploring, found: Explored, before: Explored | 
             return to_calls(row)
         return visit.here(by=rest[0], then=None, **{"from": None, "q": None, "sort": None}, **named)
 
-    def to_calls(row: grid.Row) -> str | None:
+    def to_calls(row: grid.GridRow) -> str | None:
         where = {**view.where, **row["values"]}
         if not visit.may(Action.CALLS_READ) or not all(where.values()) or not set(where) <= set(DIMENSIONS):
             return None
@@ -236,7 +236,7 @@ def _columns(visit: Visit, view: Exploring, found: Explored, before: Explored | 
     return columns
 
 
-def _to_price(visit: Visit, view: Exploring, row: grid.Row) -> str | None:
+def _to_price(visit: Visit, view: Exploring, row: grid.GridRow) -> str | None:
     """Return where the price of a row's model is stated that has none."""
     provider, model = ({**view.where, **row["values"]}.get(name) for name in ("provider", "model"))
     if not (row["no_price"] and provider and model and visit.may(Action.PRICES_READ)):

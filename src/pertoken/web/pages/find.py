@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from pertoken.core.access import Action
 from pertoken.core.reporting import slices
-from pertoken.web.page import Context, Page, Visit
+from pertoken.web.page import Page, PageContext, Visit
 
 FOUND_MAX = 12
 CALL_PREFIX = "call_"
 TEXT_MAX = 200
 
 
-class Place(NamedTuple):
+class FoundPage(NamedTuple):
     """A search result."""
 
     kind: str
@@ -21,34 +21,36 @@ class Place(NamedTuple):
     address: str
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return everything whose name contains the text."""
     text = visit.query.get("q", "").strip()[:TEXT_MAX]
     found = list(islice(_found(visit, text), FOUND_MAX)) if text else []
     return {"query": text, "found": found}
 
 
-def _found(visit: Visit, text: str) -> Iterator[Place]:
+def _found(visit: Visit, text: str) -> Iterator[FoundPage]:
     """Yield what fits, one kind after the other: no more is read than is taken."""
     wanted = text.lower()
     if text.startswith(CALL_PREFIX) and visit.may(Action.CALLS_READ):
-        yield Place("call", text, visit.link(f"/calls/{text}"))
+        yield FoundPage("call", text, visit.link(f"/calls/{text}"))
         return
     if visit.may(Action.KEYS_READ):
         yield from (
-            Place("key", key.name, visit.link(f"/keys/{key.key_id}"))
+            FoundPage("key", key.name, visit.link(f"/keys/{key.key_id}"))
             for key in visit.opened.archive.list_keys()
             if wanted in key.name.lower() or wanted == key.key_id
         )
     if visit.may(Action.BUDGETS_READ):
         names = {budget.name for budget in visit.opened.archive.budgets()}
         yield from (
-            Place("budget", name, visit.link(f"/budgets/{name}")) for name in sorted(names) if wanted in name.lower()
+            FoundPage("budget", name, visit.link(f"/budgets/{name}"))
+            for name in sorted(names)
+            if wanted in name.lower()
         )
     for dimension in ("customer", "model", "team", "provider"):
         for value in _values(visit, dimension):
             if wanted in value.lower():
-                yield Place(dimension, value, visit.link("/explore", by="model", **{dimension: value}))
+                yield FoundPage(dimension, value, visit.link("/explore", by="model", **{dimension: value}))
 
 
 def _values(visit: Visit, dimension: str) -> list[str]:

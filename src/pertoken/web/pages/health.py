@@ -8,14 +8,14 @@ from pertoken.core.periods import DAY_US
 from pertoken.services.reports import default_range, usage
 from pertoken.web import shown
 from pertoken.web.health import DoctorLook, Facts, Health, Proof
-from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit
+from pertoken.web.page import Deed, Done, NotTaken, Page, PageContext, Visit
 from pertoken.web.shown import Figure
 
 DAYS = 14
 MONTHS_SHOWN = 24
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return the state of everything."""
     health = visit.site.health
     look_ = health.findings(visit.now_us) if health else DoctorLook(visit.now_us, [], is_looking=False)

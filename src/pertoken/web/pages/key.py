@@ -7,7 +7,7 @@ from pertoken.core.budgets import Budget
 from pertoken.core.directory import Key
 from pertoken.web import shown, use
 from pertoken.web.acting import act
-from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit, place
+from pertoken.web.page import Deed, Done, NotHere, NotTaken, Page, PageContext, Visit, place
 from pertoken.web.pages.budgets import COUNTS, fitting
 from pertoken.web.pages.keys import state_of
 
@@ -22,7 +22,7 @@ OVERLAPS = {
 OPEN = ("model", "provider", "user", "conversation", "customer")  # a key does not fix these; its calls name them
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return one key. Raises NotHere."""
     key = _find(visit)
     where = {"key": key.key_id}

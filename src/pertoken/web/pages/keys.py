@@ -9,12 +9,12 @@ from pertoken.core.directory import Key
 from pertoken.web import grid, use
 from pertoken.web.acting import act, placed
 from pertoken.web.grid import Cells, Column
-from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit
+from pertoken.web.page import Deed, Done, NotTaken, Page, PageContext, Visit
 
 TAG = "="  # between a tag's name and its value, in a form
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return the keys that the visitor may see, with their spending in the range."""
     total = {"calls": 0, "cost": Decimal(0), "currency": ""}
     rows = list(_rows(visit))
@@ -57,7 +57,7 @@ def state_of(key: Key, now_us: int) -> str:
 
 
 def _columns(visit: Visit) -> list[Column]:
-    def to_key(row: grid.Row) -> str:
+    def to_key(row: grid.GridRow) -> str:
         return visit.link(f"/keys/{row['key_id']}")
 
     columns = [

@@ -13,7 +13,7 @@ from pertoken.services.keys import SeveralKeys, choose_key
 from pertoken.services.preview import preview
 from pertoken.web import shown
 from pertoken.web.acting import act
-from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit
+from pertoken.web.page import Deed, Done, NotTaken, Page, PageContext, Visit
 from pertoken.web.pages.budgets import address, doubled
 
 SCOPES = ("team", "key", "customer", "user", "provider", "model")
@@ -47,7 +47,7 @@ class Told(NamedTuple):
     note: str
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return the form with the values so far, and the preview if it was requested."""
     start = {**EMPTY, "scope_team": visit.view.team or "", "timezone": visit.zone}
     values = filled(visit, start)

@@ -16,7 +16,7 @@ from pertoken.services.spending import Day, Figures, Spending
 from pertoken.web import attention, chart, shown
 from pertoken.web.budget_bars import budget_bars
 from pertoken.web.chart import BARS, Chart, Drawn
-from pertoken.web.page import Context, Page, Visit
+from pertoken.web.page import Page, PageContext, Visit
 from pertoken.web.ranges import days_before, month_before, quarter
 from pertoken.web.shown import Figure
 
@@ -76,7 +76,7 @@ class Shares(NamedTuple):
         return self.metric if self.metric == "calls" else f"{self.metric}_picos"
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return the figures of the range, of today and of this month, each with the preceding period."""
     archive = visit.opened.archive
     metric, found = _spent(visit)
@@ -251,7 +251,7 @@ def _links(visit: Visit, found: Explored) -> dict[str, str]:
     }
 
 
-def _moved(visit: Visit, currency: str) -> Context:
+def _moved(visit: Visit, currency: str) -> PageContext:
     since_us, until_us = _days_ago(visit, WEEK - 1), bounds(Window.DAY, visit.now_us, visit.zone)[1]
     before = days_before(since_us, WEEK, visit.zone), quarter(days_before(visit.now_us, WEEK, visit.zone))
     found = find_movers(visit.opened.archive, visit.site.prices(), before, (since_us, until_us), visit.zone, currency)

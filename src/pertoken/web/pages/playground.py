@@ -7,12 +7,12 @@ from pertoken.core.access import Action
 from pertoken.services.explain import explain
 from pertoken.services.reports import usage
 from pertoken.web import shown
-from pertoken.web.page import Context, Page, Visit, place
+from pertoken.web.page import Page, PageContext, Visit, place
 
 MODELS_MAX = 50
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return the form; if the address names a call, also the result of that call."""
     range_ = visit.range
     rows = usage(visit.opened.archive, range_.since_us, range_.until_us, ("model",), range_.zone)["rows"]

@@ -16,7 +16,7 @@ from pertoken.services.reports import Part, together, usage
 from pertoken.services.what_if import what_if
 from pertoken.web import shown
 from pertoken.web.acting import act, plan_rating, rate_again
-from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit
+from pertoken.web.page import Deed, Done, NotHere, NotTaken, Page, PageContext, Visit
 from pertoken.web.pages.prices import address, per_million
 from pertoken.web.shown import Figure
 from pertoken.web.use import also
@@ -34,7 +34,7 @@ class PriceStretch(NamedTuple):
     prices: tuple[Decimal | None, ...]  # in the order of UNITS
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return the prices of a model. Raises NotHere."""
     provider, model = _named(visit)
     book = visit.site.prices()
@@ -103,7 +103,7 @@ def _steps(book: PriceBook, provider: str, model: str, rows: Sequence[PriceRow])
     return steps
 
 
-def _chart(steps: Sequence[PriceStretch], visit: Visit) -> Context | None:
+def _chart(steps: Sequence[PriceStretch], visit: Visit) -> PageContext | None:
     """Return the prices as lines over time, from the first known change to some time after the last one."""
     changes = [one.start_us for one in steps if one.start_us > 0]
     if not any(price is not None for one in steps for price in one.prices):
@@ -181,7 +181,7 @@ def _differing(rows: Sequence[PriceRow], now_us: int) -> list[dict[str, Any]]:
     return differing
 
 
-def _what_if(visit: Visit, book: PriceBook, provider: str, model: str) -> Context | None:
+def _what_if(visit: Visit, book: PriceBook, provider: str, model: str) -> PageContext | None:
     """Return what last month's calls would have cost at today's prices."""
     start_us, _ = bounds(Window.MONTH, visit.now_us, "UTC")
     span = bounds(Window.MONTH, start_us - 1, "UTC")
@@ -200,7 +200,7 @@ def _what_if(visit: Visit, book: PriceBook, provider: str, model: str) -> Contex
     }
 
 
-def _rerated(visit: Visit, provider: str, model: str) -> Context:
+def _rerated(visit: Visit, provider: str, model: str) -> PageContext:
     """Return the corrections that rating the range again would make, or why a page cannot compute them."""
     try:
         return {"why": None, "answer": plan_rating(visit, _calls(visit, provider, model)).answer}

@@ -11,12 +11,12 @@ from pertoken.core.rates import Rates
 from pertoken.services.reports import usage
 from pertoken.web import grid, shown
 from pertoken.web.grid import Cells, Column
-from pertoken.web.page import Context, Page, Visit, place
+from pertoken.web.page import Page, PageContext, Visit, place
 
 UNPRICED_MAX = 20
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return the models with a price, used ones first, and the prices of the models on this page."""
     book = visit.site.prices()
     range_ = visit.range

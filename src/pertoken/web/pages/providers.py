@@ -12,7 +12,7 @@ from pertoken.services.served import AllServed, ServedBy, served
 from pertoken.web import grid, shown
 from pertoken.web.chart import BARS, OTHER, Chart, Drawn
 from pertoken.web.grid import Cells, Column
-from pertoken.web.page import Context, NotHere, Page, Visit
+from pertoken.web.page import NotHere, Page, PageContext, Visit
 from pertoken.web.shown import HUES
 
 TOP = 6
@@ -20,7 +20,7 @@ QUANTILES = ("p50_ms", "p95_ms", "p99_ms")
 NONE = "(none)"
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return the providers' figures by model, and their failures by day. Raises NotHere."""
     may_doubt = visit.may(Action.COUNTS_READ) and visit.view.is_whole
     doubts = visit.opened.archive.doubts() if may_doubt else []
@@ -89,16 +89,16 @@ def _row(one: ServedBy) -> dict[str, Any]:
 
 
 def _columns(visit: Visit, *, may_doubt: bool) -> list[Column]:
-    def to_provider(row: grid.Row) -> str | None:
+    def to_provider(row: grid.GridRow) -> str | None:
         return visit.link("/explore", by="model", metric="calls", provider=row["of"][0]) if row["of"][0] else None
 
-    def to_model(row: grid.Row) -> str | None:
+    def to_model(row: grid.GridRow) -> str | None:
         provider, model = row["of"]
         if not (provider and model):
             return None
         return visit.link("/explore", by="key", metric="calls", provider=provider, model=model)
 
-    def to_failed(row: grid.Row) -> str | None:
+    def to_failed(row: grid.GridRow) -> str | None:
         provider, model = row["of"]
         if not (row["failed"] and provider and model and visit.may(Action.CALLS_READ)):
             return None

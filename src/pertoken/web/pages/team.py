@@ -9,7 +9,7 @@ from pertoken.core.reporting import slices
 from pertoken.services.teams import team_fields
 from pertoken.web import shown, use
 from pertoken.web.acting import act
-from pertoken.web.page import Context, Deed, Done, NotHere, NotTaken, Page, Visit, place
+from pertoken.web.page import Deed, Done, NotHere, NotTaken, Page, PageContext, Visit, place
 from pertoken.web.pages.budgets import COUNTS, fitting
 from pertoken.web.pages.keys import state_of
 
@@ -17,7 +17,7 @@ KEYS_SHOWN = 20
 CUSTOMERS_SHOWN = 100
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return one team. Raises NotHere."""
     fields = team_fields(visit.opened.administration, _known(visit), visit.now_us)
     keys = [key for key in visit.opened.archive.list_keys() if key.team == visit.name]

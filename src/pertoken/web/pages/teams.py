@@ -8,10 +8,10 @@ from pertoken.core.access import Action
 from pertoken.web import grid, use
 from pertoken.web.acting import act
 from pertoken.web.grid import Cells, Column
-from pertoken.web.page import Context, Deed, Done, NotTaken, Page, Visit, place
+from pertoken.web.page import Deed, Done, NotTaken, Page, PageContext, Visit, place
 
 
-def show(visit: Visit) -> Context:
+def show(visit: Visit) -> PageContext:
     """Return the teams that the visitor may see."""
     return {
         "grid": grid.listed(
