@@ -3,14 +3,14 @@
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.factories import CENT, WHO, hold, own, settle
 
-from pertoken.core.commands import Held, OpenHold, Settled, Void, Voided
+from pertoken.core.commands import Command, Held, OpenHold, OpenResult, Result, Settled, Void, Voided
 from pertoken.core.holds import Hold
 from pertoken.core.price_book import Sellers
 from pertoken.ports.failures import StoreFailed
@@ -35,18 +35,19 @@ class Life:
         self.fails = False
         works = self.committer._bookkeeper.decide
 
-        def decide(commands: Any, *, wait: bool = True) -> Any:
+        def decide(commands: Sequence[Command], *, wait: bool = True) -> list[Result] | None:
             if self.fails:
                 raise StoreFailed("the disk is full")
             return works(commands, wait=wait)
 
         self.committer._bookkeeper.decide = decide  # type: ignore[method-assign]
 
-    async def open(self, one: Hold) -> Any:
+    async def open(self, one: Hold) -> OpenResult | StoreUnavailable:
         """Ask for a hold."""
-        [result] = await asyncio.gather(
-            self.committer.submit(OpenHold(one, self.committer.directory.revision)), return_exceptions=True
-        )
+        try:
+            result: OpenResult = await self.committer.submit(OpenHold(one, self.committer.directory.revision))
+        except StoreUnavailable as error:
+            return error
         return result
 
     async def paid(self) -> None:

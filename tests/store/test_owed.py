@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.factories import CENT, WHO, event, hold, own, settle
 
 from pertoken.core.claims import Claim, Outcome
-from pertoken.core.commands import Held, OpenHold, Settle, Settled, Void
+from pertoken.core.commands import Command, Held, OpenHold, OpenResult, Result, Settle, Settled, Void
 from pertoken.core.price_book import Sellers
 from pertoken.ports.failures import StoreFailed
 from pertoken.ports.ledger import StoreUnavailable
@@ -58,17 +58,20 @@ class Life:
         self.breaks: tuple[str, bool] | None = None
         works = self.committer._bookkeeper.decide
 
-        def decide(commands: Any, *, wait: bool = True) -> Any:
+        def decide(commands: Sequence[Command], *, wait: bool = True) -> list[Result] | None:
             if self.breaks is not None and any(isinstance(one, Settle | Void) for one in commands):
                 raise StoreFailed(self.breaks[0], is_one_row=self.breaks[1])
             return works(commands, wait=wait)
 
         self.committer._bookkeeper.decide = decide  # type: ignore[method-assign]
 
-    async def open(self, name: str, **fields: Any) -> Any:
+    async def open(self, name: str, **fields: Any) -> OpenResult | StoreUnavailable:
         """Ask for a hold."""
         asked = OpenHold(hold(name, owner=self.committer.owner.name, **fields), self.committer.directory.revision)
-        [result] = await asyncio.gather(self.committer.submit(asked), return_exceptions=True)
+        try:
+            result: OpenResult = await self.committer.submit(asked)
+        except StoreUnavailable as error:
+            return error
         return result
 
     async def until(self, holds: Callable[[], bool]) -> None:

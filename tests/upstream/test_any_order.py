@@ -1,7 +1,7 @@
 """Random answers in random pieces, with random events: no caller gets the answer of another."""
 
 import asyncio
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -96,7 +96,7 @@ class Connections(RuleBasedStateMachine):
         """Open a connection."""
         self.recorder = Recorder()
         self.connection = Connection(self.recorder, self.loop, ClientLimits(idle_ms=10_000_000, total_ms=10_000_000))
-        self.connection.connection_made(cast(Any, self.recorder))
+        self.connection.connection_made(self.recorder)
         self.unsent = b""
         self.lost = False
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from typing import Any, NamedTuple, cast
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import pytest
 from hypothesis import given
@@ -33,10 +34,14 @@ CHUNKED_BODY = CHUNKED[CHUNKED.index(b"\r\n\r\n") + 4 :]
 INTERIM = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + PLAIN
 
 
-class Recorder:
+Data = bytes | bytearray | memoryview
+
+
+class Recorder(asyncio.Transport):
     """A transport and a pool in one, which records what the connection does."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.closing = False
         self.reading = True
         self.written: list[bytes] = []
@@ -50,13 +55,13 @@ class Recorder:
         """Close at once."""
         self.closing = True
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Data) -> None:
         """Record written bytes."""
-        self.written.append(data)
+        self.written.append(bytes(data))
 
-    def writelines(self, pieces: tuple[bytes, ...]) -> None:
+    def writelines(self, list_of_data: Iterable[Data]) -> None:
         """Record written pieces."""
-        self.written.extend(pieces)
+        self.written.extend(map(bytes, list_of_data))
 
     def pause_reading(self) -> None:
         """Record a pause."""
@@ -79,10 +84,10 @@ class Recorder:
         self.log.append("lost")
 
 
-class _Clock:
-    """An event loop that has only a clock, which a test can advance."""
+class _Clock(asyncio.SelectorEventLoop):
+    """An event loop whose clock a test advances; it never runs."""
 
-    now_s = 0
+    now_s = 0.0
 
     def time(self) -> float:
         return self.now_s
@@ -105,7 +110,7 @@ def answered(*pieces: bytes, head: bool = False, eof: bool = False, limits: Clie
     try:
         recorder = Recorder()
         connection = Connection(recorder, loop, limits or ClientLimits())
-        connection.connection_made(cast(Any, recorder))
+        connection.connection_made(recorder)
         transfer = connection.begin(loop.time(), bodiless=head)
         connection.write(ASKED, b"")
         for piece in pieces:
@@ -300,7 +305,7 @@ def test_unasked_answer() -> None:
     loop = asyncio.new_event_loop()
     recorder = Recorder()
     connection = Connection(recorder, loop, ClientLimits())
-    connection.connection_made(cast(Any, recorder))
+    connection.connection_made(recorder)
     connection.data_received(PLAIN)
     loop.close()
 
@@ -327,7 +332,7 @@ def test_times(limits: ClientLimits, raw: bytes, expected: type[UpstreamError] |
     loop = asyncio.new_event_loop()
     recorder = Recorder()
     connection = Connection(recorder, loop, limits)
-    connection.connection_made(cast(Any, recorder))
+    connection.connection_made(recorder)
     transfer = connection.begin(loop.time(), bodiless=False)
     connection.write(ASKED, b"")
     if raw:
@@ -344,7 +349,7 @@ def test_slow_reader_is_no_idle_provider() -> None:
     loop = asyncio.new_event_loop()
     recorder = Recorder()
     connection = Connection(recorder, loop, ClientLimits(idle_ms=5_000))
-    connection.connection_made(cast(Any, recorder))
+    connection.connection_made(recorder)
     transfer = connection.begin(loop.time(), bodiless=False)
     connection.write(ASKED, b"")
     connection.data_received(OK + b"Content-Length: 1000000\r\n\r\n" + b"x" * 300_000)
@@ -375,8 +380,8 @@ def test_a_byte_at_a_time(total_ms: int, body: bytes, expected: type[UpstreamErr
     clock, recorder = _Clock(), Recorder()
     limits = ClientLimits(idle_ms=5_000, total_ms=total_ms)
     pool = Pool(Origin("http", "provider", 80), None, limits)
-    connection = Connection(pool, cast(Any, clock), limits)
-    connection.connection_made(cast(Any, recorder))
+    connection = Connection(pool, clock, limits)
+    connection.connection_made(recorder)
     pool.check_out(connection)
     transfer = connection.begin(clock.time(), bodiless=False)
     connection.write(ASKED, b"")
@@ -387,6 +392,7 @@ def test_a_byte_at_a_time(total_ms: int, body: bytes, expected: type[UpstreamErr
         pool.check(clock.time())
         if clock.now_s % 4 == 0 and transfer.error is None:
             connection.data_received(bytes([next(left)]))
+    clock.close()
 
     assert type(transfer.error) is (expected or type(None))
     assert (b"".join(transfer.pieces), clock.now_s) == (body, ended_at_s)
@@ -398,7 +404,7 @@ def test_a_pause_does_not_outlive_its_transfer() -> None:
     loop = asyncio.new_event_loop()
     recorder = Recorder()
     connection = Connection(recorder, loop, ClientLimits())
-    connection.connection_made(cast(Any, recorder))
+    connection.connection_made(recorder)
     connection.begin(loop.time(), bodiless=False)
     connection.write(ASKED, b"")
     connection.data_received(OK + b"Content-Length: 300000\r\n\r\n" + b"x" * 300_000)
@@ -415,7 +421,7 @@ def test_pieces_of_a_whole_body_are_bounded() -> None:
         loop = asyncio.get_running_loop()
         recorder = Recorder()
         connection = Connection(recorder, loop, ClientLimits())
-        connection.connection_made(cast(Any, recorder))
+        connection.connection_made(recorder)
         transfer = connection.begin(loop.time(), bodiless=False)
         connection.write(ASKED, b"")
         connection.data_received(OK + b"Content-Length: %d\r\n\r\n" % size)

@@ -2,18 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from typing import Any
 
 import pytest
+from tests.upstream.conftest import Caller, Certificate, Provider, Run, Serve
 
 from pertoken.upstream.errors import ConnectFailed, ConnectTimeout, ProxyRefused, TlsFailed
 from pertoken.upstream.http import Client, ClientLimits, Origin, Proxies
 from pertoken.upstream.proxy import Proxy
-
-Run = Callable[..., Any]
-Serve = Callable[..., Any]
-Caller = Any
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 
@@ -23,13 +18,13 @@ async def fetch(client: Client, origin: Origin) -> bytes:
     return await (await client.send(origin, b"GET", b"/v1/models?x=1", [], b"")).read()
 
 
-def tls_origin(provider: Any, host: str = "localhost") -> Origin:
+def tls_origin(provider: Provider, host: str = "localhost") -> Origin:
     """Return the origin of a provider with TLS."""
     return Origin("https", host, provider.port)
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1"])
-def test_tls(run: Run, serve: Serve, certificate: Any, host: str) -> None:
+def test_tls(run: Run, serve: Serve, certificate: Certificate, host: str) -> None:
     """With a context that trusts the certificate, a request goes over TLS, and the connection is kept."""
     protocols = []
 
@@ -48,7 +43,7 @@ def test_tls(run: Run, serve: Serve, certificate: Any, host: str) -> None:
     run(story())
 
 
-def test_untrusted_certificate(run: Run, serve: Serve, certificate: Any) -> None:
+def test_untrusted_certificate(run: Run, serve: Serve, certificate: Certificate) -> None:
     """Without a given context the client verifies: it refuses a self-signed certificate and sends nothing."""
 
     async def story() -> None:
@@ -63,7 +58,7 @@ def test_untrusted_certificate(run: Run, serve: Serve, certificate: Any) -> None
     run(story())
 
 
-def test_wrong_name(run: Run, serve: Serve, misnamed: Any) -> None:
+def test_wrong_name(run: Run, serve: Serve, misnamed: Certificate) -> None:
     """A trusted certificate for another name is refused."""
 
     async def story() -> None:
@@ -77,7 +72,7 @@ def test_wrong_name(run: Run, serve: Serve, misnamed: Any) -> None:
     run(story())
 
 
-def test_tls_to_a_plain_port(run: Run, certificate: Any) -> None:
+def test_tls_to_a_plain_port(run: Run, certificate: Certificate) -> None:
     """A server that does not answer the handshake with TLS causes TlsFailed."""
 
     async def gibberish(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,7 +92,7 @@ def test_tls_to_a_plain_port(run: Run, certificate: Any) -> None:
     run(story())
 
 
-def test_silent_handshake(run: Run, certificate: Any) -> None:
+def test_silent_handshake(run: Run, certificate: Certificate) -> None:
     """A server that accepts and never answers the handshake causes a connect timeout."""
 
     async def story() -> None:
@@ -147,7 +142,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-def test_connect(run: Run, serve: Serve, certificate: Any) -> None:
+def test_connect(run: Run, serve: Serve, certificate: Certificate) -> None:
     """An https origin is reached through the proxy's tunnel: TLS inside it, the proxy's credentials outside."""
 
     async def story() -> None:
@@ -171,7 +166,7 @@ def test_connect(run: Run, serve: Serve, certificate: Any) -> None:
     run(story())
 
 
-def test_connect_verifies(run: Run, serve: Serve, certificate: Any) -> None:
+def test_connect_verifies(run: Run, serve: Serve, certificate: Certificate) -> None:
     """The certificate is verified inside a tunnel too."""
 
     async def story() -> None:
@@ -202,7 +197,7 @@ def test_connect_verifies(run: Run, serve: Serve, certificate: Any) -> None:
         b"",
     ],
 )
-def test_refused_tunnels(run: Run, certificate: Any, answer: bytes) -> None:
+def test_refused_tunnels(run: Run, certificate: Certificate, answer: bytes) -> None:
     """A proxy that does not answer CONNECT with a clean success causes ProxyRefused, and nothing was sent."""
 
     async def story() -> None:
@@ -220,7 +215,7 @@ def test_refused_tunnels(run: Run, certificate: Any, answer: bytes) -> None:
     run(story())
 
 
-def test_a_refused_tunnel_is_left(run: Run, certificate: Any) -> None:
+def test_a_refused_tunnel_is_left(run: Run, certificate: Certificate) -> None:
     """If a proxy refuses and keeps the connection open, we close it."""
     left = asyncio.Event()
 
@@ -264,7 +259,7 @@ def test_a_socket_that_fails_at_once_is_left(run: Run, serve: Serve, monkeypatch
     run(story())
 
 
-def test_proxy_is_down(run: Run, certificate: Any, unused_port: int) -> None:
+def test_proxy_is_down(run: Run, certificate: Certificate, unused_port: int) -> None:
     """If the proxy is down, the error names it."""
 
     async def story() -> None:
@@ -277,7 +272,7 @@ def test_proxy_is_down(run: Run, certificate: Any, unused_port: int) -> None:
     run(story())
 
 
-def test_absolute_form(run: Run, serve: Serve, certificate: Any) -> None:
+def test_absolute_form(run: Run, serve: Serve, certificate: Certificate) -> None:
     """A request for an http origin goes to the proxy in absolute form, with the proxy's credentials."""
 
     async def story() -> None:

@@ -3,10 +3,10 @@
 import asyncio
 import gzip
 import ssl
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.upstream.conftest import Caller, Run, Serve
 
 from pertoken.upstream.connection import Connection
 from pertoken.upstream.dial import dial
@@ -23,10 +23,6 @@ from pertoken.upstream.errors import (
     TotalTimeout,
 )
 from pertoken.upstream.http import Client, ClientLimits, Origin, Response
-
-Run = Callable[..., Any]
-Serve = Callable[..., Any]
-Caller = Any
 
 OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = OK + b"Content-Length: 5\r\n\r\nhello"

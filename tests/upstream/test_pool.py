@@ -2,20 +2,14 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from tests.upstream.conftest import until
+from tests.upstream.conftest import Caller, Run, Serve, until
 
 from pertoken.upstream.errors import (
     PoolExhausted,
 )
 from pertoken.upstream.http import Client, ClientLimits, Origin, Response
-
-Run = Callable[..., Any]
-Serve = Callable[..., Any]
-Caller = Any
 
 OK = b"HTTP/1.1 200 OK\r\n"
 HELLO = OK + b"Content-Length: 5\r\n\r\nhello"

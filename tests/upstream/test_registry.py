@@ -1,17 +1,14 @@
 """A configured provider sends to a scripted one on a real socket: key, path and query as they arrive."""
 
 import ssl
-from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.upstream.conftest import Run, Serve
 
 from pertoken.ports.provider import ProviderFailed
 from pertoken.upstream.http import Client, ClientLimits
 from pertoken.upstream.registry import HttpProvider, http_provider
-
-Run = Callable[..., Any]
-Serve = Callable[..., Any]
 
 HELLO = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
 HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"

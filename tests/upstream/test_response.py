@@ -2,11 +2,9 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
-from typing import Any
 
 import pytest
-from tests.upstream.conftest import until
+from tests.upstream.conftest import Caller, Run, Serve, until
 
 from pertoken.upstream.errors import (
     BodyTooLarge,
@@ -14,10 +12,6 @@ from pertoken.upstream.errors import (
     ConnectionCut,
 )
 from pertoken.upstream.http import Client, ClientLimits, Origin, Response
-
-Run = Callable[..., Any]
-Serve = Callable[..., Any]
-Caller = Any
 
 OK = b"HTTP/1.1 200 OK\r\n"
 TURNS = 2_000  # turns of the loop, in which all bytes on their way arrive

@@ -4,7 +4,6 @@ import ast
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 from tests.upstream.test_connection import ASKED, OK, PLAIN, Recorder
@@ -36,7 +35,7 @@ class Scene:
 
     def connect(self) -> None:
         """Give the connection a transport."""
-        self.connection.connection_made(cast(Any, self.recorder))
+        self.connection.connection_made(self.recorder)
 
     def ask(self, body: bytes = b"") -> None:
         """Send a request, and pour the answer."""

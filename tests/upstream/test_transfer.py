@@ -3,8 +3,8 @@
 import asyncio
 
 import pytest
-from tests.upstream.conftest import until
-from tests.upstream.test_response import Caller, Run, Serve, new_client, post
+from tests.upstream.conftest import Caller, Run, Serve, until
+from tests.upstream.test_response import new_client, post
 
 from pertoken.upstream.errors import TotalTimeout
 
