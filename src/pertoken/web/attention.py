@@ -54,7 +54,7 @@ def _refused(visit: Visit, budget_bars: Iterable[BudgetBar], refusals: Mapping[R
         reached = f"{name} reached its limit" if budget in full else f"{_calls(calls)} did not fit {name}"
         is_linked = budget not in ("", OTHER_BUDGET)
         yield Notice(
-            "refused", "bad", f"{reached[:1].upper()}{reached[1:]}" if name in (OTHER_BUDGET, "a budget") else reached,
+            "refused", "bad", reached,
             f"{_calls(calls)} refused in the last 7 days",
             "Open budget", visit.link(f"/budgets/{budget}" if is_linked else "/budgets"),
         )  # fmt: skip

@@ -275,7 +275,7 @@ def test_a_hidden_budget_that_refused_is_not_named(browser: Browser) -> None:
         assert hidden not in owner.get(path).text
         assert own in owner.get(path).text
     page = owner.get("/").text
-    assert "Another budget reached its limit" in page
+    assert "did not fit another budget" in page
     assert "41 calls refused" in page
     assert "/budgets/another" not in page
     rows = owner.get(f"{address}&format=json").json()["rows"]

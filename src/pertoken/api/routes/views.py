@@ -1,5 +1,7 @@
 """Saved views of Explore as a resource."""
 
+from typing import Annotated
+
 import msgspec
 
 from pertoken.api.fields import Instant, PageQuery, Text, page
@@ -7,7 +9,7 @@ from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
 from pertoken.core.access import Action, Principal
 from pertoken.core.periods import format_time
-from pertoken.core.saved_views import SavedView
+from pertoken.core.saved_views import QUERY_MAX, SavedView
 from pertoken.ports.store import Opened
 from pertoken.services.saved_views import BadView, find_view, list_views, save_view
 
@@ -16,7 +18,7 @@ class ViewBody(msgspec.Struct, forbid_unknown_fields=True):
     """A view to save. It replaces your own view of that name. All admin keys with the same access see a shared view."""
 
     name: Text
-    query: str
+    query: Annotated[str, msgspec.Meta(max_length=QUERY_MAX, pattern=r"^[!-~]*$(?!\n)")]
     shared: bool = False
 
 
