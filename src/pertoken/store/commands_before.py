@@ -54,7 +54,7 @@ def event(row: list[Any]) -> dict[str, Any]:
     found |= _named(_FIELDS["Attribution"], found.pop("attribution"))
     found |= _named(_FIELDS["Timeline"], found.pop("timeline", ()))
     for name in _PAIRS:
-        found[name] = codec.encode_tags(found[name])
+        found[name] = codec.encode_tags(tuple((key, value) for key, value in found[name]))  # compiled, it takes no list
     for name in _JSON:
         found[name] = codec.encode(found[name])
     for name in _JSON_OR_NOTHING:
