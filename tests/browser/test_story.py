@@ -114,7 +114,7 @@ def test_a_link_signs_in_once(browser: Browser, house: House) -> None:
         tab.page.goto(link)
         expect(tab.page.locator("h1")).to_have_text(expected)
         if expected == "Sign in":
-            expect(tab.page.get_by_role("alert")).to_contain_text("was used")
+            expect(tab.page.get_by_role("alert")).to_contain_text("was already used")
             expect(tab.page.get_by_role("alert")).to_contain_text("pertoken admin link")
             assert tab.violations() == []
         context.close()

@@ -48,7 +48,7 @@ def show(visit: Visit) -> PageContext:
             COLUMNS,
             rows,
             sort="name",
-            empty="The only admin key is the operator's own. Make another one above.",
+            empty="There is no admin key beside the operator's own. Make one above.",
             command="pertoken admin list",
             api="/api/v1/admins",
         ),
