@@ -164,11 +164,11 @@ def test_a_new_axis_is_a_member_and_a_row(tmp_path: Path) -> None:
     assert found["made"] == [200, "weight", 2_500]
     assert found["held"] == ["Held", "Held"]
     assert figures == [["weight", 2_500, 0, 1_500, 1_000], ["weight", 2_500, 1_024, 1_001, 475]]
-    assert "of 2500 grams in total is exceeded: 0 grams spent, 1500 grams held" in found["refusal"]
+    assert "of 2500 grams in total has not enough left: 0 grams spent, 1500 grams held" in found["refusal"]
     assert "this call needs up to 1001 grams" in found["refusal"]
     assert found["may_shrink"]
     assert found["capped"] == 1_400  # of 2,500 left; the call weighs 1,000, and its input 100
     assert "weight" in found["table"]
-    assert "2,500</span> grams in all" in listed
+    assert "2,500</span> grams in total" in listed
     assert '<option value="weight" selected>' in page
     assert found["differences"] == []

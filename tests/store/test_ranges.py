@@ -95,7 +95,7 @@ def test_amounts_are_where_they_are_thought_to_be() -> None:
     found = {f"{table.name}.{name}" for table, name in WITH_AMOUNTS}
     of_rollups = {
         f"{table}.{one}"
-        for table in ("rollups", "day_rollups", "archived_sums")
+        for table in ("rollups", "day_rollups", "archived_sums", "coarse_sums")
         for one in SUMS
         if one.endswith(("_tokens", "_picos"))
     }

@@ -39,7 +39,7 @@ async def begin(installation: Installation, loop: asyncio.AbstractEventLoop) -> 
     """Start the ledger and the control plane."""
     hasher, committer = make_hasher(installation), start_committer(installation)
     plane = make_plane(installation, committer, hasher)
-    return Api(create_api(plane), installation.database, committer, loop, hasher), plane
+    return Api(create_api(plane), installation.database, committer, loop, hasher, plane), plane
 
 
 async def submit(api: Api, command: Any) -> Any:
