@@ -9,6 +9,7 @@ from tests.web.conftest import Browser
 from tests.web.made import fresh
 
 from pertoken.web import shown
+from pertoken.web.pages import overview
 
 STATED = {"input": "3", "output": "9", "valid_from": "2026-01-01"}
 
@@ -39,8 +40,11 @@ def test_the_head_of_budgets_counts_refused_calls(browser: Browser) -> None:
     assert f"{7 + int(before[1] if before else 0)} calls refused in their current windows" in page
 
 
-def test_a_budget_that_one_call_did_not_fit_did_not_reach_its_limit(browser: Browser) -> None:
+def test_a_budget_that_one_call_did_not_fit_did_not_reach_its_limit(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Calls did not fit where something of the limit is left; the limit is reached where nothing is."""
+    monkeypatch.setattr(overview, "BUDGETS_SHOWN", 10_000)  # other tests have budgets in this database
     signed, roomy, full, team = browser.sign_in(), fresh("roomy"), fresh("full"), fresh("team")
     made.a_budget(browser, roomy, "10", window="month", scope={"team": fresh("team")})
     made.a_budget(browser, full, "0.01", window="month", scope={"team": team})
