@@ -45,8 +45,7 @@ from pertoken.store.administration import Administration
 from pertoken.store.admins import AdminKeys
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
-from pertoken.store.schema import day_rollups, rollups
-from pertoken.store.schema_coarse import coarse_sums, summed_days
+from pertoken.store.schema import coarse_sums, day_rollups, rollups, summed_days
 from pertoken.store.summing import sum_newest
 from pertoken.web.app import create_pages
 from pertoken.wiring.clock import SystemClock

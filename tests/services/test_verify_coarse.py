@@ -12,7 +12,7 @@ from pertoken.services.verify import verify
 from pertoken.store import summing
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
-from pertoken.store.schema_coarse import MarkState, coarse_sums, summed_days
+from pertoken.store.schema import MarkState, coarse_sums, summed_days
 
 DAY_US = history.CENTRES_US[1] // history.DAY_US * history.DAY_US
 MADE = [

@@ -21,7 +21,7 @@ from pertoken.store import summing
 from pertoken.store.archive import Archive
 from pertoken.store.coarse import ALL
 from pertoken.store.database import Database
-from pertoken.store.schema_coarse import MarkState, coarse_sums, summed_days
+from pertoken.store.schema import MarkState, coarse_sums, summed_days
 from pertoken.store.summing import Summing, sum_newest
 
 MADE = history.made(11, 500)

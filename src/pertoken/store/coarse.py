@@ -9,8 +9,7 @@ from pertoken.core.coarse import OF_MODEL, CoarseSum, SummedDay, dimensions_of
 from pertoken.core.periods import DAY_US
 from pertoken.store.amounts import gather, pairs
 from pertoken.store.latency import COLUMN, read_counts
-from pertoken.store.schema import ADDED, COUNTED
-from pertoken.store.schema_coarse import MarkState, coarse_sums, summed_days
+from pertoken.store.schema import ADDED, COUNTED, MarkState, coarse_sums, summed_days
 
 ALL = ""  # the name of the mark of a day that is summed by everything that it is to be summed by
 

@@ -11,8 +11,7 @@ from pertoken.core.money import join, split
 from pertoken.core.periods import Window
 from pertoken.store import codec, teams, trust
 from pertoken.store.amounts import pair
-from pertoken.store.schema import Row, budgets, keys, revision
-from pertoken.store.schema_coarse import summed_days
+from pertoken.store.schema import Row, budgets, keys, revision, summed_days
 
 
 def read_revision(connection: sa.Connection) -> int:

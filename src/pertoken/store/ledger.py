@@ -36,8 +36,8 @@ from pertoken.store.schema import (
     rollups,
     series,
     series_tags,
+    summed_days,
 )
-from pertoken.store.schema_coarse import summed_days
 from pertoken.store.statement import Sql, Write
 from pertoken.store.trust import HotDoubts
 

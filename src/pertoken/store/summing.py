@@ -25,8 +25,7 @@ from pertoken.store.amounts import spread
 from pertoken.store.coarse import ALL, column_of
 from pertoken.store.database import Database
 from pertoken.store.latency import write_counts
-from pertoken.store.schema import COUNTED, day_rollups, rollups, series_tags
-from pertoken.store.schema_coarse import MarkState, coarse_sums, summed_days
+from pertoken.store.schema import COUNTED, MarkState, coarse_sums, day_rollups, rollups, series_tags, summed_days
 from pertoken.store.sums import COLUMNS, read_fine_latencies, read_fine_sums
 
 log = logging.getLogger("pertoken.store")

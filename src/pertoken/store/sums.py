@@ -20,8 +20,7 @@ from pertoken.store.amounts import gather, pairs
 from pertoken.store.coarse import column_of, ready_days
 from pertoken.store.event_rows import FETCH, SELECTED
 from pertoken.store.latency import UNTIMED, read_counts
-from pertoken.store.schema import ADDED, COUNTED, day_rollups, rollups, series, series_tags
-from pertoken.store.schema_coarse import coarse_sums
+from pertoken.store.schema import ADDED, COUNTED, coarse_sums, day_rollups, rollups, series, series_tags
 
 TABLES = {Grain.QUARTER: rollups, Grain.DAY: day_rollups}
 WIDTHS_US = {Grain.QUARTER: QUARTER_US, Grain.DAY: DAY_US}

@@ -9,7 +9,6 @@ from pertoken.store import (
     lease,
     refusals,
     schema,
-    schema_coarse,
     secret_key,
     teams,
     transactions,
@@ -17,5 +16,5 @@ from pertoken.store import (
 )
 
 # `transactions` loads the module of each noun, and with it the noun's tables.
-OWNERS = (schema, schema_coarse, catalog, claims, lease, refusals, secret_key, teams, transactions, trust)
+OWNERS = (schema, catalog, claims, lease, refusals, secret_key, teams, transactions, trust)
 metadata = schema.metadata

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from pertoken.store.schema_coarse import ROLLUPS_FOUND_BY, SERIES_FOUND_BY, coarse_sums, summed_days
+from pertoken.store.schema import ROLLUPS_FOUND_BY, SERIES_FOUND_BY, coarse_sums, summed_days
 
 revision = "0013"
 down_revision = "0012"
