@@ -7,8 +7,8 @@ import msgspec
 from pertoken.api.problem import ApiRefused
 from pertoken.api.route import Asked, Route, Transact
 from pertoken.api.table import ROUTES
-from pertoken.core.audit import Change
 from pertoken.ports.store import Opened
+from pertoken.services import audit
 
 _READS = {route.path: route.before or cast("Transact", route.do) for route in ROUTES if route.method == "GET"}
 HIDDEN = ("secret", "standing")  # not in the audit log: secrets, and values that change without an action
@@ -22,13 +22,10 @@ def transact(route: Route, opened: Opened, asked: Asked, through: str) -> msgspe
     before = _before(route, opened, asked)
     answer = do(opened, asked)
     after = _plain(answer)
-    who, is_gone = asked.principal, route.method == "DELETE" and "id" not in after
-    object_, team = _object(route, asked, after), _team(route, asked, {**(before or {}), **after})
-    opened.audit.add(
-        Change(
-            asked.now_us, who.principal_id, who.name, str(who.role), through, str(route.action), object_, team,
-            _text(before), None if is_gone else _text(after),
-        )
+    is_gone = route.method == "DELETE" and "id" not in after
+    audit.record(
+        opened.audit, asked.principal, through, asked.now_us, action=route.action, path=_object(route, asked, after),
+        before=before, after=None if is_gone else after, team=_team(route, asked, {**(before or {}), **after}),
     )  # fmt: skip
     return answer
 
@@ -47,10 +44,6 @@ def _before(route: Route, opened: Opened, asked: Asked) -> dict[str, Any] | None
 def _plain(answer: msgspec.Struct) -> dict[str, Any]:
     fields: dict[str, Any] = msgspec.to_builtins(answer)
     return {name: value for name, value in fields.items() if name not in HIDDEN}
-
-
-def _text(fields: dict[str, Any] | None) -> str | None:
-    return None if fields is None else msgspec.json.encode(fields).decode()
 
 
 def _object(route: Route, asked: Asked, after: dict[str, Any]) -> str:

@@ -26,15 +26,11 @@ def note(  # noqa: PLR0917 - the parts of a record
 
     Whoever runs a command on the database may do everything, so the record names the operating system's user.
     """
-    import msgspec
+    from pertoken.core.access import Principal, Role
+    from pertoken.services.audit import record
 
-    from pertoken.core.access import Role
-    from pertoken.core.audit import Change
-
-    was, is_ = (None if fields is None else msgspec.json.encode(fields).decode() for fields in (before, after))
-    opened.audit.add(
-        Change(now_us(), "command", _user(), str(Role.ADMIN), "command", str(action), path, team, was, is_)
-    )
+    who = Principal("command", _user(), Role.ADMIN)
+    record(opened.audit, who, "command", now_us(), action=action, path=path, before=before, after=after, team=team)
 
 
 def note_budget(opened: "Opened", before: "Budget | None", after: "Budget | None") -> None:

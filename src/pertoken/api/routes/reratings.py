@@ -11,9 +11,9 @@ from pertoken.api.fields import Amount, CountField, Text, Time, read_time
 from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route, Taking
 from pertoken.core.access import Action
-from pertoken.core.audit import Change
 from pertoken.ports.months import EventsArchived
 from pertoken.ports.store import Opened
+from pertoken.services import audit
 from pertoken.services.reports import usage
 from pertoken.services.rerate import Correcting, NotCorrected, Rerating, Selection, outcome_rows, reads_from, rerate
 
@@ -60,7 +60,7 @@ class ReratingAnswer(msgspec.Struct, kw_only=True):
 
 
 class Plan(NamedTuple):
-    """What rating again comes to, and the corrections that are to be recorded; None where there are none."""
+    """The result of rating again, and the corrections to record; None if there are none."""
 
     answer: ReratingAnswer
     correcting: Correcting | None
@@ -112,13 +112,9 @@ def _plan(outcomes: Sequence[Rerating], *, dry_run: bool) -> Plan:
 
 def note(opened: Opened, asked: Asked, planned: Plan, through: str) -> None:
     """Record who rates events again, before the corrections, because both cannot be in one transaction."""
-    who, body = asked.principal, msgspec.json.encode(asked.body).decode()
-    after = msgspec.json.encode(planned.answer).decode()
-    opened.audit.add(
-        Change(
-            asked.now_us, who.principal_id, who.name, str(who.role), through, str(Action.PRICES_WRITE), PATH, None,
-            body, after,
-        )
+    audit.record(
+        opened.audit, asked.principal, through, asked.now_us, action=Action.PRICES_WRITE, path=PATH,
+        before=asked.body, after=planned.answer,
     )  # fmt: skip
 
 
