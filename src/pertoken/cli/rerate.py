@@ -94,9 +94,8 @@ def _correct(opened: "Installation", outcomes: "list[Rerating]", rating: Progres
     correcting = Correcting(outcomes)
     books = make_bookkeeper(opened)
     try:
-        while events := correcting.next(BATCH):
-            correcting.take(books.record_all(events))
-            rating.add(len(events))
+        for recorded in correcting.record(books, BATCH):
+            rating.add(recorded)
         correcting.check()
     except NotCorrected as error:
         raise CommandRefused(str(error)) from error

@@ -80,7 +80,7 @@ def usage_page(  # noqa: PLR0917 - what is asked, and which rows of the answer
     totals = [_fields(total, ()) for total in groups(archive, since_us, until_us, (), zone, part)]
     report = {
         "rows": rows,
-        "total": totals[0] if totals else _fields(Group((), "USD", NOTHING), ()),
+        "total": _first(totals),
         "totals": totals,
         "timezone": zone,
         "since": format_time(since_us),
@@ -143,8 +143,12 @@ def conversations(archive: EventsView, since_us: int, until_us: int, zone: str) 
         add_sums(sums, one.currency, one.sums)
     of_all = sorted((Group((), currency, amounts) for currency, amounts in sums.items()), key=lambda one: one.currency)
     totals = [_fields(one, ()) for one in of_all]
-    total = totals[0] if totals else _fields(Group((), "USD", NOTHING), ())
-    return {"rows": rows, "total": total, "totals": totals, "timezone": zone}
+    return {"rows": rows, "total": _first(totals), "totals": totals, "timezone": zone}
+
+
+def _first(totals: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the total of the first currency, all zero where there is none."""
+    return totals[0] if totals else _fields(Group((), "USD", NOTHING), ())
 
 
 def together(report: Mapping[str, Any]) -> dict[str, Any]:

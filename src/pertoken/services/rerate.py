@@ -19,6 +19,7 @@ from pertoken.core.price_book import PriceBook
 from pertoken.core.rates import REPORTED
 from pertoken.ports.archive import EventsView
 from pertoken.ports.pricing import Pricing
+from pertoken.services.ingest import Intake
 
 
 class Selection(NamedTuple):
@@ -108,6 +109,12 @@ class Correcting:
                 self._conflicting.append(corrections[0].event_id)
             elif corrections[1:]:
                 self._left.append(corrections[1:])
+
+    def record(self, books: Intake, most: int) -> Iterator[int]:
+        """Record everything, `most` events in one transaction; yield how many each of these had."""
+        while events := self.next(most):
+            self.take(books.record_all(events))
+            yield len(events)
 
     def check(self) -> None:
         """Raise NotCorrected where an event could not be corrected."""

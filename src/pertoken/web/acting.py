@@ -68,13 +68,13 @@ def plan_rating(visit: Visit, body: Mapping[str, Any]) -> reratings.Plan:
 def rate_again(visit: Visit, body: Mapping[str, Any]) -> int:
     """Rate events again, like the control plane's route; return the number of corrections. Raises NotTaken."""
     _need(visit, _RATING)
-    planned = plan_rating(visit, body)
-    if planned.correcting is None:
-        return 0
-    with visit.site.store.write() as opened:
-        reratings.note(opened, _asked(visit, _RATING, "", body), planned, "page")
-    visit.site.correct(planned.correcting)
     try:
+        asked = _asked(visit, _RATING, "", body)
+        planned = reratings.plan(visit.opened, asked)
+        if planned.correcting is not None:
+            with visit.site.store.write() as opened:
+                reratings.note(opened, asked, planned, "page")
+            visit.site.correct(planned.correcting)
         return reratings.answer_of(planned).corrections
     except ApiRefused as refused:
         raise NotTaken(str(refused), refused.param) from refused

@@ -50,7 +50,7 @@ def _refused(visit: Visit, budget_bars: Iterable[BudgetBar], refusals: Mapping[R
         of_code = by_code.setdefault(kind.code, {})
         of_code[kind.budget] = of_code.get(kind.budget, 0) + calls
     for budget, calls in _most(by_code.get(BUDGET_EXCEEDED, {})):
-        name = OTHER_BUDGET if budget == OTHER_BUDGET else shown.name(budget, "a budget").text
+        name = shown.name(budget, "a budget").text
         reached = f"{name} reached its limit" if budget in full else f"{_calls(calls)} did not fit {name}"
         is_linked = budget not in ("", OTHER_BUDGET)
         yield Notice(

@@ -9,9 +9,9 @@ from pertoken.core.access import Action
 from pertoken.core.calls import marks
 from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US, days, format_time
-from pertoken.core.reporting import SUMS, Sums, add_sums, slices
+from pertoken.core.reporting import SUMS
 from pertoken.ports.events import Posted, Search
-from pertoken.services.reports import Part, together, usage
+from pertoken.services.reports import Part, groups, together, usage
 from pertoken.web import shown
 from pertoken.web.page import Visit, place
 from pertoken.web.shown import Figure
@@ -115,21 +115,18 @@ def _in_currency(report: Mapping[str, Any], currency: str) -> Mapping[str, Any]:
 
 def by_value(visit: Visit, dimension: str) -> dict[str, list[Spent]]:
     """Return the usage of each value of a dimension, one row for each currency. There may be very many values."""
-    found: dict[tuple[str, str], Sums] = {}
-    for piece in slices(visit.range.since_us, visit.range.until_us, (), visit.zone):
-        for one in visit.opened.archive.sums(piece, (dimension,), {}):
-            add_sums(found, (one.values[0] or "", one.currency), one.sums)
+    range_ = visit.range
     rows: dict[str, list[Spent]] = {}
-    for (value, currency), sums in found.items():
-        named = dict(zip(SUMS, sums, strict=True))
-        is_sold = named["sold_calls"] or named["price_picos"]
-        rows.setdefault(value, []).append(
+    for row in groups(visit.opened.archive, range_.since_us, range_.until_us, (dimension,), range_.zone):
+        sums = dict(zip(SUMS, row.sums, strict=True))
+        is_sold = sums["sold_calls"] or sums["price_picos"]
+        rows.setdefault(row.values[0], []).append(
             Spent(
-                named["calls"],
-                named["input_tokens"] + named["output_tokens"],
-                Decimal(format_amount(named["cost_picos"], currency)),
-                Decimal(format_amount(named["price_picos"], currency)) if is_sold else None,
-                currency,
+                sums["calls"],
+                sums["input_tokens"] + sums["output_tokens"],
+                Decimal(format_amount(sums["cost_picos"], row.currency)),
+                Decimal(format_amount(sums["price_picos"], row.currency)) if is_sold else None,
+                row.currency,
             )
         )
     return rows

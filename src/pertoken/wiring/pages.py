@@ -57,8 +57,8 @@ def _correct(installation: Installation, correcting: Correcting) -> None:
     try:
         books = make_bookkeeper(installation)
         try:
-            while events := correcting.next(BATCH):
-                correcting.take(books.record_all(events))
+            for _ in correcting.record(books, BATCH):
+                pass  # calls come between
         finally:
             books.close()
     except StoreFailed as failure:
