@@ -77,7 +77,8 @@ def used(browser: Browser, calls: int = 1, picos: int = CENT, ago_us: int = 0, *
 
 def one_call(browser: Browser, picos: int = CENT, **of: Any) -> str:
     """Post a call that was made now and return its id."""
-    one = hold(fresh("call"), attribution=WHO._replace(**{"key": None, "team": None, "tags": (), **of}))
+    call_id = of.pop("call_id", None) or fresh("call")
+    one = hold(call_id, attribution=WHO._replace(**{"key": None, "team": None, "tags": (), **of}))
     _transact(browser, [Record(event(one, picos, lines=((PROVISIONAL, 1, HELD, picos),)))])
     return one.hold_id
 

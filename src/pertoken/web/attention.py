@@ -11,7 +11,7 @@ from pertoken.core.refusals import OTHER_BUDGET, RefusedKind
 from pertoken.services.spending import Figures
 from pertoken.web import shown
 from pertoken.web.budget_bars import BudgetBar
-from pertoken.web.page import Visit
+from pertoken.web.page import Visit, place
 
 ENTRIES_MAX = 8
 OF_KIND_MAX = 3
@@ -56,7 +56,7 @@ def _refused(visit: Visit, budget_bars: Iterable[BudgetBar], refusals: Mapping[R
         yield Notice(
             "refused", "bad", reached,
             f"{_calls(calls)} refused in the last 7 days",
-            "Open budget", visit.link(f"/budgets/{budget}" if is_linked else "/budgets"),
+            "Open budget", visit.link(place("/budgets", budget) if is_linked else "/budgets"),
         )  # fmt: skip
     missing = sum(by_code.get(KEY_MISSING, {}).values())
     if missing:
@@ -93,7 +93,7 @@ def _doubts(visit: Visit) -> Iterator[Notice]:
         yield Notice(
             "disagrees", "warn", f"{name} counts more input than pertoken",
             f"{reported} tokens reported, {counted} counted; larger holds since {since}",
-            "Look", visit.link(f"/calls/{doubt.call_id}") if doubt.call_id else visit.link("/providers"),
+            "Look", visit.link(place("/calls", doubt.call_id)) if doubt.call_id else visit.link("/providers"),
         )  # fmt: skip
 
 
@@ -102,7 +102,7 @@ def _near(visit: Visit, budget_bars: Iterable[BudgetBar], refused: set[str]) -> 
     for one in near[:OF_KIND_MAX]:
         yield Notice(
             "budget", "warn", f"{one.title} has used {one.used.text} of its limit", one.outlook, "Open budget",
-            visit.link(f"/budgets/{one.name}"),
+            visit.link(place("/budgets", one.name)),
         )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import re
 from html import unescape
+from urllib.parse import quote
 
 import pytest
 from tests.factories import CENT
@@ -45,3 +46,14 @@ def test_a_search_without_end_stops(browser: Browser, monkeypatch: pytest.Monkey
 
     assert "None of these calls fits" in signed.get(f"/calls?customer={customer}&min_cost=5").text
     assert len(read) <= 3
+
+
+@pytest.mark.parametrize("name", ["a/b?c=d#e%", "x y", "ü&'\""])
+def test_a_link_leads_to_the_call_whatever_it_is_called(browser: Browser, name: str) -> None:
+    """The address of a call in the list is that of its page, also where its id has signs that addresses use."""
+    call_id = f"{fresh('call')}{name}"
+    made.one_call(browser, call_id=call_id)
+    page = browser.sign_in().get("/calls").text
+    [address] = {unescape(one) for one in re.findall(r'href="(/calls/[^"]*)"', page) if quote(call_id, safe="") in one}
+
+    assert call_id in unescape(browser.get(address).text)

@@ -18,7 +18,7 @@ from pertoken.ports.events import Posted
 from pertoken.services.calls import Place, Wanted, newest, newest_among, refused
 from pertoken.web import grid
 from pertoken.web.grid import Cells, Column
-from pertoken.web.page import NotHere, Page, PageContext, Visit
+from pertoken.web.page import NotHere, Page, PageContext, Visit, place
 
 DEAREST = "-cost"  # as a table is sorted
 LOOKED_AT = 10_000  # the newest calls, among which the dearest are searched; more would take too long
@@ -124,7 +124,7 @@ def _refused_row(call: RefusedCall, names: Mapping[str, str]) -> dict[str, Any]:
 
 def _columns(visit: Visit) -> list[Column]:
     def to_call(row: grid.GridRow) -> str:
-        return visit.link(f"/calls/{row['call_id']}")
+        return visit.link(place("/calls", row["call_id"]))
 
     columns = [
         Column("at", "time", Cells.TIME, to_call, narrow=True),

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pertoken.core.access import Action
 from pertoken.core.reporting import slices
-from pertoken.web.page import Page, PageContext, Visit
+from pertoken.web.page import Page, PageContext, Visit, place
 
 FOUND_MAX = 12
 CALL_PREFIX = "call_"
@@ -32,18 +32,18 @@ def _found(visit: Visit, text: str) -> Iterator[FoundPage]:
     """Yield what fits, one kind after the other: no more is read than is taken."""
     wanted = text.lower()
     if text.startswith(CALL_PREFIX) and visit.may(Action.CALLS_READ):
-        yield FoundPage("call", text, visit.link(f"/calls/{text}"))
+        yield FoundPage("call", text, visit.link(place("/calls", text)))
         return
     if visit.may(Action.KEYS_READ):
         yield from (
-            FoundPage("key", key.name, visit.link(f"/keys/{key.key_id}"))
+            FoundPage("key", key.name, visit.link(place("/keys", key.key_id)))
             for key in visit.opened.archive.list_keys()
             if wanted in key.name.lower() or wanted == key.key_id
         )
     if visit.may(Action.BUDGETS_READ):
         names = {budget.name for budget in visit.opened.archive.budgets()}
         yield from (
-            FoundPage("budget", name, visit.link(f"/budgets/{name}"))
+            FoundPage("budget", name, visit.link(place("/budgets", name)))
             for name in sorted(names)
             if wanted in name.lower()
         )
