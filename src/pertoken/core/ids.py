@@ -4,6 +4,7 @@ from functools import lru_cache
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford base 32, lower case: no i, l, o, u
 _PAIRS = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+_EIGHT = (1 << 40) - 1  # the bits of eight characters
 RANDOM_BITS = 80
 KEY_PREFIX = "sk-pt-"  # "sk-" tells secret scanners and people what it is
 ADMIN_PREFIX = "sk-pt-admin-"
@@ -31,7 +32,8 @@ def _milliseconds(now_ms: int) -> str:
 
 def _base32(number: int, width: int) -> str:
     text = ""
-    for _ in range(-(-width // 2)):
-        text = _PAIRS[number & 1023] + text
-        number >>= 10
+    for _ in range(-(-width // 8)):
+        part = number & _EIGHT  # small enough for quick arithmetic
+        number >>= 40
+        text = f"{_PAIRS[part >> 30]}{_PAIRS[part >> 20 & 1023]}{_PAIRS[part >> 10 & 1023]}{_PAIRS[part & 1023]}{text}"
     return text[-width:]
