@@ -114,3 +114,16 @@ def test_another_path_learns_that_its_client_is_gone(stages: Callable[..., Stage
     stage.lose()
 
     assert (stage.orders, stage.state.tasks, stage.faults) == ({}, set(), [])
+
+
+def test_nothing_is_written_behind_the_end(stages: Callable[..., Stage]) -> None:
+    """A client that has not read an answer ends its sending side: later answers are not written."""
+    stage = stages()
+    stage.receive(HOT + COLD)
+    stage.transport.is_taking = False
+    answer(stage)
+    stage.hear_end()
+    while stage.orders:
+        stage.order(bool)
+
+    assert (len(stage.answers()), stage.transport.late, stage.faults) == (1, [], [])

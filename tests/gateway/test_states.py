@@ -119,7 +119,7 @@ def test_an_exchange(state: str, event: str, stages: Callable[..., Stage]) -> No
     stage.connection._answer(states.TURN)  # the exchange's answer will end this turn
     endpoint = routes.find(PATH)
     assert endpoint is not None
-    exchange = HotExchange(stage.connection, Head(endpoint, PATH, b"", ()), keep_alive=True)
+    exchange = HotExchange(stage.connection, Head(endpoint, PATH, b"", (), PATH.encode()), keep_alive=True)
     for before in ways(states.EXCHANGE)[state]:
         DRIVERS[before](exchange)
     assert exchange.state == state

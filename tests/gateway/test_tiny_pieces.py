@@ -9,7 +9,7 @@ from tests.gateway.conftest import SECRET, Client, told
 
 from pertoken.gateway import protocol
 from pertoken.gateway.exchange import HotExchange
-from pertoken.gateway.incoming import TARGET_BYTES_MAX
+from pertoken.gateway.incoming import HEADER_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX
 from pertoken.gateway.protocol import SMALL_PIECES_MAX, WAITING_MAX
 from pertoken.services.world import World
 from pertoken.settings import LimitSettings
@@ -88,6 +88,53 @@ def test_a_long_target(path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert not asked(TARGET_BYTES_MAX).startswith(b"HTTP/1.1 414")
     assert asked(TARGET_BYTES_MAX + 1).startswith(b"HTTP/1.1 414")
+
+
+@pytest.mark.parametrize("path", [b"/v1/chat/completions", b"/nothing"])
+def test_many_bytes_of_headers(path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Target, names and values, with 4 bytes for each header, may have HEADER_BYTES_MAX bytes; one more is refused."""
+
+    def asked(size: int) -> bytes:
+        fields = {b"authorization": b"Bearer %b" % SECRET, b"content-length": b"1", b"a": b"", b"b": b"x" * 9_999}
+        used = len(path) + sum(len(name) + len(value) + 4 for name, value in fields.items())
+        fields[b"a"] = b"x" * (size - used)
+        lines = b"".join(b"%b: %b\r\n" % field for field in fields.items())
+        return all_that_comes(b"POST " + path + b" HTTP/1.1\r\n" + lines + b"\r\nx", monkeypatch)
+
+    assert not asked(HEADER_BYTES_MAX).startswith(b"HTTP/1.1 431")
+    assert asked(HEADER_BYTES_MAX + 1).startswith(b"HTTP/1.1 431")
+
+
+@pytest.mark.parametrize("path", [b"/v1/chat/completions", b"/nothing"])
+def test_many_headers(path: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request may have HEADERS_MAX headers, those after its body included."""
+
+    def asked(before: int, behind: int) -> bytes:
+        start = b"POST " + path + b" HTTP/1.1\r\nauthorization: Bearer %b\r\n" % SECRET
+        body = b"transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+        return all_that_comes(start + b"a: b\r\n" * before + body + b"a: b\r\n" * behind + b"\r\n", monkeypatch)
+
+    assert not asked(HEADERS_MAX - 2, 0).startswith(b"HTTP/1.1 431")
+    assert asked(HEADERS_MAX - 1, 0).startswith(b"HTTP/1.1 431")
+    assert b"HTTP/1.1 200" not in asked(HEADERS_MAX - 3, 2)
+
+
+@pytest.mark.parametrize("start", [b"a: ", b"transfer-encoding: chunked\r\n\r\n0\r\na: ", b"Transfer-Encoding"])
+def test_a_header_without_an_end(start: bytes) -> None:
+    """A header is refused while it still arrives, in a head or after a body, once it is much larger than allowed."""
+
+    async def story(client: Client) -> int:
+        client.writer.write(CHAT % SECRET + start)
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            while sent < 100 * HEADER_BYTES_MAX and not client.reader.at_eof():
+                client.writer.write(b"x" * HEADER_BYTES_MAX)
+                await client.writer.drain()
+                await asyncio.sleep(0.001)
+                sent += HEADER_BYTES_MAX
+        return sent
+
+    assert told(story, WIDE) < 100 * HEADER_BYTES_MAX
 
 
 def test_one_large_piece_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:

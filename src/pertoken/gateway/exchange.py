@@ -61,7 +61,7 @@ class HotExchange:
     """One request and its answer. It has the attributes that uvicorn's protocol expects of its current cycle."""
 
     __slots__ = (
-        "_protocol", "_when_gone", "body", "counted_bytes", "expects", "head", "heavy", "keep_alive", "key_id",
+        "_protocol", "_when_gone", "body", "continued", "counted_bytes", "head", "heavy", "keep_alive", "key_id",
         "message_event", "parts", "size", "state", "values_bound",
     )  # fmt: skip
 
@@ -75,7 +75,7 @@ class HotExchange:
         self.values_bound = 0  # an upper bound of the JSON values in the body
         self.key_id: str | None = None  # None until the caller is known
         self.counted_bytes = 0  # bytes of this body that `bodies` counts
-        self.expects = False  # whether the client waits for 100 Continue before it sends the body
+        self.continued = False  # whether a client that waits for 100 Continue has got it
         self.body = b""
         self.heavy: Heavy | None = None
         self.keep_alive = keep_alive

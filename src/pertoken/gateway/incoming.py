@@ -11,8 +11,8 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from pertoken.gateway.exchange import HotExchange
-from pertoken.gateway.heads import without_offer
-from pertoken.gateway.states import ANSWERING, BEGIN, BUSY, COMING, FREE, IDLE, LINGERING, READING, after
+from pertoken.gateway.heads import expects_continue, without_offer
+from pertoken.gateway.states import ANSWERING, BEGIN, BUSY, COMING, FREE, IDLE, LINGERING, PARTIAL, READING, after
 
 HEADER_BYTES_MAX = 64 * 1024
 HEADERS_MAX = 200
@@ -29,7 +29,8 @@ class Incoming(HttpToolsProtocol):
         self.reading: str = IDLE
         self.answering: str = FREE
         self._hot: HotExchange | None = None  # the request being read, if it belongs to the data plane
-        self._header_bytes = 0
+        self._piece_bytes = 0  # of the piece being parsed
+        self._quiet_bytes = 0  # received since the piece with the last part of a body, or with the start of the head
         self._small_pieces = 0
         self._began_at = 0.0  # when the request being read began, in loop time
 
@@ -38,41 +39,46 @@ class Incoming(HttpToolsProtocol):
         self._read(BEGIN)
         self.url = b""
         self.headers = []
-        self.expect_100_continue = False
         self._hot = None
-        self._header_bytes = self._small_pieces = 0
+        self._quiet_bytes = self._small_pieces = 0
         self._began_at = self.loop.time()
 
     def on_url(self, url: bytes) -> None:
         """Collect the request target, within TARGET_BYTES_MAX."""
         self.url += url
-        self._header_bytes += len(url)
         if len(self.url) > TARGET_BYTES_MAX:
             self._end(b"414 URI Too Long", "request target too long")
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header, within HEADER_BYTES_MAX and HEADERS_MAX."""
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
-        self._header_bytes += len(name) + len(value) + 4
-        if self._header_bytes > HEADER_BYTES_MAX or len(self.headers) > HEADERS_MAX:
-            self._end(b"431 Request Header Fields Too Large", "request headers too large")
+        """Collect a header, within HEADERS_MAX. Their bytes are added up for all of them: a call has many headers."""
+        self.headers.append((name.lower(), value))
+        if len(self.headers) > HEADERS_MAX:
+            self._end_too_large()
+
+    def _check_head(self) -> None:
+        """Refuse a complete head above HEADER_BYTES_MAX."""
+        if not self._quiet_bytes and self._piece_bytes <= HEADER_BYTES_MAX:
+            return  # it came in one piece, which is no larger
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEADER_BYTES_MAX:
+            self._end_too_large()
 
     def _hand_over(self) -> None:
         """Pass a request to uvicorn and build its ASGI scope, which calls do not need."""
-        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        url, headers = self.url, self.headers
         super().on_message_begin()
-        self.url, self.headers, self.expect_100_continue = url, headers, expects
+        self.url, self.headers, self.expect_100_continue = url, headers, expects_continue(headers)
         self.scope["headers"] = headers
         super().on_headers_complete()
 
     def _feed(self, data: bytes | memoryview) -> None:
         """Parse received bytes with llhttp. Refuse bytes that are not a request."""
+        self._piece_bytes = len(data)
+        self._quiet_bytes += len(data)
         try:
             while data:
                 data = self._feed_once(data)
+            if self.reading == PARTIAL and self._quiet_bytes > HEADER_BYTES_MAX:
+                self._end_too_large()
         except httptools.HttpParserError:
             if self.transport.is_closing() or self.reading == LINGERING:
                 return
@@ -104,6 +110,9 @@ class Incoming(HttpToolsProtocol):
             self.transport.write(b"HTTP/1.1 %b\r\ncontent-length: 0\r\nconnection: close\r\n\r\n" % status)
         self.transport.close()
         raise httptools.HttpParserCallbackError(why)
+
+    def _end_too_large(self) -> None:
+        self._end(b"431 Request Header Fields Too Large", "request headers too large")
 
     def _refuse_bytes(self, why: str) -> None:
         """Close a connection that did not send HTTP. Answer 400 first, unless an earlier request is unanswered."""

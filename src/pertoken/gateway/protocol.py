@@ -8,7 +8,6 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any, ClassVar, cast
-from urllib.parse import unquote
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -18,7 +17,7 @@ from pertoken.core.ids import RANDOM_BITS, new_id
 from pertoken.gateway.bodies import RETRY_AFTER_S, UNCOUNTED_BYTES, Bodies
 from pertoken.gateway.deadlines import NEVER, Deadlined, Deadlines
 from pertoken.gateway.exchange import HotExchange
-from pertoken.gateway.heads import Head
+from pertoken.gateway.heads import Head, expects_continue, head_of
 from pertoken.gateway.incoming import Incoming
 from pertoken.gateway.patience import Patience
 from pertoken.gateway.states import (
@@ -48,7 +47,6 @@ from pertoken.services.call.refuse import refuse
 from pertoken.services.serve import serve
 from pertoken.services.world import World
 from pertoken.settings import LimitSettings
-from pertoken.wire import routes
 
 WAITING_MAX = 1_000  # pipelined requests of one connection that wait for earlier answers
 SMALL_BYTES = 64  # a smaller piece of a body is small; handling it costs as much as a large piece
@@ -74,6 +72,7 @@ class CallProtocol(Incoming):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._serving: HotExchange | RequestResponseCycle | None = None  # being served; `cycle` is the last one read
+        self._head: Head | None = None  # of the last call
         self._left_bytes = 0  # how many more bytes of a refused request are accepted and dropped
         self.deadline = NEVER  # when this connection is given up, in loop time
 
@@ -110,6 +109,12 @@ class CallProtocol(Incoming):
     def _read_on(self) -> None:
         if not self.transport.is_closing() and not self.flow.read_paused:
             self.transport.resume_reading()
+
+    def eof_received(self) -> None:
+        """Answer no more: the transport closes now, and uvicorn's cycles write without asking it."""
+        if isinstance(self._serving, RequestResponseCycle):
+            self._serving.disconnected = True
+            self._serving.message_event.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell all requests that the client is gone. A running call continues, unless it set `when_gone`."""
@@ -173,19 +178,14 @@ class CallProtocol(Incoming):
             return
         if len(self.pipeline) >= WAITING_MAX:
             self._end(b"", "too many requests before the answers to the first")
-        raw_path, _, query = self.url.partition(b"?")
-        endpoint = None
-        if self.parser.get_method() == b"POST" and routes.is_hot(raw_path):
-            path = unquote(raw_path.decode("latin-1")) if b"%" in raw_path else raw_path.decode("latin-1")
-            endpoint = routes.find(path)
-        if endpoint is None:
+        self._check_head()
+        head = head_of(self.url, self.headers, self._head) if self.parser.get_method() == b"POST" else None
+        if head is None:
             self._hand_over()
             return
+        self._head = head
         keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        # The length differs between calls and is known anyway. Without it, the headers can be keys of caches.
-        headers = tuple([field for field in self.headers if field[0] != b"content-length"])
-        exchange = HotExchange(self, Head(endpoint, path, query, headers), keep_alive=keep_alive)
-        exchange.expects = self.expect_100_continue
+        exchange = HotExchange(self, head, keep_alive=keep_alive)
         before, self.cycle = self.cycle, exchange  # type: ignore[assignment]
         self._hot = exchange
         if before is None or before.response_complete:
@@ -196,6 +196,7 @@ class CallProtocol(Incoming):
 
     def on_body(self, body: bytes) -> None:
         """Collect a piece of a body, within the limits on its size and on small pieces."""
+        self._quiet_bytes = 0
         if self.reading == LINGERING or self.transport.is_closing() or self.parser.should_upgrade():
             return
         exchange = self._hot
@@ -284,9 +285,10 @@ class CallProtocol(Incoming):
         full = self._count(exchange, exchange.size)
         if full is not None:
             self._refuse(exchange, full)
-        elif exchange.expects:
-            exchange.expects = False
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        elif not exchange.continued:
+            exchange.continued = True
+            if expects_continue(exchange.headers):
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     async def _ask_who(self, exchange: HotExchange) -> None:
         """Look up a key that this process does not know in the database. Reading is paused until then."""
