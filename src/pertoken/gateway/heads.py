@@ -1,6 +1,7 @@
 """The head of a request, and its form without an offer to upgrade the protocol."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -30,6 +31,11 @@ def head_of(target: bytes, fields: Sequence[tuple[bytes, bytes]], last: Head | N
     headers = tuple([field for field in fields if field[0] != b"content-length"])
     if last is not None and target == last.target and headers == last.headers:
         return last
+    return _head(target, headers)
+
+
+@lru_cache(maxsize=256)  # connections of one client have the same head, too
+def _head(target: bytes, headers: HeaderList) -> Head | None:
     raw_path, _, query = target.partition(b"?")
     if not routes.is_hot(raw_path):
         return None
