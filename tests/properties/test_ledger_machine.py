@@ -92,7 +92,7 @@ class Disk:
         assert not books.opened_holds.keys() & self.holds.keys(), "a hold was opened twice"
         self.holds |= {name: hold for name, hold in books.opened_holds.items() if name not in books.ended_holds}
         self.holds |= {name: hold for name, hold in books.resized_holds.items() if name not in books.ended_holds}
-        for name, (_, end) in books.ended_holds.items():
+        for name, (_, end, _) in books.ended_holds.items():
             self.holds.pop(name, None)
             assert name not in self.ended, "a hold ended twice"
             self.ended[name] = end

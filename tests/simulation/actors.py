@@ -6,6 +6,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.ports.headers import HeaderList
 from pertoken.ports.provider import ProviderFailed
 from pertoken.simulator.app import TRANSPORT, Simulator
@@ -57,7 +58,7 @@ class Answer:
                 try:
                     message = await asyncio.wait_for(self._pieces.get(), IDLE_S)
                 except TimeoutError:
-                    raise ProviderFailed("sent nothing for too long", timed_out=True, may_bill=True) from None
+                    raise ProviderFailed("sent nothing for too long", kind=ErrorKind.TIMED_OUT, may_bill=True) from None
                 if message is None or self._given_up:
                     raise ProviderFailed("the connection was closed before the answer was complete")
                 if sink(TOKENS.sub(rb"\g<1>" + self._noughts, message.get("body", b""))):
@@ -116,7 +117,7 @@ class Provider:
             head = await asyncio.wait_for(pieces.get(), FIRST_BYTE_S)
         except TimeoutError:
             task.cancel()
-            raise ProviderFailed("no answer in time", timed_out=True, may_bill=True) from None
+            raise ProviderFailed("no answer in time", kind=ErrorKind.TIMED_OUT, may_bill=True) from None
         except asyncio.CancelledError:
             task.cancel()
             raise

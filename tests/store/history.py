@@ -10,6 +10,7 @@ from pertoken.core.commands import Record
 from pertoken.core.events import GATEWAY, Event, EventStatus, OfCall, OfCorrection, OfReport, Timeline
 from pertoken.core.periods import parse_time
 from pertoken.core.price_book import Sellers
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.core.usage import Completeness
 from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper
@@ -68,7 +69,8 @@ def made(seed: int, count: int, *, ended: bool = True, timed: bool = True) -> li
         if ended:
             completeness, reason = more.choice([(Completeness.FINAL, None)] * 3 + ENDS)
         if ended and source == GATEWAY:
-            one = one._replace(completeness=completeness, reason=reason)
+            failed = ErrorKind.BROKE_OFF if THE_PROVIDER_FAILED in (reason or "") else None
+            one = one._replace(completeness=completeness, reason=reason, of=OfCall(error=failed))
         if timed and source == GATEWAY:
             one = with_course(one, more)
         events.append(one)
@@ -88,7 +90,8 @@ def with_course(event: Event, chance: random.Random) -> Event:
     course = Timeline(took_us // 9, took_us // 8, first_us, last_us)
     price_picos = chance.choice([None, 0, chance.randrange(10**13)])
     recorded_at_us = event.opened_at_us + took_us
-    of = OfCall(timeline=course, attempts=chance.randrange(1, 4))
+    assert isinstance(event.of, OfCall), event
+    of = event.of._replace(timeline=course, attempts=chance.randrange(1, 4))
     return event._replace(recorded_at_us=recorded_at_us, of=of, price_picos=price_picos)
 
 

@@ -17,6 +17,7 @@ from pertoken.core.claims import Claim, Outcome
 from pertoken.core.commands import Settle, Void
 from pertoken.core.events import GATEWAY, NOT_TIMED, Event, EventStatus, OfCall, Timeline
 from pertoken.core.holds import Hold
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.core.trust import Disagreement, Measured
 from pertoken.core.usage import Completeness
 from pertoken.store import credit, owed
@@ -27,7 +28,9 @@ T_US = 1_764_000_000_000_000
 WHO = Attribution(
     "key_1", "growth", "ada", None, "openai", "gpt-4o-mini", (("env", "test"), ("feature", "chat")), "conv_1"
 )
-OWN = OfCall(10**10, 0, late=True, changed="output_max=9", timeline=Timeline(1, 2, None, 4), attempts=2)
+OWN = OfCall(
+    10**10, 0, late=True, changed="output_max=9", timeline=Timeline(1, 2, None, 4), attempts=2, error=ErrorKind.CUT
+)
 EVENT = Event(
     GATEWAY, "call_1", WHO, T_US, T_US + 1, T_US, EventStatus.PRICED, Completeness.FINAL,
     {"input_tokens": 10, "output_tokens": 5}, "USD", 5 * 10**9, None, (("input_tokens", 10, "pr_1", 5 * 10**9),), OWN,
@@ -41,7 +44,7 @@ FULL = Settle(
     Outcome(200, ((b"a", b"\xfe"),), b"\xfd", stream=True),
     Disagreement("openai", "m", Measured(1, 2, 3), 4),
 )
-VOID = Void("call_3", WHO, T_US)
+VOID = Void("call_3", WHO, T_US, ErrorKind.RATE_LIMITED)
 
 
 def through(value: Hold | Settle | Void) -> Any:
@@ -51,9 +54,12 @@ def through(value: Hold | Settle | Void) -> Any:
 
 def told_by(version: str) -> Settle:
     """Return the full settlement as far as a version knew it."""
-    if version in {"by_name", "by_place", "before_kinds"}:
+    if version == "with_errors":
         return FULL
-    event = EVENT._replace(of=OWN._replace(timeline=NOT_TIMED, attempts=0))
+    event = EVENT._replace(of=OWN._replace(error=None))
+    if version in {"by_name", "by_place", "before_kinds"}:
+        return FULL._replace(event=event)
+    event = EVENT._replace(of=OWN._replace(timeline=NOT_TIMED, attempts=0, error=None))
     event = event if version == "before_timeline" else event._replace(book_lines=())
     return FULL._replace(event=event, disagreement=None)
 
@@ -75,7 +81,9 @@ def test_what_any_version_owed_is_read(path: Path) -> None:
     assert owing == {
         "call_1": owed.Owing(full, "a rule of the table", parked=True),
         "call_2": owed.Owing(plain(full, 10**40), "the disk is full", parked=False),
-        "call_3": owed.Owing(VOID, "the disk is full", parked=False),
+        "call_3": owed.Owing(
+            VOID if path.stem == "with_errors" else VOID._replace(error=None), "the disk is full", parked=False
+        ),
     }
 
 
@@ -90,11 +98,11 @@ def test_what_any_version_served_on_credit_is_read(path: Path) -> None:
 
 def test_this_version_writes_as_its_file_says(tmp_path: Path) -> None:
     """The lines of the file are those that are written now: another form needs another file."""
-    line = owed.Owed(tmp_path, "by_name")
+    line = owed.Owed(tmp_path, "with_errors")
     line.keep(FULL, "a rule of the table", parked=True)
     line.close()
 
-    assert (LINES / "by_name.owed").read_bytes().startswith((tmp_path / "by_name.owed").read_bytes())
+    assert (LINES / "with_errors.owed").read_bytes().startswith((tmp_path / "with_errors.owed").read_bytes())
 
 
 def test_commands_come_back_as_they_were() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 import sqlalchemy as sa
-from tests.factories import CENT, WHO, event, hold
+from tests.factories import CENT, WHO, event, hold, settle, with_own
 
 from pertoken.core.budgets import Attribution, Axis, Budget, CounterKey
 from pertoken.core.commands import Command, OpenHold, Record, Resize, Result, Settle, Void
@@ -13,7 +13,8 @@ from pertoken.core.events import OfReport
 from pertoken.core.holds import EndedHold, HoldEnd
 from pertoken.core.ledger import Counter
 from pertoken.core.periods import DAY_US, Window
-from pertoken.core.reporting import QUARTER_US, SUMS, Grain, event_sums
+from pertoken.core.provider_errors import ErrorKind, errors_of
+from pertoken.core.reporting import CALLS, QUARTER_US, SUMS, Grain, event_sums
 from pertoken.store.archive import Archive
 from pertoken.store.backend import HotWriter
 from pertoken.store.database import Database
@@ -62,6 +63,22 @@ def test_holds_are_as_large_as_they_were_made_last(database: Database, writer: H
         assert archive.counters() == {KEY: (7 * CENT, 0)}
     assert isinstance(ended, EndedHold)
     assert (ended.end, ended.hold.amount_picos) == (HoldEnd.VOIDED, CENT)
+
+
+def test_errors_are_counted_whether_they_were_charged_or_not(database: Database, writer: HotWriter) -> None:
+    """One transaction adds the errors of events and of voided holds to the roll-ups of quarters and days."""
+    tables = LedgerTables(database.sql)
+    lost, away = hold("lost"), hold("away")
+    failed = with_own(event(lost), error=ErrorKind.BROKE_OFF)
+    run(tables, writer, OpenHold(lost, 1), OpenHold(away, 1))
+    run(tables, writer, settle(lost)._replace(event=failed), Void("away", WHO, away.opened_at_us, ErrorKind.DENIED))
+
+    with database.read() as connection:
+        archive = Archive(connection)
+        rows = [row for grain in (Grain.QUARTER, Grain.DAY) for row in archive.rollups(grain, 0, 2**62)]
+        assert [errors_of(row.latency) for row in rows] == [{ErrorKind.BROKE_OFF: 1, ErrorKind.DENIED: 1}] * 2
+        assert [row.sums[CALLS] for row in rows] == [1, 1]
+        assert [one.hold.hold_id for one in archive.failed_holds()] == ["away"]
 
 
 def test_what_is_loaded_is_what_was_saved(database: Database, writer: HotWriter) -> None:

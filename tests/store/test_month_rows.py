@@ -2,16 +2,17 @@
 
 import pyarrow as pa
 import pytest
+from tests.factories import with_own
 from tests.store import history
 
 from pertoken.core.events import NOT_TIMED, Event, OfCall, OfCorrection, OfReport
 from pertoken.core.reporting import SUMS, event_sums
 from pertoken.ports.months import StoredEvent
-from pertoken.store.month_rows import SCHEMA, from_batch, is_known, to_batch
+from pertoken.store.month_rows import SCHEMA, from_batch, is_known, schema_of, to_batch
 from pertoken.store.schema import TIMELINE
 
 STORED = [StoredEvent(event, number) for number, event in enumerate(history.made(1, 200))]
-TIMED = ("attempts", *TIMELINE)
+TIMED = ("attempts", *TIMELINE, "error")
 
 
 def older(*dropped: str) -> pa.RecordBatch:
@@ -25,7 +26,7 @@ def older(*dropped: str) -> pa.RecordBatch:
 
 def of_before(event: Event) -> Event:
     """Return an event as it is read where nobody knows its course, its price, and how its call ended."""
-    of = event.of._replace(timeline=NOT_TIMED, attempts=None) if isinstance(event.of, OfCall) else event.of
+    of = event.of._replace(timeline=NOT_TIMED, attempts=None, error=None) if isinstance(event.of, OfCall) else event.of
     return event._replace(of=of, price_picos=None)
 
 
@@ -47,6 +48,17 @@ def test_files_of_before_are_read(dropped: tuple[str, ...]) -> None:
     assert is_known(batch.schema)
     assert found == expected
     assert not any(one["failed_calls"] + one["hung_up_calls"] + one["estimated_calls"] for one in ended)
+
+
+def test_files_without_errors_are_read() -> None:
+    """The last version knew prices and courses, but no kinds of errors: those are not counted."""
+    columns = to_batch(STORED).drop_columns(["error"])
+    batch = pa.record_batch(columns.columns, schema=schema_of(3))
+
+    assert list(from_batch(batch)) == [
+        one._replace(event=with_own(one.event, error=None)) if isinstance(one.event.of, OfCall) else one
+        for one in STORED
+    ]
 
 
 def test_other_files_are_not_read() -> None:

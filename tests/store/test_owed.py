@@ -22,6 +22,7 @@ from pertoken.store import owed as owed_module
 from pertoken.store.administration import Administration
 from pertoken.store.amounts import HIGH_MAX
 from pertoken.store.archive import Archive
+from pertoken.store.commands import as_object
 from pertoken.store.committer import PARKED_US, Committer, HoldOwner
 from pertoken.store.database import Database
 from pertoken.store.owed import Owed, read_all
@@ -217,7 +218,7 @@ def test_a_file_that_was_cut_off_gives_what_is_whole(tmp_path: Path) -> None:
 
 def lines_of(*names: str) -> list[bytes]:
     """Return the lines that settlements of these calls have in a file."""
-    lines = (owed_module._Line(settle(hold(name)), None, "away") for name in names)
+    lines = (owed_module._Line(as_object(settle(hold(name))), None, "away") for name in names)
     return [owed_module.msgspec.json.encode(line) for line in lines]
 
 
@@ -260,7 +261,7 @@ def test_a_line_that_cannot_be_read_is_kept(database: Database, tmp_path: Path, 
         await life.until(lambda: life.committer.cannot_settle is None and not life.owed)
 
     kept.rename(folder / "host-dead.owed")
-    (folder / "host-dead.owed").write_bytes(text.replace(damage, nine))
+    (folder / "host-dead.owed").write_bytes(b"\n".join([one, nine, two, b""]))
     run(Life(database, folder, "3"), is_ready_again)
     assert posted(database).keys() == {"call_1", "call_2", "call_9"}
     assert list(folder.iterdir()) == []
@@ -390,7 +391,7 @@ def test_a_line_is_what_was_written(cost: int, line: int, tokens: int, raw: byte
     )  # fmt: skip
     outcome = Outcome(200, ((b"a", raw),), raw, stream=True)
     command = Settle("call_1", one, Claim("key", text, raw), outcome)
-    encoded = owed_module.msgspec.json.encode(owed_module._Line(command, None, text, parked=True))
+    encoded = owed_module.msgspec.json.encode(owed_module._Line(as_object(command), None, text, parked=True))
 
     line_read = owed_module._read.decode(encoded)
     assert owed_module._command(line_read) == command

@@ -8,9 +8,12 @@ from tests.store import history
 from pertoken.core.claims import Claim
 from pertoken.core.commands import OpenHold, Void
 from pertoken.core.price_book import Sellers
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.services.budgets import Wish, set_budget
+from pertoken.services.provider_errors import provider_errors
+from pertoken.services.verdict import Difference
 from pertoken.services.verify import verify
-from pertoken.store import retention
+from pertoken.store import retention, schema
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper
@@ -64,6 +67,37 @@ def test_ended_holds_and_claims_go_with_time(database: Database, monkeypatch: py
     assert left() == (0, 25)
     assert forget(database, now_us + 4 * DAY_US) == 3
     assert left() == (0, 0)
+
+
+def test_errors_of_providers_are_proven_while_their_holds_are_kept(database: Database) -> None:
+    """Roll-ups keep the errors of deleted holds, which nothing can prove any more; of kept holds each is proven."""
+    who = history.made(1, 1)[0].attribution
+    now_us = CLOCK.now_us()
+    opened_us = [now_us - 8 * DAY_US, now_us - DAY_US]
+    holds = [hold(f"call_{at_us}", 1, attribution=who, opened_at_us=at_us) for at_us in opened_us]
+    for one in holds:
+        books = Bookkeeper(database, lambda one=one: one.opened_at_us + 1, Sellers())
+        books.refresh()
+        books.transact([OpenHold(one, books.directory.revision)])
+        books.transact([Void(one.hold_id, who, one.opened_at_us, ErrorKind.RATE_LIMITED)])
+        books.close()
+
+    def found() -> tuple[int, list[Difference]]:
+        with database.read() as connection:
+            archive = Archive(connection)
+            errors = provider_errors(archive, 0, now_us, (), "UTC", {})
+            return errors[()][ErrorKind.RATE_LIMITED], verify(archive, now_us).differences
+
+    before = found()
+    forget(database, now_us)
+    after = found()
+    with database.write() as connection:
+        connection.execute(sa.delete(schema.ended_holds))
+    with database.read() as connection:
+        unproven = {one["id"][:6] for one in verify(Archive(connection), now_us).differences}
+
+    assert before == after == (2, [])
+    assert unproven == {"day (1", "quarte"}
 
 
 def test_counters_of_short_windows_go_and_verify_knows(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

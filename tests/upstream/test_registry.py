@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from tests.upstream.conftest import Run, Serve
 
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.ports.provider import ProviderFailed
 from pertoken.upstream.http import Client, ClientLimits
 from pertoken.upstream.registry import HttpProvider, http_provider
@@ -15,9 +16,11 @@ HALF = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello"
 KEY_FIELDS = (b"authorization", b"x-api-key", b"x-goog-api-key", b"api-key")
 
 
-def made(port: int, path: str = "/v1", **more: Any) -> tuple[HttpProvider, Client]:
+def made(
+    port: int, path: str = "/v1", *, limits: ClientLimits | None = None, **more: Any
+) -> tuple[HttpProvider, Client]:
     """Return a provider for the scripted one, and the client, which must be closed."""
-    client = Client(ClientLimits(), ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    client = Client(limits or ClientLimits(), ssl_context=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
     wish: dict[str, Any] = {
         "wire": "openai",
         "auth": "bearer",
@@ -104,10 +107,41 @@ def test_a_model_that_leads_elsewhere(run: Run, serve: Serve, model: str) -> Non
     async def story() -> None:
         async with serve(HELLO) as upstream:
             provider, client = made(upstream.port, "/openai/deployments/{model}")
-            with pytest.raises(ProviderFailed, match="part of a path"):
+            with pytest.raises(ProviderFailed, match="part of a path") as caught:
                 await provider.send("/chat/completions", (), b"{}", model)
             await client.close()
             assert upstream.requests == []
+            assert caught.value.kind is ErrorKind.NOT_SENT
+
+    run(story())
+
+
+@pytest.mark.parametrize(
+    ("answered", "kind"), [(b"", ErrorKind.TIMED_OUT), (b"no answer at all\r\n\r\n", ErrorKind.BROKE_OFF)]
+)
+def test_a_request_that_was_sent_may_be_billed(run: Run, serve: Serve, answered: bytes, kind: ErrorKind) -> None:
+    """No answer in time, and an answer that cannot be read, are told apart."""
+
+    async def story() -> None:
+        async with serve(answered) as upstream:
+            provider, client = made(upstream.port, limits=ClientLimits(first_byte_ms=50))
+            with pytest.raises(ProviderFailed) as caught:
+                await provider.send("/x", (), b"{}", "m")
+            await client.close()
+            assert (caught.value.kind, caught.value.may_bill) == (kind, True)
+
+    run(story())
+
+
+def test_a_provider_that_is_away_bills_nothing(run: Run, unused_port: int) -> None:
+    """Without a connection, nothing was sent."""
+
+    async def story() -> None:
+        provider, client = made(unused_port)
+        with pytest.raises(ProviderFailed) as caught:
+            await provider.send("/x", (), b"{}", "m")
+        await client.close()
+        assert (caught.value.kind, caught.value.may_bill) == (ErrorKind.UNREACHABLE, False)
 
     run(story())
 

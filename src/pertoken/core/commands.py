@@ -7,6 +7,7 @@ from pertoken.core.budgets import Attribution, Touch
 from pertoken.core.claims import Claim, Claimed, Outcome
 from pertoken.core.events import Event
 from pertoken.core.holds import Hold
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.core.trust import Disagreement
 
 
@@ -48,6 +49,7 @@ class Void(NamedTuple):
     hold_id: str
     attribution: Attribution
     opened_at_us: int
+    error: ErrorKind | None = None  # how the provider failed the attempt
 
 
 class Expire(NamedTuple):

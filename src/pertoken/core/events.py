@@ -6,6 +6,7 @@ from typing import Final, NamedTuple, assert_never
 
 from pertoken.core.budgets import Attribution
 from pertoken.core.conditions import Conditions
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.core.usage import Completeness, Parts, Quantities
 
 GATEWAY: Final = "gateway"  # the source of the events of calls, and of their corrections
@@ -54,6 +55,7 @@ class OfCall(NamedTuple):
     # How many attempts its call has come to, this one included; 0: nobody knows. None: it was archived by a version
     # that did not count how calls ended, so roll-ups do not count how this one did.
     attempts: int | None = 0
+    error: ErrorKind | None = None  # how its provider failed it
 
 
 class OfReport(NamedTuple):

@@ -4,6 +4,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pertoken.core.budgets import Attribution
+from pertoken.core.provider_errors import ErrorKind
 
 
 class HoldEnd(StrEnum):
@@ -32,3 +33,4 @@ class EndedHold(NamedTuple):
 
     hold: Hold
     end: HoldEnd
+    error: ErrorKind | None = None  # how its provider failed the attempt

@@ -4,7 +4,8 @@ Four buckets double the time, from a thousandth of a second to 17 minutes: neigh
 apart. A quantile that is read from counts is the geometric middle of its bucket, so its error is at most 9.1 %.
 Below the first bound the error is at most half a millisecond; beyond the last bound, that bound is returned.
 
-Counts of both kinds are in one mapping: a bucket's number, plus the number at which its kind begins.
+Counts of both kinds are in one mapping: a bucket's number, plus the number at which its kind begins. The errors of
+providers are counted in the same mapping, at the places of `core.provider_errors`.
 """
 
 from bisect import bisect_right
@@ -14,13 +15,14 @@ from math import isqrt
 from typing import Final
 
 from pertoken.core.events import Event, OfCall
+from pertoken.core.provider_errors import PLACES
 
 OCTAVES = 20
 _STEPS_US = (1_000, 1_189, 1_414, 1_682)  # a fourth of an octave each
 BOUNDS_US: Final = (*(step << octave for octave in range(OCTAVES) for step in _STEPS_US), _STEPS_US[0] << OCTAVES)
 ERROR_PERCENT = 9.1  # of a quantile, at most
 
-LatencyCounts = dict[int, int]  # bucket, plus the beginning of its kind -> calls; none is 0
+LatencyCounts = dict[int, int]  # bucket, plus the beginning of its kind, or place of an error -> calls; none is 0
 
 
 class Timing(IntEnum):
@@ -35,19 +37,23 @@ TOTAL: Final = int(Timing.TOTAL)
 
 
 def places(event: Event) -> tuple[int, ...]:
-    """Return what of `Counts` an event's call adds 1 to: nothing where it was not sent by us, or nobody knows when."""
+    """Return the places of counts that an event's call adds 1 to: how long it took, and how its provider failed it.
+
+    It has no time if the gateway did not send it, or if nobody knows when.
+    """
     of = event.of
     if not isinstance(of, OfCall):
         return ()
     _, sent_us, first_byte_us, _ = of.timeline
-    if sent_us is None:
-        return ()
-    total = TOTAL + bisect_right(BOUNDS_US, event.recorded_at_us - event.opened_at_us)
-    return (total,) if first_byte_us is None else (total, FIRST_BYTE + bisect_right(BOUNDS_US, first_byte_us))
+    times: tuple[int, ...] = ()
+    if sent_us is not None:
+        total = TOTAL + bisect_right(BOUNDS_US, event.recorded_at_us - event.opened_at_us)
+        times = (total,) if first_byte_us is None else (total, FIRST_BYTE + bisect_right(BOUNDS_US, first_byte_us))
+    return times if of.error is None else (*times, PLACES[of.error])
 
 
 def count(counts: LatencyCounts, event: Event) -> None:
-    """Count how long an event's call took, if that is known."""
+    """Count how long an event's call took, if that is known, and how its provider failed it, if it did."""
     for place in places(event):
         counts[place] = counts.get(place, 0) + 1
 

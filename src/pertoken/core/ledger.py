@@ -196,7 +196,7 @@ class Books:
             assert isinstance(of, OfCall), event
             if of.held_picos != held_picos or of.overrun_picos != overrun_picos:
                 event = event._replace(of=of._replace(held_picos=held_picos, overrun_picos=overrun_picos))
-            self._end(hold, HoldEnd.SETTLED, rows)
+            self._end(EndedHold(hold, HoldEnd.SETTLED), rows)
         self._post(event, rows)
         if command.claim is not None and command.outcome is not None:
             made = Claimed(command.claim.request_hash, command.hold_id, is_open=False, outcome=command.outcome)
@@ -227,7 +227,8 @@ class Books:
             return Duplicate()
         if isinstance(command, Expire) and hold.expires_at_us > command.now_us:
             return Duplicate()  # it was extended meanwhile
-        self._end(hold, end, self._rows(hold.attribution, hold.opened_at_us))
+        error = command.error if isinstance(command, Void) else None
+        self._end(EndedHold(hold, end, error), self._rows(hold.attribution, hold.opened_at_us))
         return Voided()
 
     def _record(self, command: Record) -> RecordResult:
@@ -247,14 +248,15 @@ class Books:
         self.events[event.source, event.event_id] = reported_hash(event)
         self.new_events.append(event)
 
-    def _end(self, hold: Hold, end: HoldEnd, rows: Rows) -> None:
+    def _end(self, ended: EndedHold, rows: Rows) -> None:
+        hold = ended.hold
         for touch, counter in rows:
             budget = touch.budget
             counter.held -= AXES[budget.axis].held(hold, budget)
             assert counter.held >= 0, (touch, hold)
             counter.changed = True
         del self.holds[hold.hold_id]
-        self.ended_holds[hold.hold_id] = EndedHold(hold, end)
+        self.ended_holds[hold.hold_id] = ended
 
     def _rows(self, attribution: Attribution, opened_at_us: int) -> Rows:
         counters = self.counters

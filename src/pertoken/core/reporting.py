@@ -326,7 +326,9 @@ def _add(found: _Found, piece: Slice, sums: Iterable[Sum], times: Mapping[int, s
 
 
 def _in_order(found: _Found) -> Iterator[Group]:
-    rows = sorted((at_us, -amounts[COST], *key, amounts) for key, (at_us, amounts) in found.items())
+    # A provider that failed every call has a roll-up, and used nothing.
+    used = ((at_us, key, amounts) for key, (at_us, amounts) in found.items() if amounts != NOTHING)
+    rows = sorted((at_us, -amounts[COST], *key, amounts) for at_us, key, amounts in used)
     return (Group(values, currency, amounts) for _, _, values, currency, amounts in rows)
 
 

@@ -125,6 +125,12 @@ class HoldsView(Protocol):
     def ended_hold(self, hold_id: str) -> EndedHold | None:
         """Return one hold that was released without a charge."""
 
+    def failed_holds(self) -> Iterator[EndedHold]:
+        """Yield the holds that were released because a provider failed, in the order they were opened."""
+
+    def ended_holds_horizon_us(self) -> int:
+        """Return the instant before which released holds have been deleted."""
+
 
 class RefusedView(Protocol):
     """Refused calls."""

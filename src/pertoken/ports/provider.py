@@ -3,19 +3,20 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.ports.headers import AnswerHeaders, HeaderList
 
 
 class ProviderFailed(Exception):
-    """The provider could not be reached, took too long, or broke off.
+    """The provider could not be reached, took too long, or broke off: `kind`, None if that was the client's doing.
 
     `may_bill`: it had the whole request and was abandoned while it worked, so it may charge for an answer that nobody
     received.
     """
 
-    def __init__(self, message: str, *, timed_out: bool = False, may_bill: bool = False) -> None:
+    def __init__(self, message: str, *, kind: ErrorKind | None = ErrorKind.BROKE_OFF, may_bill: bool = False) -> None:
         super().__init__(message)
-        self.timed_out = timed_out
+        self.kind = kind
         self.may_bill = may_bill
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pertoken.core.latency import ERROR_PERCENT, LatencyCounts, Timing, add_counts, calls_of, quantile_us
+from pertoken.core.provider_errors import without_errors
 from pertoken.core.reporting import attributes, latency_report, slices
 from pertoken.ports.archive import SumsView
 
@@ -35,7 +36,9 @@ def _counts(  # noqa: PLR0917 - what is asked
 ) -> dict[tuple[str, ...], LatencyCounts]:
     dimensions = attributes(by)
     pieces = slices(since_us, until_us, by, zone)
-    return latency_report(((piece, archive.latencies(piece, dimensions, where)) for piece in pieces), by, zone)
+    rows = latency_report(((piece, archive.latencies(piece, dimensions, where)) for piece in pieces), by, zone)
+    times = {values: without_errors(counts) for values, counts in rows.items()}
+    return {values: counts for values, counts in times.items() if counts}
 
 
 def _fields(counts: LatencyCounts) -> dict[str, Any]:

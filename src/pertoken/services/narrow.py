@@ -168,6 +168,14 @@ class NarrowArchive:
         ended = self._archive.ended_hold(hold_id)
         return ended if ended is not None and self._view.sees(ended.hold.attribution) else None
 
+    def failed_holds(self) -> Iterator[EndedHold]:
+        """Yield the holds that may be seen and were released because a provider failed."""
+        return (one for one in self._archive.failed_holds() if self._view.sees(one.hold.attribution))
+
+    def ended_holds_horizon_us(self) -> int:
+        """Return the instant before which released holds have been deleted."""
+        return self._archive.ended_holds_horizon_us()
+
     def open_holds(self) -> list[Hold]:
         """Return the open holds that may be seen."""
         return [hold for hold in self._archive.open_holds() if self._view.sees(hold.attribution)]

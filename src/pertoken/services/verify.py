@@ -4,6 +4,9 @@ The file they are kept in is looked at first: a page that was lost can leave sum
 order of time, so that the roll-ups of a day are compared when it is over: memory holds one day's sums, the counters of
 budgets, and the entries that are not complete yet.
 
+The errors of providers come from events and from the holds that were voided. Those holds are deleted after a time, so
+the errors of roll-ups that begin before are not compared.
+
 Of archived events the database has sums by series, file and entry. With those a month is compared as a whole, and what
 only the events could say (the counters of windows in such a month) is left out and counted. With the files everything
 is derived from their events as well, and the sums are compared with them.
@@ -18,7 +21,8 @@ from pertoken.core import periods
 from pertoken.core.budgets import Attribution, Budget, BudgetIndex, CounterKey
 from pertoken.core.events import Event
 from pertoken.core.periods import DAY_US, US_PER_SECOND, Window
-from pertoken.core.reporting import QUARTER_US, Grain, event_sums
+from pertoken.core.provider_errors import PLACES, without_errors
+from pertoken.core.reporting import NOTHING, QUARTER_US, Grain, event_sums
 from pertoken.core.verification import Counters, is_summed
 from pertoken.ports.archive import Archive
 from pertoken.ports.months import Archived, MonthFiles
@@ -147,6 +151,9 @@ class _Rollups:
         self._whole: dict[int, list[Archived]] = defaultdict(list)  # by the start of their month
         for one in whole:
             self._whole[one.month_us].append(one)
+        self._failed = archive.failed_holds()
+        self._next_failed = next(self._failed, None)
+        self._errors_since_us = archive.ended_holds_horizon_us()
         self._checked_until_us = 0
         self._unit_end_us = 0
         self._sums: dict[Grain, dict[RollupSlot, RunningTotal]] = {grain: {} for grain in WIDTHS_US}
@@ -158,13 +165,14 @@ class _Rollups:
         if at_us >= self._unit_end_us:
             start_us, self._unit_end_us = self._unit(at_us)
             yield from self.check(start_us)
-        owner, amounts = _owner(event), event_sums(event)
+        owner, amounts = _owner(event.attribution), event_sums(event)
         for grain in WIDTHS_US:
             total_of(self._sums[grain], (self._slot(grain, at_us), owner, event.currency)).add_event(event, amounts)
 
     def check(self, until_us: int) -> Iterator[Difference]:
         """Compare those that were derived before `until_us` with those that are kept, and forget them."""
         since_us, self._checked_until_us = self._checked_until_us, until_us
+        self._add_failed(until_us)
         for (grain, derived), name in zip(self._sums.items(), self.checked, strict=True):
             for month_us in [one for one in self._whole if since_us <= one < until_us]:
                 for archived in self._whole[month_us]:
@@ -185,11 +193,25 @@ class _Rollups:
                 yield difference("rollup", f"{grain} {slot}", "sums", want.sums, None)
             derived.clear()
 
-    @staticmethod
+    def _add_failed(self, until_us: int) -> None:
+        """Add the errors of the holds that were opened before an instant and voided."""
+        while (failed := self._next_failed) is not None and failed.hold.opened_at_us < until_us:
+            hold, _, error = failed
+            if error is not None:
+                owner = _owner(hold.attribution)
+                for grain in WIDTHS_US:
+                    slot = (self._slot(grain, hold.opened_at_us), owner, hold.currency)
+                    total_of(self._sums[grain], slot).add(NOTHING, {PLACES[error]: 1})
+            self._next_failed = next(self._failed, None)
+
     def _compare(
-        grain: Grain, slot: RollupSlot, derived: dict[RollupSlot, RunningTotal], kept: RunningTotal
+        self, grain: Grain, slot: RollupSlot, derived: dict[RollupSlot, RunningTotal], kept: RunningTotal
     ) -> Iterator[Difference]:
         want = derived.pop(slot, None)
+        if slot[0] < self._errors_since_us:
+            want, kept = None if want is None else _without_errors(want), _without_errors(kept)
+            if want is None and kept.is_as(RunningTotal()):
+                return
         if want is None or want.sums != kept.sums:
             yield difference("rollup", f"{grain} {slot}", "sums", None if want is None else want.sums, kept.sums)
         if want is not None and want.latency != kept.latency:
@@ -210,7 +232,10 @@ class _Rollups:
         return (month_us, end_us) if month_us in self._whole else (day_us, day_us + DAY_US)
 
 
-def _owner(event: Event) -> Attribution:
-    """Return whose roll-ups an event is in: they know no conversations."""
-    attribution = event.attribution
+def _without_errors(total: RunningTotal) -> RunningTotal:
+    return RunningTotal(total.sums, without_errors(total.latency))
+
+
+def _owner(attribution: Attribution) -> Attribution:
+    """Return whose roll-ups an attribution's use is in: they know no conversations."""
     return attribution if attribution.conversation is None else attribution._replace(conversation=None)

@@ -27,7 +27,7 @@ from pertoken.store.coarse import read_summed
 from pertoken.store.event_rows import BY_TIME, EVENTS, EVENTS_OF_SERIES, FETCH, EventRows, has, within
 from pertoken.store.latency import read_counts
 from pertoken.store.ledger import read_ended_hold, read_hold
-from pertoken.store.retention import COUNTERS
+from pertoken.store.retention import COUNTERS, ENDED_HOLDS
 from pertoken.store.schema import (
     Row,
     accounts,
@@ -202,6 +202,15 @@ class Archive:
         row = self._connection.execute(_ENDED_HOLDS.where(ended_holds.c.hold_id == hold_id)).first()
         return None if row is None else read_ended_hold(row)
 
+    def failed_holds(self) -> Iterator[EndedHold]:
+        """Yield the holds that were released because a provider failed, in the order they were opened."""
+        rows = self._connection.execute(_FAILED_HOLDS, execution_options={"yield_per": FETCH})
+        return map(read_ended_hold, rows)
+
+    def ended_holds_horizon_us(self) -> int:
+        """Return the instant before which released holds have been deleted."""
+        return self._horizon_us(ENDED_HOLDS)
+
     def refused_call(self, call_id: str) -> RefusedCall | None:
         """Return one refused call, while it is one of the last."""
         return refusals.find(self._connection, call_id)
@@ -233,8 +242,10 @@ class Archive:
 
     def counters_horizon_us(self) -> int:
         """Return before when counters of short windows are not kept any more."""
-        query = sa.select(horizons.c.before_us).where(horizons.c.name == COUNTERS)
-        return self._connection.execute(query).scalar() or 0
+        return self._horizon_us(COUNTERS)
+
+    def _horizon_us(self, name: str) -> int:
+        return self._connection.execute(sa.select(horizons.c.before_us).where(horizons.c.name == name)).scalar() or 0
 
     def entry_costs(self) -> Iterator[tuple[int, int]]:
         """Yield (entry id, cost in picos) of every event that an entry was posted for, in the order of posting."""
@@ -299,6 +310,7 @@ class Archive:
 
 _HOLDS = sa.select(holds, series).join(series, series.c.series_id == holds.c.series_id)
 _ENDED_HOLDS = sa.select(ended_holds, series).join(series, series.c.series_id == ended_holds.c.series_id)
+_FAILED_HOLDS = _ENDED_HOLDS.where(ended_holds.c.error.is_not(None)).order_by(ended_holds.c.opened_at_us)
 
 
 def _is_counter(budget_id: str, each: str | None, window_start_us: int) -> sa.ColumnElement[bool]:

@@ -16,6 +16,7 @@ from pertoken.core.claims import Claim, Outcome
 from pertoken.core.commands import Settle, Void
 from pertoken.core.events import Event
 from pertoken.core.holds import Hold
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.core.trust import Disagreement, Measured
 from pertoken.store import commands_before
 from pertoken.store.event_columns import event_named, names_of
@@ -38,7 +39,7 @@ def read_hold(row: Any) -> Hold:
 
 def read_void(row: Any) -> Void:
     """Return the command that lets a hold go. Raises UNREADABLE."""
-    return _read(Void, row, attribution=_read_attribution)
+    return _read(Void, row, attribution=_read_attribution, error=_or_none(ErrorKind))
 
 
 def read_settle(row: Any) -> Settle:

@@ -20,12 +20,13 @@ import msgspec
 from pertoken.core.budgets import Attribution
 from pertoken.core.events import GATEWAY, NOT_TIMED, Event, EventStatus, OfCall, OfCorrection, OfReport, Timeline
 from pertoken.core.money import join, split
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.core.usage import Completeness, Parts
 from pertoken.store import codec
 from pertoken.store.amounts import pair
 from pertoken.store.schema import TIMELINE, events
 
-FILES_NOW = 3  # the version of the columns of files that are written
+FILES_NOW = 4  # the version of the columns of files that are written
 
 
 class ColumnKind(Enum):
@@ -90,6 +91,10 @@ def _decode_completeness(text: str) -> Completeness:
     return _completenesses.get(text) or Completeness(text)
 
 
+def _decode_error(text: str | None) -> ErrorKind | None:
+    return None if text is None else ErrorKind(text)
+
+
 def _decode_lines(text: str) -> Any:
     return _read_lines(text) if text else ()
 
@@ -106,6 +111,7 @@ FLAG = Form(ColumnKind.FLAG)
 AMOUNT = Form(ColumnKind.AMOUNT)
 STATUS = Form(ColumnKind.TEXT, str.__str__, _decode_status)  # five times as fast as `value` of a member
 COMPLETENESS = Form(ColumnKind.TEXT, str.__str__, _decode_completeness)
+ERROR = Form(ColumnKind.TEXT, lambda kind: None if kind is None else str(kind), _decode_error)
 QUANTITIES = Form(ColumnKind.TEXT, codec.encode, codec.decode)
 PAIRS = Form(ColumnKind.TEXT, codec.encode_pairs, codec.decode_tags, blank=True)
 LINES = Form(ColumnKind.TEXT, codec.encode, _decode_lines)
@@ -154,6 +160,7 @@ VALUES: Final = (  # in the order of the columns of files
         for field, column in zip(Timeline._fields, TIMELINE, strict=True)
     ),
     EventValue(OfCall, "attempts", COUNT, nullable=True, since=3, absent=0),
+    EventValue(OfCall, "error", ERROR, nullable=True, since=4),
 )
 
 
@@ -164,9 +171,10 @@ def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, 
     corrects: str | None = None
     held_picos, overrun_picos, late, was_unpriced = 0, 0, False, False
     attempts: int | None = 0
+    error: ErrorKind | None = None
     match of:
         case OfCall():
-            held_picos, overrun_picos, late, changed, timeline, attempts = of
+            held_picos, overrun_picos, late, changed, timeline, attempts, error = of
         case OfCorrection():
             corrects, was_unpriced = of
         case OfReport():
@@ -205,6 +213,7 @@ def event_row(event: Event, series_id: int, entry_id: int | None) -> tuple[Any, 
         codec.encode(event.book_lines) if event.book_lines else "",
         *timeline,
         attempts,
+        None if error is None else error.value,
         entry_id,
     )
 

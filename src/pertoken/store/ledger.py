@@ -17,7 +17,8 @@ from pertoken.core.latency import LatencyCounts, add_counts, places
 from pertoken.core.ledger import Books, Counter
 from pertoken.core.money import join, split
 from pertoken.core.periods import DAY_US
-from pertoken.core.reporting import QUARTER_US, SUMS, Sums, add_sums, event_sums
+from pertoken.core.provider_errors import PLACES, ErrorKind
+from pertoken.core.reporting import NOTHING, QUARTER_US, SUMS, Sums, add_sums, event_sums
 from pertoken.store import claims, codec, latency
 from pertoken.store.amounts import pairs, spread
 from pertoken.store.event_columns import event_row
@@ -138,10 +139,23 @@ class LedgerTables:
         )
         run.delete_hold.run(cursor, [(hold_id,) for hold_id in ended if hold_id not in books.opened_holds])
         let_go = [one for one in ended.values() if one.end is not HoldEnd.SETTLED]
-        run.insert_ended.run(cursor, [(*self._hold_row(cursor, hold), end.value, posted_at_us) for hold, end in let_go])
+        run.insert_ended.run(cursor, [self._ended_row(cursor, one, posted_at_us) for one in let_go])
+        quarters: RollupSums = {}
+        counts: RollupCounts = {}
         if books.new_events:
             entry_ids = self._post(cursor, books.new_entries, posted_at_us)
-            self._save_events(cursor, books.new_events, entry_ids)
+            self._save_events(cursor, books.new_events, entry_ids, quarters, counts)
+        for hold, _, error in let_go:
+            if error is not None:
+                slot = (
+                    hold.opened_at_us - hold.opened_at_us % QUARTER_US,
+                    self.series_id(cursor, hold.attribution),
+                    hold.currency,
+                )
+                add_sums(quarters, slot, NOTHING)
+                add_counts(counts.setdefault(slot, {}), {PLACES[error]: 1})
+        if quarters:
+            self._save_rollups(cursor, quarters, counts)
         if books.new_claims or books.outcomes:
             self._claims.save(cursor, books, posted_at_us)
         if books.new_doubts:
@@ -237,9 +251,19 @@ class LedgerTables:
             hold.currency,
         )
 
-    def _save_events(self, cursor: Cursor, new_events: Sequence[Event], entry_ids: Mapping[OccasionKey, int]) -> None:
-        quarters: RollupSums = {}
-        timed: RollupCounts = {}
+    def _ended_row(self, cursor: Cursor, ended: EndedHold, posted_at_us: int) -> tuple[Any, ...]:
+        hold, end, error = ended
+        return (*self._hold_row(cursor, hold), end.value, posted_at_us, None if error is None else error.value)
+
+    def _save_events(
+        self,
+        cursor: Cursor,
+        new_events: Sequence[Event],
+        entry_ids: Mapping[OccasionKey, int],
+        quarters: RollupSums,
+        timed: RollupCounts,
+    ) -> None:
+        """Write events, and add to the roll-ups of their quarters of an hour."""
         rows = []
         for event in new_events:
             series_id = self.series_id(cursor, event.attribution)
@@ -258,6 +282,9 @@ class LedgerTables:
         named = [(one.event_id, one.source, reported_hash(one), one.occurred_at_us) for one in new_events]
         self._statements.insert_identity.run(cursor, named)
         self._statements.insert_event.run(cursor, rows)
+
+    def _save_rollups(self, cursor: Cursor, quarters: RollupSums, timed: RollupCounts) -> None:
+        """Add to the roll-ups of quarters of an hour and of days, and remove the marks of coarse sums of those."""
         texts = self._quarter_latency.merged(cursor, timed)
         day_texts = self._day_latency.merged(cursor, _days_timed(timed))
         quarter_rows = rollup_rows(quarters, texts)
@@ -362,7 +389,7 @@ def read_hold(row: Row) -> Hold:
 
 def read_ended_hold(row: Row) -> EndedHold:
     """Return a hold that was let go from its row joined with its series."""
-    return EndedHold(read_hold(row), HoldEnd(row.ended))
+    return EndedHold(read_hold(row), HoldEnd(row.ended), None if row.error is None else ErrorKind(row.error))
 
 
 def read_attribution(row: Row, conversation: str | None) -> Attribution:

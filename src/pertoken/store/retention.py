@@ -15,7 +15,7 @@ from pertoken.store.schema import budgets, counters, ended_holds, horizons
 
 ROWS_MAX = 2_000  # removed from one table in one transaction: a call waits for it no longer than for a batch
 SHORT = (Window.MINUTE, Window.HOUR)
-COUNTERS = "counters"
+COUNTERS, ENDED_HOLDS = "counters", "ended_holds"  # in the table of horizons
 
 
 class Kept(NamedTuple):
@@ -29,11 +29,23 @@ def forget_old(connection: sa.Connection, now_us: int, kept: Kept) -> bool:
     """Remove expired records; return whether more remain than one transaction removes."""
     removed = [
         _remove(connection, claims, claims.c.claimed_at_us < now_us - KEPT_US, ROWS_MAX),
-        _remove(connection, ended_holds, ended_holds.c.ended_at_us < now_us - kept.ended_holds_us, ROWS_MAX),
+        _forget_holds(connection, now_us - kept.ended_holds_us),
         _remove(connection, refused_counts, refused_counts.c.hour_us < now_us - kept.ended_holds_us, ROWS_MAX),
         _forget_counters(connection, now_us - kept.counters_us),
     ]
     return any(count >= ROWS_MAX for count in removed)
+
+
+def _forget_holds(connection: sa.Connection, before_us: int) -> int:
+    """Remove the holds that were opened and ended before an instant.
+
+    The horizon is written down: `verify` asks for no errors of providers before it.
+    """
+    old = sa.and_(ended_holds.c.ended_at_us < before_us, ended_holds.c.opened_at_us < before_us)
+    removed = _remove(connection, ended_holds, old, ROWS_MAX)
+    if removed:
+        _move_horizon(connection, ENDED_HOLDS, before_us)
+    return removed
 
 
 def _forget_counters(connection: sa.Connection, before_us: int) -> int:
@@ -50,16 +62,17 @@ def _forget_counters(connection: sa.Connection, before_us: int) -> int:
         if removed >= ROWS_MAX:
             break
     if removed:
-        _move_horizon(connection, before_us)
+        _move_horizon(connection, COUNTERS, before_us)
     return removed
 
 
-def _move_horizon(connection: sa.Connection, before_us: int) -> None:
-    known = connection.execute(sa.select(horizons.c.before_us).where(horizons.c.name == COUNTERS)).scalar()
+def _move_horizon(connection: sa.Connection, name: str, before_us: int) -> None:
+    ours = horizons.c.name == name
+    known = connection.execute(sa.select(horizons.c.before_us).where(ours)).scalar()
     if known is None:
-        connection.execute(sa.insert(horizons).values(name=COUNTERS, before_us=before_us))
+        connection.execute(sa.insert(horizons).values(name=name, before_us=before_us))
     elif known < before_us:
-        connection.execute(sa.update(horizons).where(horizons.c.name == COUNTERS).values(before_us=before_us))
+        connection.execute(sa.update(horizons).where(ours).values(before_us=before_us))
 
 
 def _remove(connection: sa.Connection, table: sa.Table, old: sa.ColumnElement[bool], limit: int) -> int:

@@ -168,6 +168,7 @@ ended_holds = sa.Table(
     *_hold_columns(),
     sa.Column("ended", sa.Text, nullable=False),
     sa.Column("ended_at_us", Microseconds, nullable=False),
+    sa.Column("error", sa.Text),  # how the provider failed the attempt
     sqlite_with_rowid=False,
 )
 sa.Index("ix_ended_holds_ended_at_us", ended_holds.c.ended_at_us)
@@ -222,6 +223,7 @@ events = sa.Table(
     # Microseconds after the call was opened; null where nobody knows.
     *(sa.Column(name, sa.BigInteger) for name in TIMELINE),
     sa.Column("attempts", sa.BigInteger),
+    sa.Column("error", sa.Text),
     sa.Column("entry_id", Id),
     fits("cost_picos", "price_picos"),
 )

@@ -6,14 +6,18 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.ports.headers import HeaderList
 from pertoken.ports.provider import ProviderFailed
 from pertoken.upstream.encoding import Decoder, decoder
 from pertoken.upstream.errors import (
+    ConnectFailed,
     ConnectTimeout,
     DecodingFailed,
     FirstByteTimeout,
     IdleTimeout,
+    InvalidRequest,
+    PoolExhausted,
     ProtocolError,
     TotalTimeout,
     UpstreamError,
@@ -124,7 +128,8 @@ class HttpAnswer:
 def _segment(model: str) -> str:
     """Return a model's name as one path segment. Raises ProviderFailed for a name that could leave its directory."""
     if not {"", ".", ".."}.isdisjoint(model.split("/")):
-        raise ProviderFailed(f"not sent: the model's name cannot be part of a path: {model!r:.80}")
+        message = f"not sent: the model's name cannot be part of a path: {model!r:.80}"
+        raise ProviderFailed(message, kind=ErrorKind.NOT_SENT)
     return quote(model, safe="")
 
 
@@ -180,6 +185,19 @@ def _failed(error: UpstreamError) -> ProviderFailed:
     error.__traceback__ = (
         None  # the transfer holds the error, and the error's frames hold the transfer: a reference cycle with the body
     )
-    timed_out = isinstance(error, ConnectTimeout | FirstByteTimeout | IdleTimeout | TotalTimeout)
-    has_worked = timed_out or isinstance(error, DecodingFailed | ProtocolError)  # each needs a received request
-    return ProviderFailed(str(error), timed_out=timed_out, may_bill=has_worked and error.sent)
+    kind = _kind_of(error)
+    # Each of these needs a received request.
+    has_worked = kind is ErrorKind.TIMED_OUT or isinstance(error, DecodingFailed | ProtocolError)
+    return ProviderFailed(str(error), kind=kind, may_bill=has_worked and error.sent)
+
+
+def _kind_of(error: UpstreamError) -> ErrorKind:
+    match error:
+        case ConnectTimeout() | FirstByteTimeout() | IdleTimeout() | TotalTimeout():
+            return ErrorKind.TIMED_OUT
+        case ConnectFailed() | PoolExhausted():
+            return ErrorKind.UNREACHABLE
+        case InvalidRequest():
+            return ErrorKind.NOT_SENT
+        case _:
+            return ErrorKind.BROKE_OFF

@@ -19,6 +19,8 @@ from tests.services.call.parts import (
 )
 
 from pertoken.core.commands import OpenHold
+from pertoken.core.events import OfCall
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.ports.provider import ProviderFailed
 from pertoken.services.call.admit import admit
 from pertoken.services.call.attempt import attempt
@@ -66,13 +68,33 @@ def test_a_fallback_is_another_attempt(first: ProviderFailed | Answered) -> None
     assert isinstance(first, ProviderFailed) or first.is_abandoned
 
 
-def test_an_attempt_that_may_be_billed_is_charged() -> None:
-    """Its event is the call's, beside that of the attempt which was answered."""
+@pytest.mark.parametrize(
+    ("first", "kind"),
+    [
+        (ProviderFailed("it is away", kind=ErrorKind.UNREACHABLE), ErrorKind.UNREACHABLE),
+        (Answered(b"{}", status=503), ErrorKind.SERVER_ERROR),
+        (Answered(b"{}", status=429), ErrorKind.RATE_LIMITED),
+    ],
+)
+def test_a_hold_that_is_let_go_says_why(first: ProviderFailed | Answered, kind: ErrorKind) -> None:
+    """The attempt that its provider failed is no event, so its hold has the kind of the error."""
     ledger = Ledger()
-    call, _ = attempted(Provider(ProviderFailed("too late", may_bill=True), Answered(ANSWERED)), ledger)
+    attempted(Provider(first, Answered(ANSWERED)), ledger)
+
+    assert [one.error for one in ledger.books.ended_holds.values()] == [kind]
+
+
+def test_an_attempt_that_may_be_billed_is_charged() -> None:
+    """Its event is the call's, beside that of the attempt which was answered, and has the kind of the error."""
+    ledger = Ledger()
+    failure = ProviderFailed("too late", kind=ErrorKind.TIMED_OUT, may_bill=True)
+    call, _ = attempted(Provider(failure, Answered(ANSWERED)), ledger)
+    of = call.charged[0].of
 
     assert [event.event_id for event in call.charged] == ["call_1"]
     assert call.charged[0].cost_picos > 0
+    assert isinstance(of, OfCall)
+    assert of.error is ErrorKind.TIMED_OUT
     assert list(ledger.books.holds) == ["call_1.2"]
 
 

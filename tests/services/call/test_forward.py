@@ -22,6 +22,7 @@ from tests.services.call.parts import (
 
 from pertoken.core.commands import OpenHold, Void
 from pertoken.core.errors import Code
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.ports.provider import Answer, ProviderFailed
 from pertoken.ports.readers import NotRead
 from pertoken.services.call.call import Call
@@ -212,10 +213,11 @@ def test_what_was_changed_is_said(shaped: str | None, change: RequestChange, sai
     assert describe(shaped, change) == said
 
 
-@pytest.mark.parametrize(("timed_out", "code"), [(False, Code.PROVIDER_UNREACHABLE), (True, Code.PROVIDER_TIMEOUT)])
-def test_what_a_client_is_told_of_a_provider_that_failed(timed_out: bool, code: Code) -> None:
+@pytest.mark.parametrize("kind", ErrorKind)
+def test_what_a_client_is_told_of_a_provider_that_failed(kind: ErrorKind) -> None:
     """Its name, and why it failed; one that took too long has a code of its own."""
-    refusal = provider_refusal(asked(), ProviderFailed("it is away", timed_out=timed_out))
+    code = Code.PROVIDER_TIMEOUT if kind is ErrorKind.TIMED_OUT else Code.PROVIDER_UNREACHABLE
+    refusal = provider_refusal(asked(), ProviderFailed("it is away", kind=kind))
 
     assert (refusal.code, refusal.message) == (code, "provider openai failed: it is away")
 
@@ -226,8 +228,8 @@ def test_a_hold_is_let_go() -> None:
 
     async def story() -> None:
         await ledger.submit(OpenHold(held, 1))
-        await let_go(held, world_of(ledger=ledger))
-        await let_go(held, world_of(ledger=ledger))
+        await let_go(held, ErrorKind.DENIED, world_of(ledger=ledger))
+        await let_go(held, ErrorKind.DENIED, world_of(ledger=ledger))
 
     asyncio.run(story())
     assert (ledger.books.holds, ledger.events) == ({}, [])
@@ -238,6 +240,6 @@ def test_a_hold_that_cannot_be_let_go_now(caplog: pytest.LogCaptureFixture) -> N
     """The call goes on: the store keeps the void, and the log has the hold and why."""
     ledger, held = Ledger(), hold("call_1", opened_at_us=NOW_US)
     ledger.fails_at = Void
-    asyncio.run(let_go(held, world_of(ledger=ledger)))
+    asyncio.run(let_go(held, None, world_of(ledger=ledger)))
 
     assert "call_1: hold not yet voided: the disk is full" in caplog.text

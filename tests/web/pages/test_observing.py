@@ -16,9 +16,10 @@ from tests.web.conftest import ROOT_KEY, SECRET_KEY, Browser
 
 from pertoken import settings
 from pertoken.core.access import Role, View
-from pertoken.core.events import Event, is_correction
+from pertoken.core.events import Event, OfCall, is_correction
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import format_time
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.services.narrow import NarrowArchive
 from pertoken.services.reports import usage
 from pertoken.store.archive import Archive
@@ -185,6 +186,20 @@ def test_providers_shows_what_usage_says(browser: Browser) -> None:
     assert failed > 0
     assert (drawn(charts(page)["calls"]), drawn(charts(page)["failed"])) == (calls, failed)
     assert (sum(row["calls"] for row in rows), sum(row["failed"] for row in rows)) == (calls, failed)
+
+
+def test_providers_shows_errors_by_kind(browser: Browser) -> None:
+    """The attempts that broke off are as many as the events that say so, also where an event failed today."""
+    page = browser.get("/providers?range=90d").text
+    since_us = NOW_US - 90 * history.DAY_US
+    broke_off = [
+        one for one in events()
+        if isinstance(one.of, OfCall) and one.of.error is ErrorKind.BROKE_OFF and one.occurred_at_us > since_us
+    ]  # fmt: skip
+    [shown] = re.findall(r"broke off, or could not be read</td><td[^>]*><span[^>]*>([\d,]+)", page)
+
+    assert int(shown.replace(",", "")) == len(broke_off) > 0
+    assert "rate limited" not in page
 
 
 def test_a_customer_sees_calls_and_no_cost(browser: Browser) -> None:

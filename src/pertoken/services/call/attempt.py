@@ -7,6 +7,7 @@ first has the call's id, the others that id with a number: `pertoken explain` sh
 import asyncio
 
 from pertoken.core.commands import Settled
+from pertoken.core.provider_errors import kind_of_status
 from pertoken.core.usage import Completeness, Reading
 from pertoken.ports.provider import Answer, ProviderFailed
 from pertoken.services.call.admit import admit_at_once
@@ -87,4 +88,5 @@ async def _end_hold(call: Call, answer: Answer | ProviderFailed, sent: Sent, wor
         if isinstance(settled, Settled):
             call.charged += (settled.event,)
     else:
-        await let_go(call.holding.hold, world)
+        kind = answer.kind if isinstance(answer, ProviderFailed) else kind_of_status(answer.status)
+        await let_go(call.holding.hold, kind, world)

@@ -8,6 +8,7 @@ from urllib.parse import unquote_to_bytes
 from pertoken.core.commands import Duplicate, Void, Voided
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.holds import Hold
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.ports.headers import AnswerHeaders, HeaderList
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.provider import Answer, ProviderFailed
@@ -63,7 +64,8 @@ async def _rewrite(request: Request, change: RequestChange, world: World) -> byt
     try:
         found: bytes = await world.readers.read(heavy.key_id, rewritten.__name__, heavy.body, args)
     except NotRead as error:
-        raise ProviderFailed(f"not sent: the request body could not be rewritten: {error}") from error
+        message = f"not sent: the request body could not be rewritten: {error}"
+        raise ProviderFailed(message, kind=ErrorKind.NOT_SENT) from error
     return found
 
 
@@ -101,14 +103,14 @@ def describe(shaped: str | None, change: RequestChange) -> str | None:
 
 def provider_refusal(request: Request, failure: ProviderFailed) -> Refusal:
     """Return what the client is told of a provider that failed."""
-    code = Code.PROVIDER_TIMEOUT if failure.timed_out else Code.PROVIDER_UNREACHABLE
+    code = Code.PROVIDER_TIMEOUT if failure.kind is ErrorKind.TIMED_OUT else Code.PROVIDER_UNREACHABLE
     return Refusal(code, f"provider {request.provider.name} failed: {failure}")
 
 
-async def let_go(hold: Hold, world: World) -> None:
-    """Void the hold of a call that its provider did no work for."""
+async def let_go(hold: Hold, error_kind: ErrorKind | None, world: World) -> None:
+    """Void the hold of an attempt that its provider did no work for, and say how it failed."""
     try:
-        result = await world.ledger.submit(Void(hold.hold_id, hold.attribution, hold.opened_at_us))
+        result = await world.ledger.submit(Void(hold.hold_id, hold.attribution, hold.opened_at_us, error_kind))
     except StoreUnavailable as error:  # the store keeps the void and tries again; the hold expires at worst
         log.error("%s: hold not yet voided: %s", hold.hold_id, error)  # noqa: TRY400 - the reason says it all
         return

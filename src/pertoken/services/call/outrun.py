@@ -12,6 +12,7 @@ from typing import assert_never
 from pertoken.core.admission import amount_of, explain_refusal, with_output
 from pertoken.core.commands import Gone, Refused, Resize, Resized
 from pertoken.core.errors import Code, Refusal
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.ports.ledger import StoreUnavailable
 from pertoken.ports.provider import ProviderFailed
 from pertoken.services.call.call import Holding
@@ -30,7 +31,7 @@ class Outran(ProviderFailed):
     """The stream was cut: it made more than was held for it, and no more could be held."""
 
     def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.message)
+        super().__init__(refusal.message, kind=ErrorKind.CUT)
         self.refusal = refusal
 
 

@@ -76,7 +76,7 @@ async def relay_stream(call: Call, world: World) -> Relayed:
         except ProviderFailed as error:
             error.__traceback__ = None  # else this frame and the failure know each other, and wait for the collector
             cut = exchange.gone and request.provider.cuts_on_hangup
-            failure = ProviderFailed("the client hung up and the answer was cut") if cut else error
+            failure = ProviderFailed("the client hung up and the answer was cut", kind=None) if cut else error
         await way.read_rest()  # also what came before a failure: it was made, and may say what was used
     finally:
         if way.draining:
@@ -173,7 +173,7 @@ class _Way:
         if self._exchange.gone and not self.draining:
             self.draining = self._drains.enter()
             if not self.draining:
-                raise ProviderFailed("the client hung up and too many answers are being drained")
+                raise ProviderFailed("the client hung up and too many answers are being drained", kind=None)
 
     async def read_rest(self) -> None:
         """Read the rest of what came, once no more comes."""

@@ -102,6 +102,7 @@ def to_event(call: Call, world: World, estimated: tuple[Used, ...] | None) -> Ev
             changed=call.changed,
             timeline=_timeline(request.opened_at_us, relayed),
             attempts=0 if relayed.sent is None else relayed.sent.attempts,
+            error=None if relayed.failure is None else relayed.failure.kind,
         ),
         book_lines=charged.book_lines,
         model_served=made.model_served,

@@ -2,22 +2,35 @@
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from pertoken.core.access import Action
 from pertoken.core.periods import DAY_US, format_time
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.ports.months import EventsArchived
 from pertoken.services.explore import METRICS, Question, explore
-from pertoken.services.served import AllServed, ServedBy, served
+from pertoken.services.provider_errors import provider_errors
+from pertoken.services.served import BY, AllServed, ServedBy, served
 from pertoken.web import grid, shown
 from pertoken.web.chart import BARS, OTHER, Chart, Drawn
 from pertoken.web.grid import Cells, Column
 from pertoken.web.page import NotHere, Page, PageContext, Visit
-from pertoken.web.shown import HUES
+from pertoken.web.shown import HUES, Figure
 
 TOP = 6
 QUANTILES = ("p50_ms", "p95_ms", "p99_ms")
 NONE = "(none)"
+WORDS = {
+    ErrorKind.NOT_SENT: "not sent: the request could not be made as the provider needs it",
+    ErrorKind.UNREACHABLE: "no connection",
+    ErrorKind.TIMED_OUT: "timed out",
+    ErrorKind.BROKE_OFF: "the answer broke off, or could not be read",
+    ErrorKind.CUT: "cut: the stream made more than was held for it",
+    ErrorKind.RATE_LIMITED: "rate limited (429)",
+    ErrorKind.DENIED: "denied (401, 403)",
+    ErrorKind.REJECTED: "rejected (other 4xx)",
+    ErrorKind.SERVER_ERROR: "server error (5xx)",
+}
 
 
 def show(visit: Visit) -> PageContext:
@@ -39,8 +52,33 @@ def show(visit: Visit) -> PageContext:
         "estimated": shown.share(total["estimated_calls"], total["calls"]),
         "first_byte": found.total.first_byte, "took_all": found.total.total,
         "by_day": [_chart(visit, "failed", "Failed calls", hues), _chart(visit, "calls", "Calls", hues)],
+        "errors": _errors(visit),
         "grid": _grid(visit, found, may_doubt=may_doubt), "doubts": doubts, "may_doubt": may_doubt,
     }  # fmt: skip
+
+
+class _Errors(NamedTuple):
+    """The attempts that failed in one way, and who failed most of them."""
+
+    kind: str
+    attempts: Figure
+    provider: Figure
+    model: Figure
+    of_those: Figure
+
+
+def _errors(visit: Visit) -> list[_Errors]:
+    """Return the attempts that providers failed, by kind, the most frequent first."""
+    found = provider_errors(visit.opened.archive, visit.range.since_us, visit.range.until_us, BY, visit.zone, {})
+    attempts: dict[ErrorKind, list[tuple[int, str, str]]] = {}
+    for (provider, model), kinds in found.items():
+        for kind, number in kinds.items():
+            attempts.setdefault(kind, []).append((number, provider, model))
+    rows = sorted(((sum(one[0] for one in of), kind, max(of)) for kind, of in attempts.items()), reverse=True)
+    return [
+        _Errors(WORDS[kind], shown.count(all_of), shown.name(provider), shown.name(model), shown.count(most))
+        for all_of, kind, (most, provider, model) in rows
+    ]
 
 
 def _chart(visit: Visit, metric: str, title: str, hues: Mapping[str, int]) -> Chart:
