@@ -182,6 +182,18 @@ class UseView(SumsView, CallsView, Protocol):
     """What was used: as sums, and as single events for the ends of a range that cut a sum."""
 
 
+class LimitsView(DirectoryView, CountersView, Protocol):
+    """Budgets in force, and what they have held and spent."""
+
+
+class StandingView(LimitsView, HoldsView, RefusedView, Protocol):
+    """How budgets stand: their amounts, the holds behind these, and the calls that were refused."""
+
+
+class CountedView(UseView, RefusedView, Protocol):
+    """What was used, and what was refused."""
+
+
 class Archive(
     DirectoryView, SumsView, EventsView, ArchivedView, HoldsView, RefusedView, CountersView, PostingsView, Protocol
 ):

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from pertoken.core import periods
 from pertoken.core.axes import AXES, written
@@ -26,7 +26,7 @@ from pertoken.core.periods import NotATime, Window, format_time
 from pertoken.core.reporting import CALLS, QUARTER_US, UNCOUNTED, slices
 from pertoken.core.texts import meant, why_no_name
 from pertoken.ports.administration import Administration
-from pertoken.ports.archive import Archive, SumsView
+from pertoken.ports.archive import StandingView, SumsView
 from pertoken.ports.clock import Clock
 from pertoken.ports.months import EventsArchived
 from pertoken.services.explain import budget_fields
@@ -165,8 +165,12 @@ def _why_no_budget(wish: Wish) -> str | None:
     return next((why for why in whys if why is not None), None)
 
 
+class BudgetRecords(StandingView, SumsView, Protocol):
+    """How budgets stand, and what was used that they cannot count."""
+
+
 def status(
-    archive: Archive, now_us: int, *, unused: bool = False, uncounted: bool = True, only: str | None = None
+    archive: BudgetRecords, now_us: int, *, unused: bool = False, uncounted: bool = True, only: str | None = None
 ) -> dict[str, Any]:
     """Return every budget in its current window: spent, held, remaining, and the open holds behind `held`.
 

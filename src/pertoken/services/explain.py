@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 from pertoken.core.axes import currency_in, written
 from pertoken.core.budgets import BudgetIndex, Touch
@@ -15,7 +15,7 @@ from pertoken.core.prices import PriceRow
 from pertoken.core.rates import ANOTHER, DEAREST, FEE, FREE, HELD, REPORTED, WITHOUT_ROWS, Price, price_of
 from pertoken.core.refusals import RefusedCall
 from pertoken.core.units import CONTAINERS
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import CallsView, LimitsView, StandingView
 from pertoken.ports.months import Archived
 from pertoken.services.calls import Folders, listed, own_fields
 
@@ -23,7 +23,11 @@ ARCHIVED = "archived"  # the status of a call whose events are in files alone
 REFUSED = "refused"  # of one that was not made
 
 
-def explain(archive: Archive, call_id: str, folders: Folders | None = None) -> dict[str, Any] | None:
+class CallRecords(CallsView, StandingView, Protocol):
+    """What is known of single calls, and of the budgets that they touch."""
+
+
+def explain(archive: CallRecords, call_id: str, folders: Folders | None = None) -> dict[str, Any] | None:
     """Return all that is known of a call, None when there is no such call.
 
     Archived events are read from their files; without `folders`, only their location is given. Raises FolderFailed.
@@ -266,7 +270,7 @@ def _hold(hold: Hold, ended: EndedHold | None) -> dict[str, Any]:
     }
 
 
-def _budgets(archive: Archive, events: list[Event], hold: Hold | None) -> Iterator[dict[str, Any]]:
+def _budgets(archive: LimitsView, events: list[Event], hold: Hold | None) -> Iterator[dict[str, Any]]:
     if events:
         attribution, opened_at_us = events[0].attribution, events[0].opened_at_us
     else:

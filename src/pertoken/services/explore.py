@@ -15,7 +15,7 @@ from typing import NamedTuple
 from pertoken.core.periods import parse_time, to_us, windows
 from pertoken.core.refusals import RefusedKind
 from pertoken.core.reporting import NOTHING, SUMS, TIME_DIMENSIONS, Group, Sums, add_sums
-from pertoken.ports.archive import Archive, RefusedView
+from pertoken.ports.archive import CountedView, RefusedView, UseView
 from pertoken.services.reports import ALL, Part, groups
 
 REFUSED = "refused"
@@ -118,7 +118,7 @@ class Explored(NamedTuple):
         return self.tracks[:most], self.total.minus(self.tracks[:most])
 
 
-def explore(archive: Archive, asked: Question) -> Explored:
+def explore(archive: CountedView, asked: Question) -> Explored:
     """Return the answer. Raises EventsArchived, FolderFailed as a report does."""
     spans = _spans(asked)
     read = _read_together if asked.metric.column is None or asked.part.needs_events(asked.by) else _read_apart
@@ -144,7 +144,7 @@ class _Rows(NamedTuple):
     pointed: Sequence[Placed]  # by step and values: of the largest tracks, perhaps of others too
 
 
-def _read_apart(archive: Archive, asked: Question, starts: Sequence[int]) -> _Rows:
+def _read_apart(archive: UseView, asked: Question, starts: Sequence[int]) -> _Rows:
     """Read the tracks without steps, the steps without tracks, and then the steps of the largest tracks alone."""
     by_step = _placed(_grouped(archive, asked, (asked.step,), asked.part), asked, starts)
     currency, currencies = _currencies(asked, by_step)
@@ -162,7 +162,7 @@ def _read_apart(archive: Archive, asked: Question, starts: Sequence[int]) -> _Ro
     return _Rows(currency, currencies, by_step, sums, largest, some)
 
 
-def _read_together(archive: Archive, asked: Question, starts: Sequence[int]) -> _Rows:
+def _read_together(archive: CountedView, asked: Question, starts: Sequence[int]) -> _Rows:
     """Read all in one, for what is counted from events or refusals: they are to be read once."""
     if asked.metric.column is None:
         rows = [(row, max(0, bisect_right(starts, at_us) - 1)) for row, at_us in _refused(archive, asked)]
@@ -174,7 +174,7 @@ def _read_together(archive: Archive, asked: Question, starts: Sequence[int]) -> 
     return _Rows(currency, currencies, rows, sums, largest, rows)
 
 
-def _grouped(archive: Archive, asked: Question, by: tuple[str, ...], part: Part) -> Iterator[Group]:
+def _grouped(archive: UseView, asked: Question, by: tuple[str, ...], part: Part) -> Iterator[Group]:
     return groups(archive, asked.since_us, asked.until_us, by, asked.zone, part)
 
 

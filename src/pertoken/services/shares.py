@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pertoken.core import periods
 from pertoken.core.budgets import Budget
-from pertoken.ports.archive import Archive, CountersView
+from pertoken.ports.archive import CountersView, StandingView
 
 BUDGETS_MAX = 200  # the fullest are shown
 
@@ -30,7 +30,7 @@ class Fullness(NamedTuple):
     held: dict[str, int]  # in picos, by currency
 
 
-def read_fullness(archive: Archive, now_us: int) -> Fullness:
+def read_fullness(archive: StandingView, now_us: int) -> Fullness:
     """Return how budgets and holds stand now."""
     held: dict[str, int] = {}
     open_holds = archive.open_holds()

@@ -8,7 +8,7 @@ from pertoken.core.budgets import Budget, BudgetIndex, CounterKey
 from pertoken.core.holds import Hold
 from pertoken.core.periods import DAY_US, Window
 from pertoken.core.refusals import HOUR_US
-from pertoken.ports.archive import Archive, CountersView, HoldsView, RefusedView
+from pertoken.ports.archive import CountersView, HoldsView, RefusedView, StandingView
 
 REFUSALS_US = 31 * DAY_US  # how far back refusals are counted, for windows that began before
 WINDOWS_SHOWN = 24
@@ -43,7 +43,7 @@ class WindowSum(NamedTuple):
     values: int
 
 
-def standings(archive: Archive, now_us: int) -> list[BudgetStanding]:
+def standings(archive: StandingView, now_us: int) -> list[BudgetStanding]:
     """Return how every budget stands that may be seen, by name."""
     budgets = archive.budgets()
     windows = {one.budget_id: periods.bounds(one.window, now_us, one.zone) for one in budgets}

@@ -16,6 +16,7 @@ import heapq
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Protocol
 
 from pertoken.core import periods
 from pertoken.core.budgets import Attribution, Budget, BudgetIndex, CounterKey
@@ -24,7 +25,7 @@ from pertoken.core.periods import DAY_US, US_PER_SECOND, Window
 from pertoken.core.provider_errors import PLACES, without_errors
 from pertoken.core.reporting import NOTHING, QUARTER_US, Grain, event_sums
 from pertoken.core.verification import Counters, is_summed
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import Archive, ArchivedView, HoldsView, LimitsView, SumsView
 from pertoken.ports.months import Archived, MonthFiles
 from pertoken.services.running_totals import RunningTotal, total_of
 from pertoken.services.verdict import Difference, Verdict, difference
@@ -102,10 +103,18 @@ def _check_lines(event: Event) -> Iterator[Difference]:
         yield difference("event", f"{event.source}/{event.event_id}", "sum of lines", total, event.cost_picos)
 
 
+class CountersRecords(LimitsView, ArchivedView, Protocol):
+    """Budgets with their counters, and sums of archived events."""
+
+
+class RollupRecords(SumsView, ArchivedView, HoldsView, Protocol):
+    """Roll-ups, sums of archived events, and the holds of attempts that failed."""
+
+
 class _Counters:
     """The counters of all budgets in force, from the window on in which each was set, as far as they are kept."""
 
-    def __init__(self, archive: Archive, whole: Sequence[Archived]) -> None:
+    def __init__(self, archive: CountersRecords, whole: Sequence[Archived]) -> None:
         self._archive = archive
         self._budgets = {budget.budget_id: budget for budget in archive.budgets()}
         starts_us, horizon_us = archive.budget_starts(), archive.counters_horizon_us()
@@ -146,7 +155,7 @@ def _since(budget: Budget, set_at_us: int, horizon_us: int) -> int:
 class _Rollups:
     """The roll-ups of the day that is being read; those of `whole` months together. What was before is compared."""
 
-    def __init__(self, archive: Archive, whole: Collection[Archived]) -> None:
+    def __init__(self, archive: RollupRecords, whole: Collection[Archived]) -> None:
         self._archive = archive
         self._whole: dict[int, list[Archived]] = defaultdict(list)  # by the start of their month
         for one in whole:

@@ -7,15 +7,20 @@ is kept only until it is zero.
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from pertoken.core.bookkeeping import AccountKind, is_of
-from pertoken.ports.archive import Archive
+from pertoken.ports.archive import ArchivedView, PostingsView
 from pertoken.services.verdict import Difference, difference
 
 END = 2**62  # after all entries
 
 
-def check_entries(archive: Archive, checked: dict[str, int], see: Callable[[str], None]) -> Iterator[Difference]:
+class EntriesView(ArchivedView, PostingsView, Protocol):
+    """Entries, and what is known of those of archived events."""
+
+
+def check_entries(archive: EntriesView, checked: dict[str, int], see: Callable[[str], None]) -> Iterator[Difference]:
     """Yield what is wrong with entries, postings and balances; `see` is told of each posting."""
     balances: dict[tuple[str, str], int] = defaultdict(int)
     open_picos: dict[int, int] = {}

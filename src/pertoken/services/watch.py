@@ -6,14 +6,14 @@ The first look reads today's roll-ups; each further one only what was posted sin
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from heapq import nsmallest
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from pertoken.core.events import Event, OfCall
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, US_PER_SECOND, Window, bounds, format_time
 from pertoken.core.refusals import WHOLE_MAX, RefusedSearch
 from pertoken.core.reporting import CALLS, COST, event_sums
-from pertoken.ports.archive import Archive, HoldsView, RefusedView, UseView
+from pertoken.ports.archive import CountedView, HoldsView, RefusedView, UseView
 from pertoken.services.reports import groups
 
 WINDOW_S = 60  # "the last minute"
@@ -69,6 +69,10 @@ class LiveFrame(NamedTuple):
     refused_more: bool  # more were refused in the window than are kept to be counted
 
 
+class NowView(CountedView, HoldsView, Protocol):
+    """What is used and refused, and what is held."""
+
+
 class Watcher:
     """Looks again and again, and knows what it saw before."""
 
@@ -80,7 +84,7 @@ class Watcher:
         self._seconds: dict[int, dict[tuple[str, str, str], list[int]]] = {}  # of key, model, currency: calls and picos
         self._today: dict[str, dict[CurrencyValue, list[int]]] = {}  # calls and picos, by dimension
 
-    def look(self, archive: Archive, now_us: int, rows_max: int) -> LiveFrame:
+    def look(self, archive: NowView, now_us: int, rows_max: int) -> LiveFrame:
         """Return what is to be seen in one view of the store, so many rows of each list."""
         self._catch_up(archive, now_us)
         window_us = min(WINDOW_S * US_PER_SECOND, max(US_PER_SECOND, now_us - self._since_us))
