@@ -163,7 +163,7 @@ EndResult = SettleResult | ReleaseResult
 Result = OpenResult | ResizeResult | SettleResult | ReleaseResult | RecordResult | Looked
 
 
-class Posted(NamedTuple):
+class PostedCounts(NamedTuple):
     """What became of recorded events: how many are new, were there already, or are there with other content."""
 
     new: int
@@ -171,7 +171,7 @@ class Posted(NamedTuple):
     conflicting: int
 
 
-def posted(results: Iterable[RecordResult]) -> Posted:
+def posted(results: Iterable[RecordResult]) -> PostedCounts:
     """Return what became of recorded events."""
     new = known = conflicting = 0
     for result in results:
@@ -184,4 +184,4 @@ def posted(results: Iterable[RecordResult]) -> Posted:
                 conflicting += 1
             case _:
                 assert_never(result)
-    return Posted(new, known, conflicting)
+    return PostedCounts(new, known, conflicting)

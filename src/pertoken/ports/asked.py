@@ -8,7 +8,7 @@ from pertoken.ports.provider import Provider
 from pertoken.wire.routes import Endpoint
 
 
-class Asked(Protocol):
+class AskedCall(Protocol):
     """A request as pertoken understood it. Its key, team and customer are certain, because the key was checked."""
 
     @property

@@ -4,7 +4,7 @@ from typing import NamedTuple, Protocol
 
 from pertoken.core.claims import Outcome
 from pertoken.core.events import Event
-from pertoken.ports.asked import Asked
+from pertoken.ports.asked import AskedCall
 
 
 class Hit(NamedTuple):
@@ -32,7 +32,7 @@ class Reuse(Protocol):
     because the books have the answers to those.
     """
 
-    async def find(self, asked: Asked) -> Hit | Note | None:
+    async def find(self, asked: AskedCall) -> Hit | Note | None:
         """Return an answer, or a note that will receive the call's answer, or None if that is of no interest.
 
         It may wait for an identical call that is running. Nothing is held meanwhile.

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Protocol
 
-from pertoken.ports.asked import Asked
+from pertoken.ports.asked import AskedCall
 
 
 class Shaped(NamedTuple):
@@ -16,7 +16,7 @@ class Shaped(NamedTuple):
 class Shape(Protocol):
     """Decides whether and how a request is changed. It is asked once for a call, and never for a free call."""
 
-    async def shape(self, asked: Asked) -> Shaped | None:
+    async def shape(self, asked: AskedCall) -> Shaped | None:
         """Return the changed request, or None if nothing changes.
 
         The result is understood again, so that the request that is sent is also the one that is held for and charged.

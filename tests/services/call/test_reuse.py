@@ -28,7 +28,7 @@ from pertoken.core.calls import CallLine
 from pertoken.core.claims import Outcome
 from pertoken.core.commands import OpenHold, Record, Settle
 from pertoken.core.events import Event
-from pertoken.ports.asked import Asked
+from pertoken.ports.asked import AskedCall
 from pertoken.ports.provider import ProviderFailed
 from pertoken.ports.reuse import Hit, Note
 from pertoken.services.serve import serve
@@ -45,7 +45,7 @@ class Memory:
         self.told: list[tuple[Outcome | None, tuple[Event, ...]]] = []
         self.finds = 0
 
-    async def find(self, asked: Asked) -> Hit | Note | None:
+    async def find(self, asked: AskedCall) -> Hit | Note | None:
         """Return what is remembered, once it is."""
         self.finds += 1
         key = (asked.attribution.key, asked.body)

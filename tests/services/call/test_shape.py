@@ -18,7 +18,7 @@ from tests.services.call.parts import (
 
 from pertoken.core.budgets import Step
 from pertoken.core.commands import OpenHold
-from pertoken.ports.asked import Asked
+from pertoken.ports.asked import AskedCall
 from pertoken.ports.provider import ProviderFailed
 from pertoken.ports.shape import Shaped
 from pertoken.services.call.heavy import Heavy
@@ -32,7 +32,7 @@ class ToSmall:
         self.asked: list[tuple[str, str | None]] = []
         self.model = model
 
-    async def shape(self, asked: Asked) -> Shaped | None:
+    async def shape(self, asked: AskedCall) -> Shaped | None:
         """Change a request for m-1."""
         self.asked.append((asked.facts.model, asked.attribution.key))
         if asked.facts.model != "m-1":
@@ -120,7 +120,7 @@ def test_a_request_that_nobody_understands_is_refused() -> None:
     """Nothing is sent that could not be held for."""
 
     class Broken:
-        async def shape(self, asked: Asked) -> Shaped | None:
+        async def shape(self, asked: AskedCall) -> Shaped | None:
             return Shaped("all=gone", asked.body[:-1])
 
     provider, ledger = Provider(), Ledger(budget(CENT))
