@@ -10,6 +10,7 @@ from tests.services.call.parts import NOW_US, Client, Ledger, body_of, held_call
 from tests.services.call.test_reuse import Memory
 
 from pertoken.core.commands import OpenHold, RecordResult
+from pertoken.core.corrections import Rerating
 from pertoken.core.events import Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US, parse_time
@@ -19,7 +20,7 @@ from pertoken.ports.pricing import Pricing
 from pertoken.services.call.settle import settle
 from pertoken.services.ingest import ingest, read_event
 from pertoken.services.reports import usage
-from pertoken.services.rerate import Rerating, Selection, rerate
+from pertoken.services.rerate import Selection, rerate
 from pertoken.services.verify import verify
 from pertoken.store.archive import Archive
 from pertoken.store.bookkeeper import Bookkeeper

@@ -13,7 +13,8 @@ from pertoken.cli.tables import print_table
 from pertoken.core.access import Action
 
 if TYPE_CHECKING:
-    from pertoken.services.rerate import Rerating, Selection
+    from pertoken.core.corrections import Rerating
+    from pertoken.services.rerate import Selection
     from pertoken.wiring.installation import Installation
 
 COLUMNS = {

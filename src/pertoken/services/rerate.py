@@ -10,13 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pertoken.core import periods
-from pertoken.core.charging import Charge, FreeUse, Served, charge, fees_of, was_as_asked
+from pertoken.core.charging import FreeUse, Served, charge, fees_of, was_as_asked
 from pertoken.core.commands import Conflict, RecordResult, posted
 from pertoken.core.conditions import to_context
-from pertoken.core.events import Event, EventStatus, Lines, OfCorrection, is_correction
+from pertoken.core.corrections import Rerating, correct, is_stated, with_fees
+from pertoken.core.events import Event, EventStatus, OfCorrection, is_correction
 from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
-from pertoken.core.rates import REPORTED
 from pertoken.ports.archive import EventsView
 from pertoken.ports.pricing import Pricing
 from pertoken.services.ingest import Intake
@@ -40,15 +40,6 @@ class Selection(NamedTuple):
         )
 
 
-class Rerating(NamedTuple):
-    """What became of one selected event: the corrections it needs, none where its cost holds."""
-
-    event: Event
-    before_picos: int
-    after: Charge
-    corrections: tuple[Event, ...]
-
-
 def rerate(
     archive: EventsView, book: PriceBook, selection: Selection, now_us: int, pricing: Pricing | None = None
 ) -> Iterator[Rerating]:
@@ -63,7 +54,7 @@ def rerate(
         assert isinstance(correction.of, OfCorrection), correction
         corrected[correction.source, correction.of.corrects].append(correction)
     for event in archive.events_by_time(start_us, selection.until_us):
-        if is_correction(event) or event.status is EventStatus.CONTRADICTORY or _is_stated(event):
+        if is_correction(event) or event.status is EventStatus.CONTRADICTORY or is_stated(event):
             continue
         attribution = event.attribution
         served = Served(
@@ -74,9 +65,10 @@ def rerate(
             to_context(event.context),
             any_name=was_as_asked(event),
         )
-        after = _with_fees(charge(book, served, event.quantities, free, event.parts), fees_of(event.lines))
+        after = with_fees(charge(book, served, event.quantities, free, event.parts), fees_of(event.lines))
         if selection.takes(event):
-            yield _outcome(event, corrected.get((event.source, event.event_id), []), after, now_us, pricing)
+            earlier = corrected.get((event.source, event.event_id), [])
+            yield correct(event, earlier, after, now_us, None if pricing is None else pricing.price)
 
 
 class NotCorrected(Exception):
@@ -155,119 +147,6 @@ def outcome_rows(outcomes: Iterator[Rerating]) -> list[dict[str, Any]]:
         }
         for (provider, model, currency), (events, corrected, before, after, unpriced) in sorted(sums.items())
     ]
-
-
-def _is_stated(event: Event) -> bool:
-    """Tell whether an event is charged as its provider states: no price row changes that."""
-    return any(price_id == REPORTED for _, _, price_id, _ in event.lines)
-
-
-def _with_fees(after: Charge, fees: Lines) -> Charge:
-    """Return a charge with the fees that were taken beside it."""
-    if not fees:
-        return after
-    return after._replace(lines=(*after.lines, *fees), cost_picos=after.cost_picos + sum(line[3] for line in fees))
-
-
-def _outcome(event: Event, earlier: list[Event], after: Charge, now_us: int, pricing: Pricing | None) -> Rerating:
-    currency = earlier[-1].currency if earlier else event.currency
-    in_force = [one for one in (event, *earlier) if one.currency == currency]
-    before_picos = sum(one.cost_picos for one in in_force)
-    before = _net(line for one in in_force for line in one.lines)
-    was_priced = event.status is EventStatus.PRICED or bool(earlier)
-    if after.status is not EventStatus.PRICED:
-        return Rerating(
-            event, before_picos, after, ()
-        )  # what has a cost keeps it: a price that is gone is no price of 0
-    new = _net(after.lines)
-    if was_priced and before == new and currency == after.currency:
-        return Rerating(event, before_picos, after, ())
-    made = []
-    charged = {} if pricing is None else _charged([event, *earlier])
-    if (was_priced or before_picos or charged.get(currency)) and currency != after.currency:
-        made.append(_correction(event, len(earlier) + 1, currency, -before_picos, _negated(before), now_us))
-        before, before_picos_left = {}, 0
-    else:
-        before_picos_left = before_picos
-    for other in sorted(charged.keys() - {currency, after.currency}):
-        made.append(_correction(event, len(earlier) + 1 + len(made), other, 0, (), now_us))
-    lines = _net([*_negated(before), *_as_lines(new)])
-    cost_picos = after.cost_picos - before_picos_left
-    correction = _correction(
-        event, len(earlier) + 1 + len(made), after.currency, cost_picos, _as_lines(lines), now_us, after.reason
-    )
-    is_unpriced = event.status is not EventStatus.PRICED and not any(map(_made_priced, earlier))
-    made.append(correction._replace(of=OfCorrection(event.event_id, was_unpriced=is_unpriced)))
-    if pricing is not None:
-        now = {after.currency: pricing.price(_as_of_now(event, after))}
-        made = [_with_price(one, charged.get(one.currency), now.get(one.currency)) for one in made]
-    return Rerating(event, before_picos, after, tuple(made))
-
-
-def _made_priced(correction: Event) -> bool:
-    """Tell whether a correction counts an unpriced call as priced: one that broke off before did not."""
-    return isinstance(correction.of, OfCorrection) and correction.of.was_unpriced
-
-
-def _charged(events: Iterable[Event]) -> dict[str, int]:
-    """Return what a customer is charged for an event and its corrections, by currency."""
-    sums: dict[str, int] = {}
-    for event in events:
-        if event.price_picos is not None:
-            sums[event.currency] = sums.get(event.currency, 0) + event.price_picos
-    return {currency: picos for currency, picos in sums.items() if picos}
-
-
-def _as_of_now(event: Event, after: Charge) -> Event:
-    """Return an event as it would be recorded now, without a price."""
-    return event._replace(
-        status=after.status, currency=after.currency, cost_picos=after.cost_picos, price_picos=None, lines=after.lines,
-        reason=after.reason, book_lines=(),
-    )  # fmt: skip
-
-
-def _with_price(correction: Event, charged: int | None, price: int | None) -> Event:
-    """Return a correction with the difference to what the customer was charged; none where neither is known."""
-    if charged is None and price is None:
-        return correction
-    return correction._replace(price_picos=(price or 0) - (charged or 0))
-
-
-def _correction(  # noqa: PLR0917 - an event's parts
-    event: Event, number: int, currency: str, cost_picos: int, lines: Lines, now_us: int, reason: str | None = None
-) -> Event:
-    return event._replace(
-        event_id=f"{event.event_id}.c{number}",
-        recorded_at_us=now_us,
-        status=EventStatus.PRICED,
-        quantities={},
-        currency=currency,
-        cost_picos=cost_picos,
-        price_picos=None,
-        lines=lines,
-        book_lines=(),
-        raw=b"",
-        reason=reason or "rated again",
-        of=OfCorrection(event.event_id),
-    )
-
-
-def _net(lines: Any) -> dict[tuple[str, str], tuple[int, int]]:
-    """Return quantity and amount by unit and price, without those that cancel out."""
-    sums: dict[tuple[str, str], list[int]] = {}
-    for unit, quantity, price_id, amount_picos in lines:
-        row = sums.setdefault((unit, price_id), [0, 0])
-        row[0] += quantity
-        row[1] += amount_picos
-    return {key: (quantity, amount) for key, (quantity, amount) in sums.items() if quantity or amount}
-
-
-def _as_lines(net: dict[tuple[str, str], tuple[int, int]]) -> Lines:
-    return tuple((unit, quantity, price_id, amount) for (unit, price_id), (quantity, amount) in net.items())
-
-
-def _negated(net: dict[tuple[str, str], tuple[int, int]]) -> Lines:
-    return tuple((unit, -quantity, price_id, -amount) for (unit, price_id), (quantity, amount) in net.items())
 
 
 def _quota_starts(book: PriceBook, at_us: int) -> list[int]:

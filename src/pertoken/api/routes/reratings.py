@@ -11,11 +11,12 @@ from pertoken.api.fields import Amount, CountField, Text, Time, read_time
 from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route, Taking
 from pertoken.core.access import Action
+from pertoken.core.corrections import Rerating
 from pertoken.ports.months import EventsArchived
 from pertoken.ports.store import Opened
 from pertoken.services import audit
 from pertoken.services.reports import usage
-from pertoken.services.rerate import Correcting, NotCorrected, Rerating, Selection, outcome_rows, reads_from, rerate
+from pertoken.services.rerate import Correcting, NotCorrected, Selection, outcome_rows, reads_from, rerate
 
 PATH = "/api/v1/reratings"
 CALLS_MAX = 20_000  # that one request rates again
