@@ -96,10 +96,10 @@ class Disk:
             self.holds.pop(name, None)
             assert name not in self.ended, "a hold ended twice"
             self.ended[name] = end
-        for occasion, postings in books.new_entries:
+        for _, currency, postings in books.bookings.entries.values():
             assert sum(one.amount_picos for one in postings) == 0, "an entry does not balance"
             for account, picos in postings:
-                self.balances[account, occasion.currency] += picos
+                self.balances[account, currency] += picos
         for event in books.new_events:
             assert (event.source, event.event_id) not in self.events, "an event was posted twice"
             self.events[event.source, event.event_id] = event

@@ -1,11 +1,14 @@
 """Double entry: which accounts exist, and what is posted to them for the events of a transaction.
 
-What an event costs is owed to its provider: the account of costs gains it, the account of what is payable loses it. So
-the postings of an entry come to zero, and an account's balance is the sum of its postings.
+`RULES` is the table: a rule takes an amount of an event, and one account of its owner gains it, the other loses it. So
+the postings of an entry come to zero, and an account's balance is the sum of its postings. What an event costs is owed
+to its provider. Another amount of events is another row, with its two kinds of accounts: who writes entries or adds them
+up needs only their postings.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from pertoken.core.events import Event, OfCorrection
@@ -30,15 +33,25 @@ USAGE: Final = EntryKind.USAGE
 CORRECTION: Final = EntryKind.CORRECTION
 
 
-OccasionKey = tuple[EntryKind, str, str]  # equal to an `Occasion`
+class PostingRule(NamedTuple):
+    """What is posted for one amount of an event."""
+
+    gains: AccountKind
+    loses: AccountKind
+    owner: Callable[[Event], str | None]  # whose accounts
+    picos: Callable[[Event], int | None]  # in the currency of the event
 
 
-class Occasion(NamedTuple):
-    """What the events of one entry have in common."""
+RULES: Final = (
+    PostingRule(
+        AccountKind.PROVIDER_COST,
+        AccountKind.PROVIDER_PAYABLE,
+        attrgetter("attribution.provider"),
+        attrgetter("cost_picos"),
+    ),
+)
 
-    kind: EntryKind
-    provider: str
-    currency: str
+Occasion = tuple[EntryKind, str, str]  # what the events of one entry have in common: kind, provider, currency
 
 
 class Posting(NamedTuple):
@@ -49,10 +62,21 @@ class Posting(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What is posted on one occasion; its postings come to zero."""
+    """What is posted together; the postings come to zero."""
 
-    occasion: Occasion
+    kind: EntryKind
+    currency: str
     postings: tuple[Posting, ...]
+
+
+class Bookings(NamedTuple):
+    """What is posted for the events of one transaction."""
+
+    entries: dict[Occasion, Entry]
+    occasions: list[Occasion | None]  # of each event, in their order; None: nothing is posted for it
+
+
+NOT_BOOKED: Final = Bookings({}, [])
 
 
 def account_of(kind: AccountKind, owner: str) -> str:
@@ -70,24 +94,34 @@ def is_of(kind: AccountKind, account: str) -> bool:
     return account.startswith(f"{kind}:")
 
 
-def occasion_of(event: Event) -> OccasionKey:
-    """Return on which occasion the cost of an event is posted: a key, which is made faster than an `Occasion`."""
-    kind = CORRECTION if isinstance(event.of, OfCorrection) else USAGE
-    return kind, event.attribution.provider or "", event.currency
-
-
-def entries_of(events: Iterable[Event]) -> list[Entry]:
-    """Return what is posted for events of one transaction: an entry for each occasion where something was spent."""
-    sums: dict[OccasionKey, int] = {}
+def book(events: Iterable[Event]) -> Bookings:
+    """Return what is posted for events of one transaction: an entry for each occasion where there is an amount."""
+    sums: dict[Occasion, dict[tuple[int, str], int]] = {}
+    occasions: list[Occasion | None] = []
     for event in events:
-        if event.cost_picos:
-            key = occasion_of(event)
-            sums[key] = sums.get(key, 0) + event.cost_picos
-    return [Entry(Occasion(*key), _owed(key[1], picos)) for key, picos in sums.items()]
+        occasion: Occasion | None = None
+        for number, (_, _, owner, amount) in _NUMBERED:
+            picos = amount(event)
+            if picos:
+                if occasion is None:
+                    kind = CORRECTION if isinstance(event.of, OfCorrection) else USAGE
+                    occasion = kind, event.attribution.provider or "", event.currency
+                key = number, owner(event) or ""
+                of_entry = sums.get(occasion)
+                if of_entry is None:
+                    of_entry = sums[occasion] = {}
+                of_entry[key] = of_entry.get(key, 0) + picos
+        occasions.append(occasion)
+    return Bookings({occasion: _entry(occasion, amounts) for occasion, amounts in sums.items()}, occasions)
 
 
-def _owed(provider: str, picos: int) -> tuple[Posting, ...]:
-    return (
-        Posting(account_of(AccountKind.PROVIDER_COST, provider), picos),
-        Posting(account_of(AccountKind.PROVIDER_PAYABLE, provider), -picos),
-    )
+_NUMBERED: Final = tuple(enumerate(RULES))
+
+
+def _entry(occasion: Occasion, amounts: dict[tuple[int, str], int]) -> Entry:
+    kind, _, currency = occasion
+    postings: list[Posting] = []
+    for (number, owner), picos in amounts.items():
+        rule = RULES[number]
+        postings += (Posting(account_of(rule.gains, owner), picos), Posting(account_of(rule.loses, owner), -picos))
+    return Entry(kind, currency, tuple(postings))

@@ -11,7 +11,7 @@ overrun; one after expiry still posts, marked late: a service delivered is never
 from typing import assert_never
 
 from pertoken.core.axes import AXES, Needs
-from pertoken.core.bookkeeping import Entry, entries_of
+from pertoken.core.bookkeeping import NOT_BOOKED, Bookings, book
 from pertoken.core.budgets import Attribution, BudgetIndex, CounterKey, Mode, Touch
 from pertoken.core.claims import Claim, Claimed
 from pertoken.core.commands import (
@@ -92,9 +92,9 @@ class Books:
         )  # fmt: skip
 
     @property
-    def new_entries(self) -> list[Entry]:
+    def bookings(self) -> Bookings:
         """What is posted for the new events."""
-        return entries_of(self.new_events)
+        return book(self.new_events) if self.new_events else NOT_BOOKED
 
     def touched(self, command: Command) -> list[Touch]:
         """Return the counters that `command` touches: they must be loaded before it is applied."""

@@ -6,7 +6,7 @@ from typing import assert_never, cast
 
 import sqlalchemy as sa
 
-from pertoken.core.bookkeeping import owner_of
+from pertoken.core.bookkeeping import AccountKind, is_of, owner_of
 from pertoken.core.census import Census
 from pertoken.core.commands import (
     Command,
@@ -214,8 +214,9 @@ class Bookkeeper:
 
 
 def full_accounts(connection: sa.Connection) -> list[tuple[str, str]]:
-    """Return (provider, currency) of the accounts that are a tenth full."""
-    return [(owner_of(account), currency) for account, currency in connection.execute(_FULL)]
+    """Return (provider, currency) of the accounts of costs that are a tenth full."""
+    found = [(account, currency) for account, currency in connection.execute(_FULL)]
+    return [(owner_of(account), currency) for account, currency in found if is_of(AccountKind.PROVIDER_COST, account)]
 
 
 _EXPIRIES = sa.select(holds.c.hold_id, holds.c.expires_at_us).where(

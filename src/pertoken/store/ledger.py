@@ -7,7 +7,7 @@ from typing import Any, assert_never
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
-from pertoken.core.bookkeeping import Entry, OccasionKey, occasion_of
+from pertoken.core.bookkeeping import Bookings, Occasion
 from pertoken.core.budgets import Attribution, CounterKey
 from pertoken.core.commands import Command, Expire, Look, OpenHold, Record, Resize, Settle, Void
 from pertoken.core.directory import Directory
@@ -143,7 +143,7 @@ class LedgerTables:
         quarters: RollupSums = {}
         counts: RollupCounts = {}
         if books.new_events:
-            entry_ids = self._post(cursor, books.new_entries, posted_at_us)
+            entry_ids = self._post(cursor, books.bookings, posted_at_us)
             self._save_events(cursor, books.new_events, entry_ids, quarters, counts)
         for hold, _, error in let_go:
             if error is not None:
@@ -259,15 +259,14 @@ class LedgerTables:
         self,
         cursor: Cursor,
         new_events: Sequence[Event],
-        entry_ids: Mapping[OccasionKey, int],
+        entry_ids: Sequence[int | None],
         quarters: RollupSums,
         timed: RollupCounts,
     ) -> None:
         """Write events, and add to the roll-ups of their quarters of an hour."""
         rows = []
-        for event in new_events:
+        for event, entry_id in zip(new_events, entry_ids, strict=True):
             series_id = self.series_id(cursor, event.attribution)
-            entry_id = entry_ids[occasion_of(event)] if event.cost_picos else None
             rows.append(event_row(event, series_id, entry_id))
             start_us = event.occurred_at_us - event.occurred_at_us % QUARTER_US
             slot = (start_us, series_id, event.currency)
@@ -294,17 +293,17 @@ class LedgerTables:
         summed = {row[0] for row in day_rows if row[0] <= self.summed_to_us}
         self._statements.delete_marks.run(cursor, [(day_us,) for day_us in summed])
 
-    def _post(self, cursor: Cursor, new_entries: Sequence[Entry], posted_at_us: int) -> dict[OccasionKey, int]:
-        """Write entries, their postings and what they change of balances; return the entries' ids."""
+    def _post(self, cursor: Cursor, bookings: Bookings, posted_at_us: int) -> list[int | None]:
+        """Write entries, their postings and what they change of balances; return the id of each event's entry."""
         run = self._statements
-        ids: dict[OccasionKey, int] = {}
-        for occasion, its_postings in new_entries:
-            [entry_id] = run.insert_entry.run_returning(cursor, (posted_at_us, occasion.kind.value, occasion.currency))
+        ids: dict[Occasion, int] = {}
+        for occasion, (kind, currency, its_postings) in bookings.entries.items():
+            [entry_id] = run.insert_entry.run_returning(cursor, (posted_at_us, kind.value, currency))
             ids[occasion] = entry_id
             amounts = [(account, *split(picos)) for account, picos in its_postings]
             run.insert_posting.run(cursor, [(entry_id, *one) for one in amounts])
-            run.add_balance.run(cursor, [(account, occasion.currency, *parts) for account, *parts in amounts])
-        return ids
+            run.add_balance.run(cursor, [(account, currency, *parts) for account, *parts in amounts])
+        return [None if occasion is None else ids[occasion] for occasion in bookings.occasions]
 
 
 def _hold_of(command: Command) -> tuple[str | None, Attribution]:
