@@ -2,8 +2,8 @@
 
 `RULES` is the table: a rule takes an amount of an event, and one account of its owner gains it, the other loses it. So
 the postings of an entry come to zero, and an account's balance is the sum of its postings. What an event costs is owed
-to its provider. Another amount of events is another row, with its two kinds of accounts: who writes entries or adds them
-up needs only their postings.
+to its provider. Another amount of events is another row, with two more kinds of accounts: who writes entries or adds
+them up needs only their postings.
 """
 
 from collections.abc import Callable, Iterable

@@ -7,7 +7,7 @@ from typing import Any, assert_never
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
-from pertoken.core.bookkeeping import Bookings, Occasion
+from pertoken.core.bookkeeping import Bookings
 from pertoken.core.budgets import Attribution, CounterKey
 from pertoken.core.commands import Command, Expire, Look, OpenHold, Record, Resize, Settle, Void
 from pertoken.core.directory import Directory
@@ -21,19 +21,17 @@ from pertoken.core.provider_errors import PLACES, ErrorKind
 from pertoken.core.reporting import NOTHING, QUARTER_US, SUMS, Sums, add_sums, event_sums
 from pertoken.store import claims, codec, latency
 from pertoken.store.amounts import pairs, spread
+from pertoken.store.entries import EntryWriter
 from pertoken.store.event_columns import event_row
 from pertoken.store.schema import (
     COUNTED,
     Row,
-    accounts,
     counters,
     day_rollups,
     ended_holds,
-    entries,
     events,
     holds,
     identities,
-    postings,
     rollups,
     series,
     series_tags,
@@ -74,12 +72,9 @@ class _Statements:
         self.identities = sql.select([*identity, identities.c.body_hash], identity)
         self.insert_identity = self._insert(identities)
         self.insert_event = self._insert(events)
-        self.insert_entry = sql.write(sa.insert(entries).returning(entries.c.entry_id), _names(entries))
-        self.insert_posting = self._insert(postings)
         self.series = sql.select([series.c.series_id], [series.c.digest])
         self.insert_series = sql.write(sql.insert(series).on_conflict_do_nothing(), _names(series))
         self.insert_tag = sql.write(sql.insert(series_tags).on_conflict_do_nothing(), _names(series_tags))
-        self.add_balance = sql.add(accounts, ["balance_picos"])
         self.add_rollup = sql.add(rollups, SUMS, [latency.COLUMN])
         self.add_day_rollup = sql.add(day_rollups, SUMS, [latency.COLUMN])
         of_day = sa.delete(summed_days).where(summed_days.c.start_us == sa.bindparam("of_day"))
@@ -100,6 +95,7 @@ class LedgerTables:
     def __init__(self, sql: Sql) -> None:
         self._claims = claims.Claims(sql)
         self._doubts = HotDoubts(sql)
+        self._entries = EntryWriter(sql)
         self._statements = _Statements(sql)
         self._series: dict[Attribution, int] = {}
         self._new_series: list[Attribution] = []  # that this process did not know before its last transaction
@@ -294,16 +290,11 @@ class LedgerTables:
         self._statements.delete_marks.run(cursor, [(day_us,) for day_us in summed])
 
     def _post(self, cursor: Cursor, bookings: Bookings, posted_at_us: int) -> list[int | None]:
-        """Write entries, their postings and what they change of balances; return the id of each event's entry."""
-        run = self._statements
-        ids: dict[Occasion, int] = {}
-        for occasion, (kind, currency, its_postings) in bookings.entries.items():
-            [entry_id] = run.insert_entry.run_returning(cursor, (posted_at_us, kind.value, currency))
-            ids[occasion] = entry_id
-            amounts = [(account, *split(picos)) for account, picos in its_postings]
-            run.insert_posting.run(cursor, [(entry_id, *one) for one in amounts])
-            run.add_balance.run(cursor, [(account, currency, *parts) for account, *parts in amounts])
-        return [None if occasion is None else ids[occasion] for occasion in bookings.occasions]
+        """Write the entries of events, and return the id of each event's entry."""
+        entries, occasions = bookings
+        entry_ids = self._entries.post(cursor, entries.values(), posted_at_us)
+        ids = dict(zip(entries, entry_ids, strict=True))
+        return [None if occasion is None else ids[occasion] for occasion in occasions]
 
 
 def _hold_of(command: Command) -> tuple[str | None, Attribution]:
