@@ -1,14 +1,22 @@
 """What all tests share: hypothesis without deadlines, and a database of each kind."""
 
+import functools
 import itertools
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Protocol
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 from tests.postgresql import PostgresServer, running
+
+from pertoken.settings import load
+from pertoken.store.database import Database
+from pertoken.wiring.database import open_database
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
@@ -22,7 +30,27 @@ def examples(number: int) -> settings:
 
 
 STORES = ("sqlite", "postgresql")
-MakeDatabase = Callable[[str, Path], str]
+Fill = Callable[[str], Any]  # fills the database of a URL
+
+
+class MakeDatabase(Protocol):
+    """Makes a database of a kind and returns its URL."""
+
+    def __call__(self, store: str, folder: Path, fill: Fill | None = None) -> str:
+        """Make an empty one, or a copy of one that was filled once; it is in the folder if it is a file."""
+
+
+def with_schema(url: str) -> None:
+    """Give a database the newest schema."""
+    database = Database(url)
+    database.migrate()
+    database.close()
+
+
+def with_prices(url: str) -> None:
+    """Give a database the newest schema and the shipped prices, as the first start of the program does."""
+    with open_database(load({"PERTOKEN_DATABASE_URL": url})):
+        pass
 
 
 def pytest_configure() -> None:
@@ -41,18 +69,27 @@ def postgresql() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture(scope="session")
-def make_database(request: pytest.FixtureRequest) -> MakeDatabase:
-    """Return a function that makes an empty database of a kind, in a folder if it is a file, and returns its URL."""
+def make_database(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> MakeDatabase:
+    """Return a function that makes databases; what fills one is run once, then copied."""
     numbers = itertools.count()
 
-    def make(store: str, folder: Path) -> str:
+    @functools.cache
+    def filled(store: str, fill: Fill) -> str:
+        url = make(store, tmp_path_factory.mktemp("filled"))
+        fill(url)
+        return str(sa.make_url(url).database)
+
+    def make(store: str, folder: Path, fill: Fill | None = None) -> str:
+        original = None if fill is None else filled(store, fill)
         if store == "sqlite":
+            if original is not None:
+                shutil.copy(original, folder / "pertoken.db")
             return f"sqlite:///{folder}/pertoken.db"
         server = request.getfixturevalue("postgresql")
-        name = f"pertoken_{next(numbers)}"
+        made = f"pertoken_{next(numbers)}"
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[call-overload]
-        url: str = server.get_uri(database=name)
+            connection.execute(f"CREATE DATABASE {made} TEMPLATE {original or 'template1'}")  # type: ignore[call-overload]
+        url: str = server.get_uri(database=made)
         return url
 
     return make
@@ -62,3 +99,15 @@ def make_database(request: pytest.FixtureRequest) -> MakeDatabase:
 def database_url(request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path: Path) -> str:
     """Return the URL of an empty database, of each kind in turn."""
     return make_database(request.param, tmp_path)
+
+
+@pytest.fixture(params=STORES)
+def migrated_url(request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path: Path) -> str:
+    """Return the URL of a database with the newest schema, of each kind in turn."""
+    return make_database(request.param, tmp_path, with_schema)
+
+
+@pytest.fixture(params=STORES)
+def priced_url(request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path: Path) -> str:
+    """Return the URL of a database with the newest schema and the shipped prices, of each kind in turn."""
+    return make_database(request.param, tmp_path, with_prices)

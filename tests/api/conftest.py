@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
-from tests.conftest import STORES, MakeDatabase
+from tests.conftest import STORES, MakeDatabase, with_prices
 
 from pertoken import settings
 from pertoken.api.app import Plane, create_api
@@ -146,7 +146,7 @@ def api(
     request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Api]:
     """Return the control plane, asked as root."""
-    url = make_database(request.param, tmp_path_factory.mktemp("api"))
+    url = make_database(request.param, tmp_path_factory.mktemp("api"), with_prices)
     loaded = settings.load(
         {"PERTOKEN_DATABASE_URL": url, "PERTOKEN_ADMIN_KEY": ROOT_KEY, "PERTOKEN_SECRET_KEY": SECRET_KEY}
     )

@@ -10,7 +10,7 @@ import pytest
 import schemathesis
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 from tests.api.conftest import ROOT_KEY, SECRET_KEY, Api
-from tests.conftest import STORES, MakeDatabase
+from tests.conftest import STORES, MakeDatabase, with_prices
 from tests.e2e.conftest import start
 
 from pertoken.api.problem import MEANINGS
@@ -50,7 +50,7 @@ def schema(
     """Return the document that a running gateway serves."""
     folder = tmp_path_factory.mktemp("schema")
     environ = {
-        "PERTOKEN_DATABASE_URL": make_database(request.param, folder),
+        "PERTOKEN_DATABASE_URL": make_database(request.param, folder, with_prices),
         "PERTOKEN_ADMIN_KEY": ROOT_KEY,
         "PERTOKEN_SECRET_KEY": SECRET_KEY,
     }

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests.conftest import MakeDatabase
+from tests.conftest import MakeDatabase, with_prices
 from tests.crash.client import Answer, Connection
 from tests.crash.house import House
 from tests.crash.sampler import Sampler
@@ -176,7 +176,7 @@ def test_an_attack_on_a_budget(make_database: MakeDatabase, store: str, tmp_path
     """
     simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path / "simulator.log")
     limits = {**LIMITS, "PERTOKEN_LIMITS__QUEUE_MS": str(wait_ms)}
-    house = House(make_database(store, tmp_path), tmp_path, simulator.url, WORKERS, **limits)
+    house = House(make_database(store, tmp_path, with_prices), tmp_path, simulator.url, WORKERS, **limits)
     house.prepare()
     money_id, money = house.new_key("money")
     requests_id, requests = house.new_key("requests")

@@ -85,13 +85,13 @@ async def attack(url: str, secret: str, provider: str) -> list[Shot]:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_an_attack_with_texts_that_are_counted_low(database_url: str, tmp_path: Path, provider: str) -> None:
+def test_an_attack_with_texts_that_are_counted_low(priced_url: str, tmp_path: Path, provider: str) -> None:
     """Once a client has been told of a call that overran, no call that is sent later overruns, in any worker.
 
     What is spent beyond the limit is no more than those first overruns. A provider that counts as we do never overruns.
     """
     simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path / "simulator.log")
-    house = House(database_url, tmp_path, simulator.url, WORKERS)
+    house = House(priced_url, tmp_path, simulator.url, WORKERS)
     house.prepare()
     key_id, secret = house.new_key("attacker")
     house.set_budget("small", LIMIT, key_id)
@@ -112,7 +112,7 @@ def test_an_attack_with_texts_that_are_counted_low(database_url: str, tmp_path: 
     spent_picos = sum(event.cost_picos for event in facts.values())
     limit_picos = parse_amount(LIMIT)
     print(  # noqa: T201 - the full attack is read by a person
-        f"\n{database_url.partition(':')[0]}, a provider that counts {provider}, {CALLS} calls, seed {SEED}: "
+        f"\n{priced_url.partition(':')[0]}, a provider that counts {provider}, {CALLS} calls, seed {SEED}: "
         f"{len(facts)} served, {spent_picos / limit_picos:.3%} of {LIMIT} USD spent, {len(overrun)} overran "
         f"by {beyond_picos / limit_picos:.3%} in all; {[(one.model, one.trust) for one in doubts]}"
     )

@@ -70,11 +70,9 @@ def _noon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def of_store(bare: Pertoken, database_url: str) -> Pertoken:
+def of_store(bare: Pertoken, priced_url: str) -> Pertoken:
     """Return the command line on an empty database of each kind."""
-    bare.url = database_url
-    with open_database(settings.load({"PERTOKEN_DATABASE_URL": database_url})):
-        pass
+    bare.url = priced_url
     return bare
 
 

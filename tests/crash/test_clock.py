@@ -15,7 +15,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import pytest
-from tests.conftest import STORES, MakeDatabase
+from tests.conftest import STORES, MakeDatabase, with_prices
 from tests.crash.house import House
 
 from pertoken.core.periods import US_PER_SECOND
@@ -92,7 +92,9 @@ def house(
     request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path: Path, simulator_url: str
 ) -> Iterator[House]:
     """Return a gateway of its own on each kind of database."""
-    made = House(make_database(request.param, tmp_path), tmp_path, simulator_url, PERTOKEN_LIMITS__HOLD_S="120")
+    made = House(
+        make_database(request.param, tmp_path, with_prices), tmp_path, simulator_url, PERTOKEN_LIMITS__HOLD_S="120"
+    )
     with made.prepared() as prepared:
         yield prepared
 

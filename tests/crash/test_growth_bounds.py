@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.conftest import STORES, MakeDatabase
+from tests.conftest import STORES, MakeDatabase, with_prices
 from tests.crash.client import Connection
 from tests.crash.house import House
 
@@ -24,7 +24,7 @@ def house(
 ) -> Iterator[House]:
     """Return a gateway of two workers, whose keys may name few of each, on each kind of database."""
     bounds = {f"PERTOKEN_LIMITS__KEY_{kind.upper()}_MAX": str(MOST) for kind in (*KINDS, "customers")}
-    url = make_database(request.param, tmp_path)
+    url = make_database(request.param, tmp_path, with_prices)
     made = House(url, tmp_path, simulator_url, WORKERS, **bounds, **PATIENT)
     with made.prepared() as prepared:
         yield prepared

@@ -25,10 +25,10 @@ TIGHT_A_KILL_USD = Decimal("0.001")  # less than the load wants between two kill
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_again_and_again(database_url: str, tmp_path: Path, simulator_url: str, workers: int) -> None:
+def test_killed_again_and_again(priced_url: str, tmp_path: Path, simulator_url: str, workers: int) -> None:
     """Acknowledged means once, at the cost that the client was told; not acknowledged means once or not at all."""
     kills = KILLS // 4  # on two kinds of store, with one worker and with two
-    house = House(database_url, tmp_path, simulator_url, workers)
+    house = House(priced_url, tmp_path, simulator_url, workers)
     house.prepare()
     _, wide = house.new_key("wide")
     tight_id, tight = house.new_key("tight")
@@ -56,7 +56,7 @@ def test_killed_again_and_again(database_url: str, tmp_path: Path, simulator_url
     assert verified.returncode == 0, verified.stdout
     assert told["acknowledged"] > kills, told
     print(  # noqa: T201 - the long run is read by a person
-        f"\n{sum(killer.done.values())} kills, {database_url.partition(':')[0]}, {workers} worker(s), seed {SEED}, "
+        f"\n{sum(killer.done.values())} kills, {priced_url.partition(':')[0]}, {workers} worker(s), seed {SEED}, "
         f"{took_s:.0f} s: "
         f"{len(load.calls)} calls {dict(told)}, {sum(map(len, facts.values()))} events, "
         f"{sum(call.named for call in load.calls)} named, {len(sampler.samples)} samples, "
@@ -127,9 +127,9 @@ def test_killed_while_the_database_is_made(database_url: str, tmp_path: Path, si
     assert house.run("price", "show", "gpt-4o-mini").returncode == 0
 
 
-def test_a_hold_of_the_dead_expires(database_url: str, tmp_path: Path, simulator_url: str) -> None:
+def test_a_hold_of_the_dead_expires(priced_url: str, tmp_path: Path, simulator_url: str) -> None:
     """Killed with its hold on disk and nothing sent: the hold stands until its time, then its money is free again."""
-    house = House(database_url, tmp_path, simulator_url)
+    house = House(priced_url, tmp_path, simulator_url)
     house.prepare()
     key_id, secret = house.new_key("one")
     house.set_budget("one", "1", key_id)

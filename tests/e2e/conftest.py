@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import STORES, MakeDatabase
+from tests.conftest import STORES, MakeDatabase, with_prices
 
 from pertoken.core.events import Event
 from pertoken.core.secrets import Hasher
@@ -196,7 +196,7 @@ def _processes(
     simulator: Process,
 ) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("stack")
-    database_url = make_database(request.param, folder)
+    database_url = make_database(request.param, folder, with_prices)
     environ = gateway_environ(simulator.url, folder, PERTOKEN_DATABASE_URL=database_url)
     gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, folder / "gateway.log")
     database = Database(database_url)

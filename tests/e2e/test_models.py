@@ -13,7 +13,7 @@ from anthropic import Anthropic
 from google import genai
 from google.genai import errors
 from openai import OpenAI
-from tests.conftest import MakeDatabase
+from tests.conftest import MakeDatabase, with_prices
 from tests.e2e.conftest import Process, Stack, gateway_environ, one_store, start
 
 from pertoken.store.database import Database
@@ -94,7 +94,7 @@ NO_KEYS = dict.fromkeys(("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"
 def test_a_missing_key_is_ours_to_tell(make_database: MakeDatabase, tmp_path: Path, simulator: Process) -> None:
     """Without a provider's key its calls are refused unsent, as the gateway's fault; its start says so."""
     environ = gateway_environ(
-        simulator.url, tmp_path, PERTOKEN_DATABASE_URL=make_database("sqlite", tmp_path), **NO_KEYS
+        simulator.url, tmp_path, PERTOKEN_DATABASE_URL=make_database("sqlite", tmp_path, with_prices), **NO_KEYS
     )
     environ = {name: value for name, value in environ.items() if "OPENAI__BASE_URL" not in name}
     gateway = start(["-m", "pertoken", "serve", "--port", "0"], environ, tmp_path / "gateway.log")

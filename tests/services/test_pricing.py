@@ -57,10 +57,9 @@ def book(micros: int, currency: str = "USD") -> PriceBook:
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(migrated_url: str) -> Iterator[Database]:
     """Return an empty database of each kind."""
-    database = Database(database_url)
-    database.migrate()
+    database = Database(migrated_url)
     yield database
     database.close()
 

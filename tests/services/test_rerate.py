@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.conftest import STORES, MakeDatabase
+from tests.conftest import STORES, MakeDatabase, with_prices
 from tests.factories import WHO, event, hold
 
 from pertoken import settings
@@ -77,7 +77,7 @@ class Books:
 @pytest.fixture(params=STORES)
 def books(request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path: Any) -> Iterator[Books]:
     """Return books with a few events."""
-    url = make_database(request.param, tmp_path)
+    url = make_database(request.param, tmp_path, with_prices)
     with open_database(settings.load({"PERTOKEN_DATABASE_URL": url})) as installation:
         made = Books(installation)
         made.use()

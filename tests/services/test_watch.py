@@ -24,9 +24,9 @@ MIDNIGHT = NOON + 12 * 3600 * SECOND
 
 
 @pytest.fixture
-def opened(database_url: str) -> Iterator[Installation]:
+def opened(priced_url: str) -> Iterator[Installation]:
     """Return an empty installation of each kind of store."""
-    with open_database(settings.load({"PERTOKEN_DATABASE_URL": database_url})) as installation:
+    with open_database(settings.load({"PERTOKEN_DATABASE_URL": priced_url})) as installation:
         yield installation
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import STORES, MakeDatabase
+from tests.conftest import STORES, MakeDatabase, with_schema
 from tests.factories import event, hold, price_row
 
 from pertoken.core.budgets import Attribution
@@ -39,8 +39,7 @@ def made(number: int, input_tokens: int, of: Attribution = OF, at_us: int = SINC
 @pytest.fixture(params=STORES)
 def archive(request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path: Path) -> Iterator[Archive]:
     """Return what a database of each kind has of four calls of the model, and some of others or of other times."""
-    database = Database(make_database(request.param, tmp_path))
-    database.migrate()
+    database = Database(make_database(request.param, tmp_path, with_schema))
     books = Bookkeeper(database, lambda: NOW_US, Sellers())
     books.refresh()
     events = [made(number, tokens) for number, tokens in enumerate((10, 20, 30, 100))]

@@ -30,7 +30,7 @@ import sqlalchemy as sa
 import uvloop
 from rich.console import Console
 from rich.table import Table
-from tests.conftest import MakeDatabase
+from tests.conftest import MakeDatabase, with_prices
 from tests.e2e.conftest import HASHER, Process, gateway_environ, start
 from tests.soak import gateway
 from tests.soak.counts import Counter as Workers
@@ -154,7 +154,7 @@ class House:
 def house(tmp_path: Path, make_database: MakeDatabase) -> Iterator[House]:
     """Return a house that nobody has used."""
     with ExitStack() as stack:
-        yield House(stack, tmp_path, make_database(STORE, tmp_path))
+        yield House(stack, tmp_path, make_database(STORE, tmp_path, with_prices))
 
 
 def test_a_soak(house: House) -> None:

@@ -8,9 +8,8 @@ from pertoken.store.database import Database
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(migrated_url: str) -> Iterator[Database]:
     """Return a fresh database, of each kind in turn."""
-    database = Database(database_url)
-    database.migrate()
+    database = Database(migrated_url)
     yield database
     database.close()

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
-from tests.conftest import STORES, MakeDatabase
+from tests.conftest import STORES, MakeDatabase, with_schema
 from tests.store import history
 from tests.store.history import DAY_US, UNTIL_US
 
@@ -74,8 +74,9 @@ def make_new(
     def make() -> Database:
         folder = tmp_path / f"database-{next(numbers)}"
         folder.mkdir()
-        database = Database(make_database(request.param, folder), synced=False)  # no test here loses its machine
-        database.migrate()
+        database = Database(
+            make_database(request.param, folder, with_schema), synced=False
+        )  # no test here loses its machine
         made.append(database)
         return database
 

@@ -29,10 +29,9 @@ TODAY = now_us() // DAY_US
 
 
 @pytest.fixture
-def make_books(database_url: str) -> Iterator[MakeBooks]:
+def make_books(migrated_url: str) -> Iterator[MakeBooks]:
     """Return a function that makes the books of a process, with its census."""
-    database = Database(database_url)
-    database.migrate()
+    database = Database(migrated_url)
     made: list[Bookkeeper] = []
 
     def make() -> tuple[Bookkeeper, Census]:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from tests import factories
+from tests.conftest import MakeDatabase, with_schema
 from tests.factories import WHO, event
 from tests.store import history
 
@@ -48,10 +49,9 @@ GROWING = {table.name for table in metadata.sorted_tables} - BOUNDED
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
+def database(make_database: MakeDatabase, tmp_path: Path) -> Iterator[Database]:
     """Return an empty SQLite database at the newest schema."""
-    database = Database(f"sqlite:///{tmp_path}/pertoken.db")
-    database.migrate()
+    database = Database(make_database("sqlite", tmp_path, with_schema))
     yield database
     database.close()
 

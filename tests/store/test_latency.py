@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import STORES, MakeDatabase
+from tests.conftest import STORES, MakeDatabase, with_schema
 from tests.factories import event, hold, with_own
 
 from pertoken.core.commands import OpenHold, Settle
@@ -24,8 +24,7 @@ CLOCK = SystemClock()
 @pytest.fixture(params=STORES)
 def database(request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path: Path) -> Iterator[Database]:
     """Return an empty database of each kind in turn."""
-    database = Database(make_database(request.param, tmp_path))
-    database.migrate()
+    database = Database(make_database(request.param, tmp_path, with_schema))
     yield database
     database.close()
 

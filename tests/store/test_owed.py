@@ -33,10 +33,9 @@ CLOCK = SystemClock()
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
+def database(migrated_url: str) -> Iterator[Database]:
     """Return a fresh database, of each kind in turn, with a budget of a dollar on the test's key."""
-    database = Database(database_url)
-    database.migrate()
+    database = Database(migrated_url)
     with database.write() as connection:
         set_budget(Administration(connection), CLOCK, Wish("b", "1", scope={"key": "key_1"}))
     yield database

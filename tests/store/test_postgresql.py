@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from tests.conftest import MakeDatabase, with_schema
 from tests.factories import CENT, event, hold, settle
 from tests.postgresql import PostgresServer, restart, running
 
@@ -30,10 +31,9 @@ DAY_US = 86_400_000_000
 
 
 @pytest.fixture
-def database(make_database: Any, tmp_path: Path) -> Iterator[Database]:
+def database(make_database: MakeDatabase, tmp_path: Path) -> Iterator[Database]:
     """Return an empty PostgreSQL database at the newest schema."""
-    database = Database(make_database("postgresql", tmp_path))
-    database.migrate()
+    database = Database(make_database("postgresql", tmp_path, with_schema))
     yield database
     database.close()
 

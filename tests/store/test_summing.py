@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import pytest
 import sqlalchemy as sa
-from tests.conftest import STORES, MakeDatabase
+from tests.conftest import STORES, MakeDatabase, with_schema
 from tests.store import history
 from tests.store.history import DAY_US, UNTIL_US
 
@@ -119,9 +119,7 @@ def make_new(
     """Return a function that makes an empty database, of each kind in turn."""
 
     def make() -> Database:
-        database = Database(make_database(request.param, tmp_path_factory.mktemp("summing")))
-        database.migrate()
-        return database
+        return Database(make_database(request.param, tmp_path_factory.mktemp("summing"), with_schema))
 
     return make
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
-from tests.conftest import STORES, MakeDatabase
+from tests.conftest import STORES, MakeDatabase, with_prices
 
 from pertoken import settings
 from pertoken.core.access import Role
@@ -87,7 +87,7 @@ def site(
     request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Site, Database]]:
     """Return what pages work with, on an empty database."""
-    url = make_database(request.param, tmp_path_factory.mktemp("web"))
+    url = make_database(request.param, tmp_path_factory.mktemp("web"), with_prices)
     loaded = settings.load(
         {"PERTOKEN_DATABASE_URL": url, "PERTOKEN_ADMIN_KEY": ROOT_KEY, "PERTOKEN_SECRET_KEY": SECRET_KEY}
     )

@@ -1,7 +1,6 @@
 """Chat completions: facts, content, rewriting, usage whole and streamed."""
 
 import json
-import timeit
 from typing import Any
 
 import msgspec
@@ -355,16 +354,42 @@ def test_text_is_what_the_model_wrote(stream: Any) -> None:
     assert openai_chat.answer_text(b"<html>") == "<html>"
 
 
-def test_a_plain_chunk_is_not_parsed() -> None:
-    """Feeding a chunk that cannot matter takes less time than parsing it would, because it is not parsed."""
+class Counting:
+    """A decoder that counts what it reads."""
+
+    def __init__(self, decoder: Any) -> None:
+        self._decoder = decoder
+        self.calls = 0
+
+    def decode(self, data: bytes) -> Any:
+        """Read a text, and count it."""
+        self.calls += 1
+        return self._decoder.decode(data)
+
+
+def test_a_plain_chunk_is_not_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Feeding a chunk that cannot matter decodes nothing and collects no text; a chunk with usage is decoded once."""
+    decoder, texts = Counting(openai_chat._answer), 0
+
+    def written(*arguments: Any) -> None:
+        nonlocal texts
+        texts += 1
+        collect(*arguments)
+
+    collect = openai_chat._written
+    monkeypatch.setattr(openai_chat, "_answer", decoder)
+    monkeypatch.setattr(openai_chat, "_written", written)
     reader = openai_chat.stream_reader(ASKED)
-    chunk = _event({"content": "word"})
-    reader.feed(chunk)
+    reader.feed(_event({"content": "first"}))
+    assert (decoder.calls, texts) == (1, 0)
+    for _ in range(20):
+        reader.feed(_event({"content": "word"}))
 
-    fed = min(timeit.repeat(lambda: reader.feed(chunk), number=200, repeat=20)) / 200
-    parsed = min(timeit.repeat(lambda: json.loads(chunk[6:]), number=200, repeat=20)) / 200
-
-    assert fed < parsed
+    assert (decoder.calls, texts) == (1, 0)
+    reader.feed(_event(usage=USAGE))
+    assert decoder.calls == 2
+    assert reader.text() == "first" + 20 * "word"
+    assert texts == 22
 
 
 def test_asking_changes_nothing() -> None:

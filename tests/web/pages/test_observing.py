@@ -10,7 +10,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from tests.conftest import STORES, MakeDatabase
+from tests.conftest import STORES, MakeDatabase, with_prices
 from tests.store import history
 from tests.web.conftest import ROOT_KEY, SECRET_KEY, Browser
 
@@ -63,7 +63,7 @@ def browser(
     request: pytest.FixtureRequest, make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Browser]:
     """Return a browser of the operator, on a database with a history."""
-    url = make_database(request.param, tmp_path_factory.mktemp("observing"))
+    url = make_database(request.param, tmp_path_factory.mktemp("observing"), with_prices)
     loaded = settings.load(
         {"PERTOKEN_DATABASE_URL": url, "PERTOKEN_ADMIN_KEY": ROOT_KEY, "PERTOKEN_SECRET_KEY": SECRET_KEY}
     )
