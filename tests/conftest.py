@@ -4,6 +4,7 @@ import functools
 import itertools
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,7 +55,12 @@ def with_prices(url: str) -> None:
 
 
 def pytest_configure() -> None:
-    """Refuse to test what is not the source: a compiled module that is older than its own."""
+    """Refuse to test what is not the source: a compiled module that is older than its own.
+
+    A shell starts what runs in the background deaf to Ctrl-C; what the tests start must hear it.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     for compiled in (Path(__file__).parents[1] / "src" / "pertoken").rglob("*.so"):
         source = compiled.with_name(compiled.name.partition(".")[0] + ".py")
         if source.stat().st_mtime > compiled.stat().st_mtime:
@@ -66,6 +72,16 @@ def postgresql() -> Iterator[PostgresServer]:
     """Return a PostgreSQL server of this test process."""
     with running() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """Return the provider that all gateways of this test process share, one test after the other."""
+    from tests.e2e.conftest import start
+
+    process = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path_factory.mktemp("simulator") / "log")
+    yield process
+    process.stop()
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from tests.conftest import MakeDatabase, with_prices
 from tests.crash.client import Answer, Connection
 from tests.crash.house import House
 from tests.crash.sampler import Sampler
-from tests.e2e.conftest import start
+from tests.e2e.conftest import Process
 
 from pertoken.core.events import Event
 from pertoken.core.money import parse_amount
@@ -169,12 +169,13 @@ def gemini(secret: str, text: str, stream: bool, cap: int | None) -> Written:
     [("sqlite", 0), ("postgresql", 0), ("sqlite", WAIT_MS)],  # who waits, waits in the gateway, on either store
     ids=["sqlite-no wait", "postgresql-no wait", "sqlite-waits"],
 )
-def test_an_attack_on_a_budget(make_database: MakeDatabase, store: str, tmp_path: Path, wait_ms: int) -> None:
+def test_an_attack_on_a_budget(
+    make_database: MakeDatabase, simulator: Process, store: str, tmp_path: Path, wait_ms: int
+) -> None:
     """Spent and held never exceed the limit at any sampled instant, and in the end 97 % of it are used.
 
     Where calls may wait, the burst alone uses them. Beside it, a key with fifty requests a minute gets just fifty.
     """
-    simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path / "simulator.log")
     limits = {**LIMITS, "PERTOKEN_LIMITS__QUEUE_MS": str(wait_ms)}
     house = House(make_database(store, tmp_path, with_prices), tmp_path, simulator.url, WORKERS, **limits)
     house.prepare()
@@ -196,7 +197,6 @@ def test_an_attack_on_a_budget(make_database: MakeDatabase, store: str, tmp_path
         verified = house.run("verify")
     finally:
         house.stop()
-        simulator.stop()
 
     facts = house.facts()
     limit_picos = parse_amount(SIZE.limit)

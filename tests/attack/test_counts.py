@@ -15,7 +15,7 @@ import pytest
 from tests.attack.test_attack import SEED, chat, wait_for_the_drained
 from tests.crash.client import Answer, Connection
 from tests.crash.house import House
-from tests.e2e.conftest import start
+from tests.e2e.conftest import Process
 from tests.factories import own
 
 from pertoken.core.money import parse_amount
@@ -85,12 +85,13 @@ async def attack(url: str, secret: str, provider: str) -> list[Shot]:
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
-def test_an_attack_with_texts_that_are_counted_low(priced_url: str, tmp_path: Path, provider: str) -> None:
+def test_an_attack_with_texts_that_are_counted_low(
+    priced_url: str, simulator: Process, tmp_path: Path, provider: str
+) -> None:
     """Once a client has been told of a call that overran, no call that is sent later overruns, in any worker.
 
     What is spent beyond the limit is no more than those first overruns. A provider that counts as we do never overruns.
     """
-    simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path / "simulator.log")
     house = House(priced_url, tmp_path, simulator.url, WORKERS)
     house.prepare()
     key_id, secret = house.new_key("attacker")
@@ -102,7 +103,6 @@ def test_an_attack_with_texts_that_are_counted_low(priced_url: str, tmp_path: Pa
         verified = house.run("verify")
     finally:
         house.stop()
-        simulator.stop()
 
     with house.read() as connection:
         doubts = Archive(connection).doubts()

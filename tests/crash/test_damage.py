@@ -18,7 +18,7 @@ import pytest
 from tests.crash.house import House, fetch
 from tests.crash.load import Load
 from tests.crash.test_kills import check
-from tests.e2e.conftest import start
+from tests.e2e.conftest import Process
 
 from pertoken.core.events import Event
 from pertoken.ports.failures import StoreFailed
@@ -53,10 +53,9 @@ class Books(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory: pytest.TempPathFactory) -> Wreck:
+def killed(tmp_path_factory: pytest.TempPathFactory, simulator: Process) -> Wreck:
     """Return a database whose gateway was killed under load, its write-ahead log as it was left."""
     folder = tmp_path_factory.mktemp("killed")
-    simulator = start(["-m", "pertoken.simulator", "--port", "0"], {}, folder / "simulator.log")
     house = House(f"sqlite:///{folder}/pertoken.db", folder, simulator.url)
     house.prepare()
     key_id, secret = house.new_key("one")
@@ -67,7 +66,6 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> Wreck:
         asyncio.run(under_load(load, house.kill_all, after_s=LOADED_S))
     finally:
         house.kill_all()
-        simulator.stop()
     (folder / "pertoken.db-shm").unlink()
     return Wreck(folder, time.time_ns() // 1_000)
 

@@ -25,10 +25,10 @@ TIGHT_A_KILL_USD = Decimal("0.001")  # less than the load wants between two kill
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_killed_again_and_again(priced_url: str, tmp_path: Path, simulator_url: str, workers: int) -> None:
+def test_killed_again_and_again(priced_url: str, tmp_path: Path, counting_url: str, workers: int) -> None:
     """Acknowledged means once, at the cost that the client was told; not acknowledged means once or not at all."""
     kills = KILLS // 4  # on two kinds of store, with one worker and with two
-    house = House(priced_url, tmp_path, simulator_url, workers)
+    house = House(priced_url, tmp_path, counting_url, workers)
     house.prepare()
     _, wide = house.new_key("wide")
     tight_id, tight = house.new_key("tight")
@@ -50,7 +50,7 @@ def test_killed_again_and_again(priced_url: str, tmp_path: Path, simulator_url: 
 
     facts = house.facts()
     told = Counter(check(call, facts.get(call.marker, [])) for call in load.calls)
-    check_invoice(simulator_url, load.calls, facts)
+    check_invoice(counting_url, load.calls, facts)
     limit_picos = parse_amount(limit)
     most_picos = sampler.check(limit_picos)
     assert verified.returncode == 0, verified.stdout
@@ -100,9 +100,9 @@ def check(call: Call, events: list[Event]) -> str:
     return "unknown, recorded" if events else "unknown, not recorded"
 
 
-def check_invoice(simulator_url: str, calls: list[Call], facts: dict[str, list[Event]]) -> None:
+def check_invoice(counting_url: str, calls: list[Call], facts: dict[str, list[Event]]) -> None:
     """Assert that the provider's own count covers the books, and exceeds them by what the kills lost at most."""
-    served = fetch(f"{simulator_url}/sim/ledger")
+    served = fetch(f"{counting_url}/sim/ledger")
     recorded = sum(map(len, facts.values()))
     lost_at_most = sum(call.attempts - len(facts.get(call.marker, [])) for call in calls)
     assert recorded <= served["calls"] <= recorded + lost_at_most
@@ -127,9 +127,9 @@ def test_killed_while_the_database_is_made(database_url: str, tmp_path: Path, si
     assert house.run("price", "show", "gpt-4o-mini").returncode == 0
 
 
-def test_a_hold_of_the_dead_expires(priced_url: str, tmp_path: Path, simulator_url: str) -> None:
+def test_a_hold_of_the_dead_expires(priced_url: str, tmp_path: Path, counting_url: str) -> None:
     """Killed with its hold on disk and nothing sent: the hold stands until its time, then its money is free again."""
-    house = House(priced_url, tmp_path, simulator_url)
+    house = House(priced_url, tmp_path, counting_url)
     house.prepare()
     key_id, secret = house.new_key("one")
     house.set_budget("one", "1", key_id)
@@ -142,7 +142,7 @@ def test_a_hold_of_the_dead_expires(priced_url: str, tmp_path: Path, simulator_u
         assert call.answers == []
         [hold] = house.open_holds()
         assert hold.expires_at_us - hold.opened_at_us == HOLD_S * 1_000_000
-        assert fetch(f"{simulator_url}/sim/ledger")["calls"] == 0
+        assert fetch(f"{counting_url}/sim/ledger")["calls"] == 0
         house.kill_all()
         house.pass_time(HOLD_S)
         assert house.start(), house.said()

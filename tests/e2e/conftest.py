@@ -180,14 +180,6 @@ class Stack:
         return self.gateway.log.read_text()
 
 
-@pytest.fixture(scope="session")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
-    """Return the provider that all gateways of this test process share, one test after the other."""
-    process = start(["-m", "pertoken.simulator", "--port", "0"], {}, tmp_path_factory.mktemp("simulator") / "log")
-    yield process
-    process.stop()
-
-
 @pytest.fixture(scope="session", params=STORES)
 def _processes(
     request: pytest.FixtureRequest,

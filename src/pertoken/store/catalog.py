@@ -1,10 +1,12 @@
 """The price book's rows in the database: reads them into a `PriceBook`, adds and closes rows, never changes one."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
+from pertoken.core.conditions import Conditions
 from pertoken.core.money import join, split
 from pertoken.core.periods import Window
 from pertoken.core.price_book import PriceBook, Sellers
@@ -44,6 +46,15 @@ prices = sa.Table(
 )
 sa.Index("ix_prices_provider", prices.c.provider, prices.c.model)
 
+TEXTS_MAX = 4_096  # that are remembered of a kind: about 2,000 rules are shipped
+_MATCHES = {one.value: one for one in Match}
+_SOURCES = {one.value: one for one in Source}
+# As PriceRow has them, with the amount in two columns.
+_FIELDS = [
+    prices.c[column] for name in PriceRow._fields for column in (pair(name) if name == "amount_picos" else (name,))
+]
+_RECORDED_AT = [column.name for column in _FIELDS].index("recorded_at_us")
+
 
 def read_book(connection: sa.Connection, sellers: Sellers, believed_at_us: int | None = None) -> PriceBook:
     """Return the book of all rows in use, or of those that were believed at an instant."""
@@ -60,13 +71,12 @@ def read_book(connection: sa.Connection, sellers: Sellers, believed_at_us: int |
 
 def read_rows(connection: sa.Connection, *, source: Source | None = None, superseded: bool = False) -> list[PriceRow]:
     """Return all rows in use, of one `source` if given; with `superseded` also those that a newer row replaced."""
-    query = sa.select(prices)
+    query = sa.select(*_FIELDS)
     if source is not None:
         query = query.where(prices.c.source == source)
     if not superseded:
         query = query.where(prices.c.superseded_at_us.is_(None))
-    rules: dict[str, Clause] = {}
-    return [_read(row, rules) for row in connection.execute(query)]
+    return [_read(row) for row in connection.execute(query)]
 
 
 def add_rows(connection: sa.Connection, rows: Sequence[PriceRow]) -> int:
@@ -93,37 +103,17 @@ def is_empty(connection: sa.Connection) -> bool:
     return connection.execute(sa.select(prices.c.price_id).limit(1)).first() is None
 
 
-def _read(row: Row, rules: dict[str, Clause]) -> PriceRow:
-    rule = None
-    if row.rule is not None:
-        rule = rules.get(row.rule)
-        if rule is None:
-            rule = rules[row.rule] = _read_clause(codec.decode(row.rule))
+def _read(row: Row) -> PriceRow:
+    """Return the price of a row of `_FIELDS`. There are thousands, of which many share a text, so it is read once."""
+    identity, provider, model, match, unit, high, low, per, currency, valid_from_us, valid_to_us = row[:_RECORDED_AT]
+    recorded_at_us, source, evidence, input_above, conditions, rule, covers, *rest = row[_RECORDED_AT:]
+    marginal, minimum, is_factor, stacks, quota, superseded_at_us = rest
     return PriceRow(
-        row.price_id,
-        row.provider,
-        row.model,
-        Match(row.match),
-        row.unit,
-        join(row.amount_picos_high, row.amount_picos_low),
-        row.per,
-        row.currency,
-        row.valid_from_us,
-        row.valid_to_us,
-        row.recorded_at_us,
-        Source(row.source),
-        row.evidence,
-        row.input_above,
-        tuple(sorted(codec.decode(row.conditions).items())) if row.conditions != "{}" else (),
-        rule,
-        tuple(codec.decode(row.covers)),
-        row.marginal,
-        row.minimum,
-        row.is_factor,
-        row.stacks,
-        None if row.quota is None else _read_quota(codec.decode(row.quota)),
-        row.superseded_at_us,
-    )
+        identity, provider, model, _MATCHES[match], unit, join(high, low), per, currency,
+        valid_from_us, valid_to_us, recorded_at_us, _SOURCES[source], evidence, input_above,
+        _read_conditions(conditions), None if rule is None else _read_rule(rule), _read_covers(covers),
+        marginal, minimum, is_factor, stacks, None if quota is None else _read_quota(quota), superseded_at_us,
+    )  # fmt: skip
 
 
 def _write(row: PriceRow) -> dict[str, Any]:
@@ -138,9 +128,25 @@ def _write(row: PriceRow) -> dict[str, Any]:
     }
 
 
-def _read_quota(value: list[Any]) -> Quota:
-    quantity, window, group = value
+@functools.lru_cache(TEXTS_MAX)
+def _read_conditions(text: str) -> Conditions:
+    return tuple(sorted(codec.decode(text).items()))
+
+
+@functools.lru_cache(TEXTS_MAX)
+def _read_covers(text: str) -> tuple[str, ...]:
+    return tuple(codec.decode(text))
+
+
+@functools.lru_cache(TEXTS_MAX)
+def _read_quota(text: str) -> Quota:
+    quantity, window, group = codec.decode(text)
     return Quota(quantity, Window(window), group)
+
+
+@functools.lru_cache(TEXTS_MAX)
+def _read_rule(text: str) -> Clause:
+    return _read_clause(codec.decode(text))
 
 
 def _read_clause(value: list[Any]) -> Clause:
