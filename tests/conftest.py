@@ -19,14 +19,17 @@ from pertoken.settings import load
 from pertoken.store.database import Database
 from pertoken.wiring.database import open_database
 
-settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+DEEP = bool(os.environ.get("DEEP"))  # set by `make deep`: what chance decides is tried as often as it should be
+settings.register_profile("default", max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", settings.get_profile("default"), derandomize=True)
+settings.register_profile("deep", settings.get_profile("ci"), max_examples=100)
 settings.register_profile("quick", settings.get_profile("ci"), max_examples=20)  # for `make quick`
-settings.load_profile("ci" if os.environ.get("CI") else "default")
+settings.load_profile("deep" if DEEP else "ci" if os.environ.get("CI") else "default")
+deep = pytest.mark.deep  # on tests that `make deep` runs again, larger
 
 
 def examples(number: int) -> settings:
-    """Return settings for so many examples of a property; `make quick` tries a fifth of them."""
+    """Return settings for so many examples of a property in `make deep`; `make test` tries two fifths of them."""
     return settings(max_examples=max(1, number * settings.default.max_examples // 100))
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 from tests.attack.test_attack import SEED, chat, wait_for_the_drained
+from tests.conftest import DEEP, STORES, MakeDatabase, deep, with_prices
 from tests.crash.client import Answer, Connection
 from tests.crash.house import House
 from tests.e2e.conftest import Process
@@ -24,7 +25,8 @@ from pertoken.store.archive import Archive
 MODEL = "gpt-4o-mini"
 WORKERS = 2
 CONNECTIONS = 8
-CALLS, LIMIT = (3_000, "0.02") if os.environ.get("ATTACK") == "full" else (600, "0.006")
+IS_FULL = os.environ.get("ATTACK") == "full"
+CALLS, LIMIT = (3_000, "0.02") if IS_FULL else (600, "0.006")
 USED_MIN = 0.9  # of the limit: what is held for a doubted model is its bytes, and the last of these calls do not fit
 TOKENS_MAX = 16
 
@@ -59,6 +61,14 @@ PROVIDERS = {
     "as we do": ({}, (prose, runs, dense)),
 }
 
+PAIRS = [(store, provider) for store in STORES for provider in PROVIDERS]
+if not (DEEP or IS_FULL):  # each provider, and on both stores the one that counts worst
+    PAIRS = [
+        ("sqlite", "a quarter of the bytes"),
+        ("sqlite", "as we do"),
+        *((one, "2.5 times our tokens") for one in STORES),
+    ]
+
 
 async def attack(url: str, secret: str, provider: str) -> list[Shot]:
     """Make every call, and return them."""
@@ -84,15 +94,16 @@ async def attack(url: str, secret: str, provider: str) -> list[Shot]:
     return shots
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@deep
+@pytest.mark.parametrize(("store", "provider"), PAIRS)
 def test_an_attack_with_texts_that_are_counted_low(
-    priced_url: str, simulator: Process, tmp_path: Path, provider: str
+    make_database: MakeDatabase, simulator: Process, tmp_path: Path, store: str, provider: str
 ) -> None:
     """Once a client has been told of a call that overran, no call that is sent later overruns, in any worker.
 
     What is spent beyond the limit is no more than those first overruns. A provider that counts as we do never overruns.
     """
-    house = House(priced_url, tmp_path, simulator.url, WORKERS)
+    house = House(make_database(store, tmp_path, with_prices), tmp_path, simulator.url, WORKERS)
     house.prepare()
     key_id, secret = house.new_key("attacker")
     house.set_budget("small", LIMIT, key_id)
@@ -112,7 +123,7 @@ def test_an_attack_with_texts_that_are_counted_low(
     spent_picos = sum(event.cost_picos for event in facts.values())
     limit_picos = parse_amount(LIMIT)
     print(  # noqa: T201 - the full attack is read by a person
-        f"\n{priced_url.partition(':')[0]}, a provider that counts {provider}, {CALLS} calls, seed {SEED}: "
+        f"\n{store}, a provider that counts {provider}, {CALLS} calls, seed {SEED}: "
         f"{len(facts)} served, {spent_picos / limit_picos:.3%} of {LIMIT} USD spent, {len(overrun)} overran "
         f"by {beyond_picos / limit_picos:.3%} in all; {[(one.model, one.trust) for one in doubts]}"
     )

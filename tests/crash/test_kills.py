@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from tests.conftest import DEEP, deep
 from tests.crash import gateway
 from tests.crash.client import Connection
 from tests.crash.house import HOLD_S, House, Killer, fetch
@@ -20,6 +21,7 @@ from pertoken.core.money import parse_amount
 
 KILLS = int(os.environ.get("CRASH_KILLS", "24"))
 SEED = int(os.environ.get("CRASH_SEED") or random.SystemRandom().randrange(10**6))
+STRIDE = 20 if DEEP or "CRASH_KILLS" in os.environ else 60  # one of so many statements is the last
 CLIENTS = 12
 TIGHT_A_KILL_USD = Decimal("0.001")  # less than the load wants between two kills: the limit is reached
 
@@ -112,11 +114,12 @@ def check_invoice(counting_url: str, calls: list[Call], facts: dict[str, list[Ev
         assert ours <= theirs, name
 
 
+@deep
 def test_killed_while_the_database_is_made(database_url: str, tmp_path: Path, simulator_url: str) -> None:
     """Whatever statement of the migration or of the first prices is the last: the next start makes it whole."""
     house = House(database_url, tmp_path, simulator_url)
     deaths = 0
-    while house.order.write_text(f"{gateway.STATEMENT} {1 + 20 * deaths}") and not house.start():
+    while house.order.write_text(f"{gateway.STATEMENT} {1 + STRIDE * deaths}") and not house.start():
         assert not house.order.exists(), house.said()
         deaths += 1
     house.order.unlink()

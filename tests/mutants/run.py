@@ -176,7 +176,7 @@ def _forget_compiled(path: Path) -> None:
 def run_tests(tree: Path, tests: Sequence[str], options: Sequence[str]) -> Ran:
     """Run tests in a tree, on its own source, with the same examples each time."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--tb=short", "-rfE", *options, *tests]
-    environ = {**os.environ, "PYTHONPATH": str(tree / "src"), "CI": "1"}  # goes before the installed package
+    environ = {**os.environ, "PYTHONPATH": str(tree / "src"), "DEEP": "1"}  # goes before the installed package
     process = subprocess.Popen(
         command, cwd=tree, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         start_new_session=True,
