@@ -48,7 +48,10 @@ def error_of(answer: bytes) -> tuple[int, dict[str, Any]]:
 
 def _is_whole(answer: bytes) -> bool:
     head, separator, body = answer.partition(b"\r\n\r\n")
-    length = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
+    fields = head.lower().split(b"\r\n")
+    if b"transfer-encoding: chunked" in fields:
+        return (b"\r\n" + body[-7:]).endswith(b"\r\n0\r\n\r\n")
+    length = [line for line in fields if line.startswith(b"content-length:")]
     return bool(separator and length) and len(body) >= int(length[0].split(b":")[1])
 
 
