@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import pytest
 from tests.conftest import MakeDatabase, with_prices
 from tests.crash.client import Answer, Connection
-from tests.crash.house import House
+from tests.crash.house import PATIENCE_S, House
 from tests.crash.sampler import Sampler
 from tests.e2e.conftest import Process
 
@@ -241,7 +241,7 @@ def check(shot: Shot, events: list[Event]) -> None:
 
 def wait_for_the_drained(house: House) -> None:
     """Wait until the calls whose clients hung up are settled as well."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while house.open_holds():
         assert time.monotonic() < deadline, house.open_holds()
         time.sleep(0.2)

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPResponse
@@ -292,22 +292,39 @@ def listen(tab: Tab) -> None:
     tab.page.on("request", lambda request: asked(request.url))
 
 
+class Windows(dict[str, Tab]):
+    """One window a name, opened when it is first looked at: an open one costs half a second."""
+
+    def __init__(self, open_one: Callable[[str], tuple[BrowserContext, Tab]]) -> None:
+        super().__init__()
+        self._open_one = open_one
+        self._contexts: list[BrowserContext] = []
+
+    def __missing__(self, name: str) -> Tab:
+        context, self[name] = self._open_one(name)
+        self._contexts.append(context)
+        return self[name]
+
+    def close(self) -> None:
+        """Close every window."""
+        for context in self._contexts:
+            context.close()
+
+
 @pytest.fixture(scope="module")
 def tabs(browser: Browser, house: House, signed_in: Any) -> Iterator[dict[str, Tab]]:
     """Return a tab for each look, where an admin is signed in; one window each for all tests of a file."""
-    made = {name: opened(browser, house, look, signed_in) for name, look in LOOKS.items()}
-    yield {name: tab for name, (_, tab) in made.items()}
-    for context, _ in made.values():
-        context.close()
+    made = Windows(lambda name: opened(browser, house, LOOKS[name], signed_in))
+    yield made
+    made.close()
 
 
 @pytest.fixture(scope="module")
 def roles(browser: Browser, house: House) -> Iterator[dict[str, Tab]]:
     """Return a tab for each role, where somebody of it is signed in; one window each for all tests of a file."""
-    made = {role: opened(browser, house, LOOKS["light"], cookies(house, role)) for role in house.keys}
-    yield {role: tab for role, (_, tab) in made.items()}
-    for context, _ in made.values():
-        context.close()
+    made = Windows(lambda role: opened(browser, house, LOOKS["light"], cookies(house, role)))
+    yield made
+    made.close()
 
 
 @pytest.fixture

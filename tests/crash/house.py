@@ -33,7 +33,8 @@ from pertoken.store.schema import counters, events, holds, series
 from pertoken.wiring.clock import SystemClock
 from pertoken.wiring.database import open_database
 
-START_S = 60
+START_S = 120
+PATIENCE_S = 120  # for what must come true: many processes may want the machine
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1  # of Linux
 HOLD_S = 5  # and no less: a process that the machine leaves waiting must not look dead
 GIVEN_UP_S = 0.5  # in which calls end whose clients hung up
@@ -147,7 +148,7 @@ class House:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         assert self._popen is not None
-        self._popen.wait(10)
+        self._popen.wait(PATIENCE_S)
 
     def stop(self) -> int:
         """Ask it to end, as a service manager would; return its exit code."""
@@ -331,7 +332,7 @@ class Killer:
             self._wait_for(lambda: len(house.worker_pids()) == house.workers)
 
     def _wait_for(self, holds: Any) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE_S
         while not holds():
             assert time.monotonic() < deadline, self._house.said()
             time.sleep(0.01)
@@ -339,7 +340,7 @@ class Killer:
 
 def fetch(url: str) -> Any:
     """Ask the simulator."""
-    with urllib.request.urlopen(url, timeout=10) as answer:
+    with urllib.request.urlopen(url, timeout=PATIENCE_S) as answer:
         return json.loads(answer.read())
 
 

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from tests.conftest import STORES, MakeDatabase, with_prices
-from tests.crash.house import House
+from tests.crash.house import PATIENCE_S, House
 
 from pertoken.core.periods import US_PER_SECOND
 from pertoken.services import budgets
@@ -24,7 +24,6 @@ from pertoken.services.verify import verify
 from pertoken.store.administration import Administration
 from pertoken.store.archive import Archive
 
-PATIENCE_S = 30
 BODY = {"model": "gpt-4o-mini", "max_tokens": 16, "messages": [{"role": "user", "content": "hello"}]}
 
 

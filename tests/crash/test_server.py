@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.crash.house import House
+from tests.crash.house import PATIENCE_S, House
 from tests.crash.load import Load
 from tests.crash.test_kills import check
 from tests.postgresql import PostgresServer, restart, running
@@ -50,7 +50,7 @@ def test_a_server_that_fails_under_load(tmp_path: Path, simulator_url: str, dist
                     await asyncio.sleep(0.7)
                     await asyncio.to_thread(disturb, server)
                 seen = len(load.calls)
-                deadline = time.monotonic() + 30
+                deadline = time.monotonic() + PATIENCE_S
                 while len(load.calls) < seen + 50:
                     assert time.monotonic() < deadline, house.said()
                     await asyncio.sleep(0.1)
