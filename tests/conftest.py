@@ -5,6 +5,7 @@ import itertools
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
@@ -68,6 +69,22 @@ def pytest_configure() -> None:
         source = compiled.with_name(compiled.name.partition(".")[0] + ".py")
         if source.stat().st_mtime > compiled.stat().st_mtime:
             raise pytest.UsageError(f"{source} is newer than its compiled module: `make compiled` or `make pure`")
+
+
+@functools.cache
+def _shipped() -> tuple[tempfile.TemporaryDirectory[str], Path]:
+    folder = tempfile.TemporaryDirectory(prefix="pertoken-shipped-")  # gone with this process
+    path = Path(folder.name) / "pertoken.db"
+    with_prices(f"sqlite:///{path}")
+    return folder, path
+
+
+def put_prices(folder: Path) -> str:
+    """Put a SQLite database with the shipped prices into a folder; return its URL."""
+    path = folder / "pertoken.db"
+    if not path.exists():
+        shutil.copy(_shipped()[1], path)
+    return f"sqlite:///{path}"
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from tests.conftest import put_prices
 from tests.crash.house import House, fetch
 from tests.crash.load import Load
 from tests.crash.test_kills import check
@@ -56,7 +57,7 @@ class Books(NamedTuple):
 def killed(tmp_path_factory: pytest.TempPathFactory, simulator: Process) -> Wreck:
     """Return a database whose gateway was killed under load, its write-ahead log as it was left."""
     folder = tmp_path_factory.mktemp("killed")
-    house = House(f"sqlite:///{folder}/pertoken.db", folder, simulator.url)
+    house = House(put_prices(folder), folder, simulator.url)
     house.prepare()
     key_id, secret = house.new_key("one")
     house.set_budget("one", "50", key_id)
@@ -228,7 +229,7 @@ def test_a_read_only_file(tmp_path: Path, simulator_url: str, torn: bool) -> Non
     """Nothing can be written: the gateway says so and serves nothing; once it can be, it starts with all it had."""
     folder = tmp_path / "x"
     folder.mkdir()
-    house = House(f"sqlite:///{folder}/{FILES[0]}", tmp_path, simulator_url)
+    house = House(put_prices(folder), tmp_path, simulator_url)
     house.prepare()
     _, secret = house.new_key("one")
     assert house.start(), house.said()
@@ -261,7 +262,7 @@ def test_a_read_only_file(tmp_path: Path, simulator_url: str, torn: bool) -> Non
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_disk_that_fills_up_under_load(tmp_path: Path, simulator_url: str, workers: int) -> None:
     """Full for a while, three times, once killed while it was: what was acknowledged is there, once."""
-    house = House(f"sqlite:///{tmp_path}/{FILES[0]}", tmp_path, simulator_url, workers)
+    house = House(put_prices(tmp_path), tmp_path, simulator_url, workers)
     house.prepare()
     key_id, secret = house.new_key("one")
     house.set_budget("one", "50", key_id)

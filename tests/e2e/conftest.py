@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.conftest import STORES, MakeDatabase, with_prices
+from tests.conftest import STORES, MakeDatabase, put_prices, with_prices
 
 from pertoken.core.events import Event
 from pertoken.core.secrets import Hasher
@@ -215,9 +215,12 @@ def stack_of_its_own(folder: Path, simulator: Process, **more: str) -> Iterator[
 
 
 def gateway_environ(simulator_url: str, folder: Path, **more: str) -> dict[str, str]:
-    """Return the environment of a gateway in front of the simulator; it waits longer than a busy machine takes."""
+    """Return the environment of a gateway in front of the simulator; it waits longer than a busy machine takes.
+
+    Its database is a file in the folder that has the shipped prices, unless `more` names another.
+    """
     return {
-        "PERTOKEN_DATABASE_URL": f"sqlite:///{folder}/pertoken.db",
+        "PERTOKEN_DATABASE_URL": more.get("PERTOKEN_DATABASE_URL") or put_prices(folder),
         "PERTOKEN_PROVIDERS__OPENAI__BASE_URL": f"{simulator_url}/v1",
         "PERTOKEN_PROVIDERS__ANTHROPIC__BASE_URL": simulator_url,
         "PERTOKEN_PROVIDERS__GOOGLE__BASE_URL": simulator_url,

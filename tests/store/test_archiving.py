@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
-from tests.conftest import STORES, MakeDatabase, with_schema
+from tests.conftest import DEEP, STORES, Fill, MakeDatabase, deep, with_schema
 from tests.store import history
 from tests.store.history import DAY_US, UNTIL_US
 
@@ -44,7 +44,8 @@ OLD = [event for event in EVENTS if event.occurred_at_us < BEFORE_US]
 REPORTED = [event for event in OLD if isinstance(event.of, OfReport)]
 MONTHS = ["2025-10", "2026-03", "2026-04", "2026-09"]
 EACH_STEP = "CRASH_COPIES" in os.environ  # make crash
-STRIDES = {"sqlite": 1, "postgresql": 1 if EACH_STEP else 4}  # of the steps of an archive, each one, or one of so many
+# Of the steps of an archive, each one, or one of so many.
+STRIDES = {"sqlite": 1 if DEEP or EACH_STEP else 4, "postgresql": 1 if EACH_STEP else 4 if DEEP else 10}
 REPORTS = [(("month", "model"), "UTC"), (("hour", "tag:env"), "Asia/Kathmandu"), (("day", "key"), "America/New_York")]
 
 
@@ -71,30 +72,33 @@ def make_new(
     """Return a function that makes another empty database of a kind, of each in turn."""
     numbers, made = itertools.count(), []
 
-    def make() -> Database:
+    def make(fill: Fill = with_schema) -> Database:
         folder = tmp_path / f"database-{next(numbers)}"
         folder.mkdir()
-        database = Database(
-            make_database(request.param, folder, with_schema), synced=False
-        )  # no test here loses its machine
-        made.append(database)
-        return database
+        made.append(Database(make_database(request.param, folder, fill), synced=False))  # no test loses its machine
+        return made[-1]
 
     yield make
     for database in made:
         database.close()
 
 
-@pytest.fixture
-def database(make_new: Callable[[], Database]) -> Database:
-    """Return a database with the history in it, and a budget of each window."""
-    database = make_new()
+def with_history(url: str) -> None:
+    """Give a database the history, and a budget of each window."""
+    database = Database(url, synced=False)
+    database.migrate()
     with database.write() as connection:
         for window in ("day", "month", "total"):
             early = type("Early", (SystemClock,), {"now_us": lambda _: history.SINCE_US})()
             set_budget(Administration(connection), early, Wish(window, "1000000", window=window, each="customer"))
     history.record(database, EVENTS)
-    return database
+    database.close()
+
+
+@pytest.fixture
+def database(make_new: Callable[[Fill], Database]) -> Database:
+    """Return a database with the history in it, and a budget of each window."""
+    return make_new(with_history)
 
 
 @pytest.fixture
@@ -543,6 +547,7 @@ def everywhere(database: Database, folder: MonthFolder) -> set[tuple[str, str]]:
     return found
 
 
+@deep
 def test_a_crash_at_any_step_loses_nothing(
     make_new: Callable[[], Database], folder: MonthFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
