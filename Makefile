@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
 .DEFAULT_GOAL := help
-.PHONY: help quick opinion soak compiled dist pure mutants simulate demo run test check style audit crash attack bench format drawing pictures lock clean
+.PHONY: help quick deep opinion soak compiled dist pure mutants simulate demo run test check style audit crash attack bench format drawing pictures lock clean
 
 help:  ## what can be made
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,8 +15,14 @@ demo: $(STAMP)  ## the main job, end to end, then exit
 run: $(STAMP)  ## the demo's gateway and provider, kept up
 	$(BIN)/pertoken demo --keep
 
+# Each of two processes begins with one half of the tests, in order, and takes of the other's when it is done.
+PYTEST := $(BIN)/pytest -n 2 --dist worksteal
+
 test: $(STAMP) check  ## every check and every test
-	$(BIN)/pytest -n 2
+	$(PYTEST)
+
+deep: $(STAMP)  ## what `make test` tries a few times, as often as CI does: properties, requests, attacks, crashes
+	DEEP=1 $(PYTEST) -m "hypothesis or deep"
 
 UNITS := tests/core tests/wire tests/services tests/test_settings.py tests/counting tests/catalogs tests/cli
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from tests.conftest import examples
+from tests.conftest import deep, examples
 from tests.gateway.conftest import NEW_SECRET, SECRET
 from tests.gateway.stage import BODY_BYTES_MAX, Stage
 
@@ -216,6 +216,7 @@ class LateConnections(Connections):
     tells_late: ClassVar[bool] = True
 
 
+@deep
 @pytest.mark.parametrize("machine", [Connections, LateConnections])
 def test_whatever_happens(machine: type[Connections]) -> None:
     """In any order of events, the client gets complete answers in order, and every exchange ends."""

@@ -92,7 +92,7 @@ SHARES: list[tuple[Callable[[Administration], object], object, int]] = [
 ]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("change", "said", "more"), SHARES)
 def test_what_changes_a_decision_is_a_new_revision(
     database: Database, change: Callable[[Administration], object], said: object, more: int

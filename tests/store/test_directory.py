@@ -97,7 +97,7 @@ CHANGES: list[tuple[Callable[[sa.Connection], object], object, int]] = [
 ]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(("change", "said", "more"), CHANGES)
 def test_a_change_is_a_new_revision(
     database: Database, change: Callable[[sa.Connection], object], said: object, more: int

@@ -38,7 +38,7 @@ def test_events_are_read_as_they_were_posted(database: Database, monkeypatch: py
     assert found == [as_read(one) for one in MADE]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 def test_a_series_is_read_once(database: Database) -> None:
     """Whose events are is asked of the database once for each series, not for each event."""
     history.record(database, MADE)

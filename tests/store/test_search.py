@@ -69,7 +69,7 @@ def test_events_of_one_instant_are_told_apart(database: Database) -> None:
     assert first + rest == whole
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 def test_what_belongs_to_few_is_read_where_it_is(database: Database) -> None:
     """Events of a rare team are looked for in the quarters of an hour that have some, and nowhere else."""
     history.record(database, [*MADE, *RARE])
@@ -82,7 +82,7 @@ def test_what_belongs_to_few_is_read_where_it_is(database: Database) -> None:
     assert looked_at(database, ALL) == [(SINCE_US, UNTIL_US)]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 def test_no_more_is_read_than_is_asked_for(database: Database) -> None:
     """Once a page is full nothing older is looked at, and nothing newer than its end ever is."""
     history.record(database, [*MADE, *RARE])

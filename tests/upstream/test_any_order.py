@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from tests.conftest import examples
+from tests.conftest import deep, examples
 from tests.upstream.test_connection import Recorder
 
 from pertoken.upstream import states
@@ -198,6 +198,7 @@ class Connections(RuleBasedStateMachine):
         assert self.recorder.reading or self.busy, "a pause outlives its transfer"
 
 
+@deep
 def test_whatever_happens() -> None:
     """In any order of events, each caller gets its own answer or an error, and every call ends."""
     run_state_machine_as_test(Connections, settings=settings(examples(60), stateful_step_count=40))
