@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.made-from-lock
 
+# Where bytecode is not kept, each of some hundred processes that the tests start compiles everything anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help quick deep opinion soak compiled dist pure mutants simulate demo run test check style audit crash attack bench format drawing pictures lock clean
 
