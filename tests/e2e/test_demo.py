@@ -29,7 +29,7 @@ def test_what_is_kept_up_can_be_used_and_ends_whole(tmp_path: Path) -> None:
     environ = {**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "200"}
     with log.open("wb") as sink:
         demo = subprocess.Popen(
-            [sys.executable, "-u", "-m", "pertoken", "demo", "--calls", "2", "--past", "2000", "--keep"],
+            [sys.executable, "-u", "-m", "pertoken", "demo", "--calls", "2", "--past", "500", "--keep"],
             stdout=sink,
             env=environ,
         )
