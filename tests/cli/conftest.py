@@ -54,12 +54,17 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def in_folder(folder: Path) -> Pertoken:
+    """Return the command line in a folder, with no provider key."""
+    machine = {name: None for name in os.environ if name.startswith("PERTOKEN_") or name.endswith("_API_KEY")}
+    environ: dict[str, str | None] = {**machine, "PORT": None, "COLUMNS": "100", "XDG_DATA_HOME": str(folder)}
+    return Pertoken(f"sqlite:///{folder}/pertoken.db", environ)
+
+
 @pytest.fixture
 def bare(tmp_path: Path) -> Pertoken:
     """Return the command line where nothing was installed yet: no database, no provider key."""
-    machine = {name: None for name in os.environ if name.startswith("PERTOKEN_") or name.endswith("_API_KEY")}
-    environ: dict[str, str | None] = {**machine, "PORT": None, "COLUMNS": "100", "XDG_DATA_HOME": str(tmp_path)}
-    return Pertoken(f"sqlite:///{tmp_path}/pertoken.db", environ)
+    return in_folder(tmp_path)
 
 
 @pytest.fixture

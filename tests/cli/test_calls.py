@@ -5,6 +5,7 @@ import csv
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
-from tests.cli.conftest import Pertoken, WriteLines
+from tests.cli.conftest import Pertoken, WriteLines, in_folder
 from tests.factories import WHO
 from tests.factories import event_line as event
 
@@ -36,32 +37,37 @@ def ids(pertoken: Pertoken, *arguments: str) -> list[str]:
     return [row["call_id"] for row in listed(pertoken, *arguments)]
 
 
+def calls_of_three_months() -> list[dict[str, Any]]:
+    """Return calls of three months, of several owners, one of them without a price."""
+    return [
+        event("mar-1", "2026-03-05T10:00:00Z", team="red", conversation="talk"),
+        event("mar-2", "2026-03-31T23:59:59.999999Z", team="blue"),
+        event("apr-1", "2026-04-01T00:00:00Z", team="red", customer="acme", usage={"input_tokens": 2_000_000}),
+        event("apr-2", "2026-04-01T00:00:00Z", team="red"),
+        event("nov-1", "2026-11-20T10:00:00Z", user="ann", conversation="talk"),
+        event("nov-2", "2026-11-20T10:00:00Z", provider="acme", model="nobody-knows"),
+    ]
+
+
 @pytest.fixture
 def house(pertoken: Pertoken, write_lines: WriteLines) -> Pertoken:
-    """Return an installation with calls of three months, of several owners, one of them without a price."""
-    usage = {"input_tokens": 2_000_000}
-    pertoken(
-        "ingest",
-        write_lines(
-            event("mar-1", "2026-03-05T10:00:00Z", team="red", conversation="talk"),
-            event("mar-2", "2026-03-31T23:59:59.999999Z", team="blue"),
-            event("apr-1", "2026-04-01T00:00:00Z", team="red", customer="acme", usage=usage),
-            event("apr-2", "2026-04-01T00:00:00Z", team="red"),
-            event("nov-1", "2026-11-20T10:00:00Z", user="ann", conversation="talk"),
-            event("nov-2", "2026-11-20T10:00:00Z", provider="acme", model="nobody-knows"),
-        ),
-    )
+    """Return an installation with these calls."""
+    pertoken("ingest", write_lines(*calls_of_three_months()))
     return pertoken
 
 
-@pytest.fixture(params=["database", "archive", "some of each"])
-def stored(request: pytest.FixtureRequest, house: Pertoken) -> Pertoken:
-    """Return the same installation with its calls in the database, the old months archived, or one of them."""
-    if request.param == "archive":
-        house("archive", "--before", "2026-05")
-    elif request.param == "some of each":
-        house("archive", "--before", "2026-04")
-    return house
+@pytest.fixture(scope="module", params=["database", "archive", "some of each"])
+def stored(request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Pertoken:
+    """Return an installation to read, its calls in the database, the old months archived, or one of them."""
+    folder = tmp_path_factory.mktemp("stored")
+    shutil.copy(template, folder / "pertoken.db")
+    made = in_folder(folder)
+    file = folder / "events.jsonl"
+    file.write_text("".join(json.dumps(one) + "\n" for one in calls_of_three_months()))
+    made("ingest", str(file))
+    if request.param != "database":
+        made("archive", "--before", "2026-05" if request.param == "archive" else "2026-04")
+    return made
 
 
 def test_a_line_has_what_was_asked(house: Pertoken) -> None:
