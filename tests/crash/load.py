@@ -24,6 +24,7 @@ class Call:
     named: bool
     answers: list[Answer] = field(default_factory=list)
     attempts: int = 0
+    took_s: float = 0.0  # from the first attempt to the last answer
 
     @property
     def acknowledged(self) -> Answer | None:
@@ -102,12 +103,14 @@ class Load:
         if call.stream:
             body |= {"stream": True, "stream_options": {"include_usage": True}}
         hangs_up = call.stream and not call.named and dice.random() < 0.1
-        deadline = time.monotonic() + NAMED_S_MAX
+        began_s = time.monotonic()
+        deadline = began_s + NAMED_S_MAX
         while True:
             call.attempts += 1
             answer = await connection.post(
                 "/v1/chat/completions", headers, body, pieces_max=dice.randint(1, 5) if hangs_up else None
             )
+            call.took_s = time.monotonic() - began_s
             if answer is not None:
                 call.answers.append(answer)
             if not call.named or call.acknowledged or call.is_refused or self.is_hopeless:

@@ -65,7 +65,7 @@ def test_a_server_that_fails_under_load(tmp_path: Path, simulator_url: str, dist
             house.stop()
         facts = house.facts()
 
-    told = Counter(check(call, facts.get(call.marker, [])) for call in load.calls)
+    told = Counter(check(call, facts.get(call.marker, []), HOLD_S) for call in load.calls)
     refused = sum(answer.status == 503 for call in load.calls for answer in call.answers)
     print(f"\n{disturb.__name__}, {workers} worker(s), seed {SEED}: {dict(told)}, 503 {refused} times")  # noqa: T201 - read by a person
     assert verified.returncode == 0, verified.stdout
