@@ -12,6 +12,7 @@ from pertoken.core.budgets import Attribution, Budget
 from pertoken.core.commands import OpenHold, Record
 from pertoken.core.directory import Key
 from pertoken.core.events import EventStatus
+from pertoken.core.periods import DAY_US
 from pertoken.core.price_book import Sellers
 from pertoken.core.provisional import PROVISIONAL
 from pertoken.core.rates import HELD
@@ -95,9 +96,10 @@ def refused(browser: Browser, budget: str, calls: int = 1, message: str = "") ->
 
 
 def held(browser: Browser, picos: int = CENT, **of: Any) -> str:
-    """Open a hold and return its id."""
+    """Open a hold and return its id. It stays open for longer than all tests take: they verify the same books."""
     attribution = Attribution(provider="openai", model="gpt-4o-mini")._replace(**of)
-    made = hold(fresh("call"), picos, attribution=attribution)
+    expires_at_us = browser.site.clock.now_us() + DAY_US
+    made = hold(fresh("call"), picos, attribution=attribution, expires_at_us=expires_at_us)
     _transact(browser, [], made)
     return made.hold_id
 
