@@ -123,25 +123,33 @@ def gateway(browser: Browser) -> Iterator[tuple[Gateway, str]]:
     thread.join()
 
 
-@pytest.fixture
-def page(gateway: tuple[Gateway, str]) -> Iterator[Any]:
-    """Return the page of the playground in Chromium, signed in."""
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """Return a Chromium for the tests of this file."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not CHROMIUM.exists():
         pytest.skip(f"there is no {CHROMIUM}")
     with api.sync_playwright() as playwright:
         flags = ["--no-sandbox"] if os.geteuid() == 0 else []
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=flags)
-        opened = chromium.new_page()
-        opened.wrong = []
-        opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
-        opened.goto(f"{gateway[1]}/login?next=/playground")
-        opened.fill("#key", ROOT_KEY)
-        opened.click("button.first")
-        opened.fill("#p-key", SECRET)
-        yield opened
-        assert opened.wrong == []
-        chromium.close()
+        made = playwright.chromium.launch(executable_path=str(CHROMIUM), args=flags)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(gateway: tuple[Gateway, str], chromium: Any) -> Iterator[Any]:
+    """Return the page of the playground in a window of its own, signed in."""
+    context = chromium.new_context()
+    opened = context.new_page()
+    opened.wrong = []
+    opened.on("pageerror", lambda error: opened.wrong.append(str(error)))
+    opened.goto(f"{gateway[1]}/login?next=/playground")
+    opened.fill("#key", ROOT_KEY)
+    opened.click("button.first")
+    opened.fill("#p-key", SECRET)
+    yield opened
+    assert opened.wrong == []
+    context.close()
 
 
 @pytest.mark.parametrize("streams", [True, False])
