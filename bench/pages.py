@@ -37,6 +37,7 @@ from rich.table import Table
 
 from pertoken.core.access import Role
 from pertoken.core.periods import DAY_US
+from pertoken.gateway import collector
 from pertoken.ports.events import Search
 from pertoken.services.admins import create_admin
 from pertoken.services.budgets import Wish, set_budget
@@ -124,13 +125,14 @@ def show_pages(installation: Any, title: str, *, without_fine: bool) -> None:
     database = installation.database
     site = make_site(installation)
     app = create_pages(site)
+    collector.calm()
     columns = {}
     if not without_fine:
         forget(database)
         columns["roll-ups alone"] = asyncio.run(ask_all(app, site, database))
     began = time.process_time(), time.perf_counter()
     days = 0
-    while sum_newest(database, time.time_ns() // 1_000):
+    while sum_newest(database, end_us(database)):
         days += 1
     took = f"{time.process_time() - began[0]:.1f} s of CPU, {time.perf_counter() - began[1]:.1f} s"
     columns["days summed"] = asyncio.run(ask_all(app, site, database))
@@ -158,6 +160,13 @@ def forget(database: Database) -> None:
     with database.write() as connection:
         for table in (summed_days, coarse_sums):
             connection.execute(sa.delete(table))
+
+
+def end_us(database: Database) -> int:
+    """Return when the newest day ends: its calls are there already, so it is summed as if it were over."""
+    with database.read() as connection:
+        newest_us: int = connection.execute(sa.select(sa.func.max(day_rollups.c.start_us))).scalar_one()
+    return newest_us + DAY_US
 
 
 def sizes(database: Database) -> str:

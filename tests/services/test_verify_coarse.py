@@ -5,8 +5,9 @@ import sqlalchemy as sa
 from tests.conftest import MakeDatabase
 from tests.store import history
 
-from pertoken.core.coarse import HOUR, MODEL
+from pertoken.core.coarse import MODEL, TEAM
 from pertoken.core.periods import format_time
+from pertoken.core.reporting import QUARTER_US
 from pertoken.services.verdict import Difference
 from pertoken.services.verify import verify
 from pertoken.store import summing
@@ -21,7 +22,7 @@ MADE = [
 CHANGES = {
     "a sum": sa.update(coarse_sums).values(calls=coarse_sums.c.calls + 1),
     "an amount": sa.update(coarse_sums).values(cost_picos_low=coarse_sums.c.cost_picos_low + 1),
-    "a value": sa.update(coarse_sums).values(team="another"),
+    "a value": sa.update(coarse_sums).values(provider="another", team="another"),
     "latency": sa.update(coarse_sums).values(latency='{"140":1}'),
     "gone": sa.delete(coarse_sums),
 }
@@ -34,7 +35,7 @@ def database(make_database: MakeDatabase, tmp_path_factory: pytest.TempPathFacto
     database.migrate()
     history.record(database, MADE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(summing, "SPARED", 1)
+        patch.setattr(summing, "SPARED", 0)
         assert summing.sum_newest(database, history.UNTIL_US)
     return database
 
@@ -46,10 +47,12 @@ def found(database: Database) -> list[Difference]:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("name", [MODEL, HOUR, "key", "tag:env"])
-def test_a_changed_sum_is_found(database: Database, name: str, change: str) -> None:
-    """Whatever is changed in the sums of one day, by whatever they are: the day and the name are said."""
-    ready = sa.select(summed_days.c.sum_id).where(summed_days.c.name == name, summed_days.c.state == MarkState.READY)
+@pytest.mark.parametrize(("name", "until"), [(MODEL, 96), (TEAM, 60), ("key", 96), ("key", 48), ("tag:env", 96)])
+def test_a_changed_sum_is_found(database: Database, name: str, until: int, change: str) -> None:
+    """Whatever is changed in the sums of one day, up to whatever cut: the day and the name are said."""
+    mark = summed_days.c
+    until_us = DAY_US + until * QUARTER_US
+    ready = sa.select(mark.sum_id).where(mark.name == name, mark.until_us == until_us, mark.state == MarkState.READY)
     with database.write() as connection:
         sum_id = connection.execute(ready).scalar_one()
         first = sa.and_(coarse_sums.c.sum_id == sum_id, coarse_sums.c.number == 0)

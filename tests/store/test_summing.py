@@ -12,16 +12,26 @@ from tests.conftest import STORES, MakeDatabase, with_schema
 from tests.store import history
 from tests.store.history import DAY_US, UNTIL_US
 
-from pertoken.core.coarse import HOUR
+from pertoken.core.coarse import MODEL
 from pertoken.core.events import Event
 from pertoken.core.latency import LatencyCounts
-from pertoken.core.reporting import Group, attributes, latency_report, report, slices, sum_events, time_events
+from pertoken.core.reporting import (
+    HOUR_US,
+    QUARTER_US,
+    Group,
+    attributes,
+    latency_report,
+    report,
+    slices,
+    sum_events,
+    time_events,
+)
 from pertoken.services.verify import verify
 from pertoken.store import summing
 from pertoken.store.archive import Archive
 from pertoken.store.coarse import ALL
 from pertoken.store.database import Database
-from pertoken.store.schema import MarkState, coarse_sums, summed_days
+from pertoken.store.schema import MarkState, coarse_sums, day_rollups, rollups, summed_days
 from pertoken.store.summing import Summing, sum_newest
 
 MADE = history.made(11, 500)
@@ -47,9 +57,10 @@ ASKED: list[Asked] = [
 
 @pytest.fixture(autouse=True)
 def _eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Write few rows at a time, and sum what spares little: these days have few roll-ups."""
-    monkeypatch.setattr(summing, "ROWS_MAX", 7)
-    monkeypatch.setattr(summing, "SPARED", 1)
+    """Write few rows at a time, and sum what spares nothing: these days have few roll-ups."""
+    monkeypatch.setattr(summing, "ROWS_MAX", 50)
+    monkeypatch.setattr(summing, "SPARED", 0)
+    monkeypatch.setattr(summing, "APART_US", (HOUR_US,))
 
 
 def sum_all(database: Database) -> int:
@@ -61,10 +72,20 @@ def sum_all(database: Database) -> int:
 
 
 def marks(database: Database) -> dict[tuple[int, str], str]:
-    """Return the marks of all days and the state of each."""
+    """Return the marks of all days up to their ends, and the state of each."""
+    return {
+        (day_us, name): state
+        for (day_us, until_us, name), state in cuts(database).items()
+        if until_us == day_us + DAY_US
+    }
+
+
+def cuts(database: Database) -> dict[tuple[int, int, str], str]:
+    """Return all marks of all days, and the state of each."""
+    mark = summed_days.c
     with database.read() as connection:
-        rows = connection.execute(sa.select(summed_days.c.start_us, summed_days.c.name, summed_days.c.state))
-        return {(row[0], row[1]): row[2] for row in rows}
+        rows = connection.execute(sa.select(mark.start_us, mark.until_us, mark.name, mark.state))
+        return {(row[0], row[1], row[2]): row[3] for row in rows}
 
 
 def fits(events: Iterable[Event], where: dict[str, str]) -> list[Event]:
@@ -143,11 +164,14 @@ def test_summed_days_agree_with_the_books(summed: Database) -> None:
 def summed(make_new: Callable[[], Database]) -> Iterator[Database]:
     """Return a database whose days are all summed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(summing, "SPARED", 1)
+        patch.setattr(summing, "SPARED", 0)
+        patch.setattr(summing, "APART_US", (HOUR_US,))
         database = make_new()
         history.record(database, MADE)
         assert sum_all(database) > 20
-    assert MarkState.READY in {state for (_, name), state in marks(database).items() if name == HOUR}
+    assert MarkState.READY in {
+        state for (day_us, until_us, _), state in cuts(database).items() if until_us < day_us + DAY_US
+    }
     yield database
     database.close()
 
@@ -197,15 +221,18 @@ def test_a_commit_while_a_day_is_summed_makes_it_be_summed_again(database: Datab
     assert_right(database, [*MADE, late], "UTC")
 
 
-def test_a_late_event_unmarks_its_day_alone(database: Database) -> None:
-    """One delete for each day that a commit touches: others stay summed."""
-    history.record(database, MADE)
+def test_a_late_event_unmarks_what_is_summed_beyond_it_alone(database: Database) -> None:
+    """Other days stay summed, and its own day up to the cuts before it."""
+    history.record(database, MADE[-100:])
     sum_all(database)
-    before = marks(database)
+    before = cuts(database)
 
-    history.record(database, [MADE[0]._replace(event_id="late", occurred_at_us=NEWEST_US + 5)])
+    late_us = NEWEST_US + 9 * HOUR_US + 5
+    history.record(database, [MADE[0]._replace(event_id="late", occurred_at_us=late_us)])
 
-    assert marks(database) == {mark: state for mark, state in before.items() if mark[0] != NEWEST_US}
+    kept = {mark: state for mark, state in before.items() if mark[0] != NEWEST_US or mark[1] <= late_us}
+    assert cuts(database) == kept
+    assert NEWEST_US + 8 * HOUR_US in {mark[1] for mark in kept}
 
 
 def test_sums_without_a_mark_go(database: Database) -> None:
@@ -243,13 +270,38 @@ def test_what_spares_little_is_read_from_roll_ups(database: Database, monkeypatc
     assert_right(database, made, "UTC")
 
 
-def test_a_day_is_summed_once_it_is_over(database: Database) -> None:
-    """The day that an instant is in is not over."""
-    history.record(database, MADE)
+def test_today_is_summed_up_to_its_last_whole_hour(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As hours pass, today is summed up to further cuts, once each; its end is summed once it is over."""
+    monkeypatch.setattr(summing, "APART_US", (HOUR_US,))
+    today = [one for one in MADE if one.occurred_at_us >= NEWEST_US]
+    assert len({one.occurred_at_us // HOUR_US for one in today}) > 5
+    history.record(database, [one for one in today if one.occurred_at_us < NEWEST_US + 14 * HOUR_US])
 
-    for before_us in (NEWEST_US + DAY_US - 1, NEWEST_US + DAY_US):
-        assert sum_newest(database, before_us)
-        assert ((NEWEST_US, ALL) in marks(database)) == (before_us == NEWEST_US + DAY_US)
+    for now_us, until in ((14 * HOUR_US - 1, 13), (14 * HOUR_US + QUARTER_US, 14), (DAY_US, 24)):
+        assert sum_newest(database, NEWEST_US + now_us)
+        assert not sum_newest(database, NEWEST_US + now_us)
+        found = {until_us for _, until_us, name in cuts(database) if name == MODEL}
+        assert found == {NEWEST_US + hour * HOUR_US for hour in range(1, until + 1)}
+        assert [mark for mark in cuts(database) if mark[2] == ALL] == [(NEWEST_US, NEWEST_US + until * HOUR_US, ALL)]
+
+
+@pytest.mark.parametrize("by", [("day", "model"), ("hour", "provider"), ("model",)])
+def test_reports_of_whole_hours_read_no_roll_ups(database: Database, by: tuple[str, ...]) -> None:
+    """A report of days in Berlin is the same when every roll-up is gone: the cuts of days say all of it."""
+    history.record(database, MADE)
+    sum_all(database)
+    since_us = min(event.occurred_at_us for event in MADE) // DAY_US * DAY_US - 2 * HOUR_US
+
+    def report_now() -> list[Group]:
+        with database.read() as connection:
+            return said(Archive(connection), by, {}, "Europe/Berlin", since_us)[0]
+
+    before = report_now()
+    with database.write() as connection:
+        for table in (rollups, day_rollups):
+            connection.execute(sa.delete(table))
+
+    assert before == report_now() != []
 
 
 def test_the_thread_sums_while_it_is_woken(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ PRICED = EventStatus.PRICED
 
 QUARTER_US = 900 * US_PER_SECOND
 HOUR_US = 4 * QUARTER_US
+DAYS_MAX = 31  # of a slice of quarters by day
 
 TIME_DIMENSIONS = {"hour": Window.HOUR, "day": Window.DAY, "week": Window.WEEK, "month": Window.MONTH}
 _FORMATS = {"day": "%Y-%m-%d", "week": "%G-W%V", "month": "%Y-%m"}
@@ -200,18 +201,25 @@ def slices(since_us: int, until_us: int, by: Sequence[str], zone: str) -> Iterat
         width_us = HOUR_US if Window.HOUR in windows else DAY_US
         for start_us, end_us, offset_us in periods.offsets(since_us, until_us, zone):
             for piece in _cut(start_us, end_us, offset_us, width_us):
-                yield from _by_day(piece) if piece.grain is Grain.QUARTER else [piece]
+                days = 1 if width_us == HOUR_US else DAYS_MAX
+                yield from _by_days(piece, days) if piece.grain is Grain.QUARTER else [piece]
 
 
 def _windows(by: Sequence[str]) -> set[Window]:
     return {TIME_DIMENSIONS[dimension] for dimension in by if dimension in TIME_DIMENSIONS}
 
 
-def _by_day(piece: Slice) -> Iterator[Slice]:
-    """Cut a slice by the days of the zone: each is complete by itself, and small sums sort faster."""
+def _by_days(piece: Slice, most: int) -> Iterator[Slice]:
+    """Cut a slice by the days of the zone, into so many whole days at most; a part of a day is by itself.
+
+    So no two slices have parts of the same day and of another.
+    """
     start_us = piece.start_us
     while start_us < piece.end_us:
-        end_us = min(_down(start_us + piece.offset_us, DAY_US) + DAY_US - piece.offset_us, piece.end_us)
+        local_us = start_us + piece.offset_us
+        days = most if local_us % DAY_US == 0 else 1
+        days = max(1, min(days, (piece.end_us - start_us) // DAY_US))
+        end_us = min(_down(local_us, DAY_US) + days * DAY_US - piece.offset_us, piece.end_us)
         yield piece._replace(start_us=start_us, end_us=end_us)
         start_us = end_us
 
@@ -288,7 +296,7 @@ def latency_report(
 
 
 def report(parts: Iterable[tuple[Slice, Iterable[Sum]]], by: Sequence[str], zone: str) -> Iterator[Group]:
-    """Yield the sums of all slices by the dimensions of `by`; absent values are the empty text.
+    """Yield the sums of all slices by the dimensions of `by`, where they are not 0; absent values are the empty text.
 
     Times come first in order, then the dearest rows. The rows of a time are there as soon as its slices are summed.
     """

@@ -16,6 +16,7 @@ import threading
 import uvicorn
 import uvloop
 
+from pertoken.gateway import collector
 from pertoken.web.app import create_pages
 from pertoken.wiring.pages import open_site
 
@@ -40,6 +41,7 @@ def main() -> None:
             lifespan="off",
         )
         server = _Server(config)
+        collector.calm()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(server.serve(sockets=[listener]))
 

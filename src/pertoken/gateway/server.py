@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import signal
 import socket
@@ -13,7 +12,7 @@ import uvicorn
 import uvloop
 
 from pertoken.api.app import create_api
-from pertoken.gateway import call_log
+from pertoken.gateway import call_log, collector
 from pertoken.gateway.app import create_app
 from pertoken.gateway.bodies import return_memory_at_once
 from pertoken.gateway.call_log import CallLog
@@ -74,7 +73,7 @@ async def _serve(
     calls = None if settings.log == "off" else CallLog(call_log.FORMS[settings.log])
     try:
         async with serving(installation, readers, counter.told(calls)) as (world, plane):
-            _tame_the_collector()
+            collector.calm()
             return_memory_at_once()
             viewers = Viewers(plane, settings.metrics.open, listener.getsockname()[0])
             monitor = Monitor(counter, world, plane, readers, viewers)
@@ -101,13 +100,6 @@ async def _serve(
     finally:
         if calls is not None:
             calls.close()
-
-
-def _tame_the_collector() -> None:
-    """Stop the garbage collector from scanning the price book repeatedly, which took 10 % of a call's CPU."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 class _Server(uvicorn.Server):

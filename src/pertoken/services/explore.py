@@ -145,17 +145,19 @@ class _Rows(NamedTuple):
 
 
 def _read_apart(archive: UseView, asked: Question, starts: Sequence[int]) -> _Rows:
-    """Read the tracks without steps, the steps without tracks, and then the steps of the largest tracks alone."""
+    """Read the tracks without steps, the steps without tracks, and then the steps of the largest tracks alone.
+
+    Where no more tracks than that are there, the steps of all are read alone.
+    """
+    all_rows = list(_grouped(archive, asked, asked.by, asked.part))
+    if len({row.values for row in all_rows}) <= asked.pointed:
+        return _read_together(archive, asked, starts)
     by_step = _placed(_grouped(archive, asked, (asked.step,), asked.part), asked, starts)
     currency, currencies = _currencies(asked, by_step)
-    of_all = [row for row in _grouped(archive, asked, asked.by, asked.part) if _is_asked(row, asked, currency)]
+    of_all = [row for row in all_rows if _is_asked(row, asked, currency)]
     sums, largest = _sums(((row.values, row) for row in of_all), asked)
     tops = largest[: asked.pointed]
-    among = (
-        {}
-        if len(tops) == len(largest)
-        else {name: tuple({values[at] for values in tops}) for at, name in enumerate(asked.by)}
-    )
+    among = {name: tuple({values[at] for values in tops}) for at, name in enumerate(asked.by)}
     pointed = _grouped(archive, asked, (asked.step, *asked.by), asked.part._replace(among=among))
     some = _placed((row for row in pointed if _is_asked(row, asked, currency)), asked, starts)
     by_step = [one for one in by_step if _is_asked(one[0], asked, currency)]

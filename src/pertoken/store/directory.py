@@ -21,7 +21,7 @@ def read_revision(connection: sa.Connection) -> int:
 
 
 def hot_state(cursor: Cursor) -> tuple[int, int]:
-    """Return the same on the driver's cursor, and the last day that is summed coarsely, in one statement."""
+    """Return the same on the driver's cursor, and up to when days are summed coarsely, in one statement."""
     cursor.execute(_HOT_STATE)
     [(value, summed_to_us)] = cursor.fetchall()
     return int(value), int(summed_to_us)
@@ -140,7 +140,11 @@ def reset_trust(connection: sa.Connection, provider: str, model: str) -> bool:
     return found
 
 
-_HOT_STATE = f"SELECT value, coalesce((SELECT max(start_us) FROM {summed_days.name}), 0) FROM {revision.name}"  # noqa: S608 - names of our own
+_LAST_CUT = (
+    f"SELECT max(until_us) FROM {summed_days.name}"  # noqa: S608 - names of our own
+    f" WHERE start_us = (SELECT max(start_us) FROM {summed_days.name})"
+)
+_HOT_STATE = f"SELECT value, coalesce(({_LAST_CUT}), 0) FROM {revision.name}"  # noqa: S608 - names of our own
 _READ_REVISION = sa.select(revision.c.value)
 
 

@@ -77,8 +77,8 @@ class _Statements:
         self.insert_tag = sql.write(sql.insert(series_tags).on_conflict_do_nothing(), _names(series_tags))
         self.add_rollup = sql.add(rollups, SUMS, [latency.COLUMN])
         self.add_day_rollup = sql.add(day_rollups, SUMS, [latency.COLUMN])
-        of_day = sa.delete(summed_days).where(summed_days.c.start_us == sa.bindparam("of_day"))
-        self.delete_marks = sql.write(of_day, ["of_day"])
+        outgrown = summed_days.c.start_us == sa.bindparam("of_day"), summed_days.c.until_us > sa.bindparam("after_us")
+        self.delete_marks = sql.write(sa.delete(summed_days).where(*outgrown), ["of_day", "after_us"])
 
     def _insert(self, table: sa.Table) -> Write:
         return self._sql.write(sa.insert(table), _names(table))
@@ -90,7 +90,7 @@ class LedgerTables:
     It remembers the ids of series, and the rows of its last transactions for as long as nobody else writes.
     """
 
-    summed_to_us = ALL_DAYS  # no day after this is summed coarsely, as far as is known
+    summed_to_us = ALL_DAYS  # nothing from here on is summed coarsely, as far as is known
 
     def __init__(self, sql: Sql) -> None:
         self._claims = claims.Claims(sql)
@@ -286,8 +286,15 @@ class LedgerTables:
         self._statements.add_rollup.run(cursor, quarter_rows)
         day_rows = _day_rows(quarters, quarter_rows, day_texts)
         self._statements.add_day_rollup.run(cursor, day_rows)
-        summed = {row[0] for row in day_rows if row[0] <= self.summed_to_us}
-        self._statements.delete_marks.run(cursor, [(day_us,) for day_us in summed])
+        self._delete_marks(cursor, [start_us for start_us, _, _ in quarters if start_us < self.summed_to_us])
+
+    def _delete_marks(self, cursor: Cursor, quarters_us: Sequence[int]) -> None:
+        """Delete the marks of sums that some quarters are in, since these were added to."""
+        first_us: dict[int, int] = {}  # of each day
+        for quarter_us in quarters_us:
+            day_us = quarter_us - quarter_us % DAY_US
+            first_us[day_us] = min(first_us.get(day_us, quarter_us), quarter_us)
+        self._statements.delete_marks.run(cursor, list(first_us.items()))
 
     def _post(self, cursor: Cursor, bookings: Bookings, posted_at_us: int) -> list[int | None]:
         """Write the entries of events, and return the id of each event's entry."""

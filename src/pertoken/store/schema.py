@@ -337,17 +337,20 @@ class MarkState(StrEnum):
     FINE = "fine"  # there would be nearly as many rows as there are roll-ups, so these are read
 
 
-# Coarse sums (core.coarse): which days are summed by what, and those sums. Sums belong to their mark. Whatever adds to
-# the roll-ups of a day removes the day's marks in the same transaction, and without its mark a sum is not read any
-# more. A mark's id is never used again: a sum that is still being written for a mark that is gone is never read either.
+# Coarse sums (core.coarse): which days are summed by what, up to which instants, and those sums. Sums belong to their
+# mark. Whatever adds to the roll-ups of a day removes the day's marks that reach beyond it in the same transaction, and
+# without its mark a sum is not read any more. A mark's id is never used again: a sum that is still being written for a
+# mark that is gone is never read either.
 summed_days = sa.Table(
     "summed_days",
     metadata,
     sa.Column("sum_id", Id, primary_key=True),
     sa.Column("start_us", Microseconds, nullable=False),
+    sa.Column("until_us", Microseconds, nullable=False),  # up to where: a cut, or the day's end
     sa.Column("name", sa.Text, nullable=False),  # what it is summed by; empty: all that it is to be summed by
     sa.Column("state", sa.Text, nullable=False),
-    sa.UniqueConstraint("start_us", "name", name="one_mark"),
+    sa.UniqueConstraint("start_us", "until_us", "name", name="one_mark"),
+    sa.Index("ix_summed_days_name", "name", "start_us", "until_us"),
     sqlite_autoincrement=True,
 )
 
@@ -356,8 +359,7 @@ coarse_sums = sa.Table(
     metadata,
     sa.Column("sum_id", Id, primary_key=True, autoincrement=False),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),  # texts may be too long to index
-    sa.Column("start_us", Microseconds, nullable=False),
-    sa.Column("provider", sa.Text, nullable=False),  # these two are empty where it is summed by a dimension
+    sa.Column("provider", sa.Text, nullable=False),  # these three are empty where it is not summed by them
     sa.Column("model", sa.Text, nullable=False),
     sa.Column("team", sa.Text, nullable=False),
     sa.Column("value", sa.Text),  # of the dimension; null: without that tag

@@ -1,25 +1,26 @@
-"""Sums days coarsely once they are over, beside the calls: on a thread of its own, one thing of one day at a time.
+"""Sums days coarsely beside the calls: on a thread of its own, one thing of one day at a time.
 
-A short transaction puts the mark; then the roll-ups are read; then the sums are written, few rows in a transaction, and
-the last of these makes the mark ready, if it is still there. A commit that adds to the day meanwhile removes the mark,
-and the day is summed again. Between two things there is a pause, so that calls do not wait and the thread takes a small
-part of one core's time.
+A day is summed once it is over, and today up to the last hour that is over. A short transaction puts a mark for each
+cut and the day's end; then the roll-ups are read; then the sums are written, few rows in a transaction, and the last of
+these makes the marks ready, if they are still there. A commit that adds to the day meanwhile removes those that reach
+beyond it, and they are summed again. Between two things there is a pause, so that calls do not wait and the thread
+takes a small part of one core's time.
 """
 
 import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from pertoken.core.budgets import TAG_PREFIX
-from pertoken.core.coarse import DIMENSIONS, HOUR, MODEL, OF_MODEL, WIDTHS_US, dimensions_of
-from pertoken.core.latency import LatencyCounts
+from pertoken.core.coarse import APART_US, DIMENSIONS, MODEL, OF_TEAM, TEAM, dimensions_of, is_timed
+from pertoken.core.latency import LatencyCounts, add_counts
 from pertoken.core.periods import DAY_US
-from pertoken.core.reporting import Grain, Slice, Sum
+from pertoken.core.reporting import HOUR_US, Grain, Slice, Sum, Sums, add_sums
 from pertoken.ports.failures import StoreFailed
 from pertoken.store.amounts import spread
 from pertoken.store.coarse import ALL, column_of
@@ -34,7 +35,7 @@ ROWS_MAX = 500  # written in one transaction: a call waits for it no longer than
 SPARED = 4  # a thing is summed where roll-ups are so many times as many as its sums
 TAGS_MAX = 20  # names of tags that a day is summed by, those of most series
 NAME_MAX = 200  # characters of such a name: longer ones may be too long to index
-LATE_US = 900 * 1_000_000  # how long after a day it is summed: calls that began in it are still to be settled
+LATE_US = 900 * 1_000_000  # how long after a cut a day is summed up to it: calls before it are still to be settled
 EVERY_S = 10.0  # how often days are looked for
 PAUSE = 4  # times as long as the last thing took
 
@@ -42,14 +43,24 @@ Pause = Callable[[float], bool]  # waits so many seconds; tells whether to stop
 
 
 class _Lost(Exception):
-    """The mark is gone: the day was added to, or another process sums it."""
+    """A mark is gone: the day was added to, or another process sums it."""
 
 
 class _Counted(NamedTuple):
-    """The roll-ups of a day: of the day, and of its quarters of an hour."""
+    """A day, up to where it is summed, and how many roll-ups there are: of the day, and of its quarters until then."""
 
+    day_us: int
+    to_us: int
     of_day: int
     of_quarters: int
+
+    @property
+    def end_us(self) -> int:
+        """The end of the day."""
+        return self.day_us + DAY_US
+
+
+Place = tuple[tuple[str | None, ...], str]  # values, currency
 
 
 class Summing:
@@ -95,56 +106,56 @@ class Summing:
             self._woken.clear()
 
 
-def sum_newest(database: Database, before_us: int, pause: Pause = lambda _: False) -> bool:
-    """Sum the newest day that ended before an instant and is not summed yet; tell whether there was one.
+def sum_newest(database: Database, now_us: int, pause: Pause = lambda _: False) -> bool:
+    """Sum the newest day that is not summed yet up to the last hour before an instant; tell whether there was one.
 
     Raises StoreFailed.
     """
+    to_us = now_us - now_us % HOUR_US
     with database.read() as connection:
-        day_us: int | None = connection.execute(_DUE, {"before_us": before_us - DAY_US}).scalar()
+        day_us: int | None = connection.execute(_DUE, {"to_us": to_us}).scalar()
     if day_us is None:
         return False
     _forget_lost(database)
     try:
-        _sum_day(database, day_us, pause)
+        _sum_day(database, day_us, min(day_us + DAY_US, to_us), pause)
     except _Lost:
         log.debug("the day of %d was added to while it was summed", day_us)
     return True
 
 
-def _sum_day(database: Database, day_us: int, pause: Pause) -> None:
+def _sum_day(database: Database, day_us: int, to_us: int, pause: Pause) -> None:
     """Sum a day by everything. Raises _Lost, StoreFailed."""
     with database.read() as connection:
-        counted = _count(connection, day_us)
-        names = (MODEL, HOUR, *DIMENSIONS, *_tags(connection, day_us))
+        counted = _count(connection, day_us, to_us)
+        names = (MODEL, TEAM, *DIMENSIONS, *_tags(connection, day_us))
     left = counted.of_day
-    marks = []
+    marks: set[int] = set()
     for name in names:
         began = time.monotonic()
-        sum_id = _begin(database, day_us, name)
-        if sum_id is not None:
-            piece = Slice(Grain.QUARTER if name == HOUR else Grain.DAY, day_us, day_us + DAY_US, 0)
-            rows_max = counted.of_quarters // SPARED if name == HOUR else min(counted.of_day // SPARED, left)
-            rows = _sum(database, sum_id, name, piece, rows_max, pause)
-            left -= 0 if name == HOUR else rows
-        marks.append(name)
+        rows, its_marks = _sum(database, name, counted, left, pause)
+        left -= rows
+        marks |= its_marks
         if pause(PAUSE * (time.monotonic() - began)):
             raise _Lost
     with database.write() as connection:
-        done = sa.and_(summed_days.c.start_us == day_us, summed_days.c.state != MarkState.BEGUN)
-        there = set(connection.execute(sa.select(summed_days.c.name).where(done)).scalars())
-        if there >= set(marks) and ALL not in there:
-            connection.execute(_PUT, {"start_us": day_us, "name": ALL, "state": MarkState.READY})
+        there = sa.select(sa.func.count()).where(_among(marks), summed_days.c.state != MarkState.BEGUN)
+        if connection.execute(there).scalar_one() < len(marks):
+            raise _Lost
+        of_all = summed_days.c.start_us == day_us, summed_days.c.name == ALL
+        connection.execute(sa.delete(summed_days).where(*of_all))
+        done = {"start_us": day_us, "until_us": to_us, "name": ALL, "state": MarkState.READY}
+        connection.execute(sa.insert(summed_days), done)
 
 
-def _count(connection: sa.Connection, day_us: int) -> _Counted:
+def _count(connection: sa.Connection, day_us: int, to_us: int) -> _Counted:
     of_day, of_quarters = (
         connection.execute(
-            sa.select(sa.func.count()).where(table.c.start_us >= day_us, table.c.start_us < day_us + DAY_US)
+            sa.select(sa.func.count()).where(table.c.start_us >= day_us, table.c.start_us < end_us)
         ).scalar_one()
-        for table in (day_rollups, rollups)
+        for table, end_us in ((day_rollups, day_us + DAY_US), (rollups, to_us))
     )
-    return _Counted(of_day, of_quarters)
+    return _Counted(day_us, to_us, of_day, of_quarters)
 
 
 def _tags(connection: sa.Connection, day_us: int) -> list[str]:
@@ -155,104 +166,158 @@ def _tags(connection: sa.Connection, day_us: int) -> list[str]:
     return [f"{TAG_PREFIX}{name}" for name in connection.execute(query).scalars()]
 
 
-def _begin(database: Database, day_us: int, name: str) -> int | None:
-    """Put a mark; return its id, None where the day is summed by that already. One that only began is replaced."""
-    with database.write() as connection:
-        ours = sa.and_(summed_days.c.start_us == day_us, summed_days.c.name == name)
-        ended = sa.select(summed_days.c.sum_id).where(ours, summed_days.c.state != MarkState.BEGUN)
-        if connection.execute(ended).first():
-            return None
-        connection.execute(sa.delete(summed_days).where(ours))
-        put = _PUT.returning(summed_days.c.sum_id)
-        sum_id: int = connection.execute(put, {"start_us": day_us, "name": name, "state": MarkState.BEGUN}).scalar_one()
+def _sum(database: Database, name: str, counted: _Counted, rows_left: int, pause: Pause) -> tuple[int, set[int]]:
+    """Sum a day by one thing, where that makes few rows; return how many its end has, and all its marks.
+
+    Raises _Lost, StoreFailed.
+    """
+    with database.read() as connection:
+        rows = _size(connection, name, counted)
+    is_over = counted.to_us == counted.end_us
+    if rows * SPARED > counted.of_day or rows > rows_left:
+        return 0, {_put(database, name, counted, MarkState.FINE)} if is_over else set()
+    fits = [apart_us for apart_us in APART_US if rows * (DAY_US // apart_us) * SPARED <= counted.of_quarters]
+    apart_us = fits[0] if fits else DAY_US
+    ends = range(counted.day_us + apart_us, counted.to_us + 1, apart_us)
+    known, new = _begin(database, name, counted.day_us, ends)
+    if new:
+        _write(database, list(_rows(database, name, counted.day_us, new, apart_us)), set(new.values()), pause)
+    return rows if is_over else 0, known | set(new.values())
+
+
+def _size(connection: sa.Connection, name: str, counted: _Counted) -> int:
+    """Return how many sums a day has by one thing, or one more than it may have."""
+    piece = Slice(Grain.DAY, counted.day_us, counted.end_us, 0)
+    sums = read_fine_sums(connection, piece, dimensions_of(name))
+    return sum(1 for _ in itertools.islice(sums, counted.of_day // max(1, SPARED) + 1))
+
+
+def _put(database: Database, name: str, counted: _Counted, state: MarkState) -> int:
+    """Put the mark of a whole day, if it is not there; return its id."""
+    _, new = _begin(database, name, counted.day_us, [counted.end_us])
+    if new:
+        _end(database, set(new.values()), state)
+    with database.read() as connection:
+        ours = sa.select(summed_days.c.sum_id).where(_is_of(name, counted.day_us, [counted.end_us]))
+        sum_id: int | None = connection.execute(ours).scalar()
+    if sum_id is None:
+        raise _Lost
     return sum_id
 
 
-def _sum(  # noqa: PLR0917 - what is summed
-    database: Database, sum_id: int, name: str, piece: Slice, rows_max: int, pause: Pause
-) -> int:
-    """Sum a day by one thing, if that makes few rows; return how many. Raises _Lost, StoreFailed."""
-    if name == HOUR:
-        piece = piece._replace(width_us=WIDTHS_US[Grain.QUARTER])
-    rows = _read(database, sum_id, name, piece, rows_max)
-    if rows is None:
-        _end(database, sum_id, MarkState.FINE)
-        return 0
+def _begin(database: Database, name: str, day_us: int, ends: Sequence[int]) -> tuple[set[int], dict[int, int]]:
+    """Put the marks of a day up to several ends; return those that there were, and the new ones by their ends.
+
+    Marks that only began are replaced.
+    """
+    ours = _is_of(name, day_us, ends)
+    with database.write() as connection:
+        connection.execute(sa.delete(summed_days).where(ours, summed_days.c.state == MarkState.BEGUN))
+        known = dict(connection.execute(sa.select(summed_days.c.until_us, summed_days.c.sum_id).where(ours)).all())
+        missing = [until_us for until_us in ends if until_us not in known]
+        rows = [
+            {"start_us": day_us, "until_us": until_us, "name": name, "state": MarkState.BEGUN} for until_us in missing
+        ]
+        if rows:
+            connection.execute(sa.insert(summed_days), rows)
+        every = dict(connection.execute(sa.select(summed_days.c.until_us, summed_days.c.sum_id).where(ours)).all())
+    return set(known.values()), {until_us: every[until_us] for until_us in missing}
+
+
+def _rows(
+    database: Database, name: str, day_us: int, marks: Mapping[int, int], apart_us: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the sums of a day up to the end of each mark."""
+    piece = Slice(Grain.QUARTER if apart_us < DAY_US else Grain.DAY, day_us, max(marks), 0, apart_us)
+    whole = Slice(Grain.DAY, day_us, day_us + DAY_US, 0, DAY_US)
+    dimensions = dimensions_of(name)
+    added: dict[int, list[Sum]] = {}
+    timed: dict[int, list[tuple[tuple[str | None, ...], LatencyCounts]]] = {}
+    with database.read() as connection:
+        for one in read_fine_sums(connection, piece, dimensions):
+            added.setdefault((one.span + 1) * apart_us, []).append(one)
+        of_latency = piece if is_timed(name, day_us, day_us) else whole
+        for (span, *of), counts in read_fine_latencies(connection, of_latency, dimensions).items():
+            timed.setdefault((span + 1) * of_latency.width_us, []).append((tuple(of), counts))
+    sums: dict[Place, Sums] = {}
+    latency: dict[tuple[str | None, ...], LatencyCounts] = {}
+    for until_us in range(day_us + apart_us, piece.end_us + 1, apart_us):
+        for one in added.get(until_us, ()):
+            add_sums(sums, (one.values, one.currency), one.sums)
+        for values, counts in timed.get(until_us, ()):
+            add_counts(latency.setdefault(values, {}), counts)
+        if until_us in marks:
+            yield from _rows_of(marks[until_us], name, sums, latency if is_timed(name, day_us, until_us) else {})
+
+
+def _rows_of(
+    sum_id: int, name: str, sums: Mapping[Place, Sums], latency: Mapping[tuple[str | None, ...], LatencyCounts]
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a mark; the latency counts of the same values in several currencies are in the first."""
+    columns = [column_of(one) for one in dimensions_of(name)]
+    counted = len(COUNTED)
+    left = dict(latency)
+    for number, ((values, currency), amounts) in enumerate(sums.items()):
+        yield {
+            "sum_id": sum_id,
+            "number": number,
+            **dict.fromkeys(OF_TEAM, ""),
+            "value": None,
+            **dict(zip(columns, values, strict=True)),
+            "currency": currency,
+            **dict(zip(COLUMNS, (*amounts[:counted], *spread(amounts[counted:])), strict=True)),
+            "latency": write_counts(left.pop(values, {})),
+        }
+
+
+def _write(database: Database, rows: Sequence[dict[str, Any]], marks: set[int], pause: Pause) -> None:
+    """Write the sums of marks, and say that they are ready. Raises _Lost, StoreFailed."""
     for at in range(0, len(rows), ROWS_MAX):
         with database.write() as connection:
-            if not connection.execute(sa.select(summed_days.c.sum_id).where(_is_begun(sum_id))).first():
+            begun = sa.select(sa.func.count()).where(_among(marks), summed_days.c.state == MarkState.BEGUN)
+            if connection.execute(begun).scalar_one() < len(marks):
                 raise _Lost
             connection.execute(sa.insert(coarse_sums), rows[at : at + ROWS_MAX])
         if pause(0):
             raise _Lost
-    _end(database, sum_id, MarkState.READY)
-    return len(rows)
+    _end(database, marks, MarkState.READY)
 
 
-def _read(database: Database, sum_id: int, name: str, piece: Slice, rows_max: int) -> list[dict[str, Any]] | None:
-    """Return the rows of a day by one thing, None where there are more than `rows_max`."""
-    dimensions = dimensions_of(name)
-    with database.read() as connection:
-        sums = list(itertools.islice(read_fine_sums(connection, piece, dimensions), rows_max + 1))
-        if len(sums) > rows_max:
-            return None
-        timed = {} if name == HOUR else read_fine_latencies(connection, piece, dimensions)
-    return list(_rows(sum_id, name, piece, sums, timed))
-
-
-def _rows(
-    sum_id: int, name: str, piece: Slice, sums: Sequence[Sum], timed: dict[tuple[Any, ...], LatencyCounts]
-) -> Iterator[dict[str, Any]]:
-    """Yield the rows of sums; the latency counts of the same values in several currencies are in the first."""
-    columns = [column_of(one) for one in dimensions_of(name)]
-    counted = len(COUNTED)
-    for number, one in enumerate(sums):
-        yield {
-            "sum_id": sum_id,
-            "number": number,
-            "start_us": one.span * piece.width_us if piece.width_us else piece.start_us,
-            **dict.fromkeys(OF_MODEL, ""),
-            "value": None,
-            **dict(zip(columns, one.values, strict=True)),
-            "currency": one.currency,
-            **dict(zip(COLUMNS, (*one.sums[:counted], *spread(one.sums[counted:])), strict=True)),
-            "latency": write_counts(timed.pop((one.span, *one.values), {})),
-        }
-
-
-def _end(database: Database, sum_id: int, state: MarkState) -> None:
-    """Say that the sums of a mark are all there, or not to be made. Raises _Lost where the mark is gone."""
+def _end(database: Database, marks: set[int], state: MarkState) -> None:
+    """Say that the sums of marks are all there, or not to be made. Raises _Lost where one is gone."""
     with database.write() as connection:
-        ended = sa.update(summed_days).where(_is_begun(sum_id)).values(state=state)
-        if connection.execute(ended).rowcount != 1:
+        ended = sa.update(summed_days).where(_among(marks), summed_days.c.state == MarkState.BEGUN).values(state=state)
+        if connection.execute(ended).rowcount != len(marks):
             raise _Lost
 
 
-def _is_begun(sum_id: int) -> sa.ColumnElement[bool]:
-    return sa.and_(summed_days.c.sum_id == sum_id, summed_days.c.state == MarkState.BEGUN)
+def _among(marks: Collection[int]) -> sa.ColumnElement[bool]:
+    return summed_days.c.sum_id.in_(list(marks))
+
+
+def _is_of(name: str, day_us: int, ends: Sequence[int]) -> sa.ColumnElement[bool]:
+    """Tell whether a mark is of a day by a name, up to one of several ends."""
+    mark = summed_days.c
+    return sa.and_(mark.name == name, mark.start_us == day_us, mark.until_us.in_(list(ends)))
 
 
 def _forget_lost(database: Database) -> None:
     """Remove the sums whose mark is gone, few rows in a transaction."""
     with database.read() as connection:
         lost = list(connection.execute(_LOST).scalars())
-    for sum_id in lost:
+    key = (coarse_sums.c.sum_id, coarse_sums.c.number)
+    for at in range(0, len(lost), ROWS_MAX):
+        some = sa.select(*key).where(coarse_sums.c.sum_id.in_(lost[at : at + ROWS_MAX])).limit(ROWS_MAX)
         removed = ROWS_MAX
         while removed >= ROWS_MAX:
             with database.write() as connection:
-                first = sa.select(sa.func.min(coarse_sums.c.number)).where(coarse_sums.c.sum_id == sum_id)
-                from_number = connection.execute(first).scalar()
-                some = sa.and_(coarse_sums.c.sum_id == sum_id, coarse_sums.c.number < (from_number or 0) + ROWS_MAX)
-                removed = connection.execute(sa.delete(coarse_sums).where(some)).rowcount
-
-
-_PUT = sa.insert(summed_days)
+                removed = connection.execute(sa.delete(coarse_sums).where(sa.tuple_(*key).in_(some))).rowcount
 
 
 def _days_with_rollups() -> sa.CTE:
-    """Return the days before an instant that have roll-ups, found one by one from the newest on."""
+    """Return the days that begin before an instant and have roll-ups, found one by one from the newest on."""
     newest = sa.select(sa.func.max(day_rollups.c.start_us).label("start_us"))
-    days = newest.where(day_rollups.c.start_us <= sa.bindparam("before_us")).cte("days", recursive=True)
+    days = newest.where(day_rollups.c.start_us < sa.bindparam("to_us")).cte("days", recursive=True)
     before = newest.where(day_rollups.c.start_us < days.c.start_us).scalar_subquery()
     return days.union_all(sa.select(before).where(days.c.start_us.is_not(None)))
 
@@ -267,7 +332,13 @@ def _marks_with_sums() -> sa.CTE:
 
 _days, _marks = _days_with_rollups(), _marks_with_sums()
 _DUE = sa.select(sa.func.max(_days.c.start_us)).where(
-    ~sa.exists().where(summed_days.c.start_us == _days.c.start_us, summed_days.c.name == ALL)
+    ~sa.exists().where(
+        summed_days.c.name == ALL,
+        summed_days.c.start_us == _days.c.start_us,
+        sa.or_(
+            summed_days.c.until_us >= sa.bindparam("to_us"), summed_days.c.until_us == summed_days.c.start_us + DAY_US
+        ),
+    )
 )
 _LOST = sa.select(_marks.c.sum_id).where(
     _marks.c.sum_id.is_not(None), ~sa.exists().where(summed_days.c.sum_id == _marks.c.sum_id)

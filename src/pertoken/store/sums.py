@@ -1,23 +1,26 @@
 """Sums of roll-ups in SQL, for reports and for the counters of new budgets.
 
-Days that are summed coarsely by what is asked for are read from there (`core.coarse`), all others from roll-ups: where
-few series have what is asked for, theirs alone.
+Days that are summed coarsely by what is asked for are read from there (`core.coarse`): whole days, and what lies
+between two cuts of a day, as the difference of the sums up to these. All else is read from roll-ups: where few series
+have what is asked for, theirs alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from operator import add, sub
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from pertoken.core.budgets import TAG_PREFIX
-from pertoken.core.coarse import HOUR, divide, name_for
+from pertoken.core.coarse import MODEL, TEAM, Share, between_cuts, name_for, without_days
 from pertoken.core.latency import LatencyCounts, add_counts
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import QUARTER_US, Grain, Slice, Sum, Sums, Timed
 from pertoken.ports.archive import ANY, Among
 from pertoken.store.amounts import gather, pairs
-from pertoken.store.coarse import column_of, ready_days
+from pertoken.store.coarse import column_of, ready_cuts, ready_days
 from pertoken.store.event_rows import FETCH, SELECTED
 from pertoken.store.latency import UNTIMED, read_counts
 from pertoken.store.schema import ADDED, COUNTED, coarse_sums, day_rollups, rollups, series, series_tags
@@ -28,7 +31,10 @@ COLUMNS = (*COUNTED, *pairs(ADDED))  # of the sums of a roll-up, in their order
 FEW = 1_000  # series whose roll-ups are found by them; those of more, by time
 _COMMON = {"provider", "model"}  # what nearly all series share with many
 
+ONCE = Share(0, 1)
+
 EqualTo = tuple[tuple[str, str], ...]
+_Row = tuple[int, Any, str, Sequence[int]]  # a span or a mark, values, currency, sums in the order of COLUMNS
 Columns = dict[str, sa.ColumnElement[Any]]
 
 
@@ -47,19 +53,19 @@ class _Asked(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A slice, or a part of one, and what says it: coarse sums of some marks, or roll-ups, of some series alone."""
+    """A slice, or a part of one, that coarse sums of some marks say, or roll-ups, of some series alone."""
 
     piece: Slice
-    sum_ids: Sequence[int] | None = None
+    shares: Mapping[int, Sequence[Share]] | None = None  # by the ids of marks; None: roll-ups say it
     series_ids: Sequence[int] | None = None  # None: of all
 
     @property
     def bounds(self) -> dict[str, Any]:
         """The parameters of its query."""
+        if self.shares is not None:
+            return {"sum_ids": list(self.shares)}
         found: dict[str, Any] = {"since_us": self.piece.start_us, "until_us": self.piece.end_us}
-        if self.sum_ids is not None:
-            found["sum_ids"] = self.sum_ids
-        elif self.series_ids is not None:
+        if self.series_ids is not None:
             found["series_ids"] = self.series_ids
         return found
 
@@ -76,7 +82,7 @@ def read_sums(
     Of each dimension of `among`, those values alone. Values may come more than once.
     """
     name = name_for(piece, [*dimensions, *where])
-    for part in _parts(connection, piece, name, where):
+    for part in _parts(connection, piece, name, where, among):
         yield from _sums(connection, part, dimensions, where, among)
 
 
@@ -86,9 +92,10 @@ def read_latencies(
     """Yield the latency counts of the roll-ups of a slice by its spans and by `dimensions`, each once."""
     name = name_for(piece, [*dimensions, *where])
     found: dict[tuple[Any, ...], LatencyCounts] = {}
-    for part in _parts(connection, piece, None if name == HOUR else name, where):  # hours are not timed
+    is_timed = piece.grain is Grain.DAY or name in {MODEL, TEAM}
+    for part in _parts(connection, piece, name if is_timed else None, where):
         _add_latencies(found, connection, part, dimensions, where)
-    return (Timed(key[0], key[1:], counts) for key, counts in found.items())
+    return (Timed(key[0], key[1:], counts) for key, counts in found.items() if counts)
 
 
 def read_fine_sums(connection: sa.Connection, piece: Slice, dimensions: Sequence[str]) -> Iterator[Sum]:
@@ -111,25 +118,76 @@ def rollup_sums(row: Sequence[int]) -> Sums:
     return (*row[:counts], *gather(row[counts:]))
 
 
-def _parts(connection: sa.Connection, piece: Slice, name: str | None, where: Mapping[str, str]) -> Iterator[_Part]:
+def _parts(
+    connection: sa.Connection, piece: Slice, name: str | None, where: Mapping[str, str], among: Among = ANY
+) -> Iterator[_Part]:
     """Yield what says a slice, each instant of it once."""
+    shares: Mapping[int, Sequence[Share]] = {}
     rest = [piece]
     if name is not None:
-        days = ready_days(connection, name, piece.start_us, piece.end_us)
-        (start_us, end_us), rest = divide(piece, [day.start_us for day in days])
-        if days:
-            yield _Part(piece._replace(start_us=start_us, end_us=end_us), [day.sum_id for day in days])
+        shares, rest = (_of_days if piece.grain is Grain.DAY else _of_cuts)(connection, piece, name)
+    if shares:
+        yield _Part(piece, shares)
     if rest:
-        few = few_series(connection, where)
+        few = few_series(connection, where, among)
         for one in rest if few is None or few else ():
-            yield _Part(one, series_ids=few)
+            for of_day in _by_day(connection, one):
+                yield _Part(of_day, series_ids=few)
 
 
-def few_series(connection: sa.Connection, where: Mapping[str, str]) -> list[int] | None:
-    """Return the series that have all of `where`, None where they are not few."""
-    if not where.keys() - _COMMON:
+def _of_days(connection: sa.Connection, piece: Slice, name: str) -> tuple[dict[int, list[Share]], list[Slice]]:
+    """Return the marks of days that say a slice, with the spans that these are in, and what they leave."""
+    days = ready_days(connection, name, piece)
+    spans = [(day.start_us + piece.offset_us) // piece.width_us if piece.width_us else 0 for day in days]
+    shares = {day.sum_id: [Share(span, 1)] for day, span in zip(days, spans, strict=True)}
+    return shares, without_days(piece, [day.start_us for day in days])
+
+
+def _of_cuts(connection: sa.Connection, piece: Slice, name: str) -> tuple[dict[int, list[Share]], list[Slice]]:
+    """Return the same of a slice of quarters: marks of days up to cuts."""
+    cuts = ready_cuts(connection, name, piece)
+    shares, rest = between_cuts(piece, [cut.until_us for cut in cuts])
+    return {cut.sum_id: shares[cut.until_us] for cut in cuts if cut.until_us in shares}, rest
+
+
+def _by_day(connection: sa.Connection, piece: Slice) -> Iterator[Slice]:
+    """Cut a long slice of quarters into days, those alone that have roll-ups: small sums sort faster."""
+    if piece.grain is not Grain.QUARTER or piece.end_us - piece.start_us <= DAY_US:
+        yield piece
+        return
+    bounds = {"since_us": piece.start_us, "until_us": piece.end_us}
+    first_us, last_us = connection.execute(_ENDS, bounds).one()
+    if first_us is not None:
+        for at_us in range(first_us, last_us + 1, DAY_US):
+            yield piece._replace(start_us=at_us, end_us=min(at_us + DAY_US, piece.end_us))
+
+
+def _shared(rows: Iterable[_Row], shares: Mapping[int, Sequence[Share]]) -> Iterator[_Row]:
+    """Yield rows by mark as rows by the spans that the marks count in; what comes to nothing is not there."""
+    found: dict[tuple[int, Sequence[str | None], str], Sequence[int]] = {}
+    for sum_id, values, currency, amounts in rows:
+        for span, sign in shares[sum_id]:
+            key = (span, values, currency)
+            before = found.get(key)
+            if before is None:
+                found[key] = amounts if sign > 0 else [-amount for amount in amounts]
+            else:
+                found[key] = list(map(add if sign > 0 else sub, before, amounts))
+    return ((*key, amounts) for key, amounts in found.items() if any(amounts))
+
+
+def few_series(connection: sa.Connection, where: Mapping[str, str], among: Among = ANY) -> list[int] | None:
+    """Return the series that have all of `where`, and some value of each of `among`; None where they are not few.
+
+    Tags of `among` are not looked at.
+    """
+    among = {name: values for name, values in among.items() if not name.startswith(TAG_PREFIX)}
+    if not (where.keys() | among.keys()) - _COMMON:
         return None
-    found = list(connection.execute(_series_query(tuple(sorted(where.items())))).scalars())
+    query = _series_query(tuple(sorted(where.items())))
+    for name, values in among.items():
+        query = query.where(SELECTED[name].in_(values))
+    found = list(connection.execute(query).scalars())
     return None if len(found) > FEW else found
 
 
@@ -153,15 +211,19 @@ def _sums(
     piece = part.piece
     span = (piece.width_us, piece.offset_us) if piece.width_us else None
     asked = _Asked(span, tuple(dimensions), tuple(sorted(where.items())), tuple(among))
-    if part.sum_ids is not None:
-        query = _coarse_query(asked)
+    if part.shares is not None:
+        query = _coarse_query(asked, by_mark=_by_mark(part.shares))
     else:
         is_long = span is None and piece.end_us - piece.start_us > WIDTHS_US[piece.grain]
         query = _query(piece.grain, asked, is_long=is_long, is_few=part.series_ids is not None)
     values_end = len(dimensions) + 1
     bounds = {**part.bounds, **{f"among_{at}": list(some) for at, some in enumerate(among.values())}}
-    for row in connection.execute(query, bounds):
-        yield Sum(row[0], row[1:values_end], row[values_end], rollup_sums(row[values_end + 1 :]))
+    rows = itertools.chain.from_iterable(connection.execute(query, bounds).partitions(FETCH))
+    split: Iterable[_Row] = ((row[0], row[1:values_end], row[values_end], row[values_end + 1 :]) for row in rows)
+    if part.shares is not None and _by_mark(part.shares):
+        split = _shared(split, part.shares)
+    for at, values, currency, amounts in split:
+        yield Sum(at, values, currency, rollup_sums(amounts))
 
 
 def _add_latencies(
@@ -175,16 +237,22 @@ def _add_latencies(
     piece = part.piece
     span = (piece.width_us, piece.offset_us) if piece.width_us else None
     names = list(dict.fromkeys([*dimensions, *where]))
-    if part.sum_ids is not None:
-        rows = sa.select(coarse_sums).where(*_of_marks()).subquery("sums")
+    if part.shares is not None:
+        rows: sa.FromClause = coarse_sums
         source, columns = _alone(rows, names)
+        spans: sa.ColumnElement[int] = coarse_sums.c.sum_id
+        within = [_of_marks()]
     else:
         rows = _as_they_are(TABLES[piece.grain], is_few=part.series_ids is not None)
         source, columns = _joined(rows, names)
-    query = sa.select(_span(rows, span), *(columns[name] for name in dimensions), rows.c.latency).select_from(source)
-    query = query.where(rows.c.latency.not_in(UNTIMED), *(columns[name] == value for name, value in where.items()))
-    for *key, text in connection.execute(query, part.bounds, execution_options={"yield_per": FETCH}):
-        add_counts(found.setdefault(tuple(key), {}), read_counts(text))
+        spans, within = _span(rows, span), []
+    query = sa.select(spans, *(columns[name] for name in dimensions), rows.c.latency).select_from(source)
+    has = (columns[name] == value for name, value in where.items())
+    query = query.where(rows.c.latency.not_in(UNTIMED), *within, *has)
+    for at, *values, text in connection.execute(query, part.bounds, execution_options={"yield_per": FETCH}):
+        counts = read_counts(text)
+        for one, sign in part.shares[at] if part.shares is not None else [Share(at, 1)]:
+            add_counts(found.setdefault((one, *values), {}), counts, sign)
 
 
 @lru_cache(maxsize=1024)
@@ -195,26 +263,33 @@ def _query(grain: Grain, asked: _Asked, *, is_long: bool, is_few: bool) -> sa.Se
     """
     rows = (_by_series if is_long else _as_they_are)(TABLES[grain], is_few=is_few)
     source, columns = _joined(rows, asked.names)
-    return _grouped(rows, source, columns, asked)
+    return _grouped(rows, source, columns, asked, _span(rows, asked.span) if asked.span else None)
 
 
 @lru_cache(maxsize=1024)
-def _coarse_query(asked: _Asked) -> sa.Select[Any]:
-    """Return the same query of coarse sums."""
+def _coarse_query(asked: _Asked, *, by_mark: bool) -> sa.Select[Any]:
+    """Return the same query of coarse sums, for the ids of marks in place of spans, or all marks together."""
     source, columns = _alone(coarse_sums, asked.names)
-    return _grouped(coarse_sums, source, columns, asked).where(*_of_marks())
+    key = coarse_sums.c.sum_id if by_mark else None
+    return _grouped(coarse_sums, source, columns, asked, key).where(_of_marks())
 
 
-def _grouped(rows: sa.FromClause, source: sa.FromClause, columns: Columns, asked: _Asked) -> sa.Select[Any]:
-    span = asked.span
+def _grouped(
+    rows: sa.FromClause,
+    source: sa.FromClause,
+    columns: Columns,
+    asked: _Asked,
+    span: sa.ColumnElement[int] | None,
+) -> sa.Select[Any]:
     values: list[sa.ColumnElement[Any]] = [
         columns[name].label(f"value_{at}") for at, name in enumerate(asked.dimensions)
     ]
     sums = [sa.func.sum(rows.c[name]) for name in COLUMNS]
-    picked = [_span(rows, span).label("span"), *values, rows.c.currency, *sums]
+    at = sa.literal_column("0") if span is None else span
+    picked = [at.label("span"), *values, rows.c.currency, *sums]
     query = sa.select(*picked).select_from(source).where(*(columns[name] == value for name, value in asked.where))
-    for at, name in enumerate(asked.among):
-        query = query.where(sa.func.coalesce(columns[name], "").in_(sa.bindparam(f"among_{at}", expanding=True)))
+    for number, name in enumerate(asked.among):
+        query = query.where(sa.func.coalesce(columns[name], "").in_(sa.bindparam(f"among_{number}", expanding=True)))
     return query.group_by(*([] if span is None else [sa.column("span")]), *values, rows.c.currency)
 
 
@@ -266,5 +341,18 @@ def _few(table: sa.Table, is_few: bool) -> tuple[sa.ColumnElement[bool], ...]:
     return (table.c.series_id.in_(sa.bindparam("series_ids", expanding=True)),) if is_few else ()
 
 
-def _of_marks() -> tuple[sa.ColumnElement[bool], ...]:
-    return coarse_sums.c.sum_id.in_(sa.bindparam("sum_ids", expanding=True)), *_within(coarse_sums)
+def _of_marks() -> sa.ColumnElement[bool]:
+    return coarse_sums.c.sum_id.in_(sa.bindparam("sum_ids", expanding=True))
+
+
+def _by_mark(shares: Mapping[int, Sequence[Share]]) -> bool:
+    """Tell whether marks count differently, so that their sums are not to be added up as they are."""
+    return any(of != [ONCE] for of in shares.values())
+
+
+_ENDS = sa.select(
+    *(
+        sa.select(end(rollups.c.start_us)).where(*_within(rollups)).scalar_subquery()
+        for end in (sa.func.min, sa.func.max)
+    )
+)
