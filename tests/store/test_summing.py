@@ -1,10 +1,12 @@
 """Days are summed coarsely beside the calls, and no reader ever sees a sum that its day has outgrown."""
 
 import random
+import subprocess
 import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -304,10 +306,43 @@ def test_reports_of_whole_hours_read_no_roll_ups(database: Database, by: tuple[s
     assert before == report_now() != []
 
 
-def test_the_thread_sums_while_it_is_woken(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A process that has the work to do wakes the thread again and again; without that, it stops."""
+def record_processes(monkeypatch: pytest.MonkeyPatch) -> list[subprocess.Popen[bytes]]:
+    """Return a list of the processes that are started for summing from now on."""
+    started: list[subprocess.Popen[bytes]] = []
+    make = subprocess.Popen
+
+    def start(*command: Any, **rest: Any) -> subprocess.Popen[bytes]:
+        started.append(make(*command, **rest))
+        return started[-1]
+
+    monkeypatch.setattr(summing.subprocess, "Popen", start)
+    return started
+
+
+def test_the_process_ends_with_its_work_undone(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is ended when the one that started it ends; reports stay right, and what is left is summed later."""
     monkeypatch.setattr(summing, "EVERY_S", 0.05)
-    monkeypatch.setattr(summing, "PAUSE", 0)
+    started = record_processes(monkeypatch)
+    history.record(database, MADE)
+    thread = Summing(database, lambda: UNTIL_US)
+    thread.wake()
+    deadline = time.monotonic() + 60
+    while not cuts(database) and time.monotonic() < deadline:
+        thread.wake()
+        time.sleep(0.01)
+    thread.close()
+
+    assert [one.poll() is None for one in started] == [False]
+    assert (NEWEST_US - 20 * DAY_US, ALL) not in marks(database)
+    assert_right(database, MADE, "UTC")
+    assert sum_all(database) > 5
+    assert_right(database, MADE, "Europe/Berlin")
+
+
+def test_a_process_sums_while_it_is_woken(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Days are summed in another process, while the one that has the work to do wakes it again and again."""
+    monkeypatch.setattr(summing, "EVERY_S", 0.5)
+    started = record_processes(monkeypatch)
     history.record(database, MADE[:300])
     before = threading.enumerate()
     thread = Summing(database, lambda: UNTIL_US)
@@ -319,4 +354,5 @@ def test_the_thread_sums_while_it_is_woken(database: Database, monkeypatch: pyte
 
     assert sum(name == ALL for _, name in marks(database)) >= 20
     assert not [one for one in threading.enumerate() if one.name == "summing" and one not in before]
+    assert [one.poll() for one in started if one.poll() is None] == [] != started
     assert_right(database, MADE[:300], "UTC")

@@ -1,14 +1,20 @@
-"""Sums days coarsely beside the calls: on a thread of its own, one thing of one day at a time.
+"""Sums days coarsely beside the calls: one thing of one day at a time.
 
 A day is summed once it is over, and today up to the last hour that is over. A short transaction puts a mark for each
 cut and the day's end; then the roll-ups are read; then the sums are written, few rows in a transaction, and the last of
 these makes the marks ready, if they are still there. A commit that adds to the day meanwhile removes those that reach
-beyond it, and they are summed again. Between two things there is a pause, so that calls do not wait and the thread
-takes a small part of one core's time.
+beyond it, and they are summed again. Between two things there is a pause, so that it takes a small part of one core.
+
+`Summing` does it in a process of its own. In the process that serves calls, a statement waits for the interpreter at
+each of its rows, and a transaction with it: calls waited up to 1.1 seconds. Each transaction is followed by a pause, so
+that the disk is there for calls.
 """
 
 import itertools
+import json
 import logging
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -31,7 +37,8 @@ from pertoken.store.sums import COLUMNS, read_fine_latencies, read_fine_sums
 
 log = logging.getLogger("pertoken.store")
 
-ROWS_MAX = 500  # written in one transaction: a call waits for it no longer than for a batch
+PROGRAM = ("-m", "pertoken.store.summing_process")
+ROWS_MAX = 200  # written in one transaction: a call waits for it no longer than for a batch
 SPARED = 4  # a thing is summed where roll-ups are so many times as many as its sums
 TAGS_MAX = 20  # names of tags that a day is summed by, those of most series
 NAME_MAX = 200  # characters of such a name: longer ones may be too long to index
@@ -43,7 +50,7 @@ Pause = Callable[[float], bool]  # waits so many seconds; tells whether to stop
 
 
 class _Lost(Exception):
-    """A mark is gone: the day was added to, or another process sums it."""
+    """A mark is gone: the day was added to, or another process sums it. Or the work is to stop."""
 
 
 class _Counted(NamedTuple):
@@ -64,7 +71,10 @@ Place = tuple[tuple[str | None, ...], str]  # values, currency
 
 
 class Summing:
-    """The thread. `wake` it again and again while this process is the one to do the work; `close` it at the end."""
+    """Starts the process when days are due, and ends it.
+
+    `wake` it again and again while this process is the one to do so; `close` it at the end.
+    """
 
     def __init__(self, database: Database, now_us: Callable[[], int]) -> None:
         self._database = database
@@ -81,7 +91,7 @@ class Summing:
         self._woken.set()
 
     def close(self) -> None:
-        """End the thread, in the middle of its work if need be."""
+        """End the process, in the middle of its work if need be, and the thread that watches it."""
         self._stop.set()
         self._woken.set()
         if self._thread is not None:
@@ -95,15 +105,32 @@ class Summing:
                 self._sum_due()
             except StoreFailed as failure:  # whoever commits says so, too
                 log.warning("days are not summed: %s", failure)
-            except Exception:
-                log.exception("summing days failed because of a bug in pertoken")
+            except OSError as error:
+                log.warning("days are not summed, since no process could be started: %s", error)
 
     def _sum_due(self) -> None:
-        """Sum what is due while we are woken again."""
-        while not self._stop.is_set() and sum_newest(self._database, self._now_us() - LATE_US, self._stop.wait):
-            if not self._woken.wait(EVERY_S):
-                return  # another process is the one to do it
-            self._woken.clear()
+        """Have what is due summed, while we are woken again."""
+        before_us = self._now_us() - LATE_US
+        if self._stop.is_set() or newest_due(self._database, before_us) is None:
+            return
+        address = self._database.url.render_as_string(hide_password=False)
+        process = subprocess.Popen([sys.executable, *PROGRAM], stdin=subprocess.PIPE)  # noqa: S603 - this program itself
+        try:
+            assert process.stdin is not None
+            process.stdin.write(json.dumps([address, before_us]).encode() + b"\n")
+            process.stdin.flush()
+            while process.poll() is None and self._woken.wait(EVERY_S) and not self._stop.is_set():
+                self._woken.clear()
+        finally:
+            process.kill()  # if it still runs: what it has not committed is lost, and summed again
+            process.communicate()
+
+
+def newest_due(database: Database, now_us: int) -> int | None:
+    """Return the newest day that is not summed yet up to the last hour before an instant. Raises StoreFailed."""
+    with database.read() as connection:
+        day_us: int | None = connection.execute(_DUE, {"to_us": now_us - now_us % HOUR_US}).scalar()
+    return day_us
 
 
 def sum_newest(database: Database, now_us: int, pause: Pause = lambda _: False) -> bool:
@@ -111,14 +138,12 @@ def sum_newest(database: Database, now_us: int, pause: Pause = lambda _: False) 
 
     Raises StoreFailed.
     """
-    to_us = now_us - now_us % HOUR_US
-    with database.read() as connection:
-        day_us: int | None = connection.execute(_DUE, {"to_us": to_us}).scalar()
+    day_us = newest_due(database, now_us)
     if day_us is None:
         return False
-    _forget_lost(database)
     try:
-        _sum_day(database, day_us, min(day_us + DAY_US, to_us), pause)
+        _forget_lost(database, pause)
+        _sum_day(database, day_us, min(day_us + DAY_US, now_us - now_us % HOUR_US), pause)
     except _Lost:
         log.debug("the day of %d was added to while it was summed", day_us)
     return True
@@ -273,12 +298,13 @@ def _rows_of(
 def _write(database: Database, rows: Sequence[dict[str, Any]], marks: set[int], pause: Pause) -> None:
     """Write the sums of marks, and say that they are ready. Raises _Lost, StoreFailed."""
     for at in range(0, len(rows), ROWS_MAX):
+        began = time.monotonic()
         with database.write() as connection:
             begun = sa.select(sa.func.count()).where(_among(marks), summed_days.c.state == MarkState.BEGUN)
             if connection.execute(begun).scalar_one() < len(marks):
                 raise _Lost
             connection.execute(sa.insert(coarse_sums), rows[at : at + ROWS_MAX])
-        if pause(0):
+        if pause(PAUSE * (time.monotonic() - began)):
             raise _Lost
     _end(database, marks, MarkState.READY)
 
@@ -301,8 +327,8 @@ def _is_of(name: str, day_us: int, ends: Sequence[int]) -> sa.ColumnElement[bool
     return sa.and_(mark.name == name, mark.start_us == day_us, mark.until_us.in_(list(ends)))
 
 
-def _forget_lost(database: Database) -> None:
-    """Remove the sums whose mark is gone, few rows in a transaction."""
+def _forget_lost(database: Database, pause: Pause) -> None:
+    """Remove the sums whose mark is gone, few rows in a transaction. Raises _Lost if it is to stop."""
     with database.read() as connection:
         lost = list(connection.execute(_LOST).scalars())
     key = (coarse_sums.c.sum_id, coarse_sums.c.number)
@@ -310,8 +336,11 @@ def _forget_lost(database: Database) -> None:
         some = sa.select(*key).where(coarse_sums.c.sum_id.in_(lost[at : at + ROWS_MAX])).limit(ROWS_MAX)
         removed = ROWS_MAX
         while removed >= ROWS_MAX:
+            began = time.monotonic()
             with database.write() as connection:
                 removed = connection.execute(sa.delete(coarse_sums).where(sa.tuple_(*key).in_(some))).rowcount
+            if pause(PAUSE * (time.monotonic() - began)):
+                raise _Lost
 
 
 def _days_with_rollups() -> sa.CTE:
