@@ -59,6 +59,12 @@ class SumsView(Protocol):
         The same values may come more than once. Raises EventsArchived for a slice of events.
         """
 
+    def values(self, dimension: str, where: Mapping[str, str], part: str, most: int) -> list[str]:
+        """Return values of a dimension that were ever used with all of `where`, and contain a text in any case.
+
+        Those that come first in order; tags are no such dimension.
+        """
+
     def latencies(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Timed]:
         """Yield the latency counts of a slice in the same way."""
 

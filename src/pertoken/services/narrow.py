@@ -68,6 +68,11 @@ class NarrowArchive:
         narrowed = self._narrowed(where)
         return iter(()) if narrowed is None else self._archive.sums(piece, dimensions, narrowed, among)
 
+    def values(self, dimension: str, where: Mapping[str, str], part: str, most: int) -> list[str]:
+        """Return the first values of a dimension that contain a text, of what may be seen."""
+        narrowed = self._narrowed(where)
+        return [] if narrowed is None else self._archive.values(dimension, narrowed, part, most)
+
     def latencies(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Timed]:
         """Yield the latency counts of a slice of what may be seen."""
         narrowed = self._narrowed(where)

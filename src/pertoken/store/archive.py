@@ -46,7 +46,7 @@ from pertoken.store.schema import (
     series,
 )
 from pertoken.store.search import search
-from pertoken.store.sums import TABLES, read_latencies, read_sums, rollup_sums
+from pertoken.store.sums import TABLES, read_latencies, read_sums, read_values, rollup_sums
 
 CHOICES_MAX = 200  # in one condition: SQLite takes no deeper ones than 1,000
 DAMAGE_MAX = 10  # findings in one damaged file: the first says enough
@@ -105,6 +105,10 @@ class Archive:
         events = self._of_slice(piece, where)
         some = (one for one in events if all((one.attribution.value(name) or "") in among[name] for name in among))
         return sum_events(some, piece, dimensions)
+
+    def values(self, dimension: str, where: Mapping[str, str], part: str, most: int) -> list[str]:
+        """Return the first values of a dimension, ever used with all of `where`, that contain a text in any case."""
+        return read_values(self._connection, dimension, where, part, most)
 
     def latencies(self, piece: Slice, dimensions: Sequence[str], where: Mapping[str, str]) -> Iterator[Timed]:
         """Yield the latency counts of a slice in the same way."""

@@ -21,7 +21,7 @@ from pertoken.core.reporting import QUARTER_US, Grain, Slice, Sum, Sums, Timed
 from pertoken.ports.archive import ANY, Among
 from pertoken.store.amounts import gather, pairs
 from pertoken.store.coarse import column_of, ready_cuts, ready_days
-from pertoken.store.event_rows import FETCH, SELECTED
+from pertoken.store.event_rows import FETCH, SELECTED, has
 from pertoken.store.latency import UNTIMED, read_counts
 from pertoken.store.schema import ADDED, COUNTED, coarse_sums, day_rollups, rollups, series, series_tags
 
@@ -96,6 +96,15 @@ def read_latencies(
     for part in _parts(connection, piece, name if is_timed else None, where):
         _add_latencies(found, connection, part, dimensions, where)
     return (Timed(key[0], key[1:], counts) for key, counts in found.items() if counts)
+
+
+def read_values(connection: sa.Connection, dimension: str, where: Mapping[str, str], part: str, most: int) -> list[str]:
+    """Return the first values of a dimension, in order, of series that have all of `where`, that contain a text."""
+    column = SELECTED[dimension]
+    query = sa.select(column).distinct().where(column != "", *(has(name, value) for name, value in where.items()))
+    found = connection.execute(query.order_by(column)).scalars()  # not by LIKE: SQLite knows the case of ASCII alone
+    wanted = part.lower()
+    return list(itertools.islice((value for value in found if wanted in value.lower()), most))
 
 
 def read_fine_sums(connection: sa.Connection, piece: Slice, dimensions: Sequence[str]) -> Iterator[Sum]:

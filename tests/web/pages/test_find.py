@@ -7,6 +7,7 @@ from tests.web import made
 from tests.web.conftest import Browser
 from tests.web.made import fresh
 
+from pertoken.core.access import Role
 from pertoken.store.archive import Archive
 from pertoken.web.pages import find
 
@@ -47,9 +48,25 @@ def test_enough_results_end_the_search(browser: Browser, summed: list[Any]) -> N
     assert summed == []
 
 
-def test_what_was_used_is_found(browser: Browser) -> None:
-    """A customer is found by a part of its name."""
+def test_what_was_used_is_found(browser: Browser, summed: list[Any]) -> None:
+    """A customer is found by a part of its name, in any case and any range, and no usage is summed for it."""
     name = fresh("found")
-    made.used(browser, customer=name)
+    made.used(browser, customer=f"Ä{name}")
+    signed = browser.sign_in()
+    summed.clear()
 
-    assert f"customer={name}" in browser.sign_in().get(f"/find?q={name[2:]}").text
+    for typed in (name[2:], f"ä{name}".upper()):
+        assert f"customer=%C3%84{name}" in signed.get(f"/find?since=2020-01-01&until=2020-01-02&q={typed}").text
+    assert summed == []
+
+
+def test_find_shows_a_team_its_own_alone(browser: Browser) -> None:
+    """An owner of a team finds no customer of another team."""
+    name = fresh("found")
+    made.used(browser, customer=f"{name}-ours", team=f"{name}-a")
+    made.used(browser, customer=f"{name}-theirs", team=f"{name}-b")
+
+    page = browser.as_role(Role.TEAM_OWNER, f"{name}-a").get(f"/find?q={name}").text
+
+    assert f"{name}-ours" in page
+    assert f"{name}-theirs" not in page

@@ -1,6 +1,7 @@
 """Single calls as a resource, newest first."""
 
 import itertools
+import sys
 from decimal import Decimal
 from typing import Annotated, Literal
 
@@ -23,6 +24,7 @@ LeastCost = Annotated[
         description="A decimal, in the currency of each call.",
     ),
 ]
+LOOKED_MAX = 10_000  # calls that a page with a least cost looks at
 FILTERS = ("source", "key", "team", "customer", "user", "provider", "model", "conversation")
 
 
@@ -79,7 +81,10 @@ class CallAnswer(msgspec.Struct, kw_only=True):
 
 
 class CallsAnswer(msgspec.Struct):
-    """Calls, newest first. `archived` lists the months of the period whose calls are partly in files and not listed."""
+    """Calls, newest first. `archived` lists the months of the period whose calls are partly in files and not listed.
+
+    With `min_cost`, a page looks at 10,000 calls: it may have fewer than `limit` calls, or none, and a next page.
+    """
 
     calls: list[CallAnswer]
     archived: list[str]
@@ -94,15 +99,17 @@ def list_calls(opened: Opened, asked: Asked) -> CallsAnswer:
     until_us = FOREVER_US if until_us is None else until_us
     wanted = Wanted(where, since_us or 0, until_us, status, cost_min)
     before = None if query.cursor is None else read_cursor(query.cursor, (int, int))
-    page = itertools.islice(listing.newest(opened.archive, wanted, None, before), query.limit + 1)
-    found = list(page)
+    most = LOOKED_MAX if cost_min is not None else sys.maxsize  # no index finds calls by their cost
+    posted, looked = listing.newest_among(opened.archive, wanted, None, before, most)
+    found = list(itertools.islice(posted, query.limit + 1))
     keys = {key.key_id: key.name for key in opened.archive.list_keys()}
     shown = found[: query.limit]
+    last = shown[-1].place if len(found) > len(shown) else looked.stopped_at
     months = listing.archived_months(opened.archive, since_us or 0, until_us)
     return CallsAnswer(
         [CallAnswer(**listing.call_fields(posted.event, keys)) for posted in shown],
         [listing.month_name(parts[0]) for parts in months],
-        write_cursor(shown[-1].place) if len(found) > len(shown) else None,
+        None if last is None else write_cursor(last),
     )
 
 

@@ -5,7 +5,6 @@ from itertools import islice
 from typing import NamedTuple
 
 from pertoken.core.access import Action
-from pertoken.core.reporting import slices
 from pertoken.web.page import Page, PageContext, Visit, place
 
 FOUND_MAX = 12
@@ -48,19 +47,8 @@ def _found(visit: Visit, text: str) -> Iterator[FoundPage]:
             if wanted in name.lower()
         )
     for dimension in ("customer", "model", "team", "provider"):
-        for value in _values(visit, dimension):
-            if wanted in value.lower():
-                yield FoundPage(dimension, value, visit.link("/explore", by="model", **{dimension: value}))
-
-
-def _values(visit: Visit, dimension: str) -> list[str]:
-    """Return the values of one dimension that were used in the range."""
-    found = {
-        row.values[0]
-        for piece in slices(visit.range.since_us, visit.range.until_us, (), visit.zone)
-        for row in visit.opened.archive.sums(piece, (dimension,), {})
-    }
-    return sorted(value for value in found if value)
+        for value in visit.opened.archive.values(dimension, {}, text, FOUND_MAX):
+            yield FoundPage(dimension, value, visit.link("/explore", by="model", **{dimension: value}))
 
 
 PAGE = Page("/find", "Find", Action.SELF_READ, show, "find.html")
