@@ -74,8 +74,8 @@ def test_changes_of_prices_are_written_down(pertoken: Pertoken, write_lines: Wri
     pertoken("rerate", "--from", "2026-10-01")
 
     assert [(one.action, one.object) for one in changes(pertoken)] == [
-        ("prices.write", "/api/v1/prices"),
-        ("prices.write", "/api/v1/prices"),
+        ("prices.write", "/api/v1/prices/m"),
+        ("prices.write", "/api/v1/prices/m"),
         ("prices.write", f"/api/v1/announced-prices/{later}"),
         ("prices.write", "/api/v1/reratings"),
     ]

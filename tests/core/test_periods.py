@@ -6,7 +6,17 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pertoken.core.periods import FOREVER_US, NotATime, Window, bounds, days, format_time, load_zone, parse_time
+from pertoken.core.periods import (
+    FOREVER_US,
+    NotATime,
+    Window,
+    bounds,
+    days,
+    format_time,
+    load_zone,
+    parse_time,
+    parse_when,
+)
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe", "Pacific/Chatham"]
 INSTANTS = st.integers(1_577_836_800_000_000, 1_893_456_000_000_000)  # 2020 to 2030
@@ -108,3 +118,35 @@ def test_the_total_window_never_ends(zone: str) -> None:
 def test_an_empty_range_has_no_days() -> None:
     """From an instant to itself there is nothing to count."""
     assert list(days(5, 5, "UTC")) == []
+
+
+NOW = "2026-11-28T10:30:00Z"  # 16:00 in India
+WORDS = [
+    ("now", NOW, NOW),
+    ("today", "2026-11-27T18:30:00Z", "2026-11-28T18:30:00Z"),
+    (" Yesterday", "2026-11-26T18:30:00Z", "2026-11-27T18:30:00Z"),
+    ("2026-11", "2026-10-31T18:30:00Z", "2026-11-30T18:30:00Z"),
+    ("2026-11-23", "2026-11-22T18:30:00Z", "2026-11-23T18:30:00Z"),
+    ("20261123", "2026-11-22T18:30:00Z", "2026-11-23T18:30:00Z"),
+    ("2026-W48-1", "2026-11-22T18:30:00Z", "2026-11-23T18:30:00Z"),
+    ("7d", "2026-11-20T18:30:00Z", "2026-11-20T18:30:00Z"),
+    ("0d", "2026-11-27T18:30:00Z", "2026-11-27T18:30:00Z"),
+    ("24h", "2026-11-27T10:30:00Z", "2026-11-27T10:30:00Z"),
+    ("2026-11-23T10:00:00", "2026-11-23T04:30:00Z", "2026-11-23T04:30:00Z"),
+    ("2026-11-23T10:00:00Z", "2026-11-23T10:00:00Z", "2026-11-23T10:00:00Z"),
+]
+
+
+@pytest.mark.parametrize(("text", "start", "end"), WORDS)
+def test_what_a_person_types_is_a_stretch(text: str, start: str, end: str) -> None:
+    """Days and months are whole ones of the zone; days ago begin with their day; times and hours ago are instants."""
+    found = parse_when(text, "Asia/Kolkata", parse_time(NOW))
+
+    assert tuple(map(format_time, found)) == (start, end)
+
+
+@pytest.mark.parametrize("text", ["", "tomorrow", "7", "d", "-7d", "7w", "2026-13", "99999d", "9999-01"])
+def test_what_says_no_stretch_is_refused(text: str) -> None:
+    """What is neither a word, nor a span, nor a time between 1970 and 9998, is no stretch."""
+    with pytest.raises(NotATime):
+        parse_when(text, "UTC", parse_time(NOW))

@@ -50,6 +50,8 @@ def _object(route: Route, asked: Asked, after: dict[str, Any]) -> str:
     """Return the path of the changed object."""
     if route.parameter is not None:
         return route.path.replace(f"{{{route.parameter}}}", asked.name)
+    if f"{route.path}/{{model}}" in _READS:
+        return f"{route.path}/{asked.body.model}"
     return f"{route.path}/{after['id']}" if "id" in after else route.path
 
 

@@ -50,8 +50,8 @@ SPARED = ("user", "conversation", "ms", "customer", "team", "input_tokens", "out
 
 @click.command()
 @filter_options
-@click.option("--since", metavar="TIME", help="A date or a time; default: 7 days before today.")
-@click.option("--until", metavar="TIME", help="A date (that day included) or a time.")
+@click.option("--since", metavar="TIME", help="A date, a time, 7d, 24h, yesterday or 2026-11. [7 days before today]")
+@click.option("--until", metavar="TIME", help="The same; a day or month is included. [now]")
 @click.option("--tz", "zone", help="Time zone of plain dates. [UTC]")
 @click.option("--limit", type=click.IntRange(1, LIMIT_MAX), default=50, show_default=True, help="Calls on one page.")
 @click.option("--cursor", metavar="CURSOR", help="Continue the list where an earlier page ended.")

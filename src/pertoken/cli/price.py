@@ -202,7 +202,7 @@ def add(  # noqa: PLR0917 - click passes each option by name
             added = changing.administration.change_prices(rows, (), now_us())
             if added:
                 after = {"added": added, "prices": [price_fields(row) for row in rows]}
-                note(changing, Action.PRICES_WRITE, "/api/v1/prices", None, after)
+                note(changing, Action.PRICES_WRITE, f"/api/v1/prices/{model}", None, after)
     if as_json:
         prices = [price_fields(row) for row in rows]
         print_json({"model": model, "provider": provider, "added": added, "prices": prices})

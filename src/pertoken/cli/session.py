@@ -182,9 +182,9 @@ def checked_name(text: str, option: str) -> str:
 
 def parse_time(text: str, zone: str, option: str) -> int:
     """Return an instant. Exits with 2 if the text is not a time."""
-    from pertoken.core.periods import NotATime, parse_time
+    from pertoken.core.periods import NotATime, parse_when
 
     try:
-        return parse_time(text, zone)
+        return parse_when(text, zone, now_us())[0]
     except NotATime as error:
         raise click.BadParameter(str(error), param_hint=option) from error

@@ -42,8 +42,12 @@ def range_options(command: Any) -> Any:
         json_option,
         db_option,
         click.option("--tz", "zone", help="Time zone of days and of plain dates. [UTC]"),
-        click.option("--until", metavar="TIME", help="A date (that day included) or a time."),
-        click.option("--since", metavar="TIME", help="A date or a time; default: 7 days before today."),
+        click.option("--until", metavar="TIME", help="The same; a day or month is included. [now]"),
+        click.option(
+            "--since",
+            metavar="TIME",
+            help="A date, a time, 7d, 24h, yesterday or 2026-11. [7 days before today]",
+        ),
     ):
         command = option(command)
     return command

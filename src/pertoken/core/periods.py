@@ -1,5 +1,6 @@
 """Calendar windows in a time zone, in microseconds since the epoch."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -89,13 +90,36 @@ def parse_time(text: str, zone: str = "UTC") -> int:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
-        raise NotATime(f"not a time: {text!r}; use 2026-11-23 or 2026-11-23T10:00:00Z") from error
+        raise NotATime(f"not a time: {text!r}; {TIMES}") from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=load_zone(zone))
     at_us = to_us(moment)
     if not -DAY_US <= at_us < TIMES_END_US:  # 1970-01-01 begins sooner in some zones
         raise NotATime(f"not a time between 1970 and 9998: {text!r}")
     return at_us
+
+
+def parse_when(text: str, zone: str, now_us: int) -> tuple[int, int]:
+    """Return the stretch that a person's words say: today, yesterday, a month such as 2026-11, a date; as in `zone`.
+
+    A time, or a span before now such as 24h, is an instant: it is both ends. So many days before now, such as 7d, is
+    the start of that day. Raises NotATime.
+    """
+    today_us = bounds(Window.DAY, now_us, zone)[0]
+    word = text.strip().lower()
+    if word in {"now", "today", "yesterday"}:
+        day_us = today_us if word != "yesterday" else bounds(Window.DAY, today_us - 1, zone)[0]
+        return (now_us, now_us) if word == "now" else bounds(Window.DAY, day_us, zone)
+    if _MONTH.fullmatch(word):
+        return bounds(Window.MONTH, parse_time(f"{word}-01", zone), zone)
+    if _SPAN.fullmatch(word):
+        at_us = now_us - parse_span(word)
+        at_us = bounds(Window.DAY, at_us, zone)[0] if word.endswith("d") else at_us
+        if at_us < 0:
+            raise NotATime(f"not a time between 1970 and 9998: {text!r}")
+        return at_us, at_us
+    at_us = parse_time(text, zone)
+    return bounds(Window.DAY, at_us, zone) if _DATE.fullmatch(word) else (at_us, at_us)
 
 
 def format_time(at_us: int) -> str:
@@ -160,4 +184,7 @@ def _moved_at(before_us: int, after_us: int, zone: str) -> int:
     return high * US_PER_SECOND
 
 
+TIMES = "use 2026-11-23 or 2026-11-23T10:00:00Z"
+_MONTH, _DATE = re.compile(r"\d{4}-\d{2}", re.ASCII), re.compile(r"\d{4}-?(\d\d-?\d\d|w\d\d(-?\d)?)", re.ASCII)
+_SPAN = re.compile(r"\d{1,6}[smhd]", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

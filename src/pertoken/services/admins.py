@@ -12,7 +12,7 @@ from pertoken.ports.administration import AdminKeys
 from pertoken.ports.clock import Clock
 
 SECRET_BITS = 160
-ROOT = Principal("root", "PERTOKEN_ADMIN_KEY", Role.ADMIN)
+ROOT = Principal("root", "operator's key (PERTOKEN_ADMIN_KEY)", Role.ADMIN)
 
 
 class BadAdmin(Exception):

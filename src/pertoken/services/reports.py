@@ -2,12 +2,11 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from pertoken.core.money import format_amount
-from pertoken.core.periods import DAY_US, NotATime, Window, bounds, format_time, load_zone, parse_time
+from pertoken.core.periods import DAY_US, NotATime, Window, bounds, format_time, load_zone, parse_when
 from pertoken.core.reporting import (
     COST,
     NOTHING,
@@ -168,7 +167,9 @@ class BadRange(ValueError):
 def to_range(  # noqa: PLR0917 - what is asked
     since: str | None, until: str | None, zone: str, now_us: int, days: int = 7, by: Sequence[str] = ()
 ) -> tuple[int, int]:
-    """Return the range that dates or times in `zone` say: a date as its end includes that day. Raises BadRange.
+    """Return the range that dates, times or words say in `zone`: a day or month as its end is included.
+
+    Raises BadRange.
 
     Without an end it is today's; without a start it is that of `days` before the last day. One that is reported `by`
     a time is not longer than YEARS_MAX.
@@ -179,11 +180,9 @@ def to_range(  # noqa: PLR0917 - what is asked
         raise BadRange("timezone", str(error)) from error
     start_us, end_us = default_range(now_us, zone, days)
     if until is not None:
-        end_us = _time(until, zone, "until")
-        if _is_date(until):
-            end_us = bounds(Window.DAY, end_us, zone)[1]
+        end_us = _when(until, zone, now_us, "until")[1]
     if since is not None:
-        start_us = _time(since, zone, "since")
+        start_us = _when(since, zone, now_us, "since")[0]
     elif until is not None:
         start_us = default_range(end_us - 1, zone, days)[0]
     if start_us >= end_us:
@@ -202,19 +201,11 @@ def default_range(now_us: int, zone: str, days: int = 7) -> tuple[int, int]:
     return start, end
 
 
-def _time(text: str, zone: str, field: str) -> int:
+def _when(text: str, zone: str, now_us: int, field: str) -> tuple[int, int]:
     try:
-        return parse_time(text, zone)
+        return parse_when(text, zone, now_us)
     except NotATime as error:
-        raise BadRange(field, str(error)) from error
-
-
-def _is_date(text: str) -> bool:
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
+        raise BadRange(field, f"{error}, today, yesterday, 7d, 24h or 2026-11") from error
 
 
 def _fields(row: Group, by: Sequence[str]) -> dict[str, Any]:

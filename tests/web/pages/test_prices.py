@@ -96,7 +96,7 @@ def test_what_was_shown_is_corrected(browser: Browser) -> None:
     assert "All 3 calls cost what they should." in signed.get(preview).text
     assert "There was nothing to correct." in signed.get(made.fill(signed, preview, "correct").headers["location"]).text
     [change] = signed.changes("/api/v1/reratings")
-    assert (change.through, change.actor_name) == ("page", "PERTOKEN_ADMIN_KEY")
+    assert (change.through, change.actor_name) == ("page", "operator's key (PERTOKEN_ADMIN_KEY)")
     assert signed.differences() == []
 
 

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from pertoken.core.access import Action
-from pertoken.core.audit import Audited, AuditSearch
+from pertoken.core.audit import Audited, AuditSearch, Change
 from pertoken.web import grid
 from pertoken.web.grid import Cells, Column
 from pertoken.web.page import NotHere, Page, PageContext, Visit
@@ -48,9 +48,16 @@ def _row(audited: Audited) -> dict[str, Any]:
     one = audited.change
     return {
         "at": one.at_us, "actor": one.actor_name, "role": one.role, "through": one.through, "action": one.action,
-        "object": one.object.removeprefix("/api/v1/"), "team": one.team, "before": one.before, "after": one.after,
+        "object": _object(one), "team": one.team, "before": one.before, "after": one.after,
         "changed": _difference(one.before, one.after),
     }  # fmt: skip
+
+
+def _object(one: Change) -> str:
+    """Return what was changed: its name first, if the path has its id in place of it."""
+    path = one.object.removeprefix("/api/v1/")
+    name = json.loads(one.after or one.before or "{}").get("name")
+    return path if not name or name in path else f"{name} · {path}"
 
 
 def _difference(before: str | None, after: str | None) -> str:

@@ -146,8 +146,8 @@ def _points_grid(visit: Visit, view: Exploring, drawn: Chart) -> grid.Grid:
 
 
 def _changes(visit: Visit, view: Exploring, top: Sequence[Track]) -> Any:
-    """Return the changes of the models' prices, if the chart is by provider and model."""
-    if not view.metric.is_money or {"provider", "model"} - {*view.by, *view.where}:
+    """Return the changes of the providers' prices, if the chart is of cost by provider and model."""
+    if view.metric.name != "cost" or {"provider", "model"} - {*view.by, *view.where}:
         return []
     found = [{**view.where, **dict(zip(view.by, one.values, strict=True))} for one in top]
     models = dict.fromkeys((one["provider"], one["model"]) for one in found)
