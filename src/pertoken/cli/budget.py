@@ -1,6 +1,6 @@
 """`pertoken budget`: sets, shows and removes budgets."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -135,16 +135,28 @@ def status(db: str | None, as_json: bool) -> None:
         say_empty("no budgets yet", "pertoken budget set monthly --limit 100 --window month")
         return
     print_table("budgets in their current windows", COLUMNS, rows, spared=SPARED)
+    _say_uncounted(standing["budgets"])
     for row in standing["budgets"]:
-        if row["uncounted"]:
-            what = f"it does not count the cost of {counted(row['uncounted'], 'call')}: no price, or another currency"
-            echo(f"  {row['name']}: {what}; see: pertoken usage --by model")
         for hold in row["open_holds"][:HOLDS_SHOWN]:
             what = f"{amount_text(hold['held'])} {hold['currency']} held by {hold['call_id']} ({hold['model']})"
             echo(f"  {row['name']}: {what} since {hold['opened_at']}")
         more = len(row["open_holds"]) - HOLDS_SHOWN
         if more > 0:
             echo(f"  {row['name']}: {counted(more, 'more open hold')}, see: pertoken budget status --json")
+
+
+def _say_uncounted(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Say which budgets do not count some calls, each once; those of the same number of calls together."""
+    calls: dict[str, int] = {}
+    for row in rows:
+        calls[row["name"]] = calls.get(row["name"], 0) + row["uncounted"]
+    names: dict[int, list[str]] = {}
+    for name, number in calls.items():
+        names.setdefault(number, []).append(name)
+    for number, same in names.items():
+        if number:
+            what = f"the cost of {counted(number, 'call')} is not counted: no price, or another currency"
+            echo(f"  {', '.join(same)}: {what}; see: pertoken usage --by model")
 
 
 @budget.command()
