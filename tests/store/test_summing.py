@@ -38,7 +38,15 @@ from pertoken.store.summing import Summing, sum_newest
 
 MADE = history.made(11, 500)
 NEWEST_US = max(event.occurred_at_us for event in MADE) // DAY_US * DAY_US
-ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/Chatham"]
+ZONES = [
+    "UTC",
+    "Europe/Berlin",
+    "America/New_York",
+    "Asia/Kolkata",
+    "Asia/Kathmandu",
+    "Australia/Lord_Howe",
+    "Pacific/Chatham",
+]
 END_US = UNTIL_US // DAY_US * DAY_US + DAY_US
 Asked = tuple[tuple[str, ...], dict[str, str]]
 ASKED: list[Asked] = [

@@ -20,8 +20,10 @@ from pertoken.core.events import Event, OfCall, is_correction
 from pertoken.core.money import parse_amount
 from pertoken.core.periods import format_time
 from pertoken.core.provider_errors import ErrorKind
+from pertoken.core.reporting import HOUR_US
 from pertoken.services.narrow import NarrowArchive
 from pertoken.services.reports import usage
+from pertoken.store import summing
 from pertoken.store.archive import Archive
 from pertoken.store.database import Database
 from pertoken.wiring.clock import SystemClock
@@ -320,3 +322,30 @@ def test_a_range_of_all_times_is_shown_in_longer_steps(browser: Browser, path: s
         assert drawn(charts(page.text)["explored"]) == sum(
             Decimal(one["cost"]) for one in totals if one["currency"] == currency
         )
+
+
+ODD_ZONES = ("Europe/Berlin", "Asia/Kolkata", "Pacific/Chatham", "Australia/Lord_Howe", "America/St_Johns")
+
+
+def test_pages_say_the_same_once_days_are_summed(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures from coarse sums are those from roll-ups, in zones of odd offsets and over changes of the clocks."""
+    span = "since=2025-10-20&until=2026-11-25"
+    paths = [
+        *(f"/explore?{span}&by={by}&tz={zone}&format=json&of=chart" for by in ("model", "key") for zone in ODD_ZONES),
+        *(f"/explore?{span}&metric=calls&by=tag:env&tz={zone}&format=json" for zone in ODD_ZONES),
+        *(f"/{page}?{span}&tz={zone}&format=json" for page in ("providers", "customers") for zone in ODD_ZONES),
+    ]
+
+    def figures() -> list[Any]:
+        of_pages = [browser.get(path).json()["rows"] for path in paths]
+        return [*of_pages, *(charts(browser.get(f"/?range=90d&tz={zone}").text) for zone in ODD_ZONES)]
+
+    before = figures()
+    monkeypatch.setattr(summing, "SPARED", 0)
+    monkeypatch.setattr(summing, "APART_US", (HOUR_US,))
+    while summing.sum_newest(browser.database, history.UNTIL_US):
+        pass
+
+    assert figures() == before
+    assert all(before)
+    assert browser.differences() == []
