@@ -313,7 +313,7 @@ async def beside(target: Target, rate: int, seconds: float) -> tuple[Kept, str]:
     for one in dashboards:
         one.cancel()
     await asyncio.gather(*dashboards, return_exceptions=True)
-    return kept, f"{len(times)}, median {1e3 * statistics.median(times):,.0f} ms"
+    return kept, f"{len(times)}, median {1e3 * statistics.median(times):,.0f} ms" if times else "none in time"
 
 
 def sign_in(target: Target) -> str:

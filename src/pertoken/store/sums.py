@@ -160,15 +160,16 @@ def _of_cuts(connection: sa.Connection, piece: Slice, name: str) -> tuple[dict[i
 
 
 def _by_day(connection: sa.Connection, piece: Slice) -> Iterator[Slice]:
-    """Cut a long slice of quarters into days, those alone that have roll-ups: small sums sort faster."""
+    """Cut a long slice of quarters into days of its zone, those alone that have roll-ups: small sums sort faster."""
     if piece.grain is not Grain.QUARTER or piece.end_us - piece.start_us <= DAY_US:
         yield piece
         return
     bounds = {"since_us": piece.start_us, "until_us": piece.end_us}
     first_us, last_us = connection.execute(_ENDS, bounds).one()
     if first_us is not None:
+        first_us = (first_us + piece.offset_us) // DAY_US * DAY_US - piece.offset_us
         for at_us in range(first_us, last_us + 1, DAY_US):
-            yield piece._replace(start_us=at_us, end_us=min(at_us + DAY_US, piece.end_us))
+            yield piece._replace(start_us=max(at_us, piece.start_us), end_us=min(at_us + DAY_US, piece.end_us))
 
 
 def _shared(rows: Iterable[_Row], shares: Mapping[int, Sequence[Share]]) -> Iterator[_Row]:
