@@ -45,7 +45,7 @@ class SummedDay(NamedTuple):
     sums: Sequence[CoarseSum]
 
 
-class Share(NamedTuple):
+class Signed(NamedTuple):
     """How the sums up to a cut count in a span: added, or taken away."""
 
     span: int
@@ -99,21 +99,21 @@ def useful_cuts(piece: Slice) -> list[int]:
     return sorted(near | {DAY_US})
 
 
-def between_cuts(piece: Slice, cuts_us: Sequence[int]) -> tuple[dict[int, list[Share]], list[Slice]]:
+def between_cuts(piece: Slice, cuts_us: Sequence[int]) -> tuple[dict[int, list[Signed]], list[Slice]]:
     """Return how the sums up to each cut count in the spans of a slice of quarters, and what is left to roll-ups.
 
     `cuts_us` are the cuts that there are sums up to, in order. Each is after the start of its day; its end is one, too.
     """
-    shares: dict[int, list[Share]] = {}
+    shares: dict[int, list[Signed]] = {}
     rest: list[Slice] = []
     for start_us, end_us, span in _cells(piece):
         from_us = start_us
         first, last = bisect_left(cuts_us, start_us), bisect_right(cuts_us, end_us) - 1
         is_start = start_us % DAY_US == 0
         if last >= 0 and cuts_us[last] > start_us and (is_start or first < last):
-            shares.setdefault(cuts_us[last], []).append(Share(span, 1))
+            shares.setdefault(cuts_us[last], []).append(Signed(span, 1))
             if not is_start:
-                shares.setdefault(cuts_us[first], []).append(Share(span, -1))
+                shares.setdefault(cuts_us[first], []).append(Signed(span, -1))
                 _leave(rest, piece, start_us, cuts_us[first])
             from_us = cuts_us[last]
         _leave(rest, piece, from_us, end_us)

@@ -67,7 +67,7 @@ class _Counted(NamedTuple):
         return self.day_us + DAY_US
 
 
-Place = tuple[tuple[str | None, ...], str]  # values, currency
+_Place = tuple[tuple[str | None, ...], str]  # values, currency
 
 
 class Summing:
@@ -264,7 +264,7 @@ def _rows(
         of_latency = piece if is_timed(name, day_us, day_us) else whole
         for (span, *of), counts in read_fine_latencies(connection, of_latency, dimensions).items():
             timed.setdefault((span + 1) * of_latency.width_us, []).append((tuple(of), counts))
-    sums: dict[Place, Sums] = {}
+    sums: dict[_Place, Sums] = {}
     latency: dict[tuple[str | None, ...], LatencyCounts] = {}
     for until_us in range(day_us + apart_us, piece.end_us + 1, apart_us):
         for one in added.get(until_us, ()):
@@ -276,7 +276,7 @@ def _rows(
 
 
 def _rows_of(
-    sum_id: int, name: str, sums: Mapping[Place, Sums], latency: Mapping[tuple[str | None, ...], LatencyCounts]
+    sum_id: int, name: str, sums: Mapping[_Place, Sums], latency: Mapping[tuple[str | None, ...], LatencyCounts]
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of a mark; the latency counts of the same values in several currencies are in the first."""
     columns = [column_of(one) for one in dimensions_of(name)]

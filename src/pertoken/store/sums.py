@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from pertoken.core.budgets import TAG_PREFIX
-from pertoken.core.coarse import MODEL, TEAM, Share, between_cuts, name_for, without_days
+from pertoken.core.coarse import MODEL, TEAM, Signed, between_cuts, name_for, without_days
 from pertoken.core.latency import LatencyCounts, add_counts
 from pertoken.core.periods import DAY_US
 from pertoken.core.reporting import QUARTER_US, Grain, Slice, Sum, Sums, Timed
@@ -31,7 +31,7 @@ COLUMNS = (*COUNTED, *pairs(ADDED))  # of the sums of a roll-up, in their order
 FEW = 1_000  # series whose roll-ups are found by them; those of more, by time
 _COMMON = {"provider", "model"}  # what nearly all series share with many
 
-ONCE = Share(0, 1)
+ONCE = Signed(0, 1)
 
 EqualTo = tuple[tuple[str, str], ...]
 _Row = tuple[int, Any, str, Sequence[int]]  # a span or a mark, values, currency, sums in the order of COLUMNS
@@ -56,7 +56,7 @@ class _Part(NamedTuple):
     """A slice, or a part of one, that coarse sums of some marks say, or roll-ups, of some series alone."""
 
     piece: Slice
-    shares: Mapping[int, Sequence[Share]] | None = None  # by the ids of marks; None: roll-ups say it
+    shares: Mapping[int, Sequence[Signed]] | None = None  # by the ids of marks; None: roll-ups say it
     series_ids: Sequence[int] | None = None  # None: of all
 
     @property
@@ -131,7 +131,7 @@ def _parts(
     connection: sa.Connection, piece: Slice, name: str | None, where: Mapping[str, str], among: Among = ANY
 ) -> Iterator[_Part]:
     """Yield what says a slice, each instant of it once."""
-    shares: Mapping[int, Sequence[Share]] = {}
+    shares: Mapping[int, Sequence[Signed]] = {}
     rest = [piece]
     if name is not None:
         shares, rest = (_of_days if piece.grain is Grain.DAY else _of_cuts)(connection, piece, name)
@@ -144,15 +144,15 @@ def _parts(
                 yield _Part(of_day, series_ids=few)
 
 
-def _of_days(connection: sa.Connection, piece: Slice, name: str) -> tuple[dict[int, list[Share]], list[Slice]]:
+def _of_days(connection: sa.Connection, piece: Slice, name: str) -> tuple[dict[int, list[Signed]], list[Slice]]:
     """Return the marks of days that say a slice, with the spans that these are in, and what they leave."""
     days = ready_days(connection, name, piece)
     spans = [(day.start_us + piece.offset_us) // piece.width_us if piece.width_us else 0 for day in days]
-    shares = {day.sum_id: [Share(span, 1)] for day, span in zip(days, spans, strict=True)}
+    shares = {day.sum_id: [Signed(span, 1)] for day, span in zip(days, spans, strict=True)}
     return shares, without_days(piece, [day.start_us for day in days])
 
 
-def _of_cuts(connection: sa.Connection, piece: Slice, name: str) -> tuple[dict[int, list[Share]], list[Slice]]:
+def _of_cuts(connection: sa.Connection, piece: Slice, name: str) -> tuple[dict[int, list[Signed]], list[Slice]]:
     """Return the same of a slice of quarters: marks of days up to cuts."""
     cuts = ready_cuts(connection, name, piece)
     shares, rest = between_cuts(piece, [cut.until_us for cut in cuts])
@@ -172,7 +172,7 @@ def _by_day(connection: sa.Connection, piece: Slice) -> Iterator[Slice]:
             yield piece._replace(start_us=max(at_us, piece.start_us), end_us=min(at_us + DAY_US, piece.end_us))
 
 
-def _shared(rows: Iterable[_Row], shares: Mapping[int, Sequence[Share]]) -> Iterator[_Row]:
+def _shared(rows: Iterable[_Row], shares: Mapping[int, Sequence[Signed]]) -> Iterator[_Row]:
     """Yield rows by mark as rows by the spans that the marks count in; what comes to nothing is not there."""
     found: dict[tuple[int, Sequence[str | None], str], Sequence[int]] = {}
     for sum_id, values, currency, amounts in rows:
@@ -261,7 +261,7 @@ def _add_latencies(
     query = query.where(rows.c.latency.not_in(UNTIMED), *within, *has)
     for at, *values, text in connection.execute(query, part.bounds, execution_options={"yield_per": FETCH}):
         counts = read_counts(text)
-        for one, sign in part.shares[at] if part.shares is not None else [Share(at, 1)]:
+        for one, sign in part.shares[at] if part.shares is not None else [Signed(at, 1)]:
             add_counts(found.setdefault((one, *values), {}), counts, sign)
 
 
@@ -355,7 +355,7 @@ def _of_marks() -> sa.ColumnElement[bool]:
     return coarse_sums.c.sum_id.in_(sa.bindparam("sum_ids", expanding=True))
 
 
-def _by_mark(shares: Mapping[int, Sequence[Share]]) -> bool:
+def _by_mark(shares: Mapping[int, Sequence[Signed]]) -> bool:
     """Tell whether marks count differently, so that their sums are not to be added up as they are."""
     return any(of != [ONCE] for of in shares.values())
 
