@@ -144,7 +144,7 @@ class _Rows(NamedTuple):
     pointed: Sequence[Placed]  # by step and values: of the largest tracks, perhaps of others too
 
 
-def _read_apart(archive: UseView, asked: Question, starts: Sequence[int]) -> _Rows:
+def _read_apart(archive: CountedView, asked: Question, starts: Sequence[int]) -> _Rows:
     """Read the tracks without steps, the steps without tracks, and then the steps of the largest tracks alone.
 
     Where no more tracks than that are there, the steps of all are read alone.
