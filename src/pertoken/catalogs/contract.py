@@ -17,9 +17,7 @@
 
 import re
 from collections.abc import Iterator
-from datetime import date, datetime
 from math import gcd
-from typing import Any
 
 import msgspec
 import yaml
@@ -119,7 +117,7 @@ def read(content: bytes, recorded_at_us: int) -> list[PriceRow]:
     """Return the file's prices as rows recorded at `recorded_at_us`. Raises NotAContract, which names the place."""
     try:
         tree = yaml_trees.load(content)
-        contract = msgspec.convert(_as_text(tree), Contract, strict=False)
+        contract = msgspec.convert(yaml_trees.as_text(tree), Contract, strict=False)
     except yaml.YAMLError as error:
         raise NotAContract(f"not valid yaml: {reason(error)}") from error
     except UnicodeDecodeError as error:
@@ -259,12 +257,3 @@ def _quota(text: str) -> Quota:
         return Quota(_count(int(quantity), "free"), Window(window), group)
     except ValueError as error:
         raise ValueError(f"free is quantity/window/group, such as 5000/month/searches, not {text!r}") from error
-
-
-def _as_text(value: Any) -> Any:
-    """Return the YAML tree with each date as an ISO text."""
-    if isinstance(value, dict):
-        return {key: _as_text(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_as_text(entry) for entry in value]
-    return value.isoformat() if isinstance(value, date | datetime) else value

@@ -4,6 +4,8 @@ An alias (`*name`) repeats the value that it names. Nine lines, each of which na
 a billion values, more than any reader of the tree could process.
 """
 
+from collections.abc import Sequence
+from datetime import date, datetime
 from typing import Any
 
 import yaml
@@ -26,6 +28,45 @@ def load(content: bytes | str) -> Any:
         ) from error
     finally:
         loader.dispose()
+
+
+def compose(content: bytes | str) -> yaml.Node | None:
+    """Return the nodes of a file, which know their lines. Raises yaml.YAMLError or UnicodeDecodeError."""
+    loader = _Loader(content)
+    try:
+        return loader.get_single_node()
+    except RecursionError as error:
+        raise yaml.MarkedYAMLError(
+            problem="lists and mappings are nested too deeply; flatten them", problem_mark=loader.get_mark()
+        ) from error
+    finally:
+        loader.dispose()
+
+
+def line_of(node: yaml.Node | None, place: Sequence[str | int]) -> int:
+    """Return the line, from 1, of the value at a place of a tree, or of the last step to it that exists."""
+    line = 1
+    for step in place:
+        found = None
+        if isinstance(node, yaml.MappingNode):
+            found = next((pair for pair in node.value if pair[0].value == step), None)
+            if found is not None:
+                line, node = found[0].start_mark.line + 1, found[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int) and step < len(node.value):
+            node = node.value[step]
+            line, found = node.start_mark.line + 1, node
+        if found is None:
+            return line
+    return line
+
+
+def as_text(value: Any) -> Any:
+    """Return a tree with each date as an ISO text."""
+    if isinstance(value, dict):
+        return {key: as_text(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [as_text(entry) for entry in value]
+    return value.isoformat() if isinstance(value, date | datetime) else value
 
 
 class _Loader(yaml.SafeLoader):

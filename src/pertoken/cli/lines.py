@@ -5,17 +5,14 @@ import json
 import sys
 from collections.abc import Callable
 from math import isfinite
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import click
 import msgspec
 
 from pertoken.cli.line_reader import LINE_BYTES_MAX, numbered_lines
 from pertoken.cli.output import echo
-from pertoken.cli.session import database, db_option, load_settings, now_us, store_errors
-
-if TYPE_CHECKING:
-    from pertoken.core.price_book import PriceBook
+from pertoken.cli.session import db_option, now_us, price_book
 
 WRITE_LINES = 500  # answers gathered for one write
 
@@ -90,7 +87,7 @@ def rate(db: str | None, *, free_quotas: bool) -> None:
     from pertoken.services.ingest import NotAnEvent
     from pertoken.services.rate import HasNoUsage, rate_usage
 
-    book, at_us, free = _price_book(db), now_us(), FreeUse() if free_quotas else None
+    book, at_us, free = price_book(db), now_us(), FreeUse() if free_quotas else None
 
     def answer(line: _Fields) -> dict[str, Any]:
         try:
@@ -177,16 +174,3 @@ def _write(waiting: list[bytes]) -> None:
         sys.stdout.buffer.write(b"\n".join(waiting))
         sys.stdout.buffer.flush()
         waiting.clear()
-
-
-def _price_book(db: str | None) -> "PriceBook":
-    """Return the database's price book; if there is no database yet, the book that a new one would begin with."""
-    from pertoken.wiring.installation import connect
-    from pertoken.wiring.prices import read_price_book, shipped_price_book
-
-    settings = load_settings(db)
-    with store_errors(), connect(settings) as found:
-        if db is None and not found.exists():
-            return shipped_price_book(settings, now_us())
-    with database(db) as opened:
-        return read_price_book(opened)

@@ -33,6 +33,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "verify": ("pertoken.cli.verify:verify", "Check the books: recompute all balances from events."),
     "archive": ("pertoken.cli.archive:archive", "Move old months of events to Parquet files, and back."),
     "price": ("pertoken.cli.price:price", "Show, import, compare, add and withdraw prices."),
+    "plan": ("pertoken.cli.billing:plan", "Check plans: what customers are charged by."),
+    "bill": ("pertoken.cli.billing:bill", "Print the bill that a plan makes of events in a file."),
     "rerate": ("pertoken.cli.rerate:rerate", "Correct charges that were made at a wrong or unknown price."),
     "provider": ("pertoken.cli.provider:provider", "List providers, encrypt their keys, compare their counts."),
     "count": ("pertoken.cli.count:count", "Count the tokens of a text or a request."),

@@ -11,6 +11,7 @@ from pertoken.cli.output import print_json
 from pertoken.core.texts import escaped
 
 if TYPE_CHECKING:
+    from pertoken.core.price_book import PriceBook
     from pertoken.core.secrets import Hasher
     from pertoken.ports.archive import Archive
     from pertoken.ports.months import MonthFiles
@@ -139,6 +140,19 @@ def make_hasher(db: str | None, *, make: bool = False) -> "Hasher":
 
     with database(db, make=make) as opened:
         return hasher.make_hasher(opened)
+
+
+def price_book(db: str | None) -> "PriceBook":
+    """Return the database's price book; if there is no database yet, the book that a new one would begin with."""
+    from pertoken.wiring.installation import connect
+    from pertoken.wiring.prices import read_price_book, shipped_price_book
+
+    settings = load_settings(db)
+    with store_errors(), connect(settings) as found:
+        if db is None and not found.exists():
+            return shipped_price_book(settings, now_us())
+    with database(db) as opened:
+        return read_price_book(opened)
 
 
 def now_us() -> int:

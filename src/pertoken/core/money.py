@@ -7,6 +7,7 @@ knows a float; the one function that rounds is `divide_half_even`.
 
 import re
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from functools import lru_cache
 
 PICO_DIGITS_BEYOND_MINOR = 10
@@ -126,6 +127,17 @@ def divide_half_even(numerator: int, denominator: int) -> int:
     if twice > denominator or (twice == denominator and quotient & 1):
         quotient += 1
     return quotient
+
+
+def decimal_text(value: Fraction, digits_max: int = 18) -> str:
+    """Return a number as a decimal text, exactly where it has one, else rounded half to even to `digits_max` digits."""
+    digits, denominator = 0, value.denominator
+    while 10**digits % denominator and digits < digits_max:
+        digits += 1
+    picos = divide_half_even(value.numerator * 10**digits, denominator)
+    whole, rest = divmod(abs(picos), 10**digits)
+    text = f"{whole}.{str(rest).zfill(digits).rstrip('0')}" if rest else str(whole)
+    return f"-{text}" if picos < 0 else text
 
 
 def divide_up(numerator: int, denominator: int) -> int:

@@ -57,7 +57,7 @@ def _plainly(message: str, param: str | None) -> str:
     return message
 
 
-def plan_rating(visit: Visit, body: Mapping[str, Any]) -> reratings.Plan:
+def plan_rating(visit: Visit, body: Mapping[str, Any]) -> reratings.PlannedRerating:
     """Return the corrections that rating events again would make. Raises NotTaken."""
     try:
         return reratings.plan(visit.opened, _asked(visit, _RATING, "", body))

@@ -60,14 +60,14 @@ class ReratingAnswer(msgspec.Struct, kw_only=True):
     rows: list[RatedAgain]
 
 
-class Plan(NamedTuple):
+class PlannedRerating(NamedTuple):
     """The result of rating again, and the corrections to record; None if there are none."""
 
     answer: ReratingAnswer
     correcting: Correcting | None
 
 
-def plan(opened: Opened, asked: Asked) -> Plan:
+def plan(opened: Opened, asked: Asked) -> PlannedRerating:
     """Return the corrections that rating again would make.
 
     Raises ApiRefused if the principal may not see everything, or the range is invalid, too large or archived.
@@ -104,14 +104,14 @@ def _too_many(message: str) -> ApiRefused:
     return ApiRefused(Problem.INVALID_FIELD, f"{message}; choose a shorter range, or run: pertoken rerate", "since")
 
 
-def _plan(outcomes: Sequence[Rerating], *, dry_run: bool) -> Plan:
+def _plan(outcomes: Sequence[Rerating], *, dry_run: bool) -> PlannedRerating:
     corrections = sum(len(one.corrections) for one in outcomes)
     rows = [msgspec.convert(row, RatedAgain) for row in outcome_rows(iter(outcomes))]
     answer = ReratingAnswer(dry_run=dry_run, events=len(outcomes), corrections=corrections, rows=rows)
-    return Plan(answer, Correcting(outcomes) if corrections and not dry_run else None)
+    return PlannedRerating(answer, Correcting(outcomes) if corrections and not dry_run else None)
 
 
-def note(opened: Opened, asked: Asked, planned: Plan, through: str) -> None:
+def note(opened: Opened, asked: Asked, planned: PlannedRerating, through: str) -> None:
     """Record who rates events again, before the corrections, because both cannot be in one transaction."""
     audit.record(
         opened.audit, asked.principal, through, asked.now_us, action=Action.PRICES_WRITE, path=PATH,
@@ -124,7 +124,7 @@ async def take_rerating(taking: Taking, asked: Asked) -> ReratingAnswer:
 
     If a request broke off, repeating it makes the missing corrections. Raises ApiRefused, StoreUnavailable.
     """
-    planned: Plan = await taking.in_thread(functools.partial(_prepare, taking, asked))
+    planned: PlannedRerating = await taking.in_thread(functools.partial(_prepare, taking, asked))
     correcting = planned.correcting
     while correcting is not None and (events := correcting.next(BATCH)):
         async with taking.turns:
@@ -132,7 +132,7 @@ async def take_rerating(taking: Taking, asked: Asked) -> ReratingAnswer:
     return answer_of(planned)
 
 
-def answer_of(planned: Plan) -> ReratingAnswer:
+def answer_of(planned: PlannedRerating) -> ReratingAnswer:
     """Return the answer with what became of the corrections. Raises ApiRefused where some could not be made."""
     correcting = planned.correcting
     if correcting is None:
@@ -144,7 +144,7 @@ def answer_of(planned: Plan) -> ReratingAnswer:
     return msgspec.structs.replace(planned.answer, corrections=correcting.made)
 
 
-def _prepare(taking: Taking, asked: Asked) -> Plan:
+def _prepare(taking: Taking, asked: Asked) -> PlannedRerating:
     with taking.store.read() as opened:
         planned = plan(opened, asked)
     if planned.correcting is not None:

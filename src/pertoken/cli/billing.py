@@ -1,0 +1,162 @@
+"""`pertoken bill` and `pertoken plan`: what customers are charged."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pertoken.cli.group import CommandGroup
+from pertoken.cli.output import echo
+from pertoken.cli.progress import Progress
+from pertoken.cli.session import CommandRefused, db_option, json_option, now_us, parse_time, price_book, print_json
+from pertoken.cli.tables import counted, print_table
+from pertoken.core.money import decimal_text, format_amount
+from pertoken.core.periods import format_time
+
+if TYPE_CHECKING:
+    from pertoken.core.billing.plans import Plan
+    from pertoken.core.price_book import PriceBook
+    from pertoken.services.billing.given import Asking, Billed, PeriodBill
+
+FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
+COLUMNS = {"description": "for", "quantity": "quantity", "unit_amount": "each", "amount": "amount"}
+PLAN_BYTES_MAX = 16 * 1024 * 1024
+
+
+@click.command()
+@click.option("--events", "events_file", type=FILE, required=True, help="Usage, a JSON object a line; .gz too.")
+@click.option("--plan", "plan_file", type=FILE, required=True, help="The plan, in YAML.")
+@click.option("--customer", help="The events of this customer alone.")
+@click.option("--from", "from_", metavar="TIME", help="Events from this time on.")
+@click.option("--to", metavar="TIME", help="Events before this time.")
+@click.option("--tz", "zone", default="UTC", show_default=True, help="The zone of the months and of plain dates.")
+@db_option
+@json_option
+def bill(  # noqa: PLR0917 - click passes each option by name
+    events_file: Path,
+    plan_file: Path,
+    customer: str | None,
+    from_: str | None,
+    to: str | None,
+    zone: str,
+    db: str | None,
+    as_json: bool,
+) -> None:
+    """Print the bill that a plan makes of events. Nothing is stored.
+
+    With --from and --to, the time between is one period. Without, each calendar month is one. A line that cannot be
+    charged ends the command without a bill.
+    """
+    from pertoken.core.billing.plans import needs_cost
+    from pertoken.services.billing.given import Asking
+
+    plan = load_plan(plan_file)
+    start_us = None if from_ is None else parse_time(from_, zone, "--from")
+    end_us = None if to is None else parse_time(to, zone, "--to")
+    if start_us is not None and end_us is not None and start_us >= end_us:
+        raise click.UsageError(f"--to {to} must be after --from {from_}")
+    asking = Asking(customer, start_us, end_us, zone)
+    book = price_book(db) if needs_cost(plan) else None
+    billed = _read(events_file, plan, asking, book)
+    for reason in billed.reasons:
+        echo(f"line {reason.line}: {reason.code}: {reason.message}", err=True)
+    if billed.reasons:
+        raise CommandRefused(f"no bill: {counted(len(billed.reasons), 'line')} cannot be charged; correct them")
+    _show(billed, plan, as_json=as_json)
+
+
+@click.group(cls=CommandGroup)
+def plan() -> None:
+    """Check what customers are charged by."""
+
+
+@plan.command("check")
+@click.argument("file", type=FILE)
+@json_option
+def check_plan(file: Path, as_json: bool) -> None:
+    """Read the plan in FILE, and say what is wrong with it or what it charges."""
+    from pertoken.core.billing.plans import is_decided_by_event, name_of
+
+    found = load_plan(file)
+    charges = [
+        {
+            "name": charge.name,
+            "model": name_of(charge.model),
+            "counts": None if charge.meter is None else charge.meter.of,
+            "decided_by": "event" if is_decided_by_event(charge) else "period",
+        }
+        for charge in found.charges
+    ]
+    if as_json:
+        print_json({"plan": found.name, "version": found.version, "currency": found.currency, "charges": charges})
+        return
+    columns = {"name": "charge", "model": "model", "counts": "counts", "decided_by": "decided by"}
+    print_table(f"{found.name}, version {found.version}, in {found.currency}", columns, charges)
+
+
+def load_plan(file: Path) -> "Plan":
+    """Return the plan in a file; end the command with the line and the reason if it is none."""
+    from pertoken.catalogs.plan_files import NotAPlan, read_plan
+
+    try:
+        with file.open("rb") as source:
+            content = source.read(PLAN_BYTES_MAX + 1)
+        if len(content) > PLAN_BYTES_MAX:
+            raise CommandRefused(f"{file}: a plan has at most {PLAN_BYTES_MAX:,} bytes")
+        return read_plan(content)
+    except NotAPlan as error:
+        raise CommandRefused(f"{file}: {error}") from error
+    except OSError as error:
+        raise CommandRefused(f"cannot read {file}: {error.strerror or error}") from error
+
+
+def _read(file: Path, plan: "Plan", asking: "Asking", book: "PriceBook | None") -> "Billed":
+    from pertoken.cli.ingest_notes import Notes
+    from pertoken.cli.usage_logs import WrongFormat, open_log, read_log, read_so_far
+    from pertoken.services.billing.given import bill_given
+
+    notes = Notes(now_us())
+    try:
+        with open_log(file) as log, Progress(f"reading {file.name}", file.stat().st_size) as reading:
+            records = reading.over(read_log("events", log, file.name, {}, notes), lambda: read_so_far(log))
+            return bill_given(records, plan, asking, book, now_us())
+    except WrongFormat as error:
+        raise CommandRefused(f"{file} is {error}") from error
+    except OSError as error:
+        raise CommandRefused(f"cannot read {file}: {error.strerror or error}") from error
+
+
+def _show(billed: "Billed", plan: "Plan", *, as_json: bool) -> None:
+    periods = [_document(period, plan) for period in billed.periods]
+    total = format_amount(sum(period.bill.total_picos for period in billed.periods), plan.currency)
+    if as_json:
+        lines = [line for period in periods for line in period["lines"]]
+        events = sum(period.events for period in billed.periods)
+        shown = {"plan": plan.name, "version": plan.version, "currency": plan.currency, "lines": lines, "total": total}
+        print_json({**shown, "events": events, "duplicates": billed.duplicates, "periods": periods})
+    else:
+        for period in periods:
+            span = f"{period['from'][:16]} to {period['to'][:16]} (UTC)"
+            title = f"{plan.name}, version {plan.version}: {span}, {counted(period['events'], 'event')}"
+            print_table(title, COLUMNS, period["lines"], total={"description": "total", "amount": period["total"]})
+        echo(f"total {total} {plan.currency}, {counted(billed.duplicates, 'duplicate')} left out")
+    if billed.before:
+        what = counted(billed.before, "event")
+        echo(f"{what} occurred before this version of the plan; they are charged as if it had been in force", err=True)
+
+
+def _document(period: "PeriodBill", plan: "Plan") -> dict[str, Any]:
+    span = {"from": format_time(period.start_us), "to": format_time(period.end_us)}
+    lines = [
+        {
+            "charge": line.charge,
+            "description": line.description,
+            "quantity": decimal_text(line.quantity),
+            "unit_amount": decimal_text(line.unit_amount),
+            "amount": format_amount(line.amount_picos, plan.currency),
+            **span,
+        }
+        for line in period.bill.lines
+    ]
+    total = format_amount(period.bill.total_picos, plan.currency)
+    return {**span, "events": period.events, "lines": lines, "total": total}

@@ -1,0 +1,1 @@
+"""What customers are charged, from recorded or given events."""
