@@ -22,7 +22,7 @@ import msgspec
 import yaml
 
 from pertoken.catalogs import yaml_trees
-from pertoken.catalogs.plan_shapes import EVERY, FIELDS, ChargeShape, MeterShape, PlanShape, TierShape, Values
+from pertoken.catalogs.plan_shapes import EVERY, FIELDS, ChargeShape, MeterShape, PlanShape, SelectedValues, TierShape
 from pertoken.catalogs.shapes import wrong
 from pertoken.catalogs.yaml_errors import reason
 from pertoken.core.billing.meters import FIELDS as EVENT_FIELDS
@@ -63,7 +63,7 @@ COUNTED = (*DIMENSIONS, CALLS, COST)
 _KNOWN_UNITS = f"; known: {', '.join(COUNTED)}"
 _KNOWN_FIELDS = f"; known: {', '.join(EVENT_FIELDS)}, {TAG}NAME"
 
-Place = tuple[str | int, ...]
+PlanPlace = tuple[str | int, ...]
 T = TypeVar("T")
 
 
@@ -74,7 +74,7 @@ class NotAPlan(ValueError):
 class _Wrong(ValueError):
     """A value is wrong, and where it is."""
 
-    def __init__(self, place: Place, why: object) -> None:
+    def __init__(self, place: PlanPlace, why: object) -> None:
         super().__init__(str(why))
         self.place = place
 
@@ -102,13 +102,13 @@ def read_plan(content: bytes) -> Plan:
         raise NotAPlan(_said(node, error.place, error)) from error
 
 
-def _said(node: yaml.Node | None, place: Place, why: object) -> str:
+def _said(node: yaml.Node | None, place: PlanPlace, why: object) -> str:
     shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
     line = yaml_trees.line_of(node, place)
     return f"line {line}: {shown}: {why}" if shown else f"line {line}: {why}"
 
 
-def _steps(place: str) -> Place:
+def _steps(place: str) -> PlanPlace:
     """Return the steps of a path as msgspec writes it: charges[0].price."""
     return tuple(int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", place) if step != "?")
 
@@ -133,7 +133,7 @@ def _plan(said: PlanShape) -> Plan:
     return Plan(name, said.version, from_us, currency, charges, commitment_picos)
 
 
-def _charge(said: ChargeShape, place: Place, currency: str) -> PlanCharge:
+def _charge(said: ChargeShape, place: PlanPlace, currency: str) -> PlanCharge:
     name = _name((*place, "name"), said.name, "the charge")
     _check_fields(said, place)
     least_picos = 0 if said.least is None else _amount((*place, "least"), said.least, currency)
@@ -150,7 +150,7 @@ def _charge(said: ChargeShape, place: Place, currency: str) -> PlanCharge:
     return PlanCharge(name, model, meter, included, least_picos, most_picos)
 
 
-def _check_fields(said: ChargeShape, place: Place) -> None:
+def _check_fields(said: ChargeShape, place: PlanPlace) -> None:
     """Raise for a field that a model needs or does not know."""
     needed, allowed = FIELDS[said.model]
     given = {name for name in said.__struct_fields__ if getattr(said, name) is not None}
@@ -166,7 +166,7 @@ def _check_fields(said: ChargeShape, place: Place) -> None:
         raise _Wrong(place, f"a charge with model {said.model} needs `meter`")
 
 
-def _model(said: ChargeShape, place: Place, currency: str) -> ChargeModel:
+def _model(said: ChargeShape, place: PlanPlace, currency: str) -> ChargeModel:
     """Return the model of a charge whose fields are checked."""
     per = 1 if said.per is None else _count((*place, "per"), said.per)
     at = (*place, "price")
@@ -192,7 +192,7 @@ def _model(said: ChargeShape, place: Place, currency: str) -> ChargeModel:
             return Seat(_amount(at, said.price, currency), seats)
 
 
-def _per_unit(place: Place, price: object, per: int, currency: str) -> PerUnit:
+def _per_unit(place: PlanPlace, price: object, per: int, currency: str) -> PerUnit:
     picos = _amount(place, price, currency)
     if picos % per:
         raise _Wrong(
@@ -201,7 +201,7 @@ def _per_unit(place: Place, price: object, per: int, currency: str) -> PerUnit:
     return PerUnit(picos, per)
 
 
-def _matrix(said: ChargeShape, place: Place, per: int, currency: str) -> Matrix:
+def _matrix(said: ChargeShape, place: PlanPlace, per: int, currency: str) -> Matrix:
     rows = [
         MatrixRow(
             _where(row.where, (*place, "prices", at, "where")),
@@ -217,7 +217,7 @@ def _matrix(said: ChargeShape, place: Place, per: int, currency: str) -> Matrix:
     return Matrix(tuple(rows))
 
 
-def _percentage(said: ChargeShape, place: Place, currency: str) -> Percentage:
+def _percentage(said: ChargeShape, place: PlanPlace, currency: str) -> Percentage:
     least_picos, most_picos = 0, None
     if said.least_per_event is not None:
         least_picos = _amount((*place, "least_per_event"), said.least_per_event, currency)
@@ -230,7 +230,7 @@ def _percentage(said: ChargeShape, place: Place, currency: str) -> Percentage:
     return Percentage(_share((*place, "price"), said.price), least_picos, most_picos)
 
 
-def _tiers(said: Sequence[TierShape], place: Place, per: int, currency: str) -> tuple[PlanTier, ...]:
+def _tiers(said: Sequence[TierShape], place: PlanPlace, per: int, currency: str) -> tuple[PlanTier, ...]:
     tiers: list[PlanTier] = []
     below = 0
     for at, tier in enumerate(said):
@@ -252,7 +252,7 @@ def _tiers(said: Sequence[TierShape], place: Place, per: int, currency: str) -> 
     return tuple(tiers)
 
 
-def _meter(said: MeterShape, place: Place) -> Meter:
+def _meter(said: MeterShape, place: PlanPlace) -> Meter:
     where = _where(said.where, (*place, "where"))
     if (said.unit is None) == (said.field is None):
         raise _Wrong(place, "a meter counts either a `unit` or a `field`; write one of them")
@@ -273,7 +273,7 @@ def _meter(said: MeterShape, place: Place) -> Meter:
     return Meter(said.unit, None, where, tuple(said.without))
 
 
-def _where(said: dict[str, Values], place: Place) -> Selectors:
+def _where(said: dict[str, SelectedValues], place: PlanPlace) -> Selectors:
     found = []
     for field, value in said.items():
         here = (*place, field)
@@ -288,7 +288,7 @@ def _where(said: dict[str, Values], place: Place) -> Selectors:
     return tuple(found)
 
 
-def _share(place: Place, text: object, least: Fraction = Fraction(0)) -> Fraction:
+def _share(place: PlanPlace, text: object, least: Fraction = Fraction(0)) -> Fraction:
     """Return a share: 0.25 is a quarter. Raises for one of -100 % or less, which would make money of nothing."""
     plain = str(text)
     if not re.fullmatch(r"-?[0-9]{1,4}(\.[0-9]{1,12})?", plain):
@@ -300,24 +300,24 @@ def _share(place: Place, text: object, least: Fraction = Fraction(0)) -> Fractio
     return share
 
 
-def _amount(place: Place, said: object, currency: str) -> int:
+def _amount(place: PlanPlace, said: object, currency: str) -> int:
     return _checked(place, partial(parse_price, currency=currency), str(said))
 
 
-def _checked(place: Place, check: Callable[[str], T], text: str) -> T:
+def _checked(place: PlanPlace, check: Callable[[str], T], text: str) -> T:
     try:
         return check(text)
     except ValueError as error:
         raise _Wrong(place, error) from error
 
 
-def _count(place: Place, number: int, *, least: int = 1) -> int:
+def _count(place: PlanPlace, number: int, *, least: int = 1) -> int:
     if not least <= number <= QUANTITY_MAX:
         raise _Wrong(place, f"must be from {least} to {QUANTITY_MAX:,}: {number:,}")
     return number
 
 
-def _name(place: Place, name: str, what: str) -> str:
+def _name(place: PlanPlace, name: str, what: str) -> str:
     why = why_no_name(name, what)
     if why is not None:
         raise _Wrong(place, why)

@@ -6,7 +6,7 @@ import msgspec
 
 Decimals = str | int  # a YAML number with a point is inexact: it is refused, with what to write
 ModelName = Literal["unit", "matrix", "markup", "percentage", "package", "graduated", "volume", "flat", "seat"]
-Values = str | int | bool | list[str | int | bool]
+SelectedValues = str | int | bool | list[str | int | bool]
 
 
 class MeterShape(msgspec.Struct, forbid_unknown_fields=True):
@@ -15,7 +15,7 @@ class MeterShape(msgspec.Struct, forbid_unknown_fields=True):
     unit: str | None = None
     field: str | None = None
     aggregate: Literal["count", "sum", "max", "latest", "unique"] | None = None
-    where: dict[str, Values] = {}
+    where: dict[str, SelectedValues] = {}
     without: list[str] = []
 
 
@@ -31,7 +31,7 @@ class MatrixShape(msgspec.Struct, forbid_unknown_fields=True):
     """A row of a matrix; the last one has no `where`."""
 
     price: Decimals
-    where: dict[str, Values] = {}
+    where: dict[str, SelectedValues] = {}
 
 
 class ChargeShape(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):

@@ -33,7 +33,7 @@ def wrong(error: msgspec.ValidationError, tree: Any = None) -> Wrong:
 
 def said(what: str) -> str:
     """Return msgspec's message in our form, with a hint if an inexact number should be written in quotes."""
-    hint = "; write it in quotes, such as '0.15'" if "`float`" in what and "`str" in what else ""
+    hint = "; write it in quotes, such as '0.15'" if "`float`" in what and "str" in what else ""
     return f"{what[:1].lower()}{what[1:]}{hint}"
 
 

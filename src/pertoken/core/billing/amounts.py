@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import NamedTuple
 
-from pertoken.core.billing.meters import Quantity
+from pertoken.core.billing.meters import MeteredQuantity
 from pertoken.core.billing.plans import Graduated, Package, Percentage, PerUnit, PlanTier, Volume
 from pertoken.core.money import divide_half_even, divide_up
 
 
-class Amount(NamedTuple):
+class PricedQuantity(NamedTuple):
     """What a quantity costs. `unit_picos` is the price of one unit; `of` says which units, where that is to be said."""
 
-    quantity: Quantity
+    quantity: MeteredQuantity
     unit_picos: Fraction
     amount_picos: int
     of: str = ""
@@ -27,10 +27,10 @@ def to_picos(exact: Fraction) -> int:
     return divide_half_even(exact.numerator, exact.denominator)
 
 
-def per_unit(price: PerUnit, quantity: Quantity, of: str = "") -> Amount:
+def per_unit(price: PerUnit, quantity: MeteredQuantity, of: str = "") -> PricedQuantity:
     """Return the amount of a quantity, each unit at the same price."""
     each = Fraction(price.price_picos, price.per)
-    return Amount(quantity, each, to_picos(each * quantity), of)
+    return PricedQuantity(quantity, each, to_picos(each * quantity), of)
 
 
 def markup(cost_picos: int, share: Fraction) -> int:
@@ -38,20 +38,22 @@ def markup(cost_picos: int, share: Fraction) -> int:
     return to_picos(cost_picos * (1 + share))
 
 
-def percentage(model: Percentage, amount_picos: Quantity) -> int:
+def percentage(model: Percentage, amount_picos: MeteredQuantity) -> int:
     """Return what is charged for an event with such an amount, within the bounds for each event."""
     charged = max(to_picos(Fraction(amount_picos) * model.share), model.least_picos)
     return charged if model.most_picos is None else min(charged, model.most_picos)
 
 
-def package(model: Package, quantity: Quantity) -> Amount:
+def package(model: Package, quantity: MeteredQuantity) -> PricedQuantity:
     """Return the amount of all started packages."""
     exact = Fraction(quantity)
     packages = divide_up(exact.numerator, exact.denominator * model.size)
-    return Amount(packages, Fraction(model.price_picos), packages * model.price_picos, f"packages of {model.size}")
+    return PricedQuantity(
+        packages, Fraction(model.price_picos), packages * model.price_picos, f"packages of {model.size}"
+    )
 
 
-def graduated(model: Graduated, quantity: Quantity) -> Iterator[Amount]:
+def graduated(model: Graduated, quantity: MeteredQuantity) -> Iterator[PricedQuantity]:
     """Yield the amount of each tier that is reached, and its flat amount."""
     below = 0
     for tier in model.tiers:
@@ -62,7 +64,7 @@ def graduated(model: Graduated, quantity: Quantity) -> Iterator[Amount]:
         below = tier.up_to or 0
 
 
-def volume(model: Volume, quantity: Quantity) -> Iterator[Amount]:
+def volume(model: Volume, quantity: MeteredQuantity) -> Iterator[PricedQuantity]:
     """Yield the amount of all units at the price of the tier of their total, and the tier's flat amount."""
     if not quantity:
         return
@@ -74,8 +76,8 @@ def volume(model: Volume, quantity: Quantity) -> Iterator[Amount]:
         below = tier.up_to
 
 
-def _of_tier(tier: PlanTier, quantity: Quantity, below: int) -> Iterator[Amount]:
+def _of_tier(tier: PlanTier, quantity: MeteredQuantity, below: int) -> Iterator[PricedQuantity]:
     of = f"above {below}" if tier.up_to is None else f"to {tier.up_to}" if not below else f"{below} to {tier.up_to}"
     yield per_unit(tier.price, quantity, of)
     if tier.flat_picos:
-        yield Amount(1, Fraction(tier.flat_picos), tier.flat_picos, f"{of}, flat")
+        yield PricedQuantity(1, Fraction(tier.flat_picos), tier.flat_picos, f"{of}, flat")

@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import NamedTuple, assert_never
 
 from pertoken.core.billing import amounts
-from pertoken.core.billing.amounts import Amount
-from pertoken.core.billing.meters import CannotMeter, Quantity, Usage, quantity_of, selects
+from pertoken.core.billing.amounts import PricedQuantity
+from pertoken.core.billing.meters import CannotMeter, MeteredQuantity, MeteredUse, quantity_of, selects
 from pertoken.core.billing.plans import (
     COST,
     Aggregate,
@@ -54,12 +54,12 @@ class _Total:
     __slots__ = ("amount_picos", "at_us", "quantity", "values")
 
     def __init__(self) -> None:
-        self.quantity: Quantity = 0
+        self.quantity: MeteredQuantity = 0
         self.amount_picos = 0  # where each event decides
         self.at_us = -1  # of the latest
         self.values: set[str] = set()
 
-    def take(self, aggregate: Aggregate | None, quantity: Quantity | str, usage: Usage) -> None:
+    def take(self, aggregate: Aggregate | None, quantity: MeteredQuantity | str, usage: MeteredUse) -> None:
         """Add what one event has."""
         if isinstance(quantity, str):
             self.values.add(quantity)
@@ -81,7 +81,7 @@ class Totals:
         self._scale = 10 ** pico_digits(plan.currency)
         self._of = [[_Total() for _ in _rows(charge.model)] for charge in plan.charges]
 
-    def add(self, usage: Usage) -> None:
+    def add(self, usage: MeteredUse) -> None:
         """Add an event. Raises CannotMeter where a charge cannot say what it comes to; then nothing is added."""
         found = [self._look(charge, usage) for charge in self.plan.charges]
         for charge, totals, one in zip(self.plan.charges, self._of, found, strict=True):
@@ -100,12 +100,12 @@ class Totals:
         total_picos = sum(line.amount_picos for line in lines)
         missing_picos = self.plan.commitment_picos - total_picos
         if missing_picos > 0:
-            rest = Amount(1, Fraction(missing_picos), missing_picos)
+            rest = PricedQuantity(1, Fraction(missing_picos), missing_picos)
             lines.append(self._line("commitment", "commitment, what is missing", rest))
             total_picos += missing_picos
         return Bill(self.plan.currency, tuple(lines), total_picos)
 
-    def _look(self, charge: PlanCharge, usage: Usage) -> tuple[int, Quantity | str, int] | None:
+    def _look(self, charge: PlanCharge, usage: MeteredUse) -> tuple[int, MeteredQuantity | str, int] | None:
         """Return which row of a charge an event counts at, its quantity, and its amount where that is decided now."""
         meter = charge.meter
         if meter is None or not selects(meter.where, usage):
@@ -135,17 +135,17 @@ class Totals:
             yield self._line(charge.name, f"{charge.name}, {amount.of}" if amount.of else charge.name, amount)
         if sum_picos < charge.least_picos:
             more_picos = charge.least_picos - sum_picos
-            yield self._line(charge.name, f"{charge.name}, least", Amount(1, Fraction(more_picos), more_picos))
+            yield self._line(charge.name, f"{charge.name}, least", PricedQuantity(1, Fraction(more_picos), more_picos))
         if charge.most_picos is not None and sum_picos > charge.most_picos:
             less_picos = charge.most_picos - sum_picos
-            yield self._line(charge.name, f"{charge.name}, most", Amount(1, Fraction(less_picos), less_picos))
+            yield self._line(charge.name, f"{charge.name}, most", PricedQuantity(1, Fraction(less_picos), less_picos))
 
-    def _amounts(self, charge: PlanCharge, totals: Sequence[_Total]) -> Iterator[Amount]:  # noqa: C901, PLR0912 - one case for each model
+    def _amounts(self, charge: PlanCharge, totals: Sequence[_Total]) -> Iterator[PricedQuantity]:  # noqa: C901, PLR0912 - one case for each model
         total, model = totals[0], charge.model
         quantity = max(0, total.quantity - charge.included)
         if charge.included and total.quantity:
             free = min(total.quantity, charge.included)
-            yield Amount(free, Fraction(0), 0, "included")
+            yield PricedQuantity(free, Fraction(0), 0, "included")
         match model:
             case PerUnit():
                 if quantity:
@@ -156,11 +156,11 @@ class Totals:
                         yield amounts.per_unit(row.price, one.quantity, _named(row.where))
             case Markup():
                 if quantity:
-                    yield Amount(Fraction(quantity, self._scale), (1 + model.share) * self._scale, total.amount_picos)
+                    yield PricedQuantity(
+                        Fraction(quantity, self._scale), (1 + model.share) * self._scale, total.amount_picos
+                    )
             case Percentage():
-                if quantity:
-                    share = Fraction(total.amount_picos) / quantity  # an event's bounds may have changed it
-                    yield Amount(Fraction(quantity, self._scale), share * self._scale, total.amount_picos)
+                yield from self._percentage(model, quantity, total.amount_picos)
             case Package():
                 if quantity:
                     yield amounts.package(model, quantity)
@@ -169,7 +169,7 @@ class Totals:
             case Volume():
                 yield from amounts.volume(model, quantity)
             case Flat():
-                yield Amount(1, Fraction(model.price_picos), model.price_picos)
+                yield PricedQuantity(1, Fraction(model.price_picos), model.price_picos)
             case Seat():
                 seats = quantity if model.seats is None else max(0, model.seats - charge.included)
                 if Fraction(seats).denominator != 1:
@@ -179,7 +179,17 @@ class Totals:
             case _:
                 assert_never(model)
 
-    def _line(self, name: str, description: str, amount: Amount) -> BillLine:
+    def _percentage(self, model: Percentage, quantity: MeteredQuantity, amount_picos: int) -> Iterator[PricedQuantity]:
+        """Yield what the share of all events comes to, and what the bounds of each event changed."""
+        share_picos = amounts.to_picos(quantity * model.share)
+        changed_picos = amount_picos - share_picos if model.least_picos or model.most_picos is not None else 0
+        if quantity:
+            each = model.share * self._scale
+            yield PricedQuantity(Fraction(quantity, self._scale), each, amount_picos - changed_picos)
+        if changed_picos:
+            yield PricedQuantity(1, Fraction(changed_picos), changed_picos, "least and most of each event")
+
+    def _line(self, name: str, description: str, amount: PricedQuantity) -> BillLine:
         each = amount.unit_picos / self._scale
         return BillLine(name, description, Fraction(amount.quantity), each, amount.amount_picos)
 

@@ -9,7 +9,7 @@ from pertoken.core.budgets import Attribution
 from pertoken.core.units import DIMENSIONS
 from pertoken.core.usage import QUANTITY_MAX, Quantities
 
-Quantity = int | Fraction
+MeteredQuantity = int | Fraction
 
 TAG = "tag:"
 FIELDS = ("provider", "model", "service_tier", "status", "key", "team", "customer", "user", "conversation")
@@ -20,7 +20,7 @@ class CannotMeter(ValueError):
     """An event has no quantity where a meter asks for one."""
 
 
-class Usage(NamedTuple):
+class MeteredUse(NamedTuple):
     """What plans look at of an event."""
 
     occurred_at_us: int
@@ -32,18 +32,18 @@ class Usage(NamedTuple):
     cost_picos: int | None = None  # what the provider charges; None: it was not asked for
 
 
-def value_of(usage: Usage, field: str) -> str | None:
+def value_of(usage: MeteredUse, field: str) -> str | None:
     """Return the text of a field of an event, None where it has none."""
     value = _value(usage, field)
     return value if value is None or isinstance(value, str) else str(value)
 
 
-def selects(where: Selectors, usage: Usage) -> bool:
+def selects(where: Selectors, usage: MeteredUse) -> bool:
     """Tell whether an event fulfils all conditions."""
     return all(one.takes(value_of(usage, one.field)) for one in where)
 
 
-def quantity_of(meter: Meter, usage: Usage) -> Quantity | str | None:
+def quantity_of(meter: Meter, usage: MeteredUse) -> MeteredQuantity | str | None:
     """Return what a selected event adds to a meter: a number, a value to be counted once, or None for nothing.
 
     Cost is in picos. Raises CannotMeter for a value that is no number, and for a part that exceeds its whole.
@@ -63,7 +63,7 @@ def quantity_of(meter: Meter, usage: Usage) -> Quantity | str | None:
     return quantity
 
 
-def _of_field(field: str, aggregate: Aggregate, usage: Usage) -> Quantity | str | None:
+def _of_field(field: str, aggregate: Aggregate, usage: MeteredUse) -> MeteredQuantity | str | None:
     value = _value(usage, field)
     if value is None:
         return None
@@ -74,7 +74,7 @@ def _of_field(field: str, aggregate: Aggregate, usage: Usage) -> Quantity | str 
     return _number(field, value)
 
 
-def _number(field: str, value: object) -> Quantity:
+def _number(field: str, value: object) -> MeteredQuantity:
     text = str(value)
     try:
         if isinstance(value, bool) or len(text) > TEXT_MAX or not (number := Decimal(text)).is_finite():
@@ -89,7 +89,7 @@ def _number(field: str, value: object) -> Quantity:
     return exact.numerator if exact.denominator == 1 else exact
 
 
-def _value(usage: Usage, field: str) -> object | None:
+def _value(usage: MeteredUse, field: str) -> object | None:
     if field.startswith(TAG):
         return _tag(usage, field.removeprefix(TAG))
     if field == "service_tier":
@@ -104,5 +104,5 @@ def _value(usage: Usage, field: str) -> object | None:
     return _tag(usage, field)
 
 
-def _tag(usage: Usage, name: str) -> str | None:
+def _tag(usage: MeteredUse, name: str) -> str | None:
     return next((value for tag, value in usage.attribution.tags if tag == name), None)

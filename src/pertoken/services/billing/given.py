@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pertoken.core.billing.bill import Bill, Totals
-from pertoken.core.billing.meters import CannotMeter, Usage
+from pertoken.core.billing.meters import CannotMeter, MeteredUse
 from pertoken.core.billing.plans import Plan, needs_cost
 from pertoken.core.events import EventStatus
 from pertoken.core.periods import Window, bounds
@@ -80,7 +80,7 @@ class _Period:
         self.totals = Totals(plan)
         self.events = 0
 
-    def add(self, usage: Usage) -> None:
+    def add(self, usage: MeteredUse) -> None:
         self.totals.add(usage)
         self.events += 1
 
@@ -121,16 +121,16 @@ def _span(at_us: int, asking: Asking) -> tuple[int, int]:
     return bounds(Window.MONTH, at_us, asking.zone)
 
 
-def _usage(record: UsageRecord, plan: Plan, book: PriceBook | None, now_us: int) -> Usage:
+def _usage(record: UsageRecord, plan: Plan, book: PriceBook | None, now_us: int) -> MeteredUse:
     """Return what a plan looks at. Raises NotAnEvent where it asks for a cost that is not known."""
     if not needs_cost(plan):
-        return Usage(record.occurred_at_us, record.attribution, record.quantities, record.service_tier)
+        return MeteredUse(record.occurred_at_us, record.attribution, record.quantities, record.service_tier)
     assert book is not None, plan
     check_provider(record.attribution.provider or "", book)
     event = to_event(record, book, now_us)
     if event.status is not EventStatus.PRICED:
         raise NotAnEvent(f"its cost is not known, and the plan charges by cost: {event.reason}")
-    return Usage(
+    return MeteredUse(
         record.occurred_at_us, record.attribution, record.quantities, record.service_tier, str(event.status),
         event.currency, event.cost_picos,
     )  # fmt: skip
