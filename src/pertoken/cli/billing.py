@@ -51,6 +51,7 @@ def bill(  # noqa: PLR0917 - click passes each option by name
     from pertoken.services.billing.given import Asking
 
     plan = load_plan(plan_file)
+    parse_time("2026-01-01", zone, "--tz")  # says that there is no such zone
     start_us = None if from_ is None else parse_time(from_, zone, "--from")
     end_us = None if to is None else parse_time(to, zone, "--to")
     if start_us is not None and end_us is not None and start_us >= end_us:
