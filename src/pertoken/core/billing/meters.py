@@ -40,7 +40,10 @@ def value_of(usage: MeteredUse, field: str) -> str | None:
 
 def selects(where: Selectors, usage: MeteredUse) -> bool:
     """Tell whether an event fulfils all conditions."""
-    return all(one.takes(value_of(usage, one.field)) for one in where)
+    for one in where:  # noqa: SIM110 - a third of the time of all()
+        if not one.takes(value_of(usage, one.field)):
+            return False
+    return True
 
 
 def quantity_of(meter: Meter, usage: MeteredUse) -> MeteredQuantity | str | None:

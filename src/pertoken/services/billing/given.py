@@ -46,6 +46,7 @@ def bill_given(
     records: Iterable[UsageRecord | RejectedLine], plan: Plan, asking: Asking, book: PriceBook | None, now_us: int
 ) -> Billed:
     """Return what a plan makes of events. `book` is needed where the plan asks for cost (plans.needs_cost)."""
+    assert book is not None or not needs_cost(plan), plan
     periods: dict[tuple[int, int], _Period] = {}
     if asking.from_us is not None and asking.to_us is not None:  # what has no events may have fees
         periods[asking.from_us, asking.to_us] = _Period(plan)
@@ -65,7 +66,7 @@ def bill_given(
                 span = _span(record.occurred_at_us, asking)
                 if span not in periods:
                     periods[span] = _Period(plan)
-                periods[span].add(_usage(record, plan, book, now_us))
+                periods[span].add(_usage(record, book, now_us))
         except (NotAnEvent, Contradiction, CannotMeter) as error:
             assert isinstance(record, UsageRecord)
             reasons.append(RejectedLine(record.line, "cannot_bill", str(error)))
@@ -121,11 +122,10 @@ def _span(at_us: int, asking: Asking) -> tuple[int, int]:
     return bounds(Window.MONTH, at_us, asking.zone)
 
 
-def _usage(record: UsageRecord, plan: Plan, book: PriceBook | None, now_us: int) -> MeteredUse:
-    """Return what a plan looks at. Raises NotAnEvent where it asks for a cost that is not known."""
-    if not needs_cost(plan):
+def _usage(record: UsageRecord, book: PriceBook | None, now_us: int) -> MeteredUse:
+    """Return what a plan looks at, with its cost if there is a book. Raises NotAnEvent where that is not known."""
+    if book is None:
         return MeteredUse(record.occurred_at_us, record.attribution, record.quantities, record.service_tier)
-    assert book is not None, plan
     check_provider(record.attribution.provider or "", book)
     event = to_event(record, book, now_us)
     if event.status is not EventStatus.PRICED:
