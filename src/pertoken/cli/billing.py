@@ -137,13 +137,24 @@ def _show(billed: "Billed", plan: "Plan", *, as_json: bool) -> None:
         print_json({**shown, "events": events, "duplicates": billed.duplicates, "periods": periods})
     else:
         for period in periods:
-            span = f"{period['from'][:16]} to {period['to'][:16]} (UTC)"
-            title = f"{plan.name}, version {plan.version}: {span}, {counted(period['events'], 'event')}"
+            title = f"{plan.name}, version {plan.version}: {_days(period)}, {counted(period['events'], 'event')}"
             print_table(title, COLUMNS, period["lines"], total={"description": "total", "amount": period["total"]})
-        echo(f"total {total} {plan.currency}, {counted(billed.duplicates, 'duplicate')} left out")
+        if len(periods) != 1:
+            echo(f"{counted(len(periods), 'period')}, {total} {plan.currency} in all")
+        if billed.duplicates:
+            echo(f"{counted(billed.duplicates, 'duplicate')} left out", err=True)
     if billed.before:
         what = counted(billed.before, "event")
         echo(f"{what} occurred before this version of the plan; they are charged as if it had been in force", err=True)
+
+
+def _days(period: dict[str, Any]) -> str:
+    """Return a period for people: its days in UTC, with times where it does not begin or end with a day."""
+    first, end = period["from"], period["to"]
+    midnight = "T00:00:00Z"
+    if first.endswith(midnight) and end.endswith(midnight):
+        first, end = first.removesuffix(midnight), end.removesuffix(midnight)
+    return f"{first} to {end}"
 
 
 def _document(period: "PeriodBill", plan: "Plan") -> dict[str, Any]:
