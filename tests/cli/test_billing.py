@@ -93,7 +93,7 @@ def test_a_line_counts_once(bare: Pertoken, plan: Any, write_lines: WriteLines) 
 
     assert (found["total"], found["duplicates"]) == ("0.3", 1)
     assert "line 2: cannot_bill: conflict: id 'a' was used before with other content" in other.stderr
-    assert "no bill: 1 line cannot be charged" in other.stderr
+    assert "no bill: 1 event cannot be charged" in other.stderr
 
 
 BAD_LINES = [
@@ -157,6 +157,35 @@ def test_check(bare: Pertoken, plan: Any) -> None:
         ("fee", "period"),
     ]
     assert "plan.yaml: line 9: charges[0].price: not a decimal amount: 'much'" in wrong.stderr
+
+
+def test_what_is_recorded(pertoken: Pertoken, plan: Any, write_lines: WriteLines) -> None:
+    """Recorded events make the bill that their file makes, whatever was corrected since."""
+    usage = {"input_tokens": 1_000}
+    events = write_lines(
+        event("a", customer="acme", usage=usage, model="new-model"),
+        event("b", customer="acme", usage={"input_tokens": 3}),
+        event("c", customer="other"),
+        event("d", customer="acme", at="2026-12-01T00:00:00Z"),
+    )
+    pertoken("ingest", events)
+    model = ("--provider", "openai", "--model", "new-model")
+    pertoken("price", "add", *model, "--input", "0.40", "--from", "2026-11-01")
+    pertoken("rerate", "--from", "2026-11-01")
+    ask = ("--plan", plan(TOKENS, AT_COST, FEE), "--customer", "acme", *MONTH)
+    of_file, recorded = (pertoken.json("bill", *ask, *more) for more in (("--events", events), ()))
+
+    assert recorded["lines"] == of_file["lines"]
+    assert recorded["total"] == "20.0008014625"
+    assert recorded["provisional"] == 0
+
+
+def test_a_provisional_cost(pertoken: Pertoken, plan: Any, write_lines: WriteLines) -> None:
+    """A cost that is not certain is charged as it stands, and the bill says so."""
+    pertoken("ingest", write_lines(event("a", model="new-model", usage={"input_tokens": 1})))
+    found = pertoken.json("bill", "--plan", plan(AT_COST), *MONTH)
+
+    assert found["provisional"] == 1
 
 
 PLANS: dict[str, list[dict[str, Any]]] = {

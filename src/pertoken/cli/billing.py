@@ -8,7 +8,16 @@ import click
 from pertoken.cli.group import CommandGroup
 from pertoken.cli.output import echo
 from pertoken.cli.progress import Progress
-from pertoken.cli.session import CommandRefused, db_option, json_option, now_us, parse_time, price_book, print_json
+from pertoken.cli.session import (
+    CommandRefused,
+    archive,
+    db_option,
+    json_option,
+    now_us,
+    parse_time,
+    price_book,
+    print_json,
+)
 from pertoken.cli.tables import counted, print_table
 from pertoken.core.money import decimal_text, format_amount
 from pertoken.core.periods import format_time
@@ -24,7 +33,7 @@ PLAN_BYTES_MAX = 16 * 1024 * 1024
 
 
 @click.command()
-@click.option("--events", "events_file", type=FILE, required=True, help="Usage, a JSON object a line; .gz too.")
+@click.option("--events", "events_file", type=FILE, help="Usage, a JSON object a line; .gz too. [what is recorded]")
 @click.option("--plan", "plan_file", type=FILE, required=True, help="The plan, in YAML.")
 @click.option("--customer", help="The events of this customer alone.")
 @click.option("--from", "from_", metavar="TIME", help="Events from this time on.")
@@ -33,7 +42,7 @@ PLAN_BYTES_MAX = 16 * 1024 * 1024
 @db_option
 @json_option
 def bill(  # noqa: PLR0917 - click passes each option by name
-    events_file: Path,
+    events_file: Path | None,
     plan_file: Path,
     customer: str | None,
     from_: str | None,
@@ -42,10 +51,10 @@ def bill(  # noqa: PLR0917 - click passes each option by name
     db: str | None,
     as_json: bool,
 ) -> None:
-    """Print the bill that a plan makes of events. Nothing is stored.
+    """Print the bill that a plan makes of events: of those in a file, or of those recorded. Nothing is stored.
 
-    With --from and --to, the time between is one period. Without, each calendar month is one. A line that cannot be
-    charged ends the command without a bill.
+    With --from and --to, the time between is one period. Without, each calendar month is one; of what is recorded, this
+    month so far. An event that cannot be charged ends the command without a bill.
     """
     from pertoken.core.billing.plans import needs_cost
     from pertoken.services.billing.given import Asking
@@ -56,13 +65,16 @@ def bill(  # noqa: PLR0917 - click passes each option by name
     end_us = None if to is None else parse_time(to, zone, "--to")
     if start_us is not None and end_us is not None and start_us >= end_us:
         raise click.UsageError(f"--to {to} must be after --from {from_}")
-    asking = Asking(customer, start_us, end_us, zone)
-    book = price_book(db) if needs_cost(plan) else None
-    billed = _read(events_file, plan, asking, book)
+    asking = Asking(customer, start_us, end_us, zone, is_one=start_us is not None and end_us is not None)
+    if events_file is None:
+        billed = _recorded(db, plan, asking)
+    else:
+        billed = _read(events_file, plan, asking, price_book(db) if needs_cost(plan) else None)
     for reason in billed.reasons:
-        echo(f"line {reason.line}: {reason.code}: {reason.message}", err=True)
+        place = "event" if events_file is None else "line"
+        echo(f"{place} {reason.line}: {reason.code}: {reason.message}", err=True)
     if billed.reasons:
-        raise CommandRefused(f"no bill: {counted(len(billed.reasons), 'line')} cannot be charged; correct them")
+        raise CommandRefused(f"no bill: {counted(len(billed.reasons), 'event')} cannot be charged")
     _show(billed, plan, as_json=as_json)
 
 
@@ -127,6 +139,19 @@ def _read(file: Path, plan: "Plan", asking: "Asking", book: "PriceBook | None") 
         raise CommandRefused(f"cannot read {file}: {error.strerror or error}") from error
 
 
+def _recorded(db: str | None, plan: "Plan", asking: "Asking") -> "Billed":
+    from pertoken.core.periods import Window, bounds
+    from pertoken.services.billing.recorded import bill_recorded
+
+    at_us = now_us()
+    end_us = at_us + 1 if asking.to_us is None else asking.to_us
+    start_us = bounds(Window.MONTH, end_us - 1, asking.zone)[0] if asking.from_us is None else asking.from_us
+    if start_us >= end_us:
+        raise click.UsageError("--from must be before now, or before --to")
+    with archive(db) as found:
+        return bill_recorded(found, plan, asking._replace(from_us=start_us, to_us=end_us))
+
+
 def _show(billed: "Billed", plan: "Plan", *, as_json: bool) -> None:
     periods = [_document(period, plan) for period in billed.periods]
     total = format_amount(sum(period.bill.total_picos for period in billed.periods), plan.currency)
@@ -134,7 +159,15 @@ def _show(billed: "Billed", plan: "Plan", *, as_json: bool) -> None:
         lines = [line for period in periods for line in period["lines"]]
         events = sum(period.events for period in billed.periods)
         shown = {"plan": plan.name, "version": plan.version, "currency": plan.currency, "lines": lines, "total": total}
-        print_json({**shown, "events": events, "duplicates": billed.duplicates, "periods": periods})
+        print_json(
+            {
+                **shown,
+                "events": events,
+                "duplicates": billed.duplicates,
+                "provisional": billed.provisional,
+                "periods": periods,
+            }
+        )
     else:
         for period in periods:
             title = f"{plan.name}, version {plan.version}: {_days(period)}, {counted(period['events'], 'event')}"
@@ -143,6 +176,9 @@ def _show(billed: "Billed", plan: "Plan", *, as_json: bool) -> None:
             echo(f"{counted(len(periods), 'period')}, {total} {plan.currency} in all")
         if billed.duplicates:
             echo(f"{counted(billed.duplicates, 'duplicate')} left out", err=True)
+    if billed.provisional:
+        what = counted(billed.provisional, "event")
+        echo(f"{what} have a provisional cost; see: pertoken rerate", err=True)
     if billed.before:
         what = counted(billed.before, "event")
         echo(f"{what} occurred before this version of the plan; they are charged as if it had been in force", err=True)

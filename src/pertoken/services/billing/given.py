@@ -16,12 +16,13 @@ REASONS_MAX = 1_000
 
 
 class Asking(NamedTuple):
-    """Which events are billed. `to_us` is exclusive; without it the periods are the months of `zone`."""
+    """Which events are billed: those in [from, to). That is one period if `is_one`, else each month of `zone` is."""
 
     customer: str | None = None
     from_us: int | None = None
     to_us: int | None = None
     zone: str = "UTC"
+    is_one: bool = False
 
 
 class PeriodBill(NamedTuple):
@@ -40,6 +41,7 @@ class Billed(NamedTuple):
     reasons: tuple[RejectedLine, ...]
     duplicates: int = 0
     before: int = 0  # events before the plan's version began: it is applied to them all the same
+    provisional: int = 0  # events charged by a cost that is not certain
 
 
 def bill_given(
@@ -48,8 +50,8 @@ def bill_given(
     """Return what a plan makes of events. `book` is needed where the plan asks for cost (plans.needs_cost)."""
     assert book is not None or not needs_cost(plan), plan
     periods: dict[tuple[int, int], _Period] = {}
-    if asking.from_us is not None and asking.to_us is not None:  # what has no events may have fees
-        periods[asking.from_us, asking.to_us] = _Period(plan)
+    if asking.is_one:  # what has no events may have fees
+        periods[_span(0, asking)] = _Period(plan)
     reasons: list[RejectedLine] = []
     known = _Known()
     duplicates, before = 0, 0
@@ -117,7 +119,9 @@ def _chosen(records: Iterable[UsageRecord | RejectedLine], asking: Asking) -> It
 
 
 def _span(at_us: int, asking: Asking) -> tuple[int, int]:
-    if asking.from_us is not None and asking.to_us is not None:
+    if asking.is_one:
+        assert asking.from_us is not None, asking
+        assert asking.to_us is not None, asking
         return asking.from_us, asking.to_us
     return bounds(Window.MONTH, at_us, asking.zone)
 
