@@ -44,6 +44,11 @@ ALLOWED = {
     "GET /api/v1/views": EVERYBODY,
     "POST /api/v1/views": EVERYBODY,
     "DELETE /api/v1/views/{id}": EVERYBODY,
+    "GET /api/v1/plans": {Role.ADMIN, Role.FINANCE, Role.VIEWER},
+    "GET /api/v1/plans/{id}": {Role.ADMIN, Role.FINANCE, Role.VIEWER},
+    "GET /api/v1/subscriptions": {Role.ADMIN, Role.FINANCE, Role.VIEWER},
+    "POST /api/v1/plans": {Role.ADMIN, Role.FINANCE},
+    "POST /api/v1/subscriptions": {Role.ADMIN, Role.FINANCE},
     "GET /api/v1/counts": {Role.ADMIN, Role.FINANCE, Role.VIEWER},
     "DELETE /api/v1/counts/{name}": {Role.ADMIN},
 }

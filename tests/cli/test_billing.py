@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 from collections import defaultdict
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -186,6 +187,57 @@ def test_a_provisional_cost(pertoken: Pertoken, plan: Any, write_lines: WriteLin
     found = pertoken.json("bill", "--plan", plan(AT_COST), *MONTH)
 
     assert found["provisional"] == 1
+
+
+def test_a_customer_is_charged_by_its_plan(pertoken: Pertoken, plan: Any, write_lines: WriteLines) -> None:
+    """From the instant of its subscription on, each event of a customer has a price beside its cost."""
+    file = plan(TOKENS, AT_COST, FEE)
+    early = write_lines(event("a", customer="acme"))
+    pertoken("ingest", early)
+    pertoken("plan", "apply", file)
+    pertoken("subscribe", "acme", "growth")
+    now = datetime.now(UTC).isoformat()
+    pertoken("ingest", write_lines(event("b", at=now, customer="acme"), event("c", at=now, customer="other")))
+    rows = pertoken.json("usage", "--since", "2026-11-20", "--by", "customer")["rows"]
+    prices = {row["customer"]: (row["cost"], row["price"]) for row in rows}
+
+    assert prices == {"acme": ("0.3", "0.4875"), "other": ("0.15", None)}
+    assert pertoken.json("verify")["ok"]
+
+
+def test_plans_are_applied_and_shown(pertoken: Pertoken, plan: Any) -> None:
+    """A version is applied once, listed, shown as it was written, and compared with a file."""
+    first = plan(TOKENS)
+    content = Path(first).read_text()
+    applied, again = (pertoken.json("plan", "apply", first)["new"] for _ in range(2))
+    same = pertoken.json("plan", "diff", first)["lines"]
+    changed = pertoken.json("plan", "diff", plan(FEE), code=1)["lines"]
+    refused = pertoken("plan", "apply", plan(FEE), code=1)
+
+    assert (applied, again) == (True, False)
+    assert pertoken("plan", "show", "growth").stdout.strip() == content.strip()
+    assert [row["version"] for row in pertoken.json("plan", "list")["plans"]] == [3]
+    assert same == []
+    assert "+- name: fee" in changed
+    assert "version 3 of plan 'growth' was applied with other content; raise `version`" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("plan", "show", "grwth"), 1, "no plan 'grwth'; did you mean 'growth'?"),
+        (("plan", "show", "growth", "--version", "9"), 1, "plan 'growth' has no version 9; it has: 3"),
+        (("subscribe", "acme", "nothing"), 1, "no version of plan 'nothing' is in force"),
+        (("subscribe", "acme", "growth", "--from", "2026-01-01"), 1, "must not be past"),
+        (("subscribe", "acme"), 2, "name a plan, or write --end"),
+        (("subscribe", "acme", "growth", "--end"), 2, "name a plan, or write --end"),
+    ],
+)
+def test_what_does_not_go(pertoken: Pertoken, plan: Any, words: tuple[str, ...], code: int, says: str) -> None:
+    """What is wrong is said, with what is right where that is known."""
+    pertoken("plan", "apply", plan(TOKENS))
+
+    assert says in pertoken(*words, code=code).stderr
 
 
 PLANS: dict[str, list[dict[str, Any]]] = {

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import json
+from decimal import Decimal
 from typing import Any
 
 import openai
@@ -10,6 +12,10 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 from tests.e2e.conftest import Stack, one_store
 from tests.factories import own
+
+from pertoken.catalogs.plan_files import read_plan
+from pertoken.services.billing.plans import apply, subscribe
+from pertoken.store.plans import StoredPlans
 
 MODEL = "gpt-4o-mini"
 HELLO: list[Any] = [{"role": "user", "content": "say hello in five languages"}]
@@ -54,6 +60,29 @@ def test_chat(stack: Stack) -> None:
     assert answer.usage is not None
     assert event.quantities["output_tokens"] == answer.usage.completion_tokens
     stack.agrees(1)
+
+
+def test_a_customer_is_charged_by_its_plan(stack: Stack) -> None:
+    """From its subscription on, each call of a customer has a price beside its cost; others have none."""
+    charges = [{"name": "at cost", "meter": {"unit": "cost"}, "model": "markup", "price": "0.25"}]
+    fields = {"plan": "e2e", "version": 1, "currency": "USD", "charges": charges}
+    with stack.database.write() as connection:
+        plans = StoredPlans(connection)
+        apply(plans, stack.clock, read_plan(json.dumps(fields).encode()), json.dumps(fields))
+        subscribe(plans, stack.clock, stack.key_id, "e2e", None)
+    create = client(stack).chat.completions.with_raw_response.create
+    charged = create(model=MODEL, messages=HELLO, extra_headers={"x-pertoken-customer": stack.key_id})
+    other = create(model=MODEL, messages=HELLO)
+
+    cost, price = (Decimal(charged.headers[f"x-pertoken-{name}"]) for name in ("cost", "price"))
+    assert price == cost * Decimal("1.25") > 0
+    assert "x-pertoken-price" not in other.headers
+    events = {event.event_id: event.price_picos for event in stack.settled(2)}
+    assert events == {
+        charged.headers["x-pertoken-call-id"]: int(price.scaleb(12)),
+        other.headers["x-pertoken-call-id"]: None,
+    }
+    assert stack.differences() == []
 
 
 @one_store

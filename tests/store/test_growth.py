@@ -40,6 +40,8 @@ BOUNDED = {
     "keys",
     "admin_keys",
     "budgets",
+    "plan_versions",
+    "subscriptions",
     "prices",
     "archives",
     "count_trust",

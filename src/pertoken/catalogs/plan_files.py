@@ -202,6 +202,8 @@ def _per_unit(place: PlanPlace, price: object, per: int, currency: str) -> PerUn
 
 
 def _matrix(said: ChargeShape, place: PlanPlace, per: int, currency: str) -> Matrix:
+    if said.meter is not None and said.meter.aggregate in {"max", "latest", "unique"}:
+        raise _Wrong((*place, "meter", "aggregate"), "a matrix is of each event; write `aggregate: sum` or `count`")
     rows = [
         MatrixRow(
             _where(row.where, (*place, "prices", at, "where")),

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from pertoken.cli.group import CommandGroup
-from pertoken.cli.output import echo
+from pertoken.cli.noting import note
+from pertoken.cli.output import echo, say_empty
 from pertoken.cli.progress import Progress
 from pertoken.cli.session import (
     CommandRefused,
     archive,
+    changes,
     db_option,
     json_option,
     now_us,
@@ -19,16 +21,20 @@ from pertoken.cli.session import (
     print_json,
 )
 from pertoken.cli.tables import counted, print_table
+from pertoken.core.access import Action
 from pertoken.core.money import decimal_text, format_amount
 from pertoken.core.periods import format_time
+from pertoken.core.texts import meant
 
 if TYPE_CHECKING:
+    from pertoken.core.billing.plan_book import PlanVersion, Subscription
     from pertoken.core.billing.plans import Plan
     from pertoken.core.price_book import PriceBook
     from pertoken.services.billing.given import Asking, Billed, PeriodBill
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 COLUMNS = {"description": "for", "quantity": "quantity", "unit_amount": "each", "amount": "amount"}
+PLAN_COLUMNS = {"plan": "plan", "version": "version", "currency": "currency", "from": "from", "applied_at": "applied"}
 PLAN_BYTES_MAX = 16 * 1024 * 1024
 
 
@@ -80,7 +86,7 @@ def bill(  # noqa: PLR0917 - click passes each option by name
 
 @click.group(cls=CommandGroup)
 def plan() -> None:
-    """Check what customers are charged by."""
+    """Check, apply and show plans: what customers are charged by."""
 
 
 @plan.command("check")
@@ -105,6 +111,152 @@ def check_plan(file: Path, as_json: bool) -> None:
         return
     columns = {"name": "charge", "model": "model", "counts": "counts", "decided_by": "decided by"}
     print_table(f"{found.name}, version {found.version}, in {found.currency}", columns, charges)
+
+
+@plan.command("apply")
+@click.argument("file", type=FILE)
+@db_option
+@json_option
+def apply_plan(file: Path, db: str | None, as_json: bool) -> None:
+    """Keep the version of a plan that is in FILE. It is in force from its `from` until that of the next version."""
+    from pertoken.core.billing.plan_book import CannotApply
+    from pertoken.services.billing.plans import apply
+    from pertoken.wiring.clock import SystemClock
+
+    found, content = load_plan(file), file.read_text()
+    try:
+        with changes(db, make=True) as opened:
+            version, is_new = apply(opened.plans, SystemClock(), found, content)
+            if is_new:
+                note(opened, Action.PLANS_WRITE, f"/api/v1/plans/{version.name}", None, version_fields(version))
+    except CannotApply as error:
+        raise CommandRefused(f"{file}: {error}") from error
+    if as_json:
+        print_json({**version_fields(version), "new": is_new})
+        return
+    what = "applied" if is_new else "was applied before; nothing changed"
+    echo(f"{version.name}, version {version.version}: {what}; in force from {format_time(version.from_us)}")
+
+
+@plan.command("list")
+@db_option
+@json_option
+def list_plans(db: str | None, as_json: bool) -> None:
+    """List the versions of all plans."""
+    with changes(db) as opened:
+        rows = [version_fields(version) for version in opened.plans.versions()]
+    if as_json:
+        print_json({"plans": rows})
+    elif rows:
+        columns = {
+            "plan": "plan",
+            "version": "version",
+            "currency": "currency",
+            "from": "from",
+            "applied_at": "applied",
+        }
+        print_table("plans", columns, rows)
+    else:
+        say_empty("there is no plan", "pertoken plan apply FILE")
+
+
+@plan.command("show")
+@click.argument("name")
+@click.option("--version", type=int, help="[the version in force]")
+@db_option
+@json_option
+def show_plan(name: str, version: int | None, db: str | None, as_json: bool) -> None:
+    """Print the file of a plan as it was applied."""
+    found = _version(db, name, version)
+    if as_json:
+        print_json({**version_fields(found), "content": found.content})
+    else:
+        echo(found.content.rstrip("\n"))
+
+
+@plan.command("diff")
+@click.argument("file", type=FILE)
+@db_option
+@json_option
+def diff_plan(file: Path, db: str | None, as_json: bool) -> None:
+    """Show what FILE changes in the last version of its plan; exit with 1 if it changes anything."""
+    from difflib import unified_diff
+
+    found, content = load_plan(file), file.read_text()
+    with changes(db) as opened:
+        versions = opened.plans.versions(found.name)
+    before = versions[-1].content.splitlines() if versions else []
+    name = f"version {versions[-1].version}" if versions else "no version"
+    lines = list(unified_diff(before, content.splitlines(), name, str(file), lineterm=""))
+    if as_json:
+        print_json({"plan": found.name, "lines": lines})
+    else:
+        echo("\n".join(lines) if lines else "no difference")
+    if lines:
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("customer")
+@click.argument("plan_name", metavar="PLAN", required=False)
+@click.option("--from", "from_", metavar="TIME", help="Since when the plan counts. [now]")
+@click.option("--end", is_flag=True, help="End the subscription: no plan counts from then on.")
+@db_option
+@json_option
+def subscribe(  # noqa: PLR0917 - click passes each option by name
+    customer: str, plan_name: str | None, from_: str | None, end: bool, db: str | None, as_json: bool
+) -> None:
+    """Charge CUSTOMER by PLAN, from now on or from an instant to come."""
+    from pertoken.core.billing.plan_book import CannotApply
+    from pertoken.services.billing.plans import subscribe as charge_by
+    from pertoken.wiring.clock import SystemClock
+
+    if (plan_name is None) != end:
+        raise click.UsageError("name a plan, or write --end")
+    from_us = None if from_ is None else parse_time(from_, "UTC", "--from")
+    try:
+        with changes(db) as opened:
+            made = charge_by(opened.plans, SystemClock(), customer, plan_name, from_us)
+            path = f"/api/v1/subscriptions/{made.customer}"
+            note(opened, Action.PLANS_WRITE, path, None, subscription_fields(made))
+    except CannotApply as error:
+        raise CommandRefused(str(error)) from error
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="CUSTOMER") from error
+    if as_json:
+        print_json(subscription_fields(made))
+    else:
+        what = "is charged by no plan" if made.plan is None else f"is charged by {made.plan}"
+        echo(f"{made.customer} {what} from {format_time(made.from_us)}")
+
+
+def _version(db: str | None, name: str, version: int | None) -> "PlanVersion":
+    """Return a version of a plan, the one in force if none is named; end the command if there is none."""
+    with changes(db) as opened:
+        versions, book = opened.plans.versions(name), opened.plans.book()
+        names = {one.name for one in opened.plans.versions()}
+    if not versions:
+        raise CommandRefused(f"no plan {name!r}{meant(name, names)}; see: pertoken plan list")
+    found = next((one for one in versions if one.version == version), None)
+    if version is None:
+        found = book.version_at(name, now_us()) or versions[0]
+    if found is None:
+        known = ", ".join(str(one.version) for one in versions)
+        raise CommandRefused(f"plan {name!r} has no version {version}; it has: {known}")
+    return found
+
+
+def version_fields(version: "PlanVersion") -> dict[str, Any]:
+    """Return a version of a plan as commands print it, without its content."""
+    return {
+        "plan": version.name, "version": version.version, "currency": version.currency,
+        "from": format_time(version.from_us), "applied_at": format_time(version.applied_at_us),
+    }  # fmt: skip
+
+
+def subscription_fields(made: "Subscription") -> dict[str, Any]:
+    """Return a subscription as commands print it."""
+    return {"customer": made.customer, "plan": made.plan, "from": format_time(made.from_us)}
 
 
 def load_plan(file: Path) -> "Plan":

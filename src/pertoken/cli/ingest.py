@@ -55,7 +55,7 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
             records = read_log(form, log, file.name, defaults, notes)
             records = reading.over(records, lambda: read_so_far(log))
             settings = opened.settings
-            cost_max, pricing = settings.limits.reported_event, make_pricing(settings)
+            cost_max, pricing = settings.limits.reported_event, make_pricing(lambda: books.directory.plans)
             tally = ingest_records(records, books, now_us(), cost_max, pricing)
             books.close()
     except NotAnEvent as error:  # an option has an unknown name, or the format needs an option that was not given

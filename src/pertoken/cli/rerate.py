@@ -49,12 +49,12 @@ def rerate(  # noqa: PLR0917 - click passes each option by name
     from pertoken.services.rerate import Selection, outcome_rows
     from pertoken.services.rerate import rerate as rate_again
     from pertoken.wiring.prices import read_price_book
-    from pertoken.wiring.pricing import make_pricing
+    from pertoken.wiring.pricing import KnownPlans, make_pricing
 
     at_us = now_us()
     selection = Selection(*span(from_, to, ("--from", "--to"), (0, at_us)), provider, model)
     with database(db) as opened, Progress("rating events again") as rating:
-        book, pricing = read_price_book(opened), make_pricing(opened.settings)
+        book, pricing = read_price_book(opened), make_pricing(KnownPlans(opened))
         with opened.archive() as archive:
             outcomes = list(rating.over(rate_again(archive, book, selection, at_us, pricing)))
             if not outcomes:

@@ -49,6 +49,8 @@ class Action(StrEnum):
     AUDIT_READ = "audit.read"
     VIEWS_READ = "views.read"  # saved views: one's own, and those of others who see as much
     VIEWS_WRITE = "views.write"
+    PLANS_READ = "plans.read"  # what customers are charged by, and who is subscribed to what
+    PLANS_WRITE = "plans.write"
 
 
 _CUSTOMER = frozenset({Action.SELF_READ, Action.EVENTS_READ, Action.USAGE_READ, Action.VIEWS_READ, Action.VIEWS_WRITE})
@@ -62,10 +64,12 @@ _VIEWER = _CUSTOMER | {
     Action.TEAMS_READ,
 }
 
+_PLANS = frozenset({Action.PLANS_READ, Action.PLANS_WRITE})
+
 GRANTS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
-    Role.FINANCE: _VIEWER | {Action.AUDIT_READ, Action.COUNTS_READ, Action.BUDGETS_WRITE, Action.VERIFY_RUN},
-    Role.VIEWER: _VIEWER | {Action.COUNTS_READ},
+    Role.FINANCE: _VIEWER | {Action.AUDIT_READ, Action.COUNTS_READ, Action.BUDGETS_WRITE, Action.VERIFY_RUN} | _PLANS,
+    Role.VIEWER: _VIEWER | {Action.COUNTS_READ, Action.PLANS_READ},
     Role.TEAM_OWNER: _VIEWER | {Action.AUDIT_READ, Action.KEYS_WRITE, Action.BUDGETS_WRITE, Action.EVENTS_WRITE},
     Role.CUSTOMER: _CUSTOMER,
 }

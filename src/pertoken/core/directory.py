@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+from pertoken.core.billing.plan_book import NO_PLANS, PlanBook
 from pertoken.core.budgets import Budget, BudgetIndex
 from pertoken.core.secrets import is_same
 from pertoken.core.trust import WHOLE, Doubt, Trust, Trusts
@@ -38,7 +39,7 @@ CustomerTeams = Mapping[str, frozenset[str]]  # customer -> the teams that may n
 
 
 class Directory:
-    """Keys, budgets, shared customers and trust in counts as they stood at `revision`. Immutable."""
+    """Keys, budgets, shared customers, trust in counts and plans as they stood at `revision`. Immutable."""
 
     def __init__(
         self,
@@ -47,10 +48,13 @@ class Directory:
         budgets: Iterable[Budget],
         trusts: Trusts | None = None,
         shares: CustomerTeams | None = None,
+        *,
+        plans: PlanBook = NO_PLANS,
     ) -> None:
         self.revision = revision
         self.shares: CustomerTeams = {} if shares is None else shares
         self.trusts: Trusts = {} if trusts is None else trusts
+        self.plans = plans
         self.budgets = BudgetIndex(budgets)
         live = [key for key in keys if key.revoked_at_us is None]
         self._by_hash = {key.old_secret_hash: key for key in live if key.old_secret_hash is not None}
@@ -66,7 +70,7 @@ class Directory:
 
     def doubting(self, revision: int, doubts: Mapping[tuple[str, str], Doubt]) -> "Directory":
         """Return the directory of the next revision, which differs by `doubts` alone."""
-        next_ = Directory(revision, (), ())
+        next_ = Directory(revision, (), (), plans=self.plans)
         next_.budgets, next_._by_hash, next_.shares = self.budgets, self._by_hash, self.shares
         next_.trusts = {**self.trusts, **{key: doubt.trust for key, doubt in doubts.items()}}
         return next_

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 from pertoken.ports.administration import Administration, AdminKeys
 from pertoken.ports.archive import Archive
 from pertoken.ports.audit import AuditLog
+from pertoken.ports.plans import Plans
 from pertoken.ports.saved_views import SavedViews
 from pertoken.ports.sessions import Sessions
 
@@ -38,6 +39,7 @@ class Opened(NamedTuple):
     sessions: Sessions
     audit: AuditLog
     saved_views: SavedViews
+    plans: Plans
 
 
 class Store(Protocol):

@@ -5,13 +5,14 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
+from pertoken.core.billing.plan_book import PlanBook, PlanVersion, Subscription
 from pertoken.core.budgets import Axis, Budget, Mode, Step
 from pertoken.core.directory import Directory, Key
 from pertoken.core.money import join, split
 from pertoken.core.periods import Window
 from pertoken.store import codec, teams, trust
 from pertoken.store.amounts import pair
-from pertoken.store.schema import Row, budgets, keys, revision, summed_days
+from pertoken.store.schema import Row, budgets, keys, plan_versions, revision, subscriptions, summed_days
 
 
 def read_revision(connection: sa.Connection) -> int:
@@ -38,11 +39,18 @@ def touch(connection: sa.Connection) -> None:
 
 
 def read(connection: sa.Connection) -> Directory:
-    """Return all live keys and budgets, and all doubts."""
+    """Return all live keys and budgets, all doubts, and all plans."""
     live = [_key(row) for row in connection.execute(sa.select(keys).where(keys.c.revoked_at_us.is_(None)))]
     trusts = {(doubt.provider, doubt.model): doubt.trust for doubt in trust.read_doubts(connection)}
     shares = teams.read_shares(connection)
-    return Directory(read_revision(connection), live, read_budgets(connection), trusts, shares)
+    plans = read_plans(connection)
+    return Directory(read_revision(connection), live, read_budgets(connection), trusts, shares, plans=plans)
+
+
+def read_plans(connection: sa.Connection) -> PlanBook:
+    """Return all versions of plans and all subscriptions."""
+    versions = (PlanVersion(*row) for row in connection.execute(sa.select(plan_versions)))
+    return PlanBook(versions, (Subscription(*row) for row in connection.execute(sa.select(subscriptions))))
 
 
 def read_keys(connection: sa.Connection) -> list[Key]:

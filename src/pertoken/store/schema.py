@@ -383,3 +383,23 @@ ROLLUPS_FOUND_BY = (
     sa.Index("ix_day_rollups_series_id", day_rollups.c.series_id, day_rollups.c.start_us),
     sa.Index("ix_rollups_series_id", rollups.c.series_id, rollups.c.start_us),
 )
+
+# What customers are charged by. Rows are only added: what was charged stays as it is.
+plan_versions = sa.Table(
+    "plan_versions",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("from_us", Microseconds, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),
+    sa.Column("applied_at_us", Microseconds, nullable=False),
+)
+subscriptions = sa.Table(
+    "subscriptions",
+    metadata,
+    sa.Column("customer", sa.Text, primary_key=True),
+    sa.Column("from_us", Microseconds, primary_key=True),
+    sa.Column("plan", sa.Text),  # null: from then on none
+    sa.Column("made_at_us", Microseconds, nullable=False),
+)

@@ -21,7 +21,7 @@ from pertoken.wiring.health import ask_doctor, read_facts
 from pertoken.wiring.installation import Installation, connect
 from pertoken.wiring.month_folder import month_folder
 from pertoken.wiring.prices import KnownPrices
-from pertoken.wiring.pricing import make_pricing
+from pertoken.wiring.pricing import KnownPlans, make_pricing
 
 BATCH = 50  # events in one transaction
 
@@ -47,7 +47,7 @@ def make_site(installation: Installation) -> Site:
         zone=settings.timezone,
         version=version("pertoken"),
         health=Health(lambda: read_facts(installation), lambda: ask_doctor(settings)),
-        pricing=make_pricing(settings),
+        pricing=make_pricing(KnownPlans(installation)),
         trusted_proxies=settings.pages.networks,
     )
 

@@ -14,4 +14,5 @@ def make_plane(installation: Installation, committer: Committer, hasher: Hasher)
     settings = installation.settings
     reported_max = settings.limits.reported_event
     store = Transactions(installation.database)
-    return Plane(store, committer, SystemClock(), hasher, settings.admin_key, reported_max, make_pricing(settings))
+    pricing = make_pricing(lambda: committer.directory.plans)
+    return Plane(store, committer, SystemClock(), hasher, settings.admin_key, reported_max, pricing)

@@ -48,6 +48,6 @@ def make_world(  # noqa: PLR0917 - what there is one of
         refused=committer.refused,
         retries=limits.retries,
         queue_us=limits.queue_ms * 1_000,
-        pricing=make_pricing(settings),
+        pricing=make_pricing(lambda: committer.directory.plans),
         tell=tell,
     )

@@ -9,9 +9,9 @@ from typing import NamedTuple, assert_never
 
 from pertoken.core.billing import amounts
 from pertoken.core.billing.amounts import PricedQuantity
-from pertoken.core.billing.meters import CannotMeter, MeteredQuantity, MeteredUse, quantity_of, selects
+from pertoken.core.billing.charged import added
+from pertoken.core.billing.meters import CannotMeter, MeteredQuantity, MeteredUse
 from pertoken.core.billing.plans import (
-    COST,
     Aggregate,
     ChargeModel,
     Flat,
@@ -26,6 +26,7 @@ from pertoken.core.billing.plans import (
     Seat,
     Selectors,
     Volume,
+    is_decided_by_event,
 )
 from pertoken.core.money import pico_digits
 
@@ -83,7 +84,7 @@ class Totals:
 
     def add(self, usage: MeteredUse) -> None:
         """Add an event. Raises CannotMeter where a charge cannot say what it comes to; then nothing is added."""
-        found = [self._look(charge, usage) for charge in self.plan.charges]
+        found = [added(charge, usage, self.plan.currency) for charge in self.plan.charges]
         for charge, totals, one in zip(self.plan.charges, self._of, found, strict=True):
             if one is None:
                 continue
@@ -105,29 +106,6 @@ class Totals:
             total_picos += missing_picos
         return Bill(self.plan.currency, tuple(lines), total_picos)
 
-    def _look(self, charge: PlanCharge, usage: MeteredUse) -> tuple[int, MeteredQuantity | str, int] | None:
-        """Return which row of a charge an event counts at, its quantity, and its amount where that is decided now."""
-        meter = charge.meter
-        if meter is None or not selects(meter.where, usage):
-            return None
-        quantity = quantity_of(meter, usage)
-        if quantity is None:
-            return None
-        if meter.of == COST and usage.currency != self.plan.currency:
-            raise CannotMeter(f"its cost is in {usage.currency}, the plan is in {self.plan.currency}")
-        model = charge.model
-        if isinstance(model, Matrix):
-            row = next(at for at, one in enumerate(model.rows) if selects(one.where, usage))
-            return row, quantity, 0
-        if isinstance(model, Markup):
-            assert isinstance(quantity, int)
-            return 0, quantity, amounts.markup(quantity, model.share)
-        if isinstance(model, Percentage):
-            assert not isinstance(quantity, str)
-            picos = quantity if meter.of == COST else quantity * self._scale
-            return 0, picos, amounts.percentage(model, picos)
-        return 0, quantity, 0
-
     def _of_charge(self, charge: PlanCharge, totals: Sequence[_Total]) -> Iterator[BillLine]:
         sum_picos = 0
         for amount in self._amounts(charge, totals):
@@ -148,12 +126,15 @@ class Totals:
             yield PricedQuantity(free, Fraction(0), 0, "included")
         match model:
             case PerUnit():
-                if quantity:
+                if quantity and is_decided_by_event(charge):
+                    yield amounts.per_unit(model, quantity)._replace(amount_picos=total.amount_picos)
+                elif quantity:
                     yield amounts.per_unit(model, quantity)
             case Matrix():
                 for row, one in zip(model.rows, totals, strict=True):
                     if one.quantity:
-                        yield amounts.per_unit(row.price, one.quantity, _named(row.where))
+                        said = amounts.per_unit(row.price, one.quantity, _named(row.where))
+                        yield said._replace(amount_picos=one.amount_picos)
             case Markup():
                 if quantity:
                     yield PricedQuantity(

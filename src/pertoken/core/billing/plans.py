@@ -151,7 +151,9 @@ class Plan(NamedTuple):
 
 def is_decided_by_event(charge: PlanCharge) -> bool:
     """Tell whether each event alone decides what it adds to a charge, so that it can be charged when it is settled."""
-    return isinstance(charge.model, PerUnit | Matrix | Markup | Percentage) and not charge.included
+    model, meter = charge.model, charge.meter
+    sums = meter is not None and meter.aggregate in {None, Aggregate.SUM, Aggregate.COUNT}
+    return sums and isinstance(model, PerUnit | Matrix | Markup | Percentage) and not charge.included
 
 
 def name_of(model: ChargeModel) -> str:

@@ -62,7 +62,10 @@ def _known(call: Call, held_picos: int, cache: bytes | None, changed: str | None
 def settled_headers(settled: Settled) -> list[tuple[bytes, bytes]]:
     """Return what is known once the call is settled: its cost, and what that leaves."""
     cost = format_amount(settled.event.cost_picos, settled.event.currency)
-    return [(b"x-pertoken-cost", cost.encode()), *remaining_header(settled.tightest)]
+    headers = [(b"x-pertoken-cost", cost.encode()), *remaining_header(settled.tightest)]
+    if settled.event.price_picos is not None:
+        headers.append((b"x-pertoken-price", format_amount(settled.event.price_picos, settled.event.currency).encode()))
+    return headers
 
 
 def remaining_header(tightest: Remaining | None) -> list[tuple[bytes, bytes]]:
