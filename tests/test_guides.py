@@ -41,6 +41,11 @@ def lines(answer: list[str]) -> list[str]:
     return [re.sub(r"─+", "─", " ".join(line.split())) for line in answer if line.strip()]
 
 
+def is_as_said(line: str, expected: str) -> bool:
+    """Tell whether a line is what the page says; `...` on the page stands for what differs each time."""
+    return re.fullmatch(re.escape(expected).replace(re.escape("..."), ".+"), line) is not None
+
+
 @pytest.mark.parametrize("guide", GUIDES, ids=[guide.stem for guide in GUIDES])
 def test_a_guide(guide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each command in an empty folder with the page's files answers what the page says."""
@@ -53,5 +58,8 @@ def test_a_guide(guide: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for command in found:
         assert command.words[0] == "pertoken"
         result = CliRunner().invoke(cli, command.words[1:], env=environ, prog_name="pertoken")
-        assert lines(result.output.splitlines()) == command.answer, " ".join(command.words)
+        answer = lines(result.output.splitlines())
+        assert len(answer) == len(command.answer), result.output
+        for line, expected in zip(answer, command.answer, strict=True):
+            assert is_as_said(line, expected), result.output
     assert found
