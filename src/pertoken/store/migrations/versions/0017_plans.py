@@ -4,7 +4,7 @@ from alembic import op
 
 from pertoken.store.schema import plan_versions, subscriptions
 
-revision = "0018"
+revision = "0017"
 down_revision = "0016"
 
 
