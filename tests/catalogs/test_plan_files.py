@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pertoken.catalogs.plan_files import CHARGES_MAX, NotAPlan, read_plan
+from pertoken.catalogs.plan_files import CHARGES_MAX, NotAPlan, read_body, read_plan, read_plan_file
 from pertoken.core.billing.plans import (
     Graduated,
     Meter,
@@ -66,6 +66,14 @@ def test_a_plan() -> None:
     assert read_plan(GROWTH) == plan
     assert [is_decided_by_event(charge) for charge in plan.charges] == [True, False]
     assert not needs_cost(plan)
+
+
+def test_a_body() -> None:
+    """A body is the same plan as its file, which is kept as it was written."""
+    found = read_plan_file(GROWTH)
+
+    assert read_body(found.body) == found.plan
+    assert found.content == GROWTH.decode()
 
 
 @pytest.mark.parametrize("case", BAD, ids=[case["says"] for case in BAD])

@@ -72,3 +72,10 @@ def test_what_may_be_written() -> None:
         "base": base, "other": {"input": "3", "output": "2"}, "again": base, "day": date(2026, 11, 27),
     }  # fmt: skip
     assert yaml_trees.load("") is None
+
+
+@pytest.mark.parametrize("piece", ["[", "{a: ", "- ", "? ", "&a ["])
+def test_lists_that_are_nested_deep(piece: str) -> None:
+    """A file that is nested a hundred thousand deep ends with a reason, and the process goes on."""
+    with pytest.raises(yaml.YAMLError):
+        yaml_trees.load(piece * 100_000)

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from tests.e2e.conftest import Stack, one_store
 from tests.factories import own
 
-from pertoken.catalogs.plan_files import read_plan
+from pertoken.catalogs.plan_files import read_plan_file
 from pertoken.services.billing.plans import apply, subscribe
 from pertoken.store.plans import StoredPlans
 
@@ -68,7 +68,7 @@ def test_a_customer_is_charged_by_its_plan(stack: Stack) -> None:
     fields = {"plan": "e2e", "version": 1, "currency": "USD", "charges": charges}
     with stack.database.write() as connection:
         plans = StoredPlans(connection)
-        apply(plans, stack.clock, read_plan(json.dumps(fields).encode()), json.dumps(fields))
+        apply(plans, stack.clock, read_plan_file(json.dumps(fields).encode()))
         subscribe(plans, stack.clock, stack.key_id, "e2e", None)
     create = client(stack).chat.completions.with_raw_response.create
     charged = create(model=MODEL, messages=HELLO, extra_headers={"x-pertoken-customer": stack.key_id})

@@ -27,6 +27,7 @@ from pertoken.catalogs.shapes import wrong
 from pertoken.catalogs.yaml_errors import reason
 from pertoken.core.billing.meters import FIELDS as EVENT_FIELDS
 from pertoken.core.billing.meters import TAG
+from pertoken.core.billing.plan_book import PlanFile
 from pertoken.core.billing.plans import (
     CALLS,
     COST,
@@ -79,32 +80,42 @@ class _Wrong(ValueError):
         self.place = place
 
 
-def read_plan(content: bytes) -> Plan:
-    """Return the plan of a file. Raises NotAPlan."""
+def read_plan_file(content: bytes) -> PlanFile:
+    """Return the plan of a file, and the file. Raises NotAPlan."""
     try:
-        node = yaml_trees.compose(content)
         tree = yaml_trees.as_text(yaml_trees.load(content))
     except yaml.YAMLError as error:
         raise NotAPlan(f"not valid yaml: {reason(error)}") from error
     except UnicodeDecodeError as error:
         raise NotAPlan(f"not UTF-8 from byte {error.start} on; save the file as UTF-8") from error
     try:
-        return _plan(msgspec.convert(tree, PlanShape))
+        shape = msgspec.convert(tree, PlanShape)
+        return PlanFile(_plan(shape), content.decode("utf-8-sig"), msgspec.json.encode(shape).decode())
     except msgspec.ValidationError as error:
         place, what, unknown = wrong(error)
-        names = (
-            FIELDS.keys(),
-            *(shape.__struct_encode_fields__ for shape in (PlanShape, ChargeShape, MeterShape, TierShape)),
-        )
+        shapes = (PlanShape, ChargeShape, MeterShape, TierShape)
+        names = (FIELDS.keys(), *(shape.__struct_encode_fields__ for shape in shapes))
         near = "" if unknown is None else meant(unknown, {name for some in names for name in some})
-        raise NotAPlan(_said(node, _steps(place), what + near)) from error
+        raise NotAPlan(_said(content, _steps(place), what + near)) from error
+    except UnicodeDecodeError as error:
+        raise NotAPlan("not UTF-8; save the file as UTF-8") from error
     except _Wrong as error:
-        raise NotAPlan(_said(node, error.place, error)) from error
+        raise NotAPlan(_said(content, error.place, error)) from error
 
 
-def _said(node: yaml.Node | None, place: PlanPlace, why: object) -> str:
+def read_plan(content: bytes) -> Plan:
+    """Return the plan of a file. Raises NotAPlan."""
+    return read_plan_file(content).plan
+
+
+def read_body(body: str) -> Plan:
+    """Return the plan of a body that `read_plan_file` made."""
+    return _plan(msgspec.json.decode(body, type=PlanShape))
+
+
+def _said(content: bytes, place: PlanPlace, why: object) -> str:
     shown = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place).removeprefix(".")
-    line = yaml_trees.line_of(node, place)
+    line = yaml_trees.line_of(yaml_trees.compose(content), place)
     return f"line {line}: {shown}: {why}" if shown else f"line {line}: {why}"
 
 

@@ -27,7 +27,7 @@ from pertoken.core.periods import format_time
 from pertoken.core.texts import meant
 
 if TYPE_CHECKING:
-    from pertoken.core.billing.plan_book import PlanVersion, Subscription
+    from pertoken.core.billing.plan_book import PlanFile, PlanVersion, Subscription
     from pertoken.core.billing.plans import Plan
     from pertoken.core.price_book import PriceBook
     from pertoken.services.billing.given import Asking, Billed, PeriodBill
@@ -123,10 +123,10 @@ def apply_plan(file: Path, db: str | None, as_json: bool) -> None:
     from pertoken.services.billing.plans import apply
     from pertoken.wiring.clock import SystemClock
 
-    found, content = load_plan(file), file.read_text()
+    found = load_plan_file(file)
     try:
         with changes(db, make=True) as opened:
-            version, is_new = apply(opened.plans, SystemClock(), found, content)
+            version, is_new = apply(opened.plans, SystemClock(), found)
             if is_new:
                 note(opened, Action.PLANS_WRITE, f"/api/v1/plans/{version.name}", None, version_fields(version))
     except CannotApply as error:
@@ -182,7 +182,7 @@ def diff_plan(file: Path, db: str | None, as_json: bool) -> None:
     """Show what FILE changes in the last version of its plan; exit with 1 if it changes anything."""
     from difflib import unified_diff
 
-    found, content = load_plan(file), file.read_text()
+    found, content, _ = load_plan_file(file)
     with changes(db) as opened:
         versions = opened.plans.versions(found.name)
     before = versions[-1].content.splitlines() if versions else []
@@ -232,14 +232,16 @@ def subscribe(  # noqa: PLR0917 - click passes each option by name
 
 def _version(db: str | None, name: str, version: int | None) -> "PlanVersion":
     """Return a version of a plan, the one in force if none is named; end the command if there is none."""
+    from pertoken.core.billing.plan_book import PlanBook
+
     with changes(db) as opened:
-        versions, book = opened.plans.versions(name), opened.plans.book()
+        versions = opened.plans.versions(name)
         names = {one.name for one in opened.plans.versions()}
     if not versions:
         raise CommandRefused(f"no plan {name!r}{meant(name, names)}; see: pertoken plan list")
     found = next((one for one in versions if one.version == version), None)
     if version is None:
-        found = book.version_at(name, now_us()) or versions[0]
+        found = PlanBook(versions, ()).version_at(name, now_us()) or versions[0]
     if found is None:
         known = ", ".join(str(one.version) for one in versions)
         raise CommandRefused(f"plan {name!r} has no version {version}; it has: {known}")
@@ -261,14 +263,19 @@ def subscription_fields(made: "Subscription") -> dict[str, Any]:
 
 def load_plan(file: Path) -> "Plan":
     """Return the plan in a file; end the command with the line and the reason if it is none."""
-    from pertoken.catalogs.plan_files import NotAPlan, read_plan
+    return load_plan_file(file).plan
+
+
+def load_plan_file(file: Path) -> "PlanFile":
+    """Return the plan in a file with its text; end the command with the line and the reason if it is none."""
+    from pertoken.catalogs.plan_files import NotAPlan, read_plan_file
 
     try:
         with file.open("rb") as source:
             content = source.read(PLAN_BYTES_MAX + 1)
         if len(content) > PLAN_BYTES_MAX:
             raise CommandRefused(f"{file}: a plan has at most {PLAN_BYTES_MAX:,} bytes")
-        return read_plan(content)
+        return read_plan_file(content)
     except NotAPlan as error:
         raise CommandRefused(f"{file}: {error}") from error
     except OSError as error:

@@ -48,8 +48,10 @@ def read(connection: sa.Connection) -> Directory:
 
 
 def read_plans(connection: sa.Connection) -> PlanBook:
-    """Return all versions of plans and all subscriptions."""
-    versions = (PlanVersion(*row) for row in connection.execute(sa.select(plan_versions)))
+    """Return all versions of plans, without the texts of their files, and all subscriptions."""
+    of = plan_versions.c
+    columns = (of.name, of.version, of.from_us, of.currency, sa.literal(""), of.body, of.applied_at_us)
+    versions = (PlanVersion(*row) for row in connection.execute(sa.select(*columns)))
     return PlanBook(versions, (Subscription(*row) for row in connection.execute(sa.select(subscriptions))))
 
 

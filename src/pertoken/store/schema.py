@@ -393,6 +393,7 @@ plan_versions = sa.Table(
     sa.Column("from_us", Microseconds, nullable=False),
     sa.Column("currency", sa.Text, nullable=False),
     sa.Column("content", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
     sa.Column("applied_at_us", Microseconds, nullable=False),
 )
 subscriptions = sa.Table(

@@ -3,9 +3,8 @@
 import time
 from collections.abc import Callable
 
-from pertoken.catalogs.plan_files import read_plan
+from pertoken.catalogs.plan_files import read_body
 from pertoken.core.billing.plan_book import PlanBook
-from pertoken.core.billing.plans import Plan
 from pertoken.ports.pricing import Pricing
 from pertoken.services.billing.pricing import PlanPricing
 from pertoken.store.directory import read_plans
@@ -16,7 +15,7 @@ FRESH_S = 1  # plans and subscriptions begin in the future: what is known of ear
 
 def make_pricing(book: Callable[[], PlanBook]) -> Pricing:
     """Return the pricing by the plans that `book` returns."""
-    return PlanPricing(book, _read)
+    return PlanPricing(book, read_body)
 
 
 class KnownPlans:
@@ -33,7 +32,3 @@ class KnownPlans:
             with self._installation.database.read() as connection:
                 known = self._known = time.monotonic(), read_plans(connection)
         return known[1]
-
-
-def _read(content: str) -> Plan:
-    return read_plan(content.encode())

@@ -33,7 +33,10 @@ def an_event(**fields: Any) -> Event:
 def a_version(version: int = 1, from_us: int = 0, name: str = "growth", **fields: Any) -> PlanVersion:
     """Return a version of a plan."""
     return PlanVersion(
-        name, version, from_us, **{"currency": "USD", "content": str(version), "applied_at_us": 0, **fields}
+        name,
+        version,
+        from_us,
+        **{"currency": "USD", "content": str(version), "body": "{}", "applied_at_us": 0, **fields},
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from tests.core.billing.makers import a_plan
 
-from pertoken.core.billing.plan_book import CannotApply
+from pertoken.core.billing.plan_book import CannotApply, PlanFile
 from pertoken.services.billing.plans import apply, subscribe
 from pertoken.store.database import Database
 from pertoken.store.plans import StoredPlans
@@ -39,8 +39,8 @@ def test_what_is_applied(database: Database) -> None:
     plan = a_plan({"model": "flat", "price": "1"})
     with database.write() as connection:
         plans = StoredPlans(connection)
-        version, is_new = apply(plans, Clock(7), plan, "text")
-        again = apply(plans, Clock(9), plan, "text")
+        version, is_new = apply(plans, Clock(7), PlanFile(plan, "text", "{}"))
+        again = apply(plans, Clock(9), PlanFile(plan, "text", "{}"))
 
         assert (version.applied_at_us, is_new, again) == (7, True, (version, False))
         assert plans.versions() == [version]
@@ -50,7 +50,7 @@ def test_who_is_subscribed(database: Database) -> None:
     """A subscription begins now unless a time to come is given, and needs a plan and a name."""
     with database.write() as connection:
         plans = StoredPlans(connection)
-        apply(plans, Clock(7), a_plan({"model": "flat", "price": "1"}), "text")
+        apply(plans, Clock(7), PlanFile(a_plan({"model": "flat", "price": "1"}), "text", "{}"))
         now, later = (subscribe(plans, Clock(8), "acme", "test", from_us) for from_us in (None, 99))
 
         assert (now.from_us, later.from_us) == (8, 99)

@@ -7,14 +7,14 @@ import msgspec
 from pertoken.api.fields import GivenInstant, Instant, NoQuery, PageQuery, Text, page, read_time
 from pertoken.api.problem import ApiRefused, Problem
 from pertoken.api.route import Asked, Route
-from pertoken.catalogs.plan_files import NotAPlan, read_plan
+from pertoken.catalogs.plan_files import NotAPlan, read_plan_file
 from pertoken.core.access import Action
-from pertoken.core.billing.plan_book import CannotApply, PlanVersion, Subscription
+from pertoken.core.billing.plan_book import CannotApply, PlanBook, PlanVersion, Subscription
 from pertoken.core.periods import format_time
 from pertoken.ports.store import Opened
 from pertoken.services.billing.plans import apply, subscribe
 
-CONTENT_MAX = 1024 * 1024  # characters
+CONTENT_MAX = 16 * 1024  # characters: a plan is read while calls wait; the command takes larger ones
 
 
 class PlanBody(msgspec.Struct, forbid_unknown_fields=True):
@@ -82,7 +82,7 @@ def show_plan(opened: Opened, asked: Asked) -> PlanAnswer:
     versions = opened.plans.versions(asked.name)
     if not versions:
         raise ApiRefused(Problem.NOT_FOUND, f"no plan {asked.name!r}; see: GET /api/v1/plans", "id")
-    found = opened.plans.book().version_at(asked.name, asked.now_us) or versions[0]
+    found = PlanBook(versions, ()).version_at(asked.name, asked.now_us) or versions[0]
     return _plan(found, found.content)
 
 
@@ -90,7 +90,7 @@ def apply_plan(opened: Opened, asked: Asked) -> PlanAnswer:
     """Keep a version of a plan."""
     body: PlanBody = asked.body
     try:
-        version, _ = apply(opened.plans, asked.clock, read_plan(body.content.encode()), body.content)
+        version, _ = apply(opened.plans, asked.clock, read_plan_file(body.content.encode()))
     except (NotAPlan, CannotApply) as error:
         raise ApiRefused(Problem.INVALID_FIELD, str(error), "content") from error
     return _plan(version, version.content)

@@ -13,14 +13,23 @@ from pertoken.core.billing.plans import Plan
 from pertoken.core.periods import format_time
 
 
+class PlanFile(NamedTuple):
+    """A plan, the text of its file, and its body: the same as JSON, which is read a hundred times as fast."""
+
+    plan: Plan
+    content: str
+    body: str
+
+
 class PlanVersion(NamedTuple):
-    """One version of a plan as it was applied. `content` is the file, from which it can be read again."""
+    """One version of a plan as it was applied. `content` is the text of its file, `body` the same as JSON."""
 
     name: str
     version: int
     from_us: int
     currency: str
     content: str
+    body: str
     applied_at_us: int
 
 

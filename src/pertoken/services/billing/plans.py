@@ -1,20 +1,20 @@
 """Applies versions of plans, and subscribes customers to them."""
 
-from pertoken.core.billing.plan_book import PlanVersion, Subscription, check_subscription, check_version
-from pertoken.core.billing.plans import Plan
+from pertoken.core.billing.plan_book import PlanFile, PlanVersion, Subscription, check_subscription, check_version
 from pertoken.core.texts import tidy, why_no_name
 from pertoken.ports.clock import Clock
 from pertoken.ports.plans import Plans
 
 
-def apply(plans: Plans, clock: Clock, plan: Plan, content: str) -> tuple[PlanVersion, bool]:
+def apply(plans: Plans, clock: Clock, file: PlanFile) -> tuple[PlanVersion, bool]:
     """Keep a version of a plan; return it, and whether it is new. Raises plan_book.CannotApply."""
+    plan, content, body = file
     now_us = clock.now_us()
     known = plans.versions(plan.name)
     same = check_version(known, plan, content, now_us)
     if same is not None:
         return same, False
-    version = PlanVersion(plan.name, plan.version, plan.from_us, plan.currency, content, now_us)
+    version = PlanVersion(plan.name, plan.version, plan.from_us, plan.currency, content, body, now_us)
     plans.add_version(version)
     return version, True
 

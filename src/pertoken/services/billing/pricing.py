@@ -15,7 +15,7 @@ MODELS_MAX = 10_000  # of plans: for each, the charges that concern it are kept
 class PlanPricing:
     """Decides prices by the plan that was in force for the customer when an event occurred. A ports.pricing.Pricing.
 
-    `book` returns the plans as they are known; `read` makes a plan of the content of its file.
+    `book` returns the plans as they are known; `read` makes a plan of the body of a version.
     """
 
     def __init__(self, book: Callable[[], PlanBook], read: Callable[[str], Plan]) -> None:
@@ -29,7 +29,7 @@ class PlanPricing:
         if version is None:
             return None
         of = event.attribution
-        return price_of(self._plan_for(version.content, of.provider, of.model), event)
+        return price_of(self._plan_for(version.body, of.provider, of.model), event)
 
-    def _narrow(self, content: str, provider: str | None, model: str | None) -> Plan:
-        return decided_for(self._read(content), provider, model)
+    def _narrow(self, body: str, provider: str | None, model: str | None) -> Plan:
+        return decided_for(self._read(body), provider, model)
