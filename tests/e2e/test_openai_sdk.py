@@ -82,6 +82,8 @@ def test_a_customer_is_charged_by_its_plan(stack: Stack) -> None:
         charged.headers["x-pertoken-call-id"]: int(price.scaleb(12)),
         other.headers["x-pertoken-call-id"]: None,
     }
+    explained = [stack.explain(made.headers["x-pertoken-call-id"])["price"] for made in (charged, other)]
+    assert explained == [charged.headers["x-pertoken-price"], None]
     assert stack.differences() == []
 
 

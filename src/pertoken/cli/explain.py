@@ -69,6 +69,8 @@ def explain(call_id: str, folder: str | None, db: str | None, as_json: bool) -> 
 def _print_standing(found: dict[str, Any]) -> None:
     """Print the price book's figure, the hold, the budgets and the changes by policy."""
     currency, book = found["currency"], found["price_book"]
+    if found["price"] is not None:
+        echo(f"price    {amount_text(found['price'])} {currency} is what the customer is charged for it")
     if book:
         echo(f"book     {_beside_the_book(found['cost'], book, currency)}")
     if found["hold"]:

@@ -51,6 +51,7 @@ def explain(archive: CallRecords, call_id: str, folders: Folders | None = None) 
     return {
         "call_id": call_id,
         "cost": format_amount(sum(event.cost_picos for event in events), currency),
+        "price": _price(events, currency),
         "currency": currency,
         "status": str(events[-1].status) if events else str(ended.end) if ended else "open",
         "lines": lines,
@@ -64,11 +65,18 @@ def explain(archive: CallRecords, call_id: str, folders: Folders | None = None) 
     }
 
 
+def _price(events: Sequence[Event], currency: str) -> str | None:
+    """Return what the customer is charged for a call, None where nobody decided that."""
+    prices = [event.price_picos for event in events if event.price_picos is not None]
+    return format_amount(sum(prices), currency) if prices else None
+
+
 def _refused(call: RefusedCall) -> dict[str, Any]:
     """Return what is known of a call that was refused: nothing was held for it, and it cost nothing."""
     return {
         "call_id": call.call_id,
         "cost": "0",
+        "price": None,
         "currency": "USD",
         "status": REFUSED,
         "refusal": {"code": call.code, "message": call.message, "budget": call.budget, "at": format_time(call.at_us)},
