@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from pertoken.core.access import Action
 from pertoken.core.calls import marks
+from pertoken.core.events import Event, EventStatus
 from pertoken.core.money import format_amount
 from pertoken.core.periods import DAY_US, days, format_time
 from pertoken.core.reporting import SUMS
@@ -88,7 +89,7 @@ def of(visit: Visit, where: Mapping[str, str], by: Sequence[str]) -> Use:
     return Use(
         visit.may(Action.COSTS_READ),
         total["currency"],
-        shown.amount(_amount(visit, total), total["currency"]),
+        _figure(visit, total),
         also(visit, report, total["currency"]),
         shown.change(_amount(visit, total) or Decimal(0), _amount(visit, before) or Decimal(0)),
         shown.count(total["calls"]),
@@ -135,6 +136,12 @@ def by_value(visit: Visit, dimension: str) -> dict[str, list[Spent]]:
 def _amount(visit: Visit, row: Mapping[str, Any]) -> Decimal | None:
     text = row["cost"] if visit.may(Action.COSTS_READ) else row["price"]
     return None if text is None else Decimal(text)
+
+
+def _figure(visit: Visit, row: Mapping[str, Any]) -> Figure:
+    """Return what a row cost, or that nothing of it has a price; for who may not see costs, what was charged."""
+    known = shown.amount(_amount(visit, row), row["currency"])
+    return shown.unpriced(known, row["calls"], row["uncounted_calls"]) if visit.may(Action.COSTS_READ) else known
 
 
 def _bars(visit: Visit, where: Mapping[str, str]) -> list[Bar]:
@@ -195,7 +202,7 @@ def _piece(visit: Visit, row: Mapping[str, Any], dimension: str, names: Mapping[
         address or (visit.link("/calls", **{dimension: value}) if value and visit.may(Action.CALLS_READ) else None),
         shown.count(row["calls"]),
         shown.count(row["input_tokens"] + row["output_tokens"]),
-        shown.amount(amount, row["currency"]),
+        _figure(visit, row),
         float(amount / whole) if amount and whole else 0.0,
     )
 
@@ -210,7 +217,6 @@ def call_rows(visit: Visit, posted: Sequence[Posted]) -> list[dict[str, Any]]:
     rows = []
     for one in posted:
         event, of_ = one.event, one.event.attribution
-        cost = shown.picos(event.cost_picos, event.currency)
         rows.append(
             {
                 "address": visit.link(place("/calls", event.event_id)) if visit.may(Action.CALLS_READ) else None,
@@ -218,7 +224,14 @@ def call_rows(visit: Visit, posted: Sequence[Posted]) -> list[dict[str, Any]]:
                 "status": marks(event)[0],
                 "model": shown.name(of_.model),
                 "conversation": of_.conversation,
-                "cost": cost if visit.may(Action.COSTS_READ) else shown.picos(event.price_picos, event.currency),
+                "cost": _of_call(visit, event),
             }
         )
     return rows
+
+
+def _of_call(visit: Visit, event: Event) -> Figure:
+    if not visit.may(Action.COSTS_READ):
+        return shown.picos(event.price_picos, event.currency)
+    no_price = event.status is EventStatus.UNPRICED and not event.lines
+    return shown.NO_PRICE if no_price else shown.picos(event.cost_picos, event.currency)

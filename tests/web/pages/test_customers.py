@@ -106,7 +106,7 @@ def test_what_was_used_in_two_currencies_is_shown_whole(browser: Browser, page: 
 
     assert "also 80.00 EUR" in text
     assert "30.40" in text
-    assert re.search(r"[Cc]alls +40 ", text), "2 and 38 calls"
+    assert re.search(r"[Cc]alls(, last 30 days)? +40 ", text), "2 and 38 calls"
 
 
 def test_an_amount_is_compared_with_that_of_its_own_currency(browser: Browser) -> None:

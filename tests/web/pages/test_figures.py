@@ -136,3 +136,18 @@ def test_a_month_says_up_to_when_it_is_compared(browser: Browser) -> None:
     page = plain(browser.sign_in().get("/").text)
 
     assert re.search(r"against 1(?: to \d+)? [A-Z][a-z]+, up to \d\d:\d\d", page)
+
+
+@pytest.mark.parametrize("path", ["/customers", "/teams", "/keys"])
+def test_a_page_of_one_says_what_has_no_price(browser: Browser, path: str) -> None:
+    """Models and calls that nobody gave a price have none on the page of a customer, team or key; 0 is not said."""
+    signed, name, model = browser.sign_in(), fresh("one"), fresh("model")
+    key = made.a_key(browser, name, team=name)
+    made.used(browser, customer=name, team=name, key=key.key_id, picos=3 * CENT)
+    made.used(browser, 2, customer=name, team=name, key=key.key_id, model=model, uncounted=True)
+
+    page = signed.get(f"{path}/{key.key_id if path == '/keys' else name}").text
+    rows = [plain(one) for one in re.findall("<tr>.*?</tr>", page, re.DOTALL) if model in one]
+
+    assert len(rows) >= (1 if path == "/teams" else 3)
+    assert all(row.endswith("no price") for row in rows)
