@@ -29,3 +29,9 @@ def test_times_of_texts_are_on_the_clocks_of_the_zone() -> None:
     """An instant of RFC 3339 is shown as times are everywhere, on the clocks that were asked for."""
     assert shown.stated_time("2026-11-24T23:30:00Z", "Asia/Tokyo").text == "25 Nov 2026, 08:30"
     assert shown.stated_day("2026-11-24T23:30:00Z", "Asia/Tokyo") == "25 Nov 2026"
+
+
+def test_shares_have_their_thousands_separated() -> None:
+    """A share far beyond the whole is read as other figures are."""
+    assert shown.share(16_325, 100).text == "16,325 %"
+    assert shown.change(16_425, 100).text == "▲ 16,325 %"

@@ -86,7 +86,7 @@ def share(part: int | Decimal, whole: int | Decimal) -> Figure:
         return Figure(UNKNOWN, "the total is zero")
     percent = Decimal(part) * 100 / Decimal(whole)
     digits = 0 if percent >= 10 or percent == 0 else 1 if percent >= 1 else 2
-    return Figure(f"{percent:.{digits}f} %", f"{part:,} of {whole:,}")
+    return Figure(f"{percent:,.{digits}f} %", f"{part:,} of {whole:,}")
 
 
 def change(now: Decimal | int, before: Decimal | int) -> Figure:
@@ -98,7 +98,7 @@ def change(now: Decimal | int, before: Decimal | int) -> Figure:
     if percent == 0:
         return Figure("no change", tip)
     digits = 0 if abs(percent) >= 10 else 1
-    return Figure(f"{'▲' if percent > 0 else '▼'} {abs(percent):.{digits}f} %", tip)
+    return Figure(f"{'▲' if percent > 0 else '▼'} {abs(percent):,.{digits}f} %", tip)
 
 
 def rise(part: Decimal | None) -> Figure:
