@@ -1,15 +1,17 @@
 """Reads the address of Explore: the figure, its dimensions, the step, the filters and the kind of chart."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import urlencode
 
 from pertoken.core.access import Action
 from pertoken.core.budgets import DIMENSIONS, TAG_PREFIX, is_dimension
+from pertoken.core.directory import Key
 from pertoken.core.periods import DAY_US, format_time
 from pertoken.core.texts import tidy
 from pertoken.services.explore import METRICS, REFUSED, REFUSED_BY, REFUSED_WHERE, STEPS, Metric
+from pertoken.services.keys import SeveralKeys, choose_key
 from pertoken.web.page import NotHere, Visit
 from pertoken.web.ranges import STEPS_MAX
 
@@ -49,6 +51,8 @@ def read_view(visit: Visit) -> Exploring:
     if "by" not in query:
         by = ["reason" if metric == REFUSED else "model", *by]
     where, note = _where(query), ""
+    if "key" in where:
+        where = with_key_id(where, visit.opened.archive.list_keys())
     if metric == REFUSED and not set(where) <= set(REFUSED_WHERE):
         note = "Refused calls are counted only by hour, key, budget and reason, so the other filters do not apply."
         where = {name: value for name, value in where.items() if name in REFUSED_WHERE}
@@ -63,6 +67,17 @@ def read_view(visit: Visit) -> Exploring:
         _one_of("chart", query.get("chart") or STACKED, {STACKED: "", LINES: ""}),
         query.get("cumulative") == "1", query.get("compare") == "1", note,
     )  # fmt: skip
+
+
+def with_key_id(where: Mapping[str, str], keys: Sequence[Key]) -> dict[str, str]:
+    """Return filters with a key's id, if they say its name instead. Raises NotHere if several keys have that name."""
+    if "key" not in where:
+        return dict(where)
+    try:
+        key = choose_key(keys, where["key"])
+    except SeveralKeys as error:
+        raise NotHere(f"{str(error).capitalize()}.") from error
+    return {**where, "key": where["key"] if key is None else key.key_id}
 
 
 def command_of(visit: Visit, view: Exploring) -> str:

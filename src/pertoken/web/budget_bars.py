@@ -50,7 +50,7 @@ def _bar(visit: Visit, row: Mapping[str, Any], refused: int) -> BudgetBar:
         row["name"], f"{title} · {row['window']}", float(spent / limit) if limit else 1.0,
         float(held / limit) if limit else 0.0, None if pace is None else float(pace.elapsed),
         shown.share(spent + held, limit) if limit else shown.Figure("all", "the limit is 0"),
-        _figure(row["remaining"], row["currency"]), row["currency"] or row["axis"],
+        figure(row["remaining"], row["currency"]), row["currency"] or row["axis"],
         _outlook(visit, row, pace, taken, refused), refused,
         bool(refused) or taken * 100 >= (row["warn_percent"] or WARN_PERCENT), taken >= 1,
     )  # fmt: skip
@@ -65,7 +65,7 @@ def _pace(visit: Visit, row: Mapping[str, Any]) -> Pace | None:
 
 
 def _outlook(visit: Visit, row: Mapping[str, Any], pace: Pace | None, taken: Decimal, refused: int) -> str:
-    limit = _figure(row["limit"], row["currency"]).text
+    limit = figure(row["limit"], row["currency"]).text
     if taken >= 1:
         return f"nothing is left of {limit}"
     if refused and (pace is None or pace.reached_at_us is None):
@@ -79,5 +79,6 @@ def _outlook(visit: Visit, row: Mapping[str, Any], pace: Pace | None, taken: Dec
     return f"of {limit}; at this pace it is reached on {day}"
 
 
-def _figure(value: str | int, currency: str | None) -> Figure:
+def figure(value: str | int, currency: str | None) -> Figure:
+    """Return an amount of a budget: of money in a currency, or a count."""
     return shown.amount(str(value), currency) if currency else shown.count(int(value))

@@ -1,5 +1,6 @@
 """The frame of every page: navigation, breadcrumbs, range of time and user. Also loads the templates."""
 
+import shlex
 from collections.abc import Sequence
 from functools import lru_cache
 from hashlib import blake2b
@@ -47,6 +48,7 @@ def environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("pertoken.web"), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    made.filters["shell"] = shlex.quote
     made.globals.update(shown=shown, Cells=grid.Cells, static=static, place=place, ranges=NAMED, themes=THEMES)
     return made
 

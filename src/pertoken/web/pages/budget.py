@@ -1,5 +1,6 @@
 """One budget: its current and past windows, its open holds, and forms that change and remove it."""
 
+import shlex
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
@@ -122,7 +123,7 @@ def _values(visit: Visit, budget: Budget, names: Mapping[str, str]) -> grid.Grid
         rows,
         sort="-used",
         empty=f"No {dimension} has used anything in this window.",
-        command=f"pertoken budget status {budget.name}",
+        command=f"pertoken budget status {shlex.quote(budget.name)}",
         api=place("/api/v1/budgets", budget.name),
     )
 

@@ -1,5 +1,6 @@
 """One call: its cost and the reasons, the times of its steps, and its budgets."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -8,7 +9,8 @@ from pertoken.core.events import EventStatus
 from pertoken.core.periods import US_PER_SECOND, parse_time
 from pertoken.services.explain import explain
 from pertoken.web import shown
-from pertoken.web.page import NotHere, Page, PageContext, Visit
+from pertoken.web.budget_bars import figure
+from pertoken.web.page import NotHere, Page, PageContext, Visit, place
 from pertoken.web.pages.prices import address
 
 STEPS = ("held_ms", "sent_ms", "first_byte_ms", "last_byte_ms", "settled_ms")
@@ -41,7 +43,23 @@ def show(visit: Visit) -> PageContext:
         "took": shown.took(_us(last["timeline"]["settled_ms"]) if last and last["timeline"] else None),
         "first_byte": shown.took(_us(last["timeline"]["first_byte_ms"]) if last and last["timeline"] else None),
         "used": _used(found),
+        "key": _key(visit, found),
+        "left": _left,
     }
+
+
+def _key(visit: Visit, found: Mapping[str, Any]) -> tuple[shown.Figure, str | None] | None:
+    """Return the name of the key that made the call, and the address of its page if the visitor may see that."""
+    key_id = (found.get("attribution") or {}).get("key")
+    if not key_id:
+        return None
+    key = next((one for one in visit.opened.archive.list_keys() if one.key_id == key_id), None)
+    return shown.identity(key_id) if key is None else shown.name(key.name), key and visit.link(place("/keys", key_id))
+
+
+def _left(budget: Mapping[str, Any]) -> tuple[shown.Figure, str]:
+    """Return what a budget has left, and its unit."""
+    return figure(budget["remaining"], budget["currency"]), budget["currency"] or budget["axis"]
 
 
 def _to_price(visit: Visit, last: dict[str, Any]) -> str | None:

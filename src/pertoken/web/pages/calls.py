@@ -2,6 +2,7 @@
 
 import heapq
 import itertools
+import shlex
 from collections import Counter
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
@@ -17,12 +18,15 @@ from pertoken.core.refusals import RefusedCall
 from pertoken.ports.events import Posted
 from pertoken.services.calls import Place, Wanted, newest, newest_among, refused
 from pertoken.web import grid
+from pertoken.web.asked import with_key_id
 from pertoken.web.grid import Cells, Column
 from pertoken.web.page import NotHere, Page, PageContext, Visit, place
 
 DEAREST = "-cost"  # as a table is sorted
 LOOKED_AT = 10_000  # the newest calls, among which the dearest are searched; more would take too long
 EMPTY = "No call matches. Choose a longer range, or fewer filters."
+STORED_MAX = (1 << 63) - 1
+DIGITS_MAX = 20  # of a number that is stored, and its sign
 FILTERS = ("key", "team", "customer", "user", "provider", "model", "conversation", "source")
 
 
@@ -31,9 +35,10 @@ def show(visit: Visit) -> PageContext:
     status = visit.query.get("status") or None
     if status is not None and status not in STATUSES:
         raise NotHere(f"unknown status: {status!r}; use one of: {', '.join(STATUSES)}")
-    where = {name: visit.query[name] for name in FILTERS if visit.query.get(name)}
+    keys = visit.opened.archive.list_keys()
+    where = with_key_id({name: visit.query[name] for name in FILTERS if visit.query.get(name)}, keys)
     wanted = Wanted(where, visit.range.since_us, visit.range.until_us, status, _cost_min(visit))
-    names = {key.key_id: key.name for key in visit.opened.archive.list_keys()}
+    names = {key.key_id: key.name for key in keys}
     is_dearest = visit.query.get("sort") == DEAREST and status != REFUSED and visit.may(Action.COSTS_READ)
     looked, cursor, is_cut = 0, None, False
     if is_dearest:
@@ -80,11 +85,22 @@ def _dearest(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> tuple[li
 
 
 def _before(visit: Visit) -> Place | None:
-    at, _, number = visit.query.get("after", "").partition(".")
+    after = visit.query.get("after", "")
+    if not after:
+        return None
+    at, _, number = after.partition(".")
+    return _stored(at), _stored(number)
+
+
+def _stored(text: str) -> int:
+    """Return a number of an address, if the store has room for it. Raises NotHere."""
     try:
-        return (int(at), int(number)) if at else None
-    except ValueError as error:
-        raise NotHere("The address of this page of calls is not valid: open the list again.") from error
+        found = int(text[:DIGITS_MAX])
+    except ValueError:
+        found = STORED_MAX + 1
+    if len(text) > DIGITS_MAX or abs(found) > STORED_MAX:
+        raise NotHere("The address of this page of calls is not valid: open the list again.")
+    return found
 
 
 def row_of(posted: Posted, names: Mapping[str, str]) -> dict[str, Any]:
@@ -106,7 +122,7 @@ def row_of(posted: Posted, names: Mapping[str, str]) -> dict[str, Any]:
 
 def _refused(visit: Visit, wanted: Wanted, names: Mapping[str, str]) -> CallRows:
     at, _, call_id = visit.query.get("after", "").partition(".")
-    before = (int(at), call_id) if at.isdigit() else None
+    before = (_stored(at), call_id) if at else None
     found = refused(visit.opened.archive, wanted, grid.ROWS + 1, before)
     rows = [_refused_row(call, names) for call in found[: grid.ROWS]]
     last = found[grid.ROWS - 1] if len(found) > grid.ROWS else None
@@ -162,7 +178,7 @@ def _cost_min(visit: Visit) -> Decimal | None:
 
 def _command(visit: Visit, where: Mapping[str, str], status: str | None) -> str:
     given = {**where, **({"status": status} if status else {})}
-    options = "".join(f" --{name} '{value}'" for name, value in given.items())
+    options = "".join(f" --{name} {shlex.quote(value)}" for name, value in given.items())
     since, until = format_time(visit.range.since_us), format_time(visit.range.until_us)
     return f"pertoken calls --since {since} --until {until}{options}"
 

@@ -7,6 +7,7 @@ from pertoken.core.access import Action
 from pertoken.services.explain import explain
 from pertoken.services.reports import usage
 from pertoken.web import shown
+from pertoken.web.budget_bars import figure
 from pertoken.web.page import Page, PageContext, Visit, place
 
 MODELS_MAX = 50
@@ -22,6 +23,7 @@ def show(visit: Visit) -> PageContext:
         "model": visit.query.get("model", ""),
         "call_id": call_id,
         "call": _settled(visit, call_id) if call_id and visit.may(Action.CALLS_READ) else None,
+        "is_refused": bool(call_id) and visit.opened.archive.refused_call(call_id) is not None,
         "call_address": visit.link(place("/calls", call_id)) if call_id else "",
     }
 
@@ -44,7 +46,7 @@ def _settled(visit: Visit, call_id: str) -> dict[str, Any] | None:
             (
                 shown.name(one["name"]),
                 visit.link(place("/budgets", one["id"])),
-                one["remaining"],
+                figure(one["remaining"], one["currency"]),
                 one["currency"] or one["axis"],
             )
             for one in found["budgets"]
