@@ -35,6 +35,22 @@ def test_points_stand_under_each_other(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert any("1,234,567" in line for line in lines)
 
 
+def test_amounts_of_lists_are_as_short_as_on_pages(capsys: pytest.CaptureFixture[str]) -> None:
+    """Rounded columns have two decimals from 1 up and four significant digits below 1; counts stay as they are."""
+    amounts = {
+        "1234.000075": "1,234.00",
+        "0.00420987654": "0.004210",
+        "0": "0",
+        "-0.5": "-0.5000",
+        12_345: "12,345",
+    }
+    rows = [{"name": "one", "cost": amount} for amount in [*amounts, None]]
+    print_table("a title", {"name": "model", "cost": "cost USD"}, rows, rounded=("cost",))
+    said = [line.split()[-1] for line in capsys.readouterr().out.splitlines() if line.split()[:1] == ["one"]]
+
+    assert said == [*amounts.values(), "-"]
+
+
 @pytest.mark.parametrize("width", [100, 60, 50, 40])
 def test_no_number_is_ever_cut(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], width: int) -> None:
     """A narrow terminal makes texts wrap; numbers stay whole, and the table fits."""

@@ -97,13 +97,13 @@ def test_two_currencies_are_not_added_up(pertoken: Pertoken, write_lines: WriteL
     report = pertoken.json(*command, *NOVEMBER)
 
     assert [(one["currency"], one["calls"]) for one in report["totals"]] == [("EUR", 2), ("USD", 1)]
-    assert re.search(r"total 2 EUR in 2 calls\n +total 1 USD in 1 call\n", pertoken(*command, *NOVEMBER).stdout)
+    assert re.search(r"total 2\.00 EUR in 2 calls\n +total 1\.00 USD in 1 call\n", pertoken(*command, *NOVEMBER).stdout)
 
     change = ("--input", "3", "--output", "6", "--currency", "GBP", "--from", "2026-11-02")
     pertoken("price", "add", "--provider", "here", "--model", "model-USD", *change)
     pertoken("rerate", "--from", "2026-11-01", "--to", "2026-11-30")
     shown = pertoken(*command, *NOVEMBER).stdout
-    assert re.search(r"total 3 GBP in corrections of calls\n", shown)
+    assert re.search(r"total 3\.00 GBP in corrections of calls\n", shown)
     assert " 0 calls" not in shown
 
 
@@ -145,8 +145,8 @@ def test_currencies_are_not_added_up(pertoken: Pertoken, write_lines: WriteLines
     pertoken("ingest", write_lines(event("a"), event("b", provider="local", model="m")))
     shown = pertoken("usage", *NOVEMBER).stdout
 
-    assert "total 0.15 USD in 1 call" in shown
-    assert "total 2 EUR in 1 call" in shown
+    assert "total 0.1500 USD in 1 call" in shown
+    assert "total 2.00 EUR in 1 call" in shown
 
 
 def test_an_empty_time_says_where_to_look(pertoken: Pertoken, write_lines: WriteLines) -> None:
@@ -216,7 +216,7 @@ def test_usage_as_csv(pertoken: Pertoken, write_lines: WriteLines) -> None:
 def test_a_chart_stands_beside_the_figures(
     pertoken: Pertoken, write_lines: WriteLines, words: tuple[str, ...], name: str
 ) -> None:
-    """`--chart` draws each cost as a part of the largest; the exact figures are as without it."""
+    """`--chart` draws each cost as a part of the largest; the figures are as without it."""
     usage = {"input_tokens": 1_000_001}
     lines = [event("a", usage=usage), event("b", "2026-10-31T00:00:00Z", model="gpt-4.1-nano", usage=usage)]
     pertoken("ingest", write_lines(*lines))
@@ -224,7 +224,7 @@ def test_a_chart_stands_beside_the_figures(
     plain, charted = (pertoken(*words, *since, *more).stdout for more in ((), ("--chart",)))
     [row] = [line for line in charted.splitlines() if line.split()[:1] == [name]]
 
-    assert row.split()[-2:] == ["0.15000015", "█" * 60]
+    assert row.split()[-2:] == ["0.1500", "█" * 60]
     assert [line.split() for line in charted.replace("█", "").splitlines() if "0." in line] == [
         line.split() for line in plain.splitlines() if "0." in line
     ]

@@ -45,6 +45,7 @@ COLUMNS = {
     "scope": "calls",
     "mode": "mode",
 }
+AMOUNTS = ("limit", "spent", "held", "remaining")
 SPARED = ("until", "held", "mode", "unit")  # columns that a narrow terminal leaves out, the first one first
 
 
@@ -134,7 +135,7 @@ def status(db: str | None, as_json: bool) -> None:
     if not rows:
         say_empty("no budgets yet", "pertoken budget set monthly --limit 100 --window month")
         return
-    print_table("budgets in their current windows", COLUMNS, rows, spared=SPARED)
+    print_table("budgets in their current windows", COLUMNS, rows, spared=SPARED, rounded=AMOUNTS)
     _say_uncounted(standing["budgets"])
     for row in standing["budgets"]:
         for hold in row["open_holds"][:HOLDS_SHOWN]:

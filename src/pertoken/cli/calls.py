@@ -173,7 +173,9 @@ def _show(rows: list[dict[str, Any]], form: Any) -> None:
             {**row, "at": row["at"][:19].replace("T", " "), "key_name": row["key_name"] or row["key"]} for row in rows
         ]
         some = {field: heading for field, heading in SOMETIMES.items() if any(row[field] for row in said)}
-        print_table("calls, the newest first", {**ALWAYS, **some, **_numbers(said)}, said, spared=SPARED)
+        print_table(
+            "calls, the newest first", {**ALWAYS, **some, **_numbers(said)}, said, spared=SPARED, rounded=("cost",)
+        )
 
 
 def _numbers(rows: list[dict[str, Any]]) -> dict[str, str]:

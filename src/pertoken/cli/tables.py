@@ -8,13 +8,14 @@ import csv
 import io
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
 
 import msgspec
 
 from pertoken.cli.bars import CostBar, draw_bar
+from pertoken.core.money import short_amount
 from pertoken.core.texts import escaped
 
 WIDTH_OF_A_FILE = 160  # piped output is not cut to a terminal's width
@@ -63,17 +64,21 @@ def print_table(
     total: Mapping[str, Any] | None = None,
     caption: str = "",
     spared: Sequence[str] = (),
+    rounded: Collection[str] = (),
 ) -> None:
     """Print `rows`; `columns` maps a field to its heading. Numbers and amounts are aligned at the decimal point.
 
-    If the terminal is too narrow, columns of `spared` are left out, the first of them first.
+    Amounts of the columns `rounded`, which are texts, are as short as on pages. If the terminal is too narrow, columns
+    of `spared` are left out, the first of them first.
     """
     from rich import box  # 50 ms that only tables need
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text  # rich must not read a value as markup
 
-    every = {field: _column(field, heading, rows, total) for field, heading in columns.items()}
+    every = {
+        field: _column(field, heading, rows, total, is_short=field in rounded) for field, heading in columns.items()
+    }
     console = Console(highlight=False)
     room = console.width if console.is_terminal else max(console.width, WIDTH_OF_A_FILE)
     left_out = _too_many(every, room, spared) if console.is_terminal else []
@@ -155,7 +160,9 @@ def _cell(value: object) -> object:
     return f"'{shown}" if shown.startswith(FORMULA) and not _is_number(shown) else shown
 
 
-def _column(field: str, heading: str, rows: TableRows, total: Mapping[str, Any] | None) -> _Column:
+def _column(
+    field: str, heading: str, rows: TableRows, total: Mapping[str, Any] | None, *, is_short: bool = False
+) -> _Column:
     totals = [] if total is None else [total.get(field)]
     bars = [row.get(field) for row in rows]
     if any(isinstance(one, CostBar) for one in bars):
@@ -163,10 +170,17 @@ def _column(field: str, heading: str, rows: TableRows, total: Mapping[str, Any] 
     values = [*(row.get(field) for row in rows), *totals]
     numeric = any(value is not None for value in values) and all(value is None or _is_number(value) for value in values)
     places = max((len(value.partition(".")[2]) for value in values if isinstance(value, str)), default=0)
-    cells = [_text(value, places if numeric else None) for value in values]
+    cells = [
+        _short(value) if is_short and isinstance(value, str) else _text(value, places if numeric else None)
+        for value in values
+    ]
     if totals == [None]:
         cells[-1] = ""  # a column without a total is blank there, not unknown
     return _Column(heading, cells, numeric)
+
+
+def _short(text: str) -> str:
+    return short_amount(Decimal(text)) if _is_number(text) else escaped(text)
 
 
 def _drawn_bars(column: _Column, width: int, encoding: str) -> _Column:

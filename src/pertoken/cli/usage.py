@@ -21,7 +21,8 @@ from pertoken.cli.session import (
     open_folder,
     print_json,
 )
-from pertoken.cli.tables import amount_text, counted, print_table
+from pertoken.cli.tables import counted, print_table
+from pertoken.core.money import short_amount
 
 CHART = "chart"  # the name of the column of bars
 COUNTS = {
@@ -194,11 +195,12 @@ def _print(
     if unpriced:
         caption += f"\n  {_say_unpriced(unpriced, sum(total['uncounted_calls'] for total in totals), since)}"
     spared = list(reversed(COUNTS)) if CHART in money else []  # bars need room
-    print_table(title, {**columns, **counts, **money}, shown, total=total, caption=caption, spared=spared)
+    every = {**columns, **counts, **money}
+    print_table(title, every, shown, total=total, caption=caption, spared=spared, rounded=("cost",))
     if one is None:
         for each in totals:
             of = f"in {counted(each['calls'], 'call')}" if each["calls"] else "in corrections of calls"
-            echo(f"  total {amount_text(each['cost'])} {each['currency']} {of}")
+            echo(f"  total {short_amount(Decimal(each['cost']))} {each['currency']} {of}")
 
 
 def _charted(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

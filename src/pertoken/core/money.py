@@ -2,11 +2,11 @@
 
 An amount is an integer count of 10^-(10 + minor digits) of the currency's major unit. For US dollars that is a
 pico-dollar, 10^-12, so a list price of 0.15 USD per million tokens is exactly 150,000 picos a token. Nothing here
-knows a float; the one function that rounds is `divide_half_even`.
+knows a float; `divide_half_even` rounds what is stored, and `short_amount` what people read.
 """
 
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from fractions import Fraction
 from functools import lru_cache
 
@@ -22,6 +22,7 @@ _MINOR_DIGITS = {
 TEXT_LETTERS_MAX = 100  # of an amount that is read
 MAJOR_MAX = 10**15  # units of any currency that one amount may come to: a price, a limit, a hold, a cost
 MAJOR_DIGITS_MAX = 16  # of whole units, before it is worth to compute how many there are
+SIGNIFICANT = 4  # digits that people read of an amount below 1
 HALF = 10**12  # a stored amount is two integers, high * HALF + low with 0 <= low < HALF: of US dollars, whole ones high
 
 
@@ -144,3 +145,16 @@ def divide_up(numerator: int, denominator: int) -> int:
     """Return the least integer not below numerator / denominator: for holds, which must never be too small."""
     assert denominator > 0, denominator
     return -(-numerator // denominator)
+
+
+def short_amount(exact: Decimal) -> str:
+    """Return an amount as people read it, on pages and in tables.
+
+    From 1 up it has two decimals and thousands separated, below 1 four significant digits; exact zero is 0.
+    """
+    if exact == 0:
+        return "0"
+    if abs(exact) >= 1:
+        return f"{exact.quantize(Decimal('0.01'), ROUND_HALF_EVEN):,f}"
+    places = SIGNIFICANT - 1 - exact.adjusted()
+    return f"{exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN):f}"

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from hashlib import blake2b
 from typing import NamedTuple
 
-from pertoken.core.money import format_amount
+from pertoken.core.money import format_amount, short_amount
 from pertoken.core.periods import US_PER_SECOND, format_time, load_zone, parse_time
 from pertoken.core.texts import escaped
 from pertoken.core.units import TOKEN_UNITS
@@ -15,7 +15,6 @@ UNKNOWN = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 ID_SHOWN = 20  # characters of an id; longer ids are cut in the middle
 NAME_SHOWN = 48  # characters of a name; longer names are cut at the end
-SIGNIFICANT = 4
 IN_MILLIONS = TOKEN_UNITS | {"tokens", "cache_token_hours", "characters"}  # what prices are quoted of
 HUES = 8  # colours of categories; a name has the same one on every page
 SALT = b"hue1471"  # so chosen that the models of the demo differ
@@ -40,13 +39,7 @@ def amount(value: Decimal | str | None, currency: str = "") -> Figure:
         return Figure(UNKNOWN, "not known")
     exact = value if isinstance(value, Decimal) else Decimal(value)
     whole = f"{exact:f} {currency}".strip()
-    if exact == 0:
-        return Figure("0", whole)
-    if abs(exact) >= 1:
-        return Figure(_signed(f"{exact.quantize(Decimal('0.01'), ROUND_HALF_EVEN):,}"), whole)
-    places = SIGNIFICANT - 1 - exact.adjusted()
-    rounded = exact.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)
-    return Figure(_signed(f"{rounded:f}"), whole)
+    return Figure(_signed(short_amount(exact)), whole)
 
 
 def unpriced(known: Figure, calls: int, uncounted: int) -> Figure:

@@ -69,7 +69,7 @@ def rotate(visit: Visit, form: Mapping[str, str]) -> Done:
     if overlap_s is None:
         raise NotTaken(f"choose how long the old secret stays valid: {', '.join(OVERLAPS)}", "overlap")
     made = act(visit, "POST", "/api/v1/secrets/{id}", _find(visit).key_id, {"overlap_s": overlap_s})
-    said = f"The key {made.name} has a new secret. The old one stays valid for: {form['overlap']}."
+    said = f"The key {made.name} has a new secret. The old one stays valid for: {form.get('overlap', '')}."
     return Done(visit.link(place("/keys", visit.name)), said, made.secret)
 
 

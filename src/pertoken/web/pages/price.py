@@ -230,7 +230,7 @@ def state(visit: Visit, form: Mapping[str, str]) -> Done:
     }
     if not form.get("input", "").strip():
         raise NotTaken("enter the price of a million input tokens; 0 if they are free", "input")
-    body = {"provider": provider, "model": model, "input": form["input"].strip(), **given}
+    body = {"provider": provider, "model": model, "input": form.get("input", "").strip(), **given}
     act(visit, "POST", "/api/v1/prices", body={**body, "currency": form.get("currency", "").strip() or "USD"})
     return Done(
         address(visit, provider, model),
