@@ -168,7 +168,7 @@ class _OnePage(_Answering):
         context = page.show(visit)
         table = context.get("grid")
         form = visit.query.get("format")
-        if form in ("csv", "json") and isinstance(table, grid.Grid):
+        if form in grid.EXPORTS and isinstance(table, grid.Grid):
             return _export(form, table, page)
         said = unquote(request.cookies[SAID]) if SAID in request.cookies else None
         response = HTMLResponse(_fill(request, page, visit, {"said": said, **context}), status)
@@ -236,7 +236,7 @@ class _SignIn(_Answering):
 
 
 class _Link(_Answering):
-    """The address of a sign-in link. A GET changes nothing, so a preview of the link does not use it up."""
+    """The address of a sign-in link. A HEAD, as programs send to see what is there, does not use it up."""
 
     def __init__(self, site: Site, attempts: Attempts) -> None:
         super().__init__(site)

@@ -18,6 +18,7 @@ from pertoken.web.page import Visit
 from pertoken.web.shown import Figure
 
 ROWS = 100  # a page
+EXPORTS = ("csv", "json")  # of a table
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet evaluates a cell that begins so (OWASP, CSV injection)
 
 GridRow = Mapping[str, Any]
@@ -106,7 +107,8 @@ def listed(
     total: GridRow | None = None,
     paged: bool = True,
 ) -> Grid:
-    """Sort and filter all rows, and return the page of rows that the address requests."""
+    """Sort and filter all rows, and return the page of rows that the address requests; an export has all of them."""
+    paged = paged and visit.query.get("format") not in EXPORTS
     text = visit.query.get("q", "").strip()
     fitting = [row for row in rows if not text or _has(row, columns, text.lower())]
     given = visit.query.get("sort", sort)

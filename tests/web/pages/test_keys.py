@@ -11,6 +11,7 @@ from pertoken.core.budgets import Axis, Budget
 from pertoken.core.directory import Key
 from pertoken.core.periods import Window
 from pertoken.store.archive import Archive
+from pertoken.web import grid
 from pertoken.web.pages.key import may_touch
 
 WRITERS = {Role.ADMIN, Role.TEAM_OWNER}
@@ -115,3 +116,16 @@ def test_a_name_breaks_no_page(browser: Browser, name: str) -> None:
     assert page.status_code == 200
     assert "<script>alert" not in page.text
     assert made.fill(signed, f"/keys/{key.key_id}", "revoke", typed_name=name).status_code == 303
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_an_export_has_every_row_that_fits(browser: Browser, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The export of a table has all rows that match its filter, from whatever page of it; a page has so many alone."""
+    monkeypatch.setattr(grid, "ROWS", 2)
+    signed, name = browser.sign_in(), fresh("many")
+    for at in range(5):
+        made.a_key(browser, f"{name}-{at}")
+
+    assert signed.get(f"/keys?q={name}").text.count(f">{name}-") == 2
+    exported = signed.get(f"/keys?q={name}&from=2&format={form}").text
+    assert all(f"{name}-{at}" in exported for at in range(5))

@@ -169,7 +169,7 @@ def _grid(
     return grid.listed(
         visit, _columns(visit, view, found, before), rows, sort="-figure", total=total if rows else None,
         empty="Nothing was counted in this time with these filters.", command=command_of(visit, view),
-        api=api_of(visit, view), paged="format" not in visit.query,
+        api=api_of(visit, view),
     )  # fmt: skip
 
 
