@@ -35,6 +35,13 @@ def test_points_stand_under_each_other(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert any("1,234,567" in line for line in lines)
 
 
+def test_a_name_of_wide_characters_stays_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    """A column is as wide as its names are in a terminal, where East Asian characters take two cells each."""
+    print_table("a title", COLUMNS, [{"name": "株式会社さくら", "calls": 1, "cost": "1"}])
+
+    assert "株式会社さくら" in capsys.readouterr().out
+
+
 def test_amounts_of_lists_are_as_short_as_on_pages(capsys: pytest.CaptureFixture[str]) -> None:
     """Rounded columns have two decimals from 1 up and four significant digits below 1; counts stay as they are."""
     amounts = {

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple, cast
+from unicodedata import east_asian_width
 
 import msgspec
 
@@ -21,6 +22,7 @@ from pertoken.core.texts import escaped
 WIDTH_OF_A_FILE = 160  # piped output is not cut to a terminal's width
 BAR_WIDTH_MIN, BAR_WIDTH_MAX = 12, 60
 BAR_WIDTH_LEAST = 3  # the width if no column can be left out
+WIDE = frozenset("WF")  # widths of Unicode (UAX 11) that take two cells
 GAP = 2  # between two columns: a blank and the rule's place
 WORD_WIDTH_MAX = 24  # longer words are cut first when room is short
 FORMULA = ("=", "+", "-", "@")  # a spreadsheet evaluates a text that begins so
@@ -39,21 +41,26 @@ class _Column(NamedTuple):
 
     @property
     def widest(self) -> int:
-        return max(len(self.heading), self.widest_cell)
+        return max(_cells_of(self.heading), self.widest_cell)
 
     @property
     def widest_cell(self) -> int:
         if self.bars:
             return BAR_WIDTH_MIN
-        return max(map(len, self.cells), default=0)
+        return max(map(_cells_of, self.cells), default=0)
 
     @property
     def longest_word(self) -> int:
-        return max(map(len, self.heading.split()), default=0)
+        return max(map(_cells_of, self.heading.split()), default=0)
 
     @property
     def longest_whole(self) -> int:
         return max((len(word) for cell in self.cells for word in cell.split() if _WHOLE.search(word)), default=0)
+
+
+def _cells_of(text: str) -> int:
+    """Return how many cells of a terminal a text takes: characters of East Asian scripts take two."""
+    return len(text) if text.isascii() else sum(2 if east_asian_width(one) in WIDE else 1 for one in text)
 
 
 def print_table(
@@ -225,7 +232,7 @@ def _least_by_word(column: _Column) -> int:
         return _least_by_heading(column)
     if column.bars:
         return BAR_WIDTH_MIN
-    longest = max((len(word) for cell in column.cells for word in cell.split()), default=0)
+    longest = max((_cells_of(word) for cell in column.cells for word in cell.split()), default=0)
     return max(_least_by_letter(column), min(longest, WORD_WIDTH_MAX), column.longest_whole)
 
 
