@@ -49,9 +49,10 @@ class Spent(NamedTuple):
 
     calls: int
     tokens: int
-    cost: Decimal
+    cost: Decimal | None  # None: no call has a price
     price: Decimal | None  # the amount charged to the customer; None: nothing was charged
     currency: str
+    no_price: bool = False
 
 
 UNUSED = (Spent(0, 0, Decimal(0), None, "USD"),)  # the figures of a value without usage in the range
@@ -120,14 +121,16 @@ def by_value(visit: Visit, dimension: str) -> dict[str, list[Spent]]:
     rows: dict[str, list[Spent]] = {}
     for row in groups(visit.opened.archive, range_.since_us, range_.until_us, (dimension,), range_.zone):
         sums = dict(zip(SUMS, row.sums, strict=True))
+        no_price = 0 < sums["calls"] == sums["uncounted_calls"]
         is_sold = sums["sold_calls"] or sums["price_picos"]
         rows.setdefault(row.values[0], []).append(
             Spent(
                 sums["calls"],
                 sums["input_tokens"] + sums["output_tokens"],
-                Decimal(format_amount(sums["cost_picos"], row.currency)),
+                None if no_price else Decimal(format_amount(sums["cost_picos"], row.currency)),
                 Decimal(format_amount(sums["price_picos"], row.currency)) if is_sold else None,
                 row.currency,
+                no_price,
             )
         )
     return rows

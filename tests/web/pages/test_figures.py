@@ -151,3 +151,15 @@ def test_a_page_of_one_says_what_has_no_price(browser: Browser, path: str) -> No
 
     assert len(rows) >= (1 if path == "/teams" else 3)
     assert all(row.endswith("no price") for row in rows)
+
+
+@pytest.mark.parametrize("path", ["/customers", "/teams", "/keys"])
+def test_a_list_says_what_has_no_price(browser: Browser, path: str) -> None:
+    """In a list, who called only models that nobody gave a price has no cost, on the page and in its export."""
+    signed, name = browser.sign_in(), fresh("none")
+    key = made.a_key(browser, name, team=name)
+    made.used(browser, 2, customer=name, team=name, key=key.key_id, uncounted=True)
+    page, [row] = signed.get(f"{path}?q={name}").text, signed.get(f"{path}?q={name}&format=json").json()["rows"]
+
+    assert (row["calls"], row["cost"]) == (2, None)
+    assert shown.NO_PRICE.text in page

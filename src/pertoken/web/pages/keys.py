@@ -34,7 +34,7 @@ def _sums(rows: list[dict[str, Any]]) -> dict[str, Any]:
     calls = sum(row["calls"] for row in rows)
     if len(currencies) != 1:
         return {"calls": calls, "cost": None}
-    return {"calls": calls, "cost": sum(row["cost"] for row in rows), "currency": currencies.pop()}
+    return {"calls": calls, "cost": sum(row["cost"] or 0 for row in rows), "currency": currencies.pop()}
 
 
 def _rows(visit: Visit) -> Iterator[dict[str, Any]]:
