@@ -3,7 +3,7 @@
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,14 @@ from tests.conftest import MakeDatabase
 from tests.store import history
 
 from pertoken.core.budgets import Attribution
+from pertoken.core.calls import THE_PROVIDER_FAILED
 from pertoken.core.commands import OpenHold, Void
+from pertoken.core.events import OfCall
 from pertoken.core.holds import Hold
 from pertoken.core.periods import FOREVER_US
 from pertoken.core.price_book import Sellers
 from pertoken.core.prices import Match, PriceRow, Source
+from pertoken.core.provider_errors import ErrorKind
 from pertoken.core.secrets import Hasher
 from pertoken.services import archiving
 from pertoken.services.budgets import Wish, set_budget
@@ -46,6 +49,11 @@ HOURLY = (
     "DROP TABLE archived_entries",
     "CREATE TABLE rollups (hour_us BIGINT, currency TEXT, CONSTRAINT pk_rollups PRIMARY KEY (hour_us))",
     "UPDATE alembic_version SET version_num = '0001'",
+)
+WITHOUT_ERRORS = (
+    "ALTER TABLE events DROP COLUMN error",
+    "ALTER TABLE ended_holds DROP COLUMN error",
+    "UPDATE alembic_version SET version_num = '0014'",
 )
 KILLED = """
 import os, signal, sys
@@ -300,3 +308,66 @@ def test_who_named_a_customer_may_go_on(old: Database) -> None:
     assert known["acme"] == {"", "red", "blue"}
     assert known["nobody"] == frozenset()
     assert said == {"made", "acme"}
+
+
+def test_a_month_half_archived_before_errors_had_kinds(
+    filled: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file says no kind of an error, so its events are not counted, and the books agree when it is finished."""
+    monkeypatch.setattr(archiving, "CHUNK", 20)
+    history.record(filled, [one._replace(of=OfCall()) for one in history.made(3, 200) if isinstance(one.of, OfCall)])
+    folder = MonthFolder(tmp_path / "archive", "test")
+    months = DatabaseMonths(filled, lambda: Bookkeeper(filled, CLOCK.now_us, Sellers()))
+
+    def put_away(rest: Callable[[], None]) -> None:
+        before_us = archiving.newest_before_us(history.UNTIL_US)
+        list(archiving.archive(months, folder, before_us, history.UNTIL_US, rest))
+
+    with folder.locked(make=True), pytest.raises(InterruptedError):
+        put_away(_interrupt)
+    with filled.write() as connection:
+        for statement in WITHOUT_ERRORS:
+            connection.exec_driver_sql(statement)
+    filled.migrate()
+    with folder.locked():
+        put_away(lambda: None)
+
+    with filled.read() as connection:
+        archive = Archive(connection)
+        assert sum(one.removed for one in archive.archived()) > 100
+        assert verify(archive, CLOCK.now_us()).differences == []
+        assert verify(archive, CLOCK.now_us(), folder).differences == []
+
+
+def _interrupt() -> None:
+    raise InterruptedError
+
+
+# What the events of each version before say of a provider that did not answer in time.
+TIMED_OUT = (
+    "the transfer took longer than 400 ms",
+    "the transfer took longer than the limit in ms: 400",
+    "no answer began within 300 ms",
+    "no head of an answer came within the limit in ms: 300",
+    "the body stalled for longer than 200 ms",
+    "the body stalled for longer than the limit in ms: 200",
+)
+
+
+def test_errors_of_before_have_the_kind_that_they_have_now(
+    store: str, filled: Database, make_database: MakeDatabase, tmp_path: Path
+) -> None:
+    """Each text that a version wrote for a time limit is a time limit; another failure is an answer that broke off."""
+    said = [*(f"{THE_PROVIDER_FAILED}: {text}" for text in TIMED_OUT), f"{THE_PROVIDER_FAILED}: reset"]
+    [event, *_] = (one for one in history.made(3, 50, ended=False) if isinstance(one.of, OfCall))
+    history.record(filled, [event._replace(event_id=text, reason=text, of=OfCall()) for text in said])
+    (tmp_path / "errors").mkdir()
+    old = old_copy(filled, make_database(store, tmp_path / "errors"))
+    old.migrate()
+
+    with old.read() as connection:
+        archive = Archive(connection)
+        found = {one.event_id: one.of.error for one in archive.events() if isinstance(one.of, OfCall) and one.of.error}
+        assert verify(archive, CLOCK.now_us()).differences == []
+    assert found == dict.fromkeys(said[:-1], ErrorKind.TIMED_OUT) | {said[-1]: ErrorKind.BROKE_OFF}
+    old.close()
