@@ -312,6 +312,21 @@ def test_a_month_that_came_back_goes_again(database: Database, folder: MonthFold
     assert (check(folder)[1], differences(database, folder)) == ([], [])
 
 
+def test_what_is_nowhere_else_is_not_overwritten(database: Database, folder: MonthFolder, tmp_path: Path) -> None:
+    """Without its list, a file keeps the events that the database has no more: late usage makes a file beside it."""
+    put_away(database, folder)
+    manifest = tmp_path / "archive" / "manifest.json"
+    files = {path: path.read_bytes() for path in manifest.parent.glob("*.parquet")}
+    manifest.rename(tmp_path / "lost")
+    history.record(database, [REPORTED[0]._replace(event_id="late")])
+    [name] = put_away(database, folder)
+
+    assert {path: path.read_bytes() for path in files} == files
+    unlisted = [{"file": path.name, "fault": archiving.UNLISTED} for path in sorted(files)]
+    assert check(folder) == (folder.files(), unlisted)
+    assert [file.name for file in folder.files()] == [name]
+
+
 def test_two_databases_share_a_folder(
     database: Database, make_new: Callable[[], Database], folder: MonthFolder
 ) -> None:

@@ -74,10 +74,17 @@ class MonthFiles(Protocol):
     def files(self) -> list[MonthFile]:
         """Return the files in the manifest, by name."""
 
+    def unlisted(self) -> list[str]:
+        """Return the names of files of months that are in the folder and not in the manifest."""
+
     def write(
-        self, month_us: int, events: Iterable[StoredEvent], prices: Mapping[str, PriceRow], at_us: int
-    ) -> MonthFile:
-        """Write the events of a month to a new, durable file that is not listed yet, and read it back to check it."""
+        self, month_us: int, events: Iterable[StoredEvent], prices: Mapping[str, PriceRow], at_us: int,
+        taken: Collection[str] = (),
+    ) -> MonthFile:  # fmt: skip
+        """Write the events of a month to a new, durable file that is not listed yet, and read it back to check it.
+
+        Its name is that of no listed file and none of `taken`.
+        """
 
     def publish(self, file: MonthFile, instead_of: Collection[str]) -> None:
         """List a written file instead of the files with the hashes `instead_of`, which are removed."""

@@ -13,6 +13,7 @@ from pertoken.core.money import format_amount
 from pertoken.core.periods import Window, bounds, format_time
 from pertoken.ports.months import Archived, FolderFailed, MonthFile, MonthFiles, Months
 
+UNLISTED = "it is not listed: archiving was interrupted, then archive again; or the list is an older one"
 CHUNK = 1_000  # events of one transaction: a call waits no longer for it than for a batch of calls
 
 
@@ -54,7 +55,8 @@ def archive(
     prices = {row.price_id: row for row in months.prices()}
     for month_us in months.with_events(before_us):
         with months.reading(month_us) as events:
-            file = files.write(month_us, events, prices, now_us)
+            taken = {one.name for one in months.archived() if one.removed}  # whatever is listed: these are nowhere else
+            file = files.write(month_us, events, prices, now_us, taken)
         whole = [one for one in months.archived() if one.month_us == month_us and one.removed == 0]
         archived = months.register(file, files.place, [one.archive_id for one in whole])  # it has all of theirs, too
         files.publish(file, [one.sha256 for one in whole])
@@ -134,6 +136,7 @@ def check(files: MonthFiles) -> tuple[list[MonthFile], list[dict[str, Any]]]:
     """Return the files of a folder, and what is wrong with them."""
     listed = files.files()
     faults = [{"file": file.name, "fault": fault} for file in listed for fault in files.faults(file)]
+    faults += [{"file": name, "fault": UNLISTED} for name in files.unlisted()]
     return listed, faults
 
 

@@ -7,6 +7,7 @@ replaced as a whole. So what is listed is whole, and what is not listed was not 
 import fcntl
 import hashlib
 import os
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from pertoken.store.month_rows import SCHEMA, from_batch, is_known, to_batch
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+NAME = r"^[0-9]{4}-[0-9]{2}(\.[0-9]+)?\.parquet$"
 GROUP = 20_000  # events of one row group, and what is in memory at once
 CHUNK = 1_000  # events that come back together
 GROUP_BYTES_MAX = 1 << 29  # of one row group, unpacked: 26 KB an event
@@ -47,7 +49,7 @@ _read_prices = msgspec.json.Decoder(list[PriceRow])
 class _Listed(msgspec.Struct, kw_only=True):
     """A file in the list."""
 
-    file: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}(\.[0-9]+)?\.parquet$")]  # never a path
+    file: Annotated[str, msgspec.Meta(pattern=NAME)]  # never a path
     month: Annotated[str, msgspec.Meta(pattern=r"^[0-9]{4}-[0-9]{2}$")]
     events: int
     conversation_events: int
@@ -111,11 +113,19 @@ class MonthFolder:
         """Return the files that are listed, by their names."""
         return sorted(map(_file, self._manifest().files))
 
+    def unlisted(self) -> list[str]:
+        """Return the names of files of months that are in the folder and not in the list."""
+        listed = {file.name for file in self.files()}
+        with _failing(f"cannot read the folder {self._path}"):
+            names = {path.name for path in self._path.glob("*.parquet") if re.fullmatch(NAME, path.name)}
+        return sorted(names - listed)
+
     def write(
-        self, month_us: int, events: Iterable[StoredEvent], prices: Mapping[str, PriceRow], at_us: int
-    ) -> MonthFile:
+        self, month_us: int, events: Iterable[StoredEvent], prices: Mapping[str, PriceRow], at_us: int,
+        taken: Collection[str] = (),
+    ) -> MonthFile:  # fmt: skip
         """Write the events of a month beside the listed files, durable, and prove it by reading it back."""
-        name = self._free_name(month_us)
+        name = self._free_name(month_us, taken)
         part = self._part(name)
         with _failing(f"cannot write {part}"):
             written = _write(part, events, prices)
@@ -215,12 +225,12 @@ class MonthFolder:
             raise FolderFailed(f"{path} is of format {manifest.format}, this version of pertoken reads {FORMAT}")
         return manifest
 
-    def _free_name(self, month_us: int) -> str:
-        """Return the name of the next file of a month: what is listed is never overwritten."""
+    def _free_name(self, month_us: int, taken: Collection[str]) -> str:
+        """Return the name of the next file of a month: what is listed, or taken, is never overwritten."""
         month = format_time(month_us)[:7]
-        listed = {file.name for file in self.files()}
-        names = (f"{month}{f'.{number}' if number > 1 else ''}.parquet" for number in range(1, len(listed) + 2))
-        return next(name for name in names if name not in listed)
+        known = {file.name for file in self.files()}.union(taken)
+        names = (f"{month}{f'.{number}' if number > 1 else ''}.parquet" for number in range(1, len(known) + 2))
+        return next(name for name in names if name not in known)
 
     def _part(self, name: str) -> Path:
         return self._path / f".{name}.part"
