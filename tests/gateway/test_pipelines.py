@@ -1,6 +1,7 @@
 """Errors in pipelined requests never come before earlier answers, and nothing is written after the end."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from tests.gateway.conftest import NEW_SECRET, SECRET
@@ -127,3 +128,22 @@ def test_nothing_is_written_behind_the_end(stages: Callable[..., Stage]) -> None
         stage.order(bool)
 
     assert (len(stage.answers()), stage.transport.late, stage.faults) == (1, [], [])
+
+
+@pytest.mark.parametrize("pieces", ["at once", "later"])
+def test_trailers_are_no_headers(pieces: str, stages: Callable[..., Stage]) -> None:
+    """Fields behind a body are not taken for header fields: a proxy before us checks only those (RFC 9110, 6.5.1)."""
+    stage, scopes = stages(), []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        scopes.append(scope)
+        await stage.app(scope, receive, send)
+
+    stage.connection.app = app
+    head = b"POST /api/v1/keys HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n"
+    body, trailers = b"2\r\n{}\r\n", b"0\r\nauthorization: Bearer admin\r\n\r\n"
+    for piece in [head + body + trailers] if pieces == "at once" else [head, body, trailers]:
+        stage.receive(piece)
+
+    [scope] = scopes
+    assert scope["headers"] == [(b"host", b"x"), (b"transfer-encoding", b"chunked")]

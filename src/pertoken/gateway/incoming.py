@@ -63,11 +63,11 @@ class Incoming(HttpToolsProtocol):
             self._end_too_large()
 
     def _hand_over(self) -> None:
-        """Pass a request to uvicorn and build its ASGI scope, which calls do not need."""
+        """Pass a request to uvicorn and build its ASGI scope, which calls do not need. Trailers are no part of it."""
         url, headers = self.url, self.headers
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = url, headers, expects_continue(headers)
-        self.scope["headers"] = headers
+        self.scope["headers"] = list(headers)
         super().on_headers_complete()
 
     def _feed(self, data: bytes | memoryview) -> None:
