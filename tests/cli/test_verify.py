@@ -66,6 +66,21 @@ def test_every_change_by_hand_is_found(
     assert "DIFFERENCE" in pertoken("verify", code=1).stdout
 
 
+def test_what_is_owed_to_somebody_else_is_found(pertoken: Pertoken, write_lines: WriteLines, tmp_path: Path) -> None:
+    """An entry that is whole in itself, on the accounts of another provider than its events', ends with 1."""
+    pertoken("ingest", write_lines(EVENT))
+    with sqlite3.connect(tmp_path / "pertoken.db") as connection:
+        for table in ("postings", "accounts"):
+            connection.execute(f"UPDATE {table} SET account = replace(account, 'openai', 'anthropic')")  # noqa: S608
+    connection.close()
+    verdict = pertoken.json("verify", code=1)
+
+    assert {(one["kind"], one["id"]) for one in verdict["differences"]} == {
+        ("account", "('anthropic', 'USD')"),
+        ("account", "('openai', 'USD')"),
+    }
+
+
 def test_a_damaged_file_is_found(pertoken: Pertoken, write_lines: WriteLines, tmp_path: Path) -> None:
     """A page that nothing leads to any more ends with 1, though every sum agrees."""
     pertoken("ingest", write_lines(EVENT))

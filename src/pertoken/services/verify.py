@@ -1,5 +1,7 @@
 """Checks the books: every balance, budget window and roll-up is computed from events and compared.
 
+What a provider is owed is compared with what the roll-ups of days say that its events cost.
+
 The file they are kept in is looked at first: a page that was lost can leave sums that agree. Events are read in the
 order of time, so that the roll-ups of a day are compared when it is over: memory holds one day's sums, the counters of
 budgets, and the entries that are not complete yet.
@@ -23,14 +25,14 @@ from pertoken.core.budgets import Attribution, Budget, BudgetIndex, CounterKey
 from pertoken.core.events import Event
 from pertoken.core.periods import DAY_US, US_PER_SECOND, Window
 from pertoken.core.provider_errors import PLACES, without_errors
-from pertoken.core.reporting import NOTHING, QUARTER_US, Grain, event_sums
+from pertoken.core.reporting import COST, NOTHING, QUARTER_US, Grain, event_sums
 from pertoken.core.verification import Counters, is_summed
 from pertoken.ports.archive import Archive, ArchivedView, HoldsView, LimitsView, SumsView
 from pertoken.ports.months import Archived, MonthFiles
 from pertoken.services.running_totals import RunningTotal, total_of
 from pertoken.services.verdict import Difference, Verdict, difference
 from pertoken.services.verify_coarse import check_coarse
-from pertoken.services.verify_entries import check_entries
+from pertoken.services.verify_entries import check_entries, check_owners
 from pertoken.services.verify_files import ArchivedFiles, occurred
 
 FOREVER = 2**62
@@ -86,6 +88,7 @@ def _check_events(
         counters.sums.add_event(event)
         yield from rollups.add(event)
     yield from rollups.check(FOREVER)
+    yield from check_owners(archive, rollups.costs)
     yield from reading.differences
     holds = archive.open_holds()
     for hold in holds:
@@ -167,6 +170,7 @@ class _Rollups:
         self._unit_end_us = 0
         self._sums: dict[Grain, dict[RollupSlot, RunningTotal]] = {grain: {} for grain in WIDTHS_US}
         self.checked = {"rollups": 0, "day_rollups": 0}
+        self.costs: dict[tuple[str, str], int] = defaultdict(int)  # by provider and currency, in the roll-ups of days
 
     def add(self, event: Event) -> Iterator[Difference]:
         """Add an event; with the first of another day, or whole month, compare those before."""
@@ -191,6 +195,8 @@ class _Rollups:
             together: dict[RollupSlot, RunningTotal] = {}
             for row in self._archive.rollups(grain, since_us, until_us):
                 self.checked[name] += 1
+                if grain is Grain.DAY:
+                    self.costs[row.attribution.provider or "", row.currency] += row.sums[COST]
                 slot = (self._slot(grain, row.start_us), row.attribution, row.currency)
                 if slot[0] in self._whole:
                     total_of(together, slot).add(row.sums, row.latency)

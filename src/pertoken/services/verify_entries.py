@@ -6,10 +6,10 @@ is kept only until it is zero.
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Protocol
 
-from pertoken.core.bookkeeping import AccountKind, is_of
+from pertoken.core.bookkeeping import AccountKind, is_of, owner_of
 from pertoken.ports.archive import ArchivedView, PostingsView
 from pertoken.services.verdict import Difference, difference
 
@@ -50,6 +50,19 @@ def check_entries(archive: EntriesView, checked: dict[str, int], see: Callable[[
     for name in sorted(balances.keys() | kept.keys()):
         if balances.get(name) != kept.get(name):
             yield difference("account", str(name), "amount", balances.get(name), kept.get(name))
+
+
+def check_owners(archive: PostingsView, costs: Mapping[tuple[str, str], int]) -> Iterator[Difference]:
+    """Compare the balances of providers with what their events cost, by provider and currency."""
+    kept = {
+        (owner_of(account), currency): picos
+        for (account, currency), picos in archive.balances().items()
+        if is_of(AccountKind.PROVIDER_COST, account)
+    }
+    for name in sorted(costs.keys() | kept.keys()):
+        want, have = costs.get(name, 0), kept.get(name, 0)
+        if want != have:
+            yield difference("account", str(name), "balance of what its events cost", want, have)
 
 
 class Costs:
