@@ -82,6 +82,20 @@ def test_the_key_comes_before_the_body(
         assert b"connection: close" in answer
 
 
+def test_a_client_of_before_is_not_told_to_continue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP/1.0 has no answer before the answer: an Expect header in it is ignored (RFC 9110, 10.1.1)."""
+    monkeypatch.setattr(protocol, "serve", says_what_it_got)
+
+    async def story(client: Client) -> bytes:
+        of_before = head(SECRET, 1_000, b"expect: 100-continue\r\n").replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+        await client.send(of_before + b"x" * 500)
+        await turn()
+        client.writer.write(b"x" * 500)
+        return await client.reader.read()
+
+    assert told(story).startswith(b"HTTP/1.1 200")
+
+
 async def refused(client: Client) -> None:
     """Send a head without a key and a part of the body; wait for the answer."""
     await client.send(head(None, 9_000) + b"x")

@@ -66,7 +66,8 @@ class Incoming(HttpToolsProtocol):
         """Pass a request to uvicorn and build its ASGI scope, which calls do not need. Trailers are no part of it."""
         url, headers = self.url, self.headers
         super().on_message_begin()
-        self.url, self.headers, self.expect_100_continue = url, headers, expects_continue(headers)
+        self.url, self.headers = url, headers
+        self.expect_100_continue = self.parser.get_http_version() != "1.0" and expects_continue(headers)
         self.scope["headers"] = list(headers)
         super().on_headers_complete()
 

@@ -184,8 +184,9 @@ class CallProtocol(Incoming):
             self._hand_over()
             return
         self._head = head
-        keep_alive = self.parser.get_http_version() != "1.0" and self.parser.should_keep_alive()
-        exchange = HotExchange(self, head, keep_alive=keep_alive)
+        is_of_before = self.parser.get_http_version() == "1.0"
+        exchange = HotExchange(self, head, keep_alive=not is_of_before and self.parser.should_keep_alive())
+        exchange.continued = is_of_before  # HTTP/1.0 has no 100 Continue
         before, self.cycle = self.cycle, exchange  # type: ignore[assignment]
         self._hot = exchange
         if before is None or before.response_complete:
