@@ -15,6 +15,7 @@ IMPLEMENTED = {
     "Answers": "store",
     "Archive": "store",
     "AuditLog": "store",
+    "Customers": "store",
     "ModelLimits": "catalogs",
     "SavedViews": "store",
     "Sessions": "store",

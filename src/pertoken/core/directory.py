@@ -38,8 +38,18 @@ class Key(NamedTuple):
 CustomerTeams = Mapping[str, frozenset[str]]  # customer -> the teams that may name it; absent: the first that did
 
 
+class KnownCustomers(NamedTuple):
+    """What calls must know of customers."""
+
+    closed_at_us: Mapping[str, int] = {}  # of those that are closed
+    known: frozenset[str] | None = None  # those that calls may name; None: all
+
+
+EVERYBODY = KnownCustomers()
+
+
 class Directory:
-    """Keys, budgets, shared customers, trust in counts and plans as they stood at `revision`. Immutable."""
+    """Keys, budgets, customers, who may name them, trust in counts and plans as they stood at `revision`. Immutable."""
 
     def __init__(
         self,
@@ -50,9 +60,11 @@ class Directory:
         shares: CustomerTeams | None = None,
         *,
         plans: PlanBook = NO_PLANS,
+        customers: KnownCustomers = EVERYBODY,
     ) -> None:
         self.revision = revision
         self.shares: CustomerTeams = {} if shares is None else shares
+        self.customers = customers
         self.trusts: Trusts = {} if trusts is None else trusts
         self.plans = plans
         self.budgets = BudgetIndex(budgets)
@@ -70,7 +82,7 @@ class Directory:
 
     def doubting(self, revision: int, doubts: Mapping[tuple[str, str], Doubt]) -> "Directory":
         """Return the directory of the next revision, which differs by `doubts` alone."""
-        next_ = Directory(revision, (), (), plans=self.plans)
+        next_ = Directory(revision, (), (), plans=self.plans, customers=self.customers)
         next_.budgets, next_._by_hash, next_.shares = self.budgets, self._by_hash, self.shares
         next_.trusts = {**self.trusts, **{key: doubt.trust for key, doubt in doubts.items()}}
         return next_

@@ -7,6 +7,7 @@ from pertoken.ports.administration import Administration, AdminKeys
 from pertoken.ports.archive import Archive
 from pertoken.ports.audit import AuditLog
 from pertoken.ports.plans import Plans
+from pertoken.ports.customers import Customers
 from pertoken.ports.saved_views import SavedViews
 from pertoken.ports.sessions import Sessions
 
@@ -40,6 +41,7 @@ class Opened(NamedTuple):
     audit: AuditLog
     saved_views: SavedViews
     plans: Plans
+    customers: Customers
 
 
 class Store(Protocol):

@@ -7,10 +7,11 @@ from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 
 from pertoken.core.billing.plan_book import PlanBook, PlanVersion, Subscription
 from pertoken.core.budgets import Axis, Budget, Mode, Step
+from pertoken.core.customers import Unknown
 from pertoken.core.directory import Directory, Key
 from pertoken.core.money import join, split
 from pertoken.core.periods import Window
-from pertoken.store import codec, teams, trust
+from pertoken.store import codec, customers, teams, trust
 from pertoken.store.amounts import pair
 from pertoken.store.schema import Row, budgets, keys, plan_versions, revision, subscriptions, summed_days
 
@@ -38,13 +39,14 @@ def touch(connection: sa.Connection) -> None:
     connection.execute(sa.update(revision).values(value=revision.c.value))
 
 
-def read(connection: sa.Connection) -> Directory:
-    """Return all live keys and budgets, all doubts, and all plans."""
+def read(connection: sa.Connection, unknown: Unknown = Unknown.ALLOW) -> Directory:
+    """Return all live keys and budgets, all doubts, all plans, and what must be known of customers."""
     live = [_key(row) for row in connection.execute(sa.select(keys).where(keys.c.revoked_at_us.is_(None)))]
     trusts = {(doubt.provider, doubt.model): doubt.trust for doubt in trust.read_doubts(connection)}
-    shares = teams.read_shares(connection)
-    plans = read_plans(connection)
-    return Directory(read_revision(connection), live, read_budgets(connection), trusts, shares, plans=plans)
+    shares, plans = teams.read_shares(connection), read_plans(connection)
+    known = customers.read_known(connection, unknown)
+    budgets_ = read_budgets(connection)
+    return Directory(read_revision(connection), live, budgets_, trusts, shares, plans=plans, customers=known)
 
 
 def read_plans(connection: sa.Connection) -> PlanBook:
