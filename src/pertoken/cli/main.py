@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "demo": ("pertoken.cli.demo:demo", "Run everything once on this machine, with a simulated provider."),
     "key": ("pertoken.cli.key:key", "Create, list, rotate and revoke virtual keys."),
     "admin": ("pertoken.cli.admin:admin", "Manage keys to the control plane, and what teams may do."),
+    "customer": ("pertoken.cli.customer:customer", "Create, list, show, change and close customers."),
     "budget": ("pertoken.cli.budget:budget", "Set, show and remove budgets."),
     "usage": ("pertoken.cli.usage:usage", "Show who used what, and what it cost."),
     "daily": ("pertoken.cli.usage:daily", "Show usage by day."),

@@ -29,6 +29,8 @@ class Action(StrEnum):
     SELF_READ = "self.read"
     TEAMS_READ = "teams.read"  # which customers a team may name, and what it may report a day
     TEAMS_WRITE = "teams.write"
+    CUSTOMERS_READ = "customers.read"
+    CUSTOMERS_WRITE = "customers.write"
     KEYS_READ = "keys.read"
     KEYS_WRITE = "keys.write"
     BUDGETS_READ = "budgets.read"
@@ -62,15 +64,17 @@ _VIEWER = _CUSTOMER | {
     Action.COSTS_READ,
     Action.PRICES_READ,
     Action.TEAMS_READ,
+    Action.CUSTOMERS_READ,
 }
+_WRITES = frozenset({Action.BUDGETS_WRITE, Action.CUSTOMERS_WRITE})
 
 _PLANS = frozenset({Action.PLANS_READ, Action.PLANS_WRITE})
 
 GRANTS: Mapping[Role, frozenset[Action]] = {
     Role.ADMIN: frozenset(Action),
-    Role.FINANCE: _VIEWER | {Action.AUDIT_READ, Action.COUNTS_READ, Action.BUDGETS_WRITE, Action.VERIFY_RUN} | _PLANS,
+    Role.FINANCE: _VIEWER | {Action.AUDIT_READ, Action.COUNTS_READ, Action.VERIFY_RUN} | _WRITES | _PLANS,
     Role.VIEWER: _VIEWER | {Action.COUNTS_READ, Action.PLANS_READ},
-    Role.TEAM_OWNER: _VIEWER | {Action.AUDIT_READ, Action.KEYS_WRITE, Action.BUDGETS_WRITE, Action.EVENTS_WRITE},
+    Role.TEAM_OWNER: _VIEWER | {Action.AUDIT_READ, Action.KEYS_WRITE, Action.EVENTS_WRITE} | _WRITES,
     Role.CUSTOMER: _CUSTOMER,
 }
 

@@ -34,6 +34,12 @@ class Installation:
             yield archive.Archive(connection)
 
     @contextlib.contextmanager
+    def reads(self) -> Iterator[Opened]:
+        """Yield the same as `changes`, in a transaction in which nothing may be changed."""
+        with self.database.read() as connection:
+            yield opened(connection)
+
+    @contextlib.contextmanager
     def changes(self) -> Iterator[Opened]:
         """Yield keys, budgets, teams and admins for changes, in one transaction."""
         with self.database.write() as connection:
