@@ -16,12 +16,13 @@ from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 import platformdirs
-import yaml
 
-from pertoken.catalogs import shapes, yaml_errors, yaml_trees
+from pertoken.catalogs import shapes
 from pertoken.catalogs.providers import Auth, KnownProvider, OutputCap, Stops, StreamUsage, canonical, registry
+from pertoken.catalogs.settings_files import NoSettings, read_settings_file
 from pertoken.core.census import DEFAULTS
 from pertoken.core.currencies import NotACurrency, check_currency
+from pertoken.core.customers import Unknown
 from pertoken.core.money import NotAnAmount, parse_price
 from pertoken.core.periods import NotATime, load_zone
 from pertoken.core.texts import meant, nearest
@@ -128,6 +129,19 @@ class RetentionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     counters_days: Days = 90  # counters of budgets by the minute and the hour
 
 
+class CustomersSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What happens when a customer is named that nobody has made. If it is made, it has this currency and time zone."""
+
+    unknown: Unknown = Unknown.ALLOW
+    currency: str = "USD"
+    timezone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for an unknown currency or time zone."""
+        check_currency(self.currency)
+        load_zone(self.timezone)
+
+
 class PagesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How pages are reached. `trusted_proxies`: networks, with commas; their x-forwarded-for and -proto count."""
 
@@ -160,6 +174,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: dict[str, ModelSetting] = {}
     limits: LimitSettings = LimitSettings()
     retention: RetentionSettings = RetentionSettings()
+    customers: CustomersSettings = CustomersSettings()
     pages: PagesSettings = PagesSettings()
     metrics: MetricsSettings = MetricsSettings()
     timezone: str = "UTC"
@@ -183,7 +198,7 @@ _OTHERS = {"CONFIG", "DATA", "API_EXAMPLES"}
 _OF_KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_\w+)?")
 _FIELDS: Mapping[str, type[msgspec.Struct]] = {
     "limits": LimitSettings, "retention": RetentionSettings, "pages": PagesSettings, "metrics": MetricsSettings,
-    "providers": ProviderSetting, "models": ModelSetting,
+    "customers": CustomersSettings, "providers": ProviderSetting, "models": ModelSetting,
 }  # fmt: skip
 
 
@@ -195,7 +210,10 @@ def has_key(provider: ProviderSetting) -> bool:
 def load(environ: Mapping[str, str] | None = None, path: str | None = None) -> Settings:
     """Return the settings from file and environment. Raises BadSettings, which names the fault and its place."""
     environ = os.environ if environ is None else environ
-    tree = _read_file(path or environ.get(PREFIX + "CONFIG"))
+    try:
+        tree = read_settings_file(path or environ.get(PREFIX + "CONFIG"))
+    except NoSettings as error:
+        raise BadSettings(str(error)) from error
     unread = shapes.unread_variable(tree)
     if unread is not None:
         raise BadSettings(f"{unread}: {shapes.how_to_name_variable(unread)}")
@@ -277,29 +295,6 @@ def _check_models(models: Mapping[str, ModelSetting], settings: Settings) -> Non
 def default_database() -> Path:
     """Return the default place of the database: the user's data directory."""
     return Path(platformdirs.user_data_dir("pertoken", appauthor=False)) / "pertoken.db"
-
-
-def _read_file(path: str | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        tree = yaml_trees.load(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadSettings(f"cannot read the configuration file: {path}: {_reason(error)}") from error
-    except yaml.YAMLError as error:
-        raise BadSettings(f"{path} is not valid yaml: {yaml_errors.reason(error)}") from error
-    if tree is None:
-        return {}
-    if not isinstance(tree, dict):
-        raise BadSettings(f"{path}: the configuration must be a mapping, not {type(tree).__name__}")
-    return tree
-
-
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    """Say what is wrong with a file and where, without its text, which may contain a provider's key."""
-    if isinstance(error, OSError):
-        return error.strerror or type(error).__name__
-    return f"not UTF-8 from byte {error.start} on; save it as UTF-8"
 
 
 def _overlay(tree: dict[str, Any], environ: Mapping[str, str]) -> None:

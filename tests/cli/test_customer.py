@@ -3,8 +3,9 @@
 import getpass
 
 import pytest
-from tests.cli.conftest import Pertoken
+from tests.cli.conftest import Pertoken, WriteLines
 from tests.cli.test_noting import changes, fields
+from tests.factories import event_line
 
 ACME = ("acme", "--name", "Acme", "--currency", "EUR", "--tz", "Europe/Berlin", "--from", "2026-01-01")
 
@@ -89,3 +90,32 @@ def test_changes_of_customers_are_written_down(pertoken: Pertoken) -> None:
     states = [[one and fields(one)["state"] for one in (change.before, change.after)] for change in found]
     assert states == [[None, "open"], ["open", "open"], ["open", "closed"]]
     assert {one.actor_name for one in found} == {getpass.getuser()}
+
+
+@pytest.mark.parametrize(
+    ("unknown", "code", "made"), [("allow", 0, ["acme"]), ("make", 0, ["acme", "new"]), ("refuse", 1, ["acme"])]
+)
+def test_an_unknown_customer_of_an_event(
+    pertoken: Pertoken, write_lines: WriteLines, unknown: str, code: int, made: list[str]
+) -> None:
+    """As the setting says, it is left alone, made with the default currency and time zone, or its event is rejected."""
+    pertoken("customer", "create", "acme", "--from", "2026-01-01")
+    lines = write_lines(
+        event_line("a", customer="acme"), event_line("b", customer="new", team="t"), event_line("c", customer=None)
+    )
+    environ = {
+        "PERTOKEN_CUSTOMERS__UNKNOWN": unknown,
+        "PERTOKEN_CUSTOMERS__CURRENCY": "CHF",
+        "PERTOKEN_CUSTOMERS__TIMEZONE": "Europe/Zurich",
+    }
+    tally = pertoken.json("ingest", lines, code=code, **environ)
+    found = pertoken.json("customer", "list")["customers"]
+
+    assert (tally["accepted"], len(tally["rejected"])) == (3 - code, code)
+    assert [one["id"] for one in found] == made
+    if unknown == "make":
+        row = found[1]
+        assert (row["currency"], row["timezone"], row["team"], row["from"]) == ("CHF", "Europe/Zurich", "t", None)
+    if code:
+        [rejected] = tally["rejected"]
+        assert (rejected["line"], rejected["code"], "'new'" in rejected["message"]) == (2, "invalid_customer", True)

@@ -34,6 +34,7 @@ from pertoken.api.route import Asked, Route, Take, Taking
 from pertoken.api.table import ROUTES
 from pertoken.core.access import Hidden, Principal, View, may, view
 from pertoken.core.commands import Look
+from pertoken.core.customers import Unknown
 from pertoken.core.ids import ADMIN_PREFIX, KEY_PREFIX
 from pertoken.core.secrets import Hasher
 from pertoken.ports.clock import Clock
@@ -64,6 +65,7 @@ class Plane:
         root_key: str,
         reported_max: str,
         pricing: Pricing | None = None,
+        unknown: Unknown = Unknown.ALLOW,
     ) -> None:
         self.store = store
         self.ledger = ledger
@@ -72,6 +74,7 @@ class Plane:
         self.root_key = root_key
         self.reported_max = reported_max  # the most that one reported event may cost
         self.pricing = pricing
+        self.unknown = unknown  # what is done with events of customers that nobody has made
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="api")
         self._waiting = 0
         self.turns = asyncio.Semaphore(TAKING_MAX)
@@ -257,7 +260,9 @@ async def _take(route: Route, asked: Asked, named: _Named | None, plane: Plane) 
     async with plane.turns:
         await plane.ledger.submit(Look())  # so that a price that was added a moment ago counts
     asked = asked._replace(prices=plane.ledger.prices)
-    taking = Taking(plane.ledger, plane.turns, plane.in_thread, own_keys, plane.reported_max, plane.store, may_report)
+    taking = Taking(
+        plane.ledger, plane.turns, plane.in_thread, own_keys, plane.reported_max, plane.store, may_report, plane.unknown
+    )
     answer = await cast("Take", route.do)(taking, asked)
     first = None if named is None else await plane.in_thread(keep)
     return first or ApiAnswer(route.status, msgspec.json.encode(answer))

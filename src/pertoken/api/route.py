@@ -9,6 +9,7 @@ import msgspec
 from pertoken.api.fields import NoQuery
 from pertoken.api.problem import Problem
 from pertoken.core.access import Action, Principal, View
+from pertoken.core.customers import Unknown
 from pertoken.core.price_book import PriceBook
 from pertoken.core.secrets import Hasher
 from pertoken.ports.clock import Clock
@@ -45,6 +46,7 @@ class Taking(NamedTuple):
     cost_max: str  # of one event, in the currency of its price
     store: Store
     may_report: bool  # whether the principal is not a team, or is a team with an allowance
+    unknown: Unknown  # what is done with events of customers that nobody has made
 
 
 Transact = Callable[[Opened, Asked], msgspec.Struct]  # in a transaction, on a thread; read-only if the method is GET

@@ -1,5 +1,6 @@
 """`pertoken ingest`: imports usage that others report."""
 
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,9 @@ from pertoken.cli.session import CommandRefused, database, db_option, json_optio
 
 if TYPE_CHECKING:
     from pertoken.cli.ingest_notes import Notes
+    from pertoken.core.customers import Customer
     from pertoken.services.ingest import Tally
+    from pertoken.wiring.installation import Installation
 
 
 @click.command()
@@ -38,9 +41,11 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     """Import the usage in FILE (.gz too). Each event is recorded once: a second run adds nothing."""
     from pertoken.cli.ingest_notes import Notes
     from pertoken.cli.usage_logs import WrongFormat, open_log, read_log, read_so_far
+    from pertoken.services.customers import reject_customers
     from pertoken.services.ingest import NotAnEvent, check_provider
     from pertoken.services.ingest import ingest as ingest_records
     from pertoken.wiring.bookkeeper import make_bookkeeper
+    from pertoken.wiring.customers import make_named_customers
     from pertoken.wiring.pricing import make_pricing
 
     said = {"provider": provider, "model": model, "customer": customer, "team": team, "key": key}
@@ -55,9 +60,11 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
             records = read_log(form, log, file.name, defaults, notes)
             records = reading.over(records, lambda: read_so_far(log))
             settings = opened.settings
+            records = reject_customers(records, lambda named: _find(opened, named), settings.customers.unknown)
             cost_max, pricing = settings.limits.reported_event, make_pricing(lambda: books.directory.plans)
             tally = ingest_records(records, books, now_us(), cost_max, pricing)
             books.close()
+            make_named_customers(opened)
     except NotAnEvent as error:  # an option has an unknown name, or the format needs an option that was not given
         raise click.UsageError(str(error)) from error
     except WrongFormat as error:
@@ -74,6 +81,12 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
         )
     if tally.rejected or tally.conflicting:
         raise SystemExit(1)
+
+
+def _find(opened: "Installation", named: Collection[str]) -> "Mapping[str, Customer]":
+    """Return those of the customers that exist."""
+    with opened.reads() as stored:
+        return stored.customers.find(named)
 
 
 def _show(tally: "Tally", notes: "Notes", *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from pertoken.core.access import View
+from pertoken.core.directory import KnownCustomers
 from pertoken.core.periods import format_time
 from pertoken.core.texts import UNSAFE, escaped, why_no_name
 
@@ -54,6 +55,22 @@ class Customer(NamedTuple):
     def is_seen_by(self, view: View) -> bool:
         """Tell whether it may be seen."""
         return view.team in (None, self.team) and view.customer in (None, self.customer_id)
+
+
+class UnknownRule(NamedTuple):
+    """What to do with an unknown customer; one that is made has this currency and time zone."""
+
+    unknown: Unknown = Unknown.ALLOW
+    currency: str = "USD"
+    zone: str = "UTC"
+
+
+def why_not_called(named: str, customers: KnownCustomers) -> str | None:
+    """Return why a call of a customer is refused, None when it is not."""
+    closed_at_us = customers.closed_at_us.get(named)
+    if closed_at_us is not None:
+        return closed_customer(named, closed_at_us)
+    return unknown_customer(named) if customers.known is not None and named not in customers.known else None
 
 
 def why_no_metadata(metadata: Mapping[str, str]) -> str | None:

@@ -21,6 +21,7 @@ from pertoken.core.commands import (
     Void,
     Voided,
 )
+from pertoken.core.customers import Unknown
 from pertoken.core.directory import Directory
 from pertoken.core.events import Event
 from pertoken.core.holds import Hold
@@ -49,12 +50,18 @@ class Bookkeeper:
     """
 
     def __init__(
-        self, database: Database, now_us: Callable[[], int], sellers: Sellers, census: Census | None = None
+        self,
+        database: Database,
+        now_us: Callable[[], int],
+        sellers: Sellers,
+        census: Census | None = None,
+        unknown: Unknown = Unknown.ALLOW,
     ) -> None:
         self._database = database
         self._sellers = sellers
         self._writer = database.hot_writer()
         self._now_us = now_us
+        self._unknown = unknown  # what is done with customers that nobody has made
         self._tables = LedgerTables(database.sql)
         self._census = None if census is None else CensusReader(census)
         self._books: Books | None = None  # decided, not yet committed
@@ -210,7 +217,7 @@ class Bookkeeper:
     def _read_if_changed(self, connection: sa.Connection) -> None:
         if directory.read_revision(connection) != self.directory.revision:
             self.prices = catalog.read_book(connection, self._sellers)
-            self.directory = directory.read(connection)
+            self.directory = directory.read(connection, self._unknown)
 
 
 def full_accounts(connection: sa.Connection) -> list[tuple[str, str]]:

@@ -38,6 +38,7 @@ from pertoken.core.commands import (
     Void,
     Voided,
 )
+from pertoken.core.customers import UnknownRule
 from pertoken.core.directory import Directory
 from pertoken.core.events import Event, settled_late
 from pertoken.core.periods import DAY_US
@@ -50,6 +51,7 @@ from pertoken.store import refusals as store_refusals
 from pertoken.store import retention
 from pertoken.store.bookkeeper import Bookkeeper
 from pertoken.store.credit import CreditLine
+from pertoken.store.customers import CustomerMaker
 from pertoken.store.database import Database
 from pertoken.store.lease import Lease, LeaseLost
 from pertoken.store.owed import Ending, Owed
@@ -134,15 +136,17 @@ class Committer:
         owed: Owed | None = None,
         kept: Kept = Kept(),  # noqa: B008 - a value that does not change
         bounds: Bounds = DEFAULTS,
+        customers: UnknownRule = UnknownRule(),  # noqa: B008 - a value that does not change
     ) -> None:
         self._database = database
         self._kept = kept
         self.census = Census(bounds)  # whom keys have named
         self.refused = RefusedCalls()  # what was refused and is not yet written; the event loop's
-        self._bookkeeper = Bookkeeper(database, now_us, sellers, self.census)
+        self._bookkeeper = Bookkeeper(database, now_us, sellers, self.census, customers.unknown)
         self.owner = owner
         self._credit = credit
         self._lease = Lease(database, "housekeeping", owner.name)
+        self._maker = CustomerMaker(database, customers)
         self._summing = Summing(database, now_us)
         self._kept_alive_at_us = 0
         self._now_us = now_us
@@ -465,7 +469,7 @@ class Committer:
             self._bookkeeper.keep_alive(owner.name, now_us + owner.ttl_us // 2, now_us + owner.ttl_us, opened_after_us)
 
     def _keep_house(self, now_us: int) -> None:
-        """Let expired holds go, remove what is only kept for a time, and have days summed that are over.
+        """Let expired holds go, remove what is only kept for a time, have days summed that are over, make customers.
 
         Not at once after the clock has jumped: what is removed by a wrong one is gone when it is set right.
         """
@@ -479,6 +483,7 @@ class Committer:
                 if retention.forget_old(connection, now_us, self._kept):
                     self._tidied_at_us = 0  # there is more
         self._summing.wake()
+        self._maker.make_new(now_us, self._lease)
         gone = self._bookkeeper.expired_holds(now_us)
         if gone:  # needs no guard: a hold that was put off or ended meanwhile is left alone
             self._bookkeeper.end_all(

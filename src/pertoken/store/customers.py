@@ -5,10 +5,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from pertoken.core.customers import Customer, CustomerState, Unknown
+from pertoken.core.customers import Customer, CustomerState, Unknown, UnknownRule
 from pertoken.core.directory import KnownCustomers
 from pertoken.ports import customers as port
 from pertoken.store import codec
+from pertoken.store.database import Database
+from pertoken.store.lease import Lease
 from pertoken.store.schema import Microseconds, Row, metadata, revision, series
 
 _ById = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # in the order of a cursor
@@ -92,6 +94,29 @@ def read_known(connection: sa.Connection, unknown: Unknown) -> KnownCustomers:
     if unknown is not Unknown.REFUSE:
         return KnownCustomers(closed_at_us)
     return KnownCustomers(closed_at_us, frozenset(connection.execute(sa.select(customers.c.customer_id)).scalars()))
+
+
+class CustomerMaker:
+    """Makes the customers that calls and events name, if the rule says so. It knows how far it has read."""
+
+    def __init__(self, database: Database, rule: UnknownRule) -> None:
+        self._database = database
+        self._rule = rule
+        self._last_series = 0
+
+    def make_new(self, now_us: int, lease: Lease | None = None) -> None:
+        """Make all that are new, some in each transaction, under the lease if there is one. Raises StoreFailed."""
+        while self._rule.unknown is Unknown.MAKE and self._is_behind():
+            with self._database.write() as connection:
+                if lease is not None:
+                    lease.guard(connection)
+                last = make_from_series(connection, self._last_series, self._rule.currency, self._rule.zone, now_us)
+            self._last_series = last
+
+    def _is_behind(self) -> bool:
+        with self._database.read() as connection:
+            newest = connection.execute(sa.select(sa.func.max(series.c.series_id))).scalar()
+        return newest is not None and newest > self._last_series
 
 
 def make_from_series(connection: sa.Connection, after: int, currency: str, zone: str, now_us: int) -> int:

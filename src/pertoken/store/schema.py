@@ -35,7 +35,7 @@ PARTITIONED_FROM_US = 1_577_836_800_000_000  # 2020-01-01
 PARTITIONED_TO_US = 4_102_444_800_000_000  # 2100-01-01
 
 
-# One row: the directory's revision. Whatever changes keys, budgets, prices or trust in counts adds one.
+# One row: the directory's revision. Whatever changes keys, budgets, customers, prices or trust in counts adds one.
 revision = sa.Table(
     "revision",
     metadata,

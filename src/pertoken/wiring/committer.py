@@ -9,6 +9,7 @@ from pertoken.store.committer import Committer, HoldOwner
 from pertoken.store.retention import Kept
 from pertoken.wiring.census import make_bounds
 from pertoken.wiring.clock import SystemClock
+from pertoken.wiring.customers import unknown_rule
 from pertoken.wiring.installation import Installation
 from pertoken.wiring.journals import make_credit_line, make_owed
 from pertoken.wiring.sellers import sellers
@@ -28,6 +29,7 @@ def start_committer(installation: Installation) -> Committer:
         owed=make_owed(settings, name),
         kept=Kept(retention.ended_holds_days * DAY_US, retention.counters_days * DAY_US),
         bounds=make_bounds(settings),
+        customers=unknown_rule(settings),
     )
     committer.start(asyncio.get_running_loop())
     return committer

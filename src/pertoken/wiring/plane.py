@@ -15,4 +15,5 @@ def make_plane(installation: Installation, committer: Committer, hasher: Hasher)
     reported_max = settings.limits.reported_event
     store = Transactions(installation.database)
     pricing = make_pricing(lambda: committer.directory.plans)
-    return Plane(store, committer, SystemClock(), hasher, settings.admin_key, reported_max, pricing)
+    unknown = settings.customers.unknown
+    return Plane(store, committer, SystemClock(), hasher, settings.admin_key, reported_max, pricing, unknown)

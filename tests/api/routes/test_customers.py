@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.api.conftest import Api, fresh
+from tests.api.conftest import Api, event, fresh
 
 from pertoken.core.access import Role
 from pertoken.core.customers import DEPTH_MAX
@@ -163,3 +163,27 @@ def test_changes_of_customers_are_written_down(api: Api) -> None:
     assert made[0] is None
     assert (changed[0]["currency"], changed[1]["currency"]) == ("USD", "EUR")
     assert (closed[0]["state"], closed[1]["state"]) == ("open", "closed")
+
+
+def test_events_belong_to_the_life_of_their_customer(api: Api) -> None:
+    """An event before the customer began or after it was closed is rejected and named; an unknown one may have any."""
+    customer, unknown = make(api, **{"from": "2026-01-01T00:00:00Z"}), fresh("unknown")
+    api("DELETE", f"{PATH}/{customer}")
+    lines = [
+        event(customer=customer, at="2025-12-31T23:59:59Z"),
+        event(customer=customer, at="2026-01-01T00:00:00Z"),
+        event(customer=customer, at="2999-01-01T00:00:00Z"),
+        event(customer=unknown),
+    ]
+    tally = api("POST", "/api/v1/events", lines).json
+
+    assert tally["accepted"] == 2
+    assert [(one["line"], one["code"]) for one in tally["rejected"]] == [
+        (1, "invalid_customer"),
+        (3, "invalid_customer"),
+    ]
+    assert all(customer in one["message"] for one in tally["rejected"])
+    alone = api("POST", "/api/v1/events", lines[0])
+    assert (alone.status, customer in alone.json["message"]) == (422, True)
+    used = api("GET", "/api/v1/events", query={"customer": customer}).json["events"]
+    assert [one["at"] for one in used] == ["2026-01-01T00:00:00Z"]

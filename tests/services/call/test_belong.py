@@ -1,9 +1,11 @@
 """Whom a call belongs to: what its key says, and of the rest what the key may name."""
 
+import pytest
 from tests.factories import WHO
-from tests.services.call.parts import KEY, NOW_US, world_of
+from tests.services.call.parts import KEY, NOW_US, Ledger, world_of
 
 from pertoken.core.census import Bounds, Census, Named
+from pertoken.core.directory import Directory, Key, KnownCustomers
 from pertoken.core.errors import Code, Refusal
 from pertoken.services.call.belong import belong
 
@@ -24,6 +26,33 @@ def test_a_customer_of_another_team_is_refused() -> None:
     assert isinstance(refusal, Refusal)
     assert refusal.code is Code.FORBIDDEN
     assert belong(KEY, SAID._replace(customer="zeta"), world, NOW_US) == Named(SAID._replace(customer="zeta"))
+
+
+@pytest.mark.parametrize(
+    ("customers", "word"),
+    [
+        (KnownCustomers(), None),
+        (KnownCustomers({"zeta": 5}), None),
+        (KnownCustomers({"acme": 5}), "'acme' was closed at 1970-01-01"),
+        (KnownCustomers({}, frozenset({"zeta"})), "unknown customer 'acme'"),
+        (KnownCustomers({}, frozenset({"acme"})), None),
+        (KnownCustomers({"acme": 5}, frozenset({"acme"})), "'acme' was closed at 1970-01-01"),
+    ],
+)
+@pytest.mark.parametrize("key", [KEY, KEY._replace(customer="acme")])
+def test_a_customer_must_be_open(key: Key, customers: KnownCustomers, word: str | None) -> None:
+    """A closed customer is refused, and an unknown one where only known ones may be named; also that of a key."""
+    ledger = Ledger()
+    ledger.directory = Directory(1, [key], (), customers=customers)
+    found = belong(key, SAID._replace(customer="acme"), world_of(ledger=ledger), NOW_US)
+
+    if word is None:
+        assert found == Named(SAID._replace(customer="acme"))
+    else:
+        assert isinstance(found, Refusal)
+        assert (found.code, found.param) == (Code.FORBIDDEN, "x-pertoken-customer")
+        assert word in found.message
+    assert belong(KEY, SAID, world_of(ledger=ledger), NOW_US) == Named(SAID)
 
 
 def test_a_key_names_so_many_customers() -> None:

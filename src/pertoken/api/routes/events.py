@@ -1,7 +1,7 @@
 """Usage events as a resource: recorded through the ledger, and read back."""
 
 import functools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -12,6 +12,7 @@ from pertoken.api.reading import decode_event
 from pertoken.api.route import Asked, Route, Taking
 from pertoken.core.access import NOTHING, Action, View, may
 from pertoken.core.commands import RecordResult
+from pertoken.core.customers import Customer
 from pertoken.core.events import GATEWAY, Event
 from pertoken.core.money import format_amount
 from pertoken.core.periods import FOREVER_US, format_time
@@ -21,6 +22,7 @@ from pertoken.ports.events import Search
 from pertoken.ports.store import Opened
 from pertoken.services import allowance, ingest
 from pertoken.services.calls import own_fields
+from pertoken.services.customers import reject_customers
 from pertoken.services.ingest import NotAnEvent, Tally, UsageRecord
 
 EVENTS_MAX = 10_000  # of one request
@@ -254,7 +256,11 @@ def _refuse_alone(tally: Tally) -> None:
 def _judge(
     lines: Sequence[tuple[int, object]], asked: Asked, taking: Taking
 ) -> tuple[list[tuple[int, Event]], list[ingest.RejectedLine]]:
-    read = _read(lines, asked.view, taking.own_keys)
+    def find(named: Collection[str]) -> Mapping[str, Customer]:
+        with taking.store.read() as opened:
+            return opened.customers.find(named)
+
+    read = reject_customers(_read(lines, asked.view, taking.own_keys), find, taking.unknown)
     return ingest.judge(read, asked.prices, asked.now_us, taking.cost_max, asked.pricing)
 
 

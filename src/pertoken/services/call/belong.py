@@ -3,6 +3,7 @@
 from pertoken.core.access import may_name
 from pertoken.core.budgets import Attribution
 from pertoken.core.census import Named
+from pertoken.core.customers import why_not_called
 from pertoken.core.directory import Key
 from pertoken.core.errors import Code, Refusal
 from pertoken.core.periods import DAY_US
@@ -13,6 +14,9 @@ def belong(key: Key, said: Attribution, world: World, now_us: int) -> Named | Re
     """Return what a call is attributed to, given what its client said; or why it may not name its customer."""
     customer = said.customer
     if customer is not None:
+        why = why_not_called(customer, world.ledger.directory.customers)
+        if why is not None:
+            return Refusal(Code.FORBIDDEN, why, "x-pertoken-customer")
         refusal = _refuse_customer(key, customer, world)
         if refusal is not None:
             return refusal
