@@ -97,6 +97,12 @@ def a_customer(house: House, name: str, role: str) -> str:
     return f"{a_team(house, name, role)}-customer"
 
 
+def a_made_customer(house: House, name: str, role: str) -> str:
+    """Make a customer of the team; return its id."""
+    house.ask("POST", "/api/v1/customers", {"id": name, "team": TEAM}, role)
+    return name
+
+
 def a_price(house: House, name: str, _role: str) -> str:
     """State the price of a model, now and to come; return what its page is called."""
     for start in (None, f"{FUTURE}T00:00:00Z"):
@@ -161,6 +167,16 @@ DOINGS = (
     Doing("/teams/{name}", "unshare", ADMIN, {}, ("Take away {n}-customer",),
         "The team {n} may no longer name the customer {n}-customer.", then="No customer was shared with it.",
         given=a_team, posts={"customer": "{n}-customer"}),
+    Doing("/customers", "make", SET_BUDGETS,
+        {"Id": "{n}", "Name": "Acme", "Currency": "EUR", "Time zone": "Europe/Berlin", "Team": TEAM},
+        ("Make customer",), "The customer {n} was made.", then="Europe/Berlin", opens="Make a customer",
+        posts={"id": "{n}", "team": TEAM}),
+    Doing("/customers/{name}", "change", SET_BUDGETS, {"Name": "Acme Ltd", "Currency": "JPY"}, ("Change customer",),
+        "The customer {n} was changed.", then="JPY", opens="Change", given=a_made_customer,
+        posts={"name": "Acme", "currency": "EUR", "timezone": "UTC", "own_team": TEAM}),
+    Doing("/customers/{name}", "close", SET_BUDGETS, {"Type its id to close it": "{n}"}, ("Close customer",),
+        "The customer {n} was closed: its next call is refused.", then="closed", opens="Close", given=a_made_customer,
+        posts={"typed_name": "{n}"}),
     Doing("/customers/{name}", "share", ADMIN, {"Let another team name it": TEAM}, ("Share",),
         f"The team {TEAM} may name this customer.", then=TEAM, opens="Which teams may name it", given=a_customer,
         posts={"team": TEAM}),

@@ -66,8 +66,8 @@ _VIEWER = _CUSTOMER | {
     Action.TEAMS_READ,
     Action.CUSTOMERS_READ,
 }
-_WRITES = frozenset({Action.BUDGETS_WRITE, Action.CUSTOMERS_WRITE})
 
+_WRITES = frozenset({Action.BUDGETS_WRITE, Action.CUSTOMERS_WRITE})
 _PLANS = frozenset({Action.PLANS_READ, Action.PLANS_WRITE})
 
 GRANTS: Mapping[Role, frozenset[Action]] = {

@@ -96,7 +96,8 @@ def why_not_at(customer: Customer | None, named: str, at_us: int, unknown: Unkno
         return unknown_customer(named) if unknown is Unknown.REFUSE else None
     if customer.begins_at_us is not None and at_us < customer.begins_at_us:
         begins = format_time(customer.begins_at_us)
-        return f"the customer {named!r} begins at {begins}, after the event; see: pertoken customer change --from"
+        hint = "to change that: pertoken customer change CUSTOMER --from TIME"
+        return f"the customer {named!r} begins at {begins}, after the event; {hint}"
     if customer.closed_at_us is not None and at_us >= customer.closed_at_us:
         return closed_customer(named, customer.closed_at_us)
     return None

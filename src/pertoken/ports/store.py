@@ -6,8 +6,8 @@ from typing import NamedTuple, Protocol
 from pertoken.ports.administration import Administration, AdminKeys
 from pertoken.ports.archive import Archive
 from pertoken.ports.audit import AuditLog
-from pertoken.ports.plans import Plans
 from pertoken.ports.customers import Customers
+from pertoken.ports.plans import Plans
 from pertoken.ports.saved_views import SavedViews
 from pertoken.ports.sessions import Sessions
 

@@ -116,3 +116,88 @@ def test_an_amount_is_compared_with_that_of_its_own_currency(browser: Browser) -
     made.used(browser, 1, 80 * CENT, customer=name)
 
     assert "new against the days before" in signed.get(f"/customers/{name}").text
+
+
+SET = {Role.ADMIN, Role.FINANCE, Role.TEAM_OWNER}
+ACME = {
+    "name": "Acme", "currency": "EUR", "timezone": "Asia/Bangkok", "parent": "", "team": "t1", "from": "2026-01-02",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("role", Role)
+def test_who_may_make_change_and_close_customers(browser: Browser, role: Role) -> None:
+    """An admin, finance and the owner of its team do so by forms; others see no form and are refused."""
+    name, other = fresh("c"), fresh("c")
+    made.fill(browser.sign_in(), "/customers", "make", id=other, **ACME)
+    made.used(browser, team="t1", customer=other)
+    signed = browser.as_role(role, "t1" if role is Role.TEAM_OWNER else other)
+    typed = {"name": "Acme Ltd", "currency": "JPY", "timezone": "Asia/Tokyo", "parent": other, "own_team": "t1"}
+    done = 303 if role in SET else 403
+
+    assert ("Make a customer" in signed.get("/customers").text) == (role in SET)
+    csrf = re.search(r'name="csrf" value="([^"]*)"', signed.get(f"/customers/{other}").text)
+    assert csrf is not None
+    form = {"csrf": csrf[1], "once": fresh("once"), "deed": "make", "id": name, **ACME}
+    assert signed.post("/customers", form).status_code == done
+    if role not in SET:
+        for deed, fields in (("change", typed), ("close", {"typed_name": other})):
+            assert made.fill(signed, f"/customers/{other}", deed, **fields).status_code == done
+        assert len(browser.changes(f"/api/v1/customers/{other}")) == 1
+        return
+    assert made.fill(signed, f"/customers/{name}", "change", **typed).status_code == done
+    assert made.fill(signed, f"/customers/{name}", "close", typed_name=name).status_code == done
+    page = signed.get(f"/customers/{name}").text
+    for shown in ("Acme Ltd", "JPY", "Asia/Tokyo", other, ">closed<", "closed <span"):
+        assert shown in page
+    assert "Close customer" not in page
+    rows = {row["name"]: row for row in signed.get("/customers?format=json").json()["rows"]}
+    assert (rows[name]["state"], rows[name]["billed_in"], rows[name]["calls"]) == ("closed", "JPY", 0)
+    assert [one.action for one in browser.changes(f"/api/v1/customers/{name}")] == ["customers.write"] * 3
+
+
+def test_a_customer_of_another_team_is_shown_without_its_terms(browser: Browser) -> None:
+    """A team owner sees what its team used for another team's customer, but neither its state nor a form for it."""
+    name, unseen = fresh("c"), fresh("c")
+    for one in (name, unseen):
+        made.fill(browser.sign_in(), "/customers", "make", id=one, **{**ACME, "team": "t2"})
+    made.used(browser, team="t1", customer=name)
+    signed = browser.as_role(Role.TEAM_OWNER)
+    rows = {row["name"]: row for row in signed.get("/customers?format=json").json()["rows"]}
+
+    assert rows[name]["state"] is None
+    assert unseen not in rows
+    assert "Bangkok" not in signed.get(f"/customers/{name}").text
+    assert signed.get(f"/customers/{unseen}").status_code == 404
+    assert made.fill(signed, f"/customers/{name}", "close", typed_name=name).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("deed", "fields", "field"),
+    [
+        ("make", {"id": ""}, "id"),
+        ("make", {"currency": "euro"}, "currency"),
+        ("make", {"timezone": "Europe/Berln"}, "timezone"),
+        ("make", {"parent": "nobody"}, "parent"),
+        ("make", {"from": "2999-01-01"}, "from"),
+        ("change", {"name": ""}, "name"),
+        ("change", {"currency": "XYZ"}, "currency"),
+        ("change", {"timezone": "Mars"}, "timezone"),
+        ("change", {"parent": "nobody"}, "parent"),
+        ("change", {"own_team": " \x07"}, "own_team"),
+        ("close", {"typed_name": "another"}, "typed_name"),
+    ],
+)
+def test_a_wrong_field_is_marked(browser: Browser, deed: str, fields: dict[str, str], field: str) -> None:
+    """What is wrong in a form is said beside its field, and nothing is changed."""
+    name, signed = fresh("c"), browser.sign_in()
+    path = "/customers"
+    form = {"id": fresh("new"), **ACME, **fields}
+    if deed != "make":
+        made.fill(signed, path, "make", id=name, **ACME)
+        path = f"/customers/{name}"
+        form = {"name": "A", "currency": "EUR", "timezone": "UTC", "parent": "", "own_team": "", **fields}
+    answer = made.fill(signed, path, deed, **form)
+
+    assert answer.status_code == 422
+    assert re.search(rf'id="f-{field}"[^>]*aria-invalid="true"', answer.text)
+    assert len(browser.changes(f"/api/v1/customers/{name}")) == (deed != "make")

@@ -1,16 +1,20 @@
-"""One customer: its usage, its conversations and calls, and the teams that may name it."""
+"""One customer: its usage, conversations and calls, and the teams that may name it; forms that change and close it."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from pertoken.core.access import Action
+from pertoken.core.customers import Customer
+from pertoken.services.customers import find_customer
 from pertoken.web import shown, use
-from pertoken.web.acting import act
+from pertoken.web.acting import act, placed
 from pertoken.web.page import Deed, Done, NotHere, NotTaken, Page, PageContext, Visit, place
 from pertoken.web.pages.budgets import COUNTS, fitting
 
 LOOKED_AT = 100  # the newest calls, in which conversations are looked for
 CONVERSATIONS = 10
+# the fields of the form that changes it, each with what the route calls it
+FIELDS = {"name": "name", "currency": "currency", "timezone": "timezone", "parent": "parent", "own_team": "team"}
 
 
 def show(visit: Visit) -> PageContext:
@@ -20,11 +24,12 @@ def show(visit: Visit) -> PageContext:
     where = {"customer": visit.name}
     posted = use.newest(visit, where, LOOKED_AT)
     owners = visit.opened.administration.owners(visit.name)
+    made = find_customer(visit.opened.customers, visit.view, visit.name)
     if visit.view.team is not None:
         owners &= {visit.view.team}
-        if not owners and not posted:
+        if not owners and not posted and made is None:
             raise NotHere(f"There is no customer {visit.name}, or it is not yours to see.")
-    if not owners and not posted:
+    if not owners and not posted and made is None:
         raise NotHere(f"There is no customer {visit.name}: no call names it.")
     rows = use.call_rows(visit, posted)
     return {
@@ -41,6 +46,19 @@ def show(visit: Visit) -> PageContext:
         "counts": COUNTS,
         "sees_teams": visit.may(Action.TEAMS_READ),
         "may_write": visit.may(Action.TEAMS_WRITE),
+        "made": made,
+        "own": None if made is None or not visit.may(Action.CUSTOMERS_READ) else _own(visit, made),
+        "may_change": made is not None and visit.may(Action.CUSTOMERS_WRITE),
+        "changes": FIELDS,
+    }
+
+
+def _own(visit: Visit, made: Customer) -> dict[str, Any]:
+    """Return what only who sees customers may see of one."""
+    return {
+        "metadata": made.metadata,
+        "begins": None if made.begins_at_us is None else shown.time(made.begins_at_us, visit.zone),
+        "closed": None if made.closed_at_us is None else shown.time(made.closed_at_us, visit.zone),
     }
 
 
@@ -61,6 +79,31 @@ def _conversations(visit: Visit, rows: list[dict[str, Any]]) -> list[dict[str, A
             )
             one["calls"] += 1
     return list(found.values())[:CONVERSATIONS]
+
+
+def change(visit: Visit, form: Mapping[str, str]) -> Done:
+    """Change the customer. Its metadata stays as it is."""
+    said = {field: form.get(name, "").strip() for name, field in FIELDS.items()}
+    body = {field: text or None if field in ("parent", "team") else text for field, text in said.items()}
+    try:
+        act(visit, "PUT", "/api/v1/customers/{id}", visit.name, body)
+    except NotTaken as wrong:
+        at_fault = placed(wrong, said)
+        names = {field: name for name, field in FIELDS.items()}
+        raise NotTaken(str(wrong), names.get(at_fault.field or "")) from wrong
+    return Done(visit.link(place("/customers", visit.name)), f"The customer {visit.name} was changed.")
+
+
+def close(visit: Visit, form: Mapping[str, str]) -> Done:
+    """Close the customer, if its id was typed."""
+    if form.get("typed_name", "").strip() != visit.name:
+        raise NotTaken(f"type the id of the customer to close it: {visit.name}", "typed_name")
+    try:
+        act(visit, "DELETE", "/api/v1/customers/{id}", visit.name)
+    except NotTaken as wrong:
+        raise NotTaken(str(wrong), "typed_name") from wrong
+    said = f"The customer {visit.name} was closed: its next call is refused."
+    return Done(visit.link(place("/customers", visit.name)), said)
 
 
 def share(visit: Visit, form: Mapping[str, str]) -> Done:
@@ -98,5 +141,10 @@ PAGE = Page(
     show,
     "pages/customer.html",
     parent="/customers",
-    deeds=(Deed("share", Action.TEAMS_WRITE, share), Deed("unshare", Action.TEAMS_WRITE, unshare)),
+    deeds=(
+        Deed("change", Action.CUSTOMERS_WRITE, change),
+        Deed("close", Action.CUSTOMERS_WRITE, close),
+        Deed("share", Action.TEAMS_WRITE, share),
+        Deed("unshare", Action.TEAMS_WRITE, unshare),
+    ),
 )
