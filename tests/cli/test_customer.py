@@ -42,6 +42,8 @@ def test_customers_are_listed_in_pages(pertoken: Pertoken) -> None:
     assert ([one["id"] for one in first["customers"]], first["next_cursor"]) == (["a", "b"], "b")
     rest = pertoken.json("customer", "list", "--limit", "2", "--cursor", first["next_cursor"])
     assert ([one["id"] for one in rest["customers"]], rest["next_cursor"]) == (["c"], None)
+    pertoken("customer", "create", "b; x")
+    assert "--cursor 'b; x'" in pertoken("customer", "list", "--cursor", "a", "--limit", "2").stderr
     assert "--cursor b" in pertoken("customer", "list", "--limit", "2").stderr
     for filters, names in ((("--state", "closed"), ["c"]), (("--team", "t"), ["a", "c"])):
         assert [one["id"] for one in pertoken.json("customer", "list", *filters)["customers"]] == names

@@ -1,5 +1,6 @@
 """`pertoken customer`: creates, lists, shows, changes and closes customers."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -130,7 +131,7 @@ def list_(  # noqa: PLR0917 - click passes each option by name
     shown = [{**row, "from": time_text(row["from"])} for row in rows]
     print_table("customers", COLUMNS, shown, spared=SPARED)
     if next_cursor is not None:
-        echo(f"there are more; see: pertoken customer list --cursor {next_cursor}", err=True)
+        echo(f"there are more; see: pertoken customer list --cursor {shlex.quote(next_cursor)}", err=True)
 
 
 @customer.command()

@@ -47,7 +47,7 @@ def _rows(visit: Visit) -> Iterator[dict[str, Any]]:
         yield from ({"name": name, **_own(known.get(name)), **piece._asdict()} for piece in pieces if name)
     for name, one in known.items():
         if name not in used:
-            yield {"name": name, **_own(one), "calls": 0, "tokens": 0}
+            yield from ({"name": name, **_own(one), **piece._asdict()} for piece in use.UNUSED)
 
 
 def _own(customer: Customer | None) -> dict[str, Any]:
