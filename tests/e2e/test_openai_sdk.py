@@ -15,6 +15,7 @@ from tests.factories import own
 
 from pertoken.catalogs.plan_files import read_plan_file
 from pertoken.services.billing.plans import apply, subscribe
+from pertoken.store.customers import Customers
 from pertoken.store.plans import StoredPlans
 
 MODEL = "gpt-4o-mini"
@@ -69,7 +70,7 @@ def test_a_customer_is_charged_by_its_plan(stack: Stack) -> None:
     with stack.database.write() as connection:
         plans = StoredPlans(connection)
         apply(plans, stack.clock, read_plan_file(json.dumps(fields).encode()))
-        subscribe(plans, stack.clock, stack.key_id, "e2e", None)
+        subscribe(plans, Customers(connection), stack.clock, stack.key_id, "e2e", None)
     create = client(stack).chat.completions.with_raw_response.create
     charged = create(model=MODEL, messages=HELLO, extra_headers={"x-pertoken-customer": stack.key_id})
     other = create(model=MODEL, messages=HELLO)

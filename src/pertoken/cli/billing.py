@@ -216,7 +216,7 @@ def subscribe(  # noqa: PLR0917 - click passes each option by name
     from_us = None if from_ is None else parse_time(from_, "UTC", "--from")
     try:
         with changes(db) as opened:
-            made = charge_by(opened.plans, SystemClock(), customer, plan_name, from_us)
+            made = charge_by(opened.plans, opened.customers, SystemClock(), customer, plan_name, from_us)
             path = f"/api/v1/subscriptions/{made.customer}"
             note(opened, Action.PLANS_WRITE, path, None, subscription_fields(made))
     except CannotApply as error:

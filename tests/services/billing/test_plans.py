@@ -6,7 +6,9 @@ import pytest
 from tests.core.billing.makers import a_plan
 
 from pertoken.core.billing.plan_book import CannotApply, PlanFile
+from pertoken.core.customers import Customer
 from pertoken.services.billing.plans import apply, subscribe
+from pertoken.store.customers import Customers
 from pertoken.store.database import Database
 from pertoken.store.plans import StoredPlans
 
@@ -51,11 +53,28 @@ def test_who_is_subscribed(database: Database) -> None:
     with database.write() as connection:
         plans = StoredPlans(connection)
         apply(plans, Clock(7), PlanFile(a_plan({"model": "flat", "price": "1"}), "text", "{}"))
-        now, later = (subscribe(plans, Clock(8), "acme", "test", from_us) for from_us in (None, 99))
+        now, later = (
+            subscribe(plans, Customers(connection), Clock(8), "acme", "test", from_us) for from_us in (None, 99)
+        )
 
         assert (now.from_us, later.from_us) == (8, 99)
         assert plans.subscriptions() == [now, later]
         with pytest.raises(CannotApply, match="no version of plan 'nothing'"):
-            subscribe(plans, Clock(8), "acme", "nothing", None)
+            subscribe(plans, Customers(connection), Clock(8), "acme", "nothing", None)
         with pytest.raises(ValueError, match="the customer"):
-            subscribe(plans, Clock(8), "a\nb", "test", None)
+            subscribe(plans, Customers(connection), Clock(8), "a\nb", "test", None)
+
+
+def test_whose_currency(database: Database) -> None:
+    """A customer that is billed in another currency, or is closed, is not charged by a plan."""
+    with database.write() as connection:
+        plans, customers = StoredPlans(connection), Customers(connection)
+        apply(plans, Clock(7), PlanFile(a_plan({"model": "flat", "price": "1"}), "text", "{}"))
+        customers.add(Customer("euros", "Euros", "EUR", "UTC", 1))
+        customers.add(Customer("gone", "Gone", "USD", "UTC", 1, closed_at_us=5))
+
+        with pytest.raises(CannotApply, match="'euros' is billed in EUR, and plan 'test' is in USD"):
+            subscribe(plans, customers, Clock(8), "euros", "test", None)
+        with pytest.raises(CannotApply, match="'gone' is closed"):
+            subscribe(plans, customers, Clock(8), "gone", "test", None)
+        assert subscribe(plans, customers, Clock(8), "gone", None, None).plan is None

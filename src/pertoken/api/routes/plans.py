@@ -109,7 +109,7 @@ def subscribe_customer(opened: Opened, asked: Asked) -> SubscriptionAnswer:
     body: SubscriptionBody = asked.body
     from_us = read_time(body.from_, "from")
     try:
-        made = subscribe(opened.plans, asked.clock, body.customer, body.plan, from_us)
+        made = subscribe(opened.plans, opened.customers, asked.clock, body.customer, body.plan, from_us)
     except CannotApply as error:
         raise ApiRefused(Problem.INVALID_FIELD, str(error), error.field) from error
     except ValueError as error:

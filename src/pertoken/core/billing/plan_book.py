@@ -117,8 +117,13 @@ def check_version(known: Sequence[PlanVersion], plan: Plan, content: str, now_us
     return None
 
 
-def check_subscription(known: Sequence[Subscription], book: PlanBook, new: Subscription) -> None:
-    """Raise CannotApply where a subscription does not go with the customer's others, the earliest first."""
+def check_subscription(
+    known: Sequence[Subscription], book: PlanBook, new: Subscription, billed_in: str | None = None
+) -> None:
+    """Raise CannotApply where a subscription does not go with the customer's others, the earliest first.
+
+    `billed_in` is the currency of the customer, if somebody made it.
+    """
     if new.from_us < new.made_at_us:
         raise CannotApply(f"`from` must not be past, since what was charged stays: {format_time(new.from_us)}", "from")
     if new.plan is None:
@@ -126,6 +131,11 @@ def check_subscription(known: Sequence[Subscription], book: PlanBook, new: Subsc
     version = book.version_at(new.plan, new.from_us)
     if version is None:
         raise CannotApply(f"no version of plan {new.plan!r} is in force at {format_time(new.from_us)}", "plan")
+    if billed_in not in {None, version.currency}:
+        raise CannotApply(
+            f"customer {new.customer!r} is billed in {billed_in}, and plan {new.plan!r} is in {version.currency}",
+            "plan",
+        )
     for one in reversed(known):
         before = None if one.plan is None else book.version_at(one.plan, new.from_us)
         if before is not None and before.currency != version.currency:
