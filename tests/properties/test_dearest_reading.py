@@ -87,6 +87,12 @@ def _book(prices: dict[str, int]) -> PriceBook:
 @example({"input_tokens": 0, "output_tokens": 0, "cache_read_tokens": 2}, dict.fromkeys(PRICED, 1), "none", False)
 @example({"input_tokens": 0, "output_tokens": 0}, dict.fromkeys(PRICED, 1), "none", False)
 @example({"input_tokens": 0, "output_tokens": 0, "input_audio_tokens": 2}, dict.fromkeys(PRICED, 1), "right", False)
+@example(
+    {"input_tokens": 1, "output_tokens": 1, "cache_write_tokens": 1, "cache_read_tokens": 1, "input_audio_tokens": 1},
+    {**dict.fromkeys(PRICED, 0), "cache_read_audio_tokens": 1},
+    "none",
+    False,
+)
 @settings(max_examples=300, deadline=None)
 @given(SAID, PRICES, st.sampled_from(["none", "right", "small"]), st.booleans())
 def test_no_consistent_reading_is_dearer(said: dict[str, int], prices: dict[str, int], kind: str, stream: bool) -> None:

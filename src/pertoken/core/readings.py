@@ -57,7 +57,17 @@ def _mended(one: dict[str, int], sure: frozenset[str], unit: str, excess: int) -
     for dropped in _selections(parts):
         kept = {name: quantity for name, quantity in one.items() if name not in dropped}
         yield {**kept, unit: max(one[unit], inside)}, sure | {unit}
+        if _adds_up(kept):  # the total is right, and what is left may overlap: cached audio may be dear
+            yield kept, sure | {unit}
     yield {**one, unit: one[unit] + inside}, sure | {unit}
+
+
+def _adds_up(quantities: Quantities) -> bool:
+    try:
+        leaves(quantities)
+    except Contradiction:
+        return False
+    return True
 
 
 def _selections(parts: list[str]) -> Iterator[tuple[str, ...]]:
