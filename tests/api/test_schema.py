@@ -28,6 +28,7 @@ BEYOND_A_SCHEMA = re.compile(
     "|begins or ends with a blank|has an invisible character|composed form|mixes scripts in a word|unknown provider"
     "|until must be after since|not a price: |the price must end after it begins"
     "|^line [0-9]+: |not valid yaml: |no version of plan |`from` must not be past|customer .* (is closed|is billed in )"
+    "|a customer cannot begin later than now|parent"
 )
 EXAMPLES = int(os.environ.get("PERTOKEN_API_EXAMPLES", "15" if DEEP else "5"))  # of each route
 
