@@ -93,6 +93,19 @@ def _book(prices: dict[str, int]) -> PriceBook:
     "none",
     False,
 )
+@example(
+    {
+        "input_tokens": 1,
+        "output_tokens": 0,
+        "cache_write_tokens": 1,
+        "cache_read_tokens": 1,
+        "input_audio_tokens": 1,
+        "output_audio_tokens": 1,
+    },
+    {**dict.fromkeys(PRICED, 0), "cache_write_audio_tokens": 1},
+    "none",
+    False,
+)
 @settings(max_examples=300, deadline=None)
 @given(SAID, PRICES, st.sampled_from(["none", "right", "small"]), st.booleans())
 def test_no_consistent_reading_is_dearer(said: dict[str, int], prices: dict[str, int], kind: str, stream: bool) -> None:

@@ -57,14 +57,15 @@ def _mended(one: dict[str, int], sure: frozenset[str], unit: str, excess: int) -
     for dropped in _selections(parts):
         kept = {name: quantity for name, quantity in one.items() if name not in dropped}
         yield {**kept, unit: max(one[unit], inside)}, sure | {unit}
-        if _adds_up(kept):  # the total is right, and what is left may overlap: cached audio may be dear
+        if _adds_up(kept, unit):  # the total is right, and what is left may overlap: cached audio may be dear
             yield kept, sure | {unit}
     yield {**one, unit: one[unit] + inside}, sure | {unit}
 
 
-def _adds_up(quantities: Quantities) -> bool:
+def _adds_up(quantities: Quantities, unit: str) -> bool:
+    """Tell whether a unit and the parts of it add up, whatever the rest does."""
     try:
-        leaves(quantities)
+        leaves({name: quantities[name] for name in (unit, *INSIDE[unit]) if name in quantities})
     except Contradiction:
         return False
     return True
