@@ -6,37 +6,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from pertoken.core.customers import Customer, CustomerState, Unknown, UnknownRule
-from pertoken.core.directory import KnownCustomers
 from pertoken.ports import customers as port
-from pertoken.store import codec
+from pertoken.store import codec, directory
 from pertoken.store.database import Database
 from pertoken.store.lease import Lease
-from pertoken.store.schema import Microseconds, Row, metadata, revision, series
-
-_ById = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # in the order of a cursor
-
-customers = sa.Table(
-    "customers",
-    metadata,
-    sa.Column("customer_id", _ById, primary_key=True),
-    sa.Column("name", sa.Text, nullable=False),
-    sa.Column("currency", sa.Text, nullable=False),
-    sa.Column("zone", sa.Text, nullable=False),
-    sa.Column("created_at_us", Microseconds, nullable=False),
-    sa.Column("parent", _ById),
-    sa.Column("team", sa.Text),
-    sa.Column("metadata", sa.Text, nullable=False),  # JSON object
-    sa.Column("begins_at_us", Microseconds),
-    sa.Column("closed_at_us", Microseconds),
-)
-sa.Index("ix_customers_team", customers.c.team, customers.c.customer_id)
-sa.Index("ix_customers_parent", customers.c.parent, customers.c.customer_id)
-sa.Index(
-    "ix_customers_closed_at_us",
-    customers.c.closed_at_us,
-    sqlite_where=customers.c.closed_at_us.is_not(None),
-    postgresql_where=customers.c.closed_at_us.is_not(None),
-)
+from pertoken.store.schema import Row, customers, series
 
 FOUND_MAX = 500  # that one statement looks for
 
@@ -78,22 +52,13 @@ class Customers:
     def add(self, customer: Customer) -> None:
         """Store a new customer; calls may name it from the next hold on."""
         self._connection.execute(sa.insert(customers).values(_row(customer)))
-        _bump_revision(self._connection)
+        directory.bump_revision(self._connection)
 
     def change(self, customer: Customer) -> None:
         """Store the new values of a customer."""
         same = customers.c.customer_id == customer.customer_id
         self._connection.execute(sa.update(customers).where(same).values(_row(customer)))
-        _bump_revision(self._connection)
-
-
-def read_known(connection: sa.Connection, unknown: Unknown) -> KnownCustomers:
-    """Return what calls must know of customers: which are closed; and, if others are refused, which there are."""
-    closed = sa.select(customers.c.customer_id, customers.c.closed_at_us).where(customers.c.closed_at_us > 0)
-    closed_at_us = {row.customer_id: row.closed_at_us for row in connection.execute(closed)}
-    if unknown is not Unknown.REFUSE:
-        return KnownCustomers(closed_at_us)
-    return KnownCustomers(closed_at_us, frozenset(connection.execute(sa.select(customers.c.customer_id)).scalars()))
+        directory.bump_revision(self._connection)
 
 
 class CustomerMaker:
@@ -142,10 +107,6 @@ def make_from_series(connection: sa.Connection, after: int, currency: str, zone:
 
 
 SERIES_MAX = 5_000  # read in one transaction
-
-
-def _bump_revision(connection: sa.Connection) -> None:
-    connection.execute(sa.update(revision).values(value=revision.c.value + 1))
 
 
 def _chunks(ids: Collection[str]) -> Iterator[list[str]]:

@@ -8,12 +8,21 @@ from sqlalchemy.engine.interfaces import DBAPICursor as Cursor
 from pertoken.core.billing.plan_book import PlanBook, PlanVersion, Subscription
 from pertoken.core.budgets import Axis, Budget, Mode, Step
 from pertoken.core.customers import Unknown
-from pertoken.core.directory import Directory, Key
+from pertoken.core.directory import Directory, Key, KnownCustomers
 from pertoken.core.money import join, split
 from pertoken.core.periods import Window
-from pertoken.store import codec, customers, teams, trust
+from pertoken.store import codec, teams, trust
 from pertoken.store.amounts import pair
-from pertoken.store.schema import Row, budgets, keys, plan_versions, revision, subscriptions, summed_days
+from pertoken.store.schema import (
+    Row,
+    budgets,
+    customers,
+    keys,
+    plan_versions,
+    revision,
+    subscriptions,
+    summed_days,
+)
 
 
 def read_revision(connection: sa.Connection) -> int:
@@ -44,7 +53,7 @@ def read(connection: sa.Connection, unknown: Unknown = Unknown.ALLOW) -> Directo
     live = [_key(row) for row in connection.execute(sa.select(keys).where(keys.c.revoked_at_us.is_(None)))]
     trusts = {(doubt.provider, doubt.model): doubt.trust for doubt in trust.read_doubts(connection)}
     shares, plans = teams.read_shares(connection), read_plans(connection)
-    known = customers.read_known(connection, unknown)
+    known = read_customers(connection, unknown)
     budgets_ = read_budgets(connection)
     return Directory(read_revision(connection), live, budgets_, trusts, shares, plans=plans, customers=known)
 
@@ -55,6 +64,15 @@ def read_plans(connection: sa.Connection) -> PlanBook:
     columns = (of.name, of.version, of.from_us, of.currency, sa.literal(""), of.body, of.applied_at_us)
     versions = (PlanVersion(*row) for row in connection.execute(sa.select(*columns)))
     return PlanBook(versions, (Subscription(*row) for row in connection.execute(sa.select(subscriptions))))
+
+
+def read_customers(connection: sa.Connection, unknown: Unknown) -> KnownCustomers:
+    """Return what calls must know of customers: which are closed; and, if others are refused, which there are."""
+    closed = sa.select(customers.c.customer_id, customers.c.closed_at_us).where(customers.c.closed_at_us > 0)
+    closed_at_us = {row.customer_id: row.closed_at_us for row in connection.execute(closed)}
+    if unknown is not Unknown.REFUSE:
+        return KnownCustomers(closed_at_us)
+    return KnownCustomers(closed_at_us, frozenset(connection.execute(sa.select(customers.c.customer_id)).scalars()))
 
 
 def read_keys(connection: sa.Connection) -> list[Key]:

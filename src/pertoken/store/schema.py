@@ -404,3 +404,28 @@ subscriptions = sa.Table(
     sa.Column("plan", sa.Text),  # null: from then on none
     sa.Column("made_at_us", Microseconds, nullable=False),
 )
+
+_ById = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")  # in the order of a cursor
+
+customers = sa.Table(
+    "customers",
+    metadata,
+    sa.Column("customer_id", _ById, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("zone", sa.Text, nullable=False),
+    sa.Column("created_at_us", Microseconds, nullable=False),
+    sa.Column("parent", _ById),
+    sa.Column("team", sa.Text),
+    sa.Column("metadata", sa.Text, nullable=False),  # JSON object
+    sa.Column("begins_at_us", Microseconds),
+    sa.Column("closed_at_us", Microseconds),
+)
+sa.Index("ix_customers_team", customers.c.team, customers.c.customer_id)
+sa.Index("ix_customers_parent", customers.c.parent, customers.c.customer_id)
+sa.Index(
+    "ix_customers_closed_at_us",
+    customers.c.closed_at_us,
+    sqlite_where=customers.c.closed_at_us.is_not(None),
+    postgresql_where=customers.c.closed_at_us.is_not(None),
+)

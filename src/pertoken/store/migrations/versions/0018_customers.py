@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from pertoken.store.customers import customers
+from pertoken.store.schema import customers
 
 revision = "0018"
 down_revision = "0017"
