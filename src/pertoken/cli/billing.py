@@ -13,6 +13,7 @@ from pertoken.cli.session import (
     CommandRefused,
     archive,
     changes,
+    database,
     db_option,
     json_option,
     now_us,
@@ -143,19 +144,12 @@ def apply_plan(file: Path, db: str | None, as_json: bool) -> None:
 @json_option
 def list_plans(db: str | None, as_json: bool) -> None:
     """List the versions of all plans."""
-    with changes(db) as opened:
+    with database(db) as stored, stored.reads() as opened:
         rows = [version_fields(version) for version in opened.plans.versions()]
     if as_json:
         print_json({"plans": rows})
     elif rows:
-        columns = {
-            "plan": "plan",
-            "version": "version",
-            "currency": "currency",
-            "from": "from",
-            "applied_at": "applied",
-        }
-        print_table("plans", columns, rows)
+        print_table("plans", PLAN_COLUMNS, rows)
     else:
         say_empty("there is no plan", "pertoken plan apply FILE")
 
@@ -183,7 +177,7 @@ def diff_plan(file: Path, db: str | None, as_json: bool) -> None:
     from difflib import unified_diff
 
     found, content, _ = load_plan_file(file)
-    with changes(db) as opened:
+    with database(db) as stored, stored.reads() as opened:
         versions = opened.plans.versions(found.name)
     before = versions[-1].content.splitlines() if versions else []
     name = f"version {versions[-1].version}" if versions else "no version"
@@ -234,7 +228,7 @@ def _version(db: str | None, name: str, version: int | None) -> "PlanVersion":
     """Return a version of a plan, the one in force if none is named; end the command if there is none."""
     from pertoken.core.billing.plan_book import PlanBook
 
-    with changes(db) as opened:
+    with database(db) as stored, stored.reads() as opened:
         versions = opened.plans.versions(name)
         names = {one.name for one in opened.plans.versions()}
     if not versions:
