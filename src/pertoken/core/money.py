@@ -89,10 +89,14 @@ def _not_decimal(text: str) -> str:
 
 def format_amount(picos: int, currency: str = "USD") -> str:
     """Return the exact decimal text in the major unit, without exponent or trailing zeros ("0.0096")."""
-    digits, scale = _scale(currency)
-    whole, rest = divmod(abs(picos), scale)
+    return _written(picos, *_scale(currency))
+
+
+def _written(count: int, digits: int, scale: int) -> str:
+    """Return a count of 10^-digits, which is 1 / scale, as a decimal text."""
+    whole, rest = divmod(abs(count), scale)
     text = f"{whole}.{str(rest).zfill(digits).rstrip('0')}" if rest else str(whole)
-    return f"-{text}" if picos < 0 else text
+    return f"-{text}" if count < 0 else text
 
 
 @lru_cache(maxsize=256)
@@ -135,10 +139,8 @@ def decimal_text(value: Fraction, digits_max: int = 18) -> str:
     digits, denominator = 0, value.denominator
     while 10**digits % denominator and digits < digits_max:
         digits += 1
-    picos = divide_half_even(value.numerator * 10**digits, denominator)
-    whole, rest = divmod(abs(picos), 10**digits)
-    text = f"{whole}.{str(rest).zfill(digits).rstrip('0')}" if rest else str(whole)
-    return f"-{text}" if picos < 0 else text
+    scale = int(10**digits)
+    return _written(divide_half_even(value.numerator * scale, denominator), digits, scale)
 
 
 def divide_up(numerator: int, denominator: int) -> int:
