@@ -1,7 +1,7 @@
 """What a customer is charged is on events, in roll-ups and in reports, and stays right when costs are corrected."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 
 import pytest
@@ -54,14 +54,6 @@ def book(micros: int, currency: str = "USD") -> PriceBook:
         Source.OPERATOR, "a test",
     )  # fmt: skip
     return PriceBook([row] if micros else [])
-
-
-@pytest.fixture
-def database(migrated_url: str) -> Iterator[Database]:
-    """Return an empty database of each kind."""
-    database = Database(migrated_url)
-    yield database
-    database.close()
 
 
 class Books:

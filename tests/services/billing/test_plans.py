@@ -1,7 +1,5 @@
 """Plans decide what customers are charged for events that others report."""
 
-from collections.abc import Iterator
-
 import pytest
 from tests.core.billing.makers import a_plan
 
@@ -11,14 +9,6 @@ from pertoken.services.billing.plans import apply, subscribe
 from pertoken.store.customers import Customers
 from pertoken.store.database import Database
 from pertoken.store.plans import StoredPlans
-
-
-@pytest.fixture
-def database(migrated_url: str) -> Iterator[Database]:
-    """Return an empty database of each kind."""
-    database = Database(migrated_url)
-    yield database
-    database.close()
 
 
 class Clock:
