@@ -23,6 +23,15 @@ class Rerating(NamedTuple):
     corrections: tuple[Event, ...]
 
 
+def by_event(corrections: Iterable[Event]) -> dict[tuple[str, str], list[Event]]:
+    """Return corrections by source and id of the event that each corrects, in the order given."""
+    found: dict[tuple[str, str], list[Event]] = {}
+    for one in corrections:
+        assert isinstance(one.of, OfCorrection), one
+        found.setdefault((one.source, one.of.corrects), []).append(one)
+    return found
+
+
 def is_stated(event: Event) -> bool:
     """Tell whether an event is charged as its provider states: no price row changes that."""
     return any(price_id == REPORTED for _, _, price_id, _ in event.lines)

@@ -5,7 +5,7 @@ lines that no longer hold and state the new ones, it counts no call and no token
 rewritten, and both are there to be explained.
 """
 
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -13,8 +13,8 @@ from pertoken.core import periods
 from pertoken.core.charging import FreeUse, Served, charge, fees_of, was_as_asked
 from pertoken.core.commands import Conflict, RecordResult, posted
 from pertoken.core.conditions import to_context
-from pertoken.core.corrections import Rerating, correct, is_stated, with_fees
-from pertoken.core.events import Event, EventStatus, OfCorrection, is_correction
+from pertoken.core.corrections import Rerating, by_event, correct, is_stated, with_fees
+from pertoken.core.events import Event, EventStatus, is_correction
 from pertoken.core.money import format_amount
 from pertoken.core.price_book import PriceBook
 from pertoken.ports.archive import EventsView
@@ -49,10 +49,7 @@ def rerate(
     """
     free = FreeUse()
     start_us = reads_from(book, selection)
-    corrected: dict[tuple[str, str], list[Event]] = defaultdict(list)
-    for correction in archive.corrections(selection.since_us, selection.until_us):
-        assert isinstance(correction.of, OfCorrection), correction
-        corrected[correction.source, correction.of.corrects].append(correction)
+    corrected = by_event(archive.corrections(selection.since_us, selection.until_us))
     for event in archive.events_by_time(start_us, selection.until_us):
         if is_correction(event) or event.status is EventStatus.CONTRADICTORY or is_stated(event):
             continue

@@ -27,6 +27,11 @@ def to_picos(exact: Fraction) -> int:
     return divide_half_even(exact.numerator, exact.denominator)
 
 
+def at_once(picos: int, of: str = "") -> PricedQuantity:
+    """Return an amount that is not of units: a fee, or a difference."""
+    return PricedQuantity(1, Fraction(picos), picos, of)
+
+
 def per_unit(price: PerUnit, quantity: MeteredQuantity, of: str = "") -> PricedQuantity:
     """Return the amount of a quantity, each unit at the same price."""
     each = Fraction(price.price_picos, price.per)
@@ -80,4 +85,4 @@ def _of_tier(tier: PlanTier, quantity: MeteredQuantity, below: int) -> Iterator[
     of = f"above {below}" if tier.up_to is None else f"to {tier.up_to}" if not below else f"{below} to {tier.up_to}"
     yield per_unit(tier.price, quantity, of)
     if tier.flat_picos:
-        yield PricedQuantity(1, Fraction(tier.flat_picos), tier.flat_picos, f"{of}, flat")
+        yield at_once(tier.flat_picos, f"{of}, flat")

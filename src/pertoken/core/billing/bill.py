@@ -101,8 +101,7 @@ class Totals:
         total_picos = sum(line.amount_picos for line in lines)
         missing_picos = self.plan.commitment_picos - total_picos
         if missing_picos > 0:
-            rest = PricedQuantity(1, Fraction(missing_picos), missing_picos)
-            lines.append(self._line("commitment", "commitment, what is missing", rest))
+            lines.append(self._line("commitment", amounts.at_once(missing_picos, "what is missing")))
             total_picos += missing_picos
         return Bill(self.plan.currency, tuple(lines), total_picos)
 
@@ -110,13 +109,11 @@ class Totals:
         sum_picos = 0
         for amount in self._amounts(charge, totals):
             sum_picos += amount.amount_picos
-            yield self._line(charge.name, f"{charge.name}, {amount.of}" if amount.of else charge.name, amount)
+            yield self._line(charge.name, amount)
         if sum_picos < charge.least_picos:
-            more_picos = charge.least_picos - sum_picos
-            yield self._line(charge.name, f"{charge.name}, least", PricedQuantity(1, Fraction(more_picos), more_picos))
+            yield self._line(charge.name, amounts.at_once(charge.least_picos - sum_picos, "least"))
         if charge.most_picos is not None and sum_picos > charge.most_picos:
-            less_picos = charge.most_picos - sum_picos
-            yield self._line(charge.name, f"{charge.name}, most", PricedQuantity(1, Fraction(less_picos), less_picos))
+            yield self._line(charge.name, amounts.at_once(charge.most_picos - sum_picos, "most"))
 
     def _amounts(self, charge: PlanCharge, totals: Sequence[_Total]) -> Iterator[PricedQuantity]:  # noqa: C901, PLR0912 - one case for each model
         total, model = totals[0], charge.model
@@ -126,10 +123,10 @@ class Totals:
             yield PricedQuantity(free, Fraction(0), 0, "included")
         match model:
             case PerUnit():
-                if quantity and is_decided_by_event(charge):
-                    yield amounts.per_unit(model, quantity)._replace(amount_picos=total.amount_picos)
-                elif quantity:
-                    yield amounts.per_unit(model, quantity)
+                if quantity:
+                    said = amounts.per_unit(model, quantity)
+                    decided = is_decided_by_event(charge)
+                    yield said._replace(amount_picos=total.amount_picos) if decided else said
             case Matrix():
                 for row, one in zip(model.rows, totals, strict=True):
                     if one.quantity:
@@ -150,7 +147,7 @@ class Totals:
             case Volume():
                 yield from amounts.volume(model, quantity)
             case Flat():
-                yield PricedQuantity(1, Fraction(model.price_picos), model.price_picos)
+                yield amounts.at_once(model.price_picos)
             case Seat():
                 seats = quantity if model.seats is None else max(0, model.seats - charge.included)
                 if Fraction(seats).denominator != 1:
@@ -168,9 +165,10 @@ class Totals:
             each = model.share * self._scale
             yield PricedQuantity(Fraction(quantity, self._scale), each, amount_picos - changed_picos)
         if changed_picos:
-            yield PricedQuantity(1, Fraction(changed_picos), changed_picos, "least and most of each event")
+            yield amounts.at_once(changed_picos, "least and most of each event")
 
-    def _line(self, name: str, description: str, amount: PricedQuantity) -> BillLine:
+    def _line(self, name: str, amount: PricedQuantity) -> BillLine:
+        description = f"{name}, {amount.of}" if amount.of else name
         each = amount.unit_picos / self._scale
         return BillLine(name, description, Fraction(amount.quantity), each, amount.amount_picos)
 

@@ -15,7 +15,7 @@ from pertoken.core.money import pico_digits
 
 
 class Added(NamedTuple):
-    """What an event adds; `row` of a matrix, else 0. The amount is 0 where the whole period decides."""
+    """What an event adds; `row` of a matrix, else 0. The amount counts only where the event decides it."""
 
     row: int
     quantity: MeteredQuantity | str
@@ -35,7 +35,7 @@ def added(charge: PlanCharge, use: MeteredUse, currency: str) -> Added | None:
     if isinstance(quantity, str):
         return Added(0, quantity, 0)
     if isinstance(model, PerUnit):
-        return Added(0, quantity, _per_unit(model, quantity) if is_decided_by_event(charge) else 0)
+        return Added(0, quantity, _per_unit(model, quantity))
     if isinstance(model, Matrix):
         row = next(at for at, one in enumerate(model.rows) if selects(one.where, use))
         return Added(row, quantity, _per_unit(model.rows[row].price, quantity))

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from pertoken.core.billing.bill import Bill, Totals
+from pertoken.core.billing.charged import use_of
 from pertoken.core.billing.meters import CannotMeter, MeteredUse
 from pertoken.core.billing.plans import Plan, needs_cost
 from pertoken.core.events import EventStatus
@@ -34,6 +35,24 @@ class PeriodBill(NamedTuple):
     bill: Bill
 
 
+class Period:
+    """What is counted of one period, [start, end), until it is billed."""
+
+    def __init__(self, plan: Plan, start_us: int, end_us: int) -> None:
+        self._span = start_us, end_us
+        self._totals = Totals(plan)
+        self.events = 0
+
+    def add(self, use: MeteredUse) -> None:
+        """Count an event. Raises CannotMeter; then only their number is counted."""
+        self.events += 1
+        self._totals.add(use)
+
+    def bill(self) -> PeriodBill:
+        """Return the bill. Raises CannotMeter."""
+        return PeriodBill(*self._span, self.events, self._totals.bill())
+
+
 class Billed(NamedTuple):
     """The bills of all periods in order of time, or the reasons why there are none."""
 
@@ -49,9 +68,9 @@ def bill_given(
 ) -> Billed:
     """Return what a plan makes of events. `book` is needed where the plan asks for cost (plans.needs_cost)."""
     assert book is not None or not needs_cost(plan), plan
-    periods: dict[tuple[int, int], _Period] = {}
+    periods: dict[tuple[int, int], Period] = {}
     if asking.is_one:  # what has no events may have fees
-        periods[_span(0, asking)] = _Period(plan)
+        periods[_span(0, asking)] = Period(plan, *_span(0, asking))
     reasons: list[RejectedLine] = []
     known = _Known()
     duplicates, before = 0, 0
@@ -67,25 +86,14 @@ def bill_given(
                 before += record.occurred_at_us < plan.from_us
                 span = _span(record.occurred_at_us, asking)
                 if span not in periods:
-                    periods[span] = _Period(plan)
+                    periods[span] = Period(plan, *span)
                 periods[span].add(_usage(record, book, now_us))
         except (NotAnEvent, Contradiction, CannotMeter) as error:
             assert isinstance(record, UsageRecord)
             reasons.append(RejectedLine(record.line, "cannot_bill", str(error)))
     if reasons:
         return Billed((), tuple(reasons), duplicates, before)
-    bills = (PeriodBill(*span, period.events, period.totals.bill()) for span, period in sorted(periods.items()))
-    return Billed(tuple(bills), (), duplicates, before)
-
-
-class _Period:
-    def __init__(self, plan: Plan) -> None:
-        self.totals = Totals(plan)
-        self.events = 0
-
-    def add(self, usage: MeteredUse) -> None:
-        self.totals.add(usage)
-        self.events += 1
+    return Billed(tuple(periods[span].bill() for span in sorted(periods)), (), duplicates, before)
 
 
 class _Known:
@@ -134,7 +142,4 @@ def _usage(record: UsageRecord, book: PriceBook | None, now_us: int) -> MeteredU
     event = to_event(record, book, now_us)
     if event.status is not EventStatus.PRICED:
         raise NotAnEvent(f"its cost is not known, and the plan charges by cost: {event.reason}")
-    return MeteredUse(
-        record.occurred_at_us, record.attribution, record.quantities, record.service_tier, str(event.status),
-        event.currency, event.cost_picos,
-    )  # fmt: skip
+    return use_of(event)

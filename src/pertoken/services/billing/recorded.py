@@ -3,16 +3,15 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from pertoken.core.billing.bill import Totals
+from pertoken.core.billing.charged import use_of
 from pertoken.core.billing.meters import CannotMeter, MeteredUse
 from pertoken.core.billing.plans import Plan, needs_cost
-from pertoken.core.events import Event, EventStatus, OfCorrection, is_correction
+from pertoken.core.corrections import by_event
+from pertoken.core.events import Event, EventStatus, is_correction
 from pertoken.core.periods import Window, windows
 from pertoken.ports.archive import EventsView
-from pertoken.services.billing.given import Asking, Billed, PeriodBill
+from pertoken.services.billing.given import Asking, Billed, Period
 from pertoken.services.ingest import RejectedLine
-
-Corrections = dict[tuple[str, str], list[Event]]  # by the event that they correct
 
 
 def bill_recorded(archive: EventsView, plan: Plan, asking: Asking) -> Billed:
@@ -24,33 +23,27 @@ def bill_recorded(archive: EventsView, plan: Plan, asking: Asking) -> Billed:
     assert asking.to_us is not None, asking
     months = windows(Window.MONTH, asking.from_us, asking.to_us, asking.zone)
     spans = [(asking.from_us, asking.to_us)] if asking.is_one else list(months)
-    periods, reasons = [], list[RejectedLine]()
+    periods, reasons = list[Period](), list[RejectedLine]()
     before, provisional = 0, 0
     for start_us, end_us in spans:
-        totals, events = Totals(plan), 0
+        periods.append(period := Period(plan, start_us, end_us))
         for event, corrections in _uses(archive, max(start_us, asking.from_us), min(end_us, asking.to_us)):
             if asking.customer is not None and event.attribution.customer != asking.customer:
                 continue
-            events += 1
             before += event.occurred_at_us < plan.from_us
             provisional += needs_cost(plan) and event.status is EventStatus.UNPRICED and not corrections
             try:
-                totals.add(_metered(event, corrections, plan.currency))
+                period.add(_metered(event, corrections, plan.currency))
             except CannotMeter as error:
-                reasons.append(RejectedLine(events, "cannot_bill", f"{event.event_id}: {error}"))
-        periods.append((start_us, end_us, events, totals))
+                reasons.append(RejectedLine(period.events, "cannot_bill", f"{event.event_id}: {error}"))
     if reasons:
         return Billed((), tuple(reasons), 0, before)
-    bills = tuple(PeriodBill(start_us, end_us, events, totals.bill()) for start_us, end_us, events, totals in periods)
-    return Billed(bills, (), 0, before, provisional)
+    return Billed(tuple(period.bill() for period in periods), (), 0, before, provisional)
 
 
 def _uses(archive: EventsView, start_us: int, end_us: int) -> Iterator[tuple[Event, list[Event]]]:
     """Yield the events of a span, each with its corrections."""
-    corrections: Corrections = defaultdict(list)
-    for one in archive.corrections(start_us, end_us):
-        assert isinstance(one.of, OfCorrection), one
-        corrections[one.source, one.of.corrects].append(one)
+    corrections = by_event(archive.corrections(start_us, end_us))
     for event in archive.events_by_time(start_us, end_us):
         if not is_correction(event):
             yield event, corrections.get((event.source, event.event_id), [])
@@ -63,7 +56,5 @@ def _metered(event: Event, corrections: list[Event], currency: str) -> MeteredUs
         costs[one.currency] += one.cost_picos
     others = [other for other, picos in costs.items() if picos and other != currency]
     status = EventStatus.PRICED if corrections else event.status
-    return MeteredUse(
-        event.occurred_at_us, event.attribution, event.quantities, event.service_tier, str(status),
-        others[0] if others else currency, costs.get(currency, 0),
-    )  # fmt: skip
+    paid_in = others[0] if others else currency
+    return use_of(event)._replace(status=str(status), currency=paid_in, cost_picos=costs.get(currency, 0))
