@@ -278,18 +278,13 @@ def load_plan_file(file: Path) -> "PlanFile":
 
 def _read(file: Path, plan: "Plan", asking: "Asking", book: "PriceBook | None") -> "Billed":
     from pertoken.cli.ingest_notes import Notes
-    from pertoken.cli.usage_logs import WrongFormat, open_log, read_log, read_so_far
+    from pertoken.cli.usage_logs import open_log, read_log, read_so_far
     from pertoken.services.billing.given import bill_given
 
     notes = Notes(now_us())
-    try:
-        with open_log(file) as log, Progress(f"reading {file.name}", file.stat().st_size) as reading:
-            records = reading.over(read_log("events", log, file.name, {}, notes), lambda: read_so_far(log))
-            return bill_given(records, plan, asking, book, now_us())
-    except WrongFormat as error:
-        raise CommandRefused(f"{file} is {error}") from error
-    except OSError as error:
-        raise CommandRefused(f"cannot read {file}: {error.strerror or error}") from error
+    with open_log(file) as log, Progress(f"reading {file.name}", file.stat().st_size) as reading:
+        records = reading.over(read_log("events", log, file.name, {}, notes), lambda: read_so_far(log))
+        return bill_given(records, plan, asking, book, now_us())
 
 
 def _recorded(db: str | None, plan: "Plan", asking: "Asking") -> "Billed":

@@ -40,7 +40,7 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
 ) -> None:
     """Import the usage in FILE (.gz too). Each event is recorded once: a second run adds nothing."""
     from pertoken.cli.ingest_notes import Notes
-    from pertoken.cli.usage_logs import WrongFormat, open_log, read_log, read_so_far
+    from pertoken.cli.usage_logs import open_log, read_log, read_so_far
     from pertoken.services.customers import reject_customers
     from pertoken.services.ingest import NotAnEvent, check_provider
     from pertoken.services.ingest import ingest as ingest_records
@@ -52,8 +52,11 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
     notes = Notes(now_us())
     defaults = {name: value for name, value in said.items() if value is not None}
     try:
-        reading = Progress(f"reading {file.name}", file.stat().st_size)
-        with database(db, make=True) as opened, open_log(file) as log, reading:
+        with (
+            database(db, make=True) as opened,
+            open_log(file) as log,
+            Progress(f"reading {file.name}", file.stat().st_size) as reading,
+        ):
             books = make_bookkeeper(opened)
             if provider is not None:
                 check_provider(provider, books.prices)
@@ -67,10 +70,6 @@ def ingest(  # noqa: PLR0917 - click passes each option by name
             make_named_customers(opened)
     except NotAnEvent as error:  # an option has an unknown name, or the format needs an option that was not given
         raise click.UsageError(str(error)) from error
-    except WrongFormat as error:
-        raise CommandRefused(f"{file} is {error}") from error
-    except OSError as error:
-        raise CommandRefused(f"cannot read {file}: {error.strerror or error}") from error
     notes.add_unpriced(*tally.unpriced)
     _show(tally, notes, as_json=as_json)
     if tally.gave_up:

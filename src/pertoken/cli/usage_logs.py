@@ -1,5 +1,6 @@
 """Reads usage logs of several formats, line by line. A line that cannot be read is reported, and reading goes on."""
 
+import contextlib
 import csv
 import gzip
 import hashlib
@@ -7,12 +8,13 @@ import itertools
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import msgspec
 
 from pertoken.cli.ingest_notes import Notes
 from pertoken.cli.line_reader import LINE_BYTES_MAX, numbered_lines
+from pertoken.cli.session import CommandRefused
 from pertoken.core.budgets import Attribution
 from pertoken.core.periods import NotATime, parse_time
 from pertoken.core.usage import QUANTITY_MAX
@@ -27,9 +29,16 @@ LOOK_AT = 10  # lines at the start of a file; if none has the expected format, t
 AZURE_COLUMNS = ["TIMESTAMP", "ContextTokens", "GeneratedTokens"]
 
 
-def open_log(path: Path) -> IO[bytes]:
-    """Open a log, unpacked if its name ends in .gz. Raises OSError."""
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+@contextlib.contextmanager
+def open_log(path: Path) -> Iterator[IO[bytes]]:
+    """Yield an open log, unpacked if its name ends in .gz. If it cannot be read, the command ends with one line."""
+    try:
+        with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as log:
+            yield cast(IO[bytes], log)
+    except WrongFormat as error:
+        raise CommandRefused(f"{path} is {error}") from error
+    except OSError as error:
+        raise CommandRefused(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def read_so_far(log: IO[bytes]) -> int:
